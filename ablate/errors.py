@@ -1,0 +1,47 @@
+"""Every error that `ablate` raises on purpose.
+
+AblateError
+├── RequestError        what was asked cannot be done; raised before anything is started (exit code 2)
+│   ├── SpecError       the grid file, or a combination that it asks for
+│   ├── DataError       the images, their labels or their splits
+│   ├── WeightsError    pretrained weights that cannot be had or do not fit
+│   └── StoreError      a folder or tracking store that cannot be used
+├── TrialError          one trial cannot go on; the trial fails, the study goes on (exit code 1)
+└── CheckFailed         an invariant of ablate itself does not hold: a bug here, never the user's mistake
+
+A message says what must hold, what came, where, and the way out.
+"""
+
+from __future__ import annotations
+
+
+class AblateError(Exception):
+    """Root of the tree, so that a caller can catch everything that ablate says on purpose."""
+
+
+class RequestError(AblateError):
+    """What was asked cannot be done. Nothing was started and nothing was lost."""
+
+
+class SpecError(RequestError):
+    """A grid file, or something that it asks for, is wrong."""
+
+
+class DataError(RequestError):
+    """The images, their labels or their splits are missing or wrong."""
+
+
+class WeightsError(RequestError):
+    """Pretrained weights cannot be had, or do not fit the backbone."""
+
+
+class StoreError(RequestError):
+    """A folder or a tracking store cannot be used."""
+
+
+class TrialError(AblateError):
+    """One trial cannot go on. The trial is recorded as failed and the study goes on."""
+
+
+class CheckFailed(AblateError):
+    """An invariant of ablate itself is broken. Please report it with the traceback."""

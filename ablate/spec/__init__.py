@@ -1,0 +1,1 @@
+"""What is asked: grid files, recipes, trials. Standard library, pydantic and yaml only."""

@@ -1,0 +1,78 @@
+"""The recipe: everything that decides how one network is trained, except its data and its seed. Each field can be an axis."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Level = str | int | float | bool | None | tuple[str, ...]
+"""One value of an axis."""
+
+
+class Recipe(BaseModel):
+    """How one network is fine-tuned. Frozen and hashable; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str = Field("tf_efficientnet_lite0", description="name of a timm classification model")
+    weights: str = Field("auto", description="auto: bundled, else the timm hub | hub | none: random | PATH of a weights file (safetensors, or a state dict)")
+    freeze_depth: Literal["all"] | Annotated[int, Field(strict=True)] = Field(
+        "all", description="leading frozen units: all = linear probe, 0 = full fine-tuning, -1 = the last unit is free"
+    )
+    head_lr: float = Field(1e-3, gt=0, description="peak learning rate of the head")
+    lr_ratio: float = Field(0.1, gt=0, description="LR of the trunk and its adapters / LR of the head")
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(0.01, ge=0, description="on parameters with two or more dimensions; norms and biases have none")
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the LR rises linearly from 0")
+    epochs: int = Field(6, ge=1, strict=True)
+    batch_size: int = Field(32, ge=1, strict=True, description="images per optimizer step")
+    patience: Annotated[int, Field(ge=1, strict=True)] | None = Field(None, description="stop after this many epochs without a better select_by; null = never")
+    augment: Literal["none", "light", "medium", "strong"] = "none"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: N / (n_classes * n_c) on the loss")
+    batch_norm: Literal["frozen", "affine", "adapt", "train"] = Field(
+        "train", description="BatchNorm of the free units. frozen: all fixed | affine: statistics fixed | adapt: affine fixed | train: nothing fixed"
+    )
+    lora_rank: int = Field(0, ge=0, strict=True, description="rank of the LoRA adapters of the frozen units; 0 = none")
+    lora_alpha: float | None = Field(None, gt=0, description="scaling = lora_alpha / lora_rank; null = lora_rank, a scaling of 1")
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    lora_targets: Literal["auto"] | tuple[str, ...] = Field(
+        "auto", description="auto: every Linear and every ungrouped convolution of the adapted units | list of name patterns with * wildcards"
+    )
+    lora_units: Literal["all"] | Annotated[int, Field(ge=1, strict=True)] = Field(
+        "all", description="how many frozen units carry adapters, counted back from the freeze boundary"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest that a probe of the device finds; recorded in the run")
+
+
+def canonical(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as JSON values without the fields that cannot matter, so that equivalent cells compare equal.
+
+    `lr_ratio` and `batch_norm` go where nothing of the trunk learns, the `lora_*` fields where there is no adapter, `momentum` without sgd.
+    """
+    fields = recipe.model_dump(mode="json")
+    is_probe = recipe.freeze_depth == "all"
+    if recipe.lora_rank == 0:
+        for name in ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "lora_units"):
+            del fields[name]
+    elif recipe.lora_alpha is None:
+        fields["lora_alpha"] = float(recipe.lora_rank)
+    if is_probe:
+        del fields["batch_norm"]
+        if recipe.lora_rank == 0:
+            del fields["lr_ratio"]
+    if recipe.optimizer != "sgd":
+        del fields["momentum"]
+    if recipe.schedule == "constant":
+        fields["schedule"] = "constant"
+    return fields
+
+
+def contradiction(recipe: Recipe) -> str | None:
+    """Say why a recipe makes no sense, or return None. Such cells are excluded with this sentence as their reason."""
+    if recipe.lora_rank > 0 and recipe.freeze_depth == 0:
+        return "LoRA adapts the frozen units, and freeze_depth 0 leaves none"
+    return None

@@ -1,0 +1,36 @@
+"""What an executor is handed: one try of one trial, with where to find its images and where to leave its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ablate.spec.trial import Trial
+
+
+class Compute(BaseModel):
+    """How a slot computes. Decided once for a study, so that no score depends on which slot ran it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    device: Literal["cpu", "cuda"]
+    precision: Literal["fp32", "bf16", "fp16"]
+    """What `precision: auto` means on this machine."""
+    channels_last: bool
+    threads: int = Field(ge=1)
+    """CPU threads of one slot."""
+
+
+class TrialRequest(BaseModel):
+    """One try of one trial. Plain JSON values, so that it can cross a process or a network."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    trial: Trial
+    attempt: int = Field(ge=1)
+    n_classes: int = Field(ge=2)
+    store_path: Path
+    """Folder of the image store that `data.store` built."""
+    folder: Path
+    """Where the attempt's files go: exists and is empty."""
+    compute: Compute

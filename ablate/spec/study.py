@@ -1,0 +1,85 @@
+"""What a study is made of, as the report reads it: the grid after expansion, and facts on its data. Stored as JSON with the parent run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ablate.spec.recipe import Recipe
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataFacts(BaseModel):
+    """Where the images came from and what they are."""
+
+    model_config = _FROZEN
+    source: str
+    title: str
+    """Name for prose, e.g. "Oxford Flowers-102"."""
+    version: str
+    licence: str
+    origin: str
+    """Where it came from: a package, a paper, a folder's name. Never an absolute path."""
+    is_synthetic: bool
+    requested_source: str
+    """The grid file's `data.source`; differs from `source` when the declared fallback was used."""
+    class_names: tuple[str, ...]
+    class_counts: dict[str, tuple[int, ...]]
+    """split -> images of each class, in the order of `class_names`."""
+    fingerprint: str
+    """64 hex digits over every image's bytes (or parameters), label and split."""
+    split_rule: str
+    """"official" or how the split was drawn, with the seed."""
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether the declared fallback stood in for the requested source."""
+        return self.source != self.requested_source
+
+
+class ArmRecord(BaseModel):
+    """One arm: its recipe and every cell of the grid that it stands for."""
+
+    model_config = _FROZEN
+    arm_id: str
+    name: str
+    """Readable and unique within the study, e.g. "freeze_depth=all augment=none"; only axes that matter for the arm."""
+    recipe: Recipe
+    cells: tuple[dict[str, Any], ...]
+    """axis -> level for each grid cell that this arm answers; more than one where equivalent cells were merged."""
+
+    @property
+    def slug(self) -> str:
+        """The name as a file name: letters, digits, `-`, `_` and `.` only."""
+        return "".join(c if c.isalnum() or c in "-_." else "-" for c in self.name.replace(" ", "__").replace("=", "-"))
+
+
+class ExcludedCell(BaseModel):
+    """A cell of the grid that is not trained, and why."""
+
+    model_config = _FROZEN
+    cell: dict[str, Any]
+    why: str
+
+
+class StudyRecord(BaseModel):
+    """All that a report needs to know of a study besides its runs."""
+
+    model_config = _FROZEN
+    study_id: str
+    grid_name: str
+    question: str
+    """First comment of the grid file, without `#`; empty when it has none."""
+    task: str
+    data: DataFacts
+    image_size: str
+    axes: dict[str, tuple[Any, ...]]
+    baseline_arm_id: str
+    select_by: str
+    seeds: tuple[int, ...]
+    arms: tuple[ArmRecord, ...]
+    excluded: tuple[ExcludedCell, ...]
+    command: str
+    """What to type to run it again, e.g. `make ablation GRID=flowers`."""

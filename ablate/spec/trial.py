@@ -1,0 +1,90 @@
+"""A trial is a value: what is trained, on which data, with which seed. Its hash is its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ablate.spec.recipe import Recipe, canonical
+
+SPLITS = ("train", "val", "test")
+METRICS = ("macro_f1", "auroc_ovr_macro", "accuracy", "balanced_accuracy", "nll", "ece")
+"""Names of the classification metrics; the keys in MLflow are `<split>/<metric>`."""
+LOWER_IS_BETTER = frozenset({"nll", "ece"})
+
+
+def is_better(metric: str, value: float, than: float) -> bool:
+    """Whether `value` beats `than` for a metric key such as `val/macro_f1`. Equal is not better."""
+    return value < than if metric.rsplit("/", 1)[-1] in LOWER_IS_BETTER else value > than
+
+
+class Fractions(BaseModel):
+    """Shares of a stratified split; they must sum to 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    train: float = Field(gt=0, lt=1)
+    val: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+
+class Sizes(BaseModel):
+    """Upper bounds on the images of each split; a smaller split is a seeded, stratified subset. Null keeps all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    train: int | None = Field(None, ge=1, strict=True)
+    val: int | None = Field(None, ge=1, strict=True)
+    test: int | None = Field(None, ge=1, strict=True)
+
+
+class DataSpec(BaseModel):
+    """Which images, and how they are split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(description="flowers102 | rendered_flowers | textile | folder | torchvision:<Name>")
+    fallback: str | None = Field(None, description="source to take where `source` is not to be had; the report says so in its first lines")
+    path: str | None = Field(None, description="for source folder: a folder or a CSV file below the data folder")
+    image_size: Literal["auto"] | int = Field("auto", description="side in pixels that the network sees; auto: the backbone's own")
+    split_seed: int | None = Field(None, description="seed of the stratified split; needed where the source has no official splits, or with sizes")
+    fractions: Fractions | None = Field(None, description="shares of the stratified split; needed where the source has no official splits")
+    sizes: Sizes | None = Field(None, description="upper bounds on the images of each split")
+
+
+class Trial(BaseModel):
+    """An arm with a seed. Hash and equality follow the fields; `trial_id` follows the canonical form."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: Literal["classification"]
+    data: DataSpec
+    data_fingerprint: str
+    recipe: Recipe
+    select_by: str
+    seed: int
+
+    @property
+    def arm_id(self) -> str:
+        """12 hex digits: everything but the seed."""
+        return _digest(self._identity(), 12)
+
+    @property
+    def trial_id(self) -> str:
+        """16 hex digits: the arm and the seed."""
+        return _digest({**self._identity(), "seed": self.seed}, 16)
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "data": self.data.model_dump(mode="json", exclude={"fallback"}),
+            "data_fingerprint": self.data_fingerprint,
+            "recipe": canonical(self.recipe),
+            "select_by": self.select_by,
+        }
+
+
+def _digest(value: Any, n_digits: int) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:n_digits]

@@ -1,0 +1,38 @@
+"""A study as read back from MLflow: what reports are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ablate.spec.study import StudyRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRun:
+    """One child run. `status` is a TrialState value, or RUNNING."""
+
+    run_id: str
+    trial_id: str
+    arm_id: str
+    seed: int
+    attempt: int
+    status: str
+    metrics: dict[str, float]
+    """Final values: `val/macro_f1`, `test/...`, `time/train_s`, `cost/...`."""
+    curves: dict[str, tuple[tuple[int, float], ...]]
+    """Per epoch: `train/loss`, `val/macro_f1`, ... -> ((epoch, value), ...) in order of the epochs."""
+    params: dict[str, str]
+    tags: dict[str, str]
+    failure: str
+    """First line of what went wrong; empty when nothing did."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedStudy:
+    """The newest study of a grid in a tracking store: one run a trial (the newest attempt)."""
+
+    record: StudyRecord
+    tracking_uri: str
+    experiment_id: str
+    parent_run_id: str
+    runs: tuple[PublishedRun, ...]
