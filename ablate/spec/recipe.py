@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 Level = str | int | float | bool | None | tuple[str, ...]
 """One value of an axis."""
@@ -13,7 +15,7 @@ Level = str | int | float | bool | None | tuple[str, ...]
 class Recipe(BaseModel):
     """How one network is fine-tuned. Frozen and hashable; unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     backbone: str = Field("tf_efficientnet_lite0", description="name of a timm classification model")
     weights: str = Field("auto", description="auto: bundled, else the timm hub | hub | none: random | PATH of a weights file (safetensors, or a state dict)")
@@ -47,6 +49,14 @@ class Recipe(BaseModel):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest that a probe of the device finds; recorded in the run")
 
+    @field_validator("weights")
+    @classmethod
+    def _stays_below_the_working_folder(cls, weights: str) -> str:
+        path = PurePath(weights)
+        if path.is_absolute() or ".." in path.parts:
+            raise PydanticCustomError("path", "must be auto, hub, none or a path below the working folder, without '..'")
+        return weights
+
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as JSON values without the fields that cannot matter, so that equivalent cells compare equal.
@@ -66,8 +76,6 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
             del fields["lr_ratio"]
     if recipe.optimizer != "sgd":
         del fields["momentum"]
-    if recipe.schedule == "constant":
-        fields["schedule"] = "constant"
     return fields
 
 

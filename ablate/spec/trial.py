@@ -63,6 +63,7 @@ class Trial(BaseModel):
     data_fingerprint: str
     recipe: Recipe
     select_by: str
+    """Metric key on val that picks the best epoch, e.g. `val/macro_f1`."""
     seed: int
 
     @property

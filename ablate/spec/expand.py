@@ -1,0 +1,98 @@
+"""From a grid to its arms and trials: contradictions dropped with a reason, equivalent cells merged, trials ordered so that a cut study is balanced."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.spec.grid import Grid
+from ablate.spec.recipe import Level, Recipe, canonical, contradiction
+from ablate.spec.study import ArmRecord, DataFacts, ExcludedCell, StudyRecord
+from ablate.spec.trial import DataSpec, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What a grid asks for."""
+
+    arms: tuple[ArmRecord, ...]
+    excluded: tuple[ExcludedCell, ...]
+    n_cells: int
+    """Cells of the full grid: every arm's cells and the excluded ones."""
+    baseline_arm_id: str
+
+
+def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
+    """Return the arms of `grid` on the resolved data, in the order of the grid file; the first axis varies slowest."""
+    recipes: dict[str, Recipe] = {}
+    cells: dict[str, list[dict[str, Level]]] = {}
+    excluded = []
+    baseline_arm_id = ""
+    for cell in grid_cells(grid):
+        recipe = grid.base.model_copy(update=_hashable(cell))
+        why = next((exclusion.why for exclusion in grid.exclude if exclusion.matches(cell)), None) or contradiction(recipe)
+        if why is not None:
+            excluded.append(ExcludedCell(cell=cell, why=why))
+            continue
+        arm_id = _trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0).arm_id
+        recipes.setdefault(arm_id, recipe)
+        cells.setdefault(arm_id, []).append(cell)
+        if cell == grid.baseline_cell:
+            baseline_arm_id = arm_id
+    arms = tuple(ArmRecord(arm_id=arm_id, name=_arm_name(grid, recipe), recipe=recipe, cells=tuple(cells[arm_id])) for arm_id, recipe in recipes.items())
+    return Expansion(arms=arms, excluded=tuple(excluded), n_cells=len(excluded) + sum(map(len, cells.values())), baseline_arm_id=baseline_arm_id)
+
+
+def grid_cells(grid: Grid) -> Iterator[dict[str, Level]]:
+    """Every combination of the axes' levels."""
+    for levels in itertools.product(*grid.axes.values()):
+        yield dict(zip(grid.axes, levels, strict=True))
+
+
+def study_trials(grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint: str, seeds: Sequence[int]) -> list[Trial]:
+    """Every arm with every seed, seed by seed: a study that is cut short has each arm equally often, give or take one."""
+    return [_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed) for seed in seeds for arm in expansion.arms]
+
+
+def study_record(grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: Sequence[int], command: str) -> StudyRecord:
+    """Return what the report needs to know. The study's id follows the grid's name and the data, so that an edited grid goes on with its finished trials."""
+    identity = "\x1f".join([grid.name, facts.source, facts.fingerprint])
+    return StudyRecord(
+        study_id=hashlib.sha256(identity.encode()).hexdigest()[:12],
+        grid_name=grid.name,
+        question=grid.question,
+        task=grid.task,
+        data=facts,
+        image_size=str(grid.data.image_size),
+        axes=grid.axes,
+        baseline_arm_id=expansion.baseline_arm_id,
+        select_by=grid.select_by,
+        seeds=tuple(seeds),
+        arms=expansion.arms,
+        excluded=expansion.excluded,
+        command=command,
+    )
+
+
+def _trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, seed: int) -> Trial:
+    return Trial(task=grid.task, data=data, data_fingerprint=fingerprint, recipe=recipe, select_by=grid.select_by, seed=seed)
+
+
+def _arm_name(grid: Grid, recipe: Recipe) -> str:
+    """Axes that vary and matter for this recipe; an adapter rank of 0 is said, since "none" is a level."""
+    matter = {*canonical(recipe), "lora_rank"}
+    named = [f"{axis}={_word(getattr(recipe, axis))}" for axis, levels in grid.axes.items() if len(levels) > 1 and axis in matter]
+    return " ".join(named) or "base"
+
+
+def _word(level: Any) -> str:
+    return "+".join(map(str, level)) if isinstance(level, tuple) else str(level)
+
+
+def _hashable(cell: dict[str, Level]) -> dict[str, Any]:
+    """Lists from YAML become tuples, whole numbers of float fields become floats: what validation of the field would have made of them."""
+    checked = Recipe.model_validate(cell)
+    return {axis: getattr(checked, axis) for axis in cell}

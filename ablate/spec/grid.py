@@ -1,0 +1,48 @@
+"""The grid file after it was read: what varies, what stays, what is compared with what."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ablate.spec.recipe import Level, Recipe
+from ablate.spec.trial import METRICS, DataSpec
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+SELECTABLE = tuple(f"val/{metric}" for metric in METRICS)
+"""What may pick the best epoch and the champion. Val only: test is sealed."""
+
+
+class Exclusion(BaseModel):
+    """Cells that are not trained, and why. A cell matches when every named axis has one of the named levels."""
+
+    model_config = _FROZEN
+    when: dict[str, Any] = Field(description="axis -> level, or a list of levels")
+    why: str = Field(min_length=1, description="the reason; the report prints it")
+
+    def matches(self, cell: dict[str, Level]) -> bool:
+        """Whether a cell (axis -> level) is excluded."""
+        return all(cell[axis] in (levels if isinstance(levels, list | tuple) else (levels,)) for axis, levels in self.when.items())
+
+
+class Grid(BaseModel):
+    """A grid file. `parse_grid` is the way to make one from text: it also checks what one field alone cannot know."""
+
+    model_config = _FROZEN
+    task: Literal["classification"]
+    data: DataSpec
+    base: Recipe = Field(description="the recipe that every arm starts from")
+    axes: dict[str, tuple[Any, ...]] = Field(min_length=1, description="field of base -> its levels")
+    exclude: tuple[Exclusion, ...] = ()
+    seeds: tuple[int, ...] = Field(min_length=1, description="replicates: every arm is trained once with each")
+    baseline: dict[str, Any] = Field(description="levels of the arm that every difference is measured against")
+    select_by: Literal[SELECTABLE] = Field(description="picks the best epoch and the champion")  # type: ignore[valid-type]
+    name: str = Field("", exclude=True)
+    question: str = Field("", exclude=True)
+
+    @property
+    def baseline_cell(self) -> dict[str, Level]:
+        """Axis -> level; an axis that `baseline` leaves out takes the level that `base` has, else its first."""
+        rest = {axis: getattr(self.base, axis) if getattr(self.base, axis) in levels else levels[0] for axis, levels in self.axes.items()}
+        return {**rest, **self.baseline}

@@ -1,0 +1,223 @@
+"""Grid files in, `Grid` out: all mistakes of a file at once, each with its line, what must hold, what came and the nearest valid word."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ablate.errors import SpecError
+from ablate.spec.grid import Grid
+from ablate.spec.places import Mistake, PlacedYaml, read_yaml
+from ablate.spec.places import Path as Place
+from ablate.spec.recipe import Recipe, contradiction
+
+_VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def load_grid(path: Path) -> Grid:
+    """Read and check a grid file. Raises SpecError that lists every mistake with its line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: a grid file must be readable text: {error}") from None
+    if not _VALID_NAME.fullmatch(path.stem):
+        raise SpecError(f"{path}: the name of a grid file must be letters, digits, '_', '-' and '.', got {path.stem!r}; it names the experiment and the report")
+    return parse_grid(text, name=path.stem, shown_as=str(path))
+
+
+def parse_grid(text: str, *, name: str, shown_as: str) -> Grid:
+    """Check the text of a grid file called `name`. Raises SpecError; `shown_as` is the file's name in its message."""
+    try:
+        placed = read_yaml(text)
+    except SpecError as error:
+        raise SpecError(f"{shown_as}: {error}") from None
+    if not isinstance(placed.values, dict):
+        raise SpecError(f"{shown_as}: a grid file must be a mapping with task, data, base, axes, seeds, baseline and select_by, got {_shown(placed.values)}")
+    values = {**placed.values, "name": name, "question": _first_comment(text)}
+    mistakes = sorted([*placed.duplicates, *_mistakes(values, placed)], key=lambda mistake: mistake.line)
+    if mistakes:
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise SpecError("\n".join([f"{shown_as}: {count}, nothing was started", *(f"  {mistake}" for mistake in mistakes)]))
+    return Grid.model_validate(values)
+
+
+def nearest(word: object, among: Iterable[str]) -> str:
+    """`; did you mean 'light'?` for a word that is close to one of `among`, else an empty text."""
+    close = difflib.get_close_matches(str(word), [str(one) for one in among], n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _mistakes(values: dict[str, Any], placed: PlacedYaml) -> Iterator[Mistake]:
+    for place, text in _unique([*_field_mistakes(values), *_axis_mistakes(values), *_reference_mistakes(values)]):
+        yield Mistake(placed.line(place), place, text)
+
+
+def _unique(pairs: Iterable[tuple[Place, str]]) -> list[tuple[Place, str]]:
+    return list(dict.fromkeys(pairs))
+
+
+def _field_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """What pydantic finds in the fields by themselves."""
+    for hidden in ("name", "question"):
+        if not isinstance(values.get(hidden), str):
+            raise TypeError(hidden)
+    try:
+        Grid.model_validate(values)
+    except ValidationError as error:
+        yield from ((place, text) for place, text in _sentences(error, values) if len(place) < 2 or place[0] != "axes")
+
+
+def _axis_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Every axis must be a field of base, every level a value of that field."""
+    axes = values.get("axes")
+    if not isinstance(axes, dict):
+        return
+    for axis, levels in axes.items():
+        if axis not in Recipe.model_fields:
+            yield ("axes", str(axis)), f"must be a field of base, got {_shown(axis)}{nearest(axis, Recipe.model_fields)}"
+        elif not isinstance(levels, list) or not levels:
+            yield ("axes", axis), f"must be a list of at least one level, got {_shown(levels)}"
+        else:
+            yield from _level_mistakes(axis, levels)
+
+
+def _level_mistakes(axis: str, levels: list[Any]) -> Iterator[tuple[Place, str]]:
+    for index, level in enumerate(levels):
+        if any(_same(level, earlier) for earlier in levels[:index]):
+            yield ("axes", axis, index), f"must differ from the levels before it, got {_shown(level)} again"
+        try:
+            Recipe.model_validate({axis: level})
+        except ValidationError as error:
+            for _, text in _sentences(error, {axis: level}):
+                yield ("axes", axis, index), text
+
+
+def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """`baseline` and `exclude` must speak of axes and levels that exist; seeds must differ; the baseline must be trained."""
+    axes = {axis: levels for axis, levels in _mapping(values.get("axes")).items() if isinstance(levels, list)}
+    yield from _cell_mistakes(("baseline",), _mapping(values.get("baseline")), axes)
+    exclusions = values.get("exclude") or []
+    for index, exclusion in enumerate(exclusions if isinstance(exclusions, list) else []):
+        yield from _cell_mistakes(("exclude", index, "when"), _mapping(_mapping(exclusion).get("when")), axes)
+    seeds = values.get("seeds")
+    if isinstance(seeds, list) and len({json.dumps(seed, default=str) for seed in seeds}) != len(seeds):
+        yield ("seeds",), f"must differ from one another, got {_shown(seeds)}"
+    yield from _baseline_mistakes(values)
+
+
+def _baseline_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """The baseline's cell must be one that is trained; asked only of a file that is right so far."""
+    try:
+        grid = Grid.model_validate(values)
+        cell = grid.baseline_cell
+        recipe = Recipe.model_validate({**grid.base.model_dump(), **cell})
+        excluded = next((exclusion.why for exclusion in grid.exclude if exclusion.matches(cell)), None) or contradiction(recipe)
+    except (ValidationError, AttributeError, KeyError, IndexError, TypeError):
+        return
+    if excluded:
+        yield ("baseline",), f"must be a cell that is trained, but it is excluded: {excluded}"
+
+
+def _cell_mistakes(place: Place, cell: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[tuple[Place, str]]:
+    for axis, wanted in cell.items():
+        if axis not in axes:
+            yield (*place, str(axis)), f"must be an axis of this grid ({', '.join(axes) or 'it has none'}), got {_shown(axis)}{nearest(axis, axes)}"
+            continue
+        for level in wanted if place[-1] == "when" and isinstance(wanted, list) else [wanted]:
+            if not any(_same(level, one) for one in axes[axis]):
+                words = ", ".join(_shown(one) for one in axes[axis])
+                yield (*place, axis), f"must be a level of axes.{axis} ({words}), got {_shown(level)}{nearest(level, map(str, axes[axis]))}"
+
+
+def _sentences(error: ValidationError, values: Any) -> Iterator[tuple[Place, str]]:
+    """One sentence a place: the branches of a union (`all` or an int) are joined into one."""
+    by_place: dict[Place, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        by_place.setdefault(_real_place(detail["loc"], values), []).append(detail)
+    for place, details in by_place.items():
+        yield place, _sentence(place, details)
+
+
+def _sentence(place: Place, details: list[ErrorDetails]) -> str:
+    first = details[0]
+    if first["type"] == "missing":
+        return "must be given"
+    if first["type"] == "extra_forbidden":
+        return f"is not a field here{nearest(place[-1], _siblings(place))}"
+    wanted = " or ".join(dict.fromkeys(_wanted(detail) for detail in details))
+    words = re.findall(r"'([^']*)'", wanted)
+    return f"must be {wanted}, got {_shown(first['input'])}{nearest(first['input'], words)}"
+
+
+def _wanted(detail: ErrorDetails) -> str:
+    text = detail["msg"]
+    if detail["type"] == "string_too_short":
+        return "text that is not empty"
+    for prefix in ("Input should be ", "Value error, ", "must be "):
+        text = text.removeprefix(prefix)
+    return (
+        text.replace("a valid integer", "an int")
+        .replace("a valid number", "a number")
+        .replace("a valid string", "text")
+        .replace("a valid dictionary", "a mapping")
+        .replace("a valid tuple", "a list")
+        .replace("a valid boolean", "true or false")
+    )
+
+
+def _siblings(place: Place) -> list[str]:
+    """Field names that are known where an unknown one stands."""
+    model: Any = Grid
+    for part in place[:-1]:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields[part].annotation
+        inner = [one for one in (field, *getattr(field, "__args__", ())) if hasattr(one, "model_fields")]
+        if not inner:
+            return []
+        model = inner[0]
+    return [name for name in model.model_fields if name not in ("name", "question")]
+
+
+def _real_place(loc: tuple[int | str, ...], values: Any) -> Place:
+    """Pydantic's location without the names of union branches, which are not in the file."""
+    place: list[int | str] = []
+    for part in loc:
+        if isinstance(values, dict):
+            place.append(part)
+            values = values.get(part)
+        elif isinstance(values, list | tuple) and isinstance(part, int) and part < len(values):
+            place.append(part)
+            values = values[part]
+    return tuple(place)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and bool(a == b)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _first_comment(text: str) -> str:
+    """The first comment line that is prose: the question that the grid asks."""
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            return ""
+        words = line.lstrip("# ").strip()
+        if words and not words.startswith("yaml-language-server"):
+            return words
+    return ""

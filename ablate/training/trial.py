@@ -1,0 +1,131 @@
+"""One trial: a request in, an outcome out, its files in its folder. Knows neither Optuna nor MLflow."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from ablate.data.store import open_store
+from ablate.model.delta import delta
+from ablate.model.network import Network, build_network
+from ablate.spec.recipe import Recipe
+from ablate.spec.request import Compute, TrialRequest
+from ablate.spec.trial import Trial
+from ablate.tracking.artifacts import write_predictions
+from ablate.tracking.events import TrialOutcome
+from ablate.training import memory
+from ablate.training.batches import ImageFeed
+from ablate.training.loop import Emit, Fit, fit, predict
+from ablate.training.tasks.classification import Classification, balanced_class_weights
+
+PREDICTIONS, DELTA, TRIAL = "predictions.parquet", "delta.safetensors", "trial.json"
+
+
+def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
+    """Train, select the best epoch on val, score test once, and leave predictions, delta weights and the trial's own description in `request.folder`.
+
+    Raises TrialError (a loss that is not finite) and whatever torch raises; the executor turns either into a failed trial.
+    """
+    started = time.perf_counter()
+    trial, recipe = request.trial, request.trial.recipe
+    compute = slot_compute(request.compute, recipe)
+    torch.set_num_threads(compute.threads)
+    memory.reset_peak(compute.device)
+
+    store = open_store(request.store_path)
+    network = build_network(recipe, n_classes=request.n_classes, image_size=trial.data.image_size, seed=trial.seed)
+    network.module.to(compute.device, memory_format=torch.channels_last if compute.channels_last else torch.preserve_format)
+    feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute) for name in ("train", "val", "test")}
+    task = make_task(recipe, feeds["train"], n_classes=request.n_classes)
+
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):
+        torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
+        found = fit(network, task, recipe, train=feeds["train"], val=feeds["val"], seed=trial.seed, select_by=trial.select_by, emit=emit)
+    test_predictions = predict(network, task, feeds["test"])
+    test_scores = {f"test/{name}": value for name, value in task.evaluate(test_predictions, feeds["test"].split.labels).items()}
+
+    predictions = {"val": found.val_predictions, "test": test_predictions}
+    write_predictions(
+        request.folder / PREDICTIONS,
+        {name: (feeds[name].split.image_ids, feeds[name].split.labels, array) for name, array in predictions.items()},
+    )
+    _write_delta(network, request.folder / DELTA)
+    facts = trial_facts(network, compute)
+    _write_description(request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts)
+    return TrialOutcome(
+        best_epoch=found.best_epoch,
+        metrics={**found.val_scores, **test_scores, **_costs(network, found, folder=request.folder, compute=compute, started=started)},
+        facts=facts,
+        files=(PREDICTIONS, DELTA, TRIAL),
+    )
+
+
+def slot_compute(compute: Compute, recipe: Recipe) -> Compute:
+    """The slot's compute with the recipe's own precision, where it names one."""
+    return compute if recipe.precision == "auto" else compute.model_copy(update={"precision": recipe.precision})
+
+
+def make_task(recipe: Recipe, train: ImageFeed, *, n_classes: int) -> Classification:
+    """The loss that a recipe asks for, on the classes as they are in train."""
+    weights = balanced_class_weights(train.split.labels, n_classes=n_classes) if recipe.class_weights == "balanced" else None
+    return Classification(recipe.label_smoothing, None if weights is None else weights.to(train.compute.device))
+
+
+def trial_facts(network: Network, compute: Compute) -> dict[str, str]:
+    """What a reader must know of how the numbers came about, besides the numbers."""
+    return {
+        "device": torch.cuda.get_device_name() if compute.device == "cuda" else "cpu",
+        "precision": compute.precision,
+        "memory_layout": "channels_last" if compute.channels_last else "contiguous",
+        "threads": str(compute.threads),
+        "weights_source": network.weights.source,
+        "weights_digest": network.weights.digest,
+        "freeze_depth": f"{network.boundary.depth} of {network.boundary.n_units} units",
+        "units": " ".join(unit.name for unit in network.units),
+        "layers_without_adapter": " ".join(network.skipped_targets),
+        "torch": torch.__version__,
+    }
+
+
+def _costs(network: Network, found: Fit, *, folder: Path, compute: Compute, started: float) -> dict[str, float]:
+    return {
+        "n_epochs": found.n_epochs,
+        "n_steps": found.n_steps,
+        "cost/n_parameters": network.n_parameters,
+        "cost/n_trainable": network.n_trainable,
+        "cost/delta_mb": (folder / DELTA).stat().st_size / 1e6,
+        "cost/peak_memory_mb": memory.peak_mb(compute.device),
+        "time/train_s": found.train_s,
+        "time/total_s": time.perf_counter() - started,
+    }
+
+
+def _write_delta(network: Network, path: Path) -> None:
+    """Only what was trained, or may have moved: backbone + delta rebuilds the network."""
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in delta(network).items()}, path)
+
+
+def _write_description(path: Path, trial: Trial, *, network: Network, class_names: Sequence[str], facts: dict[str, str]) -> None:
+    preprocessing = network.preprocessing
+    described = {
+        "trial_id": trial.trial_id,
+        "arm_id": trial.arm_id,
+        "trial": trial.model_dump(mode="json"),
+        "class_names": list(class_names),
+        "preprocessing": {
+            "mean": list(preprocessing.mean),
+            "std": list(preprocessing.std),
+            "image_size": preprocessing.image_size,
+            "crop_pct": preprocessing.crop_pct,
+            "interpolation": preprocessing.interpolation,
+        },
+        "facts": facts,
+    }
+    path.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+
+
