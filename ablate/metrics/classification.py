@@ -1,0 +1,115 @@
+"""Scores of a classifier on one whole split, as pure functions of arrays.
+
+Macro means are over the classes *present* in the split: a class without a label has no recall, no F1 and no ROC curve, so it is left out of the mean and a
+perfect ranking scores 1.0 although a class is absent. Libraries disagree here (0.667 or nan), hence our own functions, checked against scikit-learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from ablate.errors import CheckFailed, TrialError
+from ablate.metrics.calibration import reliability
+
+_SMALLEST_PROBABILITY = 1e-12
+"""A label given less than this costs the same log loss, 27.6: one float32 underflow must not make the mean infinite."""
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """Scores of each class against the rest, in [0, 1]; NaN where undefined. All arrays are (C,)."""
+
+    precision: NDArray[np.float64]
+    """NaN where the class was never predicted."""
+    recall: NDArray[np.float64]
+    """NaN where the class is absent."""
+    f1: NDArray[np.float64]
+    """NaN where the class is absent; 0 where it is present and never found."""
+    auroc: NDArray[np.float64]
+    """NaN where the class is absent, or the only one present. Ties count half."""
+    support: NDArray[np.int64]
+    """Images of the class."""
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """(C,) whether the split has any image of the class."""
+        return self.support > 0
+
+
+def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
+    """Return every metric of `ablate.spec.trial.METRICS`.
+
+    `probabilities` (N, C) with rows that sum to 1, `labels` (N,) in [0, C), N >= 1. All are in [0, 1], except `nll` in [0, 27.7] nats. `auroc_ovr_macro` is
+    NaN where only one class is present. Raises TrialError for probabilities that are not finite, CheckFailed for arrays of a wrong shape or range.
+    """
+    probabilities = _checked(probabilities, labels)
+    classes = per_class(probabilities, labels)
+    return {
+        "macro_f1": _mean_of_defined(classes.f1),
+        "auroc_ovr_macro": _mean_of_defined(classes.auroc),
+        "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+        "balanced_accuracy": _mean_of_defined(classes.recall),
+        "nll": _log_loss(probabilities, labels),
+        "ece": reliability(probabilities, labels).ece,
+    }
+
+
+def per_class(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> PerClass:
+    """Score each class against the rest. Arguments and errors as in `score`."""
+    probabilities = _checked(probabilities, labels)
+    matrix = confusion(labels, probabilities.argmax(axis=1), probabilities.shape[1])
+    hits, support, n_predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        precision = hits / n_predicted
+        recall = hits / support
+        f1 = np.where(support > 0, 2 * hits / (support + n_predicted), np.nan)
+    return PerClass(precision=precision, recall=recall, f1=f1, auroc=_one_vs_rest_auroc(probabilities, labels), support=support)
+
+
+def confusion(labels: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int) -> NDArray[np.int64]:
+    """Return (n_classes, n_classes) counts: row = label, column = predicted class."""
+    pairs = labels.astype(np.int64) * n_classes + predicted.astype(np.int64)
+    return np.bincount(pairs, minlength=n_classes * n_classes).reshape(n_classes, n_classes)
+
+
+def _one_vs_rest_auroc(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(C,) area under the ROC curve by Mann-Whitney: the share of (class, rest) pairs of images that are ranked rightly, ties counting half."""
+    is_class = labels[:, None] == np.arange(probabilities.shape[1])  # (N, C)
+    n_class = is_class.sum(axis=0)
+    n_rest = len(labels) - n_class
+    rank_sum = (rankdata(probabilities, axis=0) * is_class).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        area = (rank_sum - n_class * (n_class + 1) / 2) / (n_class * n_rest)
+    return np.asarray(area, dtype=np.float64)
+
+
+def _log_loss(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> float:
+    given_to_label = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(given_to_label, _SMALLEST_PROBABILITY, 1.0)).mean())
+
+
+def _mean_of_defined(values: NDArray[np.float64]) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")
+
+
+def _checked(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return `probabilities` as float64 after checking what every score takes for granted."""
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or probabilities.size == 0:
+        raise CheckFailed(f"probabilities must be (N, C) and labels (N,) with N >= 1, got {probabilities.shape} and {labels.shape}")
+    if not np.isfinite(probabilities).all():
+        n_bad = int((~np.isfinite(probabilities).all(axis=1)).sum())
+        raise TrialError(
+            f"probabilities must be finite, got NaN or infinity for {n_bad} of {len(labels)} images: training diverged; lower head_lr, or set precision to fp32"
+        )
+    n_classes = probabilities.shape[1]
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise CheckFailed(f"labels must lie in [0, {n_classes}), got {labels.min()} to {labels.max()}")
+    checked: NDArray[np.float64] = np.asarray(probabilities, dtype=np.float64)
+    if checked.min() < 0 or np.abs(checked.sum(axis=1) - 1).max() > 1e-3:
+        raise CheckFailed("rows of probabilities must be >= 0 and sum to 1 within 0.001; softmax the logits first")
+    return checked
