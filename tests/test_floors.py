@@ -1,0 +1,115 @@
+"""The architecture as a test: imports point only down the floors, and heavy libraries stay where they belong."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = {
+    "ablate.cli": 7,
+    "ablate.workflow": 6,
+    "ablate.scheduling": 5,
+    "ablate.reporting": 5,
+    "ablate.training": 3,
+    "ablate.data": 2,
+    "ablate.model": 2,
+    "ablate.metrics": 1,
+    "ablate.tracking": 1,
+    "ablate.spec": 0,
+    "ablate.errors": 0,
+    "ablate.streams": 0,
+}
+GROUND = {"ablate.spec": {"ablate.errors", "ablate.streams"}, "ablate.errors": set(), "ablate.streams": set()}
+"""Floor 0 stands on itself: the spec may use the errors and the streams."""
+MODULES = sorted((ROOT / "ablate").rglob("*.py"))
+
+
+def _package(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imports(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found.add(node.module or "")
+    return found
+
+
+def test_the_glob_finds_the_package() -> None:
+    assert len(MODULES) > 40
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_module)
+def test_an_import_points_only_down(path: Path) -> None:
+    me = _package(_module(path))
+    if me == "ablate":
+        return
+    for imported in _imports(path):
+        other = _package(imported)
+        if not other.startswith("ablate.") or other == me:
+            continue
+        assert FLOORS[other] < FLOORS[me] or other in GROUND.get(me, ()), f"{_module(path)} (floor {FLOORS[me]}) imports {imported} (floor {FLOORS[other]})"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_module)
+def test_a_module_is_not_longer_than_about_400_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 420
+
+
+@pytest.mark.parametrize(
+    ("library", "packages"),
+    [
+        ("mlflow", {"ablate.tracking.mlflow_store"}),
+        ("optuna", {"ablate.scheduling"}),
+        ("torch", {"ablate.training", "ablate.model", "ablate.data", "ablate.workflow"}),
+        ("seaborn", {"ablate.reporting"}),
+        ("rich", {"ablate.cli", "ablate.workflow"}),
+    ],
+)
+def test_a_library_is_imported_only_where_it_belongs(library: str, packages: set[str]) -> None:
+    users = {_module(path) for path in MODULES if library in {name.split(".")[0] for name in _imports(path)}}
+    assert users, f"nobody imports {library}: is the rule out of date?"
+    strays = {user for user in users if not any(user == package or user.startswith(package + ".") for package in packages)}
+    assert not strays
+
+
+def test_there_is_no_circle() -> None:
+    graph = {_module(path): {name for name in _imports(path) if name.startswith("ablate")} for path in MODULES}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module in done or module not in graph:
+            return
+        for other in graph[module]:
+            visit(other, (*trail, module))
+        done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("module", ["ablate.reporting.report", "ablate.spec.expand", "ablate.tracking.mlflow_store"])
+def test_reporting_works_without_torch(module: str) -> None:
+    code = f"import sys; sys.modules['torch'] = None; sys.modules['torchvision'] = None; import {module}"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ["torch", "timm", "mlflow", "optuna", "pandas", "seaborn", "numpy", "peft", "pydantic"]
+    code = f"import sys; import ablate.cli; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"
