@@ -1,0 +1,142 @@
+"""Backbones by name: any timm classification model, the preprocessing that belongs to it, and the order in which its modules run."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+import timm
+import torch
+from timm.models import get_pretrained_cfg, is_model, list_models, list_pretrained, split_model_name_tag
+from torch import nn
+
+from ablate.errors import SpecError
+
+ImageSize = int | Literal["auto"]
+_PROBE_CLASSES = 7
+"""Classes of the network that `run_order` traces; the order does not depend on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a backbone wants its images: uint8 RGB / 255, then (value - mean) / std per channel."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    image_size: int
+    """Side in pixels of the square that the network sees."""
+    crop_pct: float
+    """Share of the stored square's side that the centre crop keeps, in (0, 1]."""
+    interpolation: str
+
+    @property
+    def store_side(self) -> int:
+        """Side in pixels at which images are stored, >= image_size: its centre crop of image_size is what validation sees."""
+        return max(self.image_size, round(self.image_size / self.crop_pct))
+
+
+def preprocessing_of(backbone: str, *, image_size: ImageSize) -> Preprocessing:
+    """Return the preprocessing of a backbone at `image_size` pixels; auto is the size it was pretrained at. Raises SpecError for an unknown backbone."""
+    cfg = pretrained_cfg_of(backbone)
+    return Preprocessing(
+        mean=_three(cfg.mean),
+        std=_three(cfg.std),
+        image_size=resolve_image_size(backbone, image_size),
+        crop_pct=float(cfg.crop_pct),
+        interpolation=str(cfg.interpolation),
+    )
+
+
+def resolve_image_size(backbone: str, image_size: ImageSize) -> int:
+    """Return the side in pixels. Raises SpecError for an unknown backbone or a size below 1."""
+    native = int(pretrained_cfg_of(backbone).input_size[1])
+    if image_size == "auto":
+        return native
+    if image_size < 1:
+        raise SpecError(f"image_size must be auto or an int of at least 1 pixel, got {image_size}; {backbone} was pretrained at {native}")
+    return image_size
+
+
+def pretrained_cfg_of(backbone: str) -> Any:
+    """Return timm's `PretrainedCfg` of a backbone. Raises SpecError naming the nearest backbones for an unknown one."""
+    architecture, tag = split_model_name_tag(backbone)
+    if not is_model(architecture) or ":" in backbone:
+        near = difflib.get_close_matches(architecture, list_models(), n=3, cutoff=0.5)
+        raise SpecError(f"backbone must be the name of a timm classification model, got {backbone!r}{_nearest(near)}")
+    try:
+        return get_pretrained_cfg(backbone)
+    except RuntimeError:
+        tags = [name.split(".", 1)[1] for name in list_pretrained(f"{architecture}.*")]
+        near = difflib.get_close_matches(tag, tags, n=3, cutoff=0.0)
+        raise SpecError(f"backbone {architecture} must carry a pretrained tag that timm knows, got {tag!r}{_nearest(near)}") from None
+
+
+def create_backbone(backbone: str, *, n_classes: int, image_size: ImageSize, pretrained: bool = False) -> nn.Module:
+    """Return the timm model with a fresh head; random weights from torch's global generator unless `pretrained` asks the timm hub.
+
+    Raises SpecError for an unknown backbone, or an image size that a fixed-size backbone cannot be built for.
+    """
+    cfg = pretrained_cfg_of(backbone)
+    side = resolve_image_size(backbone, image_size)
+    native = int(cfg.input_size[1])
+    size_argument = {"img_size": side} if cfg.fixed_input_size and side != native else {}
+    try:
+        return cast(nn.Module, timm.create_model(backbone, pretrained=pretrained, num_classes=n_classes, **size_argument))
+    except (TypeError, AssertionError, ValueError) as error:
+        if not size_argument:
+            raise
+        raise SpecError(
+            f"image_size must be {native} or auto for {backbone}, which cannot be built for another size, got {side} ({_first_line(error)})"
+        ) from error
+
+
+def classifier_names(module: nn.Module) -> tuple[str, ...]:
+    """Return the names of the classifier's modules: one, or two for distilled transformers. Together they are the head."""
+    cfg = cast(dict[str, Any], module.pretrained_cfg)
+    declared = cfg.get("classifier") or ()
+    names = (declared,) if isinstance(declared, str) else tuple(declared)
+    modules = dict(module.named_modules())
+    found = tuple(name for name in names if name in modules and next(modules[name].parameters(), None) is not None)
+    if not found:
+        raise SpecError(f"backbone must be a classification model with a classifier that timm names, {cfg.get('architecture')} has none; take another backbone")
+    return found
+
+
+@lru_cache(maxsize=64)
+def run_order(backbone: str, image_size: int) -> tuple[str, ...]:
+    """Return the names of all modules in the order of their calls in one forward pass; a module called twice is listed twice.
+
+    Runs on torch's meta device: no weights, no memory. Modules whose weight is read by their parent instead of being called are absent, and
+    an adapter around one of those would do nothing. Raises SpecError where the network cannot take images of that size.
+    """
+    calls: list[str] = []
+    with torch.device("meta"):
+        module = create_backbone(backbone, n_classes=_PROBE_CLASSES, image_size=image_size).eval()
+        for name, child in module.named_modules():
+            child.register_forward_pre_hook(lambda _module, _inputs, name=name: calls.append(name))
+        try:
+            with torch.no_grad():
+                logits = module(torch.empty(2, 3, image_size, image_size))
+        except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+            native = resolve_image_size(backbone, "auto")
+            raise SpecError(
+                f"image_size must suit {backbone}, which was pretrained at {native} and cannot take {image_size} ({_first_line(error)}); try auto"
+            ) from error
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (2, _PROBE_CLASSES):
+        raise SpecError(f"backbone must turn an image into one row of logits, {backbone} does not; take another backbone")
+    return tuple(name for name in calls if name)
+
+
+def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
+    red, green, blue = (float(v) for v in values)
+    return red, green, blue
+
+
+def _nearest(names: list[str]) -> str:
+    return f"; nearest: {', '.join(names)}" if names else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

