@@ -1,0 +1,1 @@
+"""Flowers drawn from parameters: `species` says what they look like, `blossom` paints one, `scene` sets it in a place, a pose and a light."""

@@ -1,0 +1,247 @@
+"""Paint one blossom: petals as an implicit outline in polar coordinates, whorl by whorl, then stamens and disc. Arrays only, no state.
+
+Coordinates: `u`, `v` are in units of the blossom's radius around its middle; `t` runs along a petal from foot (0) to tip (1); `x` across it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ablate.data.rendering.species import COLOURS, Species
+
+Plane = NDArray[np.float32]
+REACH = 1.1
+"""Nothing of a blossom, its shadow included, lies farther out than this."""
+COLOUR_OF_THREAD = np.array([0.86, 0.84, 0.62], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Bloom:
+    """One blossom's drawn traits: what stays the same for all blossoms of a plant."""
+
+    species: Species
+    n_petals: int
+    n_whorls: int
+    width: float
+    base: float
+    tip: float
+    notch: float
+    wave: float
+    petal: NDArray[np.float32]
+    eye: float
+    eye_colour: NDArray[np.float32]
+    vein: float
+    disc: float
+    disc_colour: NDArray[np.float32]
+    n_stamens: int
+    reach: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Where a blossom stands and how it is turned. Pixels and radians."""
+
+    x: float
+    y: float
+    radius: float
+    roll: float
+    tilt: float
+    """0 faces the camera, pi / 2 is seen from the side."""
+    axis: float
+    """Direction in the image towards which it is tilted."""
+    light: float
+    """Direction in the image from which light comes."""
+
+
+def draw_bloom(species: Species, rng: Generator) -> Bloom:
+    """Draw one plant of a species: every trait uniformly from its range, its colours with a tint of their own."""
+    return Bloom(
+        species=species,
+        n_petals=_whole(species.petals, rng),
+        n_whorls=_whole(species.whorls, rng),
+        width=rng.uniform(*species.width),
+        base=rng.uniform(*species.base),
+        tip=rng.uniform(*species.tip),
+        notch=rng.uniform(*species.notch),
+        wave=rng.uniform(*species.wave),
+        petal=_tint(species.colours, rng),
+        eye=rng.uniform(*species.eye),
+        eye_colour=_tint(species.eye_colours, rng),
+        vein=rng.uniform(*species.vein),
+        disc=rng.uniform(*species.disc),
+        disc_colour=_tint(species.disc_colours, rng),
+        n_stamens=_whole(species.stamens, rng),
+        reach=rng.uniform(*species.reach),
+    )
+
+
+def paint_blossom(canvas: Plane, bloom: Bloom, *, pose: Pose, rng: Generator) -> None:
+    """Paint a blossom over `canvas` (H, W, 3), float32 in [0, 1], in place."""
+    window = _window(canvas, pose)
+    if window is None:
+        return
+    u, v = _plane(window, pose)
+    r = np.hypot(u, v)
+    touched = r < REACH
+    pixels, r, theta = canvas[window][touched], r[touched], np.arctan2(v[touched], u[touched])
+    pixel = 1.0 / pose.radius
+    for whorl in range(bloom.n_whorls):
+        _paint_whorl(pixels, r, theta, bloom=bloom, whorl=whorl, light=pose.light - pose.roll, pixel=pixel, rng=rng)
+    _paint_middle(pixels, r, theta, bloom=bloom, pixel=pixel, rng=rng)
+    canvas[window][touched] = pixels
+
+
+def _paint_whorl(pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, whorl: int, light: float, pixel: float, rng: Generator) -> None:
+    """Paint the petals of one whorl: at each pixel the two nearest petals, the one of higher rank on top, with its shadow on the other."""
+    n = bloom.n_petals
+    pitch = 2 * math.pi / n
+    size = 1.0 - 0.62 * whorl / bloom.n_whorls
+    turn = rng.uniform(0, pitch)
+    place = (theta - np.float32(turn)) * np.float32(1 / pitch)
+    nearest = np.rint(place)
+    second = nearest + np.where(place >= nearest, np.float32(1), np.float32(-1))
+    petals = _Petals.draw(n, size, bloom, rng)
+    top_is_nearest = petals.rank[nearest.astype(np.int64) % n] > petals.rank[second.astype(np.int64) % n]
+    top = np.where(top_is_nearest, nearest, second)
+    low = np.where(top_is_nearest, second, nearest)
+    shade = 1.0 - 0.10 * (bloom.n_whorls - 1 - whorl)
+    depth_low, colour_low = _petal(r, place, low, petals=petals, bloom=bloom, light=light - turn, shade=shade)
+    depth_top, colour_top = _petal(r, place, top, petals=petals, bloom=bloom, light=light - turn, shade=shade)
+    colour_low *= 1 - 0.5 * _ramp(depth_top, -0.09, 0.0)[..., None]
+    pixels *= 1 - 0.45 * _ramp(np.maximum(depth_top, depth_low), -0.07, 0.0)[..., None]
+    _blend(pixels, colour_low, _ramp(depth_low, -pixel, pixel))
+    _blend(pixels, colour_top, _ramp(depth_top, -pixel, pixel))
+
+
+@dataclass(frozen=True, slots=True)
+class _Petals:
+    """How the petals of one whorl differ from each other; each array is (n_petals,)."""
+
+    length: Plane
+    width: Plane
+    lean: Plane
+    bright: Plane
+    phase: Plane
+    rank: Plane
+    room: float
+
+    @classmethod
+    def draw(cls, n: int, size: float, bloom: Bloom, rng: Generator) -> _Petals:
+        spread = rng.uniform(0.02, 0.12)
+        noise = rng.standard_normal((4, n)).astype(np.float32)
+        is_missing = rng.random(n) < 0.04
+        length = np.float32(size) * (1 - spread * np.abs(noise[0])) * np.where(is_missing, np.float32(0.35), np.float32(1))
+        return cls(
+            length=length.astype(np.float32),
+            width=(1 + 0.08 * noise[1]).astype(np.float32),
+            lean=(0.07 * noise[2]).astype(np.float32),
+            bright=(1 + 0.07 * noise[3]).astype(np.float32),
+            phase=rng.uniform(0, 6.28, n).astype(np.float32),
+            rank=rng.permutation(n).astype(np.float32),
+            room=min(math.sin(math.pi / n) * 1.15, 0.62),
+        )
+
+
+def _petal(r: Plane, place: Plane, which: Plane, *, petals: _Petals, bloom: Bloom, light: float, shade: float) -> tuple[Plane, Plane]:
+    """Return how deep each pixel lies inside its petal (negative outside), and the petal's colour there."""
+    n = bloom.n_petals
+    k = which.astype(np.int64) % n
+    pitch = np.float32(2 * math.pi / n)
+    phi = (place - which - petals.lean[k]) * pitch
+    length = petals.length[k]
+    x = r * np.sin(phi) / length
+    t = r * np.cos(phi) / length
+    half = np.float32(bloom.width * petals.room) * petals.width[k]
+    across = x / half
+    stretch = 1 - np.float32(bloom.notch) * np.exp(-(across * across) * 7)
+    if bloom.wave > 0.004:
+        stretch = stretch - np.float32(bloom.wave) * (0.5 + 0.5 * np.sin(across * 7 + petals.phase[k]))
+    s = np.clip(t / stretch, 1e-4, 1)
+    peak = bloom.base / (bloom.base + bloom.tip)
+    scale = 1.0 / (peak**bloom.base * (1 - peak) ** bloom.tip)
+    outline = half * np.float32(scale) * s ** np.float32(bloom.base) * (1 - s) ** np.float32(bloom.tip)
+    depth = np.where(t > 0, np.minimum(outline - np.abs(x), (stretch - t) * 0.8), np.float32(-1)) * length
+    return depth.astype(np.float32), _petal_colour(s, across, k, petals=petals, bloom=bloom, light=light, shade=shade)
+
+
+def _petal_colour(s: Plane, across: Plane, k: NDArray[Any], *, petals: _Petals, bloom: Bloom, light: float, shade: float) -> Plane:
+    angle = np.arange(bloom.n_petals, dtype=np.float32) * np.float32(2 * math.pi / bloom.n_petals)
+    lit = (petals.bright * (1 + 0.13 * np.cos(angle - np.float32(light))) * np.float32(shade))[k]
+    lit = lit * (0.62 + 0.38 * _ramp(s, 0.0, 0.55)) * (1 - 0.14 * np.minimum(across * across, 1.5))
+    veins = np.cos(across * 14) * 0.10 + np.exp(-(across * across) * 60) * 0.22
+    lit = lit * (1 - np.float32(bloom.vein) * veins)
+    foot = _ramp(s, bloom.eye + 0.10, bloom.eye - 0.10)[..., None] if bloom.eye > 0.02 else np.float32(0)
+    colour = bloom.petal + (bloom.eye_colour - bloom.petal) * foot
+    return np.asarray(colour * lit[..., None], dtype=np.float32)
+
+
+def _paint_middle(pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, pixel: float, rng: Generator) -> None:
+    """Paint the stamens, each a thread with an anther, and the domed, grainy disc."""
+    if bloom.n_stamens:
+        _paint_stamens(pixels, r, theta, bloom=bloom, pixel=pixel, rng=rng)
+    radius = max(bloom.disc, 0.02)
+    inside = _ramp(r, radius + pixel, radius - pixel)
+    rings = np.sin(r * np.float32(2.2 / pixel**0.5) + 3 * np.sin(theta * 8))
+    dome = (1.08 - 0.5 * (r / radius) ** 2) * (0.9 + 0.14 * rings)
+    pixels *= 1 - 0.35 * _ramp(r, radius + 0.08, radius)[..., None]
+    _blend(pixels, bloom.disc_colour * np.maximum(dome, 0.3)[..., None], inside)
+
+
+def _paint_stamens(pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, pixel: float, rng: Generator) -> None:
+    n = bloom.n_stamens
+    pitch = 2 * math.pi / n
+    place = theta / np.float32(pitch) + np.float32(rng.uniform(0, 1))
+    which = np.rint(place)
+    k = which.astype(np.int64) % n
+    reach = (bloom.reach * rng.uniform(0.6, 1.0, n)).astype(np.float32)[k]
+    lean = rng.uniform(-0.3, 0.3, n).astype(np.float32)[k]
+    off = np.abs(place - which - lean) * np.float32(pitch) * r
+    thread = _ramp(off, 0.012 + pixel, 0.012 - pixel * 0.5) * (r < reach)
+    anther = _ramp(np.hypot(off, (r - reach) * 0.8), 0.032 + pixel, 0.032 - pixel)
+    _blend(pixels, COLOUR_OF_THREAD, thread * np.float32(0.8))
+    _blend(pixels, bloom.disc_colour * np.float32(0.85), anther)
+
+
+def _window(canvas: Plane, pose: Pose) -> tuple[slice, slice] | None:
+    """The part of the canvas that the blossom and its shadow can touch, or None where that is nothing."""
+    reach = pose.radius * REACH
+    top, bottom = max(int(pose.y - reach), 0), min(math.ceil(pose.y + reach), canvas.shape[0])
+    left, right = max(int(pose.x - reach), 0), min(math.ceil(pose.x + reach), canvas.shape[1])
+    return (slice(top, bottom), slice(left, right)) if bottom > top and right > left else None
+
+
+def _plane(window: tuple[slice, slice], pose: Pose) -> tuple[Plane, Plane]:
+    """Pixel positions of the window in the blossom's own plane: undo the place, the tilt, then the roll. Two (h, w) arrays."""
+    y = (np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - pose.y) / pose.radius
+    x = (np.arange(window[1].start, window[1].stop, dtype=np.float32)[None, :] - pose.x) / pose.radius
+    c, s = math.cos(pose.axis), math.sin(pose.axis)
+    along, across = (x * c + y * s) / max(math.cos(pose.tilt), 0.2), -x * s + y * c
+    across = across / (1 + 0.25 * math.sin(pose.tilt) * along)
+    turn = pose.axis - pose.roll
+    c, s = math.cos(turn), math.sin(turn)
+    return (along * c - across * s).astype(np.float32), (along * s + across * c).astype(np.float32)
+
+
+def _blend(pixels: Plane, colour: Plane, alpha: Plane) -> None:
+    pixels += (colour - pixels) * alpha[..., None]
+
+
+def _ramp(value: Plane, start: float, end: float) -> Plane:
+    """0 where `value` is at `start` or before, 1 at `end` or beyond, smooth between; `end` may be below `start`."""
+    x = np.clip((value - np.float32(start)) * np.float32(1.0 / (end - start)), 0, 1)
+    return np.asarray(x * x * (3 - 2 * x), dtype=np.float32)
+
+
+def _tint(names: tuple[str, ...], rng: Generator) -> NDArray[np.float32]:
+    colour = np.array(COLOURS[names[int(rng.integers(len(names)))]], dtype=np.float32)
+    return np.clip(colour + rng.normal(0, 0.055, 3).astype(np.float32), 0.02, 1).astype(np.float32)
+
+
+def _whole(bounds: tuple[int, int], rng: Generator) -> int:
+    return int(rng.integers(bounds[0], bounds[1] + 1))

@@ -1,0 +1,152 @@
+"""Set blossoms in a scene: a background, leaves and other flowers out of focus, a pose, a light, and what a cheap camera does to all that."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.random import Generator
+from PIL import Image, ImageFilter
+
+from ablate.data.rendering.blossom import Bloom, Plane, Pose, draw_bloom, paint_blossom
+from ablate.data.rendering.species import SPECIES
+
+SIDE = 160
+"""Height and width of a rendered image in pixels."""
+
+GROUNDS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
+    ((0.10, 0.20, 0.06), (0.36, 0.50, 0.18)),  # grass
+    ((0.04, 0.09, 0.05), (0.17, 0.29, 0.12)),  # shade below a hedge
+    ((0.20, 0.14, 0.09), (0.44, 0.34, 0.24)),  # soil
+    ((0.42, 0.58, 0.78), (0.84, 0.88, 0.92)),  # sky
+    ((0.45, 0.44, 0.42), (0.70, 0.68, 0.64)),  # gravel or a wall
+    ((0.03, 0.03, 0.04), (0.14, 0.13, 0.13)),  # studio, dark
+    ((0.30, 0.30, 0.12), (0.66, 0.62, 0.30)),  # dry meadow
+)
+"""Dark and light colour of each kind of background."""
+
+
+def render(species_index: int, *, key: int) -> Image.Image:
+    """Return one RGB image, SIDE x SIDE, of a flower of `SPECIES[species_index]`. Equal arguments give equal images."""
+    rng = np.random.Generator(np.random.Philox(key))
+    light = rng.uniform(0, 2 * math.pi)
+    canvas = _background(rng, light=light)
+    canvas = _blur(canvas, rng.uniform(0.8, 3.2))
+    bloom = draw_bloom(SPECIES[species_index], rng)
+    _paint_plants(canvas, bloom, light=light, rng=rng)
+    if rng.random() < 0.35:
+        _paint_leaf(canvas, rng, near_middle=False)
+    return _photograph(canvas, rng)
+
+
+def _background(rng: Generator, *, light: float) -> Plane:
+    """Mottled ground, leaves, stems, and blossoms of any species, all to be blurred: (SIDE, SIDE, 3)."""
+    dark, pale = (np.array(c, dtype=np.float32) for c in GROUNDS[int(rng.integers(len(GROUNDS)))])
+    mottle = 0.6 * _noise(rng, int(rng.integers(2, 6))) + 0.4 * _noise(rng, int(rng.integers(12, 40)))
+    canvas = np.ascontiguousarray(dark + (pale - dark) * mottle[..., None])
+    for _ in range(int(rng.integers(0, 7))):
+        _paint_leaf(canvas, rng, near_middle=True)
+    for _ in range(int(rng.integers(0, 3))):
+        other = draw_bloom(SPECIES[int(rng.integers(len(SPECIES)))], rng)
+        pose = _pose(rng, radius=rng.uniform(0.08, 0.22) * SIDE, spread=0.5, light=light)
+        paint_blossom(canvas, other, pose=pose, rng=rng)
+    return canvas
+
+
+def _paint_plants(canvas: Plane, bloom: Bloom, *, light: float, rng: Generator) -> None:
+    """Paint one to three blossoms of the same plant; the last and largest is the subject."""
+    n_more = int(rng.choice([0, 0, 0, 1, 2]))
+    subject = _pose(rng, radius=rng.uniform(0.24, 0.50) * SIDE, spread=0.14, light=light)
+    for _ in range(n_more):
+        pose = _pose(rng, radius=subject.radius * rng.uniform(0.5, 0.85), spread=0.42, light=light)
+        paint_blossom(canvas, bloom, pose=pose, rng=rng)
+    if rng.random() < 0.6:
+        _paint_stem(canvas, subject, rng)
+    paint_blossom(canvas, bloom, pose=subject, rng=rng)
+
+
+def _pose(rng: Generator, *, radius: float, spread: float, light: float) -> Pose:
+    x, y = rng.uniform(-spread, spread, 2)
+    return Pose(
+        x=(0.5 + x) * SIDE,
+        y=(0.5 + y) * SIDE,
+        radius=radius,
+        roll=rng.uniform(0, 2 * math.pi),
+        tilt=min(abs(rng.normal(0, 0.48)), 1.1),
+        axis=rng.uniform(0, math.pi),
+        light=light,
+    )
+
+
+def _paint_leaf(canvas: Plane, rng: Generator, *, near_middle: bool) -> None:
+    """Paint one leaf with a midrib: anywhere, or from a border towards the middle."""
+    length, slim = rng.uniform(0.25, 0.75) * SIDE, rng.uniform(0.10, 0.32)
+    angle = rng.uniform(0, 2 * math.pi)
+    far = 0.5 if near_middle else 0.62
+    x0, y0 = (0.5 + far * math.cos(angle) * rng.uniform(0.3, 1)) * SIDE, (0.5 + far * math.sin(angle) * rng.uniform(0.3, 1)) * SIDE
+    if not near_middle:
+        x0, y0 = (0.5 + far * math.cos(angle)) * SIDE, (0.5 + far * math.sin(angle)) * SIDE
+    turn = rng.uniform(0, 2 * math.pi)
+    window = _window(x0, y0, length / 2)
+    u, v = _turned(x0, y0, turn, window=window, scale=length / 2)
+    depth = slim * (1 - u * u) - np.abs(v)
+    alpha = np.clip(depth * length / 2, 0, 1)
+    green = np.array([0.20, 0.38, 0.12], dtype=np.float32) * rng.uniform(0.5, 1.6) + rng.normal(0, 0.04, 3).astype(np.float32)
+    lit = 0.85 + np.sign(v) * np.float32(rng.uniform(-0.15, 0.15)) + 0.35 * np.exp(-((v * 30) ** 2)) + 0.08 * np.cos(u * 26 + np.abs(v) * 30)
+    patch = canvas[window]
+    patch += (np.clip(green, 0.02, 1) * lit[..., None] - patch) * alpha[..., None]
+
+
+def _paint_stem(canvas: Plane, pose: Pose, rng: Generator) -> None:
+    """Paint a stem from below the blossom to the lower border."""
+    y = np.arange(SIDE, dtype=np.float32)[:, None]
+    x = np.arange(SIDE, dtype=np.float32)[None, :]
+    down = np.clip((y - pose.y) / SIDE, 0, 1)
+    bend = pose.x + down * rng.uniform(-0.6, 0.6) * SIDE * (0.3 + down)
+    width = rng.uniform(0.012, 0.03) * SIDE
+    off = np.abs(x - bend) / width
+    alpha = np.clip((1 - off) * width, 0, 1) * (y > pose.y)
+    green = np.array([0.26, 0.42, 0.14], dtype=np.float32) * rng.uniform(0.6, 1.3)
+    canvas += (green * (1.1 - 0.5 * np.minimum(off, 1))[..., None] - canvas) * alpha[..., None]
+
+
+def _photograph(canvas: Plane, rng: Generator) -> Image.Image:
+    """Uneven light, exposure, colour cast, contrast, blur, sensor noise; quantised to 8 bits."""
+    shade = 1 - rng.uniform(0, 0.55) * _noise(rng, int(rng.integers(2, 6)))
+    exposure, cast = math.exp(rng.normal(0, 0.22)), np.exp(rng.normal(0, 0.10, 3)).astype(np.float32)
+    image = np.clip(canvas, 0, 4) * shade[..., None] * (exposure * cast)
+    grey = image.mean(axis=-1, keepdims=True)
+    image = grey + (image - grey) * rng.uniform(0.6, 1.15)
+    image = np.clip(image, 0, 1) ** np.float32(rng.uniform(0.75, 1.35))
+    image = _blur(image, max(rng.normal(0.5, 0.6), 0.0))
+    image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.004, 0.03))
+    return Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+def _noise(rng: Generator, cells: int) -> Plane:
+    """Smooth noise in [0, 1] with about `cells` bumps along a side: (SIDE, SIDE)."""
+    grid = Image.fromarray(rng.random((cells, cells), dtype=np.float32))
+    return np.asarray(grid.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def _blur(canvas: Plane, sigma: float) -> Plane:
+    """Gaussian blur of `sigma` pixels; below a quarter of a pixel nothing is done."""
+    if sigma < 0.25:
+        return canvas
+    image = Image.fromarray((np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8))
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), dtype=np.float32) * np.float32(1 / 255)
+
+
+def _window(x0: float, y0: float, reach: float) -> tuple[slice, slice]:
+    """The rows and columns of the canvas within `reach` pixels of a point; perhaps none."""
+    rows = slice(min(max(int(y0 - reach), 0), SIDE), max(min(math.ceil(y0 + reach), SIDE), 0))
+    columns = slice(min(max(int(x0 - reach), 0), SIDE), max(min(math.ceil(x0 + reach), SIDE), 0))
+    return rows, columns
+
+
+def _turned(x0: float, y0: float, turn: float, *, window: tuple[slice, slice], scale: float) -> tuple[Plane, Plane]:
+    """Coordinates of the window's pixels along and across the direction `turn`, in units of `scale` pixels."""
+    y = (np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - np.float32(y0)) / np.float32(scale)
+    x = (np.arange(window[1].start, window[1].stop, dtype=np.float32)[None, :] - np.float32(x0)) / np.float32(scale)
+    c, s = np.float32(math.cos(turn)), np.float32(math.sin(turn))
+    return x * c + y * s, y * c - x * s

@@ -1,0 +1,47 @@
+"""Find out in seconds whether a download can be tried at all, so that a machine without a network fails fast instead of hanging."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PROBE_TIMEOUT_S = 6.0
+STALL_TIMEOUT_S = 30.0
+"""A download that delivers nothing for so long is given up."""
+
+
+def is_reachable(url: str, *, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
+    """Whether anything answers at `url` (http or https) within `timeout_s` seconds, name look-up included. An error page is an answer."""
+    answered = threading.Event()
+    thread = threading.Thread(target=_ask, args=(url, timeout_s, answered), daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return answered.is_set()
+
+
+def _ask(url: str, timeout_s: float, answered: threading.Event) -> None:
+    if not url.startswith(("http://", "https://")):
+        return
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=timeout_s):  # noqa: S310 - scheme checked above
+            answered.set()
+    except urllib.error.HTTPError as error:
+        if error.code < 500 and error.code not in (403, 407):
+            answered.set()
+    except (OSError, ValueError):
+        return
+
+
+@contextmanager
+def stalls_are_errors() -> Iterator[None]:
+    """Let a connection that stalls for STALL_TIMEOUT_S raise instead of waiting for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
