@@ -1,0 +1,91 @@
+"""What every executor promises, and the one way in which a trial is run, wherever that is."""
+
+from __future__ import annotations
+
+import importlib
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ablate.errors import CheckFailed
+from ablate.spec.request import TrialRequest
+from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialOutcome, TrialState
+
+Emit = Callable[[int, int, dict[str, float]], None]
+"""(epoch, n_epochs, metrics): what a trial calls at the end of each epoch."""
+RunTrial = Callable[[TrialRequest, Emit], TrialOutcome]
+Take = Callable[[str], TrialRequest | None]
+"""Slot name -> the next request for it, or None when there is nothing to do until a running trial ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where one trial at a time runs."""
+
+    name: str
+    """Unique among an executor's slots, e.g. "cpu:0"."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that must stand before the slot imports torch."""
+
+
+class Executor(Protocol):
+    """Runs trials on slots. What runs them is named, not passed, so that a worker imports it itself and the caller never needs torch."""
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The slots, in the order in which they are filled."""
+        ...
+
+    def run(self, take: Take, on_event: Callable[[Event], None]) -> None:
+        """Run what `take` hands out; return when it has nothing and nothing is running.
+
+        For each request `on_event` gets one TrialStarted, its EpochEnded in order, and one TrialEnded, COMPLETE or FAILED, whatever happens to the slot.
+        Both functions are called in the caller's thread. `take` is asked again after every end. An exception of theirs (KeyboardInterrupt included) ends
+        the workers and is raised; trials that ran then have no end, and it is the caller who knows what to make of that.
+        """
+        ...
+
+
+def load(name: str) -> RunTrial:
+    """Return the function that an importable name such as "ablate.training.trial:run_trial" means. Raises CheckFailed when there is none."""
+    module, _, function = name.partition(":")
+    found = getattr(importlib.import_module(module), function, None)
+    if not callable(found):
+        raise CheckFailed(f"a run function must be named module:function, {name!r} is none.")
+    return found  # type: ignore[no-any-return]
+
+
+def execute(name: str, request: TrialRequest, on_event: Callable[[Event], None]) -> None:
+    """Run one request in this process and report its epochs and its end. Whatever the trial raises becomes FAILED; what `on_event` raises is raised."""
+
+    def emit(epoch: int, n_epochs: int, metrics: dict[str, float]) -> None:
+        numbers = {metric: float(value) for metric, value in metrics.items()}
+        try:
+            on_event(EpochEnded(trial_id, request.attempt, epoch=epoch, n_epochs=n_epochs, metrics=numbers, at=time.time()))
+        except BaseException as error:
+            raise _ListenerFailed from error
+
+    trial_id = request.trial.trial_id
+    try:
+        on_event(_end(name, request, emit))
+    except _ListenerFailed as wrapped:
+        raise (wrapped.__cause__ or wrapped) from None
+
+
+def _end(name: str, request: TrialRequest, emit: Emit) -> TrialEnded:
+    trial_id, attempt = request.trial.trial_id, request.attempt
+    try:
+        outcome = load(name)(request, emit)
+        missing = [file for file in outcome.files if not (request.folder / file).is_file()]
+        if missing:
+            raise CheckFailed(f"a completed trial must leave the files that it names, missing in {request.folder}: {', '.join(missing)}")
+    except (Exception, SystemExit) as error:
+        failure = Failure(kind=type(error).__name__, message=str(error).partition("\n")[0], traceback=traceback.format_exc())
+        return TrialEnded(trial_id, attempt, TrialState.FAILED, at=time.time(), failure=failure)
+    return TrialEnded(trial_id, attempt, TrialState.COMPLETE, at=time.time(), outcome=outcome)
+
+
+class _ListenerFailed(BaseException):
+    """Carries an exception of the listener through the trial's own `except Exception`."""

@@ -1,0 +1,29 @@
+"""Trials in this process, one after the other: for tests and debuggers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ablate.scheduling.executors._base import Slot, Take, execute
+from ablate.tracking.events import Event, TrialStarted
+
+
+class InlineExecutor:
+    """One slot, which is the caller. A trial that kills its process kills the caller with it."""
+
+    def __init__(self, run_trial: str) -> None:
+        """`run_trial` names the function that runs a trial, e.g. "ablate.training.trial:run_trial"."""
+        self._run_trial = run_trial
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The one slot."""
+        return (Slot("inline:0"),)
+
+    def run(self, take: Take, on_event: Callable[[Event], None]) -> None:
+        """See `Executor.run`."""
+        slot = self.slots[0].name
+        while (request := take(slot)) is not None:
+            on_event(TrialStarted(request.trial.trial_id, request.attempt, slot=slot, at=time.time()))
+            execute(self._run_trial, request, on_event)

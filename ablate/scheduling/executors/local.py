@@ -1,0 +1,198 @@
+"""Trials in processes of this machine: one long-lived worker a slot. A worker that dies is an event of its trial, and the next trial gets a new one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import IO
+
+from ablate.errors import CheckFailed
+from ablate.scheduling.executors._base import Slot, Take
+from ablate.scheduling.executors.worker import START
+from ablate.spec.request import TrialRequest
+from ablate.tracking.events import Event, Failure, TrialEnded, TrialStarted, TrialState, from_json
+
+_LOOK_EVERY_S = 1.0
+"""How often silent workers are looked at: a dead one whose children hold its pipe open would never be heard of otherwise."""
+_GRACE_S = 3.0
+"""Time that a worker has between SIGTERM and SIGKILL."""
+
+
+class LocalExecutor:
+    """One worker process a slot, started with the slot's environment when its first trial comes, and away from the terminal's signals and output."""
+
+    def __init__(self, run_trial: str, *, slots: Sequence[Slot], log_folder: Path) -> None:
+        """`run_trial` names the function that runs a trial; what workers print goes to `<log_folder>/<slot>.log`. Raises CheckFailed without slots."""
+        if not slots or len({slot.name for slot in slots}) != len(slots):
+            raise CheckFailed(f"a LocalExecutor must have slots of different names, got {[slot.name for slot in slots]}.")
+        self._run_trial, self._slots, self._log_folder = run_trial, tuple(slots), log_folder
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The slots, in the order in which they are filled."""
+        return self._slots
+
+    def run(self, take: Take, on_event: Callable[[Event], None]) -> None:
+        """See `Executor.run`."""
+        workers = [_Worker(slot, run_trial=self._run_trial, log_path=self._log_folder / f"{slot.name.replace(':', '-')}.log") for slot in self._slots]
+        try:
+            while True:
+                _fill(workers, take, on_event)
+                busy = {worker.pipe: worker for worker in workers if worker.request is not None}
+                if not busy:
+                    return
+                heard = wait(list(busy), timeout=_LOOK_EVERY_S)
+                for worker in [worker for pipe, worker in busy.items() if pipe in heard or worker.is_dead]:
+                    for event in worker.events():
+                        on_event(event)
+        finally:
+            _end_all(workers)
+
+
+def _fill(workers: Sequence[_Worker], take: Take, on_event: Callable[[Event], None]) -> None:
+    for worker in workers:
+        if worker.request is None:
+            request = take(worker.slot.name)
+            if request is None:
+                return
+            on_event(TrialStarted(request.trial.trial_id, request.attempt, slot=worker.slot.name, at=time.time()))
+            worker.start(request)
+
+
+class _Worker:
+    """The conductor's end of one slot."""
+
+    def __init__(self, slot: Slot, *, run_trial: str, log_path: Path) -> None:
+        self.slot = slot
+        self.request: TrialRequest | None = None
+        """What it is running."""
+        self._run_trial, self._log_path = run_trial, log_path
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection | None = None
+        self._log_start = 0
+
+    @property
+    def pipe(self) -> Connection:
+        if self._pipe is None:
+            raise CheckFailed(f"the worker of slot {self.slot.name} must be started before it is listened to.")
+        return self._pipe
+
+    @property
+    def is_dead(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def start(self, request: TrialRequest) -> None:
+        """Hand a request to the process, a new one where there is none or it died while it waited."""
+        if self.is_dead:
+            self._spawn()
+        self._log_start = self._log_path.stat().st_size
+        self.request = request
+        try:
+            self.pipe.send_bytes(request.model_dump_json().encode())
+        except BrokenPipeError:
+            return  # it died this moment: `events` says so
+
+    def events(self) -> Iterator[Event]:
+        """What it said since the last call; ends with the trial's failure when it died."""
+        try:
+            while self.request is not None and self.pipe.poll():
+                event = from_json(json.loads(self.pipe.recv_bytes()))
+                if isinstance(event, TrialEnded):
+                    self.request = None
+                yield event
+            is_gone = self.is_dead
+        except (EOFError, OSError):
+            is_gone = True
+        if is_gone and self.request is not None:
+            yield self._death(self.request)
+
+    def end(self) -> None:
+        """Hang up; the process ends by itself, in the middle of a trial too. Children of the trial go with it."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            _signal_group(self._process, signal.SIGTERM)
+
+    def reap(self) -> None:
+        """Wait for the process after `end`, with SIGKILL where it does not listen."""
+        if self._process is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_S)
+        _signal_group(self._process, signal.SIGKILL)
+        self._process.wait()
+        self._process, self._pipe = None, None
+
+    def _spawn(self) -> None:
+        if self._process is not None:
+            self.end()
+            self.reap()
+        self._pipe, theirs = Pipe()
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        with theirs, self._log_path.open("ab") as log:
+            self._process = self._popen(theirs.fileno(), log)
+
+    def _popen(self, descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        path = [str(Path(entry).absolute()) for entry in sys.path]  # the entry "" means the folder that one is in
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", START, json.dumps(path), self._run_trial, str(descriptor)],
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.slot.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(descriptor,),
+            start_new_session=True,  # SIGINT of the terminal goes to the conductor only
+        )
+
+    def _death(self, request: TrialRequest) -> TrialEnded:
+        """Take the dead process away and say what it died of."""
+        self.request = None
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_S)  # its own end, before anything is sent to it
+        self.end()
+        self.reap()
+        how = _how_it_ended(0 if process is None else process.returncode)
+        message = f"the worker of slot {self.slot.name} {how}; what it printed is in {self._log_path.parent.name}/{self._log_path.name}"
+        failure = Failure("WorkerDied", message, traceback=self._last_words())
+        return TrialEnded(request.trial.trial_id, request.attempt, TrialState.FAILED, at=time.time(), failure=failure)
+
+    def _last_words(self) -> str:
+        """The stack that faulthandler printed for this trial, if it did: a segfault's only traceback."""
+        with self._log_path.open("rb") as log:
+            log.seek(self._log_start)
+            text = log.read(1 << 20).decode(errors="replace")
+        _, mark, stack = text.partition("Fatal Python error")
+        return mark + stack
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code} in the middle of the trial"
+    hint = " (the kernel does that when memory is short)" if code == -signal.SIGKILL else ""
+    return f"was ended by {signal.Signals(-code).name}{hint}"
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Signal the worker and its children; they are a session of their own. A group that is gone is fine."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _end_all(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        worker.end()
+    for worker in workers:
+        worker.reap()

@@ -1,0 +1,40 @@
+"""The process behind a local slot: requests in, events out, as JSON over one pipe. Imports nothing heavy before its first request."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import queue
+import threading
+from multiprocessing.connection import Connection
+
+from ablate.scheduling.executors._base import execute
+from ablate.spec.request import TrialRequest
+from ablate.tracking.events import Event, to_json
+
+START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ablate.scheduling.executors.worker import serve; serve(sys.argv[2], int(sys.argv[3]))"
+"""What the interpreter of a worker runs: arguments are the parent's sys.path as JSON, the name of the run function, and the pipe's descriptor."""
+
+
+def serve(run_trial: str, descriptor: int) -> None:
+    """Run requests until the conductor hangs up. A conductor that dies takes its workers with it, at once and in the middle of a trial."""
+    faulthandler.enable()
+    os.set_inheritable(descriptor, False)  # children of a trial must not keep the pipe open
+    pipe = Connection(descriptor)
+    requests: queue.SimpleQueue[TrialRequest] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(pipe, requests), name="ablate-listener", daemon=True).start()
+
+    def send(event: Event) -> None:
+        pipe.send_bytes(json.dumps(to_json(event)).encode())
+
+    while True:
+        execute(run_trial, requests.get(), send)
+
+
+def _listen(pipe: Connection, requests: queue.SimpleQueue[TrialRequest]) -> None:
+    while True:
+        try:
+            requests.put(TrialRequest.model_validate_json(pipe.recv_bytes()))
+        except (EOFError, OSError):
+            os._exit(0)  # nobody is left to hear of the result

@@ -1,0 +1,38 @@
+"""What a call of the conductor achieved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.tracking.events import Failure
+from ablate.tracking.publisher import Unpublished
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTrial:
+    """A trial that did not complete in this call."""
+
+    trial_id: str
+    arm: str
+    seed: int
+    attempt: int
+    failure: Failure
+    path: Path
+    """File with the full traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """Counts of trials; they add up to the trials that were asked for."""
+
+    n_complete: int
+    """Completed in this call."""
+    n_reused: int
+    """Complete from earlier calls, not run again."""
+    n_failed: int
+    failures: tuple[FailedTrial, ...]
+    unpublished: Unpublished
+    """What the tracking store was not told; the next call tells it."""
+    optuna_problem: str
+    """Why Optuna's storage lags behind the journal, or empty; the next call catches it up."""

@@ -1,0 +1,90 @@
+"""Files that a trial leaves for its report: predictions as parquet, confusion matrices as tables, curves as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ablate.errors import StoreError
+from ablate.tracking.events import EpochEnded
+
+Curves = dict[str, tuple[tuple[int, float], ...]]
+"""Metric -> ((epoch, value), ...) in order of the epochs."""
+
+
+def write_predictions(path: Path, predictions: Mapping[str, tuple[Sequence[str], np.ndarray, np.ndarray]]) -> None:
+    """Write split -> (image_ids (N,), labels (N,) int, probabilities (N, C) float) as one parquet table of float32 probabilities.
+
+    The file appears whole or not at all. Raises ValueError where the lengths of a split differ.
+    """
+    frame = pd.concat([_split_frame(split, *parts) for split, parts in predictions.items()], ignore_index=True)
+    half = path.with_name(path.name + ".part")
+    frame.to_parquet(half, index=False)
+    half.replace(path)
+
+
+def _split_frame(split: str, image_ids: Sequence[str], labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    if not len(image_ids) == len(labels) == len(probabilities):
+        raise ValueError(
+            f"split {split}: there must be one label and one row of probabilities an image, "
+            f"got {len(image_ids)} images, {len(labels)} labels, {len(probabilities)} rows"
+        )
+    columns = {f"p_{index}": column for index, column in enumerate(np.asarray(probabilities, dtype=np.float32).T)}
+    return pd.DataFrame({"split": split, "image_id": list(image_ids), "label": np.asarray(labels, dtype=np.int64), **columns})
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Return columns split, image_id, label, p_0 .. p_{C-1} (float32), one row an image. Raises StoreError for a file that is missing or no such table."""
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise StoreError(f"predictions must be a readable parquet file, {path} is not: {error}") from error
+    missing = {"split", "image_id", "label", "p_0"} - set(frame.columns)
+    if missing:
+        raise StoreError(f"predictions must have the columns split, image_id, label, p_0, ...; {path} lacks {', '.join(sorted(missing))}")
+    return frame
+
+
+def probabilities_of(frame: pd.DataFrame) -> np.ndarray:
+    """Return the probabilities (N, C) float32 of a table of predictions, in the order of its rows."""
+    n_classes = sum(column.startswith("p_") for column in frame.columns)
+    return frame[[f"p_{index}" for index in range(n_classes)]].to_numpy(dtype=np.float32)
+
+
+def confusion_table(frame: pd.DataFrame, split: str, *, class_names: Sequence[str]) -> pd.DataFrame:
+    """Return counts (C, C) of one split: rows are the true classes, columns the predicted ones, both in the order of `class_names`."""
+    rows = frame[frame["split"] == split]
+    counts = np.zeros((len(class_names), len(class_names)), dtype=np.int64)
+    np.add.at(counts, (rows["label"].to_numpy(), probabilities_of(rows).argmax(axis=1)), 1)
+    return pd.DataFrame(counts, index=pd.Index(class_names, name="true"), columns=pd.Index(class_names, name="predicted"))
+
+
+def curves_of(epochs: Iterable[EpochEnded]) -> Curves:
+    """Return every metric's curve. Where an epoch came twice, the later event counts."""
+    points: dict[str, dict[int, float]] = {}
+    for event in epochs:
+        for name, value in event.metrics.items():
+            points.setdefault(name, {})[event.epoch] = value
+    return {name: tuple(sorted(curve.items())) for name, curve in points.items()}
+
+
+def curves_to_json(curves: Curves) -> str:
+    """Text of `curves.json`: metric -> [[epoch, value], ...]."""
+    return json.dumps(curves, sort_keys=True)
+
+
+def curves_from_json(text: str) -> Curves:
+    """Inverse of `curves_to_json`."""
+    return {name: tuple((int(epoch), float(value)) for epoch, value in curve) for name, curve in json.loads(text).items()}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file whole or not at all, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(path.name + ".part")
+    half.write_text(text)
+    half.replace(path)

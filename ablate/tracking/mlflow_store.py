@@ -1,0 +1,388 @@
+"""MLflow as the door to reporting: a study's events projected into runs, and read back. The only module that imports mlflow.
+
+experiment = grid name; parent run = study; child run = one attempt of a trial. A run is RUNNING until everything of it is there, so a run that has ended
+is whole, and publishing again what is there already changes nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+for _name, _value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the publisher has its own patience
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}.items():
+    os.environ.setdefault(_name, _value)  # read by mlflow when it is imported, hence before
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+from mlflow import MlflowClient, artifacts, pyfunc  # noqa: E402
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, LoggedModelStatus, Metric, Param, Run, RunTag  # noqa: E402
+from mlflow.models import Model, ModelSignature  # noqa: E402
+from mlflow.types import Schema, TensorSpec  # noqa: E402
+
+from ablate.errors import CheckFailed, StoreError  # noqa: E402
+from ablate.spec.study import StudyRecord  # noqa: E402
+from ablate.spec.trial import Trial  # noqa: E402
+from ablate.tracking import projection  # noqa: E402
+from ablate.tracking.artifacts import Curves, confusion_table, curves_from_json, curves_of, curves_to_json, read_predictions  # noqa: E402
+from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
+from ablate.tracking.reach import check_uri, sqlite_path  # noqa: E402
+from ablate.tracking.records import PublishedRun, PublishedStudy  # noqa: E402
+
+for _name in ("mlflow", "alembic"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+PREDICTIONS, CURVES, STUDY, SPEC, FAILURE, MODEL = "predictions.parquet", "curves.json", "study.json", "spec.json", "failure.txt", "model"
+_PAGE = 500
+_READERS = 8
+"""Threads that fetch curves: on a tracking server each is a request."""
+_COMPARED = 100
+"""Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart view."""
+
+
+class MlflowStore:
+    """One grid's experiment in a tracking store. Not for several threads at once."""
+
+    def __init__(self, tracking_uri: str, grid_name: str) -> None:
+        """Name the store; nothing is opened before the first call."""
+        self.tracking_uri = tracking_uri
+        self.grid_name = grid_name
+        self._record: StudyRecord | None = None
+        self._tags: dict[str, str] = {}
+        self._parent_run_id = ""
+        self._known: dict[tuple[str, int, int], Run] = {}
+        """(trial_id, attempt, start in ms) -> run, as found when the study was started."""
+        self._touched: set[str] = set()
+        self._open: dict[tuple[str, int], str | None] = {}
+        """(trial_id, attempt) -> run id; None where the run has ended and is whole."""
+        self._epochs: dict[tuple[str, int], list[EpochEnded]] = {}
+
+    # -- before a study ------------------------------------------------------------------------------------------------------------------
+
+    def check_reachable(self) -> None:
+        """Return when runs can be written. Raises StoreError within seconds when the store cannot be used."""
+        check_uri(self.tracking_uri)
+        try:
+            experiment = self._client.get_experiment_by_name(self.grid_name)
+        except Exception as error:
+            raise StoreError(f"the tracking store must answer, {self.tracking_uri!r} did not: {_first_line(error)}") from error
+        if experiment is not None and experiment.lifecycle_stage != "active":
+            raise StoreError(
+                f"the experiment {self.grid_name!r} must not be deleted in {self.tracking_uri!r}; restore it there, or give the grid file another name."
+            )
+
+    @cached_property
+    def _client(self) -> Any:
+        return MlflowClient(tracking_uri=self.tracking_uri)
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        found = self._client.get_experiment_by_name(self.grid_name)
+        if found is not None:
+            return str(found.experiment_id)
+        path = sqlite_path(self.tracking_uri)
+        root = None if path is None else (path.parent / "artifacts" / quote(self.grid_name, safe="")).as_uri()
+        return str(self._client.create_experiment(self.grid_name, artifact_location=root))
+
+    # -- publishing ----------------------------------------------------------------------------------------------------------------------
+
+    def start_study(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
+        """Make or find the study's parent run, set it RUNNING and return its id. `tags` (commit, versions, ...) go on it and on the runs that follow."""
+        everything = {**tags, **projection.study_tags(record)}
+        parents = self._search(projection.STUDY, record.study_id, kind="study")
+        if parents:
+            self._parent_run_id = parents[0].info.run_id
+            self._client.update_run(self._parent_run_id, status="RUNNING")
+            self._client.log_batch(self._parent_run_id, tags=_run_tags(everything))
+        else:
+            self._parent_run_id = self._client.create_run(self._experiment_id, tags=everything, run_name=record.grid_name).info.run_id
+        self._client.log_text(self._parent_run_id, record.model_dump_json(indent=2), STUDY)
+        self._client.log_inputs(self._parent_run_id, datasets=[_dataset_input(record)])
+        self._record, self._tags = record, dict(tags)
+        self._known = {_key(run): run for run in self._search(projection.STUDY, record.study_id, kind="trial")}
+        return self._parent_run_id
+
+    def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
+        """Project one event of `trial`, whose attempt left its files in `folder`. Publishing the same events again, in their order, changes nothing."""
+        if isinstance(event, TrialStarted):
+            self._publish_start(event, trial)
+            return
+        key = (event.trial_id, event.attempt)
+        if key not in self._open:
+            raise CheckFailed(f"a trial's start must be published before its {type(event).__name__}, {key} was not.")
+        run_id = self._open[key]
+        if run_id is None:
+            return
+        if isinstance(event, EpochEnded):
+            self._epochs[key].append(event)
+            self._log_metrics(run_id, projection.curve_metrics(event), at=event.at, step=event.epoch)
+        else:
+            self._publish_end(run_id, event, trial=trial, folder=folder)
+            self._open[key] = None
+            del self._epochs[key]
+
+    def _publish_start(self, event: TrialStarted, trial: Trial) -> None:
+        key, record = (event.trial_id, event.attempt), self._started_record()
+        known = self._known.get((*key, _ms(event.at)))
+        if known is not None and known.info.status != "RUNNING":
+            self._open[key] = None
+            return
+        tags = {**self._tags, **projection.trial_tags(trial, attempt=event.attempt, slot=event.slot, record=record)}
+        if known is None:
+            tags["mlflow.parentRunId"] = self._parent_run_id
+            name = f"{projection.arm_name(trial, record)} seed={trial.seed}"
+            known = self._client.create_run(self._experiment_id, start_time=_ms(event.at), tags=tags, run_name=name[:250])
+            self._known[_key(known)] = known
+        run_id = known.info.run_id
+        self._touched.add(run_id)
+        params = [Param(name, value) for name, value in projection.trial_params(trial).items()]
+        self._client.log_batch(run_id, params=params)
+        self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)
+        self._client.log_inputs(run_id, datasets=[_dataset_input(record)])
+        self._open[key], self._epochs[key] = run_id, []
+
+    def _publish_end(self, run_id: str, event: TrialEnded, *, trial: Trial, folder: Path) -> None:
+        record, tags = self._started_record(), {projection.STATE: event.state.value, projection.CURVES: CURVES}
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            made = Path(scratch)
+            (made / CURVES).write_text(curves_to_json(curves_of(self._epochs[(event.trial_id, event.attempt)])))
+            (made / SPEC).write_text(trial.model_dump_json(indent=2))
+            if event.failure is not None:
+                (made / FAILURE).write_text(projection.failure_text(event.failure))
+                tags[projection.FAILURE] = projection.failure_line(event.failure)
+            if event.outcome is not None:
+                tags |= {name: value[: projection.TAG_LENGTH] for name, value in event.outcome.facts.items()}
+                self._log_metrics(run_id, event.outcome.metrics, at=event.at, step=event.outcome.best_epoch)
+                _add_confusion(made, folder, files=event.outcome.files, class_names=record.data.class_names)
+                for name in event.outcome.files:
+                    self._client.log_artifact(run_id, str(folder / name))
+            self._client.log_artifacts(run_id, scratch)
+        self._client.log_batch(run_id, tags=_run_tags(tags))
+        self._client.set_terminated(run_id, status=projection.STATUS[event.state], end_time=_ms(event.at))
+
+    def close_stale(self) -> int:
+        """Close as KILLED every run of the study that is RUNNING and of which nothing was published since `start_study`; return how many."""
+        stale = [run.info.run_id for run in self._known.values() if run.info.status == "RUNNING" and run.info.run_id not in self._touched]
+        for run_id in stale:
+            self._client.log_batch(run_id, tags=_run_tags({projection.STATE: "KILLED", projection.FAILURE: "ConductorDied: nothing is known of its end"}))
+            self._client.set_terminated(run_id, status="KILLED")
+        return len(stale)
+
+    def finish_study(self, status: str = "FINISHED") -> None:
+        """Close the parent run: FINISHED, FAILED (some trial failed) or KILLED (interrupted)."""
+        self._client.set_terminated(self._parent_run_id, status=status)
+
+    def _started_record(self) -> StudyRecord:
+        if self._record is None:
+            raise CheckFailed("start_study must come before publish.")
+        return self._record
+
+    def _log_metrics(self, run_id: str, metrics: Mapping[str, float], *, at: float, step: int) -> None:
+        self._client.log_batch(run_id, metrics=[Metric(name, float(value), _ms(at), step) for name, value in metrics.items()])
+
+    # -- after a study -------------------------------------------------------------------------------------------------------------------
+
+    def log_report(self, parent_run_id: str, folder: Path) -> None:
+        """Put a report's folder under `report/` of the parent run."""
+        self._client.log_artifacts(parent_run_id, str(folder), artifact_path="report")
+
+    def log_champion(
+        self, run_id: str, *, folder: Path, loader_module: str, n_classes: int, requirements: Sequence[str], code_paths: Sequence[Path] = ()
+    ) -> str:
+        """Log the files of `folder` as a complete pyfunc model of a run and return its URI, `models:/<id>`; a run that has its model already keeps it.
+
+        `loader_module` names a module with `_load_pyfunc(data_path)`; its `predict` takes images uint8 (B, H, W, 3) and returns probabilities float32
+        (B, n_classes). `requirements` are pip requirements; `code_paths` are folders of source that travel with the model.
+        """
+        run = self._client.get_run(run_id)
+        if projection.CHAMPION in run.data.tags:
+            return str(run.data.tags[projection.CHAMPION])
+        logged = self._client.create_logged_model(
+            run.info.experiment_id, name=MODEL, source_run_id=run_id, params=run.data.params, model_type="classifier", tags={"loader_module": loader_module}
+        )
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            pyfunc.save_model(
+                str(Path(scratch, MODEL)),
+                loader_module=loader_module,
+                data_path=str(folder),
+                code_paths=[str(path) for path in code_paths] or None,
+                signature=_signature(n_classes),
+                pip_requirements=list(requirements),
+                mlflow_model=Model(artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id, run_id=run_id),
+            )
+            self._client.log_model_artifacts(logged.model_id, str(Path(scratch, MODEL)))
+        self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        self._client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        uri = f"models:/{logged.model_id}"
+        self._client.set_tag(run_id, projection.CHAMPION, uri)
+        return uri
+
+    # -- reading -------------------------------------------------------------------------------------------------------------------------
+
+    def read_study(self, grid_name: str, study_id: str | None = None) -> PublishedStudy:
+        """Return a grid's newest study, or the one named: the newest attempt of each of its trials, a complete one before any other.
+
+        Runs of arms and seeds that the study's record no longer holds are left out. Raises StoreError when there is no such study.
+        """
+        if grid_name != self.grid_name:
+            return MlflowStore(self.tracking_uri, grid_name).read_study(grid_name, study_id)
+        self.check_reachable()
+        parent = self._find_parent(study_id)
+        record = StudyRecord.model_validate_json(self._text(parent, STUDY))
+        arms, seeds = {arm.arm_id for arm in record.arms}, set(map(str, record.seeds))
+        newest: dict[str, Run] = {}
+        for run in sorted(self._search(projection.STUDY, record.study_id, kind="trial"), key=_preference):
+            if run.data.tags[projection.ARM_ID] in arms and run.data.tags[projection.SEED] in seeds:
+                newest[run.data.tags[projection.TRIAL]] = run
+        with ThreadPoolExecutor(_READERS) as readers:
+            curves = list(readers.map(self._curves, newest.values()))
+        runs = tuple(_published(run, curve) for run, curve in zip(newest.values(), curves, strict=True))
+        return PublishedStudy(
+            record=record, tracking_uri=self.tracking_uri, experiment_id=parent.info.experiment_id, parent_run_id=parent.info.run_id, runs=runs
+        )
+
+    def read_predictions(self, run: PublishedRun) -> pd.DataFrame:
+        """Return a run's predictions: columns split, image_id, label, p_0 ... Raises StoreError when the run has none."""
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            return read_predictions(self._fetch(self._client.get_run(run.run_id), PREDICTIONS, into=Path(scratch)))
+
+    def _find_parent(self, study_id: str | None) -> Run:
+        if self._client.get_experiment_by_name(self.grid_name) is None:
+            names = [experiment.name for experiment in self._client.search_experiments(max_results=1000)]
+            near = difflib.get_close_matches(self.grid_name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else "run the grid first."
+            raise StoreError(f"the tracking store {self.tracking_uri!r} must hold the experiment {self.grid_name!r}, it does not; {hint}")
+        parents = self._search(projection.KIND, "study", kind="study")
+        found = [run for run in parents if study_id in (None, run.data.tags[projection.STUDY])]
+        if not found:
+            held = ", ".join(run.data.tags[projection.STUDY] for run in parents) or "none"
+            what = "a study" if study_id is None else f"the study {study_id!r}"
+            raise StoreError(f"the experiment {self.grid_name!r} of {self.tracking_uri!r} must hold {what}; studies there: {held}.")
+        return found[0]
+
+    def _search(self, tag: str, value: str, *, kind: str) -> list[Run]:
+        return list(self._pages(f"tags.`{projection.KIND}` = '{kind}' AND tags.`{tag}` = '{value}'"))
+
+    def _pages(self, condition: str) -> Iterator[Run]:
+        token = None
+        while True:
+            page = self._client.search_runs([self._experiment_id], filter_string=condition, max_results=_PAGE, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _curves(self, run: Run) -> Curves:
+        """From the run's one file; a run without it (still running, killed from outside) is asked for each metric."""
+        if projection.CURVES in run.data.tags:
+            return curves_from_json(self._text(run, run.data.tags[projection.CURVES]))
+        names = [name for name in run.data.metrics if name.startswith(projection.CURVE_PREFIX)]
+        histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in names}
+        return {
+            name.removeprefix(projection.CURVE_PREFIX): tuple(sorted({point.step: point.value for point in history}.items()))
+            for name, history in histories.items()
+        }
+
+    def _text(self, run: Run, name: str) -> str:
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            return self._fetch(run, name, into=Path(scratch)).read_text()
+
+    def _fetch(self, run: Run, name: str, *, into: Path) -> Path:
+        """Path of a run's artifact: where it lies, or a copy in `into`."""
+        parts = urlsplit(run.info.artifact_uri)
+        path = Path(unquote(parts.path), name)
+        if parts.scheme == "file" and path.is_file():
+            return path
+        try:
+            return Path(artifacts.download_artifacts(artifact_uri=f"{run.info.artifact_uri}/{name}", dst_path=str(into), tracking_uri=self.tracking_uri))
+        except Exception as error:
+            raise StoreError(
+                f"the run {run.info.run_id} must hold {name}, which could not be read from {run.info.artifact_uri}: {_first_line(error)}"
+            ) from error
+
+
+def compare_url(base_url: str, study: PublishedStudy) -> str:
+    """Return the link of MLflow's UI at `base_url` (e.g. http://127.0.0.1:5000) that compares all of a study's runs."""
+    root = f"{base_url.rstrip('/')}/#"
+    if len(study.runs) <= _COMPARED:
+        runs, experiments = (quote(json.dumps(ids, separators=(",", ":"))) for ids in ([run.run_id for run in study.runs], [study.experiment_id]))
+        return f"{root}/compare-runs?runs={runs}&experiments={experiments}"
+    condition = f"tags.`{projection.STUDY}` = '{study.record.study_id}' AND tags.`{projection.KIND}` = 'trial'"
+    return f"{root}/experiments/{study.experiment_id}?searchFilter={quote(condition)}&compareRunsMode=CHART"
+
+
+def _published(run: Run, curves: Curves) -> PublishedRun:
+    tags, metrics = run.data.tags, run.data.metrics
+    return PublishedRun(
+        run_id=run.info.run_id,
+        trial_id=tags[projection.TRIAL],
+        arm_id=tags[projection.ARM_ID],
+        seed=int(tags[projection.SEED]),
+        attempt=int(tags[projection.ATTEMPT]),
+        status=projection.state_of(run.info.status, tags),
+        metrics={name: value for name, value in metrics.items() if not name.startswith((projection.CURVE_PREFIX, projection.PARAM_PREFIX))},
+        curves=curves,
+        params=dict(run.data.params),
+        tags=dict(tags),
+        failure=tags.get(projection.FAILURE, ""),
+    )
+
+
+def _preference(run: Run) -> tuple[bool, int, int]:
+    """Sorts the run that speaks for its trial last."""
+    is_complete = projection.state_of(run.info.status, run.data.tags) == "COMPLETE"
+    return is_complete, int(run.data.tags[projection.ATTEMPT]), run.info.start_time
+
+
+def _key(run: Run) -> tuple[str, int, int]:
+    return run.data.tags[projection.TRIAL], int(run.data.tags[projection.ATTEMPT]), run.info.start_time
+
+
+def _ms(at: float) -> int:
+    return int(at * 1000)
+
+
+def _run_tags(tags: Mapping[str, str]) -> list[RunTag]:
+    return [RunTag(name, value) for name, value in tags.items()]
+
+
+def _dataset_input(record: StudyRecord) -> DatasetInput:
+    facts = record.data
+    dataset = Dataset(
+        name=facts.title,
+        digest=facts.fingerprint[:36],
+        source_type="ablate",
+        source=json.dumps({"source": facts.source, "version": facts.version, "origin": facts.origin}),
+        profile=json.dumps(projection.data_profile(facts)),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, val, test")])
+
+
+def _add_confusion(made: Path, folder: Path, *, files: Sequence[str], class_names: Sequence[str]) -> None:
+    if PREDICTIONS not in files:
+        return
+    frame = read_predictions(folder / PREDICTIONS)
+    for split in frame["split"].unique():
+        confusion_table(frame, split, class_names=class_names).to_csv(made / f"confusion_{split}.csv")
+
+
+def _signature(n_classes: int) -> ModelSignature:
+    images, probabilities = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3)), TensorSpec(np.dtype(np.float32), (-1, n_classes))
+    return ModelSignature(inputs=Schema([images]), outputs=Schema([probabilities]))
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

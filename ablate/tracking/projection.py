@@ -1,0 +1,102 @@
+"""What MLflow is told of a trial: plain dictionaries of parameters, metrics and tags, and back. Knows the names, not the library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ablate.spec.study import DataFacts, StudyRecord
+from ablate.spec.trial import Trial
+from ablate.tracking.events import EpochEnded, Failure, TrialState
+
+KIND, STUDY, STATE, FAILURE, CURVES, CHAMPION = (f"ablate.{name}" for name in ("kind", "study_id", "state", "failure", "curves", "champion"))
+TRIAL, ARM_ID, ARM, SEED, ATTEMPT = (f"ablate.{name}" for name in ("trial_id", "arm_id", "arm", "seed", "attempt"))
+CURVE_PREFIX, PARAM_PREFIX = "epoch/", "param/"
+
+TAG_LENGTH = 4000
+"""Longest tag value kept, in characters: below what every backend of MLflow takes."""
+PARAM_LENGTH = 500
+
+STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "FINISHED", TrialState.FAILED: "FAILED", TrialState.KILLED: "KILLED"}
+"""TrialState -> MLflow's status of a run."""
+_STATE = {"FINISHED": "COMPLETE", "FAILED": "FAILED", "KILLED": "KILLED"}
+
+
+def state_of(status: str, tags: Mapping[str, str]) -> str:
+    """Return the TrialState value of a run, or RUNNING: its own tag once it has ended, else what MLflow's status says."""
+    return tags.get(STATE, _STATE.get(status, "RUNNING")) if status in _STATE else "RUNNING"
+
+
+def trial_params(trial: Trial) -> dict[str, str]:
+    """Every field of the recipe by its own name, `seed`, and the data's fields as `data.<name>`; values as in YAML."""
+    return {name: _word(value)[:PARAM_LENGTH] for name, value in _flat(trial).items()}
+
+
+def param_metrics(trial: Trial) -> dict[str, float]:
+    """The numeric parameters again as `param/<name>`, because MLflow keeps parameters as text and sorts 10 before 9."""
+    return {PARAM_PREFIX + name: float(value) for name, value in _flat(trial).items() if isinstance(value, int | float) and not isinstance(value, bool)}
+
+
+def _flat(trial: Trial) -> dict[str, Any]:
+    data = trial.data.model_dump(mode="json", exclude={"fallback"})
+    parts = {f"data.{name}.{key}": value for name in ("fractions", "sizes") for key, value in (data.pop(name) or {}).items()}
+    return {**trial.recipe.model_dump(mode="json"), "seed": trial.seed, "select_by": trial.select_by, **{f"data.{k}": v for k, v in data.items()}, **parts}
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def trial_tags(trial: Trial, *, attempt: int, slot: str, record: StudyRecord) -> dict[str, str]:
+    """Tags of a child run at its start."""
+    return {
+        KIND: "trial",
+        STUDY: record.study_id,
+        TRIAL: trial.trial_id,
+        ARM_ID: trial.arm_id,
+        ARM: arm_name(trial, record),
+        SEED: str(trial.seed),
+        ATTEMPT: str(attempt),
+        "ablate.slot": slot,
+        "ablate.data": record.data.title,
+        "ablate.data_is_fallback": str(record.data.is_fallback).lower(),
+    }
+
+
+def arm_name(trial: Trial, record: StudyRecord) -> str:
+    """The arm's readable name in the study, or its id where the study does not know it."""
+    return next((arm.name for arm in record.arms if arm.arm_id == trial.arm_id), trial.arm_id)
+
+
+def study_tags(record: StudyRecord) -> dict[str, str]:
+    """Tags of a parent run. `mlflow.note.content` is what the UI shows as the description."""
+    return {
+        KIND: "study",
+        STUDY: record.study_id,
+        "mlflow.note.content": f"{record.question}\n\nData: {record.data.title}. Again: `{record.command}`"[:TAG_LENGTH],
+        "ablate.data": record.data.title,
+        "ablate.data_is_fallback": str(record.data.is_fallback).lower(),
+    }
+
+
+def failure_line(failure: Failure) -> str:
+    """One line: kind and message."""
+    return f"{failure.kind}: {failure.message}".partition("\n")[0][:TAG_LENGTH]
+
+
+def failure_text(failure: Failure) -> str:
+    """The full traceback, or the one line where there is none."""
+    return (failure.traceback or failure_line(failure)).rstrip() + "\n"
+
+
+def curve_metrics(event: EpochEnded) -> dict[str, float]:
+    """An epoch's metrics under the names that MLflow shows as curves."""
+    return {CURVE_PREFIX + name: value for name, value in event.metrics.items()}
+
+
+def data_profile(facts: DataFacts) -> dict[str, Any]:
+    """Sizes of a data set, for MLflow's table of inputs."""
+    sizes = {split: sum(counts) for split, counts in facts.class_counts.items()}
+    facts_kept = {"licence": facts.licence, "is_synthetic": facts.is_synthetic, "split_rule": facts.split_rule}
+    return {"n_classes": len(facts.class_names), "n_images": sizes, **facts_kept}

@@ -1,0 +1,94 @@
+"""Whether a tracking store can be used, found out in seconds: MLflow's own clients try a dead server or a broken file again for minutes."""
+
+from __future__ import annotations
+
+import difflib
+import socket
+import sqlite3
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ablate.errors import StoreError
+
+REACH_S = 4.0
+"""How long a server may take to accept a connection."""
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_FORMS = "sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://HOST/NAME"
+
+
+def sqlite_path(tracking_uri: str) -> Path | None:
+    """Return the absolute path of a SQLite store's file, or None for another kind of store. Raises StoreError for SQLite without a file."""
+    if tracking_uri.partition(":")[0].partition("+")[0] != "sqlite":
+        return None
+    path = tracking_uri.partition("://")[2]
+    if not path.startswith("/") or path in ("/", "/:memory:"):
+        raise StoreError(f"a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an absolute path), got {tracking_uri!r}.")
+    return Path(path[1:].partition("?")[0]).absolute()
+
+
+def check_uri(tracking_uri: str) -> None:
+    """Return when the store's file can be written or its server accepts connections; make the file's folder. Raises StoreError within seconds otherwise."""
+    path = sqlite_path(tracking_uri)
+    if path is not None:
+        return _check_file(path, tracking_uri)
+    scheme = tracking_uri.partition(":")[0].partition("+")[0] if ":" in tracking_uri else ""
+    if scheme in ("", "file"):
+        raise StoreError(f"the tracking store must be {_FORMS}, got {tracking_uri!r}: MLflow 3 keeps no runs in plain folders.")
+    if scheme in _PORTS:
+        return _check_server(tracking_uri, scheme)
+    near = difflib.get_close_matches(scheme, ["sqlite", *_PORTS], n=1)
+    if near:
+        raise StoreError(f"the tracking store must be {_FORMS}, got {tracking_uri!r}; did you mean {near[0]}?")
+    return None  # databricks and the like: MLflow's own business
+
+
+def _check_file(path: Path, tracking_uri: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=REACH_S, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("PRAGMA schema_version").fetchone()
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(
+            f"the tracking store's file must be a SQLite database that can be written, {tracking_uri!r} is not: {error}; "
+            f"set MLFLOW_TRACKING_URI to another place."
+        ) from error
+
+
+def _check_server(tracking_uri: str, scheme: str) -> None:
+    try:
+        parts = urlsplit(tracking_uri)
+        host, port = parts.hostname, parts.port or _PORTS[scheme]
+    except ValueError as error:
+        raise StoreError(f"the tracking store must be {_FORMS}, got {tracking_uri!r}: {error}.") from error
+    if not host:
+        if scheme in ("http", "https"):
+            raise StoreError(f"the tracking store must be {_FORMS}, got {tracking_uri!r}, which names no host.")
+        return  # a database on a local socket
+    problem = _connect_problem(host, port)
+    if problem:
+        raise StoreError(
+            f"the tracking store must be reachable, {scheme}://{host}:{port} is not ({problem}); start the server, or set MLFLOW_TRACKING_URI to another store."
+        )
+
+
+def _connect_problem(host: str, port: int) -> str:
+    """Say why no connection comes about, or return nothing. In a thread of its own, because looking up a name has no timeout."""
+    problems = [f"no answer within {REACH_S:.0f} s"]
+
+    def connect() -> None:
+        try:
+            socket.create_connection((host, port), timeout=REACH_S).close()
+            problems[:] = [""]
+        except OSError as error:
+            problems[:] = [str(error)]
+
+    thread = threading.Thread(target=connect, name="ablate-reach", daemon=True)
+    thread.start()
+    thread.join(REACH_S + 0.5)
+    return problems[0]
