@@ -106,7 +106,7 @@ def _paint_whorl(pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, whorl: 
     place = (theta - np.float32(turn)) * np.float32(1 / pitch)
     nearest = np.rint(place)
     second = nearest + np.where(place >= nearest, np.float32(1), np.float32(-1))
-    petals = _Petals.draw(n, size, bloom, rng)
+    petals = _Petals.draw(n, size, rng)
     top_is_nearest = petals.rank[nearest.astype(np.int64) % n] > petals.rank[second.astype(np.int64) % n]
     top = np.where(top_is_nearest, nearest, second)
     low = np.where(top_is_nearest, second, nearest)
@@ -132,7 +132,7 @@ class _Petals:
     room: float
 
     @classmethod
-    def draw(cls, n: int, size: float, bloom: Bloom, rng: Generator) -> _Petals:
+    def draw(cls, n: int, size: float, rng: Generator) -> _Petals:
         spread = rng.uniform(0.02, 0.12)
         noise = rng.standard_normal((4, n)).astype(np.float32)
         is_missing = rng.random(n) < 0.04

@@ -31,9 +31,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
         origin=f"drawn by ablate from parameters, seed {SEED}, {SIDE} x {SIDE} pixels",
         is_synthetic=True,
         class_names=tuple(species.name for species in SPECIES),
-        items=tuple(
-            _item(species_index, split, i) for split, n in IMAGES_PER_SPECIES.items() for species_index in range(len(SPECIES)) for i in range(n)
-        ),
+        items=tuple(_item(species_index, split, i) for split, n in IMAGES_PER_SPECIES.items() for species_index in range(len(SPECIES)) for i in range(n)),
     )
 
 

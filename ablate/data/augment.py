@@ -1,0 +1,148 @@
+"""Augmented views, drawn from counter-based streams: the view of image i in epoch e is the same in every arm, worker and restart.
+
+| level  | crop, share of the area | mirrored | brightness, contrast, saturation | hue     | rotation | a change | erased |
+|--------|-------------------------|----------|----------------------------------|---------|----------|----------|--------|
+| none   | the middle square       | -        | -                                | -       | -        | -        | -      |
+| light  | 0.60 to 1               | 1 in 2   | -                                | -       | -        | -        | -      |
+| medium | 0.35 to 1               | 1 in 2   | x 0.7 to 1.3                     | +- 0.02 | +- 15°   | -        | -      |
+| strong | 0.20 to 1               | 1 in 2   | x 0.6 to 1.4                     | +- 0.05 | +- 15°   | always   | 1 in 4 |
+
+A crop has a ratio of 3:4 to 4:3 and is resized to a square; a change is one of `CHANGES`, with a random strength; an erased patch is grey.
+The operations are torchvision.transforms.v2.functional's; their parameters are drawn here, because the classes of v2 draw theirs from torch's global
+generator. The stream does not name the level, so a flip in `light` is a flip in `strong`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from ablate.errors import CheckFailed
+from ablate.streams import stream
+
+GREY = [127.0, 127.0, 127.0]
+"""What rotations and erased patches show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Strength of one level; the table above in code."""
+
+    area: tuple[float, float]
+    """Range of the crop's share of the stored square."""
+    jitter: float
+    """Brightness, contrast and saturation are multiplied by 1 - jitter to 1 + jitter."""
+    hue: float
+    """Hue is turned by at most this share of the circle."""
+    degrees: float
+    has_change: bool
+    erase: float
+    """Probability of an erased patch."""
+
+
+LEVELS: dict[str, Level] = {
+    "light": Level(area=(0.60, 1.0), jitter=0.0, hue=0.0, degrees=0.0, has_change=False, erase=0.0),
+    "medium": Level(area=(0.35, 1.0), jitter=0.3, hue=0.02, degrees=15.0, has_change=False, erase=0.0),
+    "strong": Level(area=(0.20, 1.0), jitter=0.4, hue=0.05, degrees=15.0, has_change=True, erase=0.25),
+}
+POLICIES = ("none", *LEVELS)
+RATIO = (3 / 4, 4 / 3)
+FLIP = 0.5
+ERASED_AREA = (0.02, 0.20)
+
+CHANGES: tuple[Callable[[Tensor, float], Tensor], ...] = (
+    lambda image, _: image,
+    lambda image, _: F.autocontrast(image),
+    lambda image, _: F.equalize(image),
+    lambda image, x: F.posterize(image, bits=8 - round(4 * abs(x))),
+    lambda image, x: F.solarize(image, threshold=255 - 127 * abs(x)),
+    lambda image, x: F.adjust_sharpness(image, 1 + 0.9 * x),
+    lambda image, x: F.gaussian_blur(image, kernel_size=[5, 5], sigma=[0.1 + 1.4 * abs(x)]),
+    lambda image, x: F.affine(image, angle=0.0, translate=[0, 0], scale=1.0, shear=[20 * x, 0.0], fill=GREY),
+    lambda image, x: F.affine(image, angle=0.0, translate=[0, 0], scale=1.0, shear=[0.0, 20 * x], fill=GREY),
+    lambda image, x: F.rotate(image, 30 * x, fill=GREY),
+)
+"""The ten changes of `strong`; each takes a (3, H, W) uint8 image and a strength in [-1, 1]."""
+
+
+def clean(images: NDArray[np.uint8], indices: Sequence[int], *, image_size: int) -> Tensor:
+    """Return the middle squares of `images[indices]`: (N, side, side, 3) uint8 -> (B, 3, image_size, image_size) uint8.
+
+    What val and test see, and what train sees without augmentation.
+    """
+    start = _margin(images, image_size)
+    middle = images[np.asarray(indices, dtype=np.int64), start : start + image_size, start : start + image_size]
+    return torch.from_numpy(np.ascontiguousarray(middle.transpose(0, 3, 1, 2)))
+
+
+def views(images: NDArray[np.uint8], indices: Sequence[int], *, policy: str, image_size: int, seed: int, epoch: int) -> Tensor:
+    """Return one augmented view of each of `images[indices]`: (N, side, side, 3) uint8 -> (B, 3, image_size, image_size) uint8.
+
+    The view of image i follows from (policy, image_size, seed, epoch, i) alone, whatever else is in the batch. torch's global generator is neither
+    read nor moved, so any number of threads may draw views.
+    """
+    if policy == "none":
+        return clean(images, indices, image_size=image_size)
+    _margin(images, image_size)
+    level = LEVELS[policy]
+    return torch.stack([_view(images[i], level, image_size=image_size, key=stream(seed, "augment", epoch, int(i))) for i in indices])
+
+
+def _view(image: NDArray[np.uint8], level: Level, *, image_size: int, key: int) -> Tensor:
+    """(side, side, 3) -> (3, image_size, image_size). All parameters are drawn in a fixed order, used or not, so that levels share them."""
+    rng = np.random.Generator(np.random.Philox(key))
+    is_flipped = rng.random() < FLIP
+    top, left, height, width = _crop_box(image.shape[0], level.area, rng)
+    gains = 1 + level.jitter * rng.uniform(-1, 1, 3)
+    hue, degrees = level.hue * rng.uniform(-1, 1), level.degrees * rng.uniform(-1, 1)
+    change, strength, is_erased = CHANGES[int(rng.integers(len(CHANGES)))], float(rng.uniform(-1, 1)), rng.random() < level.erase
+    cut = np.ascontiguousarray(image[top : top + height, left : left + width].transpose(2, 0, 1))
+    view: Tensor = F.resize(torch.from_numpy(cut), [image_size, image_size], antialias=True)
+    if is_flipped:
+        view = F.horizontal_flip(view)
+    if level.jitter:
+        view = F.adjust_brightness(view, float(gains[0]))
+        view = F.adjust_contrast(view, float(gains[1]))
+        view = F.adjust_saturation(view, float(gains[2]))
+        view = F.adjust_hue(view, float(hue))
+    if level.degrees:
+        view = F.rotate(view, float(degrees), interpolation=InterpolationMode.BILINEAR, fill=GREY)
+    if level.has_change:
+        view = change(view, strength)
+    return _erase(view, rng) if is_erased else view
+
+
+def _crop_box(side: int, area: tuple[float, float], rng: Generator) -> tuple[int, int, int, int]:
+    """Draw (top, left, height, width) of a crop of a square: area uniform in its range, ratio log-uniform; what does not fit is narrowed to the side."""
+    share, place = area[0] + (area[1] - area[0]) * rng.random(), rng.random(2)
+    ratio = math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
+    ratio = min(max(ratio, share), 1 / share)
+    width = min(max(round(side * math.sqrt(share * ratio)), 1), side)
+    height = min(max(round(side * math.sqrt(share / ratio)), 1), side)
+    return int(place[0] * (side - height + 1)), int(place[1] * (side - width + 1)), height, width
+
+
+def _erase(view: Tensor, rng: Generator) -> Tensor:
+    side = view.shape[-1]
+    share, ratio = rng.uniform(*ERASED_AREA), math.exp(rng.uniform(-0.7, 0.7))
+    height, width = (min(max(round(side * math.sqrt(share * x)), 1), side) for x in (ratio, 1 / ratio))
+    top, left = (int(rng.random() * (side - extent + 1)) for extent in (height, width))
+    erased: Tensor = F.erase(view, top, left, height, width, torch.full((3, 1, 1), int(GREY[0]), dtype=torch.uint8))
+    return erased
+
+
+def _margin(images: NDArray[np.uint8], image_size: int) -> int:
+    """Pixels to the left of the middle square, as torchvision's CenterCrop counts them."""
+    side = int(images.shape[1])
+    if not 1 <= image_size <= side:
+        raise CheckFailed(f"image_size must be in [1, {side}], the side of the image store, got {image_size}.")
+    return round((side - image_size) / 2)

@@ -1,0 +1,141 @@
+"""From what a grid file asks for to images with labels in three splits, checked, and facts on where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ablate.data.sources import source_of
+from ablate.data.sources._base import Collection, Item, NotToBeHad
+from ablate.data.splits import Parts, split_items, subset_items
+from ablate.errors import DataError
+from ablate.spec.study import DataFacts
+from ablate.spec.trial import SPLITS, DataSpec
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split. Nothing is in memory until it is read."""
+
+    image_ids: tuple[str, ...]
+    """Unique within the data set and stable."""
+    labels: NDArray[np.int64]
+    """(N,) positions in `facts.class_names`."""
+    read: Callable[[int], Image.Image]
+    """Position -> RGB image. Raises DataError naming the file where it is damaged."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Facts, and exactly the splits train, val and test."""
+
+    facts: DataFacts
+    splits: Mapping[str, Split]
+
+
+def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool) -> tuple[DataSpec, DataSet]:
+    """Find, split and check the images that `spec` asks for; return the resolved spec (the source really used, no fallback) and the data set.
+
+    The fallback stands in only where the requested source is not to be had, never where it is broken. Files are hashed here, not decoded.
+    Raises DataError for everything that is wrong with names, folders, labels or splits.
+    """
+    _check_names(spec)
+    resolved, collection = _collect(spec, data_dir=data_dir, allow_fallback=allow_fallback)
+    _check_classes(collection, resolved.source)
+    parts, rule = split_items(collection.items, resolved, official=collection.split_rule)
+    parts, subset_rule = subset_items(parts, resolved, n_classes=len(collection.class_names))
+    _check_splits(parts, collection.class_names, resolved.source)
+    facts = DataFacts(
+        source=resolved.source,
+        title=collection.title,
+        version=collection.version,
+        licence=collection.licence,
+        origin=collection.origin,
+        is_synthetic=collection.is_synthetic,
+        requested_source=spec.source,
+        class_names=collection.class_names,
+        class_counts={split: _counts(parts[split], len(collection.class_names)) for split in SPLITS},
+        fingerprint=fingerprint(parts, collection.class_names),
+        split_rule=rule + subset_rule,
+    )
+    return resolved, DataSet(facts, {split: _as_split(parts[split]) for split in SPLITS})
+
+
+def fingerprint(parts: Parts, class_names: tuple[str, ...]) -> str:
+    """Return 64 hex digits over every image's split, id, label and content, and the class names; the order of the images does not matter."""
+    rows = [(split, item) for split, items in parts.items() for item in items]
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        digests = list(pool.map(lambda row: row[1].digest(), rows))
+    lines = sorted(json.dumps([split, item.image_id, item.label, digest]) for (split, item), digest in zip(rows, digests, strict=True))
+    return hashlib.sha256("\n".join([json.dumps(class_names), *lines]).encode()).hexdigest()
+
+
+def _collect(spec: DataSpec, *, data_dir: Path, allow_fallback: bool) -> tuple[DataSpec, Collection]:
+    try:
+        return _resolved(spec, spec.source), source_of(spec.source, field="source")(spec, data_dir=data_dir)
+    except NotToBeHad as error:
+        if spec.fallback is None:
+            raise
+        if not allow_fallback:
+            raise NotToBeHad(f"{error} The declared fallback {spec.fallback} was not allowed.") from error
+    resolved = _resolved(spec, spec.fallback)
+    return resolved, source_of(spec.fallback, field="fallback")(resolved, data_dir=data_dir)
+
+
+def _resolved(spec: DataSpec, source: str) -> DataSpec:
+    return spec.model_copy(update={"source": source, "fallback": None, "path": spec.path if source == "folder" else None})
+
+
+def _check_names(spec: DataSpec) -> None:
+    source_of(spec.source, field="source")
+    if spec.fallback is not None:
+        source_of(spec.fallback, field="fallback")
+    if spec.path is not None and "folder" not in (spec.source, spec.fallback):
+        raise DataError(f"data.path belongs to source folder, got {spec.path!r} with source {spec.source}; leave it out, or ask for source folder.")
+
+
+def _check_classes(collection: Collection, source: str) -> None:
+    """There are at least two classes, none is empty, and no id stands twice."""
+    names = collection.class_names
+    if len(names) < 2:
+        raise DataError(f"a classification data set must have at least 2 classes, source {source} has {len(names)}: {', '.join(names) or 'none'}.")
+    counts = _counts(collection.items, len(names))
+    empty = [name for name, n in zip(names, counts, strict=True) if n == 0]
+    if empty:
+        raise DataError(f"every class must have at least one image, source {source} has none for: {', '.join(empty)}; add images or remove the class.")
+    if len({item.image_id for item in collection.items}) < len(collection.items):
+        raise DataError(f"every image must have an id of its own, source {source} uses one twice.")
+
+
+def _check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> None:
+    """Every split has images, and train has images of every class."""
+    bare = [split for split in SPLITS if not parts[split]]
+    if bare:
+        raise DataError(f"every split must have at least one image, source {source} has none in: {', '.join(bare)}.")
+    counts = {split: _counts(parts[split], len(class_names)) for split in SPLITS}
+    unseen = [
+        f"{name} (in {' and '.join(split for split in ('val', 'test') if counts[split][i])})" for i, name in enumerate(class_names) if counts["train"][i] == 0
+    ]
+    if unseen:
+        raise DataError(f"every class must have images in train, source {source} has none there for: {', '.join(unseen)}; move some to train.")
+
+
+def _counts(items: tuple[Item, ...], n_classes: int) -> tuple[int, ...]:
+    return tuple(np.bincount([item.label for item in items], minlength=n_classes).tolist())
+
+
+def _as_split(items: tuple[Item, ...]) -> Split:
+    return Split(
+        image_ids=tuple(item.image_id for item in items),
+        labels=np.array([item.label for item in items], dtype=np.int64),
+        read=lambda position: items[position].read(),
+    )

@@ -1,0 +1,104 @@
+"""Stratified splits and subsets, drawn from the stream "split" by the images' ids: neither order nor number of other images moves an image much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.data.sources._base import Item
+from ablate.errors import DataError
+from ablate.spec.trial import SPLITS, DataSpec, Fractions
+from ablate.streams import stream
+
+Parts = Mapping[str, tuple[Item, ...]]
+
+
+def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tuple[Parts, str]:
+    """Return train, val and test, and the rule in words. `official` is what to say of splits that the source gives.
+
+    Raises DataError where a split must be drawn and `split_seed` or `fractions` is missing, or where official splits are incomplete.
+    """
+    names = {item.split for item in items}
+    if names == set(SPLITS):
+        return {split: tuple(item for item in items if item.split == split) for split in SPLITS}, official
+    if names == {None}:
+        seed, fractions = _seed_and_fractions(spec, "there are no official splits")
+        shares = [fractions.train, fractions.val, fractions.test]
+        train, val, test = _draw(items, shares, seed=seed, purpose="all")
+        return {"train": train, "val": val, "test": test}, f"stratified, train {shares[0]:g}, val {shares[1]:g}, test {shares[2]:g}, split_seed {seed}"
+    if names == {"train", "test"}:
+        seed, fractions = _seed_and_fractions(spec, "there is no official val split")
+        share = fractions.val / (fractions.train + fractions.val)
+        pool = [item for item in items if item.split == "train"]
+        train, val = _draw(pool, [1 - share, share], seed=seed, purpose="val")
+        test = tuple(item for item in items if item.split == "test")
+        return {"train": train, "val": val, "test": test}, f"{official} test; val a stratified {share:.3g} of the official train, split_seed {seed}"
+    found = ", ".join(sorted(name or "no split" for name in names))
+    raise DataError(f"official splits must be train, val and test, or train and test, or none at all for any image, got {found}.")
+
+
+def subset_items(parts: Parts, spec: DataSpec, *, n_classes: int) -> tuple[Parts, str]:
+    """Cut splits down to `spec.sizes`, stratified; return them and the rule in words, empty where nothing is cut.
+
+    A smaller size draws a subset of a larger size's images, up to rounding. Raises DataError without `split_seed`, or with fewer images than classes.
+    """
+    wanted = {} if spec.sizes is None else {split: n for split, n in spec.sizes.model_dump().items() if n is not None and n < len(parts[split])}
+    if not wanted:
+        return parts, ""
+    if spec.split_seed is None:
+        raise DataError("data.split_seed must be set where data.sizes draws a subset, got null; any whole number will do.")
+    if wanted.get("train", n_classes) < n_classes:
+        raise DataError(f"data.sizes.train must be at least the number of classes, {n_classes}, got {wanted['train']}.")
+    smaller = dict(parts)
+    for split, n in wanted.items():
+        smaller[split] = _draw(parts[split], [n / len(parts[split])], seed=spec.split_seed, purpose=f"size of {split}", total=n)[0]
+    said = ", ".join(f"{split} {n} of {len(parts[split])}" for split, n in wanted.items())
+    return smaller, f"; a stratified subset with split_seed {spec.split_seed}: {said}"
+
+
+def _seed_and_fractions(spec: DataSpec, why: str) -> tuple[int, Fractions]:
+    missing = [name for name in ("split_seed", "fractions") if getattr(spec, name) is None]
+    if spec.split_seed is None or spec.fractions is None:
+        raise DataError(f"data.{' and data.'.join(missing)} must be set for source {spec.source}, because {why}.")
+    total = spec.fractions.train + spec.fractions.val + spec.fractions.test
+    if not math.isclose(total, 1.0, abs_tol=1e-6):
+        raise DataError(f"data.fractions must sum to 1, got {total:g}.")
+    return spec.split_seed, spec.fractions
+
+
+def _draw(items: Sequence[Item], shares: list[float], *, seed: int, purpose: str, total: int | None = None) -> list[tuple[Item, ...]]:
+    """Deal the images of every class to parts of the given shares, in the order of their random keys. Parts keep the order of `items`."""
+    members: dict[int, list[Item]] = {}
+    for item in items:
+        members.setdefault(item.label, []).append(item)
+    classes = sorted(members)
+    counts = np.array([len(members[label]) for label in classes])
+    taken = np.zeros_like(counts)
+    part_of: dict[str, int] = {}
+    for part, share in enumerate(shares):
+        n = total if total is not None else round(share * len(items))
+        is_last = part == len(shares) - 1 and total is None
+        deal = counts - taken if is_last else allocate(counts, n, room=counts - taken)
+        for label, start, n_class in zip(classes, taken.tolist(), deal.tolist(), strict=True):
+            ordered = sorted(members[label], key=lambda item: (stream(seed, "split", purpose, item.image_id), item.image_id))
+            part_of.update((item.image_id, part) for item in ordered[start : start + n_class])
+        taken = taken + deal
+    return [tuple(item for item in items if part_of.get(item.image_id) == part) for part in range(len(shares))]
+
+
+def allocate(counts: NDArray[np.int64], n: int, *, room: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Share `n` images among classes in proportion to `counts` (C,), by largest remainder, at least one each where `n` allows, at most `room` (C,)."""
+    exact = counts * (n / counts.sum())
+    least = np.ones_like(counts) if n >= len(counts) else np.zeros_like(counts)
+    deal: NDArray[np.int64] = np.minimum(np.maximum(np.floor(exact).astype(np.int64), least), room)
+    while deal.sum() != n:
+        step = 1 if deal.sum() < n else -1
+        free = (deal < room) if step == 1 else (deal > np.minimum(least, room))
+        if not free.any():
+            break
+        lack = np.where(free, (exact - deal) * step, -np.inf)
+        deal[int(np.argmax(lack))] += step
+    return deal

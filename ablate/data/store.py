@@ -1,0 +1,243 @@
+"""The image store: every image decoded and resized once, kept as a memory-mapped array per split, shared by all trials and processes.
+
+    <home>/images/<key>/meta.json                    what is in it, and the digest of every array
+                        train.npy val.npy test.npy   (N, side, side, 3) uint8
+
+The key names everything that determines the pixels, so a store is never updated: it is built whole, renamed into place, and verified on open.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ablate.data.dataset import DataSet, Split
+from ablate.errors import DataError, StoreError
+from ablate.spec.trial import SPLITS
+
+VERSION = 1
+"""Part of the key; grows when the same images would be stored otherwise."""
+INTERPOLATIONS = {name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")}
+MAX_ASPECT = 8
+"""Images longer than this many times their width are cut to it before they are resized, so that no sliver grows without bound."""
+_N_NAMED = 20
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images done and of all images."""
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """One split as arrays."""
+
+    images: NDArray[np.uint8]
+    """(N, side, side, 3), RGB, memory-mapped and read-only."""
+    labels: NDArray[np.int64]
+    """(N,) positions in `class_names`."""
+    image_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """An open store."""
+
+    path: Path
+    side: int
+    """Height and width of every image in pixels."""
+    class_names: tuple[str, ...]
+    splits: Mapping[str, StoredSplit]
+
+    def split(self, name: str) -> StoredSplit:
+        """Return train, val or test."""
+        return self.splits[name]
+
+
+def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str, on_progress: Progress | None = None) -> ImageStore:
+    """Return the store of `data_set` at `side` pixels below `home`; decode the images only where no good store is there yet.
+
+    Processes that ask at the same time wait for one of them. Raises DataError naming all damaged images at once, StoreError where the disk is too
+    small or cannot be written.
+    """
+    if interpolation not in INTERPOLATIONS:
+        near = difflib.get_close_matches(interpolation, INTERPOLATIONS, n=1, cutoff=0.0)[0]
+        raise DataError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}; did you mean {near}?")
+    final = home / "images" / store_key(data_set.facts.fingerprint, side=side, interpolation=interpolation)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(final.with_suffix(".lock")):
+            if (final / "meta.json").exists():
+                try:
+                    return open_store(final)
+                except StoreError:
+                    shutil.rmtree(final)
+            _build(data_set, final, side=side, interpolation=interpolation, on_progress=on_progress or _silent)
+            return open_store(final)
+    except OSError as error:
+        raise StoreError(f"the image store must be writable, {final.parent} is not ({error.strerror}); choose another home with ABLATE_HOME.") from error
+
+
+def store_key(fingerprint: str, *, side: int, interpolation: str) -> str:
+    """Return 24 hex digits that name the pixels of a store."""
+    return hashlib.sha256(json.dumps([VERSION, fingerprint, side, interpolation]).encode()).hexdigest()[:24]
+
+
+def open_store(path: Path) -> ImageStore:
+    """Open a store that `build_store` made. Raises StoreError where it is missing, incomplete or of another size than its meta.json says."""
+    try:
+        meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+        side, class_names = int(meta["side"]), tuple(meta["class_names"])
+        splits = {name: _open_split(path / f"{name}.npy", meta["splits"][name], side=side) for name in SPLITS}
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise StoreError(f"an image store must be whole, {path} is not ({error}); remove it, and it is built again.") from error
+    return ImageStore(path=path, side=side, class_names=class_names, splits=splits)
+
+
+def verify_store(path: Path) -> None:
+    """Compare every array with the digest that was taken when the store was built. Reads everything. Raises StoreError where one differs."""
+    open_store(path)
+    meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    for name in SPLITS:
+        if _sha256(path / f"{name}.npy") != meta["splits"][name]["sha256"]:
+            raise StoreError(f"an image store must hold what was written, {name}.npy of {path} does not; remove the folder, and it is built again.")
+
+
+def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSplit:
+    labels = np.array(meta["labels"], dtype=np.int64)
+    if path.stat().st_size != meta["n_bytes"]:
+        raise ValueError(f"{path.name} has {path.stat().st_size} bytes instead of {meta['n_bytes']}")
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    if images.shape != (len(labels), side, side, 3) or images.dtype != np.uint8 or len(meta["image_ids"]) != len(labels):
+        raise ValueError(f"{path.name} holds {images.dtype} of shape {images.shape}")
+    return StoredSplit(images=images, labels=labels, image_ids=tuple(meta["image_ids"]))
+
+
+def _build(data_set: DataSet, final: Path, *, side: int, interpolation: str, on_progress: Progress) -> None:
+    """Decode into a folder beside the final one, then rename. Under the lock, whatever stands in the way is a dead builder's."""
+    partial = final.with_suffix(".partial")
+    for leftover in (partial, final):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    _check_room(data_set, final.parent, side=side)
+    partial.mkdir()
+    try:
+        arrays = {name: _empty_array(partial / f"{name}.npy", len(split.labels), side) for name, split in data_set.splits.items()}
+        _decode(data_set, arrays, resample=INTERPOLATIONS[interpolation], on_progress=on_progress)
+        for array in arrays.values():
+            array.flush()
+        meta = {
+            "version": VERSION,
+            "fingerprint": data_set.facts.fingerprint,
+            "side": side,
+            "interpolation": interpolation,
+            "class_names": data_set.facts.class_names,
+            "splits": {name: _describe(partial / f"{name}.npy", split) for name, split in data_set.splits.items()},
+        }
+        _write_durably(partial / "meta.json", json.dumps(meta))
+        partial.rename(final)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _decode(data_set: DataSet, arrays: Mapping[str, Any], *, resample: Image.Resampling, on_progress: Progress) -> None:
+    """Fill the arrays with a few threads. Raises one DataError for all images that cannot be read."""
+    places = [(name, i) for name, split in data_set.splits.items() for i in range(len(split.labels))]
+
+    def fill(place: tuple[str, int]) -> None:
+        name, i = place
+        arrays[name][i] = square(data_set.splits[name].read(i), side=arrays[name].shape[1], resample=resample)
+
+    damaged: list[tuple[tuple[str, int], str]] = []
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        futures = {pool.submit(fill, place): place for place in places}
+        try:
+            for n_done, future in enumerate(as_completed(futures), start=1):
+                error = future.exception()
+                if isinstance(error, DataError):
+                    damaged.append((futures[future], str(error)))
+                elif error is not None:
+                    raise error
+                on_progress(n_done, len(places))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    _raise_for(sorted(damaged))
+
+
+def _raise_for(damaged: list[tuple[tuple[str, int], str]]) -> None:
+    messages = [message for _, message in damaged]
+    if len(messages) == 1:
+        raise DataError(messages[0])
+    if messages:
+        more = f"\n... and {len(messages) - _N_NAMED} more" if len(messages) > _N_NAMED else ""
+        raise DataError(f"{len(messages)} images cannot be read:\n" + "\n".join(messages[:_N_NAMED]) + more)
+
+
+def square(image: Image.Image, *, side: int, resample: Image.Resampling) -> NDArray[np.uint8]:
+    """Resize the shorter side of an RGB image to `side` and cut the middle square: (side, side, 3) uint8."""
+    width, height = image.size
+    short = min(width, height)
+    if max(width, height) > MAX_ASPECT * short:
+        image = _cut_middle(image, min(width, MAX_ASPECT * short), min(height, MAX_ASPECT * short))
+        width, height = image.size
+    size = (side, int(side * height / width)) if width <= height else (int(side * width / height), side)
+    resized = image if image.size == size else image.resize(size, resample)
+    return np.asarray(_cut_middle(resized, side, side), dtype=np.uint8)
+
+
+def _cut_middle(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
+
+
+def _empty_array(path: Path, n: int, side: int) -> Any:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, side, side, 3))
+
+
+def _describe(path: Path, split: Split) -> dict[str, Any]:
+    return {"labels": split.labels.tolist(), "image_ids": split.image_ids, "n_bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _check_room(data_set: DataSet, folder: Path, *, side: int) -> None:
+    needed = sum(len(split.labels) for split in data_set.splits.values()) * side * side * 3
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StoreError(f"the image store needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; make room, or ask for fewer images.")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that other processes respect and that ends with this process, however it ends."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _silent(n_done: int, n_all: int) -> None:
+    """Report nothing."""
