@@ -1,0 +1,232 @@
+"""Model cards in the Hugging Face form: metadata with `model-index`, then sections. One card an arm; every number is of the test split unless it says val."""
+
+from __future__ import annotations
+
+import math
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from ablate.reporting import sentences
+from ablate.reporting.effects import arm_gap
+from ablate.reporting.insight import ArmInsight
+from ablate.reporting.markdown import bullets, code, count, escape, join_sections, mean_sd, plural, score, table
+from ablate.reporting.results import NOT_MEASURED, Results, prose, shared_fact
+from ablate.reporting.tables import level_text
+from ablate.spec.recipe import Recipe, canonical
+from ablate.spec.study import ArmRecord
+from ablate.spec.trial import METRICS, SPLITS
+from ablate.tracking.records import PublishedRun
+
+_HUB_METRICS = {
+    "macro_f1": ("f1", {"average": "macro"}),
+    "auroc_ovr_macro": ("roc_auc", {"average": "macro", "multi_class": "ovr"}),
+    "accuracy": ("accuracy", {}),
+}
+_N_WORST_CLASSES = 3
+
+
+def card_text(results: Results, arm: ArmRecord) -> str:
+    """The card of one arm: front matter and all sections."""
+    runs = results.complete_runs(arm.arm_id)
+    sections = [
+        f"# {escape(arm.name)}",
+        _opening(results, arm),
+        _scores(results, arm),
+        _by_seed(results, runs),
+        _by_class(results, arm),
+        _data(results),
+        _recipe(arm.recipe),
+        _use(results, arm),
+        _compute(results, arm, runs),
+        _lineage(results, arm, runs),
+    ]
+    return f"---\n{card_data(results, arm).to_yaml()}\n---\n\n{join_sections(sections)}"
+
+
+def card_data(results: Results, arm: ArmRecord) -> ModelCardData:
+    """The metadata; `model-index` holds test macro F1, AUROC and accuracy where they were measured. The hub's own class checks its form."""
+    data = results.record.data
+    evaluated = []
+    for metric, (metric_type, how) in _HUB_METRICS.items():
+        mean, sd = results.number(arm.arm_id, f"test/{metric}/mean"), results.number(arm.arm_id, f"test/{metric}/sd")
+        if math.isnan(mean):
+            continue
+        n_seeds = int(results.number(arm.arm_id, "n_seeds"))
+        spread = {} if math.isnan(sd) else {"sd_over_seeds": round(sd, 4)}
+        evaluated.append(
+            EvalResult(
+                task_type="image-classification",
+                dataset_type=data.source,
+                dataset_name=data.title,
+                dataset_split="test",
+                dataset_revision=data.fingerprint,
+                metric_type=metric_type,
+                metric_name=f"{prose(metric)}, mean over {plural(n_seeds, 'seed')}",
+                metric_value=round(mean, 4),
+                metric_args={**how, "n_seeds": n_seeds, **spread},
+            )
+        )
+    return ModelCardData(
+        model_name=results.slugs[arm.arm_id],
+        library_name="timm",
+        pipeline_tag="image-classification",
+        tags=["ablate", "transfer-learning", arm.recipe.backbone, *(["synthetic-data"] if data.is_synthetic else [])],
+        eval_results=evaluated or None,
+    )
+
+
+def _opening(results: Results, arm: ArmRecord) -> str:
+    is_champion = results.champion is not None and results.champion.arm_id == arm.arm_id
+    role = "the best arm on val" if is_champion else "one arm"
+    if arm.arm_id == results.record.baseline_arm_id:
+        role += " and the baseline" if is_champion else ", the baseline,"
+    n_seeds = int(results.number(arm.arm_id, "n_seeds"))
+    told = [
+        f"{code(arm.recipe.backbone)}, fine-tuned for image classification: {role} of the study {code(results.record.grid_name)} "
+        f"({escape(results.record.question) or 'no question was written down'}). {plural(n_seeds, 'seed')} of {len(results.record.seeds)} completed.",
+        sentences.data_sentence(results),
+        _gap(results, arm),
+    ]
+    return join_sections(told).rstrip()
+
+
+def _gap(results: Results, arm: ArmRecord) -> str:
+    baseline = results.baseline
+    if baseline is None or baseline.arm_id == arm.arm_id:
+        return ""
+    gap = arm_gap(results.trials, sentences.MAIN, arm_id=arm.arm_id, against=baseline.arm_id)
+    if gap.n == 0:
+        return f"Test macro F1 against the baseline {code(baseline.name)}: {NOT_MEASURED}."
+    return f"Test macro F1 against the baseline {code(baseline.name)}, paired by seed: {sentences.gap_text(gap)}; {sentences.verdict(gap)}."
+
+
+def _scores(results: Results, arm: ArmRecord) -> str:
+    rows = [[prose(metric), *(sentences.metric_cell(results, arm.arm_id, f"{split}/{metric}") for split in ("val", "test"))] for metric in METRICS]
+    chosen = f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; test was scored once a trial."
+    return join_sections(["## Results", chosen, table(["metric", "val", "test"], rows)]).rstrip()
+
+
+def _by_seed(results: Results, runs: list[PublishedRun]) -> str:
+    if not runs:
+        return f"### By seed\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
+    columns = list(dict.fromkeys([results.record.select_by, "val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/accuracy", "test/nll", "test/ece"]))
+    rows = [
+        [str(run.seed), *(score(run.metrics.get(name, math.nan)) for name in columns), _epoch(run.metrics.get("best_epoch", math.nan)), code(run.run_id)]
+        for run in runs
+    ]
+    return join_sections(["### By seed", table(["seed", *map(prose, columns), "best epoch", "MLflow run"], rows)]).rstrip()
+
+
+def _epoch(best_epoch: float) -> str:
+    """0-based in the store, 1-based for people."""
+    return NOT_MEASURED if math.isnan(best_epoch) else str(int(best_epoch) + 1)
+
+
+def _by_class(results: Results, arm: ArmRecord) -> str:
+    insight = results.insights.get(arm.arm_id)
+    if insight is None:
+        return f"### By class\n\n{NOT_MEASURED.capitalize()}: no predictions of this arm could be read."
+    names = ["precision", "recall", "f1", "auroc"]
+    rows = []
+    for row in insight.classes.to_dict("records"):
+        rows.append([code(str(row["class"])), *("undefined" if math.isnan(row[name]) else f"{row[name]:.3f}" for name in names), str(row["support"])])
+    note = f"On test, one class against the rest, mean over {plural(insight.n_seeds, 'seed')}, from the stored predictions.{_absent_note(insight)}"
+    return join_sections(["### By class", note, table(["class", "precision", "recall", "F1", "AUROC", "images"], rows)]).rstrip()
+
+
+def _absent_note(insight: ArmInsight) -> str:
+    absent = insight.classes.loc[insight.classes["support"] == 0, "class"].tolist()
+    if not absent:
+        return ""
+    n_classes = "1 class is" if len(absent) == 1 else f"{len(absent)} classes are"
+    return f" {n_classes} absent from test and left out of macro means: {', '.join(map(code, absent))}."
+
+
+def _data(results: Results) -> str:
+    data = results.record.data
+    rows = []
+    for split in (name for name in SPLITS if name in data.class_counts):
+        counts = data.class_counts[split]
+        rows.append(
+            [
+                split,
+                f"{sum(counts):,}",
+                f"{sum(n > 0 for n in counts)} of {len(counts)}",
+                str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}",
+            ]
+        )
+    facts = f"{data.title}, version {data.version}, licence: {data.licence}. Origin: {data.origin}. Splits: {data.split_rule}."
+    return join_sections(["## Data", facts, table(["split", "images", "classes present", "images a class"], rows)]).rstrip()
+
+
+def _recipe(recipe: Recipe) -> str:
+    """Every field that matters for this arm."""
+    matters = canonical(recipe)
+    rows = [[code(name), code(level_text(value))] for name, value in matters.items()]
+    note = "Fields that cannot matter for this arm are left out. Preprocessing (size, mean, std, interpolation, crop) is the backbone's own."
+    return join_sections(["## Training recipe", note, table(["field", "value"], rows, n_text_columns=2)]).rstrip()
+
+
+def _use(results: Results, arm: ArmRecord) -> str:
+    data = results.record.data
+    n_train = data.class_counts.get("train", ())
+    intended = [
+        f"To see how this way of transferring {code(arm.recipe.backbone)} does on {data.title}, beside the other arms of the study.",
+        f"To tell apart these {len(data.class_names)} classes, in images like those of the data: {_listed(data.class_names)}.",
+    ]
+    limits = [
+        f"Trained on {sum(n_train):,} images of {len(n_train)} classes; it gives one of these classes to any image, also to one that shows none of them.",
+        *(["The images are synthetic: scores say nothing about photographs."] if data.is_synthetic else []),
+        *([f"The data stand in for {code(data.requested_source)}, on which nothing was measured."] if data.is_fallback else []),
+        f"Licence of the data: {data.licence}. It may limit what the weights can be used for.",
+        *_weakest(results, arm),
+        f"Calibration on test: expected calibration error {sentences.metric_cell(results, arm.arm_id, 'test/ece')}.",
+        f"Behaviour on other cameras, sites or groups: {NOT_MEASURED}.",
+    ]
+    return join_sections(["## Intended use", bullets(intended), "## Limits", bullets(limits)]).rstrip()
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    shown = ", ".join(map(code, names[:20]))
+    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more (see the table by class)"
+
+
+def _weakest(results: Results, arm: ArmRecord) -> list[str]:
+    insight = results.insights.get(arm.arm_id)
+    if insight is None:
+        return []
+    worst = insight.classes.dropna(subset=["f1"]).sort_values("f1", kind="stable").head(_N_WORST_CLASSES)
+    return [f"Weakest classes by F1 on test: {', '.join(f'{code(name)} {f1:.3f}' for name, f1 in zip(worst['class'], worst['f1'], strict=True))}."]
+
+
+def _compute(results: Results, arm: ArmRecord, runs: list[PublishedRun]) -> str:
+    def mean(name: str, digits: int) -> str:
+        return mean_sd(results.number(arm.arm_id, f"{name}/mean"), results.number(arm.arm_id, f"{name}/sd"), digits=digits)
+
+    rows = {
+        "device": shared_fact(runs, "device"),
+        "precision": shared_fact(runs, "precision"),
+        "training seconds a trial": mean("time/train_s", 1),
+        "seconds a trial, all in": mean("time/total_s", 1),
+        "peak memory, MB": mean("cost/peak_memory_mb", 0),
+        "parameters": count(results.number(arm.arm_id, "cost/n_parameters/mean")),
+        "trained parameters": count(results.number(arm.arm_id, "cost/n_trainable/mean")),
+        "trained weights on disk, MB": mean("cost/delta_mb", 2),
+    }
+    return "## Compute\n\n" + table(["what", "value"], rows.items(), n_text_columns=2)
+
+
+def _lineage(results: Results, arm: ArmRecord, runs: list[PublishedRun]) -> str:
+    rows = {
+        "arm": code(arm.arm_id),
+        "MLflow parent run": code(results.study.parent_run_id),
+        "MLflow runs": ", ".join(f"seed {run.seed} {code(run.run_id)}" for run in runs) or NOT_MEASURED,
+        "data fingerprint": code(results.record.data.fingerprint),
+        "pretrained weights": shared_fact(runs, "weights_source"),
+        "weights digest": shared_fact(runs, "weights_digest"),
+        "freeze boundary": shared_fact(runs, "freeze_depth"),
+        "commit": shared_fact(runs, "commit"),
+        "torch": shared_fact(runs, "torch"),
+        "command": code(results.record.command),
+    }
+    return "## Lineage\n\n" + table(["what", "value"], rows.items(), n_text_columns=2)

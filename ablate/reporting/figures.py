@@ -1,0 +1,250 @@
+"""Drawings of the tables: data frame in, matplotlib Figure out, without pyplot's global state. Tested through the data of their artists.
+
+Readable without colour: seeds differ by marker, baseline and champion by line style and shade, and the one colour map rises in lightness.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+Arguments = ParamSpec("Arguments")
+_DARK, _LIGHT = "#1b1b1b", "#b8b8b8"
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_TEXT = {"axes.titlesize": 10, "axes.labelsize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5}
+_STYLE: dict[str, Any] = {**sns.axes_style("whitegrid"), **_TEXT, "svg.hashsalt": "ablate", "svg.fonttype": "path", "figure.dpi": 100}
+_MEAN: dict[str, Any] = {"fmt": "_", "color": _DARK, "markersize": 16, "markeredgewidth": 2, "capsize": 4, "zorder": 3}
+_MEAN_SHIFT = 0.08
+_MOST_ARMS, _MOST_CLASS_NAMES = 40, 30
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with what a reader who cannot see it needs."""
+
+    name: str
+    """File name without ending."""
+    figure: Figure
+    alt: str
+
+
+def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+    """Draw in our style without leaving it behind in matplotlib's global settings."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
+        with mpl.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@_styled
+def draw_arms(arms: pd.DataFrame, trials: pd.DataFrame, *, metric: str, label: str) -> Figure:
+    """One row an arm in the order of `arms`: a point a seed, a bar from mean - SD to mean + SD. The baseline's name is bold."""
+    shown = shown_arms(arms)
+    figure, axes = _figure(width=8.0, height=1.1 + 0.27 * len(shown))
+    places = {arm_id: row for row, arm_id in enumerate(shown["arm_id"])}
+    points = trials[trials["arm_id"].isin(places)].dropna(subset=[metric])
+    _seed_points(axes, x=points[metric], y=points["arm_id"].map(places), seeds=points["seed"])
+    mean, sd = shown[f"{metric}/mean"], shown[f"{metric}/sd"].fillna(0.0)
+    axes.errorbar(mean, range(len(shown)), xerr=sd, fmt="|", color=_DARK, markersize=11, markeredgewidth=2, capsize=3, zorder=3, label="mean ± SD over seeds")
+    axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
+    axes.set_yticks(range(len(shown)), [_plain(_marked(name, is_baseline)) for name, is_baseline in zip(shown["arm"], shown["is_baseline"], strict=True)])
+    for text, is_baseline in zip(axes.get_yticklabels(), shown["is_baseline"], strict=True):
+        text.set_fontweight("bold" if is_baseline else "normal")
+    axes.grid(axis="y", visible=False)
+    _legend_above(axes)
+    return figure
+
+
+def shown_arms(arms: pd.DataFrame) -> pd.DataFrame:
+    """The first arms of the table, and the baseline wherever it stands: what one figure can hold."""
+    is_shown = (np.arange(len(arms)) < _MOST_ARMS) | arms["is_baseline"].to_numpy()
+    shown: pd.DataFrame = arms.loc[is_shown]
+    return shown.reset_index(drop=True)
+
+
+@_styled
+def draw_axis(values: pd.DataFrame, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame, label: str) -> Figure:
+    """Left: `values` (level, seed, value), a point a trial, with the mean of the seeds' means ± SD over the seeds.
+
+    Right: `differences` (level, seed, difference) in points, a dot a pair; mean and 95 % interval from `effects` (as `effects.effect_frame`).
+    """
+    figure = _canvas(width=8.0, height=3.3)
+    left, right = figure.subplots(1, 2)
+    _draw_values(left, values, levels=levels)
+    left.set(ylabel=label, title="every trial, and mean ± SD over seeds")
+    compared = [level for level in levels if level in set(effects["level"])]
+    _draw_differences(right, differences, levels=compared, effects=effects)
+    axis, against = effects["axis"].iloc[0], effects["against"].iloc[0]
+    left.set_xlabel(_plain(axis))
+    right.set(xlabel=_plain(axis), ylabel=f"points of {label}", title=_plain(f"paired difference to {against}, and 95 % interval"))
+    handles, names = left.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 6), frameon=False, fontsize=8)
+    return figure
+
+
+def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> None:
+    places = {level: place for place, level in enumerate(levels)}
+    known = values[values["level"].isin(places)]
+    _seed_points(axes, x=known["level"].map(places) + _side_step(known["seed"]), y=known["value"], seeds=known["seed"])
+    by_seed = known.groupby(["level", "seed"], sort=False)["value"].mean().groupby("level").agg(["mean", "std"]).reindex(list(levels))
+    axes.errorbar(np.arange(len(levels)) + _MEAN_SHIFT, by_seed["mean"], yerr=by_seed["std"].fillna(0.0), label="mean", **_MEAN)
+    _level_ticks(axes, levels)
+
+
+def _draw_differences(axes: Axes, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame) -> None:
+    places = {level: place for place, level in enumerate(levels)}
+    axes.axhline(0, color=_DARK, linewidth=0.9, linestyle="--")
+    points = 100 * differences["difference"]
+    _seed_points(axes, x=differences["level"].map(places) + _side_step(differences["seed"]), y=points, seeds=differences["seed"])
+    means = effects.set_index("level").reindex(list(levels))
+    height = 100 * (means["high"] - means["difference"]).fillna(0.0)
+    axes.errorbar(np.arange(len(levels)) + _MEAN_SHIFT, 100 * means["difference"], yerr=height, **_MEAN)
+    _limit_to_points(axes, points)
+    _level_ticks(axes, levels)
+
+
+def _limit_to_points(axes: Axes, points: pd.Series) -> None:
+    """Let an interval that is far wider than the points, as two seeds give, run out of the panel instead of flattening them."""
+    low, high = min(points.min(), 0.0), max(points.max(), 0.0)
+    margin = 1.5 * max(high - low, 0.1)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, low - margin), min(top, high + margin))
+
+
+@_styled
+def draw_curves(curves: pd.DataFrame, *, names: Mapping[str, str], label: str) -> Figure:
+    """Learning curves: `curves` (arm_id, seed, epoch, metric, value), one panel a metric. Arms in `names` (arm_id -> legend) stand out, the others are grey."""
+    metrics = list(dict.fromkeys(curves["metric"]))
+    figure = _canvas(width=8.0, height=3.2)
+    panels = np.atleast_1d(figure.subplots(1, len(metrics)))
+    styles: dict[str, dict[str, Any]] = dict(zip(names, ({"linestyle": "-", "marker": "o"}, {"linestyle": "--", "marker": "s"}), strict=False))
+    for axes, metric in zip(panels, metrics, strict=True):
+        own = curves[curves["metric"] == metric]
+        mean = own.groupby(["arm_id", "epoch"], sort=False, as_index=False)["value"].mean()
+        for arm_id, line in mean.groupby("arm_id", sort=False):
+            if arm_id not in styles:
+                axes.plot(line["epoch"] + 1, line["value"], color=_LIGHT, linewidth=0.9)
+        for arm_id, style in styles.items():
+            _emphasise(axes, own[own["arm_id"] == arm_id], style, _plain(names[arm_id]))
+        axes.set(xlabel="epoch", ylabel=label if metric == metrics[0] else metric)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    handles, texts = panels[0].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=1, frameon=False, fontsize=8)
+    return figure
+
+
+def _emphasise(axes: Axes, curves: pd.DataFrame, style: Mapping[str, Any], name: str) -> None:
+    """The mean over the seeds as a line, their range as a band."""
+    across = curves.groupby("epoch")["value"].agg(["mean", "min", "max"])
+    colour = sns.color_palette("colorblind")[0 if style["linestyle"] == "-" else 1]
+    axes.fill_between(across.index + 1, across["min"], across["max"], color=colour, alpha=0.2, linewidth=0)
+    axes.plot(across.index + 1, across["mean"], color=colour, linewidth=1.8, markersize=4, label=name, **style)
+
+
+@_styled
+def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
+    """Shares of each label's images by predicted class; rows sum to 1, a row of an absent class stays 0. Names where they can be read."""
+    n_classes = len(class_names)
+    is_named = n_classes <= _MOST_CLASS_NAMES
+    side = min(2.6 + 0.36 * n_classes, 9.0) if is_named else 6.5
+    figure, axes = _figure(width=side + 0.8, height=side)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    names = [_plain(_short(name)) for name in class_names] if is_named else False
+    numbers = {"annot": np.vectorize(_percent)(shares), "fmt": "", "annot_kws": {"fontsize": 8}} if n_classes <= 15 else {}
+    bar = {"label": "share of the label's images", "shrink": 0.8}
+    lines = 0.4 if is_named else 0.0
+    sns.heatmap(shares, ax=axes, cmap="Blues", vmin=0, vmax=1, square=True, xticklabels=names, yticklabels=names, linewidths=lines, cbar_kws=bar, **numbers)
+    axes.set(xlabel="predicted class", ylabel="label")
+    if is_named:
+        axes.tick_params(axis="x", rotation=90 if n_classes > 4 else 0)
+        axes.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def to_svg(picture: Picture) -> bytes:
+    """The figure as SVG with its alt text inside; the same bytes for the same data."""
+    metadata = {"Date": None, "Creator": None, "Title": picture.name, "Description": picture.alt}
+    return _saved(picture.figure, format="svg", metadata=metadata)
+
+
+def to_png(picture: Picture) -> bytes:
+    """The figure as PNG at 110 dots an inch; the same bytes for the same data."""
+    return _saved(picture.figure, format="png", dpi=110, metadata={"Software": None, "Description": picture.alt})
+
+
+def _saved(figure: Figure, **how: Any) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(buffer, **how)
+    return buffer.getvalue()
+
+
+def _canvas(*, width: float, height: float) -> Figure:
+    """An empty figure; sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _figure(*, width: float, height: float) -> tuple[Figure, Axes]:
+    figure = _canvas(width=width, height=height)
+    return figure, figure.subplots()
+
+
+def _seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) -> None:
+    """A scatter a seed, with its own marker and colour."""
+    palette = sns.color_palette("colorblind")
+    for position, seed in enumerate(sorted(seeds.unique())):
+        own = seeds == seed
+        marker, colour = _MARKERS[position % len(_MARKERS)], palette[position % len(palette)]
+        axes.scatter(x[own], y[own], marker=marker, s=24, facecolor=colour, edgecolor="white", linewidth=0.5, alpha=0.9, zorder=4, label=f"seed {seed}")
+
+
+def _side_step(seeds: pd.Series) -> pd.Series:
+    """A shift to the left for each seed, so that points of two seeds do not hide each other, nor the mean."""
+    order = sorted(seeds.unique())
+    shifts = np.linspace(-0.26, -0.1, len(order)) if len(order) > 1 else np.full(len(order), -0.18)
+    return seeds.map(dict(zip(order, shifts, strict=True))).astype(float)
+
+
+def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
+    axes.set_xticks(range(len(levels)), [_plain(_short(level)) for level in levels], rotation=20 if max(map(len, levels)) > 12 else 0)
+    axes.set_xlim(-0.5, len(levels) - 0.5)
+    axes.grid(axis="x", visible=False)
+
+
+def _legend_above(axes: Axes) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, frameon=False, fontsize=8, borderaxespad=0.2)
+
+
+def _marked(name: str, is_baseline: bool) -> str:
+    return f"{_short(name, 70)} (baseline)" if is_baseline else _short(name, 70)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}" if share >= 0.005 else ""
+
+
+def _short(text: str, length: int = 26) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _plain(text: str) -> str:
+    """Keep matplotlib from reading `$` as mathematics."""
+    return text.replace("$", r"\$")

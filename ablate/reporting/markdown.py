@@ -1,0 +1,68 @@
+"""Numbers, tables and pictures as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ablate.reporting.results import NOT_MEASURED
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_text_columns: int = 1) -> str:
+    """A pipe table; columns after the first `n_text_columns` are aligned to the right."""
+    rule = ["---" if column < n_text_columns else "--:" for column in range(len(header))]
+    lines = [[escape(name) for name in header], rule, *[[escape(value) for value in row] for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escape(text: str) -> str:
+    """One line that cannot end a table's cell. Code spans and emphasis stay as they are."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def code(text: str) -> str:
+    """A code span, for names that people chose: nothing inside it is read as Markdown."""
+    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
+
+
+def picture(name: str, alt: str, *, folder: str) -> str:
+    """An image of the report, as SVG, with its alt text."""
+    return f"![{escape(alt).translate({ord('['): '(', ord(']'): ')'})}]({folder}/{name}.svg)"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A list, a line each."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def score(value: float) -> str:
+    """Three decimals, or `not measured`."""
+    return NOT_MEASURED if math.isnan(value) else f"{value:.3f}"
+
+
+def mean_sd(mean: float, sd: float, *, digits: int = 3) -> str:
+    """`0.812 ± 0.010`; the mean alone where one seed leaves no SD."""
+    if math.isnan(mean):
+        return NOT_MEASURED
+    return f"{mean:,.{digits}f}" if math.isnan(sd) else f"{mean:,.{digits}f} ± {sd:,.{digits}f}"
+
+
+def points(difference: float) -> str:
+    """A difference of scores in points, with its sign: 0.0123 is `+1.2`; never `-0.0`."""
+    text = f"{100 * difference:+.1f}"
+    return "+0.0" if text == "-0.0" else text
+
+
+def count(value: float) -> str:
+    """A whole number with separators, or `not measured`."""
+    return NOT_MEASURED if math.isnan(value) else f"{value:,.0f}"
+
+
+def plural(n: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def join_sections(sections: Iterable[str]) -> str:
+    """Sections with an empty line between them, empty ones dropped, and a newline at the end."""
+    return "\n\n".join(section for section in sections if section) + "\n"

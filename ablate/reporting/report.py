@@ -1,0 +1,197 @@
+"""The ablation report: `README.md` as a tree of sections, each a pure function of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ablate.reporting import sentences
+from ablate.reporting.figures import Picture
+from ablate.reporting.gallery import axis_figure_name
+from ablate.reporting.insight import most_confused
+from ablate.reporting.markdown import bullets, code, count, escape, join_sections, mean_sd, picture, plural, table
+from ablate.reporting.results import Results, prose, shared_fact
+from ablate.reporting.tables import NOT_RUN, level_text, run_of_trial, stray_runs
+from ablate.spec.study import ArmRecord, ExcludedCell
+from ablate.spec.trial import METRICS
+from ablate.tracking.events import TrialState
+
+_COMMIT_NAMES = ("commit", "mlflow.source.git.commit")
+_VERSION_NAMES = ("versions", "version", "python", "torch", "timm", "torchvision", "peft")
+
+
+def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
+    """The whole README.md. `pictures` are those of `gallery.draw_gallery`: sections show what was drawn and say what was not."""
+    return join_sections(
+        [
+            _title(results),
+            bullets([sentences.data_sentence(results), sentences.split_sentence(results), sentences.design_sentence(results)]),
+            _summary(results),
+            _arms(results, pictures),
+            _axes(results, pictures),
+            _curves(pictures),
+            _confusion(results, pictures),
+            _merged(results),
+            _excluded(results),
+            _failures(results),
+            _data(results),
+            _reproduce(results),
+        ]
+    )
+
+
+def _title(results: Results) -> str:
+    return f"# {escape(results.record.question or f'Ablation {results.record.grid_name}')}"
+
+
+def _summary(results: Results) -> str:
+    told = [
+        sentences.best_sentence(results),
+        sentences.gap_sentence(results),
+        sentences.ties_sentence(results),
+        sentences.optimism_sentence(results),
+        sentences.seeds_sentence(results),
+    ]
+    return "## Summary\n\n" + bullets(sentence for sentence in told if sentence)
+
+
+def _arms(results: Results, pictures: Mapping[str, Picture]) -> str:
+    select_by = results.record.select_by
+    scores = list(dict.fromkeys([select_by, "val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/accuracy"]))
+    header = ["arm", "seeds", *map(prose, scores), "trainable parameters", "training s"]
+    rows = [_arm_row(results, arm_id, scores) for arm_id in results.arms["arm_id"]]
+    note = (
+        f"Mean ± SD over seeds; sorted by {prose(select_by)}, the only score that chooses. ★ best, ◆ baseline. "
+        "Seeds: complete of asked. Times depend on the machine."
+    )
+    return join_sections(["## Arms", note, table(header, rows), _shown(pictures, "arms")]).rstrip()
+
+
+def _arm_row(results: Results, arm_id: str, scores: list[str]) -> list[str]:
+    row = results.arms[results.arms["arm_id"] == arm_id].iloc[0]
+    marks = f"{' ★' if row['is_champion'] else ''}{' ◆' if row['is_baseline'] else ''}"
+    time = mean_sd(results.number(arm_id, "time/train_s/mean"), results.number(arm_id, "time/train_s/sd"), digits=1)
+    trainable = count(results.number(arm_id, "cost/n_trainable/mean"))
+    cells = [sentences.metric_cell(results, arm_id, metric) for metric in scores]
+    return [f"[{code(row['arm'])}](cards/{results.slugs[arm_id]}.md){marks}", f"{row['n_seeds']} of {row['n_trials']}", *cells, trainable, time]
+
+
+def _axes(results: Results, pictures: Mapping[str, Picture]) -> str:
+    how = (
+        "Each comparison is against the baseline's level, between trials that differ in this axis alone: same seed, same levels of all other axes. "
+        "Merged arms count under each of their names; excluded cells make no pair. All numbers are in `effects.csv`."
+    )
+    sections = [_axis(results, axis, pictures) for axis, levels in results.record.axes.items() if len(levels) > 1]
+    return join_sections(["## What each axis changes", how, *sections]).rstrip() if sections else ""
+
+
+def _axis(results: Results, axis: str, pictures: Mapping[str, Picture]) -> str:
+    return join_sections([f"### {code(axis)}", bullets(sentences.axis_sentences(results, axis)), _shown(pictures, axis_figure_name(axis))]).rstrip()
+
+
+def _curves(pictures: Mapping[str, Picture]) -> str:
+    shown = _shown(pictures, "learning_curves") or "Not measured: no complete trial published its epochs."
+    return f"## Learning curves\n\n{shown}"
+
+
+def _confusion(results: Results, pictures: Mapping[str, Picture]) -> str:
+    champion = results.champion
+    if champion is None or champion.arm_id not in results.insights:
+        return "## Errors of the best arm\n\nNot measured: no predictions of a best arm could be read."
+    insight = results.insights[champion.arm_id]
+    pairs = most_confused(insight, results.record.data.class_names, n_pairs=5)
+    told = f"Test predictions of {plural(insight.n_seeds, 'seed')} together. " + ("Most confused:" if pairs else "No image was taken for another class.")
+    listed = table(["label", "taken for", "images"], [[code(label), code(taken), str(n)] for label, taken, n in pairs], n_text_columns=2) if pairs else ""
+    return join_sections(["## Errors of the best arm", told, listed, _shown(pictures, "confusion_champion")]).rstrip()
+
+
+def _merged(results: Results) -> str:
+    merged = [arm for arm in results.record.arms if len(arm.cells) > 1]
+    if not merged:
+        return ""
+    rows = [[code(arm.name), str(len(arm.cells)), _cells_text(arm)] for arm in merged]
+    why = "These cells differ only in what cannot matter for them, so each group was trained once and counts under every name."
+    return join_sections(["## Merged cells", why, table(["arm", "cells", "which"], rows, n_text_columns=3)]).rstrip()
+
+
+def _cells_text(arm: ArmRecord) -> str:
+    """The levels in which the arm's cells differ."""
+    differing = [axis for axis in arm.cells[0] if len({level_text(cell[axis]) for cell in arm.cells}) > 1]
+    return "; ".join(code(" ".join(f"{axis}={level_text(cell[axis])}" for axis in differing)) for cell in arm.cells)
+
+
+def _excluded(results: Results) -> str:
+    by_reason: dict[str, list[ExcludedCell]] = {}
+    for excluded in results.record.excluded:
+        by_reason.setdefault(excluded.why, []).append(excluded)
+    if not by_reason:
+        return ""
+    parts = [f"{escape(why)} ({plural(len(cells), 'cell')}): {', '.join(code(_cell_text(cell)) for cell in cells)}" for why, cells in by_reason.items()]
+    return f"## Excluded cells\n\n{bullets(parts)}"
+
+
+def _cell_text(excluded: ExcludedCell) -> str:
+    return " ".join(f"{axis}={level_text(level)}" for axis, level in excluded.cell.items())
+
+
+def _failures(results: Results) -> str:
+    runs = run_of_trial(results.study)
+    bad = results.trials[results.trials["state"] != TrialState.COMPLETE]
+    rows = [
+        [code(arm), str(seed), state, _reason(state, runs[arm_id, seed].failure if (arm_id, seed) in runs else "")]
+        for arm, arm_id, seed, state in zip(bad["arm"], bad["arm_id"], bad["seed"], bad["state"], strict=True)
+    ]
+    if not rows:
+        return "## Failures\n\nNone: every trial completed."
+    listed = table(["arm", "seed", "state", "reason"], rows, n_text_columns=4)
+    return join_sections(["## Failures", "A trial that did not complete has no score and counts nowhere above.", listed]).rstrip()
+
+
+def _reason(state: str, failure: str) -> str:
+    if failure:
+        return code(failure)
+    return {NOT_RUN: "the study ended before it started", TrialState.PRUNED: "stopped by the pruner"}.get(state, "no reason was recorded")
+
+
+def _data(results: Results) -> str:
+    data = results.record.data
+    facts = {
+        "source": code(data.source) + (f", asked for {code(data.requested_source)}" if data.is_fallback else ""),
+        "origin": data.origin,
+        "version": data.version,
+        "licence": data.licence,
+        "synthetic": "yes" if data.is_synthetic else "no",
+        "splits": data.split_rule,
+        "fingerprint": code(data.fingerprint),
+    }
+    return "## Data\n\n" + table(["what", "value"], facts.items(), n_text_columns=2)
+
+
+def _reproduce(results: Results) -> str:
+    study = results.study
+    runs = [run for arm in results.record.arms for run in results.complete_runs(arm.arm_id)]
+    versions = {name: shared_fact(runs, name) for name in _VERSION_NAMES}
+    commit = next((fact for fact in (shared_fact(runs, name) for name in _COMMIT_NAMES) if fact != "not measured"), "not measured")
+    told = ", ".join(f"{name} {value}" for name, value in versions.items() if value != "not measured") or "not measured"
+    facts = [
+        f"commit: {commit}",
+        f"versions: {told}",
+        f"MLflow: experiment {code(results.record.grid_name)}, parent run {code(study.parent_run_id)}, study {code(results.record.study_id)}",
+    ]
+    strays = stray_runs(study)
+    if strays:
+        facts.append(f"left out, because the grid file no longer names their arm or seed: runs {', '.join(code(run.run_id) for run in strays)}")
+    by_trial = run_of_trial(study)
+    rows = [
+        [code(arm.name), str(seed), code(by_trial[arm.arm_id, seed].run_id), code(by_trial[arm.arm_id, seed].trial_id)]
+        for arm in results.record.arms
+        for seed in results.record.seeds
+        if (arm.arm_id, seed) in by_trial
+    ]
+    listed = f"<details><summary>{plural(len(rows), 'run')}</summary>\n\n{table(['arm', 'seed', 'MLflow run', 'trial'], rows, n_text_columns=4)}\n\n</details>"
+    command = f"```sh\n{results.record.command}\n```"
+    files = f"Scores as tables: `trials.csv`, `arms.csv`, `effects.csv` (metrics {', '.join(METRICS)}). Cards: `cards/`."
+    return join_sections(["## How to reproduce", command, bullets(facts), files, listed]).rstrip()
+
+
+def _shown(pictures: Mapping[str, Picture], name: str) -> str:
+    return picture(name, pictures[name].alt, folder="figures") if name in pictures else ""

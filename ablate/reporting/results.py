@@ -1,0 +1,112 @@
+"""Everything that report, figures and cards say, computed once from a published study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ablate.reporting.effects import Effect, axis_effects
+from ablate.reporting.insight import ArmInsight, Predictions, read_insight
+from ablate.reporting.tables import arm_frame, champion, run_of_trial, trial_frame
+from ablate.spec.study import ArmRecord, StudyRecord
+from ablate.tracking.events import TrialState
+from ablate.tracking.records import PublishedRun, PublishedStudy
+
+NOT_MEASURED = "not measured"
+PROSE_METRICS = {
+    "macro_f1": "macro F1",
+    "auroc_ovr_macro": "AUROC",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "nll": "log loss",
+    "ece": "calibration error",
+}
+EFFECT_METRICS = ("test/macro_f1", "test/auroc_ovr_macro")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The study and all tables on it."""
+
+    study: PublishedStudy
+    trials: pd.DataFrame
+    """See `tables.trial_frame`."""
+    arms: pd.DataFrame
+    """See `tables.arm_frame`: the best arm first."""
+    effects: tuple[Effect, ...]
+    """See `effects.axis_effects`; metrics are `EFFECT_METRICS`."""
+    champion: ArmRecord | None
+    insights: Mapping[str, ArmInsight]
+    """arm_id -> what its predictions say; arms without readable predictions are missing."""
+    slugs: Mapping[str, str]
+    """arm_id -> file name of its card, without `.md`."""
+
+    @property
+    def record(self) -> StudyRecord:
+        """What the grid asked for."""
+        return self.study.record
+
+    @property
+    def baseline(self) -> ArmRecord | None:
+        """The reference arm."""
+        return next((arm for arm in self.record.arms if arm.arm_id == self.record.baseline_arm_id), None)
+
+    def complete_runs(self, arm_id: str) -> list[PublishedRun]:
+        """The arm's completed runs, in the order of the seeds."""
+        runs = run_of_trial(self.study)
+        own = [runs[arm_id, seed] for seed in self.record.seeds if (arm_id, seed) in runs]
+        return [run for run in own if run.status == TrialState.COMPLETE]
+
+    def number(self, arm_id: str, column: str) -> float:
+        """A number of the arm's row of `arms`, e.g. `test/macro_f1/mean`; NaN where no run measured it."""
+        if column not in self.arms:
+            return math.nan
+        return float(self.arms.loc[self.arms["arm_id"] == arm_id, column].iloc[0])
+
+
+def compute_results(study: PublishedStudy, predictions: Predictions) -> Results:
+    """Compute every table of the report. Reads the predictions of each complete run once."""
+    trials = trial_frame(study)
+    insights = {arm.arm_id: read_insight(study, arm, predictions) for arm in study.record.arms}
+    return Results(
+        study=study,
+        trials=trials,
+        arms=arm_frame(study, trials),
+        effects=axis_effects(study.record, trials, metrics=EFFECT_METRICS),
+        champion=champion(study.record, trials),
+        insights={arm_id: insight for arm_id, insight in insights.items() if insight is not None},
+        slugs=card_slugs(study.record),
+    )
+
+
+def card_slugs(record: StudyRecord) -> dict[str, str]:
+    """Return arm_id -> a file name: the arm's slug, with the arm's id where slugs are too long, collide (case ignored), or hit `champion`."""
+    folded = [arm.slug.casefold() for arm in record.arms]
+    slugs = {}
+    for arm in record.arms:
+        is_plain = len(arm.slug) <= 120 and folded.count(arm.slug.casefold()) == 1 and arm.slug.casefold() != "champion"
+        slugs[arm.arm_id] = arm.slug if is_plain else f"{arm.slug[:100]}__{arm.arm_id}"
+    return slugs
+
+
+def prose(metric: str) -> str:
+    """`val/macro_f1` as words: "val macro F1"."""
+    split, _, name = metric.rpartition("/")
+    return " ".join(part for part in (split, PROSE_METRICS.get(name, name)) if part)
+
+
+def run_fact(run: PublishedRun, name: str) -> str:
+    """A fact that is not a number, wherever the store keeps it: a tag or a parameter, plain or under `ablate.` or `fact/`."""
+    for place in (run.tags, run.params):
+        for key in (f"fact/{name}", f"ablate.{name}", name):
+            if place.get(key):
+                return place[key]
+    return NOT_MEASURED
+
+
+def shared_fact(runs: list[PublishedRun], name: str) -> str:
+    """A fact of several runs: the value, or all of them in order where the runs differ."""
+    return ", ".join(dict.fromkeys(run_fact(run, name) for run in runs)) or NOT_MEASURED

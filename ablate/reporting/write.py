@@ -1,0 +1,112 @@
+"""The rim of reporting: render everything in memory, then write it below one folder."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.errors import StoreError
+from ablate.reporting.cards import card_text
+from ablate.reporting.effects import effect_frame
+from ablate.reporting.figures import Picture, to_png, to_svg
+from ablate.reporting.gallery import draw_gallery
+from ablate.reporting.insight import Predictions
+from ablate.reporting.report import report_text
+from ablate.reporting.results import Results, compute_results
+from ablate.reporting.tables import csv_text, trials_csv
+from ablate.tracking.records import PublishedStudy
+
+_OWN_ENDINGS = {"figures": {".svg", ".png"}, "cards": {".md"}}
+"""Folder of a report -> endings of the files in it that are ours to remove."""
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """What was written."""
+
+    readme: Path
+    trials: Path
+    arms: Path
+    effects: Path
+    cards: tuple[Path, ...]
+    figures: tuple[Path, ...]
+
+    @property
+    def champion_card(self) -> Path | None:
+        """`cards/champion.md`; None where no trial completed."""
+        return next((path for path in self.cards if path.name == "champion.md"), None)
+
+
+def write_report(study: PublishedStudy, *, predictions: Predictions, out: Path) -> ReportPaths:
+    """Write the report of a study below `out`; equal runs give equal bytes.
+
+    Stale figures and cards of an earlier report are removed, other files are left alone. Raises StoreError where `out` cannot be written, CheckFailed where
+    runs contradict each other.
+    """
+    check_report_folder(out)
+    files = render_report(compute_results(study, predictions))
+    _remove_stale(out, files)
+    written = {name: _write(out / name, content) for name, content in files.items()}
+    return ReportPaths(
+        readme=written["README.md"],
+        trials=written["trials.csv"],
+        arms=written["arms.csv"],
+        effects=written["effects.csv"],
+        cards=tuple(path for name, path in written.items() if name.startswith("cards/")),
+        figures=tuple(path for name, path in written.items() if name.startswith("figures/")),
+    )
+
+
+def check_report_folder(out: Path) -> None:
+    """Make sure that a report can be written below `out`, before hours are spent on it. Creates the folder. Raises StoreError."""
+    for folder in (out, *(out / name for name in _OWN_ENDINGS)):
+        if folder.is_symlink() and folder != out:
+            raise StoreError(f"{folder.name}/ of a report must be a folder of its own, {folder} is a link; remove the link, or name another report folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise StoreError(f"the report folder must be writable, {folder} is not: {error.strerror}; free it, or name another report folder") from error
+
+
+def render_report(results: Results) -> dict[str, bytes]:
+    """Return path below the report folder -> content, for every file of the report."""
+    pictures = draw_gallery(results)
+    texts = {
+        "README.md": report_text(results, pictures),
+        "trials.csv": trials_csv(results.trials),
+        "arms.csv": csv_text(results.arms),
+        "effects.csv": csv_text(effect_frame(results.effects)),
+        **{f"cards/{results.slugs[arm.arm_id]}.md": card_text(results, arm) for arm in results.record.arms},
+    }
+    if results.champion is not None:
+        texts["cards/champion.md"] = texts[f"cards/{results.slugs[results.champion.arm_id]}.md"]
+    return {**{name: text.encode() for name, text in texts.items()}, **_drawn(pictures)}
+
+
+def _drawn(pictures: dict[str, Picture]) -> dict[str, bytes]:
+    files = {}
+    for name, picture in pictures.items():
+        files[f"figures/{name}.svg"] = to_svg(picture)
+        files[f"figures/{name}.png"] = to_png(picture)
+    return files
+
+
+def _remove_stale(out: Path, files: dict[str, bytes]) -> None:
+    for folder, endings in _OWN_ENDINGS.items():
+        for path in sorted((out / folder).iterdir()):
+            if path.suffix in endings and f"{folder}/{path.name}" not in files and (path.is_file() or path.is_symlink()):
+                path.unlink()
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """The file appears whole or not at all."""
+    half = path.with_name(f"{path.name}.part")
+    try:
+        half.write_bytes(content)
+        half.replace(path)
+    except OSError as error:
+        raise StoreError(f"the report must be writable, {path} is not: {error.strerror}; free it, or name another report folder") from error
+    return path
