@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,13 +44,13 @@ class ImageFeed:
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the epoch's batches in the epoch's order, each image in its view of that epoch."""
         for batch in split_batches(epoch_order(len(self), seed=seed, epoch=epoch), batch_size=batch_size):
-            images = views(self.split.images, batch, policy=policy, image_size=self.preprocessing.image_size, seed=seed, epoch=epoch)
+            images = views(self.split.images, batch.tolist(), policy=policy, image_size=self.preprocessing.image_size, seed=seed, epoch=epoch)
             yield self._normalised(images), self._labels(batch)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the split in its stored order, as clean centre crops."""
         for start in range(0, len(self), batch_size):
-            batch = np.arange(start, min(start + batch_size, len(self)))
+            batch = range(start, min(start + batch_size, len(self)))
             yield self._normalised(clean(self.split.images, batch, image_size=self.preprocessing.image_size)), self._labels(batch)
 
     def _normalised(self, images: Tensor) -> Tensor:
@@ -60,5 +60,5 @@ class ImageFeed:
         mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) * 255 for values in (self.preprocessing.mean, self.preprocessing.std))
         return (images.float() - mean) / std
 
-    def _labels(self, batch: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(self.split.labels[batch]).to(self.compute.device, non_blocking=True)
+    def _labels(self, batch: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(self.split.labels[np.asarray(batch)]).to(self.compute.device, non_blocking=True)

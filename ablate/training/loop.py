@@ -61,8 +61,7 @@ def fit(network: Network, task: Task, recipe: Recipe, *, train: ImageFeed, val: 
 
     for epoch in range(recipe.epochs):
         started = time.perf_counter()
-        network.module.train()
-        network.boundary.hold()  # frozen units back to eval: their BatchNorm statistics must not move
+        network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
         losses = []
         for images, labels in train.train(policy=recipe.augment, seed=seed, epoch=epoch, batch_size=recipe.batch_size):
             factor = lr_factor(step, n_steps=n_steps, warmup_steps=warmup_steps, schedule=recipe.schedule)
@@ -72,7 +71,7 @@ def fit(network: Network, task: Task, recipe: Recipe, *, train: ImageFeed, val: 
                 outputs = network.module(images)
             loss = task.loss(outputs, labels)
             optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             scaler.step(optimizer)
             scaler.update()
             losses.append(loss.detach())
@@ -85,7 +84,7 @@ def fit(network: Network, task: Task, recipe: Recipe, *, train: ImageFeed, val: 
         emit(epoch, recipe.epochs, {"train/loss": train_loss, "lr/head": max(peaks) * factor, **scores})
         if best is None or is_better(select_by, scores[select_by], than=best.val_scores[select_by]):
             best = Fit(epoch, scores, predictions, epoch + 1, step, train_s)
-            best_state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in delta(network).items()}
+            best_state = delta(network)
         elif recipe.patience is not None and epoch - best.best_epoch >= recipe.patience:
             break
 
@@ -113,7 +112,7 @@ def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
 def autocast(compute: Compute) -> AbstractContextManager[None]:
     """Mixed precision as `compute` asks; off for fp32."""
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[compute.precision]
-    return torch.autocast(compute.device, dtype, enabled=compute.precision != "fp32")  # type: ignore[return-value]
+    return torch.autocast(compute.device, dtype, enabled=compute.precision != "fp32")
 
 
 def _mean_loss(losses: list[Tensor], *, first_step: int, epoch: int) -> float:

@@ -39,7 +39,9 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
 
     store = open_store(request.store_path)
     network = build_network(recipe, n_classes=request.n_classes, image_size=trial.data.image_size, seed=trial.seed)
-    network.module.to(compute.device, memory_format=torch.channels_last if compute.channels_last else torch.preserve_format)
+    network.module.to(compute.device)
+    if compute.channels_last:
+        network.module.to(memory_format=torch.channels_last)
     feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute) for name in ("train", "val", "test")}
     task = make_task(recipe, feeds["train"], n_classes=request.n_classes)
 
@@ -87,7 +89,7 @@ def trial_facts(network: Network, compute: Compute) -> dict[str, str]:
         "weights_digest": network.weights.digest,
         "freeze_depth": f"{network.boundary.depth} of {network.boundary.n_units} units",
         "units": " ".join(unit.name for unit in network.units),
-        "layers_without_adapter": " ".join(network.skipped_targets),
+        "layers_without_adapter": " ".join(network.skipped_targets) or "none",
         "torch": torch.__version__,
     }
 
@@ -107,7 +109,7 @@ def _costs(network: Network, found: Fit, *, folder: Path, compute: Compute, star
 
 def _write_delta(network: Network, path: Path) -> None:
     """Only what was trained, or may have moved: backbone + delta rebuilds the network."""
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in delta(network).items()}, path)
+    save_file(delta(network), path)
 
 
 def _write_description(path: Path, trial: Trial, *, network: Network, class_names: Sequence[str], facts: dict[str, str]) -> None:
@@ -127,5 +129,3 @@ def _write_description(path: Path, trial: Trial, *, network: Network, class_name
         "facts": facts,
     }
     path.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
-
-

@@ -1,0 +1,220 @@
+"""The command line. The only place that prints or exits; each command is a few steps of `ablate.workflow`.
+
+Exit codes: 0 all done; 1 some trials failed; 2 the request was wrong and nothing was started; 130 interrupted, the same command resumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ablate.scheduling.summary import StudySummary
+    from ablate.tracking.records import PublishedStudy
+    from ablate.workflow.prepare import Resolved
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Which way of transferring a pretrained model works on your images?"
+)
+
+GridName = Annotated[str, typer.Argument(metavar="GRID", help="a name in experiments/, or the path of a grid file")]
+DataDir = Annotated[Path | None, typer.Option(help="folder of the data sets  [default: $ABLATE_DATA or .ablate/data]")]
+Seeds = Annotated[str | None, typer.Option(help="seeds instead of the grid file's, e.g. 0,1,2")]
+ReportDir = Annotated[Path | None, typer.Option(help="where the report goes  [default: reports/GRID]")]
+NoFallback = Annotated[bool, typer.Option("--no-fallback", help="refuse to stand in the grid's fallback for data that are not there")]
+
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
+
+
+@app.command()
+def run(
+    grid: GridName,
+    data_dir: DataDir = None,
+    seeds: Seeds = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="slots  [default: one a GPU, else one a core]")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of a slot; scores depend on it in their last digits")] = 1,
+    report_dir: ReportDir = None,
+    no_fallback: NoFallback = False,
+) -> None:
+    """Train what is missing of a grid's trials, log each in MLflow, write the report."""
+    with _user_errors():
+        from ablate.display import StudyDisplay, make_console, step_progress, trial_names
+        from ablate.spec.parse import load_grid
+        from ablate.tracking.mlflow_store import MlflowStore
+        from ablate.workflow.prepare import prepare, resolve
+        from ablate.workflow.reports import report_study
+        from ablate.workflow.run import log_champion, run_prepared
+        from ablate.workflow.settings import find_grid, places
+
+        console = make_console()
+        where = places(data_dir=data_dir)
+        path = find_grid(grid)
+        parsed = load_grid(path)
+        out = report_dir or Path("reports") / parsed.name
+        store = MlflowStore(where.tracking_uri, parsed.name)
+        store.check_reachable()
+        resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
+        _print_what(console, resolved)
+        with step_progress(console) as on_progress:
+            prepared = prepare(resolved, where, report_dir=out, threads=threads, on_progress=on_progress)
+
+        names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
+        display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by)
+        with display.shown():
+            summary = run_prepared(prepared, store, workers=workers, on_event=display.on_event)
+        study, report = report_study(where, grid_name=parsed.name, study_id=resolved.record.study_id, report_dir=out)
+        log_champion(study, store, folder=prepared.folder)
+        _print_end(console, study, summary, readme=report.readme, grid=grid)
+    if summary.n_failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallback: NoFallback = False) -> None:
+    """Show the arms of a grid, the cells that are merged or left out and why, and how many trials there are. Trains nothing."""
+    with _user_errors():
+        import pandas as pd
+
+        from ablate.display import make_console, rows_table
+        from ablate.spec.parse import load_grid
+        from ablate.workflow.prepare import check_arms, resolve
+        from ablate.workflow.settings import find_grid, places
+
+        console = make_console()
+        parsed = load_grid(find_grid(grid))
+        resolved = resolve(parsed, places(data_dir=data_dir), seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
+        facts = check_arms(resolved)
+        _print_what(console, resolved)
+        arms = [
+            {
+                "arm": arm.name + (" (baseline)" if arm.arm_id == resolved.record.baseline_arm_id else ""),
+                "cells": len(arm.cells),
+                "frozen units": f"{facts[arm.arm_id].depth} of {facts[arm.arm_id].n_units}",
+                "trainable": f"{facts[arm.arm_id].n_trainable:,}",
+                "share": f"{facts[arm.arm_id].n_trainable / facts[arm.arm_id].n_parameters:.1%}",
+            }
+            for arm in resolved.expansion.arms
+        ]
+        console.print(rows_table(pd.DataFrame(arms), title="Arms"))
+        if resolved.expansion.excluded:
+            left_out = [{"cell": ", ".join(f"{axis}={level}" for axis, level in one.cell.items()), "why": one.why} for one in resolved.expansion.excluded]
+            console.print(rows_table(pd.DataFrame(left_out), title="Left out"))
+
+
+@app.command()
+def report(
+    grid: GridName, study: Annotated[str | None, typer.Option(help="id of a study  [default: the newest]")] = None, report_dir: ReportDir = None
+) -> None:
+    """Write the report again from the runs in MLflow; needs no torch."""
+    with _user_errors():
+        from ablate.display import make_console
+        from ablate.workflow.reports import report_study
+        from ablate.workflow.settings import places
+
+        name = Path(grid).stem
+        _, paths = report_study(places(), grid_name=name, study_id=study, report_dir=report_dir or Path("reports") / name)
+        make_console().print(f"report: {paths.readme}")
+
+
+@app.command()
+def status(grid: GridName) -> None:
+    """Show the trials of a grid by state, and what failed and why, from the journal."""
+    with _user_errors():
+        from ablate.display import make_console, rows_table
+        from ablate.workflow.reports import study_status
+        from ablate.workflow.settings import places
+
+        console = make_console()
+        for frame, title in study_status(places(), grid_name=Path(grid).stem):
+            console.print(rows_table(frame, title=title))
+
+
+@app.command()
+def ui(grid: GridName = "", port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
+    """Start the MLflow UI on 127.0.0.1, and print the link that compares the grid's trials."""
+    with _user_errors():
+        from ablate.display import make_console
+        from ablate.workflow.reports import serve_ui
+        from ablate.workflow.settings import places
+
+        raise typer.Exit(serve_ui(places(), grid_name=Path(grid).stem, port=port, say=make_console().print))
+
+
+def main() -> None:
+    """Entry point of the `ablate` command."""
+    app()
+
+
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    """A user's mistake is one message and exit code 2, never a traceback; Ctrl-C is 130."""
+    from ablate.errors import RequestError
+
+    try:
+        yield
+    except RequestError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(WRONG) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted; finished trials are kept, the same command goes on where it stopped", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _seeds(text: str | None) -> tuple[int, ...] | None:
+    """`0,1,2` -> (0, 1, 2)."""
+    from ablate.errors import SpecError
+
+    if text is None:
+        return None
+    try:
+        seeds = tuple(int(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        seeds = ()
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise SpecError(f"--seeds must be different whole numbers with commas between them, e.g. 0,1,2, got {text!r}")
+    return seeds
+
+
+def _make_command(grid: str, *, seeds: str | None) -> str:
+    """What to type to run it again, without folders of this machine."""
+    return f"make ablation GRID={Path(grid).stem}" + (f" SEEDS={seeds}" if seeds else "")
+
+
+def _print_what(console: Console, resolved: Resolved) -> None:
+    facts, expansion = resolved.data_set.facts, resolved.expansion
+    if facts.is_fallback:
+        console.print(
+            f"[bold yellow]data: {facts.requested_source} is not to be had here; its declared fallback {facts.source} ({facts.title}) is used[/bold yellow]"
+        )
+    sizes = ", ".join(f"{split} {sum(counts)}" for split, counts in facts.class_counts.items())
+    kind = "synthetic" if facts.is_synthetic else "real"
+    console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
+    n_merged = sum(len(arm.cells) - 1 for arm in expansion.arms)
+    console.print(
+        f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with an equal one + {len(expansion.excluded)} left out; "
+        f"{len(resolved.record.seeds)} seeds; {len(resolved.trials)} trials"
+    )
+
+
+def _print_end(console: Console, study: PublishedStudy, summary: StudySummary, *, readme: Path, grid: str) -> None:
+    from ablate.display import rows_table
+    from ablate.workflow.reports import arms_overview
+
+    console.print(rows_table(arms_overview(study), title="Arms, mean ± SD over seeds"))
+    console.print(f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed")
+    for failed in summary.failures:
+        console.print(f"failed: {failed.arm}, seed {failed.seed}: {failed.failure.message} (traceback: {failed.path})")
+    if summary.unpublished.why:
+        console.print(f"note: {summary.unpublished.n_attempts} trials are not whole in MLflow yet ({summary.unpublished.why}); the same command publishes them")
+    console.print(f"report: {readme}")
+    console.print(f"compare the runs: make ui GRID={grid}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""A study on the screen: a live bar and what each slot does in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pandas as pd
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ablate.spec.trial import Trial
+from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
+
+
+def make_console(*, is_error: bool = False) -> Console:
+    """A console that keeps whole lines where nobody watches: pipes and files are never wrapped at 80 columns."""
+    console = Console(stderr=is_error, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=is_error, highlight=False, width=400, soft_wrap=True)
+    return console
+
+
+@dataclass
+class StudyDisplay:
+    """Shows events as they come. `names` maps trial_id -> what to call the trial."""
+
+    console: Console
+    names: Mapping[str, str]
+    n_trials: int
+    select_by: str
+    started: dict[str, float] = field(default_factory=dict)
+    slot_of: dict[str, str] = field(default_factory=dict)
+    doing: dict[str, str] = field(default_factory=dict)
+    n_ended: int = 0
+    _progress: Progress | None = None
+    _bar: TaskID | None = None
+    _live: Live | None = None
+
+    @contextmanager
+    def shown(self) -> Iterator[StudyDisplay]:
+        """Keep the display on the screen for the time of the block."""
+        if not self.console.is_terminal:
+            yield self
+            return
+        columns = (TextColumn("[bold]trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=self.console)
+        self._bar = self._progress.add_task("trials", total=self.n_trials, completed=self.n_ended)
+        with Live(self._picture(), console=self.console, refresh_per_second=4, transient=True) as self._live:
+            yield self
+
+    def on_event(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, TrialStarted):
+            self.started[event.trial_id] = event.at
+            self.slot_of[event.trial_id] = event.slot
+            self.doing[event.slot] = f"{self._name(event.trial_id)}: starting"
+        elif isinstance(event, EpochEnded):
+            slot = self.slot_of.get(event.trial_id, "?")
+            score = event.metrics.get(self.select_by, float("nan"))
+            self.doing[slot] = f"{self._name(event.trial_id)}: epoch {event.epoch + 1}/{event.n_epochs}, {self.select_by} {score:.3f}"
+        else:
+            self._trial_ended(event)
+        if self._live is not None:
+            self._live.update(self._picture())
+
+    def _trial_ended(self, event: TrialEnded) -> None:
+        self.n_ended += 1
+        self.doing.pop(self.slot_of.pop(event.trial_id, "?"), None)
+        seconds = event.at - self.started.pop(event.trial_id, event.at)
+        self.console.print(f"{self._count()} {escape(self._name(event.trial_id))}  {self._ending(event)}  {seconds:.1f} s")
+        if self._progress is not None and self._bar is not None:
+            self._progress.update(self._bar, completed=self.n_ended)
+
+    def _ending(self, event: TrialEnded) -> str:
+        if event.state == TrialState.COMPLETE and event.outcome is not None:
+            return f"{self.select_by} {event.outcome.metrics[self.select_by]:.3f}"
+        reason = escape(event.failure.message) if event.failure else ""
+        return f"[red]{event.state}[/red] {reason}".rstrip()
+
+    def _count(self) -> str:
+        width = len(str(self.n_trials))
+        return escape(f"[{self.n_ended:>{width}}/{self.n_trials}]")
+
+    def _name(self, trial_id: str) -> str:
+        return self.names.get(trial_id, trial_id)
+
+    def _picture(self) -> Group:
+        assert self._progress is not None
+        return Group(*(Text(f"  {slot}  {text}", style="dim") for slot, text in sorted(self.doing.items())), self._progress)
+
+
+@contextmanager
+def step_progress(console: Console) -> Iterator[Callback]:
+    """A bar for preparation steps in a terminal; elsewhere one line a step that took longer than a moment."""
+    callback = Callback(console)
+    if console.is_terminal:
+        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True) as callback.progress:
+            yield callback
+    else:
+        yield callback
+    callback.finish()
+
+
+@dataclass
+class Callback:
+    """Called with (what, done, total)."""
+
+    console: Console
+    progress: Progress | None = None
+    tasks: dict[str, TaskID] = field(default_factory=dict)
+    since: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self.since.setdefault(what, (time.perf_counter(), total))
+        if self.progress is not None:
+            if what not in self.tasks:
+                self.tasks[what] = self.progress.add_task(what, total=total)
+            self.progress.update(self.tasks[what], completed=done, total=total)
+
+    def finish(self) -> None:
+        """Say what was done and how long it took."""
+        for what, (start, total) in self.since.items():
+            self.console.print(f"{what}: {total} in {time.perf_counter() - start:.1f} s")
+
+
+def trial_names(trials: Sequence[Trial], arm_names: Mapping[str, str]) -> dict[str, str]:
+    """trial_id -> "freeze_depth=all augment=none, seed 0"."""
+    return {trial.trial_id: f"{arm_names[trial.arm_id]}, seed {trial.seed}" for trial in trials}
+
+
+def rows_table(frame: pd.DataFrame, *, title: str) -> Table:
+    """A DataFrame of text as a table for the terminal; the first column is left-aligned."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(frame.columns):
+        table.add_column(str(column), justify="left" if index == 0 else "right", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table

@@ -1,0 +1,71 @@
+"""A champion at work: load the folder that `export_complete` wrote and classify images. MLflow's pyfunc flavour loads it through `_load_pyfunc`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+
+from ablate.data.augment import clean
+from ablate.data.store import INTERPOLATIONS, square
+from ablate.model.backbone import Preprocessing
+from ablate.model.network import build_network
+from ablate.spec.trial import Trial
+
+MAX_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network with its preprocessing and its classes."""
+
+    module: nn.Module
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+
+    def predict(self, images: NDArray[np.uint8], params: dict[str, Any] | None = None) -> NDArray[np.float32]:  # noqa: ARG002  MLflow passes params
+        """Return probabilities (N, C) float32, in the order of `class_names`, for RGB images (N, H, W, 3) uint8 of any size.
+
+        The images get the preprocessing that validation had. `params` is there for MLflow and takes nothing.
+        """
+        pictures = [self._prepared(Image.fromarray(image)) for image in np.asarray(images, dtype=np.uint8)]
+        return np.concatenate([self._probabilities(pictures[start : start + MAX_BATCH]) for start in range(0, len(pictures), MAX_BATCH)])
+
+    def classify(self, image: Image.Image) -> dict[str, float]:
+        """Return class -> probability for one image, the most probable first."""
+        probabilities = self._probabilities([self._prepared(image.convert("RGB"))])[0]
+        return {self.class_names[index]: float(probabilities[index]) for index in np.argsort(-probabilities)}
+
+    def _prepared(self, image: Image.Image) -> NDArray[np.uint8]:
+        return square(image, side=self.preprocessing.store_side, resample=INTERPOLATIONS[self.preprocessing.interpolation])
+
+    def _probabilities(self, squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        images = clean(np.stack(squares), range(len(squares)), image_size=self.preprocessing.image_size).float()
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (self.preprocessing.mean, self.preprocessing.std))
+        with torch.inference_mode():
+            probabilities: NDArray[np.float32] = torch.softmax(self.module((images - mean) / std), dim=1).numpy()
+        return probabilities
+
+
+def load_classifier(folder: Path | str) -> Classifier:
+    """Load what `export_complete` wrote. Reads JSON and safetensors only."""
+    folder = Path(folder)
+    described = json.loads((folder / "trial.json").read_text())
+    trial = Trial.model_validate(described["trial"])
+    bare = trial.recipe.model_copy(update={"weights": "none"})
+    module = build_network(bare, n_classes=len(described["class_names"]), image_size=trial.data.image_size, seed=trial.seed).module
+    module.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
+    return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]))
+
+
+def _load_pyfunc(data_path: str) -> Classifier:
+    """MLflow calls this with the folder that was logged as the model's data."""
+    return load_classifier(data_path)

@@ -1,0 +1,113 @@
+"""What is made of a study that was run: its report, its state, the UI. Needs no torch."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from ablate.errors import SpecError, StoreError
+from ablate.reporting.tables import arm_frame, trial_frame
+from ablate.reporting.write import ReportPaths, write_report
+from ablate.tracking.events import TrialEnded, TrialStarted
+from ablate.tracking.journal import Journal
+from ablate.tracking.mlflow_store import MlflowStore, compare_url
+from ablate.tracking.records import PublishedStudy
+from ablate.workflow.settings import Places
+
+OVERVIEW = ("val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro")
+
+
+def report_study(places: Places, *, grid_name: str, study_id: str | None, report_dir: Path) -> tuple[PublishedStudy, ReportPaths]:
+    """Write the report of a published study (the newest of the grid where `study_id` is None). Raises SpecError where there is none."""
+    store = MlflowStore(places.tracking_uri, grid_name)
+    study = _published(store, grid_name, study_id=study_id)
+    return study, write_report(study, predictions=store.read_predictions, out=report_dir)
+
+
+def arms_overview(study: PublishedStudy) -> pd.DataFrame:
+    """One row an arm, as text: mean +- SD over seeds of macro F1 and AUROC, the best by val first."""
+    trials = trial_frame(study)
+    arms = arm_frame(study, trials)
+    rows = []
+    for arm in arms.itertuples(index=False):
+        own = trials[trials["arm_id"] == arm.arm_id]
+        mark = " (baseline)" if arm.arm_id == study.record.baseline_arm_id else ""
+        rows.append(
+            {"arm": f"{arm.arm}{mark}", **{name: _mean_sd(own[name]) for name in OVERVIEW if name in own}, "seeds": int(own["val/macro_f1"].notna().sum())}
+        )
+    return pd.DataFrame(rows)
+
+
+def study_status(places: Places, *, grid_name: str) -> list[tuple[pd.DataFrame, str]]:
+    """Return tables with titles: trials by state for each study of the grid, then the failures with their first line. Raises SpecError where there is none."""
+    folders = sorted(path.parent for path in (places.home / "studies").glob(f"{grid_name}-*/journal.jsonl"))
+    if not folders:
+        raise SpecError(
+            f"grid {grid_name} must have been run before it has a status, got no study of it in {places.home / 'studies'}; run: make ablation GRID={grid_name}"
+        )
+    tables = []
+    for folder in folders:
+        last: dict[str, str] = {}
+        failures = []
+        for event in Journal(folder / "journal.jsonl").read():
+            if isinstance(event, TrialStarted):
+                last[event.trial_id] = "RUNNING"
+            elif isinstance(event, TrialEnded):
+                last[event.trial_id] = event.state.value
+                if event.failure is not None:
+                    failures.append({"trial": event.trial_id, "attempt": event.attempt, "state": event.state.value, "why": event.failure.message})
+        counts = Counter(last.values())
+        tables.append((pd.DataFrame([{"state": state, "trials": count} for state, count in sorted(counts.items())]), folder.name))
+        if failures:
+            tables.append((pd.DataFrame(failures), f"Ended early (full tracebacks in {folder / 'failures'})"))
+    return tables
+
+
+def serve_ui(places: Places, *, grid_name: str, port: int, say: Callable[[str], None]) -> int:
+    """Run MLflow's UI on 127.0.0.1 until it is stopped; return its exit code. Raises StoreError where the port is taken or the store is a server of its own."""
+    if places.tracking_uri.startswith("http"):
+        raise StoreError(f"the tracking store is a server already: open {places.tracking_uri}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise StoreError(f"port {port} must be free on 127.0.0.1, but something listens there; choose another: make ui ARGS='--port {port + 1}'") from None
+    base = f"http://127.0.0.1:{port}"
+    say(f"MLflow UI: {base}   (stop it with Ctrl-C)")
+    if grid_name:
+        store = MlflowStore(places.tracking_uri, grid_name)
+        say(f"compare the trials of {grid_name}: {compare_url(base, _published(store, grid_name, study_id=None))}")
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--backend-store-uri",
+        places.tracking_uri,
+        "--workers",
+        "1",
+    ]
+    return subprocess.call(command)  # noqa: S603  a fixed command, no shell
+
+
+def _published(store: MlflowStore, grid_name: str, *, study_id: str | None) -> PublishedStudy:
+    store.check_reachable()
+    return store.read_study(grid_name, study_id)
+
+
+def _mean_sd(values: pd.Series[float]) -> str:
+    known = values.dropna()
+    if known.empty:
+        return "-"
+    return f"{known.mean():.3f}" + (f" ± {known.std(ddof=1):.3f}" if len(known) > 1 else "")

@@ -1,0 +1,42 @@
+"""Where things are, for one call of the command line."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.errors import SpecError
+from ablate.spec.parse import nearest
+
+GRIDS = Path("experiments")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Folders and the tracking store; see "What is settled where" in the docs."""
+
+    home: Path
+    """Journal, caches and the default tracking store: `$ABLATE_HOME`, else `.ablate` in the working folder."""
+    data_dir: Path
+    """Data sets on disk: `--data-dir`, else `$ABLATE_DATA`, else `<home>/data`."""
+    tracking_uri: str
+    """`$MLFLOW_TRACKING_URI`, else a SQLite file in `home`."""
+
+
+def places(*, data_dir: Path | None = None) -> Places:
+    """Read the environment."""
+    home = Path(os.environ.get("ABLATE_HOME") or ".ablate").absolute()
+    default_data = Path(os.environ["ABLATE_DATA"]) if os.environ.get("ABLATE_DATA") else home / "data"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+    return Places(home=home, data_dir=(data_dir or default_data).absolute(), tracking_uri=uri)
+
+
+def find_grid(name_or_path: str) -> Path:
+    """Return the grid file for a name in experiments/ or a path. Raises SpecError with the nearest name."""
+    for path in (Path(name_or_path), GRIDS / f"{name_or_path}.yaml", GRIDS / f"{name_or_path}.yml"):
+        if path.suffix in (".yaml", ".yml") and path.is_file():
+            return path
+    known = sorted(path.stem for path in GRIDS.glob("*.y*ml"))
+    there = ", ".join(known) or "there are none here"
+    raise SpecError(f"GRID must be a name in {GRIDS}/ ({there}) or the path of a .yaml file, got {name_or_path!r}{nearest(name_or_path, known)}")
