@@ -90,6 +90,8 @@ def views(images: NDArray[np.uint8], indices: Sequence[int], *, policy: str, ima
     The view of image i follows from (policy, image_size, seed, epoch, i) alone, whatever else is in the batch. torch's global generator is neither
     read nor moved, so any number of threads may draw views.
     """
+    if policy not in POLICIES:
+        raise CheckFailed(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}.")
     if policy == "none":
         return clean(images, indices, image_size=image_size)
     _margin(images, image_size)

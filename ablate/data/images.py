@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,9 @@ def read_image(path: Path, *, name: str) -> Image.Image:
             return _as_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise DataError(f"an image must exist, this one does not: {name}; correct its name or leave it out of the index.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise DataError(f"an image must have at most {MAX_PIXELS} pixels, got many times more: {name}; scale it down.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, NotImplementedError, OverflowError) as error:
         raise DataError(f"an image must be a whole JPEG, PNG, BMP, GIF, TIFF, WebP or PPM file, got a damaged one: {name}; replace or remove it.") from error
 
 

@@ -78,7 +78,7 @@ def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str,
     final = home / "images" / store_key(data_set.facts.fingerprint, side=side, interpolation=interpolation)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(final.with_suffix(".lock")):
+        with locked(final.with_suffix(".lock")):
             if (final / "meta.json").exists():
                 try:
                     return open_store(final)
@@ -220,7 +220,7 @@ def _check_room(data_set: DataSet, folder: Path, *, side: int) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock that other processes respect and that ends with this process, however it ends."""
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

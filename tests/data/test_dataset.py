@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ablate.data.dataset import load_data
+from ablate.errors import DataError
+from ablate.spec.trial import DataSpec, Fractions, Sizes
+
+PLANTS = DataSpec(source="folder", path="plants")
+HALVES = Fractions(train=0.5, val=0.25, test=0.25)
+SOURCE_WORDS = "flowers102, rendered_flowers, textile, folder, torchvision:<Name>"
+
+
+def message_of(spec: DataSpec, data_dir: Path, *, allow_fallback: bool = True) -> str:
+    with pytest.raises(DataError) as error:
+        load_data(spec, data_dir=data_dir, allow_fallback=allow_fallback)
+    return str(error.value)
+
+
+def flat(data_dir: Path) -> None:
+    """Leave only the class folders of train, as a folder without splits."""
+    (data_dir / "plants" / "train").rename(data_dir / "flat")
+    shutil.rmtree(data_dir / "plants")
+    (data_dir / "flat").rename(data_dir / "plants")
+
+
+def test_splits_labels_and_facts(plants: Path) -> None:
+    resolved, data_set = load_data(PLANTS, data_dir=plants, allow_fallback=True)
+    assert resolved == PLANTS
+    assert set(data_set.splits) == {"train", "val", "test"}
+    train = data_set.splits["train"]
+    assert train.image_ids[:2] == ("train/fern/0.png", "train/fern/1.png")
+    assert train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert train.labels.dtype == np.int64
+    assert train.read(0).size == (24, 18)
+    facts = data_set.facts
+    assert (facts.class_names, facts.title, facts.origin, facts.split_rule) == (("fern", "moss", "rose"), "plants", "data.path plants", "official")
+    assert facts.class_counts == {"train": (4, 4, 4), "val": (2, 2, 2), "test": (2, 2, 2)}
+    assert not facts.is_fallback
+    assert not facts.is_synthetic
+
+
+def test_a_fallback_stands_in_for_what_is_missing(tmp_path: Path) -> None:
+    spec = DataSpec(source="folder", path="plants", fallback="rendered_flowers", image_size=128)
+    resolved, data_set = load_data(spec, data_dir=tmp_path, allow_fallback=True)
+    assert resolved == DataSpec(source="rendered_flowers", image_size=128)
+    assert (data_set.facts.source, data_set.facts.requested_source, data_set.facts.is_fallback) == ("rendered_flowers", "folder", True)
+
+
+def test_a_fallback_can_be_refused(tmp_path: Path) -> None:
+    spec = DataSpec(source="folder", path="plants", fallback="rendered_flowers")
+    assert message_of(spec, tmp_path, allow_fallback=False) == (
+        f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got 'plants', which does not exist."
+        " The declared fallback rendered_flowers was not allowed."
+    )
+
+
+def test_a_fallback_does_not_hide_what_is_broken(plants: Path) -> None:
+    for path in (plants / "plants").glob("*/rose/*"):
+        path.unlink()
+    spec = PLANTS.model_copy(update={"fallback": "rendered_flowers"})
+    assert message_of(spec, plants).startswith("every class must have at least one image")
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    assert message_of(PLANTS, tmp_path / "nowhere") == (
+        f"data.path must be a folder or a CSV file below the data folder {tmp_path / 'nowhere'}, got 'plants', which does not exist."
+    )
+
+
+def test_an_empty_class(plants: Path) -> None:
+    for path in (plants / "plants").glob("*/rose/*"):
+        path.unlink()
+    assert message_of(PLANTS, plants) == "every class must have at least one image, source folder has none for: rose; add images or remove the class."
+
+
+def test_a_class_in_val_but_not_in_train(plants: Path) -> None:
+    shutil.rmtree(plants / "plants" / "train" / "rose")
+    shutil.rmtree(plants / "plants" / "test" / "rose")
+    assert message_of(PLANTS, plants) == "every class must have images in train, source folder has none there for: rose (in val); move some to train."
+
+
+def test_an_empty_split(plants: Path) -> None:
+    spec = DataSpec(source="folder", path="plants", split_seed=0, fractions=Fractions(train=0.98, val=0.01, test=0.01))
+    flat(plants)
+    for path in (plants / "plants").glob("*/[1-9].png"):
+        path.unlink()
+    assert message_of(spec, plants) == "every split must have at least one image, source folder has none in: val, test."
+
+
+def test_one_class(plants: Path) -> None:
+    for name in ("fern", "moss"):
+        for split in ("train", "val", "test"):
+            shutil.rmtree(plants / "plants" / split / name)
+    assert message_of(PLANTS, plants) == "a classification data set must have at least 2 classes, source folder has 1: rose."
+
+
+@pytest.mark.parametrize("path", ["../elsewhere", "/etc"])
+def test_a_path_that_escapes(plants: Path, path: str) -> None:
+    message = message_of(DataSpec(source="folder", path=path), plants)
+    assert message == f"data.path must stay below its folder, got {path!r}; move the files there, or point the data folder higher."
+
+
+def test_an_image_that_links_outside(plants: Path, tmp_path_factory: pytest.TempPathFactory, make_image: Callable[..., Path]) -> None:
+    outside = make_image(tmp_path_factory.mktemp("outside") / "a.png")
+    (plants / "plants" / "val" / "rose" / "x.png").symlink_to(outside)
+    message = message_of(PLANTS, plants)
+    assert message == "an image must stay below its folder, got 'val/rose/x.png'; move the files there, or point the data folder higher."
+
+
+def test_an_unknown_source(tmp_path: Path) -> None:
+    assert message_of(DataSpec(source="flower102"), tmp_path) == (f"data.source must be one of {SOURCE_WORDS}, got 'flower102'; did you mean flowers102?")
+
+
+def test_an_unknown_fallback_is_found_before_it_is_needed(plants: Path) -> None:
+    spec = PLANTS.model_copy(update={"fallback": "rendred_flowers"})
+    assert message_of(spec, plants) == f"data.fallback must be one of {SOURCE_WORDS}, got 'rendred_flowers'; did you mean rendered_flowers?"
+
+
+def test_a_path_with_a_source_that_has_none(tmp_path: Path) -> None:
+    assert message_of(DataSpec(source="textile", path="plants"), tmp_path) == (
+        "data.path belongs to source folder, got 'plants' with source textile; leave it out, or ask for source folder."
+    )
+
+
+def test_a_folder_without_a_path(tmp_path: Path) -> None:
+    assert message_of(DataSpec(source="folder"), tmp_path) == "source folder needs data.path: a folder or a CSV file below the data folder."
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [({}, "split_seed and data.fractions"), ({"fractions": HALVES}, "split_seed"), ({"split_seed": 0}, "fractions")],
+)
+def test_no_split_is_drawn_by_default(plants: Path, given: dict[str, Any], missing: str) -> None:
+    flat(plants)
+    message = message_of(DataSpec(source="folder", path="plants", **given), plants)
+    assert message == f"data.{missing} must be set for source folder, because there are no official splits."
+
+
+def test_fractions_that_do_not_sum_to_one(plants: Path) -> None:
+    flat(plants)
+    spec = DataSpec(source="folder", path="plants", split_seed=0, fractions=Fractions(train=0.5, val=0.2, test=0.2))
+    assert message_of(spec, plants) == "data.fractions must sum to 1, got 0.9."
+
+
+def test_a_subset_needs_a_seed(plants: Path) -> None:
+    spec = DataSpec(source="folder", path="plants", sizes=Sizes(train=6))
+    assert message_of(spec, plants) == "data.split_seed must be set where data.sizes draws a subset, got null; any whole number will do."
+
+
+def test_a_subset_smaller_than_the_classes(plants: Path) -> None:
+    spec = DataSpec(source="folder", path="plants", sizes=Sizes(train=2), split_seed=0)
+    assert message_of(spec, plants) == "data.sizes.train must be at least the number of classes, 3, got 2."
+
+
+def test_a_subset_is_stratified_and_said(plants: Path) -> None:
+    spec = DataSpec(source="folder", path="plants", sizes=Sizes(train=6, val=100), split_seed=7)
+    _, data_set = load_data(spec, data_dir=plants, allow_fallback=True)
+    assert data_set.facts.class_counts == {"train": (2, 2, 2), "val": (2, 2, 2), "test": (2, 2, 2)}
+    assert data_set.facts.split_rule == "official; a stratified subset with split_seed 7: train 6 of 12"
+
+
+def test_a_drawn_split_is_said(plants: Path) -> None:
+    flat(plants)
+    _, data_set = load_data(DataSpec(source="folder", path="plants", split_seed=3, fractions=HALVES), data_dir=plants, allow_fallback=True)
+    assert data_set.facts.class_counts == {"train": (2, 2, 2), "val": (1, 1, 1), "test": (1, 1, 1)}
+    assert data_set.facts.split_rule == "stratified, train 0.5, val 0.25, test 0.25, split_seed 3"
+
+
+def test_the_fingerprint_follows_content_label_and_split(plants: Path, make_image: Callable[..., Path]) -> None:
+    def now() -> str:
+        return load_data(PLANTS, data_dir=plants, allow_fallback=True)[1].facts.fingerprint
+
+    root = plants / "plants"
+    seen = [now()]
+    assert now() == seen[0]
+    make_image(root / "train" / "rose" / "0.png", seed=99)  # other pixels
+    seen.append(now())
+    (root / "train" / "rose" / "0.png").rename(root / "train" / "fern" / "9.png")  # another label
+    seen.append(now())
+    (root / "train" / "fern" / "9.png").rename(root / "val" / "fern" / "9.png")  # another split
+    seen.append(now())
+    (root / "val" / "fern" / "9.png").unlink()
+    seen.append(now())
+    assert len(set(seen)) == 5
+    assert all(len(digest) == 64 for digest in seen)
+
+
+def test_the_fingerprint_does_not_follow_the_order_of_an_index(plants: Path) -> None:
+    rows = [f"{split}/{name}/0.png,{name},{split}" for split in ("train", "val", "test") for name in ("fern", "rose")]
+    digests = []
+    for order in (rows, rows[::-1]):
+        (plants / "plants" / "index.csv").write_text("\n".join(["file,label,split", *order]))
+        spec = DataSpec(source="folder", path="plants/index.csv")
+        digests.append(load_data(spec, data_dir=plants, allow_fallback=True)[1].facts.fingerprint)
+    assert digests[0] == digests[1]

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.transforms import v2
+
+from ablate.data import store
+from ablate.data.dataset import DataSet, load_data
+from ablate.data.store import build_store, open_store, square, verify_store
+from ablate.errors import DataError, StoreError
+from ablate.spec.trial import DataSpec
+
+SPEC = DataSpec(source="folder", path="plants")
+
+
+@pytest.fixture
+def data_set(plants: Path) -> DataSet:
+    return load_data(SPEC, data_dir=plants, allow_fallback=False)[1]
+
+
+def test_a_store_holds_every_image_of_every_split(data_set: DataSet, tmp_path: Path) -> None:
+    built = build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic")
+    assert (built.side, built.class_names) == (16, ("fern", "moss", "rose"))
+    for name, split in data_set.splits.items():
+        stored = built.split(name)
+        assert stored.image_ids == split.image_ids
+        np.testing.assert_array_equal(stored.labels, split.labels)
+        assert (stored.images.shape, stored.images.dtype) == ((len(split.labels), 16, 16, 3), np.uint8)
+        for i in range(len(split.labels)):
+            expected = square(split.read(i), side=16, resample=Image.Resampling.BICUBIC)
+            np.testing.assert_array_equal(stored.images[i], expected)
+    assert not built.split("train").images.flags.writeable
+
+
+@pytest.mark.parametrize("size", [(24, 18), (17, 40), (30, 30), (13, 9), (160, 161), (16, 16)])
+def test_resizing_equals_torchvision(size: tuple[int, int]) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    oracle = v2.Compose([v2.Resize(16, interpolation=v2.InterpolationMode.BICUBIC), v2.CenterCrop(16)])
+    np.testing.assert_array_equal(square(image, side=16, resample=Image.Resampling.BICUBIC), np.asarray(oracle(image)))
+
+
+def test_a_sliver_does_not_grow_without_bound() -> None:
+    assert square(Image.new("RGB", (1, 50_000), "red"), side=64, resample=Image.Resampling.BICUBIC).shape == (64, 64, 3)
+
+
+def test_a_good_store_is_not_built_again(data_set: DataSet, tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    for _ in range(2):
+        build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic", on_progress=lambda done, n: calls.append((done, n)))
+    assert calls == [(done, 24) for done in range(1, 25)]
+
+
+def test_another_side_interpolation_or_content_is_another_store(data_set: DataSet, plants: Path, tmp_path: Path, make_image: Callable[..., Path]) -> None:
+    kinds = ((16, "bicubic"), (16, "bilinear"), (12, "bicubic"))
+    paths = [build_store(data_set, home=tmp_path / "home", side=side, interpolation=interpolation).path for side, interpolation in kinds]
+    make_image(plants / "plants" / "train" / "rose" / "0.png", seed=5)
+    changed = load_data(SPEC, data_dir=plants, allow_fallback=False)[1]
+    paths.append(build_store(changed, home=tmp_path / "home", side=16, interpolation="bicubic").path)
+    assert len(set(paths)) == 4
+
+
+def test_one_damaged_image_is_named_and_nothing_is_left(plants: Path, tmp_path: Path) -> None:
+    path = plants / "plants" / "val" / "rose" / "1.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    damaged = load_data(SPEC, data_dir=plants, allow_fallback=False)[1]
+    with pytest.raises(DataError) as error:
+        build_store(damaged, home=tmp_path / "home", side=16, interpolation="bicubic")
+    assert str(error.value) == (
+        "an image must be a whole JPEG, PNG, BMP, GIF, TIFF, WebP or PPM file, got a damaged one: val/rose/1.png; replace or remove it."
+    )
+    assert [path.suffix for path in (tmp_path / "home" / "images").iterdir()] == [".lock"]
+
+
+def test_all_damaged_images_are_named_at_once(plants: Path, tmp_path: Path) -> None:
+    for name in ("val/rose/1.png", "train/fern/2.png"):
+        (plants / "plants" / name).write_text("no image")
+    damaged = load_data(SPEC, data_dir=plants, allow_fallback=False)[1]
+    with pytest.raises(DataError) as error:
+        build_store(damaged, home=tmp_path / "home", side=16, interpolation="bicubic")
+    rule = "an image must be a whole JPEG, PNG, BMP, GIF, TIFF, WebP or PPM file, got a damaged one:"
+    assert str(error.value) == (f"2 images cannot be read:\n{rule} train/fern/2.png; replace or remove it.\n{rule} val/rose/1.png; replace or remove it.")
+
+
+def test_a_damaged_store_is_refused_and_then_built_again(data_set: DataSet, tmp_path: Path) -> None:
+    built = build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic")
+    array = built.path / "val.npy"
+    whole = array.read_bytes()
+    array.write_bytes(whole[:-1])
+    with pytest.raises(StoreError) as error:
+        open_store(built.path)
+    assert str(error.value) == (
+        f"an image store must be whole, {built.path} is not (val.npy has {len(whole) - 1} bytes instead of {len(whole)}); remove it, and it is built again."
+    )
+    build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic")
+    assert array.read_bytes() == whole
+
+
+def test_a_flipped_bit_is_found_by_the_digest(data_set: DataSet, tmp_path: Path) -> None:
+    built = build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic")
+    verify_store(built.path)
+    array = built.path / "train.npy"
+    flipped = bytearray(array.read_bytes())
+    flipped[-1] ^= 1
+    array.write_bytes(flipped)
+    with pytest.raises(StoreError) as error:
+        verify_store(built.path)
+    assert str(error.value) == f"an image store must hold what was written, train.npy of {built.path} does not; remove the folder, and it is built again."
+
+
+def test_a_pickle_in_a_store_is_not_loaded(data_set: DataSet, tmp_path: Path) -> None:
+    built = build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic")
+    np.save(built.path / "val.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    meta = json.loads((built.path / "meta.json").read_text())
+    meta["splits"]["val"]["n_bytes"] = (built.path / "val.npy").stat().st_size
+    (built.path / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(StoreError, match="must be whole"):
+        open_store(built.path)
+
+
+def test_what_a_killed_builder_left_is_in_nobodys_way(data_set: DataSet, tmp_path: Path) -> None:
+    key = store.store_key(data_set.facts.fingerprint, side=16, interpolation="bicubic")
+    for name in (key, f"{key}.partial"):
+        (tmp_path / "home" / "images" / name).mkdir(parents=True)
+        (tmp_path / "home" / "images" / name / "train.npy").write_bytes(b"half")
+    assert build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic").path.name == key
+    assert sorted(path.name for path in (tmp_path / "home" / "images").iterdir()) == [key, f"{key}.lock"]
+
+
+def test_builders_at_the_same_time_build_once(data_set: DataSet, tmp_path: Path) -> None:
+    progress: list[int] = []
+    stores = []
+
+    def build() -> None:
+        stores.append(build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic", on_progress=lambda done, _: progress.append(done)))
+
+    threads = [threading.Thread(target=build) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(stores) == 4
+    assert progress == list(range(1, 25))
+
+
+def test_an_unknown_interpolation(data_set: DataSet, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        build_store(data_set, home=tmp_path, side=16, interpolation="bicubical")
+    assert str(error.value) == "interpolation must be one of nearest, box, bilinear, hamming, bicubic, lanczos, got 'bicubical'; did you mean bicubic?"
+
+
+def test_a_home_that_cannot_be_written(data_set: DataSet, tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(StoreError) as error:
+        build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic")
+    assert str(error.value) == (
+        f"the image store must be writable, {tmp_path / 'home' / 'images'} is not (Not a directory); choose another home with ABLATE_HOME."
+    )
+
+
+def test_a_disk_that_is_too_small(data_set: DataSet, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"^the image store needs 72000001\.8 GB in .*, where .* GB are free; make room, or ask for fewer images\.$"):
+        build_store(data_set, home=tmp_path, side=31_622_777, interpolation="bicubic")

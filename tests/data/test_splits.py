@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ablate.data.sources._base import Item
+from ablate.data.splits import allocate, split_items, subset_items
+from ablate.errors import DataError
+from ablate.spec.trial import DataSpec, Fractions, Sizes
+
+
+def items_of(counts: list[int], split: str | None = None) -> tuple[Item, ...]:
+    return tuple(
+        Item(f"{split}/{label}/{i}", label, split, read=lambda: Image.new("RGB", (1, 1)), digest=lambda: "") for label, n in enumerate(counts) for i in range(n)
+    )
+
+
+class_counts = st.lists(st.integers(3, 40), min_size=2, max_size=8)
+shares = st.sampled_from([(0.6, 0.2, 0.2), (0.8, 0.1, 0.1), (0.34, 0.33, 0.33)])
+
+
+@given(counts=class_counts, share=shares, seed=st.integers(0, 2**40))
+def test_a_drawn_split_is_a_stratified_partition(counts: list[int], share: tuple[float, float, float], seed: int) -> None:
+    spec = DataSpec(source="folder", split_seed=seed, fractions=Fractions(train=share[0], val=share[1], test=share[2]))
+    items = items_of(counts)
+    parts, _ = split_items(items, spec, official="official")
+    assert Counter(item.image_id for part in parts.values() for item in part) == Counter(item.image_id for item in items)
+    for name, portion in zip(("train", "val"), share, strict=False):
+        found = Counter(item.label for item in parts[name])
+        for label, n in enumerate(counts):
+            assert abs(found[label] - n * portion) <= 1.5, (name, label)
+    assert {item.label for item in parts["train"]} == set(range(len(counts)))
+
+
+@given(counts=class_counts, seed=st.integers(0, 100))
+def test_the_order_of_the_images_does_not_matter(counts: list[int], seed: int) -> None:
+    spec = DataSpec(source="folder", split_seed=seed, fractions=Fractions(train=0.6, val=0.2, test=0.2))
+    items = items_of(counts)
+    forward, _ = split_items(items, spec, official="official")
+    backward, _ = split_items(items[::-1], spec, official="official")
+    assert {name: {item.image_id for item in part} for name, part in forward.items()} == {
+        name: {item.image_id for item in part} for name, part in backward.items()
+    }
+
+
+def test_another_seed_draws_another_split() -> None:
+    items = items_of([20, 20])
+    drawn = [
+        split_items(items, DataSpec(source="folder", split_seed=seed, fractions=Fractions(train=0.6, val=0.2, test=0.2)), official="official")[0]["train"]
+        for seed in (0, 1)
+    ]
+    assert drawn[0] != drawn[1]
+
+
+def test_val_is_drawn_from_train_where_it_is_missing() -> None:
+    items = items_of([20, 40], "train") + items_of([5, 5], "test")
+    spec = DataSpec(source="folder", split_seed=1, fractions=Fractions(train=0.6, val=0.2, test=0.2))
+    parts, rule = split_items(items, spec, official="official")
+    assert {name: len(part) for name, part in parts.items()} == {"train": 45, "val": 15, "test": 10}
+    assert Counter(item.label for item in parts["val"]) == {0: 5, 1: 10}
+    assert {item.split for item in parts["val"]} == {"train"}
+    assert rule == "official test; val a stratified 0.25 of the official train, split_seed 1"
+
+
+def test_official_splits_without_test_are_refused() -> None:
+    with pytest.raises(DataError) as error:
+        split_items(items_of([3, 3], "train") + items_of([3, 3], "val"), DataSpec(source="folder"), official="official")
+    assert str(error.value) == "official splits must be train, val and test, or train and test, or none at all for any image, got train, val."
+
+
+@given(counts=class_counts, seed=st.integers(0, 100), data=st.data())
+def test_a_subset_has_its_size_and_every_class(counts: list[int], seed: int, data: st.DataObject) -> None:
+    n = data.draw(st.integers(len(counts), sum(counts)))
+    parts = {"train": items_of(counts, "train"), "val": items_of(counts, "val"), "test": items_of(counts, "test")}
+    smaller, _ = subset_items(parts, DataSpec(source="folder", split_seed=seed, sizes=Sizes(train=n)), n_classes=len(counts))
+    assert len(smaller["train"]) == n
+    assert {item.label for item in smaller["train"]} == set(range(len(counts)))
+    assert (smaller["val"], smaller["test"]) == (parts["val"], parts["test"])
+
+
+def test_a_smaller_subset_lies_within_a_larger_one() -> None:
+    parts = {split: items_of([30, 30, 30], split) for split in ("train", "val", "test")}
+    spec = DataSpec(source="folder", split_seed=5)
+    drawn = [{item.image_id for item in subset_items(parts, spec.model_copy(update={"sizes": Sizes(train=n)}), n_classes=3)[0]["train"]} for n in (6, 12, 60)]
+    assert drawn[0] < drawn[1] < drawn[2]
+
+
+@given(counts=st.lists(st.integers(1, 50), min_size=1, max_size=9), data=st.data())
+def test_allocate_gives_what_was_asked_in_proportion(counts: list[int], data: st.DataObject) -> None:
+    total = np.array(counts)
+    n = data.draw(st.integers(0, int(total.sum())))
+    deal = allocate(total, n, room=total)
+    assert deal.sum() == n
+    assert (deal <= total).all()
+    assert (deal >= 0).all()
+    if n >= len(counts):
+        assert (deal >= 1).all()
+
+
+def test_allocate_by_hand() -> None:
+    counts = np.array([10, 24, 66])
+    assert allocate(counts, 10, room=counts).tolist() == [1, 2, 7]
+    assert allocate(counts, 3, room=counts).tolist() == [1, 1, 1]
+    assert allocate(counts, 2, room=counts).tolist() == [0, 1, 1]
