@@ -22,6 +22,7 @@ from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial, is_better
 from ablate.tracking import events
 from ablate.tracking.journal import Attempt
+from ablate.tracking.reach import without_password
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -47,7 +48,9 @@ class OptunaStudy:
                 study_name=_study_name(record), storage=_storage(url), sampler=self._sampler, direction=_direction(record.select_by), load_if_exists=True
             )
         except Exception as error:
-            raise StoreError(f"Optuna's storage must be usable, {url!r} is not: {type(error).__name__}: {error}".partition("\n")[0]) from error
+            raise StoreError(
+                f"Optuna's storage must be usable, {without_password(url)!r} is not: {type(error).__name__}: {error}".partition("\n")[0]
+            ) from error
         self._numbers: dict[tuple[str, int], int] = {}
 
     def reconcile(self, trials: Mapping[str, Trial], attempts: Mapping[tuple[str, int], Attempt]) -> None:
@@ -82,7 +85,9 @@ class OptunaStudy:
 
     def tell(self, ended: events.TrialEnded) -> None:
         """End an attempt that was asked for: with its `select_by` when it completed, without a value otherwise."""
-        self._tell(self._numbers.pop((ended.trial_id, ended.attempt)), ended)
+        number = self._numbers.pop((ended.trial_id, ended.attempt), None)
+        if number is not None:  # else a crash came between the journal and Optuna, and `reconcile` adds it
+            self._tell(number, ended)
 
     def _tell(self, number: int, ended: events.TrialEnded | None) -> None:
         state = TrialState.FAIL if ended is None else _STATES[ended.state]

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -39,7 +40,7 @@ from ablate.spec.trial import Trial  # noqa: E402
 from ablate.tracking import projection  # noqa: E402
 from ablate.tracking.artifacts import Curves, confusion_table, curves_from_json, curves_of, curves_to_json, read_predictions  # noqa: E402
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
-from ablate.tracking.reach import check_uri, sqlite_path  # noqa: E402
+from ablate.tracking.reach import check_uri, sqlite_path, without_password  # noqa: E402
 from ablate.tracking.records import PublishedRun, PublishedStudy  # noqa: E402
 
 for _name in ("mlflow", "alembic"):
@@ -78,10 +79,11 @@ class MlflowStore:
         try:
             experiment = self._client.get_experiment_by_name(self.grid_name)
         except Exception as error:
-            raise StoreError(f"the tracking store must answer, {self.tracking_uri!r} did not: {_first_line(error)}") from error
+            raise StoreError(f"the tracking store must answer, {without_password(self.tracking_uri)!r} did not: {_first_line(error)}") from error
         if experiment is not None and experiment.lifecycle_stage != "active":
             raise StoreError(
-                f"the experiment {self.grid_name!r} must not be deleted in {self.tracking_uri!r}; restore it there, or give the grid file another name."
+                f"the experiment {self.grid_name!r} must not be deleted in {without_password(self.tracking_uri)!r}; "
+                f"restore it there, or give the grid file another name."
             )
 
     @cached_property
@@ -213,7 +215,8 @@ class MlflowStore:
         logged = self._client.create_logged_model(
             run.info.experiment_id, name=MODEL, source_run_id=run_id, params=run.data.params, model_type="classifier", tags={"loader_module": loader_module}
         )
-        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*An input example was not provided")  # the signature is written by hand
             pyfunc.save_model(
                 str(Path(scratch, MODEL)),
                 loader_module=loader_module,
@@ -235,23 +238,30 @@ class MlflowStore:
     def read_study(self, grid_name: str, study_id: str | None = None) -> PublishedStudy:
         """Return a grid's newest study, or the one named: the newest attempt of each of its trials, a complete one before any other.
 
-        Runs of arms and seeds that the study's record no longer holds are left out. Raises StoreError when there is no such study.
+        Runs come in the order of the record's arms and seeds; runs of arms and seeds that the record no longer holds are left out. Raises StoreError when
+        there is no such study.
         """
         if grid_name != self.grid_name:
             return MlflowStore(self.tracking_uri, grid_name).read_study(grid_name, study_id)
         self.check_reachable()
         parent = self._find_parent(study_id)
         record = StudyRecord.model_validate_json(self._text(parent, STUDY))
-        arms, seeds = {arm.arm_id for arm in record.arms}, set(map(str, record.seeds))
-        newest: dict[str, Run] = {}
+        arms, seeds = [arm.arm_id for arm in record.arms], list(map(str, record.seeds))
+        newest: dict[tuple[int, int], Run] = {}
         for run in sorted(self._search(projection.STUDY, record.study_id, kind="trial"), key=_preference):
-            if run.data.tags[projection.ARM_ID] in arms and run.data.tags[projection.SEED] in seeds:
-                newest[run.data.tags[projection.TRIAL]] = run
+            arm_id, seed = run.data.tags[projection.ARM_ID], run.data.tags[projection.SEED]
+            if arm_id in arms and seed in seeds:
+                newest[(arms.index(arm_id), seeds.index(seed))] = run
+        found = [newest[place] for place in sorted(newest)]
         with ThreadPoolExecutor(_READERS) as readers:
-            curves = list(readers.map(self._curves, newest.values()))
-        runs = tuple(_published(run, curve) for run, curve in zip(newest.values(), curves, strict=True))
+            curves = list(readers.map(self._curves, found))
+        runs = tuple(map(_published, found, curves))
         return PublishedStudy(
-            record=record, tracking_uri=self.tracking_uri, experiment_id=parent.info.experiment_id, parent_run_id=parent.info.run_id, runs=runs
+            record=record,
+            tracking_uri=without_password(self.tracking_uri),
+            experiment_id=parent.info.experiment_id,
+            parent_run_id=parent.info.run_id,
+            runs=runs,
         )
 
     def read_predictions(self, run: PublishedRun) -> pd.DataFrame:
@@ -264,13 +274,13 @@ class MlflowStore:
             names = [experiment.name for experiment in self._client.search_experiments(max_results=1000)]
             near = difflib.get_close_matches(self.grid_name, names, n=1)
             hint = f"did you mean {near[0]}?" if near else "run the grid first."
-            raise StoreError(f"the tracking store {self.tracking_uri!r} must hold the experiment {self.grid_name!r}, it does not; {hint}")
+            raise StoreError(f"the tracking store {without_password(self.tracking_uri)!r} must hold the experiment {self.grid_name!r}, it does not; {hint}")
         parents = self._search(projection.KIND, "study", kind="study")
         found = [run for run in parents if study_id in (None, run.data.tags[projection.STUDY])]
         if not found:
             held = ", ".join(run.data.tags[projection.STUDY] for run in parents) or "none"
             what = "a study" if study_id is None else f"the study {study_id!r}"
-            raise StoreError(f"the experiment {self.grid_name!r} of {self.tracking_uri!r} must hold {what}; studies there: {held}.")
+            raise StoreError(f"the experiment {self.grid_name!r} of {without_password(self.tracking_uri)!r} must hold {what}; studies there: {held}.")
         return found[0]
 
     def _search(self, tag: str, value: str, *, kind: str) -> list[Run]:

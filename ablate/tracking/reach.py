@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import http.client
+import re
 import socket
 import sqlite3
+import ssl
 import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,8 +30,15 @@ def sqlite_path(tracking_uri: str) -> Path | None:
         return None
     path = tracking_uri.partition("://")[2]
     if not path.startswith("/") or path in ("/", "/:memory:"):
-        raise StoreError(f"a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an absolute path), got {tracking_uri!r}.")
+        raise StoreError(
+            f"a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an absolute path), got {without_password(tracking_uri)!r}."
+        )
     return Path(path[1:].partition("?")[0]).absolute()
+
+
+def without_password(uri: str) -> str:
+    """Return a store's URI as it may be printed."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
 
 
 def check_uri(tracking_uri: str) -> None:
@@ -34,12 +48,12 @@ def check_uri(tracking_uri: str) -> None:
         return _check_file(path, tracking_uri)
     scheme = tracking_uri.partition(":")[0].partition("+")[0] if ":" in tracking_uri else ""
     if scheme in ("", "file"):
-        raise StoreError(f"the tracking store must be {_FORMS}, got {tracking_uri!r}: MLflow 3 keeps no runs in plain folders.")
+        raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: MLflow 3 keeps no runs in plain folders.")
     if scheme in _PORTS:
         return _check_server(tracking_uri, scheme)
     near = difflib.get_close_matches(scheme, ["sqlite", *_PORTS], n=1)
     if near:
-        raise StoreError(f"the tracking store must be {_FORMS}, got {tracking_uri!r}; did you mean {near[0]}?")
+        raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}; did you mean {near[0]}?")
     return None  # databricks and the like: MLflow's own business
 
 
@@ -55,7 +69,7 @@ def _check_file(path: Path, tracking_uri: str) -> None:
             connection.close()
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
-            f"the tracking store's file must be a SQLite database that can be written, {tracking_uri!r} is not: {error}; "
+            f"the tracking store's file must be a SQLite database that can be written, {without_password(tracking_uri)!r} is not: {error}; "
             f"set MLFLOW_TRACKING_URI to another place."
         ) from error
 
@@ -65,30 +79,50 @@ def _check_server(tracking_uri: str, scheme: str) -> None:
         parts = urlsplit(tracking_uri)
         host, port = parts.hostname, parts.port or _PORTS[scheme]
     except ValueError as error:
-        raise StoreError(f"the tracking store must be {_FORMS}, got {tracking_uri!r}: {error}.") from error
+        raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: {error}.") from error
     if not host:
         if scheme in ("http", "https"):
-            raise StoreError(f"the tracking store must be {_FORMS}, got {tracking_uri!r}, which names no host.")
+            raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}, which names no host.")
         return  # a database on a local socket
-    problem = _connect_problem(host, port)
+    is_http = scheme in ("http", "https")
+    problem = _problem(partial(_ask, tracking_uri) if is_http else partial(_connect, host, port))
     if problem:
         raise StoreError(
             f"the tracking store must be reachable, {scheme}://{host}:{port} is not ({problem}); start the server, or set MLFLOW_TRACKING_URI to another store."
         )
 
 
-def _connect_problem(host: str, port: int) -> str:
-    """Say why no connection comes about, or return nothing. In a thread of its own, because looking up a name has no timeout."""
+def _connect(host: str, port: int) -> None:
+    socket.create_connection((host, port), timeout=REACH_S).close()
+
+
+def _ask(tracking_uri: str) -> None:
+    """Return when something answers HTTP there, whatever it says; through a proxy where one is set, as MLflow's client does."""
+    parts = urlsplit(tracking_uri)
+    url = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/health").geturl()
+    try:
+        urllib.request.urlopen(url, timeout=REACH_S).close()  # noqa: S310
+    except urllib.error.HTTPError as error:
+        error.close()  # an answer
+    except urllib.error.URLError as error:
+        if not isinstance(error.reason, ssl.SSLCertVerificationError):  # whom to trust is settled by MLflow's own variables
+            raise OSError(str(error.reason)) from error
+
+
+def _problem(attempt: Callable[[], None]) -> str:
+    """Say why an attempt failed, or return nothing. In a thread of its own, because looking up a name has no timeout."""
     problems = [f"no answer within {REACH_S:.0f} s"]
 
-    def connect() -> None:
+    def act() -> None:
         try:
-            socket.create_connection((host, port), timeout=REACH_S).close()
+            attempt()
             problems[:] = [""]
-        except OSError as error:
-            problems[:] = [str(error)]
+        except TimeoutError:
+            return
+        except (OSError, http.client.HTTPException) as error:
+            problems[:] = [str(error) or type(error).__name__]
 
-    thread = threading.Thread(target=connect, name="ablate-reach", daemon=True)
+    thread = threading.Thread(target=act, name="ablate-reach", daemon=True)
     thread.start()
     thread.join(REACH_S + 0.5)
     return problems[0]

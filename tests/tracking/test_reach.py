@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from ablate.errors import StoreError
+from ablate.tracking import reach
+from ablate.tracking.reach import check_uri, sqlite_path, without_password
+
+
+def says(message: str):
+    return pytest.raises(StoreError, match=f"^{re.escape(message)}$")
+
+
+def test_a_sqlite_store_gets_its_folder(tmp_path: Path):
+    check_uri(f"sqlite:///{tmp_path / 'deep' / 'mlflow.db'}")
+    assert (tmp_path / "deep").is_dir()
+
+
+def test_sqlite_paths(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sqlite_path("sqlite:///a/m.db") == tmp_path / "a" / "m.db"
+    assert sqlite_path("sqlite:////a/m.db?timeout=3") == Path("/a/m.db")
+    assert sqlite_path("http://host") is None
+    for uri in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+        with says(f"a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an absolute path), got {uri!r}."):
+            sqlite_path(uri)
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "mlruns", "file:///mlruns"])
+def test_plain_folders_are_refused_with_the_way_out(uri):
+    with says(
+        f"the tracking store must be sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://HOST/NAME, got {uri!r}: "
+        f"MLflow 3 keeps no runs in plain folders."
+    ):
+        check_uri(uri)
+
+
+def test_a_misspelt_scheme_gets_the_nearest_word():
+    with says(
+        "the tracking store must be sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://HOST/NAME, got 'sqlit:///m.db'; did you mean sqlite?"
+    ):
+        check_uri("sqlit:///m.db")
+
+
+def test_a_file_that_is_no_database(tmp_path: Path):
+    path = tmp_path / "m.db"
+    path.write_text("x" * 5000)
+    with says(
+        f"the tracking store's file must be a SQLite database that can be written, 'sqlite:///{path}' is not: file is not a database; "
+        f"set MLFLOW_TRACKING_URI to another place."
+    ):
+        check_uri(f"sqlite:///{path}")
+
+
+def test_a_database_server_is_reachable_when_it_listens():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        check_uri(f"postgresql+psycopg2://user:secret@127.0.0.1:{server.getsockname()[1]}/name")
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_port_where_nobody_listens_is_refused(scheme):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with says(
+        f"the tracking store must be reachable, {scheme}://127.0.0.1:{port} is not ([Errno 111] Connection refused); "
+        f"start the server, or set MLFLOW_TRACKING_URI to another store."
+    ):
+        check_uri(f"{scheme}://user:secret@127.0.0.1:{port}/name")
+
+
+def test_a_server_that_listens_and_says_nothing_is_refused(monkeypatch):
+    monkeypatch.setattr(reach, "REACH_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with says(
+            f"the tracking store must be reachable, http://127.0.0.1:{port} is not (no answer within 1 s); "
+            f"start the server, or set MLFLOW_TRACKING_URI to another store."
+        ):
+            check_uri(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://user:secret@host:1/name", "postgresql://user:***@host:1/name"),
+        ("http://user:secret@host", "http://user:***@host"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("sqlite:////a/m.db", "sqlite:////a/m.db"),
+    ],
+)
+def test_a_password_is_not_printed(uri, shown):
+    assert without_password(uri) == shown
+
+
+def test_a_url_without_a_host():
+    with says(
+        "the tracking store must be sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://HOST/NAME, got 'http://', which names no host."
+    ):
+        check_uri("http://")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix
+from toy_study import CLASSES, toy_predictions
+
+from ablate.errors import StoreError
+from ablate.tracking.artifacts import (
+    confusion_table,
+    curves_from_json,
+    curves_of,
+    curves_to_json,
+    probabilities_of,
+    read_predictions,
+    write_predictions,
+    write_text,
+)
+from ablate.tracking.events import EpochEnded
+
+
+def test_predictions_come_back_as_they_were(tmp_path: Path):
+    written = toy_predictions()
+    write_predictions(tmp_path / "predictions.parquet", written)
+    frame = read_predictions(tmp_path / "predictions.parquet")
+    assert list(frame.columns) == ["split", "image_id", "label", "p_0", "p_1", "p_2"]
+    assert frame["p_0"].dtype == np.float32
+    for split, (image_ids, labels, probabilities) in written.items():
+        rows = frame[frame["split"] == split]
+        assert rows["image_id"].tolist() == image_ids
+        assert rows["label"].tolist() == labels.tolist()
+        np.testing.assert_array_equal(probabilities_of(rows), probabilities.astype(np.float32))
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.parquet"]
+
+
+def test_probabilities_of_twelve_classes_keep_their_order(tmp_path: Path):
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(12), size=5).astype(np.float32)
+    write_predictions(tmp_path / "p.parquet", {"val": (list("abcde"), np.arange(5), probabilities)})
+    np.testing.assert_array_equal(probabilities_of(read_predictions(tmp_path / "p.parquet")), probabilities)
+
+
+def test_lengths_must_agree(tmp_path: Path):
+    message = "split val: there must be one label and one row of probabilities an image, got 2 images, 3 labels, 2 rows"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        write_predictions(tmp_path / "p.parquet", {"val": (["a", "b"], np.zeros(3), np.ones((2, 2)))})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_that_is_no_table_of_predictions_is_refused(tmp_path: Path):
+    path = tmp_path / "p.parquet"
+    path.write_bytes(b"not parquet")
+    with pytest.raises(StoreError, match=re.escape(f"predictions must be a readable parquet file, {path} is not: ")):
+        read_predictions(path)
+    pd.DataFrame({"split": ["val"], "label": [0]}).to_parquet(path)
+    message = f"predictions must have the columns split, image_id, label, p_0, ...; {path} lacks image_id, p_0"
+    with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
+        read_predictions(path)
+
+
+@given(labels=st.lists(st.integers(0, 2), min_size=1, max_size=20), data=st.data())
+def test_confusion_equals_scikit_learn(labels, data):
+    guesses = data.draw(st.lists(st.integers(0, 2), min_size=len(labels), max_size=len(labels)))
+    frame = pd.DataFrame({"split": "val", "image_id": range(len(labels)), "label": labels, **{f"p_{c}": [float(g == c) for g in guesses] for c in range(3)}})
+    table = confusion_table(frame, "val", class_names=CLASSES)
+    assert (table.index.tolist(), table.columns.tolist()) == (list(CLASSES), list(CLASSES))
+    np.testing.assert_array_equal(table.to_numpy(), confusion_matrix(labels, guesses, labels=[0, 1, 2]))
+
+
+def test_curves_sort_by_epoch_the_later_event_counts_and_json_keeps_them():
+    def event(epoch: int, **metrics: float) -> EpochEnded:
+        return EpochEnded("t", 1, epoch=epoch, n_epochs=3, metrics=metrics, at=0.0)
+
+    curves = curves_of([event(1, loss=0.5), event(0, loss=1.0, f1=0.1), event(1, loss=0.4)])
+    assert curves == {"loss": ((0, 1.0), (1, 0.4)), "f1": ((0, 0.1),)}
+    assert curves_from_json(curves_to_json(curves)) == curves
+
+
+def test_text_is_written_whole_with_its_folder(tmp_path: Path):
+    write_text(tmp_path / "deep" / "file.txt", "all of it")
+    assert (tmp_path / "deep" / "file.txt").read_text() == "all of it"
+    assert len(list((tmp_path / "deep").iterdir())) == 1
