@@ -39,6 +39,7 @@ def run(
     seeds: Seeds = None,
     workers: Annotated[int | None, typer.Option(min=1, help="slots  [default: one a GPU, else one a core]")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of a slot; scores depend on it in their last digits")] = 1,
+    cache_gb: Annotated[float, typer.Option(min=0, help="bound on kept activations of frozen prefixes, in GB; 0 shares nothing between trials")] = 20.0,
     report_dir: ReportDir = None,
     no_fallback: NoFallback = False,
 ) -> None:
@@ -62,7 +63,7 @@ def run(
         resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
         _print_what(console, resolved)
         with step_progress(console) as on_progress:
-            prepared = prepare(resolved, where, report_dir=out, threads=threads, on_progress=on_progress)
+            prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
 
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by)

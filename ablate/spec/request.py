@@ -22,6 +22,14 @@ class Compute(BaseModel):
     """CPU threads of one slot."""
 
 
+class CacheSpec(BaseModel):
+    """Where activations of frozen prefixes are kept for other trials."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    folder: Path
+    max_gb: float = Field(ge=0)
+
+
 class TrialRequest(BaseModel):
     """One try of one trial. Plain JSON values, so that it can cross a process or a network."""
 
@@ -34,3 +42,5 @@ class TrialRequest(BaseModel):
     folder: Path
     """Where the attempt's files go: exists and is empty."""
     compute: Compute
+    cache: CacheSpec | None = None
+    """None: every trial runs its whole network, the slow path that proves the fast one."""

@@ -41,6 +41,11 @@ class ImageFeed:
     def __len__(self) -> int:
         return len(self.split.labels)
 
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,), in the stored order."""
+        return self.split.labels
+
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the epoch's batches in the epoch's order, each image in its view of that epoch."""
         for batch in split_batches(epoch_order(len(self), seed=seed, epoch=epoch), batch_size=batch_size):
@@ -52,6 +57,12 @@ class ImageFeed:
         for start in range(0, len(self), batch_size):
             batch = range(start, min(start + batch_size, len(self)))
             yield self._normalised(clean(self.split.images, batch, image_size=self.preprocessing.image_size)), self._labels(batch)
+
+    def view(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[Tensor]:
+        """Yield the split in its stored order, each image in its view of that epoch: the batches of `train` without their order and labels."""
+        for start in range(0, len(self), batch_size):
+            batch = range(start, min(start + batch_size, len(self)))
+            yield self._normalised(views(self.split.images, batch, policy=policy, image_size=self.preprocessing.image_size, seed=seed, epoch=epoch))
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.compute.device, non_blocking=True)

@@ -19,7 +19,8 @@ from ablate.model.param_groups import param_groups
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute
 from ablate.spec.trial import is_better
-from ablate.training.batches import ImageFeed, split_batches
+from ablate.training.batches import split_batches
+from ablate.training.lanes import Feed, Lanes
 from ablate.training.schedule import lr_factor
 from ablate.training.tasks._base import Task
 
@@ -43,16 +44,15 @@ class Fit:
     """Seconds in training steps, without evaluation."""
 
 
-def fit(network: Network, task: Task, recipe: Recipe, *, train: ImageFeed, val: ImageFeed, seed: int, select_by: str, emit: Emit) -> Fit:
+def fit(network: Network, task: Task, recipe: Recipe, *, lanes: Lanes, compute: Compute, seed: int, select_by: str, emit: Emit) -> Fit:
     """Train `network` and leave it with the weights of the epoch that is best by `select_by` on val.
 
     Raises TrialError where the loss stops being finite, naming the step.
     """
-    compute = train.compute
     optimizer = make_optimizer(network, recipe)
     peaks = [group["lr"] for group in optimizer.param_groups]
     scaler = torch.amp.GradScaler(compute.device, enabled=compute.precision == "fp16")
-    steps_per_epoch = len(split_batches(np.arange(len(train)), batch_size=recipe.batch_size))
+    steps_per_epoch = len(split_batches(np.arange(len(lanes.train.labels)), batch_size=recipe.batch_size))
     n_steps = steps_per_epoch * recipe.epochs
     warmup_steps = round(recipe.warmup * n_steps)
     best: Fit | None = None
@@ -63,12 +63,12 @@ def fit(network: Network, task: Task, recipe: Recipe, *, train: ImageFeed, val: 
         started = time.perf_counter()
         network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
         losses = []
-        for images, labels in train.train(policy=recipe.augment, seed=seed, epoch=epoch, batch_size=recipe.batch_size):
+        for inputs, labels in lanes.train.train(policy=recipe.augment, seed=seed, epoch=epoch, batch_size=recipe.batch_size):
             factor = lr_factor(step, n_steps=n_steps, warmup_steps=warmup_steps, schedule=recipe.schedule)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
             with autocast(compute):
-                outputs = network.module(images)
+                outputs = lanes.forward(inputs)
             loss = task.loss(outputs, labels)
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -79,8 +79,8 @@ def fit(network: Network, task: Task, recipe: Recipe, *, train: ImageFeed, val: 
         train_loss = _mean_loss(losses, first_step=step - len(losses), epoch=epoch)
         train_s += time.perf_counter() - started
 
-        predictions = predict(network, task, val)
-        scores = {f"val/{name}": value for name, value in task.evaluate(predictions, val.split.labels).items()}
+        predictions = predict(network, task, lanes.val, forward=lanes.forward, compute=compute)
+        scores = {f"val/{name}": value for name, value in task.evaluate(predictions, lanes.val.labels).items()}
         emit(epoch, recipe.epochs, {"train/loss": train_loss, "lr/head": max(peaks) * factor, **scores})
         if best is None or is_better(select_by, scores[select_by], than=best.val_scores[select_by]):
             best = Fit(epoch, scores, predictions, epoch + 1, step, train_s)
@@ -93,11 +93,11 @@ def fit(network: Network, task: Task, recipe: Recipe, *, train: ImageFeed, val: 
     return Fit(best.best_epoch, best.val_scores, best.val_predictions, epoch + 1, step, train_s)
 
 
-def predict(network: Network, task: Task, feed: ImageFeed) -> NDArray[np.float32]:
+def predict(network: Network, task: Task, feed: Feed, *, forward: Callable[[Tensor], Tensor], compute: Compute) -> NDArray[np.float32]:
     """Return the predictions of a whole split, (N, C) float32, in the order of the split; the network is left in eval mode."""
     network.module.eval()
-    with torch.inference_mode(), autocast(feed.compute):
-        return torch.cat([task.predict(network.module(images)) for images, _ in feed.evaluate(batch_size=EVAL_BATCH)]).cpu().numpy()
+    with torch.inference_mode(), autocast(compute):
+        return torch.cat([task.predict(forward(inputs)) for inputs, _ in feed.evaluate(batch_size=EVAL_BATCH)]).cpu().numpy()
 
 
 def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:

@@ -7,7 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from ablate.data.store import open_store
@@ -19,8 +21,9 @@ from ablate.spec.trial import Trial
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training import memory
-from ablate.training.batches import ImageFeed
-from ablate.training.loop import Emit, Fit, fit, predict
+from ablate.training.activations import ActivationCache, CacheUse
+from ablate.training.lanes import Lanes, open_lanes
+from ablate.training.loop import Emit, Fit, autocast, fit, predict
 from ablate.training.tasks.classification import Classification, balanced_class_weights
 
 PREDICTIONS, DELTA, TRIAL = "predictions.parquet", "delta.safetensors", "trial.json"
@@ -42,26 +45,27 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
-    feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute) for name in ("train", "val", "test")}
-    task = make_task(recipe, feeds["train"], n_classes=request.n_classes)
+    cache = None if request.cache is None else ActivationCache(request.cache.folder, request.cache.max_gb)
+    lanes = open_lanes(network, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), cache=cache)
+    task = make_task(recipe, lanes.train.labels, n_classes=request.n_classes, device=compute.device)
 
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
-        found = fit(network, task, recipe, train=feeds["train"], val=feeds["val"], seed=trial.seed, select_by=trial.select_by, emit=emit)
-    test_predictions = predict(network, task, feeds["test"])
-    test_scores = {f"test/{name}": value for name, value in task.evaluate(test_predictions, feeds["test"].split.labels).items()}
+        found = fit(network, task, recipe, lanes=lanes, compute=compute, seed=trial.seed, select_by=trial.select_by, emit=emit)
+    test_predictions = predict(network, task, lanes.test, forward=lanes.forward, compute=compute)
+    test_scores = {f"test/{name}": value for name, value in task.evaluate(test_predictions, lanes.test.labels).items()}
 
     predictions = {"val": found.val_predictions, "test": test_predictions}
     write_predictions(
         request.folder / PREDICTIONS,
-        {name: (feeds[name].split.image_ids, feeds[name].split.labels, array) for name, array in predictions.items()},
+        {name: (store.split(name).image_ids, store.split(name).labels, array) for name, array in predictions.items()},
     )
     _write_delta(network, request.folder / DELTA)
-    facts = trial_facts(network, compute)
+    facts = trial_facts(network, compute, lanes)
     _write_description(request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts)
     return TrialOutcome(
         best_epoch=found.best_epoch,
-        metrics={**found.val_scores, **test_scores, **_costs(network, found, folder=request.folder, compute=compute, started=started)},
+        metrics={**found.val_scores, **test_scores, **_costs(network, found, lanes.use, folder=request.folder, compute=compute, started=started)},
         facts=facts,
         files=(PREDICTIONS, DELTA, TRIAL),
     )
@@ -72,13 +76,13 @@ def slot_compute(compute: Compute, recipe: Recipe) -> Compute:
     return compute if recipe.precision == "auto" else compute.model_copy(update={"precision": recipe.precision})
 
 
-def make_task(recipe: Recipe, train: ImageFeed, *, n_classes: int) -> Classification:
+def make_task(recipe: Recipe, labels: NDArray[np.int64], *, n_classes: int, device: str) -> Classification:
     """The loss that a recipe asks for, on the classes as they are in train."""
-    weights = balanced_class_weights(train.split.labels, n_classes=n_classes) if recipe.class_weights == "balanced" else None
-    return Classification(recipe.label_smoothing, None if weights is None else weights.to(train.compute.device))
+    weights = balanced_class_weights(labels, n_classes=n_classes) if recipe.class_weights == "balanced" else None
+    return Classification(recipe.label_smoothing, None if weights is None else weights.to(device))
 
 
-def trial_facts(network: Network, compute: Compute) -> dict[str, str]:
+def trial_facts(network: Network, compute: Compute, lanes: Lanes) -> dict[str, str]:
     """What a reader must know of how the numbers came about, besides the numbers."""
     return {
         "device": torch.cuda.get_device_name() if compute.device == "cuda" else "cpu",
@@ -90,11 +94,14 @@ def trial_facts(network: Network, compute: Compute) -> dict[str, str]:
         "freeze_depth": f"{network.boundary.depth} of {network.boundary.n_units} units",
         "units": " ".join(unit.name for unit in network.units),
         "layers_without_adapter": " ".join(network.skipped_targets) or "none",
+        "prefix": lanes.how,
+        "prefix_views": f"{lanes.use.n_built} computed, {lanes.use.n_reused} from the cache",
+        "cache_problems": "; ".join(lanes.use.problems) or "none",
         "torch": torch.__version__,
     }
 
 
-def _costs(network: Network, found: Fit, *, folder: Path, compute: Compute, started: float) -> dict[str, float]:
+def _costs(network: Network, found: Fit, use: CacheUse, *, folder: Path, compute: Compute, started: float) -> dict[str, float]:
     return {
         "n_epochs": found.n_epochs,
         "n_steps": found.n_steps,
@@ -103,6 +110,8 @@ def _costs(network: Network, found: Fit, *, folder: Path, compute: Compute, star
         "cost/delta_mb": (folder / DELTA).stat().st_size / 1e6,
         "cost/peak_memory_mb": memory.peak_mb(compute.device),
         "time/train_s": found.train_s,
+        "time/prefix_s": use.build_s,
+        "time/saved_s": use.saved_s,
         "time/total_s": time.perf_counter() - started,
     }
 

@@ -16,7 +16,7 @@ from ablate.model.weights import check_weights
 from ablate.spec.expand import Expansion, expand, study_record, study_trials
 from ablate.spec.grid import Grid
 from ablate.spec.recipe import Recipe, canonical
-from ablate.spec.request import Compute, TrialRequest
+from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 from ablate.training.precision import choose_compute
@@ -48,6 +48,8 @@ class Prepared:
     compute: Compute
     stores: dict[str, Path]
     """Backbone -> image store at its resolution."""
+    cache: CacheSpec | None
+    """Where activations of frozen prefixes are kept; None computes each trial as if it were alone."""
 
     def request(self, trial: Trial, attempt: int, folder: Path) -> TrialRequest:
         """What an executor is handed for one try."""
@@ -58,6 +60,7 @@ class Prepared:
             store_path=self.stores[trial.recipe.backbone],
             folder=folder,
             compute=self.compute,
+            cache=self.cache,
         )
 
 
@@ -72,7 +75,7 @@ def resolve(grid: Grid, places: Places, *, seeds: Sequence[int] | None, allow_fa
     return Resolved(grid, data, data_set, expansion, record, tuple(trials))
 
 
-def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int, on_progress: Progress) -> Prepared:
+def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int, cache_gb: float, on_progress: Progress) -> Prepared:
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
     check_writable(report_dir)
     check_writable(places.home)
@@ -91,7 +94,8 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     record = resolved.record
     folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
     folder.mkdir(parents=True, exist_ok=True)
-    return Prepared(resolved, folder, compute, stores)
+    cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb) if cache_gb > 0 else None
+    return Prepared(resolved, folder, compute, stores, cache)
 
 
 def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:
