@@ -60,7 +60,7 @@ def draw_arms(arms: pd.DataFrame, trials: pd.DataFrame, *, metric: str, label: s
     places = {arm_id: row for row, arm_id in enumerate(shown["arm_id"])}
     points = trials[trials["arm_id"].isin(places)].dropna(subset=[metric])
     _seed_points(axes, x=points[metric], y=points["arm_id"].map(places), seeds=points["seed"])
-    mean, sd = shown[f"{metric}/mean"], shown[f"{metric}/sd"].fillna(0.0)
+    mean, sd = shown[f"{metric}/mean"], shown[f"{metric}/sd"]
     axes.errorbar(mean, range(len(shown)), xerr=sd, fmt="|", color=_DARK, markersize=11, markeredgewidth=2, capsize=3, zorder=3, label="mean ± SD over seeds")
     axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
     axes.set_yticks(range(len(shown)), [_plain(_marked(name, is_baseline)) for name, is_baseline in zip(shown["arm"], shown["is_baseline"], strict=True)])
@@ -103,7 +103,7 @@ def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> 
     known = values[values["level"].isin(places)]
     _seed_points(axes, x=known["level"].map(places) + _side_step(known["seed"]), y=known["value"], seeds=known["seed"])
     by_seed = known.groupby(["level", "seed"], sort=False)["value"].mean().groupby("level").agg(["mean", "std"]).reindex(list(levels))
-    axes.errorbar(np.arange(len(levels)) + _MEAN_SHIFT, by_seed["mean"], yerr=by_seed["std"].fillna(0.0), label="mean", **_MEAN)
+    axes.errorbar(np.arange(len(levels)) + _MEAN_SHIFT, by_seed["mean"], yerr=by_seed["std"], label="mean", **_MEAN)
     _level_ticks(axes, levels)
 
 
@@ -113,7 +113,7 @@ def _draw_differences(axes: Axes, differences: pd.DataFrame, *, levels: Sequence
     points = 100 * differences["difference"]
     _seed_points(axes, x=differences["level"].map(places) + _side_step(differences["seed"]), y=points, seeds=differences["seed"])
     means = effects.set_index("level").reindex(list(levels))
-    height = 100 * (means["high"] - means["difference"]).fillna(0.0)
+    height = 100 * (means["high"] - means["difference"])
     axes.errorbar(np.arange(len(levels)) + _MEAN_SHIFT, 100 * means["difference"], yerr=height, **_MEAN)
     _limit_to_points(axes, points)
     _level_ticks(axes, levels)

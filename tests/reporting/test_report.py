@@ -1,0 +1,167 @@
+"""README.md: its first lines, its sentences and its numbers."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ablate.reporting.gallery import draw_gallery
+from ablate.reporting.markdown import code, escape, mean_sd, points, table
+from ablate.reporting.report import report_text
+from ablate.reporting.results import compute_results
+
+
+def text_of(published) -> str:
+    results = compute_results(published.study, published.predictions)
+    return report_text(results, draw_gallery(results))
+
+
+def section(text: str, title: str) -> str:
+    return re.split(r"\n## ", text.split(f"\n## {title}\n")[1])[0]
+
+
+def test_first_lines_say_which_data_was_used(published) -> None:
+    assert text_of(published).splitlines()[:5] == [
+        "# Which way of transferring works?",
+        "",
+        "- **Warning: the images are synthetic stand-ins.** The grid asks for `flowers102`, which was not to be had; its declared fallback `rendered_flowers` "
+        "(Rendered flowers) was used. Nothing below says anything about `flowers102`.",
+        "- 5 classes; images: train 60, val 60, test 60. Splits: official. Image size: 128.",
+        "- 10 arms x 2 seeds = 20 trials: 20 complete.",
+    ]
+
+
+def test_no_warning_where_the_requested_data_was_used(published) -> None:
+    data = published.study.record.data.model_copy(update={"requested_source": "rendered_flowers"})
+    text = text_of(published.with_record(data=data))
+    assert "Warning" not in text
+    assert text.splitlines()[2] == "- Data: **Rendered flowers** (`rendered_flowers`, version 1), synthetic images."
+
+
+def test_a_real_fallback_is_a_warning_without_the_word_synthetic(published) -> None:
+    data = published.study.record.data.model_copy(update={"is_synthetic": False})
+    line = text_of(published.with_record(data=data)).splitlines()[2]
+    assert line.startswith("- **Warning: other data than asked for.** The grid asks for `flowers102`;") and "synthetic" not in line
+
+
+def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
+    by_arm = {}
+    for run in published.study.runs:
+        by_arm.setdefault(run.arm_id, []).append(run.metrics)
+    best = max(by_arm.values(), key=lambda runs: statistics.mean(m["val/macro_f1"] for m in runs))
+    f1, auroc = ([m[f"test/{name}"] for m in best] for name in ("macro_f1", "auroc_ovr_macro"))
+    summary = section(text_of(published), "Summary")
+    assert (
+        f"on test macro F1 {np.mean(f1):.3f} ± {np.std(f1, ddof=1):.3f} and AUROC {np.mean(auroc):.3f} ± {np.std(auroc, ddof=1):.3f} (mean ± SD, n = 2 seeds)"
+        in summary
+    )
+    differences = [m["test/macro_f1"] - b["test/macro_f1"] for m, b in zip(best, by_arm[f"{0:012x}"], strict=True)]
+    assert f"{100 * np.mean(differences):+.1f} points (SD of 2 paired differences {100 * np.std(differences, ddof=1):.1f}" in summary
+    assert "2 seeds are too few for a test of one arm against another (fewer than 6)" in summary
+
+
+def test_a_gap_within_seed_noise_is_called_so(published) -> None:
+    record = published.study.record
+    last = record.arms[-1].arm_id
+
+    def level_off(run):
+        value = 0.9 + (0.02 if run.seed else -0.02) * (run.arm_id == last)
+        return replace(run, metrics={**run.metrics, "test/macro_f1": value, "val/macro_f1": 0.9 if run.arm_id == last else 0.5})
+
+    assert "in test macro F1, paired by seed; within seed noise: cannot be told apart from no difference." in section(
+        text_of(published.with_runs(level_off)), "Summary"
+    )
+
+
+def test_one_seed_is_said_to_know_no_spread(build) -> None:
+    summary = section(text_of(build(seeds=(0,))), "Summary")
+    assert "(n = 1 seed, no spread known)" in summary
+    assert "points (1 seed, no spread known) in test macro F1, paired by seed; with one seed it cannot be told apart from seed noise." in summary
+    assert "1 seed is too few for a test" in summary
+    assert "±" not in summary and "nan" not in summary
+
+
+def test_six_seeds_are_enough_for_the_sentence_to_go(build) -> None:
+    assert "too few" not in section(text_of(build(seeds=range(6), n_images=20)), "Summary")
+
+
+def test_the_baseline_can_win(published) -> None:
+    best = compute_results(published.study, published.predictions).champion
+    assert best is not None
+    assert "The baseline itself is the best arm: no variation beat it on val." in text_of(published.with_record(baseline_arm_id=best.arm_id))
+
+
+def test_arms_are_a_table_with_links_to_cards_and_marks(published) -> None:
+    rows = [line for line in section(text_of(published), "Arms").splitlines() if line.startswith("| [")]
+    assert len(rows) == 10
+    assert rows[0].startswith("| [`freeze_depth=-1 lr_ratio=") and "★" in rows[0]
+    assert sum("◆" in row for row in rows) == 1
+    assert "(cards/freeze_depth-all__augment-none.md) ◆" in next(row for row in rows if "◆" in row)
+
+
+def test_each_axis_has_one_sentence_a_level_and_a_figure(published) -> None:
+    axes = section(text_of(published), "What each axis changes")
+    for axis in published.study.record.axes:
+        assert f"### `{axis}`" in axes and f"](figures/axis_{axis}.svg)" in axes
+    assert len(re.findall(r"^- `", axes, flags=re.MULTILINE)) == 4
+    assert "2 cells left out: both levels are the same arm there." in axes
+
+
+def test_merged_and_excluded_cells_are_listed_with_reasons(published) -> None:
+    text = text_of(published)
+    assert "| `freeze_depth=all augment=none` | 2 | `lr_ratio=0.1`; `lr_ratio=1.0` |" in text
+    assert "- adapters are compared on a frozen trunk (4 cells): `freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`" in text
+
+
+def test_failures_are_listed_with_their_reason(published) -> None:
+    def broken(run):
+        if run.run_id == "run000":
+            return replace(run, status="FAILED", failure="TrialError: the loss | is NaN")
+        return None if run.run_id == "run001" else run
+
+    text = text_of(published.with_runs(broken))
+    assert "= 20 trials: 18 complete, 1 failed, 1 not run." in text
+    assert "| `freeze_depth=all augment=none` | 0 | FAILED | `TrialError: the loss \\| is NaN` |" in text
+    assert "| `freeze_depth=all augment=none` | 1 | NOT RUN | the study ended before it started |" in text
+
+
+def test_a_study_in_which_everything_failed_still_has_a_report(published) -> None:
+    text = text_of(published.with_runs(lambda run: replace(run, status="FAILED", metrics={}, failure="WorkerDied: killed")))
+    assert "No trial completed, so there is no best arm." in text
+    assert "nan" not in text and "figures/" not in text
+
+
+def test_reproduce_names_command_commit_and_every_run(published) -> None:
+    part = section(text_of(published), "How to reproduce")
+    assert "make ablation GRID=flowers" in part and "commit: c0ffee" in part and "`parent0`" in part
+    assert all(f"`{run.run_id}`" in part for run in published.study.runs)
+    assert "sqlite" not in part  # where the store lies on this machine is nobody's business
+
+
+def test_missing_facts_are_not_measured(published) -> None:
+    bare = published.with_runs(
+        lambda run: replace(run, tags={}, params={}, metrics={n: v for n, v in run.metrics.items() if not n.startswith(("cost/", "time/"))})
+    )
+    text = text_of(bare)
+    assert "commit: not measured" in text and "versions: not measured" in text
+    assert "| not measured | not measured |" in section(text, "Arms")
+
+
+def test_strays_are_named(published) -> None:
+    assert "left out, because the grid file no longer names their arm or seed: runs `run001`, `run003`" in text_of(published.with_record(seeds=(0,)))
+
+
+@pytest.mark.parametrize(("difference", "text"), [(0.0123, "+1.2"), (-0.0004, "+0.0"), (-0.05, "-5.0")])
+def test_points(difference: float, text: str) -> None:
+    assert points(difference) == text
+
+
+def test_markdown_of_names_that_people_chose() -> None:
+    assert escape("a | b\nc") == "a \\| b c"
+    assert code("tick ` and\nline") == "`tick ' and line`"
+    assert mean_sd(0.5, float("nan")) == "0.500"
+    assert table(["a", "b"], [["x|y", "1"]]) == "| a | b |\n| --- | --: |\n| x\\|y | 1 |"
