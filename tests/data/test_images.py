@@ -49,6 +49,7 @@ def test_a_bomb_is_refused(tmp_path: Path) -> None:
     assert str(error.value) == "an image must have at most 60000000 pixels, got many times more: a.png; scale it down."
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow on damaged TIFF tags
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(suffix=st.sampled_from(["jpg", "png", "gif", "bmp", "tiff", "webp", "ppm"]), at=st.floats(0, 1), junk=st.binary(max_size=40), cut=st.booleans())
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(
