@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from optuna.trial import TrialState as OptunaState
+from test_executors import RUN, alive, children, order, request_of, two_workers
+from toy_study import new_store_uri, toy_study
+
+from ablate.errors import CheckFailed, StoreError
+from ablate.scheduling.conductor import JOURNAL, run_study
+from ablate.scheduling.executors.inline import InlineExecutor
+from ablate.scheduling.lease import lease
+from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.summary import StudySummary
+from ablate.spec.request import Compute, TrialRequest
+from ablate.spec.study import StudyRecord
+from ablate.spec.trial import Trial
+from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
+from ablate.tracking.journal import Journal, attempts
+from ablate.tracking.mlflow_store import MlflowStore
+from ablate.tracking.publisher import Unpublished
+
+ALL_TOLD = Unpublished(n_attempts=0, why="")
+
+
+def make_request(trial: Trial, attempt: int, folder: Path) -> TrialRequest:
+    assert folder.is_dir()
+    assert not list(folder.iterdir())
+    compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
+    return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder, folder=folder, compute=compute)
+
+
+def conduct(
+    folder: Path, *, store=None, executor=None, study: tuple[StudyRecord, list[Trial]] | None = None, on_event=None
+) -> tuple[StudySummary, list[Event]]:
+    record, trials = study or toy_study()
+    heard: list[Event] = []
+
+    def hear(event: Event) -> None:
+        heard.append(event)
+        if on_event:
+            on_event(event)
+
+    summary = run_study(
+        record=record,
+        trials=trials,
+        folder=folder,
+        executor=executor or InlineExecutor(RUN),
+        store=store,
+        make_request=make_request,
+        on_event=hear,
+        tags={"commit": "c0ffee"},
+    )
+    return summary, heard
+
+
+def counts(summary: StudySummary) -> tuple[int, int, int]:
+    return summary.n_complete, summary.n_reused, summary.n_failed
+
+
+def journal(folder: Path) -> Journal:
+    return Journal(folder / JOURNAL)
+
+
+def order_in(folder: Path, trial: Trial, what: str) -> None:
+    order(folder / "trials", trial, what)
+
+
+def optuna_states(folder: Path, record: StudyRecord) -> list[tuple[str, int, str]]:
+    found = OptunaStudy(record, url=default_url(folder)).trials
+    return [(t.user_attrs.get("trial_id"), t.user_attrs.get("attempt"), t.state.name) for t in found]
+
+
+def mlflow_runs(uri: str) -> dict[tuple[str, int], str]:
+    """(trial_id, attempt) -> status of every child run; fails where there are two."""
+    client = MlflowClient(tracking_uri=uri)
+    runs = [
+        run
+        for experiment in client.search_experiments()
+        for run in client.search_runs([experiment.experiment_id])
+        if run.data.tags.get("ablate.kind") == "trial"
+    ]
+    keys = [(run.data.tags["ablate.trial_id"], int(run.data.tags["ablate.attempt"])) for run in runs]
+    assert max(Counter(keys).values(), default=1) == 1
+    return {key: run.info.status for key, run in zip(keys, runs, strict=True)}
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    return new_store_uri(tmp_path / "store")
+
+
+@pytest.mark.parametrize("make", [lambda folder: InlineExecutor(RUN), two_workers])
+def test_a_study_ends_complete_in_the_journal_in_optuna_and_in_mlflow(make, tmp_path, uri):
+    record, trials = study = toy_study()
+    folder = tmp_path / "study"
+    summary, heard = conduct(folder, store=MlflowStore(uri, "toy"), executor=make(folder), study=study)
+    assert (counts(summary), summary.unpublished, summary.failures, summary.optuna_problem) == ((6, 0, 0), ALL_TOLD, (), "")
+    assert journal(folder).read() == heard
+    assert [event.trial_id for event in heard if isinstance(event, TrialStarted)] == [trial.trial_id for trial in trials]
+    assert optuna_states(folder, record) == [(trial.trial_id, 1, "COMPLETE") for trial in trials]
+    assert mlflow_runs(uri) == {(trial.trial_id, 1): "FINISHED" for trial in trials}
+    published = MlflowStore(uri, "toy").read_study("toy")
+    assert [run.trial_id for run in published.runs] == [trial.trial_id for trial in trials]
+    scores = {event.trial_id: event.outcome.metrics for event in heard if isinstance(event, TrialEnded)}
+    assert {run.trial_id: run.metrics for run in published.runs} == scores
+    parent = MlflowClient(tracking_uri=uri).get_run(published.parent_run_id)
+    assert (parent.info.status, parent.data.tags["commit"]) == ("FINISHED", "c0ffee")
+
+
+def test_a_finished_study_run_again_starts_nothing(tmp_path, uri):
+    study = toy_study()
+    conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=study)
+    before, kept = mlflow_runs(uri), (tmp_path / "study" / JOURNAL).read_bytes()
+    summary, heard = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=study)
+    assert (counts(summary), heard, summary.unpublished) == ((0, 6, 0), [], ALL_TOLD)
+    assert mlflow_runs(uri) == before
+    assert (tmp_path / "study" / JOURNAL).read_bytes() == kept
+    assert len(optuna_states(tmp_path / "study", study[0])) == 6
+
+
+def test_a_study_without_mlflow_is_published_by_a_later_call(tmp_path, uri):
+    study = toy_study()
+    conduct(tmp_path / "study", study=study)
+    summary, _ = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=study)
+    assert counts(summary) == (0, 6, 0)
+    assert set(mlflow_runs(uri).values()) == {"FINISHED"}
+
+
+def test_more_seeds_run_only_what_is_new(tmp_path, uri):
+    conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=toy_study(seeds=(0,)))
+    summary, _ = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=toy_study(seeds=(0, 1)))
+    assert counts(summary) == (3, 3, 0)
+    assert len(mlflow_runs(uri)) == 6
+
+
+def test_an_edited_grid_goes_on_with_its_finished_trials(tmp_path, uri):
+    conduct(tmp_path / "study", store=MlflowStore(uri, "toy"))
+    wider = toy_study(axes={"freeze_depth": ("all", -1, 0), "lr_ratio": (0.1, 1.0)})
+    summary, _ = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=wider)
+    assert counts(summary) == (4, 6, 0)
+    assert summary.optuna_problem == ""
+    assert sorted(optuna_states(tmp_path / "study", wider[0])) == sorted((trial.trial_id, 1, "COMPLETE") for trial in wider[1])
+    narrower, _ = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"))
+    assert (counts(narrower), narrower.unpublished) == ((0, 6, 0), ALL_TOLD)
+
+
+def test_a_failed_trial_is_told_in_full_and_tried_again_by_the_next_call(tmp_path, uri):
+    record, trials = study = toy_study()
+    folder = tmp_path / "study"
+    order_in(folder, trials[2], "raise")
+    summary, _ = conduct(folder, store=MlflowStore(uri, "toy"), study=study)
+    assert counts(summary) == (5, 0, 1)
+    (failed,) = summary.failures
+    assert (failed.trial_id, failed.arm, failed.seed, failed.attempt) == (trials[2].trial_id, record.arms[1].name, 0, 1)
+    assert (failed.failure.kind, failed.failure.message) == ("TrialError", "the loss must be finite, got nan")
+    assert failed.path == folder / "failures" / f"{trials[2].trial_id}-1.txt"
+    text = failed.path.read_text()
+    assert text.startswith("Traceback (most recent call last):\n")
+    assert text.endswith("TrialError: the loss must be finite, got nan\nin step 3\n")
+    run = MlflowStore(uri, "toy").read_study("toy").runs[2]
+    assert (run.status, run.failure) == ("FAILED", "TrialError: the loss must be finite, got nan")
+    client = MlflowClient(tracking_uri=uri)
+    assert (Path(client.get_run(run.run_id).info.artifact_uri[7:]) / "failure.txt").read_text() == text
+    assert client.get_run(MlflowStore(uri, "toy").read_study("toy").parent_run_id).info.status == "FAILED"
+
+    (folder / "trials" / f"{trials[2].trial_id}.do").unlink()
+    summary, heard = conduct(folder, store=MlflowStore(uri, "toy"), study=study)
+    assert counts(summary) == (1, 5, 0)
+    assert {event.attempt for event in heard} == {2}
+    published = MlflowStore(uri, "toy").read_study("toy")
+    assert (published.runs[2].status, published.runs[2].attempt) == ("COMPLETE", 2)
+    assert client.get_run(published.parent_run_id).info.status == "FINISHED"
+    assert Counter(state for _, _, state in optuna_states(folder, record)) == {"COMPLETE": 6, "FAIL": 1}
+
+
+def test_a_killed_worker_costs_one_trial_only(tmp_path, uri):
+    _, trials = study = toy_study()
+    folder = tmp_path / "study"
+    order_in(folder, trials[0], "wait")
+
+    def kill(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.trial_id == trials[0].trial_id:
+            os.kill(slowest_child(), signal.SIGKILL)
+
+    def slowest_child() -> int:
+        return min(children())  # the first that was started has the first trial
+
+    summary, _ = conduct(folder, store=MlflowStore(uri, "toy"), executor=two_workers(folder), study=study, on_event=kill)
+    assert counts(summary) == (5, 0, 1)
+    assert summary.failures[0].failure.kind == "WorkerDied"
+    assert summary.failures[0].path.read_text() == (
+        "WorkerDied: the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when memory is short); what it printed is in workers/cpu-0.log\n"
+    )
+    (folder / "trials" / f"{trials[0].trial_id}.do").unlink()
+    assert counts(conduct(folder, store=MlflowStore(uri, "toy"), study=study)[0]) == (1, 5, 0)
+    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 6, "FAILED": 1}
+
+
+@pytest.mark.parametrize("kind", [TrialStarted, EpochEnded, TrialEnded])
+def test_an_interrupted_study_says_killed_and_goes_on(kind, tmp_path, uri):
+    record, trials = study = toy_study()
+    folder = tmp_path / "study"
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, kind) and event.trial_id == trials[1].trial_id:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        conduct(folder, store=MlflowStore(uri, "toy"), executor=two_workers(folder), study=study, on_event=interrupt)
+    assert children() == set()
+    stopped = attempts(journal(folder).read())
+    assert not any(attempt.is_running for attempt in stopped.values())
+    states = Counter(attempt.ended.state for attempt in stopped.values())
+    assert states.keys() <= {TrialState.KILLED, TrialState.COMPLETE}
+    assert set(mlflow_runs(uri).values()) <= {"KILLED", "FINISHED"}
+    assert MlflowClient(tracking_uri=uri).get_run(MlflowStore(uri, "toy").read_study("toy").parent_run_id).info.status == "KILLED"
+    assert OptunaState.RUNNING.name not in {state for *_, state in optuna_states(folder, record)}
+
+    summary, _ = conduct(folder, store=MlflowStore(uri, "toy"), study=study)
+    assert counts(summary) == (6 - states[TrialState.COMPLETE], states[TrialState.COMPLETE], 0)
+    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 6, **({"KILLED": states[TrialState.KILLED]} if states[TrialState.KILLED] else {})}
+
+
+def test_a_real_sigint_reaches_the_conductor_only(tmp_path, uri):
+    """Control-C in a terminal goes to the whole foreground group. Workers are not in it; the conductor puts them away and says KILLED."""
+    record, trials = study = toy_study()
+    folder = tmp_path / "study"
+    order_in(folder, trials[1], "wait")
+    conductor = start_conductor(folder, uri, until=trials[1])
+    workers = [int(pid) for pid in conductor.stdout.readline().split()]
+    os.killpg(conductor.pid, signal.SIGINT)
+    _, errors = conductor.communicate(timeout=60)
+    assert conductor.returncode == -signal.SIGINT
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert not any(map(alive, workers))
+    stopped = attempts(journal(folder).read())
+    assert stopped[(trials[1].trial_id, 1)].ended.state is TrialState.KILLED
+    assert not any(attempt.is_running for attempt in stopped.values())
+    assert "RUNNING" not in mlflow_runs(uri).values()
+    assert "RUNNING" not in {state for *_, state in optuna_states(folder, record)}
+    assert "Traceback" not in "".join(path.read_text() for path in (folder / "workers").iterdir())
+    (folder / "trials" / f"{trials[1].trial_id}.do").unlink()
+    assert sum(counts(conduct(folder, store=MlflowStore(uri, "toy"), study=study)[0])) == 6
+
+
+def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
+    """kill -9 of the whole conductor, twice; the third call finishes, and everybody says the same."""
+    record, trials = study = toy_study()
+    folder = tmp_path / "study"
+    for victim in (1, 3):
+        order_in(folder, trials[victim], "wait")
+        kill_conductor_at(folder, uri, trials[victim])
+        (folder / "trials" / f"{trials[victim].trial_id}.do").unlink()
+    assert "RUNNING" in mlflow_runs(uri).values()
+    summary, _ = conduct(folder, store=MlflowStore(uri, "toy"), executor=two_workers(folder), study=study)
+    assert sum(counts(summary)) == 6
+    assert (summary.n_failed, summary.unpublished, summary.optuna_problem) == (0, ALL_TOLD, "")
+    kept = attempts(journal(folder).read())
+    assert Counter(trial_id for (trial_id, _), attempt in kept.items() if attempt.is_complete) == {trial.trial_id: 1 for trial in trials}
+    in_journal = {key: {"COMPLETE": "FINISHED"}.get(attempt.ended.state, attempt.ended.state) for key, attempt in kept.items()}
+    assert mlflow_runs(uri) == in_journal
+    in_optuna = optuna_states(folder, record)
+    assert sorted(in_optuna) == sorted((*key, "COMPLETE" if attempt.is_complete else "FAIL") for key, attempt in kept.items())
+
+    _, heard = conduct(tmp_path / "undisturbed", study=study)
+    expected = {event.trial_id: event.outcome for event in heard if isinstance(event, TrialEnded)}
+    assert {trial_id: attempt.ended.outcome for (trial_id, _), attempt in kept.items() if attempt.is_complete} == expected
+
+
+def start_conductor(folder: Path, uri: str, *, until: Trial) -> subprocess.Popen[str]:
+    """Run the study in a process of its own, which prints its workers' ids once `until` has ended its first epoch."""
+    script = f"""
+import sys
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent / "tracking")]!r}
+from pathlib import Path
+from test_conductor import MlflowStore, EpochEnded, children, conduct, two_workers
+folder = Path({str(folder)!r})
+def tell(event):
+    if isinstance(event, EpochEnded) and event.trial_id == {until.trial_id!r}:
+        print(*children(), flush=True)
+conduct(folder, store=MlflowStore({uri!r}, "toy"), executor=two_workers(folder), on_event=tell)
+"""
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def kill_conductor_at(folder: Path, uri: str, victim: Trial) -> None:
+    conductor = start_conductor(folder, uri, until=victim)
+    workers = [int(pid) for pid in conductor.stdout.readline().split()]
+    client = MlflowClient(tracking_uri=uri)
+    while not published_as_running(client):
+        assert conductor.poll() is None
+    conductor.kill()
+    conductor.communicate()
+    while any(map(alive, workers)):
+        pass
+
+
+def published_as_running(client: MlflowClient) -> bool:
+    experiment = client.get_experiment_by_name("toy")
+    runs = client.search_runs([experiment.experiment_id]) if experiment else []
+    return any(run.data.tags.get("ablate.kind") == "trial" and run.info.status == "RUNNING" for run in runs)
+
+
+class FlakyStore(MlflowStore):
+    """A real store of which the network fails in the middle: every call of the `away` ones raises."""
+
+    def __init__(self, uri: str, grid_name: str, *, away: range) -> None:
+        super().__init__(uri, grid_name)
+        self.away, self.n_calls = away, 0
+
+    def publish(self, event, **where) -> None:
+        self.n_calls += 1
+        if self.n_calls in self.away:
+            raise ConnectionError("connection refused")
+        super().publish(event, **where)
+
+    def check_reachable(self) -> None:
+        if self.n_calls in self.away:
+            raise StoreError("away")
+        super().check_reachable()
+
+
+def test_mlflow_failing_in_the_middle_costs_nothing(tmp_path, uri):
+    summary, _ = conduct(tmp_path / "study", store=FlakyStore(uri, "toy", away=range(8, 12)))
+    assert (counts(summary), summary.unpublished) == ((6, 0, 0), ALL_TOLD)
+    assert set(mlflow_runs(uri).values()) == {"FINISHED"}
+    published = MlflowStore(uri, "toy").read_study("toy")
+    assert [len(run.curves["train/loss"]) for run in published.runs] == [2] * 6
+
+
+def test_mlflow_away_for_good_is_reported_and_caught_up_by_the_next_call(tmp_path, uri, monkeypatch):
+    monkeypatch.setattr("ablate.scheduling.conductor.PATIENCE_S", 0.5)
+    summary, _ = conduct(tmp_path / "study", store=FlakyStore(uri, "toy", away=range(10, 1_000_000)))
+    assert counts(summary) == (6, 0, 0)
+    assert summary.unpublished == Unpublished(n_attempts=4, why="ConnectionError: connection refused")
+    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 2, "RUNNING": 1}
+    summary, heard = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"))
+    assert (counts(summary), heard, summary.unpublished) == ((0, 6, 0), [], ALL_TOLD)
+    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 6}
+
+
+def test_optuna_failing_in_the_middle_is_reported_and_caught_up_by_the_next_call(tmp_path, monkeypatch):
+    record, trials = study = toy_study()
+    original, n_told = OptunaStudy.tell, []
+
+    def tell(self, ended) -> None:
+        n_told.append(ended)
+        if len(n_told) == 3:
+            raise OSError("database is locked")
+        original(self, ended)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OptunaStudy, "tell", tell)
+        summary, _ = conduct(tmp_path / "study", study=study)
+    assert (counts(summary), summary.optuna_problem) == ((6, 0, 0), "OSError: database is locked")
+    assert [state for *_, state in optuna_states(tmp_path / "study", record)] == ["COMPLETE", "COMPLETE", "RUNNING"]
+    summary, _ = conduct(tmp_path / "study", study=study)
+    assert summary.optuna_problem == ""
+    assert sorted(optuna_states(tmp_path / "study", record)) == sorted((trial.trial_id, 1, "COMPLETE") for trial in trials)
+
+
+def test_two_conductors_of_one_study_are_one_too_many(tmp_path):
+    with lease(tmp_path / "study"), pytest.raises(StoreError, match=rf"is owned by process {os.getpid()} on .*; wait for it, or end it\.$"):
+        conduct(tmp_path / "study")
+    assert counts(conduct(tmp_path / "study")[0]) == (6, 0, 0)
+
+
+def test_left_overs_of_an_attempt_that_never_started_are_cleared(tmp_path):
+    _, trials = toy_study()
+    folder = tmp_path / "study"
+    request_of(trials[0], folder / "trials")
+    (folder / "trials" / f"{trials[0].trial_id}-1" / "half.bin").write_bytes(b"half")
+    assert counts(conduct(folder)[0]) == (6, 0, 0)
+    assert not (folder / "trials" / f"{trials[0].trial_id}-1" / "half.bin").exists()
+
+
+def test_the_same_trial_twice_is_a_bug(tmp_path):
+    record, trials = toy_study()
+    with pytest.raises(CheckFailed, match=r"^the trials of a study must differ, got 7 of which 6 differ\.$"):
+        conduct(tmp_path / "study", study=(record, [*trials, trials[0]]))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=rf"^the study's folder must be writable, {tmp_path}/file is not: .*; set ABLATE_HOME to another place\.$"):
+        conduct(tmp_path / "file")

@@ -1,0 +1,301 @@
+"""One contract for every executor, and what only processes can do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from toy_study import toy_study
+
+from ablate.errors import CheckFailed
+from ablate.scheduling.executors._base import Slot, load
+from ablate.scheduling.executors.inline import InlineExecutor
+from ablate.scheduling.executors.local import LocalExecutor
+from ablate.scheduling.executors.slots import cpu_slots, gpu_slots
+from ablate.spec.request import Compute, TrialRequest
+from ablate.spec.trial import Trial
+from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
+from ablate.tracking.journal import Attempt, attempts
+
+RUN = "toy_trials:run"
+
+
+def inline(folder: Path) -> InlineExecutor:
+    return InlineExecutor(RUN)
+
+
+def one_worker(folder: Path) -> LocalExecutor:
+    return LocalExecutor(RUN, slots=cpu_slots(1, threads=1), log_folder=folder / "workers")
+
+
+def two_workers(folder: Path) -> LocalExecutor:
+    return LocalExecutor(RUN, slots=cpu_slots(2, threads=1), log_folder=folder / "workers")
+
+
+every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers])
+
+
+def request_of(trial: Trial, folder: Path, *, attempt: int = 1) -> TrialRequest:
+    attempt_folder = folder / f"{trial.trial_id}-{attempt}"
+    attempt_folder.mkdir(parents=True)
+    compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
+    return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder / "images", folder=attempt_folder, compute=compute)
+
+
+def order(folder: Path, trial: Trial, what: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{trial.trial_id}.do").write_text(what)
+
+
+def run_all(executor, trials: list[Trial], folder: Path, on_event=None) -> list[Event]:
+    heard: list[Event] = []
+    left = [request_of(trial, folder) for trial in trials]
+
+    def hear(event: Event) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        heard.append(event)
+        if on_event:
+            on_event(event)
+
+    executor.run(lambda slot: left.pop(0) if left else None, hear)
+    return heard
+
+
+def only(events: list[Event], trial: Trial) -> Attempt:
+    return attempts(events)[(trial.trial_id, 1)]
+
+
+@every_executor
+def test_every_request_starts_runs_its_epochs_and_ends_once(make, tmp_path):
+    _, trials = toy_study()
+    events = run_all(make(tmp_path), trials, tmp_path)
+    assert len(events) == 4 * len(trials)
+    for trial in trials:
+        mine = [event for event in events if event.trial_id == trial.trial_id]
+        assert [type(event) for event in mine] == [TrialStarted, EpochEnded, EpochEnded, TrialEnded]
+        assert [event.epoch for event in mine[1:3]] == [0, 1]
+        assert mine[-1].state is TrialState.COMPLETE
+        assert mine[-1].outcome.metrics["val/macro_f1"] == mine[2].metrics["val/macro_f1"] == int(trial.trial_id[:6], 16) / 0xFFFFFF
+    assert {event.slot for event in events if isinstance(event, TrialStarted)} <= {slot.name for slot in make(tmp_path).slots}
+
+
+@every_executor
+def test_nothing_to_do_is_done_at_once(make, tmp_path):
+    assert run_all(make(tmp_path), [], tmp_path) == []
+
+
+@every_executor
+def test_a_trial_that_raises_fails_with_its_traceback_and_the_others_go_on(make, tmp_path):
+    _, trials = toy_study()
+    order(tmp_path, trials[1], "raise")
+    events = run_all(make(tmp_path), trials, tmp_path)
+    failure = only(events, trials[1]).ended.failure
+    assert (failure.kind, failure.message) == ("TrialError", "the loss must be finite, got nan")
+    assert "in _obey" in failure.traceback
+    assert failure.traceback.endswith("TrialError: the loss must be finite, got nan\nin step 3\n")
+    assert [only(events, trial).is_complete for trial in trials] == [True, False, True, True, True, True]
+
+
+@every_executor
+def test_a_trial_that_calls_exit_fails(make, tmp_path):
+    _, trials = toy_study()
+    order(tmp_path, trials[0], "sys.exit")
+    assert only(run_all(make(tmp_path), trials[:2], tmp_path), trials[0]).ended.failure.message == "enough"
+
+
+@every_executor
+def test_a_complete_trial_must_leave_its_files(make, tmp_path):
+    _, trials = toy_study()
+    order(tmp_path, trials[0], "forget")
+    failure = only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]).ended.failure
+    folder = tmp_path / f"{trials[0].trial_id}-1"
+    assert (failure.kind, failure.message) == ("CheckFailed", f"a completed trial must leave the files that it names, missing in {folder}: missing.bin")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda folder: InlineExecutor("toy_trials:walk"), lambda f: LocalExecutor("toy_trials:walk", slots=[Slot("a")], log_folder=f)]
+)
+def test_a_run_function_that_does_not_exist_fails_each_trial(make, tmp_path):
+    _, trials = toy_study()
+    failure = only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]).ended.failure
+    assert (failure.kind, failure.message) == ("CheckFailed", "a run function must be named module:function, 'toy_trials:walk' is none.")
+
+
+@every_executor
+def test_take_is_asked_again_after_an_end(make, tmp_path):
+    """A trial that is tried again: there is nothing to take while it runs, and something once it failed."""
+    _, (trial, *_) = toy_study()
+    order(tmp_path, trial, "raise")
+    left, heard = [request_of(trial, tmp_path)], []
+
+    def hear(event: Event) -> None:
+        heard.append(event)
+        if isinstance(event, TrialEnded) and event.attempt == 1:
+            left.append(request_of(trial, tmp_path, attempt=2))
+
+    make(tmp_path).run(lambda slot: left.pop(0) if left else None, hear)
+    assert [(event.attempt, event.state) for event in heard if isinstance(event, TrialEnded)] == [(1, TrialState.FAILED), (2, TrialState.FAILED)]
+
+
+@every_executor
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("kind", [TrialStarted, EpochEnded, TrialEnded])
+def test_what_the_listener_raises_is_raised_and_no_worker_stays(make, error, kind, tmp_path):
+    _, trials = toy_study()
+
+    def break_off(event: Event) -> None:
+        if isinstance(event, kind):
+            raise error("the journal is full")
+
+    with pytest.raises(error, match=r"^the journal is full$"):
+        run_all(make(tmp_path), trials, tmp_path, on_event=break_off)
+    assert children() == set()
+
+
+def children() -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()}
+
+
+def pid_of(folder: Path, trial: Trial) -> int:
+    return int((folder / f"{trial.trial_id}-1" / "where.txt").read_text().split()[0])
+
+
+def test_a_worker_lives_through_its_trials_and_has_its_slots_environment(tmp_path):
+    _, trials = toy_study()
+    run_all(LocalExecutor(RUN, slots=cpu_slots(1, threads=3), log_folder=tmp_path / "workers"), trials, tmp_path)
+    where = {(tmp_path / f"{trial.trial_id}-1" / "where.txt").read_text() for trial in trials}
+    assert len(where) == 1
+    assert where.pop().split(" ")[1:] == ["3", ""]
+    assert os.environ.get("OMP_NUM_THREADS") != "3"
+
+
+def test_a_gpu_slot_sees_its_own_device(tmp_path):
+    _, trials = toy_study()
+    run_all(LocalExecutor(RUN, slots=gpu_slots(["1", "GPU-abc"], threads=2), log_folder=tmp_path / "workers"), trials, tmp_path)
+    seen = {(tmp_path / f"{trial.trial_id}-1" / "where.txt").read_text().split(" ")[2] for trial in trials}
+    assert seen <= {"1", "GPU-abc"}
+    assert "1" in seen
+
+
+def test_what_workers_print_goes_to_their_logs(tmp_path, capfd):
+    _, trials = toy_study()
+    run_all(one_worker(tmp_path), trials, tmp_path)
+    assert capfd.readouterr() == ("", "")
+    log = (tmp_path / "workers" / "cpu-0.log").read_text()
+    assert log.splitlines() == [f"runs {trial.trial_id} attempt 1" for trial in trials]
+
+
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [
+        ("exit", "ended with exit code 7 in the middle of the trial"),
+        ("child", "ended with exit code 7 in the middle of the trial"),
+        ("segfault", "was ended by SIGSEGV"),
+    ],
+)
+def test_a_worker_that_dies_fails_its_trial_and_is_replaced(what, how, tmp_path):
+    _, trials = toy_study()
+    order(tmp_path, trials[1], what)
+    events = run_all(one_worker(tmp_path), trials, tmp_path)
+    failure = only(events, trials[1]).ended.failure
+    assert (failure.kind, failure.message) == ("WorkerDied", f"the worker of slot cpu:0 {how}; what it printed is in workers/cpu-0.log")
+    assert ("Fatal Python error: Segmentation fault" in failure.traceback) == (what == "segfault")
+    assert ("in _obey" in failure.traceback) == (what == "segfault")
+    assert [only(events, trial).is_complete for trial in trials] == [True, False, True, True, True, True]
+    assert pid_of(tmp_path, trials[0]) != pid_of(tmp_path, trials[2]) == pid_of(tmp_path, trials[3])
+
+
+def test_a_worker_that_is_killed_names_the_signal(tmp_path):
+    _, trials = toy_study()
+    order(tmp_path, trials[0], "wait")
+
+    def kill(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.trial_id == trials[0].trial_id:
+            (worker,) = children()
+            os.kill(worker, signal.SIGKILL)
+
+    events = run_all(one_worker(tmp_path), trials[:2], tmp_path, on_event=kill)
+    assert only(events, trials[0]).ended.failure.message == (
+        "the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when memory is short); what it printed is in workers/cpu-0.log"
+    )
+    assert len(only(events, trials[0]).epochs) == 1
+    assert only(events, trials[1]).is_complete
+
+
+def test_a_worker_that_dies_between_trials_costs_nothing(tmp_path):
+    _, trials = toy_study()
+    killed: set[int] = set()
+
+    def kill(event: Event) -> None:
+        if isinstance(event, TrialEnded):
+            for worker in children():
+                os.kill(worker, signal.SIGKILL)
+                os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
+                killed.add(worker)
+
+    events = run_all(one_worker(tmp_path), trials[:3], tmp_path, on_event=kill)
+    assert all(only(events, trial).is_complete for trial in trials[:3])
+    assert len(killed) == 3
+
+
+def test_workers_die_with_their_conductor(tmp_path):
+    """The conductor is killed while its worker sleeps in a trial: nobody may go on training."""
+    _, (trial, *_) = toy_study()
+    order(tmp_path, trial, "wait")
+    script = f"""
+import sys
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent / "tracking")]!r}
+from pathlib import Path
+from test_executors import one_worker, run_all, toy_study, children, EpochEnded
+folder = Path({str(tmp_path)!r})
+def tell(event):
+    if isinstance(event, EpochEnded):
+        print(*children(), flush=True)
+run_all(one_worker(folder), toy_study()[1][:1], folder, on_event=tell)
+"""
+    conductor = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    worker = int(conductor.stdout.readline())
+    conductor.kill()
+    conductor.communicate()
+    for _ in range(200):
+        if not alive(worker):
+            return
+        time.sleep(0.05)
+    pytest.fail("the worker outlived its conductor")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_slots_need_different_names(tmp_path):
+    with pytest.raises(CheckFailed, match=r"^a LocalExecutor must have slots of different names, got \['a', 'a'\]\.$"):
+        LocalExecutor(RUN, slots=[Slot("a"), Slot("a")], log_folder=tmp_path)
+    with pytest.raises(CheckFailed, match=r"^a LocalExecutor must have slots of different names, got \[\]\.$"):
+        LocalExecutor(RUN, slots=[], log_folder=tmp_path)
+
+
+def test_a_request_crosses_a_process_unchanged(tmp_path):
+    _, (trial, *_) = toy_study(axes={"freeze_depth": (-1,), "lora_rank": (8,), "lora_targets": (("blocks.*", "head"),), "head_lr": (1e-7,)})
+    request = request_of(trial, tmp_path)
+    again = TrialRequest.model_validate_json(request.model_dump_json())
+    assert again == request
+    assert again.trial.trial_id == trial.trial_id
+
+
+def test_workers_start_without_torch_mlflow_and_optuna():
+    code = "import sys, ablate.scheduling.executors.worker, ablate.scheduling.executors.local; print({'torch', 'mlflow', 'optuna'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_load_finds_the_real_thing_by_name():
+    assert load("toy_trials:run").__name__ == "run"
