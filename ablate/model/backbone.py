@@ -76,20 +76,13 @@ def pretrained_cfg_of(backbone: str) -> Any:
 def create_backbone(backbone: str, *, n_classes: int, image_size: ImageSize, pretrained: bool = False) -> nn.Module:
     """Return the timm model with a fresh head; random weights from torch's global generator unless `pretrained` asks the timm hub.
 
-    Raises SpecError for an unknown backbone, or an image size that a fixed-size backbone cannot be built for.
+    Raises SpecError for an unknown backbone. Whether the backbone takes such images is what `run_order` finds out.
     """
     cfg = pretrained_cfg_of(backbone)
     side = resolve_image_size(backbone, image_size)
     native = int(cfg.input_size[1])
     size_argument = {"img_size": side} if cfg.fixed_input_size and side != native else {}
-    try:
-        return cast(nn.Module, timm.create_model(backbone, pretrained=pretrained, num_classes=n_classes, **size_argument))
-    except (TypeError, AssertionError, ValueError) as error:
-        if not size_argument:
-            raise
-        raise SpecError(
-            f"image_size must be {native} or auto for {backbone}, which cannot be built for another size, got {side} ({_first_line(error)})"
-        ) from error
+    return cast(nn.Module, timm.create_model(backbone, pretrained=pretrained, num_classes=n_classes, **size_argument))
 
 
 def classifier_names(module: nn.Module) -> tuple[str, ...]:
@@ -112,18 +105,17 @@ def run_order(backbone: str, image_size: int) -> tuple[str, ...]:
     an adapter around one of those would do nothing. Raises SpecError where the network cannot take images of that size.
     """
     calls: list[str] = []
-    with torch.device("meta"):
-        module = create_backbone(backbone, n_classes=_PROBE_CLASSES, image_size=image_size).eval()
-        for name, child in module.named_modules():
-            child.register_forward_pre_hook(lambda _module, _inputs, name=name: calls.append(name))
-        try:
-            with torch.no_grad():
-                logits = module(torch.empty(2, 3, image_size, image_size))
-        except (RuntimeError, AssertionError, ValueError, IndexError) as error:
-            native = resolve_image_size(backbone, "auto")
-            raise SpecError(
-                f"image_size must suit {backbone}, which was pretrained at {native} and cannot take {image_size} ({_first_line(error)}); try auto"
-            ) from error
+    native = resolve_image_size(backbone, "auto")
+    try:
+        with torch.device("meta"), torch.no_grad():
+            module = create_backbone(backbone, n_classes=_PROBE_CLASSES, image_size=image_size).eval()
+            for name, child in module.named_modules():
+                child.register_forward_pre_hook(lambda _module, _inputs, name=name: calls.append(name))
+            logits = module(torch.empty(2, 3, image_size, image_size))
+    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+        raise SpecError(
+            f"image_size must suit {backbone}, which was pretrained at {native} and cannot take {image_size} ({_first_line(error)}); try auto"
+        ) from error
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (2, _PROBE_CLASSES):
         raise SpecError(f"backbone must turn an image into one row of logits, {backbone} does not; take another backbone")
     return tuple(name for name in calls if name)

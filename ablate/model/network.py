@@ -91,13 +91,14 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
     The head is drawn from `seed`'s stream "init" and the adapters from "adapter": the same in every arm of a seed. Raises SpecError and WeightsError.
     """
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
+    order = run_order(recipe.backbone, preprocessing.image_size)
     with _seeded(stream(seed, "init")):
         module, source = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size)
     _draw_head(module, seed)
     head_names = _head_names(module)
     digest = digest_of(module, head_names)
     with _seeded(stream(seed, "adapter")):
-        parts = _assemble(module, recipe, image_size=preprocessing.image_size, seed=seed)
+        parts = _assemble(module, recipe, order=order, seed=seed)
     return Network(
         module=module,
         boundary=parts.boundary,
@@ -114,10 +115,10 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
 def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
     """Return the facts on a recipe without reading weights or taking memory (torch's meta device). Raises SpecError for one that cannot be built."""
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
-    run_order(recipe.backbone, preprocessing.image_size)
+    order = run_order(recipe.backbone, preprocessing.image_size)
     with _seeded(0), torch.device("meta"):
         module = create_backbone(recipe.backbone, n_classes=n_classes, image_size=image_size)
-        parts = _assemble(module, recipe, image_size=preprocessing.image_size, seed=None)
+        parts = _assemble(module, recipe, order=order, seed=None)
     n_parameters, n_trainable = _count(module)
     return RecipeFacts(
         n_units=len(parts.units),
@@ -131,12 +132,11 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
     )
 
 
-def _assemble(module: nn.Module, recipe: Recipe, *, image_size: int, seed: int | None) -> _Assembled:
+def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed: int | None) -> _Assembled:
     """Freeze and adapt in place. `seed` None: the module is on the meta device and nothing is drawn."""
     reason = contradiction(recipe)
     if reason:
         raise SpecError(f"a recipe must make sense, this one does not: {reason}")
-    order = run_order(recipe.backbone, image_size)
     head_names = _head_names(module)
     units = find_units(module, head_names)
     depth = resolve_depth(recipe.freeze_depth, n_units=len(units), backbone=recipe.backbone)

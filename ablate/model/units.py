@@ -118,26 +118,15 @@ def _is_loose(ordinal: Ordinal) -> bool:
 
 
 def _names(groups: Sequence[Sequence[str]]) -> list[str]:
-    """Name the first group "stem" and each other one by the shortest module path that all its parameters and no other group's share."""
-    names = ["stem", *(_own_path(i, groups) for i in range(1, len(groups)))]
-    return [name if names.count(name) == 1 else f"{name}#{i}" for i, name in enumerate(names)]
+    """Name the first group "stem" and each other one by the shortest module paths that hold none of another group's parameters, two at most."""
+    return ["stem", *(_own_paths(i, groups) for i in range(1, len(groups)))]
 
 
-def _own_path(i: int, groups: Sequence[Sequence[str]]) -> str:
-    shared = _shared_path(groups[i])
-    others = [name for k, group in enumerate(groups) if k != i for name in group]
-    for n_parts in range(1, len(shared) + 1):
-        path = ".".join(shared[:n_parts])
-        if not any(name.startswith(f"{path}.") for name in others):
-            return path
-    tops = dict.fromkeys(".".join(name.split(".")[: len(shared) + 1]) for name in groups[i])
-    return "+".join(list(tops)[:2])
-
-
-def _shared_path(names: Sequence[str]) -> list[str]:
-    shared: list[str] = []
-    for parts in zip(*(name.split(".")[:-1] for name in names), strict=False):
-        if len(set(parts)) > 1:
+def _own_paths(i: int, groups: Sequence[Sequence[str]]) -> str:
+    others = {name for k, group in enumerate(groups) if k != i for name in group}
+    deepest = max(name.count(".") for name in groups[i])
+    for n_parts in range(1, deepest + 2):
+        paths = dict.fromkeys(".".join(name.split(".")[:n_parts]) for name in groups[i])
+        if not any(name == path or name.startswith(f"{path}.") for path in paths for name in others):
             break
-        shared.append(parts[0])
-    return shared
+    return "+".join(list(paths)[:2])

