@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 Arguments = ParamSpec("Arguments")
 _DARK, _LIGHT = "#1b1b1b", "#b8b8b8"
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_TEXT = {"axes.titlesize": 10, "axes.labelsize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5}
+_TEXT = {"axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5}
 _STYLE: dict[str, Any] = {**sns.axes_style("whitegrid"), **_TEXT, "svg.hashsalt": "ablate", "svg.fonttype": "path", "figure.dpi": 100}
 _MEAN: dict[str, Any] = {"fmt": "_", "color": _DARK, "markersize": 16, "markeredgewidth": 2, "capsize": 4, "zorder": 3}
 _MEAN_SHIFT = 0.08
@@ -56,18 +56,19 @@ def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 def draw_arms(arms: pd.DataFrame, trials: pd.DataFrame, *, metric: str, label: str) -> Figure:
     """One row an arm in the order of `arms`: a point a seed, a bar from mean - SD to mean + SD. The baseline's name is bold."""
     shown = shown_arms(arms)
-    figure, axes = _figure(width=8.0, height=1.1 + 0.27 * len(shown))
+    names = [_marked(name, is_baseline) for name, is_baseline in zip(shown["arm"], shown["is_baseline"], strict=True)]
+    figure, axes = _figure(width=4.8 + 0.075 * max(map(len, names)), height=1.1 + 0.27 * len(shown))
     places = {arm_id: row for row, arm_id in enumerate(shown["arm_id"])}
     points = trials[trials["arm_id"].isin(places)].dropna(subset=[metric])
     _seed_points(axes, x=points[metric], y=points["arm_id"].map(places), seeds=points["seed"])
     mean, sd = shown[f"{metric}/mean"], shown[f"{metric}/sd"]
     axes.errorbar(mean, range(len(shown)), xerr=sd, fmt="|", color=_DARK, markersize=11, markeredgewidth=2, capsize=3, zorder=3, label="mean ± SD over seeds")
     axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
-    axes.set_yticks(range(len(shown)), [_plain(_marked(name, is_baseline)) for name, is_baseline in zip(shown["arm"], shown["is_baseline"], strict=True)])
+    axes.set_yticks(range(len(shown)), list(map(_plain, names)))
     for text, is_baseline in zip(axes.get_yticklabels(), shown["is_baseline"], strict=True):
         text.set_fontweight("bold" if is_baseline else "normal")
     axes.grid(axis="y", visible=False)
-    _legend_above(axes)
+    _legend(figure, axes, place="upper", n_columns=6)
     return figure
 
 
@@ -84,7 +85,7 @@ def draw_axis(values: pd.DataFrame, differences: pd.DataFrame, *, levels: Sequen
 
     Right: `differences` (level, seed, difference) in points, a dot a pair; mean and 95 % interval from `effects` (as `effects.effect_frame`).
     """
-    figure = _canvas(width=8.0, height=3.3)
+    figure = _canvas(width=8.0, height=4.1 if _is_crowded(levels) else 3.3)
     left, right = figure.subplots(1, 2)
     _draw_values(left, values, levels=levels)
     left.set(ylabel=label, title="every trial, and mean ± SD over seeds")
@@ -92,9 +93,8 @@ def draw_axis(values: pd.DataFrame, differences: pd.DataFrame, *, levels: Sequen
     _draw_differences(right, differences, levels=compared, effects=effects)
     axis, against = effects["axis"].iloc[0], effects["against"].iloc[0]
     left.set_xlabel(_plain(axis))
-    right.set(xlabel=_plain(axis), ylabel=f"points of {label}", title=_plain(f"paired difference to {against}, and 95 % interval"))
-    handles, names = left.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 6), frameon=False, fontsize=8)
+    right.set(xlabel=_plain(axis), ylabel=f"points of {label}", title=_plain(f"difference to {_short(against, 16)}, 95 % interval"))
+    _legend(figure, left, place="lower", n_columns=7)
     return figure
 
 
@@ -141,11 +141,10 @@ def draw_curves(curves: pd.DataFrame, *, names: Mapping[str, str], label: str) -
             if arm_id not in styles:
                 axes.plot(line["epoch"] + 1, line["value"], color=_LIGHT, linewidth=0.9)
         for arm_id, style in styles.items():
-            _emphasise(axes, own[own["arm_id"] == arm_id], style, _plain(names[arm_id]))
+            _emphasise(axes, own[own["arm_id"] == arm_id], style, _plain(_short(names[arm_id], 110)))
         axes.set(xlabel="epoch", ylabel=label if metric == metrics[0] else metric)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    handles, texts = panels[0].get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=1, frameon=False, fontsize=8)
+    _legend(figure, panels[0], place="lower", n_columns=1)
     return figure
 
 
@@ -224,17 +223,25 @@ def _side_step(seeds: pd.Series) -> pd.Series:
 
 
 def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
-    axes.set_xticks(range(len(levels)), [_plain(_short(level)) for level in levels], rotation=20 if max(map(len, levels)) > 12 else 0)
+    names, is_crowded = [_plain(_short(level)) for level in levels], _is_crowded(levels)
+    axes.set_xticks(range(len(names)), names, rotation=30 if is_crowded else 0, ha="right" if is_crowded else "center")
     axes.set_xlim(-0.5, len(levels) - 0.5)
     axes.grid(axis="x", visible=False)
 
 
-def _legend_above(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, frameon=False, fontsize=8, borderaxespad=0.2)
+def _is_crowded(levels: Sequence[str]) -> bool:
+    """Whether the levels' names do not fit side by side below one panel."""
+    return len(levels) * max(len(_short(level)) for level in levels) > 48
+
+
+def _legend(figure: Figure, axes: Axes, *, place: str, n_columns: int) -> None:
+    """What the marks of `axes` mean, outside all panels."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc=f"outside {place} center", ncols=min(len(names), n_columns), frameon=False, fontsize=8)
 
 
 def _marked(name: str, is_baseline: bool) -> str:
-    return f"{_short(name, 70)} (baseline)" if is_baseline else _short(name, 70)
+    return f"{_short(name, 100)} (baseline)" if is_baseline else _short(name, 100)
 
 
 def _percent(share: float) -> str:
