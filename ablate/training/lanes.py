@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,6 +101,8 @@ class CutFeed:
     cache: ActivationCache
     use: CacheUse
     autocast: Callable[[], AbstractContextManager[None]]
+    _clean: dict[str, Rows] = field(default_factory=dict)
+    """The clean view once it was asked for: it is needed every epoch."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -124,7 +126,13 @@ class CutFeed:
         return rows.batch(batch).to(device, non_blocking=True), torch.from_numpy(self.labels[batch]).to(device, non_blocking=True)
 
     def _rows(self, policy: str, *, seed: int, epoch: int) -> Rows:
-        view = {"policy": "none"} if policy == "none" else {"policy": policy, "seed": seed, "epoch": epoch}
+        if policy == "none":
+            if "rows" not in self._clean:
+                self._clean["rows"] = self._opened({"policy": "none"}, policy, seed=seed, epoch=epoch)
+            return self._clean["rows"]
+        return self._opened({"policy": policy, "seed": seed, "epoch": epoch}, policy, seed=seed, epoch=epoch)
+
+    def _opened(self, view: dict[str, Any], policy: str, *, seed: int, epoch: int) -> Rows:
         return self.cache.rows({**self.identity, "split": self.split, **view}, self._computed(policy, seed=seed, epoch=epoch), self.use)
 
     def _computed(self, policy: str, *, seed: int, epoch: int) -> Iterator[Tensor]:

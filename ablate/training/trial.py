@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from ablate.data.store import open_store
+from ablate.errors import CheckFailed
 from ablate.model.delta import delta
 from ablate.model.network import Network, build_network
 from ablate.spec.recipe import Recipe
@@ -42,6 +43,8 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
 
     store = open_store(request.store_path)
     network = build_network(recipe, n_classes=request.n_classes, image_size=trial.data.image_size, seed=trial.seed)
+    if store.side != network.preprocessing.store_side:
+        raise CheckFailed(f"the image store must have side {network.preprocessing.store_side} for {recipe.backbone}, got {store.side}")
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)

@@ -45,10 +45,12 @@ def test_prefix_and_suffix_are_the_network_in_training_too(backbone: str, recipe
     cut = cut_network(network, images, autocast=nullcontext)
     assert isinstance(cut, Cut)
     network.train()
+    torch.manual_seed(0)  # swin drops paths
     whole = network.module(images)
     whole.square().sum().backward()
     gradients = {name: parameter.grad.clone() for name, parameter in network.module.named_parameters() if parameter.grad is not None}
     network.module.zero_grad()
+    torch.manual_seed(0)
     parts = cut.suffix(cut.prefix(images))
     parts.square().sum().backward()
     torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)

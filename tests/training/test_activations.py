@@ -1,0 +1,134 @@
+"""The activation cache: built once, verified, bounded, and never in the way."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ablate.training import activations
+from ablate.training.activations import ActivationCache, CacheUse, cache_key
+
+
+def _batches(value: float, *, dtype: torch.dtype = torch.float32, n: int = 3) -> Iterator[Tensor]:
+    for _ in range(n):
+        yield torch.full((2, 5), value, dtype=dtype)
+
+
+def _entry(cache: ActivationCache, identity: dict[str, object]) -> Path:
+    return cache.folder / cache_key(identity)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_rows_come_back_as_they_were(tmp_path: Path, dtype: torch.dtype) -> None:
+    cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
+    values = torch.randn(6, 5).to(dtype)
+    for is_reused in (False, True):
+        rows = cache.rows({"a": 1}, iter([values[:4], values[4:]]), use)
+        assert rows.is_reused is is_reused
+        assert torch.equal(rows.batch(np.array([5, 0, 3])), values[[5, 0, 3]])
+    assert (use.n_built, use.n_reused, use.problems) == (1, 1, [])
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "no meta", "bad meta", "no rows"])
+def test_a_damaged_entry_is_built_again_and_reported(tmp_path: Path, damage: str) -> None:
+    cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
+    cache.rows({"a": 1}, _batches(1.0), use)
+    entry = _entry(cache, {"a": 1})
+    rows_file, meta = entry / "rows.bin", entry / "meta.json"
+    if damage == "flip":
+        data = bytearray(rows_file.read_bytes())
+        data[7] ^= 1
+        rows_file.write_bytes(data)
+    elif damage == "truncate":
+        rows_file.write_bytes(rows_file.read_bytes()[:-4])
+    elif damage == "no meta":
+        meta.unlink()
+    elif damage == "bad meta":
+        meta.write_text('{"shape": [1')
+    else:
+        rows_file.unlink()
+    rows = cache.rows({"a": 1}, _batches(1.0), use)
+    assert not rows.is_reused
+    assert len(use.problems) == 1
+    assert use.problems[0].startswith(f"cache entry {entry.name} was damaged and is built again: ")
+    assert torch.equal(rows.batch(np.arange(6)), torch.ones(6, 5))
+    assert cache.rows({"a": 1}, _batches(9.0), use).is_reused
+
+
+def test_the_least_recently_used_entries_make_room(tmp_path: Path) -> None:
+    cache, use = ActivationCache(tmp_path, 3 * 120 / 1e9), CacheUse()
+    for number in range(3):
+        cache.rows({"n": number}, _batches(float(number)), use)
+        os.utime(_entry(cache, {"n": number}), (number, number))
+    cache.rows({"n": 0}, _batches(0.0), use)
+    cache.rows({"n": 3}, _batches(3.0), use)
+    kept = {number for number in range(4) if _entry(cache, {"n": number}).is_dir()}
+    assert kept == {0, 2, 3}
+
+
+def test_rows_that_never_fit_stay_in_memory(tmp_path: Path) -> None:
+    cache, use = ActivationCache(tmp_path, 1e-9), CacheUse()
+    rows = cache.rows({"a": 1}, _batches(2.0), use)
+    assert torch.equal(rows.batch(np.array([0])), torch.full((1, 5), 2.0))
+    assert not _entry(cache, {"a": 1}).exists()
+
+
+def test_a_full_disk_stops_caching_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(activations, "_digest", full)
+    cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
+    rows = cache.rows({"a": 1}, _batches(2.0), use)
+    assert torch.equal(rows.batch(np.array([0, 5])), torch.full((2, 5), 2.0))
+    assert use.problems == ["activations are not kept: No space left on device"]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_folder_that_cannot_be_made_stops_caching_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    use = CacheUse()
+    rows = ActivationCache(tmp_path / "file" / "cache", 1.0).rows({"a": 1}, _batches(2.0), use)
+    assert torch.equal(rows.batch(np.array([0])), torch.full((1, 5), 2.0))
+    assert use.problems == ["activations are not kept: Not a directory"]
+
+
+def test_everything_in_the_identity_counts() -> None:
+    base = {"weights": "w", "door": "d", "split": "train", "policy": "light", "seed": 0, "epoch": 1}
+    keys = {cache_key(base), *(cache_key({**base, name: "other"}) for name in base)}
+    assert len(keys) == len(base) + 1
+    assert cache_key(dict(reversed(base.items()))) == cache_key(base)
+
+
+def _race(folder: str, log: str, barrier) -> None:  # type: ignore[no-untyped-def]
+    def computed() -> Iterator[Tensor]:
+        with Path(log).open("a") as file:
+            file.write("built\n")
+        yield torch.ones(200, 1000)
+
+    barrier.wait()
+    rows = ActivationCache(Path(folder), 1.0).rows({"a": 1}, computed(), CacheUse())
+    assert rows.batch(np.array([199])).sum() == 1000
+
+
+def test_processes_that_race_for_an_entry_build_it_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(3)
+    log = tmp_path / "log"
+    processes = [context.Process(target=_race, args=(str(tmp_path / "cache"), str(log), barrier)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert log.read_text() == "built\n"
+    (meta,) = (tmp_path / "cache").glob("*/meta.json")
+    assert json.loads(meta.read_text())["shape"] == [200, 1000]
