@@ -3,4 +3,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tracking"))  # toy_study
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tracking")]  # toy_trials, which workers import by name, and toy_study

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState as OptunaState
-from test_executors import RUN, alive, children, order, request_of, two_workers
+from toy_execution import RUN, alive, children, order, request_of, two_workers
 from toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed, StoreError
@@ -255,10 +255,12 @@ def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
     """kill -9 of the whole conductor, twice; the third call finishes, and everybody says the same."""
     record, trials = study = toy_study()
     folder = tmp_path / "study"
-    for victim in (1, 3):
-        order_in(folder, trials[victim], "wait")
-        kill_conductor_at(folder, uri, trials[victim])
-        (folder / "trials" / f"{trials[victim].trial_id}.do").unlink()
+    victims = trials[1], trials[3]
+    for victim in victims:
+        order_in(folder, victim, "wait")
+    for victim in victims:
+        kill_conductor_at(folder, uri, victim)
+        (folder / "trials" / f"{victim.trial_id}.do").unlink()
     assert "RUNNING" in mlflow_runs(uri).values()
     summary, _ = conduct(folder, store=MlflowStore(uri, "toy"), executor=two_workers(folder), study=study)
     assert sum(counts(summary)) == 6

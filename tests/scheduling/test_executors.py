@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from toy_execution import RUN, alive, children, inline, one_worker, order, request_of, two_workers
 from toy_study import toy_study
 
 from ablate.errors import CheckFailed
@@ -18,39 +19,12 @@ from ablate.scheduling.executors._base import Slot, load
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots, gpu_slots
-from ablate.spec.request import Compute, TrialRequest
+from ablate.spec.request import TrialRequest
 from ablate.spec.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt, attempts
 
-RUN = "toy_trials:run"
-
-
-def inline(folder: Path) -> InlineExecutor:
-    return InlineExecutor(RUN)
-
-
-def one_worker(folder: Path) -> LocalExecutor:
-    return LocalExecutor(RUN, slots=cpu_slots(1, threads=1), log_folder=folder / "workers")
-
-
-def two_workers(folder: Path) -> LocalExecutor:
-    return LocalExecutor(RUN, slots=cpu_slots(2, threads=1), log_folder=folder / "workers")
-
-
 every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers])
-
-
-def request_of(trial: Trial, folder: Path, *, attempt: int = 1) -> TrialRequest:
-    attempt_folder = folder / f"{trial.trial_id}-{attempt}"
-    attempt_folder.mkdir(parents=True)
-    compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-    return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder / "images", folder=attempt_folder, compute=compute)
-
-
-def order(folder: Path, trial: Trial, what: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{trial.trial_id}.do").write_text(what)
 
 
 def run_all(executor, trials: list[Trial], folder: Path, on_event=None) -> list[Event]:
@@ -156,10 +130,6 @@ def test_what_the_listener_raises_is_raised_and_no_worker_stays(make, error, kin
     with pytest.raises(error, match=r"^the journal is full$"):
         run_all(make(tmp_path), trials, tmp_path, on_event=break_off)
     assert children() == set()
-
-
-def children() -> set[int]:
-    return {int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()}
 
 
 def pid_of(folder: Path, trial: Trial) -> int:
@@ -268,13 +238,6 @@ run_all(one_worker(folder), toy_study()[1][:1], folder, on_event=tell)
             return
         time.sleep(0.05)
     pytest.fail("the worker outlived its conductor")
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_slots_need_different_names(tmp_path):

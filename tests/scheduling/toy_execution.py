@@ -1,0 +1,49 @@
+"""Executors of toy trials, their requests and orders, and a look at the processes behind them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ablate.scheduling.executors.inline import InlineExecutor
+from ablate.scheduling.executors.local import LocalExecutor
+from ablate.scheduling.executors.slots import cpu_slots
+from ablate.spec.request import Compute, TrialRequest
+from ablate.spec.trial import Trial
+
+RUN = "toy_trials:run"
+
+
+def inline(folder: Path) -> InlineExecutor:
+    return InlineExecutor(RUN)
+
+
+def one_worker(folder: Path) -> LocalExecutor:
+    return LocalExecutor(RUN, slots=cpu_slots(1, threads=1), log_folder=folder / "workers")
+
+
+def two_workers(folder: Path) -> LocalExecutor:
+    return LocalExecutor(RUN, slots=cpu_slots(2, threads=1), log_folder=folder / "workers")
+
+
+def request_of(trial: Trial, folder: Path, *, attempt: int = 1) -> TrialRequest:
+    attempt_folder = folder / f"{trial.trial_id}-{attempt}"
+    attempt_folder.mkdir(parents=True)
+    compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
+    return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder / "images", folder=attempt_folder, compute=compute)
+
+
+def order(folder: Path, trial: Trial, what: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{trial.trial_id}.do").write_text(what)
+
+
+def children() -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
