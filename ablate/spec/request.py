@@ -18,6 +18,8 @@ class Compute(BaseModel):
     precision: Literal["fp32", "bf16", "fp16"]
     """What `precision: auto` means on this machine."""
     channels_last: bool
+    is_depthwise_fp32: bool = False
+    """Whether gradients of depthwise convolutions are faster in fp32 where the rest is bf16."""
     threads: int = Field(ge=1)
     """CPU threads of one slot."""
 

@@ -46,10 +46,12 @@ def _cpu_compute(threads: int) -> Compute:
         last = _seconds_a_step(is_bf16=False, memory_format=torch.channels_last)
         memory_format = torch.channels_last if last < WORTH_IT * plain else torch.contiguous_format
         half = _seconds_a_step(is_bf16=True, memory_format=memory_format)
+        depthwise = [_seconds_a_depthwise_gradient(dtype) for dtype in (torch.bfloat16, torch.float32)]
     finally:
         torch.set_num_threads(n_threads_before)
     precision: Literal["bf16", "fp32"] = "bf16" if half < WORTH_IT * min(plain, last) else "fp32"
-    return Compute(device="cpu", precision=precision, channels_last=memory_format == torch.channels_last, threads=threads)
+    is_depthwise_fp32 = precision == "bf16" and depthwise[1] < WORTH_IT * depthwise[0]
+    return Compute(device="cpu", precision=precision, channels_last=memory_format == torch.channels_last, is_depthwise_fp32=is_depthwise_fp32, threads=threads)
 
 
 def _seconds_a_step(*, is_bf16: bool, memory_format: torch.memory_format) -> float:
@@ -67,6 +69,19 @@ def _seconds_a_step(*, is_bf16: bool, memory_format: torch.memory_format) -> flo
         loss.backward()
         seconds.append(time.perf_counter() - start)
     return sorted(seconds[2:])[2]
+
+
+def _seconds_a_depthwise_gradient(dtype: torch.dtype) -> float:
+    """Median seconds of the gradients of a strided depthwise convolution."""
+    images = torch.ones(8, 96, 32, 32, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    weight, gradient = torch.ones(96, 1, 5, 5, dtype=dtype), torch.ones(8, 96, 16, 16, dtype=dtype)
+    geometry = (None, [2, 2], [2, 2], [1, 1], False, [0, 0], 96, [True, True, False])
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        torch.ops.aten.convolution_backward(gradient, images, weight, *geometry)
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds[1:])[1]
 
 
 def _processor() -> str:

@@ -23,6 +23,7 @@ from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training import memory
 from ablate.training.activations import ActivationCache, CacheUse
+from ablate.training.depthwise import use_fp32_depthwise_backward
 from ablate.training.lanes import Lanes, open_lanes
 from ablate.training.loop import Emit, Fit, autocast, fit, predict
 from ablate.training.tasks.classification import Classification, balanced_class_weights
@@ -48,6 +49,8 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
+    if compute.is_depthwise_fp32 and compute.precision == "bf16":
+        use_fp32_depthwise_backward(network.module)
     cache = None if request.cache is None else ActivationCache(request.cache.folder, request.cache.max_gb)
     lanes = open_lanes(network, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), cache=cache)
     task = make_task(recipe, lanes.train.labels, n_classes=request.n_classes, device=compute.device)
@@ -90,6 +93,7 @@ def trial_facts(network: Network, compute: Compute, lanes: Lanes) -> dict[str, s
     return {
         "device": torch.cuda.get_device_name() if compute.device == "cuda" else "cpu",
         "precision": compute.precision,
+        "depthwise_gradients": "fp32" if compute.is_depthwise_fp32 else compute.precision,
         "memory_layout": "channels_last" if compute.channels_last else "contiguous",
         "threads": str(compute.threads),
         "weights_source": network.weights.source,

@@ -57,7 +57,7 @@ def test_a_view_does_not_depend_on_the_batch_it_is_in(store: ImageStore) -> None
 
 def test_images_are_normalised_as_the_backbone_wants_them(store: ImageStore) -> None:
     feed = _feed(store)
-    start = (store.side - 64) // 2
+    start = round((store.side - 64) / 2)
     raw = torch.from_numpy(store.split("train").images[0][start : start + 64, start : start + 64].copy()).permute(2, 0, 1).double() / 255
     mean, std = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (feed.preprocessing.mean, feed.preprocessing.std))
     images, labels = next(iter(feed.evaluate(batch_size=2)))
