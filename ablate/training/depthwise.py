@@ -71,6 +71,6 @@ def _forward(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
         padding = conv.padding
         if isinstance(conv, Conv2dSame):
             images, padding = pad_same(images, list(conv.kernel_size), list(conv.stride), list(conv.dilation)), (0, 0)
-        return cast(Tensor, _DepthwiseConv.apply(images.bfloat16(), conv.weight, conv.stride, padding, conv.dilation, conv.groups))  # type: ignore[no-untyped-call]
+        return cast(Tensor, _DepthwiseConv.apply(images.bfloat16(), conv.weight, conv.stride, padding, conv.dilation, conv.groups))
 
     return forward

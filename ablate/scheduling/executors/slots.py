@@ -8,6 +8,10 @@ from ablate.scheduling.executors._base import Slot
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
+_MALLOC = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(8 * 2**30))
+"""glibc gives large blocks back to the kernel at once and asks for them again in every batch: each time the pages must be cleared. Keeping them took full
+fine-tuning of EfficientNet-Lite0 at 224 from 28 to 35 images/s on one core (measured). Other C libraries ignore the variables."""
+
 
 def cpu_slots(n_slots: int, *, threads: int) -> tuple[Slot, ...]:
     """Return slots "cpu:0", ... of `threads` CPU threads each; they see no GPU."""
@@ -20,4 +24,4 @@ def gpu_slots(devices: Sequence[str], *, threads: int) -> tuple[Slot, ...]:
 
 
 def _threads(threads: int) -> dict[str, str]:
-    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_MALLOC}
