@@ -7,8 +7,9 @@ import json
 import os
 import platform
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import nn
@@ -16,7 +17,9 @@ from torch import nn
 from ablate.spec.request import Compute
 
 WORTH_IT = 0.9
-"""A lower precision or another memory layout is taken when it needs less than this share of the time."""
+"""Another choice than the usual one (fp32, channels_last) is taken when it needs less than this share of the time."""
+ROUNDS = 9
+Key = TypeVar("Key")
 
 
 def choose_compute(home: Path, *, threads: int) -> Compute:
@@ -42,46 +45,60 @@ def _cpu_compute(threads: int) -> Compute:
     n_threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        plain = _seconds_a_step(is_bf16=False, memory_format=torch.contiguous_format)
-        last = _seconds_a_step(is_bf16=False, memory_format=torch.channels_last)
-        memory_format = torch.channels_last if last < WORTH_IT * plain else torch.contiguous_format
-        half = _seconds_a_step(is_bf16=True, memory_format=memory_format)
-        depthwise = [_seconds_a_depthwise_gradient(dtype) for dtype in (torch.bfloat16, torch.float32)]
+        steps = {(is_bf16, is_last): _training_step(is_bf16=is_bf16, is_channels_last=is_last) for is_bf16 in (False, True) for is_last in (False, True)}
+        seconds = _shortest(steps)
+        gradients = _shortest({dtype: _depthwise_gradient(dtype) for dtype in (torch.bfloat16, torch.float32)})
     finally:
         torch.set_num_threads(n_threads_before)
-    precision: Literal["bf16", "fp32"] = "bf16" if half < WORTH_IT * min(plain, last) else "fp32"
-    is_depthwise_fp32 = precision == "bf16" and depthwise[1] < WORTH_IT * depthwise[0]
-    return Compute(device="cpu", precision=precision, channels_last=memory_format == torch.channels_last, is_depthwise_fp32=is_depthwise_fp32, threads=threads)
+    is_bf16 = min(seconds[True, last] for last in (False, True)) < WORTH_IT * min(seconds[False, last] for last in (False, True))
+    is_channels_last = not seconds[is_bf16, False] < WORTH_IT * seconds[is_bf16, True]
+    is_depthwise_fp32 = is_bf16 and gradients[torch.float32] < WORTH_IT * gradients[torch.bfloat16]
+    return Compute(device="cpu", precision="bf16" if is_bf16 else "fp32", channels_last=is_channels_last, is_depthwise_fp32=is_depthwise_fp32, threads=threads)
 
 
-def _seconds_a_step(*, is_bf16: bool, memory_format: torch.memory_format) -> float:
-    """Median seconds of a training step of a few convolutions of the shapes that image networks have."""
+def _shortest(actions: Mapping[Key, Callable[[], object]]) -> dict[Key, float]:
+    """Shortest seconds of each action over rounds that take them in turn: what else the machine does lengthens a time, nothing shortens it."""
+    seconds = dict.fromkeys(actions, float("inf"))
+    for _ in range(ROUNDS):
+        for key, action in actions.items():
+            start = time.perf_counter()
+            action()
+            seconds[key] = min(seconds[key], time.perf_counter() - start)
+    return seconds
+
+
+def _training_step(*, is_bf16: bool, is_channels_last: bool) -> Callable[[], object]:
+    """A training step of a few layers of the shapes that image networks have."""
+    memory_format = torch.channels_last if is_channels_last else torch.contiguous_format
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        layers = [nn.Conv2d(3, 32, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(32, 128, 1), nn.ReLU(), nn.Conv2d(128, 64, 3, stride=2, padding=1)]
+        wide = [nn.Conv2d(32, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(), nn.Conv2d(128, 128, 3, padding=1, groups=128, bias=False)]
+        layers = [
+            nn.Conv2d(3, 32, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            *wide,
+            nn.BatchNorm2d(128),
+            nn.ReLU(),
+            nn.Conv2d(128, 32, 1),
+        ]
         network = nn.Sequential(*layers).to(memory_format=memory_format)
         images = torch.randn(8, 3, 96, 96).contiguous(memory_format=memory_format)
-    seconds = []
-    for _ in range(7):
-        start = time.perf_counter()
+
+    def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
             loss = network(images).float().square().mean()
         loss.backward()
-        seconds.append(time.perf_counter() - start)
-    return sorted(seconds[2:])[2]
+
+    return step
 
 
-def _seconds_a_depthwise_gradient(dtype: torch.dtype) -> float:
-    """Median seconds of the gradients of a strided depthwise convolution."""
+def _depthwise_gradient(dtype: torch.dtype) -> Callable[[], object]:
+    """The gradients of a strided depthwise convolution."""
     images = torch.ones(8, 96, 32, 32, dtype=dtype).contiguous(memory_format=torch.channels_last)
     weight, gradient = torch.ones(96, 1, 5, 5, dtype=dtype), torch.ones(8, 96, 16, 16, dtype=dtype)
     geometry = (None, [2, 2], [2, 2], [1, 1], False, [0, 0], 96, [True, True, False])
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        torch.ops.aten.convolution_backward(gradient, images, weight, *geometry)
-        seconds.append(time.perf_counter() - start)
-    return sorted(seconds[1:])[1]
+    return lambda: torch.ops.aten.convolution_backward(gradient, images, weight, *geometry)
 
 
 def _processor() -> str:
