@@ -18,29 +18,32 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     backbone: str = Field("tf_efficientnet_lite0", description="name of a timm classification model")
-    weights: str = Field("auto", description="auto: bundled, else the timm hub | hub | none: random | PATH of a weights file (safetensors, or a state dict)")
+    weights: str = Field(
+        "auto",
+        description="auto: bundled, else the timm hub | hub | none: random | path of a weights file (safetensors, or a state dict) below the working folder",
+    )
     freeze_depth: Literal["all"] | Annotated[int, Field(strict=True)] = Field(
         "all", description="leading frozen units: all = linear probe, 0 = full fine-tuning, -1 = the last unit is free"
     )
     head_lr: float = Field(1e-3, gt=0, description="peak learning rate of the head")
     lr_ratio: float = Field(0.1, gt=0, description="LR of the trunk and its adapters / LR of the head")
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="sgd has Nesterov's momentum")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(0.01, ge=0, description="on parameters with two or more dimensions; norms and biases have none")
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="of the LR after the warm-up; cosine would reach 0 after the last step")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the LR rises linearly from 0")
-    epochs: int = Field(6, ge=1, strict=True)
+    epochs: int = Field(6, ge=1, strict=True, description="passes over train; the best one by select_by is kept")
     batch_size: int = Field(32, ge=1, strict=True, description="images per optimizer step")
     patience: Annotated[int, Field(ge=1, strict=True)] | None = Field(None, description="stop after this many epochs without a better select_by; null = never")
-    augment: Literal["none", "light", "medium", "strong"] = "none"
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    augment: Literal["none", "light", "medium", "strong"] = Field("none", description="how train images are varied; see below")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the uniform distribution in the target")
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: N / (n_classes * n_c) on the loss")
     batch_norm: Literal["frozen", "affine", "adapt", "train"] = Field(
         "train", description="BatchNorm of the free units. frozen: all fixed | affine: statistics fixed | adapt: affine fixed | train: nothing fixed"
     )
     lora_rank: int = Field(0, ge=0, strict=True, description="rank of the LoRA adapters of the frozen units; 0 = none")
     lora_alpha: float | None = Field(None, gt=0, description="scaling = lora_alpha / lora_rank; null = lora_rank, a scaling of 1")
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the adapters")
     lora_targets: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="auto: every Linear and every ungrouped convolution of the adapted units | list of name patterns with * wildcards"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 from ablate.spec.grid import Grid
 from ablate.spec.recipe import Recipe
 
@@ -27,3 +29,27 @@ def grid_schema() -> dict[str, Any]:
 def grid_schema_text() -> str:
     """The schema as it is kept in `experiments/grid.schema.json`."""
     return json.dumps(grid_schema(), indent=2, sort_keys=True) + "\n"
+
+
+def field_table(model: type[BaseModel]) -> str:
+    """The fields of a model as a Markdown table; `docs/grid-files.md` holds those of `DataSpec` and `Recipe`."""
+    rows = ["| field | takes | default | meaning |", "|---|---|---|---|"]
+    for name, schema in model.model_json_schema()["properties"].items():
+        field = model.model_fields[name]
+        default = "required" if field.is_required() else f"`{'null' if field.default is None else field.default}`"
+        takes = ", ".join(word for one in schema.get("anyOf", [schema]) for word in _takes(one))
+        meaning = (field.description or "").replace("|", "\\|")
+        rows.append(f"| `{name}` | {takes} | {default} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def _takes(schema: dict[str, Any]) -> list[str]:
+    if "$ref" in schema:
+        return ["{train: ..., val: ..., test: ...}"]
+    if "enum" in schema or "const" in schema:
+        return [f"`{word}`" for word in schema.get("enum", [schema.get("const")])]
+    if schema.get("type") == "null":
+        return ["`null`"]
+    kind = {"integer": "int", "number": "number", "string": "text", "array": "list"}[schema["type"]]
+    limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    return [" ".join([kind, *(f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema)])]
