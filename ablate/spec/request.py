@@ -30,6 +30,8 @@ class CacheSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     folder: Path
     max_gb: float = Field(ge=0)
+    waypoints: tuple[int, ...] = ()
+    """Freeze depths at which other trials of the backbone cut: their activations are kept on the way."""
 
 
 class TrialRequest(BaseModel):

@@ -10,12 +10,13 @@ depend on what is in the cache.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,6 @@ class Rows:
     dtype: torch.dtype
     build_s: float
     """Seconds that computing them took, by whoever did."""
-    is_reused: bool
 
     def batch(self, indices: NDArray[np.int64]) -> Tensor:
         """Return the rows of some images, (B, ...), on the CPU."""
@@ -60,15 +60,32 @@ class CacheUse:
     saved_s: float = 0.0
     problems: list[str] = field(default_factory=list)
 
-    def count(self, rows: Rows) -> Rows:
-        """Note one view."""
-        if rows.is_reused:
-            self.n_reused += 1
-            self.saved_s += rows.build_s
-        else:
-            self.n_built += 1
-            self.build_s += rows.build_s
-        return rows
+    def took(self, rows: Rows, *, build_s: float) -> None:
+        """Note rows that were there, and what making this trial's own from them took."""
+        self.n_reused += 1
+        self.saved_s += rows.build_s
+        self.build_s += build_s
+
+    def made(self, rows: Rows) -> None:
+        """Note rows that had to be computed from images."""
+        self.n_built += 1
+        self.build_s += rows.build_s
+
+
+@dataclass(frozen=True)
+class View:
+    """What is computed: one view of one split, at the doors of one cut."""
+
+    identity: dict[str, Any]
+    """Everything that determines the rows but the door."""
+    doors: tuple[str, ...]
+    """In the order of the pass; the trial needs the rows of the last."""
+    from_images: Callable[[], Iterator[tuple[Tensor, ...]]]
+    """Batches of activations at every door."""
+    from_rows: Callable[[Rows, int], Iterator[Tensor]]
+    """Rows of an earlier door and its number -> batches at the last."""
+    kept: frozenset[int]
+    """Numbers of the doors whose rows are worth keeping."""
 
 
 @dataclass(frozen=True)
@@ -79,25 +96,53 @@ class ActivationCache:
     max_gb: float
     """Bound on the folder in GB (10**9 bytes)."""
 
-    def rows(self, identity: dict[str, Any], compute: Iterator[Tensor], use: CacheUse) -> Rows:
-        """Return the rows of a view: opened where they are kept and sound, else computed from `compute` (batches (B, ...) in order) and kept.
+    def rows(self, view: View, use: CacheUse) -> Rows:
+        """Return the rows of a view's last door: opened where they are kept and sound, else made from those of an earlier door, else from images, and kept.
 
-        A damaged entry is dropped, reported in `use.problems` and built again. Where the disk is full or cannot be written the rows stay in memory.
+        A damaged entry is dropped, reported in `use.problems` and made again. Where the disk is full or cannot be written the rows stay in memory.
         """
-        key = cache_key(identity)
-        entry = self.folder / key
-        built = None
+        made = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with locked(self.folder / f"{key}.lock"):
-                found = self._open(entry, use)
-                if found is not None:
-                    return use.count(found)
-                built = build_rows(compute)
-                self._keep(entry, built, identity)
+            with locked(self.folder / f"{cache_key(view.identity, door='*')}.lock"):
+                for number in reversed(range(len(view.doors))):
+                    found = self._open(self.folder / cache_key(view.identity, door=view.doors[number]), use)
+                    if found is not None:
+                        made = self._reached(view, found, number, use)
+                        break
+                else:
+                    made = self._computed(view, use)
         except OSError as error:
             use.problems.append(f"activations are not kept: {error.strerror or error}")
-        return use.count(build_rows(compute) if built is None else built)
+        if made is None:
+            made = build_rows(view.from_images())[-1]
+            use.made(made)
+        return made
+
+    def _reached(self, view: View, found: Rows, number: int, use: CacheUse) -> Rows:
+        """The last door's rows from those of door `number`."""
+        if number == len(view.doors) - 1:
+            use.took(found, build_s=0.0)
+            return found
+        (own,) = build_rows((batch,) for batch in view.from_rows(found, number))
+        use.took(found, build_s=own.build_s)
+        self._keep_or_tell(view, len(view.doors) - 1, dataclasses.replace(own, build_s=own.build_s + found.build_s), use)
+        return own
+
+    def _computed(self, view: View, use: CacheUse) -> Rows:
+        """Every door's rows in one pass over the images; those worth keeping are kept."""
+        built = build_rows(view.from_images())
+        use.made(built[-1])
+        for number in sorted(view.kept):
+            self._keep_or_tell(view, number, built[number], use)
+        return built[-1]
+
+    def _keep_or_tell(self, view: View, number: int, rows: Rows, use: CacheUse) -> None:
+        """Keep rows; a disk that does not take them stops caching, not training."""
+        try:
+            self._keep(self.folder / cache_key(view.identity, door=view.doors[number]), rows, view.identity, view.doors[number])
+        except OSError as error:
+            use.problems.append(f"activations are not kept: {error.strerror or error}")
 
     def _open(self, entry: Path, use: CacheUse) -> Rows | None:
         if not entry.is_dir():
@@ -108,13 +153,13 @@ class ActivationCache:
             _verify(entry / "rows.bin", meta)
             values = np.memmap(entry / "rows.bin", dtype=numpy_dtype, mode="r", shape=tuple(meta["shape"]))
             os.utime(entry)
-            return Rows(values, torch_dtype, float(meta["build_s"]), is_reused=True)
+            return Rows(values, torch_dtype, float(meta["build_s"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             use.problems.append(f"cache entry {entry.name} was damaged and is built again: {error}")
             shutil.rmtree(entry, ignore_errors=True)
             return None
 
-    def _keep(self, entry: Path, rows: Rows, identity: dict[str, Any]) -> None:
+    def _keep(self, entry: Path, rows: Rows, identity: dict[str, Any], door: str) -> None:
         if not self._make_room(rows.values.nbytes):
             return
         temporary = entry.with_name(f"{entry.name}.{os.getpid()}.part")
@@ -122,7 +167,14 @@ class ActivationCache:
             temporary.mkdir()
             rows.values.tofile(temporary / "rows.bin")
             dtype = next(name for name, (torch_dtype, _) in _DTYPES.items() if torch_dtype == rows.dtype)
-            meta = {"shape": rows.values.shape, "dtype": dtype, "sha256": _digest(temporary / "rows.bin"), "build_s": rows.build_s, "identity": identity}
+            meta = {
+                "shape": rows.values.shape,
+                "dtype": dtype,
+                "sha256": _digest(temporary / "rows.bin"),
+                "build_s": rows.build_s,
+                "door": door,
+                "identity": identity,
+            }
             (temporary / "meta.json").write_text(json.dumps(meta, sort_keys=True))
             temporary.rename(entry)
         except OSError:
@@ -145,20 +197,19 @@ class ActivationCache:
         return True
 
 
-def cache_key(identity: dict[str, Any]) -> str:
-    """Return 32 hex digits that name a view's rows."""
-    text = json.dumps({"version": VERSION, **identity}, sort_keys=True)
+def cache_key(identity: dict[str, Any], *, door: str) -> str:
+    """Return 32 hex digits that name a view's rows at a door."""
+    text = json.dumps({"version": VERSION, "door": door, **identity}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def build_rows(compute: Iterator[Tensor]) -> Rows:
-    """Compute a view's rows into memory."""
+def build_rows(batches: Iterable[tuple[Tensor, ...]]) -> tuple[Rows, ...]:
+    """Compute into memory: batches of activations at some doors -> the rows of each door. Each has the seconds that all of them took."""
     started = time.perf_counter()
-    batches = [batch.cpu().contiguous() for batch in compute]
-    dtype = batches[0].dtype
-    whole = torch.cat(batches)
-    values: NDArray[Any] = whole.view(torch.uint16).numpy() if dtype == torch.bfloat16 else whole.numpy()
-    return Rows(values, dtype, time.perf_counter() - started, is_reused=False)
+    columns = zip(*(tuple(one.cpu().contiguous() for one in batch) for batch in batches), strict=True)
+    whole = [torch.cat(column) for column in columns]
+    build_s = time.perf_counter() - started
+    return tuple(Rows(one.view(torch.uint16).numpy() if one.dtype == torch.bfloat16 else one.numpy(), one.dtype, build_s) for one in whole)
 
 
 def _verify(path: Path, meta: dict[str, Any]) -> None:

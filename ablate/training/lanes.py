@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ablate.data.store import ImageStore
-from ablate.model.cut import Cut, Uncut, cut_network
+from ablate.model.cut import Autocast, Cut, Uncut, cut_network
 from ablate.model.network import Network
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute
-from ablate.training.activations import ActivationCache, CacheUse, Rows
+from ablate.training.activations import ActivationCache, CacheUse, Rows, View
 from ablate.training.batches import ImageFeed, epoch_order, split_batches
 
 PREFIX_BATCH = 64
@@ -61,33 +61,37 @@ class Lanes:
     use: CacheUse
 
 
-def open_lanes(
-    network: Network,
-    store: ImageStore,
-    *,
-    recipe: Recipe,
-    compute: Compute,
-    autocast: Callable[[], AbstractContextManager[None]],
-    cache: ActivationCache | None,
-) -> Lanes:
-    """Cut the network where that pays and return what trains it; without `cache` nothing is cut."""
+def open_lanes(network: Network, store: ImageStore, *, recipe: Recipe, compute: Compute, autocast: Autocast, sharing: Sharing | None) -> Lanes:
+    """Cut the network where that pays and return what trains it; without `sharing` nothing is cut."""
     feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute) for name in ("train", "val", "test")}
+    if sharing is None:
+        return _whole(network, feeds, "not asked for")
+    identity = _identity(network, store.path, recipe=recipe, compute=compute)
     images = next(iter(feeds["train"].evaluate(batch_size=N_CHECKED)))[0]
-    cut = Uncut("not asked for") if cache is None else cut_network(network, images, autocast=autocast)
-    whole = Lanes(feeds["train"], feeds["val"], feeds["test"], network.module, f"uncut: {cut.reason}" if isinstance(cut, Uncut) else "", CacheUse())
-    if isinstance(cut, Uncut) or cache is None:
-        return whole
-    with torch.no_grad(), autocast():
-        row = cut.prefix(images)
-    row_bytes = row[0].numel() * row.element_size()
-    shape = "x".join(map(str, row.shape[1:]))
-    if row_bytes > MAX_ROW_BYTES or row_bytes * max(len(feed) for feed in feeds.values()) > MAX_VIEW_BYTES:
-        return Lanes(whole.train, whole.val, whole.test, whole.forward, f"uncut: {row_bytes} bytes an image at {cut.door} cost more than they save", whole.use)
-    identity = _identity(network, store.path, cut=cut, recipe=recipe, compute=compute)
+    cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=json.dumps(identity, sort_keys=True))
+    if isinstance(cut, Uncut):
+        return _whole(network, feeds, cut.reason)
+    last = len(cut.doors) - 1
+    longest = max(len(feed) for feed in feeds.values())
+    kept = frozenset(door for door in range(last + 1) if cut.row_bytes(door) <= MAX_ROW_BYTES and cut.row_bytes(door) * longest <= MAX_VIEW_BYTES)
+    if last not in kept:
+        return _whole(network, feeds, f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute")
     use = CacheUse()
-    lanes = {name: CutFeed(feed, name, cut, identity, cache, use, autocast) for name, feed in feeds.items()}
-    how = f"cut at {cut.door}, {shape} {str(row.dtype).removeprefix('torch.')}"
-    return Lanes(lanes["train"], lanes["val"], lanes["test"], cut.suffix, how, use)
+    lanes = {name: CutFeed(feed, name, cut, identity, sharing.cache, use, autocast, kept) for name, feed in feeds.items()}
+    return Lanes(lanes["train"], lanes["val"], lanes["test"], cut.suffix, f"cut at {cut.doors[last]}, {cut.row_text(last)}", use)
+
+
+def _whole(network: Network, feeds: Mapping[str, ImageFeed], why: str) -> Lanes:
+    return Lanes(feeds["train"], feeds["val"], feeds["test"], network.module, f"uncut: {why}", CacheUse())
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What a trial shares with others."""
+
+    cache: ActivationCache
+    waypoints: tuple[int, ...]
+    """Freeze depths at which other trials cut."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,9 @@ class CutFeed:
     identity: dict[str, Any]
     cache: ActivationCache
     use: CacheUse
-    autocast: Callable[[], AbstractContextManager[None]]
-    _clean: dict[str, Rows] = field(default_factory=dict)
+    autocast: Autocast
+    kept: frozenset[int]
+    _clean: list[Rows] = field(default_factory=list)
     """The clean view once it was asked for: it is needed every epoch."""
 
     @property
@@ -111,13 +116,13 @@ class CutFeed:
 
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""
-        rows = self._rows(policy, seed=seed, epoch=epoch)
+        rows = self._clean_rows() if policy == "none" else self._rows(policy, seed=seed, epoch=epoch)
         for batch in split_batches(epoch_order(len(self.labels), seed=seed, epoch=epoch), batch_size=batch_size):
             yield self._batch(rows, batch)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""
-        rows = self._rows("none", seed=0, epoch=0)
+        rows = self._clean_rows()
         for start in range(0, len(self.labels), batch_size):
             yield self._batch(rows, np.arange(start, min(start + batch_size, len(self.labels))))
 
@@ -125,31 +130,42 @@ class CutFeed:
         device = self.images.compute.device
         return rows.batch(batch).to(device, non_blocking=True), torch.from_numpy(self.labels[batch]).to(device, non_blocking=True)
 
+    def _clean_rows(self) -> Rows:
+        if not self._clean:
+            self._clean.append(self._rows("none", seed=0, epoch=0))
+        return self._clean[0]
+
     def _rows(self, policy: str, *, seed: int, epoch: int) -> Rows:
-        if policy == "none":
-            if "rows" not in self._clean:
-                self._clean["rows"] = self._opened({"policy": "none"}, policy, seed=seed, epoch=epoch)
-            return self._clean["rows"]
-        return self._opened({"policy": policy, "seed": seed, "epoch": epoch}, policy, seed=seed, epoch=epoch)
+        named = {"policy": "none"} if policy == "none" else {"policy": policy, "seed": seed, "epoch": epoch}
+        view = View(
+            identity={**self.identity, "split": self.split, **named},
+            doors=self.cut.doors,
+            from_images=lambda: self._from_images(policy, seed=seed, epoch=epoch),
+            from_rows=self._from_rows,
+            kept=self.kept,
+        )
+        return self.cache.rows(view, self.use)
 
-    def _opened(self, view: dict[str, Any], policy: str, *, seed: int, epoch: int) -> Rows:
-        return self.cache.rows({**self.identity, "split": self.split, **view}, self._computed(policy, seed=seed, epoch=epoch), self.use)
-
-    def _computed(self, policy: str, *, seed: int, epoch: int) -> Iterator[Tensor]:
+    def _from_images(self, policy: str, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, ...]]:
         """The prefix over the split in its stored order; the modules of the prefix rest in eval mode whatever the mode of the whole."""
         for images in self.images.view(policy=policy, seed=seed, epoch=epoch, batch_size=PREFIX_BATCH):
             with torch.no_grad(), self.autocast():
                 yield self.cut.prefix(images)
 
+    def _from_rows(self, rows: Rows, door: int) -> Iterator[Tensor]:
+        for start in range(0, len(self.labels), PREFIX_BATCH):
+            batch, _ = self._batch(rows, np.arange(start, min(start + PREFIX_BATCH, len(self.labels))))
+            with torch.no_grad(), self.autocast():
+                yield self.cut.advance(batch, door=door)
 
-def _identity(network: Network, store_path: Path, *, cut: Cut, recipe: Recipe, compute: Compute) -> dict[str, Any]:
-    """Everything that determines a row besides the view."""
+
+def _identity(network: Network, store_path: Path, *, recipe: Recipe, compute: Compute) -> dict[str, Any]:
+    """Everything that determines a row besides the view and the door."""
     return {
         "images": store_path.name,
         "preprocessing": [network.preprocessing.image_size, *network.preprocessing.mean, *network.preprocessing.std],
         "backbone": recipe.backbone,
         "weights": network.weights.digest,
-        "door": cut.door,
         "compute": compute.model_dump(mode="json"),
         "versions": [torch.__version__, timm.__version__],
     }

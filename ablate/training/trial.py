@@ -24,7 +24,7 @@ from ablate.tracking.events import TrialOutcome
 from ablate.training import memory
 from ablate.training.activations import ActivationCache, CacheUse
 from ablate.training.depthwise import use_fp32_depthwise_backward
-from ablate.training.lanes import Lanes, open_lanes
+from ablate.training.lanes import Lanes, Sharing, open_lanes
 from ablate.training.loop import Emit, Fit, autocast, fit, predict
 from ablate.training.tasks.classification import Classification, balanced_class_weights
 
@@ -51,8 +51,8 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
         network.module.to(memory_format=torch.channels_last)
     if compute.is_depthwise_fp32 and compute.precision == "bf16":
         use_fp32_depthwise_backward(network.module)
-    cache = None if request.cache is None else ActivationCache(request.cache.folder, request.cache.max_gb)
-    lanes = open_lanes(network, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), cache=cache)
+    sharing = None if request.cache is None else Sharing(ActivationCache(request.cache.folder, request.cache.max_gb), request.cache.waypoints)
+    lanes = open_lanes(network, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing)
     task = make_task(recipe, lanes.train.labels, n_classes=request.n_classes, device=compute.device)
 
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):

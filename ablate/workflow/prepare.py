@@ -50,6 +50,8 @@ class Prepared:
     """Backbone -> image store at its resolution."""
     cache: CacheSpec | None
     """Where activations of frozen prefixes are kept; None computes each trial as if it were alone."""
+    waypoints: dict[str, tuple[int, ...]]
+    """arm_id -> smaller freeze depths at which other arms of its backbone are cut."""
 
     def request(self, trial: Trial, attempt: int, folder: Path) -> TrialRequest:
         """What an executor is handed for one try."""
@@ -60,7 +62,7 @@ class Prepared:
             store_path=self.stores[trial.recipe.backbone],
             folder=folder,
             compute=self.compute,
-            cache=self.cache,
+            cache=None if self.cache is None else self.cache.model_copy(update={"waypoints": self.waypoints[trial.arm_id]}),
         )
 
 
@@ -79,7 +81,7 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
     check_writable(report_dir)
     check_writable(places.home)
-    check_arms(resolved)
+    facts = check_arms(resolved)
     compute = choose_compute(places.home, threads=threads)
     stores = {}
     for backbone, preprocessing in _preprocessings(resolved).items():
@@ -95,7 +97,7 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
     folder.mkdir(parents=True, exist_ok=True)
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb) if cache_gb > 0 else None
-    return Prepared(resolved, folder, compute, stores, cache)
+    return Prepared(resolved, folder, compute, stores, cache, _waypoints(resolved, facts))
 
 
 def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:
@@ -138,6 +140,18 @@ def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> N
                 "name each freeze_depth once (all is the same as the number of units)"
             )
         seen[key] = arm.name
+
+
+def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
+    cuts = {arm.arm_id: (arm.recipe.backbone, arm.recipe.weights, _cut_depth(arm.recipe, facts[arm.arm_id])) for arm in resolved.expansion.arms}
+    return {own: tuple(sorted({cut[2] for cut in cuts.values() if cut[:2] == place[:2] and 0 < cut[2] < place[2]})) for own, place in cuts.items()}
+
+
+def _cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
+    """Leading units that are neither free nor adapted."""
+    if recipe.lora_rank == 0:
+        return facts.depth
+    return 0 if recipe.lora_units == "all" else max(0, facts.depth - recipe.lora_units)
 
 
 def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:

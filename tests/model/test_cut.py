@@ -51,7 +51,7 @@ def test_prefix_and_suffix_are_the_network_in_training_too(backbone: str, recipe
     gradients = {name: parameter.grad.clone() for name, parameter in network.module.named_parameters() if parameter.grad is not None}
     network.module.zero_grad()
     torch.manual_seed(0)
-    parts = cut.suffix(cut.prefix(images))
+    parts = cut.suffix(cut.prefix(images)[-1])
     parts.square().sum().backward()
     torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)
     trained = {name for name, parameter in network.module.named_parameters() if parameter.requires_grad}
@@ -83,7 +83,7 @@ def test_statistics_that_move_are_of_the_suffix() -> None:
     before = {name: network.module.get_submodule(name).running_mean.clone() for name in moving}
     cut.prefix(images)
     assert all(torch.equal(network.module.get_submodule(name).running_mean, before[name]) for name in moving)
-    cut.suffix(cut.prefix(images))
+    cut.suffix(cut.prefix(images)[-1])
     moved = {name for name in moving if not torch.equal(network.module.get_submodule(name).running_mean, before[name])}
     assert moved == {name for name in moving if name.startswith("layer4")}
 
@@ -93,5 +93,37 @@ def test_the_whole_network_still_runs_as_one() -> None:
     before = network.module.eval()(images)
     cut = cut_network(network, images, autocast=nullcontext)
     assert isinstance(cut, Cut)
-    cut.suffix(cut.prefix(images))
+    cut.suffix(cut.prefix(images)[-1])
     assert torch.equal(network.module(images), before)
+
+
+@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "test_resnet", "test_vit", "swin_tiny_patch4_window7_224", "convnext_atto"])
+def test_a_later_door_is_reached_from_an_earlier_one(backbone: str) -> None:
+    network, images = _network(backbone, freeze_depth="all")
+    n_units = network.boundary.n_units
+    cut = cut_network(network, images, autocast=nullcontext, waypoints=(n_units - 1, n_units - 2))
+    assert isinstance(cut, Cut)
+    assert len(cut.doors) == 3
+    rows = cut.prefix(images)
+    assert torch.equal(cut.suffix(rows[-1]), network.module(images))
+    for door in (0, 1):
+        assert torch.equal(cut.advance(rows[door], door=door), rows[-1])
+    for depth, row in ((n_units - 2, rows[0]), (n_units - 1, rows[1])):
+        other, _ = _network(backbone, freeze_depth=depth)
+        own = cut_network(other, images, autocast=nullcontext)
+        assert isinstance(own, Cut)
+        assert own.doors[-1] in cut.doors, "trials that cut there share these rows"
+        assert torch.equal(own.prefix(images)[-1], row)
+
+
+def test_a_known_structure_is_not_searched_again() -> None:
+    first, images = _network("test_resnet", freeze_depth=-1)
+    cut = cut_network(first, images, autocast=nullcontext, structure="known")
+    second, _ = _network("test_resnet", freeze_depth=-1)
+    calls = []
+    second.module.register_forward_pre_hook(lambda *_: calls.append(1))
+    again = cut_network(second, images, autocast=nullcontext, structure="known")
+    assert isinstance(cut, Cut)
+    assert isinstance(again, Cut)
+    assert calls == []
+    assert torch.equal(again.suffix(again.prefix(images)[-1]), cut.module(images))

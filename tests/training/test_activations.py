@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ablate.training import activations
-from ablate.training.activations import ActivationCache, CacheUse, cache_key
+from ablate.training.activations import ActivationCache, CacheUse, Rows, View, cache_key
 
 
 def _batches(value: float, *, dtype: torch.dtype = torch.float32, n: int = 3) -> Iterator[Tensor]:
@@ -22,17 +22,24 @@ def _batches(value: float, *, dtype: torch.dtype = torch.float32, n: int = 3) ->
         yield torch.full((2, 5), value, dtype=dtype)
 
 
+def _view(identity: dict[str, object], batches: Iterator[Tensor]) -> View:
+    def never(_rows: object, _door: int) -> Iterator[Tensor]:
+        raise AssertionError("there is no earlier door")
+
+    return View(identity, ("door",), lambda: ((batch,) for batch in batches), never, frozenset({0}))
+
+
 def _entry(cache: ActivationCache, identity: dict[str, object]) -> Path:
-    return cache.folder / cache_key(identity)
+    return cache.folder / cache_key(identity, door="door")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_rows_come_back_as_they_were(tmp_path: Path, dtype: torch.dtype) -> None:
     cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
     values = torch.randn(6, 5).to(dtype)
-    for is_reused in (False, True):
-        rows = cache.rows({"a": 1}, iter([values[:4], values[4:]]), use)
-        assert rows.is_reused is is_reused
+    for n_reused in (0, 1):
+        rows = cache.rows(_view({"a": 1}, iter([values[:4], values[4:]])), use)
+        assert use.n_reused == n_reused
         assert torch.equal(rows.batch(np.array([5, 0, 3])), values[[5, 0, 3]])
     assert (use.n_built, use.n_reused, use.problems) == (1, 1, [])
 
@@ -40,7 +47,7 @@ def test_rows_come_back_as_they_were(tmp_path: Path, dtype: torch.dtype) -> None
 @pytest.mark.parametrize("damage", ["flip", "truncate", "no meta", "bad meta", "no rows"])
 def test_a_damaged_entry_is_built_again_and_reported(tmp_path: Path, damage: str) -> None:
     cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
-    cache.rows({"a": 1}, _batches(1.0), use)
+    cache.rows(_view({"a": 1}, _batches(1.0)), use)
     entry = _entry(cache, {"a": 1})
     rows_file, meta = entry / "rows.bin", entry / "meta.json"
     if damage == "flip":
@@ -55,28 +62,29 @@ def test_a_damaged_entry_is_built_again_and_reported(tmp_path: Path, damage: str
         meta.write_text('{"shape": [1')
     else:
         rows_file.unlink()
-    rows = cache.rows({"a": 1}, _batches(1.0), use)
-    assert not rows.is_reused
+    rows = cache.rows(_view({"a": 1}, _batches(1.0)), use)
+    assert (use.n_built, use.n_reused) == (2, 0)
     assert len(use.problems) == 1
     assert use.problems[0].startswith(f"cache entry {entry.name} was damaged and is built again: ")
     assert torch.equal(rows.batch(np.arange(6)), torch.ones(6, 5))
-    assert cache.rows({"a": 1}, _batches(9.0), use).is_reused
+    cache.rows(_view({"a": 1}, _batches(9.0)), use)
+    assert use.n_reused == 1
 
 
 def test_the_least_recently_used_entries_make_room(tmp_path: Path) -> None:
     cache, use = ActivationCache(tmp_path, 3 * 120 / 1e9), CacheUse()
     for number in range(3):
-        cache.rows({"n": number}, _batches(float(number)), use)
+        cache.rows(_view({"n": number}, _batches(float(number))), use)
         os.utime(_entry(cache, {"n": number}), (number, number))
-    cache.rows({"n": 0}, _batches(0.0), use)
-    cache.rows({"n": 3}, _batches(3.0), use)
+    cache.rows(_view({"n": 0}, _batches(0.0)), use)
+    cache.rows(_view({"n": 3}, _batches(3.0)), use)
     kept = {number for number in range(4) if _entry(cache, {"n": number}).is_dir()}
     assert kept == {0, 2, 3}
 
 
 def test_rows_that_never_fit_stay_in_memory(tmp_path: Path) -> None:
     cache, use = ActivationCache(tmp_path, 1e-9), CacheUse()
-    rows = cache.rows({"a": 1}, _batches(2.0), use)
+    rows = cache.rows(_view({"a": 1}, _batches(2.0)), use)
     assert torch.equal(rows.batch(np.array([0])), torch.full((1, 5), 2.0))
     assert not _entry(cache, {"a": 1}).exists()
 
@@ -87,7 +95,7 @@ def test_a_full_disk_stops_caching_and_nothing_else(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(activations, "_digest", full)
     cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
-    rows = cache.rows({"a": 1}, _batches(2.0), use)
+    rows = cache.rows(_view({"a": 1}, _batches(2.0)), use)
     assert torch.equal(rows.batch(np.array([0, 5])), torch.full((2, 5), 2.0))
     assert use.problems == ["activations are not kept: No space left on device"]
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
@@ -96,16 +104,16 @@ def test_a_full_disk_stops_caching_and_nothing_else(tmp_path: Path, monkeypatch:
 def test_a_folder_that_cannot_be_made_stops_caching_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     use = CacheUse()
-    rows = ActivationCache(tmp_path / "file" / "cache", 1.0).rows({"a": 1}, _batches(2.0), use)
+    rows = ActivationCache(tmp_path / "file" / "cache", 1.0).rows(_view({"a": 1}, _batches(2.0)), use)
     assert torch.equal(rows.batch(np.array([0])), torch.full((1, 5), 2.0))
     assert use.problems == ["activations are not kept: Not a directory"]
 
 
 def test_everything_in_the_identity_counts() -> None:
-    base = {"weights": "w", "door": "d", "split": "train", "policy": "light", "seed": 0, "epoch": 1}
-    keys = {cache_key(base), *(cache_key({**base, name: "other"}) for name in base)}
-    assert len(keys) == len(base) + 1
-    assert cache_key(dict(reversed(base.items()))) == cache_key(base)
+    base = {"weights": "w", "split": "train", "policy": "light", "seed": 0, "epoch": 1}
+    keys = {cache_key(base, door="a"), cache_key(base, door="b"), *(cache_key({**base, name: "other"}, door="a") for name in base)}
+    assert len(keys) == len(base) + 2
+    assert cache_key(dict(reversed(base.items())), door="a") == cache_key(base, door="a")
 
 
 def _race(folder: str, log: str, barrier) -> None:  # type: ignore[no-untyped-def]
@@ -115,7 +123,7 @@ def _race(folder: str, log: str, barrier) -> None:  # type: ignore[no-untyped-de
         yield torch.ones(200, 1000)
 
     barrier.wait()
-    rows = ActivationCache(Path(folder), 1.0).rows({"a": 1}, computed(), CacheUse())
+    rows = ActivationCache(Path(folder), 1.0).rows(_view({"a": 1}, computed()), CacheUse())
     assert rows.batch(np.array([199])).sum() == 1000
 
 
@@ -132,3 +140,29 @@ def test_processes_that_race_for_an_entry_build_it_once(tmp_path: Path) -> None:
     assert log.read_text() == "built\n"
     (meta,) = (tmp_path / "cache").glob("*/meta.json")
     assert json.loads(meta.read_text())["shape"] == [200, 1000]
+
+
+def test_an_earlier_door_saves_the_way_to_it(tmp_path: Path) -> None:
+    cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
+    early = torch.arange(12.0).reshape(6, 2)
+
+    def from_rows(rows: Rows, door: int) -> Iterator[Tensor]:
+        assert door == 0
+        yield rows.batch(np.arange(6)) * 10
+
+    def never() -> Iterator[tuple[Tensor, ...]]:
+        raise AssertionError("the images are not needed")
+
+    cache.rows(View({"a": 1}, ("early",), lambda: iter([(early[:4],), (early[4:],)]), from_rows, frozenset({0})), use)
+    both = View({"a": 1}, ("early", "late"), never, from_rows, frozenset({0, 1}))
+    for _ in range(2):
+        assert torch.equal(cache.rows(both, use).batch(np.arange(6)), early * 10)
+    assert (use.n_built, use.n_reused) == (1, 2)
+
+
+def test_one_pass_keeps_every_door_that_is_worth_it(tmp_path: Path) -> None:
+    cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
+    batches = [tuple(torch.full((2, size), float(size)) for size in (9, 5, 3)) for _ in range(3)]
+    cache.rows(View({"a": 1}, ("x", "y", "z"), lambda: iter(batches), lambda *_: iter(()), frozenset({1, 2})), use)
+    kept = {door for door in "xyz" if (tmp_path / cache_key({"a": 1}, door=door)).is_dir()}
+    assert kept == {"y", "z"}
