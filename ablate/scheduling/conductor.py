@@ -1,4 +1,4 @@
-"""The conductor: the one process that owns a study. It hands trials to an executor, keeps the journal, and tells Optuna and MLflow what the journal says.
+"""The conductor: the one process that owns a study. It hands trials to an executor and keeps the journal, which Optuna and MLflow follow.
 
 The order is always the same: journal, then everybody else. So whatever dies, the journal knows what happened, and the next call takes it up from there:
 complete trials are not run again, trials that were running or failed get another attempt, and what the projections missed is told again.
@@ -6,34 +6,34 @@ complete trials are not run again, trials that were running or failed get anothe
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-import signal
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ablate.errors import CheckFailed, StoreError
+from ablate.errors import StoreError
 from ablate.scheduling.executors._base import Executor
+from ablate.scheduling.interrupts import interruptible, undisturbed
 from ablate.scheduling.lease import lease
+from ablate.scheduling.limits import RETRIED, Limits, Queue, distinct
+from ablate.scheduling.mlflow_projection import MlflowProjection
 from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
 from ablate.spec.request import TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
 from ablate.tracking.artifacts import write_text
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
-from ablate.tracking.journal import Journal, attempts
+from ablate.tracking.journal import Attempt, attempts
 from ablate.tracking.projection import failure_text
-from ablate.tracking.publisher import PATIENCE_S, STUDY, Publisher, Store, Unpublished, attempt_key
+from ablate.tracking.publisher import PATIENCE_S, Publisher, Store, Unpublished
 
 MakeRequest = Callable[[Trial, int, Path], TrialRequest]
 """(trial, attempt, the attempt's empty folder) -> what the executor is handed."""
-JOURNAL = "journal.jsonl"
 _INTERRUPTED_PATIENCE_S = 5.0
+_NOTHING_MISSING = Unpublished(n_attempts=0, why="")
 
 
 def run_study(
@@ -47,89 +47,72 @@ def run_study(
     on_event: Callable[[Event], None],
     tags: Mapping[str, str] | None = None,
     optuna_url: str | None = None,
+    limits: Limits | None = None,
 ) -> StudySummary:
-    """Bring every trial to its end, in the order given, and return what this call achieved.
+    """Bring every trial to its end, in the order given and within `limits`, and return what this call achieved.
 
-    `folder` keeps the study: `journal.jsonl`, `optuna.db`, `trials/<trial_id>-<attempt>/` (what an attempt leaves), `failures/<trial_id>-<attempt>.txt`
-    (full tracebacks). `tags` go on every run in MLflow. `on_event` hears each event after it is in the journal.
-    Raises StoreError when the folder or Optuna's storage cannot be used, or another process owns the study. On KeyboardInterrupt running trials are
-    recorded as KILLED, and it is raised again; so it is for whatever else `on_event` or the executor raises.
+    `folder` keeps the study: `journal.jsonl`, `study.json`, `optuna.db`, `trials/<trial_id>-<attempt>/` (what an attempt leaves), `checkpoints/<trial_id>/`
+    (the last whole epoch of a trial that has not ended), `failures/<trial_id>-<attempt>.txt` (full tracebacks). `tags` go on every run in MLflow.
+    `on_event` hears each event after it is in the journal.
+    Raises StoreError when the folder or Optuna's storage cannot be used, or another process owns the study. On KeyboardInterrupt or SIGTERM running trials
+    are recorded as KILLED, and KeyboardInterrupt is raised; so it is for whatever else `on_event` or the executor raises.
     """
-    with lease(folder):
-        conductor = _Conductor(record, trials, folder=folder, make_request=make_request, listener=on_event)
-        conductor.settle_the_past(optuna_url or default_url(folder))
-        publisher = conductor.start_publisher(store, tags or {})
+    plan = StudyPlan(record, tuple(trials), tags or {})
+    with interruptible(), lease(folder):
+        conductor = _Conductor(plan, StudyFolder(folder), make_request=make_request, listener=on_event, limits=limits or Limits())
+        conductor.settle_the_past()
+        followers = conductor.start_followers(store, optuna_url or default_url(folder))
         status = "KILLED"
         try:
             executor.run(conductor.take, conductor.on_event)
             status = "FAILED" if conductor.failures else "FINISHED"
         except BaseException:
-            with _undisturbed():
+            with undisturbed(), contextlib.suppress(StoreError):  # a journal that cannot be written now is settled by the next call
                 conductor.kill_running()
             raise
         finally:
-            with _undisturbed():
-                unpublished = _close(publisher, store, status=status)
-        return conductor.summary(unpublished)
+            with undisturbed():
+                patience_s = _INTERRUPTED_PATIENCE_S if status == "KILLED" else PATIENCE_S
+                missing = {name: follower.close(status, patience_s=patience_s) for name, follower in followers.items()}
+        return conductor.summary(missing)
 
 
 class _Conductor:
-    """The state of one call: what is known of every trial, what is left to do, and who is to be told."""
+    """The state of one call: what is left to do, and who follows."""
 
-    def __init__(self, record: StudyRecord, trials: Sequence[Trial], *, folder: Path, make_request: MakeRequest, listener: Callable[[Event], None]) -> None:
-        self._record, self._folder, self._make_request, self._listener = record, folder, make_request, listener
-        self._trials = {trial.trial_id: trial for trial in trials}
-        if len(self._trials) != len(trials):
-            raise CheckFailed(f"the trials of a study must differ, got {len(trials)} of which {len(self._trials)} differ.")
-        self._arms = {arm.arm_id: arm.name for arm in record.arms}
-        self._journal = Journal(folder / JOURNAL)
-        self._past = attempts(self._journal.read())
-        self._n_attempts: dict[str, int] = {}
-        for trial_id, attempt in self._past:
-            self._n_attempts[trial_id] = max(attempt, self._n_attempts.get(trial_id, 0))
-        done = {trial_id for (trial_id, _), attempt in self._past.items() if attempt.is_complete}
-        self._left = deque(trial for trial in trials if trial.trial_id not in done)
-        self._n_reused, self._n_complete = len(trials) - len(self._left), 0
-        self.failures: list[FailedTrial] = []
-        self._optuna: OptunaStudy | None = None
-        self._optuna_problem = ""
-        self._publish: Callable[[Event], object] = bool  # nobody is told
+    def __init__(self, plan: StudyPlan, folder: StudyFolder, *, make_request: MakeRequest, listener: Callable[[Event], None], limits: Limits) -> None:
+        self._plan, self._folder, self._make_request, self._listener = plan, folder, make_request, listener
+        self._trials = distinct(plan.trials)
+        self._arms = {arm.arm_id: arm.name for arm in plan.record.arms}
+        self._journal = folder.journal
+        past = attempts(self._journal.read())
+        self._running = {key: attempt for key, attempt in past.items() if attempt.is_running}
+        self._queue = Queue(plan.trials, past, limits=limits)
+        self._n_complete, self._n_retries = 0, 0
+        self.failures: dict[str, FailedTrial] = {}
+        self._wake: tuple[Callable[[], None], ...] = ()
 
-    def settle_the_past(self, optuna_url: str) -> None:
-        """Give an end to the trials that a dead conductor left running, here and in Optuna."""
-        for attempt in self._past.values():
-            if attempt.is_running:
-                attempt.ended = _killed(attempt.started.trial_id, attempt.started.attempt, why="its conductor died")
-                self._journal.append(attempt.ended)
-        self._optuna = OptunaStudy(self._record, url=optuna_url)
-        self._tell_optuna(lambda study: study.reconcile(self._trials, self._past))
+    def settle_the_past(self) -> None:
+        """Give an end to the trials that a dead conductor left running, and keep what the study is now."""
+        self._end(self._running, why="its conductor died")
+        self._folder.write_plan(self._plan)
 
-    def start_publisher(self, store: Store | None, tags: Mapping[str, str]) -> Publisher | None:
-        """Begin to tell MLflow: first the past, of which it skips what it has, then what comes."""
-        if store is None:
-            return None
-        publisher = Publisher(partial(store.start_study, self._record, tags), is_up=partial(_is_up, store))
-
-        def publish(event: Event) -> None:
-            if event.trial_id in self._trials:  # a grid that was edited: its former trials were published then
-                act = partial(store.publish, event, trial=self._trials[event.trial_id], folder=self._attempt_folder(event.trial_id, event.attempt))
-                publisher.send(attempt_key(event.trial_id, event.attempt), act)
-
-        for attempt in self._past.values():
-            for event in attempt.events:
-                publish(event)
-        publisher.send(STUDY, store.close_stale)
-        self._publish = publish
-        return publisher
+    def start_followers(self, store: Store | None, optuna_url: str) -> dict[str, Publisher]:
+        """Begin to tell Optuna and MLflow: first the past, of which they skip what they have, then what comes."""
+        projections = {"optuna": OptunaStudy(self._plan.record, self._trials, url=optuna_url)} | (
+            {} if store is None else {"mlflow": MlflowProjection(store, self._plan, trials=self._trials, folder=self._folder)}
+        )
+        followers = {name: Publisher(self._journal, projection, trial_ids=self._trials) for name, projection in projections.items()}
+        self._wake = tuple(follower.wake for follower in followers.values())
+        return followers
 
     def take(self, slot: str) -> TrialRequest | None:  # noqa: ARG002
-        """The next request: the next trial that is not complete, once a call."""
-        if not self._left:
+        """The next request, or None while nothing may start."""
+        taken = self._queue.take()
+        if taken is None:
             return None
-        trial = self._left.popleft()
-        attempt = self._n_attempts.get(trial.trial_id, 0) + 1
-        self._n_attempts[trial.trial_id] = attempt
-        folder = self._attempt_folder(trial.trial_id, attempt)
+        trial, attempt = taken
+        folder = self._folder.attempt(trial.trial_id, attempt)
         shutil.rmtree(folder, ignore_errors=True)  # a conductor died between making it and its first line in the journal
         folder.mkdir(parents=True)
         return self._make_request(trial, attempt, folder)
@@ -137,94 +120,56 @@ class _Conductor:
     def on_event(self, event: Event) -> None:
         """Journal first; then what follows from it; then those who only listen."""
         self._journal.append(event)
+        for wake in self._wake:
+            wake()
         match event:
             case TrialStarted():
-                self._tell_optuna(lambda study: study.ask(self._trials[event.trial_id], event.attempt))
+                self._running[(event.trial_id, event.attempt)] = Attempt(event, epochs=[])
+                self._queue.started(event)
             case TrialEnded():
                 self._on_end(event)
             case EpochEnded():
                 pass
-        self._publish(event)
         self._listener(event)
 
     def _on_end(self, event: TrialEnded) -> None:
+        self._running.pop((event.trial_id, event.attempt), None)
+        self.failures.pop(event.trial_id, None)
         self._n_complete += event.state is TrialState.COMPLETE
+        if event.failure is None or event.failure.kind not in RETRIED:
+            shutil.rmtree(self._folder.checkpoint(event.trial_id), ignore_errors=True)
+        is_retried = self._queue.ended(event, self._trials[event.trial_id])
+        self._n_retries += is_retried
         if event.state is TrialState.FAILED and event.failure is not None:
-            self.failures.append(self._failed(event, event.failure))
-        self._tell_optuna(partial(_tell, event))
+            failed = self._failed(event, event.failure)
+            if not is_retried:
+                self.failures[event.trial_id] = failed
 
     def _failed(self, event: TrialEnded, failure: Failure) -> FailedTrial:
         trial = self._trials[event.trial_id]
-        path = self._folder / "failures" / f"{attempt_key(event.trial_id, event.attempt)}.txt"
-        write_text(path, failure_text(failure))
+        path = self._folder.failure(event.trial_id, event.attempt)
+        with contextlib.suppress(OSError):  # a full disk: the journal has it
+            write_text(path, failure_text(failure))
         return FailedTrial(event.trial_id, arm=self._arms[trial.arm_id], seed=trial.seed, attempt=event.attempt, failure=failure, path=path)
 
     def kill_running(self) -> None:
         """Give the trials that run now their end. The journal says which: an interruption can come between a line in it and anything else."""
-        for (trial_id, number), attempt in attempts(self._journal.read()).items():
-            if attempt.is_running:
-                ended = _killed(trial_id, number, why="the conductor was interrupted")
-                self._journal.append(ended)
-                self._publish(ended)
-                self._tell_optuna(partial(_tell, ended))
+        self._end({key: attempt for key, attempt in attempts(self._journal.read()).items() if attempt.is_running}, why="the conductor was interrupted")
 
-    def _tell_optuna(self, act: Callable[[OptunaStudy], None]) -> None:
-        """Optuna is a projection too: when its storage fails in the middle, the study goes on without it and the next call catches it up."""
-        if self._optuna is None or self._optuna_problem:
-            return
-        try:
-            act(self._optuna)
-        except CheckFailed:
-            raise
-        except Exception as error:
-            self._optuna_problem = f"{type(error).__name__}: {error}".partition("\n")[0]
+    def _end(self, running: Iterable[tuple[str, int]], *, why: str) -> None:
+        for trial_id, attempt in list(running):
+            self._journal.append(TrialEnded(trial_id, attempt, TrialState.KILLED, at=time.time(), failure=Failure("Killed", why, traceback="")))
+            self._running.pop((trial_id, attempt), None)
 
-    def summary(self, unpublished: Unpublished) -> StudySummary:
+    def summary(self, missing: Mapping[str, Unpublished]) -> StudySummary:
         """What this call achieved."""
         return StudySummary(
             n_complete=self._n_complete,
-            n_reused=self._n_reused,
+            n_reused=self._queue.n_reused,
             n_failed=len(self.failures),
-            failures=tuple(self.failures),
-            unpublished=unpublished,
-            optuna_problem=self._optuna_problem,
+            n_left=self._queue.n_left,
+            n_retries=self._n_retries,
+            failures=tuple(self.failures.values()),
+            unpublished=missing.get("mlflow", _NOTHING_MISSING),
+            optuna_problem=missing["optuna"].why,
         )
-
-    def _attempt_folder(self, trial_id: str, attempt: int) -> Path:
-        return self._folder / "trials" / attempt_key(trial_id, attempt)
-
-
-def _tell(ended: TrialEnded, study: OptunaStudy) -> None:
-    study.tell(ended)
-
-
-def _killed(trial_id: str, attempt: int, *, why: str) -> TrialEnded:
-    return TrialEnded(trial_id, attempt, TrialState.KILLED, at=time.time(), failure=Failure("Killed", why, traceback=""))
-
-
-def _close(publisher: Publisher | None, store: Store | None, *, status: str) -> Unpublished:
-    if publisher is None or store is None:
-        return Unpublished(n_attempts=0, why="")
-    publisher.send(STUDY, partial(store.finish_study, status))
-    return publisher.close(patience_s=_INTERRUPTED_PATIENCE_S if status == "KILLED" else PATIENCE_S)
-
-
-def _is_up(store: Store) -> bool:
-    try:
-        store.check_reachable()
-    except StoreError:
-        return False
-    return True
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second SIGINT must not interrupt the putting away. Only the main thread gets signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, former)

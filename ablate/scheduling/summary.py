@@ -31,6 +31,10 @@ class StudySummary:
     n_reused: int
     """Complete from earlier calls, not run again."""
     n_failed: int
+    n_left: int
+    """Not started, because the budget or another limit of this call was reached; the next call starts them."""
+    n_retries: int
+    """Attempts beyond a trial's first in this call; counted beside the trials."""
     failures: tuple[FailedTrial, ...]
     unpublished: Unpublished
     """What the tracking store was not told; the next call tells it."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import StoreError
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState, from_json, to_json
+
+_CHUNK = 1 << 18
+"""Bytes of the journal in memory at a time while it is followed."""
 
 
 class Journal:
@@ -21,7 +24,11 @@ class Journal:
         self._is_clean = False
 
     def append(self, event: Event) -> None:
-        """Add one event and return once it is on disk. Raises StoreError when it cannot be kept; then nothing of it stays in the file."""
+        """Add one event. It is in the kernel's hands when this returns, so that no death of a process can lose it, and an end is on disk, with all before it.
+
+        A power cut can cost starts and epochs after the last end: trials that run again anyway. Raises StoreError when the event cannot be kept; then
+        nothing of it stays in the file.
+        """
         line = json.dumps(to_json(event), separators=(",", ":")).encode() + b"\n"
         try:
             self._make_clean()
@@ -30,7 +37,8 @@ class Journal:
                 if file.write(line) != len(line):
                     os.truncate(self.path, size)
                     raise OSError("only a part of the line could be written")
-                os.fsync(file.fileno())
+                if isinstance(event, TrialEnded):
+                    os.fsync(file.fileno())
         except OSError as error:
             raise StoreError(f"the study's journal must be writable, {self.path} is not: {error}; free space or pass another folder.") from error
 
@@ -41,12 +49,31 @@ class Journal:
         lines = self.path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was never acknowledged
         return [self._parse(line, number=number) for number, line in enumerate(lines, start=1)]
 
+    @property
+    def size(self) -> int:
+        """Bytes of its whole lines, 0 where there is no file yet."""
+        return self.path.read_bytes().rfind(b"\n") + 1 if self.path.exists() else 0
+
+    def follow(self, position: int) -> Iterator[tuple[Event, int]]:
+        """Yield each whole event from byte `position` (0, or one that was yielded) to the end, with the position behind it; a chunk in memory at a time."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(position)
+            while lines := file.readlines(_CHUNK):
+                for line in lines:
+                    if not line.endswith(b"\n"):
+                        return  # torn, or being written
+                    position += len(line)
+                    yield self._parse(line, number=0), position
+
     def _parse(self, line: bytes, *, number: int) -> Event:
         try:
             return from_json(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
-                f"each line of {self.path} must be an event of this version of ablate, line {number} is not ({type(error).__name__}: {error}); "
+                f"each line of {self.path} must be an event of this version of ablate, {f'line {number}' if number else 'one'} is not "
+                f"({type(error).__name__}: {error}); "
                 f"move the file away to start the study anew."
             ) from error
 

@@ -50,8 +50,6 @@ PREDICTIONS, CURVES, STUDY, SPEC, FAILURE, MODEL = "predictions.parquet", "curve
 _PAGE = 500
 _READERS = 8
 """Threads that fetch curves: on a tracking server each is a request."""
-_COMPARED = 100
-"""Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart view."""
 
 
 class MlflowStore:
@@ -64,9 +62,11 @@ class MlflowStore:
         self._record: StudyRecord | None = None
         self._tags: dict[str, str] = {}
         self._parent_run_id = ""
-        self._known: dict[tuple[str, int, int], Run] = {}
-        """(trial_id, attempt, start in ms) -> run, as found when the study was started."""
+        self._known: dict[tuple[str, int, int], tuple[str, bool]] = {}
+        """(trial_id, attempt, start in ms) -> (run id, whether it is RUNNING), as found when the study was started."""
         self._touched: set[str] = set()
+        self._tried: set[tuple[str, int]] = set()
+        """(trial_id, attempt) of the starts that were published, or may have been: a server can make a run and lose the answer."""
         self._open: dict[tuple[str, int], str | None] = {}
         """(trial_id, attempt) -> run id; None where the run has ended and is whole."""
         self._epochs: dict[tuple[str, int], list[EpochEnded]] = {}
@@ -114,7 +114,7 @@ class MlflowStore:
         self._client.log_text(self._parent_run_id, record.model_dump_json(indent=2), STUDY)
         self._client.log_inputs(self._parent_run_id, datasets=[_dataset_input(record)])
         self._record, self._tags = record, dict(tags)
-        self._known = {_key(run): run for run in self._search(projection.STUDY, record.study_id, kind="trial")}
+        self._known = {_key(run): (run.info.run_id, run.info.status == "RUNNING") for run in self._search(projection.STUDY, record.study_id, kind="trial")}
         return self._parent_run_id
 
     def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
@@ -138,23 +138,30 @@ class MlflowStore:
 
     def _publish_start(self, event: TrialStarted, trial: Trial) -> None:
         key, record = (event.trial_id, event.attempt), self._started_record()
-        known = self._known.get((*key, _ms(event.at)))
-        if known is not None and known.info.status != "RUNNING":
+        run_id, is_running = self._known.get((*key, _ms(event.at)), ("", True))
+        if not is_running:
             self._open[key] = None
             return
         tags = {**self._tags, **projection.trial_tags(trial, attempt=event.attempt, slot=event.slot, record=record)}
-        if known is None:
+        if not run_id and key in self._tried:
+            run_id = self._find_started(event)
+        self._tried.add(key)
+        if not run_id:
             tags["mlflow.parentRunId"] = self._parent_run_id
             name = f"{projection.arm_name(trial, record)} seed={trial.seed}"
-            known = self._client.create_run(self._experiment_id, start_time=_ms(event.at), tags=tags, run_name=name[:250])
-            self._known[_key(known)] = known
-        run_id = known.info.run_id
+            run_id = self._client.create_run(self._experiment_id, start_time=_ms(event.at), tags=tags, run_name=name[:250]).info.run_id
+            self._known[(*key, _ms(event.at))] = run_id, True
         self._touched.add(run_id)
         params = [Param(name, value) for name, value in projection.trial_params(trial).items()]
         self._client.log_batch(run_id, params=params)
         self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)
         self._client.log_inputs(run_id, datasets=[_dataset_input(record)])
         self._open[key], self._epochs[key] = run_id, []
+
+    def _find_started(self, event: TrialStarted) -> str:
+        """Id of the run that an earlier, broken call made of this start, or an empty text."""
+        found = self._search(projection.TRIAL, event.trial_id, kind="trial")
+        return next((run.info.run_id for run in found if _key(run) == (event.trial_id, event.attempt, _ms(event.at))), "")
 
     def _publish_end(self, run_id: str, event: TrialEnded, *, trial: Trial, folder: Path) -> None:
         record, tags = self._started_record(), {projection.STATE: event.state.value, projection.CURVES: CURVES}
@@ -177,7 +184,7 @@ class MlflowStore:
 
     def close_stale(self) -> int:
         """Close as KILLED every run of the study that is RUNNING and of which nothing was published since `start_study`; return how many."""
-        stale = [run.info.run_id for run in self._known.values() if run.info.status == "RUNNING" and run.info.run_id not in self._touched]
+        stale = [run_id for run_id, is_running in self._known.values() if is_running and run_id not in self._touched]
         for run_id in stale:
             self._client.log_batch(run_id, tags=_run_tags({projection.STATE: "KILLED", projection.FAILURE: "ConductorDied: nothing is known of its end"}))
             self._client.set_terminated(run_id, status="KILLED")
@@ -246,7 +253,7 @@ class MlflowStore:
         self.check_reachable()
         parent = self._find_parent(study_id)
         record = StudyRecord.model_validate_json(self._text(parent, STUDY))
-        arms, seeds = [arm.arm_id for arm in record.arms], list(map(str, record.seeds))
+        arms, seeds = [arm.arm_id for arm in record.arms], list(map(str, (*record.seeds, *record.noise_seeds)))
         newest: dict[tuple[int, int], Run] = {}
         for run in sorted(self._search(projection.STUDY, record.study_id, kind="trial"), key=_preference):
             arm_id, seed = run.data.tags[projection.ARM_ID], run.data.tags[projection.SEED]
@@ -322,16 +329,6 @@ class MlflowStore:
             raise StoreError(
                 f"the run {run.info.run_id} must hold {name}, which could not be read from {run.info.artifact_uri}: {_first_line(error)}"
             ) from error
-
-
-def compare_url(base_url: str, study: PublishedStudy) -> str:
-    """Return the link of MLflow's UI at `base_url` (e.g. http://127.0.0.1:5000) that compares all of a study's runs."""
-    root = f"{base_url.rstrip('/')}/#"
-    if len(study.runs) <= _COMPARED:
-        runs, experiments = (quote(json.dumps(ids, separators=(",", ":"))) for ids in ([run.run_id for run in study.runs], [study.experiment_id]))
-        return f"{root}/compare-runs?runs={runs}&experiments={experiments}"
-    condition = f"tags.`{projection.STUDY}` = '{study.record.study_id}' AND tags.`{projection.KIND}` = 'trial'"
-    return f"{root}/experiments/{study.experiment_id}?searchFilter={quote(condition)}&compareRunsMode=CHART"
 
 
 def _published(run: Run, curves: Curves) -> PublishedRun:

@@ -1,29 +1,31 @@
-"""The publisher: does what a tracking store is to be told in a thread of its own, in order, trying again while the store is away.
+"""The publisher: follows the journal in a thread of its own and tells a projection (MLflow, Optuna) each event in order, trying again while it is away.
 
-Nothing that happens here can stop, slow down or fail a study. What could not be told stays in the journal, and the next call tells it again.
+Nothing that happens here can stop, slow down or fail a study, and what waits to be told waits in the journal, not in memory. What could not be told is told
+by the next call.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
 from ablate.tracking.events import Event
+from ablate.tracking.journal import Journal
 
-BEGIN, STUDY = "begin", "study"
+_BEGIN, _STUDY = "begin", "study"
 """Keys that are no attempt's."""
 PATIENCE_S = 30.0
-"""How long `close` waits for a store that does not answer. A store that answers gets all the time it needs."""
+"""How long `close` waits for a projection that does not answer. One that answers gets all the time it needs."""
 _LONGEST_PAUSE_S = 15.0
 _TRIES = 3
-"""Tries of one step while the store itself answers: more will not help."""
+"""Tries of one step while the projection itself answers: more will not help."""
 
 
 class Store(Protocol):
@@ -50,85 +52,123 @@ class Store(Protocol):
         ...
 
 
+class Projection(Protocol):
+    """Something that is told what the journal says. Each call may raise, and is then made again."""
+
+    def is_up(self) -> bool:
+        """Whether it answers at all."""
+        ...
+
+    def begin(self) -> object:
+        """Before anything is told; without it nothing is."""
+        ...
+
+    def tell(self, event: Event) -> object:
+        """Project one event; events come in their order, and those of earlier calls come again."""
+        ...
+
+    def settle(self) -> object:
+        """Once all is told that was in the journal at the beginning."""
+        ...
+
+    def finish(self, status: str) -> object:
+        """At the end: FINISHED, FAILED or KILLED."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Unpublished:
-    """What the store was not told."""
+    """What a projection was not told."""
 
     n_attempts: int
-    """Different attempts of trials with at least one step missing."""
+    """Different attempts of trials with at least one event missing."""
     why: str
     """The last error in one line; empty when nothing is missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    key: str
-    act: Callable[[], object]
-
-
 def attempt_key(trial_id: str, attempt: int) -> str:
-    """Return the key of an attempt's steps, which is also its name in files and folders: `<trial_id>-<attempt>`."""
+    """Return the key of an attempt, which is also its name in files and folders: `<trial_id>-<attempt>`."""
     return f"{trial_id}-{attempt}"
 
 
 class Publisher:
-    """A queue of steps and the thread that does them.
+    """A thread that follows a journal on behalf of one projection.
 
-    A step belongs to a key (an attempt). When the store answers and a step still fails three times, the step and all that follow of its key are put
-    aside, so that one broken file does not hold up the others. `begin` runs before everything; without it nothing else is tried.
+    When the projection answers and a step still fails three times, the step and all that follow of its attempt are put aside, so that one broken file does
+    not hold up the others.
     """
 
-    def __init__(self, begin: Callable[[], object], *, is_up: Callable[[], bool]) -> None:
-        """Start the thread with `begin`. `is_up` says whether the store answers at all."""
-        self._is_up = is_up
-        self._steps: deque[_Step] = deque([_Step(BEGIN, begin)])
+    def __init__(self, journal: Journal, projection: Projection, *, trial_ids: Container[str]) -> None:
+        """Start at the journal's beginning. Events of trials that are not in `trial_ids` are passed over: a grid that was edited told them then."""
+        self._journal, self._projection, self._trial_ids = journal, projection, trial_ids
+        self._position, self._past_end = 0, journal.size
+        self._is_settled = False
         self._wake = threading.Event()
-        self._closing: float | None = None
-        """Once closing: seconds of patience."""
+        self._closing: tuple[str, float] | None = None
+        """Once closing: the study's status, and seconds of patience."""
         self._last_success = time.monotonic()
         self._aside: dict[str, str] = {}
         self._why = ""
+        self._is_whole = False
         self._thread = threading.Thread(target=self._serve, name="ablate-publisher", daemon=True)
         self._thread.start()
 
-    def send(self, key: str, act: Callable[[], object]) -> None:
-        """Queue a step and return at once. The key is `attempt_key(...)`, or STUDY for a step of the study as a whole."""
-        self._steps.append(_Step(key, act))
+    def wake(self) -> None:
+        """Say that the journal has grown; returns at once."""
         self._wake.set()
 
-    def close(self, *, patience_s: float = PATIENCE_S) -> Unpublished:
-        """Wait until everything is told, or until a store that does not answer has had its time; return what is missing."""
+    def close(self, status: str, *, patience_s: float = PATIENCE_S) -> Unpublished:
+        """Wait until everything is told, or until a projection that does not answer has had its time; return what is missing."""
         self._last_success = time.monotonic()
-        self._closing = patience_s
+        self._closing = (status, patience_s)
         self._wake.set()
         self._thread.join()
-        missing = {step.key for step in self._steps} | set(self._aside)
-        return Unpublished(n_attempts=len(missing - {BEGIN, STUDY}), why=self._why if missing else "")
+        if self._is_whole and not self._aside:
+            return Unpublished(n_attempts=0, why="")
+        untold = {attempt_key(event.trial_id, event.attempt) for event, _ in self._journal.follow(self._position) if event.trial_id in self._trial_ids}
+        return Unpublished(n_attempts=len((untold | set(self._aside)) - {_BEGIN, _STUDY}), why=self._why)
 
     def _serve(self) -> None:
+        if not self._do(_BEGIN, self._projection.begin):
+            return
         while True:
             self._wake.clear()
-            while self._steps:
-                if not self._do(self._steps[0]):
-                    return
-                self._steps.popleft()
-            if self._closing is not None:
+            closing = self._closing  # read before the journal: what was appended before `close` is told before `finish`
+            if not self._catch_up():
+                return
+            if closing is not None:
+                self._is_whole = self._do(_STUDY, partial(self._projection.finish, closing[0]))
                 return
             self._wake.wait()
 
-    def _do(self, step: _Step) -> bool:
+    def _catch_up(self) -> bool:
+        """Tell everything up to the journal's end. False when the time is over."""
+        for event, position in self._journal.follow(self._position):
+            if position > self._past_end and not self._settle():
+                return False
+            if event.trial_id in self._trial_ids and not self._do(attempt_key(event.trial_id, event.attempt), partial(self._projection.tell, event)):
+                return False
+            self._position = position
+        return self._position < self._past_end or self._settle()
+
+    def _settle(self) -> bool:
+        if not self._is_settled:
+            self._is_settled = self._do(_STUDY, self._projection.settle)
+        return self._is_settled
+
+    def _do(self, key: str, act: Callable[[], object]) -> bool:
         """Do one step, or put it aside. False when the time is over and the step stays undone."""
         tries = 0
-        while not self._is_aside(step.key):
+        while not self._is_aside(key):
             try:
-                step.act()
+                act()
                 self._last_success = time.monotonic()
                 return True
             except Exception as error:
                 self._why = f"{type(error).__name__}: {error}".partition("\n")[0]
             tries += 1
             if tries >= _TRIES and self._answers():
-                self._aside[step.key] = self._why
+                self._aside[key] = self._why
             elif self._is_over():
                 return False
             else:
@@ -136,18 +176,18 @@ class Publisher:
         return True
 
     def _is_aside(self, key: str) -> bool:
-        if BEGIN in self._aside:
+        if _BEGIN in self._aside:
             self._aside.setdefault(key, self._why)
         return key in self._aside
 
     def _answers(self) -> bool:
         try:
-            return self._is_up()
+            return self._projection.is_up()
         except Exception:
             return False
 
     def _is_over(self) -> bool:
-        return self._closing is not None and time.monotonic() - self._last_success > self._closing
+        return self._closing is not None and time.monotonic() - self._last_success > self._closing[1]
 
     def _pause(self, seconds: float) -> None:
         """Wait, but not beyond the end of a closing publisher's patience."""

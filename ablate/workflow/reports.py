@@ -16,7 +16,8 @@ from ablate.reporting.tables import arm_frame, trial_frame
 from ablate.reporting.write import ReportPaths, write_report
 from ablate.tracking.events import TrialEnded, TrialStarted
 from ablate.tracking.journal import Journal
-from ablate.tracking.mlflow_store import MlflowStore, compare_url
+from ablate.tracking.links import compare_url
+from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.settings import Places
 

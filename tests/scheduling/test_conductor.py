@@ -14,10 +14,12 @@ from toy_execution import RUN, alive, children, order, request_of, two_workers
 from toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.scheduling.conductor import JOURNAL, run_study
+from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.lease import lease
+from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.study_folder import JOURNAL
 from ablate.scheduling.summary import StudySummary
 from ablate.spec.request import Compute, TrialRequest
 from ablate.spec.study import StudyRecord
@@ -38,7 +40,7 @@ def make_request(trial: Trial, attempt: int, folder: Path) -> TrialRequest:
 
 
 def conduct(
-    folder: Path, *, store=None, executor=None, study: tuple[StudyRecord, list[Trial]] | None = None, on_event=None
+    folder: Path, *, store=None, executor=None, study: tuple[StudyRecord, list[Trial]] | None = None, on_event=None, limits: Limits | None = None
 ) -> tuple[StudySummary, list[Event]]:
     record, trials = study or toy_study()
     heard: list[Event] = []
@@ -57,6 +59,7 @@ def conduct(
         make_request=make_request,
         on_event=hear,
         tags={"commit": "c0ffee"},
+        limits=limits,
     )
     return summary, heard
 
@@ -74,7 +77,7 @@ def order_in(folder: Path, trial: Trial, what: str) -> None:
 
 
 def optuna_states(folder: Path, record: StudyRecord) -> list[tuple[str, int, str]]:
-    found = OptunaStudy(record, url=default_url(folder)).trials
+    found = OptunaStudy(record, {}, url=default_url(folder)).trials
     return [(t.user_attrs.get("trial_id"), t.user_attrs.get("attempt"), t.state.name) for t in found]
 
 
@@ -105,7 +108,7 @@ def test_a_study_ends_complete_in_the_journal_in_optuna_and_in_mlflow(make, tmp_
     assert (counts(summary), summary.unpublished, summary.failures, summary.optuna_problem) == ((6, 0, 0), ALL_TOLD, (), "")
     assert journal(folder).read() == heard
     assert [event.trial_id for event in heard if isinstance(event, TrialStarted)] == [trial.trial_id for trial in trials]
-    assert optuna_states(folder, record) == [(trial.trial_id, 1, "COMPLETE") for trial in trials]
+    assert sorted(optuna_states(folder, record)) == sorted((trial.trial_id, 1, "COMPLETE") for trial in trials)
     assert mlflow_runs(uri) == {(trial.trial_id, 1): "FINISHED" for trial in trials}
     published = MlflowStore(uri, "toy").read_study("toy")
     assert [run.trial_id for run in published.runs] == [trial.trial_id for trial in trials]
@@ -349,21 +352,22 @@ def test_mlflow_away_for_good_is_reported_and_caught_up_by_the_next_call(tmp_pat
     assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 6}
 
 
-def test_optuna_failing_in_the_middle_is_reported_and_caught_up_by_the_next_call(tmp_path, monkeypatch):
+@pytest.mark.parametrize("away", [range(3, 5), range(3, 1_000_000)], ids=["a while", "for good"])
+def test_optuna_failing_in_the_middle_costs_nothing(away, tmp_path, monkeypatch):
     record, trials = study = toy_study()
-    original, n_told = OptunaStudy.tell, []
+    original, told = OptunaStudy.tell, []
 
-    def tell(self, ended) -> None:
-        n_told.append(ended)
-        if len(n_told) == 3:
+    def tell(self, event) -> None:
+        told.append(event)
+        if len(told) in away:
             raise OSError("database is locked")
-        original(self, ended)
+        original(self, event)
 
     with monkeypatch.context() as patch:
         patch.setattr(OptunaStudy, "tell", tell)
+        patch.setattr("ablate.tracking.publisher._LONGEST_PAUSE_S", 0.01)
         summary, _ = conduct(tmp_path / "study", study=study)
-    assert (counts(summary), summary.optuna_problem) == ((6, 0, 0), "OSError: database is locked")
-    assert [state for *_, state in optuna_states(tmp_path / "study", record)] == ["COMPLETE", "COMPLETE", "RUNNING"]
+    assert (counts(summary), summary.optuna_problem) == ((6, 0, 0), "" if 10 not in away else "OSError: database is locked")
     summary, _ = conduct(tmp_path / "study", study=study)
     assert summary.optuna_problem == ""
     assert sorted(optuna_states(tmp_path / "study", record)) == sorted((trial.trial_id, 1, "COMPLETE") for trial in trials)

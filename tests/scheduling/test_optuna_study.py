@@ -11,37 +11,56 @@ from ablate.scheduling.optuna_study import OptunaStudy, default_url
 from ablate.tracking.events import TrialEnded, TrialState
 
 
+def by_id(trials):
+    return {trial.trial_id: trial for trial in trials}
+
+
 def test_an_attempt_is_one_optuna_trial_with_the_levels_of_its_arm(tmp_path):
     record, trials = toy_study()
-    study = OptunaStudy(record, url=default_url(tmp_path))
-    for trial in trials[:3]:
-        study.ask(trial, 1)
-        study.tell(toy_events(trial, folder=tmp_path / "files")[-1])
-    study.ask(trials[3], 1)
-    study.tell(TrialEnded(trials[3].trial_id, 1, TrialState.FAILED, at=0.0))
+    study = OptunaStudy(record, by_id(trials), url=default_url(tmp_path))
+    study.begin()
+    ends = [toy_events(trial, folder=tmp_path / "files")[-1] for trial in trials[:3]]
+    ends += [TrialEnded(trials[3].trial_id, 1, TrialState.FAILED, at=0.0), TrialEnded(trials[3].trial_id, 2, TrialState.KILLED, at=0.0)]
+    for event in [*toy_events(trials[0], folder=tmp_path / "files")[:-1], *ends, *ends]:
+        study.tell(event)
     found = study.trials
     assert [trial.params for trial in found] == [
         {"freeze_depth": "all", "lr_ratio": 0.1},
         {"freeze_depth": "all", "lr_ratio": 0.1},
         {"freeze_depth": -1, "lr_ratio": 0.1},
         {"freeze_depth": -1, "lr_ratio": 0.1},
+        {"freeze_depth": -1, "lr_ratio": 0.1},
     ]
-    assert [(trial.state.name, trial.value) for trial in found] == [("COMPLETE", 0.6)] * 3 + [("FAIL", None)]
+    assert [(trial.state.name, trial.value) for trial in found] == [("COMPLETE", 0.6)] * 3 + [("FAIL", None)] * 2
     assert found[1].user_attrs == {"trial_id": trials[1].trial_id, "attempt": 1, "seed": 1, "arm": "freeze_depth=all lr_ratio=0.1"}
+
+
+def test_a_second_opening_adds_nothing_and_ends_what_was_left_running(tmp_path):
+    record, trials = toy_study()
+    study = OptunaStudy(record, by_id(trials), url=default_url(tmp_path))
+    study.begin()
+    end = toy_events(trials[0], folder=tmp_path / "files")[-1]
+    study.tell(end)
+    (name,) = optuna.get_all_study_names(default_url(tmp_path))
+    optuna.load_study(study_name=name, storage=default_url(tmp_path)).ask()
+    again = OptunaStudy(record, by_id(trials), url=default_url(tmp_path))
+    again.begin()
+    again.tell(end)
+    assert [trial.state.name for trial in again.trials] == ["COMPLETE", "FAIL"]
 
 
 @pytest.mark.parametrize(("select_by", "direction"), [("val/macro_f1", "MAXIMIZE"), ("val/nll", "MINIMIZE")])
 def test_the_direction_follows_the_metric(select_by, direction, tmp_path):
     record, _ = toy_study()
-    OptunaStudy(record.model_copy(update={"select_by": select_by}), url=default_url(tmp_path))
+    OptunaStudy(record.model_copy(update={"select_by": select_by}), {}, url=default_url(tmp_path))
     (summary,) = optuna.get_all_study_summaries(default_url(tmp_path))
     assert summary.direction.name == direction
 
 
 def test_levels_that_optuna_has_no_word_for_are_told_as_json(tmp_path):
     record, trials = toy_study(axes={"lora_targets": ("auto", ("a", "b")), "lora_rank": (4,)})
-    study = OptunaStudy(type(record).model_validate_json(record.model_dump_json()), url=default_url(tmp_path))
-    study.ask(trials[-1], 1)
+    study = OptunaStudy(type(record).model_validate_json(record.model_dump_json()), by_id(trials), url=default_url(tmp_path))
+    study.tell(toy_events(trials[-1], folder=tmp_path / "files")[-1])
     assert study.trials[0].params == {"lora_targets": '["a", "b"]', "lora_rank": 4}
 
 
@@ -50,10 +69,10 @@ def test_a_trial_of_no_arm_is_a_bug(tmp_path):
     _, (*_, stranger) = toy_study(axes={"freeze_depth": (-7,)})
     message = f"every trial must belong to an arm of its study, {stranger.trial_id} with arm {stranger.arm_id} does not."
     with pytest.raises(CheckFailed, match=f"^{re.escape(message)}$"):
-        OptunaStudy(record, url=default_url(tmp_path)).ask(stranger, 1)
+        OptunaStudy(record, by_id([stranger]), url=default_url(tmp_path)).tell(TrialEnded(stranger.trial_id, 1, TrialState.FAILED, at=0.0))
 
 
 def test_a_storage_that_cannot_be_used_is_named_without_its_password():
     record, _ = toy_study()
     with pytest.raises(StoreError, match=r"^Optuna's storage must be usable, 'nosuch://me:\*\*\*@host/db' is not: "):
-        OptunaStudy(record, url="nosuch://me:secret@host/db")
+        OptunaStudy(record, {}, url="nosuch://me:secret@host/db")

@@ -53,3 +53,8 @@ def _obey(order: str) -> None:
         case "child":
             subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
             os._exit(7)
+
+
+def nothing(request: TrialRequest, emit: Emit) -> TrialOutcome:
+    """As little as a trial can do."""
+    return TrialOutcome(best_epoch=0, metrics={"val/macro_f1": 0.5}, facts={}, files=())

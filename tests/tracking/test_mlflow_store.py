@@ -19,7 +19,8 @@ from toy_study import CLASSES, failed_events, new_store_uri, toy_events, toy_pre
 from ablate.errors import CheckFailed, StoreError
 from ablate.spec.study import StudyRecord
 from ablate.tracking.events import TrialEnded, TrialStarted, TrialState
-from ablate.tracking.mlflow_store import MlflowStore, compare_url
+from ablate.tracking.links import compare_url
+from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 
 

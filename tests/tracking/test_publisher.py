@@ -2,27 +2,57 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from ablate.tracking import publisher as module
-from ablate.tracking.publisher import STUDY, Publisher, Unpublished, attempt_key
+from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
+from ablate.tracking.journal import Journal
+from ablate.tracking.publisher import Publisher, Unpublished, attempt_key
 
 
 class Server:
-    """Notes what it is told, and can be away, or refuse one thing for good."""
+    """A projection that notes what it is told, and can be away, or refuse one thing for good."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.is_up = True
+        self.answers = True
         self.n_refusals = 0
         self.refused: set[str] = set()
+        self.gate = threading.Event()
+        self.gate.set()
 
-    def tell(self, what: str) -> None:
-        if not self.is_up or what in self.refused:
+    def is_up(self) -> bool:
+        return self.answers
+
+    def begin(self) -> None:
+        self._hear("begin")
+
+    def tell(self, event: Event) -> None:
+        self._hear(name(event))
+
+    def settle(self) -> None:
+        self._hear("settle")
+
+    def finish(self, status: str) -> None:
+        self._hear(status)
+
+    def _hear(self, what: str) -> None:
+        self.gate.wait(20)
+        if not self.answers or what in self.refused:
             self.n_refusals += 1
             raise ConnectionError(f"cannot take {what}\nand so on")
         self.told.append(what)
+
+
+def name(event: Event) -> str:
+    return f"{event.trial_id}.{event.epoch if isinstance(event, EpochEnded) else 'start' if isinstance(event, TrialStarted) else 'end'}"
+
+
+def attempt(trial_id: str, n_epochs: int = 2) -> list[Event]:
+    epochs = [EpochEnded(trial_id, 1, epoch=epoch, n_epochs=n_epochs, metrics={}, at=0.0) for epoch in range(n_epochs)]
+    return [TrialStarted(trial_id, 1, slot="cpu:0", at=0.0), *epochs, TrialEnded(trial_id, 1, TrialState.COMPLETE, at=0.0)]
 
 
 @pytest.fixture
@@ -30,67 +60,91 @@ def server() -> Server:
     return Server()
 
 
-def publisher_of(server: Server) -> Publisher:
-    return Publisher(lambda: server.tell("begin"), is_up=lambda: server.is_up)
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.jsonl")
 
 
-def send(publisher: Publisher, server: Server, *steps: str) -> None:
-    """Steps are named `<key>.<n>`."""
-    for step in steps:
-        publisher.send(step.partition(".")[0], lambda step=step: server.tell(step))
+def follow(journal: Journal, server: Server, *, trial_ids: str = "abc") -> Publisher:
+    return Publisher(journal, server, trial_ids=set(trial_ids))
 
 
-def test_steps_are_done_in_order_after_the_beginning(server):
-    publisher = publisher_of(server)
-    send(publisher, server, *(f"{key}.{n}" for key in "abc" for n in range(50)))
-    assert publisher.close() == Unpublished(n_attempts=0, why="")
-    assert server.told == ["begin", *(f"{key}.{n}" for key in "abc" for n in range(50))]
+def write(journal: Journal, events: list[Event], publisher: Publisher | None = None) -> None:
+    for event in events:
+        journal.append(event)
+        if publisher:
+            publisher.wake()
 
 
-def test_sending_never_waits(server):
-    gate = threading.Event()
-    publisher = Publisher(lambda: gate.wait(20), is_up=lambda: True)
-    send(publisher, server, "a.1")
+def names(*trial_ids: str) -> list[str]:
+    return [name(event) for trial_id in trial_ids for event in attempt(trial_id)]
+
+
+def test_the_past_is_told_then_settled_then_what_comes(server, journal):
+    write(journal, attempt("a"))
+    publisher = follow(journal, server)
+    write(journal, attempt("b"), publisher)
+    assert publisher.close("FINISHED") == Unpublished(n_attempts=0, why="")
+    assert server.told == ["begin", *names("a"), "settle", *names("b"), "FINISHED"]
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"event": "trial_st'])
+def test_a_past_without_a_future_is_settled(torn, server, journal):
+    write(journal, attempt("a"))
+    journal.path.write_bytes(journal.path.read_bytes() + torn)
+    assert follow(journal, server).close("KILLED").n_attempts == 0
+    assert server.told == ["begin", *names("a"), "settle", "KILLED"]
+
+
+def test_trials_that_are_not_of_the_study_are_passed_over(server, journal):
+    write(journal, [*attempt("x"), *attempt("a")])
+    assert follow(journal, server).close("FINISHED").n_attempts == 0
+    assert server.told == ["begin", *names("a"), "settle", "FINISHED"]
+
+
+def test_following_never_waits(server, journal):
+    server.gate.clear()
+    publisher = follow(journal, server)
+    write(journal, attempt("a"), publisher)
     assert server.told == []
-    gate.set()
-    publisher.close()
-    assert server.told == ["a.1"]
+    server.gate.set()
+    publisher.close("FINISHED")
+    assert server.told[2:-1] == names("a")
 
 
-def test_a_server_that_comes_back_hears_everything_once(server, monkeypatch):
+def test_a_server_that_comes_back_hears_everything_once(server, journal, monkeypatch):
     monkeypatch.setattr(module, "_LONGEST_PAUSE_S", 0.05)
-    publisher = publisher_of(server)
-    server.is_up = False
-    send(publisher, server, "a.1", "a.2", "b.1")
+    server.answers = False
+    publisher = follow(journal, server)
+    write(journal, [*attempt("a"), *attempt("b")], publisher)
     while server.n_refusals < 5:
         time.sleep(0.01)
-    server.is_up = True
-    assert publisher.close().n_attempts == 0
-    assert [step for step in server.told if step != "begin"] == ["a.1", "a.2", "b.1"]
+    server.answers = True
+    assert publisher.close("FINISHED").n_attempts == 0
+    assert server.told == ["begin", "settle", *names("a", "b"), "FINISHED"]
 
 
-def test_a_server_that_stays_away_is_given_up_and_counted(server):
-    server.is_up = False
-    publisher = publisher_of(server)
-    send(publisher, server, "a.1", "a.2", "b.1", f"{STUDY}.1")
-    assert publisher.close(patience_s=0.3) == Unpublished(n_attempts=2, why="ConnectionError: cannot take begin")
+def test_a_server_that_stays_away_is_given_up_and_counted(server, journal):
+    write(journal, [*attempt("a"), *attempt("x")])
+    server.answers = False
+    publisher = follow(journal, server)
+    write(journal, attempt("b"), publisher)
+    assert publisher.close("FINISHED", patience_s=0.3) == Unpublished(n_attempts=2, why="ConnectionError: cannot take begin")
 
 
-def test_one_broken_step_holds_up_its_own_attempt_only(server, monkeypatch):
+def test_one_broken_step_holds_up_its_own_attempt_only(server, journal, monkeypatch):
     monkeypatch.setattr(module, "_LONGEST_PAUSE_S", 0.01)
-    server.refused = {"a.2"}
-    publisher = publisher_of(server)
-    send(publisher, server, "a.1", "a.2", "a.3", "b.1", f"{STUDY}.1")
-    assert publisher.close() == Unpublished(n_attempts=1, why="ConnectionError: cannot take a.2")
-    assert server.told == ["begin", "a.1", "b.1", f"{STUDY}.1"]
+    server.refused = {"a.0"}
+    write(journal, [*attempt("a"), *attempt("b")])
+    assert follow(journal, server).close("FINISHED") == Unpublished(n_attempts=1, why="ConnectionError: cannot take a.0")
+    assert server.told == ["begin", "a.start", *names("b"), "settle", "FINISHED"]
 
 
-def test_without_the_beginning_nothing_is_tried(server, monkeypatch):
+def test_without_the_beginning_nothing_is_tried(server, journal, monkeypatch):
     monkeypatch.setattr(module, "_LONGEST_PAUSE_S", 0.01)
     server.refused = {"begin"}
-    publisher = publisher_of(server)
-    send(publisher, server, "a.1", "b.1")
-    assert publisher.close() == Unpublished(n_attempts=2, why="ConnectionError: cannot take begin")
+    write(journal, [*attempt("a"), *attempt("b")])
+    assert follow(journal, server).close("FINISHED") == Unpublished(n_attempts=2, why="ConnectionError: cannot take begin")
     assert server.told == []
 
 

@@ -1,0 +1,100 @@
+"""What is run next, and when enough is enough: retries, budget, `--max-trials`, `--only-failed`."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ablate.errors import CheckFailed
+from ablate.spec.trial import Trial
+from ablate.tracking.events import TrialEnded, TrialStarted, TrialState
+from ablate.tracking.journal import Attempt
+
+WORKER_DIED, WORKER_SILENT, TRIAL_TIMEOUT = "WorkerDied", "WorkerSilent", "TrialTimeout"
+RETRIED = frozenset({WORKER_DIED, WORKER_SILENT, TRIAL_TIMEOUT})
+"""Kinds of failure that another attempt may not meet. A trial's own error comes again: the same seed makes the same mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one call of the conductor may do. What is left over is done by the next call."""
+
+    retries: int = 0
+    """More attempts, in this call, for a trial whose worker died or hung."""
+    max_trials: int | None = None
+    """Trials that this call starts at most; retries of them are not counted."""
+    budget_s: float | None = None
+    """No trial starts that would, by the median so far, end later than this after the beginning."""
+    only_failed: bool = False
+    """Run only trials whose last attempt FAILED."""
+
+
+class Queue:
+    """The trials that are not complete, in the order in which the grid gave them: seed by seed, so that a study that is cut short is balanced."""
+
+    def __init__(self, trials: Sequence[Trial], past: Mapping[tuple[str, int], Attempt], *, limits: Limits) -> None:
+        """`past` is what earlier calls did."""
+        self._limits, self._start = limits, time.monotonic()
+        self._n_attempts: dict[str, int] = {}
+        last: dict[str, Attempt] = {}
+        for (trial_id, number), attempt in past.items():
+            if number > self._n_attempts.get(trial_id, 0):
+                self._n_attempts[trial_id], last[trial_id] = number, attempt
+        done = {trial_id for (trial_id, _), attempt in past.items() if attempt.is_complete}
+        failed = {trial_id for trial_id, attempt in last.items() if attempt.ended is not None and attempt.ended.state is TrialState.FAILED}
+        self.n_reused = sum(trial.trial_id in done for trial in trials)
+        left = [trial for trial in trials if trial.trial_id not in done and (trial.trial_id in failed or not limits.only_failed)]
+        self._left = deque(left[: limits.max_trials])
+        self._n_held_back = len(trials) - self.n_reused - len(self._left)
+        self._retries: dict[str, int] = {}
+        self._durations = [attempt.ended.at - attempt.started.at for attempt in past.values() if attempt.is_complete and attempt.ended is not None]
+        self._started: dict[str, float] = {}
+
+    def take(self) -> tuple[Trial, int] | None:
+        """The next trial and the number of its attempt, or None: nothing is left, or nothing may start any more."""
+        if not self._left or self._is_spent():
+            return None
+        trial = self._left.popleft()
+        attempt = self._n_attempts.get(trial.trial_id, 0) + 1
+        self._n_attempts[trial.trial_id] = attempt
+        return trial, attempt
+
+    def started(self, event: TrialStarted) -> None:
+        """Note when a trial began."""
+        self._started[event.trial_id] = event.at
+
+    def ended(self, event: TrialEnded, trial: Trial) -> bool:
+        """Note a trial's end; return whether it gets another attempt in this call."""
+        began = self._started.pop(event.trial_id, None)
+        if event.state is TrialState.COMPLETE and began is not None:
+            self._durations.append(event.at - began)
+        if event.state is not TrialState.FAILED or event.failure is None or event.failure.kind not in RETRIED:
+            return False
+        used = self._retries.get(event.trial_id, 0)
+        if used >= self._limits.retries:
+            return False
+        self._retries[event.trial_id] = used + 1
+        self._left.append(trial)
+        return True
+
+    @property
+    def n_left(self) -> int:
+        """Trials that this call does not start, or has not started yet."""
+        return len(self._left) + self._n_held_back
+
+    def _is_spent(self) -> bool:
+        if self._limits.budget_s is None:
+            return False
+        expected = statistics.median(self._durations) if self._durations else 0.0
+        return time.monotonic() - self._start + expected > self._limits.budget_s
+
+
+def distinct(trials: Sequence[Trial]) -> dict[str, Trial]:
+    """trial_id -> trial. Raises CheckFailed where two are the same."""
+    found = {trial.trial_id: trial for trial in trials}
+    if len(found) != len(trials):
+        raise CheckFailed(f"the trials of a study must differ, got {len(trials)} of which {len(found)} differ.")
+    return found

@@ -1,0 +1,43 @@
+"""MLflow as a projection of the journal: a study's parent run, and the child runs of its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ablate.errors import StoreError
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan
+from ablate.spec.trial import Trial
+from ablate.tracking.events import Event
+from ablate.tracking.publisher import Store
+
+
+class MlflowProjection:
+    """See `Projection`. All its calls are idempotent, because the store's are."""
+
+    def __init__(self, store: Store, plan: StudyPlan, *, trials: Mapping[str, Trial], folder: StudyFolder) -> None:
+        """`trials` by trial_id."""
+        self._store, self._plan, self._trials, self._folder = store, plan, trials, folder
+
+    def is_up(self) -> bool:
+        """Whether the store answers."""
+        try:
+            self._store.check_reachable()
+        except StoreError:
+            return False
+        return True
+
+    def begin(self) -> None:
+        """Make or find the study's run."""
+        self._store.start_study(self._plan.record, self._plan.tags)
+
+    def tell(self, event: Event) -> None:
+        """Project one event."""
+        self._store.publish(event, trial=self._trials[event.trial_id], folder=self._folder.attempt(event.trial_id, event.attempt))
+
+    def settle(self) -> None:
+        """Close the runs that the journal knows nothing of."""
+        self._store.close_stale()
+
+    def finish(self, status: str) -> None:
+        """Close the study's run."""
+        self._store.finish_study(status)
