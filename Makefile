@@ -9,7 +9,7 @@ SHARED_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 RUN_OPTIONS  = $(SHARED_DATA) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(REPORT),--report-dir $(REPORT)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install ablation plan report status ui test check schema clean
+.PHONY: help bench install ablation plan report status ui test check schema clean
 
 help:  ## list the targets
 	@echo "make TARGET [GRID=name or path] [DATA_DIR=folder] [SEEDS=0,1,2] [WORKERS=n] [REPORT=folder] [ARGS='more options']"
@@ -55,6 +55,9 @@ check: $(VENV)/.installed-test  ## what CI runs: lint, types, every test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.installed-test  ## the same trials through a plain loop and through ablate: seconds, ratios, scores (tens of minutes)
+	@$(BIN)/python scripts/bench.py $(ARGS)
 
 schema: install  ## write experiments/grid.schema.json again after a field was added
 	@$(BIN)/python -c "from pathlib import Path; from ablate.spec.schema import grid_schema_text; Path('experiments/grid.schema.json').write_text(grid_schema_text())"

@@ -1,0 +1,192 @@
+"""`make bench`: the same trials through a plain loop and through ablate, in turn, in one call; prints Markdown tables.
+
+Textile (300 train, 150 val and 30 test images at 224), EfficientNet-Lite0, 3 epochs. Both sides start cold: ablate gets a fresh home for every grid and pays
+for its image store, caches, journal, MLflow store and report; the plain loop pays for decoding in every epoch. Seconds are wall time on whatever the machine
+is doing besides, so read ratios, not seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from ablate.spec.expand import expand, study_trials
+from ablate.spec.parse import load_grid
+from ablate.spec.trial import Trial
+from ablate.tracking.events import TrialEnded, TrialStarted
+from ablate.tracking.journal import Journal
+
+ROOT = Path(__file__).parents[1]
+DATA = {
+    "source": "textile",
+    "image_size": 224,
+    "split_seed": 0,
+    "fractions": {"train": 0.5, "val": 0.2, "test": 0.3},
+    "sizes": {"train": 300, "val": 150, "test": 30},
+}
+BASE = {"backbone": "tf_efficientnet_lite0", "epochs": 3, "batch_size": 16, "head_lr": 3e-3, "lora_units": 2}
+GRIDS: dict[str, dict[str, Any]] = {
+    "ten": {"axes": {"freeze_depth": ["all", -1, 0], "lr_ratio": [0.1, 1.0], "augment": ["none", "light"]}, "seeds": [0]},
+    "lora": {"axes": {"lora_rank": [4, 8]}, "seeds": [0]},
+    "frozen": {"axes": {"freeze_depth": ["all", -1], "head_lr": [1e-3, 3e-3], "augment": ["none", "light", "medium"]}, "seeds": [0, 1, 2]},
+    "probes5": {"axes": {"head_lr": [1e-3 * (1 + n) for n in range(5)]}, "seeds": [0]},
+    "probes20": {"axes": {"head_lr": [1e-3 * (1 + n) for n in range(20)]}, "seeds": [0]},
+    "probes80": {"axes": {"head_lr": [1e-3 * (1 + n) for n in range(20)]}, "seeds": [0, 1, 2, 3]},
+}
+TITLES = {
+    "ten": "10 trials: head, last unit, full x lr_ratio x augment",
+    "lora": "2 LoRA trials",
+    "frozen": "36 trials: head, last unit x LR x augment x 3 seeds",
+}
+
+
+def write_grid(name: str, folder: Path) -> Path:
+    """Write a grid file."""
+    wanted = GRIDS[name]
+    baseline = {axis: levels[0] for axis, levels in wanted["axes"].items()}
+    grid = {"task": "classification", "data": DATA, "base": BASE, **wanted, "baseline": baseline, "select_by": "val/macro_f1"}
+    path = folder / f"bench_{name}.yaml"
+    path.write_text("# How fast?\n" + yaml.safe_dump(grid, sort_keys=False))
+    return path
+
+
+def trials_of(path: Path) -> dict[str, tuple[str, Trial]]:
+    """trial_id (without the data's fingerprint) -> kind and trial."""
+    grid = load_grid(path)
+    expansion = expand(grid, data=grid.data, fingerprint="")
+    return {trial.trial_id: (kind_of(trial), trial) for trial in study_trials(grid, expansion, data=grid.data, fingerprint="", seeds=grid.seeds)}
+
+
+def kind_of(trial: Trial) -> str:
+    """What kind of arm a trial is."""
+    if trial.recipe.lora_rank:
+        return "LoRA"
+    return {"all": "head only", "-1": "last unit", "0": "full"}[str(trial.recipe.freeze_depth)]
+
+
+def run_plain(path: Path) -> dict[str, Any]:
+    """Run a grid's trials through the plain loop in one process."""
+    trials = [trial for _, trial in trials_of(path).values()]
+    asked = [
+        {"name": kind_of(trial), "recipe": trial.recipe.model_dump(mode="json"), "seed": trial.seed, "data": DATA, "data_dir": str(path.parent)}
+        for trial in trials
+    ]
+    started = time.perf_counter()
+    command = [sys.executable, str(ROOT / "scripts" / "bench_plain.py")]
+    done = subprocess.run(command, input="\n".join(map(json.dumps, asked)), check=True, capture_output=True, text=True)  # noqa: S603  our own script
+    wall = time.perf_counter() - started
+    return {"wall": wall, "trials": [json.loads(line) for line in done.stdout.splitlines()]}
+
+
+def run_ablate(path: Path, home: Path) -> dict[str, Any]:
+    """Run a grid through ablate with a fresh home; trials in the order of their ends."""
+    environment = {**os.environ, "ABLATE_HOME": str(home), "MLFLOW_TRACKING_URI": ""}
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "ablate.cli", "run", str(path), "--report-dir", str(home / "report")]
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=ROOT)  # noqa: S603  our own command
+    wall = time.perf_counter() - started
+    (journal,) = home.glob("studies/*/journal.jsonl")
+    starts: dict[str, float] = {}
+    trials = []
+    for event in Journal(journal).read():
+        if isinstance(event, TrialStarted):
+            starts[event.trial_id] = event.at
+        elif isinstance(event, TrialEnded) and event.outcome is not None:
+            described = json.loads((journal.parent / "trials" / f"{event.trial_id}-{event.attempt}" / "trial.json").read_text())
+            metrics = event.outcome.metrics
+            trials.append(
+                {
+                    "name": kind_of(Trial.model_validate(described["trial"])),
+                    "seconds": event.at - starts[event.trial_id],
+                    "in_trial": metrics["time/total_s"],
+                    "compute": metrics["time/train_s"],
+                    "is_built": metrics["time/prefix_s"] > 1.0,
+                    "macro_f1": metrics["test/macro_f1"],
+                }
+            )
+    return {"wall": wall, "trials": trials}
+
+
+def report(plain: dict[str, Any], own: dict[str, Any]) -> str:
+    """The tables."""
+    lines = [
+        "### Kinds of arms",
+        "",
+        "| arm | plain loop, s a trial | ablate, s a trial once its prefix is there | ratio | macro F1 plain | macro F1 ablate |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    by_kind: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: {"plain": [], "own": []})
+    for side, runs in (("plain", plain), ("own", own)):
+        for name in ("ten", "lora", "frozen"):
+            for trial in runs[name]["trials"] if name in runs else []:
+                by_kind[trial["name"]][side].append(trial)
+    for kind, sides in by_kind.items():
+        warm = [trial["seconds"] for trial in sides["own"] if not trial["is_built"]]
+        seconds = [statistics.median(trial["seconds"] for trial in sides["plain"]), statistics.median(warm or [trial["seconds"] for trial in sides["own"]])]
+        scores = [statistics.mean(trial["macro_f1"] for trial in sides[side]) for side in ("plain", "own")]
+        lines.append(f"| {kind} | {seconds[0]:.1f} | {seconds[1]:.2f} | {seconds[0] / seconds[1]:.1f} | {scores[0]:.3f} | {scores[1]:.3f} |")
+    lines += ["", "### Whole grids, from the command to its end", "", "| grid | plain loop, s | ablate, s | ratio |", "|---|--:|--:|--:|"]
+    for name, title in TITLES.items():
+        if name in plain:
+            lines.append(f"| {title} | {plain[name]['wall']:.0f} | {own[name]['wall']:.0f} | {plain[name]['wall'] / own[name]['wall']:.1f} |")
+    lines += ["", "### More linear probes", "", "| probes | ablate, s | s for each further probe |", "|--:|--:|--:|"]
+    earlier: tuple[int, float] | None = None
+    for name in ("probes5", "probes20", "probes80"):
+        if name in own:
+            count, wall = len(own[name]["trials"]), own[name]["wall"]
+            further = "" if earlier is None else f"{(wall - earlier[1]) / (count - earlier[0]):.2f}"
+            lines.append(f"| {count} | {wall:.1f} | {further} |")
+            earlier = (count, wall)
+    warm = [trial for name in own for trial in own[name]["trials"] if trial["name"] == "head only" and not trial["is_built"]]
+    if warm:
+        beyond = statistics.median(trial["seconds"] - trial["compute"] for trial in warm)
+        whole = statistics.median(trial["seconds"] for trial in warm)
+        lines += ["", f"A warm head-only trial takes {whole:.2f} s in its slot (median), of which {beyond:.2f} s are not training steps."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--grids", nargs="+", default=list(GRIDS), choices=list(GRIDS))
+    parser.add_argument("--out", type=Path, help="also write the tables and the raw figures here, as NAME.md and NAME.json")
+    options = parser.parse_args()
+    plain: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="ablate-bench-") as scratch:
+        for name in options.grids:
+            path = write_grid(name, Path(scratch))
+            own[name] = run_ablate(path, Path(scratch) / f"home-{name}")
+            print(f"{name}: ablate {own[name]['wall']:.1f} s", file=sys.stderr, flush=True)  # noqa: T201
+            if not name.startswith("probes"):
+                plain[name] = run_plain(path)
+                print(f"{name}: plain {plain[name]['wall']:.1f} s", file=sys.stderr, flush=True)  # noqa: T201
+    machine = f"{os.cpu_count()} cores, {_processor()}, torch {torch.__version__}, Python {platform.python_version()}"
+    text = f"Machine: {machine}.\n\n{report(plain, own)}"
+    print(text)  # noqa: T201
+    if options.out:
+        options.out.with_suffix(".md").write_text(text)
+        options.out.with_suffix(".json").write_text(json.dumps({"plain": plain, "ablate": own}, indent=1))
+
+
+def _processor() -> str:
+    names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    flags = "AVX512-BF16" if "avx512_bf16" in Path("/proc/cpuinfo").read_text() else "no AVX512-BF16"
+    return f"{names[0] if names else platform.machine()} ({flags})"
+
+
+if __name__ == "__main__":
+    main()
