@@ -52,7 +52,7 @@ class Meter:
         if self.n_ended == self.n_trials:
             sys.stdout.write(f"{(time.perf_counter() - self.start) / (self.n_trials - 1) * 1000:.1f} ms a trial\n")
             sys.stdout.flush()
-            os.execvp("rm", ["rm", "-rf", str(self.home)])
+            os.execvp("rm", ["rm", "-rf", str(self.home)])  # noqa: S606, S607
 
 
 def main(n_trials: int) -> None:

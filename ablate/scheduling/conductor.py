@@ -21,7 +21,7 @@ from ablate.scheduling.mlflow_projection import MlflowProjection
 from ablate.scheduling.optuna_study import OptunaStudy, default_url
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
-from ablate.spec.request import TrialRequest
+from ablate.spec.request import CheckpointSpec, TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
 from ablate.tracking.artifacts import write_text
@@ -115,7 +115,8 @@ class _Conductor:
         folder = self._folder.attempt(trial.trial_id, attempt)
         shutil.rmtree(folder, ignore_errors=True)  # a conductor died between making it and its first line in the journal
         folder.mkdir(parents=True)
-        return self._make_request(trial, attempt, folder)
+        checkpoint = CheckpointSpec(folder=self._folder.checkpoint(trial.trial_id))
+        return self._make_request(trial, attempt, folder).model_copy(update={"checkpoint": checkpoint})
 
     def on_event(self, event: Event) -> None:
         """Journal first; then what follows from it; then those who only listen."""

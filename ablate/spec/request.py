@@ -34,6 +34,16 @@ class CacheSpec(BaseModel):
     """Freeze depths at which other trials of the backbone cut: their activations are kept on the way."""
 
 
+class CheckpointSpec(BaseModel):
+    """Where a trial keeps its last whole epoch for another attempt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    folder: Path
+    """The trial's own; it outlives the attempt."""
+    every_s: float = Field(default=20.0, ge=0)
+    """Seconds of work that a killed trial may lose besides the epoch that it was in."""
+
+
 class TrialRequest(BaseModel):
     """One try of one trial. Plain JSON values, so that it can cross a process or a network."""
 
@@ -48,3 +58,5 @@ class TrialRequest(BaseModel):
     compute: Compute
     cache: CacheSpec | None = None
     """None: every trial runs its whole network, the slow path that proves the fast one."""
+    checkpoint: CheckpointSpec | None = None
+    """None: an attempt starts at the trial's beginning."""

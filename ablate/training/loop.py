@@ -20,6 +20,7 @@ from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute
 from ablate.spec.trial import is_better
 from ablate.training.batches import split_batches
+from ablate.training.checkpoint import Best, Checkpoint
 from ablate.training.lanes import Feed, Lanes
 from ablate.training.schedule import lr_factor
 from ablate.training.tasks._base import Task
@@ -44,10 +45,23 @@ class Fit:
     """Seconds in training steps, without evaluation."""
 
 
-def fit(network: Network, task: Task, recipe: Recipe, *, lanes: Lanes, compute: Compute, seed: int, select_by: str, emit: Emit) -> Fit:
+def fit(
+    network: Network,
+    task: Task,
+    recipe: Recipe,
+    *,
+    lanes: Lanes,
+    compute: Compute,
+    seed: int,
+    select_by: str,
+    emit: Emit,
+    checkpoint: Checkpoint,
+    micro_batch: int,
+) -> Fit:
     """Train `network` and leave it with the weights of the epoch that is best by `select_by` on val.
 
-    Raises TrialError where the loss stops being finite, naming the step.
+    Goes on from `checkpoint`, where it has an epoch, and emits the epochs before it again. At most `micro_batch` images are in the network at a time; the
+    gradients of a batch are summed up. Raises TrialError where the loss stops being finite, naming the step.
     """
     optimizer = make_optimizer(network, recipe)
     peaks = [group["lr"] for group in optimizer.param_groups]
@@ -55,49 +69,67 @@ def fit(network: Network, task: Task, recipe: Recipe, *, lanes: Lanes, compute: 
     steps_per_epoch = len(split_batches(np.arange(len(lanes.train.labels)), batch_size=recipe.batch_size))
     n_steps = steps_per_epoch * recipe.epochs
     warmup_steps = round(recipe.warmup * n_steps)
-    best: Fit | None = None
-    best_state: dict[str, Tensor] = {}
-    step, train_s = 0, 0.0
+    done = checkpoint.resume(network, optimizer, scaler)
+    for epoch, metrics in enumerate(done.history):
+        emit(epoch, recipe.epochs, metrics)
 
-    for epoch in range(recipe.epochs):
+    for epoch in range(done.n_epochs, recipe.epochs):
         started = time.perf_counter()
         network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
         losses = []
         for inputs, labels in lanes.train.train(policy=recipe.augment, seed=seed, epoch=epoch, batch_size=recipe.batch_size):
-            factor = lr_factor(step, n_steps=n_steps, warmup_steps=warmup_steps, schedule=recipe.schedule)
+            factor = lr_factor(done.n_steps, n_steps=n_steps, warmup_steps=warmup_steps, schedule=recipe.schedule)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
-            with autocast(compute):
-                outputs = lanes.forward(inputs)
-            loss = task.loss(outputs, labels)
             optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            loss = torch.zeros((), device=labels.device)
+            for part in micro_batches(len(labels), micro_batch=micro_batch):
+                with autocast(compute):
+                    outputs = lanes.forward(inputs[part])
+                part_loss = task.loss(outputs, labels[part]) * (task.mass(labels[part]) / task.mass(labels))
+                scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
+                loss += part_loss.detach()
             scaler.step(optimizer)
             scaler.update()
-            losses.append(loss.detach())
-            step += 1
-        train_loss = _mean_loss(losses, first_step=step - len(losses), epoch=epoch)
-        train_s += time.perf_counter() - started
+            losses.append(loss)
+            done.n_steps += 1
+        train_loss = _mean_loss(losses, first_step=done.n_steps - len(losses), epoch=epoch)
+        done.train_s += time.perf_counter() - started
 
-        predictions = predict(network, task, lanes.val, forward=lanes.forward, compute=compute)
+        predictions = predict(network, task, lanes.val, forward=lanes.forward, compute=compute, batch_size=_eval_batch(recipe, micro_batch))
         scores = {f"val/{name}": value for name, value in task.evaluate(predictions, lanes.val.labels).items()}
-        emit(epoch, recipe.epochs, {"train/loss": train_loss, "lr/head": max(peaks) * factor, **scores})
-        if best is None or is_better(select_by, scores[select_by], than=best.val_scores[select_by]):
-            best = Fit(epoch, scores, predictions, epoch + 1, step, train_s)
-            best_state = delta(network)
-        elif recipe.patience is not None and epoch - best.best_epoch >= recipe.patience:
+        done.history.append({"train/loss": train_loss, "lr/head": max(peaks) * factor, **scores})
+        done.n_epochs = epoch + 1
+        emit(epoch, recipe.epochs, done.history[-1])
+        if done.best is None or is_better(select_by, scores[select_by], than=done.best.scores[select_by]):
+            done.best = Best(epoch, scores, predictions, delta(network))
+        elif recipe.patience is not None and epoch - done.best.epoch >= recipe.patience:
             break
+        checkpoint.save(done, network, optimizer, scaler)
 
-    assert best is not None  # epochs >= 1
-    load_delta(network, best_state)
-    return Fit(best.best_epoch, best.val_scores, best.val_predictions, epoch + 1, step, train_s)
+    assert done.best is not None  # epochs >= 1
+    load_delta(network, done.best.state)
+    return Fit(done.best.epoch, done.best.scores, done.best.predictions, done.n_epochs, done.n_steps, done.train_s)
 
 
-def predict(network: Network, task: Task, feed: Feed, *, forward: Callable[[Tensor], Tensor], compute: Compute) -> NDArray[np.float32]:
+def micro_batches(n_images: int, *, micro_batch: int) -> list[slice]:
+    """Cut a batch into parts of at most `micro_batch` images; a last part of one joins the part before it."""
+    parts = split_batches(np.arange(n_images), batch_size=micro_batch)
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+
+
+def _eval_batch(recipe: Recipe, micro_batch: int) -> int:
+    """Evaluation needs less memory an image, and shrinks in step where memory is short."""
+    return max(1, EVAL_BATCH * micro_batch // recipe.batch_size)
+
+
+def predict(
+    network: Network, task: Task, feed: Feed, *, forward: Callable[[Tensor], Tensor], compute: Compute, batch_size: int = EVAL_BATCH
+) -> NDArray[np.float32]:
     """Return the predictions of a whole split, (N, C) float32, in the order of the split; the network is left in eval mode."""
     network.module.eval()
     with torch.inference_mode(), autocast(compute):
-        return torch.cat([task.predict(forward(inputs)) for inputs, _ in feed.evaluate(batch_size=EVAL_BATCH)]).cpu().numpy()
+        return torch.cat([task.predict(forward(inputs)) for inputs, _ in feed.evaluate(batch_size=batch_size)]).cpu().numpy()
 
 
 def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:

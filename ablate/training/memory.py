@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -26,3 +28,23 @@ def peak_mb(device: str) -> float:
     except (OSError, StopIteration):
         return float("nan")
     return int(line.split()[1]) * 1024 / 1e6
+
+
+def is_short(error: BaseException) -> bool:
+    """Whether an error says that memory, the host's or a GPU's, did not suffice. On a CPU torch says so in the text of a RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def halvings(batch_size: int) -> Iterator[int]:
+    """Yield batch_size, its half rounded up, ... and 1."""
+    while batch_size > 1:
+        yield batch_size
+        batch_size = (batch_size + 1) // 2
+    yield 1
+
+
+def free(device: str) -> None:
+    """Give back what a trial that was broken off still holds."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()

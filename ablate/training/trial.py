@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from ablate.data.store import open_store
-from ablate.errors import CheckFailed
+from ablate.errors import CheckFailed, TrialError
 from ablate.model.delta import delta
 from ablate.model.network import Network, build_network
 from ablate.spec.recipe import Recipe
@@ -23,19 +24,36 @@ from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training import memory
 from ablate.training.activations import ActivationCache, CacheUse
+from ablate.training.checkpoint import Checkpoint
 from ablate.training.depthwise import use_fp32_depthwise_backward
 from ablate.training.lanes import Lanes, Sharing, open_lanes
 from ablate.training.loop import Emit, Fit, autocast, fit, predict
 from ablate.training.tasks.classification import Classification, balanced_class_weights
 
 PREDICTIONS, DELTA, TRIAL = "predictions.parquet", "delta.safetensors", "trial.json"
+_LOG = logging.getLogger(__name__)
 
 
 def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
     """Train, select the best epoch on val, score test once, and leave predictions, delta weights and the trial's own description in `request.folder`.
 
-    Raises TrialError (a loss that is not finite) and whatever torch raises; the executor turns either into a failed trial.
+    Where memory does not hold a batch, the trial starts again with half as many images in the network at a time and the same batch size. Raises TrialError
+    (a loss that is not finite, memory too short for a single image) and whatever torch raises; the executor turns either into a failed trial.
     """
+    batch_size = request.trial.recipe.batch_size
+    for micro_batch in memory.halvings(batch_size):
+        try:
+            return _run(request, emit, micro_batch=micro_batch)
+        except (MemoryError, RuntimeError) as error:
+            if not memory.is_short(error):
+                raise
+            what = str(error).partition("\n")[0]
+        _LOG.warning("memory does not hold %d images at a time (%s); the trial starts again with half as many", micro_batch, what)
+        memory.free(request.compute.device)
+    raise TrialError(f"memory must hold one image of the trial's network at least, it does not: {what}; take a smaller backbone or image_size")
+
+
+def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome:
     started = time.perf_counter()
     trial, recipe = request.trial, request.trial.recipe
     compute = slot_compute(request.compute, recipe)
@@ -57,7 +75,18 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
 
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
-        found = fit(network, task, recipe, lanes=lanes, compute=compute, seed=trial.seed, select_by=trial.select_by, emit=emit)
+        found = fit(
+            network,
+            task,
+            recipe,
+            lanes=lanes,
+            compute=compute,
+            seed=trial.seed,
+            select_by=trial.select_by,
+            emit=emit,
+            checkpoint=_checkpoint(request, compute, micro_batch=micro_batch),
+            micro_batch=micro_batch,
+        )
     test_predictions = predict(network, task, lanes.test, forward=lanes.forward, compute=compute)
     test_scores = {f"test/{name}": value for name, value in task.evaluate(test_predictions, lanes.test.labels).items()}
 
@@ -67,7 +96,7 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
         {name: (store.split(name).image_ids, store.split(name).labels, array) for name, array in predictions.items()},
     )
     _write_delta(network, request.folder / DELTA)
-    facts = trial_facts(network, compute, lanes)
+    facts = {**trial_facts(network, compute, lanes), "micro_batch": _micro_batch_fact(recipe, micro_batch)}
     _write_description(request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts)
     return TrialOutcome(
         best_epoch=found.best_epoch,
@@ -75,6 +104,25 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
         facts=facts,
         files=(PREDICTIONS, DELTA, TRIAL),
     )
+
+
+def _checkpoint(request: TrialRequest, compute: Compute, *, micro_batch: int) -> Checkpoint:
+    """The trial's checkpoint, for whoever computes exactly as this attempt does."""
+    identity = {
+        "trial_id": request.trial.trial_id,
+        "compute": compute.model_dump(mode="json"),
+        "micro_batch": micro_batch,
+        "is_shared": request.cache is not None,
+    }
+    spec = request.checkpoint
+    return Checkpoint(None if spec is None else spec.folder, identity=identity, every_s=0.0 if spec is None else spec.every_s)
+
+
+def _micro_batch_fact(recipe: Recipe, micro_batch: int) -> str:
+    if micro_batch >= recipe.batch_size:
+        return f"{recipe.batch_size} (whole batches)"
+    caveat = "" if recipe.batch_norm in ("frozen", "affine") else f"; BatchNorm that trains saw {micro_batch} images at a time, not {recipe.batch_size}"
+    return f"{micro_batch} of {recipe.batch_size}, gradients summed, because memory was short{caveat}"
 
 
 def slot_compute(compute: Compute, recipe: Recipe) -> Compute:

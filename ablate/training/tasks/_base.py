@@ -16,6 +16,10 @@ class Task(Protocol):
         """Scalar loss of a batch, in fp32."""
         ...
 
+    def mass(self, targets: Tensor) -> float | Tensor:
+        """What a batch's mean loss is divided by: parts of a batch are weighted by it, so that their sum is the loss of the whole."""
+        ...
+
     def predict(self, outputs: Tensor) -> Tensor:
         """What is stored for a batch of outputs: (B, ...) float32."""
         ...

@@ -25,6 +25,10 @@ class Classification:
         """Mean cross-entropy of logits (B, C) and labels (B,); with class weights the mean is weighted (torch's definition)."""
         return F.cross_entropy(outputs.float(), targets, weight=self.class_weights, label_smoothing=self.label_smoothing)
 
+    def mass(self, targets: Tensor) -> float | Tensor:
+        """The number of labels (B,), or the sum of their classes' weights."""
+        return len(targets) if self.class_weights is None else self.class_weights[targets].sum()
+
     def predict(self, outputs: Tensor) -> Tensor:
         """Logits (B, C) -> probabilities (B, C) float32."""
         return torch.softmax(outputs.float(), dim=1)
