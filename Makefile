@@ -5,6 +5,7 @@ BIN     := $(VENV)/bin
 ABLATE  := $(BIN)/ablate
 
 GRID    ?= flowers
+TEST_WORKERS ?= $(shell nproc 2>/dev/null || echo 1)
 SHARED_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 RUN_OPTIONS  = $(SHARED_DATA) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(REPORT),--report-dir $(REPORT)) $(ARGS)
 
@@ -48,13 +49,13 @@ ui: install  ## MLflow UI on 127.0.0.1, with a link that compares the study's tr
 	@$(ABLATE) ui $(GRID) $(ARGS)
 
 test: $(VENV)/.installed-test  ## every test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.installed-test  ## what CI runs: lint, types, every test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 bench: $(VENV)/.installed-test  ## the same trials through a plain loop and through ablate: seconds, ratios, scores (tens of minutes)
 	@$(BIN)/python scripts/bench.py $(ARGS)
