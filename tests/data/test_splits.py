@@ -32,8 +32,9 @@ def test_a_drawn_split_is_a_stratified_partition(counts: list[int], share: tuple
     assert Counter(item.image_id for part in parts.values() for item in part) == Counter(item.image_id for item in items)
     for name, portion in zip(("train", "val"), share, strict=False):
         found = Counter(item.label for item in parts[name])
+        lifted = sum(max(0.0, 1 - n * portion) for n in counts)  # a class whose share is below one image gets one, at the cost of the others
         for label, n in enumerate(counts):
-            assert abs(found[label] - n * portion) <= 1.5, (name, label)
+            assert abs(found[label] - n * portion) <= 1.5 + lifted, (name, label)
     assert {item.label for item in parts["train"]} == set(range(len(counts)))
 
 
