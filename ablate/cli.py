@@ -42,19 +42,29 @@ def run(
     cache_gb: Annotated[float, typer.Option(min=0, help="bound on kept activations of frozen prefixes, in GB; 0 shares nothing between trials")] = 20.0,
     report_dir: ReportDir = None,
     no_fallback: NoFallback = False,
+    budget: Annotated[str | None, typer.Option(help="start no trial that would end later than this, e.g. 30m or 1h30m; the same command goes on")] = None,
+    max_trials: Annotated[int | None, typer.Option(min=1, help="start at most so many trials")] = None,
+    only_failed: Annotated[bool, typer.Option("--only-failed", help="run only trials that failed last time")] = False,
+    retry: Annotated[int, typer.Option(min=0, help="more attempts for a trial whose worker died or hung")] = 2,
+    trial_timeout: Annotated[str | None, typer.Option(help="a trial that takes longer has hung, e.g. 2h  [default: no limit]")] = None,
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
     with _user_errors():
         from ablate.display import StudyDisplay, make_console, step_progress, trial_names
+        from ablate.scheduling.limits import Limits
         from ablate.spec.parse import load_grid
         from ablate.tracking.mlflow_store import MlflowStore
         from ablate.workflow.prepare import prepare, resolve
         from ablate.workflow.reports import report_study
         from ablate.workflow.run import log_champion, run_prepared
         from ablate.workflow.settings import find_grid, places
+        from ablate.workflow.studies import seconds_of
 
         console = make_console()
         where = places(data_dir=data_dir)
+        budget_s = None if budget is None else seconds_of(budget, option="--budget")
+        timeout_s = None if trial_timeout is None else seconds_of(trial_timeout, option="--trial-timeout")
+        limits = Limits(retries=retry, max_trials=max_trials, budget_s=budget_s, only_failed=only_failed)
         path = find_grid(grid)
         parsed = load_grid(path)
         out = report_dir or Path("reports") / parsed.name
@@ -68,7 +78,7 @@ def run(
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by)
         with display.shown():
-            summary = run_prepared(prepared, store, workers=workers, on_event=display.on_event)
+            summary = run_prepared(prepared, store, workers=workers, on_event=display.on_event, limits=limits, trial_timeout_s=timeout_s)
         study, report = report_study(where, grid_name=parsed.name, study_id=resolved.record.study_id, report_dir=out)
         log_champion(study, store, folder=prepared.folder)
         _print_end(console, study, summary, readme=report.readme, grid=grid)
@@ -124,16 +134,86 @@ def report(
 
 
 @app.command()
-def status(grid: GridName) -> None:
-    """Show the trials of a grid by state, and what failed and why, from the journal."""
+def status(
+    grid: GridName,
+    watch: Annotated[bool, typer.Option("--watch", help="look again every two seconds, until nobody runs the study")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON list, for programs")] = False,
+) -> None:
+    """Show the trials of a grid by state, how fast they come, what each slot does, and what failed and why. Can be asked at any time."""
     with _user_errors():
+        import dataclasses
+        import json
+        import time
+
+        from rich.console import Group
+        from rich.live import Live
+
         from ablate.display import make_console, rows_table
-        from ablate.workflow.reports import study_status
+        from ablate.workflow.settings import places
+        from ablate.workflow.studies import grid_status, status_tables
+
+        def look() -> tuple[Group, bool]:
+            found = grid_status(places(), grid_name=Path(grid).stem)
+            tables = [table for one in found for table in status_tables(one)]
+            return Group(*(rows_table(frame, title=title) for frame, title in tables)), any(one.conductor for one in found)
+
+        if as_json:
+            typer.echo(json.dumps([dataclasses.asdict(one) for one in grid_status(places(), grid_name=Path(grid).stem)]))
+        elif watch:
+            picture, is_conducted = look()
+            with Live(picture, console=make_console(), auto_refresh=False) as live:
+                while is_conducted:
+                    time.sleep(2)
+                    picture, is_conducted = look()
+                    live.update(picture, refresh=True)
+        else:
+            make_console().print(look()[0])
+
+
+@app.command()
+def sync(grid: GridName) -> None:
+    """Publish in MLflow what it was not told of a grid's studies, because it was away. Trains nothing; again changes nothing."""
+    with _user_errors():
+        from ablate.display import make_console
+        from ablate.workflow.settings import places
+        from ablate.workflow.studies import sync_grid
+
+        missing = sync_grid(places(), grid_name=Path(grid).stem)
+        for study, unpublished in missing.items():
+            make_console().print(
+                f"{study}: " + (f"{unpublished.n_attempts} attempts are missing ({unpublished.why})" if unpublished.why else "all is published")
+            )
+    if any(unpublished.why for unpublished in missing.values()):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(metavar="REPORT", help="the folder of a report, e.g. reports/flowers")]) -> None:
+    """Compute every number of a report again from the predictions stored in MLflow; name each that differs, and exit with 1 if any does."""
+    with _user_errors():
+        from ablate.display import make_console
+        from ablate.workflow.reviews import verify_folder
         from ablate.workflow.settings import places
 
-        console = make_console()
-        for frame, title in study_status(places(), grid_name=Path(grid).stem):
-            console.print(rows_table(frame, title=title))
+        findings = verify_folder(places(), folder)
+        for finding in findings:
+            typer.echo(str(finding))
+        make_console().print(f"{folder}: " + (f"{len(findings)} places differ from the store" if findings else "every number is what the store gives"))
+    if findings:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="GRID_A", help="a grid that was run, or GRID@STUDY")],
+    second: Annotated[str, typer.Argument(metavar="GRID_B", help="another one")],
+) -> None:
+    """Compare two studies on the arms that both trained; prints Markdown."""
+    with _user_errors():
+        from ablate.workflow.reviews import compare_grids
+        from ablate.workflow.settings import places
+
+        typer.echo(compare_grids(places(), first, second))
 
 
 @app.command()
@@ -154,11 +234,13 @@ def main() -> None:
 
 @contextmanager
 def _user_errors() -> Iterator[None]:
-    """A user's mistake is one message and exit code 2, never a traceback; Ctrl-C is 130."""
+    """A user's mistake is one message and exit code 2, never a traceback; Control-C and SIGTERM are 130."""
     from ablate.errors import RequestError
+    from ablate.scheduling.interrupts import interruptible
 
     try:
-        yield
+        with interruptible():
+            yield
     except RequestError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(WRONG) from None
@@ -208,11 +290,14 @@ def _print_end(console: Console, study: PublishedStudy, summary: StudySummary, *
     from ablate.workflow.reports import arms_overview
 
     console.print(rows_table(arms_overview(study), title="Arms, mean ± SD over seeds"))
-    console.print(f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed")
+    left = f", {summary.n_left} left for the next call" if summary.n_left else ""
+    console.print(f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed{left}")
     for failed in summary.failures:
         console.print(f"failed: {failed.arm}, seed {failed.seed}: {failed.failure.message} (traceback: {failed.path})")
     if summary.unpublished.why:
-        console.print(f"note: {summary.unpublished.n_attempts} trials are not whole in MLflow yet ({summary.unpublished.why}); the same command publishes them")
+        console.print(
+            f"note: {summary.unpublished.n_attempts} trials are not whole in MLflow yet ({summary.unpublished.why}); publish them with: ablate sync {grid}"
+        )
     console.print(f"report: {readme}")
     console.print(f"compare the runs: make ui GRID={grid}")
 

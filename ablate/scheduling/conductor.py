@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ablate.errors import StoreError
@@ -21,12 +20,13 @@ from ablate.scheduling.mlflow_projection import MlflowProjection
 from ablate.scheduling.optuna_study import OptunaStudy, default_url
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
+from ablate.scheduling.sync import end_running
 from ablate.spec.request import CheckpointSpec, TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
 from ablate.tracking.artifacts import write_text
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
-from ablate.tracking.journal import Attempt, attempts
+from ablate.tracking.journal import attempts
 from ablate.tracking.projection import failure_text
 from ablate.tracking.publisher import PATIENCE_S, Publisher, Store, Unpublished
 
@@ -60,7 +60,6 @@ def run_study(
     plan = StudyPlan(record, tuple(trials), tags or {})
     with interruptible(), lease(folder):
         conductor = _Conductor(plan, StudyFolder(folder), make_request=make_request, listener=on_event, limits=limits or Limits())
-        conductor.settle_the_past()
         followers = conductor.start_followers(store, optuna_url or default_url(folder))
         status = "KILLED"
         try:
@@ -68,7 +67,7 @@ def run_study(
             status = "FAILED" if conductor.failures else "FINISHED"
         except BaseException:
             with undisturbed(), contextlib.suppress(StoreError):  # a journal that cannot be written now is settled by the next call
-                conductor.kill_running()
+                end_running(StudyFolder(folder), why="the conductor was interrupted")
             raise
         finally:
             with undisturbed():
@@ -78,24 +77,20 @@ def run_study(
 
 
 class _Conductor:
-    """The state of one call: what is left to do, and who follows."""
+    """The state of one call: what is left to do, and who follows. To make one is to take the study up: trials that a dead conductor left running are ended."""
 
     def __init__(self, plan: StudyPlan, folder: StudyFolder, *, make_request: MakeRequest, listener: Callable[[Event], None], limits: Limits) -> None:
         self._plan, self._folder, self._make_request, self._listener = plan, folder, make_request, listener
         self._trials = distinct(plan.trials)
         self._arms = {arm.arm_id: arm.name for arm in plan.record.arms}
         self._journal = folder.journal
+        end_running(folder, why="its conductor died")
         past = attempts(self._journal.read())
-        self._running = {key: attempt for key, attempt in past.items() if attempt.is_running}
         self._queue = Queue(plan.trials, past, limits=limits)
         self._n_complete, self._n_retries = 0, 0
         self.failures: dict[str, FailedTrial] = {}
         self._wake: tuple[Callable[[], None], ...] = ()
-
-    def settle_the_past(self) -> None:
-        """Give an end to the trials that a dead conductor left running, and keep what the study is now."""
-        self._end(self._running, why="its conductor died")
-        self._folder.write_plan(self._plan)
+        folder.write_plan(plan)
 
     def start_followers(self, store: Store | None, optuna_url: str) -> dict[str, Publisher]:
         """Begin to tell Optuna and MLflow: first the past, of which they skip what they have, then what comes."""
@@ -125,7 +120,6 @@ class _Conductor:
             wake()
         match event:
             case TrialStarted():
-                self._running[(event.trial_id, event.attempt)] = Attempt(event, epochs=[])
                 self._queue.started(event)
             case TrialEnded():
                 self._on_end(event)
@@ -134,7 +128,6 @@ class _Conductor:
         self._listener(event)
 
     def _on_end(self, event: TrialEnded) -> None:
-        self._running.pop((event.trial_id, event.attempt), None)
         self.failures.pop(event.trial_id, None)
         self._n_complete += event.state is TrialState.COMPLETE
         if event.failure is None or event.failure.kind not in RETRIED:
@@ -152,15 +145,6 @@ class _Conductor:
         with contextlib.suppress(OSError):  # a full disk: the journal has it
             write_text(path, failure_text(failure))
         return FailedTrial(event.trial_id, arm=self._arms[trial.arm_id], seed=trial.seed, attempt=event.attempt, failure=failure, path=path)
-
-    def kill_running(self) -> None:
-        """Give the trials that run now their end. The journal says which: an interruption can come between a line in it and anything else."""
-        self._end({key: attempt for key, attempt in attempts(self._journal.read()).items() if attempt.is_running}, why="the conductor was interrupted")
-
-    def _end(self, running: Iterable[tuple[str, int]], *, why: str) -> None:
-        for trial_id, attempt in list(running):
-            self._journal.append(TrialEnded(trial_id, attempt, TrialState.KILLED, at=time.time(), failure=Failure("Killed", why, traceback="")))
-            self._running.pop((trial_id, attempt), None)
 
     def summary(self, missing: Mapping[str, Unpublished]) -> StudySummary:
         """What this call achieved."""

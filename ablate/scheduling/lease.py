@@ -24,7 +24,7 @@ def lease(folder: Path) -> Iterator[None]:
         raise StoreError(f"the study's folder must be writable, {folder} is not: {error}; set ABLATE_HOME to another place.") from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError as error:
             raise StoreError(f"a study must have one conductor, {folder} is owned by {path.read_text().strip()}; wait for it, or end it.") from error
         os.ftruncate(descriptor, 0)
@@ -32,3 +32,31 @@ def lease(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Raises BlockingIOError when somebody holds the lock for longer than a look at it takes."""
+    for tries_left in reversed(range(5)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not tries_left:
+                raise
+            time.sleep(0.05)
+
+
+def holder(folder: Path) -> str | None:
+    """Return who owns the study in `folder`, e.g. "process 7 on host since ...", or None where nobody does."""
+    path = folder / "conductor.lock"
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return path.read_text().strip() or "a process that has just begun"
+    finally:
+        os.close(descriptor)
+    return None

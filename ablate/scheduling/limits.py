@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.errors import CheckFailed
+from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT
 from ablate.spec.trial import Trial
 from ablate.tracking.events import TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt
 
-WORKER_DIED, WORKER_SILENT, TRIAL_TIMEOUT = "WorkerDied", "WorkerSilent", "TrialTimeout"
 RETRIED = frozenset({WORKER_DIED, WORKER_SILENT, TRIAL_TIMEOUT})
 """Kinds of failure that another attempt may not meet. A trial's own error comes again: the same seed makes the same mistake."""
 

@@ -53,7 +53,7 @@ class StudyFolder:
             return StudyPlan.from_json((self.path / STUDY).read_text())
         except (OSError, ValueError, KeyError) as error:
             raise StoreError(
-                f"{self.path / STUDY} must say what the study is, it cannot be read ({error}); the command that ran the study writes it."
+                f"{self.path / STUDY} must say what the study is, it cannot be read ({error}); running the grid again writes it."
             ) from error
 
 

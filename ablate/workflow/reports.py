@@ -5,17 +5,14 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from ablate.errors import SpecError, StoreError
+from ablate.errors import StoreError
 from ablate.reporting.tables import arm_frame, trial_frame
 from ablate.reporting.write import ReportPaths, write_report
-from ablate.tracking.events import TrialEnded, TrialStarted
-from ablate.tracking.journal import Journal
 from ablate.tracking.links import compare_url
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
@@ -43,31 +40,6 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
             {"arm": f"{arm.arm}{mark}", **{name: _mean_sd(own[name]) for name in OVERVIEW if name in own}, "seeds": int(own["val/macro_f1"].notna().sum())}
         )
     return pd.DataFrame(rows)
-
-
-def study_status(places: Places, *, grid_name: str) -> list[tuple[pd.DataFrame, str]]:
-    """Return tables with titles: trials by state for each study of the grid, then the failures with their first line. Raises SpecError where there is none."""
-    folders = sorted(path.parent for path in (places.home / "studies").glob(f"{grid_name}-*/journal.jsonl"))
-    if not folders:
-        raise SpecError(
-            f"grid {grid_name} must have been run before it has a status, got no study of it in {places.home / 'studies'}; run: make ablation GRID={grid_name}"
-        )
-    tables = []
-    for folder in folders:
-        last: dict[str, str] = {}
-        failures = []
-        for event in Journal(folder / "journal.jsonl").read():
-            if isinstance(event, TrialStarted):
-                last[event.trial_id] = "RUNNING"
-            elif isinstance(event, TrialEnded):
-                last[event.trial_id] = event.state.value
-                if event.failure is not None:
-                    failures.append({"trial": event.trial_id, "attempt": event.attempt, "state": event.state.value, "why": event.failure.message})
-        counts = Counter(last.values())
-        tables.append((pd.DataFrame([{"state": state, "trials": count} for state, count in sorted(counts.items())]), folder.name))
-        if failures:
-            tables.append((pd.DataFrame(failures), f"Ended early (full tracebacks in {folder / 'failures'})"))
-    return tables
 
 
 def serve_ui(places: Places, *, grid_name: str, port: int, say: Callable[[str], None]) -> int:

@@ -13,6 +13,7 @@ from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors._base import Slot
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots, gpu_slots
+from ablate.scheduling.limits import Limits
 from ablate.scheduling.summary import StudySummary
 from ablate.spec.request import Compute
 from ablate.spec.trial import is_better
@@ -41,19 +42,31 @@ def choose_slots(compute: Compute, *, workers: int | None, n_trials: int) -> tup
     return cpu_slots(min(workers or fitting, n_trials), threads=compute.threads)
 
 
-def run_prepared(prepared: Prepared, store: MlflowStore, *, workers: int | None, on_event: Callable[[Event], None]) -> StudySummary:
-    """Run every trial that has not completed yet. A trial that fails is recorded and the others go on. KeyboardInterrupt is re-raised, resumable."""
+def run_prepared(
+    prepared: Prepared,
+    store: MlflowStore,
+    *,
+    workers: int | None,
+    on_event: Callable[[Event], None],
+    limits: Limits | None = None,
+    trial_timeout_s: float | None = None,
+) -> StudySummary:
+    """Run every trial that has not completed yet, within `limits`. A trial that fails is recorded and the others go on.
+
+    KeyboardInterrupt is re-raised, resumable.
+    """
     trials = prepared.resolved.trials
     slots = choose_slots(prepared.compute, workers=workers, n_trials=len(trials))
     return run_study(
         record=prepared.resolved.record,
         trials=trials,
         folder=prepared.folder,
-        executor=LocalExecutor(RUN_TRIAL, slots=slots, log_folder=prepared.folder / "logs"),
+        executor=LocalExecutor(RUN_TRIAL, slots=slots, log_folder=prepared.folder / "logs", timeout_s=trial_timeout_s),
         store=store,
         make_request=prepared.request,
         on_event=on_event,
         tags=provenance_tags(),
+        limits=limits,
     )
 
 

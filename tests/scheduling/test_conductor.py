@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState as OptunaState
-from toy_execution import RUN, alive, children, order, request_of, two_workers
+from toy_execution import RUN, alive, children, one_worker, order, request_of, two_workers
 from toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed, StoreError
@@ -21,6 +21,7 @@ from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import OptunaStudy, default_url
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.scheduling.summary import StudySummary
+from ablate.scheduling.sync import sync_study
 from ablate.spec.request import Compute, TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
@@ -232,14 +233,15 @@ def test_an_interrupted_study_says_killed_and_goes_on(kind, tmp_path, uri):
     assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 6, **({"KILLED": states[TrialState.KILLED]} if states[TrialState.KILLED] else {})}
 
 
-def test_a_real_sigint_reaches_the_conductor_only(tmp_path, uri):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
     """Control-C in a terminal goes to the whole foreground group. Workers are not in it; the conductor puts them away and says KILLED."""
     record, trials = study = toy_study()
     folder = tmp_path / "study"
     order_in(folder, trials[1], "wait")
     conductor = start_conductor(folder, uri, until=trials[1])
     workers = [int(pid) for pid in conductor.stdout.readline().split()]
-    os.killpg(conductor.pid, signal.SIGINT)
+    os.killpg(conductor.pid, number)
     _, errors = conductor.communicate(timeout=60)
     assert conductor.returncode == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
@@ -398,3 +400,110 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=rf"^the study's folder must be writable, {tmp_path}/file is not: .*; set ABLATE_HOME to another place\.$"):
         conduct(tmp_path / "file")
+
+
+def test_a_worker_that_dies_is_tried_again_in_the_same_call(tmp_path, uri):
+    _, trials = study = toy_study()
+    folder = tmp_path / "study"
+    order_in(folder, trials[0], "exit until 3")
+    order_in(folder, trials[3], "exit")
+    order_in(folder, trials[4], "raise")
+    summary, heard = conduct(folder, store=MlflowStore(uri, "toy"), executor=two_workers(folder), study=study, limits=Limits(retries=2))
+    assert (counts(summary), summary.n_retries) == ((4, 0, 2), 4)
+    assert {(one.trial_id, one.attempt, one.failure.kind) for one in summary.failures} == {
+        (trials[3].trial_id, 3, "WorkerDied"),
+        (trials[4].trial_id, 1, "TrialError"),
+    }
+    tries = Counter(event.trial_id for event in heard if isinstance(event, TrialStarted))
+    assert tries == {**{trial.trial_id: 1 for trial in trials}, trials[0].trial_id: 3, trials[3].trial_id: 3}
+    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 4, "FAILED": 6}
+
+
+def test_max_trials_and_budget_leave_the_rest_to_the_next_call(tmp_path):
+    _, trials = study = toy_study()
+    first, heard = conduct(tmp_path / "study", study=study, limits=Limits(max_trials=4))
+    assert (counts(first), first.n_left) == ((4, 0, 0), 2)
+    assert [event.trial_id for event in heard if isinstance(event, TrialStarted)] == [trial.trial_id for trial in trials[:4]]
+    spent, _ = conduct(tmp_path / "study", study=study, limits=Limits(budget_s=0.0))
+    assert (counts(spent), spent.n_left) == ((0, 4, 0), 2)
+    last, _ = conduct(tmp_path / "study", study=study, limits=Limits(budget_s=600.0))
+    assert (counts(last), last.n_left) == ((2, 4, 0), 0)
+
+
+def test_only_failed_runs_only_what_failed(tmp_path):
+    _, trials = study = toy_study()
+    folder = tmp_path / "study"
+    order_in(folder, trials[1], "raise until 2")
+    conduct(folder, study=study, limits=Limits(max_trials=3))
+    summary, heard = conduct(folder, study=study, limits=Limits(only_failed=True))
+    assert (counts(summary), summary.n_left) == ((1, 2, 0), 3)
+    assert {event.trial_id for event in heard} == {trials[1].trial_id}
+
+
+def test_a_journal_that_cannot_be_written_ends_the_call_and_the_next_goes_on(tmp_path, monkeypatch):
+    """A disk that fills up: the error says so, no worker stays, and nothing is lost but what ran."""
+    study = toy_study()
+    append, n_lines = Journal.append, []
+
+    def fill_up(self, event) -> None:
+        n_lines.append(event)
+        if len(n_lines) > 9:
+            raise StoreError("no space left on device")
+        append(self, event)
+
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match=r"^no space left on device$"):
+        patch.setattr(Journal, "append", fill_up)
+        conduct(tmp_path / "study", executor=two_workers(tmp_path / "study"), study=study)
+    assert children() == set()
+    assert sum(counts(conduct(tmp_path / "study", study=study)[0])) == 6
+
+
+def test_a_checkpoint_lives_as_long_as_its_trial_may_go_on(tmp_path):
+    """Kept for a trial that was killed or whose worker died; gone once it is complete, or failed by itself."""
+    _, trials = study = toy_study()
+    folder = tmp_path / "study"
+    order_in(folder, trials[0], "exit")
+    order_in(folder, trials[1], "raise")
+    for trial in trials[:3]:
+        (folder / "checkpoints" / trial.trial_id).mkdir(parents=True)
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.trial_id == trials[3].trial_id:
+            (folder / "checkpoints" / trials[3].trial_id).mkdir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        conduct(folder, executor=one_worker(folder), study=study, on_event=interrupt)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {trials[0].trial_id, trials[3].trial_id}
+
+
+def test_sync_publishes_what_mlflow_was_not_told_and_again_changes_nothing(tmp_path, uri):
+    study = toy_study()
+    folder = tmp_path / "study"
+    conduct(folder, study=study)
+    assert sync_study(folder, MlflowStore(uri, "toy")) == ALL_TOLD
+    before = mlflow_runs(uri)
+    assert set(before.values()) == {"FINISHED"}
+    parent = MlflowStore(uri, "toy").read_study("toy").parent_run_id
+    assert MlflowClient(tracking_uri=uri).get_run(parent).info.status == "FINISHED"
+    assert MlflowClient(tracking_uri=uri).get_run(parent).data.tags["commit"] == "c0ffee"
+    assert sync_study(folder, MlflowStore(uri, "toy")) == ALL_TOLD
+    assert mlflow_runs(uri) == before
+
+
+def test_sync_of_a_dead_conductors_study_says_killed(tmp_path, uri):
+    study = toy_study()
+    folder = tmp_path / "study"
+    conduct(folder, study=study, limits=Limits(max_trials=2))
+    journal(folder).append(TrialStarted(study[1][2].trial_id, 1, slot="cpu:0", at=1.0))
+    sync_study(folder, MlflowStore(uri, "toy"))
+    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 2, "KILLED": 1}
+    parent = MlflowStore(uri, "toy").read_study("toy").parent_run_id
+    assert MlflowClient(tracking_uri=uri).get_run(parent).info.status == "KILLED"
+
+
+def test_sync_needs_a_study_that_nobody_runs(tmp_path, uri):
+    with lease(tmp_path), pytest.raises(StoreError, match=r"^a study must have one conductor, "):
+        sync_study(tmp_path, MlflowStore(uri, "toy"))
+    with pytest.raises(StoreError, match=rf"^{tmp_path}/study.json must say what the study is, it cannot be read \(.*\); running the grid again writes it\.$"):
+        sync_study(tmp_path, MlflowStore(uri, "toy"))

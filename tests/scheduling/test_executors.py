@@ -198,6 +198,34 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
     assert only(events, trials[1]).is_complete
 
 
+@pytest.mark.parametrize(
+    ("what", "limits", "kind", "why"),
+    [
+        ("wait", {"timeout_s": 1.5}, "TrialTimeout", "the trial must end within 1.5 s (--trial-timeout), it did not"),
+        ("stop", {"silent_s": 3.0}, "WorkerSilent", "the worker of slot cpu:0 must be heard of every 3 s, it was not"),
+    ],
+)
+def test_a_trial_that_hangs_is_given_up_and_its_stack_is_kept(what, limits, kind, why, tmp_path):
+    _, trials = toy_study()
+    order(tmp_path, trials[1], what)
+    executor = LocalExecutor(RUN, slots=cpu_slots(1, threads=1), log_folder=tmp_path / "workers", **limits)
+    events = run_all(executor, trials[:3], tmp_path)
+    failure = only(events, trials[1]).ended.failure
+    assert (failure.kind, failure.message) == (kind, f"{why}; what it printed is in workers/cpu-0.log")
+    assert "Fatal Python error: Aborted" in failure.traceback
+    assert "in _obey" in failure.traceback
+    assert [only(events, trial).is_complete for trial in trials[:3]] == [True, False, True]
+    assert children() == set()
+
+
+def test_a_slow_trial_whose_worker_is_heard_of_is_left_alone(tmp_path):
+    """Longer than the silence that is borne, and than a heart beat."""
+    _, trials = toy_study()
+    order(tmp_path, trials[0], "slow")
+    executor = LocalExecutor(RUN, slots=cpu_slots(1, threads=1), log_folder=tmp_path / "workers", silent_s=3.0)
+    assert only(run_all(executor, trials[:1], tmp_path), trials[0]).is_complete
+
+
 def test_a_worker_that_dies_between_trials_costs_nothing(tmp_path):
     _, trials = toy_study()
     killed: set[int] = set()

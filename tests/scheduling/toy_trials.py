@@ -1,9 +1,11 @@
-"""Trials that need no torch. What a trial does is told by files in the folder above its attempt's: `<trial_id>.do`."""
+"""Trials that need no torch. What a trial does is told by files in the folder above its attempt's: `<trial_id>.do`, e.g. "exit", or "exit until 3" for its
+first two attempts."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +24,9 @@ def run(request: TrialRequest, emit: Emit) -> TrialOutcome:
     trial = request.trial
     score = int(trial.trial_id[:6], 16) / 0xFFFFFF
     orders = request.folder.parent / f"{trial.trial_id}.do"
-    order = orders.read_text() if orders.exists() else ""
+    order, _, until = (orders.read_text() if orders.exists() else "").partition(" until ")
+    if until and request.attempt >= int(until):
+        order = ""
     sys.stdout.write(f"runs {trial.trial_id} attempt {request.attempt}\n")
     for epoch in range(2):
         emit(epoch, 2, {"train/loss": 1.0 / (epoch + 1), "val/macro_f1": score * (epoch + 1) / 2})
@@ -50,6 +54,10 @@ def _obey(order: str) -> None:
             ctypes.string_at(0)
         case "wait":
             time.sleep(600)
+        case "slow":
+            time.sleep(4)
+        case "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
         case "child":
             subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
             os._exit(7)

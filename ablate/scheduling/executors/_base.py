@@ -15,6 +15,8 @@ from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, Trial
 
 Emit = Callable[[int, int, dict[str, float]], None]
 """(epoch, n_epochs, metrics): what a trial calls at the end of each epoch."""
+WORKER_DIED, WORKER_SILENT, TRIAL_TIMEOUT = "WorkerDied", "WorkerSilent", "TrialTimeout"
+"""Kinds of a Failure that the trial itself did not raise."""
 RunTrial = Callable[[TrialRequest, Emit], TrialOutcome]
 Take = Callable[[str], TrialRequest | None]
 """Slot name -> the next request for it, or None when there is nothing to do until a running trial ends."""

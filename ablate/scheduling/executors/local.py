@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import IO
 
 from ablate.errors import CheckFailed
-from ablate.scheduling.executors._base import Slot, Take
-from ablate.scheduling.executors.worker import START
+from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT, Slot, Take
+from ablate.scheduling.executors.worker import ALIVE, START
 from ablate.spec.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, TrialStarted, TrialState, from_json
 
 _LOOK_EVERY_S = 1.0
 """How often silent workers are looked at: a dead one whose children hold its pipe open would never be heard of otherwise."""
+SILENT_S = 60.0
+"""A worker that has not been heard of for so long is taken for dead, though it exists."""
 _GRACE_S = 3.0
 """Time that a worker has between SIGTERM and SIGKILL."""
 
@@ -30,11 +32,16 @@ _GRACE_S = 3.0
 class LocalExecutor:
     """One worker process a slot, started with the slot's environment when its first trial comes, and away from the terminal's signals and output."""
 
-    def __init__(self, run_trial: str, *, slots: Sequence[Slot], log_folder: Path) -> None:
-        """`run_trial` names the function that runs a trial; what workers print goes to `<log_folder>/<slot>.log`. Raises CheckFailed without slots."""
+    def __init__(self, run_trial: str, *, slots: Sequence[Slot], log_folder: Path, timeout_s: float | None = None, silent_s: float = SILENT_S) -> None:
+        """`run_trial` names the function that runs a trial; what workers print goes to `<log_folder>/<slot>.log`.
+
+        A trial that takes longer than `timeout_s`, or whose worker is not heard of for `silent_s`, fails and its worker is replaced. Raises CheckFailed
+        without slots.
+        """
         if not slots or len({slot.name for slot in slots}) != len(slots):
             raise CheckFailed(f"a LocalExecutor must have slots of different names, got {[slot.name for slot in slots]}.")
         self._run_trial, self._slots, self._log_folder = run_trial, tuple(slots), log_folder
+        self._timeout_s, self._silent_s = timeout_s, silent_s
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -54,6 +61,9 @@ class LocalExecutor:
                 for worker in [worker for pipe, worker in busy.items() if pipe in heard or worker.is_dead]:
                     for event in worker.events():
                         on_event(event)
+                for hung in [worker.give_up(timeout_s=self._timeout_s, silent_s=self._silent_s) for worker in busy.values()]:
+                    if hung is not None:
+                        on_event(hung)
         finally:
             _end_all(workers)
 
@@ -79,6 +89,7 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
         self._log_start = 0
+        self._began, self._heard = 0.0, 0.0
 
     @property
     def pipe(self) -> Connection:
@@ -96,6 +107,7 @@ class _Worker:
             self._spawn()
         self._log_start = self._log_path.stat().st_size
         self.request = request
+        self._began = self._heard = time.monotonic()
         try:
             self.pipe.send_bytes(request.model_dump_json().encode())
         except BrokenPipeError:
@@ -105,7 +117,11 @@ class _Worker:
         """What it said since the last call; ends with the trial's failure when it died."""
         try:
             while self.request is not None and self.pipe.poll():
-                event = from_json(json.loads(self.pipe.recv_bytes()))
+                message = self.pipe.recv_bytes()
+                self._heard = time.monotonic()
+                if message == ALIVE:
+                    continue
+                event = from_json(json.loads(message))
                 if isinstance(event, TrialEnded):
                     self.request = None
                 yield event
@@ -114,6 +130,17 @@ class _Worker:
             is_gone = True
         if is_gone and self.request is not None:
             yield self._death(self.request)
+
+    def give_up(self, *, timeout_s: float | None, silent_s: float) -> TrialEnded | None:
+        """End a worker whose trial takes too long, or of which nothing is heard; return its trial's failure, or None where all is well."""
+        if self.request is None:
+            return None
+        now = time.monotonic()
+        if timeout_s is not None and now - self._began > timeout_s:
+            return self._killed(self.request, TRIAL_TIMEOUT, f"the trial must end within {timeout_s:g} s (--trial-timeout), it did not")
+        if now - self._heard > silent_s and not self.pipe.poll():
+            return self._killed(self.request, WORKER_SILENT, f"the worker of slot {self.slot.name} must be heard of every {silent_s:g} s, it was not")
+        return None
 
     def end(self) -> None:
         """Hang up; the process ends by itself, in the middle of a trial too. Children of the trial go with it."""
@@ -164,7 +191,21 @@ class _Worker:
         self.reap()
         how = _how_it_ended(0 if process is None else process.returncode)
         message = f"the worker of slot {self.slot.name} {how}; what it printed is in {self._log_path.parent.name}/{self._log_path.name}"
-        failure = Failure("WorkerDied", message, traceback=self._last_words())
+        failure = Failure(WORKER_DIED, message, traceback=self._last_words())
+        return TrialEnded(request.trial.trial_id, request.attempt, TrialState.FAILED, at=time.time(), failure=failure)
+
+    def _killed(self, request: TrialRequest, kind: str, why: str) -> TrialEnded:
+        """Take a process away that hangs, and say where: SIGABRT makes faulthandler print every thread's stack."""
+        self.request = None
+        if self._process is not None:
+            _signal_group(self._process, signal.SIGCONT)
+            self._process.send_signal(signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE_S)
+        self.end()
+        self.reap()
+        message = f"{why}; what it printed is in {self._log_path.parent.name}/{self._log_path.name}"
+        failure = Failure(kind, message, traceback=self._last_words())
         return TrialEnded(request.trial.trial_id, request.attempt, TrialState.FAILED, at=time.time(), failure=failure)
 
     def _last_words(self) -> str:

@@ -7,12 +7,15 @@ import json
 import os
 import queue
 import threading
+import time
 from multiprocessing.connection import Connection
 
 from ablate.scheduling.executors._base import execute
 from ablate.spec.request import TrialRequest
 from ablate.tracking.events import Event, to_json
 
+ALIVE, ALIVE_EVERY_S = b"", 2.0
+"""What a worker sends while it can do anything at all: a process that is stopped, or held fast in foreign code, cannot."""
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ablate.scheduling.executors.worker import serve; serve(sys.argv[2], int(sys.argv[3]))"
 """What the interpreter of a worker runs: arguments are the parent's sys.path as JSON, the name of the run function, and the pipe's descriptor."""
 
@@ -23,10 +26,13 @@ def serve(run_trial: str, descriptor: int) -> None:
     os.set_inheritable(descriptor, False)  # children of a trial must not keep the pipe open
     pipe = Connection(descriptor)
     requests: queue.SimpleQueue[TrialRequest] = queue.SimpleQueue()
+    is_free = threading.Lock()  # a message is whole on the pipe before the next one begins
     threading.Thread(target=_listen, args=(pipe, requests), name="ablate-listener", daemon=True).start()
+    threading.Thread(target=_beat, args=(pipe, is_free), name="ablate-heart", daemon=True).start()
 
     def send(event: Event) -> None:
-        pipe.send_bytes(json.dumps(to_json(event)).encode())
+        with is_free:
+            pipe.send_bytes(json.dumps(to_json(event)).encode())
 
     while True:
         execute(run_trial, requests.get(), send)
@@ -38,3 +44,13 @@ def _listen(pipe: Connection, requests: queue.SimpleQueue[TrialRequest]) -> None
             requests.put(TrialRequest.model_validate_json(pipe.recv_bytes()))
         except (EOFError, OSError):
             os._exit(0)  # nobody is left to hear of the result
+
+
+def _beat(pipe: Connection, is_free: threading.Lock) -> None:
+    while True:
+        with is_free:
+            try:
+                pipe.send_bytes(ALIVE)
+            except OSError:
+                return  # `_listen` ends the process
+        time.sleep(ALIVE_EVERY_S)

@@ -1,0 +1,49 @@
+"""Catch up: tell a tracking store what a study's journal says, without running anything. Telling it twice changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from ablate.scheduling.lease import lease
+from ablate.scheduling.limits import distinct
+from ablate.scheduling.mlflow_projection import MlflowProjection
+from ablate.scheduling.study_folder import StudyFolder
+from ablate.tracking.events import Failure, TrialEnded, TrialState
+from ablate.tracking.journal import attempts
+from ablate.tracking.publisher import PATIENCE_S, Publisher, Store, Unpublished
+
+
+def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> Unpublished:
+    """Publish the study in the folder `path` and return what could not be told; attempts that a dead conductor left running are ended as KILLED first.
+
+    Raises StoreError when a conductor owns the study (it publishes itself), or the folder does not say what the study is.
+    """
+    folder = StudyFolder(path)
+    with lease(path):
+        plan, journal = folder.read_plan(), folder.journal
+        end_running(folder, why="its conductor died")
+        trials = distinct(plan.trials)
+        publisher = Publisher(journal, MlflowProjection(store, plan, trials=trials, folder=folder), trial_ids=trials)
+        return publisher.close(_status(folder, trials.keys()), patience_s=patience_s)
+
+
+def end_running(folder: StudyFolder, *, why: str) -> None:
+    """Write KILLED to the journal for every attempt in it that has no end. Only the study's owner may."""
+    journal = folder.journal
+    for (trial_id, attempt), found in attempts(journal.read()).items():
+        if found.is_running:
+            journal.append(TrialEnded(trial_id, attempt, TrialState.KILLED, at=time.time(), failure=Failure("Killed", why, traceback="")))
+
+
+def _status(folder: StudyFolder, trial_ids: Iterable[str]) -> str:
+    """MLflow's status of the study's run: FINISHED where every trial is complete, KILLED where some were not run to an end."""
+    last: dict[str, TrialState] = {}
+    for (trial_id, _), attempt in attempts(folder.journal.read()).items():
+        if attempt.ended is not None and last.get(trial_id) is not TrialState.COMPLETE:
+            last[trial_id] = attempt.ended.state
+    states = {last.get(trial_id, TrialState.KILLED) for trial_id in trial_ids}
+    if TrialState.KILLED in states:
+        return "KILLED"
+    return "FAILED" if TrialState.FAILED in states else "FINISHED"

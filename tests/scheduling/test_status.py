@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from test_conductor import conduct, journal, order_in
+from toy_study import toy_study
+
+from ablate.errors import StoreError
+from ablate.scheduling.lease import holder, lease
+from ablate.scheduling.limits import Limits
+from ablate.scheduling.status import study_status
+from ablate.tracking.events import EpochEnded, TrialStarted
+
+
+def test_a_study_that_rests_and_one_that_runs(tmp_path):
+    record, trials = study = toy_study()
+    folder = tmp_path / "study"
+    order_in(folder, trials[1], "raise")
+    conduct(folder, study=study, limits=Limits(max_trials=3))
+    log = journal(folder)
+    log.append(TrialStarted(trials[3].trial_id, 1, slot="cpu:0", at=time.time() - 60))
+    log.append(EpochEnded(trials[3].trial_id, 1, epoch=1, n_epochs=5, metrics={}, at=time.time()))
+
+    rests = study_status(folder)
+    assert rests.states == {"COMPLETE": 2, "FAILED": 1, "KILLED": 1, "WAITING": 2}
+    assert (rests.n_trials, rests.n_attempts, rests.conductor, rests.slots, rests.left_s) == (6, 4, None, (), None)
+    (failure,) = rests.failures
+    assert (failure.trial, failure.line) == (f"{record.arms[0].name}, seed 1", "TrialError: the loss must be finite, got nan")
+    assert "Traceback" in Path(failure.path).read_text()
+
+    with lease(folder):
+        runs = study_status(folder)
+    assert runs.states == {"COMPLETE": 2, "FAILED": 1, "RUNNING": 1, "WAITING": 2}
+    assert runs.conductor.startswith("process ")
+    (slot,) = runs.slots
+    assert (slot.slot, slot.trial, slot.attempt, slot.n_epochs_done, slot.n_epochs) == ("cpu:0", f"{record.arms[1].name}, seed 1", 1, 2, 5)
+    assert 60 <= slot.for_s < 90
+    assert runs.left_s == pytest.approx(3 / runs.trials_per_hour * 3600)
+
+
+def test_a_look_does_not_take_the_lease(tmp_path):
+    assert holder(tmp_path) is None
+    with lease(tmp_path):
+        assert holder(tmp_path).startswith("process ")
+    assert holder(tmp_path) is None
+
+
+def test_a_folder_without_a_study_is_named(tmp_path):
+    with pytest.raises(StoreError, match=r"study\.json must say what the study is"):
+        study_status(tmp_path)
