@@ -23,6 +23,9 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Which way of transferring a pretrained model works on your images?"
 )
 
+cache_app = typer.Typer(no_args_is_help=True, help="Activations of frozen prefixes that trials share.")
+app.add_typer(cache_app, name="cache")
+
 GridName = Annotated[str, typer.Argument(metavar="GRID", help="a name in experiments/, or the path of a grid file")]
 DataDir = Annotated[Path | None, typer.Option(help="folder of the data sets  [default: $ABLATE_DATA or .ablate/data]")]
 Seeds = Annotated[str | None, typer.Option(help="seeds instead of the grid file's, e.g. 0,1,2")]
@@ -96,6 +99,7 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
         from ablate.spec.parse import load_grid
         from ablate.workflow.prepare import check_arms, resolve
         from ablate.workflow.settings import find_grid, places
+        from ablate.workflow.sharing import sharing_table
 
         console = make_console()
         parsed = load_grid(find_grid(grid))
@@ -113,6 +117,12 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
             for arm in resolved.expansion.arms
         ]
         console.print(rows_table(pd.DataFrame(arms), title="Arms"))
+        shared, passes = sharing_table(resolved, facts)
+        console.print(rows_table(shared, title="Frozen prefixes, in passes of an image"))
+        if passes.together:
+            console.print(
+                f"sharing: {passes.together:,} of {passes.alone:,} passes through frozen prefixes remain ({passes.alone / passes.together:.1f} times fewer)"
+            )
         if resolved.expansion.excluded:
             left_out = [{"cell": ", ".join(f"{axis}={level}" for axis, level in one.cell.items()), "why": one.why} for one in resolved.expansion.excluded]
             console.print(rows_table(pd.DataFrame(left_out), title="Left out"))
@@ -225,6 +235,33 @@ def ui(grid: GridName = "", port: Annotated[int, typer.Option(min=1, max=65535)]
         from ablate.workflow.settings import places
 
         raise typer.Exit(serve_ui(places(), grid_name=Path(grid).stem, port=port, say=make_console().print))
+
+
+@cache_app.command("list")
+def cache_list() -> None:
+    """Show the kept activations, the most recently used first."""
+    with _user_errors():
+        from ablate.display import make_console, rows_table
+        from ablate.workflow.caches import cache_table
+        from ablate.workflow.settings import places
+
+        table = cache_table(places())
+        console = make_console()
+        if not table.empty:
+            console.print(rows_table(table, title="Kept activations"))
+        console.print(f"{len(table)} views, {table['MB'].sum():.1f} MB")
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Drop the kept activations; studies compute them again when they need them."""
+    with _user_errors():
+        from ablate.display import make_console
+        from ablate.workflow.caches import clear_cache
+        from ablate.workflow.settings import places
+
+        n_views, size_mb = clear_cache(places())
+        make_console().print(f"dropped {n_views} views, {size_mb:.1f} MB")
 
 
 def main() -> None:

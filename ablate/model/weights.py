@@ -11,6 +11,7 @@ import pickle
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -88,10 +89,12 @@ def _bundle_of(backbone: str) -> _Bundle | None:
     return bundle if bundle is not None and importlib.util.find_spec(bundle.module) is not None else None
 
 
-def _bundled_tensors(bundle: _Bundle) -> list[Tensor]:
+@lru_cache(maxsize=4)
+def _bundled_tensors(bundle: _Bundle) -> tuple[Tensor, ...]:
+    """The file's tensors in its order; kept, since a worker builds the same backbone for every trial. They are only ever copied from."""
     locator = getattr(importlib.import_module(bundle.module), bundle.locator)
     state = torch.load(locator.get_model_file_path(), map_location="cpu", weights_only=True)
-    return list(state.values())
+    return tuple(state.values())
 
 
 def _load_by_position(module: nn.Module, tensors: Sequence[Tensor], package: str) -> None:

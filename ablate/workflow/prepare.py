@@ -143,11 +143,11 @@ def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> N
 
 
 def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
-    cuts = {arm.arm_id: (arm.recipe.backbone, arm.recipe.weights, _cut_depth(arm.recipe, facts[arm.arm_id])) for arm in resolved.expansion.arms}
+    cuts = {arm.arm_id: (arm.recipe.backbone, arm.recipe.weights, cut_depth(arm.recipe, facts[arm.arm_id])) for arm in resolved.expansion.arms}
     return {own: tuple(sorted({cut[2] for cut in cuts.values() if cut[:2] == place[:2] and 0 < cut[2] < place[2]})) for own, place in cuts.items()}
 
 
-def _cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
+def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
     """Leading units that are neither free nor adapted."""
     if recipe.lora_rank == 0:
         return facts.depth
