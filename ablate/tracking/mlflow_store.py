@@ -50,6 +50,8 @@ PREDICTIONS, CURVES, STUDY, SPEC, FAILURE, MODEL = "predictions.parquet", "curve
 _PAGE = 500
 _READERS = 8
 """Threads that fetch curves: on a tracking server each is a request."""
+_OPENS_ON_RUNS = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's UI opens an experiment without a kind on a page for traces of language models."""
 
 
 class MlflowStore:
@@ -97,7 +99,7 @@ class MlflowStore:
             return str(found.experiment_id)
         path = sqlite_path(self.tracking_uri)
         root = None if path is None else (path.parent / "artifacts" / quote(self.grid_name, safe="")).as_uri()
-        return str(self._client.create_experiment(self.grid_name, artifact_location=root))
+        return str(self._client.create_experiment(self.grid_name, artifact_location=root, tags=_OPENS_ON_RUNS))
 
     # -- publishing ----------------------------------------------------------------------------------------------------------------------
 
