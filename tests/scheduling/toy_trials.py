@@ -4,6 +4,8 @@ first two attempts."""
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from toy_study import toy_predictions
 from ablate.errors import TrialError
 from ablate.scheduling.executors._base import Emit
 from ablate.spec.request import TrialRequest
-from ablate.tracking.artifacts import write_predictions
+from ablate.tracking.artifacts import write_predictions, write_text
 from ablate.tracking.events import TrialOutcome
 
 
@@ -66,3 +68,21 @@ def _obey(order: str) -> None:
 def nothing(request: TrialRequest, emit: Emit) -> TrialOutcome:
     """As little as a trial can do."""
     return TrialOutcome(best_epoch=0, metrics={"val/macro_f1": 0.5}, facts={}, files=())
+
+
+def lengthy(request: TrialRequest, emit: Emit) -> TrialOutcome:
+    """Four epochs of a chain of numbers; each needs the one before it, and another attempt goes on from the last one kept."""
+    kept = request.checkpoint.folder / "epochs.json"
+    scores = json.loads(kept.read_text()) if kept.exists() else []
+    for epoch, score in enumerate(scores):
+        emit(epoch, 4, {"val/macro_f1": score})
+    while len(scores) < 4:
+        time.sleep(0.2)
+        link = hashlib.sha256(f"{request.trial.trial_id} {scores[-1] if scores else 0.0!r}".encode()).digest()
+        scores.append(int.from_bytes(link[:6], "big") / 2**48)
+        emit(len(scores) - 1, 4, {"val/macro_f1": scores[-1]})
+        write_text(kept, json.dumps(scores))
+    write_predictions(request.folder / "predictions.parquet", toy_predictions())
+    best = max(range(4), key=lambda epoch: scores[epoch])
+    metrics = {"val/macro_f1": scores[best], "test/macro_f1": scores[-1]}
+    return TrialOutcome(best_epoch=best, metrics=metrics, facts={"device": "cpu"}, files=("predictions.parquet",))
