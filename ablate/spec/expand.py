@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ablate.spec.design import design_cells, design_name, drawn
 from ablate.spec.grid import Grid
 from ablate.spec.recipe import Level, Recipe, canonical, contradiction
 from ablate.spec.study import ArmRecord, DataFacts, ExcludedCell, StudyRecord
@@ -21,7 +21,7 @@ class Expansion:
     arms: tuple[ArmRecord, ...]
     excluded: tuple[ExcludedCell, ...]
     n_cells: int
-    """Cells of the full grid: every arm's cells and the excluded ones."""
+    """Cells that the design asks for: every arm's cells and the excluded ones."""
     baseline_arm_id: str
 
 
@@ -42,19 +42,26 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
         cells.setdefault(arm_id, []).append(cell)
         if cell == grid.baseline_cell:
             baseline_arm_id = arm_id
-    arms = tuple(ArmRecord(arm_id=arm_id, name=_arm_name(grid, recipe), recipe=recipe, cells=tuple(cells[arm_id])) for arm_id, recipe in recipes.items())
-    return Expansion(arms=arms, excluded=tuple(excluded), n_cells=len(excluded) + sum(map(len, cells.values())), baseline_arm_id=baseline_arm_id)
+    chosen = drawn(list(recipes), baseline_arm_id, grid.design, seed=grid.seeds[0])
+    arms = tuple(ArmRecord(arm_id=arm_id, name=_arm_name(grid, recipes[arm_id]), recipe=recipes[arm_id], cells=tuple(cells[arm_id])) for arm_id in chosen)
+    return Expansion(arms=arms, excluded=tuple(excluded), n_cells=len(excluded) + sum(len(arm.cells) for arm in arms), baseline_arm_id=baseline_arm_id)
 
 
 def grid_cells(grid: Grid) -> Iterator[dict[str, Level]]:
-    """Every combination of the axes' levels."""
-    for levels in itertools.product(*grid.axes.values()):
-        yield dict(zip(grid.axes, levels, strict=True))
+    """The combinations of the axes' levels that the grid's design asks for."""
+    return design_cells(grid.axes, grid.baseline_cell, grid.design)
 
 
 def study_trials(grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint: str, seeds: Sequence[int]) -> list[Trial]:
-    """Every arm with every seed, seed by seed: a study that is cut short has each arm equally often, give or take one."""
-    return [_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed) for seed in seeds for arm in expansion.arms]
+    """Every arm with every seed, seed by seed: a study that is cut short has each arm equally often, give or take one. The noise floor's trials come last."""
+    arms = [arm for arm in expansion.arms if arm.arm_id == expansion.baseline_arm_id]
+    asked = [(arm, seed) for seed in seeds for arm in expansion.arms] + [(arm, seed) for seed in noise_seeds(grid, seeds) for arm in arms]
+    return [_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed) for arm, seed in asked]
+
+
+def noise_seeds(grid: Grid, seeds: Sequence[int]) -> tuple[int, ...]:
+    """The further seeds of the baseline arm, numbered after the largest of `seeds`."""
+    return tuple(range(max(seeds) + 1, max(seeds) + 1 + grid.noise_floor))
 
 
 def study_record(grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: Sequence[int], command: str) -> StudyRecord:
@@ -68,9 +75,11 @@ def study_record(grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: S
         data=facts,
         image_size=str(grid.data.image_size),
         axes=grid.axes,
+        design=design_name(grid.design),
         baseline_arm_id=expansion.baseline_arm_id,
         select_by=grid.select_by,
         seeds=tuple(seeds),
+        noise_seeds=noise_seeds(grid, seeds),
         arms=expansion.arms,
         excluded=expansion.excluded,
         command=command,

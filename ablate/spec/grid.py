@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ablate.spec.design import Design
 from ablate.spec.recipe import Level, Recipe
 from ablate.spec.trial import METRICS, DataSpec
 
@@ -34,8 +35,10 @@ class Grid(BaseModel):
     data: DataSpec
     base: Recipe = Field(description="the recipe that every arm starts from")
     axes: dict[str, tuple[Any, ...]] = Field(min_length=1, description="field of base -> its levels")
+    design: Design = Field("full", description="which cells of the grid are trained: full | one_factor | leave_one_out | {random: n}")
     exclude: tuple[Exclusion, ...] = ()
     seeds: tuple[int, ...] = Field(min_length=1, description="replicates: every arm is trained once with each")
+    noise_floor: int = Field(0, ge=0, le=100, strict=True, description="further seeds of the baseline arm alone: their spread is the noise floor of the report")
     baseline: dict[str, Any] = Field(description="levels of the arm that every difference is measured against")
     select_by: Literal[SELECTABLE] = Field(description="picks the best epoch and the champion")  # type: ignore[valid-type]
     name: str = Field("", exclude=True)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ablate.errors import SpecError
+from ablate.spec.design import design_mistakes
 from ablate.spec.grid import Grid
 from ablate.spec.places import Mistake, PlacedYaml, read_yaml
 from ablate.spec.places import Path as Place
@@ -109,6 +110,7 @@ def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     seeds = values.get("seeds")
     if isinstance(seeds, list) and len({json.dumps(seed, default=str) for seed in seeds}) != len(seeds):
         yield ("seeds",), f"must differ from one another, got {_shown(seeds)}"
+    yield from design_mistakes(values.get("design"), axes)
     yield from _baseline_mistakes(values)
 
 
@@ -189,8 +191,8 @@ def _siblings(place: Place) -> list[str]:
 def _real_place(loc: tuple[int | str, ...], values: Any) -> Place:
     """Pydantic's location without the names of union branches, which are not in the file."""
     place: list[int | str] = []
-    for part in loc:
-        if isinstance(values, dict):
+    for index, part in enumerate(loc):
+        if isinstance(values, dict) and (part in values or index == len(loc) - 1):
             place.append(part)
             values = values.get(part)
         elif isinstance(values, list | tuple) and isinstance(part, int) and part < len(values):

@@ -76,9 +76,13 @@ class StudyRecord(BaseModel):
     data: DataFacts
     image_size: str
     axes: dict[str, tuple[Any, ...]]
+    design: str = "full"
+    """Which cells of the grid were trained: `full`, `one_factor`, `leave_one_out` or `random <n>`."""
     baseline_arm_id: str
     select_by: str
     seeds: tuple[int, ...]
+    noise_seeds: tuple[int, ...] = ()
+    """Further seeds of the baseline arm alone: replicates of one and the same arm, for the noise floor."""
     arms: tuple[ArmRecord, ...]
     excluded: tuple[ExcludedCell, ...]
     command: str

@@ -1,0 +1,67 @@
+"""Designs: which cells of a grid are trained. They choose cells, never results, so each gives effects that can be estimated without bias."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from ablate.spec.recipe import Level
+from ablate.streams import stream
+
+Cell = dict[str, Level]
+
+
+class RandomDesign(BaseModel):
+    """Some arms of the full grid, drawn evenly; the baseline is always one of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    random: int = Field(ge=2, strict=True, description="arms, the baseline among them")
+
+
+def _kind(value: Any) -> str:
+    return "drawn" if isinstance(value, dict | RandomDesign) else "named"
+
+
+Design = Annotated[
+    Annotated[Literal["full", "one_factor", "leave_one_out"], Tag("named")] | Annotated[RandomDesign, Tag("drawn")],
+    Discriminator(_kind),
+]
+
+
+def design_cells(axes: Mapping[str, Sequence[Level]], baseline: Cell, design: Design) -> Iterator[Cell]:
+    """Yield the cells that a design asks for, axis -> level; the first axis varies slowest. A random design draws later, among arms that make sense.
+
+    `one_factor` and `leave_one_out` are the baseline and every cell that differs from it in one axis; for `leave_one_out` the baseline is the full recipe
+    and each axis has two levels, with and without a component.
+    """
+    for levels in itertools.product(*axes.values()):
+        cell = dict(zip(axes, levels, strict=True))
+        if design in ("full",) or isinstance(design, RandomDesign) or sum(cell[axis] != baseline[axis] for axis in axes) <= 1:
+            yield cell
+
+
+def drawn(arm_ids: Sequence[str], baseline_arm_id: str, design: Design, *, seed: int) -> list[str]:
+    """Return the arms that are trained, in their order: all of them, or as many as a random design asks for, drawn with the grid's first seed."""
+    if not isinstance(design, RandomDesign):
+        return list(arm_ids)
+    others = [arm_id for arm_id in arm_ids if arm_id != baseline_arm_id]
+    order = np.random.Generator(np.random.Philox(key=stream(seed, "permute", "design"))).permutation(len(others))
+    chosen = {baseline_arm_id, *(others[index] for index in order[: design.random - 1])}
+    return [arm_id for arm_id in arm_ids if arm_id in chosen]
+
+
+def design_name(design: Design) -> str:
+    """The design as the report says it: `full`, ..., or `random 12`."""
+    return f"random {design.random}" if isinstance(design, RandomDesign) else design
+
+
+def design_mistakes(design: Any, axes: Mapping[str, Sequence[Any]]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield (place, sentence) for what the design alone cannot know."""
+    if design == "leave_one_out":
+        for axis, levels in axes.items():
+            if len(levels) != 2:
+                yield ("axes", axis), f"must have two levels in a leave_one_out design, with and without the component, got {len(levels)}; or take one_factor"
