@@ -6,11 +6,13 @@ import math
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from ablate.metrics.calibration import N_BINS
 from ablate.reporting import sentences
-from ablate.reporting.effects import arm_gap
-from ablate.reporting.insight import ArmInsight
+from ablate.reporting.cost import COSTS
+from ablate.reporting.insight import ArmInsight, most_confused
 from ablate.reporting.markdown import bullets, code, count, escape, join_sections, mean_sd, plural, score, table
-from ablate.reporting.results import NOT_MEASURED, Results, prose, shared_fact
+from ablate.reporting.mistakes import error_sentences, mistakes_table, temperature_text, threshold_sentence
+from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, best_run, prose, shared_fact
 from ablate.reporting.tables import level_text
 from ablate.spec.recipe import Recipe, canonical
 from ablate.spec.study import ArmRecord
@@ -22,7 +24,29 @@ _HUB_METRICS = {
     "auroc_ovr_macro": ("roc_auc", {"average": "macro", "multi_class": "ovr"}),
     "accuracy": ("accuracy", {}),
 }
-_N_WORST_CLASSES = 3
+_EQUAL_IN_ALL_SEEDS = {"cost/n_trainable", "cost/n_parameters", "cost/macs"}
+_N_WORST_CLASSES, _N_CONFUSED = 3, 5
+_LOAD_CHAMPION = """import mlflow
+import numpy as np
+from PIL import Image
+
+uri = mlflow.get_run("{run_id}").data.tags["ablate.champion"]
+model = mlflow.pyfunc.load_model(uri)
+image = np.asarray(Image.open("image.jpg").convert("RGB"))
+probabilities = model.predict(image[np.newaxis])[0]  # in the order of the classes above
+"""
+_LOAD_RUN = """from pathlib import Path
+
+import mlflow
+from PIL import Image
+
+from ablate.training.export import export_complete
+from ablate.training.serving import load_classifier
+
+files = mlflow.artifacts.download_artifacts(run_id="{run_id}")
+classifier = load_classifier(export_complete(Path(files), Path("classifier")))
+print(classifier.classify(Image.open("image.jpg")))  # class -> probability, the most probable first
+"""
 
 
 def card_text(results: Results, arm: ArmRecord) -> str:
@@ -34,10 +58,13 @@ def card_text(results: Results, arm: ArmRecord) -> str:
         _scores(results, arm),
         _by_seed(results, runs),
         _by_class(results, arm),
+        _errors(results, arm),
+        _calibration(results, arm),
         _data(results),
         _recipe(arm.recipe),
         _use(results, arm),
         _compute(results, arm, runs),
+        _loading(results, arm),
         _lineage(results, arm, runs),
     ]
     return f"---\n{card_data(results, arm).to_yaml()}\n---\n\n{join_sections(sections)}"
@@ -52,7 +79,9 @@ def card_data(results: Results, arm: ArmRecord) -> ModelCardData:
         if math.isnan(mean):
             continue
         n_seeds = int(results.number(arm.arm_id, "n_seeds"))
-        spread = {} if math.isnan(sd) else {"sd_over_seeds": round(sd, 4)}
+        low, high = (results.number(arm.arm_id, f"test/{metric}/{end}") for end in ("low", "high"))
+        spread: dict[str, float | list[float]] = {} if math.isnan(sd) else {"sd_over_seeds": round(sd, 4)}
+        spread |= {} if math.isnan(low) else {"interval_95": [round(low, 4), round(high, 4)]}
         evaluated.append(
             EvalResult(
                 task_type="image-classification",
@@ -94,32 +123,40 @@ def _gap(results: Results, arm: ArmRecord) -> str:
     baseline = results.baseline
     if baseline is None or baseline.arm_id == arm.arm_id:
         return ""
-    gap = arm_gap(results.trials, sentences.MAIN, arm_id=arm.arm_id, against=baseline.arm_id)
-    if gap.n == 0:
+    gap = sentences.gap_to_baseline(results, arm)
+    if gap is None:
         return f"Test macro F1 against the baseline {code(baseline.name)}: {NOT_MEASURED}."
-    return f"Test macro F1 against the baseline {code(baseline.name)}, paired by seed: {sentences.gap_text(gap)}; {sentences.verdict(gap)}."
+    return f"Against the baseline {code(baseline.name)}: {sentences.gap_text(gap)}. {sentences.noise_sentence(results)}"
 
 
 def _scores(results: Results, arm: ArmRecord) -> str:
-    rows = [[prose(metric), *(sentences.metric_cell(results, arm.arm_id, f"{split}/{metric}") for split in ("val", "test"))] for metric in METRICS]
-    chosen = f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; test was scored once a trial."
-    return join_sections(["## Results", chosen, table(["metric", "val", "test"], rows)]).rstrip()
+    rows = [
+        [prose(metric), *(sentences.metric_cell(results, arm.arm_id, f"{split}/{metric}") for split in ("val", "test")), _interval(results, arm, metric)]
+        for metric in METRICS
+    ]
+    chosen = (
+        f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; test was scored once a trial. "
+        "The interval is of the mean on test, over test images and seeds (whose spread is that of the middle arm of the study, or its own where larger)."
+    )
+    return join_sections(["## Results", chosen, table(["metric", "val", "test", "95 % interval, test"], rows)]).rstrip()
+
+
+def _interval(results: Results, arm: ArmRecord, metric: str) -> str:
+    low, high = (results.number(arm.arm_id, f"test/{metric}/{end}") for end in ("low", "high"))
+    return NOT_MEASURED if math.isnan(low) else f"{low:.3f} to {high:.3f}"
 
 
 def _by_seed(results: Results, runs: list[PublishedRun]) -> str:
     if not runs:
         return f"### By seed\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
     columns = list(dict.fromkeys([results.record.select_by, "val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/accuracy", "test/nll", "test/ece"]))
-    rows = [
-        [str(run.seed), *(score(run.metrics.get(name, math.nan)) for name in columns), _epoch(run.metrics.get("best_epoch", math.nan)), code(run.run_id)]
-        for run in runs
-    ]
+    rows = [[str(run.seed), *(score(run.metrics.get(name, math.nan)) for name in columns), _epoch(run, results), code(run.run_id)] for run in runs]
     return join_sections(["### By seed", table(["seed", *map(prose, columns), "best epoch", "MLflow run"], rows)]).rstrip()
 
 
-def _epoch(best_epoch: float) -> str:
-    """0-based in the store, 1-based for people."""
-    return NOT_MEASURED if math.isnan(best_epoch) else str(int(best_epoch) + 1)
+def _epoch(run: PublishedRun, results: Results) -> str:
+    epoch = best_epoch(run, results.record.select_by)
+    return NOT_MEASURED if epoch is None else str(epoch)
 
 
 def _by_class(results: Results, arm: ArmRecord) -> str:
@@ -132,6 +169,52 @@ def _by_class(results: Results, arm: ArmRecord) -> str:
         rows.append([code(str(row["class"])), *("undefined" if math.isnan(row[name]) else f"{row[name]:.3f}" for name in names), str(row["support"])])
     note = f"On test, one class against the rest, mean over {plural(insight.n_seeds, 'seed')}, from the stored predictions.{_absent_note(insight)}"
     return join_sections(["### By class", note, table(["class", "precision", "recall", "F1", "AUROC", "images"], rows)]).rstrip()
+
+
+def _errors(results: Results, arm: ArmRecord) -> str:
+    insight = results.insights.get(arm.arm_id)
+    if insight is None:
+        return ""
+    names = results.record.data.class_names
+    pairs = most_confused(insight, names, n_pairs=_N_CONFUSED)
+    confused = (
+        table(["label", "taken for", "predictions"], [[code(label), code(taken), str(n)] for label, taken, n in pairs], n_text_columns=2) if pairs else ""
+    )
+    wrong = mistakes_table(insight, names)
+    confident = f"The most confident mistakes, those that most seeds made first:\n\n{wrong}" if wrong else ""
+    return join_sections(["## What it gets wrong", bullets(error_sentences(insight, names)), confused, confident]).rstrip()
+
+
+def _calibration(results: Results, arm: ArmRecord) -> str:
+    insight = results.insights.get(arm.arm_id)
+    if insight is None:
+        return f"## Calibration\n\n{NOT_MEASURED.capitalize()}: no predictions of this arm could be read."
+    told = (
+        f"Expected calibration error on test (15 bins, top class): {sentences.metric_cell(results, arm.arm_id, 'test/ece')}; "
+        f"{temperature_text(insight)} (means over seeds)."
+    )
+    bins = insight.reliability
+    rows = [
+        [f"{place / N_BINS:.2f} to {(place + 1) / N_BINS:.2f}", str(bins.count[place]), f"{bins.confidence[place]:.3f}", f"{bins.accuracy[place]:.3f}"]
+        for place in range(N_BINS)
+        if bins.count[place]
+    ]
+    threshold = threshold_sentence(insight, results.record.data.class_names)
+    return join_sections(["## Calibration", told, table(["confidence", "predictions", "mean confidence", "share right"], rows), threshold]).rstrip()
+
+
+def _loading(results: Results, arm: ArmRecord) -> str:
+    """Code that loads the arm's best run by val and classifies an image."""
+    run = best_run(results, arm.arm_id)
+    if run is None:
+        return f"## How to load it\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
+    is_champion = results.champion is not None and results.champion.arm_id == arm.arm_id
+    told = f"Seed {run.seed}, its best by {prose(results.record.select_by)}. `MLFLOW_TRACKING_URI` names the store that holds the study."
+    return join_sections(["## How to load it", told, _code_block(_LOAD_CHAMPION if is_champion else "", run), _code_block(_LOAD_RUN, run)]).rstrip()
+
+
+def _code_block(template: str, run: PublishedRun) -> str:
+    return f"```python\n{template.format(run_id=run.run_id)}```" if template else ""
 
 
 def _absent_note(insight: ArmInsight) -> str:
@@ -206,14 +289,13 @@ def _compute(results: Results, arm: ArmRecord, runs: list[PublishedRun]) -> str:
     rows = {
         "device": shared_fact(runs, "device"),
         "precision": shared_fact(runs, "precision"),
-        "training seconds a trial": mean("time/train_s", 1),
-        "seconds a trial, all in": mean("time/total_s", 1),
-        "peak memory, MB": mean("cost/peak_memory_mb", 0),
-        "parameters": count(results.number(arm.arm_id, "cost/n_parameters/mean")),
-        "trained parameters": count(results.number(arm.arm_id, "cost/n_trainable/mean")),
-        "trained weights on disk, MB": mean("cost/delta_mb", 2),
+        "s a trial, all in": mean("time/total_s", 1),
+        **{
+            cost.title: mean(cost.metric, cost.digits) if cost.metric not in _EQUAL_IN_ALL_SEEDS else count(results.number(arm.arm_id, f"{cost.metric}/mean"))
+            for cost in COSTS
+        },
     }
-    return "## Compute\n\n" + table(["what", "value"], rows.items(), n_text_columns=2)
+    return "## Compute\n\nMeans ± SD over seeds.\n\n" + table(["what", "value"], rows.items(), n_text_columns=2)
 
 
 def _lineage(results: Results, arm: ArmRecord, runs: list[PublishedRun]) -> str:

@@ -41,7 +41,7 @@ class Picture:
     alt: str
 
 
-def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     """Draw in our style without leaving it behind in matplotlib's global settings."""
 
     @functools.wraps(draw)
@@ -52,9 +52,9 @@ def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     return drawn
 
 
-@_styled
-def draw_arms(arms: pd.DataFrame, trials: pd.DataFrame, *, metric: str, label: str) -> Figure:
-    """One row an arm in the order of `arms`: a point a seed, a bar from mean - SD to mean + SD. The baseline's name is bold."""
+@styled
+def draw_arms(arms: pd.DataFrame, trials: pd.DataFrame, *, metric: str, label: str, noise_sd: float) -> Figure:
+    """One row an arm in the order of `arms`: a point a seed, a bar from mean - SD to mean + SD. The baseline's name is bold, its mean +- `noise_sd` a band."""
     shown = shown_arms(arms)
     names = [_marked(name, is_baseline) for name, is_baseline in zip(shown["arm"], shown["is_baseline"], strict=True)]
     figure, axes = _figure(width=4.8 + 0.075 * max(map(len, names)), height=1.1 + 0.27 * len(shown))
@@ -62,13 +62,15 @@ def draw_arms(arms: pd.DataFrame, trials: pd.DataFrame, *, metric: str, label: s
     points = trials[trials["arm_id"].isin(places)].dropna(subset=[metric])
     _seed_points(axes, x=points[metric], y=points["arm_id"].map(places), seeds=points["seed"])
     mean, sd = shown[f"{metric}/mean"], shown[f"{metric}/sd"]
+    for middle in mean[shown["is_baseline"]].dropna():
+        _noise_band(axes.axvspan, middle, noise_sd)
     axes.errorbar(mean, range(len(shown)), xerr=sd, fmt="|", color=_DARK, markersize=11, markeredgewidth=2, capsize=3, zorder=3, label="mean ± SD over seeds")
     axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
-    axes.set_yticks(range(len(shown)), list(map(_plain, names)))
+    axes.set_yticks(range(len(shown)), list(map(plain, names)))
     for text, is_baseline in zip(axes.get_yticklabels(), shown["is_baseline"], strict=True):
         text.set_fontweight("bold" if is_baseline else "normal")
     axes.grid(axis="y", visible=False)
-    _legend(figure, axes, place="upper", n_columns=6)
+    _legend(figure, [axes], place="upper", n_columns=6)
     return figure
 
 
@@ -79,23 +81,31 @@ def shown_arms(arms: pd.DataFrame) -> pd.DataFrame:
     return shown.reset_index(drop=True)
 
 
-@_styled
-def draw_axis(values: pd.DataFrame, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame, label: str) -> Figure:
+@styled
+def draw_axis(values: pd.DataFrame, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame, label: str, noise_sd: float) -> Figure:
     """Left: `values` (level, seed, value), a point a trial, with the mean of the seeds' means ± SD over the seeds.
 
-    Right: `differences` (level, seed, difference) in points, a dot a pair; mean and 95 % interval from `effects` (as `effects.effect_frame`).
+    Right: `differences` (level, seed, difference) in points, a dot a pair; mean and 95 % interval from `effects` (as `gallery.axis_frame`), the noise floor
+    0 +- `noise_sd` as a band.
     """
-    figure = _canvas(width=8.0, height=4.1 if _is_crowded(levels) else 3.3)
+    figure = canvas(width=8.0, height=4.1 if _is_crowded(levels) else 3.3)
     left, right = figure.subplots(1, 2)
     _draw_values(left, values, levels=levels)
     left.set(ylabel=label, title="every trial, and mean ± SD over seeds")
     compared = [level for level in levels if level in set(effects["level"])]
+    _noise_band(right.axhspan, 0.0, 100 * noise_sd)
     _draw_differences(right, differences, levels=compared, effects=effects)
     axis, against = effects["axis"].iloc[0], effects["against"].iloc[0]
-    left.set_xlabel(_plain(axis))
-    right.set(xlabel=_plain(axis), ylabel=f"points of {label}", title=_plain(f"difference to {_short(against, 16)}, 95 % interval"))
-    _legend(figure, left, place="lower", n_columns=7)
+    left.set_xlabel(plain(axis))
+    right.set(xlabel=plain(axis), ylabel=f"points of {label}", title=plain(f"difference to {short(against, 16)}, 95 % interval"))
+    _legend(figure, [left, right], place="lower", n_columns=7)
     return figure
+
+
+def _noise_band(span: Callable[..., Any], middle: float, sd: float) -> None:
+    """A grey band of the noise floor; nothing where it is not measured."""
+    if not np.isnan(sd):
+        span(middle - sd, middle + sd, color=_LIGHT, alpha=0.35, linewidth=0, zorder=0, label="noise floor, ± SD")
 
 
 def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> None:
@@ -127,11 +137,11 @@ def _limit_to_points(axes: Axes, points: pd.Series) -> None:
     axes.set_ylim(max(bottom, low - margin), min(top, high + margin))
 
 
-@_styled
+@styled
 def draw_curves(curves: pd.DataFrame, *, names: Mapping[str, str], label: str) -> Figure:
     """Learning curves: `curves` (arm_id, seed, epoch, metric, value), one panel a metric. Arms in `names` (arm_id -> legend) stand out, the others are grey."""
     metrics = list(dict.fromkeys(curves["metric"]))
-    figure = _canvas(width=8.0, height=3.2)
+    figure = canvas(width=8.0, height=3.2)
     panels = np.atleast_1d(figure.subplots(1, len(metrics)))
     styles: dict[str, dict[str, Any]] = dict(zip(names, ({"linestyle": "-", "marker": "o"}, {"linestyle": "--", "marker": "s"}), strict=False))
     for axes, metric in zip(panels, metrics, strict=True):
@@ -141,10 +151,10 @@ def draw_curves(curves: pd.DataFrame, *, names: Mapping[str, str], label: str) -
             if arm_id not in styles:
                 axes.plot(line["epoch"] + 1, line["value"], color=_LIGHT, linewidth=0.9)
         for arm_id, style in styles.items():
-            _emphasise(axes, own[own["arm_id"] == arm_id], style, _plain(_short(names[arm_id], 110)))
+            _emphasise(axes, own[own["arm_id"] == arm_id], style, plain(short(names[arm_id], 110)))
         axes.set(xlabel="epoch", ylabel=label if metric == metrics[0] else metric)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    _legend(figure, panels[0], place="lower", n_columns=1)
+    _legend(figure, [panels[0]], place="lower", n_columns=1)
     return figure
 
 
@@ -156,7 +166,7 @@ def _emphasise(axes: Axes, curves: pd.DataFrame, style: Mapping[str, Any], name:
     axes.plot(across.index + 1, across["mean"], color=colour, linewidth=1.8, markersize=4, label=name, **style)
 
 
-@_styled
+@styled
 def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
     """Shares of each label's images by predicted class; rows sum to 1, a row of an absent class stays 0. Names where they can be read."""
     n_classes = len(class_names)
@@ -164,7 +174,7 @@ def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Fig
     side = min(2.6 + 0.36 * n_classes, 9.0) if is_named else 6.5
     figure, axes = _figure(width=side + 0.8, height=side)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    names = [_plain(_short(name)) for name in class_names] if is_named else False
+    names = [plain(short(name)) for name in class_names] if is_named else False
     numbers = {"annot": np.vectorize(_percent)(shares), "fmt": "", "annot_kws": {"fontsize": 8}} if n_classes <= 15 else {}
     bar = {"label": "share of the label's images", "shrink": 0.8}
     lines = 0.4 if is_named else 0.0
@@ -194,7 +204,7 @@ def _saved(figure: Figure, **how: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _canvas(*, width: float, height: float) -> Figure:
+def canvas(*, width: float, height: float) -> Figure:
     """An empty figure; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -202,7 +212,7 @@ def _canvas(*, width: float, height: float) -> Figure:
 
 
 def _figure(*, width: float, height: float) -> tuple[Figure, Axes]:
-    figure = _canvas(width=width, height=height)
+    figure = canvas(width=width, height=height)
     return figure, figure.subplots()
 
 
@@ -223,7 +233,7 @@ def _side_step(seeds: pd.Series) -> pd.Series:
 
 
 def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
-    names, is_crowded = [_plain(_short(level)) for level in levels], _is_crowded(levels)
+    names, is_crowded = [plain(short(level)) for level in levels], _is_crowded(levels)
     axes.set_xticks(range(len(names)), names, rotation=30 if is_crowded else 0, ha="right" if is_crowded else "center")
     axes.set_xlim(-0.5, len(levels) - 0.5)
     axes.grid(axis="x", visible=False)
@@ -231,27 +241,31 @@ def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
 
 def _is_crowded(levels: Sequence[str]) -> bool:
     """Whether the levels' names do not fit side by side below one panel."""
-    return len(levels) * max(len(_short(level)) for level in levels) > 48
+    return len(levels) * max(len(short(level)) for level in levels) > 48
 
 
-def _legend(figure: Figure, axes: Axes, *, place: str, n_columns: int) -> None:
-    """What the marks of `axes` mean, outside all panels."""
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc=f"outside {place} center", ncols=min(len(names), n_columns), frameon=False, fontsize=8)
+def _legend(figure: Figure, panels: Sequence[Axes], *, place: str, n_columns: int) -> None:
+    """What the marks of `panels` mean, each once, outside all of them."""
+    found: dict[str, Any] = {}
+    for axes in panels:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    names = list(found)
+    figure.legend(list(found.values()), names, loc=f"outside {place} center", ncols=min(len(names), n_columns), frameon=False, fontsize=8)
 
 
 def _marked(name: str, is_baseline: bool) -> str:
-    return f"{_short(name, 100)} (baseline)" if is_baseline else _short(name, 100)
+    return f"{short(name, 100)} (baseline)" if is_baseline else short(name, 100)
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f}" if share >= 0.005 else ""
 
 
-def _short(text: str, length: int = 26) -> str:
+def short(text: str, length: int = 26) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Keep matplotlib from reading `$` as mathematics."""
     return text.replace("$", r"\$")

@@ -7,19 +7,26 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ablate.reporting.effects import PairedDifferences, arm_of_cell, baseline_level, effect_frame
+from ablate.reporting.comparisons import arm_of_cell, baseline_level
+from ablate.reporting.cost import COSTS, measured, pareto_front
+from ablate.reporting.effects import PRIMARY, Effect, pair_values, score_array
 from ablate.reporting.figures import Picture, draw_arms, draw_axis, draw_confusion, draw_curves, shown_arms
+from ablate.reporting.figures_of_models import draw_cost, draw_reliability
 from ablate.reporting.results import Results, prose
 from ablate.reporting.tables import level_text
 from ablate.spec.study import StudyRecord
 from ablate.tracking.records import PublishedRun
 
-FIGURE_METRIC = "test/macro_f1"
+FIGURE_METRIC = PRIMARY
 
 
 def draw_gallery(results: Results) -> dict[str, Picture]:
-    """Return name -> picture in the order of the report: arms, one for each axis with something to compare, curves, confusion. What has no data is left out."""
-    pictures = [_arms(results), *(_axis(results, axis) for axis in results.record.axes), _curves(results), _confusion(results)]
+    """Return name -> picture in the order of the report: arms, one for each axis with something to compare, cost, curves, confusion, reliability.
+
+    What has no data is left out.
+    """
+    axes = [_axis(results, axis) for axis in results.record.axes]
+    pictures = [_arms(results), *axes, _costs(results), _curves(results), _confusion(results), _reliability(results)]
     return {picture.name: picture for picture in pictures if picture is not None}
 
 
@@ -32,7 +39,7 @@ def _arms(results: Results) -> Picture | None:
     if FIGURE_METRIC not in results.trials or results.trials[FIGURE_METRIC].isna().all():
         return None
     best = results.arms.iloc[0]
-    figure = draw_arms(results.arms, results.trials, metric=FIGURE_METRIC, label=prose(FIGURE_METRIC))
+    figure = draw_arms(results.arms, results.trials, metric=FIGURE_METRIC, label=prose(FIGURE_METRIC), noise_sd=results.noise_floor.sd)
     alt = (
         f"Dot plot of {prose(FIGURE_METRIC)} for {len(shown_arms(results.arms))} of {len(results.arms)} arms, best val score first, a point a seed. "
         f"First: {best['arm']}, mean {best[f'{FIGURE_METRIC}/mean']:.3f}."
@@ -41,19 +48,37 @@ def _arms(results: Results) -> Picture | None:
 
 
 def _axis(results: Results, axis: str) -> Picture | None:
-    pairs = PairedDifferences(FIGURE_METRIC)(results.record, results.trials)
-    differences = pairs[pairs["axis"] == axis]
-    if differences.empty:
+    effects = [effect for effect in results.effects.of_axis(axis, FIGURE_METRIC) if effect.n_pairs > 0]
+    if not effects:
         return None
-    effects = [effect for effect in results.effects if effect.axis == axis and effect.metric == FIGURE_METRIC and effect.n_pairs > 0]
+    differences = pd.concat([pair_frame(results, effect) for effect in effects])
     levels = [level_text(level) for level in results.record.axes[axis]]
     values = compared_values(results.record, results.trials, axis)
     figure = draw_axis(
-        values, differences, levels=[level for level in levels if level in set(values["level"])], effects=effect_frame(effects), label=prose(FIGURE_METRIC)
+        values,
+        differences,
+        levels=[level for level in levels if level in set(values["level"])],
+        effects=axis_frame(effects),
+        label=prose(FIGURE_METRIC),
+        noise_sd=results.noise_floor.sd,
     )
-    told = "; ".join(f"{effect.level}: {100 * effect.gap.mean:+.1f} points" for effect in effects)
+    told = "; ".join(f"{effect.comparison.levels[0]}: {100 * effect.estimate:+.1f} points" for effect in effects)
     alt = f"{prose(FIGURE_METRIC)} by level of {axis}, and paired differences to {baseline_level(results.record, axis)} ({told})."
     return Picture(axis_figure_name(axis), figure, alt)
+
+
+def pair_frame(results: Results, effect: Effect) -> pd.DataFrame:
+    """Rows (level, seed, difference) of the pairs of a main effect."""
+    values = pair_values(effect.comparison, score_array(results.record, results.trials, effect.metric))
+    seeds = list(results.record.seeds) * len(values)
+    frame = pd.DataFrame({"level": effect.comparison.levels[0], "seed": seeds, "difference": values.ravel()})
+    return frame.dropna(subset=["difference"])
+
+
+def axis_frame(effects: list[Effect]) -> pd.DataFrame:
+    """One row a level: axis, level, against, difference, low, high."""
+    rows = [(e.comparison.axes[0], e.comparison.levels[0], e.comparison.against[0], e.estimate, e.interval.low, e.interval.high, e.is_claimed) for e in effects]
+    return pd.DataFrame(rows, columns=["axis", "level", "against", "difference", "low", "high", "is_claimed"])
 
 
 def compared_values(record: StudyRecord, trials: pd.DataFrame, axis: str) -> pd.DataFrame:
@@ -111,3 +136,31 @@ def _confusion(results: Results) -> Picture | None:
     hits = insight.confusion.trace() / insight.confusion.sum()
     alt = f"Confusion matrix of the best arm on test, {insight.n_seeds} seeds together: {100 * hits:.1f} % of the predictions lie on the diagonal."
     return Picture("confusion_champion", draw_confusion(insight.confusion, results.record.data.class_names), alt)
+
+
+def _reliability(results: Results) -> Picture | None:
+    if results.champion is None or results.champion.arm_id not in results.insights:
+        return None
+    insight = results.insights[results.champion.arm_id]
+    alt = (
+        f"Reliability diagram of the best arm on test, {insight.n_seeds} seeds together: accuracy against confidence in 15 bins, "
+        f"calibration error {insight.reliability.ece:.3f}."
+    )
+    return Picture("reliability_champion", draw_reliability(insight.reliability), alt)
+
+
+def _spread(values: pd.Series[float]) -> float:
+    """How many times the least the most is; 0 where some are not positive."""
+    return float(values.max() / values.min()) if values.min() > 0 else 0.0
+
+
+def _costs(results: Results) -> Picture | None:
+    arms = results.arms
+    if f"{PRIMARY}/mean" not in arms or arms[f"{PRIMARY}/mean"].isna().all():
+        return None
+    shown = [cost for cost in measured(arms) if cost.is_traded and _spread(arms[f"{cost.metric}/mean"]) > 1.2][:4]
+    if not shown:
+        return None
+    panels = {cost: pareto_front(arms, cost) for cost in COSTS if cost in shown}
+    alt = f"{prose(PRIMARY)} of each arm against {', '.join(cost.title for cost in shown)}, with the Pareto front as a line."
+    return Picture("cost", draw_cost(arms, panels, label=prose(PRIMARY)), alt)

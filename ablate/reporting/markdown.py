@@ -53,6 +53,13 @@ def points(difference: float) -> str:
     return "+0.0" if text == "-0.0" else text
 
 
+def p_value(p: float) -> str:
+    """`p = 0.012`, `p < 0.001`, or `p not measured`."""
+    if math.isnan(p):
+        return f"p {NOT_MEASURED}"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
 def count(value: float) -> str:
     """A whole number with separators, or `not measured`."""
     return NOT_MEASURED if math.isnan(value) else f"{value:,.0f}"

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ablate.reporting import sentences
+from ablate.reporting.cost import COSTS, fronts, measured
+from ablate.reporting.effects import PRIMARY, Effect
 from ablate.reporting.figures import Picture
 from ablate.reporting.gallery import axis_figure_name
 from ablate.reporting.insight import most_confused
-from ablate.reporting.markdown import bullets, code, count, escape, join_sections, mean_sd, picture, plural, table
+from ablate.reporting.markdown import bullets, code, count, escape, join_sections, mean_sd, p_value, picture, plural, points, table
+from ablate.reporting.mistakes import error_sentences, mistakes_table, threshold_sentence
 from ablate.reporting.results import Results, prose, shared_fact
+from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.tables import NOT_RUN, level_text, run_of_trial, stray_runs
 from ablate.spec.study import ArmRecord, ExcludedCell
 from ablate.spec.trial import METRICS
 from ablate.tracking.events import TrialState
 
 _COMMIT_NAMES = ("commit", "mlflow.source.git.commit")
+_N_INTERACTIONS = 12
 _VERSION_NAMES = ("versions", "version", "python", "torch", "timm", "torchvision", "peft")
 
 
@@ -28,6 +34,9 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
             _summary(results),
             _arms(results, pictures),
             _axes(results, pictures),
+            _interactions(results),
+            _design(results),
+            _costs(results, pictures),
             _curves(pictures),
             _confusion(results, pictures),
             _merged(results),
@@ -44,12 +53,13 @@ def _title(results: Results) -> str:
 
 
 def _summary(results: Results) -> str:
+    """Five lines: what matters, what is best, by how much, what is as good, how much is luck."""
     told = [
+        sentences.claims_sentence(results),
         sentences.best_sentence(results),
         sentences.gap_sentence(results),
         sentences.ties_sentence(results),
         sentences.optimism_sentence(results),
-        sentences.seeds_sentence(results),
     ]
     return "## Summary\n\n" + bullets(sentence for sentence in told if sentence)
 
@@ -78,14 +88,89 @@ def _arm_row(results: Results, arm_id: str, scores: list[str]) -> list[str]:
 def _axes(results: Results, pictures: Mapping[str, Picture]) -> str:
     how = (
         "Each comparison is against the baseline's level, between trials that differ in this axis alone: same seed, same levels of all other axes. "
-        "Merged arms count under each of their names; excluded cells make no pair. All numbers are in `effects.csv`."
+        "Merged arms count under each of their names; excluded cells make no pair. Intervals hold seeds and test images; p are permutations within a seed, "
+        "corrected by Holm over all comparisons of this report. All numbers are in `effects.csv`. " + sentences.check_sentence(results)
     )
     sections = [_axis(results, axis, pictures) for axis, levels in results.record.axes.items() if len(levels) > 1]
     return join_sections(["## What each axis changes", how, *sections]).rstrip() if sections else ""
 
 
 def _axis(results: Results, axis: str, pictures: Mapping[str, Picture]) -> str:
-    return join_sections([f"### {code(axis)}", bullets(sentences.axis_sentences(results, axis)), _shown(pictures, axis_figure_name(axis))]).rstrip()
+    told = [*sentences.axis_sentences(results, axis), sentences.share_sentence(results, axis)]
+    return join_sections([f"### {code(axis)}", bullets(told), _shown(pictures, axis_figure_name(axis))]).rstrip()
+
+
+def _interactions(results: Results) -> str:
+    found = [effect for effect in results.effects.interactions if effect.metric == PRIMARY and effect.n_pairs]
+    if not found:
+        return ""
+    how = (
+        "Whether a level does more, or less, beside a level of another axis: the difference of two differences in points of test macro F1. "
+        f"The {_N_INTERACTIONS} with the smallest p; all are in `interactions.csv`."
+    )
+    rows = [_interaction_row(effect) for effect in sorted(found, key=lambda effect: (_last(effect.test.p), -abs(effect.estimate)))[:_N_INTERACTIONS]]
+    header = ["levels", "against", "points", "95 % interval", "p", "corrected", "omega squared", "claimed"]
+    return join_sections(["## Interactions", how, table(header, rows, n_text_columns=2)]).rstrip()
+
+
+def _interaction_row(effect: Effect) -> list[str]:
+    interval, p, corrected = effect.interval, *(p_value(p).removeprefix("p ").removeprefix("= ") for p in (effect.test.p, effect.p_holm))
+    span = "not measured" if math.isnan(interval.low) else f"{points(interval.low)} to {points(interval.high)}"
+    share = "not measured" if math.isnan(effect.share) else f"{100 * effect.share:.0f} %"
+    against = code(" x ".join(effect.comparison.against))
+    return [code(effect.comparison.name), against, points(effect.estimate), span, p, corrected, share, "yes" if effect.is_claimed else "no"]
+
+
+def _last(p: float) -> float:
+    return math.inf if math.isnan(p) else p
+
+
+def _design(results: Results) -> str:
+    """What this design can show, level by level."""
+    mains = [effect for effect in results.effects.mains if effect.metric == PRIMARY and effect.n_pairs]
+    if not mains:
+        return ""
+    rows = [
+        [
+            code(effect.comparison.name),
+            points(effect.estimate),
+            "none" if math.isinf(effect.smallest_effect) or math.isnan(effect.smallest_effect) else f"{100 * effect.smallest_effect:.1f}",
+            f"more than {MOST_SEEDS}" if effect.seeds_for_this_gap is None else str(effect.seeds_for_this_gap),
+            _points_or_missing(effect.interval.se_seeds),
+            _points_or_missing(effect.interval.se_images),
+        ]
+        for effect in mains
+    ]
+    how = (
+        "The smallest true effect that this design would have claimed with a power of 80 %, and the seeds that a true effect of the size seen would need. "
+        f"{sentences.noise_sentence(results)} Standard errors say what more seeds, or more test images, would buy. All in points of test macro F1."
+    )
+    header = ["level", "seen", "smallest shown", "seeds for the gap seen", "SE, seeds", "SE, images"]
+    return join_sections(["## What this design can show", how, table(header, rows)]).rstrip()
+
+
+def _points_or_missing(value: float) -> str:
+    return "not measured" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _costs(results: Results, pictures: Mapping[str, Picture]) -> str:
+    costs = measured(results.arms)
+    missing = [cost.title for cost in COSTS if cost not in costs]
+    note = f"Means over seeds. Not measured: {', '.join(missing)}." if missing else "Means over seeds."
+    rows = [
+        [code(arm), *(count_or(results.number(arm_id, f"{cost.metric}/mean"), cost.digits) for cost in costs)]
+        for arm, arm_id in zip(results.arms["arm"], results.arms["arm_id"], strict=True)
+    ]
+    listed = table(["arm", *(cost.title for cost in costs)], rows) if costs else ""
+    names = {arm.arm_id: arm.name for arm in results.record.arms}
+    told = [f"test macro F1 against {title}: {', '.join(code(names[arm_id]) for arm_id in front)}" for title, front in fronts(results.arms).items()]
+    pareto = join_sections(["Arms that no other beats in both (Pareto front, by means; the cheapest first):", bullets(told)]).rstrip() if told else ""
+    return join_sections(["## Cost", note, listed, pareto, _shown(pictures, "cost")]).rstrip()
+
+
+def count_or(value: float, digits: int) -> str:
+    """A number with separators, or `not measured`."""
+    return "not measured" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def _curves(pictures: Mapping[str, Picture]) -> str:
@@ -101,7 +186,12 @@ def _confusion(results: Results, pictures: Mapping[str, Picture]) -> str:
     pairs = most_confused(insight, results.record.data.class_names, n_pairs=5)
     told = f"Test predictions of {plural(insight.n_seeds, 'seed')} together. " + ("Most confused:" if pairs else "No image was taken for another class.")
     listed = table(["label", "taken for", "images"], [[code(label), code(taken), str(n)] for label, taken, n in pairs], n_text_columns=2) if pairs else ""
-    return join_sections(["## Errors of the best arm", told, listed, _shown(pictures, "confusion_champion")]).rstrip()
+    names = results.record.data.class_names
+    wrong = mistakes_table(insight, names)
+    confident = join_sections(["The most confident mistakes, those that most seeds made first: look at their labels.", wrong]).rstrip() if wrong else ""
+    spoken = bullets([*error_sentences(insight, names), *filter(None, [threshold_sentence(insight, names)])])
+    shown = [_shown(pictures, "confusion_champion"), confident, _shown(pictures, "reliability_champion")]
+    return join_sections(["## Errors of the best arm", spoken, told, listed, *shown]).rstrip()
 
 
 def _merged(results: Results) -> str:
@@ -189,7 +279,8 @@ def _reproduce(results: Results) -> str:
     ]
     listed = f"<details><summary>{plural(len(rows), 'run')}</summary>\n\n{table(['arm', 'seed', 'MLflow run', 'trial'], rows, n_text_columns=4)}\n\n</details>"
     command = f"```sh\n{results.record.command}\n```"
-    files = f"Scores as tables: `trials.csv`, `arms.csv`, `effects.csv` (metrics {', '.join(METRICS)}). Cards: `cards/`."
+    tables = "`trials.csv`, `arms.csv`, `effects.csv`, `interactions.csv`"
+    files = f"As tables: {tables} (metrics {', '.join(METRICS)}). Cards: `cards/`. In one file: `report.html`."
     return join_sections(["## How to reproduce", command, bullets(facts), files, listed]).rstrip()
 
 

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.reporting.effects import Effect, axis_effects
-from ablate.reporting.insight import ArmInsight, Predictions, read_insight
+from ablate.reporting.arm_gaps import ArmGap, gaps_to
+from ablate.reporting.arm_intervals import with_intervals
+from ablate.reporting.effects import Effects, study_effects
+from ablate.reporting.insight import ArmInsight, Predictions, Readings, arm_insight, read_study, replicate_arrays
+from ablate.reporting.noise_floor import NoiseFloor, noise_floor
 from ablate.reporting.tables import arm_frame, champion, run_of_trial, trial_frame
 from ablate.spec.study import ArmRecord, StudyRecord
+from ablate.spec.trial import is_better
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
@@ -24,7 +28,6 @@ PROSE_METRICS = {
     "nll": "log loss",
     "ece": "calibration error",
 }
-EFFECT_METRICS = ("test/macro_f1", "test/auroc_ovr_macro")
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,14 @@ class Results:
     """See `tables.trial_frame`."""
     arms: pd.DataFrame
     """See `tables.arm_frame`: the best arm first."""
-    effects: tuple[Effect, ...]
-    """See `effects.axis_effects`; metrics are `EFFECT_METRICS`."""
+    effects: Effects
+    noise_floor: NoiseFloor
+    """Of `effects.PRIMARY`."""
     champion: ArmRecord | None
+    to_champion: tuple[ArmGap, ...]
+    """Every other scored arm against the champion, in the order of `arms`."""
+    to_baseline: tuple[ArmGap, ...]
+    """The same against the baseline."""
     insights: Mapping[str, ArmInsight]
     """arm_id -> what its predictions say; arms without readable predictions are missing."""
     slugs: Mapping[str, str]
@@ -69,14 +77,24 @@ class Results:
 
 def compute_results(study: PublishedStudy, predictions: Predictions) -> Results:
     """Compute every table of the report. Reads the predictions of each complete run once."""
-    trials = trial_frame(study)
-    insights = {arm.arm_id: read_insight(study, arm, predictions) for arm in study.record.arms}
+    return results_of(study, read_study(study, predictions))
+
+
+def results_of(study: PublishedStudy, readings: Readings) -> Results:
+    """The same from predictions that were read before."""
+    record, trials = study.record, trial_frame(study)
+    arms, best, replicates = arm_frame(study, trials), champion(record, trials), replicate_arrays(readings, record)
+    baseline = next((arm for arm in record.arms if arm.arm_id == record.baseline_arm_id), None)
+    insights = {arm.arm_id: arm_insight(readings, record, arm.arm_id) for arm in record.arms}
     return Results(
         study=study,
         trials=trials,
-        arms=arm_frame(study, trials),
-        effects=axis_effects(study.record, trials, metrics=EFFECT_METRICS),
-        champion=champion(study.record, trials),
+        arms=with_intervals(arms, record, trials, replicates),
+        effects=study_effects(record, trials, replicates),
+        noise_floor=noise_floor(study, trials),
+        champion=best,
+        to_champion=() if best is None else gaps_to(record, trials, replicates, reference=best, order=arms["arm_id"].tolist()),
+        to_baseline=() if baseline is None else gaps_to(record, trials, replicates, reference=baseline, order=arms["arm_id"].tolist()),
         insights={arm_id: insight for arm_id, insight in insights.items() if insight is not None},
         slugs=card_slugs(study.record),
     )
@@ -90,6 +108,23 @@ def card_slugs(record: StudyRecord) -> dict[str, str]:
         is_plain = len(arm.slug) <= 120 and folded.count(arm.slug.casefold()) == 1 and arm.slug.casefold() != "champion"
         slugs[arm.arm_id] = arm.slug if is_plain else f"{arm.slug[:100]}__{arm.arm_id}"
     return slugs
+
+
+def best_run(results: Results, arm_id: str) -> PublishedRun | None:
+    """The arm's best run by `select_by`, the first of the seeds where they tie: the one that is logged as a model if the arm is the champion."""
+    select_by, best = results.record.select_by, None
+    for run in results.complete_runs(arm_id):
+        if best is None or is_better(select_by, run.metrics[select_by], than=best.metrics[select_by]):
+            best = run
+    return best
+
+
+def best_epoch(run: PublishedRun, select_by: str) -> int | None:
+    """The epoch, counted from 1, whose weights were scored; None where the run does not tell."""
+    if "best_epoch" in run.metrics:
+        return int(run.metrics["best_epoch"]) + 1
+    curve = run.curves.get(select_by, ())
+    return next((epoch + 1 for epoch, value in curve if math.isclose(value, run.metrics.get(select_by, math.nan), rel_tol=1e-9)), None)
 
 
 def prose(metric: str) -> str:

@@ -1,16 +1,19 @@
-"""The sentences that stand under the table of scores: what is best, by how much, how sure. Results in, Markdown text out."""
+"""The sentences of report and cards: what is best, by how much, how sure, at what cost. Results in, Markdown text out."""
 
 from __future__ import annotations
 
 import math
 
-from ablate.reporting.effects import SEEDS_FOR_A_TEST, Effect, Gap, arm_gap, expected_optimism, seed_sd
-from ablate.reporting.markdown import code, mean_sd, plural, points, score
+from ablate.reporting.arm_gaps import ArmGap
+from ablate.reporting.effects import PRIMARY, SECONDARY, Effect
+from ablate.reporting.gaps import seed_sd
+from ablate.reporting.markdown import code, count, mean_sd, p_value, plural, points, score
 from ablate.reporting.results import NOT_MEASURED, Results, prose
+from ablate.reporting.statistics.power import MOST_SEEDS, expected_optimism
 from ablate.spec.study import ArmRecord
 from ablate.spec.trial import SPLITS
 
-MAIN = "test/macro_f1"
+MAIN = PRIMARY
 
 
 def data_sentence(results: Results) -> str:
@@ -40,7 +43,33 @@ def design_sentence(results: Results) -> str:
     states = results.trials["state"].value_counts()
     told = ", ".join(f"{states[state]} {state.lower()}" for state in sorted(states.index))
     record = results.record
-    return f"{plural(len(record.arms), 'arm')} x {plural(len(record.seeds), 'seed')} = {plural(len(results.trials), 'trial')}: {told}."
+    further = f" Noise floor: the baseline with {plural(len(record.noise_seeds), 'further seed')}." if record.noise_seeds else ""
+    return f"{plural(len(record.arms), 'arm')} x {plural(len(record.seeds), 'seed')} = {plural(len(results.trials), 'trial')}: {told}.{further}"
+
+
+def claims_sentence(results: Results) -> str:
+    """Which levels matter, by how much and how surely; or that nothing can be claimed."""
+    tested = results.effects.n_tests
+    if not tested:
+        return "What matters: nothing can be tested, because fewer than 2 seeds of comparable arms completed."
+    claimed = [effect for effect in results.effects.all if effect.is_claimed and effect.metric == MAIN]
+    family = f"{plural(tested, 'comparison')} tested, Holm-corrected"
+    if not claimed:
+        return f"What matters: no effect can be claimed ({family}). {_smallest_found(results)}"
+    told = "; ".join(
+        f"{code(effect.comparison.name)} {points(effect.estimate)} points of test macro F1 ({_interval_text(effect)}, {p_value(effect.p_holm)})"
+        for effect in sorted(claimed, key=lambda effect: -abs(effect.estimate))[:3]
+    )
+    more = f"; {len(claimed) - 3} more below" if len(claimed) > 3 else ""
+    return f"What matters: {told}{more}. {family.capitalize()}; everything else cannot be told from no effect."
+
+
+def _smallest_found(results: Results) -> str:
+    sizes = [effect.smallest_effect for effect in results.effects.mains if effect.metric == MAIN and not math.isnan(effect.test.p)]
+    known = [size for size in sizes if math.isfinite(size)]
+    if not known:
+        return f"With {plural(len(results.record.seeds), 'seed')} this design could not have shown an effect of any size."
+    return f"This design would have shown main effects of {_points_of(min(known))} to {_points_of(max(known))} points or more (power 80 %)."
 
 
 def best_sentence(results: Results) -> str:
@@ -51,107 +80,159 @@ def best_sentence(results: Results) -> str:
     select_by, n_seeds = results.record.select_by, int(results.number(champion.arm_id, "n_seeds"))
     return (
         f"Best arm by mean {prose(select_by)} over {plural(n_seeds, 'seed')}: **{code(champion.name)}**, {_of(results, champion, select_by)} on val; "
-        f"on test macro F1 {_of(results, champion, MAIN)} and AUROC {_of(results, champion, 'test/auroc_ovr_macro')} ({_spread(n_seeds)})."
+        f"on test macro F1 {_of(results, champion, MAIN)} and AUROC {_of(results, champion, SECONDARY)} ({_spread(n_seeds)})."
     )
 
 
 def gap_sentence(results: Results) -> str:
-    """The champion against the baseline, paired by seed."""
+    """The champion against the baseline, paired by seed, with the noise floor beside it and what it costs."""
     champion, baseline = results.champion, results.baseline
     if champion is None or baseline is None:
         return ""
     if champion.arm_id == baseline.arm_id:
-        return "The baseline itself is the best arm: no variation beat it on val."
-    gap = arm_gap(results.trials, MAIN, arm_id=champion.arm_id, against=baseline.arm_id)
-    if gap.n == 0:
+        return f"The baseline itself is the best arm: no variation beat it on val. {noise_sentence(results)}"
+    gap = gap_to_baseline(results, champion)
+    if gap is None:
         return f"Its gap to the baseline {code(baseline.name)} is not measured: no seed completed in both."
-    return f"Against the baseline {code(baseline.name)}: {gap_text(gap)} in test macro F1, paired by seed; {verdict(gap)}."
+    return f"Against the baseline {code(baseline.name)}: {gap_text(gap)}. {noise_sentence(results)}{_cost(results)}"
 
 
-def gap_text(gap: Gap) -> str:
-    """`+3.2 points (SD of 3 paired differences 1.1)`."""
-    if gap.n == 1:
-        return f"{points(gap.mean)} points (1 seed, no spread known)"
-    return f"{points(gap.mean)} points (SD of {gap.n} paired differences {100 * gap.sd:.1f}, 95 % interval {points(gap.low)} to {points(gap.high)})"
+def gap_to_baseline(results: Results, arm: ArmRecord) -> ArmGap | None:
+    """An arm against the baseline; None where they share no complete seed."""
+    return next((gap for gap in results.to_baseline if gap.arm_id == arm.arm_id), None)
 
 
-def verdict(gap: Gap) -> str:
-    """What a gap of this size and spread allows to say, as a clause."""
-    if gap.n < 2:
-        return "with one seed it cannot be told apart from seed noise"
-    if gap.is_told_apart:
-        return "the interval leaves out 0"
-    if gap.is_within_noise:
-        return "within seed noise: cannot be told apart from no difference"
-    return f"more than the SD between seeds, yet the interval holds 0: {gap.n} seeds leave it open"
+def noise_sentence(results: Results) -> str:
+    """The noise floor with where it comes from."""
+    floor = results.noise_floor
+    if math.isnan(floor.sd):
+        return f"Noise floor: {NOT_MEASURED}."
+    where = "the baseline's seeds" if floor.is_of_the_baseline else "seeds, in the middle arm"
+    return f"Noise floor: SD {100 * floor.sd:.1f} points over {where} (n = {plural(floor.n_trials, 'trial')})."
 
 
-def seeds_sentence(results: Results) -> str:
-    """Says that the seeds are too few for a test, where they are."""
-    n_seeds = len(results.record.seeds)
-    if n_seeds >= SEEDS_FOR_A_TEST:
+def _cost(results: Results) -> str:
+    """What the champion trains beside the baseline."""
+    champion, baseline = results.champion, results.baseline
+    if champion is None or baseline is None or math.isinf(_trainable(results, champion)) or math.isinf(_trainable(results, baseline)):
         return ""
-    return (
-        f"{plural(n_seeds, 'seed')} {'is' if n_seeds == 1 else 'are'} too few for a test of one arm against another (fewer than {SEEDS_FOR_A_TEST}): "
-        "read gaps between arms as descriptions. Intervals are t intervals over seeds, each for one comparison, not corrected for many."
-    )
+    seconds = [results.number(arm.arm_id, "time/train_s/mean") for arm in (champion, baseline)]
+    time = "" if any(map(math.isnan, seconds)) else f" and {seconds[0]:,.1f} s of training instead of {seconds[1]:,.1f} s"
+    return f" It trains {count(_trainable(results, champion))} parameters instead of {count(_trainable(results, baseline))}{time}."
+
+
+def gap_text(gap: ArmGap) -> str:
+    """Size, interval and what they allow to say of an arm's gap to another."""
+    paired = f"paired over {plural(gap.n_seeds, 'seed')}"
+    if math.isnan(gap.low):
+        return f"{points(gap.difference)} points of test macro F1, {paired}; no spread is known, so it cannot be told apart from seed noise"
+    told = "the interval leaves out 0" if gap.low > 0 or gap.high < 0 else "it cannot be told apart from no difference"
+    return f"{points(gap.difference)} points of test macro F1 (95 % interval {points(gap.low)} to {points(gap.high)}), {paired}; {told}"
 
 
 def optimism_sentence(results: Results) -> str:
     """How much of the champion's val score is the luck of being picked."""
     select_by, champion = results.record.select_by, results.champion
-    sd = seed_sd(results.trials, select_by) if select_by in results.trials else math.nan
+    sd = seed_sd(results.trials, select_by)
     if champion is None or math.isnan(sd):
         return ""
     n_seeds, n_arms = int(results.number(champion.arm_id, "n_seeds")), int((results.arms["n_seeds"] > 0).sum())
     optimism = expected_optimism(sd, n_arms=n_arms, n_seeds=n_seeds)
     return (
-        f"Seed noise: a trial's {prose(select_by)} has SD {sd:.3f} around the mean of its arm. The best of {n_arms} equal arms with {plural(n_seeds, 'seed')} "
+        f"Luck: a trial's {prose(select_by)} has SD {sd:.3f} around the mean of its arm. The best of {n_arms} equal arms with {plural(n_seeds, 'seed')} "
         f"would look {optimism:.3f} better on val than it is; test was not used to choose."
     )
 
 
 def ties_sentence(results: Results) -> str:
-    """Which arms are within seed noise of the champion, and the one of them that trains the fewest parameters."""
-    champion = results.champion
-    others = [arm for arm in results.record.arms if arm is not champion and results.number(arm.arm_id, "n_seeds") > 0]
-    if champion is None or not others:
+    """Which arms cannot be told apart from the champion, and the one of them that trains the fewest parameters."""
+    if results.champion is None or not results.to_champion:
         return ""
-    tied = [arm for arm in others if arm_gap(results.trials, MAIN, arm_id=champion.arm_id, against=arm.arm_id).is_within_noise]
-    rule = "(a gap in test macro F1 no larger than the SD of its differences over seeds)"
+    rule = "(test macro F1 over shared seeds and images, Holm-corrected)"
+    arms = {arm.arm_id: arm for arm in results.record.arms}
+    tied = [arms[gap.arm_id] for gap in results.to_champion if gap.is_tied]
     if not tied:
-        return f"None of the {plural(len(others), 'other arm')} is within seed noise of it {rule}."
-    cheapest = min(tied, key=lambda arm: (_trainable(results, arm), -results.number(arm.arm_id, f"{MAIN}/mean")))
-    cost = (
-        ""
-        if math.isinf(_trainable(results, cheapest))
-        else f"; of these {code(cheapest.name)} trains the fewest parameters ({_trainable(results, cheapest):,.0f})"
-    )
-    return f"{len(tied)} of {plural(len(others), 'other arm')} cannot be told apart from it: within seed noise {rule}{cost}."
+        return f"Ties: none of the {plural(len(results.to_champion), 'other arm')} is indistinguishable from it {rule}."
+    cheapest = min([results.champion, *tied], key=lambda arm: (_trainable(results, arm), -results.number(arm.arm_id, f"{MAIN}/mean")))
+    named = ", ".join(code(arm.name) for arm in tied[:4]) + (f" and {len(tied) - 4} more" if len(tied) > 4 else "")
+    if math.isinf(_trainable(results, cheapest)):
+        which = ""
+    elif cheapest is results.champion:
+        which = "; the best arm itself trains the fewest parameters of them"
+    else:
+        which = f", of which {code(cheapest.name)} trains the fewest parameters ({count(_trainable(results, cheapest))})"
+    return f"Ties: {len(tied)} of {plural(len(results.to_champion), 'other arm')} indistinguishable from it {rule}: {named}{which}."
 
 
 def axis_sentences(results: Results, axis: str) -> list[str]:
-    """One sentence for each level of an axis: its mean paired difference, spread and verdict."""
-    return [_level_sentence(effect, _auroc_effect(results, effect)) for effect in results.effects if effect.axis == axis and effect.metric == MAIN]
+    """One sentence for each level of an axis: its mean paired difference, interval, p and verdict."""
+    return [_level_sentence(results, effect) for effect in results.effects.of_axis(axis, MAIN)]
 
 
-def _level_sentence(effect: Effect, auroc: str) -> str:
-    compared = f"{code(effect.level)} against {code(effect.against)}"
-    same = f" {plural(effect.n_same_arm, 'cell')} left out: both levels are the same arm there." if effect.n_same_arm else ""
+def share_sentence(results: Results, axis: str) -> str:
+    """How much of the variance of macro F1 the axis explains."""
+    shares = [effect.share for effect in results.effects.of_axis(axis, MAIN)]
+    if not shares or math.isnan(shares[0]):
+        return f"Share of the variance of test macro F1 (omega squared): {NOT_MEASURED}."
+    return f"Share of the variance of test macro F1 (omega squared): {100 * shares[0]:.0f} %."
+
+
+def _level_sentence(results: Results, effect: Effect) -> str:
+    comparison = effect.comparison
+    compared = f"{code(comparison.levels[0])} against {code(comparison.against[0])}"
+    same = f" {plural(comparison.n_same_arm, 'cell')} left out: both levels are the same arm there." if comparison.n_same_arm else ""
     if effect.n_pairs == 0:
         return f"{compared}: nothing to compare, no pair of complete trials differs in this axis alone.{same}"
-    gap = effect.gap
     spread = "" if math.isnan(effect.sd_of_pairs) else f", SD {100 * effect.sd_of_pairs:.1f}"
-    interval = "" if gap.n < 2 else f", 95 % interval over {gap.n} seeds {points(gap.low)} to {points(gap.high)}"
+    auroc = results.effects.of(comparison, SECONDARY)
+    told = NOT_MEASURED if math.isnan(auroc.estimate) else f"{points(auroc.estimate)} points{_brackets(auroc)}"
     return (
-        f"{compared}: {points(gap.mean)} points of test macro F1 on average over {plural(effect.n_pairs, 'pair')}{spread} "
-        f"(higher in {effect.n_higher}){interval}; {verdict(gap)}. AUROC: {auroc}.{same}"
+        f"{compared}: **{points(effect.estimate)} points** of test macro F1{_brackets(effect)} on average over {plural(effect.n_pairs, 'pair')}{spread} "
+        f"(higher in {effect.n_higher}); {effect_verdict(effect)}. AUROC: {told}.{same}"
     )
 
 
-def _auroc_effect(results: Results, effect: Effect) -> str:
-    same = (other for other in results.effects if (other.axis, other.level, other.metric) == (effect.axis, effect.level, "test/auroc_ovr_macro"))
-    return next((f"{points(other.gap.mean)} points" for other in same if other.gap.n > 0), NOT_MEASURED)
+def effect_verdict(effect: Effect) -> str:
+    """What may be said of an effect, and what the design could have shown."""
+    if effect.is_claimed:
+        return "told apart from no effect"
+    if math.isnan(effect.test.p):
+        return "one seed cannot tell it apart from seed noise"
+    size = (
+        "no size of effect could have been shown"
+        if math.isinf(effect.smallest_effect)
+        else f"{_points_of(effect.smallest_effect)} points could have been shown"
+    )
+    seeds = effect.seeds_for_this_gap
+    wanted = f"not even {MOST_SEEDS} seeds would show a gap as small as this" if seeds is None else f"a gap of this size would need {seeds} seeds"
+    return f"cannot be told from no effect; with {plural(effect.n_seeds, 'seed')} {size}" + (f", {wanted}" if seeds is None or seeds > effect.n_seeds else "")
+
+
+def _brackets(effect: Effect) -> str:
+    if math.isnan(effect.interval.low):
+        return ""
+    return f" ({_interval_text(effect)}; {p_value(effect.test.p)}, corrected {p_value(effect.p_holm).removeprefix('p ')})"
+
+
+def _interval_text(effect: Effect) -> str:
+    if math.isnan(effect.interval.low):
+        return "no interval"
+    return f"95 % interval {points(effect.interval.low)} to {points(effect.interval.high)}"
+
+
+def _points_of(size: float) -> str:
+    return f"{100 * size:.1f}"
+
+
+def check_sentence(results: Results) -> str:
+    """What the tests take as independent, and why."""
+    check = results.effects.seed_check
+    if math.isnan(check.p):
+        return "The design leaves nothing to check whether levels fare alike in every seed; the tests assume it."
+    told = f"F({check.df[0]}, {check.df[1]}) = {check.f:.2f}, {p_value(check.p)}"
+    if check.is_seed_the_unit:
+        return f"Levels do not fare alike in every seed ({told}): only whole seeds are taken as independent, in all intervals and p."
+    return f"Nothing speaks against levels faring alike in every seed ({told}): pairs of different arms in one seed are taken as independent."
 
 
 def _of(results: Results, arm: ArmRecord, metric: str) -> str:

@@ -47,9 +47,16 @@ def run_of_trial(study: PublishedStudy) -> dict[tuple[str, int], PublishedRun]:
     return found
 
 
+def noise_runs(study: PublishedStudy) -> list[PublishedRun]:
+    """Complete runs of the baseline arm with any seed, those for the noise floor included, in order of the seeds."""
+    seeds = {*study.record.seeds, *study.record.noise_seeds}
+    own = [run for run in study.runs if run.arm_id == study.record.baseline_arm_id and run.seed in seeds and run.status == TrialState.COMPLETE]
+    return sorted(own, key=lambda run: run.seed)
+
+
 def stray_runs(study: PublishedStudy) -> list[PublishedRun]:
     """Runs of the study whose arm or seed the grid file no longer names, in order of their ids."""
-    named = {id(run) for run in run_of_trial(study).values()}
+    named = {id(run) for run in (*run_of_trial(study).values(), *noise_runs(study))}
     return sorted((run for run in study.runs if id(run) not in named), key=lambda run: run.run_id)
 
 

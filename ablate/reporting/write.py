@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ablate.reporting.cards import card_text
 from ablate.reporting.effects import effect_frame
 from ablate.reporting.figures import Picture, to_png, to_svg
 from ablate.reporting.gallery import draw_gallery
+from ablate.reporting.html import page
 from ablate.reporting.insight import Predictions
 from ablate.reporting.report import report_text
 from ablate.reporting.results import Results, compute_results
@@ -29,6 +31,8 @@ class ReportPaths:
     trials: Path
     arms: Path
     effects: Path
+    interactions: Path
+    page: Path
     cards: tuple[Path, ...]
     figures: tuple[Path, ...]
 
@@ -53,6 +57,8 @@ def write_report(study: PublishedStudy, *, predictions: Predictions, out: Path) 
         trials=written["trials.csv"],
         arms=written["arms.csv"],
         effects=written["effects.csv"],
+        interactions=written["interactions.csv"],
+        page=written["report.html"],
         cards=tuple(path for name, path in written.items() if name.startswith("cards/")),
         figures=tuple(path for name, path in written.items() if name.startswith("figures/")),
     )
@@ -74,16 +80,24 @@ def check_report_folder(out: Path) -> None:
 def render_report(results: Results) -> dict[str, bytes]:
     """Return path below the report folder -> content, for every file of the report."""
     pictures = draw_gallery(results)
+    drawn, texts = _drawn(pictures), render_texts(results, pictures)
+    texts["report.html"] = page(texts["README.md"], {name: content for name, content in drawn.items() if name.endswith(".svg")})
+    return {**{name: text.encode() for name, text in texts.items()}, **drawn}
+
+
+def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str, str]:
+    """Return path -> text of everything with numbers in it: README.md, tables and cards."""
     texts = {
         "README.md": report_text(results, pictures),
         "trials.csv": trials_csv(results.trials),
         "arms.csv": csv_text(results.arms),
-        "effects.csv": csv_text(effect_frame(results.effects)),
+        "effects.csv": csv_text(effect_frame(results.effects.mains)),
+        "interactions.csv": csv_text(effect_frame(results.effects.interactions)),
         **{f"cards/{results.slugs[arm.arm_id]}.md": card_text(results, arm) for arm in results.record.arms},
     }
     if results.champion is not None:
         texts["cards/champion.md"] = texts[f"cards/{results.slugs[results.champion.arm_id]}.md"]
-    return {**{name: text.encode() for name, text in texts.items()}, **_drawn(pictures)}
+    return texts
 
 
 def _drawn(pictures: dict[str, Picture]) -> dict[str, bytes]:

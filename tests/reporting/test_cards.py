@@ -92,7 +92,7 @@ def test_lineage_and_compute_come_from_the_runs(published) -> None:
     assert "| MLflow runs | seed 0 `run000`, seed 1 `run001` |" in text
     assert f"| weights digest | {'ab' * 32} |" in text and f"| data fingerprint | `{'f' * 64}` |" in text
     assert "| precision | fp32 |" in text  # the tag of the run, not `auto` of the recipe
-    assert "| training seconds a trial | 10.1 ± 0.1 |" in text
+    assert "| training s | 10.1 ± 0.1 |" in text
     assert "| parameters | 3,400,000 |" in text
 
 

@@ -32,7 +32,7 @@ def bar(axes) -> list[tuple[float, float]]:
 
 def test_there_is_a_figure_for_each_axis(published) -> None:
     assert list(gallery(published)) == [
-        "arms", "axis_freeze_depth", "axis_lr_ratio", "axis_augment", "axis_lora_rank", "learning_curves", "confusion_champion",
+        "arms", "axis_freeze_depth", "axis_lr_ratio", "axis_augment", "axis_lora_rank", "cost", "learning_curves", "confusion_champion", "reliability_champion",
     ]  # fmt: skip
 
 
@@ -50,10 +50,10 @@ def test_arms_show_every_trial_and_the_mean_of_each_arm(published) -> None:
 def test_an_axis_shows_paired_differences_in_points(published) -> None:
     results = compute_results(published.study, published.predictions)
     left, right = gallery(published)["axis_augment"].figure.axes
-    (effect,) = [e for e in results.effects if e.axis == "augment" and e.metric == "test/macro_f1"]
+    (effect,) = results.effects.of_axis("augment", "test/macro_f1")
     assert len(scattered(right)) == effect.n_pairs == 12
-    assert scattered(right)[:, 1].mean() == pytest.approx(100 * effect.gap.mean)
-    assert bar(right) == [pytest.approx((100 * effect.gap.low, 100 * effect.gap.high))]
+    assert scattered(right)[:, 1].mean() == pytest.approx(100 * effect.estimate)
+    assert bar(right) == [pytest.approx((100 * effect.interval.low, 100 * effect.interval.high))]
     assert len(scattered(left)) == 24
     assert [text.get_text() for text in left.get_xticklabels()] == ["none", "light"]
 

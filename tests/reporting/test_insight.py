@@ -7,7 +7,11 @@ import pytest
 from sklearn import metrics as sk
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.reporting.insight import most_confused, read_insight
+from ablate.reporting.insight import arm_insight, most_confused, read_study
+
+
+def read_insight(study, arm, predictions):
+    return arm_insight(read_study(study, predictions), study.record, arm.arm_id)
 
 
 def own_frames(published, arm):
@@ -68,3 +72,42 @@ def test_predictions_without_test_are_a_bug(published) -> None:
     with pytest.raises(CheckFailed) as caught:
         read_insight(published.study, arm, lambda run: published.frames[run.run_id].query("split == 'val'"))
     assert str(caught.value) == "predictions of run run000 must hold the split test, got ['val']"
+
+
+def test_runs_scored_on_different_images_are_a_bug(published) -> None:
+    def shuffled(run):
+        frame = published.frames[run.run_id]
+        return frame.assign(image_id="x") if run.run_id == "run003" else frame
+
+    with pytest.raises(CheckFailed) as caught:
+        read_study(published.study, shuffled)
+    told = "runs of a study must be scored on the same test images and labels, those of run run003 differ from those of run000"
+    assert str(caught.value) == told
+
+
+def test_mistakes_are_those_that_most_seeds_made(published) -> None:
+    arm = published.study.record.arms[0]
+    insight = read_insight(published.study, arm, published.predictions)
+    frames = own_frames(published, arm)
+    wrong = []
+    for frame in frames:
+        probabilities = frame.filter(like="p_").to_numpy()
+        taken = probabilities.argmax(axis=1)
+        wrong += [(i, y, t, p) for i, y, t, p in zip(frame["image_id"], frame["label"], taken, probabilities.max(axis=1), strict=True) if y != t]
+    first = insight.mistakes[0]
+    own = [p for i, y, t, p in wrong if (i, y, t) == (first.image_id, first.label, first.predicted)]
+    assert (first.n_seeds, first.confidence) == (len(own), pytest.approx(np.mean(own)))
+    counts = [sum((i, y, t) == key for i, y, t, _ in wrong) for key in {(i, y, t) for i, y, t, _ in wrong}]
+    assert first.n_seeds == max(counts)
+
+
+def test_reliability_of_seeds_together_is_that_of_their_predictions_together(published) -> None:
+    from ablate.metrics.calibration import reliability
+
+    arm = published.study.record.arms[0]
+    insight = read_insight(published.study, arm, published.predictions)
+    frames = own_frames(published, arm)
+    probabilities = np.concatenate([frame.filter(like="p_").to_numpy() for frame in frames]).astype(float)
+    expected = reliability(probabilities, np.concatenate([frame["label"] for frame in frames]))
+    np.testing.assert_array_equal(insight.reliability.count, expected.count)
+    assert insight.reliability.ece == pytest.approx(expected.ece)

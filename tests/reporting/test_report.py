@@ -60,8 +60,9 @@ def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
         in summary
     )
     differences = [m["test/macro_f1"] - b["test/macro_f1"] for m, b in zip(best, by_arm[f"{0:012x}"], strict=True)]
-    assert f"{100 * np.mean(differences):+.1f} points (SD of 2 paired differences {100 * np.std(differences, ddof=1):.1f}" in summary
-    assert "2 seeds are too few for a test of one arm against another (fewer than 6)" in summary
+    assert f"{100 * np.mean(differences):+.1f} points of test macro F1 (95 % interval " in summary
+    assert len(summary.strip().splitlines()) == 5 and all(line.startswith("- ") for line in summary.strip().splitlines())
+    assert "- What matters: " in summary and "- Ties: " in summary and "Noise floor: SD " in summary
 
 
 def test_a_gap_within_seed_noise_is_called_so(published) -> None:
@@ -72,21 +73,41 @@ def test_a_gap_within_seed_noise_is_called_so(published) -> None:
         value = 0.9 + (0.02 if run.seed else -0.02) * (run.arm_id == last)
         return replace(run, metrics={**run.metrics, "test/macro_f1": value, "val/macro_f1": 0.9 if run.arm_id == last else 0.5})
 
-    assert "in test macro F1, paired by seed; within seed noise: cannot be told apart from no difference." in section(
-        text_of(published.with_runs(level_off)), "Summary"
-    )
+    summary = section(text_of(published.with_runs(level_off)), "Summary")
+    assert "paired over 2 seeds; it cannot be told apart from no difference." in summary
 
 
 def test_one_seed_is_said_to_know_no_spread(build) -> None:
     summary = section(text_of(build(seeds=(0,))), "Summary")
     assert "(n = 1 seed, no spread known)" in summary
-    assert "points (1 seed, no spread known) in test macro F1, paired by seed; with one seed it cannot be told apart from seed noise." in summary
-    assert "1 seed is too few for a test" in summary
+    assert "points of test macro F1, paired over 1 seed; no spread is known, so it cannot be told apart from seed noise." in summary
+    assert "nothing can be tested, because fewer than 2 seeds of comparable arms completed" in summary
     assert "±" not in summary and "nan" not in summary
 
 
-def test_six_seeds_are_enough_for_the_sentence_to_go(build) -> None:
-    assert "too few" not in section(text_of(build(seeds=range(6), n_images=20)), "Summary")
+def test_the_noise_floor_is_that_of_the_baselines_further_seeds(published) -> None:
+    baseline = published.study.record.baseline_arm_id
+    runs = [run for run in published.study.runs if run.arm_id == baseline]
+    further = [replace(runs[0], run_id=f"aa{seed}", seed=seed, metrics={**runs[0].metrics, "test/macro_f1": 0.5 + 0.01 * seed}) for seed in (2, 3, 4)]
+    study = replace(published, study=replace(published.study, runs=(*published.study.runs, *further))).with_record(noise_seeds=(2, 3, 4))
+    sd = np.std([*(run.metrics["test/macro_f1"] for run in runs), 0.52, 0.53, 0.54], ddof=1)
+    text = text_of(study)
+    assert f"Noise floor: SD {100 * sd:.1f} points over the baseline's seeds (n = 5 trials)." in text
+    assert "= 20 trials: 20 complete. Noise floor: the baseline with 3 further seeds." in text
+    assert "left out, because" not in text
+
+
+def test_interactions_and_what_the_design_can_show_are_tables(published) -> None:
+    text = text_of(published)
+    assert "| `lr_ratio=1.0 x augment=light` |" in section(text, "Interactions")
+    rows = [line for line in section(text, "What this design can show").splitlines() if line.startswith("| `")]
+    assert len(rows) == 4
+
+
+def test_costs_that_nobody_measured_are_named(published) -> None:
+    part = section(text_of(published), "Cost")
+    assert "Not measured: multiply-adds an image, s saved by sharing, images/s at inference, latency at batch 1, ms" in part
+    assert "- test macro F1 against trained parameters: `" in part
 
 
 def test_the_baseline_can_win(published) -> None:

@@ -31,22 +31,32 @@ def written(published, tmp_path_factory) -> ReportPaths:
 
 def test_the_same_runs_give_the_same_bytes_whatever_their_order(published, written, tmp_path) -> None:
     write_report(replace(published.study, runs=published.study.runs[::-1]), predictions=published.predictions, out=tmp_path)
-    assert len(digests(tmp_path)) == 4 + 11 + 2 * 7
+    assert len(digests(tmp_path)) == 6 + 11 + 2 * 9
     assert digests(tmp_path) == digests(written.readme.parent)
 
 
 def test_paths_name_what_was_written(written) -> None:
     out = written.readme.parent
-    named = {written.readme, written.trials, written.arms, written.effects, *written.cards, *written.figures}
+    named = {written.readme, written.trials, written.arms, written.effects, written.interactions, written.page, *written.cards, *written.figures}
     assert named == {path for path in out.rglob("*") if path.is_file()}
     assert written.champion_card == out / "cards" / "champion.md"
     assert len(list(csv.DictReader(written.effects.open()))) == 8
+    assert {row["kind"] for row in csv.DictReader(written.interactions.open())} == {"interaction"}
 
 
 def test_links_and_images_resolve(written) -> None:
     targets = re.findall(r"\]\(([^)]+)\)", written.readme.read_text())
-    assert len(targets) == 10 + 7
+    assert len(targets) == 10 + 9
     assert all((written.readme.parent / target).is_file() for target in targets)
+
+
+def test_the_page_stands_alone(written) -> None:
+    """No address, no script, no file beside it: what a browser would fetch is inside."""
+    text = written.page.read_text()
+    assert set(re.findall(r'(?:src|href)="([^"]{0,26})', text)) == {"data:image/svg+xml;base64,"}
+    assert "<script" not in text and "url(" not in text
+    assert text.count("<img ") == 9 and text.count("<h1>") == 1
+    assert "**" not in re.sub(r"<code>.*?</code>", "", text) and "](" not in text
 
 
 def test_stale_figures_and_cards_go_and_nothing_else(build, tmp_path) -> None:

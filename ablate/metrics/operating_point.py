@@ -1,0 +1,50 @@
+"""Binary tasks: average precision, and the threshold that keeps a target precision. Chosen on val, told on test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a threshold does on one split."""
+
+    threshold: float
+    precision: float
+    """NaN where nothing reaches the threshold."""
+    recall: float
+
+
+def average_precision(scores: NDArray[np.floating], is_positive: NDArray[np.bool_]) -> float:
+    """Mean precision over the steps of recall, ties taken together; NaN without a positive. `scores`, `is_positive` (N,)."""
+    if not is_positive.any():
+        return float("nan")
+    precision, recall, _ = _curve(scores, is_positive)
+    return float((precision * np.diff(recall, prepend=0.0)).sum())
+
+
+def threshold_for_precision(scores: NDArray[np.floating], is_positive: NDArray[np.bool_], *, target: float) -> float | None:
+    """The lowest score from which precision is at least `target`: the highest recall that keeps it. None where no threshold does."""
+    precision, _, thresholds = _curve(scores, is_positive)
+    (good,) = np.nonzero(precision >= target)
+    return float(thresholds[good[-1]]) if len(good) else None
+
+
+def at_threshold(scores: NDArray[np.floating], is_positive: NDArray[np.bool_], threshold: float) -> OperatingPoint:
+    """Precision and recall of calling everything with a score of at least `threshold` positive."""
+    called = scores >= threshold
+    hits = int((called & is_positive).sum())
+    precision = hits / int(called.sum()) if called.any() else float("nan")
+    recall = hits / int(is_positive.sum()) if is_positive.any() else float("nan")
+    return OperatingPoint(threshold, precision, recall)
+
+
+def _curve(scores: NDArray[np.floating], is_positive: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.floating]]:
+    """Precision, recall and score at each different score, from the highest down."""
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], np.cumsum(is_positive[order])
+    (last,) = np.nonzero(np.append(np.diff(ranked) != 0, True))
+    return hits[last] / (last + 1), hits[last] / max(int(is_positive.sum()), 1), ranked[last]

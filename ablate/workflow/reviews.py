@@ -1,0 +1,38 @@
+"""Reports looked at again: against their source, and two studies beside each other. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ablate.errors import SpecError
+from ablate.reporting.compare import compare_studies
+from ablate.reporting.compare_text import comparison_text
+from ablate.reporting.verify import Finding, report_source, verify_report
+from ablate.tracking.mlflow_store import MlflowStore
+from ablate.tracking.records import PublishedStudy
+from ablate.workflow.settings import Places
+
+
+def verify_folder(places: Places, folder: Path) -> list[Finding]:
+    """Return every place where the report in `folder` and the tracking store disagree. Raises SpecError for no report, StoreError where the study is gone."""
+    source = report_source(folder)
+    store = MlflowStore(places.tracking_uri, source.grid_name)
+    store.check_reachable()
+    study = store.read_study(source.grid_name, source.study_id)
+    return verify_report(study, predictions=store.read_predictions, folder=folder)
+
+
+def compare_grids(places: Places, first: str, second: str) -> str:
+    """Markdown that compares the newest studies of two grids; a name may be `GRID@STUDY` for an older one. Raises SpecError where they are the same."""
+    studies = [_study(places, name) for name in (first, second)]
+    if studies[0].parent_run_id == studies[1].parent_run_id:
+        raise SpecError(f"GRID_A and GRID_B must be two studies, got {first!r} and {second!r}; write GRID@STUDY to name one of several studies of a grid")
+    return comparison_text(compare_studies(*studies), first=first, second=second)
+
+
+def _study(places: Places, name: str) -> PublishedStudy:
+    grid, _, study_id = name.partition("@")
+    grid_name = Path(grid).stem
+    store = MlflowStore(places.tracking_uri, grid_name)
+    store.check_reachable()
+    return store.read_study(grid_name, study_id or None)

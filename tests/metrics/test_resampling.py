@@ -1,0 +1,68 @@
+"""Resampled scores against scores of images drawn one by one, and against DeLong's variance computed another way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from ablate.metrics.resampling import image_weights, placement_values, resampled_auroc, resampled_macro_f1
+
+
+def predictions(n: int = 120, n_classes: int = 4, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % n_classes
+    logits = rng.normal(size=(n, n_classes)) + 1.2 * np.eye(n_classes)[labels]
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), labels
+
+
+def test_macro_f1_equals_scikit_learn_with_sample_weights() -> None:
+    probabilities, labels = predictions()
+    weights = image_weights(labels, n_draws=20, seed=0)
+    predicted = probabilities.argmax(axis=1)
+    expected = [sk.f1_score(labels, predicted, average="macro", sample_weight=row) for row in weights]
+    np.testing.assert_allclose(resampled_macro_f1(predicted, labels, weights), expected, rtol=1e-5)
+
+
+def test_absent_classes_are_left_out() -> None:
+    labels, predicted = np.array([0, 0, 2, 2]), np.array([0, 1, 2, 2])
+    ones = np.ones((1, 4), dtype=np.float32)
+    assert resampled_macro_f1(predicted, labels, ones) == pytest.approx([(2 / 3 + 1) / 2])
+
+
+def test_draws_keep_the_size_of_each_class_and_are_the_same_again() -> None:
+    labels = np.array([0] * 5 + [1] * 7 + [2])
+    weights = image_weights(labels, n_draws=50, seed=3)
+    for label, n in enumerate((5, 7, 1)):
+        np.testing.assert_allclose(weights[:, labels == label].sum(axis=1), n, rtol=1e-5)
+    np.testing.assert_array_equal(weights, image_weights(labels, n_draws=50, seed=3))
+    assert not np.array_equal(weights, image_weights(labels, n_draws=50, seed=4))
+
+
+def test_spread_of_a_mean_is_unbiased() -> None:
+    values = np.random.default_rng(0).normal(size=6)
+    weights = image_weights(np.zeros(6, dtype=int), n_draws=40_000, seed=0)
+    assert (weights @ values / 6).var() == pytest.approx(values.var(ddof=1) / 6, rel=0.03)
+
+
+def test_auroc_is_that_of_scikit_learn_and_first_order_right() -> None:
+    probabilities, labels = predictions(n=400)
+    weights = image_weights(labels, n_draws=200, seed=0)
+    found = resampled_auroc(probabilities, labels, weights)
+    exact = [np.mean([sk.roc_auc_score(labels == c, probabilities[:, c], sample_weight=row) for c in range(4)]) for row in weights]
+    assert resampled_auroc(probabilities, labels, np.ones((1, 400), dtype=np.float32)) == pytest.approx(
+        [np.mean([sk.roc_auc_score(labels == c, probabilities[:, c]) for c in range(4)])], rel=1e-6
+    )
+    assert np.std(found) == pytest.approx(np.std(exact), rel=0.03)
+    assert np.corrcoef(found, exact)[0, 1] > 0.99
+
+
+def test_placements_with_ties_have_the_auroc_as_mean() -> None:
+    rng = np.random.default_rng(1)
+    scores, is_class = rng.integers(0, 5, size=60) / 5, np.arange(60) % 3 == 0
+    below, above = placement_values(scores, is_class)
+    assert below.mean() == pytest.approx(sk.roc_auc_score(is_class, scores)) and above.mean() == pytest.approx(below.mean())
+
+
+def test_one_class_has_no_auroc() -> None:
+    assert np.isnan(resampled_auroc(np.full((3, 2), 0.5), np.zeros(3, dtype=int), np.ones((2, 3), dtype=np.float32))).all()

@@ -1,0 +1,140 @@
+"""Verification: a fresh report passes, and a change anywhere is named. Each mutation is one place of a file, a prediction or a run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from ablate.errors import SpecError, StoreError
+from ablate.reporting.verify import report_source, verify_report
+from ablate.reporting.write import write_report
+
+
+@pytest.fixture(scope="module")
+def study(build):
+    """Small, with two axes, and with ids of runs that look like those of MLflow."""
+    made = build(axes={"augment": ("none", "light"), "lr_ratio": (0.1, 1.0), "freeze_depth": (-1,)}, n_images=40)
+    return made.with_runs(lambda run: replace(run, run_id=hex_id(run.run_id)))
+
+
+@pytest.fixture(scope="module")
+def report(study, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    write_report(study.study, predictions=predictions(study), out=folder)
+    return folder
+
+
+def hex_id(run_id: str) -> str:
+    return run_id.removeprefix("run").zfill(32)
+
+
+def predictions(study, change=lambda run, frame: frame):
+    return lambda run: change(run, study.frames[f"run{int(run.run_id):03d}"])
+
+
+def places(study, report, *, read=None) -> list[str]:
+    return [str(finding) for finding in verify_report(study.study, predictions=read or predictions(study), folder=report)]
+
+
+def test_a_fresh_report_passes(study, report) -> None:
+    assert places(study, report) == []
+
+
+NUMBER = re.compile(r"\d+\.\d+")
+
+
+def number_places(text: str) -> list[tuple[int, int]]:
+    """Spans of printed numbers with a decimal point, outside code spans (names), front matter's versions and inlined pictures."""
+    hidden = [match.span() for match in re.finditer(r"`[^`]*`|src=\"[^\"]*\"|<style>.*?</style>|<code>.*?</code>", text, flags=re.DOTALL)]
+    return [m.span() for m in NUMBER.finditer(text) if not any(a <= m.start() < b for a, b in hidden)]
+
+
+@pytest.mark.parametrize("name", ["README.md", "cards/champion.md", "trials.csv", "arms.csv", "effects.csv", "interactions.csv", "report.html"])
+def test_a_changed_number_is_named_wherever_it_stands(study, report, name: str) -> None:
+    """Six places of each of seven files: 42 mutations, each the last digit of one number."""
+    path = report / name
+    whole = path.read_text()
+    spans = number_places(whole)
+    chosen = spans[:: max(len(spans) // 6, 1)][:6]
+    assert len(chosen) == 6
+    for start, end in chosen:
+        digit = "1" if whole[end - 1] != "1" else "2"
+        path.write_text(whole[: end - 1] + digit + whole[end:])
+        found = places(study, report)
+        line = whole[:start].count("\n") + 1
+        assert any(place.startswith(f"{name}:{line}: says ") for place in found), (name, whole[start:end], found)
+    path.write_text(whole)
+    assert places(study, report) == []
+
+
+def test_a_changed_prediction_is_named_with_its_run(study, report) -> None:
+    run_id = study.study.runs[2].run_id
+
+    def swapped(run, frame):
+        if run.run_id != run_id:
+            return frame
+        changed = frame.copy()
+        changed["p_0"], changed["p_1"] = frame["p_1"].where(frame.index == 50, frame["p_0"]), frame["p_0"].where(frame.index == 50, frame["p_1"])
+        return changed
+
+    found = places(study, report, read=predictions(study, swapped))
+    assert any(place.startswith(f"run {run_id} ") and place.endswith(" from its predictions") for place in found), found[:5]
+
+
+@pytest.mark.parametrize("name", ["test/macro_f1", "val/macro_f1", "test/auroc_ovr_macro", "test/ece", "val/nll"])
+def test_a_changed_score_of_a_run_is_named(study, report, name: str) -> None:
+    run_id = study.study.runs[1].run_id
+    changed = study.with_runs(lambda run: replace(run, metrics={**run.metrics, name: run.metrics[name] + 1e-4}) if run.run_id == run_id else run)
+    assert any(place.startswith(f"run {run_id} {name}: says ") for place in places(changed, report))
+
+
+@pytest.mark.parametrize("name", ["cost/n_trainable", "time/train_s", "best_epoch"])
+def test_a_changed_cost_of_a_run_is_found_in_the_report(study, report, name: str) -> None:
+    run_id = study.study.runs[1].run_id
+    changed = study.with_runs(lambda run: replace(run, metrics={**run.metrics, name: run.metrics[name] + 3}) if run.run_id == run_id else run)
+    assert any(place.startswith(("README.md:", "cards/", "trials.csv:")) for place in places(changed, report))
+
+
+def test_a_changed_parameter_or_fact_of_a_run_is_found(study, report) -> None:
+    run_id = study.study.runs[0].run_id
+    lied = study.with_runs(lambda run: replace(run, params={**run.params, "head_lr": "0.5"}) if run.run_id == run_id else run)
+    assert f"run {run_id} parameter head_lr: says 0.5, the store gives 0.001 in the study's record" in places(lied, report)
+    other = study.with_runs(lambda run: replace(run, tags={**run.tags, "device": "cuda"}))
+    assert any("says cpu, the store gives cuda" in place for place in places(other, report))
+
+
+def test_a_missing_run_is_named(study, report) -> None:
+    run_id = study.study.runs[3].run_id
+    gone = study.with_runs(lambda run: None if run.run_id == run_id else run)
+    found = places(gone, report)
+    assert f"README.md: says run {run_id}, the store gives no such run in the study" in found
+
+
+def test_missing_predictions_are_named(study, report) -> None:
+    def unreadable(run):
+        raise StoreError("gone")
+
+    assert sum("none, for want of readable predictions (gone)" in place for place in places(study, report, read=unreadable)) == len(study.study.runs)
+
+
+def test_missing_and_foreign_files_are_named(study, report) -> None:
+    (report / "cards" / "extra.md").write_text("# An arm that nobody trained")
+    figure = report / "figures" / "arms.svg"
+    kept = figure.read_bytes()
+    figure.unlink()
+    found = places(study, report)
+    (report / "cards" / "extra.md").unlink()
+    figure.write_bytes(kept)
+    assert found == ["figures/arms.svg: says nothing, the store gives a figure", "cards/extra.md: says a file of its own, the store gives no such arm or table"]
+
+
+def test_a_folder_without_a_report_is_refused(report, tmp_path) -> None:
+    source = report_source(report)
+    assert (source.grid_name, source.parent_run_id, source.study_id) == ("flowers", "parent0", "s" * 12)
+    with pytest.raises(SpecError) as caught:
+        report_source(tmp_path)
+    assert str(caught.value) == (
+        f"a report must name its study under `How to reproduce`, {tmp_path / 'README.md'} does not; verify takes the folder of a report, e.g. reports/flowers"
+    )
