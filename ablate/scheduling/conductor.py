@@ -32,6 +32,8 @@ from ablate.tracking.publisher import PATIENCE_S, Publisher, Store, Unpublished
 
 MakeRequest = Callable[[Trial, int, Path], TrialRequest]
 """(trial, attempt, the attempt's empty folder) -> what the executor is handed."""
+CHECKPOINT_EVERY_S = 20.0
+"""Work that a killed trial may lose besides the epoch that it was in. Trials that are shorter pay nothing for checkpoints."""
 _INTERRUPTED_PATIENCE_S = 5.0
 _NOTHING_MISSING = Unpublished(n_attempts=0, why="")
 
@@ -48,6 +50,7 @@ def run_study(
     tags: Mapping[str, str] | None = None,
     optuna_url: str | None = None,
     limits: Limits | None = None,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> StudySummary:
     """Bring every trial to its end, in the order given and within `limits`, and return what this call achieved.
 
@@ -59,7 +62,7 @@ def run_study(
     """
     plan = StudyPlan(record, tuple(trials), tags or {})
     with interruptible(), lease(folder):
-        conductor = _Conductor(plan, StudyFolder(folder), make_request=make_request, listener=on_event, limits=limits or Limits())
+        conductor = _Conductor(plan, StudyFolder(folder), make_request=_keeping(make_request, folder, checkpoint_every_s), listener=on_event, limits=limits)
         followers = conductor.start_followers(store, optuna_url or default_url(folder))
         status = "KILLED"
         try:
@@ -79,14 +82,14 @@ def run_study(
 class _Conductor:
     """The state of one call: what is left to do, and who follows. To make one is to take the study up: trials that a dead conductor left running are ended."""
 
-    def __init__(self, plan: StudyPlan, folder: StudyFolder, *, make_request: MakeRequest, listener: Callable[[Event], None], limits: Limits) -> None:
+    def __init__(self, plan: StudyPlan, folder: StudyFolder, *, make_request: MakeRequest, listener: Callable[[Event], None], limits: Limits | None) -> None:
         self._plan, self._folder, self._make_request, self._listener = plan, folder, make_request, listener
         self._trials = distinct(plan.trials)
         self._arms = {arm.arm_id: arm.name for arm in plan.record.arms}
         self._journal = folder.journal
         end_running(folder, why="its conductor died")
         past = attempts(self._journal.read())
-        self._queue = Queue(plan.trials, past, limits=limits)
+        self._queue = Queue(plan.trials, past, limits=limits or Limits())
         self._n_complete, self._n_retries = 0, 0
         self.failures: dict[str, FailedTrial] = {}
         self._wake: tuple[Callable[[], None], ...] = ()
@@ -109,9 +112,11 @@ class _Conductor:
         trial, attempt = taken
         folder = self._folder.attempt(trial.trial_id, attempt)
         shutil.rmtree(folder, ignore_errors=True)  # a conductor died between making it and its first line in the journal
-        folder.mkdir(parents=True)
-        checkpoint = CheckpointSpec(folder=self._folder.checkpoint(trial.trial_id))
-        return self._make_request(trial, attempt, folder).model_copy(update={"checkpoint": checkpoint})
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise StoreError(f"the study's folder must be writable, {folder} cannot be made: {error}; free space, the same command goes on.") from error
+        return self._make_request(trial, attempt, folder)
 
     def on_event(self, event: Event) -> None:
         """Journal first; then what follows from it; then those who only listen."""
@@ -158,3 +163,13 @@ class _Conductor:
             unpublished=missing.get("mlflow", _NOTHING_MISSING),
             optuna_problem=missing["optuna"].why,
         )
+
+
+def _keeping(make_request: MakeRequest, folder: Path, every_s: float) -> MakeRequest:
+    """Requests whose trials keep their last whole epoch in the study's folder."""
+
+    def make(trial: Trial, attempt: int, attempt_folder: Path) -> TrialRequest:
+        checkpoint = CheckpointSpec(folder=StudyFolder(folder).checkpoint(trial.trial_id), every_s=every_s)
+        return make_request(trial, attempt, attempt_folder).model_copy(update={"checkpoint": checkpoint})
+
+    return make

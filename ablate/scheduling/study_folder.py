@@ -52,9 +52,7 @@ class StudyFolder:
         try:
             return StudyPlan.from_json((self.path / STUDY).read_text())
         except (OSError, ValueError, KeyError) as error:
-            raise StoreError(
-                f"{self.path / STUDY} must say what the study is, it cannot be read ({error}); running the grid again writes it."
-            ) from error
+            raise StoreError(f"{self.path / STUDY} must say what the study is, it cannot be read ({error}); running the grid again writes it.") from error
 
 
 @dataclass(frozen=True, slots=True)

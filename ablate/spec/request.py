@@ -40,7 +40,7 @@ class CheckpointSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     folder: Path
     """The trial's own; it outlives the attempt."""
-    every_s: float = Field(default=20.0, ge=0)
+    every_s: float = Field(ge=0)
     """Seconds of work that a killed trial may lose besides the epoch that it was in."""
 
 

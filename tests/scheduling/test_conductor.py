@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -507,3 +509,32 @@ def test_sync_needs_a_study_that_nobody_runs(tmp_path, uri):
         sync_study(tmp_path, MlflowStore(uri, "toy"))
     with pytest.raises(StoreError, match=rf"^{tmp_path}/study.json must say what the study is, it cannot be read \(.*\); running the grid again writes it\.$"):
         sync_study(tmp_path, MlflowStore(uri, "toy"))
+
+
+def test_stores_locked_for_seconds_cost_nothing(tmp_path, uri):
+    """Somebody's transaction holds MLflow's and Optuna's files for longer than SQLite itself waits."""
+    record, trials = study = toy_study()
+    conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=study, limits=Limits(max_trials=1))
+    paths = [Path(uri.removeprefix("sqlite:///")), tmp_path / "study" / "optuna.db"]
+    locks = [sqlite3.connect(path, isolation_level=None, check_same_thread=False) for path in paths]
+    for lock in locks:
+        lock.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(8.0, lambda: [lock.execute("ROLLBACK") for lock in locks])
+    release.start()
+    summary, _ = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=study)
+    release.join()
+    assert (counts(summary), summary.unpublished, summary.optuna_problem) == ((5, 1, 0), ALL_TOLD, "")
+    assert set(mlflow_runs(uri).values()) == {"FINISHED"}
+    assert sorted(optuna_states(tmp_path / "study", record)) == sorted((trial.trial_id, 1, "COMPLETE") for trial in trials)
+
+
+def test_a_folder_that_cannot_be_made_any_more_is_named(tmp_path):
+    """As on a full disk: the call ends with a sentence, and the next goes on."""
+    study = toy_study()
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "trials").write_text("in the way")
+    with pytest.raises(StoreError, match=r"^the study's folder must be writable, .* cannot be made: .*; free space, the same command goes on\.$"):
+        conduct(folder, study=study)
+    (folder / "trials").unlink()
+    assert counts(conduct(folder, study=study)[0]) == (6, 0, 0)

@@ -1,0 +1,78 @@
+"""kill -9 of a worker that really trains: the next attempt goes on from the last whole epoch, and every number is that of a study that nobody disturbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from ablate.scheduling.conductor import run_study
+from ablate.scheduling.executors.local import LocalExecutor
+from ablate.scheduling.executors.slots import cpu_slots
+from ablate.scheduling.limits import Limits
+from ablate.spec.parse import load_grid
+from ablate.tracking.events import EpochEnded, Event, TrialEnded
+from ablate.workflow.prepare import prepare, resolve
+from ablate.workflow.run import RUN_TRIAL
+from ablate.workflow.settings import places
+
+DEEP = (("[all, -1]", "[0]"), ("head_lr: [1.0e-3, 1.0e-2]", "head_lr: [1.0e-2]"), ("baseline: {freeze_depth: all}", "baseline: {freeze_depth: 0}"))
+LONG = ("epochs: 1, batch_size: 8", "epochs: 5, batch_size: 4, precision: fp32, augment: light")
+
+
+def _children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()]
+
+
+def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(desk: Path, write_grid: Callable[..., Path]) -> None:
+    where = places()
+    resolved = resolve(load_grid(write_grid("resumed", LONG, *DEEP)), where, seeds=None, allow_fallback=False, command="")
+    prepared = prepare(resolved, where, report_dir=desk / "reports", threads=1, cache_gb=0, on_progress=lambda *step: None)
+
+    def conduct(folder: Path, on_event: Callable[[Event], None]) -> list[Event]:
+        heard: list[Event] = []
+
+        def hear(event: Event) -> None:
+            heard.append(event)
+            on_event(event)
+
+        summary = run_study(
+            record=resolved.record,
+            trials=resolved.trials,
+            folder=folder,
+            executor=LocalExecutor(RUN_TRIAL, slots=cpu_slots(1, threads=1), log_folder=folder / "logs"),
+            store=None,
+            make_request=prepared.request,
+            on_event=hear,
+            limits=Limits(retries=1),
+            checkpoint_every_s=0.0,
+        )
+        assert (summary.n_complete, summary.n_failed) == (1, 0)
+        return heard
+
+    def kill(event: Event) -> None:
+        if isinstance(event, EpochEnded) and (event.epoch, event.attempt) == (2, 1):
+            for worker in _children():
+                os.kill(worker, signal.SIGKILL)
+
+    alone, killed = conduct(desk / "alone", lambda event: None), conduct(desk / "killed", kill)
+    first, second = ([event for event in events if isinstance(event, TrialEnded)][-1] for events in (alone, killed))
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert first.outcome is not None
+    assert second.outcome is not None
+    assert second.outcome.best_epoch == first.outcome.best_epoch
+    names = [name for name in first.outcome.metrics if not name.startswith(("time/", "cost/peak"))]
+    assert {name: second.outcome.metrics[name] for name in names} == {name: first.outcome.metrics[name] for name in names}
+    curves = [
+        [(event.epoch, event.metrics) for event in events if isinstance(event, EpochEnded) and event.attempt == attempt]
+        for events, attempt in ((alone, 1), (killed, 2))
+    ]
+    assert len(curves[0]) == 5
+    assert curves[0] == curves[1]
+    trial_id = resolved.trials[0].trial_id
+    deltas = [load_file(desk / name / "trials" / f"{trial_id}-{n}" / "delta.safetensors") for name, n in (("alone", 1), ("killed", 2))]
+    assert deltas[0].keys() == deltas[1].keys()
+    assert all(deltas[0][name].equal(deltas[1][name]) for name in deltas[0])
