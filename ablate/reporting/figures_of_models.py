@@ -15,6 +15,7 @@ from ablate.reporting.effects import PRIMARY
 from ablate.reporting.figures import canvas, styled
 
 _DARK = "#1b1b1b"
+_MARKS = {"other": ("o", 30), "baseline": ("s", 30), "best on val": ("*", 90)}
 
 
 @styled
@@ -46,13 +47,12 @@ def draw_cost(arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], *, label
         known = known[known[f"{cost.metric}/mean"] > 0]
         best = known.set_index("arm_id").reindex([arm_id for arm_id in front if arm_id in set(known["arm_id"])])
         axes.plot(best[f"{cost.metric}/mean"], best[f"{PRIMARY}/mean"], drawstyle="steps-post", color=_DARK, linewidth=1, zorder=1)
-        for row in known.itertuples(index=False):
-            marker = "s" if row.is_baseline else "*" if row.is_champion else "o"
-            x, y = known.loc[known["arm_id"] == row.arm_id, [f"{cost.metric}/mean", f"{PRIMARY}/mean"]].iloc[0]
-            face = colours[0] if row.arm_id in front else "white"
-            axes.scatter(
-                x, y, marker=marker, s=90 if row.is_champion else 30, facecolor=face, edgecolor=colours[0], linewidth=1, zorder=4 if row.arm_id in front else 3
-            )
+        kinds = np.select([known["is_champion"], known["is_baseline"]], ["best on val", "baseline"], "other")
+        for kind, (marker, size) in _MARKS.items():
+            for is_on_front, face in ((False, "white"), (True, colours[0])):
+                own = known[(kinds == kind) & (known["arm_id"].isin(front) == is_on_front)]
+                x, y = own[f"{cost.metric}/mean"], own[f"{PRIMARY}/mean"]
+                axes.scatter(x, y, marker=marker, s=size, facecolor=face, edgecolor=colours[0], linewidth=1, zorder=3 + is_on_front)
         axes.set_xscale("log")
         axes.set_xlabel(cost.title)
     drawn[0].set_ylabel(label)

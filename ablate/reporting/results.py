@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
@@ -68,11 +70,14 @@ class Results:
         own = [runs[arm_id, seed] for seed in self.record.seeds if (arm_id, seed) in runs]
         return [run for run in own if run.status == TrialState.COMPLETE]
 
+    @cached_property
+    def _rows(self) -> dict[str, dict[Hashable, Any]]:
+        """arm_id -> its row of `arms`: a look into the frame for each printed number would take longer than all else."""
+        return {row["arm_id"]: row for row in self.arms.to_dict("records")}
+
     def number(self, arm_id: str, column: str) -> float:
         """A number of the arm's row of `arms`, e.g. `test/macro_f1/mean`; NaN where no run measured it."""
-        if column not in self.arms:
-            return math.nan
-        return float(self.arms.loc[self.arms["arm_id"] == arm_id, column].iloc[0])
+        return float(self._rows[arm_id].get(column, math.nan))
 
 
 def compute_results(study: PublishedStudy, predictions: Predictions) -> Results:
