@@ -15,7 +15,7 @@ from ablate.errors import StoreError
 from ablate.scheduling.executors._base import Executor
 from ablate.scheduling.interrupts import interruptible, undisturbed
 from ablate.scheduling.lease import lease
-from ablate.scheduling.limits import RETRIED, Limits, Queue, distinct
+from ablate.scheduling.limits import RETRIED, Limits, Queue, TrialQueue, distinct
 from ablate.scheduling.mlflow_projection import MlflowProjection
 from ablate.scheduling.optuna_study import OptunaStudy, default_url
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
@@ -28,7 +28,7 @@ from ablate.tracking.artifacts import write_text
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
 from ablate.tracking.projection import failure_text
-from ablate.tracking.publisher import PATIENCE_S, Publisher, Store, Unpublished
+from ablate.tracking.publisher import PATIENCE_S, Projection, Publisher, Store, Unpublished
 
 MakeRequest = Callable[[Trial, int, Path], TrialRequest]
 """(trial, attempt, the attempt's empty folder) -> what the executor is handed."""
@@ -62,45 +62,56 @@ def run_study(
     """
     plan = StudyPlan(record, tuple(trials), tags or {})
     with interruptible(), lease(folder):
-        conductor = _Conductor(plan, StudyFolder(folder), make_request=_keeping(make_request, folder, checkpoint_every_s), listener=on_event, limits=limits)
-        followers = conductor.start_followers(store, optuna_url or default_url(folder))
+        make = keeping(make_request, folder, checkpoint_every_s)
+        conductor = Conductor(plan, StudyFolder(folder), make_request=make, listener=on_event)
+        queue = Queue(trials, conductor.past, limits=limits or Limits())
+        optuna = OptunaStudy(record, conductor.trials, url=optuna_url or default_url(folder))
+        return conductor.conduct(queue, executor, store=store, optuna=optuna)
+
+
+class Conductor:
+    """The state of one call. To make one is to take the study up, so its maker must hold the lease: trials that a dead conductor left running are ended."""
+
+    def __init__(self, plan: StudyPlan, folder: StudyFolder, *, make_request: MakeRequest, listener: Callable[[Event], None]) -> None:
+        self.plan = plan
+        """What the study is; a search adds to it."""
+        self.trials = distinct(plan.trials)
+        """By trial_id."""
+        self._folder, self._make_request, self._listener = folder, make_request, listener
+        self._journal = folder.journal
+        end_running(folder, why="its conductor died")
+        self.past = attempts(self._journal.read())
+        """What earlier calls did."""
+        self._n_complete, self._n_pruned, self._n_retries = 0, 0, 0
+        self._failures: dict[str, FailedTrial] = {}
+        self._wake: tuple[Callable[[], None], ...] = ()
+        folder.write_plan(plan)
+
+    def conduct(self, queue: TrialQueue, executor: Executor, *, store: Store | None, optuna: Projection) -> StudySummary:
+        """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
+        self._queue = queue
+        self.past = {}
+        followers = self._start_followers(store, optuna)
         status = "KILLED"
         try:
-            executor.run(conductor.take, conductor.on_event)
-            status = "FAILED" if conductor.failures else "FINISHED"
+            executor.run(self.take, self.on_event)
+            status = "FAILED" if self._failures else "FINISHED"
         except BaseException:
             with undisturbed(), contextlib.suppress(StoreError):  # a journal that cannot be written now is settled by the next call
-                end_running(StudyFolder(folder), why="the conductor was interrupted")
+                end_running(self._folder, why="the conductor was interrupted")
             raise
         finally:
             with undisturbed():
                 patience_s = _INTERRUPTED_PATIENCE_S if status == "KILLED" else PATIENCE_S
                 missing = {name: follower.close(status, patience_s=patience_s) for name, follower in followers.items()}
-        return conductor.summary(missing)
+        return self._summary(missing)
 
-
-class _Conductor:
-    """The state of one call: what is left to do, and who follows. To make one is to take the study up: trials that a dead conductor left running are ended."""
-
-    def __init__(self, plan: StudyPlan, folder: StudyFolder, *, make_request: MakeRequest, listener: Callable[[Event], None], limits: Limits | None) -> None:
-        self._plan, self._folder, self._make_request, self._listener = plan, folder, make_request, listener
-        self._trials = distinct(plan.trials)
-        self._arms = {arm.arm_id: arm.name for arm in plan.record.arms}
-        self._journal = folder.journal
-        end_running(folder, why="its conductor died")
-        past = attempts(self._journal.read())
-        self._queue = Queue(plan.trials, past, limits=limits or Limits())
-        self._n_complete, self._n_retries = 0, 0
-        self.failures: dict[str, FailedTrial] = {}
-        self._wake: tuple[Callable[[], None], ...] = ()
-        folder.write_plan(plan)
-
-    def start_followers(self, store: Store | None, optuna_url: str) -> dict[str, Publisher]:
+    def _start_followers(self, store: Store | None, optuna: Projection) -> dict[str, Publisher]:
         """Begin to tell Optuna and MLflow: first the past, of which they skip what they have, then what comes."""
-        projections = {"optuna": OptunaStudy(self._plan.record, self._trials, url=optuna_url)} | (
-            {} if store is None else {"mlflow": MlflowProjection(store, self._plan, trials=self._trials, folder=self._folder)}
-        )
-        followers = {name: Publisher(self._journal, projection, trial_ids=self._trials) for name, projection in projections.items()}
+        projections: dict[str, Projection] = {"optuna": optuna}
+        if store is not None:
+            projections["mlflow"] = MlflowProjection(store, lambda: self.plan, trials=self.trials, folder=self._folder)
+        followers = {name: Publisher(self._journal, projection, trial_ids=self.trials) for name, projection in projections.items()}
         self._wake = tuple(follower.wake for follower in followers.values())
         return followers
 
@@ -110,6 +121,10 @@ class _Conductor:
         if taken is None:
             return None
         trial, attempt = taken
+        if trial.trial_id not in self.trials:
+            self.trials[trial.trial_id] = trial
+            self.plan = self.plan.with_trial(trial)
+            self._folder.write_plan(self.plan)
         folder = self._folder.attempt(trial.trial_id, attempt)
         shutil.rmtree(folder, ignore_errors=True)  # a conductor died between making it and its first line in the journal
         try:
@@ -118,54 +133,59 @@ class _Conductor:
             raise StoreError(f"the study's folder must be writable, {folder} cannot be made: {error}; free space, the same command goes on.") from error
         return self._make_request(trial, attempt, folder)
 
-    def on_event(self, event: Event) -> None:
-        """Journal first; then what follows from it; then those who only listen."""
+    def on_event(self, event: Event) -> bool:
+        """Journal first; then what follows from it; then those who only listen. True asks a trial to end here."""
         self._journal.append(event)
         for wake in self._wake:
             wake()
+        is_hopeless = False
         match event:
             case TrialStarted():
                 self._queue.started(event)
             case TrialEnded():
                 self._on_end(event)
             case EpochEnded():
-                pass
+                is_hopeless = self._queue.is_hopeless(event)
         self._listener(event)
+        return is_hopeless
 
     def _on_end(self, event: TrialEnded) -> None:
-        self.failures.pop(event.trial_id, None)
+        self._failures.pop(event.trial_id, None)
         self._n_complete += event.state is TrialState.COMPLETE
+        self._n_pruned += event.state is TrialState.PRUNED
         if event.failure is None or event.failure.kind not in RETRIED:
             shutil.rmtree(self._folder.checkpoint(event.trial_id), ignore_errors=True)
-        is_retried = self._queue.ended(event, self._trials[event.trial_id])
+        is_retried = self._queue.ended(event, self.trials[event.trial_id])
         self._n_retries += is_retried
         if event.state is TrialState.FAILED and event.failure is not None:
             failed = self._failed(event, event.failure)
             if not is_retried:
-                self.failures[event.trial_id] = failed
+                self._failures[event.trial_id] = failed
 
     def _failed(self, event: TrialEnded, failure: Failure) -> FailedTrial:
-        trial = self._trials[event.trial_id]
+        trial = self.trials[event.trial_id]
         path = self._folder.failure(event.trial_id, event.attempt)
         with contextlib.suppress(OSError):  # a full disk: the journal has it
             write_text(path, failure_text(failure))
-        return FailedTrial(event.trial_id, arm=self._arms[trial.arm_id], seed=trial.seed, attempt=event.attempt, failure=failure, path=path)
+        arm = next(arm.name for arm in self.plan.record.arms if arm.arm_id == trial.arm_id)
+        return FailedTrial(event.trial_id, arm=arm, seed=trial.seed, attempt=event.attempt, failure=failure, path=path)
 
-    def summary(self, missing: Mapping[str, Unpublished]) -> StudySummary:
+    def _summary(self, missing: Mapping[str, Unpublished]) -> StudySummary:
         """What this call achieved."""
         return StudySummary(
             n_complete=self._n_complete,
             n_reused=self._queue.n_reused,
-            n_failed=len(self.failures),
+            n_pruned=self._n_pruned,
+            n_failed=len(self._failures),
             n_left=self._queue.n_left,
             n_retries=self._n_retries,
-            failures=tuple(self.failures.values()),
+            failures=tuple(self._failures.values()),
             unpublished=missing.get("mlflow", _NOTHING_MISSING),
             optuna_problem=missing["optuna"].why,
         )
 
 
-def _keeping(make_request: MakeRequest, folder: Path, every_s: float) -> MakeRequest:
+def keeping(make_request: MakeRequest, folder: Path, every_s: float) -> MakeRequest:
     """Requests whose trials keep their last whole epoch in the study's folder."""
 
     def make(trial: Trial, attempt: int, attempt_folder: Path) -> TrialRequest:

@@ -7,15 +7,46 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT
 from ablate.spec.trial import Trial
-from ablate.tracking.events import TrialEnded, TrialStarted, TrialState
+from ablate.tracking.events import EpochEnded, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt
 
 RETRIED = frozenset({WORKER_DIED, WORKER_SILENT, TRIAL_TIMEOUT})
 """Kinds of failure that another attempt may not meet. A trial's own error comes again: the same seed makes the same mistake."""
+
+
+class TrialQueue(Protocol):
+    """What a conductor asks for work: `Queue` for designs that are known in advance, `SearchQueue` for one that learns."""
+
+    @property
+    def n_reused(self) -> int:
+        """Trials that earlier calls brought to their end."""
+        ...
+
+    @property
+    def n_left(self) -> int:
+        """Trials that this call does not start, or has not started yet."""
+        ...
+
+    def take(self) -> tuple[Trial, int] | None:
+        """The next trial and the number of its attempt, or None: nothing is left, or nothing may start now."""
+        ...
+
+    def started(self, event: TrialStarted) -> None:
+        """A trial began."""
+        ...
+
+    def is_hopeless(self, event: EpochEnded) -> bool:
+        """Whether a trial is to end after this epoch, as PRUNED."""
+        ...
+
+    def ended(self, event: TrialEnded, trial: Trial) -> bool:
+        """A trial ended; return whether it gets another attempt in this call."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +110,10 @@ class Queue:
         self._retries[event.trial_id] = used + 1
         self._left.append(trial)
         return True
+
+    def is_hopeless(self, event: EpochEnded) -> bool:  # noqa: ARG002
+        """Never: what a trial that is ended early would have reached is unknown, and effects estimated without it would be too good."""
+        return False
 
     @property
     def n_left(self) -> int:

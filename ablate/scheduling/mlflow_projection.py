@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ablate.errors import StoreError
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
@@ -14,9 +14,10 @@ from ablate.tracking.publisher import Store
 class MlflowProjection:
     """See `Projection`. All its calls are idempotent, because the store's are."""
 
-    def __init__(self, store: Store, plan: StudyPlan, *, trials: Mapping[str, Trial], folder: StudyFolder) -> None:
-        """`trials` by trial_id."""
+    def __init__(self, store: Store, plan: Callable[[], StudyPlan], *, trials: Mapping[str, Trial], folder: StudyFolder) -> None:
+        """`plan` tells what the study is by now: a search finds its arms on the way. `trials` by trial_id."""
         self._store, self._plan, self._trials, self._folder = store, plan, trials, folder
+        self._begun: StudyPlan | None = None
 
     def is_up(self) -> bool:
         """Whether the store answers."""
@@ -28,7 +29,9 @@ class MlflowProjection:
 
     def begin(self) -> None:
         """Make or find the study's run."""
-        self._store.start_study(self._plan.record, self._plan.tags)
+        plan = self._plan()
+        self._store.start_study(plan.record, plan.tags)
+        self._begun = plan
 
     def tell(self, event: Event) -> None:
         """Project one event."""
@@ -39,5 +42,7 @@ class MlflowProjection:
         self._store.close_stale()
 
     def finish(self, status: str) -> None:
-        """Close the study's run."""
+        """Close the study's run, which says by then what the study is."""
+        if self._plan() is not self._begun:
+            self.begin()
         self._store.finish_study(status)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,17 +32,26 @@ _STATES = {
 }
 
 
+Described = tuple[dict[str, Any], dict[str, BaseDistribution]]
+"""A trial's parameters, and what each of them was chosen from."""
+
+
 class OptunaStudy:
     """A projection of the journal into Optuna's storage. Only its owner, the conductor, writes to it."""
 
-    def __init__(self, record: StudyRecord, trials: Mapping[str, Trial], *, url: str) -> None:
-        """Make or open the study in the storage at `url`; `trials` by trial_id. Raises StoreError when the storage cannot be used."""
-        self._record, self._trials = record, trials
-        self._space: dict[str, BaseDistribution] = {axis: CategoricalDistribution([_choice(level) for level in levels]) for axis, levels in record.axes.items()}
+    def __init__(self, record: StudyRecord, trials: Mapping[str, Trial], *, url: str, describe: Callable[[Trial], Described] | None = None) -> None:
+        """Make or open the study in the storage at `url`; `trials` by trial_id. Raises StoreError when the storage cannot be used.
+
+        `describe` says a trial's parameters; without it they are the levels of its arm in `record`.
+        """
+        self._record, self._trials, self._describe = record, trials, describe or self._levels
+        self._space: dict[str, BaseDistribution] = {
+            axis: CategoricalDistribution([_choice(level) for level in levels]) for axis, levels in record.axes.items() if levels
+        }
         self._cells = {arm.arm_id: arm for arm in record.arms}
         try:
             self._study = optuna.create_study(
-                study_name=_study_name(record), storage=_storage(url), direction=_direction(record.select_by), load_if_exists=True
+                study_name=_study_name(record), storage=_storage(url), direction=direction_of(record.select_by), load_if_exists=True
             )
         except Exception as error:
             raise StoreError(
@@ -77,9 +86,7 @@ class OptunaStudy:
 
     def _frozen(self, ended: events.TrialEnded) -> FrozenTrial:
         trial = self._trials[ended.trial_id]
-        if trial.arm_id not in self._cells:
-            raise CheckFailed(f"every trial must belong to an arm of its study, {trial.trial_id} with arm {trial.arm_id} does not.")
-        arm = self._cells[trial.arm_id]
+        params, distributions = self._describe(trial)
         state = _STATES[ended.state]
         value = ended.outcome.metrics.get(self._record.select_by) if ended.outcome is not None else None
         if state is TrialState.COMPLETE and (value is None or not math.isfinite(value)):
@@ -87,10 +94,18 @@ class OptunaStudy:
         return optuna.trial.create_trial(
             state=state,
             value=value if state is TrialState.COMPLETE else None,
-            params={axis: _choice(level) for axis, level in arm.cells[0].items()},
-            distributions=self._space,
-            user_attrs={"trial_id": trial.trial_id, "attempt": ended.attempt, "seed": trial.seed, "arm": arm.name},
+            params=params,
+            distributions=distributions,
+            user_attrs={"trial_id": trial.trial_id, "attempt": ended.attempt, "seed": trial.seed, "arm": self._name(trial)},
         )
+
+    def _levels(self, trial: Trial) -> Described:
+        if trial.arm_id not in self._cells:
+            raise CheckFailed(f"every trial must belong to an arm of its study, {trial.trial_id} with arm {trial.arm_id} does not.")
+        return {axis: _choice(level) for axis, level in self._cells[trial.arm_id].cells[0].items()}, self._space
+
+    def _name(self, trial: Trial) -> str:
+        return self._cells[trial.arm_id].name if trial.arm_id in self._cells else trial.arm_id
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -128,5 +143,6 @@ def _choice(level: Any) -> CategoricalChoiceType:
     return level if level is None or isinstance(level, bool | int | float | str) else json.dumps(level)
 
 
-def _direction(select_by: str) -> Literal["maximize", "minimize"]:
+def direction_of(select_by: str) -> Literal["maximize", "minimize"]:
+    """What Optuna calls a metric's better side."""
     return "maximize" if is_better(select_by, 1.0, 0.0) else "minimize"

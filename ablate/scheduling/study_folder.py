@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import StoreError
-from ablate.spec.study import StudyRecord
+from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import Trial
 from ablate.tracking.artifacts import write_text
 from ablate.tracking.journal import Journal
@@ -62,6 +62,15 @@ class StudyPlan:
     record: StudyRecord
     trials: tuple[Trial, ...]
     tags: Mapping[str, str]
+
+    def with_trial(self, trial: Trial) -> StudyPlan:
+        """The plan with one more trial, and its arm where that is new."""
+        arms = self.record.arms
+        if trial.arm_id not in {arm.arm_id for arm in arms}:
+            cell = {axis: getattr(trial.recipe, axis) for axis in self.record.axes}
+            name = " ".join(f"{axis}={f'{level:.4g}' if isinstance(level, float) else level}" for axis, level in cell.items())
+            arms = (*arms, ArmRecord(arm_id=trial.arm_id, name=name, recipe=trial.recipe, cells=(cell,)))
+        return StudyPlan(self.record.model_copy(update={"arms": arms}), (*self.trials, trial), self.tags)
 
     def to_json(self) -> str:
         """Inverse of `from_json`."""

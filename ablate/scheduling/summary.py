@@ -30,6 +30,8 @@ class StudySummary:
     """Completed in this call."""
     n_reused: int
     """Complete from earlier calls, not run again."""
+    n_pruned: int
+    """Ended early by a search's pruner in this call."""
     n_failed: int
     n_left: int
     """Not started, because the budget or another limit of this call was reached; the next call starts them."""

@@ -25,7 +25,7 @@ def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> U
         plan, journal = folder.read_plan(), folder.journal
         end_running(folder, why="its conductor died")
         trials = distinct(plan.trials)
-        publisher = Publisher(journal, MlflowProjection(store, plan, trials=trials, folder=folder), trial_ids=trials)
+        publisher = Publisher(journal, MlflowProjection(store, lambda: plan, trials=trials, folder=folder), trial_ids=trials)
         return publisher.close(_status(folder, trials.keys()), patience_s=patience_s)
 
 

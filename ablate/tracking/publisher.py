@@ -6,6 +6,7 @@ by the next call.
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Container, Mapping
@@ -103,7 +104,8 @@ class Publisher:
         self._journal, self._projection, self._trial_ids = journal, projection, trial_ids
         self._position, self._past_end = 0, journal.size
         self._is_settled = False
-        self._wake = threading.Event()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        """Not a threading.Event: a signal that interrupts its `set` can leave its lock held for ever, and the conductor would wait on it."""
         self._closing: tuple[str, float] | None = None
         """Once closing: the study's status, and seconds of patience."""
         self._last_success = time.monotonic()
@@ -115,13 +117,13 @@ class Publisher:
 
     def wake(self) -> None:
         """Say that the journal has grown; returns at once."""
-        self._wake.set()
+        self._wake.put(None)
 
     def close(self, status: str, *, patience_s: float = PATIENCE_S) -> Unpublished:
         """Wait until everything is told, or until a projection that does not answer has had its time; return what is missing."""
         self._last_success = time.monotonic()
         self._closing = (status, patience_s)
-        self._wake.set()
+        self._wake.put(None)
         self._thread.join()
         if self._is_whole and not self._aside:
             return Unpublished(n_attempts=0, why="")
@@ -132,14 +134,15 @@ class Publisher:
         if not self._do(_BEGIN, self._projection.begin):
             return
         while True:
-            self._wake.clear()
+            while not self._wake.empty():
+                self._wake.get()
             closing = self._closing  # read before the journal: what was appended before `close` is told before `finish`
             if not self._catch_up():
                 return
             if closing is not None:
                 self._is_whole = self._do(_STUDY, partial(self._projection.finish, closing[0]))
                 return
-            self._wake.wait()
+            self._wake.get()
 
     def _catch_up(self) -> bool:
         """Tell everything up to the journal's end. False when the time is over."""

@@ -31,11 +31,10 @@ def run_all(executor, trials: list[Trial], folder: Path, on_event=None) -> list[
     heard: list[Event] = []
     left = [request_of(trial, folder) for trial in trials]
 
-    def hear(event: Event) -> None:
+    def hear(event: Event) -> bool | None:
         assert threading.current_thread() is threading.main_thread()
         heard.append(event)
-        if on_event:
-            on_event(event)
+        return on_event(event) if on_event else None
 
     executor.run(lambda slot: left.pop(0) if left else None, hear)
     return heard

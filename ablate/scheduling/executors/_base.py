@@ -18,6 +18,8 @@ Emit = Callable[[int, int, dict[str, float]], None]
 WORKER_DIED, WORKER_SILENT, TRIAL_TIMEOUT = "WorkerDied", "WorkerSilent", "TrialTimeout"
 """Kinds of a Failure that the trial itself did not raise."""
 RunTrial = Callable[[TrialRequest, Emit], TrialOutcome]
+OnEvent = Callable[[Event], bool | None]
+"""Hears an event; True after an epoch asks its trial to end there, as PRUNED."""
 Take = Callable[[str], TrialRequest | None]
 """Slot name -> the next request for it, or None when there is nothing to do until a running trial ends."""
 
@@ -40,10 +42,11 @@ class Executor(Protocol):
         """The slots, in the order in which they are filled."""
         ...
 
-    def run(self, take: Take, on_event: Callable[[Event], None]) -> None:
+    def run(self, take: Take, on_event: OnEvent) -> None:
         """Run what `take` hands out; return when it has nothing and nothing is running.
 
-        For each request `on_event` gets one TrialStarted, its EpochEnded in order, and one TrialEnded, COMPLETE or FAILED, whatever happens to the slot.
+        For each request `on_event` gets one TrialStarted, its EpochEnded in order, and one TrialEnded, COMPLETE, PRUNED or FAILED, whatever happens.
+        A trial whose epoch `on_event` answered with True ends as PRUNED, there or an epoch later, unless it had none left.
         Both functions are called in the caller's thread. `take` is asked again after every end. An exception of theirs (KeyboardInterrupt included) ends
         the workers and is raised; trials that ran then have no end, and it is the caller who knows what to make of that.
         """
@@ -59,15 +62,17 @@ def load(name: str) -> RunTrial:
     return found  # type: ignore[no-any-return]
 
 
-def execute(name: str, request: TrialRequest, on_event: Callable[[Event], None]) -> None:
+def execute(name: str, request: TrialRequest, on_event: OnEvent) -> None:
     """Run one request in this process and report its epochs and its end. Whatever the trial raises becomes FAILED; what `on_event` raises is raised."""
 
     def emit(epoch: int, n_epochs: int, metrics: dict[str, float]) -> None:
         numbers = {metric: float(value) for metric, value in metrics.items()}
         try:
-            on_event(EpochEnded(trial_id, request.attempt, epoch=epoch, n_epochs=n_epochs, metrics=numbers, at=time.time()))
+            is_hopeless = on_event(EpochEnded(trial_id, request.attempt, epoch=epoch, n_epochs=n_epochs, metrics=numbers, at=time.time()))
         except BaseException as error:
             raise _ListenerFailed from error
+        if is_hopeless and epoch + 1 < n_epochs:
+            raise _Pruned
 
     trial_id = request.trial.trial_id
     try:
@@ -83,6 +88,8 @@ def _end(name: str, request: TrialRequest, emit: Emit) -> TrialEnded:
         missing = [file for file in outcome.files if not (request.folder / file).is_file()]
         if missing:
             raise CheckFailed(f"a completed trial must leave the files that it names, missing in {request.folder}: {', '.join(missing)}")
+    except _Pruned:
+        return TrialEnded(trial_id, attempt, TrialState.PRUNED, at=time.time())
     except (Exception, SystemExit) as error:
         failure = Failure(kind=type(error).__name__, message=str(error).partition("\n")[0], traceback=traceback.format_exc())
         return TrialEnded(trial_id, attempt, TrialState.FAILED, at=time.time(), failure=failure)
@@ -91,3 +98,7 @@ def _end(name: str, request: TrialRequest, emit: Emit) -> TrialEnded:
 
 class _ListenerFailed(BaseException):
     """Carries an exception of the listener through the trial's own `except Exception`."""
+
+
+class _Pruned(BaseException):
+    """Ends a trial from within its `emit`, through its own `except Exception`."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
-from ablate.scheduling.executors._base import Slot, Take, execute
-from ablate.tracking.events import Event, TrialStarted
+from ablate.scheduling.executors._base import OnEvent, Slot, Take, execute
+from ablate.tracking.events import TrialStarted
 
 
 class InlineExecutor:
@@ -21,7 +20,7 @@ class InlineExecutor:
         """The one slot."""
         return (Slot("inline:0"),)
 
-    def run(self, take: Take, on_event: Callable[[Event], None]) -> None:
+    def run(self, take: Take, on_event: OnEvent) -> None:
         """See `Executor.run`."""
         slot = self.slots[0].name
         while (request := take(slot)) is not None:

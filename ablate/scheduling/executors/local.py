@@ -9,15 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import IO
 
 from ablate.errors import CheckFailed
-from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT, Slot, Take
-from ablate.scheduling.executors.worker import ALIVE, START
+from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT, OnEvent, Slot, Take
+from ablate.scheduling.executors.worker import ALIVE, PRUNE, START
 from ablate.spec.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, TrialStarted, TrialState, from_json
 
@@ -48,7 +48,7 @@ class LocalExecutor:
         """The slots, in the order in which they are filled."""
         return self._slots
 
-    def run(self, take: Take, on_event: Callable[[Event], None]) -> None:
+    def run(self, take: Take, on_event: OnEvent) -> None:
         """See `Executor.run`."""
         workers = [_Worker(slot, run_trial=self._run_trial, log_path=self._log_folder / f"{slot.name.replace(':', '-')}.log") for slot in self._slots]
         try:
@@ -60,7 +60,8 @@ class LocalExecutor:
                 heard = wait(list(busy), timeout=_LOOK_EVERY_S)
                 for worker in [worker for pipe, worker in busy.items() if pipe in heard or worker.is_dead]:
                     for event in worker.events():
-                        on_event(event)
+                        if on_event(event):
+                            worker.prune()
                 for hung in [worker.give_up(timeout_s=self._timeout_s, silent_s=self._silent_s) for worker in busy.values()]:
                     if hung is not None:
                         on_event(hung)
@@ -68,7 +69,7 @@ class LocalExecutor:
             _end_all(workers)
 
 
-def _fill(workers: Sequence[_Worker], take: Take, on_event: Callable[[Event], None]) -> None:
+def _fill(workers: Sequence[_Worker], take: Take, on_event: OnEvent) -> None:
     for worker in workers:
         if worker.request is None:
             request = take(worker.slot.name)
@@ -112,6 +113,12 @@ class _Worker:
             self.pipe.send_bytes(request.model_dump_json().encode())
         except BrokenPipeError:
             return  # it died this moment: `events` says so
+
+    def prune(self) -> None:
+        """Ask the process to end its trial after an epoch."""
+        if self.request is not None:
+            with contextlib.suppress(BrokenPipeError):  # it died this moment: `events` says so
+                self.pipe.send_bytes(PRUNE + f"{self.request.trial.trial_id} {self.request.attempt}".encode())
 
     def events(self) -> Iterator[Event]:
         """What it said since the last call; ends with the trial's failure when it died."""

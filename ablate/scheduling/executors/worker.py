@@ -16,6 +16,8 @@ from ablate.tracking.events import Event, to_json
 
 ALIVE, ALIVE_EVERY_S = b"", 2.0
 """What a worker sends while it can do anything at all: a process that is stopped, or held fast in foreign code, cannot."""
+PRUNE = b"prune "
+"""Begins the message that a trial is to be ended; its id and attempt follow, because it may have ended by itself meanwhile."""
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ablate.scheduling.executors.worker import serve; serve(sys.argv[2], int(sys.argv[3]))"
 """What the interpreter of a worker runs: arguments are the parent's sys.path as JSON, the name of the run function, and the pipe's descriptor."""
 
@@ -26,22 +28,28 @@ def serve(run_trial: str, descriptor: int) -> None:
     os.set_inheritable(descriptor, False)  # children of a trial must not keep the pipe open
     pipe = Connection(descriptor)
     requests: queue.SimpleQueue[TrialRequest] = queue.SimpleQueue()
+    pruned: set[str] = set()
     is_free = threading.Lock()  # a message is whole on the pipe before the next one begins
-    threading.Thread(target=_listen, args=(pipe, requests), name="ablate-listener", daemon=True).start()
+    threading.Thread(target=_listen, args=(pipe, requests, pruned), name="ablate-listener", daemon=True).start()
     threading.Thread(target=_beat, args=(pipe, is_free), name="ablate-heart", daemon=True).start()
 
-    def send(event: Event) -> None:
+    def send(event: Event) -> bool:
         with is_free:
             pipe.send_bytes(json.dumps(to_json(event)).encode())
+        return f"{event.trial_id} {event.attempt}" in pruned
 
     while True:
         execute(run_trial, requests.get(), send)
 
 
-def _listen(pipe: Connection, requests: queue.SimpleQueue[TrialRequest]) -> None:
+def _listen(pipe: Connection, requests: queue.SimpleQueue[TrialRequest], pruned: set[str]) -> None:
     while True:
         try:
-            requests.put(TrialRequest.model_validate_json(pipe.recv_bytes()))
+            message = pipe.recv_bytes()
+            if message.startswith(PRUNE):
+                pruned.add(message.removeprefix(PRUNE).decode())
+            else:
+                requests.put(TrialRequest.model_validate_json(message))
         except (EOFError, OSError):
             os._exit(0)  # nobody is left to hear of the result
 

@@ -1,0 +1,81 @@
+"""A search as a study of its own: the same journal, executors and projections, and trials that are proposed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.errors import CheckFailed, StoreError
+from ablate.scheduling.conductor import CHECKPOINT_EVERY_S, Conductor, MakeRequest, keeping
+from ablate.scheduling.executors._base import Executor
+from ablate.scheduling.interrupts import interruptible
+from ablate.scheduling.lease import lease
+from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.search import Cell, Search, SearchQueue
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan
+from ablate.scheduling.summary import StudySummary
+from ablate.spec.study import StudyRecord
+from ablate.spec.trial import Trial
+from ablate.tracking.events import Event
+from ablate.tracking.publisher import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found."""
+
+    best: tuple[Trial, ...]
+    """The best trials with their pilot seed, the best first: their arms go into the confirmation stage, their scores into no conclusion."""
+    summary: StudySummary
+
+
+def run_search(
+    search: Search,
+    *,
+    n_best: int,
+    record: StudyRecord,
+    make_trial: Callable[[Cell], Trial],
+    folder: Path,
+    executor: Executor,
+    store: Store | None,
+    make_request: MakeRequest,
+    on_event: Callable[[Event], None],
+    tags: Mapping[str, str] | None = None,
+    retries: int = 0,
+) -> Found:
+    """Run a search to its end, from where earlier calls left it, and return its best trials. `record` has no arms yet; it gets those that are proposed.
+
+    Raises what `run_study` raises, as it does.
+    """
+    places = StudyFolder(folder)
+    with interruptible(), lease(folder):
+        conductor = Conductor(
+            _grown(places, StudyPlan(record, (), tags or {})), places, make_request=keeping(make_request, folder, CHECKPOINT_EVERY_S), listener=on_event
+        )
+        queue = SearchQueue(search, conductor.past, known=conductor.trials, make_trial=make_trial, retries=retries)
+        optuna = OptunaStudy(record, conductor.trials, url=default_url(folder), describe=queue.described)
+        summary = conductor.conduct(queue, executor, store=store, optuna=optuna)
+        return Found(tuple(queue.best(n_best)), summary)
+
+
+def confirmation(best: Sequence[Trial], *, seeds: Sequence[int]) -> list[Trial]:
+    """The trials of the confirmation stage, seed by seed: every arm of `best` with every seed, none of which the search has seen.
+
+    Raises CheckFailed for a seed that the search used: an arm that was chosen because of a score may not bring that score along.
+    """
+    seen = sorted({trial.seed for trial in best} & set(seeds))
+    if seen:
+        raise CheckFailed(f"the confirmation stage must have seeds of its own, {seen} chose the arms.")
+    return [trial.model_copy(update={"seed": seed}) for seed in seeds for trial in best]
+
+
+def _grown(folder: StudyFolder, plan: StudyPlan) -> StudyPlan:
+    """The plan with what an earlier call proposed."""
+    try:
+        former = folder.read_plan()
+    except StoreError:
+        return plan
+    for trial in former.trials:
+        plan = plan.with_trial(trial)
+    return plan
