@@ -59,7 +59,7 @@ def run(
         from ablate.tracking.mlflow_store import MlflowStore
         from ablate.workflow.prepare import prepare, resolve
         from ablate.workflow.reports import report_study
-        from ablate.workflow.run import log_champion, run_prepared
+        from ablate.workflow.run import count_complete, log_champion, run_prepared
         from ablate.workflow.settings import find_grid, places
         from ablate.workflow.studies import seconds_of
 
@@ -79,7 +79,7 @@ def run(
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
 
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
-        display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by)
+        display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_ended=count_complete(prepared))
         with display.shown():
             summary = run_prepared(prepared, store, workers=workers, on_event=display.on_event, limits=limits, trial_timeout_s=timeout_s)
         study, report = report_study(where, grid_name=parsed.name, study_id=resolved.record.study_id, report_dir=out)

@@ -14,10 +14,12 @@ from ablate.scheduling.executors._base import Slot
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots, gpu_slots
 from ablate.scheduling.limits import Limits
+from ablate.scheduling.study_folder import JOURNAL
 from ablate.scheduling.summary import StudySummary
 from ablate.spec.request import Compute
 from ablate.spec.trial import is_better
 from ablate.tracking.events import Event, TrialState
+from ablate.tracking.journal import Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.prepare import Prepared
@@ -68,6 +70,12 @@ def run_prepared(
         tags=provenance_tags(),
         limits=limits,
     )
+
+
+def count_complete(prepared: Prepared) -> int:
+    """Return how many of the study's trials an earlier call completed; they are not run again."""
+    complete = {trial_id for (trial_id, _), attempt in attempts(Journal(prepared.folder / JOURNAL).read()).items() if attempt.is_complete}
+    return len(complete & {trial.trial_id for trial in prepared.resolved.trials})
 
 
 def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> PublishedRun | None:
