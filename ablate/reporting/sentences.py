@@ -61,7 +61,7 @@ def claims_sentence(results: Results) -> str:
         for effect in sorted(claimed, key=lambda effect: -abs(effect.estimate))[:3]
     )
     more = f"; {len(claimed) - 3} more below" if len(claimed) > 3 else ""
-    return f"What matters: {told}{more}. {family.capitalize()}; everything else cannot be told from no effect."
+    return f"What matters: {told}{more}. {family[:1].upper()}{family[1:]}; everything else cannot be told from no effect."
 
 
 def _smallest_found(results: Results) -> str:
