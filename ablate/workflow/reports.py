@@ -55,8 +55,9 @@ def serve_ui(places: Places, *, grid_name: str, port: int, say: Callable[[str], 
     base = f"http://127.0.0.1:{port}"
     say(f"MLflow UI: {base}   (stop it with Ctrl-C)")
     if grid_name:
-        store = MlflowStore(places.tracking_uri, grid_name)
-        say(f"compare the trials of {grid_name}: {compare_url(base, _published(store, grid_name, study_id=None))}")
+        study = _published(MlflowStore(places.tracking_uri, grid_name), grid_name, study_id=None)
+        say(f"runs of {grid_name}: {base}/#/experiments/{study.experiment_id}/runs?workflowType=machine_learning")
+        say(f"compare its trials: {compare_url(base, study)}")
     command = [
         sys.executable,
         "-m",
