@@ -61,6 +61,7 @@ def _obey(order: str) -> None:
             time.sleep(4)
         case "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(600)  # the signal stops the process a moment later, in whatever this thread does then
         case "child":
             subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
             os._exit(7)
