@@ -68,8 +68,7 @@ class ImageFeed:
         images = images.to(self.compute.device, non_blocking=True)
         if self.compute.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) * 255 for values in (self.preprocessing.mean, self.preprocessing.std))
-        return (images.float() - mean) / std
+        return self.preprocessing.normalised(images)
 
     def _labels(self, batch: Sequence[int] | NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(self.split.labels[np.asarray(batch)]).to(self.compute.device, non_blocking=True)

@@ -19,6 +19,7 @@ from ablate.data.store import INTERPOLATIONS, square
 from ablate.model.backbone import Preprocessing
 from ablate.model.network import build_network
 from ablate.spec.trial import Trial
+from ablate.training.export import TRIAL, WEIGHTS
 
 MAX_BATCH = 64
 
@@ -48,21 +49,20 @@ class Classifier:
         return square(image, side=self.preprocessing.store_side, resample=INTERPOLATIONS[self.preprocessing.interpolation])
 
     def _probabilities(self, squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        images = clean(np.stack(squares), range(len(squares)), image_size=self.preprocessing.image_size).float()
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (self.preprocessing.mean, self.preprocessing.std))
+        images = clean(np.stack(squares), range(len(squares)), image_size=self.preprocessing.image_size)
         with torch.inference_mode():
-            probabilities: NDArray[np.float32] = torch.softmax(self.module((images - mean) / std), dim=1).numpy()
+            probabilities: NDArray[np.float32] = torch.softmax(self.module(self.preprocessing.normalised(images)), dim=1).numpy()
         return probabilities
 
 
 def load_classifier(folder: Path | str) -> Classifier:
     """Load what `export_complete` wrote. Reads JSON and safetensors only."""
     folder = Path(folder)
-    described = json.loads((folder / "trial.json").read_text())
+    described = json.loads((folder / TRIAL).read_text())
     trial = Trial.model_validate(described["trial"])
     bare = trial.recipe.model_copy(update={"weights": "none"})
     module = build_network(bare, n_classes=len(described["class_names"]), image_size=trial.data.image_size, seed=trial.seed).module
-    module.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
+    module.load_state_dict(load_file(folder / WEIGHTS), strict=True)
     return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]))
 
 

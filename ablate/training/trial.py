@@ -26,11 +26,12 @@ from ablate.training import memory
 from ablate.training.activations import ActivationCache, CacheUse
 from ablate.training.checkpoint import Checkpoint
 from ablate.training.depthwise import use_fp32_depthwise_backward
+from ablate.training.export import DELTA, TRIAL
 from ablate.training.lanes import Lanes, Sharing, open_lanes
 from ablate.training.loop import Emit, Fit, autocast, fit, predict
 from ablate.training.tasks.classification import Classification, balanced_class_weights
 
-PREDICTIONS, DELTA, TRIAL = "predictions.parquet", "delta.safetensors", "trial.json"
+PREDICTIONS = "predictions.parquet"
 _LOG = logging.getLogger(__name__)
 
 
