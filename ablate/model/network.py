@@ -17,7 +17,8 @@ from ablate.model.backbone import ImageSize, Preprocessing, classifier_names, cr
 from ablate.model.freeze import FreezeBoundary, freeze, resolve_depth
 from ablate.model.units import Unit, find_units, first_disorder
 from ablate.model.weights import digest_of, load_backbone
-from ablate.spec.recipe import Recipe, contradiction
+from ablate.spec.canonical import contradiction
+from ablate.spec.recipe import Recipe
 from ablate.streams import stream
 
 

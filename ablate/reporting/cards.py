@@ -14,7 +14,8 @@ from ablate.reporting.markdown import bullets, code, count, escape, join_section
 from ablate.reporting.mistakes import error_sentences, mistakes_table, temperature_text, threshold_sentence
 from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, best_run, prose, shared_fact
 from ablate.reporting.tables import level_text
-from ablate.spec.recipe import Recipe, canonical
+from ablate.spec.canonical import canonical
+from ablate.spec.recipe import Recipe
 from ablate.spec.study import ArmRecord
 from ablate.spec.trial import METRICS, SPLITS
 from ablate.tracking.records import PublishedRun

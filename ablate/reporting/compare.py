@@ -10,7 +10,7 @@ import pandas as pd
 from ablate.reporting.effects import METRICS, PRIMARY
 from ablate.reporting.gaps import Gap, summarise
 from ablate.reporting.tables import champion, trial_frame
-from ablate.spec.recipe import canonical
+from ablate.spec.canonical import canonical
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.tracking.records import PublishedStudy
 

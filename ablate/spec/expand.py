@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ablate.spec.canonical import contradiction, relevant
 from ablate.spec.design import design_cells, design_name, drawn
 from ablate.spec.grid import Grid
-from ablate.spec.recipe import Level, Recipe, canonical, contradiction
+from ablate.spec.recipe import Level, Recipe
 from ablate.spec.study import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 
@@ -91,8 +92,8 @@ def _trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, seed
 
 
 def _arm_name(grid: Grid, recipe: Recipe) -> str:
-    """Axes that vary and matter for this recipe; an adapter rank of 0 is said, since "none" is a level."""
-    matter = {*canonical(recipe), "lora_rank"}
+    """Axes that vary and matter for this recipe; a switch that is off is said, since "none" is a level."""
+    matter = relevant(recipe)
     named = [f"{axis}={_word(getattr(recipe, axis))}" for axis, levels in grid.axes.items() if len(levels) > 1 and axis in matter]
     return " ".join(named) or "base"
 

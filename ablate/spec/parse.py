@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ablate.errors import SpecError
+from ablate.spec.canonical import contradiction
 from ablate.spec.design import design_mistakes
 from ablate.spec.grid import Grid
 from ablate.spec.places import Mistake, PlacedYaml, read_yaml
 from ablate.spec.places import Path as Place
-from ablate.spec.recipe import Recipe, contradiction
+from ablate.spec.recipe import Recipe
 
 _VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 

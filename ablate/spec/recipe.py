@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -59,31 +59,3 @@ class Recipe(BaseModel):
         if path.is_absolute() or ".." in path.parts:
             raise PydanticCustomError("path", "must be auto, hub, none or a path below the working folder, without '..'")
         return weights
-
-
-def canonical(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as JSON values without the fields that cannot matter, so that equivalent cells compare equal.
-
-    `lr_ratio` and `batch_norm` go where nothing of the trunk learns, the `lora_*` fields where there is no adapter, `momentum` without sgd.
-    """
-    fields = recipe.model_dump(mode="json")
-    is_probe = recipe.freeze_depth == "all"
-    if recipe.lora_rank == 0:
-        for name in ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "lora_units"):
-            del fields[name]
-    elif recipe.lora_alpha is None:
-        fields["lora_alpha"] = float(recipe.lora_rank)
-    if is_probe:
-        del fields["batch_norm"]
-        if recipe.lora_rank == 0:
-            del fields["lr_ratio"]
-    if recipe.optimizer != "sgd":
-        del fields["momentum"]
-    return fields
-
-
-def contradiction(recipe: Recipe) -> str | None:
-    """Say why a recipe makes no sense, or return None. Such cells are excluded with this sentence as their reason."""
-    if recipe.lora_rank > 0 and recipe.freeze_depth == 0:
-        return "LoRA adapts the frozen units, and freeze_depth 0 leaves none"
-    return None

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ablate.spec.recipe import Recipe, canonical
+from ablate.spec.canonical import canonical
+from ablate.spec.recipe import Recipe
 
 SPLITS = ("train", "val", "test")
 METRICS = ("macro_f1", "auroc_ovr_macro", "accuracy", "balanced_accuracy", "nll", "ece")

@@ -13,9 +13,10 @@ from ablate.errors import SpecError, StoreError
 from ablate.model.backbone import Preprocessing, preprocessing_of
 from ablate.model.network import RecipeFacts, check_recipe
 from ablate.model.weights import check_weights
+from ablate.spec.canonical import canonical
 from ablate.spec.expand import Expansion, expand, study_record, study_trials
 from ablate.spec.grid import Grid
-from ablate.spec.recipe import Recipe, canonical
+from ablate.spec.recipe import Recipe
 from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import DataSpec, Trial

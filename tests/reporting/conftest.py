@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from ablate.metrics.classification import score
-from ablate.spec.recipe import Recipe, canonical
+from ablate.spec.canonical import canonical
+from ablate.spec.recipe import Recipe
 from ablate.spec.study import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.tracking.records import PublishedRun, PublishedStudy
 

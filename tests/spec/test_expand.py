@@ -7,9 +7,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ablate.spec.canonical import canonical, contradiction
 from ablate.spec.expand import expand, study_trials
 from ablate.spec.grid import Exclusion, Grid
-from ablate.spec.recipe import Recipe, canonical, contradiction
+from ablate.spec.recipe import Recipe
 from ablate.spec.trial import DataSpec, Trial
 
 DATA = DataSpec(source="rendered_flowers")
