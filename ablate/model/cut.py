@@ -79,6 +79,8 @@ class Cut:
     """(3, S, S)."""
     _plan: _Plan
     _state: _State
+    undo: Callable[[], None]
+    """Take stubs and guards out again; the parts are of no use afterwards."""
 
     @property
     def doors(self) -> tuple[str, ...]:
@@ -146,7 +148,7 @@ def cut_network(network: Network, images: Tensor, *, autocast: Autocast, waypoin
         plan = _find_plan(network, learners, images, autocast=autocast, waypoints=waypoints)
         if structure is not None:
             _plans[key] = plan
-    return plan if isinstance(plan, Uncut) else _install(module, images.shape[1:], plan)[0]
+    return plan if isinstance(plan, Uncut) else _install(module, images.shape[1:], plan)
 
 
 def _find_plan(network: Network, learners: set[str], images: Tensor, *, autocast: Autocast, waypoints: Sequence[int]) -> _Plan | Uncut:
@@ -230,8 +232,8 @@ def _calls(module: nn.Module, images: Tensor, *, autocast: Autocast) -> list[str
     return calls
 
 
-def _install(module: nn.Module, image_shape: torch.Size, plan: _Plan) -> tuple[Cut, Callable[[], None]]:
-    """Stub what can be left out and guard the doors; returns the cut and what undoes it."""
+def _install(module: nn.Module, image_shape: torch.Size, plan: _Plan) -> Cut:
+    """Stub what can be left out and guard the doors; returns the cut, which can undo it."""
     state = _State()
     undo: list[Callable[[], object]] = []
     for name, numbers in plan.stubs.items():
@@ -246,7 +248,7 @@ def _install(module: nn.Module, image_shape: torch.Size, plan: _Plan) -> tuple[C
         for step in reversed(undo):
             step()
 
-    return Cut(module, image_shape, plan, state), undo_all
+    return Cut(module, image_shape, plan, state, undo_all)
 
 
 def _stubbed(forward: Callable[..., Any], name: str, numbers: frozenset[int], plan: _Plan, state: _State) -> Callable[..., Any]:
@@ -280,7 +282,7 @@ def _guard(number: int, plan: _Plan, state: _State) -> Callable[[nn.Module, tupl
 
 def _problem(module: nn.Module, plan: _Plan, images: Tensor, *, autocast: Autocast) -> str | None:
     """Say how the parts differ from the whole, or return None. Two batch sizes: a stub that forgets the batch would pass on one."""
-    cut, undo = _install(module, images.shape[1:], plan)
+    cut = _install(module, images.shape[1:], plan)
     try:
         with torch.no_grad(), autocast():
             for batch in (images, images[: max(1, len(images) // 2)]):
@@ -294,7 +296,7 @@ def _problem(module: nn.Module, plan: _Plan, images: Tensor, *, autocast: Autoca
     except (TypeError, RuntimeError, AttributeError, KeyError, IndexError, AssertionError) as error:
         return f"its forward pass cannot be cut: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     finally:
-        undo()
+        cut.undo()
     return None
 
 

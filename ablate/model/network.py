@@ -14,11 +14,12 @@ from torch import nn
 from ablate.errors import SpecError
 from ablate.model.adapters import NO_ADAPTERS, Adapters, adapted_units, add_lora
 from ablate.model.backbone import ImageSize, Preprocessing, classifier_names, create_backbone, preprocessing_of, run_order
-from ablate.model.freeze import FreezeBoundary, freeze, resolve_depth
+from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze, resolve_depth
 from ablate.model.units import Unit, find_units, first_disorder
 from ablate.model.weights import digest_of, load_backbone
 from ablate.spec.canonical import contradiction
 from ablate.spec.recipe import Recipe
+from ablate.spec.strategy import phases_of
 from ablate.streams import stream
 
 
@@ -70,7 +71,9 @@ class RecipeFacts:
     n_units: int
     unit_names: tuple[str, ...]
     depth: int
-    """Leading frozen units, in [0, n_units]."""
+    """Leading frozen units, in [0, n_units], when all is thawed that will be."""
+    phase_depths: tuple[int, ...]
+    """The same in each phase of training; never rises."""
     n_parameters: int
     n_trainable: int
     preprocessing: Preprocessing
@@ -125,12 +128,28 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
         n_units=len(parts.units),
         unit_names=tuple(unit.name for unit in parts.units),
         depth=parts.boundary.depth,
+        phase_depths=phase_depths(recipe, n_units=len(parts.units)),
         n_parameters=n_parameters,
         n_trainable=n_trainable,
         preprocessing=preprocessing,
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
     )
+
+
+def phase_depths(recipe: Recipe, *, n_units: int) -> tuple[int, ...]:
+    """Return the leading frozen units in each phase of training. Raises SpecError out of range, and where a later phase freezes what an earlier one trained."""
+    depths = tuple(resolve_depth(phase.freeze_depth or 0, n_units=n_units, backbone=recipe.backbone) for phase in phases_of(recipe))
+    if list(depths) != sorted(depths, reverse=True):
+        named = ", ".join(str(phase.freeze_depth) for phase in phases_of(recipe))
+        raise SpecError(f"phases must thaw units and never freeze them again, got freeze_depth {named} for the {n_units} units of {recipe.backbone}")
+    return depths
+
+
+def at_depth(network: Network, depth: int, *, batch_norm: BatchNormPolicy) -> Network:
+    """Freeze the first `depth` units of a network without adapters, in place, and return what it is then. The one handed in keeps its own boundary."""
+    boundary = freeze(network.module, network.units, depth=depth, batch_norm=batch_norm, head_names=network.head_names)
+    return dataclasses.replace(network, boundary=boundary)
 
 
 def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed: int | None) -> _Assembled:
@@ -140,8 +159,10 @@ def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed
         raise SpecError(f"a recipe must make sense, this one does not: {reason}")
     head_names = _head_names(module)
     units = find_units(module, head_names)
-    depth = resolve_depth(recipe.freeze_depth, n_units=len(units), backbone=recipe.backbone)
-    _check_cut(recipe.backbone, units, order, depth)
+    depths = phase_depths(recipe, n_units=len(units))
+    for depth in depths:
+        _check_cut(recipe.backbone, units, order, depth)
+    depth = depths[-1]
     boundary = freeze(module, units, depth=depth, batch_norm=recipe.batch_norm, head_names=head_names)
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     adapters = _adapt(module, recipe, units=units, depth=depth, run_order=order, seed=seed)

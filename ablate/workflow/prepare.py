@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,8 +144,19 @@ def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> N
 
 
 def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
-    cuts = {arm.arm_id: (arm.recipe.backbone, arm.recipe.weights, cut_depth(arm.recipe, facts[arm.arm_id])) for arm in resolved.expansion.arms}
-    return {own: tuple(sorted({cut[2] for cut in cuts.values() if cut[:2] == place[:2] and 0 < cut[2] < place[2]})) for own, place in cuts.items()}
+    cuts = {arm.arm_id: ((arm.recipe.backbone, arm.recipe.weights), cut_depths(arm.recipe, facts[arm.arm_id])) for arm in resolved.expansion.arms}
+    return {
+        own: _earlier(max(depths), (other for there, others in cuts.values() if there == place for other in others)) for own, (place, depths) in cuts.items()
+    }
+
+
+def _earlier(depth: int, others: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted({other for other in others if 0 < other < depth}))
+
+
+def cut_depths(recipe: Recipe, facts: RecipeFacts) -> tuple[int, ...]:
+    """Leading units that are neither free nor adapted, in each phase of training."""
+    return facts.phase_depths if len(facts.phase_depths) > 1 else (cut_depth(recipe, facts),)
 
 
 def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
