@@ -108,13 +108,15 @@ def _serve(folder: Path) -> None:
         return cluster.add_node(**small, node_ip_address="127.0.0.3", env_vars={"ABLATE_HOME": str(folder / "node2")})
 
     second = add()
-    print(cluster.address, flush=True)
+    sys.stdout.write(f"{cluster.address}\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         if line.strip() == "kill":
             cluster.remove_node(second, allow_graceful=False)
         else:
             second = add()
-        print(line.strip(), flush=True)
+        sys.stdout.write(line)
+        sys.stdout.flush()
     cluster.shutdown()
 
 

@@ -78,6 +78,7 @@ class TrialWorker:
         self._run_trial = run_trial
         self._is_at_home = ray.get_runtime_context().get_node_id() == conductor_node
         self._pruned: set[str] = set()
+        _sweep()
 
     def ready(self) -> Node:
         """Where this is, once it is there."""
@@ -207,6 +208,14 @@ class _Visit:
 
     def _read(self, path: Path, offset: int, n_bytes: int) -> bytes:
         return ray.get(self._depot.read.remote(str(path), offset, n_bytes))  # type: ignore[no-any-return]
+
+
+def _sweep() -> None:
+    """Remove what workers left that were killed here."""
+    for visit in (node_home() / "visits").glob("*"):
+        process = visit.name.rpartition("-")[2]
+        if process.isdigit() and not Path(f"/proc/{process}").exists():
+            shutil.rmtree(visit, ignore_errors=True)
 
 
 def node_home() -> Path:
