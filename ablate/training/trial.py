@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from ablate.data.store import open_store
 from ablate.errors import CheckFailed, TrialError
 from ablate.model.delta import delta
+from ablate.model.family import family_of
 from ablate.model.network import Network, build_network
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute, TrialRequest
@@ -27,6 +28,7 @@ from ablate.training.activations import ActivationCache, CacheUse
 from ablate.training.checkpoint import Checkpoint
 from ablate.training.depthwise import use_fp32_depthwise_backward
 from ablate.training.export import DELTA, TRIAL
+from ablate.training.inference_cost import inference_cost
 from ablate.training.lanes import Lanes, Sharing, open_lanes
 from ablate.training.loop import Emit, Fit, fit, predict
 from ablate.training.stage import describe_phases
@@ -98,9 +100,10 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     _write_delta(network, request.folder / DELTA)
     facts = {**trial_facts(network, compute, lanes, cuts=cuts), **_recipe_facts(network, recipe, micro_batch=micro_batch)}
     _write_description(request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts)
+    costs = _costs(network, found, lanes.use, folder=request.folder, compute=compute, started=started)
     return TrialOutcome(
         best_epoch=found.best_epoch,
-        metrics={**found.val_scores, **test_scores, **_costs(network, found, lanes.use, folder=request.folder, compute=compute, started=started)},
+        metrics={**found.val_scores, **test_scores, **costs, **inference_cost(network, compute).metrics},
         facts=facts,
         files=(PREDICTIONS, DELTA, TRIAL),
     )
@@ -155,6 +158,7 @@ def trial_facts(network: Network, compute: Compute, lanes: Lanes, *, cuts: Seque
         "weights_source": network.weights.source,
         "weights_digest": network.weights.digest,
         "freeze_depth": f"{network.boundary.depth} of {network.boundary.n_units} units",
+        "family": family_of(network.module),
         "units": " ".join(unit.name for unit in network.units),
         "layers_without_adapter": " ".join(network.skipped_targets) or "none",
         "prefix": "; then ".join(cuts),
