@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ablate.errors import CheckFailed
+from ablate.model.adapters.peft_layers import SCALES
 from ablate.spec.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def param_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
     """Return the groups for a torch optimizer: `params`, `lr` (peak), `weight_decay`, `name` ("head/decay", "trunk/no_decay", ...); none is empty.
 
-    The head learns at `head_lr`, trunk and adapters at `head_lr * lr_ratio`. Parameters of one dimension (biases, norms) have no weight decay. Raises
+    The head learns at `head_lr`, trunk and adapters at `head_lr * lr_ratio`. Parameters of one dimension (biases, norms) and the scales of IA3 and
+    DoRA have no weight decay. Raises
     CheckFailed, naming strays, unless every trainable parameter is in exactly one group.
     """
     trunk_lr = recipe.head_lr * recipe.lr_ratio
@@ -29,7 +31,8 @@ def param_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
     }
     for name, parameter in network.module.named_parameters():
         if parameter.requires_grad:
-            decay = "decay" if parameter.ndim > 1 else "no_decay"
+            is_scale = any(part in name for part in SCALES)
+            decay = "decay" if parameter.ndim > 1 and not is_scale else "no_decay"
             groups[f"{_part_of(name, network)}/{decay}"]["params"].append(parameter)
     filled = [group for group in groups.values() if group["params"]]
     check_partition(network.module, filled)

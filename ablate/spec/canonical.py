@@ -11,9 +11,15 @@ Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 """Fields, and whether they can matter for a recipe."""
 
 RELEVANCE: tuple[Relevance, ...] = (
-    (("lora_alpha", "lora_dropout", "lora_targets", "lora_units"), lambda recipe: recipe.lora_rank > 0),
+    (("lora_rank",), lambda recipe: recipe.adapter in ("auto", "lora", "dora")),
+    (("lora_alpha",), lambda recipe: recipe.adapter_kind in ("lora", "dora")),
+    (("lora_dropout",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "bottleneck", "adaptformer", "vpt")),
+    (("lora_targets",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "ia3", "ssf")),
+    (("lora_units",), lambda recipe: recipe.adapter_kind != "none"),
+    (("bottleneck_width",), lambda recipe: recipe.adapter_kind in ("bottleneck", "adaptformer")),
+    (("prompt_tokens",), lambda recipe: recipe.adapter_kind == "vpt"),
     (("batch_norm",), lambda recipe: recipe.freeze_depth != "all"),
-    (("lr_ratio",), lambda recipe: recipe.freeze_depth != "all" or recipe.lora_rank > 0),
+    (("lr_ratio",), lambda recipe: recipe.freeze_depth != "all" or recipe.adapter_kind != "none"),
     (("momentum",), lambda recipe: recipe.optimizer == "sgd"),
 )
 """A field that is not listed always matters."""
@@ -59,6 +65,8 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     fields = recipe.model_dump(mode="json", include=set(relevant(recipe)))
     if "lora_alpha" in fields and recipe.lora_alpha is None:
         fields["lora_alpha"] = float(recipe.lora_rank)
+    if recipe.adapter_kind in ("none", "lora"):  # what lora_rank says by itself
+        fields.pop("adapter")
     return {name: value for name, value in fields.items() if name in FIRST_FIELDS or getattr(recipe, name) != Recipe.model_fields[name].default}
 
 
@@ -68,5 +76,7 @@ def contradiction(recipe: Recipe) -> str | None:
 
 
 CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
-    ("LoRA adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.lora_rank > 0 and recipe.freeze_depth == 0),
+    ("lora and dora need a lora_rank of at least 1", lambda recipe: recipe.adapter in ("lora", "dora") and recipe.lora_rank == 0),
+    ("LoRA adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.adapter_kind == "lora" and recipe.freeze_depth == 0),
+    ("an adapter adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.adapter_kind != "none" and recipe.freeze_depth == 0),
 )
