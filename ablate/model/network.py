@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ablate.errors import SpecError
-from ablate.model.adapters import NO_ADAPTERS, Adapters, adapted_units, add_lora
-from ablate.model.backbone import ImageSize, Preprocessing, classifier_names, create_backbone, preprocessing_of, run_order
+from ablate.model.adapters import ADAPTERS, NO_ADAPTERS, Adapters, adapted_units
+from ablate.model.backbone import ImageSize, Preprocessing, classifier_names, create_backbone, pooling_of, preprocessing_of, run_order, set_pooling
 from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze, resolve_depth
 from ablate.model.units import Unit, find_units, first_disorder
 from ablate.model.weights import digest_of, load_backbone
@@ -49,6 +49,10 @@ class Network:
     """Modules that carry an adapter."""
     skipped_targets: Mapping[str, str]
     """Module that could have carried one but for its kind -> why."""
+    oversized: Mapping[str, str]
+    """Target whose adapter has more parameters than the module itself -> both counts."""
+    pooling: str
+    """timm's word for how the trunk's last map or tokens become one vector, e.g. "avg" or "token"."""
 
     @property
     def n_parameters(self) -> int:
@@ -79,6 +83,7 @@ class RecipeFacts:
     preprocessing: Preprocessing
     targets: tuple[str, ...]
     skipped_targets: Mapping[str, str]
+    oversized: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,11 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
     The head is drawn from `seed`'s stream "init" and the adapters from "adapter": the same in every arm of a seed. Raises SpecError and WeightsError.
     """
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
-    order = run_order(recipe.backbone, preprocessing.image_size)
+    order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling)
     with _seeded(stream(seed, "init")):
-        module, source = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size)
+        loaded = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size)
+        module = loaded.module
+        set_pooling(module, loaded.pooling if recipe.pooling == "auto" else recipe.pooling, n_classes=n_classes)
     _draw_head(module, seed)
     head_names = _head_names(module)
     digest = digest_of(module, head_names)
@@ -110,18 +117,21 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
         head_names=parts.head_names,
         adapter_names=parts.adapters.parameter_names,
         preprocessing=preprocessing,
-        weights=Weights(source=source, digest=digest),
+        weights=Weights(source=loaded.source, digest=digest),
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
+        oversized=parts.adapters.oversized,
+        pooling=pooling_of(module),
     )
 
 
 def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
     """Return the facts on a recipe without reading weights or taking memory (torch's meta device). Raises SpecError for one that cannot be built."""
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
-    order = run_order(recipe.backbone, preprocessing.image_size)
+    order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling)
     with _seeded(0), torch.device("meta"):
         module = create_backbone(recipe.backbone, n_classes=n_classes, image_size=image_size)
+        set_pooling(module, recipe.pooling, n_classes=n_classes)
         parts = _assemble(module, recipe, order=order, seed=None)
     n_parameters, n_trainable = _count(module)
     return RecipeFacts(
@@ -134,6 +144,7 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
         preprocessing=preprocessing,
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
+        oversized=parts.adapters.oversized,
     )
 
 
@@ -166,8 +177,9 @@ def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed
     boundary = freeze(module, units, depth=depth, batch_norm=recipe.batch_norm, head_names=head_names)
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     adapters = _adapt(module, recipe, units=units, depth=depth, run_order=order, seed=seed)
-    now = {names[id(parameter)]: name for name, parameter in module.named_parameters() if id(parameter) in names}  # peft renames what it wraps
-    boundary = dataclasses.replace(boundary, frozen_names=tuple(now[name] for name in boundary.frozen_names))
+    now = {names[id(parameter)]: name for name, parameter in module.named_parameters() if id(parameter) in names}  # what is wrapped is renamed
+    tuned = frozenset(adapters.parameter_names)
+    boundary = dataclasses.replace(boundary, frozen_names=tuple(now[name] for name in boundary.frozen_names if now[name] not in tuned))
     frozen = frozenset(boundary.frozen_names)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name not in frozen)  # peft sets it too, by rules of its own
@@ -178,13 +190,15 @@ def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed
 
 
 def _adapt(module: nn.Module, recipe: Recipe, *, units: tuple[Unit, ...], depth: int, run_order: tuple[str, ...], seed: int | None) -> Adapters:
-    if recipe.lora_rank == 0:
+    kind = recipe.adapter_kind
+    if kind == "none":
         return NO_ADAPTERS
     if depth == 0:
+        name = "LoRA" if kind == "lora" else f"adapter {kind}"
         raise SpecError(
-            f"freeze_depth must leave a frozen unit for LoRA to adapt, got {recipe.freeze_depth}, which frees all {len(units)} of {recipe.backbone}"
+            f"freeze_depth must leave a frozen unit for {name} to adapt, got {recipe.freeze_depth}, which frees all {len(units)} of {recipe.backbone}"
         )
-    return add_lora(module, recipe, units=adapted_units(recipe, units, depth), run_order=run_order, seed=seed)
+    return ADAPTERS[kind](module, recipe, units=adapted_units(recipe, units, depth), run_order=run_order, seed=seed)
 
 
 def _check_cut(backbone: str, units: tuple[Unit, ...], order: tuple[str, ...], depth: int) -> None:

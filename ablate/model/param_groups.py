@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ablate.errors import CheckFailed
+from ablate.model.adapters.peft_layers import SCALES
 from ablate.spec.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ def param_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 
     The head learns at `head_lr`, adapters at `head_lr * lr_ratio`, unit i below the head (1 is the last one, frozen units count) at
     `head_lr * lr_ratio * layer_decay ** i`. The rate itself is in the group, so that any schedule scales it; timm's `lr_scale` is read by timm's own only.
-    Parameters of one dimension (biases, norms) have no weight decay, nor has what L2-SP pulls. Raises CheckFailed, naming strays, unless every trainable
-    parameter is in exactly one group.
+    Parameters of one dimension (biases, norms) and the scales of IA3 and DoRA have no weight decay, nor has what L2-SP pulls. Raises CheckFailed, naming
+    strays, unless every trainable parameter is in exactly one group.
     """
     unit_of = {name: i for i, unit in enumerate(network.units) for name in unit.parameter_names}
     groups: dict[tuple[int, int, bool], dict[str, Any]] = {}
@@ -30,8 +31,9 @@ def param_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
         if parameter.requires_grad:
             part = _part_of(name, network)
             below = len(network.units) - unit_of[name] if part == "trunk" and recipe.layer_decay != 1.0 else 0
-            key = (PARTS.index(part), below, parameter.ndim <= 1)
-            groups.setdefault(key, _group(network, recipe, part=part, below=below, is_flat=key[2]))["params"].append(parameter)
+            is_flat = parameter.ndim <= 1 or any(scale in name for scale in SCALES)
+            key = (PARTS.index(part), below, is_flat)
+            groups.setdefault(key, _group(network, recipe, part=part, below=below, is_flat=is_flat))["params"].append(parameter)
     filled = [groups[key] for key in sorted(groups)]
     check_partition(network.module, filled)
     return filled

@@ -15,9 +15,15 @@ Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 """Fields, and whether they can matter for a recipe."""
 
 RELEVANCE: tuple[Relevance, ...] = (
-    (("lora_alpha", "lora_dropout", "lora_targets", "lora_units"), lambda recipe: recipe.lora_rank > 0),
+    (("lora_rank",), lambda recipe: recipe.adapter in ("auto", "lora", "dora")),
+    (("lora_alpha",), lambda recipe: recipe.adapter_kind in ("lora", "dora")),
+    (("lora_dropout",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "bottleneck", "adaptformer", "vpt")),
+    (("lora_targets",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "ia3", "ssf")),
+    (("lora_units",), lambda recipe: recipe.adapter_kind != "none"),
+    (("bottleneck_width",), lambda recipe: recipe.adapter_kind in ("bottleneck", "adaptformer")),
+    (("prompt_tokens",), lambda recipe: recipe.adapter_kind == "vpt"),
     (("batch_norm", "layer_decay", "l2_sp"), lambda recipe: frees_trunk(recipe)),
-    (("lr_ratio",), lambda recipe: frees_trunk(recipe) or recipe.lora_rank > 0),
+    (("lr_ratio",), lambda recipe: frees_trunk(recipe) or recipe.adapter_kind != "none"),
     (("momentum",), lambda recipe: recipe.optimizer in WITH_MOMENTUM),
     (("step_every", "step_factor"), lambda recipe: recipe.schedule == "step"),
     (("micro_batch",), lambda recipe: (recipe.micro_batch or recipe.batch_size) < recipe.batch_size),
@@ -77,6 +83,8 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     fields = recipe.model_dump(mode="json", include=set(relevant(recipe)))
     if "lora_alpha" in fields and recipe.lora_alpha is None:
         fields["lora_alpha"] = float(recipe.lora_rank)
+    if recipe.adapter_kind in ("none", "lora"):  # what lora_rank says by itself
+        fields.pop("adapter")
     kept = {name: value for name, value in fields.items() if name in FIRST_FIELDS or getattr(recipe, name) != Recipe.model_fields[name].default}
     return {**{name: value for name, value in kept.items() if name not in PHASE_FIELDS}, **several} if several else kept
 
@@ -97,6 +105,8 @@ def contradiction(recipe: Recipe) -> str | None:
 
 
 CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
-    ("LoRA adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.lora_rank > 0 and recipe.freeze_depth == 0),
+    ("lora and dora need a lora_rank of at least 1", lambda recipe: recipe.adapter in ("lora", "dora") and recipe.lora_rank == 0),
+    ("LoRA adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.adapter_kind == "lora" and recipe.freeze_depth == 0),
+    ("an adapter adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.adapter_kind != "none" and recipe.freeze_depth == 0),
     *STRATEGY_CONTRADICTIONS,
 )

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from ablate.spec.optimizers import check_optimizer
 from ablate.spec.phase import Phase, Strategy
 
+AdapterKind = Literal["none", "lora", "dora", "ia3", "ssf", "bottleneck", "adaptformer", "vpt", "bitfit", "norm_tuning"]
 Level = str | int | float | bool | None | tuple[str, ...] | tuple[Phase, ...]
 """One value of an axis."""
 
@@ -23,7 +24,7 @@ class Recipe(BaseModel):
     backbone: str = Field("tf_efficientnet_lite0", description="name of a timm classification model")
     weights: str = Field(
         "auto",
-        description="auto: bundled, else the timm hub | hub | none: random | path of a weights file (safetensors, or a state dict) below the working folder",
+        description="auto: bundled, else the timm hub | hub | torchvision | none: random | path of a file (safetensors or a checkpoint) below the working folder",
     )
     freeze_depth: Literal["all"] | Annotated[int, Field(strict=True)] = Field(
         "all", description="leading frozen units: all = linear probe, 0 = full fine-tuning, -1 = the last unit is free"
@@ -57,15 +58,23 @@ class Recipe(BaseModel):
     batch_norm: Literal["frozen", "affine", "adapt", "train"] = Field(
         "train", description="BatchNorm of the free units. frozen: all fixed | affine: statistics fixed | adapt: affine fixed | train: nothing fixed"
     )
-    lora_rank: int = Field(0, ge=0, strict=True, description="rank of the LoRA adapters of the frozen units; 0 = none")
+    pooling: Literal["auto", "avg", "max", "avgmax", "token"] = Field(
+        "auto", description="how the trunk's last map or tokens become one vector; auto: the backbone's own, avg for a file of MAE weights"
+    )
+    adapter: Literal["auto"] | AdapterKind = Field(
+        "auto", description="what is put into the frozen units; auto: lora where lora_rank > 0, else none; see below"
+    )
+    lora_rank: int = Field(0, ge=0, strict=True, description="rank of LoRA and DoRA; 0 = none")
     lora_alpha: float | None = Field(None, gt=0, description="scaling = lora_alpha / lora_rank; null = lora_rank, a scaling of 1")
-    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the adapters")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout inside the adapters of lora, dora, bottleneck, adaptformer, vpt")
     lora_targets: Literal["auto"] | tuple[str, ...] = Field(
-        "auto", description="auto: every Linear and every ungrouped convolution of the adapted units | list of name patterns with * wildcards"
+        "auto", description="for lora, dora, ia3, ssf. auto: every layer of the adapted units that can | list of name patterns with * wildcards"
     )
     lora_units: Literal["all"] | Annotated[int, Field(ge=1, strict=True)] = Field(
         "all", description="how many frozen units carry adapters, counted back from the freeze boundary"
     )
+    bottleneck_width: int = Field(64, ge=1, strict=True, description="of bottleneck and adaptformer: width of the layer in the middle")
+    prompt_tokens: int = Field(10, ge=1, strict=True, description="of vpt: learned tokens in each adapted block")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest that a probe of the device finds; recorded in the run")
 
     @field_validator("weights")
@@ -73,5 +82,12 @@ class Recipe(BaseModel):
     def _stays_below_the_working_folder(cls, weights: str) -> str:
         path = PurePath(weights)
         if path.is_absolute() or ".." in path.parts:
-            raise PydanticCustomError("path", "must be auto, hub, none or a path below the working folder, without '..'")
+            raise PydanticCustomError("path", "must be auto, hub, torchvision, none or a path below the working folder, without '..'")
         return weights
+
+    @property
+    def adapter_kind(self) -> AdapterKind:
+        """The kind of adapter that the recipe asks for, with `auto` resolved."""
+        if self.adapter == "auto":
+            return "lora" if self.lora_rank > 0 else "none"
+        return self.adapter

@@ -96,7 +96,7 @@ CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
         "a phase until: plateau needs a patience, its own or the recipe's",
         lambda recipe: any(phase.until == "plateau" and (phase.patience or recipe.patience) is None for phase in recipe.phases),
     ),
-    ("adapters stand in frozen units, and phases thaw units", lambda recipe: recipe.lora_rank > 0 and len(phases_of(recipe)) > 1),
+    ("adapters stand in frozen units, and phases thaw units", lambda recipe: recipe.adapter_kind != "none" and len(phases_of(recipe)) > 1),
 )
 """Reasons and the recipes that they exclude; the first that holds is told."""
 

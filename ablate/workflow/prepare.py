@@ -161,7 +161,7 @@ def cut_depths(recipe: Recipe, facts: RecipeFacts) -> tuple[int, ...]:
 
 def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
     """Leading units that are neither free nor adapted."""
-    if recipe.lora_rank == 0:
+    if recipe.adapter_kind == "none":
         return facts.depth
     return 0 if recipe.lora_units == "all" else max(0, facts.depth - recipe.lora_units)
 
@@ -169,7 +169,7 @@ def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
 def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
     """The fields that matter only where something of the trunk learns."""
     fields: dict[str, object] = {"batch_norm": recipe.batch_norm} if is_trunk_free else {}
-    return {**fields, "lr_ratio": recipe.lr_ratio} if is_trunk_free or recipe.lora_rank else fields
+    return {**fields, "lr_ratio": recipe.lr_ratio} if is_trunk_free or recipe.adapter_kind != "none" else fields
 
 
 def _preprocessings(resolved: Resolved) -> dict[str, Preprocessing]:
