@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from ablate.data.store import open_store
+from ablate.data.augment import clean
+from ablate.data.store import ImageStore, open_store
 from ablate.errors import CheckFailed, TrialError
 from ablate.model.delta import delta
+from ablate.model.merge import NOT_MERGEABLE, merge_adapters
 from ablate.model.network import Network, build_network
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute, TrialRequest
@@ -32,6 +34,8 @@ from ablate.training.loop import Emit, Fit, autocast, fit, predict
 from ablate.training.tasks.classification import Classification, balanced_class_weights
 
 PREDICTIONS = "predictions.parquet"
+N_MERGED = 8
+"""Images of val on which the merged network is compared with the one that was trained."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -98,10 +102,12 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     )
     _write_delta(network, request.folder / DELTA)
     facts = {**trial_facts(network, compute, lanes), "micro_batch": _micro_batch_fact(recipe, micro_batch)}
+    costs = _costs(network, found, lanes.use, folder=request.folder, compute=compute, started=started)
+    facts |= adapter_facts(network, recipe, store)
     _write_description(request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts)
     return TrialOutcome(
         best_epoch=found.best_epoch,
-        metrics={**found.val_scores, **test_scores, **_costs(network, found, lanes.use, folder=request.folder, compute=compute, started=started)},
+        metrics={**found.val_scores, **test_scores, **costs},
         facts=facts,
         files=(PREDICTIONS, DELTA, TRIAL),
     )
@@ -149,12 +155,28 @@ def trial_facts(network: Network, compute: Compute, lanes: Lanes) -> dict[str, s
         "weights_digest": network.weights.digest,
         "freeze_depth": f"{network.boundary.depth} of {network.boundary.n_units} units",
         "units": " ".join(unit.name for unit in network.units),
+        "pooling": network.pooling,
         "layers_without_adapter": " ".join(network.skipped_targets) or "none",
+        "adapters_larger_than_their_layer": "; ".join(f"{name}: {sizes}" for name, sizes in network.oversized.items()) or "none",
         "prefix": lanes.how,
         "prefix_views": f"{lanes.use.n_built} computed, {lanes.use.n_reused} from the cache",
         "cache_problems": "; ".join(lanes.use.problems) or "none",
         "torch": torch.__version__,
     }
+
+
+def adapter_facts(network: Network, recipe: Recipe, store: ImageStore) -> dict[str, str]:
+    """Which adapter learned, and whether it merges into the base. Must be the last thing that is asked of a trial's network: it is merged, on the CPU."""
+    kind = recipe.adapter_kind
+    if kind == "none":
+        return {"adapter": kind}
+    if kind in NOT_MERGEABLE:
+        return {"adapter": kind, "adapter_merge": f"not merged: {NOT_MERGEABLE[kind]}"}
+    network.module.to("cpu")
+    val = store.split("val")
+    count = min(N_MERGED, len(val.labels))
+    images = network.preprocessing.normalised(clean(val.images, range(count), image_size=network.preprocessing.image_size))
+    return {"adapter": kind, "adapter_merge": f"merged in fp32, logits of {count} val images differ by at most {merge_adapters(network, images):.1e}"}
 
 
 def _costs(network: Network, found: Fit, use: CacheUse, *, folder: Path, compute: Compute, started: float) -> dict[str, float]:
@@ -191,6 +213,7 @@ def _write_description(path: Path, trial: Trial, *, network: Network, class_name
             "crop_pct": preprocessing.crop_pct,
             "interpolation": preprocessing.interpolation,
         },
+        "pooling": network.pooling,
         "facts": facts,
     }
     path.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
