@@ -124,6 +124,11 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
             for arm in resolved.expansion.arms
         ]
         console.print(rows_table(pd.DataFrame(arms), title="Arms"))
+        for arm in resolved.expansion.arms:
+            larger = facts[arm.arm_id].oversized
+            if larger:
+                shown = "; ".join(f"{name}: {sizes}" for name, sizes in list(larger.items())[:3])
+                console.print(f"warning: arm {arm.name} has adapters with more parameters than the layer they adapt, {len(larger)} in all ({shown})")
         shared, passes = sharing_table(resolved, facts)
         console.print(rows_table(shared, title="Frozen prefixes, in passes of an image"))
         if passes.together:

@@ -16,6 +16,7 @@ from ablate.errors import SpecError
 
 ImageSize = int | Literal["auto"]
 Pooling = Literal["auto", "avg", "max", "avgmax", "token"]
+POOLINGS = ("avg", "max", "avgmax", "token")
 _PROBE_CLASSES = 7
 """Classes of the network that `run_order` traces; the order does not depend on it."""
 

@@ -1,10 +1,11 @@
 """The cut at the freeze boundary: prefix (frozen, computed once for many trials) and suffix (trained).
 
 A network is cut without knowing its family. The *door* is the first module that is called and learns, or the smallest module around it for which the cut is
-right; what goes into the door is the activation to keep. The prefix is the forward pass up to the door. The suffix is the same forward pass with every module
-before the door replaced by a stub that returns zeros of the recorded shape, so that the network's own glue (position embeddings, rotary tables, reshapes) runs
-as it always does, and with the kept activation handed to the door in place of what came of the zeros. Whether suffix(prefix(x)) is network(x) is checked on
-real images; a network that fails runs uncut. Earlier doors, where other trials cut, can be kept in the same pass, and a later door reached from them.
+right, or a frozen module just before it; what goes into the door is the activation to keep. The prefix is the forward pass up to the door. The suffix is the
+same forward pass with every module before the door replaced by a stub that returns zeros of the recorded shape, so that the network's own glue (position
+embeddings, rotary tables, reshapes) runs as it always does, and with the kept activation handed to the door in place of what came of the zeros. Whether
+suffix(prefix(x)) is network(x) is checked on real images; a network that fails runs uncut. Earlier doors, where other trials cut, can be kept in the same pass,
+and a later door reached from them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from ablate.model.network import Network
 
 TOLERANCE = 1e-4
 """Largest difference of logits, relative to the largest logit, that counts as the same network. It is 0 in practice: the arithmetic is the same."""
+N_BEFORE = 4
+"""Frozen modules before the first that learns which are tried as the door."""
 Autocast = Callable[[], AbstractContextManager[None]]
 
 
@@ -158,7 +161,7 @@ def _find_plan(network: Network, learners: set[str], images: Tensor, *, autocast
     if first is None:
         return Uncut("no called module learns")
     problem = "nothing is frozen before the first module that learns"
-    for door in _around(first, calls):
+    for door in [*_around(first, calls), *_shortly_before(first, calls)]:
         before = _stubbable(calls, door)
         if any(owner != door and _is_within(door, owner) for owner in learners) or not before or learners & set(before):
             continue
@@ -197,6 +200,15 @@ def _merged(before: Sequence[str], stubs: Mapping[str, frozenset[int]]) -> dict[
 def _around(first: str, calls: list[str]) -> list[str]:
     """The module and the called modules around it, the innermost first."""
     return sorted((name for name in set(calls) if _is_within(first, name)), key=len, reverse=True)
+
+
+def _shortly_before(first: str, calls: list[str]) -> list[str]:
+    """Frozen modules that run just before, the last one first: what two heads share (distilled transformers) goes through the last of them.
+
+    The suffix then begins with a few frozen modules.
+    """
+    before = [name for name in calls[: calls.index(first)] if not _is_within(first, name)]
+    return list(dict.fromkeys(reversed(before)))[:N_BEFORE]
 
 
 def _learners(network: Network) -> set[str]:

@@ -38,7 +38,7 @@ def load_torchvision(module: nn.Module, backbone: str, *, check_reach: Callable[
         raise WeightsError(f"weights: torchvision must be asked for an architecture that both libraries build alike, got {backbone}; {_known()}")
     from torchvision.models import get_model_weights
 
-    weights = next(iter(get_model_weights(name))).__class__.DEFAULT  # type: ignore[attr-defined]
+    weights = next(iter(get_model_weights(name))).__class__.DEFAULT
     check_reach(weights.url)
     try:
         state = weights.get_state_dict(progress=False, weights_only=True)

@@ -2,7 +2,7 @@
 
 What is undone: the container (`state_dict`, `model`, `teacher`, ...), the prefix (`module.encoder_q.` of MoCo v1 and v2, `module.base_encoder.` of MoCo v3,
 `backbone.` of DINO, whatever else names the trunk's tensors), and the names and shapes that timm knows how to convert (position embeddings of another image
-size, DINOv2, CLIP's image tower). Projectors, predictors, decoders, momentum encoders and queues are left out and listed. Every tensor of the trunk must be placed.
+size, DINOv2, CLIP's image tower). Projectors, predictors, decoders, momentum encoders, queues are left out and listed. Every trunk tensor must be placed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
     left_out = Counter([_short(name) for name in state if not name.startswith(prefix)] + [f"{prefix}{_short(name)}" for name in fit.left_out])
     named = ", ".join(f"{name} ({count})" for name, count in left_out.items())
     is_said = bool(prefix) or not set(left_out) <= set(classifier_names(module))  # that the classifier is left out goes without saying
-    notes = [f"{' > '.join([*containers, prefix + '*'])}"] * bool(prefix) + resized + [f"left out: {named}"] * is_said
+    notes = [" > ".join([*containers, f"{prefix}*"])] * bool(prefix) + resized + [f"left out: {named}"] * is_said
     is_mae = any(name.startswith("decoder_") for name in own)
     return Placed("; ".join(notes), "avg" if is_mae and getattr(module, "num_prefix_tokens", 0) else "auto")
 

@@ -24,7 +24,7 @@ class Recipe(BaseModel):
     backbone: str = Field("tf_efficientnet_lite0", description="name of a timm classification model")
     weights: str = Field(
         "auto",
-        description="auto: bundled, else the timm hub | hub | torchvision | none: random | path of a file (safetensors or a checkpoint) below the working folder",
+        description="auto: bundled, else the timm hub | hub | torchvision | none: random | path of a file (safetensors, checkpoint) below the working folder",
     )
     freeze_depth: Literal["all"] | Annotated[int, Field(strict=True)] = Field(
         "all", description="leading frozen units: all = linear probe, 0 = full fine-tuning, -1 = the last unit is free"

@@ -172,6 +172,7 @@ def _identity(network: Network, store_path: Path, *, recipe: Recipe, compute: Co
         "preprocessing": [network.preprocessing.image_size, *network.preprocessing.mean, *network.preprocessing.std],
         "backbone": recipe.backbone,
         "weights": network.weights.digest,
+        "pooling": network.pooling,
         "compute": compute.model_dump(mode="json"),
         "versions": [torch.__version__, timm.__version__],
     }

@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from ablate.data.store import open_store
+from ablate.data.augment import clean
+from ablate.data.store import ImageStore, open_store
 from ablate.errors import CheckFailed, TrialError
 from ablate.model.delta import delta
 from ablate.model.family import family_of
+from ablate.model.merge import NOT_MERGEABLE, merge_adapters
 from ablate.model.network import Network, build_network
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute, TrialRequest
@@ -36,6 +38,8 @@ from ablate.training.step import Course, autocast
 from ablate.training.tasks.classification import Classification, balanced_class_weights
 
 PREDICTIONS = "predictions.parquet"
+N_MERGED = 8
+"""Images of val on which the merged network is compared with the one that was trained."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -99,11 +103,13 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     )
     _write_delta(network, request.folder / DELTA)
     facts = {**trial_facts(network, compute, lanes, cuts=cuts), **_recipe_facts(network, recipe, micro_batch=micro_batch)}
-    _write_description(request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts)
     costs = _costs(network, found, lanes.use, folder=request.folder, compute=compute, started=started)
+    inference = inference_cost(network, compute).metrics
+    facts |= adapter_facts(network, recipe, store)
+    _write_description(request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts)
     return TrialOutcome(
         best_epoch=found.best_epoch,
-        metrics={**found.val_scores, **test_scores, **costs, **inference_cost(network, compute).metrics},
+        metrics={**found.val_scores, **test_scores, **costs, **inference},
         facts=facts,
         files=(PREDICTIONS, DELTA, TRIAL),
     )
@@ -160,12 +166,28 @@ def trial_facts(network: Network, compute: Compute, lanes: Lanes, *, cuts: Seque
         "freeze_depth": f"{network.boundary.depth} of {network.boundary.n_units} units",
         "family": family_of(network.module),
         "units": " ".join(unit.name for unit in network.units),
+        "pooling": network.pooling,
         "layers_without_adapter": " ".join(network.skipped_targets) or "none",
+        "adapters_larger_than_their_layer": "; ".join(f"{name}: {sizes}" for name, sizes in network.oversized.items()) or "none",
         "prefix": "; then ".join(cuts),
         "prefix_views": f"{lanes.use.n_built} computed, {lanes.use.n_reused} from the cache",
         "cache_problems": "; ".join(lanes.use.problems) or "none",
         "torch": torch.__version__,
     }
+
+
+def adapter_facts(network: Network, recipe: Recipe, store: ImageStore) -> dict[str, str]:
+    """Which adapter learned, and whether it merges into the base. Must be the last thing that is asked of a trial's network: it is merged, on the CPU."""
+    kind = recipe.adapter_kind
+    if kind == "none":
+        return {"adapter": kind}
+    if kind in NOT_MERGEABLE:
+        return {"adapter": kind, "adapter_merge": f"not merged: {NOT_MERGEABLE[kind]}"}
+    network.module.to("cpu")
+    val = store.split("val")
+    count = min(N_MERGED, len(val.labels))
+    images = network.preprocessing.normalised(clean(val.images, range(count), image_size=network.preprocessing.image_size))
+    return {"adapter": kind, "adapter_merge": f"merged in fp32, logits of {count} val images differ by at most {merge_adapters(network, images):.1e}"}
 
 
 def _costs(network: Network, found: Fit, use: CacheUse, *, folder: Path, compute: Compute, started: float) -> dict[str, float]:
@@ -202,6 +224,7 @@ def _write_description(path: Path, trial: Trial, *, network: Network, class_name
             "crop_pct": preprocessing.crop_pct,
             "interpolation": preprocessing.interpolation,
         },
+        "pooling": network.pooling,
         "facts": facts,
     }
     path.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")

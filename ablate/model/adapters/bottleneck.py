@@ -8,6 +8,7 @@ modules named `attn` that end in a Linear `proj`, and modules named `mlp` that e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
@@ -59,7 +60,7 @@ class Parallel(Wrapped):
 def add_bottleneck(module: nn.Module, recipe: Recipe, *, units: Sequence[Unit], run_order: Sequence[str], seed: int | None) -> Adapters:
     """Put a bottleneck behind attention and MLP of the blocks in `units` in place; see `_base.AddAdapters`."""
 
-    def serial(base: nn.Module, name: str) -> Wrapped:
+    def serial(name: str, base: nn.Module) -> Wrapped:
         last = base.get_submodule(_LAST[name.rpartition(".")[2]])
         return Serial(base, last, width=recipe.bottleneck_width, dropout=recipe.lora_dropout)
 
@@ -70,16 +71,15 @@ def add_bottleneck(module: nn.Module, recipe: Recipe, *, units: Sequence[Unit], 
 def add_adaptformer(module: nn.Module, recipe: Recipe, *, units: Sequence[Unit], run_order: Sequence[str], seed: int | None) -> Adapters:
     """Put a bottleneck beside the MLP of the blocks in `units` in place; see `_base.AddAdapters`."""
 
-    def parallel(base: nn.Module, _name: str) -> Wrapped:
+    def parallel(_name: str, base: nn.Module) -> Wrapped:
         return Parallel(base, base.get_submodule("fc1"), base.get_submodule("fc2"), width=recipe.bottleneck_width, dropout=recipe.lora_dropout)
 
     targets = _find(module, recipe, units=units, run_order=run_order, kinds=("mlp",))
     return _add(module, targets, parallel, seed=seed)
 
 
-def _add(module: nn.Module, targets: tuple[str, ...], make: Callable[[nn.Module, str], Wrapped], *, seed: int | None) -> Adapters:
-    wrapped = {name: wrap(module, name, lambda base, name=name: make(base, name)) for name in targets}
-    names = new_names(wrapped)
+def _add(module: nn.Module, targets: tuple[str, ...], make: Callable[[str, nn.Module], Wrapped], *, seed: int | None) -> Adapters:
+    names = new_names({name: wrap(module, name, partial(make, name)) for name in targets})
     for name in names if seed is not None else ():
         _draw(module.get_parameter(name), name, cast(int, seed))
     return Adapters(parameter_names=names, targets=targets, skipped={}, oversized=oversized(module, targets, names))
