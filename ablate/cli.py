@@ -140,6 +140,36 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
             console.print(rows_table(pd.DataFrame(left_out), title="Left out"))
 
 
+@app.command("lr-find")
+def lr_find(
+    grid: GridName,
+    arm: Annotated[str | None, typer.Option(help="an arm as `ablate plan` names it  [default: the baseline]")] = None,
+    lowest: Annotated[float, typer.Option(help="head LR of the first step")] = 1e-6,
+    highest: Annotated[float, typer.Option(help="head LR of the last step")] = 1.0,
+    steps: Annotated[int, typer.Option(min=10, help="optimizer steps")] = 100,
+    data_dir: DataDir = None,
+    no_fallback: NoFallback = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 1,
+) -> None:
+    """Train an arm for a moment while the LR grows, and suggest a head_lr. The study and its runs stay as they are."""
+    with _user_errors():
+        from ablate.display import make_console, rows_table, step_progress
+        from ablate.spec.parse import load_grid
+        from ablate.workflow.lr_find import find_arm, find_lr, range_table
+        from ablate.workflow.prepare import prepare, resolve
+        from ablate.workflow.settings import find_grid, places
+
+        console, where = make_console(), places(data_dir=data_dir)
+        resolved = resolve(load_grid(find_grid(grid)), where, seeds=None, allow_fallback=not no_fallback, command="")
+        chosen = find_arm(resolved.record.arms, arm, baseline_arm_id=resolved.record.baseline_arm_id)
+        _print_what(console, resolved)
+        with step_progress(console) as on_progress:
+            prepared = prepare(resolved, where, report_dir=where.home, threads=threads, cache_gb=0, on_progress=on_progress)
+        found = find_lr(prepared, chosen, lowest=lowest, highest=highest, n_steps=steps)
+        console.print(rows_table(range_table(found), title=f"{chosen.name}: loss while the LR grows"))
+        console.print(f"suggestion: head_lr {found.suggestion:.1e} (the loss falls fastest there; it is least at {found.largest:.1e}, stay below)")
+
+
 @app.command()
 def report(
     grid: GridName, study: Annotated[str | None, typer.Option(help="id of a study  [default: the newest]")] = None, report_dir: ReportDir = None

@@ -27,7 +27,7 @@ class Phase(BaseModel):
     @model_validator(mode="after")
     def _patience_is_for_a_plateau(self) -> Self:
         if self.patience is not None and self.until == "epochs":
-            raise PydanticCustomError("patience", "must have until: plateau where it has patience")
+            raise PydanticCustomError("patience", "must be a phase with until: plateau where it has patience")
         return self
 
     def __str__(self) -> str:
