@@ -10,7 +10,7 @@ Measured on an AVX512-BF16 server core (oneDNN under torch 2.14, one thread, bat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -73,6 +73,11 @@ def _weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, geometry:
     return whole
 
 
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    first, second = values
+    return first, second
+
+
 def _starts(extent: int) -> list[int]:
     """Where tiles begin that cover range(extent); the last ends with it and may overlap the one before."""
     return [*range(0, extent - TILE, TILE), extent - TILE]
@@ -110,6 +115,8 @@ def _forward(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
         padding = conv.padding
         if isinstance(conv, Conv2dSame):
             images, padding = pad_same(images, list(conv.kernel_size), list(conv.stride), list(conv.dilation)), (0, 0)
-        return cast(Tensor, _DepthwiseConv.apply(images.bfloat16(), conv.weight, _Geometry(conv.stride, padding, conv.dilation, conv.groups)))
+        return cast(
+            Tensor, _DepthwiseConv.apply(images.bfloat16(), conv.weight, _Geometry(_pair(conv.stride), _pair(padding), _pair(conv.dilation), conv.groups))
+        )
 
     return forward

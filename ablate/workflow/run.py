@@ -69,6 +69,7 @@ def run_prepared(
         on_event=on_event,
         tags=provenance_tags(),
         limits=limits,
+        unit_of=prepared.unit_of,
     )
 
 
