@@ -21,6 +21,7 @@ from ablate.scheduling.optuna_study import OptunaStudy, default_url
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
 from ablate.scheduling.sync import end_running
+from ablate.scheduling.work_units import UnitOf, alone
 from ablate.spec.request import CheckpointSpec, TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
@@ -51,8 +52,9 @@ def run_study(
     optuna_url: str | None = None,
     limits: Limits | None = None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    unit_of: UnitOf = alone,
 ) -> StudySummary:
-    """Bring every trial to its end, in the order given and within `limits`, and return what this call achieved.
+    """Bring every trial to its end, in the order of `WorkUnits` and within `limits`, and return what this call achieved.
 
     `folder` keeps the study: `journal.jsonl`, `study.json`, `optuna.db`, `trials/<trial_id>-<attempt>/` (what an attempt leaves), `checkpoints/<trial_id>/`
     (the last whole epoch of a trial that has not ended), `failures/<trial_id>-<attempt>.txt` (full tracebacks). `tags` go on every run in MLflow.
@@ -64,7 +66,7 @@ def run_study(
     with interruptible(), lease(folder):
         make = keeping(make_request, folder, checkpoint_every_s)
         conductor = Conductor(plan, StudyFolder(folder), make_request=make, listener=on_event)
-        queue = Queue(trials, conductor.past, limits=limits or Limits())
+        queue = Queue(trials, conductor.past, limits=limits or Limits(), unit_of=unit_of)
         optuna = OptunaStudy(record, conductor.trials, url=optuna_url or default_url(folder))
         return conductor.conduct(queue, executor, store=store, optuna=optuna)
 

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.model.network import Network
 from ablate.spec.request import Compute
-from ablate.training.loop import autocast
+from ablate.training.step import autocast
 
 BATCH = 32
 """Images at a time for throughput; fewer where the machine is so slow that `SECONDS` would not do."""

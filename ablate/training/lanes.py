@@ -65,9 +65,20 @@ class Lanes:
 
 
 def open_lanes(
-    network: Network, store: ImageStore, *, recipe: Recipe, compute: Compute, autocast: Autocast, sharing: Sharing | None, use: CacheUse | None = None
+    network: Network,
+    store: ImageStore,
+    *,
+    recipe: Recipe,
+    compute: Compute,
+    autocast: Autocast,
+    sharing: Sharing | None,
+    use: CacheUse | None = None,
+    n_epochs: int | None = None,
 ) -> Lanes:
-    """Cut the network where that pays and return what trains it; without `sharing` nothing is cut. `use` counts on what earlier lanes of the trial used."""
+    """Cut the network where that pays and return what trains it; without `sharing` nothing is cut.
+
+    `use` counts on what earlier lanes of the trial used. `n_epochs`, counted over all phases, is where these lanes end at the latest (the recipe's where None).
+    """
     use = use or CacheUse()
     feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute) for name in ("train", "val", "test")}
     if sharing is None:
@@ -83,7 +94,9 @@ def open_lanes(
     if last not in kept:
         cut.undo()
         return _whole(network, feeds, use, f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute")
-    lanes = {name: CutFeed(feed, name, cut, identity, sharing.cache, use, autocast, kept) for name, feed in feeds.items()}
+    wanted: list[View] = []
+    lanes = {name: CutFeed(feed, name, cut, identity, sharing.cache, use, autocast, kept, n_epochs or recipe.epochs, wanted) for name, feed in feeds.items()}
+    wanted += [lanes[name].view("none", seed=0, epoch=0) for name in ("val", "test")]
     return Lanes(lanes["train"], lanes["val"], lanes["test"], cut.suffix, f"cut at {cut.doors[last]}, {cut.row_text(last)}", use, compute, cut.undo)
 
 
@@ -112,6 +125,9 @@ class CutFeed:
     use: CacheUse
     autocast: Autocast
     kept: frozenset[int]
+    n_epochs: int
+    wanted: list[View]
+    """Views that the trial will need besides the one that it asks for; the feeds of a trial share the list."""
     _clean: list[Rows] = field(default_factory=list)
     """The clean view once it was asked for: it is needed every epoch."""
 
@@ -122,6 +138,8 @@ class CutFeed:
 
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""
+        if policy != "none" and epoch + 1 < self.n_epochs:
+            self.wanted[:] = [*self.wanted[:2], *(self.view(policy, seed=seed, epoch=later) for later in range(epoch + 1, self.n_epochs))]
         rows = self._clean_rows() if policy == "none" else self._rows(policy, seed=seed, epoch=epoch)
         for batch in split_batches(epoch_order(len(self.labels), seed=seed, epoch=epoch), batch_size=batch_size):
             yield self._batch(rows, batch)
@@ -142,15 +160,18 @@ class CutFeed:
         return self._clean[0]
 
     def _rows(self, policy: str, *, seed: int, epoch: int) -> Rows:
+        return self.cache.rows(self.view(policy, seed=seed, epoch=epoch), self.use, meanwhile=self.wanted)
+
+    def view(self, policy: str, *, seed: int, epoch: int) -> View:
+        """What the cache is asked for: the split in its view of an epoch, at the doors of the cut."""
         named = {"policy": "none"} if policy == "none" else {"policy": policy, "seed": seed, "epoch": epoch}
-        view = View(
+        return View(
             identity={**self.identity, "split": self.split, **named},
             doors=self.cut.doors,
             from_images=lambda: self._from_images(policy, seed=seed, epoch=epoch),
             from_rows=self._from_rows,
             kept=self.kept,
         )
-        return self.cache.rows(view, self.use)
 
     def _from_images(self, policy: str, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, ...]]:
         """The prefix over the split in its stored order; the modules of the prefix rest in eval mode whatever the mode of the whole."""

@@ -56,7 +56,7 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
         network,
         recipe,
         len(phases_of(recipe)) - 1,
-        open_lanes=lambda now: open_lanes(now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=None),
+        open_lanes=lambda now, _: open_lanes(now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=None),
         start=StartingPoint(network) if recipe.l2_sp > 0 else None,
     )
     course = Course(recipe, task, compute, request.trial.seed, request.trial.select_by, recipe.micro_batch or recipe.batch_size)

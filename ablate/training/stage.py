@@ -20,7 +20,8 @@ from ablate.training.optimizers import make_optimizer
 from ablate.training.schedule import recipe_factor
 from ablate.training.starting_point import StartingPoint
 
-OpenLanes = Callable[[Network], Lanes]
+OpenLanes = Callable[[Network, int], Lanes]
+"""Takes the network as a phase freezes it, and the epochs, over all phases, after which the phase ends at the latest."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -62,7 +63,7 @@ def open_stage(network: Network, recipe: Recipe, number: int, *, open_lanes: Ope
     phase = phases_of(recipe)[number]
     own = at_phase(recipe, phase)
     now = _frozen_for(network, recipe, number)
-    lanes = open_lanes(now)
+    lanes = open_lanes(now, sum(one.epochs for one in phases_of(recipe)[: number + 1]))
     optimizer = make_optimizer(now, own)
     steps_per_epoch = len(split_batches(np.arange(len(lanes.train.labels)), batch_size=recipe.batch_size))
     return Stage(

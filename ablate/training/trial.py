@@ -28,7 +28,7 @@ from ablate.tracking.events import TrialOutcome
 from ablate.training import memory
 from ablate.training.activations import ActivationCache, CacheUse
 from ablate.training.checkpoint import Checkpoint
-from ablate.training.depthwise import use_fp32_depthwise_backward
+from ablate.training.depthwise import detour_depthwise_backward
 from ablate.training.export import DELTA, TRIAL
 from ablate.training.inference_cost import inference_cost
 from ablate.training.lanes import Lanes, Sharing, open_lanes
@@ -77,12 +77,12 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
     if compute.is_depthwise_fp32 and compute.precision == "bf16":
-        use_fp32_depthwise_backward(network.module)
+        detour_depthwise_backward(network.module)
     sharing = None if request.cache is None else Sharing(ActivationCache(request.cache.folder, request.cache.max_gb), request.cache.waypoints)
     use, cuts = CacheUse(), []
 
-    def open_phase(now: Network) -> Lanes:
-        lanes = open_lanes(now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing, use=use)
+    def open_phase(now: Network, n_epochs: int) -> Lanes:
+        lanes = open_lanes(now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing, use=use, n_epochs=n_epochs)
         cuts.append(lanes.how)
         return lanes
 
@@ -158,7 +158,7 @@ def trial_facts(network: Network, compute: Compute, lanes: Lanes, *, cuts: Seque
     return {
         "device": torch.cuda.get_device_name() if compute.device == "cuda" else "cpu",
         "precision": compute.precision,
-        "depthwise_gradients": "fp32" if compute.is_depthwise_fp32 else compute.precision,
+        "depthwise_gradients": "tiles, fp32" if compute.is_depthwise_fp32 else compute.precision,
         "memory_layout": "channels_last" if compute.channels_last else "contiguous",
         "threads": str(compute.threads),
         "weights_source": network.weights.source,

@@ -53,6 +53,16 @@ class Prepared:
     """Where activations of frozen prefixes are kept; None computes each trial as if it were alone."""
     waypoints: dict[str, tuple[int, ...]]
     """arm_id -> smaller freeze depths at which other arms of its backbone are cut."""
+    cut_arms: frozenset[str]
+    """arm_ids of networks that have a frozen prefix to share."""
+
+    def unit_of(self, trial: Trial) -> str | None:
+        """The trial's unit: trials that need the same views of train through the same frozen trunk, wherever they are cut. None where it shares nothing."""
+        recipe = trial.recipe
+        if self.cache is None or trial.arm_id not in self.cut_arms:
+            return None
+        trunk = f"{recipe.backbone} {recipe.weights}" + (f" {trial.seed}" if recipe.weights == "none" else "")
+        return f"{trunk} {recipe.augment}" + ("" if recipe.augment == "none" else f" {trial.seed}")
 
     def request(self, trial: Trial, attempt: int, folder: Path) -> TrialRequest:
         """What an executor is handed for one try."""
@@ -98,7 +108,8 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
     folder.mkdir(parents=True, exist_ok=True)
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb) if cache_gb > 0 else None
-    return Prepared(resolved, folder, compute, stores, cache, _waypoints(resolved, facts))
+    cut_arms = frozenset(arm.arm_id for arm in resolved.expansion.arms if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)
+    return Prepared(resolved, folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)
 
 
 def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:

@@ -50,6 +50,7 @@ def run_prepared(
             tags=provenance_tags(),
             optuna_url=optuna_url,
             limits=limits,
+            unit_of=prepared.unit_of,
         )
 
 
