@@ -51,3 +51,18 @@ def check_database(url: str, *, what: str, setting: str) -> None:
     problem = problem_of(partial(connect, host, port))
     if problem:
         raise StoreError(f"{what} must be reachable, {dialect}://{host}:{port} is not ({problem}); start the server, or set {setting} to another one.")
+
+
+def check_apart(optuna_url: str, tracking_uri: str) -> None:
+    """Raises StoreError where Optuna and MLflow are given one database: each keeps the version of its tables in `alembic_version` (seen with PostgreSQL)."""
+    if _place(optuna_url) == _place(tracking_uri):
+        raise StoreError(
+            f"Optuna and MLflow must have a database each, both got {without_password(optuna_url)!r}: each keeps the version of its tables in a table of the "
+            "same name; create a second database and name it in ABLATE_OPTUNA."
+        )
+
+
+def _place(url: str) -> tuple[str, str | None, int | None, str]:
+    parts = urlsplit(url)
+    dialect = parts.scheme.partition("+")[0]
+    return dialect, parts.hostname, parts.port or (_DRIVERS[dialect][3] if dialect in _DRIVERS else None), parts.path

@@ -40,7 +40,7 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
         alone = together = 0
         for recipe in recipes if depth else []:
             alone += seeds * (recipe.epochs * (n_train + n_val) + n_test)
-            for view, n_images in _views(recipe, resolved.record.seeds, n_train=n_train, n_held_out=n_val + n_test):
+            for view, n_images in views_of(recipe, resolved.record.seeds, n_train=n_train, n_held_out=n_val + n_test):
                 if (backbone, view) not in seen:
                     seen.add((backbone, view))
                     together += n_images
@@ -61,7 +61,7 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
     return pd.DataFrame(rows), whole
 
 
-def _views(recipe: Recipe, seeds: tuple[int, ...], *, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
+def views_of(recipe: Recipe, seeds: tuple[int, ...], *, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
     """The views that a recipe needs over its seeds, and their images; a random trunk is another network for every seed."""
     trunks = seeds if recipe.weights == "none" else ("pretrained",)
     clean: list[tuple[tuple[object, ...], int]] = [((recipe.weights, trunk, "held out"), n_held_out) for trunk in trunks]
