@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ablate.errors import StoreError
 from ablate.scheduling.executors._base import Executor
-from ablate.scheduling.interrupts import interruptible, undisturbed
+from ablate.scheduling.interrupts import interruptible, undisturbed, whole
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import RETRIED, Limits, Queue, TrialQueue, distinct
 from ablate.scheduling.mlflow_projection import MlflowProjection
@@ -91,7 +91,8 @@ class Conductor:
         """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
         self._queue = queue
         self.past = {}
-        followers = self._start_followers(store, optuna)
+        with whole():
+            followers = self._start_followers(store, optuna)
         status = "KILLED"
         try:
             executor.run(self.take, self.on_event)
@@ -117,6 +118,10 @@ class Conductor:
 
     def take(self, slot: str) -> TrialRequest | None:  # noqa: ARG002
         """The next request, or None while nothing may start."""
+        with whole():
+            return self._take()
+
+    def _take(self) -> TrialRequest | None:
         taken = self._queue.take()
         if taken is None:
             return None
@@ -135,6 +140,10 @@ class Conductor:
 
     def on_event(self, event: Event) -> bool:
         """Journal first; then what follows from it; then those who only listen. True asks a trial to end here."""
+        with whole():
+            return self._note(event)
+
+    def _note(self, event: Event) -> bool:
         self._journal.append(event)
         for wake in self._wake:
             wake()

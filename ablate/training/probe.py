@@ -7,34 +7,42 @@ import os
 import time
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from ablate.errors import CheckFailed
 from ablate.spec.request import TrialRequest
 from ablate.tracking.events import TrialOutcome
 from ablate.training.loop import Emit
 from ablate.training.trial import run_trial
 
-EPOCHS = 2
-"""One that warms up, one that is measured."""
-START_S, EPOCH_S, END_S = "probe/start_s", "probe/epoch_s", "probe/end_s"
+EPOCHS, STEPS = 2, 2
+"""Epochs of a probe, and batches of each: the first epoch warms up, the second is measured."""
+START_S, STEP_S, VAL_S, END_S = "probe/start_s", "probe/step_s", "probe/val_s", "probe/end_s"
 PEAK_MB, TOTAL_MB = "probe/peak_mb", "probe/total_mb"
 
 
 def run_probe(request: TrialRequest, emit: Emit) -> TrialOutcome:
-    """Run a trial of `EPOCHS` short epochs as it is, and add when what was done to its metrics.
+    """Run a trial of `EPOCHS` epochs of `STEPS` batches as it is, and add what its parts took to its metrics.
 
-    `probe/start_s`: until training could begin; `probe/epoch_s`: the second epoch; `probe/end_s`: from the last epoch to the end, with the test split;
-    `probe/peak_mb`: all the memory that the process holds at its highest; `probe/total_mb`: what there is.
+    `probe/step_s`: one optimizer step, with the batch that it needs; `probe/val_s`: between the epochs, so scoring val and whatever an epoch begins with;
+    `probe/start_s`: until the first step; `probe/end_s`: from the last epoch to the end, with the test split; `probe/peak_mb`: all the memory that the
+    process holds at its highest; `probe/total_mb`: what there is.
     """
-    marks = [time.perf_counter()]
+    began, steps, ends = time.perf_counter(), [], []
 
     def note(epoch: int, n_epochs: int, metrics: dict[str, float]) -> None:
-        marks.append(time.perf_counter())
+        ends.append(time.perf_counter())
         emit(epoch, n_epochs, metrics)
 
-    outcome = run_trial(request, note)
-    ended = time.perf_counter()
-    epoch_s = marks[2] - marks[1]
-    times = {START_S: max(0.0, marks[1] - marks[0] - epoch_s), EPOCH_S: epoch_s, END_S: ended - marks[2]}
+    hook = register_optimizer_step_post_hook(lambda *_: steps.append(time.perf_counter()))
+    try:
+        outcome = run_trial(request, note)
+    finally:
+        hook.remove()
+    if len(steps) != EPOCHS * STEPS or len(ends) != EPOCHS:
+        raise CheckFailed(f"a probe must have {EPOCHS} epochs of {STEPS} steps, got {len(ends)} and {len(steps)} steps.")
+    step_s = steps[3] - steps[2]
+    times = {START_S: steps[0] - began - step_s, STEP_S: step_s, VAL_S: steps[2] - steps[1] - step_s, END_S: time.perf_counter() - ends[1]}
     peak_mb, total_mb = _gpu_memory_mb() if request.compute.device == "cuda" else _host_memory_mb(outcome)
     return dataclasses.replace(outcome, metrics={**outcome.metrics, **times, PEAK_MB: peak_mb, TOTAL_MB: total_mb})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablate.model.network import RecipeFacts
+from ablate.spec.recipe import Recipe
 from ablate.spec.study import ArmRecord
 from ablate.workflow.prepare import Resolved, cut_depth
 from ablate.workflow.sharing import views_of
@@ -32,17 +34,24 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One kind's probe, per image of the data where that is what decides."""
+    """One kind's probe. Passes through a kept prefix are apart from everything else."""
 
     start_s: float
-    """A trial until it trains."""
-    epoch_s: float
-    """An epoch for each image of train, its share of val included, without passes through a kept prefix."""
+    """A trial until its first step."""
+    step_s: float
+    """One step with its batch."""
+    val_s: float
+    """Scoring one image of val, an epoch's other business included."""
+    end_s: float
+    """Scoring one image of test, the trial's files included."""
     prefix_s: float
     """A pass of one image through the kept prefix; 0 where nothing is kept."""
-    end_s: float
-    """Scoring one image of test, without its pass through the prefix."""
     peak_mb: float
+
+    def trial_s(self, recipe: Recipe, n_images: Mapping[str, int]) -> float:
+        """Seconds of one trial whose prefix is kept; patience may end it earlier. `n_images` by split."""
+        steps = math.ceil(n_images["train"] / recipe.batch_size)
+        return self.start_s + recipe.epochs * (steps * self.step_s + n_images["val"] * self.val_s) + n_images["test"] * self.end_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,49 +80,58 @@ def kinds_of(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[Kind,
 
 
 def nearest(kind: Kind, measured: Sequence[Kind]) -> Kind:
-    """The measured kind that a kind is taken as: of its backbone if there is one, then the nearest depth, then the nearest number of trained weights."""
-    return min(measured, key=lambda one: (one.backbone != kind.backbone, abs(one.depth - kind.depth), abs(one.n_trainable - kind.n_trainable)))
+    """The measured kind that a kind is taken as: itself; else of its backbone, of the nearest depth and number of trained weights, augmented as it is."""
+
+    def distance(one: Kind) -> tuple[object, ...]:
+        apart = abs(one.depth - kind.depth), abs(one.n_trainable - kind.n_trainable), one.augment != kind.augment, abs(one.batch_size - kind.batch_size)
+        return one != kind, one.backbone != kind.backbone, *apart
+
+    return min(measured, key=distance)
 
 
 def study_cost(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]) -> Cost:
     """Sum over all trials; each view of a shared prefix is computed once, at the price of the deepest cut that asks for it."""
-    counts = {split: sum(numbers) for split, numbers in resolved.data_set.facts.class_counts.items()}
-    seeds = resolved.record.seeds
+    n_images, seeds = images_by_split(resolved), resolved.record.seeds
     trials_s = longest_s = 0.0
     passes: dict[tuple[object, ...], float] = {}
     for kind, arms in kinds.items():
         found = measured[nearest(kind, list(measured))]
         for arm in arms:
-            trial_s = trial_cost_s(found, n_epochs=arm.recipe.epochs, n_train=counts["train"], n_test=counts["test"])
+            trial_s = found.trial_s(arm.recipe, n_images)
             trials_s += trial_s * len(seeds)
             longest_s = max(longest_s, trial_s)
-            for view, n_images in views_of(arm.recipe, seeds, n_train=counts["train"], n_held_out=counts["val"] + counts["test"]) if kind.depth else []:
-                key = (kind.backbone, *view)
-                passes[key] = max(passes.get(key, 0.0), n_images * found.prefix_s)
+            for view, n_passes in _views(arm, kind, seeds, n_images):
+                passes[kind.backbone, view] = max(passes.get((kind.backbone, view), 0.0), n_passes * found.prefix_s)
     return Cost(trials_s, sum(passes.values()), longest_s)
-
-
-def trial_cost_s(found: Measured, *, n_epochs: int, n_train: int, n_test: int) -> float:
-    """Seconds of one trial whose prefix is kept; patience may end it earlier."""
-    return found.start_s + n_epochs * n_train * found.epoch_s + n_test * found.end_s
 
 
 def cost_table(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]) -> pd.DataFrame:
     """One row a kind: how often, what one of its trials costs, and whether that was measured."""
-    counts = {split: sum(numbers) for split, numbers in resolved.data_set.facts.class_counts.items()}
-    rows = []
+    rows, numbers = [], {kind: number for number, kind in enumerate(kinds, start=1)}
     for kind, arms in kinds.items():
         one = nearest(kind, list(measured))
         found = measured[one]
-        epochs = max(arm.recipe.epochs for arm in arms)
+        longest = max(arms, key=lambda arm: arm.recipe.epochs)
         rows.append(
             {
+                "": numbers[kind],
                 "kind": str(kind),
                 "trials": len(arms) * len(resolved.record.seeds),
-                "s a trial": f"{trial_cost_s(found, n_epochs=epochs, n_train=counts['train'], n_test=counts['test']):.1f}",
+                "s a trial": f"{found.trial_s(longest.recipe, images_by_split(resolved)):.1f}",
                 "ms a prefix pass": f"{found.prefix_s * 1e3:.1f}" if found.prefix_s else "none kept",
                 "peak MB": f"{found.peak_mb:,.0f}",
-                "from": "measured" if one == kind else f"as {one}",
+                "from": "measured" if one == kind else f"as {numbers[one]}",
             }
         )
     return pd.DataFrame(rows)
+
+
+def images_by_split(resolved: Resolved) -> dict[str, int]:
+    """How many images each split has."""
+    return {split: sum(numbers) for split, numbers in resolved.data_set.facts.class_counts.items()}
+
+
+def _views(arm: ArmRecord, kind: Kind, seeds: tuple[int, ...], n_images: Mapping[str, int]) -> list[tuple[tuple[object, ...], int]]:
+    if not kind.depth:
+        return []
+    return views_of(arm.recipe, seeds, n_train=n_images["train"], n_held_out=n_images["val"] + n_images["test"])

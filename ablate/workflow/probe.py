@@ -22,7 +22,7 @@ from ablate.spec.study import ArmRecord
 from ablate.spec.trial import Trial
 from ablate.tracking.events import Event, TrialEnded, TrialOutcome, TrialStarted
 from ablate.training.precision import choose_compute
-from ablate.training.probe import END_S, EPOCH_S, EPOCHS, PEAK_MB, START_S, TOTAL_MB
+from ablate.training.probe import END_S, EPOCHS, PEAK_MB, START_S, STEP_S, STEPS, TOTAL_MB, VAL_S
 from ablate.workflow.estimate import Kind, Measured, kinds_of, study_cost
 from ablate.workflow.machines import Machines, choose_slots
 from ablate.workflow.prepare import Resolved, check_arms
@@ -30,7 +30,8 @@ from ablate.workflow.settings import Places
 
 RUN_PROBE = "ablate.training.probe:run_probe"
 MAX_KINDS = 8
-N_TEST = 64
+N_HELD_OUT = 64
+"""Images of val and of test in a probe: one batch of an evaluation."""
 MARGIN = 0.1
 """Share of memory that stays free: a probe is short, and allocators fragment."""
 _CACHE_GB = 2.0
@@ -58,29 +59,31 @@ def probe_kinds(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], w
     compute = choose_compute(where.home, threads=threads)
     arms = {kind: of_kind[0] for kind, of_kind in list(kinds.items())[:MAX_KINDS]}
     slots = choose_slots(compute, Machines(workers=workers), n_trials=len(resolved.trials))
-    few = _few_images(resolved.data_set, n_train=max(kind.batch_size for kind in arms))
+    few = {size: _few_images(resolved.data_set, n_train=STEPS * size) for size in {kind.batch_size for kind in arms}}
     with tempfile.TemporaryDirectory(prefix="ablate-probe-") as scratch:
         folder = Path(scratch)
         stores, decode_s = _stores(few, arms, resolved, folder)
-        requests = {kind: _request(resolved, arm, folder / str(number), stores=stores, compute=compute) for number, (kind, arm) in enumerate(arms.items())}
+        requests = {
+            kind: _request(resolved, arm, folder / f"probe-{number}", store=stores[kind.backbone, kind.batch_size], compute=compute)
+            for number, (kind, arm) in enumerate(arms.items())
+        }
         outcomes, worker_start_s = _run(LocalExecutor(RUN_PROBE, slots=slots, log_folder=folder / "logs"), list(requests.values()))
-    found = {kind: _measured(kind, outcomes[request.trial.trial_id], few) for kind, request in requests.items()}
+    found = {kind: _measured(kind, outcomes[request.trial.trial_id], few[kind.batch_size]) for kind, request in requests.items()}
     total_mb = min(outcome.metrics[TOTAL_MB] for outcome in outcomes.values())
     return Probes(found, len(slots), decode_s, worker_start_s, total_mb, time.perf_counter() - began)
 
 
 def _few_images(data_set: DataSet, *, n_train: int) -> DataSet:
-    """One batch of train, val in proportion to it, and a little of test, spread over the classes."""
-    sizes = {name: len(split.labels) for name, split in data_set.splits.items()}
-    n_val = round(n_train * sizes["val"] / sizes["train"])
-    wanted = {"train": n_train, "val": min(max(n_val, 2), 4 * n_train), "test": N_TEST}
+    """Just `n_train` images of train, and at most `N_HELD_OUT` of val and test, spread over the classes."""
+    wanted = {name: n_train if name == "train" else min(len(split.labels), N_HELD_OUT) for name, split in data_set.splits.items()}
     return DataSet(data_set.facts, {name: _part(split, wanted[name]) for name, split in data_set.splits.items()})
 
 
 def _part(split: Split, n_images: int) -> Split:
-    """The first images of each class, then the second ones, ... until there are enough."""
-    chosen = _in_turn(split.labels)[:n_images]
-    return Split(tuple(split.image_ids[i] for i in chosen), split.labels[chosen], lambda i: split.read(int(chosen[i])))
+    """The first images of each class, then the second ones, ..., and from the beginning where there are too few."""
+    chosen = np.resize(_in_turn(split.labels), n_images)
+    ids = tuple(f"{number} {split.image_ids[i]}" for number, i in enumerate(chosen))
+    return Split(ids, split.labels[chosen], lambda i: split.read(int(chosen[i])))
 
 
 def _in_turn(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -90,17 +93,18 @@ def _in_turn(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return order[np.argsort(rank, kind="stable")]
 
 
-def _stores(few: DataSet, arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Path) -> tuple[dict[str, Path], float]:
-    """Backbone -> image store of the few, and the seconds that one image took."""
-    n_images = sum(len(split.labels) for split in few.splits.values())
-    stores, began = {}, time.perf_counter()
-    for backbone in sorted({kind.backbone for kind in arms}):
+def _stores(few: Mapping[int, DataSet], arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Path) -> tuple[dict[tuple[str, int], Path], float]:
+    """(backbone, batch size) -> image store of the few, and the seconds that one image took."""
+    stores, n_images, began = {}, 0, time.perf_counter()
+    for backbone, size in sorted({(kind.backbone, kind.batch_size) for kind in arms}):
         wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
-        stores[backbone] = build_store(few, home=folder, side=wanted.store_side, interpolation=wanted.interpolation).path
+        home = folder / f"batch-{size}"  # a store's key does not say which images of the data it holds
+        stores[backbone, size] = build_store(few[size], home=home, side=wanted.store_side, interpolation=wanted.interpolation).path
+        n_images += sum(len(split.labels) for split in few[size].splits.values())
     return stores, (time.perf_counter() - began) / n_images
 
 
-def _request(resolved: Resolved, arm: ArmRecord, folder: Path, *, stores: Mapping[str, Path], compute: Compute) -> TrialRequest:
+def _request(resolved: Resolved, arm: ArmRecord, folder: Path, *, store: Path, compute: Compute) -> TrialRequest:
     """The arm's first trial, as short as a probe is."""
     folder.mkdir()
     trial: Trial = next(trial for trial in resolved.trials if trial.arm_id == arm.arm_id)
@@ -109,7 +113,7 @@ def _request(resolved: Resolved, arm: ArmRecord, folder: Path, *, stores: Mappin
         trial=short,
         attempt=1,
         n_classes=len(resolved.data_set.facts.class_names),
-        store_path=stores[trial.recipe.backbone],
+        store_path=store,
         folder=folder,
         compute=compute,
         cache=CacheSpec(folder=folder / "activations", max_gb=_CACHE_GB),
@@ -137,17 +141,18 @@ def _run(executor: LocalExecutor, requests: list[TrialRequest]) -> tuple[dict[st
 
 
 def _measured(kind: Kind, outcome: TrialOutcome, few: DataSet) -> Measured:
-    """Take the passes through the prefix out of what was timed, and divide by images."""
+    """Take the passes through the prefix out of what was timed: train's view is computed before an epoch's first step, test's at the end."""
     sizes = {name: len(split.labels) for name, split in few.splits.items()}
-    n_views = EPOCHS if kind.augment != "none" else 1
-    metrics = outcome.metrics
+    metrics, n_views = outcome.metrics, EPOCHS if kind.augment != "none" else 1
     prefix_s = metrics["time/prefix_s"] / (n_views * sizes["train"] + sizes["val"] + sizes["test"])
-    in_epoch = sizes["train"] * prefix_s if kind.augment != "none" else 0.0
+    train_view_s = sizes["train"] * prefix_s
+    first_val_s = (sizes["val"] + (sizes["train"] if n_views > 1 else 0)) * prefix_s
     return Measured(
-        start_s=max(0.0, metrics[START_S] - (0.0 if in_epoch else sizes["train"] * prefix_s) - sizes["val"] * prefix_s),
-        epoch_s=max(0.0, metrics[EPOCH_S] - in_epoch) / sizes["train"],
-        prefix_s=prefix_s,
+        start_s=max(0.0, metrics[START_S] - train_view_s),
+        step_s=metrics[STEP_S],
+        val_s=max(0.0, metrics[VAL_S] - first_val_s) / sizes["val"],
         end_s=max(0.0, metrics[END_S] - sizes["test"] * prefix_s) / sizes["test"],
+        prefix_s=prefix_s,
         peak_mb=metrics[PEAK_MB],
     )
 
@@ -164,7 +169,7 @@ def estimate_lines(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]]
         f"estimate: {_duration(cost.wall_s(probes.n_slots, before_s=before_s))} on {slots} of this machine for {len(resolved.trials)} trials: "
         f"{_duration(cost.trials_s)} of trials and {_duration(cost.prefixes_s)} of prefixes computed once, side by side; "
         f"{_duration(before_s)} before, for workers and for decoding images that are not decoded yet.",
-        f"It rests on one measured epoch of one batch of {len(probes.kinds)} kinds of arm ({_duration(probes.took_s)}, {slots} at work)"
+        f"It rests on one measured step and evaluation of {len(probes.kinds)} kinds of arm ({_duration(probes.took_s)}, {slots} at work)"
         + (f"; {untried} rarer kinds are taken as the nearest of them" if untried else "")
         + ". Patience and trials that are complete already make it shorter; the report is not in it.",
     ]
