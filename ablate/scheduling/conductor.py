@@ -17,7 +17,7 @@ from ablate.scheduling.interrupts import interruptible, undisturbed, whole
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import RETRIED, Limits, Queue, TrialQueue, distinct
 from ablate.scheduling.mlflow_projection import MlflowProjection
-from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.optuna_study import OptunaStudy, own_study
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
 from ablate.scheduling.sync import end_running
@@ -65,7 +65,8 @@ def run_study(
         make = keeping(make_request, folder, checkpoint_every_s)
         conductor = Conductor(plan, StudyFolder(folder), make_request=make, listener=on_event)
         queue = Queue(trials, conductor.past, limits=limits or Limits())
-        optuna = OptunaStudy(record, conductor.trials, url=optuna_url or default_url(folder))
+        with whole():
+            optuna = OptunaStudy(record, conductor.trials, url=optuna_url) if optuna_url else own_study(folder, record, conductor.trials)
         return conductor.conduct(queue, executor, store=store, optuna=optuna)
 
 

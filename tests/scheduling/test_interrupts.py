@@ -101,7 +101,7 @@ def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
     while True:
         n_calls += 1
         assert time.monotonic() < deadline
-        timer = threading.Timer(0.01 * n_calls, os.kill, (os.getpid(), signal.SIGTERM))
+        timer = threading.Timer(0.03 * n_calls, os.kill, (os.getpid(), signal.SIGTERM))
         timer.daemon = True
         try:
             with interruptible():
