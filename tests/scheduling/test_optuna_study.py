@@ -85,7 +85,7 @@ def test_a_file_that_optuna_cannot_open_any_more_is_made_again(tmp_path):
     record, trials = toy_study()
     own_study(tmp_path, record, by_id(trials))
     with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
-        connection.execute("UPDATE version_info SET schema_version = 1")
+        connection.execute("INSERT INTO alembic_version VALUES ('of.nobody')")
         connection.commit()
     with pytest.raises(StoreError, match=r"^Optuna's storage must be usable, "):
         OptunaStudy(record, by_id(trials), url=default_url(tmp_path))
