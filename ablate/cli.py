@@ -15,9 +15,11 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ablate.model.network import RecipeFacts
     from ablate.scheduling.summary import StudySummary
     from ablate.tracking.records import PublishedStudy
     from ablate.workflow.prepare import Resolved
+    from ablate.workflow.settings import Places
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Which way of transferring a pretrained model works on your images?"
@@ -52,6 +54,7 @@ def run(
     trial_timeout: Annotated[str | None, typer.Option(help="a trial that takes longer has hung, e.g. 2h  [default: no limit]")] = None,
     executor: Annotated[str, typer.Option(help="local (this machine) or ray (a cluster; needs ablate[ray])")] = "local",
     address: Annotated[str | None, typer.Option(help="of the Ray cluster, HOST:PORT or auto  [default: $RAY_ADDRESS, else this machine]")] = None,
+    trials_per_gpu: Annotated[str, typer.Option(help="trials that share a GPU, or auto: measured, so many as memory holds; on CPUs auto bounds slots")] = "1",
     optuna_storage: Annotated[str | None, typer.Option(help="URL of Optuna's storage  [default: $ABLATE_OPTUNA, else a file beside the study]")] = None,
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
@@ -62,6 +65,7 @@ def run(
         from ablate.tracking.mlflow_store import MlflowStore
         from ablate.workflow.machines import Machines, parse_kind
         from ablate.workflow.prepare import prepare, resolve
+        from ablate.workflow.probe import packed
         from ablate.workflow.reports import report_study
         from ablate.workflow.run import count_complete, log_champion, run_prepared
         from ablate.workflow.settings import check_optuna, find_grid, places
@@ -83,11 +87,11 @@ def run(
         _print_what(console, resolved)
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
+        machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=threads)
 
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_ended=count_complete(prepared))
         with display.shown():
-            machines = Machines(kind, address, workers, timeout_s)
             summary = run_prepared(prepared, store, machines=machines, on_event=display.on_event, limits=limits, optuna_url=where.optuna_url)
         study, report = report_study(where, grid_name=parsed.name, study_id=resolved.record.study_id, report_dir=out)
         log_champion(study, store, folder=prepared.folder)
@@ -97,8 +101,15 @@ def run(
 
 
 @app.command()
-def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallback: NoFallback = False) -> None:
-    """Show the arms of a grid, the cells that are merged or left out and why, and how many trials there are. Trains nothing."""
+def plan(
+    grid: GridName,
+    data_dir: DataDir = None,
+    seeds: Seeds = None,
+    no_fallback: NoFallback = False,
+    probe: Annotated[bool, typer.Option("--probe", help="measure a few steps of each kind of arm here, and estimate what the study costs")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="slots that the estimate is for  [default: as run]")] = None,
+) -> None:
+    """Show the arms of a grid, the cells that are merged or left out and why, and how many trials there are. Trains nothing, but for a probe."""
     with _user_errors():
         import pandas as pd
 
@@ -135,6 +146,8 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
             console.print(
                 f"sharing: {passes.together:,} of {passes.alone:,} passes through frozen prefixes remain ({passes.alone / passes.together:.1f} times fewer)"
             )
+        if probe:
+            _print_estimate(console, resolved, facts, workers=workers, where=places(data_dir=data_dir))
         if resolved.expansion.excluded:
             left_out = [{"cell": ", ".join(f"{axis}={level}" for axis, level in one.cell.items()), "why": one.why} for one in resolved.expansion.excluded]
             console.print(rows_table(pd.DataFrame(left_out), title="Left out"))
@@ -362,6 +375,18 @@ def _print_what(console: Console, resolved: Resolved) -> None:
         f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with an equal one + {len(expansion.excluded)} left out; "
         f"{len(resolved.record.seeds)} seeds; {len(resolved.trials)} trials"
     )
+
+
+def _print_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFacts], *, workers: int | None, where: Places) -> None:
+    from ablate.display import rows_table
+    from ablate.workflow.estimate import cost_table, kinds_of
+    from ablate.workflow.probe import estimate_lines, probe_kinds
+
+    kinds = kinds_of(resolved, facts)
+    probes = probe_kinds(resolved, kinds, where, threads=1, workers=workers)
+    console.print(rows_table(cost_table(resolved, kinds, probes.kinds), title="Estimated cost, by kind of arm"))
+    for line in estimate_lines(resolved, kinds, probes):
+        console.print(line)
 
 
 def _print_end(console: Console, study: PublishedStudy, summary: StudySummary, *, readme: Path, grid: str) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ablate.errors import StoreError
 from ablate.scheduling.executors._base import Executor
-from ablate.scheduling.interrupts import interruptible, undisturbed
+from ablate.scheduling.interrupts import interruptible, undisturbed, whole
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import RETRIED, Limits, Queue, TrialQueue, distinct
 from ablate.scheduling.mlflow_projection import MlflowProjection
-from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.optuna_study import OptunaStudy, own_study
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
 from ablate.scheduling.sync import end_running
@@ -67,7 +67,8 @@ def run_study(
         make = keeping(make_request, folder, checkpoint_every_s)
         conductor = Conductor(plan, StudyFolder(folder), make_request=make, listener=on_event)
         queue = Queue(trials, conductor.past, limits=limits or Limits(), unit_of=unit_of)
-        optuna = OptunaStudy(record, conductor.trials, url=optuna_url or default_url(folder))
+        with whole():
+            optuna = OptunaStudy(record, conductor.trials, url=optuna_url) if optuna_url else own_study(folder, record, conductor.trials)
         return conductor.conduct(queue, executor, store=store, optuna=optuna)
 
 
@@ -93,7 +94,8 @@ class Conductor:
         """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
         self._queue = queue
         self.past = {}
-        followers = self._start_followers(store, optuna)
+        with whole():
+            followers = self._start_followers(store, optuna)
         status = "KILLED"
         try:
             executor.run(self.take, self.on_event)
@@ -119,6 +121,10 @@ class Conductor:
 
     def take(self, slot: str) -> TrialRequest | None:  # noqa: ARG002
         """The next request, or None while nothing may start."""
+        with whole():
+            return self._take()
+
+    def _take(self) -> TrialRequest | None:
         taken = self._queue.take()
         if taken is None:
             return None
@@ -137,6 +143,10 @@ class Conductor:
 
     def on_event(self, event: Event) -> bool:
         """Journal first; then what follows from it; then those who only listen. True asks a trial to end here."""
+        with whole():
+            return self._note(event)
+
+    def _note(self, event: Event) -> bool:
         self._journal.append(event)
         for wake in self._wake:
             wake()

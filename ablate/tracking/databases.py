@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from ablate.errors import StoreError
-from ablate.tracking.reach import connect, problem_of, without_password
+from ablate.tracking.reach import connect, problem_of, sqlite_path, without_password
 
 _DRIVERS = {"postgresql": ("psycopg", "psycopg2", "ablate[postgres]", 5432), "mysql": ("pymysql", "MySQLdb", "pymysql", 3306)}
 """Dialect -> the driver that ablate names, SQLAlchemy's own default, what to install, the usual port."""
@@ -51,3 +52,27 @@ def check_database(url: str, *, what: str, setting: str) -> None:
     problem = problem_of(partial(connect, host, port))
     if problem:
         raise StoreError(f"{what} must be reachable, {dialect}://{host}:{port} is not ({problem}); start the server, or set {setting} to another one.")
+
+
+def check_apart(optuna_url: str, tracking_uri: str) -> None:
+    """Raises StoreError where Optuna and MLflow are given one database: each keeps the version of its tables in `alembic_version` (seen with PostgreSQL)."""
+    if _place(optuna_url) == _place(tracking_uri):
+        raise StoreError(
+            f"Optuna and MLflow must have a database each, both got {without_password(optuna_url)!r}: each keeps the version of its tables in a table of the "
+            "same name; create a second database and name it in ABLATE_OPTUNA."
+        )
+
+
+def artifact_location(tracking_uri: str, grid_name: str, *, root: Path | None) -> str | None:
+    """Where the files of a new experiment go: beside a SQLite store, below `root` for a database without a server; a server decides itself (None)."""
+    path = sqlite_path(tracking_uri)
+    folder = root if path is None else path.parent / "artifacts"
+    if folder is None or tracking_uri.partition("+")[0].partition(":")[0] not in ("sqlite", *_DRIVERS, "mssql"):
+        return None
+    return (folder.absolute() / quote(grid_name, safe="")).as_uri()
+
+
+def _place(url: str) -> tuple[str, str | None, int | None, str]:
+    parts = urlsplit(url)
+    dialect = parts.scheme.partition("+")[0]
+    return dialect, parts.hostname, parts.port or (_DRIVERS[dialect][3] if dialect in _DRIVERS else None), parts.path

@@ -82,7 +82,7 @@ def choose_slots(compute: Compute, machines: Machines, *, n_trials: int) -> tupl
         devices = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
         slots = gpu_slots(devices, threads=compute.threads, trials_per_gpu=machines.trials_per_gpu)
         return slots[: min(machines.workers or len(slots), n_trials)]
-    by_memory = slots_that_fit(machines.peak_mb or MEMORY_PER_WORKER_MB, total_mb=_host_memory_mb(), margin=0.0 if machines.peak_mb is None else 0.1)
+    by_memory = slots_that_fit(machines.peak_mb or MEMORY_PER_WORKER_MB, total_mb=_host_memory_mb(), margin=0.1)
     fitting = max(1, min(len(os.sched_getaffinity(0)) // compute.threads, by_memory))
     return cpu_slots(min(machines.workers or fitting, n_trials), threads=compute.threads)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablate.errors import SpecError
 from ablate.spec.parse import nearest
-from ablate.tracking.databases import check_database, with_driver
+from ablate.tracking.databases import check_apart, check_database, with_driver
 
 GRIDS = Path("experiments")
 
@@ -47,8 +47,9 @@ def places(*, data_dir: Path | None = None, optuna_url: str | None = None) -> Pl
 
 
 def check_optuna(where: Places) -> None:
-    """Return when Optuna's storage can be reached, or is a file of the study. Raises StoreError."""
+    """Return when Optuna's storage can be reached and is not MLflow's, or is a file of the study. Raises StoreError."""
     if where.optuna_url is not None:
+        check_apart(where.optuna_url, where.tracking_uri)
         check_database(where.optuna_url, what="Optuna's storage", setting="ABLATE_OPTUNA")
 
 

@@ -31,7 +31,7 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
     """
     counts = resolved.data_set.facts.class_counts
     n_train, n_val, n_test = (sum(counts[split]) for split in ("train", "val", "test"))
-    groups: dict[tuple[str, int, int, str], list[_Part]] = defaultdict(list)
+    groups: dict[tuple[str, int, int, str], list[Part]] = defaultdict(list)
     for arm in resolved.expansion.arms:
         for depth, part in _parts(arm.recipe, facts[arm.arm_id]):
             groups[arm.recipe.backbone, depth, facts[arm.arm_id].n_units, arm.recipe.augment].append(part)
@@ -42,7 +42,7 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
         alone = together = 0
         for part in parts if depth else []:
             alone += seeds * (len(part.epochs) * (n_train + n_val) + (n_test if part.is_last else 0))
-            for view, n_images in _views(part, resolved.record.seeds, n_train=n_train, n_held_out=n_val + n_test):
+            for view, n_images in views_of(part, resolved.record.seeds, n_train=n_train, n_held_out=n_val + n_test):
                 if (backbone, view) not in seen:
                     seen.add((backbone, view))
                     together += n_images
@@ -64,7 +64,7 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """One phase of an arm."""
 
     recipe: Recipe
@@ -73,15 +73,15 @@ class _Part:
     is_last: bool
 
 
-def _parts(recipe: Recipe, facts: RecipeFacts) -> Iterator[tuple[int, _Part]]:
+def _parts(recipe: Recipe, facts: RecipeFacts) -> Iterator[tuple[int, Part]]:
     """Yield the depth of the cut and the phase, for each phase of an arm."""
     first, phases, depths = 0, phases_of(recipe), cut_depths(recipe, facts)
     for number, (phase, depth) in enumerate(zip(phases, depths, strict=True), start=1):
-        yield depth, _Part(recipe, range(first, first + phase.epochs), number == len(phases))
+        yield depth, Part(recipe, range(first, first + phase.epochs), number == len(phases))
         first += phase.epochs
 
 
-def _views(part: _Part, seeds: tuple[int, ...], *, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
+def views_of(part: Part, seeds: tuple[int, ...], *, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
     """The views that a phase needs over its seeds, and their images; a random trunk is another network for every seed."""
     recipe = part.recipe
     trunks = seeds if recipe.weights == "none" else ("pretrained",)

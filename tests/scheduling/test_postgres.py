@@ -22,6 +22,7 @@ from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.spec.request import Compute, TrialRequest
 from ablate.tracking.databases import with_driver
+from ablate.tracking.events import EpochEnded
 from ablate.tracking.journal import Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
 
@@ -33,12 +34,13 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres() as url:
-        yield with_driver(url)
+def server() -> Iterator[tuple[str, str]]:
+    """URLs for MLflow and for Optuna, which cannot share a database."""
+    with postgres("mlflow", "optuna") as (mlflow, optuna_url):
+        yield with_driver(mlflow), with_driver(optuna_url)
 
 
-def run_toy(folder: Path, url: str, *, on_event=lambda event: None):
+def run_toy(folder: Path, server: tuple[str, str], *, on_event=lambda event: None):
     """All trials of the toy study, told to the server."""
     record, trials = toy_study()
 
@@ -51,10 +53,10 @@ def run_toy(folder: Path, url: str, *, on_event=lambda event: None):
         trials=trials,
         folder=folder,
         executor=InlineExecutor(RUN),
-        store=MlflowStore(url, "toy", artifact_root=folder / "artifacts"),
+        store=MlflowStore(server[0], "toy", artifact_root=folder / "artifacts"),
         make_request=make_request,
         on_event=on_event,
-        optuna_url=url,
+        optuna_url=server[1],
     )
 
 
@@ -69,13 +71,13 @@ def tell_of(trial_id: str):
     return on_event
 
 
-def states(url: str) -> tuple[Counter[str], Counter[str]]:
+def states(server: tuple[str, str]) -> tuple[Counter[str], Counter[str]]:
     """Trials by state in Optuna, child runs by status in MLflow."""
     from mlflow import MlflowClient
 
-    (summary,) = optuna.get_all_study_summaries(url)
-    found = Counter(trial.state.name for trial in optuna.load_study(study_name=summary.study_name, storage=url).trials)
-    client = MlflowClient(url)
+    (summary,) = optuna.get_all_study_summaries(server[1])
+    found = Counter(trial.state.name for trial in optuna.load_study(study_name=summary.study_name, storage=server[1]).trials)
+    client = MlflowClient(server[0])
     runs = client.search_runs([client.get_experiment_by_name("toy").experiment_id], max_results=100)
     return found, Counter(run.info.status for run in runs if "mlflow.parentRunId" in run.data.tags)
 
@@ -114,6 +116,6 @@ run_toy(Path({str(tmp_path)!r}), {server!r}, on_event=tell_of({trials[3].trial_i
 def test_files_of_runs_lie_below_the_artifact_root(server, tmp_path):
     from mlflow import MlflowClient
 
-    client = MlflowClient(server)
+    client = MlflowClient(server[0])
     (run, *_) = client.search_runs([client.get_experiment_by_name("toy").experiment_id], filter_string="attributes.status = 'FINISHED'", max_results=1)
     assert "/artifacts/toy/" in run.info.artifact_uri

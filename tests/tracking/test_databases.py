@@ -6,7 +6,7 @@ import pytest
 
 from ablate.errors import StoreError
 from ablate.tracking import databases
-from ablate.tracking.databases import check_database, check_driver, with_driver
+from ablate.tracking.databases import check_apart, check_database, check_driver, with_driver
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -57,3 +57,14 @@ def test_what_is_no_database_is_refused():
         "Optuna's storage must be postgresql://HOST/NAME, mysql://HOST/NAME or sqlite:///PATH, got 'http://127.0.0.1:5000'; see ABLATE_OPTUNA."
     )
     check_database("sqlite:////tmp/some.db", what="Optuna's storage", setting="ABLATE_OPTUNA")
+
+
+def test_optuna_and_mlflow_need_a_database_each():
+    with pytest.raises(StoreError) as caught:
+        check_apart("postgresql+psycopg://me:secret@host/study", "postgresql://host:5432/study")
+    assert str(caught.value) == (
+        "Optuna and MLflow must have a database each, both got 'postgresql+psycopg://me:***@host/study': each keeps the version of its tables in a table of "
+        "the same name; create a second database and name it in ABLATE_OPTUNA."
+    )
+    check_apart("postgresql://host/optuna", "postgresql://host/mlflow")
+    check_apart("postgresql://host/optuna", "http://host:5000/optuna")

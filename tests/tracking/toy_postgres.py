@@ -24,8 +24,8 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """The URL of an empty database, while the block runs."""
+def postgres(*databases: str) -> Iterator[list[str]]:
+    """The URLs of empty databases, while the block runs."""
     tools = binaries()
     assert tools is not None
     user = _user()
@@ -47,7 +47,9 @@ def postgres() -> Iterator[str]:
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off -c shared_buffers=16MB -c max_connections=40"
         act("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
         try:
-            yield f"postgresql://ablate@127.0.0.1:{port}/postgres"
+            for name in databases:
+                act("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "ablate", name)
+            yield [f"postgresql://ablate@127.0.0.1:{port}/{name}" for name in databases]
         finally:
             act("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
     finally:

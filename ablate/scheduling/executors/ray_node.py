@@ -84,12 +84,12 @@ class TrialWorker:
         """Where this is, once it is there."""
         return Node(ray.get_runtime_context().get_node_id(), socket.gethostname(), computing_versions())
 
-    @ray.method(concurrency_group=CONTROL)
+    @ray.method(concurrency_group=CONTROL)  # type: ignore[untyped-decorator]
     def prune(self, key: str) -> None:
         """Ask the trial of this id and attempt to end after an epoch."""
         self._pruned.add(key)
 
-    @ray.method(concurrency_group=CONTROL)
+    @ray.method(concurrency_group=CONTROL)  # type: ignore[untyped-decorator]
     def stacks(self) -> str:
         """Every thread's stack: where a trial hangs."""
         with tempfile.TemporaryFile("w+") as file:
