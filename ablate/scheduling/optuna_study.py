@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,11 +39,21 @@ Described = tuple[dict[str, Any], dict[str, BaseDistribution]]
 class OptunaStudy:
     """A projection of the journal into Optuna's storage. Only its owner, the conductor, writes to it."""
 
-    def __init__(self, record: StudyRecord, trials: Mapping[str, Trial], *, url: str, describe: Callable[[Trial], Described] | None = None) -> None:
+    def __init__(
+        self,
+        record: StudyRecord,
+        trials: Mapping[str, Trial],
+        *,
+        url: str,
+        describe: Callable[[Trial], Described] | None = None,
+        objectives: Sequence[str] = (),
+    ) -> None:
         """Make or open the study in the storage at `url`; `trials` by trial_id. Raises StoreError when the storage cannot be used.
 
-        `describe` says a trial's parameters; without it they are the levels of its arm in `record`.
+        `describe` says a trial's parameters; without it they are the levels of its arm in `record`. `objectives` are the scores of a trial, by
+        default `select_by` alone.
         """
+        self._objectives = tuple(objectives) or (record.select_by,)
         self._record, self._trials, self._describe = record, trials, describe or self._levels
         self._space: dict[str, BaseDistribution] = {
             axis: CategoricalDistribution([_choice(level) for level in levels]) for axis, levels in record.axes.items() if levels
@@ -51,7 +61,7 @@ class OptunaStudy:
         self._cells = {arm.arm_id: arm for arm in record.arms}
         try:
             self._study = optuna.create_study(
-                study_name=_study_name(record), storage=_storage(url), direction=direction_of(record.select_by), load_if_exists=True
+                study_name=_study_name(record), storage=_storage(url), directions=[direction_of(name) for name in self._objectives], load_if_exists=True
             )
         except Exception as error:
             raise StoreError(
@@ -88,12 +98,13 @@ class OptunaStudy:
         trial = self._trials[ended.trial_id]
         params, distributions = self._describe(trial)
         state = _STATES[ended.state]
-        value = ended.outcome.metrics.get(self._record.select_by) if ended.outcome is not None else None
-        if state is TrialState.COMPLETE and (value is None or not math.isfinite(value)):
+        scores = ended.outcome.metrics if ended.outcome is not None else {}
+        values = [scores.get(name, math.nan) for name in self._objectives]
+        if state is TrialState.COMPLETE and not all(map(math.isfinite, values)):
             state = TrialState.FAIL  # Optuna has no complete trial without a number
         return optuna.trial.create_trial(
             state=state,
-            value=value if state is TrialState.COMPLETE else None,
+            values=values if state is TrialState.COMPLETE else None,
             params=params,
             distributions=distributions,
             user_attrs={"trial_id": trial.trial_id, "attempt": ended.attempt, "seed": trial.seed, "arm": self._name(trial)},

@@ -58,12 +58,11 @@ def run_prepared(
     KeyboardInterrupt is re-raised, resumable.
     """
     trials = prepared.resolved.trials
-    slots = choose_slots(prepared.compute, workers=workers, n_trials=len(trials))
     return run_study(
         record=prepared.resolved.record,
         trials=trials,
         folder=prepared.folder,
-        executor=LocalExecutor(RUN_TRIAL, slots=slots, log_folder=prepared.folder / "logs", timeout_s=trial_timeout_s),
+        executor=make_executor(prepared, prepared.folder, n_trials=len(trials), workers=workers, trial_timeout_s=trial_timeout_s),
         store=store,
         make_request=prepared.request,
         on_event=on_event,
@@ -72,10 +71,22 @@ def run_prepared(
     )
 
 
+def make_executor(prepared: Prepared, folder: Path, *, n_trials: int, workers: int | None, trial_timeout_s: float | None) -> LocalExecutor:
+    """Workers for a study that is kept in `folder`."""
+    slots = choose_slots(prepared.compute, workers=workers, n_trials=n_trials)
+    return LocalExecutor(RUN_TRIAL, slots=slots, log_folder=folder / "logs", timeout_s=trial_timeout_s)
+
+
 def count_complete(prepared: Prepared) -> int:
     """Return how many of the study's trials an earlier call completed; they are not run again."""
     complete = {trial_id for (trial_id, _), attempt in attempts(Journal(prepared.folder / JOURNAL).read()).items() if attempt.is_complete}
     return len(complete & {trial.trial_id for trial in prepared.resolved.trials})
+
+
+def count_ended(folder: Path) -> int:
+    """Return how many trials of a pilot earlier calls completed or pruned."""
+    found = attempts(Journal(folder / JOURNAL).read()).items()
+    return len({key[0] for key, attempt in found if attempt.ended is not None and attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED)})
 
 
 def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> PublishedRun | None:
