@@ -15,9 +15,12 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ablate.scheduling.limits import Limits
     from ablate.scheduling.summary import StudySummary
+    from ablate.tracking.mlflow_store import MlflowStore
     from ablate.tracking.records import PublishedStudy
-    from ablate.workflow.prepare import Resolved
+    from ablate.workflow.prepare import Prepared, Resolved
+    from ablate.workflow.stages import PilotEnd
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Which way of transferring a pretrained model works on your images?"
@@ -78,6 +81,13 @@ def run(
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
 
+        n_pilot_failed = 0
+        if resolved.pilot is not None:
+            end = _run_pilot(console, prepared, store, workers=workers, limits=limits, trial_timeout_s=timeout_s)
+            if end.prepared is None:
+                raise typer.Exit(FAILED if end.summary.n_failed else 0)
+            prepared, limits, n_pilot_failed = end.prepared, end.limits, end.summary.n_failed
+            resolved = prepared.resolved
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_ended=count_complete(prepared))
         with display.shown():
@@ -85,7 +95,7 @@ def run(
         study, report = report_study(where, grid_name=parsed.name, study_id=resolved.record.study_id, report_dir=out)
         log_champion(study, store, folder=prepared.folder)
         _print_end(console, study, summary, readme=report.readme, grid=grid)
-    if summary.n_failed:
+    if summary.n_failed or n_pilot_failed:
         raise typer.Exit(FAILED)
 
 
@@ -97,6 +107,7 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
 
         from ablate.display import make_console, rows_table
         from ablate.spec.parse import load_grid
+        from ablate.workflow.pilot_text import pilot_tables
         from ablate.workflow.prepare import check_arms, resolve
         from ablate.workflow.settings import find_grid, places
         from ablate.workflow.sharing import sharing_table
@@ -114,8 +125,13 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
                 "trainable": f"{facts[arm.arm_id].n_trainable:,}",
                 "share": f"{facts[arm.arm_id].n_trainable / facts[arm.arm_id].n_parameters:.1%}",
             }
-            for arm in resolved.expansion.arms
+            for arm in resolved.expansion.arms or resolved.arms_to_check
         ]
+        for frame, title in [] if resolved.pilot is None else pilot_tables(resolved):
+            console.print(rows_table(frame, title=title))
+        if not resolved.expansion.arms:
+            console.print(rows_table(pd.DataFrame(arms), title="Some arms that the search may propose; all of them were checked"))
+            return
         console.print(rows_table(pd.DataFrame(arms), title="Arms"))
         shared, passes = sharing_table(resolved, facts)
         console.print(rows_table(shared, title="Frozen prefixes, in passes of an image"))
@@ -315,11 +331,37 @@ def _print_what(console: Console, resolved: Resolved) -> None:
     sizes = ", ".join(f"{split} {sum(counts)}" for split, counts in facts.class_counts.items())
     kind = "synthetic" if facts.is_synthetic else "real"
     console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
+    if resolved.pilot is not None:
+        from ablate.workflow.pilot_text import pilot_line
+
+        console.print(pilot_line(resolved))
+    if not expansion.arms:
+        return
     n_merged = sum(len(arm.cells) - 1 for arm in expansion.arms)
     console.print(
         f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with an equal one + {len(expansion.excluded)} left out; "
         f"{len(resolved.record.seeds)} seeds; {len(resolved.trials)} trials"
     )
+
+
+def _run_pilot(console: Console, prepared: Prepared, store: MlflowStore, *, workers: int | None, limits: Limits, trial_timeout_s: float | None) -> PilotEnd:
+    """Run the search or the tuning that comes before the study, and say how it went."""
+    from ablate.display import StudyDisplay
+    from ablate.workflow.pilot_text import nothing_chosen, pilot_ending
+    from ablate.workflow.run import count_ended
+    from ablate.workflow.stages import n_asked, pilot_folder, run_pilot
+
+    names: dict[str, str] = {}
+    resolved, n_ended = prepared.resolved, count_ended(pilot_folder(prepared))
+    display = StudyDisplay(console, names, n_trials=n_asked(prepared), select_by=resolved.grid.select_by, n_ended=n_ended)
+    with display.shown():
+        end = run_pilot(prepared, store, workers=workers, on_event=display.on_event, names=names, limits=limits, trial_timeout_s=trial_timeout_s)
+    console.print(pilot_ending(resolved, end.summary))
+    for failed in end.summary.failures:
+        console.print(f"failed: {failed.arm}: {failed.failure.message} (traceback: {failed.path})")
+    if end.prepared is None and not end.summary.n_left:
+        console.print(nothing_chosen(resolved))
+    return end
 
 
 def _print_end(console: Console, study: PublishedStudy, summary: StudySummary, *, readme: Path, grid: str) -> None:

@@ -14,16 +14,13 @@ from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import OptunaStudy, default_url
 from ablate.scheduling.search import Cell, SearchPlan, SearchQueue
-from ablate.scheduling.study_folder import StudyFolder, StudyPlan
+from ablate.scheduling.study_folder import EXHAUSTED, StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
 from ablate.tracking.artifacts import write_text
 from ablate.tracking.events import Event
 from ablate.tracking.publisher import Store
-
-_EXHAUSTED = "exhausted"
-"""File in a search's folder: the number of trials that were asked for when its space had nothing more to propose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +60,11 @@ def run_search(
         )
         queue = SearchQueue(search, conductor.past, known=conductor.trials, make_trial=make_trial, limits=limits or Limits())
         asked = str(search.search.n_trials)
-        queue.is_exhausted = (folder / _EXHAUSTED).is_file() and (folder / _EXHAUSTED).read_text() == asked
+        queue.is_exhausted = (folder / EXHAUSTED).is_file() and (folder / EXHAUSTED).read_text() == asked
         optuna = OptunaStudy(record, conductor.trials, url=optuna_url or default_url(folder), describe=queue.described, objectives=search.objectives)
         summary = conductor.conduct(queue, executor, store=store, optuna=optuna)
         if queue.is_exhausted:
-            write_text(folder / _EXHAUSTED, asked)
+            write_text(folder / EXHAUSTED, asked)
         return Found(tuple(queue.best(search.search.confirm)), tuple(queue.front()), summary)
 
 

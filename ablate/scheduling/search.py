@@ -80,6 +80,7 @@ class SearchQueue:
         self._retries: dict[str, int] = {}
         self._left: deque[Trial] = deque()
         self._n_started = 0
+        self._n_tries = _SAME_AGAIN + (len(known) if plan.search.sampler == "qmc" else 0)  # its points come in one order, those of earlier calls first
         self.is_exhausted = False
         """Whether the space has nothing more to propose."""
         self.n_reused = 0
@@ -161,7 +162,7 @@ class SearchQueue:
     def _propose(self) -> Trial | None:
         if self.is_exhausted or len(self._trials) >= self._plan.search.n_trials:
             return None
-        for _ in range(_SAME_AGAIN):
+        for _ in range(self._n_tries):
             asked = self._study.ask()
             trial = self._make_trial(self._cell(asked))
             if trial is not None and trial.trial_id not in self._trials:
@@ -234,7 +235,7 @@ def _tell(study: optuna.Study, asked: optuna.Trial, ended: TrialEnded, *, object
 
 
 def _sampler(plan: SearchPlan, *, n_past: int) -> BaseSampler:
-    """A call that goes on draws from another place of the stream than the calls before it, or it would propose what they did."""
+    """A call that goes on draws from another place of the stream than the calls before it, or it would propose what they did; qmc has one set of points."""
     n_trials, seed = plan.search.n_trials, stream(plan.seed, "search", n_past) % 2**32
     n_startup = min(10, max(2, n_trials // 4))
     match plan.search.sampler:
@@ -247,8 +248,7 @@ def _sampler(plan: SearchPlan, *, n_past: int) -> BaseSampler:
         case "cma-es":
             return CmaEsSampler(seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False)
         case "qmc":
-            points = stream(plan.seed, "search", "points") % 2**32  # the same points in every call: the sampler counts where it was
-            return QMCSampler(seed=points, scramble=True, warn_independent_sampling=False)
+            return QMCSampler(seed=stream(plan.seed, "search", "points") % 2**32, scramble=True, warn_independent_sampling=False)
         case "nsga2":
             return NSGAIISampler(seed=seed, population_size=max(4, n_trials // 5))
 

@@ -16,6 +16,8 @@ from ablate.tracking.journal import Journal
 from ablate.tracking.publisher import attempt_key
 
 JOURNAL, STUDY = "journal.jsonl", "study.json"
+EXHAUSTED = "exhausted"
+"""File in a search's folder: the number of trials that were asked for when its space had nothing more to propose."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,7 @@ def _kind(value: Any) -> str:
 
 
 Design = Annotated[
-    Annotated[Literal["full", "one_factor", "leave_one_out"], Tag("named")]
-    | Annotated[RandomDesign, Tag("drawn")]
-    | Annotated[SearchDesign, Tag("searched")],
+    Annotated[Literal["full", "one_factor", "leave_one_out"], Tag("named")] | Annotated[RandomDesign, Tag("drawn")] | Annotated[SearchDesign, Tag("searched")],
     Discriminator(_kind),
 ]
 

@@ -38,7 +38,8 @@ class Grid(BaseModel):
     axes: dict[str, Axis] = Field(min_length=1, description="field of base -> its levels")
     design: Design = Field("full", description="which cells of the grid are trained: full | one_factor | leave_one_out | {random: n} | {search: {...}}")
     tune: dict[str, tuple[Any, ...]] = Field(
-        default_factory=dict, description="field of base -> levels: every arm is tuned over all combinations on val with the pilot seed, then trained with its best"
+        default_factory=dict,
+        description="field of base -> levels: every arm is tuned over all combinations on val with the pilot seed, then trained with its best",
     )
     pilot_seed: int = Field(1000, strict=True, description="seed of the trials of a search or a tuning; must not be among seeds")
     exclude: tuple[Exclusion, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -222,7 +223,7 @@ def _wanted(detail: ErrorDetails) -> str:
 def _siblings(place: Place, *, root: type[BaseModel]) -> list[str]:
     """Field names that are known where an unknown one stands, below `root`."""
     model: Any = root
-    for part, following in zip(place, place[1:], strict=False):
+    for part, following in itertools.pairwise(place):
         if isinstance(part, int):
             continue
         field = model.model_fields[part].annotation

@@ -1,4 +1,4 @@
-"""What a search is asked to do: who proposes trials, who gives up on them, and the space that is searched. Checked with the grid file, before anything starts."""
+"""What a search is asked to do: who proposes trials, who gives up on them, and the space that is searched."""
 
 from __future__ import annotations
 

@@ -104,7 +104,9 @@ def _check_arms_stay_apart(grid: Grid, expansion: Expansion, tuned: Cell, *, dat
         raise SpecError(f"tune must leave the arms as they are, but with {words} other cells are equal than without: make it an axis, or leave it in base")
 
 
-def tuned_arms(expansion: Expansion, best: Mapping[str, Candidate | None], n_tried: Mapping[str, int]) -> tuple[tuple[ArmRecord, ...], tuple[ExcludedCell, ...]]:
+def tuned_arms(
+    expansion: Expansion, best: Mapping[str, Candidate | None], n_tried: Mapping[str, int]
+) -> tuple[tuple[ArmRecord, ...], tuple[ExcludedCell, ...]]:
     """The arms with what each was tuned to, and the cells of arms of which no pilot trial completed. Both maps go by arm_id in the expansion."""
     arms, lost = [], []
     for arm in expansion.arms:

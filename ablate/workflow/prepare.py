@@ -44,7 +44,8 @@ class Resolved:
     @property
     def arms_to_check(self) -> tuple[ArmRecord, ...]:
         """Arms that must be right before anything starts: those of the grid, and what its pilot tries."""
-        return self.expansion.arms + (() if self.pilot is None else self.pilot.arms_to_check)
+        arms = self.expansion.arms + (() if self.pilot is None else self.pilot.arms_to_check)
+        return tuple({arm.arm_id: arm for arm in arms}.values())
 
 
 @dataclass(frozen=True)

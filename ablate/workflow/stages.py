@@ -6,7 +6,7 @@ The pilot is a study of its own, in a folder of its own, so it resumes as any ot
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from ablate.spec.study import ArmRecord
 from ablate.spec.trial import Trial, is_better
 from ablate.tracking.events import Event
 from ablate.tracking.mlflow_store import MlflowStore
-from ablate.workflow.prepare import Prepared, PilotPlan, Resolved
+from ablate.workflow.prepare import PilotPlan, Prepared, Resolved
 from ablate.workflow.provenance import provenance_tags
 from ablate.workflow.run import make_executor
 
@@ -50,6 +50,13 @@ def pilot_folder(prepared: Prepared) -> Path:
     return prepared.folder.with_name(f"{prepared.folder.name}-{record.stage.kind}-{record.study_id[:6]}")
 
 
+def n_asked(prepared: Prepared) -> int:
+    """Trials that the pilot is asked for."""
+    stage = _plan(prepared).record.stage
+    assert stage is not None
+    return stage.n_trials
+
+
 def run_pilot(
     prepared: Prepared,
     store: MlflowStore,
@@ -62,40 +69,32 @@ def run_pilot(
 ) -> PilotEnd:
     """Run what is missing of the pilot, and choose. `names` gets what each trial is called, for whoever listens to `on_event`."""
     began, plan, folder = time.monotonic(), _plan(prepared), pilot_folder(prepared)
-    executor = make_executor(prepared, folder, n_trials=_n_asked(plan), workers=workers, trial_timeout_s=trial_timeout_s)
-    run_it = partial(_search if plan.tuning is None else _tune, prepared, names=names)
-    summary, choose = run_it(
-        dict(
-            record=plan.record,
-            folder=folder,
-            executor=executor,
-            store=store,
-            make_request=prepared.request,
-            on_event=on_event,
-            tags=provenance_tags(),
-            limits=limits,
-        )
-    )
+    conduct: dict[str, Any] = {
+        "record": plan.record,
+        "folder": folder,
+        "executor": make_executor(prepared, folder, n_trials=n_asked(prepared), workers=workers, trial_timeout_s=trial_timeout_s),
+        "store": store,
+        "make_request": prepared.request,
+        "on_event": on_event,
+        "tags": provenance_tags(),
+        "limits": limits,
+    }
+    choose: Callable[[], Prepared | None]
+    if plan.tuning is None:
+        found = run_search(search_plan(prepared.resolved), make_trial=partial(_make_trial, prepared.resolved, names), **conduct)
+        summary, choose = found.summary, partial(_confirmed, prepared, found)
+    else:
+        names.update({one.trial.trial_id: arm.name for one, arm in zip(plan.tuning, plan.record.arms, strict=True)})
+        summary, choose = run_study(trials=[one.trial for one in plan.tuning], **conduct), partial(_tuned, prepared, plan.tuning)
     left = limits.after(n_trials=summary.n_complete + summary.n_pruned + summary.n_failed, seconds=time.monotonic() - began)
     return PilotEnd(summary, None if summary.n_left else choose(), left)
 
 
-Ran = tuple[StudySummary, Callable[[], Prepared | None]]
-"""How a pilot went, and how to make the study after it."""
-
-
-def _search(prepared: Prepared, conduct: dict[str, Any], *, names: MutableMapping[str, str]) -> Ran:
-    resolved = prepared.resolved
-    grid, fingerprint = resolved.grid, resolved.data_set.facts.fingerprint
-
-    def make_trial(cell: Cell) -> Trial | None:
-        trial = searched_trial(grid, cell, data=resolved.data, fingerprint=fingerprint)
-        if trial is not None:
-            names[trial.trial_id] = searched_name(trial.recipe, tuple(grid.axes))
-        return trial
-
-    found = run_search(search_plan(resolved), make_trial=make_trial, **conduct)
-    return found.summary, partial(_confirmed, prepared, found)
+def _make_trial(resolved: Resolved, names: MutableMapping[str, str], cell: Cell) -> Trial | None:
+    trial = searched_trial(resolved.grid, cell, data=resolved.data, fingerprint=resolved.data_set.facts.fingerprint)
+    if trial is not None:
+        names[trial.trial_id] = searched_name(trial.recipe, tuple(resolved.grid.axes))
+    return trial
 
 
 def search_plan(resolved: Resolved) -> SearchPlan:
@@ -112,8 +111,7 @@ def _confirmed(prepared: Prepared, found: Found) -> Prepared | None:
     if not found.best:
         return None
     resolved, folder = prepared.resolved, StudyFolder(pilot_folder(prepared))
-    plan, axes = folder.read_plan(), tuple(resolved.grid.axes)
-    arms = {arm.arm_id: arm for arm in plan.record.arms}
+    arms = {arm.arm_id: arm for arm in folder.read_plan().record.arms}
     search = search_plan(resolved)
 
     def describe(trial: Trial) -> tuple[str, dict[str, Any]]:
@@ -128,17 +126,8 @@ def _confirmed(prepared: Prepared, found: Found) -> Prepared | None:
             "chosen": tuple(trial.trial_id for trial in found.best),
         }
     )
-    del axes
     chosen = tuple(arms[trial.arm_id] for trial in found.best)
     return _followed_by(prepared, chosen, pilot=pilot, trials=confirmation(found.best, seeds=resolved.record.seeds))
-
-
-def _tune(prepared: Prepared, conduct: dict[str, Any], *, names: MutableMapping[str, str]) -> Ran:
-    plan = _plan(prepared)
-    assert plan.tuning is not None
-    names |= {trial.trial_id: arm.name for arm in plan.record.arms for trial in (one.trial for one in plan.tuning) if trial.arm_id == arm.arm_id}
-    summary = run_study(trials=[one.trial for one in plan.tuning], **conduct)
-    return summary, partial(_tuned, prepared, plan.tuning)
 
 
 def _tuned(prepared: Prepared, tuning: tuple[Candidate, ...]) -> Prepared | None:
@@ -201,8 +190,3 @@ def _followed_by(prepared: Prepared, arms: tuple[ArmRecord, ...], *, pilot: Pilo
 def _plan(prepared: Prepared) -> PilotPlan:
     assert prepared.resolved.pilot is not None
     return prepared.resolved.pilot
-
-
-def _n_asked(plan: PilotPlan) -> int:
-    assert plan.record.stage is not None
-    return plan.record.stage.n_trials
