@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from ablate.spec.recipe import Level, Recipe
 
@@ -21,7 +21,7 @@ _FEWEST_RANGES: Mapping[str, tuple[int, str]] = {
 }
 """Sampler -> how many unconditional ranges it needs, and why."""
 
-Condition = Annotated[tuple[Any, ...], BeforeValidator(lambda levels: levels if isinstance(levels, list | tuple) else (levels,))]
+Condition = Annotated[tuple[Any, ...], BeforeValidator(lambda levels: levels if isinstance(levels, list | tuple) else (levels,)), WithJsonSchema({})]
 
 
 class Range(BaseModel):

@@ -115,7 +115,9 @@ def tuned_arms(
             why = f"none of the {n_tried[arm.arm_id]} trials of its tuning completed"
             lost += [ExcludedCell(cell=cell, why=why) for cell in arm.cells]
         else:
-            arms.append(arm.model_copy(update={"arm_id": chosen.trial.arm_id, "recipe": chosen.trial.recipe, "tuned": dict(chosen.tuned)}))
+            recipe, matter = chosen.trial.recipe, relevant(chosen.trial.recipe)
+            tuned = {name: level for name, level in chosen.tuned.items() if name in matter}
+            arms.append(arm.model_copy(update={"arm_id": chosen.trial.arm_id, "recipe": recipe, "tuned": tuned}))
     return tuple(arms), tuple(lost)
 
 

@@ -127,7 +127,7 @@ def test_every_sampler_proposes_different_trials_within_the_space(sampler, tmp_p
 def test_every_pruner_leaves_something_to_compare(pruner, tmp_path):
     found, _ = search(tmp_path, pruner=pruner, n_trials=16)
     assert found.summary.n_complete + found.summary.n_pruned == 16
-    assert found.summary.n_pruned > 0
+    assert (found.summary.n_pruned > 0) == (pruner != "patient")  # which waits for a trial that no longer gets better, and these always do
     assert len(found.best) == min(3, found.summary.n_complete) > 0
 
 
