@@ -129,8 +129,6 @@ def test_a_search_that_is_killed_twice_ends_complete_and_only_its_confirmation_c
     assert parent_of[ids["pilot"]] == ids["study"]
     searches = [run for run in runs if (run.data.tags["ablate.kind"], run.data.tags["ablate.stage"]) == ("trial", "search")]
     assert {parent_of[run.info.run_id] for run in searches} == {ids["pilot"]}
-        ids["pilot"]
-    }
 
     study = MlflowStore(tracking_uri, "searched").read_study("searched")
     assert study.record.pilot is not None
