@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ablate.model.network import RecipeFacts
+    from ablate.scheduling.limits import Limits
     from ablate.scheduling.summary import StudySummary
+    from ablate.tracking.mlflow_store import MlflowStore
     from ablate.tracking.records import PublishedStudy
-    from ablate.workflow.prepare import Resolved
+    from ablate.workflow.machines import Machines
+    from ablate.workflow.prepare import Prepared, Resolved
     from ablate.workflow.settings import Places
+    from ablate.workflow.stages import PilotEnd
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Which way of transferring a pretrained model works on your images?"
@@ -89,6 +93,13 @@ def run(
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
         machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=threads)
 
+        n_pilot_failed = 0
+        if resolved.pilot is not None:
+            end = _run_pilot(console, prepared, store, machines=machines, limits=limits, optuna_url=where.optuna_url)
+            if end.prepared is None:
+                raise typer.Exit(FAILED if end.summary.n_failed else 0)
+            prepared, limits, n_pilot_failed = end.prepared, end.limits, end.summary.n_failed
+            resolved = prepared.resolved
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_ended=count_complete(prepared))
         with display.shown():
@@ -96,7 +107,7 @@ def run(
         study, report = report_study(where, grid_name=parsed.name, study_id=resolved.record.study_id, report_dir=out)
         log_champion(study, store, folder=prepared.folder)
         _print_end(console, study, summary, readme=report.readme, grid=grid)
-    if summary.n_failed:
+    if summary.n_failed or n_pilot_failed:
         raise typer.Exit(FAILED)
 
 
@@ -115,6 +126,7 @@ def plan(
 
         from ablate.display import make_console, rows_table
         from ablate.spec.parse import load_grid
+        from ablate.workflow.pilot_text import pilot_tables
         from ablate.workflow.prepare import check_arms, resolve
         from ablate.workflow.settings import find_grid, places
         from ablate.workflow.sharing import sharing_table
@@ -132,8 +144,13 @@ def plan(
                 "trainable": f"{facts[arm.arm_id].n_trainable:,}",
                 "share": f"{facts[arm.arm_id].n_trainable / facts[arm.arm_id].n_parameters:.1%}",
             }
-            for arm in resolved.expansion.arms
+            for arm in resolved.expansion.arms or resolved.arms_to_check
         ]
+        for frame, title in [] if resolved.pilot is None else pilot_tables(resolved):
+            console.print(rows_table(frame, title=title))
+        if not resolved.expansion.arms:
+            console.print(rows_table(pd.DataFrame(arms), title="Some arms that the search may propose; all of them were checked"))
+            return
         console.print(rows_table(pd.DataFrame(arms), title="Arms"))
         for arm in resolved.expansion.arms:
             larger = facts[arm.arm_id].oversized
@@ -370,6 +387,12 @@ def _print_what(console: Console, resolved: Resolved) -> None:
     sizes = ", ".join(f"{split} {sum(counts)}" for split, counts in facts.class_counts.items())
     kind = "synthetic" if facts.is_synthetic else "real"
     console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
+    if resolved.pilot is not None:
+        from ablate.workflow.pilot_text import pilot_line
+
+        console.print(pilot_line(resolved))
+    if not expansion.arms:
+        return
     n_merged = sum(len(arm.cells) - 1 for arm in expansion.arms)
     console.print(
         f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with an equal one + {len(expansion.excluded)} left out; "
@@ -387,6 +410,26 @@ def _print_estimate(console: Console, resolved: Resolved, facts: dict[str, Recip
     console.print(rows_table(cost_table(resolved, kinds, probes.kinds), title="Estimated cost, by kind of arm"))
     for line in estimate_lines(resolved, kinds, probes):
         console.print(line)
+
+
+def _run_pilot(console: Console, prepared: Prepared, store: MlflowStore, *, machines: Machines, limits: Limits, optuna_url: str | None) -> PilotEnd:
+    """Run the search or the tuning that comes before the study, and say how it went."""
+    from ablate.display import StudyDisplay
+    from ablate.workflow.pilot_text import nothing_chosen, pilot_ending
+    from ablate.workflow.run import count_ended
+    from ablate.workflow.stages import n_asked, pilot_folder, run_pilot
+
+    names: dict[str, str] = {}
+    resolved, n_ended = prepared.resolved, count_ended(pilot_folder(prepared))
+    display = StudyDisplay(console, names, n_trials=n_asked(prepared), select_by=resolved.grid.select_by, n_ended=n_ended)
+    with display.shown():
+        end = run_pilot(prepared, store, machines=machines, on_event=display.on_event, names=names, limits=limits, optuna_url=optuna_url)
+    console.print(pilot_ending(resolved, end.summary))
+    for failed in end.summary.failures:
+        console.print(f"failed: {failed.arm}: {failed.failure.message} (traceback: {failed.path})")
+    if end.prepared is None and not end.summary.n_left:
+        console.print(nothing_chosen(resolved))
+    return end
 
 
 def _print_end(console: Console, study: PublishedStudy, summary: StudySummary, *, readme: Path, grid: str) -> None:

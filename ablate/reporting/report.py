@@ -14,6 +14,7 @@ from ablate.reporting.gallery import axis_figure_name
 from ablate.reporting.insight import most_confused
 from ablate.reporting.markdown import bullets, code, count, escape, join_sections, mean_sd, p_value, picture, plural, points, table
 from ablate.reporting.mistakes import error_sentences, mistakes_table, threshold_sentence
+from ablate.reporting.pilot import pilot_section
 from ablate.reporting.results import Results, prose, shared_fact
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.tables import NOT_RUN, level_text, run_of_trial, stray_runs
@@ -33,6 +34,7 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
             _title(results),
             bullets([sentences.data_sentence(results), sentences.split_sentence(results), sentences.design_sentence(results)]),
             _summary(results),
+            pilot_section(results),
             _arms(results, pictures),
             _axes(results, pictures),
             _interactions(results),

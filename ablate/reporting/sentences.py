@@ -50,6 +50,9 @@ def design_sentence(results: Results) -> str:
 def claims_sentence(results: Results) -> str:
     """Which levels matter, by how much and how surely; or that nothing can be claimed."""
     tested = results.effects.n_tests
+    pilot = results.record.pilot
+    if pilot is not None and pilot.kind == "search":
+        return "What matters: not asked. A search looks for good arms; which axis does what, a design that chooses cells before training can tell."
     if not tested:
         return "What matters: nothing can be tested, because fewer than 2 seeds of comparable arms completed."
     claimed = [effect for effect in results.effects.all if effect.is_claimed and effect.metric == MAIN]

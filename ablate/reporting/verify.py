@@ -68,9 +68,10 @@ def report_source(folder: Path) -> Source:
     return Source(*found.groups())
 
 
-def verify_report(study: PublishedStudy, *, predictions: Predictions, folder: Path) -> list[Finding]:
-    """Return every disagreement between the report in `folder` and the runs and predictions of `study`; an empty list is a pass."""
+def verify_report(study: PublishedStudy, *, predictions: Predictions, folder: Path, pilot: PublishedStudy | None = None) -> list[Finding]:
+    """Return every disagreement between the report in `folder` and the runs and predictions of `study`, and of its pilot; an empty list is a pass."""
     findings, recomputed = _check_runs(study, predictions)
+    findings += [] if pilot is None else _check_pilot(study, pilot, predictions)
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.suffix in {".md", ".csv", ".html"}}
     findings += _cited_runs(study, found)
     try:
@@ -108,6 +109,20 @@ def _check_runs(study: PublishedStudy, predictions: Predictions) -> tuple[list[F
             findings += _changed_scores(run, scores)
         runs.append(replace(run, metrics={**run.metrics, **scores}))
     return findings, replace(study, runs=tuple(runs))
+
+
+def _check_pilot(study: PublishedStudy, pilot: PublishedStudy, predictions: Predictions) -> Iterator[Finding]:
+    """What the study says of its pilot's trials, against their runs and predictions."""
+    runs = {run.trial_id: run for run in pilot.runs}
+    for trial in study.record.pilot.trials if study.record.pilot is not None else ():
+        run = runs.get(trial.trial_id)
+        if run is None:
+            yield Finding(f"pilot trial {trial.trial_id}", "a run", "none")
+            continue
+        found = {**run.metrics, **(recomputed_scores(run, predictions) if trial.scores else {})}
+        for name, value in trial.scores.items():
+            if not math.isclose(found.get(name, math.nan), value, rel_tol=_SAME, abs_tol=_SAME):
+                yield Finding(f"pilot trial {trial.trial_id} {name}", f"{value:.9g}", f"{found.get(name, math.nan):.9g} in run {run.run_id}")
 
 
 def recomputed_scores(run: PublishedRun, predictions: Predictions) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ablate.errors import CheckFailed
@@ -61,6 +61,12 @@ class Limits:
     """No trial starts that would, by the median so far, end later than this after the beginning."""
     only_failed: bool = False
     """Run only trials whose last attempt FAILED."""
+
+    def after(self, *, n_trials: int, seconds: float) -> Limits:
+        """What is left for the next stage of a call, after one that ran so many trials and took so long."""
+        max_trials = None if self.max_trials is None else max(0, self.max_trials - n_trials)
+        budget_s = None if self.budget_s is None else max(0.0, self.budget_s - seconds)
+        return replace(self, max_trials=max_trials, budget_s=budget_s)
 
 
 class Queue:

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,11 +40,21 @@ Described = tuple[dict[str, Any], dict[str, BaseDistribution]]
 class OptunaStudy:
     """A projection of the journal into Optuna's storage. Only its owner, the conductor, writes to it."""
 
-    def __init__(self, record: StudyRecord, trials: Mapping[str, Trial], *, url: str, describe: Callable[[Trial], Described] | None = None) -> None:
+    def __init__(
+        self,
+        record: StudyRecord,
+        trials: Mapping[str, Trial],
+        *,
+        url: str,
+        describe: Callable[[Trial], Described] | None = None,
+        objectives: Sequence[str] = (),
+    ) -> None:
         """Make or open the study in the storage at `url`; `trials` by trial_id. Raises StoreError when the storage cannot be used.
 
-        `describe` says a trial's parameters; without it they are the levels of its arm in `record`.
+        `describe` says a trial's parameters; without it they are the levels of its arm in `record`. `objectives` are the scores of a trial, by
+        default `select_by` alone.
         """
+        self._objectives = tuple(objectives) or (record.select_by,)
         self._record, self._trials, self._describe = record, trials, describe or self._levels
         self._space: dict[str, BaseDistribution] = {
             axis: CategoricalDistribution([_choice(level) for level in levels]) for axis, levels in record.axes.items() if levels
@@ -52,7 +62,7 @@ class OptunaStudy:
         self._cells = {arm.arm_id: arm for arm in record.arms}
         try:
             self._study = optuna.create_study(
-                study_name=_study_name(record), storage=_storage(url), direction=direction_of(record.select_by), load_if_exists=True
+                study_name=_study_name(record), storage=_storage(url), directions=[direction_of(name) for name in self._objectives], load_if_exists=True
             )
         except Exception as error:
             raise StoreError(
@@ -89,12 +99,13 @@ class OptunaStudy:
         trial = self._trials[ended.trial_id]
         params, distributions = self._describe(trial)
         state = _STATES[ended.state]
-        value = ended.outcome.metrics.get(self._record.select_by) if ended.outcome is not None else None
-        if state is TrialState.COMPLETE and (value is None or not math.isfinite(value)):
+        scores = ended.outcome.metrics if ended.outcome is not None else {}
+        values = [scores.get(name, math.nan) for name in self._objectives]
+        if state is TrialState.COMPLETE and not all(map(math.isfinite, values)):
             state = TrialState.FAIL  # Optuna has no complete trial without a number
         return optuna.trial.create_trial(
             state=state,
-            value=value if state is TrialState.COMPLETE else None,
+            values=values if state is TrialState.COMPLETE else None,
             params=params,
             distributions=distributions,
             user_attrs={"trial_id": trial.trial_id, "attempt": ended.attempt, "seed": trial.seed, "arm": self._name(trial)},
@@ -114,18 +125,25 @@ class OptunaStudy:
         return self._study.get_trials(deepcopy=False)
 
 
-def own_study(folder: Path, record: StudyRecord, trials: Mapping[str, Trial], *, describe: Callable[[Trial], Described] | None = None) -> OptunaStudy:
+def own_study(
+    folder: Path,
+    record: StudyRecord,
+    trials: Mapping[str, Trial],
+    *,
+    describe: Callable[[Trial], Described] | None = None,
+    objectives: Sequence[str] = (),
+) -> OptunaStudy:
     """The study in the SQLite file of its own folder. A file that cannot be used is made again: all that is in it comes from the journal.
 
     So it is after a process died while Optuna made its tables (seen: two rows where Optuna expects one, and it never opens the file again).
     """
     try:
-        return OptunaStudy(record, trials, url=default_url(folder), describe=describe)
+        return OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
     except StoreError:
         for path in folder.glob("optuna.db*"):  # with its -wal and -shm
             with contextlib.suppress(OSError):
                 path.unlink()
-        return OptunaStudy(record, trials, url=default_url(folder), describe=describe)
+        return OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
 
 
 def default_url(folder: Path) -> str:

@@ -11,12 +11,14 @@ from ablate.scheduling.conductor import CHECKPOINT_EVERY_S, Conductor, MakeReque
 from ablate.scheduling.executors._base import Executor
 from ablate.scheduling.interrupts import interruptible, whole
 from ablate.scheduling.lease import lease
-from ablate.scheduling.optuna_study import own_study
-from ablate.scheduling.search import Cell, Search, SearchQueue
-from ablate.scheduling.study_folder import StudyFolder, StudyPlan
+from ablate.scheduling.limits import Limits
+from ablate.scheduling.optuna_study import OptunaStudy, own_study
+from ablate.scheduling.search import Cell, SearchPlan, SearchQueue
+from ablate.scheduling.study_folder import EXHAUSTED, StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
+from ablate.tracking.artifacts import write_text
 from ablate.tracking.events import Event
 from ablate.tracking.publisher import Store
 
@@ -27,22 +29,25 @@ class Found:
 
     best: tuple[Trial, ...]
     """The best trials with their pilot seed, the best first: their arms go into the confirmation stage, their scores into no conclusion."""
+    front: tuple[Trial, ...]
+    """The trials that no other beats in every objective."""
     summary: StudySummary
+    """With trials left while the search is not over."""
 
 
 def run_search(
-    search: Search,
+    search: SearchPlan,
     *,
-    n_best: int,
     record: StudyRecord,
-    make_trial: Callable[[Cell], Trial],
+    make_trial: Callable[[Cell], Trial | None],
     folder: Path,
     executor: Executor,
     store: Store | None,
     make_request: MakeRequest,
     on_event: Callable[[Event], None],
     tags: Mapping[str, str] | None = None,
-    retries: int = 0,
+    limits: Limits | None = None,
+    optuna_url: str | None = None,
 ) -> Found:
     """Run a search to its end, from where earlier calls left it, and return its best trials. `record` has no arms yet; it gets those that are proposed.
 
@@ -53,11 +58,18 @@ def run_search(
         conductor = Conductor(
             _grown(places, StudyPlan(record, (), tags or {})), places, make_request=keeping(make_request, folder, CHECKPOINT_EVERY_S), listener=on_event
         )
-        queue = SearchQueue(search, conductor.past, known=conductor.trials, make_trial=make_trial, retries=retries)
+        queue = SearchQueue(search, conductor.past, known=conductor.trials, make_trial=make_trial, limits=limits or Limits())
+        asked = str(search.search.n_trials)
+        queue.is_exhausted = (folder / EXHAUSTED).is_file() and (folder / EXHAUSTED).read_text() == asked
         with whole():
-            optuna = own_study(folder, record, conductor.trials, describe=queue.described)
+            if optuna_url is None:
+                optuna = own_study(folder, record, conductor.trials, describe=queue.described, objectives=search.objectives)
+            else:
+                optuna = OptunaStudy(record, conductor.trials, url=optuna_url, describe=queue.described, objectives=search.objectives)
         summary = conductor.conduct(queue, executor, store=store, optuna=optuna)
-        return Found(tuple(queue.best(n_best)), summary)
+        if queue.is_exhausted:
+            write_text(folder / EXHAUSTED, asked)
+        return Found(tuple(queue.best(search.search.confirm)), tuple(queue.front()), summary)
 
 
 def confirmation(best: Sequence[Trial], *, seeds: Sequence[int]) -> list[Trial]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.scheduling.lease import holder
-from ablate.scheduling.study_folder import StudyFolder
+from ablate.scheduling.study_folder import EXHAUSTED, StudyFolder
 from ablate.tracking.events import TrialState
 from ablate.tracking.journal import Attempt, attempts
 from ablate.tracking.projection import failure_line
@@ -49,6 +49,8 @@ class StudyStatus:
 
     study: str
     """The study's folder name."""
+    stage: str
+    """`search` or `tune` for a study that prepares another one; else empty."""
     conductor: str | None
     """Who owns the study now; None where nobody runs it."""
     n_trials: int
@@ -75,15 +77,19 @@ def study_status(path: Path) -> StudyStatus:
         if trial_id not in last or not last[trial_id].is_complete:
             last[trial_id] = attempt
     states = Counter(_state(last.get(trial_id), is_conducted=conductor is not None) for trial_id in names)
+    stage = plan.record.stage
+    n_trials = max(len(names), 0 if stage is None or (path / EXHAUSTED).is_file() else stage.n_trials)
+    states[WAITING] += n_trials - len(names)  # what a search has not proposed yet
     running = [attempt for attempt in last.values() if attempt.is_running] if conductor is not None else []
     durations = [attempt.ended.at - attempt.started.at for attempt in found.values() if attempt.is_complete and attempt.ended is not None]
     per_second = len(running) / max(statistics.median(durations), 1e-3) if running and durations else None
     n_open = states[RUNNING] + states[WAITING] + states[TrialState.KILLED.value]
     return StudyStatus(
         study=path.name,
+        stage="" if stage is None else stage.kind,
         conductor=conductor,
-        n_trials=len(names),
-        states=dict(sorted(states.items())),
+        n_trials=n_trials,
+        states={state: count for state, count in sorted(states.items()) if count},
         n_attempts=len(found),
         trials_per_hour=None if per_second is None else per_second * 3600,
         left_s=None if per_second is None else n_open / per_second,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import StoreError
+from ablate.spec.stages import searched_name
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import Trial
 from ablate.tracking.artifacts import write_text
@@ -15,6 +16,8 @@ from ablate.tracking.journal import Journal
 from ablate.tracking.publisher import attempt_key
 
 JOURNAL, STUDY = "journal.jsonl", "study.json"
+EXHAUSTED = "exhausted"
+"""File in a search's folder: the number of trials that were asked for when its space had nothing more to propose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class StudyPlan:
         arms = self.record.arms
         if trial.arm_id not in {arm.arm_id for arm in arms}:
             cell = {axis: getattr(trial.recipe, axis) for axis in self.record.axes}
-            name = " ".join(f"{axis}={f'{level:.4g}' if isinstance(level, float) else level}" for axis, level in cell.items())
+            name = searched_name(trial.recipe, tuple(cell))
+            name = f"{name} {trial.arm_id}" if name in {arm.name for arm in arms} else name  # numbers that differ beyond four digits
             arms = (*arms, ArmRecord(arm_id=trial.arm_id, name=name, recipe=trial.recipe, cells=(cell,)))
         return StudyPlan(self.record.model_copy(update={"arms": arms}), (*self.trials, trial), self.tags)
 

@@ -1,4 +1,4 @@
-"""Designs: which cells of a grid are trained. They choose cells, never results, so each gives effects that can be estimated without bias."""
+"""Designs: which cells of a grid are trained. All but a search choose cells, never results, so each gives effects that can be estimated without bias."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from ablate.spec.recipe import Level
+from ablate.spec.search import Search
 from ablate.streams import stream
 
 Cell = dict[str, Level]
@@ -22,12 +23,21 @@ class RandomDesign(BaseModel):
     random: int = Field(ge=2, strict=True, description="arms, the baseline among them")
 
 
+class SearchDesign(BaseModel):
+    """Arms that a sampler proposes one after the other. For finding good arms, never for estimating effects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    search: Search
+
+
 def _kind(value: Any) -> str:
+    if isinstance(value, SearchDesign) or (isinstance(value, dict) and "search" in value):
+        return "searched"
     return "drawn" if isinstance(value, dict | RandomDesign) else "named"
 
 
 Design = Annotated[
-    Annotated[Literal["full", "one_factor", "leave_one_out"], Tag("named")] | Annotated[RandomDesign, Tag("drawn")],
+    Annotated[Literal["full", "one_factor", "leave_one_out"], Tag("named")] | Annotated[RandomDesign, Tag("drawn")] | Annotated[SearchDesign, Tag("searched")],
     Discriminator(_kind),
 ]
 
@@ -55,7 +65,9 @@ def drawn(arm_ids: Sequence[str], baseline_arm_id: str, design: Design, *, seed:
 
 
 def design_name(design: Design) -> str:
-    """The design as the report says it: `full`, ..., or `random 12`."""
+    """The design as the report says it: `full`, ..., `random 12` or `search tpe 30`."""
+    if isinstance(design, SearchDesign):
+        return f"search {design.search.sampler} {design.search.n_trials}"
     return f"random {design.random}" if isinstance(design, RandomDesign) else design
 
 
@@ -63,5 +75,5 @@ def design_mistakes(design: Any, axes: Mapping[str, Sequence[Any]]) -> Iterator[
     """Yield (place, sentence) for what the design alone cannot know."""
     if design == "leave_one_out":
         for axis, levels in axes.items():
-            if len(levels) != 2:
+            if isinstance(levels, list) and len(levels) != 2:
                 yield ("axes", axis), f"must have two levels in a leave_one_out design, with and without the component, got {len(levels)}; or take one_factor"

@@ -27,7 +27,9 @@ class Expansion:
 
 
 def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
-    """Return the arms of `grid` on the resolved data, in the order of the grid file; the first axis varies slowest."""
+    """Return the arms of `grid` on the resolved data, in the order of the grid file; the first axis varies slowest. A search has none yet."""
+    if grid.search is not None:
+        return Expansion(arms=(), excluded=(), n_cells=0, baseline_arm_id="")
     recipes: dict[str, Recipe] = {}
     cells: dict[str, list[dict[str, Level]]] = {}
     excluded = []
@@ -38,7 +40,7 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
         if why is not None:
             excluded.append(ExcludedCell(cell=cell, why=why))
             continue
-        arm_id = _trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0).arm_id
+        arm_id = arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0).arm_id
         recipes.setdefault(arm_id, recipe)
         cells.setdefault(arm_id, []).append(cell)
         if cell == grid.baseline_cell:
@@ -50,14 +52,14 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
 
 def grid_cells(grid: Grid) -> Iterator[dict[str, Level]]:
     """The combinations of the axes' levels that the grid's design asks for."""
-    return design_cells(grid.axes, grid.baseline_cell, grid.design)
+    return design_cells(grid.levels, grid.baseline_cell, grid.design)
 
 
 def study_trials(grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint: str, seeds: Sequence[int]) -> list[Trial]:
     """Every arm with every seed, seed by seed: a study that is cut short has each arm equally often, give or take one. The noise floor's trials come last."""
     arms = [arm for arm in expansion.arms if arm.arm_id == expansion.baseline_arm_id]
     asked = [(arm, seed) for seed in seeds for arm in expansion.arms] + [(arm, seed) for seed in noise_seeds(grid, seeds) for arm in arms]
-    return [_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed) for arm, seed in asked]
+    return [arm_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed) for arm, seed in asked]
 
 
 def noise_seeds(grid: Grid, seeds: Sequence[int]) -> tuple[int, ...]:
@@ -75,7 +77,7 @@ def study_record(grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: S
         task=grid.task,
         data=facts,
         image_size=str(grid.data.image_size),
-        axes=grid.axes,
+        axes={} if grid.search is not None else grid.levels,
         design=design_name(grid.design),
         baseline_arm_id=expansion.baseline_arm_id,
         select_by=grid.select_by,
@@ -87,14 +89,15 @@ def study_record(grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: S
     )
 
 
-def _trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, seed: int) -> Trial:
+def arm_trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, seed: int) -> Trial:
+    """An arm of a grid with a seed."""
     return Trial(task=grid.task, data=data, data_fingerprint=fingerprint, recipe=recipe, select_by=grid.select_by, seed=seed)
 
 
 def _arm_name(grid: Grid, recipe: Recipe) -> str:
     """Axes that vary and matter for this recipe; a switch that is off is said, since "none" is a level."""
     matter = relevant(recipe)
-    named = [f"{axis}={_word(getattr(recipe, axis))}" for axis, levels in grid.axes.items() if len(levels) > 1 and axis in matter]
+    named = [f"{axis}={_word(getattr(recipe, axis))}" for axis, levels in grid.levels.items() if len(levels) > 1 and axis in matter]
     return " ".join(named) or "base"
 
 

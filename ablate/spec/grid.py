@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ablate.spec.design import Design
+from ablate.spec.design import Design, SearchDesign
 from ablate.spec.recipe import Level, Recipe
+from ablate.spec.search import Axis, Search, SearchAxis, space_of
 from ablate.spec.trial import METRICS, DataSpec
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -24,7 +25,7 @@ class Exclusion(BaseModel):
 
     def matches(self, cell: dict[str, Level]) -> bool:
         """Whether a cell (axis -> level) is excluded."""
-        return all(cell[axis] in (levels if isinstance(levels, list | tuple) else (levels,)) for axis, levels in self.when.items())
+        return all(axis in cell and cell[axis] in (levels if isinstance(levels, list | tuple) else (levels,)) for axis, levels in self.when.items())
 
 
 class Grid(BaseModel):
@@ -34,18 +35,40 @@ class Grid(BaseModel):
     task: Literal["classification"]
     data: DataSpec
     base: Recipe = Field(description="the recipe that every arm starts from")
-    axes: dict[str, tuple[Any, ...]] = Field(min_length=1, description="field of base -> its levels")
-    design: Design = Field("full", description="which cells of the grid are trained: full | one_factor | leave_one_out | {random: n}")
+    axes: dict[str, Axis] = Field(min_length=1, description="field of base -> its levels")
+    design: Design = Field("full", description="which cells of the grid are trained: full | one_factor | leave_one_out | {random: n} | {search: {...}}")
+    tune: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict,
+        description="field of base -> levels: every arm is tuned over all combinations on val with the pilot seed, then trained with its best",
+    )
+    pilot_seed: int = Field(1000, strict=True, description="seed of the trials of a search or a tuning; must not be among seeds")
     exclude: tuple[Exclusion, ...] = ()
     seeds: tuple[int, ...] = Field(min_length=1, description="replicates: every arm is trained once with each")
     noise_floor: int = Field(0, ge=0, le=100, strict=True, description="further seeds of the baseline arm alone: their spread is the noise floor of the report")
-    baseline: dict[str, Any] = Field(description="levels of the arm that every difference is measured against")
+    baseline: dict[str, Any] = Field(
+        default_factory=dict, description="levels of the arm that every difference is measured against; needed in all designs but a search"
+    )
     select_by: Literal[SELECTABLE] = Field(description="picks the best epoch and the champion")  # type: ignore[valid-type]
     name: str = Field("", exclude=True)
     question: str = Field("", exclude=True)
 
     @property
+    def levels(self) -> dict[str, tuple[Any, ...]]:
+        """Axis -> its levels; axes that a search draws from a range, or under a condition, have none here."""
+        return {axis: levels for axis, levels in self.axes.items() if isinstance(levels, tuple)}
+
+    @property
+    def search(self) -> Search | None:
+        """What is searched for, in a search design."""
+        return self.design.search if isinstance(self.design, SearchDesign) else None
+
+    @property
+    def space(self) -> dict[str, SearchAxis]:
+        """The axes as a search sees them."""
+        return space_of(self.axes)
+
+    @property
     def baseline_cell(self) -> dict[str, Level]:
         """Axis -> level; an axis that `baseline` leaves out takes the level that `base` has, else its first."""
-        rest = {axis: getattr(self.base, axis) if getattr(self.base, axis) in levels else levels[0] for axis, levels in self.axes.items()}
+        rest = {axis: getattr(self.base, axis) if getattr(self.base, axis) in levels else levels[0] for axis, levels in self.levels.items()}
         return {**rest, **self.baseline}

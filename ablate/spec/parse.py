@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ablate.errors import SpecError
 from ablate.spec.canonical import contradiction
 from ablate.spec.design import design_mistakes
-from ablate.spec.grid import Grid
+from ablate.spec.grid import SELECTABLE, Grid
 from ablate.spec.places import Mistake, PlacedYaml, read_yaml
 from ablate.spec.places import Path as Place
 from ablate.spec.recipe import Recipe
+from ablate.spec.search import Choice, Range
+from ablate.spec.search_mistakes import design_fit_mistakes, is_search, range_mistakes, search_mistakes, tune_mistakes
 
+_NOT_HERE = {"pruner": ": pruners belong to a search; effects that are estimated without the trials that one ended early would be too good"}
+"""Field -> why it is none, where somebody may look for it."""
 _VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -57,7 +62,7 @@ def nearest(word: object, among: Iterable[str]) -> str:
 
 
 def _mistakes(values: dict[str, Any], placed: PlacedYaml) -> Iterator[Mistake]:
-    for place, text in _unique([*_field_mistakes(values), *_axis_mistakes(values), *_reference_mistakes(values)]):
+    for place, text in _unique([*_field_mistakes(values), *_axis_mistakes(values), *_tuned_mistakes(values), *_reference_mistakes(values)]):
         yield Mistake(placed.line(place), place, text)
 
 
@@ -73,7 +78,7 @@ def _field_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     try:
         Grid.model_validate(values)
     except ValidationError as error:
-        yield from ((place, text) for place, text in _sentences(error, values) if len(place) < 2 or place[0] != "axes")
+        yield from ((place, text) for place, text in _sentences(error, values) if len(place) < 2 or place[0] not in ("axes", "tune"))
 
 
 def _axis_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -84,27 +89,61 @@ def _axis_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     for axis, levels in axes.items():
         if axis not in Recipe.model_fields:
             yield ("axes", str(axis)), f"must be a field of base, got {_shown(axis)}{nearest(axis, Recipe.model_fields)}"
-        elif not isinstance(levels, list) or not levels:
-            yield ("axes", axis), f"must be a list of at least one level, got {_shown(levels)}"
+        elif isinstance(levels, dict):
+            yield from _searched_mistakes(axis, levels)
         else:
-            yield from _level_mistakes(axis, levels)
+            yield from _level_mistakes(("axes", axis), levels)
 
 
-def _level_mistakes(axis: str, levels: list[Any]) -> Iterator[tuple[Place, str]]:
+def _searched_mistakes(axis: str, searched: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """A range or a conditional list of levels: right in itself, and made of values of the field."""
+    model = Choice if "levels" in searched else Range
+    try:
+        model.model_validate(searched)
+    except ValidationError as error:
+        yield from ((("axes", axis, *place), text) for place, text in _sentences(error, searched, root=model))
+        return
+    if model is Choice:
+        yield from _level_mistakes(("axes", axis, "levels"), searched["levels"])
+    else:
+        yield from (found for bound in ("low", "high") for found in _value_mistakes(("axes", axis, bound), axis, searched[bound]))
+
+
+def _tuned_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Every tuned field must be one of base, with at least two levels to choose from."""
+    for name, levels in _mapping(values.get("tune")).items():
+        if name not in Recipe.model_fields:
+            yield ("tune", str(name)), f"must be a field of base, got {_shown(name)}{nearest(name, Recipe.model_fields)}"
+        elif isinstance(levels, list) and len(levels) == 1:
+            yield ("tune", name), f"must have at least two levels to choose from, got {_shown(levels)}"
+        else:
+            yield from _level_mistakes(("tune", name), levels)
+
+
+def _level_mistakes(place: Place, levels: Any) -> Iterator[tuple[Place, str]]:
+    if not isinstance(levels, list) or not levels:
+        yield place, f"must be a list of at least one level, got {_shown(levels)}"
+        return
     for index, level in enumerate(levels):
         if any(_same(level, earlier) for earlier in levels[:index]):
-            yield ("axes", axis, index), f"must differ from the levels before it, got {_shown(level)} again"
-        try:
-            Recipe.model_validate({axis: level})
-        except ValidationError as error:
-            for _, text in _sentences(error, {axis: level}):
-                yield ("axes", axis, index), text
+            yield (*place, index), f"must differ from the levels before it, got {_shown(level)} again"
+        yield from _value_mistakes((*place, index), str(place[1]), level)
+
+
+def _value_mistakes(place: Place, name: str, value: Any) -> Iterator[tuple[Place, str]]:
+    try:
+        Recipe.model_validate({name: value})
+    except ValidationError as error:
+        yield from ((place, text) for _, text in _sentences(error, {name: value}))
 
 
 def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """`baseline` and `exclude` must speak of axes and levels that exist; seeds must differ; the baseline must be trained."""
-    axes = {axis: levels for axis, levels in _mapping(values.get("axes")).items() if isinstance(levels, list)}
-    yield from _cell_mistakes(("baseline",), _mapping(values.get("baseline")), axes)
+    asked = _mapping(values.get("axes"))
+    levels_of = {axis: levels.get("levels") if isinstance(levels, dict) else levels for axis, levels in asked.items()}
+    axes = {axis: levels for axis, levels in levels_of.items() if isinstance(levels, list)}
+    if not is_search(values.get("design")):
+        yield from _cell_mistakes(("baseline",), _mapping(values.get("baseline")), axes)
     exclusions = values.get("exclude") or []
     for index, exclusion in enumerate(exclusions if isinstance(exclusions, list) else []):
         yield from _cell_mistakes(("exclude", index, "when"), _mapping(_mapping(exclusion).get("when")), axes)
@@ -112,13 +151,19 @@ def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     if isinstance(seeds, list) and len({json.dumps(seed, default=str) for seed in seeds}) != len(seeds):
         yield ("seeds",), f"must differ from one another, got {_shown(seeds)}"
     yield from design_mistakes(values.get("design"), axes)
-    yield from _baseline_mistakes(values)
+    yield from design_fit_mistakes(values)
+    yield from range_mistakes(asked, values.get("design"))
+    yield from tune_mistakes(values)
+    yield from _whole_mistakes(values)
 
 
-def _baseline_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-    """The baseline's cell must be one that is trained; asked only of a file that is right so far."""
+def _whole_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """The baseline's cell must be one that is trained, the sampler one for the space; asked only of a file that is right so far."""
     try:
         grid = Grid.model_validate(values)
+        if grid.search is not None:
+            yield from search_mistakes(values, grid.axes, SELECTABLE)
+            return
         cell = grid.baseline_cell
         recipe = Recipe.model_validate({**grid.base.model_dump(), **cell})
         excluded = next((exclusion.why for exclusion in grid.exclude if exclusion.matches(cell)), None) or contradiction(recipe)
@@ -139,21 +184,21 @@ def _cell_mistakes(place: Place, cell: dict[str, Any], axes: dict[str, list[Any]
                 yield (*place, axis), f"must be a level of axes.{axis} ({words}), got {_shown(level)}{nearest(level, map(str, axes[axis]))}"
 
 
-def _sentences(error: ValidationError, values: Any) -> Iterator[tuple[Place, str]]:
+def _sentences(error: ValidationError, values: Any, *, root: type[BaseModel] = Grid) -> Iterator[tuple[Place, str]]:
     """One sentence a place: the branches of a union (`all` or an int) are joined into one."""
     by_place: dict[Place, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         by_place.setdefault(_real_place(detail["loc"], values), []).append(detail)
     for place, details in by_place.items():
-        yield place, _sentence(place, details)
+        yield place, _sentence(place, details, root=root)
 
 
-def _sentence(place: Place, details: list[ErrorDetails]) -> str:
+def _sentence(place: Place, details: list[ErrorDetails], *, root: type[BaseModel]) -> str:
     first = details[0]
     if first["type"] == "missing":
         return "must be given"
     if first["type"] == "extra_forbidden":
-        return f"is not a field here{nearest(place[-1], _siblings(place))}"
+        return f"is not a field here{_NOT_HERE.get(str(place[-1])) or nearest(place[-1], _siblings(place, root=root))}"
     wanted = " or ".join(dict.fromkeys(_wanted(detail) for detail in details))
     words = re.findall(r"'([^']*)'", wanted)
     return f"must be {wanted}, got {_shown(first['input'])}{nearest(first['input'], words)}"
@@ -175,17 +220,17 @@ def _wanted(detail: ErrorDetails) -> str:
     )
 
 
-def _siblings(place: Place) -> list[str]:
-    """Field names that are known where an unknown one stands."""
-    model: Any = Grid
-    for part in place[:-1]:
+def _siblings(place: Place, *, root: type[BaseModel]) -> list[str]:
+    """Field names that are known where an unknown one stands, below `root`."""
+    model: Any = root
+    for part, following in itertools.pairwise(place):
         if isinstance(part, int):
             continue
         field = model.model_fields[part].annotation
         inner = [one for one in (field, *getattr(field, "__args__", ())) if hasattr(one, "model_fields")]
         if not inner:
             return []
-        model = inner[0]
+        model = next((one for one in inner if following in one.model_fields), inner[0])
     return [name for name in model.model_fields if name not in ("name", "question")]
 
 

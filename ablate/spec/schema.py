@@ -12,7 +12,7 @@ from ablate.spec.recipe import Recipe
 
 
 def grid_schema() -> dict[str, Any]:
-    """Return the schema; each axis takes a list of values of its field of `base`."""
+    """Return the schema; each axis takes a list of values of its field of `base`, and in a search a range or levels with a condition."""
     schema = Grid.model_json_schema()
     fields = Recipe.model_json_schema()["properties"]
     schema["title"] = "ablate grid file"
@@ -21,9 +21,14 @@ def grid_schema() -> dict[str, Any]:
         "description": "field of base -> its levels",
         "minProperties": 1,
         "additionalProperties": False,
-        "properties": {name: {"type": "array", "minItems": 1, "items": field} for name, field in fields.items()},
+        "properties": {name: {"anyOf": [_levels(field), {"$ref": "#/$defs/Range"}, {"$ref": "#/$defs/Choice"}]} for name, field in fields.items()},
     }
+    schema["properties"]["tune"] |= {"additionalProperties": False, "properties": {name: _levels(field) for name, field in fields.items()}}
     return schema
+
+
+def _levels(field: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": field}
 
 
 def grid_schema_text() -> str:

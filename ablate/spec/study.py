@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ablate.spec.pilot import Pilot, Stage
 from ablate.spec.recipe import Recipe
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +50,8 @@ class ArmRecord(BaseModel):
     recipe: Recipe
     cells: tuple[dict[str, Any], ...]
     """axis -> level for each grid cell that this arm answers; more than one where equivalent cells were merged."""
+    tuned: dict[str, Any] = {}
+    """Field -> the value that the arm was tuned to; no part of its name."""
 
     @property
     def slug(self) -> str:
@@ -77,7 +80,11 @@ class StudyRecord(BaseModel):
     image_size: str
     axes: dict[str, tuple[Any, ...]]
     design: str = "full"
-    """Which cells of the grid were trained: `full`, `one_factor`, `leave_one_out` or `random <n>`."""
+    """Which cells of the grid were trained: `full`, `one_factor`, `leave_one_out`, `random <n>` or `search <sampler> <n>`."""
+    stage: Stage | None = None
+    """Set where this study only prepares another one."""
+    pilot: Pilot | None = None
+    """What a search or a tuning found before this study, where there was one."""
     baseline_arm_id: str
     select_by: str
     seeds: tuple[int, ...]

@@ -18,8 +18,9 @@ LOWER_IS_BETTER = frozenset({"nll", "ece"})
 
 
 def is_better(metric: str, value: float, than: float) -> bool:
-    """Whether `value` beats `than` for a metric key such as `val/macro_f1`. Equal is not better."""
-    return value < than if metric.rsplit("/", 1)[-1] in LOWER_IS_BETTER else value > than
+    """Whether `value` beats `than` for a metric key such as `val/macro_f1`; what costs or takes time is better when low. Equal is not better."""
+    group, _, name = metric.rpartition("/")
+    return value < than if name in LOWER_IS_BETTER or group in ("cost", "time") else value > than
 
 
 class Fractions(BaseModel):

@@ -12,6 +12,7 @@ import pandas as pd
 from ablate.errors import StoreError
 from ablate.tracking.events import EpochEnded
 
+PREDICTIONS = "predictions.parquet"
 Curves = dict[str, tuple[tuple[int, float], ...]]
 """Metric -> ((epoch, value), ...) in order of the epochs."""
 
@@ -61,6 +62,15 @@ def confusion_table(frame: pd.DataFrame, split: str, *, class_names: Sequence[st
     counts = np.zeros((len(class_names), len(class_names)), dtype=np.int64)
     np.add.at(counts, (rows["label"].to_numpy(), probabilities_of(rows).argmax(axis=1)), 1)
     return pd.DataFrame(counts, index=pd.Index(class_names, name="true"), columns=pd.Index(class_names, name="predicted"))
+
+
+def add_confusion(made: Path, folder: Path, *, files: Sequence[str], class_names: Sequence[str]) -> None:
+    """Write `confusion_<split>.csv` into `made` for the predictions that an attempt left in `folder`, if it left any."""
+    if PREDICTIONS not in files:
+        return
+    frame = read_predictions(folder / PREDICTIONS)
+    for split in frame["split"].unique():
+        confusion_table(frame, split, class_names=class_names).to_csv(made / f"confusion_{split}.csv")
 
 
 def curves_of(epochs: Iterable[EpochEnded]) -> Curves:

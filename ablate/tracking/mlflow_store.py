@@ -38,7 +38,7 @@ from ablate.errors import CheckFailed, StoreError  # noqa: E402
 from ablate.spec.study import StudyRecord  # noqa: E402
 from ablate.spec.trial import Trial  # noqa: E402
 from ablate.tracking import projection  # noqa: E402
-from ablate.tracking.artifacts import Curves, confusion_table, curves_from_json, curves_of, curves_to_json, read_predictions  # noqa: E402
+from ablate.tracking.artifacts import PREDICTIONS, Curves, add_confusion, curves_from_json, curves_of, curves_to_json, read_predictions  # noqa: E402
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
 from ablate.tracking.reach import check_uri, without_password  # noqa: E402
@@ -47,7 +47,7 @@ from ablate.tracking.records import PublishedRun, PublishedStudy  # noqa: E402
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-PREDICTIONS, CURVES, STUDY, SPEC, FAILURE, MODEL = "predictions.parquet", "curves.json", "study.json", "spec.json", "failure.txt", "model"
+CURVES, STUDY, SPEC, FAILURE, MODEL = "curves.json", "study.json", "spec.json", "failure.txt", "model"
 _PAGE = 500
 _READERS = 8
 """Threads that fetch curves: on a tracking server each is a request."""
@@ -108,18 +108,35 @@ class MlflowStore:
     def start_study(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
         """Make or find the study's parent run, set it RUNNING and return its id. `tags` (commit, versions, ...) go on it and on the runs that follow."""
         everything = {**tags, **projection.study_tags(record)}
-        parents = self._search(projection.STUDY, record.study_id, kind="study")
+        parents = self._search(projection.STUDY, record.study_id, kind=projection.study_kind(record))
+        if record.stage is not None:
+            everything["mlflow.parentRunId"] = self._outer_run(record, tags)
         if parents:
             self._parent_run_id = parents[0].info.run_id
             self._client.update_run(self._parent_run_id, status="RUNNING")
             self._client.log_batch(self._parent_run_id, tags=_run_tags(everything))
         else:
-            self._parent_run_id = self._client.create_run(self._experiment_id, tags=everything, run_name=record.grid_name).info.run_id
-        self._client.log_text(self._parent_run_id, record.model_dump_json(indent=2), STUDY)
-        self._client.log_inputs(self._parent_run_id, datasets=[_dataset_input(record)])
+            name = record.grid_name if record.stage is None else f"{record.grid_name} {record.stage.kind}"
+            self._parent_run_id = self._client.create_run(self._experiment_id, tags=everything, run_name=name).info.run_id
+        self._log_record(self._parent_run_id, record)
         self._record, self._tags = record, dict(tags)
         self._known = {_key(run): (run.info.run_id, run.info.status == "RUNNING") for run in self._search(projection.STUDY, record.study_id, kind="trial")}
         return self._parent_run_id
+
+    def _outer_run(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
+        """The run of the study that a pilot prepares; made where it is not there, as KILLED: it is taken up once the pilot is over."""
+        outer = projection.outer_study(record)
+        found = self._search(projection.STUDY, outer.study_id, kind="study")
+        if found:
+            return str(found[0].info.run_id)
+        run_id = str(self._client.create_run(self._experiment_id, tags={**tags, **projection.study_tags(outer)}, run_name=outer.grid_name).info.run_id)
+        self._log_record(run_id, outer)
+        self._client.set_terminated(run_id, status="KILLED")
+        return run_id
+
+    def _log_record(self, run_id: str, record: StudyRecord) -> None:
+        self._client.log_text(run_id, record.model_dump_json(indent=2), STUDY)
+        self._client.log_inputs(run_id, datasets=[_dataset_input(record)])
 
     def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
         """Project one event of `trial`, whose attempt left its files in `folder`. Publishing the same events again, in their order, changes nothing."""
@@ -179,7 +196,7 @@ class MlflowStore:
             if event.outcome is not None:
                 tags |= {name: value[: projection.TAG_LENGTH] for name, value in event.outcome.facts.items()}
                 self._log_metrics(run_id, event.outcome.metrics, at=event.at, step=event.outcome.best_epoch)
-                _add_confusion(made, folder, files=event.outcome.files, class_names=record.data.class_names)
+                add_confusion(made, folder, files=event.outcome.files, class_names=record.data.class_names)
                 for name in event.outcome.files:
                     self._client.log_artifact(run_id, str(folder / name))
             self._client.log_artifacts(run_id, scratch)
@@ -257,6 +274,8 @@ class MlflowStore:
         self.check_reachable()
         parent = self._find_parent(study_id)
         record = StudyRecord.model_validate_json(self._text(parent, STUDY))
+        if not record.arms:
+            raise StoreError(f"the study {record.study_id} of {grid_name} must have arms, its pilot has not chosen any yet; {record.command} goes on.")
         arms, seeds = [arm.arm_id for arm in record.arms], list(map(str, (*record.seeds, *record.noise_seeds)))
         newest: dict[tuple[int, int], Run] = {}
         for run in sorted(self._search(projection.STUDY, record.study_id, kind="trial"), key=_preference):
@@ -287,6 +306,8 @@ class MlflowStore:
             hint = f"did you mean {near[0]}?" if near else "run the grid first."
             raise StoreError(f"the tracking store {without_password(self.tracking_uri)!r} must hold the experiment {self.grid_name!r}, it does not; {hint}")
         parents = self._search(projection.KIND, "study", kind="study")
+        if study_id is not None:
+            parents += self._search(projection.STUDY, study_id, kind="pilot")
         found = [run for run in parents if study_id in (None, run.data.tags[projection.STUDY])]
         if not found:
             held = ", ".join(run.data.tags[projection.STUDY] for run in parents) or "none"
@@ -380,14 +401,6 @@ def _dataset_input(record: StudyRecord) -> DatasetInput:
         profile=json.dumps(projection.data_profile(facts)),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, val, test")])
-
-
-def _add_confusion(made: Path, folder: Path, *, files: Sequence[str], class_names: Sequence[str]) -> None:
-    if PREDICTIONS not in files:
-        return
-    frame = read_predictions(folder / PREDICTIONS)
-    for split in frame["split"].unique():
-        confusion_table(frame, split, class_names=class_names).to_csv(made / f"confusion_{split}.csv")
 
 
 def _signature(n_classes: int) -> ModelSignature:

@@ -12,6 +12,8 @@ from ablate.tracking.events import EpochEnded, Failure, TrialState
 
 KIND, STUDY, STATE, FAILURE, CURVES, CHAMPION = (f"ablate.{name}" for name in ("kind", "study_id", "state", "failure", "curves", "champion"))
 TRIAL, ARM_ID, ARM, SEED, ATTEMPT = (f"ablate.{name}" for name in ("trial_id", "arm_id", "arm", "seed", "attempt"))
+STAGE = "ablate.stage"
+"""On the runs of studies in two stages: `search`, `tune`, or `study` for the one whose trials conclusions are made of."""
 CURVE_PREFIX, PARAM_PREFIX = "epoch/", "param/"
 
 TAG_LENGTH = 4000
@@ -61,7 +63,26 @@ def trial_tags(trial: Trial, *, attempt: int, slot: str, record: StudyRecord) ->
         "ablate.slot": slot,
         "ablate.data": record.data.title,
         "ablate.data_is_fallback": str(record.data.is_fallback).lower(),
+        **stage_tags(record),
     }
+
+
+def stage_tags(record: StudyRecord) -> dict[str, str]:
+    """Which stage of a study in two stages a run belongs to; nothing for other studies."""
+    if record.stage is not None:
+        return {STAGE: record.stage.kind}
+    return {} if record.pilot is None else {STAGE: "study"}
+
+
+def study_kind(record: StudyRecord) -> str:
+    """`study`, or `pilot` for one that only prepares another: nobody who asks for a grid's newest study gets a pilot."""
+    return "study" if record.stage is None else "pilot"
+
+
+def outer_study(record: StudyRecord) -> StudyRecord:
+    """The study that a pilot prepares, as far as the pilot knows it: it has no arms yet."""
+    assert record.stage is not None
+    return record.model_copy(update={"study_id": record.stage.of_study, "stage": None, "arms": (), "axes": {}})
 
 
 def arm_name(trial: Trial, record: StudyRecord) -> str:
@@ -72,8 +93,9 @@ def arm_name(trial: Trial, record: StudyRecord) -> str:
 def study_tags(record: StudyRecord) -> dict[str, str]:
     """Tags of a parent run. `mlflow.note.content` is what the UI shows as the description."""
     return {
-        KIND: "study",
+        KIND: study_kind(record),
         STUDY: record.study_id,
+        **stage_tags(record),
         "mlflow.note.content": f"{record.question}\n\nData: {record.data.title}. Again: `{record.command}`"[:TAG_LENGTH],
         "ablate.data": record.data.title,
         "ablate.data_is_fallback": str(record.data.is_fallback).lower(),

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from ablate.errors import SpecError
@@ -51,15 +52,16 @@ def parse_kind(text: str, *, address: str | None) -> Literal["local", "ray"]:
 
 
 @contextmanager
-def executor_for(prepared: Prepared, machines: Machines) -> Iterator[tuple[Prepared, Executor]]:
+def executor_for(prepared: Prepared, machines: Machines, *, folder: Path | None = None, n_trials: int | None = None) -> Iterator[tuple[Prepared, Executor]]:
     """The executor, while the block runs, and the study as it runs there: a cluster's nodes say how they compute, not the machine that asks.
 
-    Raises RequestError where there is no such cluster, or Ray is not installed.
+    `folder` and `n_trials` are those of the study that runs, by default the prepared one. Raises RequestError where there is no such cluster, or Ray is not
+    installed.
     """
-    n_trials = len(prepared.resolved.trials)
+    n_trials = len(prepared.resolved.trials) if n_trials is None else n_trials
     if machines.kind == "local":
         slots = choose_slots(prepared.compute, machines, n_trials=n_trials)
-        yield prepared, LocalExecutor(RUN_TRIAL, slots=slots, log_folder=prepared.folder / "logs", timeout_s=machines.timeout_s)
+        yield prepared, LocalExecutor(RUN_TRIAL, slots=slots, log_folder=(folder or prepared.folder) / "logs", timeout_s=machines.timeout_s)
         return
     from ablate.scheduling.executors.ray import RayExecutor, Share, call_on_node, connected, has_gpus
 

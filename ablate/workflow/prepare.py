@@ -14,11 +14,12 @@ from ablate.model.backbone import Preprocessing, preprocessing_of
 from ablate.model.network import RecipeFacts, check_recipe
 from ablate.model.weights import check_weights
 from ablate.spec.canonical import canonical
-from ablate.spec.expand import Expansion, expand, study_record, study_trials
+from ablate.spec.expand import Expansion, expand, noise_seeds, study_record, study_trials
 from ablate.spec.grid import Grid
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import CacheSpec, Compute, TrialRequest
-from ablate.spec.study import StudyRecord
+from ablate.spec.stages import Candidate, candidates, check_pilot_seed, pilot_record, probe_arms, tuning_arms
+from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 from ablate.training.precision import choose_compute
 from ablate.workflow.settings import Places
@@ -37,6 +38,26 @@ class Resolved:
     expansion: Expansion
     record: StudyRecord
     trials: tuple[Trial, ...]
+    """Empty for a search: what is trained with all seeds is known after it."""
+    pilot: PilotPlan | None = None
+
+    @property
+    def arms_to_check(self) -> tuple[ArmRecord, ...]:
+        """Arms that must be right before anything starts: those of the grid, and what its pilot tries."""
+        arms = self.expansion.arms + (() if self.pilot is None else self.pilot.arms_to_check)
+        return tuple({arm.arm_id: arm for arm in arms}.values())
+
+
+@dataclass(frozen=True)
+class PilotPlan:
+    """A search or a tuning that comes before the study."""
+
+    record: StudyRecord
+    """What the pilot is, as a study."""
+    arms_to_check: tuple[ArmRecord, ...]
+    """The arms of a tuning; for a search, some that together take every level of its axes."""
+    tuning: tuple[Candidate, ...] | None
+    """The trials of a tuning; None for a search, which proposes its own."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +73,7 @@ class Prepared:
     cache: CacheSpec | None
     """Where activations of frozen prefixes are kept; None computes each trial as if it were alone."""
     waypoints: dict[str, tuple[int, ...]]
-    """arm_id -> smaller freeze depths at which other arms of its backbone are cut."""
+    """arm_id -> smaller freeze depths at which other arms of its backbone are cut; arms that a search proposes have none."""
     cut_arms: frozenset[str]
     """arm_ids of networks that have a frozen prefix to share."""
 
@@ -73,7 +94,7 @@ class Prepared:
             store_path=self.stores[trial.recipe.backbone],
             folder=folder,
             compute=self.compute,
-            cache=None if self.cache is None else self.cache.model_copy(update={"waypoints": self.waypoints[trial.arm_id]}),
+            cache=None if self.cache is None else self.cache.model_copy(update={"waypoints": self.waypoints.get(trial.arm_id, ())}),
         )
 
 
@@ -83,9 +104,21 @@ def resolve(grid: Grid, places: Places, *, seeds: Sequence[int] | None, allow_fa
     fingerprint = data_set.facts.fingerprint
     expansion = expand(grid, data=data, fingerprint=fingerprint)
     chosen = tuple(seeds) if seeds else grid.seeds
+    check_pilot_seed(grid, (*chosen, *noise_seeds(grid, chosen)))
     record = study_record(grid, expansion, facts=data_set.facts, seeds=chosen, command=command)
     trials = study_trials(grid, expansion, data=data, fingerprint=fingerprint, seeds=chosen)
-    return Resolved(grid, data, data_set, expansion, record, tuple(trials))
+    return Resolved(grid, data, data_set, expansion, record, tuple(trials), _pilot_plan(grid, expansion, record, data=data))
+
+
+def _pilot_plan(grid: Grid, expansion: Expansion, record: StudyRecord, *, data: DataSpec) -> PilotPlan | None:
+    if grid.search is not None:
+        made = pilot_record(grid, record, kind="search", n_trials=grid.search.n_trials)
+        return PilotPlan(made, probe_arms(grid, data=data, fingerprint=record.data.fingerprint), None)
+    if grid.tune:
+        tuning = tuple(candidates(grid, expansion, data=data, fingerprint=record.data.fingerprint))
+        arms = tuning_arms(expansion, tuning)
+        return PilotPlan(pilot_record(grid, record, kind="tune", n_trials=len(tuning), arms=arms), arms, tuning)
+    return None
 
 
 def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int, cache_gb: float, on_progress: Progress) -> Prepared:
@@ -108,7 +141,7 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
     folder.mkdir(parents=True, exist_ok=True)
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb) if cache_gb > 0 else None
-    cut_arms = frozenset(arm.arm_id for arm in resolved.expansion.arms if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)
+    cut_arms = frozenset(arm.arm_id for arm in resolved.arms_to_check if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)
     return Prepared(resolved, folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)
 
 
@@ -117,12 +150,12 @@ def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:
     n_classes = len(resolved.data_set.facts.class_names)
     image_size = resolved.data.image_size
     facts = {}
-    for arm in resolved.expansion.arms:
+    for arm in resolved.arms_to_check:
         try:
             facts[arm.arm_id] = check_recipe(arm.recipe, n_classes=n_classes, image_size=image_size)
         except SpecError as error:
             raise SpecError(f"arm {arm.name}: {error}") from None
-    for backbone, weights in sorted({(arm.recipe.backbone, arm.recipe.weights) for arm in resolved.expansion.arms}):
+    for backbone, weights in sorted({(arm.recipe.backbone, arm.recipe.weights) for arm in resolved.arms_to_check}):
         check_weights(backbone, weights)
     _check_depths_differ(resolved, facts)
     return facts
@@ -142,7 +175,7 @@ def check_writable(folder: Path) -> None:
 def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> None:
     """`all` and the number of units are the same place: training both would count one arm twice."""
     seen: dict[str, str] = {}
-    for arm in resolved.expansion.arms:
+    for arm in resolved.arms_to_check:
         rest = {name: value for name, value in canonical(arm.recipe).items() if name not in ("freeze_depth", "lr_ratio", "batch_norm")}
         depth = facts[arm.arm_id].depth
         key = repr(sorted({**rest, "depth": depth, **_rates(arm.recipe, depth < facts[arm.arm_id].n_units)}.items(), key=str))
@@ -155,7 +188,7 @@ def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> N
 
 
 def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
-    cuts = {arm.arm_id: ((arm.recipe.backbone, arm.recipe.weights), cut_depths(arm.recipe, facts[arm.arm_id])) for arm in resolved.expansion.arms}
+    cuts = {arm.arm_id: ((arm.recipe.backbone, arm.recipe.weights), cut_depths(arm.recipe, facts[arm.arm_id])) for arm in resolved.arms_to_check}
     return {
         own: _earlier(max(depths), (other for there, others in cuts.values() if there == place for other in others)) for own, (place, depths) in cuts.items()
     }
@@ -184,5 +217,5 @@ def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
 
 
 def _preprocessings(resolved: Resolved) -> dict[str, Preprocessing]:
-    backbones = sorted({arm.recipe.backbone for arm in resolved.expansion.arms})
+    backbones = sorted({arm.recipe.backbone for arm in resolved.arms_to_check})
     return {backbone: preprocessing_of(backbone, image_size=resolved.data.image_size) for backbone in backbones}

@@ -19,7 +19,8 @@ def verify_folder(places: Places, folder: Path) -> list[Finding]:
     store = MlflowStore(places.tracking_uri, source.grid_name)
     store.check_reachable()
     study = store.read_study(source.grid_name, source.study_id)
-    return verify_report(study, predictions=store.read_predictions, folder=folder)
+    pilot = None if study.record.pilot is None else store.read_study(source.grid_name, study.record.pilot.study_id)
+    return verify_report(study, predictions=store.read_predictions, folder=folder, pilot=pilot)
 
 
 def compare_grids(places: Places, first: str, second: str) -> str:

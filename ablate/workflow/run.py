@@ -60,6 +60,12 @@ def count_complete(prepared: Prepared) -> int:
     return len(complete & {trial.trial_id for trial in prepared.resolved.trials})
 
 
+def count_ended(folder: Path) -> int:
+    """Return how many trials of a pilot earlier calls completed or pruned."""
+    found = attempts(Journal(folder / JOURNAL).read()).items()
+    return len({key[0] for key, attempt in found if attempt.ended is not None and attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED)})
+
+
 def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> PublishedRun | None:
     """Log the champion arm's best trial by val as a complete MLflow model, once; return its run, or None where nothing completed."""
     from ablate.training.export import export_complete

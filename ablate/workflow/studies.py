@@ -58,8 +58,9 @@ def status_tables(status: StudyStatus) -> list[tuple[pd.DataFrame, str]]:
     who = f"run by {status.conductor}" if status.conductor else "nobody runs it; the same command goes on"
     rate = "" if status.trials_per_hour is None else f"; {status.trials_per_hour:.0f} trials an hour"
     left = "" if status.left_s is None else f", about {_span(status.left_s)} left"
+    kind = {"search": " (search)", "tune": " (tuning)"}.get(status.stage, "")
     states = [{"state": state, "trials": count} for state, count in status.states.items()]
-    tables = [(pd.DataFrame(states), f"{status.study}: {status.n_trials} trials, {status.n_attempts} attempts; {who}{rate}{left}")]
+    tables = [(pd.DataFrame(states), f"{status.study}{kind}: {status.n_trials} trials, {status.n_attempts} attempts; {who}{rate}{left}")]
     if status.slots:
         doing = [
             {"slot": one.slot, "trial": one.trial, "attempt": one.attempt, "epochs": f"{one.n_epochs_done}/{one.n_epochs or '?'}", "for": _span(one.for_s)}

@@ -8,6 +8,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import optuna
 import pytest
 from mlflow import MlflowClient
 from test_conductor import ALL_TOLD, conduct, counts, journal, make_request, mlflow_runs
@@ -18,9 +19,15 @@ from ablate.errors import CheckFailed
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
+from ablate.scheduling.limits import Limits
+from ablate.scheduling.optuna_study import default_url
+from ablate.scheduling.pilot_summary import pilot_trials
 from ablate.scheduling.run_search import Found, confirmation, run_search
-from ablate.scheduling.search import Cell, Range, Search, SearchAxis
+from ablate.scheduling.search import Cell, SearchPlan
+from ablate.scheduling.status import study_status
+from ablate.scheduling.study_folder import StudyFolder
 from ablate.spec.recipe import Recipe
+from ablate.spec.search import Choice, Range, Search
 from ablate.spec.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
@@ -28,10 +35,10 @@ from ablate.tracking.mlflow_store import MlflowStore
 
 PILOT = 1000
 SPACE = {
-    "head_lr": SearchAxis(Range(1e-5, 1.0, log=True)),
-    "weight_decay": SearchAxis(Range(1e-6, 1.0, log=True)),
-    "lora_rank": SearchAxis((0, 2, 4, 8)),
-    "lora_units": SearchAxis(Range(1, 4), when={"lora_rank": (2, 4, 8)}),
+    "head_lr": Range(low=1e-5, high=1.0, log=True),
+    "weight_decay": Range(low=1e-6, high=1.0, log=True),
+    "lora_rank": Choice(levels=(0, 2, 4, 8)),
+    "lora_units": Range(low=1, high=4, when={"lora_rank": (2, 4, 8)}),
 }
 TEMPLATE = toy_study()[1][0]
 N_EPOCHS = 9
@@ -51,6 +58,10 @@ def search(
     epochs: int = N_EPOCHS,
     executor=None,
     on_event=None,
+    space=None,
+    objectives=(),
+    n_best: int = 3,
+    make=None,
     **more,
 ):
     heard: list[Event] = []
@@ -60,13 +71,13 @@ def search(
         if on_event:
             on_event(event)
 
-    record = toy_study()[0].model_copy(update={"arms": (), "axes": dict.fromkeys(SPACE, ())})
-    asked = Search(SPACE, select_by="val/macro_f1", n_trials=n_trials, n_epochs=epochs, sampler=sampler, pruner=pruner, seed=seed)
+    space = space or SPACE
+    record = toy_study()[0].model_copy(update={"arms": (), "axes": dict.fromkeys(space, ())})
+    asked = Search(sampler=sampler, n_trials=n_trials, confirm=n_best, pruner=pruner, objectives=objectives)
     found = run_search(
-        asked,
-        n_best=3,
+        SearchPlan(asked, space, select_by="val/macro_f1", n_epochs=epochs, seed=seed),
         record=record,
-        make_trial=partial(make_trial, epochs=epochs),
+        make_trial=make or partial(make_trial, epochs=epochs),
         folder=folder,
         executor=executor or InlineExecutor("toy_trials:analytic"),
         store=more.pop("store", None),
@@ -102,7 +113,7 @@ def test_hyperband_spends_under_half_the_epochs_and_finds_as_much(tmp_path):
     assert summary.n_pruned > 30
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "qmc", "nsga2"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "cma-es", "qmc", "nsga2"])
 def test_every_sampler_proposes_different_trials_within_the_space(sampler, tmp_path):
     found, heard = search(tmp_path, sampler=sampler, n_trials=12)
     assert (found.summary.n_complete, found.summary.n_left, found.summary.optuna_problem) == (12, 0, "")
@@ -116,13 +127,68 @@ def test_every_sampler_proposes_different_trials_within_the_space(sampler, tmp_p
 def test_every_pruner_leaves_something_to_compare(pruner, tmp_path):
     found, _ = search(tmp_path, pruner=pruner, n_trials=16)
     assert found.summary.n_complete + found.summary.n_pruned == 16
-    assert len(found.best) == 3
+    assert (found.summary.n_pruned > 0) == (pruner != "patient")  # which waits for a trial that no longer gets better, and these always do
+    assert len(found.best) == min(3, found.summary.n_complete) > 0
 
 
-def test_a_space_that_is_exhausted_ends_the_search(tmp_path, monkeypatch):
-    monkeypatch.setitem(globals(), "SPACE", {"lora_rank": SearchAxis((0, 2, 4, 8))})
-    found, _ = search(tmp_path, sampler="random", n_trials=30)
-    assert found.summary.n_complete == 4
+def test_a_space_that_is_exhausted_ends_the_search_for_good(tmp_path):
+    small = {"lora_rank": Choice(levels=(0, 2, 4, 8))}
+    found, _ = search(tmp_path, sampler="random", n_trials=30, space=small)
+    assert (found.summary.n_complete, found.summary.n_left) == (4, 0)
+    status = study_status(tmp_path)
+    assert (status.n_trials, status.states) == (4, {"COMPLETE": 4})
+    again, heard = search(tmp_path, sampler="random", n_trials=30, space=small)
+    assert (again.summary.n_reused, again.summary.n_left, heard) == (4, 0, [])
+
+
+def test_cells_that_make_no_sense_are_passed_over(tmp_path):
+    found, _ = search(tmp_path, n_trials=12, make=lambda cell: None if cell["lora_rank"] == 8 else make_trial(cell))
+    assert found.summary.n_complete == 12
+    assert {trial.recipe.lora_rank for trial in StudyFolder(tmp_path).read_plan().trials} == {0, 2, 4}
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
+def test_a_search_that_is_continued_proposes_what_is_new(sampler, tmp_path):
+    """More past trials than tries for a new one: a sampler that began its stream anew would repeat all of them, and the search would end."""
+    search(tmp_path, sampler=sampler, n_trials=60, epochs=1)
+    found, _ = search(tmp_path, sampler=sampler, n_trials=90, epochs=1)
+    assert (found.summary.n_reused, found.summary.n_complete, found.summary.n_left) == (60, 30, 0)
+
+
+def test_limits_cut_a_search_into_calls(tmp_path):
+    cut, _ = search(tmp_path, n_trials=10, limits=Limits(max_trials=4))
+    assert (cut.summary.n_complete, cut.summary.n_left) == (4, 6)
+    none, heard = search(tmp_path, n_trials=10, limits=Limits(only_failed=True))
+    assert (none.summary.n_complete, none.summary.n_left, heard) == (0, 6, [])
+    spent, _ = search(tmp_path, n_trials=10, limits=Limits(budget_s=0.0))
+    assert (spent.summary.n_complete, spent.summary.n_left) == (0, 6)
+    rest, _ = search(tmp_path, n_trials=10)
+    assert (rest.summary.n_complete, rest.summary.n_reused, rest.summary.n_left) == (6, 4, 0)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "nsga2"])
+def test_several_objectives_give_the_front_the_best_first(sampler, tmp_path):
+    goals = ("val/macro_f1", "cost/n_trainable")
+    found, heard = search(tmp_path, sampler=sampler, n_trials=12 if sampler == "gp" else 24, objectives=goals, n_best=2)
+    scores = {event.trial_id: [event.outcome.metrics[name] for name in goals] for event in heard if isinstance(event, TrialEnded)}
+    undominated = [key for key, (f1, cost) in scores.items() if not any(a >= f1 and b <= cost and (a, b) != (f1, cost) for a, b in scores.values())]
+    expected = sorted(undominated, key=lambda key: -scores[key][0])
+    assert [trial.trial_id for trial in found.front] == expected
+    assert [trial.trial_id for trial in found.best] == expected[:2]
+    kept = optuna.load_study(study_name=None, storage=default_url(tmp_path))
+    assert sorted(trial.values for trial in kept.trials) == sorted(scores.values())
+
+
+def test_what_a_search_tells_of_its_trials(tmp_path):
+    _, heard = search(tmp_path, pruner="hyperband", sampler="random", n_trials=20)
+    told = pilot_trials(StudyFolder(tmp_path), lambda trial: ("arm", {"head_lr": trial.recipe.head_lr}), objectives=("val/macro_f1",))
+    assert sum(trial.n_epochs for trial in told) == n_epochs(heard)
+    assert [trial.trial_id for trial in told] == [event.trial_id for event in heard if isinstance(event, TrialStarted)]
+    ends = {event.trial_id: event for event in heard if isinstance(event, TrialEnded)}
+    assert {trial.state for trial in told} == {"COMPLETE", "PRUNED"}
+    for trial in told:
+        assert trial.state == ends[trial.trial_id].state
+        assert trial.scores == ({} if trial.state == "PRUNED" else {"val/macro_f1": ends[trial.trial_id].outcome.metrics["val/macro_f1"]})
 
 
 def test_the_confirmation_stage_runs_exactly_k_arms_times_seeds(tmp_path):
@@ -175,7 +241,7 @@ def test_workers_prune_and_die_and_every_trial_ends_once(tmp_path):
             os.kill(min(children()), signal.SIGKILL)
 
     executor = LocalExecutor("toy_trials:analytic", slots=cpu_slots(2, threads=1), log_folder=tmp_path / "workers")
-    found, _ = search(tmp_path / "study", pruner="hyperband", sampler="random", n_trials=30, executor=executor, retries=5, on_event=kill_one)
+    found, _ = search(tmp_path / "study", pruner="hyperband", sampler="random", n_trials=30, executor=executor, limits=Limits(retries=5), on_event=kill_one)
     kept = attempts(journal(tmp_path / "study").read())
     ends = Counter(trial_id for (trial_id, _), attempt in kept.items() if attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED))
     assert set(ends.values()) == {1}

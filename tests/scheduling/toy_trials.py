@@ -98,4 +98,5 @@ def analytic(request: TrialRequest, emit: Emit) -> TrialOutcome:
     best = math.exp(-distance)
     for epoch in range(recipe.epochs):
         emit(epoch, recipe.epochs, {"val/macro_f1": best * (1 - math.exp(-(epoch + 1) / 2))})
-    return TrialOutcome(best_epoch=recipe.epochs - 1, metrics={"val/macro_f1": best}, facts={}, files=())
+    costs = {"cost/n_trainable": 100.0 + 10 * recipe.lora_rank}
+    return TrialOutcome(best_epoch=recipe.epochs - 1, metrics={"val/macro_f1": best, **costs}, facts={}, files=())

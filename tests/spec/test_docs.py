@@ -9,18 +9,19 @@ from pydantic import BaseModel
 
 from ablate.spec.recipe import Recipe
 from ablate.spec.schema import field_table
+from ablate.spec.search import Search
 from ablate.spec.trial import METRICS, DataSpec
 
 DOCS = Path(__file__).parents[2] / "docs" / "grid-files.md"
 
 
-@pytest.mark.parametrize("model", [Recipe, DataSpec])
+@pytest.mark.parametrize("model", [Recipe, DataSpec, Search])
 def test_the_table_of_fields_is_that_of_the_code(model: type[BaseModel]) -> None:
     assert field_table(model) in DOCS.read_text()
 
 
 def test_every_field_has_a_meaning() -> None:
-    assert all(field.description for model in (Recipe, DataSpec) for field in model.model_fields.values())
+    assert all(field.description for model in (Recipe, DataSpec, Search) for field in model.model_fields.values())
 
 
 def test_every_metric_is_named() -> None:
