@@ -57,7 +57,7 @@ def run(
     retry: Annotated[int, typer.Option(min=0, help="more attempts for a trial whose worker died or hung")] = 2,
     trial_timeout: Annotated[str | None, typer.Option(help="a trial that takes longer has hung, e.g. 2h  [default: no limit]")] = None,
     executor: Annotated[str, typer.Option(help="local (this machine) or ray (a cluster; needs ablate[ray])")] = "local",
-    address: Annotated[str | None, typer.Option(help="of the Ray cluster, HOST:PORT or auto  [default: $RAY_ADDRESS, else this machine]")] = None,
+    address: Annotated[str | None, typer.Option(help="of the Ray cluster, HOST:PORT or auto  [default: $RAY_ADDRESS]")] = None,
     trials_per_gpu: Annotated[str, typer.Option(help="trials that share a GPU, or auto: measured, so many as memory holds; on CPUs auto bounds slots")] = "1",
     optuna_storage: Annotated[str | None, typer.Option(help="URL of Optuna's storage  [default: $ABLATE_OPTUNA, else a file beside the study]")] = None,
 ) -> None:

@@ -28,7 +28,7 @@ class Machines:
 
     kind: Literal["local", "ray"] = "local"
     address: str | None = None
-    """Of the Ray cluster; None: `$RAY_ADDRESS`, else one on this machine."""
+    """Of the Ray cluster; None: `$RAY_ADDRESS`."""
     workers: int | None = None
     """Slots at most; None: as many as fit."""
     timeout_s: float | None = None

@@ -143,12 +143,17 @@ def test_a_share_that_no_node_has_is_refused(tmp_path):
         RayExecutor("toy_trials:run", share=Share(cpus=7))
 
 
-def test_the_client_protocol_is_refused():
+@pytest.mark.parametrize("address", [None, "ray://head:10001"])
+def test_no_address_and_the_client_protocol_are_refused(address, monkeypatch):
     from ablate.scheduling.executors.ray import connected
 
-    expected = r"^--address must be HOST:PORT or auto, as a machine of the cluster sees it, got 'ray://head:10001': Ray's client protocol streams no results\.$"
-    with pytest.raises(StoreError, match=expected), connected("ray://head:10001"):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(StoreError) as caught, connected(address):
         pass
+    assert str(caught.value) == (
+        "--executor ray must have a cluster's --address (or RAY_ADDRESS), HOST:PORT or auto as a machine of the cluster sees it, "
+        f"got {address!r}; start one with: ray start --head"
+    )
 
 
 def test_without_ray_the_way_out_is_said():
@@ -174,3 +179,13 @@ def test_nothing_else_imports_ray():
     }
     assert len(sources) > 90
     assert importing == {"ray_node.py"}
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "fitting"),
+    [(1, 0.0, 8), (3, 0.0, 2), (1, 1.0, 2), (1, 0.5, 4), (1, 1 / 3, 6), (4, 0.25, 2), (9, 0.0, 0)],
+)
+def test_trials_that_fit_on_a_node_of_eight_cpus_and_two_gpus(cpus, gpus, fitting):
+    from ablate.scheduling.executors.ray import Share, _fitting
+
+    assert _fitting({"CPU": 8.0, "GPU": 2.0}, Share(cpus=cpus, gpus=gpus)) == fitting

@@ -1,4 +1,4 @@
-"""A real Ray cluster of two nodes on loopback addresses of this machine, in a process of its own that ends when its parent does.
+"""A real Ray cluster of two nodes on 127.0.0.1, in a process of its own that ends when its parent does.
 
 As a program: starts the cluster in the folder that it is given, prints its address, and for each line "kill" on its input kills the second node's raylet
 and, for "join", adds a node in its place.
@@ -19,6 +19,8 @@ import pytest
 from toy_execution import BYSTANDERS, RUN
 
 HERE = Path(__file__).parent
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+"""Off, it makes Ray listen on 127.0.0.1 alone, on Linux too; read when Ray is imported, which the tests do later."""
 NODE_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent / "tracking", HERE.parents[1])))}
 
 
@@ -102,10 +104,10 @@ def _serve(folder: Path) -> None:
     from ray.cluster_utils import Cluster
 
     small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    cluster = Cluster(initialize_head=True, head_node_args={**small, "node_ip_address": "127.0.0.2", "include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
 
     def add():
-        return cluster.add_node(**small, node_ip_address="127.0.0.3", env_vars={"ABLATE_HOME": str(folder / "node2")})
+        return cluster.add_node(**small, env_vars={"ABLATE_HOME": str(folder / "node2")})
 
     second = add()
     sys.stdout.write(f"{cluster.address}\n")

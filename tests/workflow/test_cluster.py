@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,32 +12,50 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.data.store import verify_store
+from ablate.scheduling.conductor import run_study
+from ablate.scheduling.executors.inline import InlineExecutor
+from ablate.scheduling.study_folder import JOURNAL
+from ablate.spec.parse import load_grid
+from ablate.tracking.journal import Journal, attempts
+from ablate.workflow.machines import RUN_TRIAL
+from ablate.workflow.prepare import prepare, resolve
+from ablate.workflow.settings import places
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ablate[ray]'")
 
 
-def scores(report: Path) -> list[dict[str, str]]:
-    """Rows of trials.csv without what is a time, a place or an identity of a run."""
-    rows = list(csv.DictReader((report / "trials.csv").open()))
-    assert len(rows) == 4
-    kept = [name for name in rows[0] if name.startswith(("val/", "test/", "arm", "seed", "state"))]
-    assert len(kept) > 10
-    return sorted(({name: row[name] for name in kept} for row in rows), key=str)
+def scores(folder: Path) -> dict[str, dict[str, float]]:
+    """trial_id -> val and test scores, from the study's journal."""
+    ended = attempts(Journal(folder / JOURNAL).read())
+    outcomes = {trial_id: attempt.ended.outcome for (trial_id, _), attempt in ended.items() if attempt.is_complete and attempt.ended is not None}
+    assert len(outcomes) == 4
+    return {trial_id: {name: value for name, value in found.metrics.items() if name.startswith(("val/", "test/"))} for trial_id, found in outcomes.items()}
 
 
-def test_a_cluster_gives_the_numbers_of_one_machine(write_grid: Callable[..., Path], desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_gives_the_numbers_of_one_machine(write_grid: Callable[..., Path], desk: Path) -> None:
+    """Weights and predictions come back as well: the report is made from them, and every number verifies."""
     path = write_grid("clustered", ("batch_size: 8}", "batch_size: 8, precision: fp32}"))
     cluster = two_nodes()
-    ran = CliRunner().invoke(app, ["run", str(path), "--executor", "ray", "--address", cluster.address, "--report-dir", "ray"])
+    ran = CliRunner().invoke(app, ["run", str(path), "--executor", "ray", "--address", cluster.address, "--report-dir", "out"])
     assert ran.exit_code == 0, ran.output
     assert "trials: 4 completed now" in ran.output
+    verified = CliRunner().invoke(app, ["verify", "out"])
+    assert "every number is what the store gives" in verified.output
     stores = list((cluster.folder / "node2" / "images").glob("*/meta.json"))
     assert stores, "the second node got no image store, so it ran nothing"
     for store in stores:
         verify_store(store.parent)
 
-    monkeypatch.setenv("ABLATE_HOME", str(desk / "other-home"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{desk / 'other.db'}")
-    alone = CliRunner().invoke(app, ["run", str(path), "--report-dir", "local"])
-    assert alone.exit_code == 0, alone.output
-    assert scores(desk / "ray") == scores(desk / "local")
+    where = places()
+    resolved = resolve(load_grid(path), where, seeds=None, allow_fallback=False, command="")
+    prepared = prepare(resolved, where, report_dir=desk / "alone", threads=1, cache_gb=0, on_progress=lambda *step: None)
+    run_study(
+        record=resolved.record,
+        trials=resolved.trials,
+        folder=desk / "alone",
+        executor=InlineExecutor(RUN_TRIAL),
+        store=None,
+        make_request=prepared.request,
+        on_event=lambda event: None,
+    )
+    assert scores(prepared.folder) == scores(desk / "alone")

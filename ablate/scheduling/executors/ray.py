@@ -57,25 +57,23 @@ class Share:
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Be part of the Ray cluster at `address` ("auto", or HOST:PORT), by default the one of $RAY_ADDRESS, else one that is started on this machine.
+    """Be part of the Ray cluster at `address` ("auto": the one of this machine, or HOST:PORT), by default that of $RAY_ADDRESS. Starts none.
 
     The code of `ablate` goes to the nodes through Ray; what it needs must be installed on them. Raises StoreError where there is no such cluster.
     """
-    if address is not None and address.startswith("ray://"):
+    address = address or os.environ.get("RAY_ADDRESS")
+    if not address or address == "local" or address.startswith("ray://"):
         raise StoreError(
-            f"--address must be HOST:PORT or auto, as a machine of the cluster sees it, got {address!r}: Ray's client protocol streams no results."
+            f"--executor ray must have a cluster's --address (or RAY_ADDRESS), HOST:PORT or auto as a machine of the cluster sees it, got {address!r}; "
+            "start one with: ray start --head"
         )
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    is_new = address is None and not os.environ.get("RAY_ADDRESS")
-    alone: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if is_new else {}
     code = {"py_modules": [str(Path(__file__).parents[2])]}
     try:
-        ray.init(address="local" if is_new else address, log_to_driver=False, logging_level="ERROR", runtime_env=code, **alone)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=code)
     except (RayError, ConnectionError, RuntimeError, ValueError) as error:
-        raise StoreError(
-            f"a Ray cluster must be reachable at {address or 'this machine'}, it is not: {_first_line(error)}; start it with: ray start"
-        ) from error
+        raise StoreError(f"a Ray cluster must be reachable at {address}, it is not: {_first_line(error)}; start it with: ray start --head") from error
     finally:
         _restore(former)
     try:
