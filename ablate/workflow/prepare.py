@@ -96,7 +96,6 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
         stores[backbone] = store.path
     record = resolved.record
     folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
-    folder.mkdir(parents=True, exist_ok=True)
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb) if cache_gb > 0 else None
     return Prepared(resolved, folder, compute, stores, cache, _waypoints(resolved, facts))
 
