@@ -139,7 +139,6 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
         stores[backbone] = store.path
     record = resolved.record
     folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
-    folder.mkdir(parents=True, exist_ok=True)
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb) if cache_gb > 0 else None
     cut_arms = frozenset(arm.arm_id for arm in resolved.arms_to_check if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)
     return Prepared(resolved, folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)

@@ -63,3 +63,34 @@ def test_groups_follow_the_network_and_not_the_names_alone() -> None:
     network = build("test_vit", image_size=64, lora_rank=2)
     as_trunk = dataclasses.replace(network, adapter_names=())
     assert {group["name"] for group in param_groups(as_trunk, Recipe())} == {"head/decay", "head/no_decay", "trunk/decay"}
+
+
+@pytest.mark.parametrize("freeze_depth", [0, 3, -1])
+def test_layer_decay_counts_all_units_from_the_head(freeze_depth: int) -> None:
+    """A unit's rate does not depend on how many before it are frozen; timm's own scale does (timm#2691)."""
+    recipe = Recipe(head_lr=0.02, lr_ratio=0.25, layer_decay=0.5)
+    network = build("test_vit", image_size=64, freeze_depth=freeze_depth)
+    n_units = len(network.units)
+    names = {id(parameter): name for name, parameter in network.module.named_parameters()}
+    rates = {names[id(one)]: group["lr"] for group in param_groups(network, recipe) for one in group["params"]}
+    for i, unit in enumerate(network.units[network.boundary.depth :], start=network.boundary.depth):
+        assert {rates[name] for name in unit.parameter_names} == {0.02 * 0.25 * 0.5 ** (n_units - i)}
+    assert {rates[name] for name in network.head_names} == {0.02}
+
+
+def test_adapters_do_not_decay_with_their_unit() -> None:
+    network = build("test_vit", image_size=64, freeze_depth=-1, lora_rank=2)
+    groups = param_groups(network, Recipe(head_lr=0.02, lr_ratio=0.25, layer_decay=0.5))
+    assert {group["name"]: group["lr"] for group in groups} == {
+        "head/decay": 0.02,
+        "head/no_decay": 0.02,
+        f"trunk.{network.units[-1].name}/decay": 0.0025,
+        f"trunk.{network.units[-1].name}/no_decay": 0.0025,
+        "adapters/decay": 0.005,
+    }
+
+
+def test_l2_sp_takes_the_place_of_weight_decay_where_it_pulls() -> None:
+    network = build("test_vit", image_size=64, freeze_depth=-1, lora_rank=2)
+    groups = {group["name"]: group["weight_decay"] for group in param_groups(network, Recipe(weight_decay=0.3, l2_sp=0.1))}
+    assert groups == {"head/decay": 0.3, "head/no_decay": 0.0, "trunk/decay": 0.0, "trunk/no_decay": 0.0, "adapters/decay": 0.3}

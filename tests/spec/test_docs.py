@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from ablate.spec.phase import Phase
 from ablate.spec.recipe import Recipe
 from ablate.spec.schema import field_table
 from ablate.spec.search import Search
@@ -15,13 +16,13 @@ from ablate.spec.trial import METRICS, DataSpec
 DOCS = Path(__file__).parents[2] / "docs" / "grid-files.md"
 
 
-@pytest.mark.parametrize("model", [Recipe, DataSpec, Search])
+@pytest.mark.parametrize("model", [Recipe, DataSpec, Search, Phase])
 def test_the_table_of_fields_is_that_of_the_code(model: type[BaseModel]) -> None:
     assert field_table(model) in DOCS.read_text()
 
 
 def test_every_field_has_a_meaning() -> None:
-    assert all(field.description for model in (Recipe, DataSpec, Search) for field in model.model_fields.values())
+    assert all(field.description for model in (Recipe, DataSpec, Search, Phase) for field in model.model_fields.values())
 
 
 def test_every_metric_is_named() -> None:
