@@ -124,7 +124,9 @@ def _prefix_of(module: nn.Module, state: Mapping[str, Tensor]) -> str:
                 counts["".join(f"{part}." for part in parts[:i])] += 1
     if not counts:
         return "module." if all(name.startswith("module.") for name in state) else ""
-    return max(counts, key=lambda prefix: (counts[prefix], not any(word in prefix for word in _MOMENTUM), -len(prefix)))
+    most = max(counts.values())
+    whole = [prefix for prefix in counts if 2 * counts[prefix] > most]  # an encoder that lacks a tensor is still the one that is meant
+    return max(whole, key=lambda prefix: (not any(word in prefix for word in _MOMENTUM), counts[prefix], -len(prefix)))
 
 
 def _check_heads(module: nn.Module, prefix: str, own: Mapping[str, Tensor], path: Path) -> None:
