@@ -68,7 +68,8 @@ def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
     is_said = bool(prefix) or not set(left_out) <= set(classifier_names(module))  # that the classifier is left out goes without saying
     notes = [" > ".join([*containers, f"{prefix}*"])] * bool(prefix) + resized + [f"left out: {named}"] * is_said
     is_mae = any(name.startswith("decoder_") for name in own)
-    return Placed("; ".join(notes), "avg" if is_mae and getattr(module, "num_prefix_tokens", 0) else "auto")
+    has_tokens = bool(getattr(module, "num_prefix_tokens", 0))
+    return Placed("; ".join(notes), "avg" if is_mae and has_tokens else "auto")
 
 
 @dataclass(frozen=True, slots=True)
