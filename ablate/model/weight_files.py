@@ -68,7 +68,8 @@ def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
     is_said = bool(prefix) or not set(left_out) <= set(classifier_names(module))  # that the classifier is left out goes without saying
     notes = [" > ".join([*containers, f"{prefix}*"])] * bool(prefix) + resized + [f"left out: {named}"] * is_said
     is_mae = any(name.startswith("decoder_") for name in own)
-    return Placed("; ".join(notes), "avg" if is_mae and getattr(module, "num_prefix_tokens", 0) else "auto")
+    has_tokens = bool(getattr(module, "num_prefix_tokens", 0))
+    return Placed("; ".join(notes), "avg" if is_mae and has_tokens else "auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,9 @@ def _prefix_of(module: nn.Module, state: Mapping[str, Tensor]) -> str:
                 counts["".join(f"{part}." for part in parts[:i])] += 1
     if not counts:
         return "module." if all(name.startswith("module.") for name in state) else ""
-    return max(counts, key=lambda prefix: (counts[prefix], not any(word in prefix for word in _MOMENTUM), -len(prefix)))
+    most = max(counts.values())
+    whole = [prefix for prefix in counts if 2 * counts[prefix] > most]  # an encoder that lacks a tensor is still the one that is meant
+    return max(whole, key=lambda prefix: (not any(word in prefix for word in _MOMENTUM), counts[prefix], -len(prefix)))
 
 
 def _check_heads(module: nn.Module, prefix: str, own: Mapping[str, Tensor], path: Path) -> None:

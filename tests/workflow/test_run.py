@@ -163,6 +163,13 @@ def test_plan_shows_arms_and_what_is_left_out(desk: Path, write_grid: WriteGrid)
     assert not list(desk.glob("home/studies/*"))
 
 
+def test_plan_warns_of_adapters_larger_than_their_layer(desk: Path, write_grid: WriteGrid) -> None:
+    grid = write_grid("larger", ("[all, -1]", "[all]"), ("batch_size: 8", "batch_size: 8, lora_rank: 300"))
+    out = CliRunner().invoke(app, ["plan", str(grid)]).stdout
+    assert "has adapters with more parameters than the layer they adapt, 15 in all (conv_stem: " in out
+    assert "warning" not in CliRunner().invoke(app, ["plan", str(write_grid("smaller", ("batch_size: 8", "batch_size: 8, lora_rank: 1")))]).stdout
+
+
 def test_the_resolved_spec_of_a_trial_is_kept(desk: Path, write_grid: WriteGrid) -> None:
     _run(write_grid("kept", ("1.0e-3, ", ""), ("[all, -1]", "[all]")))
     (described,) = (desk / "home/studies").glob("kept-*/trials/*/trial.json")

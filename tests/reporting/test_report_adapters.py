@@ -1,0 +1,44 @@
+"""The table of adapters in the report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ablate.reporting.adapters import adapters_section, size_of
+from ablate.reporting.results import compute_results
+from ablate.spec.recipe import Recipe
+
+
+def test_a_row_an_arm_with_its_share_and_what_merging_changed(published) -> None:
+    told = published.with_runs(lambda run: replace(run, tags={**run.tags, "fact/adapter_merge": "merged in fp32"}))
+    results = compute_results(told.study, told.predictions)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in adapters_section(results).splitlines() if line.startswith("| `")]
+    assert len(rows) == len(results.arms)
+    for row, arm_id in zip(rows, results.arms["arm_id"], strict=True):
+        arm = next(arm for arm in results.record.arms if arm.arm_id == arm_id)
+        assert row[0] == f"`{arm.name}`"
+        assert row[1:3] == (["lora", "rank 8"] if arm.recipe.lora_rank else ["none", "-"])
+        share = 100 * results.number(arm_id, "cost/n_trainable/mean") / results.number(arm_id, "cost/n_parameters/mean")
+        assert row[4] == f"{share:.2f} %"
+        assert row[8] == ("merged in fp32" if arm.recipe.lora_rank else "-")
+
+
+def test_no_table_where_no_field_of_adapters_varies(published) -> None:
+    axes = {axis: levels for axis, levels in published.study.record.axes.items() if axis != "lora_rank"}
+    changed = published.with_record(axes=axes)
+    assert adapters_section(compute_results(changed.study, changed.predictions)) == ""
+
+
+@pytest.mark.parametrize(
+    ("recipe", "size"),
+    [
+        (Recipe(adapter="dora", lora_rank=4), "rank 4"),
+        (Recipe(adapter="bottleneck", bottleneck_width=16), "width 16"),
+        (Recipe(adapter="vpt", prompt_tokens=5), "5 tokens"),
+        (Recipe(adapter="ssf"), "-"),
+    ],
+)
+def test_what_makes_an_adapter_large(recipe: Recipe, size: str) -> None:
+    assert size_of(recipe) == size
