@@ -97,6 +97,7 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
 
         from ablate.display import make_console, rows_table
         from ablate.spec.parse import load_grid
+        from ablate.training.precision import compute_device
         from ablate.workflow.prepare import check_arms, resolve
         from ablate.workflow.settings import find_grid, places
         from ablate.workflow.sharing import sharing_table
@@ -117,7 +118,7 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
             for arm in resolved.expansion.arms
         ]
         console.print(rows_table(pd.DataFrame(arms), title="Arms"))
-        shared, passes = sharing_table(resolved, facts)
+        shared, passes = sharing_table(resolved, facts, device=compute_device())
         console.print(rows_table(shared, title="Frozen prefixes, in passes of an image"))
         if passes.together:
             console.print(

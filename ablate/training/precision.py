@@ -28,12 +28,17 @@ def choose_compute(home: Path, *, threads: int) -> Compute:
     path = home / f"compute-{key}.json"
     if path.is_file():
         return Compute.model_validate_json(path.read_text())
-    compute = _cuda_compute(threads) if torch.cuda.is_available() else _cpu_compute(threads)
+    compute = _cuda_compute(threads) if compute_device() == "cuda" else _cpu_compute(threads)
     home.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(compute.model_dump(mode="json")))
     temporary.replace(path)
     return compute
+
+
+def compute_device() -> Literal["cpu", "cuda"]:
+    """Where trials run on this machine."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _cuda_compute(threads: int) -> Compute:

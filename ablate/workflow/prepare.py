@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ablate.data.dataset import DataSet, load_data
@@ -56,6 +58,14 @@ class Prepared:
     cut_arms: frozenset[str]
     """arm_ids of networks that have a frozen prefix to share."""
 
+    def _shared(self, trial: Trial) -> dict[str, object]:
+        unit = self.unit_of(trial)
+        return {"waypoints": self.waypoints[trial.arm_id], "n_users": 1 if unit is None else self._unit_sizes[unit]}
+
+    @cached_property
+    def _unit_sizes(self) -> Counter[str | None]:
+        return Counter(map(self.unit_of, self.resolved.trials))
+
     def unit_of(self, trial: Trial) -> str | None:
         """The trial's unit: trials that need the same views of train through the same frozen trunk, wherever they are cut. None where it shares nothing."""
         recipe = trial.recipe
@@ -73,7 +83,7 @@ class Prepared:
             store_path=self.stores[trial.recipe.backbone],
             folder=folder,
             compute=self.compute,
-            cache=None if self.cache is None else self.cache.model_copy(update={"waypoints": self.waypoints[trial.arm_id]}),
+            cache=None if self.cache is None else self.cache.model_copy(update=self._shared(trial)),
         )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import pandas as pd
 
+from ablate.model.cost import cost_of_depth
 from ablate.model.network import RecipeFacts
 from ablate.spec.recipe import Recipe
 from ablate.workflow.prepare import Resolved, cut_depth
@@ -22,30 +23,34 @@ class SharedPasses:
     """With each view computed once for all trials that share it; deeper boundaries start from shallower ones."""
 
 
-def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd.DataFrame, SharedPasses]:
+def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts], *, device: str) -> tuple[pd.DataFrame, SharedPasses]:
     """One row for each backbone, cut and augmentation: arms, trials, passes alone and together, and what is decided; then the sum over the study.
 
-    Patience may end trials earlier: the counts are upper bounds then. Whether activations at the cut are small enough to keep is measured in the trial.
+    `M mult-adds` is what one image's way to the cut takes, `values` the size of its activation there: the first must be worth the second on `device`.
+    Patience may end trials earlier: the counts are upper bounds then.
     """
     counts = resolved.data_set.facts.class_counts
     n_train, n_val, n_test = (sum(counts[split]) for split in ("train", "val", "test"))
-    groups: dict[tuple[str, int, int, str], list[Recipe]] = defaultdict(list)
+    groups: dict[tuple[str, int, int, str, int], list[Recipe]] = defaultdict(list)
     for arm in resolved.expansion.arms:
-        depth = cut_depth(arm.recipe, facts[arm.arm_id])
-        groups[arm.recipe.backbone, depth, facts[arm.arm_id].n_units, arm.recipe.augment].append(arm.recipe)
+        own = facts[arm.arm_id]
+        groups[arm.recipe.backbone, cut_depth(arm.recipe, own), own.n_units, arm.recipe.augment, own.preprocessing.image_size].append(arm.recipe)
+    users = Counter((arm.recipe.backbone, arm.recipe.augment) for arm in resolved.expansion.arms if cut_depth(arm.recipe, facts[arm.arm_id]) > 0)
     seeds = len(resolved.record.seeds)
     rows, seen = [], set()
     whole = SharedPasses(0, 0)
-    for (backbone, depth, n_units, augment), recipes in sorted(groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])):
+    for (backbone, depth, n_units, augment, image_size), recipes in sorted(groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])):
         alone = together = 0
-        for recipe in recipes if depth else []:
+        cost = cost_of_depth(backbone, image_size, depth)
+        is_cut = depth > 0 and cost.is_worth_keeping(device)
+        for recipe in recipes if is_cut else []:
             alone += seeds * (recipe.epochs * (n_train + n_val) + n_test)
             for view, n_images in _views(recipe, resolved.record.seeds, n_train=n_train, n_held_out=n_val + n_test):
                 if (backbone, view) not in seen:
                     seen.add((backbone, view))
                     together += n_images
         whole = SharedPasses(whole.alone + alone, whole.together + together)
-        decided = "nothing is frozen: whole network" if depth == 0 else "computed once, kept" if together else "kept by a row above"
+        decided = _decision(depth, is_cut=is_cut, is_new=together > 0, is_shared=augment == "none" or users[backbone, augment] > 1)
         rows.append(
             {
                 "backbone": backbone,
@@ -53,12 +58,24 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
                 "augment": augment,
                 "arms": len(recipes),
                 "trials": len(recipes) * seeds,
-                "prefix passes alone": f"{alone:,}",
+                "M mult-adds": f"{cost.n_multiply_adds / 1e6:,.0f}",
+                "values": f"{cost.n_values:,}",
+                "passes alone": f"{alone:,}",
                 "shared": f"{together:,}",
                 "decision": decided,
             }
         )
     return pd.DataFrame(rows), whole
+
+
+def _decision(depth: int, *, is_cut: bool, is_new: bool, is_shared: bool) -> str:
+    if depth == 0:
+        return "nothing is frozen: whole network"
+    if not is_cut:
+        return "cheaper computed again than kept: whole network"
+    if not is_new:
+        return "kept by a row above"
+    return "computed once, kept" if is_shared else "computed, views of train not kept: one trial needs them"
 
 
 def _views(recipe: Recipe, seeds: tuple[int, ...], *, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
