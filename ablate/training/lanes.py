@@ -59,33 +59,50 @@ class Lanes:
     how: str
     """For the record: where the network was cut, or why not."""
     use: CacheUse
+    compute: Compute
+    close: Callable[[], None] = lambda: None
+    """Make the network whole again, so that it can be cut elsewhere. The lanes are of no use afterwards."""
 
 
-def open_lanes(network: Network, store: ImageStore, *, recipe: Recipe, compute: Compute, autocast: Autocast, sharing: Sharing | None) -> Lanes:
-    """Cut the network where that pays and return what trains it; without `sharing` nothing is cut."""
+def open_lanes(
+    network: Network,
+    store: ImageStore,
+    *,
+    recipe: Recipe,
+    compute: Compute,
+    autocast: Autocast,
+    sharing: Sharing | None,
+    use: CacheUse | None = None,
+    n_epochs: int | None = None,
+) -> Lanes:
+    """Cut the network where that pays and return what trains it; without `sharing` nothing is cut.
+
+    `use` counts on what earlier lanes of the trial used. `n_epochs`, counted over all phases, is where these lanes end at the latest (the recipe's where None).
+    """
+    use = use or CacheUse()
     feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute) for name in ("train", "val", "test")}
     if sharing is None:
-        return _whole(network, feeds, "not asked for")
+        return _whole(network, feeds, use, "not asked for")
     identity = _identity(network, store.path, recipe=recipe, compute=compute)
     images = next(iter(feeds["train"].evaluate(batch_size=N_CHECKED)))[0]
     cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=json.dumps(identity, sort_keys=True))
     if isinstance(cut, Uncut):
-        return _whole(network, feeds, cut.reason)
+        return _whole(network, feeds, use, cut.reason)
     last = len(cut.doors) - 1
     longest = max(len(feed) for feed in feeds.values())
     costs = [cost_before(recipe.backbone, network.preprocessing.image_size, door) for door in cut.doors]
     kept = frozenset(number for number, cost in enumerate(costs) if cost.is_worth_keeping(compute.device) and cut.row_bytes(number) * longest <= MAX_VIEW_BYTES)
     if last not in kept:
-        return _whole(network, feeds, f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute")
-    use = CacheUse()
+        cut.undo()
+        return _whole(network, feeds, use, f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute")
     wanted: list[View] = []
-    lanes = {name: CutFeed(feed, name, cut, identity, sharing, use, autocast, kept, recipe.epochs, wanted) for name, feed in feeds.items()}
+    lanes = {name: CutFeed(feed, name, cut, identity, sharing, use, autocast, kept, n_epochs or recipe.epochs, wanted) for name, feed in feeds.items()}
     wanted += [lanes[name].view("none", seed=0, epoch=0) for name in ("val", "test")]
-    return Lanes(lanes["train"], lanes["val"], lanes["test"], cut.suffix, f"cut at {cut.doors[last]}, {cut.row_text(last)}", use)
+    return Lanes(lanes["train"], lanes["val"], lanes["test"], cut.suffix, f"cut at {cut.doors[last]}, {cut.row_text(last)}", use, compute, cut.undo)
 
 
-def _whole(network: Network, feeds: Mapping[str, ImageFeed], why: str) -> Lanes:
-    return Lanes(feeds["train"], feeds["val"], feeds["test"], network.module, f"uncut: {why}", CacheUse())
+def _whole(network: Network, feeds: Mapping[str, ImageFeed], use: CacheUse, why: str) -> Lanes:
+    return Lanes(feeds["train"], feeds["val"], feeds["test"], network.module, f"uncut: {why}", use, feeds["train"].compute)
 
 
 @dataclass(frozen=True)
@@ -184,6 +201,7 @@ def _identity(network: Network, store_path: Path, *, recipe: Recipe, compute: Co
         "preprocessing": [network.preprocessing.image_size, *network.preprocessing.mean, *network.preprocessing.std],
         "backbone": recipe.backbone,
         "weights": network.weights.digest,
+        "pooling": network.pooling,
         "compute": compute.model_dump(mode="json"),
         "versions": [torch.__version__, timm.__version__],
     }

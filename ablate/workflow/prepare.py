@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,7 +118,7 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
     folder.mkdir(parents=True, exist_ok=True)
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb) if cache_gb > 0 else None
-    cut_arms = frozenset(arm.arm_id for arm in resolved.expansion.arms if cut_depth(arm.recipe, facts[arm.arm_id]) > 0)
+    cut_arms = frozenset(arm.arm_id for arm in resolved.expansion.arms if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)
     return Prepared(resolved, folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)
 
 
@@ -165,13 +165,24 @@ def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> N
 
 
 def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
-    cuts = {arm.arm_id: (arm.recipe.backbone, arm.recipe.weights, cut_depth(arm.recipe, facts[arm.arm_id])) for arm in resolved.expansion.arms}
-    return {own: tuple(sorted({cut[2] for cut in cuts.values() if cut[:2] == place[:2] and 0 < cut[2] < place[2]})) for own, place in cuts.items()}
+    cuts = {arm.arm_id: ((arm.recipe.backbone, arm.recipe.weights), cut_depths(arm.recipe, facts[arm.arm_id])) for arm in resolved.expansion.arms}
+    return {
+        own: _earlier(max(depths), (other for there, others in cuts.values() if there == place for other in others)) for own, (place, depths) in cuts.items()
+    }
+
+
+def _earlier(depth: int, others: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted({other for other in others if 0 < other < depth}))
+
+
+def cut_depths(recipe: Recipe, facts: RecipeFacts) -> tuple[int, ...]:
+    """Leading units that are neither free nor adapted, in each phase of training."""
+    return facts.phase_depths if len(facts.phase_depths) > 1 else (cut_depth(recipe, facts),)
 
 
 def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
     """Leading units that are neither free nor adapted."""
-    if recipe.lora_rank == 0:
+    if recipe.adapter_kind == "none":
         return facts.depth
     return 0 if recipe.lora_units == "all" else max(0, facts.depth - recipe.lora_units)
 
@@ -179,7 +190,7 @@ def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
 def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
     """The fields that matter only where something of the trunk learns."""
     fields: dict[str, object] = {"batch_norm": recipe.batch_norm} if is_trunk_free else {}
-    return {**fields, "lr_ratio": recipe.lr_ratio} if is_trunk_free or recipe.lora_rank else fields
+    return {**fields, "lr_ratio": recipe.lr_ratio} if is_trunk_free or recipe.adapter_kind != "none" else fields
 
 
 def _preprocessings(resolved: Resolved) -> dict[str, Preprocessing]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,7 +11,8 @@ import pandas as pd
 from ablate.model.cost import cost_of_depth
 from ablate.model.network import RecipeFacts
 from ablate.spec.recipe import Recipe
-from ablate.workflow.prepare import Resolved, cut_depth
+from ablate.spec.strategy import phases_of
+from ablate.workflow.prepare import Resolved, cut_depths
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +33,23 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts], *, device: 
     """
     counts = resolved.data_set.facts.class_counts
     n_train, n_val, n_test = (sum(counts[split]) for split in ("train", "val", "test"))
-    groups: dict[tuple[str, int, int, str, int], list[Recipe]] = defaultdict(list)
+    groups: dict[tuple[str, int, int, str, int], list[_Part]] = defaultdict(list)
+    users: Counter[tuple[str, str]] = Counter()
     for arm in resolved.expansion.arms:
         own = facts[arm.arm_id]
-        groups[arm.recipe.backbone, cut_depth(arm.recipe, own), own.n_units, arm.recipe.augment, own.preprocessing.image_size].append(arm.recipe)
-    users = Counter((arm.recipe.backbone, arm.recipe.augment) for arm in resolved.expansion.arms if cut_depth(arm.recipe, facts[arm.arm_id]) > 0)
+        for depth, part in _parts(arm.recipe, own):
+            groups[arm.recipe.backbone, depth, own.n_units, arm.recipe.augment, own.preprocessing.image_size].append(part)
+        users[arm.recipe.backbone, arm.recipe.augment] += max(cut_depths(arm.recipe, own)) > 0
     seeds = len(resolved.record.seeds)
     rows, seen = [], set()
     whole = SharedPasses(0, 0)
-    for (backbone, depth, n_units, augment, image_size), recipes in sorted(groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])):
+    for (backbone, depth, n_units, augment, image_size), parts in sorted(groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])):
         alone = together = 0
         cost = cost_of_depth(backbone, image_size, depth)
         is_cut = depth > 0 and cost.is_worth_keeping(device)
-        for recipe in recipes if is_cut else []:
-            alone += seeds * (recipe.epochs * (n_train + n_val) + n_test)
-            for view, n_images in _views(recipe, resolved.record.seeds, n_train=n_train, n_held_out=n_val + n_test):
+        for part in parts if is_cut else []:
+            alone += seeds * (len(part.epochs) * (n_train + n_val) + (n_test if part.is_last else 0))
+            for view, n_images in _views(part, resolved.record.seeds, n_train=n_train, n_held_out=n_val + n_test):
                 if (backbone, view) not in seen:
                     seen.add((backbone, view))
                     together += n_images
@@ -56,8 +60,8 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts], *, device: 
                 "backbone": backbone,
                 "frozen prefix": f"{depth} of {n_units} units",
                 "augment": augment,
-                "arms": len(recipes),
-                "trials": len(recipes) * seeds,
+                "arms": len(parts),
+                "trials": len(parts) * seeds,
                 "M mult-adds": f"{cost.n_multiply_adds / 1e6:,.0f}",
                 "values": f"{cost.n_values:,}",
                 "passes alone": f"{alone:,}",
@@ -78,10 +82,29 @@ def _decision(depth: int, *, is_cut: bool, is_new: bool, is_shared: bool) -> str
     return "computed once, kept" if is_shared else "computed, views of train not kept: one trial needs them"
 
 
-def _views(recipe: Recipe, seeds: tuple[int, ...], *, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
-    """The views that a recipe needs over its seeds, and their images; a random trunk is another network for every seed."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One phase of an arm."""
+
+    recipe: Recipe
+    epochs: range
+    """Counted over all phases."""
+    is_last: bool
+
+
+def _parts(recipe: Recipe, facts: RecipeFacts) -> Iterator[tuple[int, _Part]]:
+    """Yield the depth of the cut and the phase, for each phase of an arm."""
+    first, phases, depths = 0, phases_of(recipe), cut_depths(recipe, facts)
+    for number, (phase, depth) in enumerate(zip(phases, depths, strict=True), start=1):
+        yield depth, _Part(recipe, range(first, first + phase.epochs), number == len(phases))
+        first += phase.epochs
+
+
+def _views(part: _Part, seeds: tuple[int, ...], *, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
+    """The views that a phase needs over its seeds, and their images; a random trunk is another network for every seed."""
+    recipe = part.recipe
     trunks = seeds if recipe.weights == "none" else ("pretrained",)
     clean: list[tuple[tuple[object, ...], int]] = [((recipe.weights, trunk, "held out"), n_held_out) for trunk in trunks]
     if recipe.augment == "none":
         return clean + [((recipe.weights, trunk, "clean"), n_train) for trunk in trunks]
-    return clean + [((recipe.weights, recipe.augment, seed, epoch), n_train) for seed in seeds for epoch in range(recipe.epochs)]
+    return clean + [((recipe.weights, recipe.augment, seed, epoch), n_train) for seed in seeds for epoch in part.epochs]
