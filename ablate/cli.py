@@ -41,7 +41,9 @@ def run(
     data_dir: DataDir = None,
     seeds: Seeds = None,
     workers: Annotated[int | None, typer.Option(min=1, help="slots  [default: one a GPU, else one a core]")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of a slot; scores depend on it in their last digits")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of a slot; scores depend on it in their last digits  [default: measured once]")
+    ] = None,
     cache_gb: Annotated[float, typer.Option(min=0, help="bound on kept activations of frozen prefixes, in GB; 0 shares nothing between trials")] = 20.0,
     report_dir: ReportDir = None,
     no_fallback: NoFallback = False,
@@ -150,7 +152,7 @@ def lr_find(
     steps: Annotated[int, typer.Option(min=10, help="optimizer steps")] = 100,
     data_dir: DataDir = None,
     no_fallback: NoFallback = False,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads  [default: as run]")] = None,
 ) -> None:
     """Train an arm for a moment while the LR grows, and suggest a head_lr. The study and its runs stay as they are."""
     with _user_errors():

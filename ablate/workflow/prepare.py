@@ -23,6 +23,7 @@ from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 from ablate.training.precision import choose_compute
+from ablate.training.threads import choose_threads
 from ablate.workflow.settings import Places
 
 Progress = Callable[[str, int, int], None]
@@ -98,12 +99,12 @@ def resolve(grid: Grid, places: Places, *, seeds: Sequence[int] | None, allow_fa
     return Resolved(grid, data, data_set, expansion, record, tuple(trials))
 
 
-def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int, cache_gb: float, on_progress: Progress) -> Prepared:
+def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int | None, cache_gb: float, on_progress: Progress) -> Prepared:
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
     check_writable(report_dir)
     check_writable(places.home)
     facts = check_arms(resolved)
-    compute = choose_compute(places.home, threads=threads)
+    compute = choose_compute(places.home, threads=threads or choose_threads(places.home))
     stores = {}
     for backbone, preprocessing in _preprocessings(resolved).items():
         store = build_store(
