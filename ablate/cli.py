@@ -47,7 +47,9 @@ def run(
     data_dir: DataDir = None,
     seeds: Seeds = None,
     workers: Annotated[int | None, typer.Option(min=1, help="slots  [default: one a GPU, else one a core]")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of a slot; scores depend on it in their last digits")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of a slot; scores depend on it in their last digits  [default: measured once]")
+    ] = None,
     cache_gb: Annotated[float, typer.Option(min=0, help="bound on kept activations of frozen prefixes, in GB; 0 shares nothing between trials")] = 20.0,
     report_dir: ReportDir = None,
     no_fallback: NoFallback = False,
@@ -91,7 +93,7 @@ def run(
         _print_what(console, resolved)
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
-        machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=threads)
+        machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=prepared.compute.threads)
 
         n_pilot_failed = 0
         if resolved.pilot is not None:
@@ -126,6 +128,7 @@ def plan(
 
         from ablate.display import make_console, rows_table
         from ablate.spec.parse import load_grid
+        from ablate.training.precision import compute_device
         from ablate.workflow.pilot_text import pilot_tables
         from ablate.workflow.prepare import check_arms, resolve
         from ablate.workflow.settings import find_grid, places
@@ -157,7 +160,7 @@ def plan(
             if larger:
                 shown = "; ".join(f"{name}: {sizes}" for name, sizes in list(larger.items())[:3])
                 console.print(f"warning: arm {arm.name} has adapters with more parameters than the layer they adapt, {len(larger)} in all ({shown})")
-        shared, passes = sharing_table(resolved, facts)
+        shared, passes = sharing_table(resolved, facts, device=compute_device())
         console.print(rows_table(shared, title="Frozen prefixes, in passes of an image"))
         if passes.together:
             console.print(
@@ -179,7 +182,7 @@ def lr_find(
     steps: Annotated[int, typer.Option(min=10, help="optimizer steps")] = 100,
     data_dir: DataDir = None,
     no_fallback: NoFallback = False,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads  [default: as run]")] = None,
 ) -> None:
     """Train an arm for a moment while the LR grows, and suggest a head_lr. The study and its runs stay as they are."""
     with _user_errors():

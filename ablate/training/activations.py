@@ -164,7 +164,8 @@ class ActivationCache:
             return found
         (own,) = build_rows((batch,) for batch in view.from_rows(found, number))
         use.took(found, build_s=own.build_s)
-        self._keep_or_tell(view, len(view.doors) - 1, dataclasses.replace(own, build_s=own.build_s + found.build_s), use)
+        if len(view.doors) - 1 in view.kept:
+            self._keep_or_tell(view, len(view.doors) - 1, dataclasses.replace(own, build_s=own.build_s + found.build_s), use)
         return own
 
     def _computed(self, view: View, use: CacheUse) -> Rows:

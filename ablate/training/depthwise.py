@@ -73,8 +73,8 @@ def _weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, geometry:
     return whole
 
 
-def _pair(values: Sequence[int]) -> tuple[int, int]:
-    first, second = values
+def _pair(values: Sequence[int] | str) -> tuple[int, int]:
+    first, second = map(int, values)
     return first, second
 
 

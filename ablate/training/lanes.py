@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ablate.data.store import ImageStore
+from ablate.model.cost import cost_before
 from ablate.model.cut import Autocast, Cut, Uncut, cut_network
 from ablate.model.network import Network
 from ablate.spec.recipe import Recipe
-from ablate.spec.request import Compute
+from ablate.spec.request import CacheSpec, Compute
 from ablate.training.activations import ActivationCache, CacheUse, Rows, View
 from ablate.training.batches import ImageFeed, epoch_order, split_batches
 
 PREFIX_BATCH = 64
-MAX_ROW_BYTES = 1_500_000
-"""Activations larger than this an image are cheaper computed again than read again."""
 MAX_VIEW_BYTES = 4_000_000_000
+"""A view is in memory while it is built."""
 N_CHECKED = 8
 """Real images on which a cut is checked."""
 
@@ -90,12 +90,13 @@ def open_lanes(
         return _whole(network, feeds, use, cut.reason)
     last = len(cut.doors) - 1
     longest = max(len(feed) for feed in feeds.values())
-    kept = frozenset(door for door in range(last + 1) if cut.row_bytes(door) <= MAX_ROW_BYTES and cut.row_bytes(door) * longest <= MAX_VIEW_BYTES)
+    costs = [cost_before(recipe.backbone, network.preprocessing.image_size, door) for door in cut.doors]
+    kept = frozenset(number for number, cost in enumerate(costs) if cost.is_worth_keeping(compute.device) and cut.row_bytes(number) * longest <= MAX_VIEW_BYTES)
     if last not in kept:
         cut.undo()
         return _whole(network, feeds, use, f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute")
     wanted: list[View] = []
-    lanes = {name: CutFeed(feed, name, cut, identity, sharing.cache, use, autocast, kept, n_epochs or recipe.epochs, wanted) for name, feed in feeds.items()}
+    lanes = {name: CutFeed(feed, name, cut, identity, sharing, use, autocast, kept, n_epochs or recipe.epochs, wanted) for name, feed in feeds.items()}
     wanted += [lanes[name].view("none", seed=0, epoch=0) for name in ("val", "test")]
     return Lanes(lanes["train"], lanes["val"], lanes["test"], cut.suffix, f"cut at {cut.doors[last]}, {cut.row_text(last)}", use, compute, cut.undo)
 
@@ -111,6 +112,13 @@ class Sharing:
     cache: ActivationCache
     waypoints: tuple[int, ...]
     """Freeze depths at which other trials cut."""
+    n_users: int
+    """Trials that need the same views of train."""
+
+
+def sharing_of(spec: CacheSpec) -> Sharing:
+    """What a request says of sharing."""
+    return Sharing(ActivationCache(spec.folder, spec.max_gb), spec.waypoints, spec.n_users)
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ class CutFeed:
     split: str
     cut: Cut
     identity: dict[str, Any]
-    cache: ActivationCache
+    sharing: Sharing
     use: CacheUse
     autocast: Autocast
     kept: frozenset[int]
@@ -160,7 +168,7 @@ class CutFeed:
         return self._clean[0]
 
     def _rows(self, policy: str, *, seed: int, epoch: int) -> Rows:
-        return self.cache.rows(self.view(policy, seed=seed, epoch=epoch), self.use, meanwhile=self.wanted)
+        return self.sharing.cache.rows(self.view(policy, seed=seed, epoch=epoch), self.use, meanwhile=self.wanted)
 
     def view(self, policy: str, *, seed: int, epoch: int) -> View:
         """What the cache is asked for: the split in its view of an epoch, at the doors of the cut."""
@@ -170,7 +178,7 @@ class CutFeed:
             doors=self.cut.doors,
             from_images=lambda: self._from_images(policy, seed=seed, epoch=epoch),
             from_rows=self._from_rows,
-            kept=self.kept,
+            kept=self.kept if policy == "none" or self.sharing.n_users > 1 else frozenset(),
         )
 
     def _from_images(self, policy: str, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, ...]]:

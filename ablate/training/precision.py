@@ -24,16 +24,26 @@ Key = TypeVar("Key")
 
 def choose_compute(home: Path, *, threads: int) -> Compute:
     """Return how a slot of this machine computes; measured once, then remembered in `home` so that a resumed study computes as before."""
-    key = hashlib.sha256("\x1f".join([torch.__version__, _processor(), str(torch.cuda.is_available()), str(threads)]).encode()).hexdigest()[:12]
-    path = home / f"compute-{key}.json"
+    path = remembered_at(home, "compute", threads)
     if path.is_file():
         return Compute.model_validate_json(path.read_text())
-    compute = _cuda_compute(threads) if torch.cuda.is_available() else _cpu_compute(threads)
+    compute = _cuda_compute(threads) if compute_device() == "cuda" else _cpu_compute(threads)
     home.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(compute.model_dump(mode="json")))
     temporary.replace(path)
     return compute
+
+
+def remembered_at(home: Path, what: str, *details: object) -> Path:
+    """Where a measurement of this machine is kept; another processor, torch or detail is another file."""
+    key = "\x1f".join([torch.__version__, _processor(), str(torch.cuda.is_available()), *map(str, details)])
+    return home / f"{what}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
+
+
+def compute_device() -> Literal["cpu", "cuda"]:
+    """Where trials run on this machine."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _cuda_compute(threads: int) -> Compute:
@@ -45,9 +55,9 @@ def _cpu_compute(threads: int) -> Compute:
     n_threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        steps = {(is_bf16, is_last): _training_step(is_bf16=is_bf16, is_channels_last=is_last) for is_bf16 in (False, True) for is_last in (False, True)}
-        seconds = _shortest(steps)
-        gradients = _shortest({dtype: _depthwise_gradient(dtype) for dtype in (torch.bfloat16, torch.float32)})
+        steps = {(is_bf16, is_last): training_step(is_bf16=is_bf16, is_channels_last=is_last) for is_bf16 in (False, True) for is_last in (False, True)}
+        seconds = shortest(steps)
+        gradients = shortest({dtype: _depthwise_gradient(dtype) for dtype in (torch.bfloat16, torch.float32)})
     finally:
         torch.set_num_threads(n_threads_before)
     is_bf16 = min(seconds[True, last] for last in (False, True)) < WORTH_IT * min(seconds[False, last] for last in (False, True))
@@ -56,7 +66,7 @@ def _cpu_compute(threads: int) -> Compute:
     return Compute(device="cpu", precision="bf16" if is_bf16 else "fp32", channels_last=is_channels_last, is_depthwise_fp32=is_depthwise_fp32, threads=threads)
 
 
-def _shortest(actions: Mapping[Key, Callable[[], object]]) -> dict[Key, float]:
+def shortest(actions: Mapping[Key, Callable[[], object]]) -> dict[Key, float]:
     """Shortest seconds of each action over rounds that take them in turn: what else the machine does lengthens a time, nothing shortens it."""
     seconds = dict.fromkeys(actions, float("inf"))
     for _ in range(ROUNDS):
@@ -67,7 +77,7 @@ def _shortest(actions: Mapping[Key, Callable[[], object]]) -> dict[Key, float]:
     return seconds
 
 
-def _training_step(*, is_bf16: bool, is_channels_last: bool) -> Callable[[], object]:
+def training_step(*, is_bf16: bool, is_channels_last: bool) -> Callable[[], object]:
     """A training step of a few layers of the shapes that image networks have."""
     memory_format = torch.channels_last if is_channels_last else torch.contiguous_format
     with torch.random.fork_rng(devices=[]):

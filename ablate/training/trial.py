@@ -26,12 +26,12 @@ from ablate.spec.trial import Trial
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training import memory
-from ablate.training.activations import ActivationCache, CacheUse
+from ablate.training.activations import CacheUse
 from ablate.training.checkpoint import Checkpoint
 from ablate.training.depthwise import detour_depthwise_backward
 from ablate.training.export import DELTA, TRIAL
 from ablate.training.inference_cost import inference_cost
-from ablate.training.lanes import Lanes, Sharing, open_lanes
+from ablate.training.lanes import Lanes, open_lanes, sharing_of
 from ablate.training.loop import Emit, Fit, fit, predict
 from ablate.training.stage import describe_phases
 from ablate.training.step import Course, autocast
@@ -78,7 +78,7 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
         network.module.to(memory_format=torch.channels_last)
     if compute.is_depthwise_fp32 and compute.precision == "bf16":
         detour_depthwise_backward(network.module)
-    sharing = None if request.cache is None else Sharing(ActivationCache(request.cache.folder, request.cache.max_gb), request.cache.waypoints)
+    sharing = None if request.cache is None else sharing_of(request.cache)
     use, cuts = CacheUse(), []
 
     def open_phase(now: Network, n_epochs: int) -> Lanes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ablate.data.dataset import DataSet, load_data
@@ -22,6 +24,7 @@ from ablate.spec.stages import Candidate, candidates, check_pilot_seed, pilot_re
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 from ablate.training.precision import choose_compute
+from ablate.training.threads import choose_threads
 from ablate.workflow.settings import Places
 
 Progress = Callable[[str, int, int], None]
@@ -77,6 +80,14 @@ class Prepared:
     cut_arms: frozenset[str]
     """arm_ids of networks that have a frozen prefix to share."""
 
+    def _shared(self, trial: Trial) -> dict[str, object]:
+        unit = self.unit_of(trial)
+        return {"waypoints": self.waypoints.get(trial.arm_id, ()), "n_users": 1 if unit is None else self._unit_sizes.get(unit, 2)}  # a pilot's trials are not counted, and are many
+
+    @cached_property
+    def _unit_sizes(self) -> Counter[str | None]:
+        return Counter(map(self.unit_of, self.resolved.trials))
+
     def unit_of(self, trial: Trial) -> str | None:
         """The trial's unit: trials that need the same views of train through the same frozen trunk, wherever they are cut. None where it shares nothing."""
         recipe = trial.recipe
@@ -94,7 +105,7 @@ class Prepared:
             store_path=self.stores[trial.recipe.backbone],
             folder=folder,
             compute=self.compute,
-            cache=None if self.cache is None else self.cache.model_copy(update={"waypoints": self.waypoints.get(trial.arm_id, ())}),
+            cache=None if self.cache is None else self.cache.model_copy(update=self._shared(trial)),
         )
 
 
@@ -121,12 +132,12 @@ def _pilot_plan(grid: Grid, expansion: Expansion, record: StudyRecord, *, data: 
     return None
 
 
-def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int, cache_gb: float, on_progress: Progress) -> Prepared:
+def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int | None, cache_gb: float, on_progress: Progress) -> Prepared:
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
     check_writable(report_dir)
     check_writable(places.home)
     facts = check_arms(resolved)
-    compute = choose_compute(places.home, threads=threads)
+    compute = choose_compute(places.home, threads=threads or choose_threads(places.home))
     stores = {}
     for backbone, preprocessing in _preprocessings(resolved).items():
         store = build_store(

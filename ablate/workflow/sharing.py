@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
+from ablate.model.cost import cost_of_depth
 from ablate.model.network import RecipeFacts
 from ablate.spec.recipe import Recipe
 from ablate.spec.strategy import phases_of
@@ -24,30 +25,36 @@ class SharedPasses:
     """With each view computed once for all trials that share it; deeper boundaries start from shallower ones."""
 
 
-def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd.DataFrame, SharedPasses]:
+def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts], *, device: str) -> tuple[pd.DataFrame, SharedPasses]:
     """One row for each backbone, cut and augmentation: arms, trials, passes alone and together, and what is decided; then the sum over the study.
 
-    Patience may end trials earlier: the counts are upper bounds then. Whether activations at the cut are small enough to keep is measured in the trial.
+    `M mult-adds` is what one image's way to the cut takes, `values` the size of its activation there: the first must be worth the second on `device`.
+    Patience may end trials earlier: the counts are upper bounds then.
     """
     counts = resolved.data_set.facts.class_counts
     n_train, n_val, n_test = (sum(counts[split]) for split in ("train", "val", "test"))
-    groups: dict[tuple[str, int, int, str], list[Part]] = defaultdict(list)
+    groups: dict[tuple[str, int, int, str, int], list[Part]] = defaultdict(list)
+    users: Counter[tuple[str, str]] = Counter()
     for arm in resolved.expansion.arms:
-        for depth, part in _parts(arm.recipe, facts[arm.arm_id]):
-            groups[arm.recipe.backbone, depth, facts[arm.arm_id].n_units, arm.recipe.augment].append(part)
+        own = facts[arm.arm_id]
+        for depth, part in _parts(arm.recipe, own):
+            groups[arm.recipe.backbone, depth, own.n_units, arm.recipe.augment, own.preprocessing.image_size].append(part)
+        users[arm.recipe.backbone, arm.recipe.augment] += max(cut_depths(arm.recipe, own)) > 0
     seeds = len(resolved.record.seeds)
     rows, seen = [], set()
     whole = SharedPasses(0, 0)
-    for (backbone, depth, n_units, augment), parts in sorted(groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])):
+    for (backbone, depth, n_units, augment, image_size), parts in sorted(groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])):
         alone = together = 0
-        for part in parts if depth else []:
+        cost = cost_of_depth(backbone, image_size, depth)
+        is_cut = depth > 0 and cost.is_worth_keeping(device)
+        for part in parts if is_cut else []:
             alone += seeds * (len(part.epochs) * (n_train + n_val) + (n_test if part.is_last else 0))
             for view, n_images in views_of(part, resolved.record.seeds, n_train=n_train, n_held_out=n_val + n_test):
                 if (backbone, view) not in seen:
                     seen.add((backbone, view))
                     together += n_images
         whole = SharedPasses(whole.alone + alone, whole.together + together)
-        decided = "nothing is frozen: whole network" if depth == 0 else "computed once, kept" if together else "kept by a row above"
+        decided = _decision(depth, is_cut=is_cut, is_new=together > 0, is_shared=augment == "none" or users[backbone, augment] > 1)
         rows.append(
             {
                 "backbone": backbone,
@@ -55,12 +62,24 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
                 "augment": augment,
                 "arms": len(parts),
                 "trials": len(parts) * seeds,
-                "prefix passes alone": f"{alone:,}",
+                "M mult-adds": f"{cost.n_multiply_adds / 1e6:,.0f}",
+                "values": f"{cost.n_values:,}",
+                "passes alone": f"{alone:,}",
                 "shared": f"{together:,}",
                 "decision": decided,
             }
         )
     return pd.DataFrame(rows), whole
+
+
+def _decision(depth: int, *, is_cut: bool, is_new: bool, is_shared: bool) -> str:
+    if depth == 0:
+        return "nothing is frozen: whole network"
+    if not is_cut:
+        return "cheaper computed again than kept: whole network"
+    if not is_new:
+        return "kept by a row above"
+    return "computed once, kept" if is_shared else "computed, views of train not kept: one trial needs them"
 
 
 @dataclass(frozen=True, slots=True)

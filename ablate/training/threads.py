@@ -1,0 +1,52 @@
+"""How many CPU threads a slot gets: measured once on a machine and remembered, because scores depend on it in their last digits."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from ablate.training.precision import compute_device, remembered_at, shortest, training_step
+
+WORTH_IT = 0.95
+"""All cores in one slot are chosen where they are at least this share of `n_cores` times as fast as one: then trials side by side gain nothing."""
+
+
+def choose_threads(home: Path) -> int:
+    """Return the CPU threads of a slot of this machine: 1, or all its cores; measured once, then remembered in `home`.
+
+    As a rule one thread a slot wins: trials side by side share nothing that they would wait for. A GPU's slot gets one. What else the machine does while
+    this is measured slows many threads more than one, and so speaks for the rule.
+    """
+    n_cores = len(os.sched_getaffinity(0))
+    if compute_device() == "cuda" or n_cores == 1:
+        return 1
+    path = remembered_at(home, "threads", n_cores)
+    if path.is_file():
+        return int(json.loads(path.read_text())["threads"])
+    faster = speedup(n_cores)
+    threads = n_cores if faster >= WORTH_IT * n_cores else 1
+    home.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps({"threads": threads, "cores": n_cores, "speedup": round(faster, 2)}))
+    temporary.replace(path)
+    return threads
+
+
+def speedup(n_threads: int) -> float:
+    """How many times as fast a training step is on `n_threads` as on one."""
+    before = torch.get_num_threads()
+    step = training_step(is_bf16=False, is_channels_last=True)
+
+    def on(threads: int) -> object:
+        torch.set_num_threads(threads)
+        return step()
+
+    try:
+        seconds = shortest({threads: partial(on, threads) for threads in (1, n_threads)})
+    finally:
+        torch.set_num_threads(before)
+    return seconds[1] / seconds[n_threads]
