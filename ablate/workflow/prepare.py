@@ -82,7 +82,8 @@ class Prepared:
 
     def _shared(self, trial: Trial) -> dict[str, object]:
         unit = self.unit_of(trial)
-        return {"waypoints": self.waypoints.get(trial.arm_id, ()), "n_users": 1 if unit is None else self._unit_sizes.get(unit, 2)}  # a pilot's trials are not counted, and are many
+        n_users = 1 if unit is None else self._unit_sizes.get(unit, 2)  # a pilot's trials are not counted, and are many
+        return {"waypoints": self.waypoints.get(trial.arm_id, ()), "n_users": n_users}
 
     @cached_property
     def _unit_sizes(self) -> Counter[str | None]:
