@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -94,13 +93,12 @@ def test_whoever_ignores_interrupts_goes_on_ignoring_them():
 
 def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
     """Every call is interrupted where it happens to be; the journal stays readable, and every trial ends complete once."""
-    study = toy_study(seeds=range(10))
+    study = toy_study(seeds=range(5))
     conduct(tmp_path / "calm", executor=InlineExecutor("toy_trials:nothing"))  # a process that goes on after it broke off an import has half a module
     n_calls = 0
-    deadline = time.monotonic() + 60
     while True:
         n_calls += 1
-        assert time.monotonic() < deadline
+        assert n_calls < 300
         timer = threading.Timer(0.03 * n_calls, os.kill, (os.getpid(), signal.SIGTERM))
         timer.daemon = True
         try:
