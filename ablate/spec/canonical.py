@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ablate.spec.policy import is_clean
 from ablate.spec.recipe import Recipe
 
 Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 """Fields, and whether they can matter for a recipe."""
 
+FITTED_FIELDS = frozenset({"backbone", "weights", "freeze_depth", "shots", "classifier", "precision"})
+"""What matters for a classifier that is fitted at once: nothing of an optimizer, a schedule or a view."""
+
 RELEVANCE: tuple[Relevance, ...] = (
+    (
+        tuple(name for name in Recipe.model_fields if name not in FITTED_FIELDS | {"classifier_l2", "neighbours", "class_weights", "effective_beta"}),
+        lambda recipe: recipe.classifier == "linear",
+    ),
+    (("classifier_l2",), lambda recipe: recipe.classifier in ("logistic", "ridge")),
+    (("neighbours",), lambda recipe: recipe.classifier == "knn"),
+    (("class_weights",), lambda recipe: recipe.classifier != "knn"),
+    (("effective_beta",), lambda recipe: recipe.class_weights == "effective" and recipe.classifier != "knn"),
+    (("focal_gamma",), lambda recipe: recipe.loss == "focal"),
     (("lora_alpha", "lora_dropout", "lora_targets", "lora_units"), lambda recipe: recipe.lora_rank > 0),
     (("batch_norm",), lambda recipe: recipe.freeze_depth != "all"),
     (("lr_ratio",), lambda recipe: recipe.freeze_depth != "all" or recipe.lora_rank > 0),
@@ -69,4 +82,11 @@ def contradiction(recipe: Recipe) -> str | None:
 
 CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
     ("LoRA adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.lora_rank > 0 and recipe.freeze_depth == 0),
+    ("a fitted classifier needs a trunk that is frozen whole: freeze_depth all", lambda recipe: recipe.classifier != "linear" and recipe.freeze_depth != "all"),
+    ("a fitted classifier trains no adapters", lambda recipe: recipe.classifier != "linear" and recipe.lora_rank > 0),
+    (
+        "a fitted classifier sees clean images once: no augmentation and no mixing",
+        lambda recipe: recipe.classifier != "linear" and (not is_clean(recipe) or recipe.mixup > 0 or recipe.cutmix > 0),
+    ),
+    ("logit adjustment shifts the softmax, and bce has none", lambda recipe: recipe.logit_adjustment > 0 and recipe.loss == "bce"),
 )

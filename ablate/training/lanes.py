@@ -20,7 +20,9 @@ from ablate.model.network import Network
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute
 from ablate.training.activations import ActivationCache, CacheUse, Rows, View
-from ablate.training.batches import ImageFeed, epoch_order, split_batches
+from ablate.training.batches import ImageFeed, in_order, split_batches
+from ablate.training.mixing import MixedFeed
+from ablate.training.sampling import Sampling, every_image, few_shot_rows
 
 PREFIX_BATCH = 64
 MAX_ROW_BYTES = 1_500_000
@@ -61,13 +63,20 @@ class Lanes:
     use: CacheUse
 
 
-def open_lanes(network: Network, store: ImageStore, *, recipe: Recipe, compute: Compute, autocast: Autocast, sharing: Sharing | None) -> Lanes:
-    """Cut the network where that pays and return what trains it; without `sharing` nothing is cut."""
-    feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute) for name in ("train", "val", "test")}
+def open_lanes(network: Network, store: ImageStore, *, recipe: Recipe, compute: Compute, autocast: Autocast, sharing: Sharing | None, seed: int) -> Lanes:
+    """Cut the network where that pays and return what trains it; without `sharing` nothing is cut. `seed` draws the few-shot subset."""
+    feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute, every_image(store.split(name).labels)) for name in ("val", "test")}
+    train = store.split("train")
+    rows = few_shot_rows(train.labels, train.image_ids, shots=recipe.shots, seed=seed)
+    feeds["train"] = ImageFeed(train, network.preprocessing, compute, Sampling(rows, train.labels[rows], recipe.sampler))
+    if recipe.mixup or recipe.cutmix:
+        mixing = MixedFeed(feeds["train"], recipe.mixup, recipe.cutmix, len(store.class_names))
+        why = "train images are mixed, kept activations are of single images"
+        return Lanes(mixing, feeds["val"], feeds["test"], network.module, f"uncut: {why}", CacheUse())
     if sharing is None:
         return _whole(network, feeds, "not asked for")
     identity = _identity(network, store.path, recipe=recipe, compute=compute)
-    images = next(iter(feeds["train"].evaluate(batch_size=N_CHECKED)))[0]
+    images = next(feeds["train"].view(policy="none", seed=0, epoch=0, batch_size=N_CHECKED))
     cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=json.dumps(identity, sort_keys=True))
     if isinstance(cut, Uncut):
         return _whole(network, feeds, cut.reason)
@@ -117,18 +126,18 @@ class CutFeed:
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""
         rows = self._clean_rows() if policy == "none" else self._rows(policy, seed=seed, epoch=epoch)
-        for batch in split_batches(epoch_order(len(self.labels), seed=seed, epoch=epoch), batch_size=batch_size):
+        for batch in split_batches(self.images.sampling.epoch(seed=seed, epoch=epoch), batch_size=batch_size):
             yield self._batch(rows, batch)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""
         rows = self._clean_rows()
-        for start in range(0, len(self.labels), batch_size):
-            yield self._batch(rows, np.arange(start, min(start + batch_size, len(self.labels))))
+        for batch in in_order(self.images.sampling.rows, batch_size=batch_size):
+            yield self._batch(rows, batch)
 
     def _batch(self, rows: Rows, batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         device = self.images.compute.device
-        return rows.batch(batch).to(device, non_blocking=True), torch.from_numpy(self.labels[batch]).to(device, non_blocking=True)
+        return rows.batch(batch).to(device, non_blocking=True), torch.from_numpy(self.images.split.labels[batch]).to(device, non_blocking=True)
 
     def _clean_rows(self) -> Rows:
         if not self._clean:
@@ -153,8 +162,8 @@ class CutFeed:
                 yield self.cut.prefix(images)
 
     def _from_rows(self, rows: Rows, door: int) -> Iterator[Tensor]:
-        for start in range(0, len(self.labels), PREFIX_BATCH):
-            batch, _ = self._batch(rows, np.arange(start, min(start + PREFIX_BATCH, len(self.labels))))
+        for positions in in_order(np.arange(len(self.images)), batch_size=PREFIX_BATCH):
+            batch, _ = self._batch(rows, positions)
             with torch.no_grad(), self.autocast():
                 yield self.cut.advance(batch, door=door)
 

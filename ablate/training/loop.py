@@ -53,6 +53,7 @@ def fit(
     lanes: Lanes,
     compute: Compute,
     seed: int,
+    policy: str,
     select_by: str,
     emit: Emit,
     checkpoint: Checkpoint,
@@ -77,7 +78,7 @@ def fit(
         started = time.perf_counter()
         network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
         losses = []
-        for inputs, labels in lanes.train.train(policy=recipe.augment, seed=seed, epoch=epoch, batch_size=recipe.batch_size):
+        for inputs, labels in lanes.train.train(policy=policy, seed=seed, epoch=epoch, batch_size=recipe.batch_size):
             factor = lr_factor(done.n_steps, n_steps=n_steps, warmup_steps=warmup_steps, schedule=recipe.schedule)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor

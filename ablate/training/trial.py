@@ -17,6 +17,7 @@ from ablate.data.store import open_store
 from ablate.errors import CheckFailed, TrialError
 from ablate.model.delta import delta
 from ablate.model.network import Network, build_network
+from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute, TrialRequest
 from ablate.spec.trial import Trial
@@ -27,9 +28,11 @@ from ablate.training.activations import ActivationCache, CacheUse
 from ablate.training.checkpoint import Checkpoint
 from ablate.training.depthwise import use_fp32_depthwise_backward
 from ablate.training.export import DELTA, TRIAL
+from ablate.training.fitted import fit_classifier
 from ablate.training.lanes import Lanes, Sharing, open_lanes
 from ablate.training.loop import Emit, Fit, autocast, fit, predict
-from ablate.training.tasks.classification import Classification, balanced_class_weights
+from ablate.training.tasks.class_weights import class_weights, log_shares
+from ablate.training.tasks.classification import Classification
 
 PREDICTIONS = "predictions.parquet"
 _LOG = logging.getLogger(__name__)
@@ -71,24 +74,31 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     if compute.is_depthwise_fp32 and compute.precision == "bf16":
         use_fp32_depthwise_backward(network.module)
     sharing = None if request.cache is None else Sharing(ActivationCache(request.cache.folder, request.cache.max_gb), request.cache.waypoints)
-    lanes = open_lanes(network, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing)
-    task = make_task(recipe, lanes.train.labels, n_classes=request.n_classes, device=compute.device)
+    lanes = open_lanes(network, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing, seed=trial.seed)
+    task = make_task(recipe, lanes.train.labels, class_names=store.class_names, device=compute.device)
+    policy = policy_word(recipe, source=trial.data.source)
 
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
-        found = fit(
-            network,
-            task,
-            recipe,
-            lanes=lanes,
-            compute=compute,
-            seed=trial.seed,
-            select_by=trial.select_by,
-            emit=emit,
-            checkpoint=_checkpoint(request, compute, micro_batch=micro_batch),
-            micro_batch=micro_batch,
-        )
-    test_predictions = predict(network, task, lanes.test, forward=lanes.forward, compute=compute)
+        if recipe.classifier == "linear":
+            checkpoint = _checkpoint(request, compute, micro_batch=micro_batch)
+            found = fit(
+                network,
+                task,
+                recipe,
+                lanes=lanes,
+                compute=compute,
+                seed=trial.seed,
+                policy=policy,
+                select_by=trial.select_by,
+                emit=emit,
+                checkpoint=checkpoint,
+                micro_batch=micro_batch,
+            )
+            test_predictions = predict(network, task, lanes.test, forward=lanes.forward, compute=compute)
+        else:
+            found, predicted = fit_classifier(network, task, recipe, lanes=lanes, compute=compute, weights=task.class_weights, emit=emit)
+            test_predictions = predicted(lanes.test)
     test_scores = {f"test/{name}": value for name, value in task.evaluate(test_predictions, lanes.test.labels).items()}
 
     predictions = {"val": found.val_predictions, "test": test_predictions}
@@ -97,7 +107,8 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
         {name: (store.split(name).image_ids, store.split(name).labels, array) for name, array in predictions.items()},
     )
     _write_delta(network, request.folder / DELTA)
-    facts = {**trial_facts(network, compute, lanes), "micro_batch": _micro_batch_fact(recipe, micro_batch)}
+    of_data = data_facts(recipe, task, lanes, n_train=len(store.split("train").labels), policy=policy)
+    facts = {**trial_facts(network, compute, lanes), **of_data, "micro_batch": _micro_batch_fact(recipe, micro_batch)}
     _write_description(request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts)
     return TrialOutcome(
         best_epoch=found.best_epoch,
@@ -131,10 +142,29 @@ def slot_compute(compute: Compute, recipe: Recipe) -> Compute:
     return compute if recipe.precision == "auto" else compute.model_copy(update={"precision": recipe.precision})
 
 
-def make_task(recipe: Recipe, labels: NDArray[np.int64], *, n_classes: int, device: str) -> Classification:
-    """The loss that a recipe asks for, on the classes as they are in train."""
-    weights = balanced_class_weights(labels, n_classes=n_classes) if recipe.class_weights == "balanced" else None
-    return Classification(recipe.label_smoothing, None if weights is None else weights.to(device))
+def make_task(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str], device: str) -> Classification:
+    """The loss that a recipe asks for, on the classes as they are in the train images in use."""
+    weights = class_weights(recipe, labels, class_names=class_names)
+    shift = recipe.logit_adjustment * log_shares(labels, n_classes=len(class_names)) if recipe.logit_adjustment else None
+    return Classification(
+        recipe.label_smoothing,
+        None if weights is None else weights.to(device),
+        kind=recipe.loss,
+        focal_gamma=recipe.focal_gamma,
+        logit_shift=None if shift is None else shift.to(device),
+    )
+
+
+def data_facts(recipe: Recipe, task: Classification, lanes: Lanes, *, n_train: int, policy: str) -> dict[str, str]:
+    """Which train images were used, how they were varied, and how their classes weigh."""
+    used = np.bincount(lanes.train.labels)
+    short = 0 if recipe.shots is None else int((used < recipe.shots).sum())
+    lack = f"; classes with fewer, used whole: {short}" if short else ""
+    return {
+        "train_images": f"{len(lanes.train.labels)} of {n_train}" + ("" if recipe.shots is None else f", {recipe.shots} a class, drawn by the seed{lack}"),
+        "views": policy,
+        "class_weights": "none" if task.class_weights is None else " ".join(f"{weight:.4g}" for weight in task.class_weights.tolist()),
+    }
 
 
 def trial_facts(network: Network, compute: Compute, lanes: Lanes) -> dict[str, str]:

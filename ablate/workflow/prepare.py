@@ -21,6 +21,7 @@ from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 from ablate.training.precision import choose_compute
+from ablate.training.tasks.class_weights import check_class_weights
 from ablate.workflow.settings import Places
 
 Progress = Callable[[str, int, int], None]
@@ -108,6 +109,7 @@ def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:
     facts = {}
     for arm in resolved.expansion.arms:
         try:
+            check_class_weights(arm.recipe, resolved.data_set.facts.class_names)
             facts[arm.arm_id] = check_recipe(arm.recipe, n_classes=n_classes, image_size=image_size)
         except SpecError as error:
             raise SpecError(f"arm {arm.name}: {error}") from None

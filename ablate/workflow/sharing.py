@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablate.model.network import RecipeFacts
+from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.workflow.prepare import Resolved, cut_depth
 
@@ -31,8 +32,9 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
     n_train, n_val, n_test = (sum(counts[split]) for split in ("train", "val", "test"))
     groups: dict[tuple[str, int, int, str], list[Recipe]] = defaultdict(list)
     for arm in resolved.expansion.arms:
-        depth = cut_depth(arm.recipe, facts[arm.arm_id])
-        groups[arm.recipe.backbone, depth, facts[arm.arm_id].n_units, arm.recipe.augment].append(arm.recipe)
+        is_mixed = arm.recipe.mixup > 0 or arm.recipe.cutmix > 0
+        depth = 0 if is_mixed else cut_depth(arm.recipe, facts[arm.arm_id])
+        groups[arm.recipe.backbone, depth, facts[arm.arm_id].n_units, policy_word(arm.recipe, source=resolved.data.source)].append(arm.recipe)
     seeds = len(resolved.record.seeds)
     rows, seen = [], set()
     whole = SharedPasses(0, 0)
@@ -40,12 +42,12 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
         alone = together = 0
         for recipe in recipes if depth else []:
             alone += seeds * (recipe.epochs * (n_train + n_val) + n_test)
-            for view, n_images in _views(recipe, resolved.record.seeds, n_train=n_train, n_held_out=n_val + n_test):
+            for view, n_images in _views(recipe, resolved.record.seeds, policy=augment, n_train=n_train, n_held_out=n_val + n_test):
                 if (backbone, view) not in seen:
                     seen.add((backbone, view))
                     together += n_images
         whole = SharedPasses(whole.alone + alone, whole.together + together)
-        decided = "nothing is frozen: whole network" if depth == 0 else "computed once, kept" if together else "kept by a row above"
+        decided = "nothing to keep: whole network" if depth == 0 else "computed once, kept" if together else "kept by a row above"
         rows.append(
             {
                 "backbone": backbone,
@@ -61,10 +63,10 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
     return pd.DataFrame(rows), whole
 
 
-def _views(recipe: Recipe, seeds: tuple[int, ...], *, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
+def _views(recipe: Recipe, seeds: tuple[int, ...], *, policy: str, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
     """The views that a recipe needs over its seeds, and their images; a random trunk is another network for every seed."""
     trunks = seeds if recipe.weights == "none" else ("pretrained",)
     clean: list[tuple[tuple[object, ...], int]] = [((recipe.weights, trunk, "held out"), n_held_out) for trunk in trunks]
-    if recipe.augment == "none":
+    if policy == "none":
         return clean + [((recipe.weights, trunk, "clean"), n_train) for trunk in trunks]
-    return clean + [((recipe.weights, recipe.augment, seed, epoch), n_train) for seed in seeds for epoch in range(recipe.epochs)]
+    return clean + [((recipe.weights, policy, seed, epoch), n_train) for seed in seeds for epoch in range(recipe.epochs)]
