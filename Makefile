@@ -10,7 +10,7 @@ SHARED_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 RUN_OPTIONS  = $(SHARED_DATA) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(REPORT),--report-dir $(REPORT)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench install ablation plan report status ui test check schema clean
+.PHONY: help bench install ablation plan report status ui test test-services check schema clean
 
 help:  ## list the targets
 	@echo "make TARGET [GRID=name or path] [DATA_DIR=folder] [SEEDS=0,1,2] [WORKERS=n] [REPORT=folder] [ARGS='more options']"
@@ -50,6 +50,12 @@ ui: install  ## MLflow UI on 127.0.0.1, with a link that compares the study's tr
 
 test: $(VENV)/.installed-test  ## every test
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
+
+test-services: $(VENV)/.installed-test  ## tests against a real PostgreSQL server; installs it from Debian's packages where it can
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql >/dev/null; } || \
+	  echo "no PostgreSQL server is here and apt-get could not install one (it needs root and a package mirror): its tests are skipped"
+	@$(BIN)/python -m pytest -m services -rs $(ARGS)
 
 check: $(VENV)/.installed-test  ## what CI runs: lint, types, every test
 	@$(BIN)/ruff check .

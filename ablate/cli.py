@@ -15,9 +15,11 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ablate.model.network import RecipeFacts
     from ablate.scheduling.summary import StudySummary
     from ablate.tracking.records import PublishedStudy
     from ablate.workflow.prepare import Resolved
+    from ablate.workflow.settings import Places
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Which way of transferring a pretrained model works on your images?"
@@ -50,6 +52,10 @@ def run(
     only_failed: Annotated[bool, typer.Option("--only-failed", help="run only trials that failed last time")] = False,
     retry: Annotated[int, typer.Option(min=0, help="more attempts for a trial whose worker died or hung")] = 2,
     trial_timeout: Annotated[str | None, typer.Option(help="a trial that takes longer has hung, e.g. 2h  [default: no limit]")] = None,
+    executor: Annotated[str, typer.Option(help="local (this machine) or ray (a cluster; needs ablate[ray])")] = "local",
+    address: Annotated[str | None, typer.Option(help="of the Ray cluster, HOST:PORT or auto  [default: $RAY_ADDRESS, else this machine]")] = None,
+    trials_per_gpu: Annotated[str, typer.Option(help="trials that share a GPU, or auto: measured, so many as memory holds; on CPUs auto bounds slots")] = "1",
+    optuna_storage: Annotated[str | None, typer.Option(help="URL of Optuna's storage  [default: $ABLATE_OPTUNA, else a file beside the study]")] = None,
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
     with _user_errors():
@@ -57,31 +63,36 @@ def run(
         from ablate.scheduling.limits import Limits
         from ablate.spec.parse import load_grid
         from ablate.tracking.mlflow_store import MlflowStore
+        from ablate.workflow.machines import Machines, parse_kind
         from ablate.workflow.prepare import prepare, resolve
+        from ablate.workflow.probe import packed
         from ablate.workflow.reports import report_study
         from ablate.workflow.run import count_complete, log_champion, run_prepared
-        from ablate.workflow.settings import find_grid, places
+        from ablate.workflow.settings import check_optuna, find_grid, places
         from ablate.workflow.studies import seconds_of
 
         console = make_console()
-        where = places(data_dir=data_dir)
+        where = places(data_dir=data_dir, optuna_url=optuna_storage)
+        kind = parse_kind(executor, address=address)
         budget_s = None if budget is None else seconds_of(budget, option="--budget")
         timeout_s = None if trial_timeout is None else seconds_of(trial_timeout, option="--trial-timeout")
         limits = Limits(retries=retry, max_trials=max_trials, budget_s=budget_s, only_failed=only_failed)
         path = find_grid(grid)
         parsed = load_grid(path)
         out = report_dir or Path("reports") / parsed.name
-        store = MlflowStore(where.tracking_uri, parsed.name)
+        store = MlflowStore(where.tracking_uri, parsed.name, artifact_root=where.artifact_root)
         store.check_reachable()
+        check_optuna(where)
         resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
         _print_what(console, resolved)
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
+        machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=threads)
 
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_ended=count_complete(prepared))
         with display.shown():
-            summary = run_prepared(prepared, store, workers=workers, on_event=display.on_event, limits=limits, trial_timeout_s=timeout_s)
+            summary = run_prepared(prepared, store, machines=machines, on_event=display.on_event, limits=limits, optuna_url=where.optuna_url)
         study, report = report_study(where, grid_name=parsed.name, study_id=resolved.record.study_id, report_dir=out)
         log_champion(study, store, folder=prepared.folder)
         _print_end(console, study, summary, readme=report.readme, grid=grid)
@@ -90,8 +101,15 @@ def run(
 
 
 @app.command()
-def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallback: NoFallback = False) -> None:
-    """Show the arms of a grid, the cells that are merged or left out and why, and how many trials there are. Trains nothing."""
+def plan(
+    grid: GridName,
+    data_dir: DataDir = None,
+    seeds: Seeds = None,
+    no_fallback: NoFallback = False,
+    probe: Annotated[bool, typer.Option("--probe", help="measure a few steps of each kind of arm here, and estimate what the study costs")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="slots that the estimate is for  [default: as run]")] = None,
+) -> None:
+    """Show the arms of a grid, the cells that are merged or left out and why, and how many trials there are. Trains nothing, but for a probe."""
     with _user_errors():
         import pandas as pd
 
@@ -117,15 +135,52 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
             for arm in resolved.expansion.arms
         ]
         console.print(rows_table(pd.DataFrame(arms), title="Arms"))
+        for arm in resolved.expansion.arms:
+            larger = facts[arm.arm_id].oversized
+            if larger:
+                shown = "; ".join(f"{name}: {sizes}" for name, sizes in list(larger.items())[:3])
+                console.print(f"warning: arm {arm.name} has adapters with more parameters than the layer they adapt, {len(larger)} in all ({shown})")
         shared, passes = sharing_table(resolved, facts)
         console.print(rows_table(shared, title="Frozen prefixes, in passes of an image"))
         if passes.together:
             console.print(
                 f"sharing: {passes.together:,} of {passes.alone:,} passes through frozen prefixes remain ({passes.alone / passes.together:.1f} times fewer)"
             )
+        if probe:
+            _print_estimate(console, resolved, facts, workers=workers, where=places(data_dir=data_dir))
         if resolved.expansion.excluded:
             left_out = [{"cell": ", ".join(f"{axis}={level}" for axis, level in one.cell.items()), "why": one.why} for one in resolved.expansion.excluded]
             console.print(rows_table(pd.DataFrame(left_out), title="Left out"))
+
+
+@app.command("lr-find")
+def lr_find(
+    grid: GridName,
+    arm: Annotated[str | None, typer.Option(help="an arm as `ablate plan` names it  [default: the baseline]")] = None,
+    lowest: Annotated[float, typer.Option(help="head LR of the first step")] = 1e-6,
+    highest: Annotated[float, typer.Option(help="head LR of the last step")] = 1.0,
+    steps: Annotated[int, typer.Option(min=10, help="optimizer steps")] = 100,
+    data_dir: DataDir = None,
+    no_fallback: NoFallback = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 1,
+) -> None:
+    """Train an arm for a moment while the LR grows, and suggest a head_lr. The study and its runs stay as they are."""
+    with _user_errors():
+        from ablate.display import make_console, rows_table, step_progress
+        from ablate.spec.parse import load_grid
+        from ablate.workflow.lr_find import find_arm, find_lr, range_table
+        from ablate.workflow.prepare import prepare, resolve
+        from ablate.workflow.settings import find_grid, places
+
+        console, where = make_console(), places(data_dir=data_dir)
+        resolved = resolve(load_grid(find_grid(grid)), where, seeds=None, allow_fallback=not no_fallback, command="")
+        chosen = find_arm(resolved.record.arms, arm, baseline_arm_id=resolved.record.baseline_arm_id)
+        _print_what(console, resolved)
+        with step_progress(console) as on_progress:
+            prepared = prepare(resolved, where, report_dir=where.home, threads=threads, cache_gb=0, on_progress=on_progress)
+        found = find_lr(prepared, chosen, lowest=lowest, highest=highest, n_steps=steps)
+        console.print(rows_table(range_table(found), title=f"{chosen.name}: loss while the LR grows"))
+        console.print(f"suggestion: head_lr {found.suggestion:.1e} (the loss falls fastest there; it is least at {found.largest:.1e}, stay below)")
 
 
 @app.command()
@@ -320,6 +375,18 @@ def _print_what(console: Console, resolved: Resolved) -> None:
         f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with an equal one + {len(expansion.excluded)} left out; "
         f"{len(resolved.record.seeds)} seeds; {len(resolved.trials)} trials"
     )
+
+
+def _print_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFacts], *, workers: int | None, where: Places) -> None:
+    from ablate.display import rows_table
+    from ablate.workflow.estimate import cost_table, kinds_of
+    from ablate.workflow.probe import estimate_lines, probe_kinds
+
+    kinds = kinds_of(resolved, facts)
+    probes = probe_kinds(resolved, kinds, where, threads=1, workers=workers)
+    console.print(rows_table(cost_table(resolved, kinds, probes.kinds), title="Estimated cost, by kind of arm"))
+    for line in estimate_lines(resolved, kinds, probes):
+        console.print(line)
 
 
 def _print_end(console: Console, study: PublishedStudy, summary: StudySummary, *, readme: Path, grid: str) -> None:

@@ -3,7 +3,8 @@
     <home>/images/<key>/meta.json                    what is in it, and the digest of every array
                         train.npy val.npy test.npy   (N, side, side, 3) uint8
 
-The key names everything that determines the pixels, so a store is never updated: it is built whole, renamed into place, and verified on open.
+The key names everything that determines the pixels, so a store is never updated: it is built whole in `<key>.partial`, renamed into place, and verified on
+open. A build that was killed is taken up by the next one: `done.txt` lists the images that are there, each with a checksum of its pixels.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,16 +128,19 @@ def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSpli
 
 
 def _build(data_set: DataSet, final: Path, *, side: int, interpolation: str, on_progress: Progress) -> None:
-    """Decode into a folder beside the final one, then rename. Under the lock, whatever stands in the way is a dead builder's."""
+    """Decode into a folder beside the final one, then rename. Under the lock, whatever stands there is a dead builder's, and is taken up.
+
+    An interrupt leaves the folder for the next builder, an error does not: with other images the key is another one.
+    """
     partial = final.with_suffix(".partial")
-    for leftover in (partial, final):
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    _check_room(data_set, final.parent, side=side)
-    partial.mkdir()
+    if final.exists():
+        shutil.rmtree(final)
+    if not partial.is_dir():
+        _check_room(data_set, final.parent, side=side)
+        partial.mkdir()
     try:
-        arrays = {name: _empty_array(partial / f"{name}.npy", len(split.labels), side) for name, split in data_set.splits.items()}
-        _decode(data_set, arrays, resample=INTERPOLATIONS[interpolation], on_progress=on_progress)
+        arrays = {name: _array(partial / f"{name}.npy", len(split.labels), side) for name, split in data_set.splits.items()}
+        _decode(data_set, arrays, partial / "done.txt", resample=INTERPOLATIONS[interpolation], on_progress=on_progress)
         for array in arrays.values():
             array.flush()
         meta = {
@@ -146,36 +151,54 @@ def _build(data_set: DataSet, final: Path, *, side: int, interpolation: str, on_
             "class_names": data_set.facts.class_names,
             "splits": {name: _describe(partial / f"{name}.npy", split) for name, split in data_set.splits.items()},
         }
+        (partial / "done.txt").unlink()
         _write_durably(partial / "meta.json", json.dumps(meta))
         partial.rename(final)
-    except BaseException:
+    except Exception:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def _decode(data_set: DataSet, arrays: Mapping[str, Any], *, resample: Image.Resampling, on_progress: Progress) -> None:
-    """Fill the arrays with a few threads. Raises one DataError for all images that cannot be read."""
+def _decode(data_set: DataSet, arrays: Mapping[str, Any], done: Path, *, resample: Image.Resampling, on_progress: Progress) -> None:
+    """Fill what is missing of the arrays with a few threads. Raises one DataError for all images that cannot be read."""
     places = [(name, i) for name, split in data_set.splits.items() for i in range(len(split.labels))]
+    there = _sound(done, arrays)
+    missing = [place for place in places if place not in there]
 
-    def fill(place: tuple[str, int]) -> None:
+    def fill(place: tuple[str, int]) -> str:
         name, i = place
         arrays[name][i] = square(data_set.splits[name].read(i), side=arrays[name].shape[1], resample=resample)
+        return f"{name} {i} {zlib.crc32(arrays[name][i])}\n"
 
     damaged: list[tuple[tuple[str, int], str]] = []
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        futures = {pool.submit(fill, place): place for place in places}
+    with done.open("a") as log, ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        futures = {pool.submit(fill, place): place for place in missing}
         try:
-            for n_done, future in enumerate(as_completed(futures), start=1):
+            for n_done, future in enumerate(as_completed(futures), start=len(there) + 1):
                 error = future.exception()
                 if isinstance(error, DataError):
                     damaged.append((futures[future], str(error)))
                 elif error is not None:
                     raise error
+                else:
+                    log.write(future.result())
+                    log.flush()
                 on_progress(n_done, len(places))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     _raise_for(sorted(damaged))
+
+
+def _sound(done: Path, arrays: Mapping[str, Any]) -> set[tuple[str, int]]:
+    """Images that an earlier build left, whose pixels are those that it wrote: after a power cut the list may be ahead of the pixels."""
+    found = set()
+    for line in done.read_text().splitlines() if done.is_file() else ():
+        with suppress(ValueError, KeyError, IndexError):  # the last line of a killed builder may be cut off
+            name, place, checksum = line.split(" ")
+            if zlib.crc32(arrays[name][int(place)]) == int(checksum):
+                found.add((name, int(place)))
+    return found
 
 
 def _raise_for(damaged: list[tuple[tuple[str, int], str]]) -> None:
@@ -204,7 +227,12 @@ def _cut_middle(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
-def _empty_array(path: Path, n: int, side: int) -> Any:
+def _array(path: Path, n: int, side: int) -> Any:
+    """The array that an earlier build left, where it has the right form, else an empty one."""
+    with suppress(OSError, ValueError, EOFError):
+        left = np.lib.format.open_memmap(path, mode="r+")
+        if left.shape == (n, side, side, 3) and left.dtype == np.uint8:
+            return left
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, side, side, 3))
 
 

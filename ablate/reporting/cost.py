@@ -29,8 +29,8 @@ COSTS = (
     Cost("time/train_s", "training s", 1),
     Cost("time/saved_s", "s saved by sharing", 1, is_better_when_high=True, is_traded=False),
     Cost("cost/peak_memory_mb", "peak memory, MB", 0),
-    Cost("cost/images_per_s", "images/s at inference", 0, is_better_when_high=True),
-    Cost("cost/latency_ms", "latency at batch 1, ms", 1),
+    Cost("time/images_per_s", "images/s at inference", 0, is_better_when_high=True),
+    Cost("time/latency_ms", "latency at batch 1, ms", 1),
     Cost("cost/delta_mb", "trained weights, MB", 2),
     Cost("cost/disk_mb", "whole network on disk, MB", 2),
 )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from ablate.reporting import sentences
+from ablate.reporting.adapters import adapters_section
 from ablate.reporting.cost import COSTS, fronts, measured
 from ablate.reporting.effects import PRIMARY, Effect
 from ablate.reporting.figures import Picture
@@ -37,6 +38,7 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
             _interactions(results),
             _design(results),
             _costs(results, pictures),
+            adapters_section(results),
             _curves(pictures),
             _confusion(results, pictures),
             _merged(results),

@@ -13,14 +13,15 @@ from pathlib import Path
 
 from ablate.errors import StoreError
 from ablate.scheduling.executors._base import Executor
-from ablate.scheduling.interrupts import interruptible, undisturbed
+from ablate.scheduling.interrupts import interruptible, undisturbed, whole
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import RETRIED, Limits, Queue, TrialQueue, distinct
 from ablate.scheduling.mlflow_projection import MlflowProjection
-from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.optuna_study import OptunaStudy, own_study
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
 from ablate.scheduling.sync import end_running
+from ablate.scheduling.work_units import UnitOf, alone
 from ablate.spec.request import CheckpointSpec, TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
@@ -51,8 +52,9 @@ def run_study(
     optuna_url: str | None = None,
     limits: Limits | None = None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    unit_of: UnitOf = alone,
 ) -> StudySummary:
-    """Bring every trial to its end, in the order given and within `limits`, and return what this call achieved.
+    """Bring every trial to its end, in the order of `WorkUnits` and within `limits`, and return what this call achieved.
 
     `folder` keeps the study: `journal.jsonl`, `study.json`, `optuna.db`, `trials/<trial_id>-<attempt>/` (what an attempt leaves), `checkpoints/<trial_id>/`
     (the last whole epoch of a trial that has not ended), `failures/<trial_id>-<attempt>.txt` (full tracebacks). `tags` go on every run in MLflow.
@@ -64,8 +66,9 @@ def run_study(
     with interruptible(), lease(folder):
         make = keeping(make_request, folder, checkpoint_every_s)
         conductor = Conductor(plan, StudyFolder(folder), make_request=make, listener=on_event)
-        queue = Queue(trials, conductor.past, limits=limits or Limits())
-        optuna = OptunaStudy(record, conductor.trials, url=optuna_url or default_url(folder))
+        queue = Queue(trials, conductor.past, limits=limits or Limits(), unit_of=unit_of)
+        with whole():
+            optuna = OptunaStudy(record, conductor.trials, url=optuna_url) if optuna_url else own_study(folder, record, conductor.trials)
         return conductor.conduct(queue, executor, store=store, optuna=optuna)
 
 
@@ -91,7 +94,8 @@ class Conductor:
         """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
         self._queue = queue
         self.past = {}
-        followers = self._start_followers(store, optuna)
+        with whole():
+            followers = self._start_followers(store, optuna)
         status = "KILLED"
         try:
             executor.run(self.take, self.on_event)
@@ -117,6 +121,10 @@ class Conductor:
 
     def take(self, slot: str) -> TrialRequest | None:  # noqa: ARG002
         """The next request, or None while nothing may start."""
+        with whole():
+            return self._take()
+
+    def _take(self) -> TrialRequest | None:
         taken = self._queue.take()
         if taken is None:
             return None
@@ -135,6 +143,10 @@ class Conductor:
 
     def on_event(self, event: Event) -> bool:
         """Journal first; then what follows from it; then those who only listen. True asks a trial to end here."""
+        with whole():
+            return self._note(event)
+
+    def _note(self, event: Event) -> bool:
         self._journal.append(event)
         for wake in self._wake:
             wake()

@@ -12,11 +12,41 @@ from typing import Any
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
+class _Shield:
+    """Whether an interrupt must wait, and whether one does. Only the main thread reads and writes it: that is where Python runs handlers."""
+
+    depth = 0
+    is_pending = False
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt for SIGTERM inside the block, as Python does for SIGINT."""
-    with _handled({signal.SIGTERM: _interrupt}):
+    """Raise KeyboardInterrupt for SIGTERM and SIGINT inside the block, but never inside `whole`. Whoever handles or ignores SIGINT otherwise keeps that."""
+    handlers: dict[signal.Signals, Any] = {signal.SIGTERM: _interrupt}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        handlers[signal.SIGINT] = _interrupt
+    with _handled(handlers):
         yield
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Run the block to its end before an interrupt is raised.
+
+    An exception that comes from nowhere can leave half a line in a file, or Python's own locks held for ever: `with condition:` gives no guarantee between
+    taking the lock and entering the block (seen once: a signal inside threading.Event.set, and everybody who used the event afterwards waited).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Shield.depth += 1
+    try:
+        yield
+    finally:
+        _Shield.depth -= 1
+        if _Shield.is_pending and not _Shield.depth:
+            _Shield.is_pending = False
+            raise KeyboardInterrupt
 
 
 @contextmanager
@@ -27,7 +57,10 @@ def undisturbed() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise KeyboardInterrupt
+    if _Shield.depth:
+        _Shield.is_pending = True
+    else:
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT
+from ablate.scheduling.work_units import UnitOf, WorkUnits, alone
 from ablate.spec.trial import Trial
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt
@@ -64,10 +64,10 @@ class Limits:
 
 
 class Queue:
-    """The trials that are not complete, in the order in which the grid gave them: seed by seed, so that a study that is cut short is balanced."""
+    """The trials that are not complete: seed by seed, so that a study that is cut short is balanced, and within a seed in the order of `WorkUnits`."""
 
-    def __init__(self, trials: Sequence[Trial], past: Mapping[tuple[str, int], Attempt], *, limits: Limits) -> None:
-        """`past` is what earlier calls did."""
+    def __init__(self, trials: Sequence[Trial], past: Mapping[tuple[str, int], Attempt], *, limits: Limits, unit_of: UnitOf = alone) -> None:
+        """`past` is what earlier calls did; `unit_of` names what trials share."""
         self._limits, self._start = limits, time.monotonic()
         self._n_attempts: dict[str, int] = {}
         last: dict[str, Attempt] = {}
@@ -78,7 +78,7 @@ class Queue:
         failed = {trial_id for trial_id, attempt in last.items() if attempt.ended is not None and attempt.ended.state is TrialState.FAILED}
         self.n_reused = sum(trial.trial_id in done for trial in trials)
         left = [trial for trial in trials if trial.trial_id not in done and (trial.trial_id in failed or not limits.only_failed)]
-        self._left = deque(left[: limits.max_trials])
+        self._left = WorkUnits(left[: limits.max_trials], unit_of)
         self._n_held_back = len(trials) - self.n_reused - len(self._left)
         self._retries: dict[str, int] = {}
         self._durations = [attempt.ended.at - attempt.started.at for attempt in past.values() if attempt.is_complete and attempt.ended is not None]
@@ -86,9 +86,9 @@ class Queue:
 
     def take(self) -> tuple[Trial, int] | None:
         """The next trial and the number of its attempt, or None: nothing is left, or nothing may start any more."""
-        if not self._left or self._is_spent():
+        trial = None if self._is_spent() else self._left.take()
+        if trial is None:
             return None
-        trial = self._left.popleft()
         attempt = self._n_attempts.get(trial.trial_id, 0) + 1
         self._n_attempts[trial.trial_id] = attempt
         return trial, attempt
@@ -99,6 +99,7 @@ class Queue:
 
     def ended(self, event: TrialEnded, trial: Trial) -> bool:
         """Note a trial's end; return whether it gets another attempt in this call."""
+        self._left.ended(trial, is_complete=event.state is TrialState.COMPLETE)
         began = self._started.pop(event.trial_id, None)
         if event.state is TrialState.COMPLETE and began is not None:
             self._durations.append(event.at - began)
@@ -108,7 +109,7 @@ class Queue:
         if used >= self._limits.retries:
             return False
         self._retries[event.trial_id] = used + 1
-        self._left.append(trial)
+        self._left.again(trial)
         return True
 
     def is_hopeless(self, event: EpochEnded) -> bool:  # noqa: ARG002

@@ -5,6 +5,7 @@ Measured (Optuna 5): its GridSampler and BruteForceSampler lose the points of wo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -111,6 +112,20 @@ class OptunaStudy:
     def trials(self) -> list[FrozenTrial]:
         """What the storage holds."""
         return self._study.get_trials(deepcopy=False)
+
+
+def own_study(folder: Path, record: StudyRecord, trials: Mapping[str, Trial], *, describe: Callable[[Trial], Described] | None = None) -> OptunaStudy:
+    """The study in the SQLite file of its own folder. A file that cannot be used is made again: all that is in it comes from the journal.
+
+    So it is after a process died while Optuna made its tables (seen: two rows where Optuna expects one, and it never opens the file again).
+    """
+    try:
+        return OptunaStudy(record, trials, url=default_url(folder), describe=describe)
+    except StoreError:
+        for path in folder.glob("optuna.db*"):  # with its -wal and -shm
+            with contextlib.suppress(OSError):
+                path.unlink()
+        return OptunaStudy(record, trials, url=default_url(folder), describe=describe)
 
 
 def default_url(folder: Path) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.conductor import CHECKPOINT_EVERY_S, Conductor, MakeRequest, keeping
 from ablate.scheduling.executors._base import Executor
-from ablate.scheduling.interrupts import interruptible
+from ablate.scheduling.interrupts import interruptible, whole
 from ablate.scheduling.lease import lease
-from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.optuna_study import own_study
 from ablate.scheduling.search import Cell, Search, SearchQueue
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
@@ -54,7 +54,8 @@ def run_search(
             _grown(places, StudyPlan(record, (), tags or {})), places, make_request=keeping(make_request, folder, CHECKPOINT_EVERY_S), listener=on_event
         )
         queue = SearchQueue(search, conductor.past, known=conductor.trials, make_trial=make_trial, retries=retries)
-        optuna = OptunaStudy(record, conductor.trials, url=default_url(folder), describe=queue.described)
+        with whole():
+            optuna = own_study(folder, record, conductor.trials, describe=queue.described)
         summary = conductor.conduct(queue, executor, store=store, optuna=optuna)
         return Found(tuple(queue.best(n_best)), summary)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ablate.spec.optimizers import WITH_MOMENTUM
+from ablate.spec.phase import Phase
 from ablate.spec.policy import is_clean
 from ablate.spec.recipe import Recipe
+from ablate.spec.strategy import CONTRADICTIONS as STRATEGY_CONTRADICTIONS
+from ablate.spec.strategy import PHASE_FIELDS, at_phase, frees_trunk, phases_of
 
 Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 """Fields, and whether they can matter for a recipe."""
 
-FITTED_FIELDS = frozenset({"backbone", "weights", "freeze_depth", "shots", "classifier", "precision"})
+FITTED_FIELDS = frozenset({"backbone", "weights", "pooling", "freeze_depth", "shots", "classifier", "precision"})
 """What matters for a classifier that is fitted at once: nothing of an optimizer, a schedule or a view."""
 
 RELEVANCE: tuple[Relevance, ...] = (
@@ -24,10 +28,24 @@ RELEVANCE: tuple[Relevance, ...] = (
     (("class_weights",), lambda recipe: recipe.classifier != "knn"),
     (("effective_beta",), lambda recipe: recipe.class_weights == "effective" and recipe.classifier != "knn"),
     (("focal_gamma",), lambda recipe: recipe.loss == "focal"),
-    (("lora_alpha", "lora_dropout", "lora_targets", "lora_units"), lambda recipe: recipe.lora_rank > 0),
-    (("batch_norm",), lambda recipe: recipe.freeze_depth != "all"),
-    (("lr_ratio",), lambda recipe: recipe.freeze_depth != "all" or recipe.lora_rank > 0),
-    (("momentum",), lambda recipe: recipe.optimizer == "sgd"),
+    (("lora_rank",), lambda recipe: recipe.adapter in ("auto", "lora", "dora")),
+    (("lora_alpha",), lambda recipe: recipe.adapter_kind in ("lora", "dora")),
+    (("lora_dropout",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "bottleneck", "adaptformer", "vpt")),
+    (("lora_targets",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "ia3", "ssf")),
+    (("lora_units",), lambda recipe: recipe.adapter_kind != "none"),
+    (("bottleneck_width",), lambda recipe: recipe.adapter_kind in ("bottleneck", "adaptformer")),
+    (("prompt_tokens",), lambda recipe: recipe.adapter_kind == "vpt"),
+    (("batch_norm", "layer_decay", "l2_sp"), lambda recipe: frees_trunk(recipe)),
+    (("lr_ratio",), lambda recipe: frees_trunk(recipe) or recipe.adapter_kind != "none"),
+    (("momentum",), lambda recipe: recipe.optimizer in WITH_MOMENTUM),
+    (("step_every", "step_factor"), lambda recipe: recipe.schedule == "step"),
+    (("micro_batch",), lambda recipe: (recipe.micro_batch or recipe.batch_size) < recipe.batch_size),
+    (("probe_epochs",), lambda recipe: recipe.strategy == "lp_ft" and not recipe.phases),
+    (("n_phases",), lambda recipe: recipe.strategy == "gradual" and not recipe.phases),
+    (("epochs",), lambda recipe: not recipe.phases),
+    (("freeze_depth",), lambda recipe: not _all_say(recipe, "freeze_depth")),
+    (("head_lr",), lambda recipe: not _all_say(recipe, "head_lr")),
+    (("lr_ratio",), lambda recipe: not _all_say(recipe, "lr_ratio")),
 )
 """A field that is not listed always matters."""
 
@@ -68,11 +86,30 @@ def relevant(recipe: Recipe) -> tuple[str, ...]:
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as JSON values without the fields that cannot matter, so that equivalent cells compare equal."""
+    """Return the recipe as JSON values without the fields that cannot matter, so that equivalent cells compare equal.
+
+    Several phases stand in it as they are expanded, in place of the strategy and the fields that it took them from; one phase is a recipe without any.
+    """
+    phases = phases_of(recipe)
+    several: dict[str, Any] = {"phases": [_canonical_phase(recipe, phase) for phase in phases]} if len(phases) > 1 else {}
+    recipe = recipe if several else at_phase(recipe, phases[0])
     fields = recipe.model_dump(mode="json", include=set(relevant(recipe)))
     if "lora_alpha" in fields and recipe.lora_alpha is None:
         fields["lora_alpha"] = float(recipe.lora_rank)
-    return {name: value for name, value in fields.items() if name in FIRST_FIELDS or getattr(recipe, name) != Recipe.model_fields[name].default}
+    if recipe.adapter_kind in ("none", "lora"):  # what lora_rank says by itself
+        fields.pop("adapter", None)
+    kept = {name: value for name, value in fields.items() if name in FIRST_FIELDS or getattr(recipe, name) != Recipe.model_fields[name].default}
+    return {**{name: value for name, value in kept.items() if name not in PHASE_FIELDS}, **several} if several else kept
+
+
+def _canonical_phase(recipe: Recipe, phase: Phase) -> dict[str, Any]:
+    idle = () if at_phase(recipe, phase).freeze_depth != "all" else ("lr_ratio",)
+    return {name: value for name, value in phase.model_dump(mode="json", exclude={"until"}).items() if name not in idle}
+
+
+def _all_say(recipe: Recipe, name: str) -> bool:
+    """Whether every phase has a field of its own, so that the recipe's cannot matter."""
+    return bool(recipe.phases) and all(getattr(phase, name) is not None for phase in recipe.phases)
 
 
 def contradiction(recipe: Recipe) -> str | None:
@@ -81,9 +118,13 @@ def contradiction(recipe: Recipe) -> str | None:
 
 
 CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
-    ("LoRA adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.lora_rank > 0 and recipe.freeze_depth == 0),
+    ("lora and dora need a lora_rank of at least 1", lambda recipe: recipe.adapter in ("lora", "dora") and recipe.lora_rank == 0),
+    ("LoRA adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.adapter_kind == "lora" and recipe.freeze_depth == 0),
+    ("an adapter adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.adapter_kind != "none" and recipe.freeze_depth == 0),
+    *STRATEGY_CONTRADICTIONS,
     ("a fitted classifier needs a trunk that is frozen whole: freeze_depth all", lambda recipe: recipe.classifier != "linear" and recipe.freeze_depth != "all"),
-    ("a fitted classifier trains no adapters", lambda recipe: recipe.classifier != "linear" and recipe.lora_rank > 0),
+    ("a fitted classifier has no phases", lambda recipe: recipe.classifier != "linear" and (recipe.strategy != "single" or bool(recipe.phases))),
+    ("a fitted classifier trains no adapters", lambda recipe: recipe.classifier != "linear" and recipe.adapter_kind != "none"),
     (
         "a fitted classifier sees clean images once: no augmentation and no mixing",
         lambda recipe: recipe.classifier != "linear" and (not is_clean(recipe) or recipe.mixup > 0 or recipe.cutmix > 0),

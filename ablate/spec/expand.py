@@ -99,7 +99,7 @@ def _arm_name(grid: Grid, recipe: Recipe) -> str:
 
 
 def _word(level: Any) -> str:
-    return "+".join(map(str, level)) if isinstance(level, tuple) else str(level)
+    return ("+".join(map(str, level)) or "none") if isinstance(level, tuple) else str(level)
 
 
 def _hashable(cell: dict[str, Level]) -> dict[str, Any]:

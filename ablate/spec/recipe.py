@@ -8,7 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-Level = str | int | float | bool | None | tuple[str, ...]
+from ablate.spec.optimizers import check_optimizer
+from ablate.spec.phase import Phase, Strategy
+
+AdapterKind = Literal["none", "lora", "dora", "ia3", "ssf", "bottleneck", "adaptformer", "vpt", "bitfit", "norm_tuning"]
+Level = str | int | float | bool | None | tuple[str, ...] | tuple[Phase, ...]
 """One value of an axis."""
 Weight = Annotated[float, Field(gt=0, strict=True)]
 
@@ -33,20 +37,33 @@ class Recipe(BaseModel):
     backbone: str = Field("tf_efficientnet_lite0", description="name of a timm classification model")
     weights: str = Field(
         "auto",
-        description="auto: bundled, else the timm hub | hub | none: random | path of a weights file (safetensors, or a state dict) below the working folder",
+        description="auto: bundled, else the timm hub | hub | torchvision | none: random | path of a file (safetensors, checkpoint) below the working folder",
     )
     freeze_depth: Literal["all"] | Annotated[int, Field(strict=True)] = Field(
         "all", description="leading frozen units: all = linear probe, 0 = full fine-tuning, -1 = the last unit is free"
     )
     head_lr: float = Field(1e-3, gt=0, description="peak learning rate of the head")
     lr_ratio: float = Field(0.1, gt=0, description="LR of the trunk and its adapters / LR of the head")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="sgd has Nesterov's momentum")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="unit i below the head (1 is the last) learns at head_lr * lr_ratio * layer_decay^i; 1 = off")
+    optimizer: Annotated[str, BeforeValidator(check_optimizer)] = Field("adamw", description="adamw | sgd, with Nesterov's momentum | a name below")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and its like")
     weight_decay: float = Field(0.01, ge=0, description="on parameters with two or more dimensions; norms and biases have none")
-    schedule: Literal["cosine", "constant"] = Field("cosine", description="of the LR after the warm-up; cosine would reach 0 after the last step")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the LR rises linearly from 0")
-    epochs: int = Field(6, ge=1, strict=True, description="passes over train; the best one by select_by is kept")
+    l2_sp: float = Field(0.0, ge=0, description="L2-SP: penalty l2_sp / 2 * |w - start|^2 on the trunk's weights, in place of their weight_decay; 0 = off")
+    clip_norm: float | None = Field(None, gt=0, description="bound on the norm of all gradients together; null = none")
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="mean of the weights over steps: mean * ema_decay + w * (1 - ema_decay) is scored and kept; 0 = off")
+    schedule: Literal["cosine", "constant", "step", "one_cycle"] = Field("cosine", description="of the LR in each phase; see below")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of a phase's steps in which the LR rises to its peak")
+    step_every: float = Field(0.3, gt=0, le=1, description="of schedule step: share of a phase's steps after which the LR drops, again and again")
+    step_factor: float = Field(0.1, gt=0, lt=1, description="of schedule step: LR after a drop / LR before it")
+    epochs: int = Field(6, ge=1, strict=True, description="passes over train, over all phases; the best one by select_by is kept")
     batch_size: int = Field(32, ge=1, strict=True, description="images per optimizer step")
+    micro_batch: Annotated[int, Field(ge=1, strict=True)] | None = Field(
+        None, description="images in the network at a time; the gradients of a batch are summed up; null = the whole batch"
+    )
+    strategy: Strategy = Field("single", description="single phase | lp_ft: linear probe first, then freeze_depth | gradual: one unit more in each phase")
+    probe_epochs: Annotated[int, Field(ge=1, strict=True)] | None = Field(None, description="of lp_ft: those of `epochs` that the probe takes; null = a third")
+    n_phases: int = Field(3, ge=3, strict=True, description="of gradual: a probe, then -1, -2, ... and freeze_depth last; they share the epochs evenly")
+    phases: tuple[Phase, ...] = Field((), description="in place of a strategy: a list of phases, see below; they replace epochs")
     patience: Annotated[int, Field(ge=1, strict=True)] | None = Field(None, description="stop after this many epochs without a better select_by; null = never")
     augment: Literal["none", "light", "medium", "strong", "randaugment", "trivialaugment", "augmix"] | Annotated[float, Field(ge=0, le=1, strict=True)] = Field(
         "none", description="how train images are varied, a level, a policy, or a strength from 0 (none) to 1; see below"
@@ -88,15 +105,23 @@ class Recipe(BaseModel):
     batch_norm: Literal["frozen", "affine", "adapt", "train"] = Field(
         "train", description="BatchNorm of the free units. frozen: all fixed | affine: statistics fixed | adapt: affine fixed | train: nothing fixed"
     )
-    lora_rank: int = Field(0, ge=0, strict=True, description="rank of the LoRA adapters of the frozen units; 0 = none")
+    pooling: Literal["auto", "avg", "max", "avgmax", "token"] = Field(
+        "auto", description="how the trunk's last map or tokens become one vector; auto: the backbone's own, avg for a file of MAE weights"
+    )
+    adapter: Literal["auto"] | AdapterKind = Field(
+        "auto", description="what is put into the frozen units; auto: lora where lora_rank > 0, else none; see below"
+    )
+    lora_rank: int = Field(0, ge=0, strict=True, description="rank of LoRA and DoRA; 0 = none")
     lora_alpha: float | None = Field(None, gt=0, description="scaling = lora_alpha / lora_rank; null = lora_rank, a scaling of 1")
-    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the adapters")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout inside the adapters of lora, dora, bottleneck, adaptformer, vpt")
     lora_targets: Literal["auto"] | tuple[str, ...] = Field(
-        "auto", description="auto: every Linear and every ungrouped convolution of the adapted units | list of name patterns with * wildcards"
+        "auto", description="for lora, dora, ia3, ssf. auto: every layer of the adapted units that can | list of name patterns with * wildcards"
     )
     lora_units: Literal["all"] | Annotated[int, Field(ge=1, strict=True)] = Field(
         "all", description="how many frozen units carry adapters, counted back from the freeze boundary"
     )
+    bottleneck_width: int = Field(64, ge=1, strict=True, description="of bottleneck and adaptformer: width of the layer in the middle")
+    prompt_tokens: int = Field(10, ge=1, strict=True, description="of vpt: learned tokens in each adapted block")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest that a probe of the device finds; recorded in the run")
 
     @field_validator("weights")
@@ -104,5 +129,12 @@ class Recipe(BaseModel):
     def _stays_below_the_working_folder(cls, weights: str) -> str:
         path = PurePath(weights)
         if path.is_absolute() or ".." in path.parts:
-            raise PydanticCustomError("path", "must be auto, hub, none or a path below the working folder, without '..'")
+            raise PydanticCustomError("path", "must be auto, hub, torchvision, none or a path below the working folder, without '..'")
         return weights
+
+    @property
+    def adapter_kind(self) -> AdapterKind:
+        """The kind of adapter that the recipe asks for, with `auto` resolved."""
+        if self.adapter == "auto":
+            return "lora" if self.lora_rank > 0 else "none"
+        return self.adapter

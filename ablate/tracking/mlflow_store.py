@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -39,8 +39,9 @@ from ablate.spec.study import StudyRecord  # noqa: E402
 from ablate.spec.trial import Trial  # noqa: E402
 from ablate.tracking import projection  # noqa: E402
 from ablate.tracking.artifacts import Curves, confusion_table, curves_from_json, curves_of, curves_to_json, read_predictions  # noqa: E402
+from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
-from ablate.tracking.reach import check_uri, sqlite_path, without_password  # noqa: E402
+from ablate.tracking.reach import check_uri, without_password  # noqa: E402
 from ablate.tracking.records import PublishedRun, PublishedStudy  # noqa: E402
 
 for _name in ("mlflow", "alembic"):
@@ -57,9 +58,10 @@ _OPENS_ON_RUNS = {"mlflow.experimentKind": "custom_model_development"}
 class MlflowStore:
     """One grid's experiment in a tracking store. Not for several threads at once."""
 
-    def __init__(self, tracking_uri: str, grid_name: str) -> None:
-        """Name the store; nothing is opened before the first call."""
+    def __init__(self, tracking_uri: str, grid_name: str, *, artifact_root: Path | None = None) -> None:
+        """Name the store; nothing is opened before the first call. See `artifact_location` for `artifact_root`."""
         self.tracking_uri = tracking_uri
+        self._artifact_root = artifact_root
         self.grid_name = grid_name
         self._record: StudyRecord | None = None
         self._tags: dict[str, str] = {}
@@ -77,6 +79,7 @@ class MlflowStore:
 
     def check_reachable(self) -> None:
         """Return when runs can be written. Raises StoreError within seconds when the store cannot be used."""
+        check_driver(self.tracking_uri)
         check_uri(self.tracking_uri)
         try:
             experiment = self._client.get_experiment_by_name(self.grid_name)
@@ -97,8 +100,7 @@ class MlflowStore:
         found = self._client.get_experiment_by_name(self.grid_name)
         if found is not None:
             return str(found.experiment_id)
-        path = sqlite_path(self.tracking_uri)
-        root = None if path is None else (path.parent / "artifacts" / quote(self.grid_name, safe="")).as_uri()
+        root = artifact_location(self.tracking_uri, self.grid_name, root=self._artifact_root)
         return str(self._client.create_experiment(self.grid_name, artifact_location=root, tags=_OPENS_ON_RUNS))
 
     # -- publishing ----------------------------------------------------------------------------------------------------------------------

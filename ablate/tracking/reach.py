@@ -85,14 +85,15 @@ def _check_server(tracking_uri: str, scheme: str) -> None:
             raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}, which names no host.")
         return  # a database on a local socket
     is_http = scheme in ("http", "https")
-    problem = _problem(partial(_ask, tracking_uri) if is_http else partial(_connect, host, port))
+    problem = problem_of(partial(_ask, tracking_uri) if is_http else partial(connect, host, port))
     if problem:
         raise StoreError(
             f"the tracking store must be reachable, {scheme}://{host}:{port} is not ({problem}); start the server, or set MLFLOW_TRACKING_URI to another store."
         )
 
 
-def _connect(host: str, port: int) -> None:
+def connect(host: str, port: int) -> None:
+    """Return when something listens there."""
     socket.create_connection((host, port), timeout=REACH_S).close()
 
 
@@ -109,7 +110,7 @@ def _ask(tracking_uri: str) -> None:
             raise OSError(str(error.reason)) from error
 
 
-def _problem(attempt: Callable[[], None]) -> str:
+def problem_of(attempt: Callable[[], None]) -> str:
     """Say why an attempt failed, or return nothing. In a thread of its own, because looking up a name has no timeout."""
     problems = [f"no answer within {REACH_S:.0f} s"]
 

@@ -11,6 +11,7 @@ depend on what is in the cache.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
@@ -59,6 +60,8 @@ class CacheUse:
     build_s: float = 0.0
     saved_s: float = 0.0
     problems: list[str] = field(default_factory=list)
+    ahead: set[str] = field(default_factory=set)
+    """Keys of views that the trial built before it needed them, while it would have waited for another process."""
 
     def took(self, rows: Rows, *, build_s: float) -> None:
         """Note rows that were there, and what making this trial's own from them took."""
@@ -96,15 +99,27 @@ class ActivationCache:
     max_gb: float
     """Bound on the folder in GB (10**9 bytes)."""
 
-    def rows(self, view: View, use: CacheUse) -> Rows:
+    def rows(self, view: View, use: CacheUse, *, meanwhile: Iterable[View] = ()) -> Rows:
         """Return the rows of a view's last door: opened where they are kept and sound, else made from those of an earlier door, else from images, and kept.
 
+        While another process builds the view, this one builds those of `meanwhile` that nobody has built or builds.
         A damaged entry is dropped, reported in `use.problems` and made again. Where the disk is full or cannot be written the rows stay in memory.
         """
+        for other in meanwhile:
+            if not self._is_busy(view):
+                break
+            if not self._is_kept(other) and not self._is_busy(other):
+                self._rows(other, use)
+                if not self._is_kept(other):
+                    break  # too large, or the disk is full: work ahead is lost
+                use.ahead.add(self._entry(other).name)
+        return self._rows(view, use)
+
+    def _rows(self, view: View, use: CacheUse) -> Rows:
         made = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with locked(self.folder / f"{cache_key(view.identity, door='*')}.lock"):
+            with locked(self._lock(view)):
                 for number in reversed(range(len(view.doors))):
                     found = self._open(self.folder / cache_key(view.identity, door=view.doors[number]), use)
                     if found is not None:
@@ -119,10 +134,33 @@ class ActivationCache:
             use.made(made)
         return made
 
+    def _entry(self, view: View) -> Path:
+        return self.folder / cache_key(view.identity, door=view.doors[-1])
+
+    def _lock(self, view: View) -> Path:
+        return self.folder / f"{cache_key(view.identity, door='*')}.lock"
+
+    def _is_kept(self, view: View) -> bool:
+        return (self._entry(view) / "meta.json").is_file()
+
+    def _is_busy(self, view: View) -> bool:
+        """Whether another process holds a view's lock now."""
+        try:
+            with self._lock(view).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # nobody has asked for it yet
+        return False
+
     def _reached(self, view: View, found: Rows, number: int, use: CacheUse) -> Rows:
         """The last door's rows from those of door `number`."""
         if number == len(view.doors) - 1:
-            use.took(found, build_s=0.0)
+            if self._entry(view).name in use.ahead:
+                use.ahead.remove(self._entry(view).name)  # counted when it was built
+            else:
+                use.took(found, build_s=0.0)
             return found
         (own,) = build_rows((batch,) for batch in view.from_rows(found, number))
         use.took(found, build_s=own.build_s)

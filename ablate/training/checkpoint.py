@@ -23,10 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ablate.model.delta import delta, load_delta
-from ablate.model.network import Network
+from ablate.training.stage import Stage
 
 FILE = "checkpoint.safetensors"
-VERSION = 1
+VERSION = 2
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,10 +45,14 @@ class Best:
 
 @dataclass
 class Progress:
-    """All that the next epoch depends on besides network, optimizer, scaler and torch's generators."""
+    """All that the next epoch depends on besides network, optimizer, scaler, averaged weights and torch's generators."""
 
     phase: int = 0
-    """0-based; recipes have one phase so far."""
+    """0-based."""
+    first_epoch: int = 0
+    """Of the phase."""
+    first_step: int = 0
+    """Of the phase."""
     n_epochs: int = 0
     """Whole epochs done, over all phases."""
     n_steps: int = 0
@@ -57,6 +61,28 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     """What was emitted, epoch by epoch."""
     best: Best | None = None
+
+    def begin(self, phase: int) -> None:
+        """Note that a phase begins here."""
+        self.phase, self.first_epoch, self.first_step = phase, self.n_epochs, self.n_steps
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a checkpoint holds."""
+
+    progress: Progress
+    _header: dict[str, Any]
+    _tensors: dict[str, Tensor]
+
+    def put_back(self, stage: Stage) -> None:
+        """Put everything back as it was, into the stage of the phase that `progress` names; torch's generators too."""
+        load_delta(stage.whole, _below("network", self._tensors))
+        _load_optimizer(stage.optimizer, _below("optimizer", self._tensors), self._header["optimizer"])
+        stage.scaler.load_state_dict(self._header["scaler"])
+        if stage.average is not None:
+            stage.average.load(_below("average", self._tensors))
+        _set_generators(_below("generator", self._tensors))
 
 
 class Checkpoint:
@@ -68,39 +94,36 @@ class Checkpoint:
         self._identity = {"version": VERSION, "torch": torch.__version__, **identity}
         self._every_s, self._last = every_s, time.monotonic()
 
-    def resume(self, network: Network, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> Progress:
-        """Put everything back as it was after the last epoch that was kept, torch's generators included; from the beginning where there is none."""
+    def read(self) -> Kept | None:
+        """Return what was kept of the last whole epoch; None where nothing was, or by another trial, or where it cannot be read."""
         if self._path is None or not self._path.is_file():
-            return Progress()
+            return None
         try:
             with safe_open(self._path, framework="pt") as file:
                 header = json.loads(file.metadata()["ablate"])
                 if header["identity"] != self._identity:
-                    return Progress()
+                    return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
+            return Kept(_progress(header["progress"], tensors), header, tensors)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             _LOG.warning("the checkpoint %s cannot be read (%s); the trial starts at its beginning", self._path, error)
-            return Progress()
-        load_delta(network, _below("network", tensors))
-        _load_optimizer(optimizer, _below("optimizer", tensors), header["optimizer"])
-        scaler.load_state_dict(header["scaler"])
-        _set_generators(_below("generator", tensors))
-        return _progress(header["progress"], tensors)
+            return None
 
-    def save(self, progress: Progress, network: Network, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+    def save(self, progress: Progress, stage: Stage) -> None:
         """Keep a whole epoch, where it is time. A disk that is full costs the checkpoint, not the trial."""
         if self._path is None or time.monotonic() - self._last < self._every_s:
             return
-        optimizer_tensors, optimizer_values = _optimizer_state(optimizer)
+        optimizer_tensors, optimizer_values = _optimizer_state(stage.optimizer)
         assert progress.best is not None  # an epoch has ended
         tensors = {
-            **_above("network", delta(network)),
+            **_above("network", delta(stage.whole)),
             **_above("optimizer", optimizer_tensors),
+            **_above("average", {} if stage.average is None else {name: tensor.cpu().contiguous() for name, tensor in stage.average.tensors.items()}),
             **_above("generator", _generators()),
             **_above("best", progress.best.state),
             "predictions": torch.from_numpy(np.ascontiguousarray(progress.best.predictions)),
         }
-        header = {"identity": self._identity, "optimizer": optimizer_values, "scaler": scaler.state_dict(), "progress": _described(progress)}
+        header = {"identity": self._identity, "optimizer": optimizer_values, "scaler": stage.scaler.state_dict(), "progress": _described(progress)}
         try:
             _write(self._path, tensors, json.dumps(header))
         except (OSError, SafetensorError) as error:
@@ -129,15 +152,22 @@ def _progress(values: dict[str, Any], tensors: Mapping[str, Tensor]) -> Progress
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Its per-parameter state: tensors by `<index>.<name>` on the CPU, and what is no tensor."""
-    tensors, values = {}, {}
-    for index, state in optimizer.state_dict()["state"].items():
+    """Its state, that of parameters by `<index>.<name>` and that of groups by `group<index>.<name>`: tensors on the CPU, and what is no tensor."""
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    described = optimizer.state_dict()
+    groups = {f"group{index}": {name: group[name] for name in group.keys() - _SET_EACH_TIME} for index, group in enumerate(described["param_groups"])}
+    for index, state in [*described["state"].items(), *groups.items()]:
         for name, value in state.items():
             if isinstance(value, Tensor):
                 tensors[f"{index}.{name}"] = value.detach().cpu().contiguous().clone()
-            else:
+            elif value is None or isinstance(value, bool | int | float | str):
                 values[f"{index}.{name}"] = value
     return tensors, values
+
+
+_SET_EACH_TIME = {"params", "lr", "name"}
+"""Of an optimizer's groups: made with it, or set by the schedule before every step."""
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -149,6 +179,9 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
     state: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *values.items()]:
         index, _, name = key.partition(".")
+        if index.startswith("group"):
+            optimizer.param_groups[int(index.removeprefix("group"))][name] = value
+            continue
         parameter = parameters[int(index)]
         if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:
             value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

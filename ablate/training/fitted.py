@@ -19,8 +19,8 @@ from ablate.model.network import Network
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute
 from ablate.training.lanes import Feed, Lanes
-from ablate.training.loop import EVAL_BATCH, Emit, Fit, autocast, predict
-from ablate.training.tasks._base import Task
+from ablate.training.loop import EVAL_BATCH, Emit, Fit, predict
+from ablate.training.step import Course, autocast
 
 Predict = Callable[[Feed], NDArray[np.float32]]
 
@@ -41,12 +41,13 @@ class Features:
         return np.asarray((values - self.mean) / self.scale, dtype=np.float64)
 
 
-def fit_classifier(network: Network, task: Task, recipe: Recipe, *, lanes: Lanes, compute: Compute, weights: Tensor | None, emit: Emit) -> tuple[Fit, Predict]:
+def fit_classifier(network: Network, course: Course, lanes: Lanes, *, weights: Tensor | None, emit: Emit) -> tuple[Fit, Predict]:
     """Fit `recipe.classifier`; return what was found, as one epoch, and what predicts a feed. `weights` (C,) are those of the classes, or None.
 
     Deterministic: the same images give the same classifier for every seed. Raises TrialError where the head is not one linear layer.
     """
     started = time.perf_counter()
+    recipe, task, compute = course.recipe, course.task, course.compute
     head = linear_head(network, recipe)
     train = features(network, head, lanes, lanes.train, compute=compute)
     spread = train.std(axis=0)
@@ -67,7 +68,7 @@ def fit_classifier(network: Network, task: Task, recipe: Recipe, *, lanes: Lanes
     of_val = predicted(lanes.val)
     scores = {f"val/{name}": value for name, value in task.evaluate(of_val, lanes.val.labels).items()}
     emit(0, 1, scores)
-    return Fit(best_epoch=0, val_scores=scores, val_predictions=of_val, n_epochs=1, n_steps=0, train_s=train_s), predicted
+    return Fit(best_epoch=0, val_scores=scores, val_predictions=of_val, n_epochs=1, n_steps=0, train_s=train_s, lanes=lanes), predicted
 
 
 def linear_head(network: Network, recipe: Recipe) -> nn.Linear:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -61,37 +62,62 @@ class Lanes:
     how: str
     """For the record: where the network was cut, or why not."""
     use: CacheUse
+    compute: Compute
+    close: Callable[[], None] = lambda: None
+    """Make the network whole again, so that it can be cut elsewhere. The lanes are of no use afterwards."""
 
 
-def open_lanes(network: Network, store: ImageStore, *, recipe: Recipe, compute: Compute, autocast: Autocast, sharing: Sharing | None, seed: int) -> Lanes:
-    """Cut the network where that pays and return what trains it; without `sharing` nothing is cut. `seed` draws the few-shot subset."""
-    feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute, every_image(store.split(name).labels)) for name in ("val", "test")}
-    train = store.split("train")
-    rows = few_shot_rows(train.labels, train.image_ids, shots=recipe.shots, seed=seed)
-    feeds["train"] = ImageFeed(train, network.preprocessing, compute, Sampling(rows, train.labels[rows], recipe.sampler))
+def open_lanes(
+    network: Network,
+    store: ImageStore,
+    *,
+    recipe: Recipe,
+    compute: Compute,
+    autocast: Autocast,
+    sharing: Sharing | None,
+    seed: int,
+    use: CacheUse | None = None,
+    n_epochs: int | None = None,
+) -> Lanes:
+    """Cut the network where that pays and return what trains it; without `sharing` nothing is cut.
+
+    `seed` draws the few-shot subset. `use` counts on what earlier lanes of the trial used. `n_epochs`, counted over all phases, is where these lanes end at
+    the latest (the recipe's where None).
+    """
+    use = use or CacheUse()
+    samplings = {"train": train_sampling(recipe, store, seed=seed), **{name: every_image(store.split(name).labels) for name in ("val", "test")}}
+    feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute, sampling) for name, sampling in samplings.items()}
     if recipe.mixup or recipe.cutmix:
-        mixing = MixedFeed(feeds["train"], recipe.mixup, recipe.cutmix, len(store.class_names))
-        why = "train images are mixed, kept activations are of single images"
-        return Lanes(mixing, feeds["val"], feeds["test"], network.module, f"uncut: {why}", CacheUse())
+        whole = _whole(network, feeds, use, "train images are mixed, kept activations are of single images")
+        return dataclasses.replace(whole, train=MixedFeed(feeds["train"], recipe.mixup, recipe.cutmix, len(store.class_names)))
     if sharing is None:
-        return _whole(network, feeds, "not asked for")
+        return _whole(network, feeds, use, "not asked for")
     identity = _identity(network, store.path, recipe=recipe, compute=compute)
     images = next(feeds["train"].view(policy="none", seed=0, epoch=0, batch_size=N_CHECKED))
     cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=json.dumps(identity, sort_keys=True))
     if isinstance(cut, Uncut):
-        return _whole(network, feeds, cut.reason)
+        return _whole(network, feeds, use, cut.reason)
     last = len(cut.doors) - 1
     longest = max(len(feed) for feed in feeds.values())
     kept = frozenset(door for door in range(last + 1) if cut.row_bytes(door) <= MAX_ROW_BYTES and cut.row_bytes(door) * longest <= MAX_VIEW_BYTES)
     if last not in kept:
-        return _whole(network, feeds, f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute")
-    use = CacheUse()
-    lanes = {name: CutFeed(feed, name, cut, identity, sharing.cache, use, autocast, kept) for name, feed in feeds.items()}
-    return Lanes(lanes["train"], lanes["val"], lanes["test"], cut.suffix, f"cut at {cut.doors[last]}, {cut.row_text(last)}", use)
+        cut.undo()
+        return _whole(network, feeds, use, f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute")
+    wanted: list[View] = []
+    lanes = {name: CutFeed(feed, name, cut, identity, sharing.cache, use, autocast, kept, n_epochs or recipe.epochs, wanted) for name, feed in feeds.items()}
+    wanted += [lanes[name].view("none", seed=0, epoch=0) for name in ("val", "test")]
+    return Lanes(lanes["train"], lanes["val"], lanes["test"], cut.suffix, f"cut at {cut.doors[last]}, {cut.row_text(last)}", use, compute, cut.undo)
 
 
-def _whole(network: Network, feeds: Mapping[str, ImageFeed], why: str) -> Lanes:
-    return Lanes(feeds["train"], feeds["val"], feeds["test"], network.module, f"uncut: {why}", CacheUse())
+def train_sampling(recipe: Recipe, store: ImageStore, *, seed: int) -> Sampling:
+    """The train images of a recipe and a seed, and how they are drawn."""
+    train = store.split("train")
+    rows = few_shot_rows(train.labels, train.image_ids, shots=recipe.shots, seed=seed)
+    return Sampling(rows, train.labels[rows], recipe.sampler)
+
+
+def _whole(network: Network, feeds: Mapping[str, ImageFeed], use: CacheUse, why: str) -> Lanes:
+    return Lanes(feeds["train"], feeds["val"], feeds["test"], network.module, f"uncut: {why}", use, feeds["train"].compute)
 
 
 @dataclass(frozen=True)
@@ -115,6 +141,9 @@ class CutFeed:
     use: CacheUse
     autocast: Autocast
     kept: frozenset[int]
+    n_epochs: int
+    wanted: list[View]
+    """Views that the trial will need besides the one that it asks for; the feeds of a trial share the list."""
     _clean: list[Rows] = field(default_factory=list)
     """The clean view once it was asked for: it is needed every epoch."""
 
@@ -125,6 +154,8 @@ class CutFeed:
 
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""
+        if policy != "none" and epoch + 1 < self.n_epochs:
+            self.wanted[:] = [*self.wanted[:2], *(self.view(policy, seed=seed, epoch=later) for later in range(epoch + 1, self.n_epochs))]
         rows = self._clean_rows() if policy == "none" else self._rows(policy, seed=seed, epoch=epoch)
         for batch in split_batches(self.images.sampling.epoch(seed=seed, epoch=epoch), batch_size=batch_size):
             yield self._batch(rows, batch)
@@ -145,15 +176,18 @@ class CutFeed:
         return self._clean[0]
 
     def _rows(self, policy: str, *, seed: int, epoch: int) -> Rows:
+        return self.cache.rows(self.view(policy, seed=seed, epoch=epoch), self.use, meanwhile=self.wanted)
+
+    def view(self, policy: str, *, seed: int, epoch: int) -> View:
+        """What the cache is asked for: the split in its view of an epoch, at the doors of the cut."""
         named = {"policy": "none"} if policy == "none" else {"policy": policy, "seed": seed, "epoch": epoch}
-        view = View(
+        return View(
             identity={**self.identity, "split": self.split, **named},
             doors=self.cut.doors,
             from_images=lambda: self._from_images(policy, seed=seed, epoch=epoch),
             from_rows=self._from_rows,
             kept=self.kept,
         )
-        return self.cache.rows(view, self.use)
 
     def _from_images(self, policy: str, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, ...]]:
         """The prefix over the split in its stored order; the modules of the prefix rest in eval mode whatever the mode of the whole."""
@@ -175,6 +209,7 @@ def _identity(network: Network, store_path: Path, *, recipe: Recipe, compute: Co
         "preprocessing": [network.preprocessing.image_size, *network.preprocessing.mean, *network.preprocessing.std],
         "backbone": recipe.backbone,
         "weights": network.weights.digest,
+        "pooling": network.pooling,
         "compute": compute.model_dump(mode="json"),
         "versions": [torch.__version__, timm.__version__],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,15 @@ from torch import Tensor
 from ablate.errors import TrialError
 from ablate.model.delta import delta, load_delta
 from ablate.model.network import Network
-from ablate.model.param_groups import param_groups
-from ablate.spec.recipe import Recipe
+from ablate.spec.phase import Phase
 from ablate.spec.request import Compute
+from ablate.spec.strategy import n_epochs, phases_of
 from ablate.spec.trial import is_better
-from ablate.training.batches import split_batches
-from ablate.training.checkpoint import Best, Checkpoint
+from ablate.training.checkpoint import Best, Checkpoint, Progress
 from ablate.training.lanes import Feed, Lanes
-from ablate.training.schedule import lr_factor
+from ablate.training.stage import OpenLanes, Stage, open_stage
+from ablate.training.starting_point import StartingPoint
+from ablate.training.step import Course, autocast, train_batch
 from ablate.training.tasks._base import Task
 
 Emit = Callable[[int, int, dict[str, float]], None]
@@ -43,85 +44,91 @@ class Fit:
     n_steps: int
     train_s: float
     """Seconds in training steps, without evaluation."""
+    lanes: Lanes
+    """Those of the last phase."""
 
 
-def fit(
-    network: Network,
-    task: Task,
-    recipe: Recipe,
-    *,
-    lanes: Lanes,
-    compute: Compute,
-    seed: int,
-    policy: str,
-    select_by: str,
-    emit: Emit,
-    checkpoint: Checkpoint,
-    micro_batch: int,
-) -> Fit:
-    """Train `network` and leave it with the weights of the epoch that is best by `select_by` on val.
+def fit(network: Network, course: Course, *, open_lanes: OpenLanes, emit: Emit, checkpoint: Checkpoint) -> Fit:
+    """Train `network` phase by phase and leave it with the weights of the epoch that is best by `course.select_by` on val, over all phases.
 
-    Goes on from `checkpoint`, where it has an epoch, and emits the epochs before it again. At most `micro_batch` images are in the network at a time; the
-    gradients of a batch are summed up. Raises TrialError where the loss stops being finite, naming the step.
+    A phase starts from the best weights so far. Goes on from `checkpoint`, where it has an epoch, and emits the epochs before it again. Raises TrialError
+    where the loss stops being finite, naming the step.
     """
-    optimizer = make_optimizer(network, recipe)
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    scaler = torch.amp.GradScaler(compute.device, enabled=compute.precision == "fp16")
-    steps_per_epoch = len(split_batches(np.arange(len(lanes.train.labels)), batch_size=recipe.batch_size))
-    n_steps = steps_per_epoch * recipe.epochs
-    warmup_steps = round(recipe.warmup * n_steps)
-    done = checkpoint.resume(network, optimizer, scaler)
+    recipe, phases = course.recipe, phases_of(course.recipe)
+    start = StartingPoint(network) if recipe.l2_sp > 0 else None
+    kept = checkpoint.read()
+    done = Progress() if kept is None else kept.progress
     for epoch, metrics in enumerate(done.history):
-        emit(epoch, recipe.epochs, metrics)
+        emit(epoch, n_epochs(recipe), metrics)
 
-    for epoch in range(done.n_epochs, recipe.epochs):
-        started = time.perf_counter()
-        network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
-        losses = []
-        for inputs, labels in lanes.train.train(policy=policy, seed=seed, epoch=epoch, batch_size=recipe.batch_size):
-            factor = lr_factor(done.n_steps, n_steps=n_steps, warmup_steps=warmup_steps, schedule=recipe.schedule)
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * factor
-            optimizer.zero_grad(set_to_none=True)
-            loss = torch.zeros((), device=labels.device)
-            for part in micro_batches(len(labels), micro_batch=micro_batch):
-                with autocast(compute):
-                    outputs = lanes.forward(inputs[part])
-                part_loss = task.loss(outputs, labels[part]) * (task.mass(labels[part]) / task.mass(labels))
-                scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
-                loss += part_loss.detach()
-            scaler.step(optimizer)
-            scaler.update()
-            losses.append(loss)
-            done.n_steps += 1
-        train_loss = _mean_loss(losses, first_step=done.n_steps - len(losses), epoch=epoch)
-        done.train_s += time.perf_counter() - started
+    for number in range(done.phase, len(phases)):
+        stage = open_stage(network, recipe, number, open_lanes=open_lanes, start=start)
+        if number > done.phase:
+            done.begin(number)
+        elif kept is not None:
+            kept.put_back(stage)
+        while not is_over(phases[number], done):
+            metrics = train_epoch(stage, course, done)
+            scores = judge(network, stage, course, done)
+            where = {"phase": number, "frozen_units": stage.network.boundary.depth} if len(phases) > 1 else {}
+            done.history.append({**metrics, **scores, **where})
+            done.n_epochs += 1
+            emit(done.n_epochs - 1, n_epochs(recipe), done.history[-1])
+            checkpoint.save(done, stage)
+        assert done.best is not None  # epochs >= 1
+        load_delta(network, done.best.state)
+        if number + 1 < len(phases):
+            stage.lanes.close()
 
-        predictions = predict(network, task, lanes.val, forward=lanes.forward, compute=compute, batch_size=_eval_batch(recipe, micro_batch))
-        scores = {f"val/{name}": value for name, value in task.evaluate(predictions, lanes.val.labels).items()}
-        done.history.append({"train/loss": train_loss, "lr/head": max(peaks) * factor, **scores})
-        done.n_epochs = epoch + 1
-        emit(epoch, recipe.epochs, done.history[-1])
-        if done.best is None or is_better(select_by, scores[select_by], than=done.best.scores[select_by]):
-            done.best = Best(epoch, scores, predictions, delta(network))
-        elif recipe.patience is not None and epoch - done.best.epoch >= recipe.patience:
-            break
-        checkpoint.save(done, network, optimizer, scaler)
-
-    assert done.best is not None  # epochs >= 1
-    load_delta(network, done.best.state)
-    return Fit(done.best.epoch, done.best.scores, done.best.predictions, done.n_epochs, done.n_steps, done.train_s)
+    best = done.best
+    assert best is not None
+    return Fit(best.epoch, best.scores, best.predictions, done.n_epochs, done.n_steps, done.train_s, stage.lanes)
 
 
-def micro_batches(n_images: int, *, micro_batch: int) -> list[slice]:
-    """Cut a batch into parts of at most `micro_batch` images; a last part of one joins the part before it."""
-    parts = split_batches(np.arange(n_images), batch_size=micro_batch)
-    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+def is_over(phase: Phase, done: Progress) -> bool:
+    """Whether the current phase has had its epochs, or its plateau: so many of its own epochs since the best one, of whatever phase."""
+    if done.n_epochs - done.first_epoch >= phase.epochs:
+        return True
+    if phase.patience is None or done.best is None:
+        return False
+    return done.n_epochs - 1 - max(done.best.epoch, done.first_epoch - 1) >= phase.patience
 
 
-def _eval_batch(recipe: Recipe, micro_batch: int) -> int:
+def train_epoch(stage: Stage, course: Course, done: Progress) -> dict[str, float]:
+    """Train on every image once, count the steps in `done`, and return what the epoch says of itself: `train/loss`, `lr/head`, ..."""
+    started = time.perf_counter()
+    recipe, epoch = course.recipe, done.n_epochs
+    stage.network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
+    losses, norms, head_lr = [], [], 0.0
+    for inputs, labels in stage.lanes.train.train(policy=course.policy, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size):
+        head_lr = stage.set_rates(done.n_steps - done.first_step)
+        loss, norm = train_batch(stage, course, inputs, labels)
+        losses.append(loss)
+        norms.append(norm)
+        done.n_steps += 1
+    metrics = {"train/loss": _mean_loss(losses, first_step=done.n_steps - len(losses), epoch=epoch), "lr/head": head_lr}
+    if recipe.clip_norm is not None:
+        metrics["train/gradient_norm"] = float(torch.stack(norms).mean())
+    if stage.start is not None:
+        metrics["train/l2_sp"] = stage.start.penalty(stage.network, weight=recipe.l2_sp)
+    done.train_s += time.perf_counter() - started
+    return metrics
+
+
+def judge(network: Network, stage: Stage, course: Course, done: Progress) -> dict[str, float]:
+    """Score val, `val/<metric>`, with the averaged weights where there are some; keep predictions and weights in `done` where they are the best so far."""
+    lanes, batch_size = stage.lanes, _eval_batch(course)
+    with nullcontext() if stage.average is None else stage.average.in_place():
+        predictions = predict(network, course.task, lanes.val, forward=lanes.forward, compute=course.compute, batch_size=batch_size)
+        scores = {f"val/{name}": value for name, value in course.task.evaluate(predictions, lanes.val.labels).items()}
+        if done.best is None or is_better(course.select_by, scores[course.select_by], than=done.best.scores[course.select_by]):
+            done.best = Best(done.n_epochs, scores, predictions, delta(network))
+    return scores
+
+
+def _eval_batch(course: Course) -> int:
     """Evaluation needs less memory an image, and shrinks in step where memory is short."""
-    return max(1, EVAL_BATCH * micro_batch // recipe.batch_size)
+    return max(1, EVAL_BATCH * min(course.micro_batch, course.recipe.batch_size) // course.recipe.batch_size)
 
 
 def predict(
@@ -131,21 +138,6 @@ def predict(
     network.module.eval()
     with torch.inference_mode(), autocast(compute):
         return torch.cat([task.predict(forward(inputs)) for inputs, _ in feed.evaluate(batch_size=batch_size)]).cpu().numpy()
-
-
-def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or SGD with Nesterov's momentum over the network's parameter groups."""
-    groups = param_groups(network, recipe)
-    is_fused = next(network.module.parameters()).device.type in ("cpu", "cuda")
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.head_lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=is_fused)
-    return torch.optim.AdamW(groups, lr=recipe.head_lr, fused=is_fused)
-
-
-def autocast(compute: Compute) -> AbstractContextManager[None]:
-    """Mixed precision as `compute` asks; off for fp32."""
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[compute.precision]
-    return torch.autocast(compute.device, dtype, enabled=compute.precision != "fp32")
 
 
 def _mean_loss(losses: list[Tensor], *, first_step: int, epoch: int) -> float:

@@ -16,7 +16,8 @@ from torch import nn
 
 from ablate.data.augment import clean
 from ablate.data.store import INTERPOLATIONS, square
-from ablate.model.backbone import Preprocessing
+from ablate.model.backbone import POOLINGS, Preprocessing
+from ablate.model.merge import admit_biases
 from ablate.model.network import build_network
 from ablate.spec.trial import Trial
 from ablate.training.export import TRIAL, WEIGHTS
@@ -63,9 +64,15 @@ def load_classifier(folder: Path | str) -> Classifier:
     folder = Path(folder)
     described = json.loads((folder / TRIAL).read_text())
     trial = Trial.model_validate(described["trial"])
+    state = load_file(folder / WEIGHTS)
     bare = trial.recipe.model_copy(update={"weights": "none"})
+    if bare.pooling == "auto" and described.get("pooling") in POOLINGS:  # a file of weights may have chosen it
+        bare = bare.model_copy(update={"pooling": described["pooling"]})
+    if described.get("is_merged"):
+        bare = bare.model_copy(update={"adapter": "none"})
     module = build_network(bare, n_classes=len(described["class_names"]), image_size=trial.data.image_size, seed=trial.seed).module
-    module.load_state_dict(load_file(folder / WEIGHTS), strict=True)
+    admit_biases(module, state)
+    module.load_state_dict(state, strict=True)
     return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]), trial.recipe.loss)
 
 

@@ -13,9 +13,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from ablate.data.store import open_store
+from ablate.data.augment import clean
+from ablate.data.store import ImageStore, open_store
 from ablate.errors import CheckFailed, TrialError
 from ablate.model.delta import delta
+from ablate.model.family import family_of
+from ablate.model.merge import NOT_MERGEABLE, merge_adapters
 from ablate.model.network import Network, build_network
 from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
@@ -26,15 +29,20 @@ from ablate.tracking.events import TrialOutcome
 from ablate.training import memory
 from ablate.training.activations import ActivationCache, CacheUse
 from ablate.training.checkpoint import Checkpoint
-from ablate.training.depthwise import use_fp32_depthwise_backward
+from ablate.training.depthwise import detour_depthwise_backward
 from ablate.training.export import DELTA, TRIAL
 from ablate.training.fitted import fit_classifier
-from ablate.training.lanes import Lanes, Sharing, open_lanes
-from ablate.training.loop import Emit, Fit, autocast, fit, predict
+from ablate.training.inference_cost import inference_cost
+from ablate.training.lanes import Lanes, Sharing, open_lanes, train_sampling
+from ablate.training.loop import Emit, Fit, fit, predict
+from ablate.training.stage import describe_phases
+from ablate.training.step import Course, autocast
 from ablate.training.tasks.class_weights import class_weights, log_shares
 from ablate.training.tasks.classification import Classification
 
 PREDICTIONS = "predictions.parquet"
+N_MERGED = 8
+"""Images of val on which the merged network is compared with the one that was trained."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -44,8 +52,8 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
     Where memory does not hold a batch, the trial starts again with half as many images in the network at a time and the same batch size. Raises TrialError
     (a loss that is not finite, memory too short for a single image) and whatever torch raises; the executor turns either into a failed trial.
     """
-    batch_size = request.trial.recipe.batch_size
-    for micro_batch in memory.halvings(batch_size):
+    recipe = request.trial.recipe
+    for micro_batch in memory.halvings(min(recipe.batch_size, recipe.micro_batch or recipe.batch_size)):
         try:
             return _run(request, emit, micro_batch=micro_batch)
         except (MemoryError, RuntimeError) as error:
@@ -72,33 +80,30 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
     if compute.is_depthwise_fp32 and compute.precision == "bf16":
-        use_fp32_depthwise_backward(network.module)
+        detour_depthwise_backward(network.module)
     sharing = None if request.cache is None else Sharing(ActivationCache(request.cache.folder, request.cache.max_gb), request.cache.waypoints)
-    lanes = open_lanes(network, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing, seed=trial.seed)
-    task = make_task(recipe, lanes.train.labels, class_names=store.class_names, device=compute.device)
-    policy = policy_word(recipe, source=trial.data.source)
+    use, cuts = CacheUse(), []
+
+    def open_phase(now: Network, n_epochs: int) -> Lanes:
+        lanes = open_lanes(
+            now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing, seed=trial.seed, use=use, n_epochs=n_epochs
+        )
+        cuts.append(lanes.how)
+        return lanes
+
+    sampling, policy = train_sampling(recipe, store, seed=trial.seed), policy_word(recipe, source=trial.data.source)
+    task = make_task(recipe, sampling.labels, class_names=store.class_names, device=compute.device)
+    course = Course(recipe, task, compute, trial.seed, trial.select_by, micro_batch, policy)
 
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
         if recipe.classifier == "linear":
-            checkpoint = _checkpoint(request, compute, micro_batch=micro_batch)
-            found = fit(
-                network,
-                task,
-                recipe,
-                lanes=lanes,
-                compute=compute,
-                seed=trial.seed,
-                policy=policy,
-                select_by=trial.select_by,
-                emit=emit,
-                checkpoint=checkpoint,
-                micro_batch=micro_batch,
-            )
-            test_predictions = predict(network, task, lanes.test, forward=lanes.forward, compute=compute)
+            found = fit(network, course, open_lanes=open_phase, emit=emit, checkpoint=_checkpoint(request, compute, micro_batch=micro_batch))
+            test_predictions = predict(network, task, found.lanes.test, forward=found.lanes.forward, compute=compute)
         else:
-            found, predicted = fit_classifier(network, task, recipe, lanes=lanes, compute=compute, weights=task.class_weights, emit=emit)
-            test_predictions = predicted(lanes.test)
+            found, predicted = fit_classifier(network, course, open_phase(network, 1), weights=task.class_weights, emit=emit)
+            test_predictions = predicted(found.lanes.test)
+    lanes = found.lanes
     test_scores = {f"test/{name}": value for name, value in task.evaluate(test_predictions, lanes.test.labels).items()}
 
     predictions = {"val": found.val_predictions, "test": test_predictions}
@@ -107,12 +112,15 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
         {name: (store.split(name).image_ids, store.split(name).labels, array) for name, array in predictions.items()},
     )
     _write_delta(network, request.folder / DELTA)
-    of_data = data_facts(recipe, task, lanes, n_train=len(store.split("train").labels), policy=policy)
-    facts = {**trial_facts(network, compute, lanes), **of_data, "micro_batch": _micro_batch_fact(recipe, micro_batch)}
+    facts = {**trial_facts(network, compute, lanes, cuts=cuts), **_recipe_facts(network, recipe, micro_batch=micro_batch)}
+    facts |= data_facts(recipe, task, lanes, n_train=len(store.split("train").labels), policy=policy)
+    costs = _costs(network, found, lanes.use, folder=request.folder, compute=compute, started=started)
+    inference = inference_cost(network, compute).metrics
+    facts |= adapter_facts(network, recipe, store)
     _write_description(request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts)
     return TrialOutcome(
         best_epoch=found.best_epoch,
-        metrics={**found.val_scores, **test_scores, **_costs(network, found, lanes.use, folder=request.folder, compute=compute, started=started)},
+        metrics={**found.val_scores, **test_scores, **costs, **inference},
         facts=facts,
         files=(PREDICTIONS, DELTA, TRIAL),
     )
@@ -130,11 +138,19 @@ def _checkpoint(request: TrialRequest, compute: Compute, *, micro_batch: int) ->
     return Checkpoint(None if spec is None else spec.folder, identity=identity, every_s=0.0 if spec is None else spec.every_s)
 
 
+def _recipe_facts(network: Network, recipe: Recipe, *, micro_batch: int) -> dict[str, str]:
+    """How the recipe was carried out, where that is no matter of course."""
+    phases = describe_phases(network, recipe)
+    told = {"phases": "; ".join(f"{number}: {text}" for number, text in enumerate(phases, start=1))} if len(phases) > 1 else {}
+    return {**told, "micro_batch": _micro_batch_fact(recipe, micro_batch)}
+
+
 def _micro_batch_fact(recipe: Recipe, micro_batch: int) -> str:
     if micro_batch >= recipe.batch_size:
         return f"{recipe.batch_size} (whole batches)"
+    why = "as asked" if micro_batch == recipe.micro_batch else "because memory was short"
     caveat = "" if recipe.batch_norm in ("frozen", "affine") else f"; BatchNorm that trains saw {micro_batch} images at a time, not {recipe.batch_size}"
-    return f"{micro_batch} of {recipe.batch_size}, gradients summed, because memory was short{caveat}"
+    return f"{micro_batch} of {recipe.batch_size}, gradients summed, {why}{caveat}"
 
 
 def slot_compute(compute: Compute, recipe: Recipe) -> Compute:
@@ -167,24 +183,41 @@ def data_facts(recipe: Recipe, task: Classification, lanes: Lanes, *, n_train: i
     }
 
 
-def trial_facts(network: Network, compute: Compute, lanes: Lanes) -> dict[str, str]:
+def trial_facts(network: Network, compute: Compute, lanes: Lanes, *, cuts: Sequence[str]) -> dict[str, str]:
     """What a reader must know of how the numbers came about, besides the numbers."""
     return {
         "device": torch.cuda.get_device_name() if compute.device == "cuda" else "cpu",
         "precision": compute.precision,
-        "depthwise_gradients": "fp32" if compute.is_depthwise_fp32 else compute.precision,
+        "depthwise_gradients": "tiles, fp32" if compute.is_depthwise_fp32 else compute.precision,
         "memory_layout": "channels_last" if compute.channels_last else "contiguous",
         "threads": str(compute.threads),
         "weights_source": network.weights.source,
         "weights_digest": network.weights.digest,
         "freeze_depth": f"{network.boundary.depth} of {network.boundary.n_units} units",
+        "family": family_of(network.module),
         "units": " ".join(unit.name for unit in network.units),
+        "pooling": network.pooling,
         "layers_without_adapter": " ".join(network.skipped_targets) or "none",
-        "prefix": lanes.how,
+        "adapters_larger_than_their_layer": "; ".join(f"{name}: {sizes}" for name, sizes in network.oversized.items()) or "none",
+        "prefix": "; then ".join(cuts),
         "prefix_views": f"{lanes.use.n_built} computed, {lanes.use.n_reused} from the cache",
         "cache_problems": "; ".join(lanes.use.problems) or "none",
         "torch": torch.__version__,
     }
+
+
+def adapter_facts(network: Network, recipe: Recipe, store: ImageStore) -> dict[str, str]:
+    """Which adapter learned, and whether it merges into the base. Must be the last thing that is asked of a trial's network: it is merged, on the CPU."""
+    kind = recipe.adapter_kind
+    if kind == "none":
+        return {"adapter": kind}
+    if kind in NOT_MERGEABLE:
+        return {"adapter": kind, "adapter_merge": f"not merged: {NOT_MERGEABLE[kind]}"}
+    network.module.to("cpu")
+    val = store.split("val")
+    count = min(N_MERGED, len(val.labels))
+    images = network.preprocessing.normalised(clean(val.images, range(count), image_size=network.preprocessing.image_size))
+    return {"adapter": kind, "adapter_merge": f"merged in fp32, logits of {count} val images differ by at most {merge_adapters(network, images):.1e}"}
 
 
 def _costs(network: Network, found: Fit, use: CacheUse, *, folder: Path, compute: Compute, started: float) -> dict[str, float]:
@@ -221,6 +254,7 @@ def _write_description(path: Path, trial: Trial, *, network: Network, class_name
             "crop_pct": preprocessing.crop_pct,
             "interpolation": preprocessing.interpolation,
         },
+        "pooling": network.pooling,
         "facts": facts,
     }
     path.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ablate.model.weights import check_weights
 from ablate.spec.canonical import canonical
 from ablate.spec.expand import Expansion, expand, study_record, study_trials
 from ablate.spec.grid import Grid
+from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.study import StudyRecord
@@ -54,6 +55,17 @@ class Prepared:
     """Where activations of frozen prefixes are kept; None computes each trial as if it were alone."""
     waypoints: dict[str, tuple[int, ...]]
     """arm_id -> smaller freeze depths at which other arms of its backbone are cut."""
+    cut_arms: frozenset[str]
+    """arm_ids of networks that have a frozen prefix to share."""
+
+    def unit_of(self, trial: Trial) -> str | None:
+        """The trial's unit: trials that need the same views of train through the same frozen trunk, wherever they are cut. None where it shares nothing."""
+        recipe = trial.recipe
+        if self.cache is None or trial.arm_id not in self.cut_arms:
+            return None
+        trunk = f"{recipe.backbone} {recipe.weights}" + (f" {trial.seed}" if recipe.weights == "none" else "")
+        policy = policy_word(recipe, source=trial.data.source)
+        return f"{trunk} {policy}" + ("" if policy == "none" else f" {trial.seed}")
 
     def request(self, trial: Trial, attempt: int, folder: Path) -> TrialRequest:
         """What an executor is handed for one try."""
@@ -99,7 +111,8 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
     folder.mkdir(parents=True, exist_ok=True)
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb) if cache_gb > 0 else None
-    return Prepared(resolved, folder, compute, stores, cache, _waypoints(resolved, facts))
+    cut_arms = frozenset(arm.arm_id for arm in resolved.expansion.arms if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)
+    return Prepared(resolved, folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)
 
 
 def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:
@@ -146,13 +159,28 @@ def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> N
 
 
 def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
-    cuts = {arm.arm_id: (arm.recipe.backbone, arm.recipe.weights, cut_depth(arm.recipe, facts[arm.arm_id])) for arm in resolved.expansion.arms}
-    return {own: tuple(sorted({cut[2] for cut in cuts.values() if cut[:2] == place[:2] and 0 < cut[2] < place[2]})) for own, place in cuts.items()}
+    cuts = {arm.arm_id: ((arm.recipe.backbone, arm.recipe.weights), cut_depths(arm.recipe, facts[arm.arm_id])) for arm in resolved.expansion.arms}
+    return {
+        own: _earlier(max(depths), (other for there, others in cuts.values() if there == place for other in others)) for own, (place, depths) in cuts.items()
+    }
+
+
+def _earlier(depth: int, others: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted({other for other in others if 0 < other < depth}))
+
+
+def cut_depths(recipe: Recipe, facts: RecipeFacts) -> tuple[int, ...]:
+    """Leading units that are neither free nor adapted, in each phase of training."""
+    if recipe.mixup or recipe.cutmix:
+        return (0,) * max(1, len(facts.phase_depths))
+    return facts.phase_depths if len(facts.phase_depths) > 1 else (cut_depth(recipe, facts),)
 
 
 def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
-    """Leading units that are neither free nor adapted."""
-    if recipe.lora_rank == 0:
+    """Leading units that are neither free nor adapted; none where images are mixed."""
+    if recipe.mixup or recipe.cutmix:
+        return 0
+    if recipe.adapter_kind == "none":
         return facts.depth
     return 0 if recipe.lora_units == "all" else max(0, facts.depth - recipe.lora_units)
 
@@ -160,7 +188,7 @@ def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
 def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
     """The fields that matter only where something of the trunk learns."""
     fields: dict[str, object] = {"batch_norm": recipe.batch_norm} if is_trunk_free else {}
-    return {**fields, "lr_ratio": recipe.lr_ratio} if is_trunk_free or recipe.lora_rank else fields
+    return {**fields, "lr_ratio": recipe.lr_ratio} if is_trunk_free or recipe.adapter_kind != "none" else fields
 
 
 def _preprocessings(resolved: Resolved) -> dict[str, Preprocessing]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
@@ -10,66 +9,49 @@ from pathlib import Path
 
 from ablate.reporting.tables import champion, trial_frame
 from ablate.scheduling.conductor import run_study
-from ablate.scheduling.executors._base import Slot
-from ablate.scheduling.executors.local import LocalExecutor
-from ablate.scheduling.executors.slots import cpu_slots, gpu_slots
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.scheduling.summary import StudySummary
-from ablate.spec.request import Compute
 from ablate.spec.trial import is_better
 from ablate.tracking.events import Event, TrialState
 from ablate.tracking.journal import Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedRun, PublishedStudy
+from ablate.workflow.machines import Machines, executor_for
 from ablate.workflow.prepare import Prepared
 from ablate.workflow.provenance import provenance_tags
 
-RUN_TRIAL = "ablate.training.trial:run_trial"
 LOADER = "ablate.training.serving"
 MODEL_NEEDS = ("torch", "torchvision", "timm", "peft", "safetensors", "pydantic", "numpy", "pillow")
-MEMORY_PER_WORKER_GB = 2.0
-"""What a CPU worker may need; bounds the default number of workers on small machines."""
-
-
-def choose_slots(compute: Compute, *, workers: int | None, n_trials: int) -> tuple[Slot, ...]:
-    """Return every GPU, else as many shares of the cores as fit cores and memory; `workers` overrides, at most one a trial."""
-    if compute.device == "cuda":
-        import torch
-
-        devices = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
-        return gpu_slots(devices[: min(workers or len(devices), n_trials)], threads=compute.threads)
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    fitting = max(1, min(len(os.sched_getaffinity(0)) // compute.threads, int(memory_gb // MEMORY_PER_WORKER_GB)))
-    return cpu_slots(min(workers or fitting, n_trials), threads=compute.threads)
 
 
 def run_prepared(
     prepared: Prepared,
     store: MlflowStore,
     *,
-    workers: int | None,
+    machines: Machines,
     on_event: Callable[[Event], None],
     limits: Limits | None = None,
-    trial_timeout_s: float | None = None,
+    optuna_url: str | None = None,
 ) -> StudySummary:
     """Run every trial that has not completed yet, within `limits`. A trial that fails is recorded and the others go on.
 
     KeyboardInterrupt is re-raised, resumable.
     """
-    trials = prepared.resolved.trials
-    slots = choose_slots(prepared.compute, workers=workers, n_trials=len(trials))
-    return run_study(
-        record=prepared.resolved.record,
-        trials=trials,
-        folder=prepared.folder,
-        executor=LocalExecutor(RUN_TRIAL, slots=slots, log_folder=prepared.folder / "logs", timeout_s=trial_timeout_s),
-        store=store,
-        make_request=prepared.request,
-        on_event=on_event,
-        tags=provenance_tags(),
-        limits=limits,
-    )
+    with executor_for(prepared, machines) as (here, executor):
+        return run_study(
+            record=here.resolved.record,
+            trials=here.resolved.trials,
+            folder=here.folder,
+            executor=executor,
+            store=store,
+            make_request=here.request,
+            on_event=on_event,
+            tags=provenance_tags(),
+            optuna_url=optuna_url,
+            limits=limits,
+            unit_of=prepared.unit_of,
+        )
 
 
 def count_complete(prepared: Prepared) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ablate.errors import SpecError
 from ablate.spec.parse import nearest
+from ablate.tracking.databases import check_apart, check_database, with_driver
 
 GRIDS = Path("experiments")
 
@@ -22,14 +23,34 @@ class Places:
     """Data sets on disk: `--data-dir`, else `$ABLATE_DATA`, else `<home>/data`."""
     tracking_uri: str
     """`$MLFLOW_TRACKING_URI`, else a SQLite file in `home`."""
+    optuna_url: str | None
+    """`--optuna-storage`, else `$ABLATE_OPTUNA`; None: a SQLite file in each study's folder."""
+
+    @property
+    def artifact_root(self) -> Path:
+        """Where files of runs go when the tracking store is a database without a server in front of it."""
+        return self.home / "artifacts"
 
 
-def places(*, data_dir: Path | None = None) -> Places:
+def places(*, data_dir: Path | None = None, optuna_url: str | None = None) -> Places:
     """Read the environment."""
     home = Path(os.environ.get("ABLATE_HOME") or ".ablate").absolute()
     default_data = Path(os.environ["ABLATE_DATA"]) if os.environ.get("ABLATE_DATA") else home / "data"
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
-    return Places(home=home, data_dir=(data_dir or default_data).absolute(), tracking_uri=uri)
+    storage = optuna_url or os.environ.get("ABLATE_OPTUNA") or None
+    return Places(
+        home=home,
+        data_dir=(data_dir or default_data).absolute(),
+        tracking_uri=with_driver(uri),
+        optuna_url=None if storage is None else with_driver(storage),
+    )
+
+
+def check_optuna(where: Places) -> None:
+    """Return when Optuna's storage can be reached and is not MLflow's, or is a file of the study. Raises StoreError."""
+    if where.optuna_url is not None:
+        check_apart(where.optuna_url, where.tracking_uri)
+        check_database(where.optuna_url, what="Optuna's storage", setting="ABLATE_OPTUNA")
 
 
 def find_grid(name_or_path: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,7 +11,8 @@ import pandas as pd
 from ablate.model.network import RecipeFacts
 from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
-from ablate.workflow.prepare import Resolved, cut_depth
+from ablate.spec.strategy import phases_of
+from ablate.workflow.prepare import Resolved, cut_depths
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +32,18 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
     """
     counts = resolved.data_set.facts.class_counts
     n_train, n_val, n_test = (sum(counts[split]) for split in ("train", "val", "test"))
-    groups: dict[tuple[str, int, int, str], list[Recipe]] = defaultdict(list)
+    groups: dict[tuple[str, int, int, str], list[Part]] = defaultdict(list)
     for arm in resolved.expansion.arms:
-        is_mixed = arm.recipe.mixup > 0 or arm.recipe.cutmix > 0
-        depth = 0 if is_mixed else cut_depth(arm.recipe, facts[arm.arm_id])
-        groups[arm.recipe.backbone, depth, facts[arm.arm_id].n_units, policy_word(arm.recipe, source=resolved.data.source)].append(arm.recipe)
+        for depth, part in _parts(arm.recipe, facts[arm.arm_id]):
+            groups[arm.recipe.backbone, depth, facts[arm.arm_id].n_units, policy_word(arm.recipe, source=resolved.data.source)].append(part)
     seeds = len(resolved.record.seeds)
     rows, seen = [], set()
     whole = SharedPasses(0, 0)
-    for (backbone, depth, n_units, augment), recipes in sorted(groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])):
+    for (backbone, depth, n_units, augment), parts in sorted(groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])):
         alone = together = 0
-        for recipe in recipes if depth else []:
-            alone += seeds * (recipe.epochs * (n_train + n_val) + n_test)
-            for view, n_images in _views(recipe, resolved.record.seeds, policy=augment, n_train=n_train, n_held_out=n_val + n_test):
+        for part in parts if depth else []:
+            alone += seeds * (len(part.epochs) * (n_train + n_val) + (n_test if part.is_last else 0))
+            for view, n_images in views_of(part, resolved.record.seeds, policy=augment, n_train=n_train, n_held_out=n_val + n_test):
                 if (backbone, view) not in seen:
                     seen.add((backbone, view))
                     together += n_images
@@ -53,8 +54,8 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
                 "backbone": backbone,
                 "frozen prefix": f"{depth} of {n_units} units",
                 "augment": augment,
-                "arms": len(recipes),
-                "trials": len(recipes) * seeds,
+                "arms": len(parts),
+                "trials": len(parts) * seeds,
                 "prefix passes alone": f"{alone:,}",
                 "shared": f"{together:,}",
                 "decision": decided,
@@ -63,10 +64,29 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts]) -> tuple[pd
     return pd.DataFrame(rows), whole
 
 
-def _views(recipe: Recipe, seeds: tuple[int, ...], *, policy: str, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
-    """The views that a recipe needs over its seeds, and their images; a random trunk is another network for every seed."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One phase of an arm."""
+
+    recipe: Recipe
+    epochs: range
+    """Counted over all phases."""
+    is_last: bool
+
+
+def _parts(recipe: Recipe, facts: RecipeFacts) -> Iterator[tuple[int, Part]]:
+    """Yield the depth of the cut and the phase, for each phase of an arm."""
+    first, phases, depths = 0, phases_of(recipe), cut_depths(recipe, facts)
+    for number, (phase, depth) in enumerate(zip(phases, depths, strict=True), start=1):
+        yield depth, Part(recipe, range(first, first + phase.epochs), number == len(phases))
+        first += phase.epochs
+
+
+def views_of(part: Part, seeds: tuple[int, ...], *, policy: str, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
+    """The views that a phase needs over its seeds, and their images; a random trunk is another network for every seed."""
+    recipe = part.recipe
     trunks = seeds if recipe.weights == "none" else ("pretrained",)
     clean: list[tuple[tuple[object, ...], int]] = [((recipe.weights, trunk, "held out"), n_held_out) for trunk in trunks]
     if policy == "none":
         return clean + [((recipe.weights, trunk, "clean"), n_train) for trunk in trunks]
-    return clean + [((recipe.weights, policy, seed, epoch), n_train) for seed in seeds for epoch in range(recipe.epochs)]
+    return clean + [((recipe.weights, policy, seed, epoch), n_train) for seed in seeds for epoch in part.epochs]

@@ -166,3 +166,38 @@ def test_a_home_that_cannot_be_written(data_set: DataSet, tmp_path: Path) -> Non
 def test_a_disk_that_is_too_small(data_set: DataSet, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"^the image store needs 72000001\.8 GB in .*, where .* GB are free; make room, or ask for fewer images\.$"):
         build_store(data_set, home=tmp_path, side=31_622_777, interpolation="bicubic")
+
+
+@pytest.mark.parametrize("harm", ["none", "pixels", "last line", "array"])
+def test_a_build_that_was_interrupted_is_taken_up(data_set: DataSet, tmp_path: Path, harm: str) -> None:
+    def stop(n_done: int, n_all: int) -> None:
+        if n_done == 10:
+            raise KeyboardInterrupt
+
+    home = tmp_path / "home"
+    with pytest.raises(KeyboardInterrupt):
+        build_store(data_set, home=home, side=16, interpolation="bicubic", on_progress=stop)
+    (partial,) = (home / "images").glob("*.partial")
+    lines = (partial / "done.txt").read_text().splitlines()
+    name, place, _ = lines[0].split()
+    n_sound = len(lines)
+    assert n_sound >= 10
+    if harm == "pixels":
+        array = np.load(partial / f"{name}.npy", mmap_mode="r+")
+        array[int(place)] ^= 1
+        array.flush()
+        n_sound -= 1
+    elif harm == "last line":
+        (partial / "done.txt").write_text("\n".join(lines)[:-3])
+        n_sound -= 1
+    elif harm == "array":
+        (partial / f"{name}.npy").write_bytes(b"short")
+        n_sound -= sum(line.startswith(f"{name} ") for line in lines)
+    calls: list[tuple[int, int]] = []
+    resumed = build_store(data_set, home=home, side=16, interpolation="bicubic", on_progress=lambda done, n: calls.append((done, n)))
+    assert calls == [(done, 24) for done in range(n_sound + 1, 25)]
+    verify_store(resumed.path)
+    whole = build_store(data_set, home=tmp_path / "other", side=16, interpolation="bicubic")
+    assert {path.name for path in resumed.path.iterdir()} == {path.name for path in whole.path.iterdir()}
+    for split in data_set.splits:
+        np.testing.assert_array_equal(resumed.split(split).images, whole.split(split).images)

@@ -32,7 +32,7 @@ FAMILIES = [
 
 def _network(backbone: str, **recipe: object) -> tuple[Network, torch.Tensor]:
     torch.set_num_threads(1)
-    size = "auto" if backbone.startswith(("eva", "vit", "deit", "swin", "mixer", "test_vit")) else 64
+    size = "auto" if backbone.startswith(("eva", "vit", "deit", "swin", "mixer", "test_vit", "levit", "efficientformer")) else 64
     network = build_network(Recipe(backbone=backbone, weights="none", **recipe), n_classes=4, image_size=size, seed=0)
     side = network.preprocessing.image_size
     return network, torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
@@ -67,11 +67,22 @@ def test_nothing_frozen_means_nothing_to_share() -> None:
 
 
 def test_a_network_that_fails_the_check_stays_whole() -> None:
-    network, images = _network("deit_tiny_distilled_patch16_224", freeze_depth="all")
+    network, images = _network("levit_128s", freeze_depth="all")
     before = network.module.eval()(images)
-    assert cut_network(network, images, autocast=nullcontext) == Uncut("suffix(prefix(x)) differs from network(x)")
+    found = cut_network(network, images, autocast=nullcontext)
+    assert isinstance(found, Uncut)
+    assert found.reason.startswith("its forward pass cannot be cut: RuntimeError: shape ")
     assert torch.equal(network.module.eval()(images), before)
     assert not any("forward" in vars(child) for child in network.module.modules())
+
+
+@pytest.mark.parametrize(("backbone", "door"), [("deit_tiny_distilled_patch16_224", "norm"), ("efficientformer_l1", "head_drop")])
+def test_two_heads_share_the_frozen_module_before_them(backbone: str, door: str) -> None:
+    network, images = _network(backbone, freeze_depth="all")
+    cut = cut_network(network, images, autocast=nullcontext)
+    assert isinstance(cut, Cut)
+    assert cut.doors == (door,)
+    assert torch.equal(cut.suffix(cut.prefix(images)[-1]), network.module(images))
 
 
 def test_statistics_that_move_are_of_the_suffix() -> None:

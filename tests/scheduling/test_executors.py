@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from toy_cluster import no_worker_stays, on_two_nodes
 from toy_execution import RUN, alive, children, inline, one_worker, order, request_of, two_workers
 from toy_study import toy_study
 
@@ -24,7 +25,7 @@ from ablate.spec.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt, attempts
 
-every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers])
+every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers, on_two_nodes])
 
 
 def run_all(executor, trials: list[Trial], folder: Path, on_event=None) -> list[Event]:
@@ -116,9 +117,15 @@ def test_take_is_asked_again_after_an_end(make, tmp_path):
     assert [(event.attempt, event.state) for event in heard if isinstance(event, TrialEnded)] == [(1, TrialState.FAILED), (2, TrialState.FAILED)]
 
 
-@every_executor
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize("kind", [TrialStarted, EpochEnded, TrialEnded])
+BREAKS = [
+    (make, error, kind)
+    for make in (inline, one_worker, two_workers)
+    for error in (RuntimeError, KeyboardInterrupt)
+    for kind in (TrialStarted, EpochEnded, TrialEnded)
+]
+
+
+@pytest.mark.parametrize(("make", "error", "kind"), [*BREAKS, (on_two_nodes, RuntimeError, TrialStarted), (on_two_nodes, KeyboardInterrupt, EpochEnded)])
 def test_what_the_listener_raises_is_raised_and_no_worker_stays(make, error, kind, tmp_path):
     _, trials = toy_study()
 
@@ -129,6 +136,7 @@ def test_what_the_listener_raises_is_raised_and_no_worker_stays(make, error, kin
     with pytest.raises(error, match=r"^the journal is full$"):
         run_all(make(tmp_path), trials, tmp_path, on_event=break_off)
     assert children() == set()
+    assert make is not on_two_nodes or no_worker_stays()
 
 
 def pid_of(folder: Path, trial: Trial) -> int:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 
 import optuna
 import pytest
 from toy_study import toy_events, toy_study
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.optuna_study import OptunaStudy, default_url, own_study
 from ablate.tracking.events import TrialEnded, TrialState
 
 
@@ -76,3 +78,16 @@ def test_a_storage_that_cannot_be_used_is_named_without_its_password():
     record, _ = toy_study()
     with pytest.raises(StoreError, match=r"^Optuna's storage must be usable, 'nosuch://me:\*\*\*@host/db' is not: "):
         OptunaStudy(record, {}, url="nosuch://me:secret@host/db")
+
+
+def test_a_file_that_optuna_cannot_open_any_more_is_made_again(tmp_path):
+    """As it may be left by a process that dies while Optuna makes or changes its tables."""
+    record, trials = toy_study()
+    own_study(tmp_path, record, by_id(trials))
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
+        connection.execute("INSERT INTO alembic_version VALUES ('of.nobody')")
+        connection.commit()
+    with pytest.raises(StoreError, match=r"^Optuna's storage must be usable, "):
+        OptunaStudy(record, by_id(trials), url=default_url(tmp_path))
+    assert own_study(tmp_path, record, by_id(trials)).trials == []
+    assert OptunaStudy(record, by_id(trials), url=default_url(tmp_path)).is_up()

@@ -12,6 +12,8 @@ from ablate.spec.request import Compute, TrialRequest
 from ablate.spec.trial import Trial
 
 RUN = "toy_trials:run"
+BYSTANDERS: set[int] = set()
+"""Children of this process that are no workers: a cluster that lives through many tests."""
 
 
 def inline(folder: Path) -> InlineExecutor:
@@ -39,7 +41,7 @@ def order(folder: Path, trial: Trial, what: str) -> None:
 
 
 def children() -> set[int]:
-    return {int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()}
+    return {int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()} - BYSTANDERS
 
 
 def alive(pid: int) -> bool:

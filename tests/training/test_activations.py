@@ -166,3 +166,40 @@ def test_one_pass_keeps_every_door_that_is_worth_it(tmp_path: Path) -> None:
     cache.rows(View({"a": 1}, ("x", "y", "z"), lambda: iter(batches), lambda *_: iter(()), frozenset({1, 2})), use)
     kept = {door for door in "xyz" if (tmp_path / cache_key({"a": 1}, door=door)).is_dir()}
     assert kept == {"y", "z"}
+
+
+def _build_slowly(folder: str, has_begun, may_end) -> None:  # type: ignore[no-untyped-def]
+    def slowly() -> Iterator[Tensor]:
+        has_begun.set()
+        may_end.wait()
+        yield torch.ones(4, 2)
+
+    ActivationCache(Path(folder), 1.0).rows(_view({"a": 1}, slowly()), CacheUse())
+
+
+def test_a_process_that_would_wait_builds_another_view_meanwhile(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    has_begun, may_end = context.Event(), context.Event()
+    process = context.Process(target=_build_slowly, args=(str(tmp_path), has_begun, may_end))
+    process.start()
+    has_begun.wait(120)
+    cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
+
+    def ahead() -> Iterator[Tensor]:
+        yield torch.full((4, 2), 7.0)
+        may_end.set()
+
+    later = _view({"a": 2}, ahead())
+    assert cache.rows(_view({"a": 1}, _batches(0.0)), use, meanwhile=[later]).batch(np.arange(4)).sum() == 8
+    assert (use.n_built, use.n_reused) == (1, 1)
+    assert cache.rows(later, use).batch(np.arange(4)).sum() == 56
+    assert (use.n_built, use.n_reused) == (1, 1)  # what was built ahead is not counted again
+    process.join(120)
+    assert process.exitcode == 0
+
+
+def test_nothing_is_built_ahead_where_nobody_else_builds(tmp_path: Path) -> None:
+    cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
+    later = _view({"a": 2}, _batches(7.0))
+    cache.rows(_view({"a": 1}, _batches(1.0)), use, meanwhile=[later])
+    assert (use.n_built, _entry(cache, {"a": 2}).exists()) == (1, False)

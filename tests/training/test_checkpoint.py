@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from ablate.spec.request import CheckpointSpec, TrialRequest
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training import loop
-from ablate.training.checkpoint import FILE
+from ablate.training.checkpoint import FILE, Progress
+from ablate.training.stage import Stage
 from ablate.training.trial import run_trial
 
 RECIPES = {
@@ -23,6 +25,19 @@ RECIPES = {
     "sgd, last unit": {"freeze_depth": -1, "optimizer": "sgd", "head_lr": 1e-2, "label_smoothing": 0.1, "class_weights": "balanced"},
     "adapters with dropout": {"freeze_depth": "all", "lora_rank": 2, "lora_dropout": 0.3, "head_lr": 1e-2},
     "a transformer that drops": {"backbone": "test_vit", "freeze_depth": 0, "head_lr": 1e-3, "schedule": "constant"},
+    "a probe first": {"strategy": "lp_ft", "freeze_depth": 0, "head_lr": 1e-2, "layer_decay": 0.8, "schedule": "one_cycle", "augment": "light"},
+    "all tools at once": {
+        "strategy": "gradual",
+        "freeze_depth": -2,
+        "patience": 1,
+        "ema_decay": 0.5,
+        "clip_norm": 1.0,
+        "l2_sp": 0.1,
+        "micro_batch": 4,
+        "optimizer": "lamb",
+        "schedule": "step",
+        "head_lr": 1e-2,
+    },
 }
 N_EPOCHS, STEPS_PER_EPOCH = 3, 3
 
@@ -52,17 +67,32 @@ def assert_equal_files(one: TrialRequest, other: TrialRequest) -> None:
     np.testing.assert_array_equal(*(read_predictions(request.folder / "predictions.parquet").filter(like="p_").to_numpy() for request in (one, other)))
 
 
+def counted_steps(patch: pytest.MonkeyPatch, before_step: Callable[[int], None]) -> None:
+    """Call `before_step` with the number of each optimizer step, counted over all epochs and attempts, before it is taken."""
+    train_epoch, set_rates = loop.train_epoch, Stage.set_rates
+    now: list[Progress] = []
+
+    def epoch(stage, course, done):
+        now[:] = [done]
+        return train_epoch(stage, course, done)
+
+    def rates(stage: Stage, step: int) -> float:
+        before_step(now[0].n_steps)
+        return set_rates(stage, step)
+
+    patch.setattr(loop, "train_epoch", epoch)
+    patch.setattr(Stage, "set_rates", rates)
+
+
 def run_killed_at(step: int, request: TrialRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Break off before the optimizer step `step`, counted over all epochs."""
-    factor = loop.lr_factor
 
-    def break_off(at: int, **schedule):
+    def break_off(at: int) -> None:
         if at == step:
             raise Killed
-        return factor(at, **schedule)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop, "lr_factor", break_off)
+        counted_steps(patch, break_off)
         run(request)
 
 
@@ -99,9 +129,8 @@ def test_killed_again_and_again(make_request, tmp_path, monkeypatch):
 def test_a_resumed_trial_does_not_train_the_epochs_that_it_has(make_request, tmp_path, monkeypatch):
     request = kept(make_request(epochs=N_EPOCHS), tmp_path / "checkpoint")
     run_killed_at(2 * STEPS_PER_EPOCH + 1, request, monkeypatch)
-    steps = []
-    factor = loop.lr_factor
-    monkeypatch.setattr(loop, "lr_factor", lambda step, **schedule: steps.append(step) or factor(step, **schedule))
+    steps: list[int] = []
+    counted_steps(monkeypatch, steps.append)
     run(kept(make_request(epochs=N_EPOCHS), tmp_path / "checkpoint"))
     assert steps == [6, 7, 8]
 

@@ -1,4 +1,4 @@
-"""Depthwise gradients in fp32: the same forward pass, gradients at least as good."""
+"""Depthwise gradients by detours: the same forward pass, gradients as good."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from timm.layers import Conv2dSame
 from torch import nn
 
-from ablate.training.depthwise import use_fp32_depthwise_backward
+from ablate.training.depthwise import detour_depthwise_backward
 
 
 def _gradients(conv: nn.Module, images: torch.Tensor, *, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -21,7 +21,7 @@ def _gradients(conv: nn.Module, images: torch.Tensor, *, dtype: torch.dtype) -> 
 
 
 @pytest.mark.parametrize("kind", [nn.Conv2d, Conv2dSame])
-@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (5, 2, 1), (3, 2, 1), (3, 1, 2)])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (5, 2, 1), (3, 2, 1), (3, 1, 2), (5, 1, 1), (7, 1, 1), (4, 2, 1), (1, 1, 1)])
 def test_the_output_is_bit_equal_and_gradients_are_no_worse(kind: type[nn.Conv2d], kernel: int, stride: int, dilation: int) -> None:
     torch.manual_seed(0)
     padding = 0 if kind is Conv2dSame else kernel // 2 * dilation
@@ -29,7 +29,7 @@ def test_the_output_is_bit_equal_and_gradients_are_no_worse(kind: type[nn.Conv2d
     images = torch.randn(4, 16, 13, 13).contiguous(memory_format=torch.channels_last)
     exact = _gradients(conv, images, dtype=torch.float32)
     plain = _gradients(conv, images, dtype=torch.bfloat16)
-    assert use_fp32_depthwise_backward(conv) == 1
+    assert detour_depthwise_backward(conv) == 1
     mixed = _gradients(conv, images, dtype=torch.bfloat16)
     assert torch.equal(mixed[0], plain[0])
     for index in (1, 2):
@@ -38,17 +38,27 @@ def test_the_output_is_bit_equal_and_gradients_are_no_worse(kind: type[nn.Conv2d
         assert errors[0] < 0.02
 
 
+def test_a_kernel_that_is_not_square_is_tiled_too() -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(8, 8, (3, 8), stride=(2, 1), padding=(1, 2), groups=8, bias=False)
+    images = torch.randn(3, 8, 11, 14)
+    exact = _gradients(conv, images, dtype=torch.float32)
+    detour_depthwise_backward(conv)
+    mixed = _gradients(conv, images, dtype=torch.bfloat16)
+    assert all((mixed[index] - exact[index]).norm() < 0.02 * exact[index].norm() for index in (1, 2))
+
+
 def test_outside_bf16_autocast_nothing_changes() -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
     images = torch.randn(2, 8, 9, 9)
     before = _gradients(conv, images, dtype=torch.float32)
-    use_fp32_depthwise_backward(conv)
+    detour_depthwise_backward(conv)
     after = _gradients(conv, images, dtype=torch.float32)
     assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
 
 
 def test_only_depthwise_convolutions_are_touched() -> None:
     layers = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 16, 3, groups=8, bias=False))
-    assert use_fp32_depthwise_backward(layers) == 1
+    assert detour_depthwise_backward(layers) == 1
     assert ["forward" in vars(layer) for layer in layers] == [False, False, False, True]

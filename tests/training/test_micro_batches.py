@@ -7,7 +7,7 @@ import torch
 
 from ablate.errors import TrialError
 from ablate.training import memory, trial
-from ablate.training.loop import micro_batches
+from ablate.training.step import micro_batches
 from ablate.training.tasks.classification import Classification
 from ablate.training.trial import run_trial
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +77,9 @@ def test_what_is_frozen_is_bit_equal_after_training(make_request, recipe: dict[s
     export = export_complete(request.folder, request.folder / "whole")
     whole = load_file(export / "model.safetensors")
     for name, tensor in fresh.module.state_dict().items():
-        if name not in saved:
+        if name not in saved and ".base_layer." not in name:  # a merged adapter is in its base
             assert torch.equal(whole[name], tensor), name
-    assert any(not torch.equal(whole[name], fresh.module.state_dict()[name]) for name in trainable)
+    assert any(not torch.equal(saved[name], fresh.module.state_dict()[name]) for name in trainable)
 
 
 @pytest.mark.parametrize("backbone", ["test_efficientnet", "test_vit", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "test_resnet"])
@@ -125,10 +126,30 @@ def test_patience_ends_training(make_request) -> None:
     assert outcome.metrics["n_epochs"] == 3
 
 
-def test_an_exported_champion_classifies_as_it_did_in_the_study(make_request, store: ImageStore) -> None:
-    request = make_request(freeze_depth="all", lora_rank=2, head_lr=1e-2)
-    _run(request)
-    classifier = load_classifier(export_complete(request.folder, request.folder / "whole"))
+@pytest.mark.parametrize(
+    ("adapter", "merged"),
+    [
+        ({"lora_rank": 2}, "merged in fp32, logits of 8 val images differ by at most "),
+        ({"adapter": "ssf"}, "merged in fp32, logits of 8 val images differ by at most "),
+        ({"adapter": "norm_tuning"}, "merged in fp32, logits of 8 val images differ by at most 0.0e+00"),
+        ({"adapter": "vpt", "backbone": "test_vit"}, "not merged: prompts are inputs, no weight can hold them"),
+    ],
+    ids=str,
+)
+def test_an_exported_champion_classifies_as_it_did_in_the_study(
+    make_request, stores: Callable[[str], ImageStore], adapter: dict[str, object], merged: str
+) -> None:
+    request = make_request(freeze_depth="all", head_lr=1e-2, lr_ratio=1.0, **adapter)
+    outcome, _ = _run(request)
+    assert outcome.facts["adapter"] == adapter.get("adapter", "lora")
+    assert outcome.facts["adapter_merge"].startswith(merged)
+    if merged.startswith("merged"):
+        assert float(outcome.facts["adapter_merge"].split()[-1]) <= 1e-5
+    store = stores(request.trial.recipe.backbone)
+    export = export_complete(request.folder, request.folder / "whole")
+    has_adapters = any(part in name for name in load_file(export / "model.safetensors") for part in ("base_layer", "lora_", "prompts"))
+    assert has_adapters == merged.startswith("not")
+    classifier = load_classifier(export)
     frame = read_predictions(request.folder / "predictions.parquet")
     stored = frame[frame["split"] == "test"][["p_0", "p_1", "p_2"]].to_numpy()
     again = classifier.predict(np.asarray(store.split("test").images))

@@ -15,8 +15,8 @@ from ablate.scheduling.executors.slots import cpu_slots
 from ablate.scheduling.limits import Limits
 from ablate.spec.parse import load_grid
 from ablate.tracking.events import EpochEnded, Event, TrialEnded
+from ablate.workflow.machines import RUN_TRIAL
 from ablate.workflow.prepare import prepare, resolve
-from ablate.workflow.run import RUN_TRIAL
 from ablate.workflow.settings import places
 
 DEEP = (("[all, -1]", "[0]"), ("head_lr: [1.0e-3, 1.0e-2]", "head_lr: [1.0e-2]"), ("baseline: {freeze_depth: all}", "baseline: {freeze_depth: 0}"))

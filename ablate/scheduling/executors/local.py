@@ -18,6 +18,7 @@ from typing import IO
 from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT, OnEvent, Slot, Take
 from ablate.scheduling.executors.worker import ALIVE, PRUNE, START
+from ablate.scheduling.interrupts import whole
 from ablate.spec.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, TrialStarted, TrialState, from_json
 
@@ -76,7 +77,8 @@ def _fill(workers: Sequence[_Worker], take: Take, on_event: OnEvent) -> None:
             if request is None:
                 return
             on_event(TrialStarted(request.trial.trial_id, request.attempt, slot=worker.slot.name, at=time.time()))
-            worker.start(request)
+            with whole():  # a process that nobody knows of would stay
+                worker.start(request)
 
 
 class _Worker:

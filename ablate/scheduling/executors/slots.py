@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import Slot
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -15,13 +16,33 @@ fine-tuning of EfficientNet-Lite0 at 224 from 28 to 35 images/s on one core (mea
 
 def cpu_slots(n_slots: int, *, threads: int) -> tuple[Slot, ...]:
     """Return slots "cpu:0", ... of `threads` CPU threads each; they see no GPU."""
-    return tuple(Slot(f"cpu:{index}", {**_threads(threads), "CUDA_VISIBLE_DEVICES": ""}) for index in range(n_slots))
+    return tuple(Slot(f"cpu:{index}", cpu_environment(threads)) for index in range(n_slots))
 
 
-def gpu_slots(devices: Sequence[str], *, threads: int) -> tuple[Slot, ...]:
-    """Return one slot a device, "gpu:<device>". Devices are named as in CUDA_VISIBLE_DEVICES: "0", "1", or their UUIDs."""
-    return tuple(Slot(f"gpu:{device}", {**_threads(threads), "CUDA_VISIBLE_DEVICES": device}) for device in devices)
+def gpu_slots(devices: Sequence[str], *, threads: int, trials_per_gpu: int = 1) -> tuple[Slot, ...]:
+    """Return slots "gpu:<device>", or "gpu:<device>:0", ... where trials share a GPU, every device's first slot before any second.
+
+    Devices are named as in CUDA_VISIBLE_DEVICES: "0", "1", or their UUIDs.
+    """
+    names = [(device, f"gpu:{device}" if trials_per_gpu == 1 else f"gpu:{device}:{index}") for index in range(trials_per_gpu) for device in devices]
+    return tuple(Slot(name, {**thread_environment(threads), "CUDA_VISIBLE_DEVICES": device}) for device, name in names)
 
 
-def _threads(threads: int) -> dict[str, str]:
+def slots_that_fit(peak_mb: float, *, total_mb: float, margin: float) -> int:
+    """How many trials of `peak_mb` fit into `total_mb` when the share `margin` of it is left free; at least one, which may then halve its batches.
+
+    `peak_mb` is all that a trial's process holds: on a GPU also the CUDA context and what torch's allocator keeps. Raises CheckFailed for no memory at all.
+    """
+    if not (peak_mb > 0 and total_mb > 0 and 0 <= margin < 1):
+        raise CheckFailed(f"memory must be above 0 MB and a margin in [0, 1), got a peak of {peak_mb:g}, a total of {total_mb:g} and a margin of {margin:g}.")
+    return max(1, int(total_mb * (1 - margin) // peak_mb))
+
+
+def cpu_environment(threads: int) -> dict[str, str]:
+    """Variables of a slot that sees no GPU."""
+    return {**thread_environment(threads), "CUDA_VISIBLE_DEVICES": ""}
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Variables that bound a slot's CPU threads and keep its memory."""
     return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_MALLOC}

@@ -1,0 +1,55 @@
+"""A copy of an image store on a machine that has none yet."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from ablate.data.store import locked, open_store, verify_store
+from ablate.errors import StoreError
+from ablate.spec.trial import SPLITS
+
+ReadPiece = Callable[[str, int, int], bytes]
+"""(file name, offset, at most so many bytes) -> the bytes; none at the end of the file."""
+PIECE_BYTES = 32 * 2**20
+_FILES = ("meta.json", *(f"{name}.npy" for name in SPLITS))
+
+
+def fetch_store(path: Path, read: ReadPiece) -> None:
+    """Make sure of a whole image store at `path`: read it piece by piece where there is none, and compare every array with its digest.
+
+    Processes that ask at the same time wait for one of them. Raises StoreError where what arrives is not what was written, or there is no room.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.with_suffix(".lock")):
+            if not _is_whole(path):
+                _fetch(path, read)
+    except OSError as error:
+        raise StoreError(f"the image store must be writable on every machine, {path.parent} is not ({error}); set ABLATE_HOME there.") from error
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        open_store(path)
+    except StoreError:
+        return False
+    return True
+
+
+def _fetch(path: Path, read: ReadPiece) -> None:
+    """Copy into a folder beside the final one, verify, rename."""
+    partial = path.with_suffix(".partial")
+    for leftover in (partial, path):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir()
+    try:
+        for name in _FILES:
+            with (partial / name).open("wb") as file:
+                while piece := read(name, file.tell(), PIECE_BYTES):
+                    file.write(piece)
+        verify_store(partial)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,66 @@
+"""torchvision's ImageNet weights in timm's models of the same architecture.
+
+Only where the two compute the same: a test places a random torchvision model and compares the logits. The other families differ in more than names: the order
+of their tensors (VGG, RegNet, ConvNeXt, Swin, ViT, MobileNetV3), a fused projection, or the epsilon of their BatchNorm (EfficientNetV2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from timm.models import split_model_name_tag
+from torch import Tensor, nn
+
+from ablate.errors import WeightsError
+from ablate.model.weight_files import trunk_tensors
+
+BY_NAME = {
+    name: name
+    for name in (
+        *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+        *("wide_resnet50_2", "wide_resnet101_2", "densenet121", "densenet161", "densenet169", "densenet201"),
+    )
+}
+"""timm's name -> torchvision's: tensors have the same names."""
+BY_ORDER = {"mobilenetv2_100": "mobilenet_v2", "mnasnet_100": "mnasnet1_0", **{f"efficientnet_b{i}": f"efficientnet_b{i}" for i in range(5)}}
+"""timm's name -> torchvision's: tensors have other names, and the same shapes in the same order."""
+
+
+def load_torchvision(module: nn.Module, backbone: str, *, check_reach: Callable[[str], None]) -> str:
+    """Copy torchvision's default weights into the trunk of `module`; return what they are, e.g. `torchvision resnet18 IMAGENET1K_V1`.
+
+    `check_reach` is asked first whether the address can be reached. Raises WeightsError for an architecture without such weights, listing those that have them.
+    """
+    architecture = split_model_name_tag(backbone)[0]
+    name = {**BY_NAME, **BY_ORDER}.get(architecture)
+    if name is None:
+        raise WeightsError(f"weights: torchvision must be asked for an architecture that both libraries build alike, got {backbone}; {_known()}")
+    from torchvision.models import get_model_weights
+
+    weights = next(iter(get_model_weights(name))).__class__.DEFAULT
+    check_reach(weights.url)
+    try:
+        state = weights.get_state_dict(progress=False, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise WeightsError(f"weights of torchvision's {name} must load, they do not ({reason}); weights: PATH takes a file") from error
+    place_torchvision(module, state, is_ordered=architecture in BY_ORDER)
+    return f"torchvision {name} {weights.name}"
+
+
+def place_torchvision(module: nn.Module, state: Mapping[str, Tensor], *, is_ordered: bool) -> None:
+    """Copy a torchvision state dict into the trunk of `module`, by name or by order. Raises WeightsError unless every trunk tensor is placed."""
+    names = list(module.state_dict())
+    tensors = dict(zip(names, state.values(), strict=False)) if is_ordered else dict(state)
+    wanted = trunk_tensors(module)
+    astray = [name for name, tensor in wanted.items() if name not in tensors or tensors[name].shape != tensor.shape]
+    if astray or len(state) != len(names):
+        raise WeightsError(f"torchvision's weights must place every trunk tensor, they do not: {', '.join(astray[:5])}; is it another version of torchvision?")
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            tensor.copy_(tensors[name])
+
+
+def _known() -> str:
+    return f"those are {', '.join(sorted({**BY_NAME, **BY_ORDER}))}"

@@ -1,0 +1,53 @@
+"""The exponential moving average of weights: what is scored and kept where a recipe asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ablate.model.delta import movable
+from ablate.model.network import Network
+
+
+class Average:
+    """mean <- decay * mean + (1 - decay) * weights after every step, from the weights at the start of the phase on.
+
+    Over all that training may move, BatchNorm's running statistics too, as in timm's ModelEmaV3; whole numbers (BatchNorm's counters) are the network's own.
+    """
+
+    def __init__(self, network: Network, *, decay: float) -> None:
+        self._decay = decay
+        self._live = movable(network)
+        self.tensors = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights after a step."""
+        floating = [name for name, tensor in self._live.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([self.tensors[name] for name in floating], [self._live[name] for name in floating], 1.0 - self._decay)
+        for name in self._live.keys() - set(floating):
+            self.tensors[name].copy_(self._live[name])
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from a mean that was kept."""
+        for name, tensor in self.tensors.items():
+            tensor.copy_(tensors[name])
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the mean into the network; the weights come back at the end, bit for bit."""
+        live = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+        self._fill(self.tensors)
+        try:
+            yield
+        finally:
+            self._fill(live)
+
+    @torch.no_grad()
+    def _fill(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, tensor in self._live.items():
+            tensor.copy_(tensors[name])

@@ -1,0 +1,114 @@
+"""What a network costs once it is trained: multiply-adds and seconds of an image, megabytes on disk.
+
+Multiply-adds are counted, on torch's meta device, and the same on every machine. Seconds are this machine's, with the device, precision and threads that the
+trial computed with, beside whatever else the machine did; so they are taken once in a worker for each structure and stand among the times.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ablate.model.network import Network
+from ablate.spec.request import Compute
+from ablate.training.step import autocast
+
+BATCH = 32
+"""Images at a time for throughput; fewer where the machine is so slow that `SECONDS` would not do."""
+SECONDS = 0.25
+"""About what one measurement may take."""
+_N_LATENCIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceCost:
+    """Of one image through the whole network, adapters included, without decoding."""
+
+    macs: float
+    """Multiply-adds of convolutions, matrix products and attention: half of what torch's counter calls flops. NaN where the network cannot run on "meta"."""
+    latency_s: float
+    """Median forward pass at batch 1."""
+    images_per_s: float
+    """At `batch` images a pass."""
+    batch: int
+    disk_mb: float
+    """All tensors as they are exported, MB (10**6 bytes)."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """By the names that runs are logged with."""
+        return {
+            "cost/macs": self.macs,
+            "cost/disk_mb": self.disk_mb,
+            "time/latency_ms": 1000 * self.latency_s,
+            "time/images_per_s": self.images_per_s,
+        }
+
+
+_KNOWN: dict[tuple[Any, ...], InferenceCost] = {}
+"""Structure and compute -> its cost, for the life of a worker."""
+
+
+def inference_cost(network: Network, compute: Compute) -> InferenceCost:
+    """Return the cost of `network`, measured on its first trial in this process. Weights, modes and torch's generators are left as they were."""
+    key = (_structure(network.module), network.preprocessing.image_size, compute)
+    if key not in _KNOWN:
+        _KNOWN[key] = _measure(network, compute)
+    return _KNOWN[key]
+
+
+def count_macs(module: nn.Module, *, image_size: int) -> float:
+    """Multiply-adds of one image (1, 3, image_size, image_size), by shapes alone: nothing is computed. NaN where the module cannot run on "meta"."""
+    shapes = {name: tensor.detach().to("meta") for name, tensor in (*module.named_parameters(), *module.named_buffers())}
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), counter:
+            torch.func.functional_call(module, shapes, (torch.empty(1, 3, image_size, image_size, device="meta"),))
+    except (RuntimeError, NotImplementedError, ValueError):
+        return math.nan
+    return counter.get_total_flops() / 2
+
+
+def _measure(network: Network, compute: Compute) -> InferenceCost:
+    module, side = network.module, network.preprocessing.image_size
+    was_training = [(one, one.training) for one in module.modules()]
+    module.eval()
+    try:
+        macs = count_macs(module, image_size=side)
+        first = _seconds(module, _images(1, side, compute), compute)  # allocates, chooses kernels
+        latency = statistics.median(_seconds(module, _images(1, side, compute), compute) for _ in range(_N_LATENCIES if first < SECONDS else 1))
+        batch = max(1, min(BATCH, int(SECONDS / latency)))
+        images = _images(batch, side, compute)
+        passes = [_seconds(module, images, compute) for _ in range(2)]
+    finally:
+        for one, mode in was_training:
+            one.training = mode
+    size = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+    return InferenceCost(macs, latency, batch / min(passes), batch, size / 1e6)
+
+
+def _images(n: int, side: int, compute: Compute) -> Tensor:
+    """(n, 3, side, side) of zeros: what is in an image does not change what it costs."""
+    images = torch.zeros(n, 3, side, side, device=compute.device)
+    return images.to(memory_format=torch.channels_last) if compute.channels_last else images
+
+
+def _seconds(module: Callable[[Tensor], Tensor], images: Tensor, compute: Compute) -> float:
+    started = time.perf_counter()
+    with torch.inference_mode(), autocast(compute):
+        module(images)
+    if compute.device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _structure(module: nn.Module) -> tuple[Any, ...]:
+    return tuple((name, tuple(tensor.shape)) for name, tensor in module.state_dict().items())

@@ -1,0 +1,176 @@
+"""What only a cluster can do: lose a node, carry files and stores over, refuse a cluster that is not there."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from toy_cluster import joined, on_two_nodes, two_nodes
+from toy_execution import order, request_of
+from toy_study import toy_study
+
+from ablate.errors import RequestError, StoreError
+from ablate.scheduling.conductor import run_study
+from ablate.scheduling.limits import Limits
+from ablate.spec.request import CheckpointSpec, Compute, TrialRequest
+from ablate.tracking.artifacts import read_predictions
+from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
+from ablate.tracking.journal import attempts
+
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ablate[ray]'")
+
+
+def toy_request(trial, attempt: int, folder: Path) -> TrialRequest:
+    compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
+    return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder.parent / "images", folder=folder, compute=compute)
+
+
+def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends_complete(tmp_path):
+    """First attempts take four seconds, and the second node is killed when both nodes are in the middle of one."""
+    cluster = joined()
+    record, trials = toy_study(seeds=(0,))
+    for trial in trials:
+        order(tmp_path / "trials", trial, "slow until 2")
+    heard, running, killed = [], set(), []
+
+    def on_event(event) -> None:
+        heard.append(event)
+        if isinstance(event, EpochEnded) and event.epoch == 0:
+            running.add(event.trial_id)
+        if isinstance(event, TrialEnded):
+            running.discard(event.trial_id)
+        if len(running) == 2 and not killed:
+            killed.append(cluster.do("kill"))
+
+    try:
+        summary = run_study(
+            record=record,
+            trials=trials,
+            folder=tmp_path,
+            executor=on_two_nodes(tmp_path / "trials"),
+            store=None,
+            make_request=toy_request,
+            on_event=on_event,
+            limits=Limits(retries=2),
+        )
+    finally:
+        cluster.do("join")
+    assert (summary.n_complete, summary.n_failed, summary.n_retries) == (len(trials), 0, 1)
+    (lost,) = [event for event in heard if isinstance(event, TrialEnded) and event.state is TrialState.FAILED]
+    slot = attempts(heard)[lost.trial_id, 1].started.slot
+    assert lost.failure.kind == "WorkerDied"
+    assert lost.failure.message.startswith(f"the worker of slot {slot} on ")
+    for trial in trials:
+        (end,) = [event for event in heard if isinstance(event, TrialEnded) and event.trial_id == trial.trial_id and event.state is TrialState.COMPLETE]
+        assert end.attempt == 1 + (trial.trial_id == lost.trial_id)
+        assert len(read_predictions(tmp_path / "trials" / f"{trial.trial_id}-{end.attempt}" / "predictions.parquet")) == 12
+
+
+def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
+    _, trials = toy_study()
+    for trial, what in zip(trials, ("stop", "exit", "segfault", "wait"), strict=False):
+        order(tmp_path, trial, what)
+    heard: list = []
+    left = [request_of(trial, tmp_path) for trial in trials]
+    on_two_nodes(tmp_path, timeout_s=12.0, silent_s=8.0).run(lambda slot: left.pop(0) if left else None, heard.append)
+    ends = {event.trial_id: event for event in heard if isinstance(event, TrialEnded)}
+    stopped, left_early, crashed, hung, *others = [ends[trial.trial_id] for trial in trials]
+    slot = attempts(heard)[trials[0].trial_id, 1].started.slot
+    assert (stopped.failure.kind, stopped.failure.message) == ("WorkerSilent", f"the worker of slot {slot} must be heard of every 8 s, it was not")
+    assert [left_early.failure.kind, crashed.failure.kind] == ["WorkerDied", "WorkerDied"]
+    assert (hung.failure.kind, hung.failure.message) == ("TrialTimeout", "the trial must end within 12 s (--trial-timeout), it did not")
+    assert "in _obey" in hung.failure.traceback
+    assert [end.state for end in others] == [TrialState.COMPLETE] * 2
+
+
+def test_a_checkpoint_travels_with_its_trial(tmp_path):
+    """`lengthy` goes on from what is kept and keeps each epoch: an attempt on either node reads the one before it, whatever node that was on."""
+    joined()
+    from ablate.scheduling.executors.ray import RayExecutor, Share
+
+    _, trials = toy_study()
+    chains = {}
+    for attempt, epochs_before in ((1, 0), (2, 2)):
+        heard: list = []
+        left = []
+        for trial in trials[:2]:
+            spec = CheckpointSpec(folder=tmp_path / "checkpoints" / trial.trial_id, every_s=0)
+            spec.folder.mkdir(parents=True, exist_ok=True)
+            kept = spec.folder / "epochs.json"
+            if epochs_before:
+                kept.write_text(json.dumps(chains[trial.trial_id][:epochs_before]))
+            left.append(request_of(trial, tmp_path, attempt=attempt).model_copy(update={"checkpoint": spec}))
+        RayExecutor("toy_trials:lengthy", share=Share(cpus=1)).run(lambda slot, left=left: left.pop(0) if left else None, heard.append)
+        for trial in trials[:2]:
+            chain = [event.metrics["val/macro_f1"] for event in heard if isinstance(event, EpochEnded) and event.trial_id == trial.trial_id]
+            assert chains.setdefault(trial.trial_id, chain) == chain
+            assert len(chain) == 4
+            kept = json.loads((tmp_path / "checkpoints" / trial.trial_id / "epochs.json").read_text())
+            assert kept == chain[: len(kept)]
+            assert len(kept) >= 3
+    assert not list((two_nodes().folder / "node2" / "visits").glob("*"))
+
+
+def test_a_pruned_trial_ends_there_or_an_epoch_later(tmp_path):
+    _, trials = toy_study()
+    joined()
+    from ablate.scheduling.executors.ray import RayExecutor, Share
+
+    heard: list = []
+    spec = CheckpointSpec(folder=tmp_path / "kept", every_s=0)
+    spec.folder.mkdir()
+    left = [request_of(trials[0], tmp_path).model_copy(update={"checkpoint": spec})]
+
+    def hear(event) -> bool:
+        heard.append(event)
+        return isinstance(event, EpochEnded)
+
+    RayExecutor("toy_trials:lengthy", share=Share(cpus=1), max_slots=1).run(lambda slot: left.pop(0) if left else None, hear)
+    assert heard[-1].state is TrialState.PRUNED
+    assert 1 <= sum(isinstance(event, EpochEnded) for event in heard) <= 2
+
+
+def test_a_share_that_no_node_has_is_refused(tmp_path):
+    joined()
+    from ablate.scheduling.executors.ray import RayExecutor, Share
+
+    with pytest.raises(StoreError, match=r"^a node of the Ray cluster must have 7 CPUs and 0 GPUs for a trial, none has: \{.*\}\.$"):
+        RayExecutor("toy_trials:run", share=Share(cpus=7))
+
+
+def test_the_client_protocol_is_refused():
+    from ablate.scheduling.executors.ray import connected
+
+    expected = r"^--address must be HOST:PORT or auto, as a machine of the cluster sees it, got 'ray://head:10001': Ray's client protocol streams no results\.$"
+    with pytest.raises(StoreError, match=expected), connected("ray://head:10001"):
+        pass
+
+
+def test_without_ray_the_way_out_is_said():
+    code = (
+        "import sys; sys.modules['ray'] = None\n"
+        "from ablate.errors import RequestError\n"
+        "try:\n    import ablate.scheduling.executors.ray\nexcept RequestError as error:\n    print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == (
+        "--executor ray must have Ray installed, it is not here (import of ray halted; None in sys.modules); install it with: pip install 'ablate[ray]'\n"
+    )
+    assert issubclass(StoreError, RequestError)
+
+
+def test_nothing_else_imports_ray():
+    """At the top of a module, that is: whoever asks for Ray imports its executor inside a function."""
+    sources = sorted((Path(__file__).parents[2] / "ablate").rglob("*.py"))
+    importing = {
+        path.name
+        for path in sources
+        if any(re.match(r"(import|from) (ray\b|ablate\.scheduling\.executors\.ray)", line) for line in path.read_text().splitlines())
+    }
+    assert len(sources) > 90
+    assert importing == {"ray_node.py"}

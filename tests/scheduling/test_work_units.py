@@ -1,0 +1,113 @@
+"""Trials that share a build go where nobody waits for it, and no trial is lost or taken twice on the way."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ablate.scheduling.work_units import WorkUnits
+from ablate.spec.recipe import Recipe
+from ablate.spec.trial import DataSpec, Trial
+
+
+def _trial(seed: int, augment: str, lr: float, depth: str | int = "all") -> Trial:
+    recipe = Recipe(augment=augment, head_lr=lr, freeze_depth=depth)
+    return Trial(task="classification", data=DataSpec(source="folder"), data_fingerprint="f", recipe=recipe, select_by="val/macro_f1", seed=seed)
+
+
+def _unit(trial: Trial) -> str | None:
+    if trial.recipe.freeze_depth == 0:
+        return None
+    return trial.recipe.augment if trial.recipe.augment == "none" else f"{trial.recipe.augment} {trial.seed}"
+
+
+def _grid(seeds: tuple[int, ...] = (0, 1)) -> list[Trial]:
+    return [_trial(seed, augment, lr) for seed in seeds for augment in ("none", "light") for lr in (1e-3, 1e-2)]
+
+
+def _named(trial: Trial | None) -> tuple[int, str, float] | None:
+    return None if trial is None else (trial.seed, trial.recipe.augment, trial.recipe.head_lr)
+
+
+def test_a_second_slot_takes_another_unit_while_the_first_one_builds() -> None:
+    units = WorkUnits(_grid(), _unit)
+    first, second = units.take(), units.take()
+    assert (_named(first), _named(second)) == ((0, "none", 1e-3), (0, "light", 1e-3))
+    third = units.take()  # both units of the round are being built: the next round has one that nobody builds
+    assert _named(third) == (1, "light", 1e-3)
+    assert first is not None
+    units.ended(first, is_complete=True)
+    assert _named(units.take()) == (0, "none", 1e-2)
+
+
+def test_a_warm_unit_is_used_up_before_another_is_begun() -> None:
+    units = WorkUnits(_grid((0,)), _unit)
+    taken = []
+    while (trial := units.take()) is not None:
+        taken.append(_named(trial))
+        units.ended(trial, is_complete=True)
+    assert taken == [(0, "none", 1e-3), (0, "none", 1e-2), (0, "light", 1e-3), (0, "light", 1e-2)]
+
+
+def test_where_nothing_else_is_left_a_slot_helps_with_a_unit_that_is_being_built() -> None:
+    units = WorkUnits([_trial(0, "light", lr) for lr in (1e-3, 1e-2, 1e-1)], _unit)
+    assert [_named(units.take()) for _ in range(4)] == [(0, "light", 1e-3), (0, "light", 1e-2), (0, "light", 1e-1), None]
+
+
+def test_a_unit_whose_builder_failed_is_cold_again() -> None:
+    units = WorkUnits(_grid((0,)), _unit)
+    first = units.take()
+    assert first is not None
+    units.ended(first, is_complete=False)
+    assert _named(units.take()) == (0, "none", 1e-2)
+
+
+def test_trials_that_share_nothing_keep_the_order_of_the_grid_and_retries_come_last() -> None:
+    trials = [_trial(0, "none", lr, depth=0) for lr in (1e-3, 1e-2, 1e-1)]
+    units = WorkUnits(trials, _unit)
+    first = units.take()
+    assert first is trials[0]
+    units.ended(first, is_complete=False)
+    units.again(first)
+    assert [units.take() for _ in range(3)] == [trials[1], trials[2], trials[0]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_every_trial_is_taken_once_and_no_seed_runs_far_ahead(data: st.DataObject) -> None:
+    trials = [*_grid((0, 1, 2)), *(_trial(seed, "none", 0.5, depth=0) for seed in (0, 1, 2))]
+    trials.sort(key=lambda trial: trial.seed)
+    units = WorkUnits(trials, _unit)
+    n_slots = data.draw(st.integers(1, 3))
+    running: list[Trial] = []
+    taken: list[Trial] = []
+    while len(units) or running:
+        if len(units) and len(running) < n_slots:
+            trial = units.take()
+            assert trial is not None
+            running.append(trial)
+            taken.append(trial)
+            behind = [other for other in trials if other.seed < trial.seed and other not in taken]
+            busy = {_unit(other) for other in running if other is not trial}
+            assert all(_unit(other) in busy for other in behind)  # an earlier seed waits only for what is being built
+        else:
+            ended = running.pop(data.draw(st.integers(0, len(running) - 1)))
+            units.ended(ended, is_complete=data.draw(st.booleans()))
+    assert units.take() is None
+    assert sorted(trial.trial_id for trial in taken) == sorted(trial.trial_id for trial in trials)
+
+
+@pytest.mark.parametrize("n_trials", [10_000])
+def test_taking_does_not_look_at_every_trial(n_trials: int) -> None:
+    looked = 0
+
+    def unit_of(trial: Trial) -> str | None:
+        nonlocal looked
+        looked += 1
+        return _unit(trial)
+
+    units = WorkUnits([_trial(0, "light", 1e-3)] * n_trials, unit_of)
+    while (trial := units.take()) is not None:
+        units.ended(trial, is_complete=True)
+    assert looked == 3 * n_trials

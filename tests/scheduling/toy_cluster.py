@@ -1,0 +1,124 @@
+"""A real Ray cluster of two nodes on loopback addresses of this machine, in a process of its own that ends when its parent does.
+
+As a program: starts the cluster in the folder that it is given, prints its address, and for each line "kill" on its input kills the second node's raylet
+and, for "join", adds a node in its place.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from toy_execution import BYSTANDERS, RUN
+
+HERE = Path(__file__).parent
+NODE_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent / "tracking", HERE.parents[1])))}
+
+
+class TwoNodes:
+    """The test's end of the cluster."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # sockets' names must be short
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "toy_cluster.py"), str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **NODE_ENVIRONMENT, "RAY_TMPDIR": str(self.folder)},
+            start_new_session=True,
+        )
+        BYSTANDERS.add(self._process.pid)
+        self.address = self._process.stdout.readline().strip()
+
+    def do(self, command: str) -> None:
+        """Have it done."""
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline().strip() == command
+
+    def end(self) -> None:
+        """Hang up."""
+        self._process.stdin.close()
+        self._process.wait(30)
+
+
+@functools.cache
+def two_nodes() -> TwoNodes:
+    """One cluster for all tests of this process; the second node's home is `<folder>/node2`."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'ablate[ray]'")
+    cluster = TwoNodes()
+    atexit.register(cluster.end)
+    return cluster
+
+
+@functools.cache
+def joined() -> TwoNodes:
+    """The cluster, with this process as a part of it."""
+    cluster = two_nodes()
+    from ablate.scheduling.executors.ray import connected
+
+    connection = connected(cluster.address)
+    connection.__enter__()
+    atexit.register(connection.__exit__, None, None, None)
+    return cluster
+
+
+def on_two_nodes(folder: Path, **limits: float):
+    """A Ray executor with a slot on each node."""
+    joined()
+    from ablate.scheduling.executors.ray import RayExecutor, Share
+
+    environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TOY_ORDERS": str(folder)}
+    return RayExecutor(RUN, share=Share(cpus=1, environment=environment), **limits)
+
+
+def no_worker_stays() -> bool:
+    """Whether the cluster's nodes run no worker of ours any more, at the latest after a while."""
+    mark = f"RAY_TMPDIR={two_nodes().folder}".encode()
+    for _ in range(200):
+        if not any(_is_worker(process, mark) for process in Path("/proc").glob("[0-9]*")):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _is_worker(process: Path, mark: bytes) -> bool:
+    try:
+        return (process / "cmdline").read_bytes().startswith(b"ray::TrialWorker") and mark in (process / "environ").read_bytes()
+    except OSError:
+        return False
+
+
+def _serve(folder: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args={**small, "node_ip_address": "127.0.0.2", "include_dashboard": False})
+
+    def add():
+        return cluster.add_node(**small, node_ip_address="127.0.0.3", env_vars={"ABLATE_HOME": str(folder / "node2")})
+
+    second = add()
+    sys.stdout.write(f"{cluster.address}\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        if line.strip() == "kill":
+            cluster.remove_node(second, allow_graceful=False)
+        else:
+            second = add()
+        sys.stdout.write(line)
+        sys.stdout.flush()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]))

@@ -1,0 +1,61 @@
+"""A PostgreSQL server for tests: Debian's binaries, a folder and a port of its own on 127.0.0.1, and never root."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+WHY_NOT = "no PostgreSQL server is installed: make test-services installs it (apt-get install postgresql)"
+
+
+def binaries() -> Path | None:
+    """Folder of initdb and pg_ctl, which Debian keeps out of the PATH; None where no server is installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    on_path = shutil.which("initdb")
+    return found[-1].parent if found else Path(on_path).parent if on_path else None
+
+
+@contextmanager
+def postgres(*databases: str) -> Iterator[list[str]]:
+    """The URLs of empty databases, while the block runs."""
+    tools = binaries()
+    assert tools is not None
+    user = _user()
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))  # sockets' names must be short
+    if os.geteuid() == 0:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def act(tool: str, *arguments: str) -> None:
+        command = [str(tools / tool), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, **({"user": user} if os.geteuid() == 0 else {}))
+        assert done.returncode == 0, done.stderr or done.stdout
+
+    data = folder / "data"
+    try:
+        act("initdb", "-D", str(data), "-U", "ablate", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off -c shared_buffers=16MB -c max_connections=40"
+        act("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+        try:
+            for name in databases:
+                act("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "ablate", name)
+            yield [f"postgresql://ablate@127.0.0.1:{port}/{name}" for name in databases]
+        finally:
+            act("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _user() -> str:
+    """Whom the server runs as: PostgreSQL refuses root."""
+    return "postgres" if os.geteuid() == 0 else getpass.getuser()

@@ -1,0 +1,67 @@
+"""Looking over the loop's shoulder: what stands in network and optimizer before and after every optimizer step of a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import Tensor
+
+from ablate.training import loop
+from ablate.training.stage import Stage
+
+
+@dataclass
+class Step:
+    """One optimizer step, as its arguments and effects were."""
+
+    stage: Stage
+    epoch: int
+    rates: dict[str, float]
+    """Parameter -> LR."""
+    has_momentum: bool
+    """Whether the optimizer had any state before the step."""
+    before: dict[str, Tensor]
+    """Every parameter and buffer, bit for bit."""
+    after: dict[str, Tensor] = field(default_factory=dict)
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+    """As the optimizer used them."""
+    loss: float = float("nan")
+    norm: float = float("nan")
+
+
+def tensors(stage: Stage) -> dict[str, Tensor]:
+    module = stage.network.module
+    return {name: tensor.detach().clone() for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
+
+
+def spy(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Step], None] = lambda step: None) -> list[Step]:
+    """Record every step that trials take from here on."""
+    steps: list[Step] = []
+    train_batch, train_epoch = loop.train_batch, loop.train_epoch
+    epochs = [0]
+
+    def epoch(stage, course, done):
+        epochs[0] = done.n_epochs
+        return train_epoch(stage, course, done)
+
+    def batch(stage, course, inputs, labels):
+        names = {id(parameter): name for name, parameter in stage.network.module.named_parameters()}
+        rates = {names[id(one)]: group["lr"] for group in stage.optimizer.param_groups for one in group["params"]}
+        step = Step(stage, epochs[0], rates, has_momentum=bool(stage.optimizer.state), before=tensors(stage))
+        loss, norm = train_batch(stage, course, inputs, labels)
+        step.after, step.loss, step.norm = tensors(stage), float(loss), float(norm)
+        step.gradients = {name: one.grad.clone() for name, one in stage.network.module.named_parameters() if one.grad is not None}
+        steps.append(step)
+        then(step)
+        return loss, norm
+
+    monkeypatch.setattr(loop, "train_epoch", epoch)
+    monkeypatch.setattr(loop, "train_batch", batch)
+    return steps
+
+
+def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    return {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
