@@ -100,7 +100,7 @@ class Recipe(BaseModel):
         "linear",
         description="linear: the head is trained | fitted at once on clean features of the frozen trunk: logistic regression, ridge, neighbours",
     )
-    classifier_l2: float = Field(1.0, gt=0, description="penalty of logistic (1 / C) and ridge (alpha), on features of unit variance")
+    classifier_l2: float = Field(1.0, gt=0, description="penalty of logistic (1 / C) and ridge (alpha), on centred features of mean variance 1")
     neighbours: int = Field(5, ge=1, strict=True, description="of knn: cosine distance, votes weigh 1 / distance")
     batch_norm: Literal["frozen", "affine", "adapt", "train"] = Field(
         "train", description="BatchNorm of the free units. frozen: all fixed | affine: statistics fixed | adapt: affine fixed | train: nothing fixed"

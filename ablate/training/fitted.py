@@ -33,11 +33,12 @@ class Features:
     """(N, D)."""
     labels: NDArray[np.int64]
     mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    """(D,) of train; 1 where a feature never changes."""
+    """(D,) of train."""
+    scale: float
+    """Root of the mean variance over the features of train: one number, so that features keep their weight against one another."""
 
     def standard(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Zero mean and unit variance, by train."""
+        """Centred and scaled, by train."""
         return np.asarray((values - self.mean) / self.scale, dtype=np.float64)
 
 
@@ -50,8 +51,7 @@ def fit_classifier(network: Network, course: Course, lanes: Lanes, *, weights: T
     recipe, task, compute = course.recipe, course.task, course.compute
     head = linear_head(network, recipe)
     train = features(network, head, lanes, lanes.train, compute=compute)
-    spread = train.std(axis=0)
-    known = Features(train, lanes.train.labels, train.mean(axis=0), np.where(spread > 0, spread, 1.0))
+    known = known_features(train, lanes.train.labels)
     by_class = None if weights is None else dict(enumerate(weights.double().tolist()))
     if recipe.classifier == "knn":
         find = _neighbours(known, recipe, n_classes=head.out_features)
@@ -69,6 +69,11 @@ def fit_classifier(network: Network, course: Course, lanes: Lanes, *, weights: T
     scores = {f"val/{name}": value for name, value in task.evaluate(of_val, lanes.val.labels).items()}
     emit(0, 1, scores)
     return Fit(best_epoch=0, val_scores=scores, val_predictions=of_val, n_epochs=1, n_steps=0, train_s=train_s, lanes=lanes), predicted
+
+
+def known_features(train: NDArray[np.float64], labels: NDArray[np.int64]) -> Features:
+    """Train features (N, D) with their mean and scale; a scale of 1 where nothing varies."""
+    return Features(train, labels, train.mean(axis=0), float(np.sqrt(train.var(axis=0).mean())) or 1.0)
 
 
 def linear_head(network: Network, recipe: Recipe) -> nn.Linear:
@@ -99,7 +104,7 @@ def _fit_linear(head: nn.Linear, known: Features, recipe: Recipe, by_class: dict
     from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
     if recipe.classifier == "logistic":
-        model = LogisticRegression(C=1 / recipe.classifier_l2, class_weight=by_class, max_iter=2000, tol=1e-5)
+        model = LogisticRegression(C=1 / recipe.classifier_l2, class_weight=by_class, max_iter=1000)
     else:
         model = RidgeClassifier(alpha=recipe.classifier_l2, class_weight=by_class)
     model.fit(known.standard(known.train), known.labels)

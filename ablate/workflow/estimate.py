@@ -77,16 +77,8 @@ def kinds_of(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[Kind,
     kinds: dict[Kind, list[ArmRecord]] = defaultdict(list)
     for arm in resolved.expansion.arms:
         recipe, found = arm.recipe, facts[arm.arm_id]
-        kinds[
-            Kind(
-                recipe.backbone,
-                cut_depth(recipe, found),
-                found.n_trainable,
-                policy_word(recipe, source=resolved.data.source),
-                recipe.batch_size,
-                recipe.precision,
-            )
-        ].append(arm)
+        policy = policy_word(recipe, source=resolved.data.source)
+        kinds[Kind(recipe.backbone, cut_depth(recipe, found), found.n_trainable, policy, recipe.batch_size, recipe.precision)].append(arm)
     return dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
 
 
