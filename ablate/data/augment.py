@@ -8,6 +8,8 @@
 | strong | 0.20 to 1               | 1 in 2   | x 0.6 to 1.4                     | +- 0.05 | +- 15°   | always   | 1 in 4 |
 
 A crop has a ratio of 3:4 to 4:3 and is resized to a square; a change is one of `CHANGES`, with a random strength; an erased patch is grey.
+A strength between 0 and 1 draws what `strong` draws and goes that share of the way from the clean image to it: crop, colours and angles in between, the change
+blended, fewer mirrored, the erased patch smaller. The policies of `data.operations` follow the crop of `light`.
 The operations are torchvision.transforms.v2.functional's; their parameters are drawn here, because the classes of v2 draw theirs from torch's global
 generator. The stream does not name the level, so a flip in `light` is a flip in `strong`.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,11 +28,11 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from ablate.data.operations import GREY
+from ablate.data.operations import POLICIES as OPERATION_POLICIES
 from ablate.errors import CheckFailed
+from ablate.spec.policy import Policy, policy_of
 from ablate.streams import stream
-
-GREY = [127.0, 127.0, 127.0]
-"""What rotations and erased patches show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,13 @@ class Level:
     """Probability of an erased patch."""
 
 
+CLEAN = Level(area=(1.0, 1.0), jitter=0.0, hue=0.0, degrees=0.0, has_change=False, erase=0.0)
 LEVELS: dict[str, Level] = {
     "light": Level(area=(0.60, 1.0), jitter=0.0, hue=0.0, degrees=0.0, has_change=False, erase=0.0),
     "medium": Level(area=(0.35, 1.0), jitter=0.3, hue=0.02, degrees=15.0, has_change=False, erase=0.0),
     "strong": Level(area=(0.20, 1.0), jitter=0.4, hue=0.05, degrees=15.0, has_change=True, erase=0.25),
 }
-POLICIES = ("none", *LEVELS)
+POLICIES = ("none", *LEVELS, *OPERATION_POLICIES)
 RATIO = (3 / 4, 4 / 3)
 FLIP = 0.5
 ERASED_AREA = (0.02, 0.20)
@@ -90,37 +93,78 @@ def views(images: NDArray[np.uint8], indices: Sequence[int], *, policy: str, ima
     The view of image i follows from (policy, image_size, seed, epoch, i) alone, whatever else is in the batch. torch's global generator is neither
     read nor moved, so any number of threads may draw views.
     """
-    if policy not in POLICIES:
+    asked = policy_of(policy)
+    if isinstance(asked.augment, str) and asked.augment not in POLICIES:
         raise CheckFailed(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}.")
     if policy == "none":
         return clean(images, indices, image_size=image_size)
-    _margin(images, image_size)
-    level = LEVELS[policy]
-    return torch.stack([_view(images[i], level, image_size=image_size, key=stream(seed, "augment", epoch, int(i))) for i in indices])
+    margin = _margin(images, image_size)
+    return torch.stack([_view(images[i], asked, image_size=image_size, margin=margin, key=stream(seed, "augment", epoch, int(i))) for i in indices])
 
 
-def _view(image: NDArray[np.uint8], level: Level, *, image_size: int, key: int) -> Tensor:
+def _level(policy: Policy) -> tuple[Level, float]:
+    """The level that is drawn, and how far a view goes towards it from the clean image."""
+    if isinstance(policy.augment, float):
+        level, strength = LEVELS["strong"], policy.augment
+    elif policy.augment == "none":
+        level, strength = CLEAN, 0.0
+    else:
+        level, strength = LEVELS["light" if policy.augment in OPERATION_POLICIES else policy.augment], 1.0
+    if policy.erase is not None:
+        level = replace(level, erase=policy.erase)
+    return level if policy.color_jitter is None else replace(level, jitter=policy.color_jitter, hue=policy.color_jitter / 10), strength
+
+
+def _view(image: NDArray[np.uint8], policy: Policy, *, image_size: int, margin: int, key: int) -> Tensor:
     """(side, side, 3) -> (3, image_size, image_size). All parameters are drawn in a fixed order, used or not, so that levels share them."""
+    level, strength = _level(policy)
     rng = np.random.Generator(np.random.Philox(key))
-    is_flipped = rng.random() < FLIP
-    top, left, height, width = _crop_box(image.shape[0], level.area, rng)
-    gains = 1 + level.jitter * rng.uniform(-1, 1, 3)
-    hue, degrees = level.hue * rng.uniform(-1, 1), level.degrees * rng.uniform(-1, 1)
-    change, strength, is_erased = CHANGES[int(rng.integers(len(CHANGES)))], float(rng.uniform(-1, 1)), rng.random() < level.erase
-    cut = np.ascontiguousarray(image[top : top + height, left : left + width].transpose(2, 0, 1))
-    view: Tensor = F.resize(torch.from_numpy(cut), [image_size, image_size], antialias=True)
-    if is_flipped:
-        view = F.horizontal_flip(view)
+    u_flip = rng.random()
+    box = _crop_box(image.shape[0], level.area, rng)
+    colours = strength if policy.color_jitter is None else 1.0
+    gains = 1 + colours * level.jitter * rng.uniform(-1, 1, 3)
+    hue, degrees = colours * level.hue * rng.uniform(-1, 1), strength * level.degrees * rng.uniform(-1, 1)
+    change, amount, is_erased = CHANGES[int(rng.integers(len(CHANGES)))], float(rng.uniform(-1, 1)), rng.random() < level.erase
+    top, left, height, width = _toward(box, (margin, margin, image_size, image_size), strength)
+    cut = torch.from_numpy(np.ascontiguousarray(image[top : top + height, left : left + width].transpose(2, 0, 1)))
+    view: Tensor = cut if (height, width) == (image_size, image_size) else F.resize(cut, [image_size, image_size], antialias=True)
+    view = _mirrored(view, policy, u_flip, key=key, strength=strength)
     if level.jitter:
         view = F.adjust_brightness(view, float(gains[0]))
         view = F.adjust_contrast(view, float(gains[1]))
         view = F.adjust_saturation(view, float(gains[2]))
         view = F.adjust_hue(view, float(hue))
-    if level.degrees:
+    if level.degrees and strength:
         view = F.rotate(view, float(degrees), interpolation=InterpolationMode.BILINEAR, fill=GREY)
-    if level.has_change:
-        view = change(view, strength)
-    return _erase(view, rng) if is_erased else view
+    if level.has_change and strength:
+        view = _blend(view, change(view, amount), strength)
+    if policy.augment in OPERATION_POLICIES:
+        view = OPERATION_POLICIES[str(policy.augment)](view, rng)
+    return _erase(view, rng, scale=strength if policy.erase is None else 1.0) if is_erased else view
+
+
+def _mirrored(view: Tensor, policy: Policy, u_flip: float, *, key: int, strength: float) -> Tensor:
+    """Flips; a strength below 1 flips fewer images, of those that 1 flips."""
+    share = FLIP * (strength if isinstance(policy.augment, float) else 1.0)
+    if policy.flip in ("horizontal", "both") and u_flip < share:
+        view = F.horizontal_flip(view)
+    if policy.flip in ("vertical", "both") and np.random.Generator(np.random.Philox(stream(key, "augment", "vertical"))).random() < share:
+        view = F.vertical_flip(view)
+    return view
+
+
+def _toward(drawn: tuple[int, int, int, int], middle: tuple[int, int, int, int], strength: float) -> tuple[int, int, int, int]:
+    """The box that is `strength` of the way from the middle square to the drawn one."""
+    if strength == 1.0:
+        return drawn
+    top, left, height, width = (round(a + strength * (b - a)) for a, b in zip(middle, drawn, strict=True))
+    return top, left, height, width
+
+
+def _blend(view: Tensor, changed: Tensor, strength: float) -> Tensor:
+    if strength == 1.0:
+        return changed
+    return torch.lerp(view.float(), changed.float(), strength).round().to(torch.uint8)
 
 
 def _crop_box(side: int, area: tuple[float, float], rng: Generator) -> tuple[int, int, int, int]:
@@ -133,9 +177,9 @@ def _crop_box(side: int, area: tuple[float, float], rng: Generator) -> tuple[int
     return int(place[0] * (side - height + 1)), int(place[1] * (side - width + 1)), height, width
 
 
-def _erase(view: Tensor, rng: Generator) -> Tensor:
+def _erase(view: Tensor, rng: Generator, *, scale: float) -> Tensor:
     side = view.shape[-1]
-    share, ratio = rng.uniform(*ERASED_AREA), math.exp(rng.uniform(-0.7, 0.7))
+    share, ratio = scale * rng.uniform(*ERASED_AREA), math.exp(rng.uniform(-0.7, 0.7))
     height, width = (min(max(round(side * math.sqrt(share * x)), 1), side) for x in (ratio, 1 / ratio))
     top, left = (int(rng.random() * (side - extent + 1)) for extent in (height, width))
     erased: Tensor = F.erase(view, top, left, height, width, torch.full((3, 1, 1), int(GREY[0]), dtype=torch.uint8))

@@ -7,6 +7,7 @@ from typing import Any
 
 from ablate.spec.optimizers import WITH_MOMENTUM
 from ablate.spec.phase import Phase
+from ablate.spec.policy import is_clean
 from ablate.spec.recipe import Recipe
 from ablate.spec.strategy import CONTRADICTIONS as STRATEGY_CONTRADICTIONS
 from ablate.spec.strategy import PHASE_FIELDS, at_phase, frees_trunk, phases_of
@@ -14,7 +15,19 @@ from ablate.spec.strategy import PHASE_FIELDS, at_phase, frees_trunk, phases_of
 Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 """Fields, and whether they can matter for a recipe."""
 
+FITTED_FIELDS = frozenset({"backbone", "weights", "pooling", "freeze_depth", "shots", "classifier", "precision"})
+"""What matters for a classifier that is fitted at once: nothing of an optimizer, a schedule or a view."""
+
 RELEVANCE: tuple[Relevance, ...] = (
+    (
+        tuple(name for name in Recipe.model_fields if name not in FITTED_FIELDS | {"classifier_l2", "neighbours", "class_weights", "effective_beta"}),
+        lambda recipe: recipe.classifier == "linear",
+    ),
+    (("classifier_l2",), lambda recipe: recipe.classifier in ("logistic", "ridge")),
+    (("neighbours",), lambda recipe: recipe.classifier == "knn"),
+    (("class_weights",), lambda recipe: recipe.classifier != "knn"),
+    (("effective_beta",), lambda recipe: recipe.class_weights == "effective" and recipe.classifier != "knn"),
+    (("focal_gamma",), lambda recipe: recipe.loss == "focal"),
     (("lora_rank",), lambda recipe: recipe.adapter in ("auto", "lora", "dora")),
     (("lora_alpha",), lambda recipe: recipe.adapter_kind in ("lora", "dora")),
     (("lora_dropout",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "bottleneck", "adaptformer", "vpt")),
@@ -84,7 +97,7 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     if "lora_alpha" in fields and recipe.lora_alpha is None:
         fields["lora_alpha"] = float(recipe.lora_rank)
     if recipe.adapter_kind in ("none", "lora"):  # what lora_rank says by itself
-        fields.pop("adapter")
+        fields.pop("adapter", None)
     kept = {name: value for name, value in fields.items() if name in FIRST_FIELDS or getattr(recipe, name) != Recipe.model_fields[name].default}
     return {**{name: value for name, value in kept.items() if name not in PHASE_FIELDS}, **several} if several else kept
 
@@ -109,4 +122,12 @@ CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
     ("LoRA adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.adapter_kind == "lora" and recipe.freeze_depth == 0),
     ("an adapter adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.adapter_kind != "none" and recipe.freeze_depth == 0),
     *STRATEGY_CONTRADICTIONS,
+    ("a fitted classifier needs a trunk that is frozen whole: freeze_depth all", lambda recipe: recipe.classifier != "linear" and recipe.freeze_depth != "all"),
+    ("a fitted classifier has no phases", lambda recipe: recipe.classifier != "linear" and (recipe.strategy != "single" or bool(recipe.phases))),
+    ("a fitted classifier trains no adapters", lambda recipe: recipe.classifier != "linear" and recipe.adapter_kind != "none"),
+    (
+        "a fitted classifier sees clean images once: no augmentation and no mixing",
+        lambda recipe: recipe.classifier != "linear" and (not is_clean(recipe) or recipe.mixup > 0 or recipe.cutmix > 0),
+    ),
+    ("logit adjustment shifts the softmax, and bce has none", lambda recipe: recipe.logit_adjustment > 0 and recipe.loss == "bce"),
 )

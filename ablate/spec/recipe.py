@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
 from ablate.spec.optimizers import check_optimizer
@@ -14,6 +14,19 @@ from ablate.spec.phase import Phase, Strategy
 AdapterKind = Literal["none", "lora", "dora", "ia3", "ssf", "bottleneck", "adaptformer", "vpt", "bitfit", "norm_tuning"]
 Level = str | int | float | bool | None | tuple[str, ...] | tuple[Phase, ...]
 """One value of an axis."""
+Weight = Annotated[float, Field(gt=0, strict=True)]
+
+
+def pairs(value: Any) -> Any:
+    """A mapping as pairs, which can be hashed; anything else as it is."""
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
+WeightsByClass = Annotated[
+    tuple[tuple[str, Weight], ...],
+    BeforeValidator(pairs),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}}),
+]
 
 
 class Recipe(BaseModel):
@@ -52,9 +65,43 @@ class Recipe(BaseModel):
     n_phases: int = Field(3, ge=3, strict=True, description="of gradual: a probe, then -1, -2, ... and freeze_depth last; they share the epochs evenly")
     phases: tuple[Phase, ...] = Field((), description="in place of a strategy: a list of phases, see below; they replace epochs")
     patience: Annotated[int, Field(ge=1, strict=True)] | None = Field(None, description="stop after this many epochs without a better select_by; null = never")
-    augment: Literal["none", "light", "medium", "strong"] = Field("none", description="how train images are varied; see below")
+    augment: Literal["none", "light", "medium", "strong", "randaugment", "trivialaugment", "augmix"] | Annotated[float, Field(ge=0, le=1, strict=True)] = Field(
+        "none", description="how train images are varied, a level, a policy, or a strength from 0 (none) to 1; see below"
+    )
+    flip: Literal["auto", "none", "horizontal", "vertical", "both"] = Field(
+        "auto", description="train images mirrored, each way 1 in 2; auto: horizontal where `augment` is on, none for digits, letters and signs"
+    )
+    color_jitter: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="range of brightness, contrast and saturation, a tenth of it for the hue; null: as `augment` has it"
+    )
+    erase: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="probability of an erased patch; null: as `augment` has it")
+    mixup: float = Field(0.0, ge=0, description="alpha of mixup: images and labels of pairs are blended, share ~ Beta(alpha, alpha); 0 = off")
+    cutmix: float = Field(
+        0.0, ge=0, description="alpha of cutmix: a box of another image, and its share of the label; with mixup a coin decides a batch; 0 = off"
+    )
+    shots: Annotated[int, Field(ge=1, strict=True)] | None = Field(
+        None, description="train images per class, drawn by the seed; 5 shots contain the 1 shot; a class with fewer gives all; null = all"
+    )
+    sampler: Literal["shuffle", "balanced", "sqrt"] = Field(
+        "shuffle",
+        description="shuffle: each image once an epoch | drawn with replacement, balanced: every class as often, sqrt: in proportion to the root of its size",
+    )
+    loss: Literal["cross_entropy", "focal", "bce"] = Field("cross_entropy", description="bce: one class against the rest, summed over the classes")
+    focal_gamma: float = Field(2.0, ge=0, description="of focal loss; 0 is cross-entropy")
+    logit_adjustment: float = Field(0.0, ge=0, description="tau: the loss sees logits + tau * log of the class's share of train; 0 = off")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the uniform distribution in the target")
-    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: N / (n_classes * n_c) on the loss")
+    class_weights: Literal["none", "balanced", "effective"] | tuple[Weight, ...] | WeightsByClass = Field(
+        "none",
+        description="balanced: N / (n_classes * n_c) on the loss | effective: (1 - beta) / (1 - beta^n_c), mean 1 | list in the order of the classes"
+        " | {class: weight}, 1 for the others",
+    )
+    effective_beta: float = Field(0.999, ge=0, lt=1, description="beta of the effective class weights; 0 = no weights, towards 1 = inverse frequency")
+    classifier: Literal["linear", "logistic", "ridge", "knn"] = Field(
+        "linear",
+        description="linear: the head is trained | fitted at once on clean features of the frozen trunk: logistic regression, ridge, neighbours",
+    )
+    classifier_l2: float = Field(1.0, gt=0, description="penalty of logistic (1 / C) and ridge (alpha), on centred features of mean variance 1")
+    neighbours: int = Field(5, ge=1, strict=True, description="of knn: cosine distance, votes weigh 1 / distance")
     batch_norm: Literal["frozen", "affine", "adapt", "train"] = Field(
         "train", description="BatchNorm of the free units. frozen: all fixed | affine: statistics fixed | adapt: affine fixed | train: nothing fixed"
     )

@@ -55,6 +55,8 @@ def _takes(schema: dict[str, Any]) -> list[str]:
         return [f"`{word}`" for word in schema.get("enum", [schema.get("const")])]
     if schema.get("type") == "null":
         return ["`null`"]
+    if schema["type"] == "object":
+        return ["mapping"]
     kind = {"integer": "int", "number": "number", "string": "text", "array": "list"}[schema["type"]]
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     return [" ".join([kind, *(f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema)])]

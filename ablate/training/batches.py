@@ -14,12 +14,7 @@ from ablate.data.augment import clean, views
 from ablate.data.store import StoredSplit
 from ablate.model.backbone import Preprocessing
 from ablate.spec.request import Compute
-from ablate.streams import stream
-
-
-def epoch_order(n_images: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return a permutation of range(n_images) that depends on the seed and the epoch only."""
-    return np.random.Generator(np.random.Philox(key=stream(seed, "order", epoch))).permutation(n_images)
+from ablate.training.sampling import Sampling
 
 
 def split_batches(order: NDArray[np.int64], *, batch_size: int) -> list[NDArray[np.int64]]:
@@ -30,6 +25,11 @@ def split_batches(order: NDArray[np.int64], *, batch_size: int) -> list[NDArray[
     return batches
 
 
+def in_order(rows: NDArray[np.int64], *, batch_size: int) -> list[NDArray[np.int64]]:
+    """Cut rows into batches as they stand."""
+    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+
+
 @dataclass(frozen=True)
 class ImageFeed:
     """Batches of one split for one network: normalised images (B, 3, H, W) float32 and labels (B,) int64, on the device."""
@@ -37,29 +37,30 @@ class ImageFeed:
     split: StoredSplit
     preprocessing: Preprocessing
     compute: Compute
+    sampling: Sampling
 
     def __len__(self) -> int:
+        """Images of the whole split, of which `sampling` may use a part."""
         return len(self.split.labels)
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """(N,), in the stored order."""
-        return self.split.labels
+        """(N,) of the images in use, in the stored order."""
+        return self.sampling.labels
 
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the epoch's batches in the epoch's order, each image in its view of that epoch."""
-        for batch in split_batches(epoch_order(len(self), seed=seed, epoch=epoch), batch_size=batch_size):
+        for batch in split_batches(self.sampling.epoch(seed=seed, epoch=epoch), batch_size=batch_size):
             images = views(self.split.images, batch.tolist(), policy=policy, image_size=self.preprocessing.image_size, seed=seed, epoch=epoch)
             yield self._normalised(images), self._labels(batch)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the split in its stored order, as clean centre crops."""
-        for start in range(0, len(self), batch_size):
-            batch = range(start, min(start + batch_size, len(self)))
-            yield self._normalised(clean(self.split.images, batch, image_size=self.preprocessing.image_size)), self._labels(batch)
+        """Yield the images in use in their stored order, as clean centre crops."""
+        for batch in in_order(self.sampling.rows, batch_size=batch_size):
+            yield self._normalised(clean(self.split.images, batch.tolist(), image_size=self.preprocessing.image_size)), self._labels(batch)
 
     def view(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[Tensor]:
-        """Yield the split in its stored order, each image in its view of that epoch: the batches of `train` without their order and labels."""
+        """Yield the whole split in its stored order, each image in its view of that epoch: the batches of `train` without their order and labels."""
         for start in range(0, len(self), batch_size):
             batch = range(start, min(start + batch_size, len(self)))
             yield self._normalised(views(self.split.images, batch, policy=policy, image_size=self.preprocessing.image_size, seed=seed, epoch=epoch))

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from ablate.errors import SpecError
 from ablate.model.delta import load_delta
 from ablate.model.merge import NOT_MERGEABLE, is_same, merge_adapters
 from ablate.model.network import Network, build_network
@@ -22,10 +23,12 @@ def export_complete(trial_folder: Path, out: Path) -> Path:
     """Rebuild the network of a finished trial from its backbone and its delta, and write it whole to `out` (made; must not exist).
 
     Leaves `model.safetensors` (every tensor, float32) and `trial.json`, whose `is_merged` says whether adapters went into the base. Raises WeightsError where
-    the backbone's weights are no longer to be had.
+    the backbone's weights are no longer to be had, SpecError for nearest neighbours.
     """
     described = json.loads((trial_folder / TRIAL).read_text())
     trial = Trial.model_validate(described["trial"])
+    if trial.recipe.classifier == "knn":
+        raise SpecError("nearest neighbours keep the train images' features instead of weights and cannot be exported; take logistic, ridge or linear")
     network = _trained(trial, trial_folder, n_classes=len(described["class_names"]))
     described["is_merged"] = _is_merged(network, trial.recipe)
     if not described["is_merged"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ from ablate.model.network import Network
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import CacheSpec, Compute
 from ablate.training.activations import ActivationCache, CacheUse, Rows, View
-from ablate.training.batches import ImageFeed, epoch_order, split_batches
+from ablate.training.batches import ImageFeed, in_order, split_batches
+from ablate.training.mixing import MixedFeed
+from ablate.training.sampling import Sampling, every_image, few_shot_rows
 
 PREFIX_BATCH = 64
 MAX_VIEW_BYTES = 4_000_000_000
@@ -72,19 +75,25 @@ def open_lanes(
     compute: Compute,
     autocast: Autocast,
     sharing: Sharing | None,
+    seed: int,
     use: CacheUse | None = None,
     n_epochs: int | None = None,
 ) -> Lanes:
     """Cut the network where that pays and return what trains it; without `sharing` nothing is cut.
 
-    `use` counts on what earlier lanes of the trial used. `n_epochs`, counted over all phases, is where these lanes end at the latest (the recipe's where None).
+    `seed` draws the few-shot subset. `use` counts on what earlier lanes of the trial used. `n_epochs`, counted over all phases, is where these lanes end at
+    the latest (the recipe's where None).
     """
     use = use or CacheUse()
-    feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute) for name in ("train", "val", "test")}
+    samplings = {"train": train_sampling(recipe, store, seed=seed), **{name: every_image(store.split(name).labels) for name in ("val", "test")}}
+    feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute, sampling) for name, sampling in samplings.items()}
+    if recipe.mixup or recipe.cutmix:
+        whole = _whole(network, feeds, use, "train images are mixed, kept activations are of single images")
+        return dataclasses.replace(whole, train=MixedFeed(feeds["train"], recipe.mixup, recipe.cutmix, len(store.class_names)))
     if sharing is None:
         return _whole(network, feeds, use, "not asked for")
     identity = _identity(network, store.path, recipe=recipe, compute=compute)
-    images = next(iter(feeds["train"].evaluate(batch_size=N_CHECKED)))[0]
+    images = next(feeds["train"].view(policy="none", seed=0, epoch=0, batch_size=N_CHECKED))
     cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=json.dumps(identity, sort_keys=True))
     if isinstance(cut, Uncut):
         return _whole(network, feeds, use, cut.reason)
@@ -99,6 +108,13 @@ def open_lanes(
     lanes = {name: CutFeed(feed, name, cut, identity, sharing, use, autocast, kept, n_epochs or recipe.epochs, wanted) for name, feed in feeds.items()}
     wanted += [lanes[name].view("none", seed=0, epoch=0) for name in ("val", "test")]
     return Lanes(lanes["train"], lanes["val"], lanes["test"], cut.suffix, f"cut at {cut.doors[last]}, {cut.row_text(last)}", use, compute, cut.undo)
+
+
+def train_sampling(recipe: Recipe, store: ImageStore, *, seed: int) -> Sampling:
+    """The train images of a recipe and a seed, and how they are drawn."""
+    train = store.split("train")
+    rows = few_shot_rows(train.labels, train.image_ids, shots=recipe.shots, seed=seed)
+    return Sampling(rows, train.labels[rows], recipe.sampler)
 
 
 def _whole(network: Network, feeds: Mapping[str, ImageFeed], use: CacheUse, why: str) -> Lanes:
@@ -149,18 +165,18 @@ class CutFeed:
         if policy != "none" and epoch + 1 < self.n_epochs:
             self.wanted[:] = [*self.wanted[:2], *(self.view(policy, seed=seed, epoch=later) for later in range(epoch + 1, self.n_epochs))]
         rows = self._clean_rows() if policy == "none" else self._rows(policy, seed=seed, epoch=epoch)
-        for batch in split_batches(epoch_order(len(self.labels), seed=seed, epoch=epoch), batch_size=batch_size):
+        for batch in split_batches(self.images.sampling.epoch(seed=seed, epoch=epoch), batch_size=batch_size):
             yield self._batch(rows, batch)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""
         rows = self._clean_rows()
-        for start in range(0, len(self.labels), batch_size):
-            yield self._batch(rows, np.arange(start, min(start + batch_size, len(self.labels))))
+        for batch in in_order(self.images.sampling.rows, batch_size=batch_size):
+            yield self._batch(rows, batch)
 
     def _batch(self, rows: Rows, batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         device = self.images.compute.device
-        return rows.batch(batch).to(device, non_blocking=True), torch.from_numpy(self.labels[batch]).to(device, non_blocking=True)
+        return rows.batch(batch).to(device, non_blocking=True), torch.from_numpy(self.images.split.labels[batch]).to(device, non_blocking=True)
 
     def _clean_rows(self) -> Rows:
         if not self._clean:
@@ -188,8 +204,8 @@ class CutFeed:
                 yield self.cut.prefix(images)
 
     def _from_rows(self, rows: Rows, door: int) -> Iterator[Tensor]:
-        for start in range(0, len(self.labels), PREFIX_BATCH):
-            batch, _ = self._batch(rows, np.arange(start, min(start + PREFIX_BATCH, len(self.labels))))
+        for positions in in_order(np.arange(len(self.images)), batch_size=PREFIX_BATCH):
+            batch, _ = self._batch(rows, positions)
             with torch.no_grad(), self.autocast():
                 yield self.cut.advance(batch, door=door)
 

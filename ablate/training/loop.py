@@ -100,7 +100,7 @@ def train_epoch(stage: Stage, course: Course, done: Progress) -> dict[str, float
     recipe, epoch = course.recipe, done.n_epochs
     stage.network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
     losses, norms, head_lr = [], [], 0.0
-    for inputs, labels in stage.lanes.train.train(policy=recipe.augment, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size):
+    for inputs, labels in stage.lanes.train.train(policy=course.policy, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size):
         head_lr = stage.set_rates(done.n_steps - done.first_step)
         loss, norm = train_batch(stage, course, inputs, labels)
         losses.append(loss)

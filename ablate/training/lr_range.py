@@ -12,9 +12,10 @@ import torch
 
 from ablate.data.store import open_store
 from ablate.model.network import build_network
+from ablate.spec.policy import policy_word
 from ablate.spec.request import TrialRequest
 from ablate.spec.strategy import phases_of
-from ablate.training.lanes import open_lanes
+from ablate.training.lanes import open_lanes, train_sampling
 from ablate.training.stage import open_stage
 from ablate.training.starting_point import StartingPoint
 from ablate.training.step import Course, autocast, train_batch
@@ -51,17 +52,18 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
-    task = make_task(recipe, store.split("train").labels, n_classes=request.n_classes, device=compute.device)
+    seed, policy = request.trial.seed, policy_word(recipe, source=request.trial.data.source)
+    task = make_task(recipe, train_sampling(recipe, store, seed=seed).labels, class_names=store.class_names, device=compute.device)
     stage = open_stage(
         network,
         recipe,
         len(phases_of(recipe)) - 1,
-        open_lanes=lambda now, _: open_lanes(now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=None),
+        open_lanes=lambda now, _: open_lanes(now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=None, seed=seed),
         start=StartingPoint(network) if recipe.l2_sp > 0 else None,
     )
-    course = Course(recipe, task, compute, request.trial.seed, request.trial.select_by, recipe.micro_batch or recipe.batch_size)
+    course = Course(recipe, task, compute, seed, request.trial.select_by, recipe.micro_batch or recipe.batch_size, policy)
     rates, losses = [], Smoothed()
-    epochs = (stage.lanes.train.train(policy=recipe.augment, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size) for epoch in itertools.count())
+    epochs = (stage.lanes.train.train(policy=policy, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size) for epoch in itertools.count())
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):
         torch.manual_seed(course.seed)
         stage.network.train()

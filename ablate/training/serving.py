@@ -21,6 +21,7 @@ from ablate.model.merge import admit_biases
 from ablate.model.network import build_network
 from ablate.spec.trial import Trial
 from ablate.training.export import TRIAL, WEIGHTS
+from ablate.training.tasks.classification import Loss, probabilities
 
 MAX_BATCH = 64
 
@@ -32,6 +33,8 @@ class Classifier:
     module: nn.Module
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
+    loss: Loss = "cross_entropy"
+    """What it was trained with decides how logits become probabilities."""
 
     def predict(self, images: NDArray[np.uint8], params: dict[str, Any] | None = None) -> NDArray[np.float32]:  # noqa: ARG002  MLflow passes params
         """Return probabilities (N, C) float32, in the order of `class_names`, for RGB images (N, H, W, 3) uint8 of any size.
@@ -43,8 +46,8 @@ class Classifier:
 
     def classify(self, image: Image.Image) -> dict[str, float]:
         """Return class -> probability for one image, the most probable first."""
-        probabilities = self._probabilities([self._prepared(image.convert("RGB"))])[0]
-        return {self.class_names[index]: float(probabilities[index]) for index in np.argsort(-probabilities)}
+        found = self._probabilities([self._prepared(image.convert("RGB"))])[0]
+        return {self.class_names[index]: float(found[index]) for index in np.argsort(-found)}
 
     def _prepared(self, image: Image.Image) -> NDArray[np.uint8]:
         return square(image, side=self.preprocessing.store_side, resample=INTERPOLATIONS[self.preprocessing.interpolation])
@@ -52,8 +55,8 @@ class Classifier:
     def _probabilities(self, squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         images = clean(np.stack(squares), range(len(squares)), image_size=self.preprocessing.image_size)
         with torch.inference_mode():
-            probabilities: NDArray[np.float32] = torch.softmax(self.module(self.preprocessing.normalised(images)), dim=1).numpy()
-        return probabilities
+            found: NDArray[np.float32] = probabilities(self.module(self.preprocessing.normalised(images)), kind=self.loss).numpy()
+        return found
 
 
 def load_classifier(folder: Path | str) -> Classifier:
@@ -70,7 +73,7 @@ def load_classifier(folder: Path | str) -> Classifier:
     module = build_network(bare, n_classes=len(described["class_names"]), image_size=trial.data.image_size, seed=trial.seed).module
     admit_biases(module, state)
     module.load_state_dict(state, strict=True)
-    return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]))
+    return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]), trial.recipe.loss)
 
 
 def _load_pyfunc(data_path: str) -> Classifier:

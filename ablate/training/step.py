@@ -28,6 +28,8 @@ class Course:
     """`val/<metric>` that picks the best epoch."""
     micro_batch: int
     """Most images in the network at a time."""
+    policy: str
+    """The word for its views; see `spec.policy`."""
 
 
 def train_batch(stage: Stage, course: Course, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from ablate.model.delta import delta
 from ablate.model.family import family_of
 from ablate.model.merge import NOT_MERGEABLE, merge_adapters
 from ablate.model.network import Network, build_network
+from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute, TrialRequest
 from ablate.spec.trial import Trial
@@ -30,12 +31,14 @@ from ablate.training.activations import CacheUse
 from ablate.training.checkpoint import Checkpoint
 from ablate.training.depthwise import detour_depthwise_backward
 from ablate.training.export import DELTA, TRIAL
+from ablate.training.fitted import fit_classifier
 from ablate.training.inference_cost import inference_cost
-from ablate.training.lanes import Lanes, open_lanes, sharing_of
+from ablate.training.lanes import Lanes, open_lanes, sharing_of, train_sampling
 from ablate.training.loop import Emit, Fit, fit, predict
 from ablate.training.stage import describe_phases
 from ablate.training.step import Course, autocast
-from ablate.training.tasks.classification import Classification, balanced_class_weights
+from ablate.training.tasks.class_weights import class_weights, log_shares
+from ablate.training.tasks.classification import Classification
 
 PREDICTIONS = "predictions.parquet"
 N_MERGED = 8
@@ -82,18 +85,25 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     use, cuts = CacheUse(), []
 
     def open_phase(now: Network, n_epochs: int) -> Lanes:
-        lanes = open_lanes(now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing, use=use, n_epochs=n_epochs)
+        lanes = open_lanes(
+            now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing, seed=trial.seed, use=use, n_epochs=n_epochs
+        )
         cuts.append(lanes.how)
         return lanes
 
-    task = make_task(recipe, store.split("train").labels, n_classes=request.n_classes, device=compute.device)
-    course = Course(recipe, task, compute, trial.seed, trial.select_by, micro_batch)
+    sampling, policy = train_sampling(recipe, store, seed=trial.seed), policy_word(recipe, source=trial.data.source)
+    task = make_task(recipe, sampling.labels, class_names=store.class_names, device=compute.device)
+    course = Course(recipe, task, compute, trial.seed, trial.select_by, micro_batch, policy)
 
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
-        found = fit(network, course, open_lanes=open_phase, emit=emit, checkpoint=_checkpoint(request, compute, micro_batch=micro_batch))
+        if recipe.classifier == "linear":
+            found = fit(network, course, open_lanes=open_phase, emit=emit, checkpoint=_checkpoint(request, compute, micro_batch=micro_batch))
+            test_predictions = predict(network, task, found.lanes.test, forward=found.lanes.forward, compute=compute)
+        else:
+            found, predicted = fit_classifier(network, course, open_phase(network, 1), weights=task.class_weights, emit=emit)
+            test_predictions = predicted(found.lanes.test)
     lanes = found.lanes
-    test_predictions = predict(network, task, lanes.test, forward=lanes.forward, compute=compute)
     test_scores = {f"test/{name}": value for name, value in task.evaluate(test_predictions, lanes.test.labels).items()}
 
     predictions = {"val": found.val_predictions, "test": test_predictions}
@@ -103,6 +113,7 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     )
     _write_delta(network, request.folder / DELTA)
     facts = {**trial_facts(network, compute, lanes, cuts=cuts), **_recipe_facts(network, recipe, micro_batch=micro_batch)}
+    facts |= data_facts(recipe, task, lanes, n_train=len(store.split("train").labels), policy=policy)
     costs = _costs(network, found, lanes.use, folder=request.folder, compute=compute, started=started)
     inference = inference_cost(network, compute).metrics
     facts |= adapter_facts(network, recipe, store)
@@ -147,10 +158,29 @@ def slot_compute(compute: Compute, recipe: Recipe) -> Compute:
     return compute if recipe.precision == "auto" else compute.model_copy(update={"precision": recipe.precision})
 
 
-def make_task(recipe: Recipe, labels: NDArray[np.int64], *, n_classes: int, device: str) -> Classification:
-    """The loss that a recipe asks for, on the classes as they are in train."""
-    weights = balanced_class_weights(labels, n_classes=n_classes) if recipe.class_weights == "balanced" else None
-    return Classification(recipe.label_smoothing, None if weights is None else weights.to(device))
+def make_task(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str], device: str) -> Classification:
+    """The loss that a recipe asks for, on the classes as they are in the train images in use."""
+    weights = class_weights(recipe, labels, class_names=class_names)
+    shift = recipe.logit_adjustment * log_shares(labels, n_classes=len(class_names)) if recipe.logit_adjustment else None
+    return Classification(
+        recipe.label_smoothing,
+        None if weights is None else weights.to(device),
+        kind=recipe.loss,
+        focal_gamma=recipe.focal_gamma,
+        logit_shift=None if shift is None else shift.to(device),
+    )
+
+
+def data_facts(recipe: Recipe, task: Classification, lanes: Lanes, *, n_train: int, policy: str) -> dict[str, str]:
+    """Which train images were used, how they were varied, and how their classes weigh."""
+    used = np.bincount(lanes.train.labels)
+    short = 0 if recipe.shots is None else int((used < recipe.shots).sum())
+    lack = f"; classes with fewer, used whole: {short}" if short else ""
+    return {
+        "train_images": f"{len(lanes.train.labels)} of {n_train}" + ("" if recipe.shots is None else f", {recipe.shots} a class, drawn by the seed{lack}"),
+        "views": policy,
+        "class_weights": "none" if task.class_weights is None else " ".join(f"{weight:.4g}" for weight in task.class_weights.tolist()),
+    }
 
 
 def trial_facts(network: Network, compute: Compute, lanes: Lanes, *, cuts: Sequence[str]) -> dict[str, str]:

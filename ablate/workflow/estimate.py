@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablate.model.network import RecipeFacts
+from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.strategy import n_epochs
 from ablate.spec.study import ArmRecord
@@ -76,7 +77,8 @@ def kinds_of(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[Kind,
     kinds: dict[Kind, list[ArmRecord]] = defaultdict(list)
     for arm in resolved.expansion.arms:
         recipe, found = arm.recipe, facts[arm.arm_id]
-        kinds[Kind(recipe.backbone, cut_depth(recipe, found), found.n_trainable, recipe.augment, recipe.batch_size, recipe.precision)].append(arm)
+        policy = policy_word(recipe, source=resolved.data.source)
+        kinds[Kind(recipe.backbone, cut_depth(recipe, found), found.n_trainable, policy, recipe.batch_size, recipe.precision)].append(arm)
     return dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
 
 
@@ -136,4 +138,4 @@ def _views(arm: ArmRecord, kind: Kind, seeds: tuple[int, ...], n_images: Mapping
     if not kind.depth:
         return []
     part = Part(arm.recipe, range(n_epochs(arm.recipe)), is_last=True)
-    return views_of(part, seeds, n_train=n_images["train"], n_held_out=n_images["val"] + n_images["test"])
+    return views_of(part, seeds, policy=kind.augment, n_train=n_images["train"], n_held_out=n_images["val"] + n_images["test"])

@@ -18,12 +18,14 @@ from ablate.model.weights import check_weights
 from ablate.spec.canonical import canonical
 from ablate.spec.expand import Expansion, expand, noise_seeds, study_record, study_trials
 from ablate.spec.grid import Grid
+from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.stages import Candidate, candidates, check_pilot_seed, pilot_record, probe_arms, tuning_arms
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 from ablate.training.precision import choose_compute
+from ablate.training.tasks.class_weights import check_class_weights
 from ablate.training.threads import choose_threads
 from ablate.workflow.settings import Places
 
@@ -95,7 +97,8 @@ class Prepared:
         if self.cache is None or trial.arm_id not in self.cut_arms:
             return None
         trunk = f"{recipe.backbone} {recipe.weights}" + (f" {trial.seed}" if recipe.weights == "none" else "")
-        return f"{trunk} {recipe.augment}" + ("" if recipe.augment == "none" else f" {trial.seed}")
+        policy = policy_word(recipe, source=trial.data.source)
+        return f"{trunk} {policy}" + ("" if policy == "none" else f" {trial.seed}")
 
     def request(self, trial: Trial, attempt: int, folder: Path) -> TrialRequest:
         """What an executor is handed for one try."""
@@ -163,6 +166,7 @@ def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:
     facts = {}
     for arm in resolved.arms_to_check:
         try:
+            check_class_weights(arm.recipe, resolved.data_set.facts.class_names)
             facts[arm.arm_id] = check_recipe(arm.recipe, n_classes=n_classes, image_size=image_size)
         except SpecError as error:
             raise SpecError(f"arm {arm.name}: {error}") from None
@@ -211,11 +215,15 @@ def _earlier(depth: int, others: Iterable[int]) -> tuple[int, ...]:
 
 def cut_depths(recipe: Recipe, facts: RecipeFacts) -> tuple[int, ...]:
     """Leading units that are neither free nor adapted, in each phase of training."""
+    if recipe.mixup or recipe.cutmix:
+        return (0,) * max(1, len(facts.phase_depths))
     return facts.phase_depths if len(facts.phase_depths) > 1 else (cut_depth(recipe, facts),)
 
 
 def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
-    """Leading units that are neither free nor adapted."""
+    """Leading units that are neither free nor adapted; none where images are mixed."""
+    if recipe.mixup or recipe.cutmix:
+        return 0
     if recipe.adapter_kind == "none":
         return facts.depth
     return 0 if recipe.lora_units == "all" else max(0, facts.depth - recipe.lora_units)

@@ -80,7 +80,7 @@ def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> 
         if is_better(select_by, run.metrics[select_by], than=best.metrics[select_by]):
             best = run
     trial_folder = folder / "trials" / f"{best.trial_id}-{best.attempt}"
-    if not trial_folder.is_dir():
+    if not trial_folder.is_dir() or arm.recipe.classifier == "knn":  # neighbours have no weights to log
         return best
     with tempfile.TemporaryDirectory(prefix="ablate-") as temporary:
         complete = export_complete(trial_folder, Path(temporary) / "model")

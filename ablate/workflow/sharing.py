@@ -10,6 +10,7 @@ import pandas as pd
 
 from ablate.model.cost import cost_of_depth
 from ablate.model.network import RecipeFacts
+from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.strategy import phases_of
 from ablate.workflow.prepare import Resolved, cut_depths
@@ -36,10 +37,10 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts], *, device: 
     groups: dict[tuple[str, int, int, str, int], list[Part]] = defaultdict(list)
     users: Counter[tuple[str, str]] = Counter()
     for arm in resolved.expansion.arms:
-        own = facts[arm.arm_id]
+        own, policy = facts[arm.arm_id], policy_word(arm.recipe, source=resolved.data.source)
         for depth, part in _parts(arm.recipe, own):
-            groups[arm.recipe.backbone, depth, own.n_units, arm.recipe.augment, own.preprocessing.image_size].append(part)
-        users[arm.recipe.backbone, arm.recipe.augment] += max(cut_depths(arm.recipe, own)) > 0
+            groups[arm.recipe.backbone, depth, own.n_units, policy, own.preprocessing.image_size].append(part)
+        users[arm.recipe.backbone, policy] += max(cut_depths(arm.recipe, own)) > 0
     seeds = len(resolved.record.seeds)
     rows, seen = [], set()
     whole = SharedPasses(0, 0)
@@ -49,7 +50,7 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts], *, device: 
         is_cut = depth > 0 and cost.is_worth_keeping(device)
         for part in parts if is_cut else []:
             alone += seeds * (len(part.epochs) * (n_train + n_val) + (n_test if part.is_last else 0))
-            for view, n_images in views_of(part, resolved.record.seeds, n_train=n_train, n_held_out=n_val + n_test):
+            for view, n_images in views_of(part, resolved.record.seeds, policy=augment, n_train=n_train, n_held_out=n_val + n_test):
                 if (backbone, view) not in seen:
                     seen.add((backbone, view))
                     together += n_images
@@ -74,7 +75,7 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts], *, device: 
 
 def _decision(depth: int, *, is_cut: bool, is_new: bool, is_shared: bool) -> str:
     if depth == 0:
-        return "nothing is frozen: whole network"
+        return "nothing to keep: whole network"
     if not is_cut:
         return "cheaper computed again than kept: whole network"
     if not is_new:
@@ -100,11 +101,11 @@ def _parts(recipe: Recipe, facts: RecipeFacts) -> Iterator[tuple[int, Part]]:
         first += phase.epochs
 
 
-def views_of(part: Part, seeds: tuple[int, ...], *, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
+def views_of(part: Part, seeds: tuple[int, ...], *, policy: str, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
     """The views that a phase needs over its seeds, and their images; a random trunk is another network for every seed."""
     recipe = part.recipe
     trunks = seeds if recipe.weights == "none" else ("pretrained",)
     clean: list[tuple[tuple[object, ...], int]] = [((recipe.weights, trunk, "held out"), n_held_out) for trunk in trunks]
-    if recipe.augment == "none":
+    if policy == "none":
         return clean + [((recipe.weights, trunk, "clean"), n_train) for trunk in trunks]
-    return clean + [((recipe.weights, recipe.augment, seed, epoch), n_train) for seed in seeds for epoch in part.epochs]
+    return clean + [((recipe.weights, policy, seed, epoch), n_train) for seed in seeds for epoch in part.epochs]

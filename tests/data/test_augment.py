@@ -84,7 +84,7 @@ def test_an_image_cannot_be_larger_than_the_store(policy: str) -> None:
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(CheckFailed) as error:
         draw([0], "heavy")
-    assert str(error.value) == "policy must be one of none, light, medium, strong, got 'heavy'."
+    assert str(error.value) == "policy must be one of none, light, medium, strong, randaugment, trivialaugment, augmix, got 'heavy'."
 
 
 @pytest.mark.parametrize("policy", list(LEVELS))

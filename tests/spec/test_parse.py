@@ -77,7 +77,8 @@ select_by: test/macro_f1
         "  line 8: base.freeze_depth: must be 'all' or an int, got 'al'; did you mean 'all'?",
         "  line 10: axes.freeze_depth[1]: must be 'all' or an int, got 'al'; did you mean 'all'?",
         "  line 10: axes.freeze_depth[3]: must differ from the levels before it, got -1 again",
-        "  line 11: axes.augment[0]: must be 'none', 'light', 'medium' or 'strong', got 'ligth'; did you mean 'light'?",
+        "  line 11: axes.augment[0]: must be 'none', 'light', 'medium', 'strong', 'randaugment', 'trivialaugment' or 'augmix' or a number, "
+        "got 'ligth'; did you mean 'light'?",
         "  line 12: axes.lr_ration: must be a field of base, got 'lr_ration'; did you mean 'lr_ratio'?",
         "  line 13: axes.lora_rank: must be a list of at least one level, got 4",
         "  line 15: exclude[0].why: must be text that is not empty, got ''",

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ablate.data.store import ImageStore
 from ablate.model.backbone import preprocessing_of
 from ablate.spec.request import Compute
-from ablate.training.batches import ImageFeed, epoch_order, split_batches
+from ablate.training.batches import ImageFeed, split_batches
+from ablate.training.sampling import epoch_order, every_image
 
 
 @given(st.integers(1, 300), st.integers(0, 5), st.integers(0, 5))
@@ -35,7 +36,8 @@ def test_batches_hold_every_image_once_and_none_is_of_one_image(n_images: int, b
 
 def _feed(store: ImageStore) -> ImageFeed:
     preprocessing = preprocessing_of("test_efficientnet", image_size=64)
-    return ImageFeed(store.split("train"), preprocessing, Compute(device="cpu", precision="fp32", channels_last=True, threads=1))
+    split = store.split("train")
+    return ImageFeed(split, preprocessing, Compute(device="cpu", precision="fp32", channels_last=True, threads=1), every_image(split.labels))
 
 
 def test_train_without_augmentation_sees_what_validation_sees(store: ImageStore) -> None:

@@ -27,7 +27,7 @@ def test_plan_counts_the_passes_that_sharing_saves(desk: Path, write_grid: Write
     # alone: 4 arms with a prefix x 2 seeds x (2 epochs x (16 train + 8 val) + 9 test); random trunks differ by seed, so each has its own 8 + 9 held out
     alone, together = 4 * 2 * (2 * (16 + 8) + 9), 2 * 2 * 16 + 2 * (8 + 9)
     assert f"sharing: {together:,} of {alone:,} passes through frozen prefixes remain ({alone / together:.1f} times fewer)" in out
-    assert "nothing is frozen: whole network" in out
+    assert "nothing to keep: whole network" in out
 
 
 def test_what_plan_says_is_what_happens(desk: Path, write_grid: WriteGrid, tracking_uri: str) -> None:

@@ -8,7 +8,8 @@ import torch
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
-from ablate.training.tasks.classification import Classification, balanced_class_weights
+from ablate.training.tasks.class_weights import balanced_class_weights
+from ablate.training.tasks.classification import Classification
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0], [-1.0, 3.0, 0.2], [0.0, 0.0, 0.0]])
 LABELS = torch.tensor([0, 2, 1, 1])

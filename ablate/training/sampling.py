@@ -1,0 +1,56 @@
+"""Which train images an epoch shows: few-shot subsets and samplers, from streams alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.streams import stream
+
+Sampler = Literal["shuffle", "balanced", "sqrt"]
+_POWER = {"balanced": -1.0, "sqrt": -0.5}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The images of a split that a trial uses, and how often it draws each class."""
+
+    rows: NDArray[np.int64]
+    """Positions in the split, ascending."""
+    labels: NDArray[np.int64]
+    """Of the rows."""
+    sampler: Sampler
+
+    def epoch(self, *, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Positions in the split, in the order of an epoch, as many as there are rows."""
+        if self.sampler == "shuffle":
+            return self.rows[epoch_order(len(self.rows), seed=seed, epoch=epoch)]
+        weights = np.bincount(self.labels).astype(np.float64)[self.labels] ** _POWER[self.sampler]
+        rng = np.random.Generator(np.random.Philox(key=stream(seed, "order", epoch)))
+        return self.rows[rng.choice(len(self.rows), size=len(self.rows), p=weights / weights.sum())]
+
+
+def every_image(labels: NDArray[np.int64]) -> Sampling:
+    """The whole split, each image once an epoch."""
+    return Sampling(np.arange(len(labels)), labels, "shuffle")
+
+
+def epoch_order(n_images: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return a permutation of range(n_images) that depends on the seed and the epoch only."""
+    return np.random.Generator(np.random.Philox(key=stream(seed, "order", epoch))).permutation(n_images)
+
+
+def few_shot_rows(labels: NDArray[np.int64], image_ids: Sequence[str], *, shots: int | None, seed: int) -> NDArray[np.int64]:
+    """Return ascending positions of `shots` images of each class, or of all it has; null is all.
+
+    The images of a class are ranked by the stream "shots" of seed and image, so 5 shots contain the 1 shot, and every arm of a seed has the same.
+    """
+    if shots is None:
+        return np.arange(len(labels))
+    rank = np.array([stream(seed, "shots", image_id) for image_id in image_ids])
+    chosen = [own[np.argsort(rank[own], kind="stable")[:shots]] for own in (np.flatnonzero(labels == label) for label in np.unique(labels))]
+    return np.sort(np.concatenate(chosen))

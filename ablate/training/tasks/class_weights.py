@@ -1,0 +1,60 @@
+"""Weights of the classes on the loss, and the classes' shares, as counted in the train images that a trial sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ablate.errors import SpecError
+from ablate.spec.recipe import Recipe
+
+
+def class_weights(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str]) -> Tensor | None:
+    """Return (C,) float32, or None where all classes weigh alike. `labels` (N,), every class among them. Raises SpecError as `check_class_weights`."""
+    asked, n_classes = recipe.class_weights, len(class_names)
+    if asked == "none":
+        return None
+    counts = np.bincount(labels, minlength=n_classes)
+    if asked == "balanced":
+        return balanced_class_weights(labels, n_classes=n_classes)
+    if asked == "effective":
+        return torch.from_numpy(effective_class_weights(counts, beta=recipe.effective_beta).astype(np.float32))
+    return torch.tensor(check_class_weights(recipe, class_names), dtype=torch.float32)
+
+
+def check_class_weights(recipe: Recipe, class_names: Sequence[str]) -> tuple[float, ...]:
+    """Return the given weights in the order of the classes, empty where none are given. Raises SpecError where they do not fit the classes."""
+    given = recipe.class_weights
+    if isinstance(given, str):
+        return ()
+    by_name = {one[0]: one[1] for one in given if isinstance(one, tuple)}
+    if by_name:
+        strays = sorted(by_name.keys() - set(class_names))
+        if strays:
+            raise SpecError(f"class_weights must name classes of the data ({', '.join(class_names)}), got {', '.join(strays)}")
+        return tuple(by_name.get(name, 1.0) for name in class_names)
+    numbers = tuple(one for one in given if not isinstance(one, tuple))
+    if len(numbers) != len(class_names):
+        raise SpecError(f"class_weights must have a weight for each of the {len(class_names)} classes ({', '.join(class_names)}), got {len(numbers)}")
+    return numbers
+
+
+def balanced_class_weights(labels: NDArray[np.int64], *, n_classes: int) -> Tensor:
+    """Return N / (n_classes * n_c) for each class (scikit-learn's "balanced"), shape (n_classes,) float32. Every class must have an image."""
+    counts = np.bincount(labels, minlength=n_classes)
+    return torch.from_numpy((len(labels) / (n_classes * counts)).astype(np.float32))
+
+
+def effective_class_weights(counts: NDArray[np.integer], *, beta: float) -> NDArray[np.float64]:
+    """Return (1 - beta) / (1 - beta^n_c) for counts n_c (C,), scaled to a mean of 1: one over the effective number of images (Cui et al., 2019)."""
+    weights = (1 - beta) / (1 - np.power(beta, counts.astype(np.float64)))
+    return np.asarray(weights * len(counts) / weights.sum(), dtype=np.float64)
+
+
+def log_shares(labels: NDArray[np.int64], *, n_classes: int) -> Tensor:
+    """Return the log of each class's share of `labels`, (C,) float32."""
+    return torch.from_numpy(np.log(np.bincount(labels, minlength=n_classes) / len(labels)).astype(np.float32))
