@@ -32,7 +32,7 @@ class CacheSpec(BaseModel):
     max_gb: float = Field(ge=0)
     waypoints: tuple[int, ...] = ()
     """Freeze depths at which other trials of the backbone cut: their activations are kept on the way."""
-    n_users: int = Field(2, ge=1)
+    n_users: int = Field(default=2, ge=1)
     """Trials of the study that need this trial's views of train; augmented views of a single one are not kept."""
 
 
