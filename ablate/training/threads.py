@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -45,7 +46,7 @@ def speedup(n_threads: int) -> float:
         return step()
 
     try:
-        seconds = shortest({threads: lambda threads=threads: on(threads) for threads in (1, n_threads)})
+        seconds = shortest({threads: partial(on, threads) for threads in (1, n_threads)})
     finally:
         torch.set_num_threads(before)
     return seconds[1] / seconds[n_threads]
