@@ -3,6 +3,8 @@
 Textile (300 train, 150 val and 150 test images at 224), EfficientNet-Lite0, 3 epochs. Both sides start cold: ablate gets a fresh home for every grid and pays
 for its image store, caches, journal, MLflow store and report; the plain loop pays for decoding in every epoch. Seconds are wall time on whatever the machine
 is doing besides, so read ratios, not seconds.
+
+One part: `python scripts/bench.py --grids ten --out ten`; `--tables ten.json ...` puts parts together; `--framework` measures what trains nothing.
 """
 
 from __future__ import annotations
@@ -77,9 +79,11 @@ def kind_of(trial: Trial) -> str:
     return {"all": "head only", "-1": "last unit", "0": "full"}[str(trial.recipe.freeze_depth)]
 
 
-def run_plain(path: Path) -> dict[str, Any]:
-    """Run a grid's trials through the plain loop in one process."""
-    trials = [trial for _, trial in trials_of(path).values()]
+def run_plain(path: Path, *, is_share: bool) -> dict[str, Any]:
+    """Run a grid's trials, or one of each kind and augmentation, through the plain loop in one process; of a share the wall time is scaled up."""
+    every = [trial for _, trial in trials_of(path).values()]
+    first = {(kind_of(trial), trial.recipe.augment): trial for trial in reversed(every)}
+    trials = list(first.values()) if is_share else every
     asked = [
         {"name": kind_of(trial), "recipe": trial.recipe.model_dump(mode="json"), "seed": trial.seed, "data": DATA, "data_dir": str(path.parent)}
         for trial in trials
@@ -88,7 +92,7 @@ def run_plain(path: Path) -> dict[str, Any]:
     command = [sys.executable, str(ROOT / "scripts" / "bench_plain.py")]
     done = subprocess.run(command, input="\n".join(map(json.dumps, asked)), check=True, capture_output=True, text=True)  # noqa: S603  our own script
     wall = time.perf_counter() - started
-    return {"wall": wall, "trials": [json.loads(line) for line in done.stdout.splitlines()]}
+    return {"wall": wall * len(every) / len(trials), "n_run": len(trials), "trials": [json.loads(line) for line in done.stdout.splitlines()]}
 
 
 def run_ablate(path: Path, home: Path) -> dict[str, Any]:
@@ -115,11 +119,49 @@ def run_ablate(path: Path, home: Path) -> dict[str, Any]:
                     "seconds": event.at - starts[event.trial_id],
                     "in_trial": metrics["time/total_s"],
                     "compute": metrics["time/train_s"],
+                    "prefix": metrics["time/prefix_s"],
                     "is_built": metrics["time/prefix_s"] > 1.0,
                     "macro_f1": metrics["test/macro_f1"],
                 }
             )
     return {"wall": wall, "trials": trials, "slots": len(slots)}
+
+
+def framework() -> dict[str, float]:
+    """Seconds of what trains nothing: the plan of 10,000 trials, parsed and expanded, and the report of 500 stored runs with their predictions."""
+    sys.path[:0] = [str(ROOT / "tests" / "reporting"), str(ROOT / "tests" / "tracking")]
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="ablate-bench-") as scratch:
+        GRIDS["plan"] = {
+            "axes": {"head_lr": [1e-6 * (n + 1) for n in range(100)], "weight_decay": [1e-6 * (n + 1) for n in range(20)]},
+            "seeds": [0, 1, 2, 3, 4],
+        }
+        path = write_grid("plan", Path(scratch))
+        environment = {**os.environ, "ABLATE_HOME": scratch, "COLUMNS": "200"}
+        for what, command in (("ablate plan, 10,000 trials, from the command to its end", ["plan", str(path)]), ("ablate --help", ["--help"])):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-m", "ablate.cli", *command], check=True, capture_output=True, env=environment, cwd=ROOT)  # noqa: S603
+            found[what] = time.perf_counter() - started
+        started = time.perf_counter()
+        grid = load_grid(path)
+        expansion = expand(grid, data=grid.data, fingerprint="f")
+        n_trials = len(study_trials(grid, expansion, data=grid.data, fingerprint="f", seeds=grid.seeds))
+        found[f"reading and expanding that grid to {n_trials:,} trials, warm"] = time.perf_counter() - started
+        found["report of 500 runs that are in memory"] = _seconds_of_a_report(Path(scratch))
+    return found
+
+
+def _seconds_of_a_report(folder: Path) -> float:
+    """100 arms with 5 seeds, each with its predictions on 150 val and 150 test images; without reading them from MLflow."""
+    from conftest import make_study
+
+    from ablate.reporting.write import write_report
+
+    axes = {"head_lr": tuple(1e-3 * (n + 1) for n in range(25)), "augment": ("none", "light", "medium", "strong")}
+    published = make_study(axes=axes, seeds=range(5), n_classes=3, n_images=150)
+    started = time.perf_counter()
+    write_report(published.study, predictions=published.predictions, out=folder / "report")
+    return time.perf_counter() - started
 
 
 def report(plain: dict[str, Any], own: dict[str, Any]) -> str:
@@ -146,6 +188,8 @@ def report(plain: dict[str, Any], own: dict[str, Any]) -> str:
     lines += ["", "### Whole grids, from the command to its end", "", "| grid | plain loop, s | ablate, s | ratio |", "|---|--:|--:|--:|"]
     for name, title in TITLES.items():
         if name in plain:
+            n_run, n_all = plain[name].get("n_run"), len(own[name]["trials"])
+            title += "" if n_run in (None, n_all) else f" (plain loop: {n_run} of {n_all} run, scaled up)"
             lines.append(f"| {title} | {plain[name]['wall']:.0f} | {own[name]['wall']:.0f} | {plain[name]['wall'] / own[name]['wall']:.1f} |")
     lines += ["", "### More linear probes", "", "| probes | ablate, s | s for each further probe |", "|--:|--:|--:|"]
     earlier: tuple[int, float] | None = None
@@ -155,6 +199,18 @@ def report(plain: dict[str, Any], own: dict[str, Any]) -> str:
             further = "" if earlier is None else f"{(wall - earlier[1]) / (count - earlier[0]):.2f}"
             lines.append(f"| {count} | {wall:.1f} | {further} |")
             earlier = (count, wall)
+    lines += [
+        "",
+        "### Where slots spend their time",
+        "",
+        "| grid | training steps | prefixes | all else in trials | between trials and start-up |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, one in own.items():
+        available = one["wall"] * one["slots"]
+        steps, prefixes, inside = (sum(trial[key] for trial in one["trials"]) for key in ("compute", "prefix", "in_trial"))
+        parts = (max(0.0, steps - prefixes) if name.startswith("probes") else steps, prefixes, inside - steps - prefixes, available - inside)
+        lines.append(f"| {name} | " + " | ".join(f"{max(0.0, part) / available:.0%}" for part in parts) + " |")
     warm = [trial for name in own for trial in own[name]["trials"] if trial["name"] == "head only" and not trial["is_built"]]
     if warm:
         beyond = statistics.median(trial["seconds"] - trial["compute"] for trial in warm)
@@ -167,17 +223,32 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--grids", nargs="+", default=list(GRIDS), choices=list(GRIDS))
+    parser.add_argument(
+        "--plain-share", action="store_true", help="of the frozen grid, one trial of each kind and augmentation through the plain loop, scaled up"
+    )
+    parser.add_argument("--framework", action="store_true", help="measure the plan of 10,000 trials and the report of 500 runs, and nothing else")
+    parser.add_argument("--tables", nargs="+", type=Path, help="measure nothing: print the tables of the parts that --out wrote")
     parser.add_argument("--out", type=Path, help="also write the tables and the raw figures here, as NAME.md and NAME.json")
     options = parser.parse_args()
+    if options.framework:
+        print("\n".join(f"{what}: {seconds:.2f} s" for what, seconds in framework().items()))  # noqa: T201
+        return
     plain: dict[str, Any] = {}
     own: dict[str, Any] = {}
+    for part in options.tables or ():
+        found = json.loads(part.read_text())
+        plain |= found["plain"]
+        own |= found["ablate"]
+    if options.tables:
+        print(report(plain, own))  # noqa: T201
+        return
     with tempfile.TemporaryDirectory(prefix="ablate-bench-") as scratch:
         for name in options.grids:
             path = write_grid(name, Path(scratch))
             own[name] = run_ablate(path, Path(scratch) / f"home-{name}")
             print(f"{name}: ablate {own[name]['wall']:.1f} s", file=sys.stderr, flush=True)  # noqa: T201
             if not name.startswith("probes"):
-                plain[name] = run_plain(path)
+                plain[name] = run_plain(path, is_share=options.plain_share and name == "frozen")
                 print(f"{name}: plain {plain[name]['wall']:.1f} s", file=sys.stderr, flush=True)  # noqa: T201
     machine = f"{os.cpu_count()} cores, {_processor()}, torch {torch.__version__}, Python {platform.python_version()}"
     text = f"Machine: {machine}.\n\n{report(plain, own)}"

@@ -49,6 +49,14 @@ def cost_before(backbone: str, image_size: int, door: str) -> PrefixCost:
     return _before(door, calls)
 
 
+def is_worth_keeping(backbone: str, image_size: int, door: str, *, device: str) -> bool:
+    """Whether what goes into a module is cheaper to keep than to compute again. True for a module that the bare backbone does not have: all of it is before."""
+    try:
+        return cost_before(backbone, image_size, door).is_worth_keeping(device)
+    except KeyError:
+        return True
+
+
 def _before(door: str, calls: tuple[_Call, ...]) -> PrefixCost:
     spent = 0
     for name, n_values, multiply_adds in calls:

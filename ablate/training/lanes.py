@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ablate.data.store import ImageStore
-from ablate.model.cost import cost_before
+from ablate.model.cost import is_worth_keeping
 from ablate.model.cut import Autocast, Cut, Uncut, cut_network
 from ablate.model.network import Network
 from ablate.spec.recipe import Recipe
@@ -99,8 +99,12 @@ def open_lanes(
         return _whole(network, feeds, use, cut.reason)
     last = len(cut.doors) - 1
     longest = max(len(feed) for feed in feeds.values())
-    costs = [cost_before(recipe.backbone, network.preprocessing.image_size, door) for door in cut.doors]
-    kept = frozenset(number for number, cost in enumerate(costs) if cost.is_worth_keeping(compute.device) and cut.row_bytes(number) * longest <= MAX_VIEW_BYTES)
+    side = network.preprocessing.image_size
+    kept = frozenset(
+        number
+        for number, door in enumerate(cut.doors)
+        if is_worth_keeping(recipe.backbone, side, door, device=compute.device) and cut.row_bytes(number) * longest <= MAX_VIEW_BYTES
+    )
     if last not in kept:
         cut.undo()
         return _whole(network, feeds, use, f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute")

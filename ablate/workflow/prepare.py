@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +28,24 @@ from ablate.training.precision import choose_compute
 from ablate.training.tasks.class_weights import check_class_weights
 from ablate.training.threads import choose_threads
 from ablate.workflow.settings import Places
+
+_FORMLESS = {
+    name: Recipe.model_fields[name].default
+    for name in (
+        "head_lr",
+        "lr_ratio",
+        "optimizer",
+        "momentum",
+        "weight_decay",
+        "schedule",
+        "warmup",
+        "batch_size",
+        "augment",
+        "label_smoothing",
+        "class_weights",
+    )
+}
+"""Fields on which the form of a network does not depend: arms that differ in nothing else are looked at once."""
 
 Progress = Callable[[str, int, int], None]
 """Takes (what is done, done, total)."""
@@ -163,13 +181,16 @@ def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:
     """Build every arm without memory for its weights, and make sure of the weights; return facts by arm_id. Raises SpecError, WeightsError."""
     n_classes = len(resolved.data_set.facts.class_names)
     image_size = resolved.data.image_size
-    facts = {}
+    facts: dict[str, RecipeFacts] = {}
+    known: dict[Recipe, RecipeFacts] = {}
     for arm in resolved.arms_to_check:
+        form = arm.recipe.model_copy(update=_FORMLESS)
         try:
             check_class_weights(arm.recipe, resolved.data_set.facts.class_names)
-            facts[arm.arm_id] = check_recipe(arm.recipe, n_classes=n_classes, image_size=image_size)
+            known[form] = known.get(form) or check_recipe(arm.recipe, n_classes=n_classes, image_size=image_size)
         except SpecError as error:
             raise SpecError(f"arm {arm.name}: {error}") from None
+        facts[arm.arm_id] = known[form]
     for backbone, weights in sorted({(arm.recipe.backbone, arm.recipe.weights) for arm in resolved.arms_to_check}):
         check_weights(backbone, weights)
     _check_depths_differ(resolved, facts)
@@ -204,9 +225,10 @@ def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> N
 
 def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
     cuts = {arm.arm_id: ((arm.recipe.backbone, arm.recipe.weights), cut_depths(arm.recipe, facts[arm.arm_id])) for arm in resolved.arms_to_check}
-    return {
-        own: _earlier(max(depths), (other for there, others in cuts.values() if there == place for other in others)) for own, (place, depths) in cuts.items()
-    }
+    at: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for place, depths in cuts.values():
+        at[place].update(depths)
+    return {own: _earlier(max(depths), at[place]) for own, (place, depths) in cuts.items()}
 
 
 def _earlier(depth: int, others: Iterable[int]) -> tuple[int, ...]:
