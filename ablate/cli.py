@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,7 @@ GridName = Annotated[str, typer.Argument(metavar="GRID", help="a name in experim
 DataDir = Annotated[Path | None, typer.Option(help="folder of the data sets  [default: $ABLATE_DATA or .ablate/data]")]
 Seeds = Annotated[str | None, typer.Option(help="seeds instead of the grid file's, e.g. 0,1,2")]
 ReportDir = Annotated[Path | None, typer.Option(help="where the report goes  [default: reports/GRID]")]
+NoImages = Annotated[bool, typer.Option("--no-images", help="no example images in the report, nor in MLflow: for photographs that are not yours to show")]
 NoFallback = Annotated[bool, typer.Option("--no-fallback", help="refuse to stand in the grid's fallback for data that are not there")]
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -45,6 +47,7 @@ def run(
     cache_gb: Annotated[float, typer.Option(min=0, help="bound on kept activations of frozen prefixes, in GB; 0 shares nothing between trials")] = 20.0,
     report_dir: ReportDir = None,
     no_fallback: NoFallback = False,
+    no_images: NoImages = False,
     budget: Annotated[str | None, typer.Option(help="start no trial that would end later than this, e.g. 30m or 1h30m; the same command goes on")] = None,
     max_trials: Annotated[int | None, typer.Option(min=1, help="start at most so many trials")] = None,
     only_failed: Annotated[bool, typer.Option("--only-failed", help="run only trials that failed last time")] = False,
@@ -62,6 +65,7 @@ def run(
         from ablate.workflow.run import count_complete, log_champion, run_prepared
         from ablate.workflow.settings import find_grid, places
         from ablate.workflow.studies import seconds_of
+        from ablate.workflow.thumbnails import take_thumbnails
 
         console = make_console()
         where = places(data_dir=data_dir)
@@ -82,7 +86,14 @@ def run(
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_ended=count_complete(prepared))
         with display.shown():
             summary = run_prepared(prepared, store, workers=workers, on_event=display.on_event, limits=limits, trial_timeout_s=timeout_s)
-        study, report = report_study(where, grid_name=parsed.name, study_id=resolved.record.study_id, report_dir=out)
+        study, report = report_study(
+            where,
+            grid_name=parsed.name,
+            study_id=resolved.record.study_id,
+            report_dir=out,
+            has_images=not no_images,
+            take=partial(take_thumbnails, prepared),
+        )
         log_champion(study, store, folder=prepared.folder)
         _print_end(console, study, summary, readme=report.readme, grid=grid)
     if summary.n_failed:
@@ -130,7 +141,10 @@ def plan(grid: GridName, data_dir: DataDir = None, seeds: Seeds = None, no_fallb
 
 @app.command()
 def report(
-    grid: GridName, study: Annotated[str | None, typer.Option(help="id of a study  [default: the newest]")] = None, report_dir: ReportDir = None
+    grid: GridName,
+    study: Annotated[str | None, typer.Option(help="id of a study  [default: the newest]")] = None,
+    report_dir: ReportDir = None,
+    no_images: NoImages = False,
 ) -> None:
     """Write the report again from the runs in MLflow; needs no torch."""
     with _user_errors():
@@ -139,7 +153,7 @@ def report(
         from ablate.workflow.settings import places
 
         name = Path(grid).stem
-        _, paths = report_study(places(), grid_name=name, study_id=study, report_dir=report_dir or Path("reports") / name)
+        _, paths = report_study(places(), grid_name=name, study_id=study, report_dir=report_dir or Path("reports") / name, has_images=not no_images)
         make_console().print(f"report: {paths.readme}")
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from ablate.errors import AblateError, SpecError
 from ablate.metrics.classification import score
+from ablate.reporting.examples import LEFT_OUT, Pictures, with_pictures
 from ablate.reporting.gallery import draw_gallery
 from ablate.reporting.html import page
-from ablate.reporting.insight import Predictions, arrays_of
+from ablate.reporting.readings import Predictions, arrays_of
 from ablate.reporting.results import compute_results
 from ablate.reporting.tables import level_text, noise_runs, run_of_trial
 from ablate.reporting.write import render_texts
@@ -68,13 +69,16 @@ def report_source(folder: Path) -> Source:
     return Source(*found.groups())
 
 
-def verify_report(study: PublishedStudy, *, predictions: Predictions, folder: Path) -> list[Finding]:
-    """Return every disagreement between the report in `folder` and the runs and predictions of `study`; an empty list is a pass."""
+def verify_report(study: PublishedStudy, *, predictions: Predictions, folder: Path, pictures: Pictures | None = None) -> list[Finding]:
+    """Return every disagreement between the report in `folder` and the runs and predictions of `study`; an empty list is a pass.
+
+    `pictures` as for `write_report`; a report that says that it leaves images out is compared without.
+    """
     findings, recomputed = _check_runs(study, predictions)
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.suffix in {".md", ".csv", ".html"}}
     findings += _cited_runs(study, found)
     try:
-        results = compute_results(recomputed, predictions)
+        results = with_pictures(compute_results(recomputed, predictions), None if _leaves_images_out(folder) else pictures)
     except AblateError as error:
         return [*findings, Finding("the study", "a report", f"none: {error}")]
     pictures = draw_gallery(results)
@@ -90,6 +94,11 @@ def verify_report(study: PublishedStudy, *, predictions: Predictions, folder: Pa
     for name, text in texts.items():
         findings += _differences(name, found[name].read_text(), text) if name in found else [Finding(name, "nothing", "a file")]
     return findings
+
+
+def _leaves_images_out(folder: Path) -> bool:
+    readme = folder / "README.md"
+    return readme.is_file() and LEFT_OUT in readme.read_text()
 
 
 def _check_runs(study: PublishedStudy, predictions: Predictions) -> tuple[list[Finding], PublishedStudy]:

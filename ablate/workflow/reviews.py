@@ -19,7 +19,7 @@ def verify_folder(places: Places, folder: Path) -> list[Finding]:
     store = MlflowStore(places.tracking_uri, source.grid_name)
     store.check_reachable()
     study = store.read_study(source.grid_name, source.study_id)
-    return verify_report(study, predictions=store.read_predictions, folder=folder)
+    return verify_report(study, predictions=store.read_predictions, folder=folder, pictures=lambda _: store.read_thumbnails(study.parent_run_id))
 
 
 def compare_grids(places: Places, first: str, second: str) -> str:
