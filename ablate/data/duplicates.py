@@ -47,7 +47,7 @@ def near_duplicates(store: ImageStore) -> NearDuplicates | None:
 
 def _search(store: ImageStore) -> NearDuplicates:
     coarse = {name: signatures(store.split(name).images, size=_COARSE, is_grey=True) for name in SPLITS}
-    mirrored = {name: _mirrored(coarse[name]) for name in SPLITS}
+    mirrored = {name: signatures(store.split(name).images[:, :, ::-1], size=_COARSE, is_grey=True) for name in SPLITS[1:]}
     pairs = []
     for first, second in itertools.combinations(SPLITS, 2):
         a, b = store.split(first), store.split(second)
@@ -77,10 +77,6 @@ def signatures(images: NDArray[np.uint8], *, size: int, is_grey: bool) -> NDArra
         is_flat = norm < np.sqrt(flat.shape[1])  # contrast below one grey level
         out[start : start + 256, : flat.shape[1]] = np.where(is_flat, 0, flat / np.maximum(norm, 1e-9))
     return out
-
-
-def _mirrored(signature: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(signature.reshape(-1, _COARSE, _COARSE)[:, :, ::-1]).reshape(signature.shape)
 
 
 def _alike(first: NDArray[np.float32], second: NDArray[np.float32]) -> list[tuple[int, int]]:

@@ -58,7 +58,7 @@ def rank_classes(probabilities: NDArray[np.floating], labels: NDArray[np.integer
     is_new = np.ones(ranked.shape, dtype=np.bool_)
     np.not_equal(ranked[:, 1:], ranked[:, :-1], out=is_new[:, 1:])
     if is_new.all():
-        return Ranking(labels, order, is_class, (counted[:, 1:] + counted[:, :-1]) / 2, np.arange(len(labels))[None] + 0.5)
+        return Ranking(labels, order, is_class, (counted[:, 1:] + counted[:, :-1]) / 2, np.arange(len(labels), dtype=np.float64)[None] + 0.5)
     start, end = _ties(is_new)
     n_class_below = (np.take_along_axis(counted, start, axis=1) + np.take_along_axis(counted, end, axis=1)) / 2
     return Ranking(labels, order, is_class, n_class_below, (start + end) / 2)

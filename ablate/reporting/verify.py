@@ -81,12 +81,12 @@ def verify_report(study: PublishedStudy, *, predictions: Predictions, folder: Pa
         results = with_pictures(compute_results(recomputed, predictions), None if _leaves_images_out(folder) else pictures)
     except AblateError as error:
         return [*findings, Finding("the study", "a report", f"none: {error}")]
-    pictures = draw_gallery(results)
-    texts = render_texts(results, pictures)
-    texts["report.html"] = page(texts["README.md"], {f"figures/{name}.svg": b"" for name in pictures})
+    drawn = draw_gallery(results)
+    texts = render_texts(results, drawn)
+    texts["report.html"] = page(texts["README.md"], {f"figures/{name}.svg": b"" for name in drawn})
     findings += [
         Finding(f"figures/{name}{ending}", "nothing", "a figure")
-        for name in pictures
+        for name in drawn
         for ending in (".svg", ".png")
         if not (folder / "figures" / (name + ending)).is_file()
     ]

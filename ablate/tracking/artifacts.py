@@ -81,6 +81,12 @@ def confusion_table(frame: pd.DataFrame, split: str, *, class_names: Sequence[st
     return pd.DataFrame(counts, index=pd.Index(class_names, name="true"), columns=pd.Index(class_names, name="predicted"))
 
 
+def write_confusions(folder: Path, frame: pd.DataFrame, *, class_names: Sequence[str]) -> None:
+    """Write `confusion_<split>.csv` for each split of a table of predictions."""
+    for split in frame["split"].unique():
+        confusion_table(frame, split, class_names=class_names).to_csv(folder / f"confusion_{split}.csv")
+
+
 def curves_of(epochs: Iterable[EpochEnded]) -> Curves:
     """Return every metric's curve. Where an epoch came twice, the later event counts."""
     points: dict[str, dict[int, float]] = {}

@@ -40,12 +40,12 @@ from ablate.spec.trial import Trial  # noqa: E402
 from ablate.tracking import projection  # noqa: E402
 from ablate.tracking.artifacts import (  # noqa: E402
     Curves,
-    confusion_table,
     curves_from_json,
     curves_of,
     curves_to_json,
     read_predictions,
     read_thumbnails,
+    write_confusions,
     write_thumbnails,
 )
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
@@ -82,8 +82,7 @@ class MlflowStore:
         self._open: dict[tuple[str, int], str | None] = {}
         """(trial_id, attempt) -> run id; None where the run has ended and is whole."""
         self._epochs: dict[tuple[str, int], list[EpochEnded]] = {}
-        self._runs: dict[str, Run] = {}
-        """Of the study that was read last: where their artifacts lie."""
+        self._runs: dict[str, Run] = {}  # of the study that was read last: where their artifacts lie
 
     # -- before a study ------------------------------------------------------------------------------------------------------------------
 
@@ -190,7 +189,8 @@ class MlflowStore:
                 tags |= {name: value[: projection.TAG_LENGTH] for name, value in event.outcome.facts.items()}
                 tags[projection.NOTE] = projection.trial_note(trial, event.outcome, record)
                 self._log_metrics(run_id, event.outcome.metrics, at=event.at, step=event.outcome.best_epoch)
-                _add_confusion(made, folder, files=event.outcome.files, class_names=record.data.class_names)
+                if PREDICTIONS in event.outcome.files:
+                    write_confusions(made, read_predictions(folder / PREDICTIONS), class_names=record.data.class_names)
                 for name in event.outcome.files:
                     self._client.log_artifact(run_id, str(folder / name))
             self._client.log_artifacts(run_id, scratch)
@@ -409,14 +409,6 @@ def _dataset_input(record: StudyRecord) -> DatasetInput:
         profile=json.dumps(projection.data_profile(facts)),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, val, test")])
-
-
-def _add_confusion(made: Path, folder: Path, *, files: Sequence[str], class_names: Sequence[str]) -> None:
-    if PREDICTIONS not in files:
-        return
-    frame = read_predictions(folder / PREDICTIONS)
-    for split in frame["split"].unique():
-        confusion_table(frame, split, class_names=class_names).to_csv(made / f"confusion_{split}.csv")
 
 
 def _signature(n_classes: int) -> ModelSignature:

@@ -88,7 +88,7 @@ def test_report_shows_images_that_are_at_hand_and_leaves_them_out_when_told(sure
     assert not any("examples" in path.name for path in bare.figures)
 
 
-def test_a_report_with_or_without_images_verifies_and_a_changed_suspect_is_named(sure, tmp_path) -> None:
+def test_a_report_with_or_without_images_verifies_and_a_changed_table_is_named(sure, tmp_path) -> None:
     study = sure.with_runs(lambda run: replace(run, run_id=run.run_id.removeprefix("run").zfill(32)))
 
     def read(run):
@@ -100,7 +100,7 @@ def test_a_report_with_or_without_images_verifies_and_a_changed_suspect_is_named
     for name, given in (("with", pictures), ("without", None)):
         write_report(study.study, predictions=read, out=tmp_path / name, pictures=given)
         assert verify_report(study.study, predictions=read, folder=tmp_path / name, pictures=pictures) == []
-    for name in ("classes.csv", "confusion_champion.csv", "suspect_labels.csv"):
+    for name in ("classes.csv", "confusion_champion.csv"):
         path = tmp_path / "with" / name
         kept = path.read_text()
         digit = max(place for place, letter in enumerate(kept) if letter.isdigit())
