@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,7 @@ GridName = Annotated[str, typer.Argument(metavar="GRID", help="a name in experim
 DataDir = Annotated[Path | None, typer.Option(help="folder of the data sets  [default: $ABLATE_DATA or .ablate/data]")]
 Seeds = Annotated[str | None, typer.Option(help="seeds instead of the grid file's, e.g. 0,1,2")]
 ReportDir = Annotated[Path | None, typer.Option(help="where the report goes  [default: reports/GRID]")]
+NoImages = Annotated[bool, typer.Option("--no-images", help="no example images in the report, nor in MLflow: for photographs that are not yours to show")]
 NoFallback = Annotated[bool, typer.Option("--no-fallback", help="refuse to stand in the grid's fallback for data that are not there")]
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -53,6 +55,7 @@ def run(
     cache_gb: Annotated[float, typer.Option(min=0, help="bound on kept activations of frozen prefixes, in GB; 0 shares nothing between trials")] = 20.0,
     report_dir: ReportDir = None,
     no_fallback: NoFallback = False,
+    no_images: NoImages = False,
     budget: Annotated[str | None, typer.Option(help="start no trial that would end later than this, e.g. 30m or 1h30m; the same command goes on")] = None,
     max_trials: Annotated[int | None, typer.Option(min=1, help="start at most so many trials")] = None,
     only_failed: Annotated[bool, typer.Option("--only-failed", help="run only trials that failed last time")] = False,
@@ -76,6 +79,7 @@ def run(
         from ablate.workflow.run import count_complete, log_champion, run_prepared
         from ablate.workflow.settings import check_optuna, find_grid, places
         from ablate.workflow.studies import seconds_of
+        from ablate.workflow.thumbnails import take_thumbnails
 
         console = make_console()
         where = places(data_dir=data_dir, optuna_url=optuna_storage)
@@ -106,7 +110,14 @@ def run(
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_ended=count_complete(prepared))
         with display.shown():
             summary = run_prepared(prepared, store, machines=machines, on_event=display.on_event, limits=limits, optuna_url=where.optuna_url)
-        study, report = report_study(where, grid_name=parsed.name, study_id=resolved.record.study_id, report_dir=out)
+        study, report = report_study(
+            where,
+            grid_name=parsed.name,
+            study_id=resolved.record.study_id,
+            report_dir=out,
+            has_images=not no_images,
+            take=partial(take_thumbnails, prepared),
+        )
         log_champion(study, store, folder=prepared.folder)
         _print_end(console, study, summary, readme=report.readme, grid=grid)
     if summary.n_failed or n_pilot_failed:
@@ -205,7 +216,10 @@ def lr_find(
 
 @app.command()
 def report(
-    grid: GridName, study: Annotated[str | None, typer.Option(help="id of a study  [default: the newest]")] = None, report_dir: ReportDir = None
+    grid: GridName,
+    study: Annotated[str | None, typer.Option(help="id of a study  [default: the newest]")] = None,
+    report_dir: ReportDir = None,
+    no_images: NoImages = False,
 ) -> None:
     """Write the report again from the runs in MLflow; needs no torch."""
     with _user_errors():
@@ -214,7 +228,7 @@ def report(
         from ablate.workflow.settings import places
 
         name = Path(grid).stem
-        _, paths = report_study(places(), grid_name=name, study_id=study, report_dir=report_dir or Path("reports") / name)
+        _, paths = report_study(places(), grid_name=name, study_id=study, report_dir=report_dir or Path("reports") / name, has_images=not no_images)
         make_console().print(f"report: {paths.readme}")
 
 

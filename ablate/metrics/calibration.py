@@ -49,16 +49,16 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     own = logits[np.arange(len(labels)), labels].mean()
     inverse = 1.0
     for _ in range(30):
-        weights = _softmax(inverse * logits)
-        mean = (weights * logits).sum(axis=1)
-        curvature = float(((weights * logits**2).sum(axis=1) - mean**2).mean())
+        weights = np.exp(inverse * logits)
+        total = weights.sum(axis=1)
+        mean, square = np.einsum("ij,ij->i", weights, logits) / total, np.einsum("ij,ij,ij->i", weights, logits, logits) / total
+        curvature = float((square - mean**2).mean())
         if curvature < 1e-12:
             break
         step = (float(mean.mean()) - own) / curvature
-        stepped = float(np.clip(inverse - np.clip(step, -0.5 * inverse, inverse), 0.05, 20.0))
-        if abs(stepped - inverse) < 1e-6 * inverse:
+        before, inverse = inverse, float(np.clip(inverse - np.clip(step, -0.5 * inverse, inverse), 0.05, 20.0))
+        if abs(inverse - before) < 1e-4 * inverse:  # the next step would be of the order of its square
             break
-        inverse = stepped
     return 1 / inverse
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from ablate.errors import CheckFailed, TrialError
 from ablate.metrics.calibration import reliability
+from ablate.metrics.ranking import Ranking, rank_classes
 
 _SMALLEST_PROBABILITY = 1e-12
 """A label given less than this costs the same log loss, 27.6: one float32 underflow must not make the mean infinite."""
@@ -58,8 +58,8 @@ def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> d
     }
 
 
-def per_class(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> PerClass:
-    """Score each class against the rest. Arguments and errors as in `score`."""
+def per_class(probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, ranking: Ranking | None = None) -> PerClass:
+    """Score each class against the rest. Arguments and errors as in `score`; `ranking` where it was computed before."""
     probabilities = _checked(probabilities, labels)
     matrix = confusion(labels, probabilities.argmax(axis=1), probabilities.shape[1])
     hits, support, n_predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
@@ -67,24 +67,13 @@ def per_class(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) 
         precision = hits / n_predicted
         recall = hits / support
         f1 = np.where(support > 0, 2 * hits / (support + n_predicted), np.nan)
-    return PerClass(precision=precision, recall=recall, f1=f1, auroc=_one_vs_rest_auroc(probabilities, labels), support=support)
+    return PerClass(precision=precision, recall=recall, f1=f1, auroc=(ranking or rank_classes(probabilities, labels)).auroc, support=support)
 
 
 def confusion(labels: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int) -> NDArray[np.int64]:
     """Return (n_classes, n_classes) counts: row = label, column = predicted class."""
     pairs = labels.astype(np.int64) * n_classes + predicted.astype(np.int64)
     return np.bincount(pairs, minlength=n_classes * n_classes).reshape(n_classes, n_classes)
-
-
-def _one_vs_rest_auroc(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """(C,) area under the ROC curve by Mann-Whitney: the share of (class, rest) pairs of images that are ranked rightly, ties counting half."""
-    is_class = labels[:, None] == np.arange(probabilities.shape[1])  # (N, C)
-    n_class = is_class.sum(axis=0)
-    n_rest = len(labels) - n_class
-    rank_sum = (rankdata(probabilities, axis=0) * is_class).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        area = (rank_sum - n_class * (n_class + 1) / 2) / (n_class * n_rest)
-    return np.asarray(area, dtype=np.float64)
 
 
 def _log_loss(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> float:

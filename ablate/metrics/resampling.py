@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.metrics.ranking import Ranking
 from ablate.streams import stream
 
 
@@ -25,44 +26,33 @@ def image_weights(labels: NDArray[np.integer], *, n_draws: int, seed: int) -> ND
 
 
 def resampled_macro_f1(predicted: NDArray[np.integer], labels: NDArray[np.integer], weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return (n_draws,) macro F1 over the classes present: exact, not linearised. `predicted`, `labels` (N,), `weights` (n_draws, N)."""
+    """Return (n_draws,) macro F1 over the classes present: exact, not linearised. `predicted`, `labels` (N,), `weights` (n_draws, N).
+
+    A draw keeps the size of each class, so only the images that were taken for another class are counted anew.
+    """
     n_classes = int(max(predicted.max(), labels.max())) + 1
-    n_predicted = _sums_by_group(weights, predicted, n_classes)
-    support = _sums_by_group(weights, labels, n_classes)
-    (right,) = np.nonzero(predicted == labels)
-    hits = _sums_by_group(weights[:, right], labels[right], n_classes)
-    present = support[0] > 0
-    f1 = 2 * hits[:, present] / (support[:, present] + n_predicted[:, present])
+    support = np.bincount(labels, minlength=n_classes).astype(np.float64)
+    (wrong,) = np.nonzero(predicted != labels)
+    own = weights[:, wrong]
+    lost, gained = _sums_by_group(own, labels[wrong], n_classes), _sums_by_group(own, predicted[wrong], n_classes)
+    present = support > 0
+    f1 = 2 * (support - lost)[:, present] / (2 * support - lost + gained)[:, present]
     return np.asarray(f1.mean(axis=1), dtype=np.float64)
 
 
-def resampled_auroc(probabilities: NDArray[np.floating], labels: NDArray[np.integer], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+def resampled_auroc(ranking: Ranking, weights: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return (n_draws,) one-vs-rest macro AUROC over the classes present, to first order in the weights (DeLong's placement values).
 
     NaN where fewer than two classes are present. The first order is what its interval needs: the rest is of the order 1 / N.
     """
-    present = np.unique(labels)
-    if len(present) < 2:
+    area, n_class = ranking.auroc, ranking.n_class
+    known = ~np.isnan(area)
+    if not known.any():
         return np.full(len(weights), np.nan)
-    influence, area = np.zeros(len(labels)), 0.0
-    for c in present:
-        is_class = labels == c
-        placed_class, placed_rest = placement_values(probabilities[:, c], is_class)
-        area += placed_class.mean() / len(present)
-        influence[is_class] += (placed_class - placed_class.mean()) / (is_class.sum() * len(present))
-        influence[~is_class] += (placed_rest - placed_rest.mean()) / ((~is_class).sum() * len(present))
-    return np.asarray(area + weights @ influence.astype(np.float32), dtype=np.float64)
-
-
-def placement_values(scores: NDArray[np.floating], is_class: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each image of the class the share of the rest ranked below it, and for each of the rest the share of the class ranked above it; ties count half.
-
-    Both have the AUROC as their mean.
-    """
-    own, rest = np.sort(scores[is_class]), np.sort(scores[~is_class])
-    below = (np.searchsorted(rest, scores[is_class], "left") + np.searchsorted(rest, scores[is_class], "right")) / (2 * len(rest))
-    above = 1 - (np.searchsorted(own, scores[~is_class], "left") + np.searchsorted(own, scores[~is_class], "right")) / (2 * len(own))
-    return below, above
+    rest = len(ranking.labels) - n_class
+    moved = (ranking.placements - area[:, None]) / (np.where(ranking.is_class, n_class[:, None], rest[:, None]) * known.sum())
+    influence = np.bincount(ranking.order[known].ravel(), weights=moved[known].ravel(), minlength=len(ranking.labels))
+    return np.asarray(area[known].mean() + weights @ influence.astype(np.float32), dtype=np.float64)
 
 
 def _sums_by_group(weights: NDArray[np.float32], groups: NDArray[np.integer], n_groups: int) -> NDArray[np.float64]:

@@ -168,7 +168,7 @@ def _emphasise(axes: Axes, curves: pd.DataFrame, style: Mapping[str, Any], name:
 
 @styled
 def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
-    """Shares of each label's images by predicted class; rows sum to 1, a row of an absent class stays 0. Names where they can be read."""
+    """Shares of each label's images by predicted class, in the order given; rows sum to 1, a row of an absent class stays 0. Names where they can be read."""
     n_classes = len(class_names)
     is_named = n_classes <= _MOST_CLASS_NAMES
     side = min(2.6 + 0.36 * n_classes, 9.0) if is_named else 6.5
@@ -176,9 +176,10 @@ def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Fig
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     names = [plain(short(name)) for name in class_names] if is_named else False
     numbers = {"annot": np.vectorize(_percent)(shares), "fmt": "", "annot_kws": {"fontsize": 8}} if n_classes <= 15 else {}
+    how = {**numbers, "rasterized": not is_named}  # ten thousand cells as shapes would be megabytes of SVG
     bar = {"label": "share of the label's images", "shrink": 0.8}
     lines = 0.4 if is_named else 0.0
-    sns.heatmap(shares, ax=axes, cmap="Blues", vmin=0, vmax=1, square=True, xticklabels=names, yticklabels=names, linewidths=lines, cbar_kws=bar, **numbers)
+    sns.heatmap(shares, ax=axes, cmap="Blues", vmin=0, vmax=1, square=True, xticklabels=names, yticklabels=names, linewidths=lines, cbar_kws=bar, **how)
     axes.set(xlabel="predicted class", ylabel="label")
     if is_named:
         axes.tick_params(axis="x", rotation=90 if n_classes > 4 else 0)
@@ -201,6 +202,7 @@ def _saved(figure: Figure, **how: Any) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(_STYLE):
         figure.savefig(buffer, **how)
+        figure.set_layout_engine("none")  # found by the first drawing; finding it again for the other format takes longer than drawing
     return buffer.getvalue()
 
 

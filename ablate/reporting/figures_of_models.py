@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from ablate.metrics.calibration import N_BINS, Reliability
 from ablate.reporting.cost import Cost
 from ablate.reporting.effects import PRIMARY
-from ablate.reporting.figures import canvas, styled
+from ablate.reporting.figures import canvas, plain, short, styled
 
 _DARK = "#1b1b1b"
 _MARKS = {"other": ("o", 30), "baseline": ("s", 30), "best on val": ("*", 90)}
@@ -60,6 +61,26 @@ def draw_cost(arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], *, label
     for name, (marker, face) in marks.items():
         drawn[0].scatter([], [], marker=marker, s=40, facecolor=face, edgecolor=colours[0], label=name)
     figure.legend(*drawn[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+    return figure
+
+
+@styled
+def draw_tiles(rows: Sequence[tuple[str, Sequence[tuple[NDArray[np.uint8], str]]]]) -> Figure:
+    """Rows of small images, each with its caption above; the row's name stands at its left."""
+    n_columns = max(len(tiles) for _, tiles in rows)
+    figure = canvas(width=1.55 * n_columns + 1.4, height=1.75 * len(rows))
+    places = np.atleast_2d(figure.subplots(len(rows), n_columns, squeeze=False))
+    for own, (name, tiles) in zip(places, rows, strict=True):
+        for axes in own:
+            axes.set_axis_off()
+        for axes, (image, caption) in zip(own, tiles, strict=False):
+            axes.set_axis_on()
+            axes.imshow(image)
+            axes.set(xticks=[], yticks=[])
+            axes.grid(visible=False)
+            axes.set_title("\n".join(plain(short(line, 24)) for line in caption.split("\n")), fontsize=7.5)
+        label = "\n".join(plain(short(line, 18)) for line in name.split("\n"))
+        own[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
     return figure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from ablate.reporting.comparisons import arm_of_cell, baseline_level
@@ -12,6 +13,9 @@ from ablate.reporting.cost import COSTS, measured, pareto_front
 from ablate.reporting.effects import PRIMARY, Effect, pair_values, score_array
 from ablate.reporting.figures import Picture, draw_arms, draw_axis, draw_confusion, draw_curves, shown_arms
 from ablate.reporting.figures_of_models import draw_cost, draw_reliability
+from ablate.reporting.gallery_of_images import image_pictures
+from ablate.reporting.insight import similarity_order
+from ablate.reporting.markdown import plural
 from ablate.reporting.results import Results, prose
 from ablate.reporting.tables import level_text
 from ablate.spec.study import StudyRecord
@@ -21,12 +25,12 @@ FIGURE_METRIC = PRIMARY
 
 
 def draw_gallery(results: Results) -> dict[str, Picture]:
-    """Return name -> picture in the order of the report: arms, one for each axis with something to compare, cost, curves, confusion, reliability.
+    """Return name -> picture in the order of the report: arms, one for each axis with something to compare, cost, curves, confusion, reliability, examples.
 
     What has no data is left out.
     """
     axes = [_axis(results, axis) for axis in results.record.axes]
-    pictures = [_arms(results), *axes, _costs(results), _curves(results), _confusion(results), _reliability(results)]
+    pictures = [_arms(results), *axes, _costs(results), _curves(results), _confusion(results), _reliability(results), *image_pictures(results)]
     return {picture.name: picture for picture in pictures if picture is not None}
 
 
@@ -134,8 +138,12 @@ def _confusion(results: Results) -> Picture | None:
         return None
     insight = results.insights[results.champion.arm_id]
     hits = insight.confusion.trace() / insight.confusion.sum()
-    alt = f"Confusion matrix of the best arm on test, {insight.n_seeds} seeds together: {100 * hits:.1f} % of the predictions lie on the diagonal."
-    return Picture("confusion_champion", draw_confusion(insight.confusion, results.record.data.class_names), alt)
+    alt = (
+        f"Confusion matrix of the best arm on test, {plural(insight.n_seeds, 'seed')} together, classes that are taken for each other side by side: "
+        f"{100 * hits:.1f} % of the predictions lie on the diagonal."
+    )
+    order, names = similarity_order(insight.confusion), results.record.data.class_names
+    return Picture("confusion_champion", draw_confusion(insight.confusion[np.ix_(order, order)], [names[c] for c in order]), alt)
 
 
 def _reliability(results: Results) -> Picture | None:

@@ -1,33 +1,23 @@
-"""What stored predictions say, read once a run and gathered an arm: classes, confusions, calibration, confident mistakes, scores on resampled images."""
+"""What the test predictions of an arm say: scores by class, confused pairs, calibration, mistakes."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
 
-from ablate.errors import CheckFailed, StoreError
-from ablate.metrics.calibration import Reliability, fit_temperature, reliability, with_temperature
-from ablate.metrics.classification import PerClass, confusion, per_class
-from ablate.metrics.operating_point import OperatingPoint, at_threshold, average_precision, threshold_for_precision
-from ablate.metrics.resampling import image_weights, resampled_auroc, resampled_macro_f1
+from ablate.metrics.calibration import Reliability
 from ablate.reporting.effects import PRIMARY, SECONDARY
-from ablate.reporting.tables import run_of_trial
+from ablate.reporting.readings import Readings, Threshold
 from ablate.spec.study import StudyRecord
-from ablate.tracking.artifacts import probabilities_of
-from ablate.tracking.events import TrialState
-from ablate.tracking.records import PublishedRun, PublishedStudy
 
-Predictions = Callable[[PublishedRun], pd.DataFrame]
-"""Reads a run's predictions: columns split, image_id, label, p_0 ... p_{C-1}."""
 CLASS_SCORES = ("precision", "recall", "f1", "auroc")
-TARGET_PRECISION = 0.9
-_N_DRAWS, _MOST_WEIGHTS, _N_MISTAKES = 400, 40_000_000, 5
+N_MISTAKES, N_PAIRS, N_EXAMPLES = 5, 5, 4
 
 
 @dataclass(frozen=True)
@@ -40,34 +30,6 @@ class Mistake:
     confidence: float
     """Probability of the predicted class, mean over the seeds that made the mistake."""
     n_seeds: int
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A binary task's operating point, of one run: chosen on val for `TARGET_PRECISION`, told on test."""
-
-    average_precision: float
-    point: OperatingPoint | None
-    """None where no threshold keeps the target on val."""
-
-
-@dataclass(frozen=True)
-class RunReading:
-    """One run's predictions, digested."""
-
-    classes: PerClass
-    confusion: NDArray[np.int64]
-    reliability: Reliability
-    temperature: float
-    """Fitted on val; NaN where val was not stored."""
-    ece_softened: float
-    """Calibration error on test with that temperature."""
-    mistakes: pd.DataFrame
-    """image_id, label, predicted, confidence of each test image that was taken for another class."""
-    threshold: Threshold | None
-    """None unless there are two classes."""
-    resampled: Mapping[str, NDArray[np.float64]]
-    """Metric -> (draws,) scores on resampled test images."""
 
 
 @dataclass(frozen=True)
@@ -87,66 +49,44 @@ class ArmInsight:
     ece_softened: float
     mistakes: tuple[Mistake, ...]
     """Those that most seeds made, the most confident first."""
+    confused: tuple[tuple[Mistake, ...], ...]
+    """The same for each of the most confused pairs of classes, in the order of `most_confused`."""
     thresholds: tuple[Threshold, ...]
-
-
-Readings = Mapping[tuple[str, int], RunReading]
-"""(arm_id, seed) -> reading of the complete runs whose predictions the store could give."""
-
-
-def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
-    """Read the predictions of each complete run once. Raises CheckFailed where runs were scored on different test images."""
-    images: _TestImages | None = None
-    readings = {}
-    for (arm_id, seed), run in run_of_trial(study).items():
-        if run.status != TrialState.COMPLETE:
-            continue
-        try:
-            frame = predictions(run)
-        except (StoreError, FileNotFoundError):
-            continue
-        test = split_of(frame, "test", run)
-        images = images or _test_images(test, run)
-        _check_same_images(images, test, run)
-        readings[arm_id, seed] = _read(frame, test, images.weights, n_classes=len(study.record.data.class_names))
-    return readings
-
-
-def split_of(frame: pd.DataFrame, split: str, run: PublishedRun) -> pd.DataFrame:
-    """The rows of one split. Raises CheckFailed where the run stored none."""
-    own = frame[frame["split"] == split]
-    if own.empty:
-        raise CheckFailed(f"predictions of run {run.run_id} must hold the split {split}, got {sorted(frame['split'].unique())}")
-    return own
 
 
 def arm_insight(readings: Readings, record: StudyRecord, arm_id: str) -> ArmInsight | None:
     """Gather an arm's readings, in the order of the seeds; None where there is none."""
-    own = [readings[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readings]
+    own = [readings.runs[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readings.runs]
     if not own:
         return None
+    matrix, alike = np.sum([one.confusion for one in own], axis=0), _shared_mistakes([one.mistakes for one in own])
     columns = {name: _mean_where_defined(np.stack([getattr(one.classes, name) for one in own])) for name in CLASS_SCORES}
     return ArmInsight(
         classes=pd.DataFrame({"class": list(record.data.class_names), **columns, "support": own[0].classes.support}),
-        confusion=np.sum([one.confusion for one in own], axis=0),
+        confusion=matrix,
         n_seeds=len(own),
         reliability=_together([one.reliability for one in own]),
         temperature=float(np.mean([one.temperature for one in own])),
         ece_softened=float(np.mean([one.ece_softened for one in own])),
-        mistakes=_shared_mistakes([one.mistakes for one in own]),
+        mistakes=_mistakes(alike.head(N_MISTAKES)),
+        confused=tuple(
+            _mistakes(alike[(alike["label"] == label) & (alike["predicted"] == taken)].head(N_EXAMPLES))
+            for label, taken, _ in confused_pairs(matrix, n_pairs=N_PAIRS)
+        ),
         thresholds=tuple(one.threshold for one in own if one.threshold is not None),
     )
 
 
 def replicate_arrays(readings: Readings, record: StudyRecord) -> dict[str, NDArray[np.float64]]:
     """Metric -> (arms, seeds, draws), NaN for trials whose predictions could not be read."""
-    if not readings:
+    runs = readings.runs
+    if not runs:
         return {}
-    n_draws = len(next(iter(readings.values())).resampled[PRIMARY])
+    n_draws = len(next(iter(runs.values())).resampled[PRIMARY])
     nothing = np.full(n_draws, np.nan)
     return {
         metric: np.array(
-            [[readings[arm.arm_id, seed].resampled[metric] if (arm.arm_id, seed) in readings else nothing for seed in record.seeds] for arm in record.arms]
+            [[runs[arm.arm_id, seed].resampled[metric] if (arm.arm_id, seed) in runs else nothing for seed in record.seeds] for arm in record.arms]
         )
         for metric in (PRIMARY, SECONDARY)
     }
@@ -154,67 +94,29 @@ def replicate_arrays(readings: Readings, record: StudyRecord) -> dict[str, NDArr
 
 def most_confused(insight: ArmInsight, class_names: Sequence[str], *, n_pairs: int) -> list[tuple[str, str, int]]:
     """Return up to `n_pairs` of (label, predicted, errors over all seeds), the most frequent first; ties in order of the classes."""
-    errors = insight.confusion.copy()
+    return [(class_names[i], class_names[j], n) for i, j, n in confused_pairs(insight.confusion, n_pairs=n_pairs)]
+
+
+def confused_pairs(matrix: NDArray[np.int64], *, n_pairs: int) -> list[tuple[int, int, int]]:
+    """The same as positions of classes, from counts (C, C) with row = label."""
+    errors = matrix.copy()
     np.fill_diagonal(errors, 0)
     order = np.argsort(-errors, axis=None, kind="stable")[:n_pairs]
     rows, columns = np.unravel_index(order, errors.shape)
-    return [(class_names[i], class_names[j], int(errors[i, j])) for i, j in zip(rows, columns, strict=True) if errors[i, j] > 0]
+    return [(int(i), int(j), int(errors[i, j])) for i, j in zip(rows, columns, strict=True) if errors[i, j] > 0]
 
 
-@dataclass(frozen=True)
-class _TestImages:
-    digest: str
-    run_id: str
-    weights: NDArray[np.float32]
+def similarity_order(matrix: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the classes in an order that puts those near each other that are taken for each other. `matrix` (C, C) counts, row = label.
 
-
-def _digest(test: pd.DataFrame) -> str:
-    text = "\n".join(f"{image_id}\t{label}" for image_id, label in zip(test["image_id"], test["label"], strict=True))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _test_images(test: pd.DataFrame, run: PublishedRun) -> _TestImages:
-    n_draws = int(np.clip(_MOST_WEIGHTS // len(test), 100, _N_DRAWS))
-    return _TestImages(_digest(test), run.run_id, image_weights(test["label"].to_numpy(), n_draws=n_draws, seed=0))
-
-
-def _check_same_images(images: _TestImages, test: pd.DataFrame, run: PublishedRun) -> None:
-    if _digest(test) != images.digest:
-        raise CheckFailed(f"runs of a study must be scored on the same test images and labels, those of run {run.run_id} differ from those of {images.run_id}")
-
-
-def _read(frame: pd.DataFrame, test: pd.DataFrame, weights: NDArray[np.float32], *, n_classes: int) -> RunReading:
-    probabilities, labels = arrays_of(test)
-    if probabilities.shape[1] != n_classes:
-        raise CheckFailed(f"predictions must have a column for each of the {n_classes} classes, got {probabilities.shape[1]}")
-    predicted = probabilities.argmax(axis=1)
-    val = frame[frame["split"] == "val"]
-    temperature = fit_temperature(*arrays_of(val)) if len(val) else math.nan
-    wrong = predicted != labels
-    return RunReading(
-        classes=per_class(probabilities, labels),
-        confusion=confusion(labels, predicted, n_classes),
-        reliability=reliability(probabilities, labels),
-        temperature=temperature,
-        ece_softened=reliability(with_temperature(probabilities, temperature), labels).ece if len(val) else math.nan,
-        mistakes=pd.DataFrame(
-            {"image_id": test["image_id"][wrong], "label": labels[wrong], "predicted": predicted[wrong], "confidence": probabilities.max(axis=1)[wrong]}
-        ),
-        threshold=_threshold(val, probabilities, labels) if n_classes == 2 and len(val) else None,
-        resampled={PRIMARY: resampled_macro_f1(predicted, labels, weights), SECONDARY: resampled_auroc(probabilities, labels, weights)},
-    )
-
-
-def arrays_of(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Probabilities (N, C) and labels (N,) of one split."""
-    return probabilities_of(rows).astype(np.float64), rows["label"].to_numpy(dtype=np.int64)
-
-
-def _threshold(val: pd.DataFrame, probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> Threshold:
-    of_val, labels_of_val = arrays_of(val)
-    chosen = threshold_for_precision(of_val[:, 1], labels_of_val == 1, target=TARGET_PRECISION)
-    point = None if chosen is None else at_threshold(probabilities[:, 1], labels == 1, chosen)
-    return Threshold(average_precision(probabilities[:, 1], labels == 1), point)
+    Average linkage on the share of confusions in either direction, leaves ordered so that neighbours differ least (Bar-Joseph et al., 2001).
+    """
+    if len(matrix) < 3:
+        return np.arange(len(matrix), dtype=np.intp)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    distance = 1 - (shares + shares.T) / 2
+    np.fill_diagonal(distance, 0.0)
+    return np.asarray(leaves_list(linkage(squareform(distance, checks=False), method="average", optimal_ordering=True)), dtype=np.intp)
 
 
 def _together(of_seeds: Sequence[Reliability]) -> Reliability:
@@ -226,13 +128,15 @@ def _together(of_seeds: Sequence[Reliability]) -> Reliability:
     return Reliability(count=count, confidence=confidence, accuracy=accuracy)
 
 
-def _shared_mistakes(of_seeds: Sequence[pd.DataFrame]) -> tuple[Mistake, ...]:
-    """The mistakes that the most seeds made alike, the most confident first; ties in order of the images."""
-    every = pd.concat(of_seeds)
-    alike = every.groupby(["image_id", "label", "predicted"], sort=True)["confidence"].agg(["mean", "size"]).reset_index()
-    worst = alike.sort_values(["size", "mean"], ascending=False, kind="stable").head(_N_MISTAKES)
+def _shared_mistakes(of_seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """image_id, label, predicted, mean (confidence), size (seeds): those that the most seeds made alike first, then the most confident, then by id."""
+    alike = pd.concat(of_seeds).groupby(["image_id", "label", "predicted"], sort=True)["confidence"].agg(["mean", "size"]).reset_index()
+    return alike.sort_values(["size", "mean"], ascending=False, kind="stable")
+
+
+def _mistakes(rows: pd.DataFrame) -> tuple[Mistake, ...]:
     return tuple(
-        Mistake(str(row["image_id"]), int(row["label"]), int(row["predicted"]), float(row["mean"]), int(row["size"])) for row in worst.to_dict("records")
+        Mistake(str(row["image_id"]), int(row["label"]), int(row["predicted"]), float(row["mean"]), int(row["size"])) for row in rows.to_dict("records")
     )
 
 

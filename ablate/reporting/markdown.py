@@ -65,6 +65,11 @@ def count(value: float) -> str:
     return NOT_MEASURED if math.isnan(value) else f"{value:,.0f}"
 
 
+def count_or(value: float, digits: int) -> str:
+    """A number with separators, or `not measured`."""
+    return NOT_MEASURED if math.isnan(value) else f"{value:,.{digits}f}"
+
+
 def plural(n: int, noun: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ablate.reporting.insight import TARGET_PRECISION, ArmInsight, Threshold, most_confused
+from ablate.reporting.insight import ArmInsight, most_confused
 from ablate.reporting.markdown import code, plural, table
+from ablate.reporting.readings import TARGET_PRECISION, Threshold
 from ablate.reporting.results import NOT_MEASURED
 
 

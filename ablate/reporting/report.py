@@ -9,13 +9,17 @@ from ablate.reporting import sentences
 from ablate.reporting.adapters import adapters_section
 from ablate.reporting.cost import COSTS, fronts, measured
 from ablate.reporting.effects import PRIMARY, Effect
+from ablate.reporting.examples import LEFT_OUT
+from ablate.reporting.families import families_text
 from ablate.reporting.figures import Picture
 from ablate.reporting.gallery import axis_figure_name
+from ablate.reporting.gallery_of_images import CONFUSED, DUPLICATES, MISTAKES, SUSPECTS
 from ablate.reporting.insight import most_confused
-from ablate.reporting.markdown import bullets, code, count, escape, join_sections, mean_sd, p_value, picture, plural, points, table
+from ablate.reporting.markdown import bullets, code, count, count_or, escape, join_sections, mean_sd, p_value, picture, plural, points, table
 from ablate.reporting.mistakes import error_sentences, mistakes_table, threshold_sentence
 from ablate.reporting.pilot import pilot_section
 from ablate.reporting.results import Results, prose, shared_fact
+from ablate.reporting.review_section import review_text
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.tables import NOT_RUN, level_text, run_of_trial, stray_runs
 from ablate.spec.study import ArmRecord, ExcludedCell
@@ -24,6 +28,7 @@ from ablate.tracking.events import TrialState
 
 _COMMIT_NAMES = ("commit", "mlflow.source.git.commit")
 _N_INTERACTIONS = 12
+TABLES = ("trials", "arms", "effects", "interactions", "classes", "confusion_champion", "suspect_labels", "near_duplicates")
 _VERSION_NAMES = ("versions", "version", "python", "torch", "timm", "torchvision", "peft")
 
 
@@ -41,8 +46,10 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
             _design(results),
             _costs(results, pictures),
             adapters_section(results),
+            families_text(results),
             _curves(pictures),
             _confusion(results, pictures),
+            review_text(results, [_shown(pictures, name) for name in (SUSPECTS, DUPLICATES)]),
             _merged(results),
             _excluded(results),
             _failures(results),
@@ -172,11 +179,6 @@ def _costs(results: Results, pictures: Mapping[str, Picture]) -> str:
     return join_sections(["## Cost", note, listed, pareto, _shown(pictures, "cost")]).rstrip()
 
 
-def count_or(value: float, digits: int) -> str:
-    """A number with separators, or `not measured`."""
-    return "not measured" if math.isnan(value) else f"{value:,.{digits}f}"
-
-
 def _curves(pictures: Mapping[str, Picture]) -> str:
     shown = _shown(pictures, "learning_curves") or "Not measured: no complete trial published its epochs."
     return f"## Learning curves\n\n{shown}"
@@ -194,7 +196,9 @@ def _confusion(results: Results, pictures: Mapping[str, Picture]) -> str:
     wrong = mistakes_table(insight, names)
     confident = join_sections(["The most confident mistakes, those that most seeds made first: look at their labels.", wrong]).rstrip() if wrong else ""
     spoken = bullets([*error_sentences(insight, names), *filter(None, [threshold_sentence(insight, names)])])
-    shown = [_shown(pictures, "confusion_champion"), confident, _shown(pictures, "reliability_champion")]
+    left_out = LEFT_OUT if results.thumbnails is None else ""
+    shown = [_shown(pictures, CONFUSED), left_out, _shown(pictures, "confusion_champion"), confident, _shown(pictures, MISTAKES)]
+    shown.append(_shown(pictures, "reliability_champion"))
     return join_sections(["## Errors of the best arm", spoken, told, listed, *shown]).rstrip()
 
 
@@ -283,7 +287,7 @@ def _reproduce(results: Results) -> str:
     ]
     listed = f"<details><summary>{plural(len(rows), 'run')}</summary>\n\n{table(['arm', 'seed', 'MLflow run', 'trial'], rows, n_text_columns=4)}\n\n</details>"
     command = f"```sh\n{results.record.command}\n```"
-    tables = "`trials.csv`, `arms.csv`, `effects.csv`, `interactions.csv`"
+    tables = ", ".join(code(f"{name}.csv") for name in TABLES)
     files = f"As tables: {tables} (metrics {', '.join(METRICS)}). Cards: `cards/`. In one file: `report.html`."
     return join_sections(["## How to reproduce", command, bullets(facts), files, listed]).rstrip()
 

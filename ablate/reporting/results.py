@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ablate.reporting.arm_gaps import ArmGap, gaps_to
 from ablate.reporting.arm_intervals import with_intervals
 from ablate.reporting.effects import Effects, study_effects
-from ablate.reporting.insight import ArmInsight, Predictions, Readings, arm_insight, read_study, replicate_arrays
+from ablate.reporting.insight import CLASS_SCORES, ArmInsight, arm_insight, replicate_arrays, similarity_order
 from ablate.reporting.noise_floor import NoiseFloor, noise_floor
+from ablate.reporting.readings import Pooled, Predictions, Readings, read_study
+from ablate.reporting.suspects import Suspect, suspect_labels
 from ablate.reporting.tables import arm_frame, champion, run_of_trial, trial_frame
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import is_better
@@ -51,8 +55,14 @@ class Results:
     """The same against the baseline."""
     insights: Mapping[str, ArmInsight]
     """arm_id -> what its predictions say; arms without readable predictions are missing."""
+    pooled: tuple[Pooled, ...]
+    """What all complete trials say of val and test images."""
+    suspects: tuple[Suspect, ...]
+    """The surest first."""
     slugs: Mapping[str, str]
     """arm_id -> file name of its card, without `.md`."""
+    thumbnails: Mapping[tuple[str, str], NDArray[np.uint8]] | None = None
+    """(split, image_id) -> (H, W, 3) of the images that the report shows; None where images are left out."""
 
     @property
     def record(self) -> StudyRecord:
@@ -101,8 +111,30 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
         to_champion=() if best is None else gaps_to(record, trials, replicates, reference=best, order=arms["arm_id"].tolist()),
         to_baseline=() if baseline is None else gaps_to(record, trials, replicates, reference=baseline, order=arms["arm_id"].tolist()),
         insights={arm_id: insight for arm_id, insight in insights.items() if insight is not None},
+        pooled=readings.pooled,
+        suspects=suspect_labels(readings.pooled),
         slugs=card_slugs(study.record),
     )
+
+
+def class_frame(results: Results) -> pd.DataFrame:
+    """One row an arm and class: scores on test, means over the seeds."""
+    names = {arm.arm_id: arm.name for arm in results.record.arms}
+    frames = [insight.classes.assign(arm=names[arm_id]) for arm_id, insight in results.insights.items()]
+    columns = ["arm", "class", *CLASS_SCORES, "support"]
+    return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+def confusion_frame(results: Results) -> pd.DataFrame:
+    """The champion's confusion matrix on test, all seeds together, in the order of the figure: a row a label, a column a predicted class."""
+    insight = None if results.champion is None else results.insights.get(results.champion.arm_id)
+    if insight is None:
+        return pd.DataFrame(columns=["label"])
+    order = similarity_order(insight.confusion)
+    names = [results.record.data.class_names[c] for c in order]
+    frame = pd.DataFrame(insight.confusion[np.ix_(order, order)], columns=names)
+    frame.insert(0, "label", names, allow_duplicates=True)
+    return frame
 
 
 def card_slugs(record: StudyRecord) -> dict[str, str]:

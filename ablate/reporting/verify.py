@@ -16,9 +16,10 @@ from pathlib import Path
 
 from ablate.errors import AblateError, SpecError
 from ablate.metrics.classification import score
+from ablate.reporting.examples import LEFT_OUT, Pictures, with_pictures
 from ablate.reporting.gallery import draw_gallery
 from ablate.reporting.html import page
-from ablate.reporting.insight import Predictions, arrays_of
+from ablate.reporting.readings import Predictions, arrays_of
 from ablate.reporting.results import compute_results
 from ablate.reporting.tables import level_text, noise_runs, run_of_trial
 from ablate.reporting.write import render_texts
@@ -68,22 +69,27 @@ def report_source(folder: Path) -> Source:
     return Source(*found.groups())
 
 
-def verify_report(study: PublishedStudy, *, predictions: Predictions, folder: Path, pilot: PublishedStudy | None = None) -> list[Finding]:
-    """Return every disagreement between the report in `folder` and the runs and predictions of `study`, and of its pilot; an empty list is a pass."""
+def verify_report(
+    study: PublishedStudy, *, predictions: Predictions, folder: Path, pilot: PublishedStudy | None = None, pictures: Pictures | None = None
+) -> list[Finding]:
+    """Return every disagreement between the report in `folder` and the runs and predictions of `study`, and of its pilot; an empty list is a pass.
+
+    `pictures` as for `write_report`; a report that says that it leaves images out is compared without.
+    """
     findings, recomputed = _check_runs(study, predictions)
     findings += [] if pilot is None else _check_pilot(study, pilot, predictions)
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.suffix in {".md", ".csv", ".html"}}
     findings += _cited_runs(study, found)
     try:
-        results = compute_results(recomputed, predictions)
+        results = with_pictures(compute_results(recomputed, predictions), None if _leaves_images_out(folder) else pictures)
     except AblateError as error:
         return [*findings, Finding("the study", "a report", f"none: {error}")]
-    pictures = draw_gallery(results)
-    texts = render_texts(results, pictures)
-    texts["report.html"] = page(texts["README.md"], {f"figures/{name}.svg": b"" for name in pictures})
+    drawn = draw_gallery(results)
+    texts = render_texts(results, drawn)
+    texts["report.html"] = page(texts["README.md"], {f"figures/{name}.svg": b"" for name in drawn})
     findings += [
         Finding(f"figures/{name}{ending}", "nothing", "a figure")
-        for name in pictures
+        for name in drawn
         for ending in (".svg", ".png")
         if not (folder / "figures" / (name + ending)).is_file()
     ]
@@ -91,6 +97,11 @@ def verify_report(study: PublishedStudy, *, predictions: Predictions, folder: Pa
     for name, text in texts.items():
         findings += _differences(name, found[name].read_text(), text) if name in found else [Finding(name, "nothing", "a file")]
     return findings
+
+
+def _leaves_images_out(folder: Path) -> bool:
+    readme = folder / "README.md"
+    return readme.is_file() and LEFT_OUT in readme.read_text()
 
 
 def _check_runs(study: PublishedStudy, predictions: Predictions) -> tuple[list[Finding], PublishedStudy]:

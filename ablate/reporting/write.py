@@ -10,12 +10,15 @@ from pathlib import Path
 from ablate.errors import StoreError
 from ablate.reporting.cards import card_text
 from ablate.reporting.effects import effect_frame
+from ablate.reporting.examples import Pictures, with_pictures
 from ablate.reporting.figures import Picture, to_png, to_svg
 from ablate.reporting.gallery import draw_gallery
 from ablate.reporting.html import page
-from ablate.reporting.insight import Predictions
+from ablate.reporting.readings import Predictions
 from ablate.reporting.report import report_text
-from ablate.reporting.results import Results, compute_results
+from ablate.reporting.results import Results, class_frame, compute_results, confusion_frame
+from ablate.reporting.review_section import duplicate_frame
+from ablate.reporting.suspects import suspect_frame
 from ablate.reporting.tables import csv_text, trials_csv
 from ablate.tracking.records import PublishedStudy
 
@@ -28,10 +31,7 @@ class ReportPaths:
     """What was written."""
 
     readme: Path
-    trials: Path
-    arms: Path
-    effects: Path
-    interactions: Path
+    tables: tuple[Path, ...]
     page: Path
     cards: tuple[Path, ...]
     figures: tuple[Path, ...]
@@ -42,22 +42,19 @@ class ReportPaths:
         return next((path for path in self.cards if path.name == "champion.md"), None)
 
 
-def write_report(study: PublishedStudy, *, predictions: Predictions, out: Path) -> ReportPaths:
-    """Write the report of a study below `out`; equal runs give equal bytes.
+def write_report(study: PublishedStudy, *, predictions: Predictions, out: Path, pictures: Pictures | None = None) -> ReportPaths:
+    """Write the report of a study below `out`; equal runs give equal bytes. `pictures` gives the images that it shows; without it there are none.
 
     Stale figures and cards of an earlier report are removed, other files are left alone. Raises StoreError where `out` cannot be written, CheckFailed where
     runs contradict each other.
     """
     check_report_folder(out)
-    files = render_report(compute_results(study, predictions))
+    files = render_report(with_pictures(compute_results(study, predictions), pictures))
     _remove_stale(out, files)
     written = {name: _write(out / name, content) for name, content in files.items()}
     return ReportPaths(
         readme=written["README.md"],
-        trials=written["trials.csv"],
-        arms=written["arms.csv"],
-        effects=written["effects.csv"],
-        interactions=written["interactions.csv"],
+        tables=tuple(path for name, path in written.items() if name.endswith(".csv")),
         page=written["report.html"],
         cards=tuple(path for name, path in written.items() if name.startswith("cards/")),
         figures=tuple(path for name, path in written.items() if name.startswith("figures/")),
@@ -93,6 +90,10 @@ def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str,
         "arms.csv": csv_text(results.arms),
         "effects.csv": csv_text(effect_frame(results.effects.mains)),
         "interactions.csv": csv_text(effect_frame(results.effects.interactions)),
+        "classes.csv": csv_text(class_frame(results)),
+        "confusion_champion.csv": csv_text(confusion_frame(results)),
+        "suspect_labels.csv": csv_text(suspect_frame(results.suspects, results.record.data.class_names)),
+        "near_duplicates.csv": csv_text(duplicate_frame(results)),
         **{f"cards/{results.slugs[arm.arm_id]}.md": card_text(results, arm) for arm in results.record.arms},
     }
     if results.champion is not None:

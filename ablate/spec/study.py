@@ -12,6 +12,31 @@ from ablate.spec.recipe import Recipe
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
+class NearDuplicate(BaseModel):
+    """Two images of different splits that are all but the same."""
+
+    model_config = _FROZEN
+    first_split: str
+    first_id: str
+    first_label: int
+    """Position in `class_names`."""
+    second_split: str
+    second_id: str
+    second_label: int
+    likeness: float
+    """Correlation of small versions, at most 1."""
+    is_mirrored: bool
+
+
+class NearDuplicates(BaseModel):
+    """What a look for near-duplicates across splits found."""
+
+    model_config = _FROZEN
+    n_pairs: int
+    pairs: tuple[NearDuplicate, ...]
+    """The most alike; not more than some tens."""
+
+
 class DataFacts(BaseModel):
     """Where the images came from and what they are."""
 
@@ -33,6 +58,8 @@ class DataFacts(BaseModel):
     """64 hex digits over every image's bytes (or parameters), label and split."""
     split_rule: str
     """"official" or how the split was drawn, with the seed."""
+    near_duplicates: NearDuplicates | None = None
+    """Across splits; None where nobody looked."""
 
     @property
     def is_fallback(self) -> bool:

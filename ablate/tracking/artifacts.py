@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from ablate.errors import StoreError
 from ablate.tracking.events import EpochEnded
@@ -54,6 +56,22 @@ def probabilities_of(frame: pd.DataFrame) -> np.ndarray:
     """Return the probabilities (N, C) float32 of a table of predictions, in the order of its rows."""
     n_classes = sum(column.startswith("p_") for column in frame.columns)
     return frame[[f"p_{index}" for index in range(n_classes)]].to_numpy(dtype=np.float32)
+
+
+def write_thumbnails(path: Path, thumbnails: Mapping[tuple[str, str], np.ndarray]) -> None:
+    """Write (split, image_id) -> (H, W, 3) uint8 as one parquet table of PNG bytes."""
+    rows = []
+    for (split, image_id), pixels in thumbnails.items():
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, format="png")
+        rows.append((split, image_id, buffer.getvalue()))
+    pd.DataFrame(rows, columns=["split", "image_id", "png"]).to_parquet(path, index=False)
+
+
+def read_thumbnails(path: Path) -> dict[tuple[str, str], np.ndarray]:
+    """Inverse of `write_thumbnails`."""
+    frame = pd.read_parquet(path)
+    return {(split, image_id): np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for split, image_id, png in frame.itertuples(index=False)}
 
 
 def confusion_table(frame: pd.DataFrame, split: str, *, class_names: Sequence[str]) -> pd.DataFrame:

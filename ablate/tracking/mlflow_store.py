@@ -38,7 +38,17 @@ from ablate.errors import CheckFailed, StoreError  # noqa: E402
 from ablate.spec.study import StudyRecord  # noqa: E402
 from ablate.spec.trial import Trial  # noqa: E402
 from ablate.tracking import projection  # noqa: E402
-from ablate.tracking.artifacts import PREDICTIONS, Curves, add_confusion, curves_from_json, curves_of, curves_to_json, read_predictions  # noqa: E402
+from ablate.tracking.artifacts import (  # noqa: E402
+    PREDICTIONS,
+    Curves,
+    add_confusion,
+    curves_from_json,
+    curves_of,
+    curves_to_json,
+    read_predictions,
+    read_thumbnails,
+    write_thumbnails,
+)
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
 from ablate.tracking.reach import check_uri, without_password  # noqa: E402
@@ -48,6 +58,7 @@ for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 CURVES, STUDY, SPEC, FAILURE, MODEL = "curves.json", "study.json", "spec.json", "failure.txt", "model"
+REPORT, THUMBNAILS = "report", "thumbnails.parquet"
 _PAGE = 500
 _READERS = 8
 """Threads that fetch curves: on a tracking server each is a request."""
@@ -74,6 +85,7 @@ class MlflowStore:
         self._open: dict[tuple[str, int], str | None] = {}
         """(trial_id, attempt) -> run id; None where the run has ended and is whole."""
         self._epochs: dict[tuple[str, int], list[EpochEnded]] = {}
+        self._runs: dict[str, Run] = {}  # of the study that was read last: where their artifacts lie
 
     # -- before a study ------------------------------------------------------------------------------------------------------------------
 
@@ -195,6 +207,7 @@ class MlflowStore:
                 tags[projection.FAILURE] = projection.failure_line(event.failure)
             if event.outcome is not None:
                 tags |= {name: value[: projection.TAG_LENGTH] for name, value in event.outcome.facts.items()}
+                tags[projection.NOTE] = projection.trial_note(trial, event.outcome, record)
                 self._log_metrics(run_id, event.outcome.metrics, at=event.at, step=event.outcome.best_epoch)
                 add_confusion(made, folder, files=event.outcome.files, class_names=record.data.class_names)
                 for name in event.outcome.files:
@@ -225,9 +238,26 @@ class MlflowStore:
 
     # -- after a study -------------------------------------------------------------------------------------------------------------------
 
-    def log_report(self, parent_run_id: str, folder: Path) -> None:
-        """Put a report's folder under `report/` of the parent run."""
-        self._client.log_artifacts(parent_run_id, str(folder), artifact_path="report")
+    def log_report(self, parent_run_id: str, folder: Path, *, note: str) -> None:
+        """Put a report's folder under `report/` of the parent run, and `note` (Markdown) where the UI shows a run's description. Raises StoreError."""
+        try:
+            self._client.log_artifacts(parent_run_id, str(folder), artifact_path=REPORT)
+            self._client.set_tag(parent_run_id, projection.NOTE, note[: projection.TAG_LENGTH])
+        except Exception as error:
+            raise StoreError(f"the study's run {parent_run_id} must take its report, it did not: {_first_line(error)}") from error
+
+    def log_thumbnails(self, parent_run_id: str, thumbnails: Mapping[tuple[str, str], np.ndarray]) -> None:
+        """Keep small versions of the images that a report shows, (split, image_id) -> (H, W, 3) uint8, with the parent run."""
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            write_thumbnails(Path(scratch, THUMBNAILS), thumbnails)
+            self._client.log_artifact(parent_run_id, str(Path(scratch, THUMBNAILS)))
+
+    def read_thumbnails(self, parent_run_id: str) -> dict[tuple[str, str], np.ndarray]:
+        """Inverse of `log_thumbnails`; nothing where none were kept."""
+        if not any(one.path == THUMBNAILS for one in self._client.list_artifacts(parent_run_id)):
+            return {}
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            return read_thumbnails(self._fetch(self._client.get_run(parent_run_id), THUMBNAILS, into=Path(scratch)))
 
     def log_champion(
         self, run_id: str, *, folder: Path, loader_module: str, n_classes: int, requirements: Sequence[str], code_paths: Sequence[Path] = ()
@@ -283,6 +313,7 @@ class MlflowStore:
             if arm_id in arms and seed in seeds:
                 newest[(arms.index(arm_id), seeds.index(seed))] = run
         found = [newest[place] for place in sorted(newest)]
+        self._runs = {run.info.run_id: run for run in found}
         with ThreadPoolExecutor(_READERS) as readers:
             curves = list(readers.map(self._curves, found))
         runs = tuple(map(_published, found, curves))
@@ -297,7 +328,7 @@ class MlflowStore:
     def read_predictions(self, run: PublishedRun) -> pd.DataFrame:
         """Return a run's predictions: columns split, image_id, label, p_0 ... Raises StoreError when the run has none."""
         with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
-            return read_predictions(self._fetch(self._client.get_run(run.run_id), PREDICTIONS, into=Path(scratch)))
+            return read_predictions(self._fetch(self._runs.get(run.run_id) or self._client.get_run(run.run_id), PREDICTIONS, into=Path(scratch)))
 
     def _find_parent(self, study_id: str | None) -> Run:
         if self._client.get_experiment_by_name(self.grid_name) is None:

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablate.spec.study import DataFacts, StudyRecord
-from ablate.spec.trial import Trial
-from ablate.tracking.events import EpochEnded, Failure, TrialState
+from ablate.spec.trial import METRICS, Trial
+from ablate.tracking.events import EpochEnded, Failure, TrialOutcome, TrialState
 
 KIND, STUDY, STATE, FAILURE, CURVES, CHAMPION = (f"ablate.{name}" for name in ("kind", "study_id", "state", "failure", "curves", "champion"))
 TRIAL, ARM_ID, ARM, SEED, ATTEMPT = (f"ablate.{name}" for name in ("trial_id", "arm_id", "arm", "seed", "attempt"))
 STAGE = "ablate.stage"
 """On the runs of studies in two stages: `search`, `tune`, or `study` for the one whose trials conclusions are made of."""
 CURVE_PREFIX, PARAM_PREFIX = "epoch/", "param/"
+NOTE = "mlflow.note.content"
+"""What the UI shows as a run's description, as Markdown."""
 
 TAG_LENGTH = 4000
 """Longest tag value kept, in characters: below what every backend of MLflow takes."""
@@ -85,18 +87,33 @@ def outer_study(record: StudyRecord) -> StudyRecord:
     return record.model_copy(update={"study_id": record.stage.of_study, "stage": None, "arms": (), "axes": {}})
 
 
+def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
+    """A short card of a trial: what it is, how it did, what it cost, from what."""
+    data, metrics = record.data, outcome.metrics
+    warning = f"**Stand-in data**, asked for `{data.requested_source}`. " if data.is_fallback else ""
+    rows = [f"| {name} | {metrics[f'val/{name}']:.3f} | {metrics[f'test/{name}']:.3f} |" for name in METRICS if {f"val/{name}", f"test/{name}"} <= set(metrics)]
+    costs = {"trained parameters": ("cost/n_trainable", ",.0f"), "training s": ("time/train_s", ",.1f"), "latency ms": ("time/latency_ms", ",.1f")}
+    told = ", ".join(f"{what} {metrics[name]:{form}}" for what, (name, form) in costs.items() if name in metrics)
+    facts = ", ".join(f"{name} {outcome.facts[name]}" for name in ("device", "precision", "weights_source") if name in outcome.facts)
+    head = (
+        f"`{arm_name(trial, record)}`, seed {trial.seed}: `{trial.recipe.backbone}` on {data.title}. {warning}Epoch {outcome.best_epoch + 1} was chosen on val."
+    )
+    table = "\n".join(["| metric | val | test |", "|---|--:|--:|", *rows])
+    return f"{head}\n\n{table}\n\n{told}. {facts}. One seed is no result: see the study's report in the parent run."[:TAG_LENGTH]
+
+
 def arm_name(trial: Trial, record: StudyRecord) -> str:
     """The arm's readable name in the study, or its id where the study does not know it."""
     return next((arm.name for arm in record.arms if arm.arm_id == trial.arm_id), trial.arm_id)
 
 
 def study_tags(record: StudyRecord) -> dict[str, str]:
-    """Tags of a parent run. `mlflow.note.content` is what the UI shows as the description."""
+    """Tags of a parent run."""
     return {
         KIND: study_kind(record),
         STUDY: record.study_id,
         **stage_tags(record),
-        "mlflow.note.content": f"{record.question}\n\nData: {record.data.title}. Again: `{record.command}`"[:TAG_LENGTH],
+        NOTE: f"{record.question}\n\nData: {record.data.title}. Again: `{record.command}`"[:TAG_LENGTH],
         "ablate.data": record.data.title,
         "ablate.data_is_fallback": str(record.data.is_fallback).lower(),
     }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from ablate.data.dataset import DataSet, load_data
-from ablate.data.store import build_store
+from ablate.data.duplicates import near_duplicates
+from ablate.data.store import build_store, open_store
 from ablate.errors import SpecError, StoreError
 from ablate.model.backbone import Preprocessing, preprocessing_of
 from ablate.model.network import RecipeFacts, check_recipe
@@ -170,11 +171,12 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
             on_progress=lambda done, total: on_progress("decoding images", done, total),
         )
         stores[backbone] = store.path
-    record = resolved.record
+    duplicates = near_duplicates(open_store(stores[min(stores)]))
+    record = resolved.record.model_copy(update={"data": resolved.record.data.model_copy(update={"near_duplicates": duplicates})})
     folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb) if cache_gb > 0 else None
     cut_arms = frozenset(arm.arm_id for arm in resolved.arms_to_check if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)
-    return Prepared(resolved, folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)
+    return Prepared(replace(resolved, record=record), folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)
 
 
 def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:

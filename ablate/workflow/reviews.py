@@ -20,7 +20,7 @@ def verify_folder(places: Places, folder: Path) -> list[Finding]:
     store.check_reachable()
     study = store.read_study(source.grid_name, source.study_id)
     pilot = None if study.record.pilot is None else store.read_study(source.grid_name, study.record.pilot.study_id)
-    return verify_report(study, predictions=store.read_predictions, folder=folder, pilot=pilot)
+    return verify_report(study, predictions=store.read_predictions, folder=folder, pilot=pilot, pictures=lambda _: store.read_thumbnails(study.parent_run_id))
 
 
 def compare_grids(places: Places, first: str, second: str) -> str:

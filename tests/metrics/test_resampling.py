@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from ablate.metrics.resampling import image_weights, placement_values, resampled_auroc, resampled_macro_f1
+from ablate.metrics.ranking import rank_classes
+from ablate.metrics.resampling import image_weights, resampled_auroc, resampled_macro_f1
 
 
 def predictions(n: int = 120, n_classes: int = 4, seed: int = 0):
@@ -48,21 +49,28 @@ def test_spread_of_a_mean_is_unbiased() -> None:
 def test_auroc_is_that_of_scikit_learn_and_first_order_right() -> None:
     probabilities, labels = predictions(n=400)
     weights = image_weights(labels, n_draws=200, seed=0)
-    found = resampled_auroc(probabilities, labels, weights)
+    found = resampled_auroc(rank_classes(probabilities, labels), weights)
     exact = [np.mean([sk.roc_auc_score(labels == c, probabilities[:, c], sample_weight=row) for c in range(4)]) for row in weights]
-    assert resampled_auroc(probabilities, labels, np.ones((1, 400), dtype=np.float32)) == pytest.approx(
+    assert resampled_auroc(rank_classes(probabilities, labels), np.ones((1, 400), dtype=np.float32)) == pytest.approx(
         [np.mean([sk.roc_auc_score(labels == c, probabilities[:, c]) for c in range(4)])], rel=1e-6
     )
     assert np.std(found) == pytest.approx(np.std(exact), rel=0.03)
     assert np.corrcoef(found, exact)[0, 1] > 0.99
 
 
-def test_placements_with_ties_have_the_auroc_as_mean() -> None:
+def test_placements_with_ties_are_counted_pair_by_pair() -> None:
     rng = np.random.default_rng(1)
-    scores, is_class = rng.integers(0, 5, size=60) / 5, np.arange(60) % 3 == 0
-    below, above = placement_values(scores, is_class)
-    assert below.mean() == pytest.approx(sk.roc_auc_score(is_class, scores)) and above.mean() == pytest.approx(below.mean())
+    labels = np.arange(60) % 3
+    scores = rng.integers(0, 5, size=(60, 3)) / 5
+    ranking = rank_classes(scores, labels)
+    for c in range(3):
+        is_class, column = labels == c, scores[:, c]
+        wins = (column[is_class][:, None] > column[~is_class]) + 0.5 * (column[is_class][:, None] == column[~is_class])
+        placed = np.empty(60)
+        placed[is_class], placed[~is_class] = wins.mean(axis=1), wins.mean(axis=0)
+        np.testing.assert_allclose(ranking.placements[c], placed[ranking.order[c]])
+        assert ranking.auroc[c] == pytest.approx(sk.roc_auc_score(is_class, column))
 
 
 def test_one_class_has_no_auroc() -> None:
-    assert np.isnan(resampled_auroc(np.full((3, 2), 0.5), np.zeros(3, dtype=int), np.ones((2, 3), dtype=np.float32))).all()
+    assert np.isnan(resampled_auroc(rank_classes(np.full((3, 2), 0.5), np.zeros(3, dtype=int)), np.ones((2, 3), dtype=np.float32))).all()

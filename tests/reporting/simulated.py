@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ablate.metrics.classification import score
+from ablate.metrics.ranking import rank_classes
 from ablate.metrics.resampling import image_weights, resampled_auroc, resampled_macro_f1
 from ablate.reporting.effects import METRICS, PRIMARY, SECONDARY, Effects, study_effects
 from ablate.spec.recipe import Recipe
@@ -104,7 +105,7 @@ def draw_study(record: StudyRecord, scenario: Scenario, rng: np.random.Generator
         own = score(probabilities, labels)
         scores[PRIMARY][place], scores[SECONDARY][place] = own["macro_f1"], own["auroc_ovr_macro"]
         replicates[PRIMARY][place] = resampled_macro_f1(probabilities.argmax(axis=1), labels, weights)
-        replicates[SECONDARY][place] = resampled_auroc(probabilities, labels, weights)
+        replicates[SECONDARY][place] = resampled_auroc(rank_classes(probabilities, labels), weights)
     return frame_of(record, scores), replicates
 
 

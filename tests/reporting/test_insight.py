@@ -7,7 +7,8 @@ import pytest
 from sklearn import metrics as sk
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.reporting.insight import arm_insight, most_confused, read_study
+from ablate.reporting.insight import arm_insight, most_confused
+from ablate.reporting.readings import read_study
 
 
 def read_insight(study, arm, predictions):
@@ -81,7 +82,7 @@ def test_runs_scored_on_different_images_are_a_bug(published) -> None:
 
     with pytest.raises(CheckFailed) as caught:
         read_study(published.study, shuffled)
-    told = "runs of a study must be scored on the same test images and labels, those of run run003 differ from those of run000"
+    told = "runs of a study must be scored on the same val images and labels, those of run run003 differ from those of run000"
     assert str(caught.value) == told
 
 

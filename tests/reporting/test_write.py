@@ -31,17 +31,17 @@ def written(published, tmp_path_factory) -> ReportPaths:
 
 def test_the_same_runs_give_the_same_bytes_whatever_their_order(published, written, tmp_path) -> None:
     write_report(replace(published.study, runs=published.study.runs[::-1]), predictions=published.predictions, out=tmp_path)
-    assert len(digests(tmp_path)) == 6 + 11 + 2 * 9
+    assert len(digests(tmp_path)) == 10 + 11 + 2 * 9
     assert digests(tmp_path) == digests(written.readme.parent)
 
 
 def test_paths_name_what_was_written(written) -> None:
     out = written.readme.parent
-    named = {written.readme, written.trials, written.arms, written.effects, written.interactions, written.page, *written.cards, *written.figures}
+    named = {written.readme, *written.tables, written.page, *written.cards, *written.figures}
     assert named == {path for path in out.rglob("*") if path.is_file()}
     assert written.champion_card == out / "cards" / "champion.md"
-    assert len(list(csv.DictReader(written.effects.open()))) == 8
-    assert {row["kind"] for row in csv.DictReader(written.interactions.open())} == {"interaction"}
+    assert len(list(csv.DictReader((written.readme.parent / "effects.csv").open()))) == 8
+    assert {row["kind"] for row in csv.DictReader((written.readme.parent / "interactions.csv").open())} == {"interaction"}
 
 
 def test_links_and_images_resolve(written) -> None:

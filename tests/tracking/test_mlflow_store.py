@@ -303,7 +303,7 @@ def test_a_report_goes_under_its_study(uri, client, tmp_path):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "README.md").write_text("# Report")
     study = store.read_study("toy")
-    store.log_report(study.parent_run_id, tmp_path / "report")
+    store.log_report(study.parent_run_id, tmp_path / "report", note="# What came of it")
     assert [entry.path for entry in client.list_artifacts(study.parent_run_id, "report")] == ["report/README.md"]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -111,6 +113,39 @@ def test_the_champion_is_a_model_that_mlflow_loads(desk: Path, write_grid: Write
     probabilities = model.predict(images)
     assert probabilities.shape == (2, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+    _runs_the_code_of_the_card(desk)
+
+
+def _runs_the_code_of_the_card(desk: Path) -> None:
+    """Both ways to load that the champion's card prints, as they stand there: they give one and the same answer."""
+    shutil.copy(next((desk / "data/pictures/test/red").glob("*.png")), desk / "image.jpg")
+    blocks = re.findall(r"```python\n(.*?)```", (desk / "reports/served/cards/champion.md").read_text(), flags=re.DOTALL)
+    assert len(blocks) == 2
+    by_mlflow: dict[str, Any] = {}
+    by_ablate: dict[str, Any] = {}
+    exec(blocks[0], by_mlflow)
+    exec(blocks[1], by_ablate)
+    classified = by_ablate["classifier"].classify(by_ablate["Image"].open("image.jpg"))
+    assert sorted(classified) == ["green", "red"]
+    np.testing.assert_allclose(sorted(by_mlflow["probabilities"]), sorted(classified.values()), atol=1e-5)
+
+
+def test_a_copy_across_splits_is_listed_and_shown_unless_images_are_left_out(desk: Path, write_grid: WriteGrid, tracking_uri: str) -> None:
+    shutil.copy(desk / "data/pictures/train/red/0.png", desk / "data/pictures/test/red/0.png")
+    grid, report = write_grid("copied", ("[all, -1]", "[all]"), ("1.0e-3, ", "")), desk / "reports/copied"
+    _run(grid, "--no-images")
+    store = MlflowStore(tracking_uri, "copied")
+    parent = store.read_study("copied").parent_run_id
+    assert "Near-duplicates across splits: 1 pair (" in (report / "README.md").read_text()
+    assert not list((report / "figures").glob("examples_*")) and store.read_thumbnails(parent) == {}
+    _run(grid)
+    assert (report / "figures/examples_duplicates.svg").is_file()
+    assert len(store.read_thumbnails(parent)) >= 2
+    before = (report / "README.md").read_bytes()
+    for command in (["report", "copied"], ["verify", str(report)]):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, result.output
+    assert (report / "README.md").read_bytes() == before and (report / "figures/examples_duplicates.svg").is_file()
 
 
 def test_what_mlflow_knows_of_a_trial(desk: Path, write_grid: WriteGrid, tracking_uri: str) -> None:
@@ -119,11 +154,16 @@ def test_what_mlflow_knows_of_a_trial(desk: Path, write_grid: WriteGrid, trackin
     client = mlflow.MlflowClient(tracking_uri)
     parent = client.get_run(study.parent_run_id)
     assert parent.data.tags["ablate.kind"] == "study"
+    assert "## Summary" in parent.data.tags["mlflow.note.content"] and "What matters: " in parent.data.tags["mlflow.note.content"]
+    assert {"report/README.md", "report/effects.csv", "report/report.html"} <= {file.path for file in client.list_artifacts(study.parent_run_id, "report")}
+    names = [frozenset(client.get_run(published.run_id).data.metrics) for published in study.runs]
+    assert len(set(names)) == 1 and {"cost/macs", "cost/disk_mb", "time/latency_ms", "time/images_per_s"} <= names[0]
     for published in study.runs:
         run = client.get_run(published.run_id)
         assert run.info.status == "FINISHED"
         assert run.data.tags["mlflow.parentRunId"] == study.parent_run_id
         assert run.data.tags["ablate.seed"] == "0"
+        assert f"| macro_f1 | {run.data.metrics['val/macro_f1']:.3f} | {run.data.metrics['test/macro_f1']:.3f} |" in run.data.tags["mlflow.note.content"]
         assert run.data.params["backbone"] == "test_efficientnet"
         assert run.data.metrics["param/head_lr"] == float(run.data.params["head_lr"])
         assert {"val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "time/train_s", "cost/n_trainable"} <= run.data.metrics.keys()

@@ -1,0 +1,70 @@
+"""The report's list of images that a person should look at: labels in doubt, and near-duplicates across splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ablate.reporting.markdown import code, join_sections, plural, table
+from ablate.reporting.results import Results
+
+N_SUSPECTS, N_DUPLICATES = 10, 10
+
+
+def review_text(results: Results, shown: Sequence[str]) -> str:
+    """Both lists, each with what was looked at when it is empty. `shown`: the figures of suspects and of duplicates as Markdown, or empty texts."""
+    of_suspects, of_duplicates = shown
+    return join_sections(["## Images to look at", _suspects(results), of_suspects, _duplicates(results), of_duplicates]).rstrip()
+
+
+def _suspects(results: Results) -> str:
+    n_images = sum(len(one.labels) for one in results.pooled)
+    if not n_images:
+        return "Suspect labels: not measured, no predictions could be read."
+    splits = " and ".join(one.split for one in results.pooled)
+    told = f"Suspect labels: {len(results.suspects):,} of {n_images:,} images of {splits}"
+    how = "most trials see another class, and are as sure of it as they are on images that carry its label (confident learning; no trial trained on them)"
+    if not results.suspects:
+        return f"{told}: on none do {how}."
+    n_shown = min(N_SUSPECTS, len(results.suspects))
+    names = results.record.data.class_names
+    rows = [
+        [code(one.image_id), one.split, code(names[one.label]), code(names[one.likely]), f"{one.p_likely:.3f}", f"{one.n_votes} of {one.n_trials}"]
+        for one in results.suspects[:n_shown]
+    ]
+    where = f" The {n_shown} surest; all are in `suspect_labels.csv`." if len(results.suspects) > n_shown else ""
+    note = f"{told}: on these {how}. A label may be wrong there, or the image hard.{where}"
+    return note + "\n\n" + table(["image", "split", "label", "trials see", "probability", "trials that see it"], rows, n_text_columns=4)
+
+
+def _duplicates(results: Results) -> str:
+    found = results.record.data.near_duplicates
+    if found is None:
+        return "Near-duplicates across splits: not looked for."
+    how = "by correlation of small versions, mirrored ones too; cropped or turned copies are not found"
+    if not found.n_pairs:
+        return f"Near-duplicates across splits: none found ({how})."
+    names = results.record.data.class_names
+    rows = [
+        [code(one.first_id), one.first_split, code(one.second_id), one.second_split, _labels(one.first_label, one.second_label, names), f"{one.likeness:.3f}"]
+        for one in found.pairs[:N_DUPLICATES]
+    ]
+    more = f"; the first {len(rows)} of them" if found.n_pairs > len(rows) else ""
+    note = f"Near-duplicates across splits: {plural(found.n_pairs, 'pair')} ({how}){more}. What is in train as well as in val or test flatters every score."
+    return note + "\n\n" + table(["image", "split", "and", "split", "label", "alike"], rows, n_text_columns=5)
+
+
+def _labels(first: int, second: int, names: tuple[str, ...]) -> str:
+    return code(names[first]) if first == second else f"{code(names[first])} and {code(names[second])}"
+
+
+def duplicate_frame(results: Results) -> pd.DataFrame:
+    """One row a pair, for CSV."""
+    names = results.record.data.class_names
+    found = results.record.data.near_duplicates
+    rows = [
+        (one.first_split, one.first_id, names[one.first_label], one.second_split, one.second_id, names[one.second_label], one.likeness, one.is_mirrored)
+        for one in (found.pairs if found else ())
+    ]
+    return pd.DataFrame(rows, columns=["split", "image_id", "label", "other_split", "other_image_id", "other_label", "likeness", "is_mirrored"])
