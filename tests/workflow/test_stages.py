@@ -51,7 +51,7 @@ import ablate.display, ablate.workflow.run
 from ablate.cli import main
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.tracking.events import EpochEnded
-ablate.workflow.run.LocalExecutor = lambda run, **options: InlineExecutor(run)
+ablate.workflow.machines.LocalExecutor = lambda run, **options: InlineExecutor(run)
 show, left = ablate.display.StudyDisplay.on_event, int(sys.argv.pop(1))
 def dying(display, event):
     global left
@@ -67,7 +67,7 @@ main()
 @pytest.fixture
 def here(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A desk whose trials run in this process."""
-    monkeypatch.setattr("ablate.workflow.run.LocalExecutor", lambda run, **_: InlineExecutor(run))
+    monkeypatch.setattr("ablate.workflow.machines.LocalExecutor", lambda run, **_: InlineExecutor(run))
     return desk
 
 
