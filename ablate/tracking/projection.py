@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
+from ablate.spec.recipe import Recipe
 from ablate.spec.study import DataFacts, StudyRecord
 from ablate.spec.trial import METRICS, Trial
 from ablate.tracking.events import EpochEnded, Failure, TrialOutcome, TrialState
@@ -38,8 +39,24 @@ def trial_params(trial: Trial) -> dict[str, str]:
 
 
 def param_metrics(trial: Trial) -> dict[str, float]:
-    """The numeric parameters again as `param/<name>`, because MLflow keeps parameters as text and sorts 10 before 9."""
-    return {PARAM_PREFIX + name: float(value) for name, value in _flat(trial).items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    """The numeric parameters again as `param/<name>`, because MLflow keeps parameters as text and sorts 10 before 9.
+
+    Fields that may also be a word (`freeze_depth: all`) or null have none, so that all runs have the same metrics; `cost/n_frozen_units` sorts instead.
+    """
+    values = {name: value for name, value in _flat(trial).items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    return {PARAM_PREFIX + name: float(value) for name, value in values.items() if name not in _MIXED}
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that a field admits; that of a literal is the type of its words."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return set(map(type, parts))
+    return set().union(*map(_kinds, parts)) if parts and get_origin(annotation) is not tuple else {annotation}
+
+
+_MIXED = frozenset(name for name, field in Recipe.model_fields.items() if {str, type(None)} & _kinds(field.annotation))
+"""Fields of a recipe that are a number in one arm and a word or nothing in another."""
 
 
 def _flat(trial: Trial) -> dict[str, Any]:

@@ -226,6 +226,7 @@ def _costs(network: Network, found: Fit, use: CacheUse, *, folder: Path, compute
         "n_steps": found.n_steps,
         "cost/n_parameters": network.n_parameters,
         "cost/n_trainable": network.n_trainable,
+        "cost/n_frozen_units": network.boundary.depth,
         "cost/delta_mb": (folder / DELTA).stat().st_size / 1e6,
         "cost/peak_memory_mb": memory.peak_mb(compute.device),
         "time/train_s": found.train_s,
