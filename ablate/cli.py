@@ -9,22 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ablate.model.network import RecipeFacts
-    from ablate.scheduling.limits import Limits
-    from ablate.scheduling.summary import StudySummary
-    from ablate.tracking.mlflow_store import MlflowStore
-    from ablate.tracking.records import PublishedStudy
-    from ablate.workflow.machines import Machines
-    from ablate.workflow.prepare import Prepared, Resolved
-    from ablate.workflow.settings import Places
-    from ablate.workflow.stages import PilotEnd
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Which way of transferring a pretrained model works on your images?"
@@ -68,6 +55,7 @@ def run(
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
     with _user_errors():
+        from ablate.announce import run_pilot_aloud, say_end, say_what
         from ablate.display import StudyDisplay, make_console, step_progress, trial_names
         from ablate.scheduling.limits import Limits
         from ablate.spec.parse import load_grid
@@ -94,14 +82,14 @@ def run(
         store.check_reachable()
         check_optuna(where)
         resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
-        _print_what(console, resolved)
+        say_what(console, resolved)
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
         machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=prepared.compute.threads)
 
         n_pilot_failed = 0
         if resolved.pilot is not None:
-            end = _run_pilot(console, prepared, store, machines=machines, limits=limits, optuna_url=where.optuna_url)
+            end = run_pilot_aloud(console, prepared, store, machines=machines, limits=limits, optuna_url=where.optuna_url)
             if end.prepared is None:
                 raise typer.Exit(FAILED if end.summary.n_failed else 0)
             prepared, limits, n_pilot_failed = end.prepared, end.limits, end.summary.n_failed
@@ -119,7 +107,7 @@ def run(
             take=partial(take_thumbnails, prepared),
         )
         log_champion(study, store, folder=prepared.folder)
-        _print_end(console, study, summary, readme=report.readme, grid=grid)
+        say_end(console, study, summary, readme=report.readme, grid=grid)
     if summary.n_failed or n_pilot_failed:
         raise typer.Exit(FAILED)
 
@@ -137,6 +125,7 @@ def plan(
     with _user_errors():
         import pandas as pd
 
+        from ablate.announce import say_estimate, say_what
         from ablate.display import make_console, rows_table
         from ablate.spec.parse import load_grid
         from ablate.training.precision import compute_device
@@ -149,7 +138,7 @@ def plan(
         parsed = load_grid(find_grid(grid))
         resolved = resolve(parsed, places(data_dir=data_dir), seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
         facts = check_arms(resolved)
-        _print_what(console, resolved)
+        say_what(console, resolved)
         arms = [
             {
                 "arm": arm.name + (" (baseline)" if arm.arm_id == resolved.record.baseline_arm_id else ""),
@@ -178,7 +167,7 @@ def plan(
                 f"sharing: {passes.together:,} of {passes.alone:,} passes through frozen prefixes remain ({passes.alone / passes.together:.1f} times fewer)"
             )
         if probe:
-            _print_estimate(console, resolved, facts, workers=workers, where=places(data_dir=data_dir))
+            say_estimate(console, resolved, facts, workers=workers, where=places(data_dir=data_dir))
         if resolved.expansion.excluded:
             left_out = [{"cell": ", ".join(f"{axis}={level}" for axis, level in one.cell.items()), "why": one.why} for one in resolved.expansion.excluded]
             console.print(rows_table(pd.DataFrame(left_out), title="Left out"))
@@ -197,6 +186,7 @@ def lr_find(
 ) -> None:
     """Train an arm for a moment while the LR grows, and suggest a head_lr. The study and its runs stay as they are."""
     with _user_errors():
+        from ablate.announce import say_what
         from ablate.display import make_console, rows_table, step_progress
         from ablate.spec.parse import load_grid
         from ablate.workflow.lr_find import find_arm, find_lr, range_table
@@ -206,7 +196,7 @@ def lr_find(
         console, where = make_console(), places(data_dir=data_dir)
         resolved = resolve(load_grid(find_grid(grid)), where, seeds=None, allow_fallback=not no_fallback, command="")
         chosen = find_arm(resolved.record.arms, arm, baseline_arm_id=resolved.record.baseline_arm_id)
-        _print_what(console, resolved)
+        say_what(console, resolved)
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=where.home, threads=threads, cache_gb=0, on_progress=on_progress)
         found = find_lr(prepared, chosen, lowest=lowest, highest=highest, n_steps=steps)
@@ -393,77 +383,6 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 def _make_command(grid: str, *, seeds: str | None) -> str:
     """What to type to run it again, without folders of this machine."""
     return f"make ablation GRID={Path(grid).stem}" + (f" SEEDS={seeds}" if seeds else "")
-
-
-def _print_what(console: Console, resolved: Resolved) -> None:
-    facts, expansion = resolved.data_set.facts, resolved.expansion
-    if facts.is_fallback:
-        console.print(
-            f"[bold yellow]data: {facts.requested_source} is not to be had here; its declared fallback {facts.source} ({facts.title}) is used[/bold yellow]"
-        )
-    sizes = ", ".join(f"{split} {sum(counts)}" for split, counts in facts.class_counts.items())
-    kind = "synthetic" if facts.is_synthetic else "real"
-    console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
-    if resolved.pilot is not None:
-        from ablate.workflow.pilot_text import pilot_line
-
-        console.print(pilot_line(resolved))
-    if not expansion.arms:
-        return
-    n_merged = sum(len(arm.cells) - 1 for arm in expansion.arms)
-    console.print(
-        f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with an equal one + {len(expansion.excluded)} left out; "
-        f"{len(resolved.record.seeds)} seeds; {len(resolved.trials)} trials"
-    )
-
-
-def _print_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFacts], *, workers: int | None, where: Places) -> None:
-    from ablate.display import rows_table
-    from ablate.workflow.estimate import cost_table, kinds_of
-    from ablate.workflow.probe import estimate_lines, probe_kinds
-
-    kinds = kinds_of(resolved, facts)
-    probes = probe_kinds(resolved, kinds, where, threads=1, workers=workers)
-    console.print(rows_table(cost_table(resolved, kinds, probes.kinds), title="Estimated cost, by kind of arm"))
-    for line in estimate_lines(resolved, kinds, probes):
-        console.print(line)
-
-
-def _run_pilot(console: Console, prepared: Prepared, store: MlflowStore, *, machines: Machines, limits: Limits, optuna_url: str | None) -> PilotEnd:
-    """Run the search or the tuning that comes before the study, and say how it went."""
-    from ablate.display import StudyDisplay
-    from ablate.workflow.pilot_text import nothing_chosen, pilot_ending
-    from ablate.workflow.run import count_ended
-    from ablate.workflow.stages import n_asked, pilot_folder, run_pilot
-
-    names: dict[str, str] = {}
-    resolved, n_ended = prepared.resolved, count_ended(pilot_folder(prepared))
-    display = StudyDisplay(console, names, n_trials=n_asked(prepared), select_by=resolved.grid.select_by, n_ended=n_ended)
-    with display.shown():
-        end = run_pilot(prepared, store, machines=machines, on_event=display.on_event, names=names, limits=limits, optuna_url=optuna_url)
-    console.print(pilot_ending(resolved, end.summary))
-    for failed in end.summary.failures:
-        console.print(f"failed: {failed.arm}: {failed.failure.message} (traceback: {failed.path})")
-    if end.prepared is None and not end.summary.n_left:
-        console.print(nothing_chosen(resolved))
-    return end
-
-
-def _print_end(console: Console, study: PublishedStudy, summary: StudySummary, *, readme: Path, grid: str) -> None:
-    from ablate.display import rows_table
-    from ablate.workflow.reports import arms_overview
-
-    console.print(rows_table(arms_overview(study), title="Arms, mean ± SD over seeds"))
-    left = f", {summary.n_left} left for the next call" if summary.n_left else ""
-    console.print(f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed{left}")
-    for failed in summary.failures:
-        console.print(f"failed: {failed.arm}, seed {failed.seed}: {failed.failure.message} (traceback: {failed.path})")
-    if summary.unpublished.why:
-        console.print(
-            f"note: {summary.unpublished.n_attempts} trials are not whole in MLflow yet ({summary.unpublished.why}); publish them with: ablate sync {grid}"
-        )
-    console.print(f"report: {readme}")
-    console.print(f"compare the runs: make ui GRID={grid}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -29,10 +28,8 @@ for _name, _value in {
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
-from mlflow import MlflowClient, artifacts, pyfunc  # noqa: E402
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, LoggedModelStatus, Metric, Param, Run, RunTag  # noqa: E402
-from mlflow.models import Model, ModelSignature  # noqa: E402
-from mlflow.types import Schema, TensorSpec  # noqa: E402
+from mlflow import MlflowClient, artifacts  # noqa: E402
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag  # noqa: E402
 
 from ablate.errors import CheckFailed, StoreError  # noqa: E402
 from ablate.spec.study import StudyRecord  # noqa: E402
@@ -51,6 +48,7 @@ from ablate.tracking.artifacts import (  # noqa: E402
 )
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
+from ablate.tracking.mlflow_model import ModelNeeds, log_model  # noqa: E402
 from ablate.tracking.reach import check_uri, without_password  # noqa: E402
 from ablate.tracking.records import PublishedRun, PublishedStudy  # noqa: E402
 
@@ -270,24 +268,8 @@ class MlflowStore:
         run = self._client.get_run(run_id)
         if projection.CHAMPION in run.data.tags:
             return str(run.data.tags[projection.CHAMPION])
-        logged = self._client.create_logged_model(
-            run.info.experiment_id, name=MODEL, source_run_id=run_id, params=run.data.params, model_type="classifier", tags={"loader_module": loader_module}
-        )
-        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*An input example was not provided")  # the signature is written by hand
-            pyfunc.save_model(
-                str(Path(scratch, MODEL)),
-                loader_module=loader_module,
-                data_path=str(folder),
-                code_paths=[str(path) for path in code_paths] or None,
-                signature=_signature(n_classes),
-                pip_requirements=list(requirements),
-                mlflow_model=Model(artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id, run_id=run_id),
-            )
-            self._client.log_model_artifacts(logged.model_id, str(Path(scratch, MODEL)))
-        self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-        self._client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-        uri = f"models:/{logged.model_id}"
+        needs = ModelNeeds(loader_module, tuple(requirements), tuple(code_paths))
+        uri = log_model(self._client, run, name=MODEL, folder=folder, needs=needs, n_classes=n_classes)
         self._client.set_tag(run_id, projection.CHAMPION, uri)
         return uri
 
@@ -432,11 +414,6 @@ def _dataset_input(record: StudyRecord) -> DatasetInput:
         profile=json.dumps(projection.data_profile(facts)),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, val, test")])
-
-
-def _signature(n_classes: int) -> ModelSignature:
-    images, probabilities = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3)), TensorSpec(np.dtype(np.float32), (-1, n_classes))
-    return ModelSignature(inputs=Schema([images]), outputs=Schema([probabilities]))
 
 
 def _first_line(error: Exception) -> str:

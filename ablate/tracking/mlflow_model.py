@@ -1,0 +1,58 @@
+"""A trained network as a complete MLflow model: files, loader, signature and what it needs. Imported by the store, which sets mlflow up first."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mlflow import MlflowClient, pyfunc
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Run
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNeeds:
+    """What loads a model."""
+
+    loader_module: str
+    """Has `_load_pyfunc(data_path)`; what that returns predicts probabilities (B, n_classes) float32 from images (B, H, W, 3) uint8."""
+    requirements: tuple[str, ...]
+    """pip requirements."""
+    code_paths: tuple[Path, ...]
+    """Folders of source that travel with the model."""
+
+
+def log_model(client: MlflowClient, run: Run, *, name: str, folder: Path, needs: ModelNeeds, n_classes: int) -> str:
+    """Log the files of `folder` as a pyfunc model of a run and return its URI, `models:/<id>`."""
+    logged = client.create_logged_model(
+        run.info.experiment_id,
+        name=name,
+        source_run_id=run.info.run_id,
+        params=run.data.params,
+        model_type="classifier",
+        tags={"loader_module": needs.loader_module},
+    )
+    with tempfile.TemporaryDirectory(prefix="ablate-") as scratch, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*An input example was not provided")  # the signature is written by hand
+        pyfunc.save_model(
+            str(Path(scratch, name)),
+            loader_module=needs.loader_module,
+            data_path=str(folder),
+            code_paths=[str(path) for path in needs.code_paths] or None,
+            signature=_signature(n_classes),
+            pip_requirements=list(needs.requirements),
+            mlflow_model=Model(artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id, run_id=run.info.run_id),
+        )
+        client.log_model_artifacts(logged.model_id, str(Path(scratch, name)))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return f"models:/{logged.model_id}"
+
+
+def _signature(n_classes: int) -> ModelSignature:
+    images, probabilities = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3)), TensorSpec(np.dtype(np.float32), (-1, n_classes))
+    return ModelSignature(inputs=Schema([images]), outputs=Schema([probabilities]))
