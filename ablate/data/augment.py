@@ -7,7 +7,7 @@
 | medium | 0.35 to 1               | 1 in 2   | x 0.7 to 1.3                     | +- 0.02 | +- 15°   | -        | -      |
 | strong | 0.20 to 1               | 1 in 2   | x 0.6 to 1.4                     | +- 0.05 | +- 15°   | always   | 1 in 4 |
 
-A crop has a ratio of 3:4 to 4:3 and is resized to a square; a change is one of `CHANGES`, with a random strength; an erased patch is grey.
+A crop has a ratio of 3:4 to 4:3 and is resized as the backbone has it; a change is one of `CHANGES`, with a random strength; an erased patch is grey.
 A strength between 0 and 1 draws what `strong` draws and goes that share of the way from the clean image to it: crop, colours and angles in between, the change
 blended, fewer mirrored, the erased patch smaller. The policies of `data.operations` follow the crop of `light`.
 The operations are torchvision.transforms.v2.functional's; their parameters are drawn here, because the classes of v2 draw theirs from torch's global
@@ -52,6 +52,21 @@ class Level:
 
 
 CLEAN = Level(area=(1.0, 1.0), jitter=0.0, hue=0.0, degrees=0.0, has_change=False, erase=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a view is cut to."""
+
+    image_size: int
+    margin: int
+    """Pixels to the left of and above the clean image in the stored square."""
+    interpolation: InterpolationMode
+
+
+RESIZED_AS = {"nearest": InterpolationMode.NEAREST, "bicubic": InterpolationMode.BICUBIC, "lanczos": InterpolationMode.BICUBIC}
+"""A backbone's interpolation -> the nearest that torchvision has for tensors; the others are bilinear."""
+
 LEVELS: dict[str, Level] = {
     "light": Level(area=(0.60, 1.0), jitter=0.0, hue=0.0, degrees=0.0, has_change=False, erase=0.0),
     "medium": Level(area=(0.35, 1.0), jitter=0.3, hue=0.02, degrees=15.0, has_change=False, erase=0.0),
@@ -87,11 +102,12 @@ def clean(images: NDArray[np.uint8], indices: Sequence[int], *, image_size: int)
     return torch.from_numpy(np.ascontiguousarray(middle.transpose(0, 3, 1, 2)))
 
 
-def views(images: NDArray[np.uint8], indices: Sequence[int], *, policy: str, image_size: int, seed: int, epoch: int) -> Tensor:
+def views(images: NDArray[np.uint8], indices: Sequence[int], *, policy: str, image_size: int, interpolation: str, seed: int, epoch: int) -> Tensor:
     """Return one augmented view of each of `images[indices]`: (N, side, side, 3) uint8 -> (B, 3, image_size, image_size) uint8.
 
-    The view of image i follows from (policy, image_size, seed, epoch, i) alone, whatever else is in the batch. torch's global generator is neither
-    read nor moved, so any number of threads may draw views.
+    The view of image i follows from (policy, image_size, interpolation, seed, epoch, i) alone, whatever else is in the batch. torch's global generator is
+    neither read nor moved, so any number of threads may draw views. Crops are resized with the backbone's own `interpolation`, as clean images are: softer
+    crops would show the network another texture than val's.
     """
     asked = policy_of(policy)
     if isinstance(asked.augment, str) and asked.augment not in POLICIES:
@@ -99,7 +115,8 @@ def views(images: NDArray[np.uint8], indices: Sequence[int], *, policy: str, ima
     if policy == "none":
         return clean(images, indices, image_size=image_size)
     margin = _margin(images, image_size)
-    return torch.stack([_view(images[i], asked, image_size=image_size, margin=margin, key=stream(seed, "augment", epoch, int(i))) for i in indices])
+    frame = Frame(image_size, margin, RESIZED_AS.get(interpolation, InterpolationMode.BILINEAR))
+    return torch.stack([_view(images[i], asked, frame, key=stream(seed, "augment", epoch, int(i))) for i in indices])
 
 
 def _level(policy: Policy) -> tuple[Level, float]:
@@ -115,7 +132,7 @@ def _level(policy: Policy) -> tuple[Level, float]:
     return level if policy.color_jitter is None else replace(level, jitter=policy.color_jitter, hue=policy.color_jitter / 10), strength
 
 
-def _view(image: NDArray[np.uint8], policy: Policy, *, image_size: int, margin: int, key: int) -> Tensor:
+def _view(image: NDArray[np.uint8], policy: Policy, frame: Frame, *, key: int) -> Tensor:
     """(side, side, 3) -> (3, image_size, image_size). All parameters are drawn in a fixed order, used or not, so that levels share them."""
     level, strength = _level(policy)
     rng = np.random.Generator(np.random.Philox(key))
@@ -125,9 +142,10 @@ def _view(image: NDArray[np.uint8], policy: Policy, *, image_size: int, margin: 
     gains = 1 + colours * level.jitter * rng.uniform(-1, 1, 3)
     hue, degrees = colours * level.hue * rng.uniform(-1, 1), strength * level.degrees * rng.uniform(-1, 1)
     change, amount, is_erased = CHANGES[int(rng.integers(len(CHANGES)))], float(rng.uniform(-1, 1)), rng.random() < level.erase
-    top, left, height, width = _toward(box, (margin, margin, image_size, image_size), strength)
+    side = frame.image_size
+    top, left, height, width = _toward(box, (frame.margin, frame.margin, side, side), strength)
     cut = torch.from_numpy(np.ascontiguousarray(image[top : top + height, left : left + width].transpose(2, 0, 1)))
-    view: Tensor = cut if (height, width) == (image_size, image_size) else F.resize(cut, [image_size, image_size], antialias=True)
+    view: Tensor = cut if (height, width) == (side, side) else F.resize(cut, [side, side], interpolation=frame.interpolation, antialias=True)
     view = _mirrored(view, policy, u_flip, key=key, strength=strength)
     if level.jitter:
         view = F.adjust_brightness(view, float(gains[0]))

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from ablate.data.store import locked
 
-VERSION = 1
+VERSION = 2
 """Part of the key; grows when the same view would give other rows."""
 _DTYPES = {"float32": (torch.float32, np.float32), "bfloat16": (torch.bfloat16, np.uint16), "float16": (torch.float16, np.float16)}
 _verified: set[tuple[str, int, int]] = set()

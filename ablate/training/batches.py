@@ -51,8 +51,7 @@ class ImageFeed:
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the epoch's batches in the epoch's order, each image in its view of that epoch."""
         for batch in split_batches(self.sampling.epoch(seed=seed, epoch=epoch), batch_size=batch_size):
-            images = views(self.split.images, batch.tolist(), policy=policy, image_size=self.preprocessing.image_size, seed=seed, epoch=epoch)
-            yield self._normalised(images), self._labels(batch)
+            yield self._normalised(self._views(batch.tolist(), policy=policy, seed=seed, epoch=epoch)), self._labels(batch)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the images in use in their stored order, as clean centre crops."""
@@ -63,7 +62,11 @@ class ImageFeed:
         """Yield the whole split in its stored order, each image in its view of that epoch: the batches of `train` without their order and labels."""
         for start in range(0, len(self), batch_size):
             batch = range(start, min(start + batch_size, len(self)))
-            yield self._normalised(views(self.split.images, batch, policy=policy, image_size=self.preprocessing.image_size, seed=seed, epoch=epoch))
+            yield self._normalised(self._views(batch, policy=policy, seed=seed, epoch=epoch))
+
+    def _views(self, batch: Sequence[int], *, policy: str, seed: int, epoch: int) -> Tensor:
+        wanted = self.preprocessing
+        return views(self.split.images, batch, policy=policy, image_size=wanted.image_size, interpolation=wanted.interpolation, seed=seed, epoch=epoch)
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.compute.device, non_blocking=True)

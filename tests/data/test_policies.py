@@ -30,7 +30,7 @@ CLEAN = clean(REAL, EVERY, image_size=64).float()
 
 
 def _draw(word: str, epoch: int = 0) -> torch.Tensor:
-    return views(REAL, EVERY, policy=word, image_size=64, seed=0, epoch=epoch)
+    return views(REAL, EVERY, policy=word, image_size=64, interpolation="bicubic", seed=0, epoch=epoch)
 
 
 def _distance(word: str) -> float:
