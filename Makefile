@@ -49,7 +49,7 @@ ui: install  ## MLflow UI on 127.0.0.1, with a link that compares the study's tr
 	@$(ABLATE) ui $(GRID) $(ARGS)
 
 test: $(VENV)/.installed-test  ## every test
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(ARGS)
 
 test-services: $(VENV)/.installed-test  ## tests against a real PostgreSQL server; installs it from Debian's packages where it can
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
@@ -61,7 +61,7 @@ check: $(VENV)/.installed-test  ## what CI runs: lint, types, every test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(ARGS)
 
 bench: $(VENV)/.installed-test  ## the same trials through a plain loop and through ablate: seconds, ratios, scores (tens of minutes)
 	@$(BIN)/python scripts/bench.py $(ARGS)

@@ -25,7 +25,8 @@ from ablate.spec.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt, attempts
 
-every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers, on_two_nodes])
+on_ray = pytest.param(on_two_nodes, marks=pytest.mark.xdist_group("ray"))  # one cluster, whatever the number of processes
+every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers, on_ray])
 
 
 def run_all(executor, trials: list[Trial], folder: Path, on_event=None) -> list[Event]:
@@ -125,7 +126,13 @@ BREAKS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "error", "kind"), [*BREAKS, (on_two_nodes, RuntimeError, TrialStarted), (on_two_nodes, KeyboardInterrupt, EpochEnded)])
+RAY_BREAKS = [
+    pytest.param(on_two_nodes, error, kind, marks=pytest.mark.xdist_group("ray"))
+    for error, kind in ((RuntimeError, TrialStarted), (KeyboardInterrupt, EpochEnded))
+]
+
+
+@pytest.mark.parametrize(("make", "error", "kind"), [*BREAKS, *RAY_BREAKS])
 def test_what_the_listener_raises_is_raised_and_no_worker_stays(make, error, kind, tmp_path):
     _, trials = toy_study()
 

@@ -28,6 +28,7 @@ from ablate.tracking.mlflow_store import MlflowStore
 
 pytestmark = [
     pytest.mark.services,
+    pytest.mark.xdist_group("postgres"),  # one server, and the second test looks at what the first one left there
     pytest.mark.skipif(binaries() is None, reason=WHY_NOT),
     pytest.mark.skipif(find_spec("psycopg") is None, reason="the driver is not installed: pip install 'ablate[postgres]'"),
 ]

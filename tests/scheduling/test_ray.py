@@ -22,7 +22,10 @@ from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
 from ablate.tracking.journal import attempts
 
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ablate[ray]'")
+pytestmark = [
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ablate[ray]'"),
+    pytest.mark.xdist_group("ray"),
+]
 
 
 def toy_request(trial, attempt: int, folder: Path) -> TrialRequest:

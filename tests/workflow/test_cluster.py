@@ -21,7 +21,10 @@ from ablate.workflow.machines import RUN_TRIAL
 from ablate.workflow.prepare import prepare, resolve
 from ablate.workflow.settings import places
 
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ablate[ray]'")
+pytestmark = [
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ablate[ray]'"),
+    pytest.mark.xdist_group("ray"),
+]
 
 
 def scores(folder: Path) -> dict[str, dict[str, float]]:
