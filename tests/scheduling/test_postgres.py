@@ -28,7 +28,6 @@ from ablate.tracking.mlflow_store import MlflowStore
 
 pytestmark = [
     pytest.mark.services,
-    pytest.mark.xdist_group("postgres"),  # one server, and the second test looks at what the first one left there
     pytest.mark.skipif(binaries() is None, reason=WHY_NOT),
     pytest.mark.skipif(find_spec("psycopg") is None, reason="the driver is not installed: pip install 'ablate[postgres]'"),
 ]
@@ -83,6 +82,15 @@ def states(server: tuple[str, str]) -> tuple[Counter[str], Counter[str]]:
     return found, Counter(run.info.status for run in runs if "mlflow.parentRunId" in run.data.tags)
 
 
+def artifact_uri(server: tuple[str, str]) -> str:
+    """Where the files of a finished run lie."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(server[0])
+    (run, *_) = client.search_runs([client.get_experiment_by_name("toy").experiment_id], filter_string="attributes.status = 'FINISHED'", max_results=1)
+    return run.info.artifact_uri
+
+
 def test_a_study_that_is_killed_ends_complete_once_in_journal_optuna_and_mlflow(server, tmp_path):
     _, trials = toy_study()
     order(tmp_path / "trials", trials[3], "wait until 2")
@@ -112,11 +120,4 @@ run_toy(Path({str(tmp_path)!r}), {server!r}, on_event=tell_of({trials[3].trial_i
     again = run_toy(tmp_path, server)
     assert (again.n_complete, again.n_reused) == (0, 6)
     assert states(server) == (in_optuna, in_mlflow)
-
-
-def test_files_of_runs_lie_below_the_artifact_root(server, tmp_path):
-    from mlflow import MlflowClient
-
-    client = MlflowClient(server[0])
-    (run, *_) = client.search_runs([client.get_experiment_by_name("toy").experiment_id], filter_string="attributes.status = 'FINISHED'", max_results=1)
-    assert "/artifacts/toy/" in run.info.artifact_uri
+    assert "/artifacts/toy/" in artifact_uri(server)
