@@ -161,7 +161,7 @@ class MlflowStore:
             return
         if isinstance(event, EpochEnded):
             self._epochs[key].append(event)
-            self._log_metrics(run_id, projection.curve_metrics(event), at=event.at, step=event.epoch)
+            self._log_metrics(run_id, projection.curve_metrics(event, first=trial.select_by), at=event.at, step=event.epoch)
         else:
             self._publish_end(run_id, event, trial=trial, folder=folder)
             self._open[key] = None
@@ -185,7 +185,6 @@ class MlflowStore:
         self._touched.add(run_id)
         params = [Param(name, value) for name, value in projection.trial_params(trial).items()]
         self._client.log_batch(run_id, params=params)
-        self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)
         self._client.log_inputs(run_id, datasets=[_dataset_input(record)])
         self._open[key], self._epochs[key] = run_id, []
 
@@ -211,6 +210,7 @@ class MlflowStore:
                 for name in event.outcome.files:
                     self._client.log_artifact(run_id, str(folder / name))
             self._client.log_artifacts(run_id, scratch)
+        self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)  # last: the UI's plots begin with the metric that was logged first
         self._client.log_batch(run_id, tags=_run_tags(tags))
         self._client.set_terminated(run_id, status=projection.STATUS[event.state], end_time=_ms(event.at))
 

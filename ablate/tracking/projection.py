@@ -146,9 +146,9 @@ def failure_text(failure: Failure) -> str:
     return (failure.traceback or failure_line(failure)).rstrip() + "\n"
 
 
-def curve_metrics(event: EpochEnded) -> dict[str, float]:
-    """An epoch's metrics under the names that MLflow shows as curves."""
-    return {CURVE_PREFIX + name: value for name, value in event.metrics.items()}
+def curve_metrics(event: EpochEnded, *, first: str) -> dict[str, float]:
+    """An epoch's metrics under the names that MLflow shows as curves, `first` before the others: it colours the UI's parallel coordinates."""
+    return {CURVE_PREFIX + name: event.metrics[name] for name in sorted(event.metrics, key=lambda name: name != first)}
 
 
 def data_profile(facts: DataFacts) -> dict[str, Any]:
