@@ -72,7 +72,8 @@ def _smallest_found(results: Results) -> str:
     known = [size for size in sizes if math.isfinite(size)]
     if not known:
         return f"With {plural(len(results.record.seeds), 'seed')} this design could not have shown an effect of any size."
-    return f"This design would have shown main effects of {_points_of(min(known))} to {_points_of(max(known))} points or more (power 80 %)."
+    sizes_text = f"{_points_of(min(known))} to {_points_of(max(known))} points or more (power 80 %)"
+    return f"This design would have shown main effects of {sizes_text}, where they are alike beside every level of the other axes."
 
 
 def best_sentence(results: Results) -> str:
@@ -201,6 +202,8 @@ def effect_verdict(effect: Effect) -> str:
         return "told apart from no effect"
     if math.isnan(effect.test.p):
         return "one seed cannot tell it apart from seed noise"
+    if abs(effect.estimate) >= effect.smallest_effect:
+        return f"not claimed: a gap so large would be if it were alike beside every level of the other axes, but its SD over pairs is {100 * effect.sd_of_pairs:.1f}"
     size = (
         "no size of effect could have been shown"
         if math.isinf(effect.smallest_effect)
