@@ -203,7 +203,8 @@ def effect_verdict(effect: Effect) -> str:
     if math.isnan(effect.test.p):
         return "one seed cannot tell it apart from seed noise"
     if abs(effect.estimate) >= effect.smallest_effect:
-        return f"not claimed: a gap so large would be if it were alike beside every level of the other axes, but its SD over pairs is {100 * effect.sd_of_pairs:.1f}"
+        spread = f"its SD over pairs is {100 * effect.sd_of_pairs:.1f}"
+        return f"not claimed: a gap so large would be if it were alike beside every level of the other axes, but {spread}"
     size = (
         "no size of effect could have been shown"
         if math.isinf(effect.smallest_effect)

@@ -15,6 +15,7 @@ from ablate.reporting.comparisons import axis_columns, baseline_level, interacti
 from ablate.reporting.effects import PRIMARY, pair_values, score_array, study_effects
 from ablate.reporting.gaps import arm_gap, seed_sd, summarise
 from ablate.reporting.results import compute_results
+from ablate.reporting.sentences import effect_verdict
 from ablate.reporting.statistics.power import expected_optimism, minimum_detectable_effect, seeds_needed
 from ablate.reporting.statistics.variance import noise, omega_squared, seed_check
 from ablate.reporting.tables import trial_frame
@@ -230,3 +231,12 @@ def test_smallest_effect_has_the_power_that_it_promises() -> None:
     assert np.mean(p < 0.05 / n_tests) == pytest.approx(0.8, abs=0.03)
     wanted = seeds_needed(effect * (1 + 1e-9), 1 / math.sqrt(3), df=2, n_seeds=3, n_tests=n_tests)
     assert wanted == n
+
+
+def test_a_gap_larger_than_what_could_be_shown_is_not_called_too_small(published) -> None:
+    effect = replace(effect_of(published, "freeze_depth"), estimate=-0.2, smallest_effect=0.05, sd_of_pairs=0.31)
+    assert not effect.is_claimed
+    assert effect_verdict(effect) == (
+        "not claimed: a gap so large would be if it were alike beside every level of the other axes, but its SD over pairs is 31.0"
+    )
+    assert "could have been shown" in effect_verdict(replace(effect, smallest_effect=0.25))
