@@ -234,7 +234,8 @@ def test_smallest_effect_has_the_power_that_it_promises() -> None:
 
 
 def test_a_gap_larger_than_what_could_be_shown_is_not_called_too_small(published) -> None:
-    effect = replace(effect_of(published, "freeze_depth"), estimate=-0.2, smallest_effect=0.05, sd_of_pairs=0.31)
+    found = effect_of(published, "freeze_depth")
+    effect = replace(found, interval=replace(found.interval, estimate=-0.2), smallest_effect=0.05, sd_of_pairs=0.31)
     assert not effect.is_claimed
     assert effect_verdict(effect) == (
         "not claimed: a gap so large would be if it were alike beside every level of the other axes, but its SD over pairs is 31.0"
