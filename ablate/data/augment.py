@@ -61,6 +61,8 @@ class Frame:
     image_size: int
     margin: int
     """Pixels to the left of and above the clean image in the stored square."""
+    extent: int
+    """Side of the clean image there."""
     interpolation: InterpolationMode
 
 
@@ -102,12 +104,23 @@ def clean(images: NDArray[np.uint8], indices: Sequence[int], *, image_size: int)
     return torch.from_numpy(np.ascontiguousarray(middle.transpose(0, 3, 1, 2)))
 
 
-def views(images: NDArray[np.uint8], indices: Sequence[int], *, policy: str, image_size: int, interpolation: str, seed: int, epoch: int) -> Tensor:
+def views(
+    images: NDArray[np.uint8],
+    indices: Sequence[int],
+    *,
+    policy: str,
+    image_size: int,
+    interpolation: str,
+    seed: int,
+    epoch: int,
+    fine: NDArray[np.uint8] | None = None,
+) -> Tensor:
     """Return one augmented view of each of `images[indices]`: (N, side, side, 3) uint8 -> (B, 3, image_size, image_size) uint8.
 
     The view of image i follows from (policy, image_size, interpolation, seed, epoch, i) alone, whatever else is in the batch. torch's global generator is
-    neither read nor moved, so any number of threads may draw views. Crops are resized with the backbone's own `interpolation`, as clean images are: softer
-    crops would show the network another texture than val's.
+    neither read nor moved, so any number of threads may draw views. Crops are cut from `fine`, (N, fine side, fine side, 3), the same squares nearer
+    their own resolution, where there is one, and resized once, with the backbone's own `interpolation`, as clean images are: crops that are softer would
+    show the network another texture than val's.
     """
     asked = policy_of(policy)
     if isinstance(asked.augment, str) and asked.augment not in POLICIES:
@@ -115,8 +128,12 @@ def views(images: NDArray[np.uint8], indices: Sequence[int], *, policy: str, ima
     if policy == "none":
         return clean(images, indices, image_size=image_size)
     margin = _margin(images, image_size)
-    frame = Frame(image_size, margin, RESIZED_AS.get(interpolation, InterpolationMode.BILINEAR))
-    return torch.stack([_view(images[i], asked, frame, key=stream(seed, "augment", epoch, int(i))) for i in indices])
+    level, strength = _level(asked)
+    is_cropped = fine is not None and strength > 0 and level.area != CLEAN.area
+    source = fine if fine is not None and is_cropped else images
+    grown = source.shape[1] / images.shape[1]
+    frame = Frame(image_size, round(margin * grown), round(image_size * grown), RESIZED_AS.get(interpolation, InterpolationMode.BILINEAR))
+    return torch.stack([_view(source[i], asked, frame, key=stream(seed, "augment", epoch, int(i))) for i in indices])
 
 
 def _level(policy: Policy) -> tuple[Level, float]:
@@ -143,7 +160,7 @@ def _view(image: NDArray[np.uint8], policy: Policy, frame: Frame, *, key: int) -
     hue, degrees = colours * level.hue * rng.uniform(-1, 1), strength * level.degrees * rng.uniform(-1, 1)
     change, amount, is_erased = CHANGES[int(rng.integers(len(CHANGES)))], float(rng.uniform(-1, 1)), rng.random() < level.erase
     side = frame.image_size
-    top, left, height, width = _toward(box, (frame.margin, frame.margin, side, side), strength)
+    top, left, height, width = _toward(box, (frame.margin, frame.margin, frame.extent, frame.extent), strength)
     cut = torch.from_numpy(np.ascontiguousarray(image[top : top + height, left : left + width].transpose(2, 0, 1)))
     view: Tensor = cut if (height, width) == (side, side) else F.resize(cut, [side, side], interpolation=frame.interpolation, antialias=True)
     view = _mirrored(view, policy, u_flip, key=key, strength=strength)

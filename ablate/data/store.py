@@ -2,6 +2,7 @@
 
     <home>/images/<key>/meta.json                    what is in it, and the digest of every array
                         train.npy val.npy test.npy   (N, side, side, 3) uint8
+                        fine.npy                     (N, fine, fine, 3) uint8: train nearer its own resolution, where crops are cut from it
 
 The key names everything that determines the pixels, so a store is never updated: it is built whole in `<key>.partial`, renamed into place, and verified on
 open. A build that was killed is taken up by the next one: `done.txt` lists the images that are there, each with a checksum of its pixels.
@@ -9,10 +10,12 @@ open. A build that was killed is taken up by the next one: `done.txt` lists the 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import zlib
@@ -36,6 +39,10 @@ VERSION = 1
 INTERPOLATIONS = {name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")}
 MAX_ASPECT = 8
 """Images longer than this many times their width are cut to it before they are resized, so that no sliver grows without bound."""
+MAX_FINE_BYTES = 8_000_000_000
+"""Bound on `fine.npy`; a larger data set is kept at a lower resolution, so that what a crop shows does not depend on the disk."""
+_FINE = "fine"
+_N_SIZED = 32
 _N_NAMED = 20
 
 Progress = Callable[[int, int], None]
@@ -51,6 +58,8 @@ class StoredSplit:
     labels: NDArray[np.int64]
     """(N,) positions in `class_names`."""
     image_ids: tuple[str, ...]
+    fine: NDArray[np.uint8] | None = None
+    """(N, fine, fine, 3), the same squares nearer their own resolution, or None: crops of `images` would be resized twice, and softer than clean images."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +72,27 @@ class ImageStore:
     class_names: tuple[str, ...]
     splits: Mapping[str, StoredSplit]
 
+    @property
+    def clean_key(self) -> str:
+        """What names the pixels of clean images, whether a finer train split is there or not."""
+        return self.path.name.partition("-")[0]
+
     def split(self, name: str) -> StoredSplit:
         """Return train, val or test."""
         return self.splits[name]
 
 
-def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str, on_progress: Progress | None = None) -> ImageStore:
+def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str, fine: int | None = None, on_progress: Progress | None = None) -> ImageStore:
     """Return the store of `data_set` at `side` pixels below `home`; decode the images only where no good store is there yet.
 
+    `fine` asks for the train split at so many pixels beside, for crops; images that have fewer, and data sets above `MAX_FINE_BYTES`, get fewer.
     Processes that ask at the same time wait for one of them. Raises DataError naming all damaged images at once, StoreError where the disk is too
     small or cannot be written.
     """
     if interpolation not in INTERPOLATIONS:
         near = difflib.get_close_matches(interpolation, INTERPOLATIONS, n=1, cutoff=0.0)[0]
         raise DataError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}; did you mean {near}?")
-    final = home / "images" / store_key(data_set.facts.fingerprint, side=side, interpolation=interpolation)
+    final = home / "images" / store_key(data_set.facts.fingerprint, side=side, interpolation=interpolation, fine=fine)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         with locked(final.with_suffix(".lock")):
@@ -86,15 +101,30 @@ def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str,
                     return open_store(final)
                 except StoreError:
                     shutil.rmtree(final)
-            _build(data_set, final, side=side, interpolation=interpolation, on_progress=on_progress or _silent)
+            fine = None if fine is None else _fine_side(data_set.splits["train"], side=side, asked=fine)
+            _build(data_set, final, side=side, fine=fine, interpolation=interpolation, on_progress=on_progress or _silent)
             return open_store(final)
     except OSError as error:
         raise StoreError(f"the image store must be writable, {final.parent} is not ({error.strerror}); choose another home with ABLATE_HOME.") from error
 
 
-def store_key(fingerprint: str, *, side: int, interpolation: str) -> str:
-    """Return 24 hex digits that name the pixels of a store."""
-    return hashlib.sha256(json.dumps([VERSION, fingerprint, side, interpolation]).encode()).hexdigest()[:24]
+def store_key(fingerprint: str, *, side: int, interpolation: str, fine: int | None = None) -> str:
+    """Return 24 hex digits that name the pixels of a store, and the side of a finer train split where one is asked for."""
+    key = hashlib.sha256(json.dumps([VERSION, fingerprint, side, interpolation]).encode()).hexdigest()[:24]
+    return key if fine is None else f"{key}-{fine}"
+
+
+def _fine_side(train: Split, *, side: int, asked: int) -> int | None:
+    """The side of the train split that crops are cut from: what is asked, at most what the images have and `MAX_FINE_BYTES` allow.
+
+    None where that is `side`. It may be below: images smaller than `side` were enlarged for it, and a crop would be resized twice.
+    """
+    n_images, shorter = len(train.labels), [0]
+    for i in sorted({i * n_images // _N_SIZED for i in range(_N_SIZED)}):
+        with suppress(DataError):  # damaged images are all named later
+            shorter.append(min(train.read(i).size))
+    wanted = min(asked, max(shorter), math.isqrt(MAX_FINE_BYTES // (3 * n_images)))
+    return wanted if 0 < wanted != side else None
 
 
 def open_store(path: Path) -> ImageStore:
@@ -103,6 +133,9 @@ def open_store(path: Path) -> ImageStore:
         meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
         side, class_names = int(meta["side"]), tuple(meta["class_names"])
         splits = {name: _open_split(path / f"{name}.npy", meta["splits"][name], side=side) for name in SPLITS}
+        if meta.get(_FINE):
+            fine = _open_split(path / f"{_FINE}.npy", {**meta["splits"]["train"], **meta[_FINE]}, side=int(meta[_FINE]["side"]))
+            splits["train"] = dataclasses.replace(splits["train"], fine=fine.images)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise StoreError(f"an image store must be whole, {path} is not ({error}); remove it, and it is built again.") from error
     return ImageStore(path=path, side=side, class_names=class_names, splits=splits)
@@ -112,8 +145,8 @@ def verify_store(path: Path) -> None:
     """Compare every array with the digest that was taken when the store was built. Reads everything. Raises StoreError where one differs."""
     open_store(path)
     meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
-    for name in SPLITS:
-        if _sha256(path / f"{name}.npy") != meta["splits"][name]["sha256"]:
+    for name, written in {**meta["splits"], **({_FINE: meta[_FINE]} if meta.get(_FINE) else {})}.items():
+        if _sha256(path / f"{name}.npy") != written["sha256"]:
             raise StoreError(f"an image store must hold what was written, {name}.npy of {path} does not; remove the folder, and it is built again.")
 
 
@@ -127,7 +160,16 @@ def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSpli
     return StoredSplit(images=images, labels=labels, image_ids=tuple(meta["image_ids"]))
 
 
-def _build(data_set: DataSet, final: Path, *, side: int, interpolation: str, on_progress: Progress) -> None:
+def files_of(meta: bytes) -> tuple[str, ...]:
+    """Return the names of the arrays that belong to a meta.json. Raises StoreError where it is none."""
+    try:
+        written = json.loads(meta)
+        return (*(f"{name}.npy" for name in SPLITS), *([f"{_FINE}.npy"] if written.get(_FINE) else []))
+    except (ValueError, AttributeError) as error:
+        raise StoreError(f"an image store must have a sound meta.json, got a damaged one ({error}); remove the store, and it is built again.") from error
+
+
+def _build(data_set: DataSet, final: Path, *, side: int, fine: int | None, interpolation: str, on_progress: Progress) -> None:
     """Decode into a folder beside the final one, then rename. Under the lock, whatever stands there is a dead builder's, and is taken up.
 
     An interrupt leaves the folder for the next builder, an error does not: with other images the key is another one.
@@ -136,10 +178,12 @@ def _build(data_set: DataSet, final: Path, *, side: int, interpolation: str, on_
     if final.exists():
         shutil.rmtree(final)
     if not partial.is_dir():
-        _check_room(data_set, final.parent, side=side)
+        _check_room(data_set, final.parent, side=side, fine=fine)
         partial.mkdir()
     try:
         arrays = {name: _array(partial / f"{name}.npy", len(split.labels), side) for name, split in data_set.splits.items()}
+        if fine is not None:
+            arrays[_FINE] = _array(partial / f"{_FINE}.npy", len(arrays["train"]), fine)
         _decode(data_set, arrays, partial / "done.txt", resample=INTERPOLATIONS[interpolation], on_progress=on_progress)
         for array in arrays.values():
             array.flush()
@@ -150,6 +194,7 @@ def _build(data_set: DataSet, final: Path, *, side: int, interpolation: str, on_
             "interpolation": interpolation,
             "class_names": data_set.facts.class_names,
             "splits": {name: _describe(partial / f"{name}.npy", split) for name, split in data_set.splits.items()},
+            **({} if fine is None else {_FINE: {"side": fine, **_size_and_digest(partial / f"{_FINE}.npy")}}),
         }
         (partial / "done.txt").unlink()
         _write_durably(partial / "meta.json", json.dumps(meta))
@@ -167,8 +212,10 @@ def _decode(data_set: DataSet, arrays: Mapping[str, Any], done: Path, *, resampl
 
     def fill(place: tuple[str, int]) -> str:
         name, i = place
-        arrays[name][i] = square(data_set.splits[name].read(i), side=arrays[name].shape[1], resample=resample)
-        return f"{name} {i} {zlib.crc32(arrays[name][i])}\n"
+        image = data_set.splits[name].read(i)
+        for array in _arrays_of(name, arrays):
+            array[i] = square(image, side=array.shape[1], resample=resample)
+        return f"{name} {i} {_checksum(place, arrays)}\n"
 
     damaged: list[tuple[tuple[str, int], str]] = []
     with done.open("a") as log, ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
@@ -196,9 +243,22 @@ def _sound(done: Path, arrays: Mapping[str, Any]) -> set[tuple[str, int]]:
     for line in done.read_text().splitlines() if done.is_file() else ():
         with suppress(ValueError, KeyError, IndexError):  # the last line of a killed builder may be cut off
             name, place, checksum = line.split(" ")
-            if zlib.crc32(arrays[name][int(place)]) == int(checksum):
+            if _checksum((name, int(place)), arrays) == int(checksum):
                 found.add((name, int(place)))
     return found
+
+
+def _arrays_of(split: str, arrays: Mapping[str, Any]) -> list[Any]:
+    """The arrays that an image of a split is written to."""
+    return [arrays[split], *([arrays[_FINE]] if split == "train" and _FINE in arrays else [])]
+
+
+def _checksum(place: tuple[str, int], arrays: Mapping[str, Any]) -> int:
+    name, i = place
+    checksum = 0
+    for array in _arrays_of(name, arrays):
+        checksum = zlib.crc32(array[i], checksum)
+    return checksum
 
 
 def _raise_for(damaged: list[tuple[tuple[str, int], str]]) -> None:
@@ -237,11 +297,16 @@ def _array(path: Path, n: int, side: int) -> Any:
 
 
 def _describe(path: Path, split: Split) -> dict[str, Any]:
-    return {"labels": split.labels.tolist(), "image_ids": split.image_ids, "n_bytes": path.stat().st_size, "sha256": _sha256(path)}
+    return {"labels": split.labels.tolist(), "image_ids": split.image_ids, **_size_and_digest(path)}
 
 
-def _check_room(data_set: DataSet, folder: Path, *, side: int) -> None:
+def _size_and_digest(path: Path) -> dict[str, Any]:
+    return {"n_bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _check_room(data_set: DataSet, folder: Path, *, side: int, fine: int | None) -> None:
     needed = sum(len(split.labels) for split in data_set.splits.values()) * side * side * 3
+    needed += len(data_set.splits["train"].labels) * (fine or 0) ** 2 * 3
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StoreError(f"the image store needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; make room, or ask for fewer images.")

@@ -6,14 +6,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ablate.data.store import locked, open_store, verify_store
+from ablate.data.store import files_of, locked, open_store, verify_store
 from ablate.errors import StoreError
-from ablate.spec.trial import SPLITS
 
 ReadPiece = Callable[[str, int, int], bytes]
 """(file name, offset, at most so many bytes) -> the bytes; none at the end of the file."""
 PIECE_BYTES = 32 * 2**20
-_FILES = ("meta.json", *(f"{name}.npy" for name in SPLITS))
+_META = "meta.json"
 
 
 def fetch_store(path: Path, read: ReadPiece) -> None:
@@ -45,11 +44,16 @@ def _fetch(path: Path, read: ReadPiece) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
     try:
-        for name in _FILES:
-            with (partial / name).open("wb") as file:
-                while piece := read(name, file.tell(), PIECE_BYTES):
-                    file.write(piece)
+        _copy(_META, partial, read)
+        for name in files_of((partial / _META).read_bytes()):
+            _copy(name, partial, read)
         verify_store(partial)
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _copy(name: str, folder: Path, read: ReadPiece) -> None:
+    with (folder / name).open("wb") as file:
+        while piece := read(name, file.tell(), PIECE_BYTES):
+            file.write(piece)

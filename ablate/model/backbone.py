@@ -38,6 +38,11 @@ class Preprocessing:
         """Side in pixels at which images are stored, >= image_size: its centre crop of image_size is what validation sees."""
         return max(self.image_size, round(self.image_size / self.crop_pct))
 
+    @property
+    def fine_side(self) -> int:
+        """Side in pixels at which train images are kept for crops: one of a quarter of the area is not enlarged."""
+        return 2 * self.image_size
+
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, 3, H, W) in [0, 255] -> float32 as the backbone was pretrained on them, on their device and in their memory layout."""
         mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) * 255 for values in (self.mean, self.std))

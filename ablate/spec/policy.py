@@ -48,5 +48,10 @@ def is_clean(recipe: Recipe) -> bool:
     return _is_off(recipe.augment) and recipe.flip in ("auto", "none") and not recipe.color_jitter and not recipe.erase
 
 
+def is_cropped(recipe: Recipe) -> bool:
+    """Whether train images are random crops."""
+    return not _is_off(recipe.augment)
+
+
 def _is_off(augment: str | float) -> bool:
     return augment in ("none", 0.0)

@@ -66,7 +66,16 @@ class ImageFeed:
 
     def _views(self, batch: Sequence[int], *, policy: str, seed: int, epoch: int) -> Tensor:
         wanted = self.preprocessing
-        return views(self.split.images, batch, policy=policy, image_size=wanted.image_size, interpolation=wanted.interpolation, seed=seed, epoch=epoch)
+        return views(
+            self.split.images,
+            batch,
+            policy=policy,
+            image_size=wanted.image_size,
+            interpolation=wanted.interpolation,
+            seed=seed,
+            epoch=epoch,
+            fine=self.split.fine,
+        )
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.compute.device, non_blocking=True)

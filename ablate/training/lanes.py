@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -92,7 +91,7 @@ def open_lanes(
         return dataclasses.replace(whole, train=MixedFeed(feeds["train"], recipe.mixup, recipe.cutmix, len(store.class_names)))
     if sharing is None:
         return _whole(network, feeds, use, "not asked for")
-    identity = _identity(network, store.path, recipe=recipe, compute=compute)
+    identity = _identity(network, store, recipe=recipe, compute=compute)
     images = next(feeds["train"].view(policy="none", seed=0, epoch=0, batch_size=N_CHECKED))
     cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=json.dumps(identity, sort_keys=True))
     if isinstance(cut, Uncut):
@@ -192,7 +191,9 @@ class CutFeed:
 
     def view(self, policy: str, *, seed: int, epoch: int) -> View:
         """What the cache is asked for: the split in its view of an epoch, at the doors of the cut."""
-        named = {"policy": "none"} if policy == "none" else {"policy": policy, "seed": seed, "epoch": epoch}
+        fine = self.images.split.fine
+        sharpness = {} if fine is None else {"fine": int(fine.shape[1])}
+        named = {"policy": "none"} if policy == "none" else {"policy": policy, "seed": seed, "epoch": epoch, **sharpness}
         return View(
             identity={**self.identity, "split": self.split, **named},
             doors=self.cut.doors,
@@ -214,10 +215,10 @@ class CutFeed:
                 yield self.cut.advance(batch, door=door)
 
 
-def _identity(network: Network, store_path: Path, *, recipe: Recipe, compute: Compute) -> dict[str, Any]:
+def _identity(network: Network, store: ImageStore, *, recipe: Recipe, compute: Compute) -> dict[str, Any]:
     """Everything that determines a row besides the view and the door."""
     return {
-        "images": store_path.name,
+        "images": store.clean_key,
         "preprocessing": [network.preprocessing.image_size, *network.preprocessing.mean, *network.preprocessing.std],
         "backbone": recipe.backbone,
         "weights": network.weights.digest,

@@ -19,7 +19,7 @@ from ablate.model.weights import check_weights
 from ablate.spec.canonical import canonical
 from ablate.spec.expand import Expansion, expand, noise_seeds, study_record, study_trials
 from ablate.spec.grid import Grid
-from ablate.spec.policy import policy_word
+from ablate.spec.policy import is_cropped, policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.stages import Candidate, candidates, check_pilot_seed, pilot_record, probe_arms, tuning_arms
@@ -162,12 +162,14 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     facts = check_arms(resolved)
     compute = choose_compute(places.home, threads=threads or choose_threads(places.home))
     stores = {}
+    cropped = {arm.recipe.backbone for arm in resolved.arms_to_check if is_cropped(arm.recipe)}
     for backbone, preprocessing in _preprocessings(resolved).items():
         store = build_store(
             resolved.data_set,
             home=places.home,
             side=preprocessing.store_side,
             interpolation=preprocessing.interpolation,
+            fine=preprocessing.fine_side if backbone in cropped else None,
             on_progress=lambda done, total: on_progress("decoding images", done, total),
         )
         stores[backbone] = store.path

@@ -17,6 +17,7 @@ from ablate.errors import SpecError, StoreError
 from ablate.model.backbone import preprocessing_of
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import slots_that_fit
+from ablate.spec.policy import is_cropped
 from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.study import ArmRecord
 from ablate.spec.trial import Trial
@@ -99,7 +100,8 @@ def _stores(few: Mapping[int, DataSet], arms: Mapping[Kind, ArmRecord], resolved
     for backbone, size in sorted({(kind.backbone, kind.batch_size) for kind in arms}):
         wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
         home = folder / f"batch-{size}"  # a store's key does not say which images of the data it holds
-        stores[backbone, size] = build_store(few[size], home=home, side=wanted.store_side, interpolation=wanted.interpolation).path
+        fine = wanted.fine_side if any(is_cropped(arm.recipe) for kind, arm in arms.items() if kind.backbone == backbone) else None
+        stores[backbone, size] = build_store(few[size], home=home, side=wanted.store_side, interpolation=wanted.interpolation, fine=fine).path
         n_images += sum(len(split.labels) for split in few[size].splits.values())
     return stores, (time.perf_counter() - began) / n_images
 

@@ -7,10 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torchvision.transforms import v2
 
 from ablate.data.augment import CHANGES, LEVELS, POLICIES, _crop_box, clean, views
 from ablate.errors import CheckFailed
+from ablate.streams import stream
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 37, 37, 3), dtype=np.uint8)
 POLICY = pytest.mark.parametrize("policy", POLICIES)
@@ -120,3 +122,32 @@ def test_every_change_keeps_shape_and_type(change: int, strength: float) -> None
     changed = CHANGES[change](image, strength)
     assert (changed.shape, changed.dtype) == (image.shape, torch.uint8)
     assert torch.equal(image, before)
+
+
+FINE = np.random.default_rng(1).integers(0, 256, (12, 74, 74, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("policy", ["light", "light flip=none"])
+def test_crops_come_from_the_finer_images_in_one_resize(policy: str) -> None:
+    found = views(IMAGES, range(12), policy=policy, image_size=32, interpolation="bicubic", seed=3, epoch=2, fine=FINE)
+    for i in range(12):
+        rng = np.random.Generator(np.random.Philox(stream(3, "augment", 2, i)))
+        is_flipped = rng.random() < 0.5 and policy == "light"
+        top, left, height, width = _crop_box(74, LEVELS["light"].area, rng)
+        whole = torch.from_numpy(FINE[i]).permute(2, 0, 1)
+        oracle = v2.functional.resized_crop(whole, top, left, height, width, [32, 32], interpolation=v2.InterpolationMode.BICUBIC, antialias=True)
+        assert torch.equal(found[i], v2.functional.horizontal_flip(oracle) if is_flipped else oracle)
+
+
+@pytest.mark.parametrize("policy", ["none", "0.0", "none erase=0.5", "none flip=horizontal"])
+def test_views_without_a_crop_do_not_read_the_finer_images(policy: str) -> None:
+    with_fine = views(IMAGES, range(12), policy=policy, image_size=32, interpolation="bicubic", seed=3, epoch=2, fine=FINE)
+    assert torch.equal(with_fine, draw(list(range(12)), policy))
+
+
+def test_a_small_strength_is_close_to_the_clean_image_from_finer_images_too() -> None:
+    smooth = np.broadcast_to(np.linspace(0, 255, 74).astype(np.uint8)[None, None, :, None], (4, 74, 74, 3))
+    coarse = np.stack([np.asarray(Image.fromarray(one).resize((37, 37), Image.Resampling.BICUBIC)) for one in smooth])
+    asked = {"image_size": 32, "interpolation": "bicubic", "seed": 3, "epoch": 2}
+    near = views(coarse, range(4), policy="0.001 flip=none", fine=smooth, **asked).float()
+    assert (near - clean(coarse, range(4), image_size=32).float()).abs().mean() < 3

@@ -201,3 +201,65 @@ def test_a_build_that_was_interrupted_is_taken_up(data_set: DataSet, tmp_path: P
     assert {path.name for path in resumed.path.iterdir()} == {path.name for path in whole.path.iterdir()}
     for split in data_set.splits:
         np.testing.assert_array_equal(resumed.split(split).images, whole.split(split).images)
+
+
+def shorter_side(data_set: DataSet) -> int:
+    train = data_set.splits["train"]
+    return max(min(train.read(i).size) for i in range(len(train.labels)))
+
+
+def test_a_finer_train_split_holds_the_same_squares_with_more_pixels(data_set: DataSet, tmp_path: Path) -> None:
+    plain = build_store(data_set, home=tmp_path / "home", side=8, interpolation="bicubic")
+    built = build_store(data_set, home=tmp_path / "home", side=8, interpolation="bicubic", fine=12)
+    assert plain.split("train").fine is None
+    assert (built.path.name, built.clean_key) == (f"{plain.path.name}-12", plain.clean_key)
+    train = built.split("train")
+    assert train.fine is not None and train.fine.shape == (len(train.labels), 12, 12, 3) and not train.fine.flags.writeable
+    for i in range(len(train.labels)):
+        np.testing.assert_array_equal(train.fine[i], square(data_set.splits["train"].read(i), side=12, resample=Image.Resampling.BICUBIC))
+    for name in ("train", "val", "test"):
+        np.testing.assert_array_equal(built.split(name).images, plain.split(name).images)
+    assert built.split("val").fine is None
+    verify_store(built.path)
+
+
+def test_a_finer_split_has_no_more_pixels_than_the_images(data_set: DataSet, tmp_path: Path) -> None:
+    most = shorter_side(data_set)
+    fine = build_store(data_set, home=tmp_path, side=8, interpolation="bicubic", fine=10 * most).split("train").fine
+    assert fine is not None and fine.shape[1] == most
+    assert build_store(data_set, home=tmp_path, side=most, interpolation="bicubic", fine=2 * most).split("train").fine is None
+    enlarged = build_store(data_set, home=tmp_path, side=2 * most, interpolation="bicubic", fine=3 * most).split("train").fine
+    assert enlarged is not None and enlarged.shape[1] == most  # a crop of the enlarged squares would be resized twice
+
+
+def test_a_large_data_set_is_kept_at_a_lower_resolution(data_set: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    n_images = len(data_set.splits["train"].labels)
+    monkeypatch.setattr(store, "MAX_FINE_BYTES", n_images * 3 * 100 + 5)
+    fine = build_store(data_set, home=tmp_path, side=8, interpolation="bicubic", fine=12).split("train").fine
+    assert fine is not None and fine.shape[1] == 10
+
+
+def test_a_flipped_bit_of_the_finer_split_is_found(data_set: DataSet, tmp_path: Path) -> None:
+    built = build_store(data_set, home=tmp_path, side=8, interpolation="bicubic", fine=12)
+    array = built.path / "fine.npy"
+    flipped = bytearray(array.read_bytes())
+    flipped[-1] ^= 1
+    array.write_bytes(flipped)
+    with pytest.raises(StoreError, match=r"^an image store must hold what was written, fine\.npy of .* does not; remove the folder, and it is built again\.$"):
+        verify_store(built.path)
+
+
+def test_an_interrupted_build_with_a_finer_split_decodes_the_spoilt_image_again(data_set: DataSet, tmp_path: Path) -> None:
+    def stop(n_done: int, n_all: int) -> None:
+        if n_done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_store(data_set, home=tmp_path / "home", side=8, interpolation="bicubic", fine=12, on_progress=stop)
+    (partial,) = (tmp_path / "home" / "images").glob("*.partial")
+    array = np.load(partial / "fine.npy", mmap_mode="r+")
+    array[0] ^= 1
+    array.flush()
+    resumed = build_store(data_set, home=tmp_path / "home", side=8, interpolation="bicubic", fine=12)
+    whole = build_store(data_set, home=tmp_path / "other", side=8, interpolation="bicubic", fine=12)
+    np.testing.assert_array_equal(resumed.split("train").fine, whole.split("train").fine)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -65,3 +67,13 @@ def test_images_are_normalised_as_the_backbone_wants_them(store: ImageStore) -> 
     images, labels = next(iter(feed.evaluate(batch_size=2)))
     torch.testing.assert_close(images[0].double(), (raw - mean) / std, atol=1e-5, rtol=0)
     assert labels.tolist() == store.split("train").labels[:2].tolist()
+
+
+def test_only_views_with_a_crop_read_the_finer_images(store: ImageStore) -> None:
+    feed = _feed(store)
+    grey = np.full((len(feed), 96, 96, 3), 77, dtype=np.uint8)
+    fine = dataclasses.replace(feed, split=dataclasses.replace(feed.split, fine=grey))
+    asked = {"seed": 3, "epoch": 1, "batch_size": 8}
+    assert torch.equal(torch.cat(list(fine.view(policy="none", **asked))), torch.cat(list(feed.view(policy="none", **asked))))
+    cropped = torch.cat(list(fine.view(policy="light", **asked)))
+    assert torch.equal(cropped, cropped[:1, :, :1, :1].expand_as(cropped))

@@ -19,6 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ablate.cli import app
+from ablate.data.store import open_store
 from ablate.tracking.mlflow_store import MlflowStore
 
 WriteGrid = Callable[..., Path]
@@ -63,6 +64,16 @@ def test_one_worker_or_two_or_none_shared_give_equal_trials(desk: Path, write_gr
     assert len(tables[0]) == 6
     assert tables[1] == tables[0]
     assert tables[2] == tables[0]
+
+
+def test_crops_are_cut_from_images_nearer_their_own_resolution(desk: Path, write_grid: WriteGrid) -> None:
+    plain = write_grid("uncropped")
+    cropped = write_grid("cropped", ("head_lr: [1.0e-3, 1.0e-2]", "augment: [none, light]"))
+    for grid in (plain, cropped):
+        _run(grid, "--workers", "1")
+    stores = {path.name.partition("-")[2]: open_store(path) for path in (desk / "home" / "images").iterdir() if path.is_dir()}
+    assert {name: None if (fine := store.split("train").fine) is None else fine.shape[1] for name, store in stores.items()} == {"": None, "64": 40}
+    assert stores[""].clean_key == stores["64"].clean_key
 
 
 def test_a_trial_that_fails_does_not_stop_the_others(desk: Path, write_grid: WriteGrid) -> None:
