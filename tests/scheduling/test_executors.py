@@ -215,7 +215,7 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
 @pytest.mark.parametrize(
     ("what", "limits", "kind", "why"),
     [
-        ("wait", {"timeout_s": 1.5}, "TrialTimeout", "the trial must end within 1.5 s (--trial-timeout), it did not"),
+        ("wait", {"timeout_s": 5.0}, "TrialTimeout", "the trial must end within 5 s (--trial-timeout), it did not"),
         ("stop", {"silent_s": 3.0}, "WorkerSilent", "the worker of slot cpu:0 must be heard of every 3 s, it was not"),
     ],
 )

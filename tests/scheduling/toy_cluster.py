@@ -7,6 +7,7 @@ and, for "join", adds a node in its place.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import functools
 import os
 import subprocess
@@ -57,9 +58,21 @@ class TwoNodes:
 def two_nodes() -> TwoNodes:
     """One cluster for all tests of this process; the second node's home is `<folder>/node2`."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'ablate[ray]'")
+    _only_one()
     cluster = TwoNodes()
     atexit.register(cluster.end)
     return cluster
+
+
+def _only_one() -> None:
+    """Make sure that no other process of this test run has a cluster: two at a time starve each other on two cores, and then hang."""
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    lock = (Path(tempfile.gettempdir()) / f"ablate-ray-{session}.lock").open("w")
+    atexit.register(lock.close)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise AssertionError("Ray's tests must run in one process: pytest -n 2 --dist loadgroup, with a pytest that pytest-xdist knows") from None
 
 
 @functools.cache

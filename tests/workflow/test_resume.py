@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import load_file
+from toy_execution import children
 
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.local import LocalExecutor
@@ -21,10 +22,6 @@ from ablate.workflow.settings import places
 
 DEEP = (("[all, -1]", "[0]"), ("head_lr: [1.0e-3, 1.0e-2]", "head_lr: [1.0e-2]"), ("baseline: {freeze_depth: all}", "baseline: {freeze_depth: 0}"))
 LONG = ("epochs: 1, batch_size: 8", "epochs: 5, batch_size: 4, precision: fp32, augment: light")
-
-
-def _children() -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()]
 
 
 def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(desk: Path, write_grid: Callable[..., Path]) -> None:
@@ -55,7 +52,7 @@ def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(desk: Path, wr
 
     def kill(event: Event) -> None:
         if isinstance(event, EpochEnded) and (event.epoch, event.attempt) == (2, 1):
-            for worker in _children():
+            for worker in children():
                 os.kill(worker, signal.SIGKILL)
 
     alone, killed = conduct(desk / "alone", lambda event: None), conduct(desk / "killed", kill)
