@@ -64,7 +64,7 @@ def _search(store: ImageStore) -> NearDuplicates:
 
 def signatures(images: NDArray[np.uint8], *, size: int, is_grey: bool) -> NDArray[np.float32]:
     """(N, side, side, 3) -> (N, size * size * channels): block means less their mean, of length 1. A flat image, which is like any other, becomes 0."""
-    out = np.empty((len(images), size * size * (1 if is_grey else 3)), dtype=np.float32)
+    out = np.zeros((len(images), size * size * (1 if is_grey else 3)), dtype=np.float32)  # images smaller than `size` fill a part
     edges = np.linspace(0, images.shape[1], min(size, images.shape[1]) + 1).astype(int)[:-1]
     for start in range(0, len(images), 256):
         block = images[start : start + 256].astype(np.float32)

@@ -51,3 +51,12 @@ def test_signatures_are_block_means_of_length_one() -> None:
     expected = images.reshape(3, 16, 2, 16, 2, 3).mean(axis=(2, 4, 5)).reshape(3, -1)
     expected = expected - expected.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(signatures(images, size=16, is_grey=True), expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_images_smaller_than_the_signature_have_zeros_in_the_rest() -> None:
+    images = np.random.default_rng(0).integers(0, 256, size=(3, 4, 4, 3)).astype(np.uint8)
+    for _ in range(20):  # memory that is not set holds anything
+        np.full((3, 256), np.nan, dtype=np.float32)
+        found = signatures(images, size=16, is_grey=True)
+        np.testing.assert_array_equal(found[:, 16:], 0)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)

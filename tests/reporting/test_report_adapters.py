@@ -25,6 +25,19 @@ def test_a_row_an_arm_with_its_share_and_what_merging_changed(published) -> None
         assert row[8] == ("merged in fp32" if arm.recipe.lora_rank else "-")
 
 
+def test_the_largest_difference_of_an_arms_runs_is_told(published) -> None:
+    seen: dict[str, list[str]] = {}
+
+    def tell(run):
+        differences = seen.setdefault(run.arm_id, ["9.5e-07", "2.0e-06", "1.5e-06"])
+        return replace(run, tags={**run.tags, "fact/adapter_merge": f"merged in fp32, logits of 8 val images differ by at most {differences.pop(0)}"})
+
+    told = published.with_runs(tell)
+    rows = [line for line in adapters_section(compute_results(told.study, told.predictions)).splitlines() if "`lora_rank=8" in line or "rank 8" in line]
+    assert rows
+    assert all(row.count("differ by at most") == 1 and "at most 2.0e-06" in row for row in rows)
+
+
 def test_no_table_where_no_field_of_adapters_varies(published) -> None:
     axes = {axis: levels for axis, levels in published.study.record.axes.items() if axis != "lora_rank"}
     changed = published.with_record(axes=axes)

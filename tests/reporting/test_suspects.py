@@ -13,7 +13,7 @@ from ablate.reporting.readings import read_study
 from ablate.reporting.report import report_text
 from ablate.reporting.results import compute_results
 from ablate.reporting.suspects import class_thresholds, suspect_labels
-from ablate.reporting.verify import verify_report
+from ablate.reporting.verify import recomputed_scores, verify_report
 from ablate.reporting.write import write_report
 from ablate.spec.study import NearDuplicate, NearDuplicates
 
@@ -120,3 +120,25 @@ def test_kinds_of_backbones_stand_beside_each_other_where_there_are_two(sure) ->
     text = report_text(results(["CNN", "ViT"]), {})
     assert "## CNN against ViT" in text or "## ViT against CNN" in text
     assert text.count(" against the best arm of all: ") == 1
+
+
+def test_a_changed_cell_of_every_table_is_named_by_verify(sure, tmp_path) -> None:
+    """The last digit of each CSV file, the lists of images in doubt among them."""
+    record = sure.study.record
+    facts = record.data.model_copy(update={"near_duplicates": NearDuplicates(n_pairs=1, pairs=(PAIR,))})
+    read = _mislabelled(sure, [3, 40])
+    runs = tuple(replace(run, metrics={**run.metrics, **recomputed_scores(run, read)}) for run in sure.study.runs)
+    study = replace(sure.study, record=record.model_copy(update={"data": facts}), runs=runs)
+    write_report(study, predictions=read, out=tmp_path)
+
+    def places() -> set[str]:
+        return {str(finding).partition(":")[0] for finding in verify_report(study, predictions=read, folder=tmp_path)}
+
+    texts = {path.name: path.read_text() for path in tmp_path.glob("*.csv")}
+    assert {"suspect_labels.csv", "near_duplicates.csv", "classes.csv", "confusion_champion.csv"} <= texts.keys()
+    assert places() == set()
+    for name, whole in texts.items():
+        at = max(position for position, letter in enumerate(whole) if letter.isdigit())
+        (tmp_path / name).write_text(whole[:at] + ("1" if whole[at] != "1" else "2") + whole[at + 1 :])
+        assert name in places()
+        (tmp_path / name).write_text(whole)
