@@ -138,6 +138,9 @@ def test_a_changed_cell_of_every_table_is_named_by_verify(sure, tmp_path) -> Non
     assert {"suspect_labels.csv", "near_duplicates.csv", "classes.csv", "confusion_champion.csv"} <= texts.keys()
     assert places() == set()
     for name, whole in texts.items():
+        if not any(map(str.isdigit, whole)):
+            assert name == "interactions.csv"  # one axis has none
+            continue
         at = max(position for position, letter in enumerate(whole) if letter.isdigit())
         (tmp_path / name).write_text(whole[:at] + ("1" if whole[at] != "1" else "2") + whole[at + 1 :])
         assert name in places()
