@@ -10,13 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from ablate.data.dataset import DataSet, load_data
-from ablate.data.duplicates import near_duplicates
-from ablate.data.store import build_store, open_store
 from ablate.errors import SpecError, StoreError
-from ablate.model.backbone import Preprocessing, preprocessing_of
-from ablate.model.network import RecipeFacts, check_recipe
-from ablate.model.weights import check_weights
+from ablate.model.facts import RecipeFacts
 from ablate.spec.canonical import canonical
+from ablate.spec.class_weights import check_class_weights
 from ablate.spec.expand import Expansion, expand, noise_seeds, study_record, study_trials
 from ablate.spec.grid import Grid
 from ablate.spec.policy import policy_word
@@ -25,9 +22,7 @@ from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.stages import Candidate, candidates, check_pilot_seed, pilot_record, probe_arms, tuning_arms
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
-from ablate.training.precision import choose_compute
-from ablate.training.tasks.class_weights import check_class_weights
-from ablate.training.threads import choose_threads
+from ablate.workflow.looks import Direct, Looks
 from ablate.workflow.settings import Places
 
 _FORMLESS = {
@@ -157,12 +152,17 @@ def _pilot_plan(grid: Grid, expansion: Expansion, record: StudyRecord, *, data: 
 
 def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int | None, cache_gb: float, on_progress: Progress) -> Prepared:
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
+    from ablate.data.duplicates import near_duplicates
+    from ablate.data.store import build_store, open_store
+    from ablate.training.precision import choose_compute
+    from ablate.training.threads import choose_threads
+
     check_writable(report_dir)
     check_writable(places.home)
     facts = check_arms(resolved)
     compute = choose_compute(places.home, threads=threads or choose_threads(places.home))
     stores = {}
-    for backbone, preprocessing in _preprocessings(resolved).items():
+    for backbone, preprocessing in sorted({arm.recipe.backbone: facts[arm.arm_id].preprocessing for arm in resolved.arms_to_check}.items()):
         store = build_store(
             resolved.data_set,
             home=places.home,
@@ -179,8 +179,12 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     return Prepared(replace(resolved, record=record), folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)
 
 
-def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:
-    """Build every arm without memory for its weights, and make sure of the weights; return facts by arm_id. Raises SpecError, WeightsError."""
+def check_arms(resolved: Resolved, *, looks: Looks | None = None) -> dict[str, RecipeFacts]:
+    """Build every arm without memory for its weights, and make sure of the weights; return facts by arm_id. Raises SpecError, WeightsError.
+
+    `looks` is who builds: `Direct` where None.
+    """
+    looks = looks or Direct()
     n_classes = len(resolved.data_set.facts.class_names)
     image_size = resolved.data.image_size
     facts: dict[str, RecipeFacts] = {}
@@ -189,12 +193,12 @@ def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:
         form = arm.recipe.model_copy(update=_FORMLESS)
         try:
             check_class_weights(arm.recipe, resolved.data_set.facts.class_names)
-            known[form] = known.get(form) or check_recipe(arm.recipe, n_classes=n_classes, image_size=image_size)
+            known[form] = known.get(form) or looks.recipe_facts(form, n_classes=n_classes, image_size=image_size)
         except SpecError as error:
             raise SpecError(f"arm {arm.name}: {error}") from None
         facts[arm.arm_id] = known[form]
     for backbone, weights in sorted({(arm.recipe.backbone, arm.recipe.weights) for arm in resolved.arms_to_check}):
-        check_weights(backbone, weights)
+        looks.check_weights(backbone, weights)
     _check_depths_differ(resolved, facts)
     return facts
 
@@ -257,8 +261,3 @@ def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
     """The fields that matter only where something of the trunk learns."""
     fields: dict[str, object] = {"batch_norm": recipe.batch_norm} if is_trunk_free else {}
     return {**fields, "lr_ratio": recipe.lr_ratio} if is_trunk_free or recipe.adapter_kind != "none" else fields
-
-
-def _preprocessings(resolved: Resolved) -> dict[str, Preprocessing]:
-    backbones = sorted({arm.recipe.backbone for arm in resolved.arms_to_check})
-    return {backbone: preprocessing_of(backbone, image_size=resolved.data.image_size) for backbone in backbones}
