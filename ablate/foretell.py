@@ -57,10 +57,12 @@ def say_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFa
 def say_plan(console: Console, resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks: Looks, n_shown: int | None) -> None:
     """Say which arms there are and what they share, and what is left out and why. Of long tables the first `n_shown` rows; None shows all."""
     arms = resolved.expansion.arms
+    asked = arms or resolved.arms_to_check
+    title = "Arms" if arms else "Some arms that the search may propose; all of them were checked"
+    console.print(rows_table(_arm_rows(asked[:n_shown], facts, baseline_arm_id=resolved.record.baseline_arm_id), title=title))
+    _say_more(console, len(asked), n_shown)
     if not arms:
-        say_rows(console, _arm_rows(resolved, facts), title="Some arms that the search may propose; all of them were checked", n_shown=n_shown)
         return
-    say_rows(console, _arm_rows(resolved, facts), title="Arms", n_shown=n_shown)
     say_lines(console, _warnings(arms, facts), n_shown=n_shown)
     shared, passes = sharing_table(resolved, facts, looks=looks)
     say_rows(console, shared, title="Frozen prefixes, in passes of an image", n_shown=n_shown)
@@ -94,13 +96,13 @@ def _say_more(console: Console, n_all: int, n_shown: int | None) -> None:
         console.print(f"... and {n_all - n_shown:,} more; --all prints them")
 
 
-def _arm_rows(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> list[dict[str, object]]:
+def _arm_rows(arms: Sequence[ArmRecord], facts: Mapping[str, RecipeFacts], *, baseline_arm_id: str) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    for arm in resolved.expansion.arms or resolved.arms_to_check:
+    for arm in arms:
         own = facts[arm.arm_id]
         rows.append(
             {
-                "arm": arm.name + (" (baseline)" if arm.arm_id == resolved.record.baseline_arm_id else ""),
+                "arm": arm.name + (" (baseline)" if arm.arm_id == baseline_arm_id else ""),
                 "cells": len(arm.cells),
                 "frozen units": f"{own.depth} of {own.n_units}",
                 "trainable": f"{own.n_trainable:,}",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 from ablate.data.dataset import DataSet, load_data
@@ -20,6 +21,7 @@ from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.stages import Candidate, candidates, check_pilot_seed, pilot_record, probe_arms, tuning_arms
+from ablate.spec.strategy import is_single
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 from ablate.workflow.looks import Direct, Looks
@@ -42,6 +44,7 @@ _FORMLESS = {
     )
 }
 """Fields on which the form of a network does not depend: arms that differ in nothing else are looked at once."""
+_form = attrgetter(*(name for name in Recipe.model_fields if name not in _FORMLESS))
 
 Progress = Callable[[str, int, int], None]
 """Takes (what is done, done, total)."""
@@ -188,12 +191,13 @@ def check_arms(resolved: Resolved, *, looks: Looks | None = None) -> dict[str, R
     n_classes = len(resolved.data_set.facts.class_names)
     image_size = resolved.data.image_size
     facts: dict[str, RecipeFacts] = {}
-    known: dict[Recipe, RecipeFacts] = {}
+    known: dict[tuple[object, ...], RecipeFacts] = {}
     for arm in resolved.arms_to_check:
-        form = arm.recipe.model_copy(update=_FORMLESS)
+        form = _form(arm.recipe)
         try:
             check_class_weights(arm.recipe, resolved.data_set.facts.class_names)
-            known[form] = known.get(form) or looks.recipe_facts(form, n_classes=n_classes, image_size=image_size)
+            if form not in known:
+                known[form] = looks.recipe_facts(arm.recipe.model_copy(update=_FORMLESS), n_classes=n_classes, image_size=image_size)
         except SpecError as error:
             raise SpecError(f"arm {arm.name}: {error}") from None
         facts[arm.arm_id] = known[form]
@@ -216,6 +220,8 @@ def check_writable(folder: Path) -> None:
 
 def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> None:
     """`all` and the number of units are the same place: training both would count one arm twice."""
+    if _has_a_word_for_each_depth(resolved.arms_to_check, facts):
+        return
     seen: dict[str, str] = {}
     for arm in resolved.arms_to_check:
         rest = {name: value for name, value in canonical(arm.recipe).items() if name not in ("freeze_depth", "lr_ratio", "batch_norm")}
@@ -227,6 +233,17 @@ def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> N
                 "name each freeze_depth once (all is the same as the number of units)"
             )
         seen[key] = arm.name
+
+
+def _has_a_word_for_each_depth(arms: Iterable[ArmRecord], facts: Mapping[str, RecipeFacts]) -> bool:
+    """Whether no depth is named in two ways: then arms, which differ, differ in more than the name of a depth. Tells it cheaply; False may be either."""
+    words: dict[tuple[str, int], object] = {}
+    for arm in arms:
+        own, word = facts[arm.arm_id], arm.recipe.freeze_depth
+        is_plain = is_single(arm.recipe) and (own.depth < own.n_units or word == "all")
+        if not is_plain or words.setdefault((arm.recipe.backbone, own.depth), word) != word:
+            return False
+    return True
 
 
 def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
