@@ -58,7 +58,9 @@ LEVELS: dict[str, list[Any]] = {
 }
 CELLS = st.fixed_dictionaries({}, optional={name: st.sampled_from(levels) for name, levels in LEVELS.items()})
 GRIDS = st.lists(st.sampled_from(sorted(LEVELS)), min_size=1, max_size=5, unique=True).flatmap(
-    lambda axes: st.tuples(CELLS, st.fixed_dictionaries({axis: st.lists(st.sampled_from(LEVELS[axis]), min_size=1, max_size=3, unique_by=repr) for axis in axes}))
+    lambda axes: st.tuples(
+        CELLS, st.fixed_dictionaries({axis: st.lists(st.sampled_from(LEVELS[axis]), min_size=1, max_size=3, unique_by=repr) for axis in axes})
+    )
 )
 DATA = DataSpec(source="textile")
 
