@@ -1,4 +1,4 @@
-"""What commands say of a study before, between and after its trials. Prints to the console that the command line made."""
+"""What commands say of a study between and after its trials. Prints to the console that the command line made."""
 
 from __future__ import annotations
 
@@ -6,51 +6,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablate.display import StudyDisplay, rows_table
-from ablate.model.network import RecipeFacts
+from ablate.display import StudyDisplay, frame_table
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.machines import Machines
-from ablate.workflow.prepare import Prepared, Resolved
-from ablate.workflow.settings import Places
+from ablate.workflow.prepare import Prepared
 from ablate.workflow.stages import PilotEnd
-
-
-def say_what(console: Console, resolved: Resolved) -> None:
-    """Say which data and which grid were found."""
-    facts, expansion = resolved.data_set.facts, resolved.expansion
-    if facts.is_fallback:
-        console.print(
-            f"[bold yellow]data: {facts.requested_source} is not to be had here; its declared fallback {facts.source} ({facts.title}) is used[/bold yellow]"
-        )
-    sizes = ", ".join(f"{split} {sum(counts)}" for split, counts in facts.class_counts.items())
-    kind = "synthetic" if facts.is_synthetic else "real"
-    console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
-    if resolved.pilot is not None:
-        from ablate.workflow.pilot_text import pilot_line
-
-        console.print(pilot_line(resolved))
-    if not expansion.arms:
-        return
-    n_merged = sum(len(arm.cells) - 1 for arm in expansion.arms)
-    console.print(
-        f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with an equal one + {len(expansion.excluded)} left out; "
-        f"{len(resolved.record.seeds)} seeds; {len(resolved.trials)} trials"
-    )
-
-
-def say_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFacts], *, workers: int | None, where: Places) -> None:
-    """Measure a few steps of each kind of arm, and say what the study will cost."""
-    from ablate.workflow.estimate import cost_table, kinds_of
-    from ablate.workflow.probe import estimate_lines, probe_kinds
-
-    kinds = kinds_of(resolved, facts)
-    probes = probe_kinds(resolved, kinds, where, threads=1, workers=workers)
-    console.print(rows_table(cost_table(resolved, kinds, probes.kinds), title="Estimated cost, by kind of arm"))
-    for line in estimate_lines(resolved, kinds, probes):
-        console.print(line)
 
 
 def run_pilot_aloud(console: Console, prepared: Prepared, store: MlflowStore, *, machines: Machines, limits: Limits, optuna_url: str | None) -> PilotEnd:
@@ -76,7 +39,7 @@ def say_end(console: Console, study: PublishedStudy, summary: StudySummary, *, r
     """Say how a study ended, and where to look."""
     from ablate.workflow.reports import arms_overview
 
-    console.print(rows_table(arms_overview(study), title="Arms, mean ± SD over seeds"))
+    console.print(frame_table(arms_overview(study), title="Arms, mean ± SD over seeds"))
     left = f", {summary.n_left} left for the next call" if summary.n_left else ""
     console.print(f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed{left}")
     for failed in summary.failures:

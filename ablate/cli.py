@@ -55,8 +55,9 @@ def run(
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
     with _user_errors():
-        from ablate.announce import run_pilot_aloud, say_end, say_what
+        from ablate.announce import run_pilot_aloud, say_end
         from ablate.display import StudyDisplay, make_console, step_progress, trial_names
+        from ablate.foretell import say_what
         from ablate.scheduling.limits import Limits
         from ablate.spec.parse import load_grid
         from ablate.tracking.mlflow_store import MlflowStore
@@ -120,57 +121,29 @@ def plan(
     no_fallback: NoFallback = False,
     probe: Annotated[bool, typer.Option("--probe", help="measure a few steps of each kind of arm here, and estimate what the study costs")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="slots that the estimate is for  [default: as run]")] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="print every row of long tables")] = False,
 ) -> None:
     """Show the arms of a grid, the cells that are merged or left out and why, and how many trials there are. Trains nothing, but for a probe."""
     with _user_errors():
-        import pandas as pd
-
-        from ablate.announce import say_estimate, say_what
-        from ablate.display import make_console, rows_table
+        from ablate.display import make_console
+        from ablate.foretell import N_SHOWN, say_estimate, say_plan, say_rows, say_what
         from ablate.spec.parse import load_grid
-        from ablate.training.precision import compute_device
+        from ablate.workflow.looks import Remembered
         from ablate.workflow.pilot_text import pilot_tables
         from ablate.workflow.prepare import check_arms, resolve
         from ablate.workflow.settings import find_grid, places
-        from ablate.workflow.sharing import sharing_table
 
-        console = make_console()
+        console, where = make_console(), places(data_dir=data_dir)
         parsed = load_grid(find_grid(grid))
-        resolved = resolve(parsed, places(data_dir=data_dir), seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
-        facts = check_arms(resolved)
+        resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
+        looks, n_shown = Remembered(where.home / "looks"), None if show_all else N_SHOWN
+        facts = check_arms(resolved, looks=looks)
         say_what(console, resolved)
-        arms = [
-            {
-                "arm": arm.name + (" (baseline)" if arm.arm_id == resolved.record.baseline_arm_id else ""),
-                "cells": len(arm.cells),
-                "frozen units": f"{facts[arm.arm_id].depth} of {facts[arm.arm_id].n_units}",
-                "trainable": f"{facts[arm.arm_id].n_trainable:,}",
-                "share": f"{facts[arm.arm_id].n_trainable / facts[arm.arm_id].n_parameters:.1%}",
-            }
-            for arm in resolved.expansion.arms or resolved.arms_to_check
-        ]
-        for frame, title in [] if resolved.pilot is None else pilot_tables(resolved):
-            console.print(rows_table(frame, title=title))
-        if not resolved.expansion.arms:
-            console.print(rows_table(pd.DataFrame(arms), title="Some arms that the search may propose; all of them were checked"))
-            return
-        console.print(rows_table(pd.DataFrame(arms), title="Arms"))
-        for arm in resolved.expansion.arms:
-            larger = facts[arm.arm_id].oversized
-            if larger:
-                shown = "; ".join(f"{name}: {sizes}" for name, sizes in list(larger.items())[:3])
-                console.print(f"warning: arm {arm.name} has adapters with more parameters than the layer they adapt, {len(larger)} in all ({shown})")
-        shared, passes = sharing_table(resolved, facts, device=compute_device())
-        console.print(rows_table(shared, title="Frozen prefixes, in passes of an image"))
-        if passes.together:
-            console.print(
-                f"sharing: {passes.together:,} of {passes.alone:,} passes through frozen prefixes remain ({passes.alone / passes.together:.1f} times fewer)"
-            )
-        if probe:
-            say_estimate(console, resolved, facts, workers=workers, where=places(data_dir=data_dir))
-        if resolved.expansion.excluded:
-            left_out = [{"cell": ", ".join(f"{axis}={level}" for axis, level in one.cell.items()), "why": one.why} for one in resolved.expansion.excluded]
-            console.print(rows_table(pd.DataFrame(left_out), title="Left out"))
+        for rows, title in [] if resolved.pilot is None else pilot_tables(resolved):
+            say_rows(console, rows, title=title, n_shown=n_shown)
+        say_plan(console, resolved, facts, looks=looks, n_shown=n_shown)
+        if probe and resolved.expansion.arms:
+            say_estimate(console, resolved, facts, workers=workers, where=where)
 
 
 @app.command("lr-find")
@@ -186,8 +159,8 @@ def lr_find(
 ) -> None:
     """Train an arm for a moment while the LR grows, and suggest a head_lr. The study and its runs stay as they are."""
     with _user_errors():
-        from ablate.announce import say_what
-        from ablate.display import make_console, rows_table, step_progress
+        from ablate.display import frame_table, make_console, step_progress
+        from ablate.foretell import say_what
         from ablate.spec.parse import load_grid
         from ablate.workflow.lr_find import find_arm, find_lr, range_table
         from ablate.workflow.prepare import prepare, resolve
@@ -200,7 +173,7 @@ def lr_find(
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=where.home, threads=threads, cache_gb=0, on_progress=on_progress)
         found = find_lr(prepared, chosen, lowest=lowest, highest=highest, n_steps=steps)
-        console.print(rows_table(range_table(found), title=f"{chosen.name}: loss while the LR grows"))
+        console.print(frame_table(range_table(found), title=f"{chosen.name}: loss while the LR grows"))
         console.print(f"suggestion: head_lr {found.suggestion:.1e} (the loss falls fastest there; it is least at {found.largest:.1e}, stay below)")
 
 
@@ -237,14 +210,14 @@ def status(
         from rich.console import Group
         from rich.live import Live
 
-        from ablate.display import make_console, rows_table
+        from ablate.display import frame_table, make_console
         from ablate.workflow.settings import places
         from ablate.workflow.studies import grid_status, status_tables
 
         def look() -> tuple[Group, bool]:
             found = grid_status(places(), grid_name=Path(grid).stem)
             tables = [table for one in found for table in status_tables(one)]
-            return Group(*(rows_table(frame, title=title) for frame, title in tables)), any(one.conductor for one in found)
+            return Group(*(frame_table(frame, title=title) for frame, title in tables)), any(one.conductor for one in found)
 
         if as_json:
             typer.echo(json.dumps([dataclasses.asdict(one) for one in grid_status(places(), grid_name=Path(grid).stem)]))
@@ -320,14 +293,14 @@ def ui(grid: GridName = "", port: Annotated[int, typer.Option(min=1, max=65535)]
 def cache_list() -> None:
     """Show the kept activations, the most recently used first."""
     with _user_errors():
-        from ablate.display import make_console, rows_table
+        from ablate.display import frame_table, make_console
         from ablate.workflow.caches import cache_table
         from ablate.workflow.settings import places
 
         table = cache_table(places())
         console = make_console()
         if not table.empty:
-            console.print(rows_table(table, title="Kept activations"))
+            console.print(frame_table(table, title="Kept activations"))
         console.print(f"{len(table)} views, {table['MB'].sum():.1f} MB")
 
 

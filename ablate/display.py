@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
@@ -17,6 +17,9 @@ from rich.text import Text
 
 from ablate.spec.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def make_console(*, is_error: bool = False) -> Console:
@@ -135,11 +138,16 @@ def trial_names(trials: Sequence[Trial], arm_names: Mapping[str, str]) -> dict[s
     return {trial.trial_id: f"{arm_names[trial.arm_id]}, seed {trial.seed}" for trial in trials}
 
 
-def rows_table(frame: pd.DataFrame, *, title: str) -> Table:
-    """A DataFrame of text as a table for the terminal; the first column is left-aligned."""
+def rows_table(rows: Sequence[Mapping[str, object]], *, title: str) -> Table:
+    """Rows with the same columns as a table for the terminal; the first column is left-aligned."""
     table = Table(title=title, title_justify="left", title_style="bold")
-    for index, column in enumerate(frame.columns):
+    for index, column in enumerate(rows[0] if rows else ()):
         table.add_column(str(column), justify="left" if index == 0 else "right", overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(escape(str(cell)) for cell in row))
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row.values()))
     return table
+
+
+def frame_table(frame: pd.DataFrame, *, title: str) -> Table:
+    """A DataFrame of text as such a table."""
+    return rows_table([dict(zip(map(str, frame.columns), row, strict=True)) for row in frame.itertuples(index=False)], title=title)

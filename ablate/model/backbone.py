@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, cast
 
@@ -13,40 +12,12 @@ from timm.models import get_pretrained_cfg, is_model, list_models, list_pretrain
 from torch import nn
 
 from ablate.errors import SpecError
+from ablate.model.facts import ImageSize, Preprocessing
 
-ImageSize = int | Literal["auto"]
 Pooling = Literal["auto", "avg", "max", "avgmax", "token"]
 POOLINGS = ("avg", "max", "avgmax", "token")
 _PROBE_CLASSES = 7
 """Classes of the network that `run_order` traces; the order does not depend on it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """How a backbone wants its images: uint8 RGB / 255, then (value - mean) / std per channel."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    image_size: int
-    """Side in pixels of the square that the network sees."""
-    crop_pct: float
-    """Share of the stored square's side that the centre crop keeps, in (0, 1]."""
-    interpolation: str
-
-    @property
-    def store_side(self) -> int:
-        """Side in pixels at which images are stored, >= image_size: its centre crop of image_size is what validation sees."""
-        return max(self.image_size, round(self.image_size / self.crop_pct))
-
-    @property
-    def fine_side(self) -> int:
-        """Side in pixels at which train images are kept for crops: one of a quarter of the area is not enlarged."""
-        return 2 * self.image_size
-
-    def normalised(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B, 3, H, W) in [0, 255] -> float32 as the backbone was pretrained on them, on their device and in their memory layout."""
-        mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) * 255 for values in (self.mean, self.std))
-        return (images.float() - mean) / std
 
 
 def preprocessing_of(backbone: str, *, image_size: ImageSize) -> Preprocessing:

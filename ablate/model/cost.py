@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -10,30 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ablate.model.backbone import classifier_names, create_backbone
+from ablate.model.facts import PrefixCost
 from ablate.model.units import find_units
-
-WORTH_KEEPING = {"cpu": 250.0, "cuda": 20_000.0}
-"""Multiply-adds that computing one value of an activation must take, by device, before keeping it is the cheaper way. A value is written, read for its
-digest and read by each trial: some 6 ns where a core does 40 multiply-adds a ns (measured: EfficientNet-Lite0 in bf16). A GPU does hundreds of times as
-many, and its values come over a bus."""
-
 
 _Call = tuple[str, int, int]
 """Module, values that go in (a call), multiply-adds that it took (its end)."""
-
-
-@dataclass(frozen=True, slots=True)
-class PrefixCost:
-    """One image's way through the leading units."""
-
-    n_values: int
-    """Values of the activation behind them."""
-    n_multiply_adds: int
-    """Of linear layers and convolutions before it; attention's products are not counted."""
-
-    def is_worth_keeping(self, device: str) -> bool:
-        """Whether an activation is cheaper to keep than to compute again."""
-        return self.n_multiply_adds >= WORTH_KEEPING[device] * self.n_values
 
 
 def cost_of_depth(backbone: str, image_size: int, depth: int) -> PrefixCost:

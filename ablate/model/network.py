@@ -13,7 +13,8 @@ from torch import nn
 
 from ablate.errors import SpecError
 from ablate.model.adapters import ADAPTERS, NO_ADAPTERS, Adapters, adapted_units
-from ablate.model.backbone import ImageSize, Preprocessing, classifier_names, create_backbone, pooling_of, preprocessing_of, run_order, set_pooling
+from ablate.model.backbone import classifier_names, create_backbone, pooling_of, preprocessing_of, run_order, set_pooling
+from ablate.model.facts import ImageSize, Preprocessing, RecipeFacts
 from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze, resolve_depth
 from ablate.model.units import Unit, find_units, first_disorder
 from ablate.model.weights import digest_of, load_backbone
@@ -66,24 +67,6 @@ class Network:
         """Switch to training mode with everything held that the recipe holds fixed."""
         self.module.train()
         self.boundary.hold()
-
-
-@dataclass(frozen=True, slots=True)
-class RecipeFacts:
-    """What a recipe would build."""
-
-    n_units: int
-    unit_names: tuple[str, ...]
-    depth: int
-    """Leading frozen units, in [0, n_units], when all is thawed that will be."""
-    phase_depths: tuple[int, ...]
-    """The same in each phase of training; never rises."""
-    n_parameters: int
-    n_trainable: int
-    preprocessing: Preprocessing
-    targets: tuple[str, ...]
-    skipped_targets: Mapping[str, str]
-    oversized: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from timm.models import split_model_name_tag
 from torch import Tensor, nn
 
 from ablate.errors import WeightsError
-from ablate.model.backbone import ImageSize, Pooling, classifier_names, create_backbone, pretrained_cfg_of
+from ablate.model.backbone import Pooling, classifier_names, create_backbone, pretrained_cfg_of
+from ablate.model.facts import ImageSize
 from ablate.model.torchvision_weights import load_torchvision
 from ablate.model.weight_files import place_file
 
@@ -63,6 +65,16 @@ def check_weights(backbone: str, weights: str, *, image_size: ImageSize = "auto"
     return load_backbone(backbone, weights, n_classes=2, image_size=image_size).source
 
 
+def weight_file(backbone: str, weights: str) -> Path | None:
+    """Return the file that `check_weights` made sure of, which is here once it has; None where nobody can say which (random weights have none)."""
+    cfg, bundle = pretrained_cfg_of(backbone), _bundle_of(backbone)
+    if weights in ("none", "torchvision"):
+        return None
+    if weights == "auto" and bundle is not None:
+        return Path(_locator(bundle).get_model_file_path())
+    return _cached_at(cfg.hf_hub_id, cfg.url) if weights in ("auto", "hub") else Path(weights)
+
+
 def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: ImageSize) -> Loaded:
     """Return the backbone with its trunk's weights and a random head. Raises SpecError and WeightsError."""
     cfg = pretrained_cfg_of(backbone)
@@ -102,9 +114,12 @@ def _bundle_of(backbone: str) -> _Bundle | None:
 @lru_cache(maxsize=4)
 def _bundled_tensors(bundle: _Bundle) -> tuple[Tensor, ...]:
     """The file's tensors in its order; kept, since a worker builds the same backbone for every trial. They are only ever copied from."""
-    locator = getattr(importlib.import_module(bundle.module), bundle.locator)
-    state = torch.load(locator.get_model_file_path(), map_location="cpu", weights_only=True)
+    state = torch.load(_locator(bundle).get_model_file_path(), map_location="cpu", weights_only=True)
     return tuple(state.values())
+
+
+def _locator(bundle: _Bundle) -> Any:
+    return getattr(importlib.import_module(bundle.module), bundle.locator)
 
 
 def _load_by_position(module: nn.Module, tensors: Sequence[Tensor], package: str) -> None:
@@ -142,7 +157,7 @@ def _check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:
     """Ask the hub once, unless its weights are cached. A name server or a firewall that keeps silent is given up on after `_HUB_SECONDS`."""
     if not hub_id and not url:
         raise WeightsError(f"weights of {backbone} must come from the timm hub, which has none for it. {_ways_out()}")
-    if _is_cached(hub_id, url):
+    if _cached_at(hub_id, url) is not None:
         return
     answers: list[str] = []
     thread = threading.Thread(target=lambda: answers.append(_ask_hub(hub_id, url)), daemon=True)
@@ -168,13 +183,15 @@ def _ask_hub(hub_id: str | None, url: str | None) -> str:
     return ""
 
 
-def _is_cached(hub_id: str | None, url: str | None) -> bool:
+def _cached_at(hub_id: str | None, url: str | None) -> Path | None:
     if not hub_id:
-        return (Path(torch.hub.get_dir()) / "checkpoints" / Path(str(url)).name).is_file()
+        path = Path(torch.hub.get_dir()) / "checkpoints" / Path(str(url)).name
+        return path if path.is_file() else None
     from huggingface_hub import try_to_load_from_cache
 
     repo = hub_id.split("@")[0]
-    return any(isinstance(try_to_load_from_cache(repo, name), str) for name in ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors"))
+    found = (try_to_load_from_cache(repo, name) for name in ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors"))
+    return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
 def _ways_out() -> str:

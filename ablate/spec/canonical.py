@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from ablate.spec.optimizers import WITH_MOMENTUM
@@ -10,7 +11,7 @@ from ablate.spec.phase import Phase
 from ablate.spec.policy import is_clean
 from ablate.spec.recipe import Recipe
 from ablate.spec.strategy import CONTRADICTIONS as STRATEGY_CONTRADICTIONS
-from ablate.spec.strategy import PHASE_FIELDS, at_phase, frees_trunk, phases_of
+from ablate.spec.strategy import PHASE_FIELDS, at_phase, frees_trunk, is_single, phases_of
 
 Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 """Fields, and whether they can matter for a recipe."""
@@ -79,10 +80,26 @@ FIRST_FIELDS = frozenset(
 did before there was such a field: so trials keep their ids, and finished ones are not trained again."""
 
 
+DECIDING = (
+    *("classifier", "class_weights", "loss", "adapter", "lora_rank", "freeze_depth", "optimizer", "schedule"),
+    *("micro_batch", "batch_size", "strategy", "phases"),
+)
+"""The fields that `RELEVANCE` reads. A grid of 10,000 cells has few combinations of their values."""
+_deciding = attrgetter(*DECIDING)
+_FIELDS = {name: field.default for name, field in Recipe.model_fields.items()}
+
+
 def relevant(recipe: Recipe) -> tuple[str, ...]:
     """Names of the fields that can matter for a recipe, in the order of the fields; a switch that is off matters, what it would switch on does not."""
-    idle = {name for names, matter in RELEVANCE if not matter(recipe) for name in names}
-    return tuple(name for name in Recipe.model_fields if name not in idle)
+    decided = _deciding(recipe)
+    if decided not in _relevant:
+        idle = {name for names, matter in RELEVANCE if not matter(recipe) for name in names}
+        _relevant[decided] = tuple(name for name in _FIELDS if name not in idle)
+    return _relevant[decided]
+
+
+_relevant: dict[tuple[Any, ...], tuple[str, ...]] = {}
+"""Values of the `DECIDING` fields -> what is relevant."""
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
@@ -90,16 +107,21 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
 
     Several phases stand in it as they are expanded, in place of the strategy and the fields that it took them from; one phase is a recipe without any.
     """
-    phases = phases_of(recipe)
+    phases = () if is_single(recipe) else phases_of(recipe)
     several: dict[str, Any] = {"phases": [_canonical_phase(recipe, phase) for phase in phases]} if len(phases) > 1 else {}
-    recipe = recipe if several else at_phase(recipe, phases[0])
-    fields = recipe.model_dump(mode="json", include=set(relevant(recipe)))
+    recipe = at_phase(recipe, phases[0]) if len(phases) == 1 else recipe
+    idle = {
+        *(("adapter",) if recipe.adapter_kind in ("none", "lora") else ()),
+        *(PHASE_FIELDS if several else ()),
+    }  # none and lora: lora_rank says it by itself
+    kept = {name for name in relevant(recipe) if name not in idle and (name in FIRST_FIELDS or getattr(recipe, name) != _FIELDS[name])}
+    fields = recipe.model_dump(mode="json", include=kept)
     if "lora_alpha" in fields and recipe.lora_alpha is None:
         fields["lora_alpha"] = float(recipe.lora_rank)
-    if recipe.adapter_kind in ("none", "lora"):  # what lora_rank says by itself
-        fields.pop("adapter", None)
-    kept = {name: value for name, value in fields.items() if name in FIRST_FIELDS or getattr(recipe, name) != Recipe.model_fields[name].default}
-    return {**{name: value for name, value in kept.items() if name not in PHASE_FIELDS}, **several} if several else kept
+    for name in ("head_lr", "lr_ratio"):
+        if name in fields:
+            fields[name] = float(fields[name])
+    return {**fields, **several}
 
 
 def _canonical_phase(recipe: Recipe, phase: Phase) -> dict[str, Any]:

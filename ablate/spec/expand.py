@@ -33,9 +33,10 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
     recipes: dict[str, Recipe] = {}
     cells: dict[str, list[dict[str, Level]]] = {}
     excluded = []
-    baseline_arm_id = ""
+    baseline, baseline_arm_id = grid.baseline_cell, ""
+    typed: dict[tuple[str, str], Any] = {}
     for cell in grid_cells(grid):
-        recipe = grid.base.model_copy(update=_hashable(cell))
+        recipe = grid.base.model_copy(update={axis: _typed(axis, level, typed) for axis, level in cell.items()})
         why = next((exclusion.why for exclusion in grid.exclude if exclusion.matches(cell)), None) or contradiction(recipe)
         if why is not None:
             excluded.append(ExcludedCell(cell=cell, why=why))
@@ -43,10 +44,11 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
         arm_id = arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0).arm_id
         recipes.setdefault(arm_id, recipe)
         cells.setdefault(arm_id, []).append(cell)
-        if cell == grid.baseline_cell:
+        if cell == baseline:
             baseline_arm_id = arm_id
     chosen = drawn(list(recipes), baseline_arm_id, grid.design, seed=grid.seeds[0])
-    arms = tuple(ArmRecord(arm_id=arm_id, name=_arm_name(grid, recipes[arm_id]), recipe=recipes[arm_id], cells=tuple(cells[arm_id])) for arm_id in chosen)
+    varied = tuple(axis for axis, levels in grid.levels.items() if len(levels) > 1)
+    arms = tuple(ArmRecord(arm_id=arm_id, name=_arm_name(varied, recipes[arm_id]), recipe=recipes[arm_id], cells=tuple(cells[arm_id])) for arm_id in chosen)
     return Expansion(arms=arms, excluded=tuple(excluded), n_cells=len(excluded) + sum(len(arm.cells) for arm in arms), baseline_arm_id=baseline_arm_id)
 
 
@@ -94,18 +96,22 @@ def arm_trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, s
     return Trial(task=grid.task, data=data, data_fingerprint=fingerprint, recipe=recipe, select_by=grid.select_by, seed=seed)
 
 
-def _arm_name(grid: Grid, recipe: Recipe) -> str:
+def _arm_name(varied: tuple[str, ...], recipe: Recipe) -> str:
     """Axes that vary and matter for this recipe; a switch that is off is said, since "none" is a level."""
     matter = relevant(recipe)
-    named = [f"{axis}={_word(getattr(recipe, axis))}" for axis, levels in grid.levels.items() if len(levels) > 1 and axis in matter]
-    return " ".join(named) or "base"
+    return " ".join(f"{axis}={_word(getattr(recipe, axis))}" for axis in varied if axis in matter) or "base"
 
 
 def _word(level: Any) -> str:
     return ("+".join(map(str, level)) or "none") if isinstance(level, tuple) else str(level)
 
 
-def _hashable(cell: dict[str, Level]) -> dict[str, Any]:
-    """Lists from YAML become tuples, whole numbers of float fields become floats: what validation of the field would have made of them."""
-    checked = Recipe.model_validate(cell)
-    return {axis: getattr(checked, axis) for axis in cell}
+def _typed(axis: str, level: Level, typed: dict[tuple[str, str], Any]) -> Any:
+    """A level as validation makes it: lists from YAML become tuples, whole numbers of float fields become floats. Each level is validated once, in `typed`.
+
+    That is as good as validating whole recipes: no check of a recipe looks at two of its fields.
+    """
+    key = axis, repr(level)
+    if key not in typed:
+        typed[key] = getattr(Recipe.model_validate({axis: level}), axis)
+    return typed[key]

@@ -39,8 +39,15 @@ def at_phase(recipe: Recipe, phase: Phase) -> Recipe:
     return recipe.model_copy(update={**own, "strategy": "single", "phases": ()})
 
 
+def is_single(recipe: Recipe) -> bool:
+    """Whether a recipe is its own only phase."""
+    return recipe.strategy == "single" and not recipe.phases
+
+
 def frees_trunk(recipe: Recipe) -> bool:
     """Whether some phase may leave a unit of the trunk free."""
+    if is_single(recipe):
+        return recipe.freeze_depth != "all"
     return any(phase.freeze_depth != "all" for phase in phases_of(recipe))
 
 
@@ -51,15 +58,13 @@ def probe_epochs(recipe: Recipe) -> int:
 
 def _phase(recipe: Recipe, epochs: int, freeze_depth: object) -> Phase:
     until = "epochs" if recipe.patience is None else "plateau"
-    return Phase.model_validate(
-        {
-            "epochs": epochs,
-            "freeze_depth": freeze_depth,
-            "head_lr": recipe.head_lr,
-            "lr_ratio": recipe.lr_ratio,
-            "until": until,
-            "patience": recipe.patience,
-        }
+    return Phase.model_construct(  # a recipe's fields were checked, and a phase's are theirs
+        epochs=epochs,
+        freeze_depth=freeze_depth,
+        head_lr=float(recipe.head_lr),
+        lr_ratio=float(recipe.lr_ratio),
+        until=until,
+        patience=recipe.patience,
     )
 
 

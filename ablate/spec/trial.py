@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -81,11 +82,17 @@ class Trial(BaseModel):
     def _identity(self) -> dict[str, Any]:
         return {
             "task": self.task,
-            "data": self.data.model_dump(mode="json", exclude={"fallback"}),
+            "data": _data_identity(self.data),
             "data_fingerprint": self.data_fingerprint,
             "recipe": canonical(self.recipe),
             "select_by": self.select_by,
         }
+
+
+@lru_cache(maxsize=8)
+def _data_identity(data: DataSpec) -> dict[str, Any]:
+    """The same for all trials of a study."""
+    return data.model_dump(mode="json", exclude={"fallback"})
 
 
 def _digest(value: Any, n_digits: int) -> str:

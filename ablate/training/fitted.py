@@ -62,7 +62,7 @@ def fit_classifier(network: Network, course: Course, lanes: Lanes, *, weights: T
         _fit_linear(head, known, recipe, by_class)
 
         def predicted(feed: Feed) -> NDArray[np.float32]:
-            return predict(network, task, feed, forward=lanes.forward, compute=compute)
+            return predict(network, task, feed, forward=lanes.evaluate, compute=compute)
 
     train_s = time.perf_counter() - started
     of_val = predicted(lanes.val)
@@ -93,7 +93,7 @@ def features(network: Network, head: nn.Linear, lanes: Lanes, feed: Feed, *, com
     try:
         with torch.inference_mode(), autocast(compute):
             for inputs, _ in feed.evaluate(batch_size=EVAL_BATCH):
-                lanes.forward(inputs)
+                lanes.evaluate(inputs)
     finally:
         handle.remove()
     return np.asarray(torch.cat(seen).double().numpy())

@@ -119,7 +119,7 @@ def judge(network: Network, stage: Stage, course: Course, done: Progress) -> dic
     """Score val, `val/<metric>`, with the averaged weights where there are some; keep predictions and weights in `done` where they are the best so far."""
     lanes, batch_size = stage.lanes, _eval_batch(course)
     with nullcontext() if stage.average is None else stage.average.in_place():
-        predictions = predict(network, course.task, lanes.val, forward=lanes.forward, compute=course.compute, batch_size=batch_size)
+        predictions = predict(network, course.task, lanes.val, forward=lanes.evaluate, compute=course.compute, batch_size=batch_size)
         scores = {f"val/{name}": value for name, value in course.task.evaluate(predictions, lanes.val.labels).items()}
         if done.best is None or is_better(course.select_by, scores[course.select_by], than=done.best.scores[course.select_by]):
             done.best = Best(done.n_epochs, scores, predictions, delta(network))

@@ -16,7 +16,8 @@ from torch import nn
 
 from ablate.data.augment import clean
 from ablate.data.store import INTERPOLATIONS, square
-from ablate.model.backbone import POOLINGS, Preprocessing
+from ablate.model.backbone import POOLINGS
+from ablate.model.facts import Preprocessing
 from ablate.model.merge import admit_biases
 from ablate.model.network import build_network
 from ablate.spec.trial import Trial

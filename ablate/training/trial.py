@@ -32,6 +32,7 @@ from ablate.training.checkpoint import Checkpoint
 from ablate.training.depthwise import detour_depthwise_backward
 from ablate.training.export import DELTA, TRIAL
 from ablate.training.fitted import fit_classifier
+from ablate.training.folding import fold
 from ablate.training.inference_cost import inference_cost
 from ablate.training.lanes import Lanes, open_lanes, sharing_of, train_sampling
 from ablate.training.loop import Emit, Fit, fit, predict
@@ -89,7 +90,7 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
             now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing, seed=trial.seed, use=use, n_epochs=n_epochs
         )
         cuts.append(lanes.how)
-        return lanes
+        return fold(now, lanes)
 
     sampling, policy = train_sampling(recipe, store, seed=trial.seed), policy_word(recipe, source=trial.data.source)
     task = make_task(recipe, sampling.labels, class_names=store.class_names, device=compute.device)
@@ -99,7 +100,7 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
         if recipe.classifier == "linear":
             found = fit(network, course, open_lanes=open_phase, emit=emit, checkpoint=_checkpoint(request, compute, micro_batch=micro_batch))
-            test_predictions = predict(network, task, found.lanes.test, forward=found.lanes.forward, compute=compute)
+            test_predictions = predict(network, task, found.lanes.test, forward=found.lanes.evaluate, compute=compute)
         else:
             found, predicted = fit_classifier(network, course, open_phase(network, 1), weights=task.class_weights, emit=emit)
             test_predictions = predicted(found.lanes.test)
@@ -201,6 +202,7 @@ def trial_facts(network: Network, compute: Compute, lanes: Lanes, *, cuts: Seque
         "adapters_larger_than_their_layer": "; ".join(f"{name}: {sizes}" for name, sizes in network.oversized.items()) or "none",
         "prefix": "; then ".join(cuts),
         "prefix_views": f"{lanes.use.n_built} computed, {lanes.use.n_reused} from the cache",
+        "evaluation": lanes.scoring,
         "cache_problems": "; ".join(lanes.use.problems) or "none",
         "torch": torch.__version__,
     }

@@ -7,9 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from ablate.model.network import RecipeFacts
+from ablate.model.facts import RecipeFacts
 from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.strategy import n_epochs
@@ -108,9 +106,10 @@ def study_cost(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], me
     return Cost(trials_s, sum(passes.values()), longest_s)
 
 
-def cost_table(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]) -> pd.DataFrame:
+def cost_table(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]) -> list[dict[str, object]]:
     """One row a kind: how often, what one of its trials costs, and whether that was measured."""
-    rows, numbers = [], {kind: number for number, kind in enumerate(kinds, start=1)}
+    rows: list[dict[str, object]] = []
+    numbers = {kind: number for number, kind in enumerate(kinds, start=1)}
     for kind, arms in kinds.items():
         one = nearest(kind, list(measured))
         found = measured[one]
@@ -126,7 +125,7 @@ def cost_table(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], me
                 "from": "measured" if one == kind else f"as {numbers[one]}",
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def images_by_split(resolved: Resolved) -> dict[str, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from ablate.scheduling.summary import StudySummary
 from ablate.spec.stages import space_words
 from ablate.workflow.prepare import Resolved
@@ -34,10 +32,10 @@ def pilot_line(resolved: Resolved) -> str:
     )
 
 
-def pilot_tables(resolved: Resolved) -> list[tuple[pd.DataFrame, str]]:
+def pilot_tables(resolved: Resolved) -> list[tuple[list[dict[str, object]], str]]:
     """What is searched or tuned, as tables with titles."""
-    rows = [{"field": name, "values": words} for name, words in space_words(resolved.grid).items()]
-    return [(pd.DataFrame(rows), "Searched" if resolved.grid.search is not None else "Tuned for every arm")]
+    rows: list[dict[str, object]] = [{"field": name, "values": words} for name, words in space_words(resolved.grid).items()]
+    return [(rows, "Searched" if resolved.grid.search is not None else "Tuned for every arm")]
 
 
 def pilot_ending(resolved: Resolved, summary: StudySummary) -> str:

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 from ablate.data.dataset import DataSet, load_data
-from ablate.data.duplicates import near_duplicates
-from ablate.data.store import build_store, open_store
 from ablate.errors import SpecError, StoreError
-from ablate.model.backbone import Preprocessing, preprocessing_of
-from ablate.model.network import RecipeFacts, check_recipe
-from ablate.model.weights import check_weights
+from ablate.model.facts import RecipeFacts
 from ablate.spec.canonical import canonical
+from ablate.spec.class_weights import check_class_weights
 from ablate.spec.expand import Expansion, expand, noise_seeds, study_record, study_trials
 from ablate.spec.grid import Grid
 from ablate.spec.policy import is_cropped, policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.stages import Candidate, candidates, check_pilot_seed, pilot_record, probe_arms, tuning_arms
+from ablate.spec.strategy import is_single
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
-from ablate.training.precision import choose_compute
-from ablate.training.tasks.class_weights import check_class_weights
-from ablate.training.threads import choose_threads
+from ablate.workflow.looks import Direct, Looks
 from ablate.workflow.settings import Places
 
 _FORMLESS = {
@@ -47,6 +44,7 @@ _FORMLESS = {
     )
 }
 """Fields on which the form of a network does not depend: arms that differ in nothing else are looked at once."""
+_form = attrgetter(*(name for name in Recipe.model_fields if name not in _FORMLESS))
 
 Progress = Callable[[str, int, int], None]
 """Takes (what is done, done, total)."""
@@ -157,13 +155,18 @@ def _pilot_plan(grid: Grid, expansion: Expansion, record: StudyRecord, *, data: 
 
 def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int | None, cache_gb: float, on_progress: Progress) -> Prepared:
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
+    from ablate.data.duplicates import near_duplicates
+    from ablate.data.store import build_store, open_store
+    from ablate.training.precision import choose_compute
+    from ablate.training.threads import choose_threads
+
     check_writable(report_dir)
     check_writable(places.home)
     facts = check_arms(resolved)
     compute = choose_compute(places.home, threads=threads or choose_threads(places.home))
     stores = {}
     cropped = {arm.recipe.backbone for arm in resolved.arms_to_check if is_cropped(arm.recipe)}
-    for backbone, preprocessing in _preprocessings(resolved).items():
+    for backbone, preprocessing in sorted({arm.recipe.backbone: facts[arm.arm_id].preprocessing for arm in resolved.arms_to_check}.items()):
         store = build_store(
             resolved.data_set,
             home=places.home,
@@ -181,22 +184,27 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     return Prepared(replace(resolved, record=record), folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)
 
 
-def check_arms(resolved: Resolved) -> dict[str, RecipeFacts]:
-    """Build every arm without memory for its weights, and make sure of the weights; return facts by arm_id. Raises SpecError, WeightsError."""
+def check_arms(resolved: Resolved, *, looks: Looks | None = None) -> dict[str, RecipeFacts]:
+    """Build every arm without memory for its weights, and make sure of the weights; return facts by arm_id. Raises SpecError, WeightsError.
+
+    `looks` is who builds: `Direct` where None.
+    """
+    looks = looks or Direct()
     n_classes = len(resolved.data_set.facts.class_names)
     image_size = resolved.data.image_size
     facts: dict[str, RecipeFacts] = {}
-    known: dict[Recipe, RecipeFacts] = {}
+    known: dict[tuple[object, ...], RecipeFacts] = {}
     for arm in resolved.arms_to_check:
-        form = arm.recipe.model_copy(update=_FORMLESS)
+        form = _form(arm.recipe)
         try:
             check_class_weights(arm.recipe, resolved.data_set.facts.class_names)
-            known[form] = known.get(form) or check_recipe(arm.recipe, n_classes=n_classes, image_size=image_size)
+            if form not in known:
+                known[form] = looks.recipe_facts(arm.recipe.model_copy(update=_FORMLESS), n_classes=n_classes, image_size=image_size)
         except SpecError as error:
             raise SpecError(f"arm {arm.name}: {error}") from None
         facts[arm.arm_id] = known[form]
     for backbone, weights in sorted({(arm.recipe.backbone, arm.recipe.weights) for arm in resolved.arms_to_check}):
-        check_weights(backbone, weights)
+        looks.check_weights(backbone, weights)
     _check_depths_differ(resolved, facts)
     return facts
 
@@ -214,6 +222,8 @@ def check_writable(folder: Path) -> None:
 
 def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> None:
     """`all` and the number of units are the same place: training both would count one arm twice."""
+    if _has_a_word_for_each_depth(resolved.arms_to_check, facts):
+        return
     seen: dict[str, str] = {}
     for arm in resolved.arms_to_check:
         rest = {name: value for name, value in canonical(arm.recipe).items() if name not in ("freeze_depth", "lr_ratio", "batch_norm")}
@@ -225,6 +235,17 @@ def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> N
                 "name each freeze_depth once (all is the same as the number of units)"
             )
         seen[key] = arm.name
+
+
+def _has_a_word_for_each_depth(arms: Iterable[ArmRecord], facts: Mapping[str, RecipeFacts]) -> bool:
+    """Whether no depth is named in two ways: then arms, which differ, differ in more than the name of a depth. Tells it cheaply; False may be either."""
+    words: dict[tuple[str, int], object] = {}
+    for arm in arms:
+        own, word = facts[arm.arm_id], arm.recipe.freeze_depth
+        is_plain = is_single(arm.recipe) and (own.depth < own.n_units or word == "all")
+        if not is_plain or words.setdefault((arm.recipe.backbone, own.depth), word) != word:
+            return False
+    return True
 
 
 def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
@@ -259,8 +280,3 @@ def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
     """The fields that matter only where something of the trunk learns."""
     fields: dict[str, object] = {"batch_norm": recipe.batch_norm} if is_trunk_free else {}
     return {**fields, "lr_ratio": recipe.lr_ratio} if is_trunk_free or recipe.adapter_kind != "none" else fields
-
-
-def _preprocessings(resolved: Resolved) -> dict[str, Preprocessing]:
-    backbones = sorted({arm.recipe.backbone for arm in resolved.arms_to_check})
-    return {backbone: preprocessing_of(backbone, image_size=resolved.data.image_size) for backbone in backbones}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import pandas as pd
-
-from ablate.model.cost import cost_of_depth
-from ablate.model.network import RecipeFacts
+from ablate.model.facts import RecipeFacts
 from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.strategy import phases_of
+from ablate.workflow.looks import Looks
 from ablate.workflow.prepare import Resolved, cut_depths
 
 
@@ -26,10 +24,11 @@ class SharedPasses:
     """With each view computed once for all trials that share it; deeper boundaries start from shallower ones."""
 
 
-def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts], *, device: str) -> tuple[pd.DataFrame, SharedPasses]:
+def sharing_table(resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks: Looks) -> tuple[list[dict[str, object]], SharedPasses]:
     """One row for each backbone, cut and augmentation: arms, trials, passes alone and together, and what is decided; then the sum over the study.
 
-    `M mult-adds` is what one image's way to the cut takes, `values` the size of its activation there: the first must be worth the second on `device`.
+    `M mult-adds` is what one image's way to the cut takes, `values` the size of its activation there: the first must be worth the second on the
+    machine's device.
     Patience may end trials earlier: the counts are upper bounds then.
     """
     counts = resolved.data_set.facts.class_counts
@@ -42,11 +41,13 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts], *, device: 
             groups[arm.recipe.backbone, depth, own.n_units, policy, own.preprocessing.image_size].append(part)
         users[arm.recipe.backbone, policy] += max(cut_depths(arm.recipe, own)) > 0
     seeds = len(resolved.record.seeds)
-    rows, seen = [], set()
+    rows: list[dict[str, object]] = []
+    seen = set()
+    device = looks.device()
     whole = SharedPasses(0, 0)
     for (backbone, depth, n_units, augment, image_size), parts in sorted(groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])):
         alone = together = 0
-        cost = cost_of_depth(backbone, image_size, depth)
+        cost = looks.prefix_cost(backbone, image_size, depth)
         is_cut = depth > 0 and cost.is_worth_keeping(device)
         for part in parts if is_cut else []:
             alone += seeds * (len(part.epochs) * (n_train + n_val) + (n_test if part.is_last else 0))
@@ -70,7 +71,7 @@ def sharing_table(resolved: Resolved, facts: dict[str, RecipeFacts], *, device: 
                 "decision": decided,
             }
         )
-    return pd.DataFrame(rows), whole
+    return rows, whole
 
 
 def _decision(depth: int, *, is_cut: bool, is_new: bool, is_shared: bool) -> str:

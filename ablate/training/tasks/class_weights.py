@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ablate.errors import SpecError
+from ablate.spec.class_weights import check_class_weights
 from ablate.spec.recipe import Recipe
 
 
@@ -24,23 +24,6 @@ def class_weights(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Seq
     if asked == "effective":
         return torch.from_numpy(effective_class_weights(counts, beta=recipe.effective_beta).astype(np.float32))
     return torch.tensor(check_class_weights(recipe, class_names), dtype=torch.float32)
-
-
-def check_class_weights(recipe: Recipe, class_names: Sequence[str]) -> tuple[float, ...]:
-    """Return the given weights in the order of the classes, empty where none are given. Raises SpecError where they do not fit the classes."""
-    given = recipe.class_weights
-    if isinstance(given, str):
-        return ()
-    by_name = {one[0]: one[1] for one in given if isinstance(one, tuple)}
-    if by_name:
-        strays = sorted(by_name.keys() - set(class_names))
-        if strays:
-            raise SpecError(f"class_weights must name classes of the data ({', '.join(class_names)}), got {', '.join(strays)}")
-        return tuple(by_name.get(name, 1.0) for name in class_names)
-    numbers = tuple(one for one in given if not isinstance(one, tuple))
-    if len(numbers) != len(class_names):
-        raise SpecError(f"class_weights must have a weight for each of the {len(class_names)} classes ({', '.join(class_names)}), got {len(numbers)}")
-    return numbers
 
 
 def balanced_class_weights(labels: NDArray[np.int64], *, n_classes: int) -> Tensor:

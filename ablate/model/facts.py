@@ -1,0 +1,77 @@
+"""What is known of a network before it is built: values without torch, so that a plan can take them from where they were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ImageSize = int | Literal["auto"]
+WORTH_KEEPING = {"cpu": 250.0, "cuda": 20_000.0}
+"""Multiply-adds that computing one value of an activation must take, by device, before keeping it is the cheaper way. A value is written, read for its
+digest and read by each trial: some 6 ns where a core does 40 multiply-adds a ns (measured: EfficientNet-Lite0 in bf16). A GPU does hundreds of times as
+many, and its values come over a bus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a backbone wants its images: uint8 RGB / 255, then (value - mean) / std per channel."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    image_size: int
+    """Side in pixels of the square that the network sees."""
+    crop_pct: float
+    """Share of the stored square's side that the centre crop keeps, in (0, 1]."""
+    interpolation: str
+
+    @property
+    def store_side(self) -> int:
+        """Side in pixels at which images are stored, >= image_size: its centre crop of image_size is what validation sees."""
+        return max(self.image_size, round(self.image_size / self.crop_pct))
+
+    @property
+    def fine_side(self) -> int:
+        """Side in pixels at which train images are kept for crops: one of a quarter of the area is not enlarged."""
+        return 2 * self.image_size
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [0, 255] -> float32 as the backbone was pretrained on them, on their device and in their memory layout."""
+        floats = images.float()
+        mean, std = (floats.new_tensor(values).view(1, 3, 1, 1) * 255 for values in (self.mean, self.std))
+        return (floats - mean) / std
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFacts:
+    """What a recipe would build."""
+
+    n_units: int
+    unit_names: tuple[str, ...]
+    depth: int
+    """Leading frozen units, in [0, n_units], when all is thawed that will be."""
+    phase_depths: tuple[int, ...]
+    """The same in each phase of training; never rises."""
+    n_parameters: int
+    n_trainable: int
+    preprocessing: Preprocessing
+    targets: tuple[str, ...]
+    skipped_targets: Mapping[str, str]
+    oversized: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixCost:
+    """One image's way through the leading units."""
+
+    n_values: int
+    """Values of the activation behind them."""
+    n_multiply_adds: int
+    """Of linear layers and convolutions before it; attention's products are not counted."""
+
+    def is_worth_keeping(self, device: str) -> bool:
+        """Whether an activation is cheaper to keep than to compute again."""
+        return self.n_multiply_adds >= WORTH_KEEPING[device] * self.n_values
