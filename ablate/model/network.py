@@ -16,6 +16,7 @@ from ablate.model.adapters import ADAPTERS, NO_ADAPTERS, Adapters, adapted_units
 from ablate.model.backbone import classifier_names, create_backbone, pooling_of, preprocessing_of, run_order, set_pooling
 from ablate.model.facts import ImageSize, Preprocessing, RecipeFacts
 from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze, resolve_depth
+from ablate.model.linear_head import check_rows, linear_head
 from ablate.model.units import Unit, find_units, first_disorder
 from ablate.model.weights import digest_of, load_backbone
 from ablate.spec.canonical import contradiction
@@ -116,6 +117,8 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
         module = create_backbone(recipe.backbone, n_classes=n_classes, image_size=image_size)
         set_pooling(module, recipe.pooling, n_classes=n_classes)
         parts = _assemble(module, recipe, order=order, seed=None)
+        if recipe.classifier != "linear":
+            check_rows(module, linear_head(module, parts.head_names, recipe), recipe, image_size=preprocessing.image_size)
     n_parameters, n_trainable = _count(module)
     return RecipeFacts(
         n_units=len(parts.units),

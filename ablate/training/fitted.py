@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ablate.errors import TrialError
+from ablate.model.linear_head import linear_head
 from ablate.model.network import Network
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute
@@ -45,11 +45,11 @@ class Features:
 def fit_classifier(network: Network, course: Course, lanes: Lanes, *, weights: Tensor | None, emit: Emit) -> tuple[Fit, Predict]:
     """Fit `recipe.classifier`; return what was found, as one epoch, and what predicts a feed. `weights` (C,) are those of the classes, or None.
 
-    Deterministic: the same images give the same classifier for every seed. Raises TrialError where the head is not one linear layer.
+    Deterministic: the same images give the same classifier for every seed. Raises SpecError where the head is not one linear layer, as a plan does.
     """
     started = time.perf_counter()
     recipe, task, compute = course.recipe, course.task, course.compute
-    head = linear_head(network, recipe)
+    head = linear_head(network.module, network.head_names, recipe)
     train = features(network, head, lanes, lanes.train, compute=compute)
     known = known_features(train, lanes.train.labels)
     by_class = None if weights is None else dict(enumerate(weights.double().tolist()))
@@ -74,15 +74,6 @@ def fit_classifier(network: Network, course: Course, lanes: Lanes, *, weights: T
 def known_features(train: NDArray[np.float64], labels: NDArray[np.int64]) -> Features:
     """Train features (N, D) with their mean and scale; a scale of 1 where nothing varies."""
     return Features(train, labels, train.mean(axis=0), float(np.sqrt(train.var(axis=0).mean())) or 1.0)
-
-
-def linear_head(network: Network, recipe: Recipe) -> nn.Linear:
-    """The one linear layer that the head must be. Raises TrialError where it is something else."""
-    owners = {name.rpartition(".")[0] for name in network.head_names}
-    head = network.module.get_submodule(owners.pop()) if len(owners) == 1 else None
-    if not isinstance(head, nn.Linear) or head.bias is None:
-        raise TrialError(f"classifier: {recipe.classifier} needs a head that is one linear layer with a bias, that of {recipe.backbone} is not; take linear")
-    return head
 
 
 def features(network: Network, head: nn.Linear, lanes: Lanes, feed: Feed, *, compute: Compute) -> NDArray[np.float64]:

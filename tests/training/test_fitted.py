@@ -12,13 +12,13 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ablate.data.augment import clean
 from ablate.data.store import ImageStore
-from ablate.errors import SpecError, TrialError
-from ablate.model.network import build_network
+from ablate.errors import SpecError
+from ablate.model.linear_head import check_rows
+from ablate.model.network import build_network, check_recipe
 from ablate.spec.canonical import canonical, contradiction
 from ablate.spec.recipe import Recipe
 from ablate.tracking.artifacts import read_predictions
 from ablate.training.export import export_complete
-from ablate.training.fitted import linear_head
 from ablate.training.serving import load_classifier
 from ablate.training.trial import run_trial
 
@@ -112,10 +112,20 @@ def test_what_cannot_be_fitted_is_left_out_with_the_reason(fields: dict[str, obj
     assert contradiction(Recipe(classifier="logistic", **fields)) == why
 
 
-def test_a_head_of_several_layers_is_refused() -> None:
-    network = build_network(Recipe(backbone="deit_tiny_distilled_patch16_224", weights="none"), n_classes=3, image_size=64, seed=0)
-    with pytest.raises(TrialError) as caught:
-        linear_head(network, Recipe(backbone="deit_tiny_distilled_patch16_224", classifier="ridge"))
-    assert str(caught.value) == (
-        "classifier: ridge needs a head that is one linear layer with a bias, that of deit_tiny_distilled_patch16_224 is not; take linear"
-    )
+@pytest.mark.parametrize("classifier", ["logistic", "ridge", "knn"])
+@pytest.mark.parametrize("backbone", ["deit_tiny_distilled_patch16_224", "resnetv2_50x1_bit.goog_in21k"])
+def test_a_head_that_cannot_be_fitted_is_refused_before_anything_starts(backbone: str, classifier: str) -> None:
+    """Two heads; a convolution as the head."""
+    recipe = Recipe(backbone=backbone, weights="none", classifier=classifier)
+    with pytest.raises(SpecError) as caught:
+        check_recipe(recipe, n_classes=3, image_size=64)
+    assert str(caught.value) == f"classifier: {classifier} needs a head that is one linear layer with a bias, that of {backbone} is not; take linear"
+
+
+def test_a_head_that_sees_more_than_a_row_is_refused() -> None:
+    recipe = Recipe(backbone="somebody", classifier="ridge")
+    head = torch.nn.Linear(3, 2, device="meta")
+    module = torch.nn.Sequential(torch.nn.Flatten(2), torch.nn.Linear(64, 3, device="meta"), head)
+    with pytest.raises(SpecError) as caught:
+        check_rows(module, head, recipe, image_size=8)
+    assert str(caught.value) == "classifier: ridge needs one row of features an image, the head of somebody sees something else; take linear"

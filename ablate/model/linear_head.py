@@ -1,0 +1,35 @@
+"""The head that a fitted classifier can become."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ablate.errors import SpecError
+from ablate.spec.recipe import Recipe
+
+
+def linear_head(module: nn.Module, head_names: Sequence[str], recipe: Recipe) -> nn.Linear:
+    """Return the one linear layer with a bias that the head must be. Raises SpecError where it is something else."""
+    owners = {name.rpartition(".")[0] for name in head_names}
+    head = module.get_submodule(owners.pop()) if len(owners) == 1 else None
+    if not isinstance(head, nn.Linear) or head.bias is None:
+        raise SpecError(f"classifier: {recipe.classifier} needs a head that is one linear layer with a bias, that of {recipe.backbone} is not; take linear")
+    return head
+
+
+def check_rows(module: nn.Module, head: nn.Linear, recipe: Recipe, *, image_size: int) -> None:
+    """Make sure, on torch's meta device, that an image reaches the head once, as one row of features. Raises SpecError."""
+    shapes: list[tuple[int, ...]] = []
+    handle = head.register_forward_pre_hook(lambda _module, inputs: shapes.append(tuple(inputs[0].shape)))
+    was_training = module.training
+    try:
+        with torch.no_grad():
+            module.eval()(torch.empty(2, 3, image_size, image_size, device="meta"))
+    finally:
+        handle.remove()
+        module.train(was_training)
+    if shapes != [(2, head.in_features)]:
+        raise SpecError(f"classifier: {recipe.classifier} needs one row of features an image, the head of {recipe.backbone} sees something else; take linear")
