@@ -138,3 +138,13 @@ class Recipe(BaseModel):
         if self.adapter == "auto":
             return "lora" if self.lora_rank > 0 else "none"
         return self.adapter
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the classifier is fitted at once: one pass over clean images, and no epochs."""
+        return self.classifier != "linear"
+
+    @property
+    def scored_as(self) -> Literal["cross_entropy", "focal", "bce"]:
+        """The loss whose probabilities the logits are; of a fitted classifier always those of a softmax."""
+        return "cross_entropy" if self.is_fitted else self.loss

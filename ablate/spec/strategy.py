@@ -29,8 +29,8 @@ def phases_of(recipe: Recipe) -> tuple[Phase, ...]:
 
 
 def n_epochs(recipe: Recipe) -> int:
-    """Return the epochs of all phases together; a plateau may end a phase earlier."""
-    return sum(phase.epochs for phase in phases_of(recipe))
+    """Return the epochs of all phases together; a plateau may end a phase earlier. A fitted classifier sees the images once."""
+    return 1 if recipe.is_fitted else sum(phase.epochs for phase in phases_of(recipe))
 
 
 def at_phase(recipe: Recipe, phase: Phase) -> Recipe:

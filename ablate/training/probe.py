@@ -26,7 +26,8 @@ def run_probe(request: TrialRequest, emit: Emit) -> TrialOutcome:
 
     `probe/step_s`: one optimizer step, with the batch that it needs; `probe/val_s`: between the epochs, so scoring val and whatever an epoch begins with;
     `probe/start_s`: until the first step; `probe/end_s`: from the last epoch to the end, with the test split; `probe/peak_mb`: all the memory that the
-    process holds at its highest; `probe/total_mb`: what there is.
+    process holds at its highest; `probe/total_mb`: what there is. Of a classifier that is fitted at once a step is a batch's share of features and fit, and
+    scoring val is part of the start.
     """
     began, steps, ends = time.perf_counter(), [], []
 
@@ -39,10 +40,14 @@ def run_probe(request: TrialRequest, emit: Emit) -> TrialOutcome:
         outcome = run_trial(request, note)
     finally:
         hook.remove()
-    if len(steps) != EPOCHS * STEPS or len(ends) != EPOCHS:
+    if request.trial.recipe.is_fitted:
+        train_s = outcome.metrics["time/train_s"]
+        times = {START_S: ends[0] - began - train_s, STEP_S: train_s / STEPS, VAL_S: 0.0, END_S: time.perf_counter() - ends[0]}
+    elif len(steps) != EPOCHS * STEPS or len(ends) != EPOCHS:
         raise CheckFailed(f"a probe must have {EPOCHS} epochs of {STEPS} steps, got {len(ends)} and {len(steps)} steps.")
-    step_s = steps[3] - steps[2]
-    times = {START_S: steps[0] - began - step_s, STEP_S: step_s, VAL_S: steps[2] - steps[1] - step_s, END_S: time.perf_counter() - ends[1]}
+    else:
+        step_s = steps[3] - steps[2]
+        times = {START_S: steps[0] - began - step_s, STEP_S: step_s, VAL_S: steps[2] - steps[1] - step_s, END_S: time.perf_counter() - ends[1]}
     peak_mb, total_mb = _gpu_memory_mb() if request.compute.device == "cuda" else _host_memory_mb(outcome)
     return dataclasses.replace(outcome, metrics={**outcome.metrics, **times, PEAK_MB: peak_mb, TOTAL_MB: total_mb})
 

@@ -74,7 +74,7 @@ def load_classifier(folder: Path | str) -> Classifier:
     module = build_network(bare, n_classes=len(described["class_names"]), image_size=trial.data.image_size, seed=trial.seed).module
     admit_biases(module, state)
     module.load_state_dict(state, strict=True)
-    return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]), trial.recipe.loss)
+    return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]), trial.recipe.scored_as)
 
 
 def _load_pyfunc(data_path: str) -> Classifier:

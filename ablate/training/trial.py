@@ -166,7 +166,7 @@ def make_task(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequenc
     return Classification(
         recipe.label_smoothing,
         None if weights is None else weights.to(device),
-        kind=recipe.loss,
+        kind=recipe.scored_as,
         focal_gamma=recipe.focal_gamma,
         logit_shift=None if shift is None else shift.to(device),
     )

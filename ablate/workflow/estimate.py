@@ -13,7 +13,7 @@ from ablate.spec.recipe import Recipe
 from ablate.spec.strategy import n_epochs
 from ablate.spec.study import ArmRecord
 from ablate.workflow.prepare import Resolved, cut_depth
-from ablate.workflow.sharing import Part, views_of
+from ablate.workflow.sharing import Part, n_used, views_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,12 @@ class Kind:
     augment: str
     batch_size: int
     precision: str
+    classifier: str = "linear"
 
     def __str__(self) -> str:
-        return f"{self.backbone}, {self.depth} frozen units, {self.n_trainable:,} trainable, augment {self.augment}, batch {self.batch_size}"
+        return f"{self.backbone}, {self.depth} frozen units, {self.n_trainable:,} trainable, augment {self.augment}, batch {self.batch_size}" + (
+            "" if self.classifier == "linear" else f", {self.classifier} fitted at once"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def kinds_of(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[Kind,
     for arm in resolved.expansion.arms:
         recipe, found = arm.recipe, facts[arm.arm_id]
         policy = policy_word(recipe, source=resolved.data.source)
-        kinds[Kind(recipe.backbone, cut_depth(recipe, found), found.n_trainable, policy, recipe.batch_size, recipe.precision)].append(arm)
+        kinds[Kind(recipe.backbone, cut_depth(recipe, found), found.n_trainable, policy, recipe.batch_size, recipe.precision, recipe.classifier)].append(arm)
     return dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
 
 
@@ -85,7 +88,7 @@ def nearest(kind: Kind, measured: Sequence[Kind]) -> Kind:
 
     def distance(one: Kind) -> tuple[object, ...]:
         apart = abs(one.depth - kind.depth), abs(one.n_trainable - kind.n_trainable), one.augment != kind.augment, abs(one.batch_size - kind.batch_size)
-        return one != kind, one.backbone != kind.backbone, *apart
+        return one != kind, one.backbone != kind.backbone, one.classifier != kind.classifier, *apart
 
     return min(measured, key=distance)
 
@@ -98,7 +101,7 @@ def study_cost(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], me
     for kind, arms in kinds.items():
         found = measured[nearest(kind, list(measured))]
         for arm in arms:
-            trial_s = found.trial_s(arm.recipe, n_images)
+            trial_s = found.trial_s(arm.recipe, _as_used(resolved, arm.recipe))
             trials_s += trial_s * len(seeds)
             longest_s = max(longest_s, trial_s)
             for view, n_passes in _views(arm, kind, seeds, n_images):
@@ -119,7 +122,7 @@ def cost_table(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], me
                 "": numbers[kind],
                 "kind": str(kind),
                 "trials": len(arms) * len(resolved.record.seeds),
-                "s a trial": f"{found.trial_s(longest.recipe, images_by_split(resolved)):.1f}",
+                "s a trial": f"{found.trial_s(longest.recipe, _as_used(resolved, longest.recipe)):.1f}",
                 "ms a prefix pass": f"{found.prefix_s * 1e3:.1f}" if found.prefix_s else "none kept",
                 "peak MB": f"{found.peak_mb:,.0f}",
                 "from": "measured" if one == kind else f"as {numbers[one]}",
@@ -131,6 +134,11 @@ def cost_table(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], me
 def images_by_split(resolved: Resolved) -> dict[str, int]:
     """How many images each split has."""
     return {split: sum(numbers) for split, numbers in resolved.data_set.facts.class_counts.items()}
+
+
+def _as_used(resolved: Resolved, recipe: Recipe) -> dict[str, int]:
+    """Images of each split that a trial sees."""
+    return {**images_by_split(resolved), "train": n_used(recipe, resolved.data_set.facts.class_counts["train"])}
 
 
 def _views(arm: ArmRecord, kind: Kind, seeds: tuple[int, ...], n_images: Mapping[str, int]) -> list[tuple[tuple[object, ...], int]]:

@@ -148,6 +148,10 @@ def _measured(kind: Kind, outcome: TrialOutcome, few: DataSet) -> Measured:
     metrics, n_views = outcome.metrics, EPOCHS if kind.augment != "none" else 1
     prefix_s = metrics["time/prefix_s"] / (n_views * sizes["train"] + sizes["val"] + sizes["test"])
     train_view_s = sizes["train"] * prefix_s
+    if kind.classifier != "linear":  # val's view is in the start, train's in the steps
+        step_s, start_s = metrics[STEP_S] - train_view_s / STEPS, metrics[START_S] - sizes["val"] * prefix_s
+        end_s = (metrics[END_S] - sizes["test"] * prefix_s) / sizes["test"]
+        return Measured(max(0.0, start_s), max(0.0, step_s), 0.0, max(0.0, end_s), prefix_s, metrics[PEAK_MB])
     first_val_s = (sizes["val"] + (sizes["train"] if n_views > 1 else 0)) * prefix_s
     return Measured(
         start_s=max(0.0, metrics[START_S] - train_view_s),

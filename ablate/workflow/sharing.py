@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.model.facts import RecipeFacts
@@ -33,6 +33,7 @@ def sharing_table(resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks
     """
     counts = resolved.data_set.facts.class_counts
     n_train, n_val, n_test = (sum(counts[split]) for split in ("train", "val", "test"))
+    of_train = counts["train"]
     groups: dict[tuple[str, int, int, str, int], list[Part]] = defaultdict(list)
     users: Counter[tuple[str, str]] = Counter()
     for arm in resolved.expansion.arms:
@@ -50,7 +51,7 @@ def sharing_table(resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks
         cost = looks.prefix_cost(backbone, image_size, depth)
         is_cut = depth > 0 and cost.is_worth_keeping(device)
         for part in parts if is_cut else []:
-            alone += seeds * (len(part.epochs) * (n_train + n_val) + (n_test if part.is_last else 0))
+            alone += seeds * (len(part.epochs) * (n_used(part.recipe, of_train) + n_val) + (n_test if part.is_last else 0))
             for view, n_images in views_of(part, resolved.record.seeds, policy=augment, n_train=n_train, n_held_out=n_val + n_test):
                 if (backbone, view) not in seen:
                     seen.add((backbone, view))
@@ -98,8 +99,14 @@ def _parts(recipe: Recipe, facts: RecipeFacts) -> Iterator[tuple[int, Part]]:
     """Yield the depth of the cut and the phase, for each phase of an arm."""
     first, phases, depths = 0, phases_of(recipe), cut_depths(recipe, facts)
     for number, (phase, depth) in enumerate(zip(phases, depths, strict=True), start=1):
-        yield depth, Part(recipe, range(first, first + phase.epochs), number == len(phases))
-        first += phase.epochs
+        n_epochs = 1 if recipe.is_fitted else phase.epochs
+        yield depth, Part(recipe, range(first, first + n_epochs), number == len(phases))
+        first += n_epochs
+
+
+def n_used(recipe: Recipe, of_train: Sequence[int]) -> int:
+    """Train images that a trial learns from, of so many of each class; a kept view is of the whole split, whoever asks for it."""
+    return sum(of_train) if recipe.shots is None else sum(min(count, recipe.shots) for count in of_train)
 
 
 def views_of(part: Part, seeds: tuple[int, ...], *, policy: str, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:

@@ -47,6 +47,35 @@ def test_the_sum_by_hand(write_grid: Callable[..., Path]) -> None:
     assert cost.prefixes_s == pytest.approx(clean + light)
 
 
+FITTED = (
+    ("freeze_depth: [all, -1]", "freeze_depth: [all]\n  shots: [null, 3]\n  classifier: [linear, ridge]"),
+    ("1.0e-3, 1.0e-2", "1.0e-3"),
+    ("epochs: 1", "epochs: 4"),
+)
+
+
+def test_few_shots_and_fitted_classifiers_by_hand(write_grid: Callable[..., Path]) -> None:
+    """Two classes of 8 train images: 3 shots are 6 images, one batch of 8; a fitted arm sees everything once, a trained one in each of 4 epochs."""
+    path = write_grid("few_and_fitted", *FITTED)
+    resolved, facts = resolved_grid(path)
+    kinds = kinds_of(resolved, facts)
+    assert {kind.classifier: len(arms) for kind, arms in kinds.items()} == {"linear": 2, "ridge": 2}
+    one = Measured(start_s=1.0, step_s=0.5, val_s=0.25, end_s=0.125, prefix_s=2.0, peak_mb=1)
+    cost = study_cost(resolved, kinds, dict.fromkeys(kinds, one))
+    trained = sum(1.0 + 4 * (steps * 0.5 + 8 * 0.25) + 9 * 0.125 for steps in (2, 1))
+    fitted = sum(1.0 + steps * 0.5 + 8 * 0.25 + 9 * 0.125 for steps in (2, 1))
+    assert cost.trials_s == pytest.approx(trained + fitted)
+    assert cost.prefixes_s == pytest.approx((16 + 8 + 9) * 2.0)  # a kept view is of the whole split
+    alone = sum(4 * (n + 8) + 9 for n in (16, 6)) + sum(n + 8 + 9 for n in (16, 6))
+    assert f"sharing: {16 + 8 + 9} of {alone} passes" in CliRunner().invoke(app, ["plan", str(path)]).output
+
+
+def test_a_fitted_kind_is_measured_too(write_grid: Callable[..., Path]) -> None:
+    said = CliRunner().invoke(app, ["plan", str(write_grid("fitted_probe", *FITTED)), "--probe", "--workers", "1"]).output
+    assert "ridge fitted at once" in said
+    assert "It rests on one measured step and evaluation of 2 kinds of arm (" in said
+
+
 def test_no_study_is_shorter_than_its_longest_trial() -> None:
     cost = Cost(trials_s=100.0, prefixes_s=20.0, longest_s=50.0)
     assert [cost.wall_s(n_slots, before_s=5.0) for n_slots in (1, 2, 4)] == [125.0, 65.0, 55.0]
