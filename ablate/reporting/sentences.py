@@ -122,7 +122,8 @@ def _cost(results: Results) -> str:
         return ""
     seconds = [results.number(arm.arm_id, "time/train_s/mean") for arm in (champion, baseline)]
     time = "" if any(map(math.isnan, seconds)) else f" and {seconds[0]:,.1f} s of training instead of {seconds[1]:,.1f} s"
-    return f" It trains {count(_trainable(results, champion))} parameters instead of {count(_trainable(results, baseline))}{time}."
+    trained, usual = count(_trainable(results, champion)), count(_trainable(results, baseline))
+    return f" It trains {f'as many parameters ({trained})' if trained == usual else f'{trained} parameters instead of {usual}'}{time}."
 
 
 def gap_text(gap: ArmGap) -> str:

@@ -77,6 +77,17 @@ def test_a_gap_within_seed_noise_is_called_so(published) -> None:
     assert "paired over 2 seeds; it cannot be told apart from no difference." in summary
 
 
+@pytest.mark.parametrize(("n_trainable", "told"), [(500.0, "It trains as many parameters (500) and"), (600.0, "It trains 600 parameters instead of 500 and")])
+def test_what_the_champion_trains_is_told_beside_the_baseline(published, n_trainable, told) -> None:
+    last = published.study.record.arms[-1].arm_id
+
+    def change(run):
+        is_last = run.arm_id == last
+        return replace(run, metrics={**run.metrics, "val/macro_f1": 0.9 if is_last else 0.5, "cost/n_trainable": n_trainable if is_last else 500.0})
+
+    assert told in section(text_of(published.with_runs(change)), "Summary")
+
+
 def test_one_seed_is_said_to_know_no_spread(build) -> None:
     summary = section(text_of(build(seeds=(0,))), "Summary")
     assert "(n = 1 seed, no spread known)" in summary
