@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,7 +79,7 @@ def test_a_list_of_labels_becomes_a_report_that_verifies(switches: Path, trackin
         return frame.assign(y_1=frame["y_1"].where(frame.index != len(frame) - 1, 1 - frame["y_1"])) if run.run_id == victim else frame
 
     found = [str(finding) for finding in verify_report(study, predictions=lied, folder=report)]
-    assert any(f"run {victim} test/macro_f1" in one and "from its predictions" in one for one in found)
+    assert any(f"run {victim} test/average_precision_macro" in one and "from its predictions" in one for one in found)
     higher = replace(study, runs=tuple(replace(run, metrics={**run.metrics, "test/micro_f1": 0.123}) for run in study.runs))
     assert any("test/micro_f1: says 0.123" in str(one) for one in verify_report(higher, predictions=store.read_predictions, folder=report))
 
@@ -102,7 +101,7 @@ def _check_the_cards_code(desk: Path, report: Path, store: MlflowStore, capsys: 
     Image.open(desk / "data" / "switches" / test["image_id"][clear]).save(desk / "image.jpg", format="png")
     for block in blocks:
         capsys.readouterr()
-        exec(block, {})  # noqa: S102  the code that the card gives
+        exec(block, {})
         printed = capsys.readouterr().out.strip().splitlines()[-1]
         assert set(re.findall(r"'(\w+)'", printed)) == {name for name, one in zip(NAMES, p[clear], strict=True) if one >= 0.5}
 
@@ -117,9 +116,9 @@ def _check_the_cards_code(desk: Path, report: Path, store: MlflowStore, capsys: 
 )
 def test_what_a_single_label_can_do_several_can_too(switches: Path, tracking_uri: str, name: str, axes: str, more: str) -> None:
     assert " 0 before, 0 failed" in _run(switches, f"several_{name}", axes=axes, more=more)
-    runs = MlflowStore(tracking_uri, f"several_{name}").read_study(f"several_{name}").runs
-    scores = {run.arm_id: run.metrics["test/average_precision_macro"] for run in runs if run.seed == 0}
-    assert len(set(scores.values())) == len(scores), "an axis did nothing"
+    store = MlflowStore(tracking_uri, f"several_{name}")
+    arms = [probabilities_of(store.read_predictions(run)).tobytes() for run in store.read_study(f"several_{name}").runs if run.seed == 0]
+    assert len(set(arms)) == len(arms) > 1, "an axis did nothing"
 
 
 def test_kept_activations_give_the_same_trials(switches: Path) -> None:
