@@ -26,7 +26,7 @@ def say_what(console: Console, resolved: Resolved) -> None:
         console.print(
             f"[bold yellow]data: {facts.requested_source} is not to be had here; its declared fallback {facts.source} ({facts.title}) is used[/bold yellow]"
         )
-    sizes = ", ".join(f"{split} {sum(counts)}" for split, counts in facts.class_counts.items())
+    sizes = ", ".join(f"{split} {n}" for split, n in facts.n_images.items())
     kind = "synthetic" if facts.is_synthetic else "real"
     console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
     if resolved.pilot is not None:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ablate.data.sources import source_of
-from ablate.data.sources._base import Collection, Item, NotToBeHad
+from ablate.data.sources._base import Collection, Item, NotToBeHad, has_several_labels, label_array
 from ablate.data.splits import Parts, split_items, subset_items
 from ablate.errors import DataError
 from ablate.spec.study import DataFacts
-from ablate.spec.trial import SPLITS, DataSpec
+from ablate.spec.trial import SPLITS, DataSpec, Task
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Split:
     image_ids: tuple[str, ...]
     """Unique within the data set and stable."""
     labels: NDArray[np.int64]
-    """(N,) positions in `facts.class_names`."""
+    """(N,) positions in `facts.class_names`; (N, C) of 0 and 1 where images have several labels."""
     read: Callable[[int], Image.Image]
     """Position -> RGB image. Raises DataError naming the file where it is damaged."""
 
@@ -42,14 +42,14 @@ class DataSet:
     splits: Mapping[str, Split]
 
 
-def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool) -> tuple[DataSpec, DataSet]:
+def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task = "classification") -> tuple[DataSpec, DataSet]:
     """Find, split and check the images that `spec` asks for; return the resolved spec (the source really used, no fallback) and the data set.
 
     The fallback stands in only where the requested source is not to be had, never where it is broken. Files are hashed here, not decoded.
     Raises DataError for everything that is wrong with names, folders, labels or splits.
     """
-    _check_names(spec)
-    resolved, collection = _collect(spec, data_dir=data_dir, allow_fallback=allow_fallback)
+    _check_names(spec, task)
+    resolved, collection = _collect(spec, data_dir=data_dir, allow_fallback=allow_fallback, task=task)
     _check_classes(collection, resolved.source)
     parts, rule = split_items(collection.items, resolved, official=collection.split_rule)
     parts, subset_rule = subset_items(parts, resolved, n_classes=len(collection.class_names))
@@ -64,10 +64,11 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool) -> tuple[
         requested_source=spec.source,
         class_names=collection.class_names,
         class_counts={split: _counts(parts[split], len(collection.class_names)) for split in SPLITS},
+        image_counts={split: len(parts[split]) for split in SPLITS} if has_several_labels(collection.items) else {},
         fingerprint=fingerprint(parts, collection.class_names),
         split_rule=rule + subset_rule,
     )
-    return resolved, DataSet(facts, {split: _as_split(parts[split]) for split in SPLITS})
+    return resolved, DataSet(facts, {split: _as_split(parts[split], len(collection.class_names)) for split in SPLITS})
 
 
 def fingerprint(parts: Parts, class_names: tuple[str, ...]) -> str:
@@ -79,26 +80,26 @@ def fingerprint(parts: Parts, class_names: tuple[str, ...]) -> str:
     return hashlib.sha256("\n".join([json.dumps(class_names), *lines]).encode()).hexdigest()
 
 
-def _collect(spec: DataSpec, *, data_dir: Path, allow_fallback: bool) -> tuple[DataSpec, Collection]:
+def _collect(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task) -> tuple[DataSpec, Collection]:
     try:
-        return _resolved(spec, spec.source), source_of(spec.source, field="source")(spec, data_dir=data_dir)
+        return _resolved(spec, spec.source), source_of(spec.source, field="source", task=task)(spec, data_dir=data_dir)
     except NotToBeHad as error:
         if spec.fallback is None:
             raise
         if not allow_fallback:
             raise NotToBeHad(f"{error} The declared fallback {spec.fallback} was not allowed.") from error
     resolved = _resolved(spec, spec.fallback)
-    return resolved, source_of(spec.fallback, field="fallback")(resolved, data_dir=data_dir)
+    return resolved, source_of(spec.fallback, field="fallback", task=task)(resolved, data_dir=data_dir)
 
 
 def _resolved(spec: DataSpec, source: str) -> DataSpec:
     return spec.model_copy(update={"source": source, "fallback": None, "path": spec.path if source == "folder" else None})
 
 
-def _check_names(spec: DataSpec) -> None:
-    source_of(spec.source, field="source")
+def _check_names(spec: DataSpec, task: Task) -> None:
+    source_of(spec.source, field="source", task=task)
     if spec.fallback is not None:
-        source_of(spec.fallback, field="fallback")
+        source_of(spec.fallback, field="fallback", task=task)
     if spec.path is not None and "folder" not in (spec.source, spec.fallback):
         raise DataError(f"data.path belongs to source folder, got {spec.path!r} with source {spec.source}; leave it out, or ask for source folder.")
 
@@ -117,11 +118,14 @@ def _check_classes(collection: Collection, source: str) -> None:
 
 
 def _check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> None:
-    """Every split has images, and train has images of every class."""
+    """Every split has images with labels, and train has images of every class."""
     bare = [split for split in SPLITS if not parts[split]]
     if bare:
         raise DataError(f"every split must have at least one image, source {source} has none in: {', '.join(bare)}.")
     counts = {split: _counts(parts[split], len(class_names)) for split in SPLITS}
+    unlabelled = [split for split in SPLITS if not any(counts[split])]
+    if unlabelled:
+        raise DataError(f"every split must have at least one image with a label, source {source} has none in: {', '.join(unlabelled)}.")
     unseen = [
         f"{name} (in {' and '.join(split for split in ('val', 'test') if counts[split][i])})" for i, name in enumerate(class_names) if counts["train"][i] == 0
     ]
@@ -130,12 +134,13 @@ def _check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> No
 
 
 def _counts(items: tuple[Item, ...], n_classes: int) -> tuple[int, ...]:
-    return tuple(np.bincount([item.label for item in items], minlength=n_classes).tolist())
+    labels = label_array(items, n_classes=n_classes)
+    return tuple((labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=n_classes)).tolist())
 
 
-def _as_split(items: tuple[Item, ...]) -> Split:
+def _as_split(items: tuple[Item, ...], n_classes: int) -> Split:
     return Split(
         image_ids=tuple(item.image_id for item in items),
-        labels=np.array([item.label for item in items], dtype=np.int64),
+        labels=label_array(items, n_classes=n_classes),
         read=lambda position: items[position].read(),
     )

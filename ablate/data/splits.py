@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.data.sources._base import Item
+from ablate.data.iterative import deal_by_labels
+from ablate.data.sources._base import Item, has_several_labels
 from ablate.errors import DataError
 from ablate.spec.trial import SPLITS, DataSpec, Fractions
 from ablate.streams import stream
@@ -28,14 +30,22 @@ def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tupl
         seed, fractions = _seed_and_fractions(spec, "there are no official splits")
         shares = [fractions.train, fractions.val, fractions.test]
         train, val, test = _draw(items, shares, seed=seed, purpose="all")
-        return {"train": train, "val": val, "test": test}, f"stratified, train {shares[0]:g}, val {shares[1]:g}, test {shares[2]:g}, split_seed {seed}"
+        return {
+            "train": train,
+            "val": val,
+            "test": test,
+        }, f"{_stratified(items)}, train {shares[0]:g}, val {shares[1]:g}, test {shares[2]:g}, split_seed {seed}"
     if names == {"train", "test"}:
         seed, fractions = _seed_and_fractions(spec, "there is no official val split")
         share = fractions.val / (fractions.train + fractions.val)
         pool = [item for item in items if item.split == "train"]
         train, val = _draw(pool, [1 - share, share], seed=seed, purpose="val")
         test = tuple(item for item in items if item.split == "test")
-        return {"train": train, "val": val, "test": test}, f"{official} test; val a stratified {share:.3g} of the official train, split_seed {seed}"
+        return {
+            "train": train,
+            "val": val,
+            "test": test,
+        }, f"{official} test; val {_stratified(items, article=True)} {share:.3g} of the official train, split_seed {seed}"
     found = ", ".join(sorted(name or "no split" for name in names))
     raise DataError(f"official splits must be train, val and test, or train and test, or none at all for any image, got {found}.")
 
@@ -43,7 +53,8 @@ def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tupl
 def subset_items(parts: Parts, spec: DataSpec, *, n_classes: int) -> tuple[Parts, str]:
     """Cut splits down to `spec.sizes`, stratified; return them and the rule in words, empty where nothing is cut.
 
-    A smaller size draws a subset of a larger size's images, up to rounding. Raises DataError without `split_seed`, or with fewer images than classes.
+    A smaller size draws a subset of a larger size's images, up to rounding; not so where images have several labels. Raises DataError without
+    `split_seed`, or with fewer images than classes.
     """
     wanted = {} if spec.sizes is None else {split: n for split, n in spec.sizes.model_dump().items() if n is not None and n < len(parts[split])}
     if not wanted:
@@ -56,7 +67,7 @@ def subset_items(parts: Parts, spec: DataSpec, *, n_classes: int) -> tuple[Parts
     for split, n in wanted.items():
         smaller[split] = _draw(parts[split], [n / len(parts[split])], seed=spec.split_seed, purpose=f"size of {split}", total=n)[0]
     said = ", ".join(f"{split} {n} of {len(parts[split])}" for split, n in wanted.items())
-    return smaller, f"; a stratified subset with split_seed {spec.split_seed}: {said}"
+    return smaller, f"; {_stratified(parts['train'], article=True)} subset with split_seed {spec.split_seed}: {said}"
 
 
 def _seed_and_fractions(spec: DataSpec, why: str) -> tuple[int, Fractions]:
@@ -69,9 +80,17 @@ def _seed_and_fractions(spec: DataSpec, why: str) -> tuple[int, Fractions]:
     return spec.split_seed, spec.fractions
 
 
+def _stratified(items: Sequence[Item], *, article: bool = False) -> str:
+    if has_several_labels(items):
+        return "an iteratively stratified" if article else "iteratively stratified (Sechidis et al., 2011)"
+    return "a stratified" if article else "stratified"
+
+
 def _draw(items: Sequence[Item], shares: list[float], *, seed: int, purpose: str, total: int | None = None) -> list[tuple[Item, ...]]:
     """Deal the images of every class to parts of the given shares, in the order of their random keys. Parts keep the order of `items`."""
-    members: dict[int, list[Item]] = {}
+    if has_several_labels(items):
+        return deal_by_labels(items, shares, seed=seed, purpose=purpose, total=total)
+    members: dict[Any, list[Item]] = {}
     for item in items:
         members.setdefault(item.label, []).append(item)
     classes = sorted(members)

@@ -56,7 +56,7 @@ class StoredSplit:
     images: NDArray[np.uint8]
     """(N, side, side, 3), RGB, memory-mapped and read-only."""
     labels: NDArray[np.int64]
-    """(N,) positions in `class_names`."""
+    """(N,) positions in `class_names`; (N, C) of 0 and 1 where images have several labels."""
     image_ids: tuple[str, ...]
     fine: NDArray[np.uint8] | None = None
     """(N, fine, fine, 3), the same squares nearer their own resolution, or None: crops of `images` would be resized twice, and softer than clean images."""

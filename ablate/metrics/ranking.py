@@ -14,7 +14,7 @@ class Ranking:
     """Each class's images and the rest in the order of the class's probability, from low to high. All arrays but `labels` are (C, N): a row a class."""
 
     labels: NDArray[np.integer]
-    """(N,)"""
+    """(N,), or (N, C) of 0 and 1 where images have several labels."""
     order: NDArray[np.intp]
     """Image at each place."""
     is_class: NDArray[np.bool_]
@@ -27,7 +27,7 @@ class Ranking:
     @cached_property
     def n_class(self) -> NDArray[np.int64]:
         """(C,) images of each class."""
-        return np.bincount(self.labels, minlength=len(self.order))
+        return np.asarray(self.is_class.sum(axis=1), dtype=np.int64)
 
     @cached_property
     def auroc(self) -> NDArray[np.float64]:
@@ -48,10 +48,10 @@ class Ranking:
 
 
 def rank_classes(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Ranking:
-    """Sort every column of `probabilities` (N, C) once; `labels` (N,) in [0, C)."""
+    """Sort every column of `probabilities` (N, C) once; `labels` (N,) in [0, C), or (N, C) of 0 and 1."""
     columns = np.ascontiguousarray(probabilities.T)
     order = np.argsort(columns, axis=1)
-    is_class = labels[order] == np.arange(len(columns))[:, None]
+    is_class = labels[order] == np.arange(len(columns))[:, None] if labels.ndim == 1 else np.take_along_axis(labels.T == 1, order, axis=1)
     counted = np.zeros((len(columns), len(labels) + 1), dtype=np.int32)
     np.cumsum(is_class, axis=1, out=counted[:, 1:])
     ranked = np.take_along_axis(columns, order, axis=1)

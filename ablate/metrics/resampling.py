@@ -1,7 +1,8 @@
 """Scores of a classifier on resampled test images: the same draw of images for every run, so that differences stay paired by image.
 
 A draw is a row of weights, one an image. Images are drawn within their class, because splits are stratified and macro means need every class: of the n images
-of a class n - 1 are drawn with replacement and weigh n / (n - 1) each, which makes the spread of a mean that of s² / n, not of (n - 1) s² / n².
+of a class n - 1 are drawn with replacement and weigh n / (n - 1) each, which makes the spread of a mean that of s² / n, not of (n - 1) s² / n². Images with
+several labels have no one class: all are drawn together.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from ablate.streams import stream
 
 
 def image_weights(labels: NDArray[np.integer], *, n_draws: int, seed: int) -> NDArray[np.float32]:
-    """Return (n_draws, N) weights; each row sums to the images of each class. A class of one image keeps it in every draw."""
+    """Return (n_draws, N) weights; each row sums to the images of each class. A class of one image keeps it in every draw.
+
+    `labels` (N,), or (N, C) of 0 and 1, whose classes vary in size from draw to draw.
+    """
     rng = np.random.default_rng(stream(seed, "bootstrap", "images"))
     weights = np.ones((n_draws, len(labels)), dtype=np.float32)
-    for label in np.unique(labels):
-        (own,) = np.nonzero(labels == label)
+    strata = [np.flatnonzero(labels == label) for label in np.unique(labels)] if labels.ndim == 1 else [np.arange(len(labels))]
+    for own in strata:
         n = len(own)
         if n > 1:
             weights[:, own] = rng.multinomial(n - 1, np.full(n, 1 / n), size=n_draws) * (n / (n - 1))

@@ -10,20 +10,24 @@ from ablate.metrics.calibration import N_BINS
 from ablate.reporting import sentences
 from ablate.reporting.cost import COSTS
 from ablate.reporting.insight import ArmInsight, most_confused
+from ablate.reporting.label_insight import LabelInsight, weakest
+from ablate.reporting.label_text import LOAD_CHAMPION, LOAD_RUN, NO_CALIBRATION, label_errors, label_table
 from ablate.reporting.markdown import bullets, code, count, escape, join_sections, mean_sd, plural, score, table
 from ablate.reporting.mistakes import error_sentences, mistakes_table, temperature_text, threshold_sentence
-from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, best_run, prose, shared_fact
+from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, best_run, prose, shared_fact, shown_scores
 from ablate.reporting.tables import level_text
 from ablate.spec.canonical import canonical
 from ablate.spec.recipe import Recipe
 from ablate.spec.study import ArmRecord
-from ablate.spec.trial import METRICS, SPLITS
+from ablate.spec.trial import METRICS_OF, SPLITS
 from ablate.tracking.records import PublishedRun
 
 _HUB_METRICS = {
     "macro_f1": ("f1", {"average": "macro"}),
     "auroc_ovr_macro": ("roc_auc", {"average": "macro", "multi_class": "ovr"}),
+    "average_precision_macro": ("average_precision", {"average": "macro"}),
     "accuracy": ("accuracy", {}),
+    "subset_accuracy": ("accuracy", {}),
 }
 _EQUAL_IN_ALL_SEEDS = {"cost/n_trainable", "cost/n_parameters", "cost/macs"}
 _N_WORST_CLASSES, _N_CONFUSED = 3, 5
@@ -96,11 +100,12 @@ def card_data(results: Results, arm: ArmRecord) -> ModelCardData:
                 metric_args={**how, "n_seeds": n_seeds, **spread},
             )
         )
+    kinds = [*(["multi-label"] if results.has_several_labels else []), *(["synthetic-data"] if data.is_synthetic else [])]
     return ModelCardData(
         model_name=results.slugs[arm.arm_id],
         library_name="timm",
         pipeline_tag="image-classification",
-        tags=["ablate", "transfer-learning", arm.recipe.backbone, *(["synthetic-data"] if data.is_synthetic else [])],
+        tags=["ablate", "transfer-learning", arm.recipe.backbone, *kinds],
         eval_results=evaluated or None,
     )
 
@@ -133,7 +138,7 @@ def _gap(results: Results, arm: ArmRecord) -> str:
 def _scores(results: Results, arm: ArmRecord) -> str:
     rows = [
         [prose(metric), *(sentences.metric_cell(results, arm.arm_id, f"{split}/{metric}") for split in ("val", "test")), _interval(results, arm, metric)]
-        for metric in METRICS
+        for metric in METRICS_OF[results.record.task]
     ]
     chosen = (
         f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; test was scored once a trial. "
@@ -150,7 +155,7 @@ def _interval(results: Results, arm: ArmRecord, metric: str) -> str:
 def _by_seed(results: Results, runs: list[PublishedRun]) -> str:
     if not runs:
         return f"### By seed\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
-    columns = list(dict.fromkeys([results.record.select_by, "val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/accuracy", "test/nll", "test/ece"]))
+    columns = [*shown_scores(results.record), *(() if results.has_several_labels else ("test/nll", "test/ece"))]
     rows = [[str(run.seed), *(score(run.metrics.get(name, math.nan)) for name in columns), _epoch(run, results), code(run.run_id)] for run in runs]
     return join_sections(["### By seed", table(["seed", *map(prose, columns), "best epoch", "MLflow run"], rows)]).rstrip()
 
@@ -161,6 +166,10 @@ def _epoch(run: PublishedRun, results: Results) -> str:
 
 
 def _by_class(results: Results, arm: ArmRecord) -> str:
+    of_labels = results.label_insights.get(arm.arm_id)
+    if of_labels is not None:
+        note = f"On test, each class by itself, mean over {plural(of_labels.n_seeds, 'seed')}, from the stored predictions.{_absent_note(of_labels)}"
+        return join_sections(["### By class", note, label_table(of_labels)]).rstrip()
     insight = results.insights.get(arm.arm_id)
     if insight is None:
         return f"### By class\n\n{NOT_MEASURED.capitalize()}: no predictions of this arm could be read."
@@ -173,6 +182,9 @@ def _by_class(results: Results, arm: ArmRecord) -> str:
 
 
 def _errors(results: Results, arm: ArmRecord) -> str:
+    of_labels = results.label_insights.get(arm.arm_id)
+    if of_labels is not None:
+        return join_sections(["## What it gets wrong", label_errors(of_labels, results.record.data.class_names)]).rstrip()
     insight = results.insights.get(arm.arm_id)
     if insight is None:
         return ""
@@ -187,6 +199,8 @@ def _errors(results: Results, arm: ArmRecord) -> str:
 
 
 def _calibration(results: Results, arm: ArmRecord) -> str:
+    if results.has_several_labels:
+        return f"## Calibration\n\n{NO_CALIBRATION}"
     insight = results.insights.get(arm.arm_id)
     if insight is None:
         return f"## Calibration\n\n{NOT_MEASURED.capitalize()}: no predictions of this arm could be read."
@@ -210,15 +224,16 @@ def _loading(results: Results, arm: ArmRecord) -> str:
     if run is None:
         return f"## How to load it\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
     is_champion = results.champion is not None and results.champion.arm_id == arm.arm_id
+    of_champion, of_run = (LOAD_CHAMPION, LOAD_RUN) if results.has_several_labels else (_LOAD_CHAMPION, _LOAD_RUN)
     told = f"Seed {run.seed}, its best by {prose(results.record.select_by)}. `MLFLOW_TRACKING_URI` names the store that holds the study."
-    return join_sections(["## How to load it", told, _code_block(_LOAD_CHAMPION if is_champion else "", run), _code_block(_LOAD_RUN, run)]).rstrip()
+    return join_sections(["## How to load it", told, _code_block(of_champion if is_champion else "", run, results), _code_block(of_run, run, results)]).rstrip()
 
 
-def _code_block(template: str, run: PublishedRun) -> str:
-    return f"```python\n{template.format(run_id=run.run_id)}```" if template else ""
+def _code_block(template: str, run: PublishedRun, results: Results) -> str:
+    return f"```python\n{template.format(run_id=run.run_id, class_names=list(results.record.data.class_names))}```" if template else ""
 
 
-def _absent_note(insight: ArmInsight) -> str:
+def _absent_note(insight: ArmInsight | LabelInsight) -> str:
     absent = insight.classes.loc[insight.classes["support"] == 0, "class"].tolist()
     if not absent:
         return ""
@@ -234,7 +249,7 @@ def _data(results: Results) -> str:
         rows.append(
             [
                 split,
-                f"{sum(counts):,}",
+                f"{data.n_images[split]:,}",
                 f"{sum(n > 0 for n in counts)} of {len(counts)}",
                 str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}",
             ]
@@ -253,18 +268,19 @@ def _recipe(recipe: Recipe) -> str:
 
 def _use(results: Results, arm: ArmRecord) -> str:
     data = results.record.data
-    n_train = data.class_counts.get("train", ())
+    several = results.has_several_labels
+    knows = "it knows no others" if several else "it gives one of these classes to any image, also to one that shows none of them"
     intended = [
         f"To see how this way of transferring {code(arm.recipe.backbone)} does on {data.title}, beside the other arms of the study.",
-        f"To tell apart these {len(data.class_names)} classes, in images like those of the data: {_listed(data.class_names)}.",
+        f"To {'find' if several else 'tell apart'} these {len(data.class_names)} classes, in images like those of the data: {_listed(data.class_names)}.",
     ]
     limits = [
-        f"Trained on {sum(n_train):,} images of {len(n_train)} classes; it gives one of these classes to any image, also to one that shows none of them.",
+        f"Trained on {data.n_images.get('train', 0):,} images of {len(data.class_counts.get('train', ()))} classes; {knows}.",
         *(["The images are synthetic: scores say nothing about photographs."] if data.is_synthetic else []),
         *([f"The data stand in for {code(data.requested_source)}, on which nothing was measured."] if data.is_fallback else []),
         f"Licence of the data: {data.licence}. It may limit what the weights can be used for.",
         *_weakest(results, arm),
-        f"Calibration on test: expected calibration error {sentences.metric_cell(results, arm.arm_id, 'test/ece')}.",
+        *([] if several else [f"Calibration on test: expected calibration error {sentences.metric_cell(results, arm.arm_id, 'test/ece')}."]),
         f"Behaviour on other cameras, sites or groups: {NOT_MEASURED}.",
     ]
     return join_sections(["## Intended use", bullets(intended), "## Limits", bullets(limits)]).rstrip()
@@ -276,6 +292,9 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _weakest(results: Results, arm: ArmRecord) -> list[str]:
+    of_labels = results.label_insights.get(arm.arm_id)
+    if of_labels is not None:
+        return [f"Weakest classes by F1 on test: {', '.join(f'{code(name)} {f1:.3f}' for name, f1 in weakest(of_labels, n=_N_WORST_CLASSES))}."]
     insight = results.insights.get(arm.arm_id)
     if insight is None:
         return []

@@ -83,6 +83,7 @@ def _differing(first: StudyRecord, second: StudyRecord) -> dict[str, tuple[str, 
 
 def _facts(record: StudyRecord) -> dict[str, str]:
     return {
+        "task": record.task,
         "data": record.data.title,
         "data fingerprint": record.data.fingerprint[:12],
         "image size": record.image_size,

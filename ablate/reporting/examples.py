@@ -67,6 +67,10 @@ def _a_real_one(results: Results, label: int) -> Iterable[Tile]:
 def mistake_tiles(results: Results) -> list[Tile]:
     """The most confident mistakes."""
     insight, names = _champion(results), results.record.data.class_names
+    of_labels = None if results.champion is None else results.label_insights.get(results.champion.arm_id)
+    if of_labels is not None:
+        told = (("called", of_labels.false_positives), ("missed", of_labels.false_negatives))
+        return [Tile(("test", one.image_id), f"{what}:\n{names[one.position]}") for what, errors in told for one in errors]
     return [] if insight is None else [Tile(("test", one.image_id), f"{names[one.label]},\ntaken for {names[one.predicted]}") for one in insight.mistakes]
 
 

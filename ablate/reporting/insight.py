@@ -60,7 +60,7 @@ def arm_insight(readings: Readings, record: StudyRecord, arm_id: str) -> ArmInsi
     if not own:
         return None
     matrix, alike = np.sum([one.confusion for one in own], axis=0), _shared_mistakes([one.mistakes for one in own])
-    columns = {name: _mean_where_defined(np.stack([getattr(one.classes, name) for one in own])) for name in CLASS_SCORES}
+    columns = {name: mean_where_defined(np.stack([getattr(one.classes, name) for one in own])) for name in CLASS_SCORES}
     return ArmInsight(
         classes=pd.DataFrame({"class": list(record.data.class_names), **columns, "support": own[0].classes.support}),
         confusion=matrix,
@@ -79,15 +79,13 @@ def arm_insight(readings: Readings, record: StudyRecord, arm_id: str) -> ArmInsi
 
 def replicate_arrays(readings: Readings, record: StudyRecord) -> dict[str, NDArray[np.float64]]:
     """Metric -> (arms, seeds, draws), NaN for trials whose predictions could not be read."""
-    runs = readings.runs
+    runs = readings.resampled
     if not runs:
         return {}
-    n_draws = len(next(iter(runs.values())).resampled[PRIMARY])
+    n_draws = len(next(iter(runs.values()))[PRIMARY])
     nothing = np.full(n_draws, np.nan)
     return {
-        metric: np.array(
-            [[runs[arm.arm_id, seed].resampled[metric] if (arm.arm_id, seed) in runs else nothing for seed in record.seeds] for arm in record.arms]
-        )
+        metric: np.array([[runs[arm.arm_id, seed][metric] if (arm.arm_id, seed) in runs else nothing for seed in record.seeds] for arm in record.arms])
         for metric in (PRIMARY, SECONDARY)
     }
 
@@ -140,7 +138,7 @@ def _mistakes(rows: pd.DataFrame) -> tuple[Mistake, ...]:
     )
 
 
-def _mean_where_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def mean_where_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(seeds, C) -> (C,), NaN where no seed has a value."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):

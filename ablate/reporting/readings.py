@@ -13,19 +13,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ablate.errors import CheckFailed, StoreError
+from ablate.metrics import multilabel
 from ablate.metrics.calibration import Reliability, fit_temperature, reliability, with_temperature
-from ablate.metrics.classification import PerClass, confusion, per_class
+from ablate.metrics.classification import PerClass, confusion, per_class, score
 from ablate.metrics.operating_point import OperatingPoint, at_threshold, average_precision, threshold_for_precision
 from ablate.metrics.ranking import rank_classes
 from ablate.metrics.resampling import image_weights, resampled_auroc, resampled_macro_f1
 from ablate.reporting.effects import PRIMARY, SECONDARY
+from ablate.reporting.label_readings import LabelReading, read_labels
 from ablate.reporting.tables import run_of_trial
-from ablate.tracking.artifacts import probabilities_of
+from ablate.tracking.artifacts import labels_of, probabilities_of
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 Predictions = Callable[[PublishedRun], pd.DataFrame]
-"""Reads a run's predictions: columns split, image_id, label, p_0 ... p_{C-1}."""
+"""Reads a run's predictions: columns split, image_id, label, p_0 ... p_{C-1}; y_0 ... y_{C-1} in place of label where images have several."""
 TARGET_PRECISION = 0.9
 HELD_OUT = ("val", "test")
 _N_DRAWS, _MOST_WEIGHTS = 400, 40_000_000
@@ -80,14 +82,22 @@ class Readings:
     runs: Mapping[tuple[str, int], RunReading]
     """By (arm_id, seed)."""
     pooled: tuple[Pooled, ...]
-    """Splits that were stored, val first."""
+    """Splits that were stored, val first; none where images have several labels."""
+    labels: Mapping[tuple[str, int], LabelReading] = field(default_factory=dict)
+    """The same as `runs` where images have several labels."""
+
+    @property
+    def resampled(self) -> Mapping[tuple[str, int], Mapping[str, NDArray[np.float64]]]:
+        """(arm_id, seed) -> metric -> (draws,) scores on resampled test images."""
+        return {**{key: one.resampled for key, one in self.runs.items()}, **{key: one.resampled for key, one in self.labels.items()}}
 
 
 def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
     """Read the predictions of each complete run once. Raises CheckFailed where runs were scored on different images."""
     splits: dict[str, _Split] = {}
     weights: NDArray[np.float32] | None = None
-    readings = {}
+    readings: dict[tuple[str, int], RunReading] = {}
+    of_labels: dict[tuple[str, int], LabelReading] = {}
     n_classes = len(study.record.data.class_names)
     runs = run_of_trial(study)
     for arm_id, seed in itertools.product([arm.arm_id for arm in study.record.arms], study.record.seeds):  # sums must not depend on the order of the runs
@@ -109,7 +119,12 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
                 raise CheckFailed(f"predictions must have a column for each of the {n_classes} classes, got {arrays[split][0].shape[1]}")
             splits.setdefault(split, _Split.of(rows, run, n_classes=n_classes)).add(rows, arrays[split][0], run, split=split)
         weights = _weights(arrays["test"][1]) if weights is None else weights
-        readings[arm_id, seed] = _read(arrays, splits["test"].image_ids, weights)
+        if arrays["test"][1].ndim == 2:
+            of_labels[arm_id, seed] = read_labels(*arrays["test"], image_ids=splits["test"].image_ids, weights=weights)
+        else:
+            readings[arm_id, seed] = _read(arrays, splits["test"].image_ids, weights)
+    if of_labels:
+        return Readings({}, (), of_labels)
     return Readings(readings, tuple(splits[split].pooled(split) for split in HELD_OUT if split in splits))
 
 
@@ -122,12 +137,18 @@ def split_of(frame: pd.DataFrame, split: str, run: PublishedRun) -> pd.DataFrame
 
 
 Arrays = tuple[NDArray[np.float64], NDArray[np.int64]]
-"""Probabilities (N, C) and labels (N,)."""
+"""Probabilities (N, C) and labels (N,), or (N, C) of 0 and 1."""
 
 
 def arrays_of(rows: pd.DataFrame) -> Arrays:
-    """Probabilities (N, C) and labels (N,) of one split."""
-    return probabilities_of(rows).astype(np.float64), rows["label"].to_numpy(dtype=np.int64)
+    """Probabilities (N, C) and labels (N,), or (N, C) where images have several, of one split."""
+    return probabilities_of(rows).astype(np.float64), np.asarray(labels_of(rows))
+
+
+def split_scores(rows: pd.DataFrame) -> dict[str, float]:
+    """Every score of one split, as its trial computed it."""
+    probabilities, labels = arrays_of(rows)
+    return multilabel.score(probabilities, labels) if labels.ndim == 2 else score(probabilities, labels)
 
 
 @dataclass
@@ -147,7 +168,7 @@ class _Split:
         """Nothing was read yet."""
         shape = (len(rows), n_classes)
         ids = rows["image_id"].to_numpy(dtype=object)
-        return cls(_digest(rows), run.run_id, ids, rows["label"].to_numpy(dtype=np.int64), np.zeros(shape), np.zeros(shape, dtype=np.int64))
+        return cls(_digest(rows), run.run_id, ids, labels_of(rows), np.zeros(shape), np.zeros(shape, dtype=np.int64))
 
     def add(self, rows: pd.DataFrame, probabilities: NDArray[np.float64], run: PublishedRun, *, split: str) -> None:
         """Add a run's. Raises CheckFailed where its images are others."""
@@ -156,7 +177,8 @@ class _Split:
                 f"runs of a study must be scored on the same {split} images and labels, those of run {run.run_id} differ from those of {self.run_id}"
             )
         self.probabilities += probabilities
-        self.votes[np.arange(len(rows)), probabilities.argmax(axis=1)] += 1
+        if self.labels.ndim == 1:
+            self.votes[np.arange(len(rows)), probabilities.argmax(axis=1)] += 1
         self.n_runs += 1
 
     def pooled(self, split: str) -> Pooled:
@@ -166,7 +188,7 @@ class _Split:
 
 def _digest(rows: pd.DataFrame) -> str:
     text = "\n".join(rows["image_id"].to_list())
-    return hashlib.sha256(text.encode() + rows["label"].to_numpy(dtype=np.int64).tobytes()).hexdigest()
+    return hashlib.sha256(text.encode() + labels_of(rows).tobytes()).hexdigest()
 
 
 def _weights(labels: NDArray[np.int64]) -> NDArray[np.float32]:

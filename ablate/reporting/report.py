@@ -15,20 +15,23 @@ from ablate.reporting.figures import Picture
 from ablate.reporting.gallery import axis_figure_name
 from ablate.reporting.gallery_of_images import CONFUSED, DUPLICATES, MISTAKES, SUSPECTS
 from ablate.reporting.insight import most_confused
+from ablate.reporting.label_text import label_errors
 from ablate.reporting.markdown import bullets, code, count, count_or, escape, join_sections, mean_sd, p_value, picture, plural, points, table
 from ablate.reporting.mistakes import error_sentences, mistakes_table, threshold_sentence
 from ablate.reporting.pilot import pilot_section
-from ablate.reporting.results import Results, prose, shared_fact
+from ablate.reporting.results import Results, prose, shared_fact, shown_scores
 from ablate.reporting.review_section import review_text
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.tables import NOT_RUN, level_text, run_of_trial, stray_runs
 from ablate.spec.study import ArmRecord, ExcludedCell
-from ablate.spec.trial import METRICS
+from ablate.spec.trial import METRICS_OF
 from ablate.tracking.events import TrialState
 
 _COMMIT_NAMES = ("commit", "mlflow.source.git.commit")
 _N_INTERACTIONS = 12
 TABLES = ("trials", "arms", "effects", "interactions", "classes", "confusion_champion", "suspect_labels", "near_duplicates")
+OF_ONE_LABEL = ("confusion_champion", "suspect_labels")
+"""Tables that there are only where each image has one label."""
 _VERSION_NAMES = ("versions", "version", "python", "torch", "timm", "torchvision", "peft")
 
 
@@ -77,7 +80,7 @@ def _summary(results: Results) -> str:
 
 def _arms(results: Results, pictures: Mapping[str, Picture]) -> str:
     select_by = results.record.select_by
-    scores = list(dict.fromkeys([select_by, "val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/accuracy"]))
+    scores = shown_scores(results.record)
     header = ["arm", "seeds", *map(prose, scores), "trainable parameters", "training s"]
     rows = [_arm_row(results, arm_id, scores) for arm_id in results.arms["arm_id"]]
     note = (
@@ -186,6 +189,9 @@ def _curves(pictures: Mapping[str, Picture]) -> str:
 
 def _confusion(results: Results, pictures: Mapping[str, Picture]) -> str:
     champion = results.champion
+    if champion is not None and champion.arm_id in results.label_insights:
+        told = label_errors(results.label_insights[champion.arm_id], results.record.data.class_names)
+        return join_sections(["## Errors of the best arm", told, LEFT_OUT if results.thumbnails is None else "", _shown(pictures, MISTAKES)]).rstrip()
     if champion is None or champion.arm_id not in results.insights:
         return "## Errors of the best arm\n\nNot measured: no predictions of a best arm could be read."
     insight = results.insights[champion.arm_id]
@@ -287,8 +293,8 @@ def _reproduce(results: Results) -> str:
     ]
     listed = f"<details><summary>{plural(len(rows), 'run')}</summary>\n\n{table(['arm', 'seed', 'MLflow run', 'trial'], rows, n_text_columns=4)}\n\n</details>"
     command = f"```sh\n{results.record.command}\n```"
-    tables = ", ".join(code(f"{name}.csv") for name in TABLES)
-    files = f"As tables: {tables} (metrics {', '.join(METRICS)}). Cards: `cards/`. In one file: `report.html`."
+    tables = ", ".join(code(f"{name}.csv") for name in TABLES if not (results.has_several_labels and name in OF_ONE_LABEL))
+    files = f"As tables: {tables} (metrics {', '.join(METRICS_OF[results.record.task])}). Cards: `cards/`. In one file: `report.html`."
     return join_sections(["## How to reproduce", command, bullets(facts), files, listed]).rstrip()
 
 

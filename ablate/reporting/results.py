@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from ablate.reporting.arm_gaps import ArmGap, gaps_to
 from ablate.reporting.arm_intervals import with_intervals
 from ablate.reporting.effects import Effects, study_effects
 from ablate.reporting.insight import CLASS_SCORES, ArmInsight, arm_insight, replicate_arrays, similarity_order
+from ablate.reporting.label_insight import LABEL_SCORES, LabelInsight, label_insight
 from ablate.reporting.noise_floor import NoiseFloor, noise_floor
 from ablate.reporting.readings import Pooled, Predictions, Readings, read_study
 from ablate.reporting.suspects import Suspect, suspect_labels
@@ -29,6 +30,9 @@ NOT_MEASURED = "not measured"
 PROSE_METRICS = {
     "macro_f1": "macro F1",
     "auroc_ovr_macro": "AUROC",
+    "average_precision_macro": "mean average precision",
+    "micro_f1": "micro F1",
+    "subset_accuracy": "subset accuracy",
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "nll": "log loss",
@@ -63,6 +67,14 @@ class Results:
     """arm_id -> file name of its card, without `.md`."""
     thumbnails: Mapping[tuple[str, str], NDArray[np.uint8]] | None = None
     """(split, image_id) -> (H, W, 3) of the images that the report shows; None where images are left out."""
+
+    label_insights: Mapping[str, LabelInsight] = field(default_factory=dict)
+    """`insights` where images have several labels; one of the two is empty."""
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.record.task == "multilabel"
 
     @property
     def record(self) -> StudyRecord:
@@ -101,6 +113,7 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
     arms, best, replicates = arm_frame(study, trials), champion(record, trials), replicate_arrays(readings, record)
     baseline = next((arm for arm in record.arms if arm.arm_id == record.baseline_arm_id), None)
     insights = {arm.arm_id: arm_insight(readings, record, arm.arm_id) for arm in record.arms}
+    of_labels = {arm.arm_id: label_insight(readings, record, arm.arm_id) for arm in record.arms}
     return Results(
         study=study,
         trials=trials,
@@ -114,14 +127,22 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
         pooled=readings.pooled,
         suspects=suspect_labels(readings.pooled),
         slugs=card_slugs(study.record),
+        label_insights={arm_id: insight for arm_id, insight in of_labels.items() if insight is not None},
     )
+
+
+def shown_scores(record: StudyRecord) -> list[str]:
+    """The scores that tables of arms and of seeds show: what chooses first."""
+    more = ("average_precision_macro", "subset_accuracy") if record.task == "multilabel" else ("accuracy",)
+    return list(dict.fromkeys([record.select_by, "val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", *(f"test/{name}" for name in more)]))
 
 
 def class_frame(results: Results) -> pd.DataFrame:
     """One row an arm and class: scores on test, means over the seeds."""
     names = {arm.arm_id: arm.name for arm in results.record.arms}
-    frames = [insight.classes.assign(arm=names[arm_id]) for arm_id, insight in results.insights.items()]
-    columns = ["arm", "class", *CLASS_SCORES, "support"]
+    insights = results.label_insights if results.has_several_labels else results.insights
+    frames = [insight.classes.assign(arm=names[arm_id]) for arm_id, insight in insights.items()]
+    columns = ["arm", "class", *(LABEL_SCORES if results.has_several_labels else CLASS_SCORES), "support"]
     return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
 
 

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ablate.reporting.label_text import NO_SUSPECTS
 from ablate.reporting.markdown import code, join_sections, plural, table
 from ablate.reporting.results import Results
+from ablate.spec.study import NearDuplicate
 
 N_SUSPECTS, N_DUPLICATES = 10, 10
+Label = int | tuple[int, ...]
 
 
 def review_text(results: Results, shown: Sequence[str]) -> str:
@@ -19,6 +22,8 @@ def review_text(results: Results, shown: Sequence[str]) -> str:
 
 
 def _suspects(results: Results) -> str:
+    if results.has_several_labels:
+        return NO_SUSPECTS
     n_images = sum(len(one.labels) for one in results.pooled)
     if not n_images:
         return "Suspect labels: not measured, no predictions could be read."
@@ -55,8 +60,22 @@ def _duplicates(results: Results) -> str:
     return note + "\n\n" + table(["image", "split", "and", "split", "label", "alike"], rows, n_text_columns=5)
 
 
-def _labels(first: int, second: int, names: tuple[str, ...]) -> str:
-    return code(names[first]) if first == second else f"{code(names[first])} and {code(names[second])}"
+def _labels(first: Label, second: Label, names: tuple[str, ...]) -> str:
+    told = [code(_name(label, names)) for label in (first, second)]
+    return told[0] if first == second else f"{told[0]} and {told[1]}"
+
+
+def _name(label: Label, names: tuple[str, ...]) -> str:
+    """The class, or all of an image's as a list of labels has them."""
+    return names[label] if isinstance(label, int) else ";".join(names[position] for position in label)
+
+
+def _side(split: str, image_id: str, label: Label, names: tuple[str, ...]) -> tuple[str, str, str]:
+    return split, image_id, _name(label, names)
+
+
+def _how(pair: NearDuplicate) -> tuple[float, bool]:
+    return pair.likeness, pair.is_mirrored
 
 
 def duplicate_frame(results: Results) -> pd.DataFrame:
@@ -64,7 +83,7 @@ def duplicate_frame(results: Results) -> pd.DataFrame:
     names = results.record.data.class_names
     found = results.record.data.near_duplicates
     rows = [
-        (one.first_split, one.first_id, names[one.first_label], one.second_split, one.second_id, names[one.second_label], one.likeness, one.is_mirrored)
+        (*_side(one.first_split, one.first_id, one.first_label, names), *_side(one.second_split, one.second_id, one.second_label, names), *_how(one))
         for one in (found.pairs if found else ())
     ]
     return pd.DataFrame(rows, columns=["split", "image_id", "label", "other_split", "other_image_id", "other_label", "likeness", "is_mirrored"])

@@ -34,8 +34,17 @@ def data_sentence(results: Results) -> str:
 def split_sentence(results: Results) -> str:
     """Sizes of the splits, the number of classes, and how the splits were made."""
     data = results.record.data
-    sizes = ", ".join(f"{split} {sum(data.class_counts[split]):,}" for split in SPLITS if split in data.class_counts)
-    return f"{len(data.class_names)} classes; images: {sizes}. Splits: {data.split_rule}. Image size: {results.record.image_size}."
+    sizes = ", ".join(f"{split} {data.n_images[split]:,}" for split in SPLITS if split in data.class_counts)
+    return f"{len(data.class_names)} classes; images: {sizes}{_labels_an_image(results)}. Splits: {data.split_rule}. Image size: {results.record.image_size}."
+
+
+def _labels_an_image(results: Results) -> str:
+    """Where images have several."""
+    data = results.record.data
+    if not results.has_several_labels:
+        return ""
+    n_labels = sum(sum(counts) for counts in data.class_counts.values())
+    return f"; {n_labels / sum(data.n_images.values()):.2f} labels an image"
 
 
 def design_sentence(results: Results) -> str:

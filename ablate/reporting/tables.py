@@ -11,13 +11,14 @@ import pandas as pd
 
 from ablate.errors import CheckFailed
 from ablate.spec.study import ArmRecord, StudyRecord
-from ablate.spec.trial import METRICS, is_better
+from ablate.spec.trial import METRICS, MULTILABEL_METRICS, is_better
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 NOT_RUN = "NOT RUN"
 """State of a trial that the grid asks for and no run answers."""
 _DESCRIPTION = ["arm", "arm_id", "trial_id", "seed", "state"]
+_ORDER = tuple(dict.fromkeys((*METRICS, *MULTILABEL_METRICS)))
 _MEASURED_ON_THE_MACHINE = {"cost/peak_memory_mb"}
 """Not times, yet different in each run of the same trial: kept out of trials.csv, which equal studies share."""
 
@@ -176,4 +177,4 @@ def metric_rank(name: str) -> tuple[int, int] | None:
         return 2, 0
     if group not in groups or not metric:
         return None
-    return groups[group], METRICS.index(metric) if metric in METRICS else len(METRICS)
+    return groups[group], _ORDER.index(metric) if metric in _ORDER else len(_ORDER)

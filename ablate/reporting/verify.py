@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate.errors import AblateError, SpecError
-from ablate.metrics.classification import score
 from ablate.reporting.examples import LEFT_OUT, Pictures, with_pictures
 from ablate.reporting.gallery import draw_gallery
 from ablate.reporting.html import page
-from ablate.reporting.readings import Predictions, arrays_of
+from ablate.reporting.readings import Predictions, split_scores
 from ablate.reporting.results import compute_results
 from ablate.reporting.tables import level_text, noise_runs, run_of_trial
 from ablate.reporting.write import render_texts
@@ -139,7 +138,7 @@ def _check_pilot(study: PublishedStudy, pilot: PublishedStudy, predictions: Pred
 def recomputed_scores(run: PublishedRun, predictions: Predictions) -> dict[str, float]:
     """`val/*` and `test/*` of a run, from its stored predictions."""
     frame = predictions(run)
-    return {f"{split}/{name}": value for split in SPLITS for name, value in score(*arrays_of(frame[frame["split"] == split])).items()}
+    return {f"{split}/{name}": value for split in SPLITS for name, value in split_scores(frame[frame["split"] == split]).items()}
 
 
 def _changed_scores(run: PublishedRun, scores: Mapping[str, float]) -> Iterator[Finding]:

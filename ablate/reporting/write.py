@@ -15,7 +15,7 @@ from ablate.reporting.figures import Picture, to_png, to_svg
 from ablate.reporting.gallery import draw_gallery
 from ablate.reporting.html import page
 from ablate.reporting.readings import Predictions
-from ablate.reporting.report import report_text
+from ablate.reporting.report import OF_ONE_LABEL, report_text
 from ablate.reporting.results import Results, class_frame, compute_results, confusion_frame
 from ablate.reporting.review_section import duplicate_frame
 from ablate.reporting.suspects import suspect_frame
@@ -96,6 +96,8 @@ def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str,
         "near_duplicates.csv": csv_text(duplicate_frame(results)),
         **{f"cards/{results.slugs[arm.arm_id]}.md": card_text(results, arm) for arm in results.record.arms},
     }
+    if results.has_several_labels:
+        texts = {name: text for name, text in texts.items() if name.removesuffix(".csv") not in OF_ONE_LABEL}
     if results.champion is not None:
         texts["cards/champion.md"] = texts[f"cards/{results.slugs[results.champion.arm_id]}.md"]
     return texts

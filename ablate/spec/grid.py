@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ablate.spec.design import Design, SearchDesign
 from ablate.spec.recipe import Level, Recipe
 from ablate.spec.search import Axis, Search, SearchAxis, space_of
-from ablate.spec.trial import METRICS, DataSpec
+from ablate.spec.trial import METRICS_OF, DataSpec, Task
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-SELECTABLE = tuple(f"val/{metric}" for metric in METRICS)
-"""What may pick the best epoch and the champion. Val only: test is sealed."""
+SELECTABLE = tuple(dict.fromkeys(f"val/{metric}" for metrics in METRICS_OF.values() for metric in metrics))
+"""What may pick the best epoch and the champion. Val only: test is sealed. Each task has some of them."""
 
 
 class Exclusion(BaseModel):
@@ -32,7 +32,7 @@ class Grid(BaseModel):
     """A grid file. `parse_grid` is the way to make one from text: it also checks what one field alone cannot know."""
 
     model_config = _FROZEN
-    task: Literal["classification"]
+    task: Task
     data: DataSpec
     base: Recipe = Field(description="the recipe that every arm starts from")
     axes: dict[str, Axis] = Field(min_length=1, description="field of base -> its levels")
@@ -51,6 +51,14 @@ class Grid(BaseModel):
     select_by: Literal[SELECTABLE] = Field(description="picks the best epoch and the champion")  # type: ignore[valid-type]
     name: str = Field("", exclude=True)
     question: str = Field("", exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_labels_have_one_loss(cls, values: Any) -> Any:
+        """Where images have several labels, `loss` is bce without being said."""
+        if isinstance(values, dict) and values.get("task") == "multilabel" and isinstance(values.get("base"), dict):
+            return {**values, "base": {"loss": "bce", **values["base"]}}
+        return values
 
     @property
     def levels(self) -> dict[str, tuple[Any, ...]]:

@@ -16,12 +16,14 @@ from pydantic_core import ErrorDetails
 from ablate.errors import SpecError
 from ablate.spec.canonical import contradiction
 from ablate.spec.design import design_mistakes
-from ablate.spec.grid import SELECTABLE, Grid
+from ablate.spec.grid import Grid
 from ablate.spec.places import Mistake, PlacedYaml, read_yaml
 from ablate.spec.places import Path as Place
 from ablate.spec.recipe import Recipe
 from ablate.spec.search import Choice, Range
 from ablate.spec.search_mistakes import design_fit_mistakes, is_search, range_mistakes, search_mistakes, tune_mistakes
+from ablate.spec.task_mistakes import task_mistakes
+from ablate.spec.trial import METRICS, METRICS_OF
 
 _NOT_HERE = {"pruner": ": pruners belong to a search; effects that are estimated without the trials that one ended early would be too good"}
 """Field -> why it is none, where somebody may look for it."""
@@ -78,7 +80,9 @@ def _field_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     try:
         Grid.model_validate(values)
     except ValidationError as error:
-        yield from ((place, text) for place, text in _sentences(error, values) if len(place) < 2 or place[0] not in ("axes", "tune"))
+        elsewhere = {"select_by"} if "select_by" in values else set()  # see _select_by_mistakes
+        found = ((place, text) for place, text in _sentences(error, values) if place[0] not in elsewhere)
+        yield from ((place, text) for place, text in found if len(place) < 2 or place[0] not in ("axes", "tune"))
 
 
 def _axis_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -154,7 +158,18 @@ def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     yield from design_fit_mistakes(values)
     yield from range_mistakes(asked, values.get("design"))
     yield from tune_mistakes(values)
+    yield from _select_by_mistakes(values)
+    yield from task_mistakes(values)
     yield from _whole_mistakes(values)
+
+
+def _select_by_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """What chooses must be a score of the task."""
+    words = [f"val/{metric}" for metric in METRICS_OF.get(str(values.get("task")), METRICS)]
+    chosen = values.get("select_by")
+    if "select_by" in values and chosen not in words:
+        listed = f"{', '.join(map(repr, words[:-1]))} or {words[-1]!r}"
+        yield ("select_by",), f"must be {listed}, got {_shown(chosen)}{nearest(chosen, words)}"
 
 
 def _whole_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -162,7 +177,7 @@ def _whole_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     try:
         grid = Grid.model_validate(values)
         if grid.search is not None:
-            yield from search_mistakes(values, grid.axes, SELECTABLE)
+            yield from search_mistakes(values, grid.axes, tuple(f"val/{metric}" for metric in METRICS_OF[grid.task]))
             return
         cell = grid.baseline_cell
         recipe = Recipe.model_validate({**grid.base.model_dump(), **cell})

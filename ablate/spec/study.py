@@ -18,11 +18,11 @@ class NearDuplicate(BaseModel):
     model_config = _FROZEN
     first_split: str
     first_id: str
-    first_label: int
-    """Position in `class_names`."""
+    first_label: int | tuple[int, ...]
+    """Position in `class_names`, or positions where images have several labels."""
     second_split: str
     second_id: str
-    second_label: int
+    second_label: int | tuple[int, ...]
     likeness: float
     """Correlation of small versions, at most 1."""
     is_mirrored: bool
@@ -54,12 +54,24 @@ class DataFacts(BaseModel):
     class_names: tuple[str, ...]
     class_counts: dict[str, tuple[int, ...]]
     """split -> images of each class, in the order of `class_names`."""
+    image_counts: dict[str, int] = {}
+    """split -> images, where they have several labels, or none, and classes overlap; empty where each image is of one class."""
     fingerprint: str
     """64 hex digits over every image's bytes (or parameters), label and split."""
     split_rule: str
     """"official" or how the split was drawn, with the seed."""
     near_duplicates: NearDuplicates | None = None
     """Across splits; None where nobody looked."""
+
+    @property
+    def n_images(self) -> dict[str, int]:
+        """split -> images."""
+        return self.image_counts or {split: sum(counts) for split, counts in self.class_counts.items()}
+
+    @property
+    def of_train(self) -> tuple[int, ...]:
+        """Images of train by class; all together where they have several labels, and classes overlap."""
+        return (self.image_counts["train"],) if self.image_counts else self.class_counts["train"]
 
     @property
     def is_fallback(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -15,6 +16,10 @@ from ablate.spec.recipe import Recipe
 SPLITS = ("train", "val", "test")
 METRICS = ("macro_f1", "auroc_ovr_macro", "accuracy", "balanced_accuracy", "nll", "ece")
 """Names of the classification metrics; the keys in MLflow are `<split>/<metric>`."""
+MULTILABEL_METRICS = ("macro_f1", "auroc_ovr_macro", "average_precision_macro", "micro_f1", "subset_accuracy")
+"""Names of the metrics of images with several labels."""
+Task = Literal["classification", "multilabel"]
+METRICS_OF: Mapping[str, tuple[str, ...]] = {"classification": METRICS, "multilabel": MULTILABEL_METRICS}
 LOWER_IS_BETTER = frozenset({"nll", "ece"})
 
 
@@ -47,7 +52,7 @@ class DataSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = Field(description="flowers102 | rendered_flowers | textile | folder | torchvision:<Name>")
+    source: str = Field(description="flowers102 | rendered_flowers | rendered_bouquets | textile | folder | torchvision:<Name>")
     fallback: str | None = Field(None, description="source to take where `source` is not to be had; the report says so in its first lines")
     path: str | None = Field(None, description="for source folder: a folder or a CSV file below the data folder")
     image_size: Literal["auto"] | int = Field("auto", description="side in pixels that the network sees; auto: the backbone's own")
@@ -61,7 +66,7 @@ class Trial(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: Literal["classification"]
+    task: Task
     data: DataSpec
     data_fingerprint: str
     recipe: Recipe

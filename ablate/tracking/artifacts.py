@@ -20,7 +20,7 @@ Curves = dict[str, tuple[tuple[int, float], ...]]
 
 
 def write_predictions(path: Path, predictions: Mapping[str, tuple[Sequence[str], np.ndarray, np.ndarray]]) -> None:
-    """Write split -> (image_ids (N,), labels (N,) int, probabilities (N, C) float) as one parquet table of float32 probabilities.
+    """Write split -> (image_ids (N,), labels (N,) or (N, C) int, probabilities (N, C) float) as one parquet table of float32 probabilities.
 
     The file appears whole or not at all. Raises ValueError where the lengths of a split differ.
     """
@@ -37,16 +37,21 @@ def _split_frame(split: str, image_ids: Sequence[str], labels: np.ndarray, proba
             f"got {len(image_ids)} images, {len(labels)} labels, {len(probabilities)} rows"
         )
     columns = {f"p_{index}": column for index, column in enumerate(np.asarray(probabilities, dtype=np.float32).T)}
-    return pd.DataFrame({"split": split, "image_id": list(image_ids), "label": np.asarray(labels, dtype=np.int64), **columns})
+    labels = np.asarray(labels)
+    told = {"label": labels.astype(np.int64)} if labels.ndim == 1 else {f"y_{index}": column for index, column in enumerate(labels.astype(np.int8).T)}
+    return pd.DataFrame({"split": split, "image_id": list(image_ids), **told, **columns})
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Return columns split, image_id, label, p_0 .. p_{C-1} (float32), one row an image. Raises StoreError for a file that is missing or no such table."""
+    """Return columns split, image_id, label, p_0 .. p_{C-1} (float32), one row an image. Raises StoreError for a file that is missing or no such table.
+
+    Images with several labels have y_0 .. y_{C-1} of 0 and 1 in place of label.
+    """
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise StoreError(f"predictions must be a readable parquet file, {path} is not: {error}") from error
-    missing = {"split", "image_id", "label", "p_0"} - set(frame.columns)
+    missing = {"split", "image_id", "y_0" if "y_0" in frame else "label", "p_0"} - set(frame.columns)
     if missing:
         raise StoreError(f"predictions must have the columns split, image_id, label, p_0, ...; {path} lacks {', '.join(sorted(missing))}")
     return frame
@@ -54,8 +59,16 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 def probabilities_of(frame: pd.DataFrame) -> np.ndarray:
     """Return the probabilities (N, C) float32 of a table of predictions, in the order of its rows."""
-    n_classes = sum(column.startswith("p_") for column in frame.columns)
-    return frame[[f"p_{index}" for index in range(n_classes)]].to_numpy(dtype=np.float32)
+    return frame[_numbered(frame, "p_")].to_numpy(dtype=np.float32)
+
+
+def labels_of(frame: pd.DataFrame) -> np.ndarray:
+    """Return the labels (N,) int64 of a table of predictions, in the order of its rows; (N, C) of 0 and 1 where images have several."""
+    return frame["label" if "label" in frame else _numbered(frame, "y_")].to_numpy(dtype=np.int64)
+
+
+def _numbered(frame: pd.DataFrame, prefix: str) -> list[str]:
+    return [f"{prefix}{index}" for index in range(sum(column.startswith(prefix) for column in frame.columns))]
 
 
 def write_thumbnails(path: Path, thumbnails: Mapping[tuple[str, str], np.ndarray]) -> None:
@@ -83,10 +96,15 @@ def confusion_table(frame: pd.DataFrame, split: str, *, class_names: Sequence[st
 
 
 def add_confusion(made: Path, folder: Path, *, files: Sequence[str], class_names: Sequence[str]) -> None:
-    """Write `confusion_<split>.csv` into `made` for the predictions that an attempt left in `folder`, if it left any."""
+    """Write `confusion_<split>.csv` into `made` for the predictions that an attempt left in `folder`, if it left any.
+
+    Images with several labels have no confusion matrix: no class is taken for another.
+    """
     if PREDICTIONS not in files:
         return
     frame = read_predictions(folder / PREDICTIONS)
+    if "label" not in frame:
+        return
     for split in frame["split"].unique():
         confusion_table(frame, split, class_names=class_names).to_csv(made / f"confusion_{split}.csv")
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from ablate.spec.recipe import Recipe
 from ablate.spec.study import DataFacts, StudyRecord
-from ablate.spec.trial import METRICS, Trial
+from ablate.spec.trial import METRICS_OF, Trial
 from ablate.tracking.events import EpochEnded, Failure, TrialOutcome, TrialState
 
 KIND, STUDY, STATE, FAILURE, CURVES, CHAMPION = (f"ablate.{name}" for name in ("kind", "study_id", "state", "failure", "curves", "champion"))
@@ -108,7 +108,11 @@ def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
     """A short card of a trial: what it is, how it did, what it cost, from what."""
     data, metrics = record.data, outcome.metrics
     warning = f"**Stand-in data**, asked for `{data.requested_source}`. " if data.is_fallback else ""
-    rows = [f"| {name} | {metrics[f'val/{name}']:.3f} | {metrics[f'test/{name}']:.3f} |" for name in METRICS if {f"val/{name}", f"test/{name}"} <= set(metrics)]
+    rows = [
+        f"| {name} | {metrics[f'val/{name}']:.3f} | {metrics[f'test/{name}']:.3f} |"
+        for name in METRICS_OF[trial.task]
+        if {f"val/{name}", f"test/{name}"} <= set(metrics)
+    ]
     costs = {"trained parameters": ("cost/n_trainable", ",.0f"), "training s": ("time/train_s", ",.1f"), "latency ms": ("time/latency_ms", ",.1f")}
     told = ", ".join(f"{what} {metrics[name]:{form}}" for what, (name, form) in costs.items() if name in metrics)
     facts = ", ".join(f"{name} {outcome.facts[name]}" for name in ("device", "precision", "weights_source") if name in outcome.facts)
@@ -153,6 +157,5 @@ def curve_metrics(event: EpochEnded, *, first: str) -> dict[str, float]:
 
 def data_profile(facts: DataFacts) -> dict[str, Any]:
     """Sizes of a data set, for MLflow's table of inputs."""
-    sizes = {split: sum(counts) for split, counts in facts.class_counts.items()}
     facts_kept = {"licence": facts.licence, "is_synthetic": facts.is_synthetic, "split_rule": facts.split_rule}
-    return {"n_classes": len(facts.class_names), "n_images": sizes, **facts_kept}
+    return {"n_classes": len(facts.class_names), "n_images": facts.n_images, **facts_kept}

@@ -32,7 +32,7 @@ def in_order(rows: NDArray[np.int64], *, batch_size: int) -> list[NDArray[np.int
 
 @dataclass(frozen=True)
 class ImageFeed:
-    """Batches of one split for one network: normalised images (B, 3, H, W) float32 and labels (B,) int64, on the device."""
+    """Batches of one split for one network: normalised images (B, 3, H, W) float32 and labels (B,) or (B, C) int64, on the device."""
 
     split: StoredSplit
     preprocessing: Preprocessing
@@ -45,7 +45,7 @@ class ImageFeed:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """(N,) of the images in use, in the stored order."""
+        """(N,) or (N, C) of the images in use, in the stored order."""
         return self.sampling.labels
 
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

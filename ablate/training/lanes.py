@@ -37,7 +37,7 @@ class Feed(Protocol):
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """(N,) labels in the order of `evaluate`."""
+        """(N,) labels in the order of `evaluate`; (N, C) of 0 and 1 where images have several."""
         ...
 
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

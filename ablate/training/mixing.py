@@ -35,10 +35,11 @@ class MixedFeed:
         return self.images.labels
 
     def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Mixed images (B, 3, S, S) and shares (B, C)."""
+        """Mixed images (B, 3, S, S) and shares (B, C), which sum to 1 where each image has one label."""
         for step, (images, labels) in enumerate(self.images.train(policy=policy, seed=seed, epoch=epoch, batch_size=batch_size)):
             rng = np.random.Generator(np.random.Philox(stream(seed, "mix", epoch, step)))
-            yield mixed(images, F.one_hot(labels, self.n_classes).float(), rng, mixup=self.mixup, cutmix=self.cutmix)
+            shares = labels.float() if labels.ndim == 2 else F.one_hot(labels, self.n_classes).float()
+            yield mixed(images, shares, rng, mixup=self.mixup, cutmix=self.cutmix)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""

@@ -22,7 +22,7 @@ class Sampling:
     rows: NDArray[np.int64]
     """Positions in the split, ascending."""
     labels: NDArray[np.int64]
-    """Of the rows."""
+    """Of the rows, (N,); (N, C) where images have several, which are only shuffled."""
     sampler: Sampler
 
     def epoch(self, *, seed: int, epoch: int) -> NDArray[np.int64]:

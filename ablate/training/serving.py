@@ -20,9 +20,10 @@ from ablate.model.backbone import POOLINGS
 from ablate.model.facts import Preprocessing
 from ablate.model.merge import admit_biases
 from ablate.model.network import build_network
-from ablate.spec.trial import Trial
+from ablate.spec.trial import Task, Trial
 from ablate.training.export import TRIAL, WEIGHTS
 from ablate.training.tasks.classification import Loss, probabilities
+from ablate.training.tasks.multilabel import Multilabel
 
 MAX_BATCH = 64
 
@@ -36,6 +37,8 @@ class Classifier:
     class_names: tuple[str, ...]
     loss: Loss = "cross_entropy"
     """What it was trained with decides how logits become probabilities."""
+    task: Task = "classification"
+    """So does whether images have several labels: probabilities do not sum to 1 then."""
 
     def predict(self, images: NDArray[np.uint8], params: dict[str, Any] | None = None) -> NDArray[np.float32]:  # noqa: ARG002  MLflow passes params
         """Return probabilities (N, C) float32, in the order of `class_names`, for RGB images (N, H, W, 3) uint8 of any size.
@@ -56,7 +59,8 @@ class Classifier:
     def _probabilities(self, squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         images = clean(np.stack(squares), range(len(squares)), image_size=self.preprocessing.image_size)
         with torch.inference_mode():
-            found: NDArray[np.float32] = probabilities(self.module(self.preprocessing.normalised(images)), kind=self.loss).numpy()
+            outputs = self.module(self.preprocessing.normalised(images))
+            found: NDArray[np.float32] = (Multilabel().predict(outputs) if self.task == "multilabel" else probabilities(outputs, kind=self.loss)).numpy()
         return found
 
 
@@ -74,7 +78,7 @@ def load_classifier(folder: Path | str) -> Classifier:
     module = build_network(bare, n_classes=len(described["class_names"]), image_size=trial.data.image_size, seed=trial.seed).module
     admit_biases(module, state)
     module.load_state_dict(state, strict=True)
-    return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]), trial.recipe.scored_as)
+    return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]), trial.recipe.scored_as, trial.task)
 
 
 def _load_pyfunc(data_path: str) -> Classifier:

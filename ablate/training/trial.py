@@ -40,6 +40,7 @@ from ablate.training.stage import describe_phases
 from ablate.training.step import Course, autocast
 from ablate.training.tasks.class_weights import class_weights, log_shares
 from ablate.training.tasks.classification import Classification
+from ablate.training.tasks.multilabel import Multilabel
 
 PREDICTIONS = "predictions.parquet"
 N_MERGED = 8
@@ -159,9 +160,11 @@ def slot_compute(compute: Compute, recipe: Recipe) -> Compute:
     return compute if recipe.precision == "auto" else compute.model_copy(update={"precision": recipe.precision})
 
 
-def make_task(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str], device: str) -> Classification:
-    """The loss that a recipe asks for, on the classes as they are in the train images in use."""
+def make_task(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str], device: str) -> Classification | Multilabel:
+    """The loss that a recipe asks for, on the classes as they are in the train images in use: labels (N,), or (N, C) where images have several."""
     weights = class_weights(recipe, labels, class_names=class_names)
+    if labels.ndim == 2:
+        return Multilabel(recipe.label_smoothing, None if weights is None else weights.to(device))
     shift = recipe.logit_adjustment * log_shares(labels, n_classes=len(class_names)) if recipe.logit_adjustment else None
     return Classification(
         recipe.label_smoothing,
@@ -172,10 +175,9 @@ def make_task(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequenc
     )
 
 
-def data_facts(recipe: Recipe, task: Classification, lanes: Lanes, *, n_train: int, policy: str) -> dict[str, str]:
+def data_facts(recipe: Recipe, task: Classification | Multilabel, lanes: Lanes, *, n_train: int, policy: str) -> dict[str, str]:
     """Which train images were used, how they were varied, and how their classes weigh."""
-    used = np.bincount(lanes.train.labels)
-    short = 0 if recipe.shots is None else int((used < recipe.shots).sum())
+    short = 0 if recipe.shots is None else int((np.bincount(lanes.train.labels) < recipe.shots).sum())
     lack = f"; classes with fewer, used whole: {short}" if short else ""
     return {
         "train_images": f"{len(lanes.train.labels)} of {n_train}" + ("" if recipe.shots is None else f", {recipe.shots} a class, drawn by the seed{lack}"),

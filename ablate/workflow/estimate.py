@@ -133,12 +133,12 @@ def cost_table(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], me
 
 def images_by_split(resolved: Resolved) -> dict[str, int]:
     """How many images each split has."""
-    return {split: sum(numbers) for split, numbers in resolved.data_set.facts.class_counts.items()}
+    return resolved.data_set.facts.n_images
 
 
 def _as_used(resolved: Resolved, recipe: Recipe) -> dict[str, int]:
     """Images of each split that a trial sees."""
-    return {**images_by_split(resolved), "train": n_used(recipe, resolved.data_set.facts.class_counts["train"])}
+    return {**images_by_split(resolved), "train": n_used(recipe, resolved.data_set.facts.of_train)}
 
 
 def _views(arm: ArmRecord, kind: Kind, seeds: tuple[int, ...], n_images: Mapping[str, int]) -> list[tuple[tuple[object, ...], int]]:

@@ -132,7 +132,7 @@ class Prepared:
 
 def resolve(grid: Grid, places: Places, *, seeds: Sequence[int] | None, allow_fallback: bool, command: str) -> Resolved:
     """Find the data and expand the grid on it. Raises DataError, SpecError."""
-    data, data_set = load_data(grid.data, data_dir=places.data_dir, allow_fallback=allow_fallback)
+    data, data_set = load_data(grid.data, data_dir=places.data_dir, allow_fallback=allow_fallback, task=grid.task)
     fingerprint = data_set.facts.fingerprint
     expansion = expand(grid, data=data, fingerprint=fingerprint)
     chosen = tuple(seeds) if seeds else grid.seeds

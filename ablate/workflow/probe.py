@@ -88,6 +88,8 @@ def _part(split: Split, n_images: int) -> Split:
 
 
 def _in_turn(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    if labels.ndim == 2:
+        return np.arange(len(labels))
     order = np.argsort(labels, kind="stable")
     sizes = np.bincount(labels)
     rank = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -166,7 +168,7 @@ def _measured(kind: Kind, outcome: TrialOutcome, few: DataSet) -> Measured:
 def estimate_lines(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], probes: Probes) -> list[str]:
     """The estimate, and what it rests on."""
     cost = study_cost(resolved, kinds, probes.kinds)
-    n_images = sum(sum(numbers) for numbers in resolved.data_set.facts.class_counts.values())
+    n_images = sum(resolved.data_set.facts.n_images.values())
     n_backbones = len({kind.backbone for kind in kinds})
     before_s = probes.worker_start_s + probes.decode_s * n_images * n_backbones
     slots = f"{probes.n_slots} slot{'s' if probes.n_slots > 1 else ''}"

@@ -31,9 +31,8 @@ def sharing_table(resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks
     machine's device.
     Patience may end trials earlier: the counts are upper bounds then.
     """
-    counts = resolved.data_set.facts.class_counts
-    n_train, n_val, n_test = (sum(counts[split]) for split in ("train", "val", "test"))
-    of_train = counts["train"]
+    counts, of_train = resolved.data_set.facts.n_images, resolved.data_set.facts.of_train
+    n_train, n_val, n_test = (counts[split] for split in ("train", "val", "test"))
     groups: dict[tuple[str, int, int, str, int], list[Part]] = defaultdict(list)
     users: Counter[tuple[str, str]] = Counter()
     for arm in resolved.expansion.arms:

@@ -67,7 +67,7 @@ select_by: test/macro_f1
 """
     assert _message(text).splitlines() == [
         "x.yaml: 18 mistakes, nothing was started",
-        "  line 1: task: must be 'classification', got 'clasification'; did you mean 'classification'?",
+        "  line 1: task: must be 'classification' or 'multilabel', got 'clasification'; did you mean 'classification'?",
         "  line 2: data.sizes.train: must be greater than or equal to 1, got 0",
         "  line 2: data.image_sise: is not a field here; did you mean 'image_size'?",
         "  line 4: base.backbon: is not a field here; did you mean 'backbone'?",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.random import Generator
@@ -36,6 +38,20 @@ def render(species_index: int, *, key: int) -> Image.Image:
     _paint_plants(canvas, bloom, light=light, rng=rng)
     if rng.random() < 0.35:
         _paint_leaf(canvas, rng, near_middle=False)
+    return _photograph(canvas, rng)
+
+
+def render_together(species: Sequence[int], *, key: int) -> Image.Image:
+    """Return one RGB image, SIDE x SIDE, with a flower of each of `species` side by side, perhaps none. Equal arguments give equal images."""
+    rng = np.random.Generator(np.random.Philox(key))
+    light, turn = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2 * math.pi)
+    canvas = _blur(_background(rng, light=light), rng.uniform(1.6, 3.2))
+    apart = 0.0 if len(species) == 1 else 0.2  # of SIDE from the middle: the cut to a square's middle keeps most of each
+    for place, index in enumerate(rng.permutation(len(species)).tolist()):
+        angle = turn + 2 * math.pi * place / len(species)
+        pose = _pose(rng, radius=rng.uniform(0.17, 0.27) * SIDE, spread=0.03, light=light)
+        pose = replace(pose, x=pose.x + apart * math.cos(angle) * SIDE, y=pose.y + apart * math.sin(angle) * SIDE)
+        paint_blossom(canvas, draw_bloom(SPECIES[species[index]], rng), pose=pose, rng=rng)
     return _photograph(canvas, rng)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ablate.errors import DataError
@@ -17,14 +19,17 @@ class NotToBeHad(DataError):
     """The source's images are not here and cannot be fetched. The only error for which a declared fallback stands in."""
 
 
+Label = int | tuple[int, ...]
+"""Position in `class_names`; for images with several labels their positions, ascending, perhaps none. All items of a source are of one kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One labelled image that has not been read yet."""
 
     image_id: str
     """Unique within the source and stable: a POSIX path relative to its root, or a key."""
-    label: int
-    """Position in `class_names`."""
+    label: Label
     split: str | None
     """Official split, or None where the source has none."""
     read: Callable[[], Image.Image]
@@ -53,3 +58,18 @@ class Source(Protocol):
     def __call__(self, spec: DataSpec, *, data_dir: Path) -> Collection:
         """Raises NotToBeHad where there is nothing, DataError where what is there is broken."""
         ...
+
+
+def has_several_labels(items: Sequence[Item]) -> bool:
+    """Whether the items' labels are tuples."""
+    return any(isinstance(item.label, tuple) for item in items)
+
+
+def label_array(items: Sequence[Item], *, n_classes: int) -> NDArray[np.int64]:
+    """Return labels (N,), or (N, n_classes) of 0 and 1 where items have several."""
+    if not has_several_labels(items):
+        return np.array([item.label for item in items], dtype=np.int64)
+    matrix = np.zeros((len(items), n_classes), dtype=np.int64)
+    for row, item in zip(matrix, items, strict=True):
+        row[list(item.label if isinstance(item.label, tuple) else (item.label,))] = 1
+    return matrix

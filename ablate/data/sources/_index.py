@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ablate.data.images import below, digest_of_file, read_image
-from ablate.data.sources._base import Item
+from ablate.data.sources._base import Item, Label
 from ablate.errors import DataError
 from ablate.spec.trial import SPLITS
 
@@ -16,7 +16,7 @@ SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "va
 """How folders and indexes call the splits, in lower case -> the split."""
 
 
-def file_item(root: Path, relative: str, *, label: int, split: str | None) -> Item:
+def file_item(root: Path, relative: str, *, label: Label, split: str | None) -> Item:
     """Return the item of an image file below `root`. Raises DataError where the file lies outside."""
     path = below(root, relative, what="an image")
     return Item(relative, label, split, read=partial(read_image, path, name=relative), digest=partial(digest_of_file, path, name=relative))

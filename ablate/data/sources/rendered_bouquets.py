@@ -1,0 +1,44 @@
+"""rendered_bouquets: pictures of none to three of 14 species of flowers, drawn from parameters, for task multilabel. Needs no download."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ablate.data.rendering.scene import SIDE, render_together
+from ablate.data.rendering.species import SPECIES
+from ablate.data.sources._base import Collection, Item
+from ablate.spec.trial import DataSpec
+from ablate.streams import stream
+
+VERSION = "1"
+"""Must grow with any change of the pixels; a test compares small versions of some images with stored ones."""
+SEED = 103
+N_IMAGES = {"train": 500, "val": 250, "test": 400}
+SHARE_BY_NUMBER = (0.06, 0.34, 0.4, 0.2)
+"""How often a picture shows none, one, two, three species."""
+
+
+def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
+    """Return all images as recipes; nothing is drawn before it is read."""
+    del spec, data_dir
+    return Collection(
+        title=f"rendered bouquets ({len(SPECIES)} species)",
+        version=VERSION,
+        licence="Apache-2.0",
+        origin=f"drawn by ablate from parameters, seed {SEED}, {SIDE} x {SIDE} pixels",
+        is_synthetic=True,
+        class_names=tuple(species.name for species in SPECIES),
+        items=tuple(_item(split, i) for split, n in N_IMAGES.items() for i in range(n)),
+    )
+
+
+def _item(split: str, i: int) -> Item:
+    key = stream(SEED, "render", split, i)
+    rng = np.random.Generator(np.random.Philox(stream(SEED, "render", "species", split, i)))
+    chosen = tuple(sorted(rng.choice(len(SPECIES), size=int(rng.choice(len(SHARE_BY_NUMBER), p=SHARE_BY_NUMBER)), replace=False).tolist()))
+    digest = hashlib.sha256(f"rendered_bouquets {VERSION} {chosen} {key}".encode()).hexdigest()
+    return Item(f"{split}/{i:03d}", chosen, split, read=partial(render_together, chosen, key=key), digest=partial(str, digest))
