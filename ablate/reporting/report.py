@@ -23,7 +23,7 @@ from ablate.reporting.review_section import review_text
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.tables import NOT_RUN, level_text, run_of_trial, stray_runs
 from ablate.spec.study import ArmRecord, ExcludedCell
-from ablate.spec.trial import METRICS
+from ablate.spec.trial import BINARY_METRICS, metrics_of
 from ablate.tracking.events import TrialState
 
 _COMMIT_NAMES = ("commit", "mlflow.source.git.commit")
@@ -77,7 +77,8 @@ def _summary(results: Results) -> str:
 
 def _arms(results: Results, pictures: Mapping[str, Picture]) -> str:
     select_by = results.record.select_by
-    scores = list(dict.fromkeys([select_by, "val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/accuracy"]))
+    binary = [f"test/{metric}" for metric in metrics_of(len(results.record.data.class_names)) if metric in BINARY_METRICS]
+    scores = list(dict.fromkeys([select_by, "val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/accuracy", *binary]))
     header = ["arm", "seeds", *map(prose, scores), "trainable parameters", "training s"]
     rows = [_arm_row(results, arm_id, scores) for arm_id in results.arms["arm_id"]]
     note = (
@@ -288,7 +289,7 @@ def _reproduce(results: Results) -> str:
     listed = f"<details><summary>{plural(len(rows), 'run')}</summary>\n\n{table(['arm', 'seed', 'MLflow run', 'trial'], rows, n_text_columns=4)}\n\n</details>"
     command = f"```sh\n{results.record.command}\n```"
     tables = ", ".join(code(f"{name}.csv") for name in TABLES)
-    files = f"As tables: {tables} (metrics {', '.join(METRICS)}). Cards: `cards/`. In one file: `report.html`."
+    files = f"As tables: {tables} (metrics {', '.join(metrics_of(len(results.record.data.class_names)))}). Cards: `cards/`. In one file: `report.html`."
     return join_sections(["## How to reproduce", command, bullets(facts), files, listed]).rstrip()
 
 

@@ -33,6 +33,7 @@ PROSE_METRICS = {
     "balanced_accuracy": "balanced accuracy",
     "nll": "log loss",
     "ece": "calibration error",
+    "average_precision": "average precision",
 }
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ablate.errors import CheckFailed
 from ablate.spec.study import ArmRecord, StudyRecord
-from ablate.spec.trial import METRICS, is_better
+from ablate.spec.trial import is_better, metrics_of
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
@@ -176,4 +176,5 @@ def metric_rank(name: str) -> tuple[int, int] | None:
         return 2, 0
     if group not in groups or not metric:
         return None
-    return groups[group], METRICS.index(metric) if metric in METRICS else len(METRICS)
+    order = metrics_of(2)
+    return groups[group], order.index(metric) if metric in order else len(order)

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from ablate.spec.design import Design, SearchDesign
 from ablate.spec.recipe import Level, Recipe
 from ablate.spec.search import Axis, Search, SearchAxis, space_of
-from ablate.spec.trial import METRICS, DataSpec
+from ablate.spec.trial import BINARY_METRICS, METRICS, DataSpec
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-SELECTABLE = tuple(f"val/{metric}" for metric in METRICS)
+SELECTABLE = tuple(f"val/{metric}" for metric in METRICS + BINARY_METRICS)
 """What may pick the best epoch and the champion. Val only: test is sealed."""
 
 

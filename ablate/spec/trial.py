@@ -15,7 +15,14 @@ from ablate.spec.recipe import Recipe
 SPLITS = ("train", "val", "test")
 METRICS = ("macro_f1", "auroc_ovr_macro", "accuracy", "balanced_accuracy", "nll", "ece")
 """Names of the classification metrics; the keys in MLflow are `<split>/<metric>`."""
+BINARY_METRICS = ("average_precision",)
+"""Metrics that exist for two classes only: the positive class is the second in the order of the classes."""
 LOWER_IS_BETTER = frozenset({"nll", "ece"})
+
+
+def metrics_of(n_classes: int) -> tuple[str, ...]:
+    """Names of the metrics that a task of `n_classes` has, in the order of the tables."""
+    return METRICS + BINARY_METRICS if n_classes == 2 else METRICS
 
 
 def is_better(metric: str, value: float, than: float) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from ablate.spec.recipe import Recipe
 from ablate.spec.study import DataFacts, StudyRecord
-from ablate.spec.trial import METRICS, Trial
+from ablate.spec.trial import Trial, metrics_of
 from ablate.tracking.events import EpochEnded, Failure, TrialOutcome, TrialState
 
 KIND, STUDY, STATE, FAILURE, CURVES, CHAMPION = (f"ablate.{name}" for name in ("kind", "study_id", "state", "failure", "curves", "champion"))
@@ -108,7 +108,11 @@ def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
     """A short card of a trial: what it is, how it did, what it cost, from what."""
     data, metrics = record.data, outcome.metrics
     warning = f"**Stand-in data**, asked for `{data.requested_source}`. " if data.is_fallback else ""
-    rows = [f"| {name} | {metrics[f'val/{name}']:.3f} | {metrics[f'test/{name}']:.3f} |" for name in METRICS if {f"val/{name}", f"test/{name}"} <= set(metrics)]
+    rows = [
+        f"| {name} | {metrics[f'val/{name}']:.3f} | {metrics[f'test/{name}']:.3f} |"
+        for name in metrics_of(2)
+        if {f"val/{name}", f"test/{name}"} <= set(metrics)
+    ]
     costs = {"trained parameters": ("cost/n_trainable", ",.0f"), "training s": ("time/train_s", ",.1f"), "latency ms": ("time/latency_ms", ",.1f")}
     told = ", ".join(f"{what} {metrics[name]:{form}}" for what, (name, form) in costs.items() if name in metrics)
     facts = ", ".join(f"{name} {outcome.facts[name]}" for name in ("device", "precision", "weights_source") if name in outcome.facts)
