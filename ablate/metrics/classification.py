@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ablate.errors import CheckFailed, TrialError
 from ablate.metrics.calibration import reliability
+from ablate.metrics.operating_point import average_precision
 from ablate.metrics.ranking import Ranking, rank_classes
 
 _SMALLEST_PROBABILITY = 1e-12
@@ -41,13 +42,15 @@ class PerClass:
 
 
 def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
-    """Return every metric of `ablate.spec.trial.METRICS`.
+    """Return every metric of `ablate.spec.trial.metrics_of("classification", C)`.
 
     `probabilities` (N, C) with rows that sum to 1, `labels` (N,) in [0, C), N >= 1. All are in [0, 1], except `nll` in [0, 27.7] nats. `auroc_ovr_macro` is
-    NaN where only one class is present. Raises TrialError for probabilities that are not finite, CheckFailed for arrays of a wrong shape or range.
+    NaN where only one class is present; `average_precision`, of two classes only, is that of the second, NaN where it is absent. Raises
+    TrialError for probabilities that are not finite, CheckFailed for arrays of a wrong shape or range.
     """
     probabilities = _checked(probabilities, labels)
     classes = per_class(probabilities, labels)
+    binary = {"average_precision": average_precision(probabilities[:, 1], labels == 1)} if probabilities.shape[1] == 2 else {}
     return {
         "macro_f1": _mean_of_defined(classes.f1),
         "auroc_ovr_macro": _mean_of_defined(classes.auroc),
@@ -55,6 +58,7 @@ def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> d
         "balanced_accuracy": _mean_of_defined(classes.recall),
         "nll": _log_loss(probabilities, labels),
         "ece": reliability(probabilities, labels).ece,
+        **binary,
     }
 
 

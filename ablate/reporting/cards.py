@@ -19,7 +19,7 @@ from ablate.reporting.tables import level_text
 from ablate.spec.canonical import canonical
 from ablate.spec.recipe import Recipe
 from ablate.spec.study import ArmRecord
-from ablate.spec.trial import METRICS_OF, SPLITS
+from ablate.spec.trial import SPLITS, metrics_of
 from ablate.tracking.records import PublishedRun
 
 _HUB_METRICS = {
@@ -138,7 +138,7 @@ def _gap(results: Results, arm: ArmRecord) -> str:
 def _scores(results: Results, arm: ArmRecord) -> str:
     rows = [
         [prose(metric), *(sentences.metric_cell(results, arm.arm_id, f"{split}/{metric}") for split in ("val", "test")), _interval(results, arm, metric)]
-        for metric in METRICS_OF[results.record.task]
+        for metric in metrics_of(results.record.task, len(results.record.data.class_names))
     ]
     chosen = (
         f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; test was scored once a trial. "

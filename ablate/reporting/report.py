@@ -24,7 +24,7 @@ from ablate.reporting.review_section import review_text
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.tables import NOT_RUN, level_text, run_of_trial, stray_runs
 from ablate.spec.study import ArmRecord, ExcludedCell
-from ablate.spec.trial import METRICS_OF
+from ablate.spec.trial import metrics_of
 from ablate.tracking.events import TrialState
 
 _COMMIT_NAMES = ("commit", "mlflow.source.git.commit")
@@ -294,7 +294,8 @@ def _reproduce(results: Results) -> str:
     listed = f"<details><summary>{plural(len(rows), 'run')}</summary>\n\n{table(['arm', 'seed', 'MLflow run', 'trial'], rows, n_text_columns=4)}\n\n</details>"
     command = f"```sh\n{results.record.command}\n```"
     tables = ", ".join(code(f"{name}.csv") for name in TABLES if not (results.has_several_labels and name in OF_ONE_LABEL))
-    files = f"As tables: {tables} (metrics {', '.join(METRICS_OF[results.record.task])}). Cards: `cards/`. In one file: `report.html`."
+    metrics = ", ".join(metrics_of(results.record.task, len(results.record.data.class_names)))
+    files = f"As tables: {tables} (metrics {metrics}). Cards: `cards/`. In one file: `report.html`."
     return join_sections(["## How to reproduce", command, bullets(facts), files, listed]).rstrip()
 
 

@@ -22,7 +22,7 @@ from ablate.reporting.readings import Pooled, Predictions, Readings, read_study
 from ablate.reporting.suspects import Suspect, suspect_labels
 from ablate.reporting.tables import arm_frame, champion, run_of_trial, trial_frame
 from ablate.spec.study import ArmRecord, StudyRecord
-from ablate.spec.trial import is_better
+from ablate.spec.trial import BINARY_METRICS, is_better, metrics_of
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
@@ -37,6 +37,7 @@ PROSE_METRICS = {
     "balanced_accuracy": "balanced accuracy",
     "nll": "log loss",
     "ece": "calibration error",
+    "average_precision": "average precision",
 }
 
 
@@ -133,7 +134,8 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
 
 def shown_scores(record: StudyRecord) -> list[str]:
     """The scores that tables of arms and of seeds show: what chooses first."""
-    more = ("average_precision_macro", "subset_accuracy") if record.task == "multilabel" else ("accuracy",)
+    known = metrics_of(record.task, len(record.data.class_names))
+    more = [metric for metric in ("accuracy", *BINARY_METRICS, "average_precision_macro", "subset_accuracy") if metric in known]
     return list(dict.fromkeys([record.select_by, "val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", *(f"test/{name}" for name in more)]))
 
 

@@ -11,14 +11,14 @@ import pandas as pd
 
 from ablate.errors import CheckFailed
 from ablate.spec.study import ArmRecord, StudyRecord
-from ablate.spec.trial import METRICS, MULTILABEL_METRICS, is_better
+from ablate.spec.trial import METRICS_OF, is_better
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 NOT_RUN = "NOT RUN"
 """State of a trial that the grid asks for and no run answers."""
 _DESCRIPTION = ["arm", "arm_id", "trial_id", "seed", "state"]
-_ORDER = tuple(dict.fromkeys((*METRICS, *MULTILABEL_METRICS)))
+_ORDER = tuple(dict.fromkeys(metric for metrics in METRICS_OF.values() for metric in metrics))
 _MEASURED_ON_THE_MACHINE = {"cost/peak_memory_mb"}
 """Not times, yet different in each run of the same trial: kept out of trials.csv, which equal studies share."""
 

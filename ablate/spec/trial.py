@@ -18,9 +18,17 @@ METRICS = ("macro_f1", "auroc_ovr_macro", "accuracy", "balanced_accuracy", "nll"
 """Names of the classification metrics; the keys in MLflow are `<split>/<metric>`."""
 MULTILABEL_METRICS = ("macro_f1", "auroc_ovr_macro", "average_precision_macro", "micro_f1", "subset_accuracy")
 """Names of the metrics of images with several labels."""
+BINARY_METRICS = ("average_precision",)
+"""Metrics that exist for two classes only: the positive class is the second in the order of the classes."""
 Task = Literal["classification", "multilabel"]
-METRICS_OF: Mapping[str, tuple[str, ...]] = {"classification": METRICS, "multilabel": MULTILABEL_METRICS}
+METRICS_OF: Mapping[str, tuple[str, ...]] = {"classification": METRICS + BINARY_METRICS, "multilabel": MULTILABEL_METRICS}
+"""Every name that a task may have."""
 LOWER_IS_BETTER = frozenset({"nll", "ece"})
+
+
+def metrics_of(task: str, n_classes: int) -> tuple[str, ...]:
+    """Names of the metrics that a task with `n_classes` has, in the order of the tables."""
+    return METRICS if task == "classification" and n_classes != 2 else METRICS_OF[task]
 
 
 def is_better(metric: str, value: float, than: float) -> bool:

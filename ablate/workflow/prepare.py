@@ -23,7 +23,7 @@ from ablate.spec.request import CacheSpec, Compute, TrialRequest
 from ablate.spec.stages import Candidate, candidates, check_pilot_seed, pilot_record, probe_arms, tuning_arms
 from ablate.spec.strategy import is_single
 from ablate.spec.study import ArmRecord, StudyRecord
-from ablate.spec.trial import DataSpec, Trial
+from ablate.spec.trial import DataSpec, Trial, metrics_of
 from ablate.workflow.looks import Direct, Looks
 from ablate.workflow.settings import Places
 
@@ -134,6 +134,7 @@ def resolve(grid: Grid, places: Places, *, seeds: Sequence[int] | None, allow_fa
     """Find the data and expand the grid on it. Raises DataError, SpecError."""
     data, data_set = load_data(grid.data, data_dir=places.data_dir, allow_fallback=allow_fallback, task=grid.task)
     fingerprint = data_set.facts.fingerprint
+    _check_metrics(grid, source=data.source, class_names=data_set.facts.class_names)
     expansion = expand(grid, data=data, fingerprint=fingerprint)
     chosen = tuple(seeds) if seeds else grid.seeds
     check_pilot_seed(grid, (*chosen, *noise_seeds(grid, chosen)))
@@ -207,6 +208,18 @@ def check_arms(resolved: Resolved, *, looks: Looks | None = None) -> dict[str, R
         looks.check_weights(backbone, weights)
     _check_depths_differ(resolved, facts)
     return facts
+
+
+def _check_metrics(grid: Grid, *, source: str, class_names: Sequence[str]) -> None:
+    """The scores that choose exist for so many classes. Raises SpecError."""
+    known = [f"val/{metric}" for metric in metrics_of(grid.task, len(class_names))]
+    asked = [("select_by", grid.select_by), *(("design.search.objectives", metric) for metric in (grid.search.objectives if grid.search else ()))]
+    for field, metric in asked:
+        if metric.startswith("val/") and metric not in known:
+            raise SpecError(
+                f"{field} must be a score of {len(class_names)} classes ({', '.join(known)}), got {metric!r}, which needs exactly 2: "
+                f"source {source} has {', '.join(class_names[:5])}{', ...' if len(class_names) > 5 else ''}"
+            )
 
 
 def check_writable(folder: Path) -> None:

@@ -21,7 +21,7 @@ from ablate.tracking.records import PublishedStudy
 from ablate.workflow.settings import Places
 
 _LOG = logging.getLogger(__name__)
-OVERVIEW = ("val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro")
+OVERVIEW = ("val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/average_precision")
 
 
 def report_study(

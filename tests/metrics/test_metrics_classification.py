@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 
 from ablate.errors import CheckFailed, TrialError
 from ablate.metrics.classification import confusion, per_class, score
-from ablate.spec.trial import METRICS
+from ablate.spec.trial import METRICS, metrics_of
 
 
 def drawn(seed: int, n_images: int, n_classes: int, *, decimals: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -42,8 +42,9 @@ def test_scores_equal_scikit_learn_where_every_class_is_present(seed: int, n_cla
             "accuracy": sk.accuracy_score(labels, predicted),
             "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
             "nll": sk.log_loss(labels, probabilities),
+            **({"average_precision": sk.average_precision_score(labels, probabilities[:, 1])} if n_classes == 2 else {}),
         }
-    assert tuple(found) == METRICS
+    assert tuple(found) == metrics_of("classification", n_classes)
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
 
 
@@ -92,6 +93,7 @@ def test_a_present_class_never_predicted_has_f1_zero_and_no_precision() -> None:
 def test_one_class_alone_has_no_ranking() -> None:
     found = score(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 0]))
     assert np.isnan(found.pop("auroc_ovr_macro"))
+    assert np.isnan(found.pop("average_precision"))
     assert found == pytest.approx({"macro_f1": 1.0, "accuracy": 1.0, "balanced_accuracy": 1.0, "nll": -np.log([0.9, 0.6]).mean(), "ece": 0.25})
 
 
@@ -107,6 +109,8 @@ def test_order_of_images_and_names_of_classes_do_not_matter(seed: int, n_classes
     shuffled = score(probabilities[images], labels[images])
     renamed = score(probabilities[:, names], np.argsort(names)[labels])
     assert shuffled == pytest.approx(score(probabilities, labels))
+    for found in (shuffled, renamed):
+        found.pop("average_precision", None)  # of the second class: renaming moves it
     assert renamed == pytest.approx(shuffled)
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+import sklearn.metrics as sk
 
 from ablate.errors import SpecError, StoreError
 from ablate.reporting.verify import report_source, verify_report
@@ -88,6 +89,24 @@ def test_a_changed_score_of_a_run_is_named(study, report, name: str) -> None:
     run_id = study.study.runs[1].run_id
     changed = study.with_runs(lambda run: replace(run, metrics={**run.metrics, name: run.metrics[name] + 1e-4}) if run.run_id == run_id else run)
     assert any(place.startswith(f"run {run_id} {name}: says ") for place in places(changed, report))
+
+
+def test_average_precision_of_two_classes_is_printed_and_recomputed_and_of_more_there_is_none(build, report, tmp_path) -> None:
+    binary = build(axes={"augment": ("none", "light"), "freeze_depth": (-1,)}, n_classes=2, n_images=40)
+    binary = binary.with_runs(lambda run: replace(run, run_id=hex_id(run.run_id)))
+    write_report(binary.study, predictions=predictions(binary), out=tmp_path)
+    assert places(binary, tmp_path) == []
+    run = binary.study.runs[1]
+    frame = predictions(binary)(run)
+    own = frame[frame["split"] == "test"]
+    assert run.metrics["test/average_precision"] == pytest.approx(sk.average_precision_score(own["label"] == 1, own["p_1"]))
+    assert "test average precision" in (tmp_path / "README.md").read_text()
+    assert all("| average precision |" in card.read_text() for card in (tmp_path / "cards").glob("*.md"))
+    assert "test/average_precision" in (tmp_path / "trials.csv").read_text()
+    assert "average" not in (report / "trials.csv").read_text()
+    name = "test/average_precision"
+    changed = binary.with_runs(lambda one: replace(one, metrics={**one.metrics, name: one.metrics[name] + 1e-4}) if one.run_id == run.run_id else one)
+    assert any(place.startswith(f"run {run.run_id} {name}: says ") for place in places(changed, tmp_path))
 
 
 @pytest.mark.parametrize("name", ["cost/n_trainable", "time/train_s", "best_epoch"])

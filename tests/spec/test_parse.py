@@ -85,8 +85,8 @@ select_by: test/macro_f1
         "  line 15: exclude[0].when.lora_rnk: must be an axis of this grid (freeze_depth, augment, lr_ration), got 'lora_rnk'; did you mean 'lr_ration'?",
         "  line 16: seeds: must differ from one another, got [0, 0]",
         "  line 17: baseline.freeze_depth: must be a level of axes.freeze_depth ('all', 'al', -1, -1), got 3",
-        "  line 18: select_by: must be 'val/macro_f1', 'val/auroc_ovr_macro', 'val/accuracy', 'val/balanced_accuracy', 'val/nll' or 'val/ece', "
-        "got 'test/macro_f1'; did you mean 'val/macro_f1'?",
+        "  line 18: select_by: must be 'val/macro_f1', 'val/auroc_ovr_macro', 'val/accuracy', 'val/balanced_accuracy', 'val/nll', 'val/ece' "
+        "or 'val/average_precision', got 'test/macro_f1'; did you mean 'val/macro_f1'?",
     ]
 
 

@@ -139,7 +139,8 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
             [("confirm: 2", "confirm: 2, pruner: median, objectives: [cost/n_trainable, test/macro_f1, cost/n_trainable]")],
             [
                 "  line 5: design.search.objectives[1]: must be one of val/macro_f1, val/auroc_ovr_macro, val/accuracy, val/balanced_accuracy, val/nll, "
-                "val/ece, cost/n_trainable, cost/n_parameters, cost/delta_mb, cost/peak_memory_mb, time/train_s, time/total_s, got 'test/macro_f1': "
+                "val/ece, val/average_precision, cost/n_trainable, cost/n_parameters, cost/delta_mb, cost/peak_memory_mb, "
+                "time/train_s, time/total_s, got 'test/macro_f1': "
                 "test is sealed, it is read by the report alone",
                 "  line 5: design.search.objectives[2]: must differ from the objectives before it, got 'cost/n_trainable' again",
                 "  line 5: design.search.objectives: must begin with select_by (val/macro_f1), which ranks the arms that are confirmed, got 'cost/n_trainable'",

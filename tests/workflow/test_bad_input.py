@@ -137,6 +137,17 @@ def test_lora_targets_that_match_nothing(desk: Path, write_grid: WriteGrid) -> N
     assert "*qkv*" in message
 
 
+def test_a_binary_score_that_chooses_among_three_classes(desk: Path, write_grid: WriteGrid) -> None:
+    shutil.copytree(desk / "data" / "pictures", desk / "data" / "three")
+    for split in ("train", "val", "test"):
+        shutil.copytree(desk / "data" / "three" / split / "red", desk / "data" / "three" / split / "blue")
+    grid = write_grid("bad_score", ("path: pictures", "path: three"), ("select_by: val/macro_f1", "select_by: val/average_precision"))
+    assert _refused(desk, grid) == (
+        "error: select_by must be a score of 3 classes (val/macro_f1, val/auroc_ovr_macro, val/accuracy, val/balanced_accuracy, val/nll, val/ece), "
+        "got 'val/average_precision', which needs exactly 2: source folder has blue, green, red"
+    )
+
+
 def test_seeds_that_are_none(desk: Path, write_grid: WriteGrid) -> None:
     assert _refused(desk, write_grid("bad_seeds"), "--seeds", "0,0") == (
         "error: --seeds must be different whole numbers with commas between them, e.g. 0,1,2, got '0,0'"

@@ -177,7 +177,15 @@ def test_what_mlflow_knows_of_a_trial(desk: Path, write_grid: WriteGrid, trackin
         assert f"| macro_f1 | {run.data.metrics['val/macro_f1']:.3f} | {run.data.metrics['test/macro_f1']:.3f} |" in run.data.tags["mlflow.note.content"]
         assert run.data.params["backbone"] == "test_efficientnet"
         assert run.data.metrics["param/head_lr"] == float(run.data.params["head_lr"])
-        assert {"val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "time/train_s", "cost/n_trainable"} <= run.data.metrics.keys()
+        assert {
+            "val/macro_f1",
+            "test/macro_f1",
+            "test/auroc_ovr_macro",
+            "val/average_precision",
+            "test/average_precision",
+            "time/train_s",
+            "cost/n_trainable",
+        } <= run.data.metrics.keys()
         assert len(client.get_metric_history(run.info.run_id, "epoch/val/macro_f1")) == 1
         assert run.inputs.dataset_inputs
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
