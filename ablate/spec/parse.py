@@ -23,7 +23,7 @@ from ablate.spec.recipe import Recipe
 from ablate.spec.search import Choice, Range
 from ablate.spec.search_mistakes import design_fit_mistakes, is_search, range_mistakes, search_mistakes, tune_mistakes
 from ablate.spec.task_mistakes import task_mistakes
-from ablate.spec.trial import METRICS, METRICS_OF
+from ablate.spec.trial import METRICS_OF
 
 _NOT_HERE = {"pruner": ": pruners belong to a search; effects that are estimated without the trials that one ended early would be too good"}
 """Field -> why it is none, where somebody may look for it."""
@@ -165,7 +165,7 @@ def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
 
 def _select_by_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """What chooses must be a score of the task."""
-    words = [f"val/{metric}" for metric in METRICS_OF.get(str(values.get("task")), METRICS)]
+    words = [f"val/{metric}" for metric in METRICS_OF.get(str(values.get("task")), METRICS_OF["classification"])]
     chosen = values.get("select_by")
     if "select_by" in values and chosen not in words:
         listed = f"{', '.join(map(repr, words[:-1]))} or {words[-1]!r}"
