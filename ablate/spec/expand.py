@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,6 +104,9 @@ def _arm_name(varied: tuple[str, ...], recipe: Recipe) -> str:
 
 
 def _word(level: Any) -> str:
+    """A level in a name; what is not there is YAML's null, a switch true or false."""
+    if level is None or isinstance(level, bool):
+        return json.dumps(level)
     return ("+".join(map(str, level)) or "none") if isinstance(level, tuple) else str(level)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,8 @@ def searched_name(recipe: Recipe, axes: Sequence[str]) -> str:
 
 
 def _short(level: Any) -> str:
+    if level is None or isinstance(level, bool):
+        return json.dumps(level)
     return f"{level:.4g}" if isinstance(level, float) else "+".join(map(str, level)) if isinstance(level, tuple) else str(level)
 
 

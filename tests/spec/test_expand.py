@@ -42,6 +42,11 @@ def test_equivalent_cells_are_merged_and_keep_every_name() -> None:
     assert expansion.n_cells == 24
 
 
+def test_a_level_that_is_left_out_is_named_as_the_grid_file_writes_it() -> None:
+    grid = _grid(axes={"erase": [None, 0.25]}, exclude=(), baseline={"erase": None})
+    assert [arm.name for arm in expand(grid, data=DATA, fingerprint="f").arms] == ["erase=null", "erase=0.25"]
+
+
 def test_a_contradiction_is_excluded_with_its_reason() -> None:
     expansion = expand(_grid(exclude=()), data=DATA, fingerprint="f")
     assert {cell.why for cell in expansion.excluded} == {"LoRA adapts the frozen units, and freeze_depth 0 leaves none"}
