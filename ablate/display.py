@@ -42,6 +42,7 @@ class StudyDisplay:
     slot_of: dict[str, str] = field(default_factory=dict)
     doing: dict[str, str] = field(default_factory=dict)
     n_ended: int = 0
+    ended: set[str] = field(default_factory=set)
     _progress: Progress | None = None
     _bar: TaskID | None = None
     _live: Live | None = None
@@ -74,7 +75,9 @@ class StudyDisplay:
             self._live.update(self._picture())
 
     def _trial_ended(self, event: TrialEnded) -> None:
-        self.n_ended += 1
+        if event.trial_id not in self.ended:  # a trial that is tried again ends twice
+            self.ended.add(event.trial_id)
+            self.n_ended += 1
         self.doing.pop(self.slot_of.pop(event.trial_id, "?"), None)
         seconds = event.at - self.started.pop(event.trial_id, event.at)
         self.console.print(f"{self._count()} {escape(self._name(event.trial_id))}  {self._ending(event)}  {seconds:.1f} s")
