@@ -124,6 +124,12 @@ def test_a_changed_parameter_or_fact_of_a_run_is_found(study, report) -> None:
     assert any("says cpu, the store gives cuda" in place for place in places(other, report))
 
 
+def test_a_parameter_that_cannot_matter_may_differ(study, report) -> None:
+    """`lora_alpha` without an adapter: a run of an equal recipe, kept from before the grid was edited, logged another."""
+    idle = study.with_runs(lambda run: replace(run, params={**run.params, "lora_alpha": "99.0"}))
+    assert places(idle, report) == []
+
+
 def test_a_missing_run_is_named(study, report) -> None:
     run_id = study.study.runs[3].run_id
     gone = study.with_runs(lambda run: None if run.run_id == run_id else run)
