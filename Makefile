@@ -10,7 +10,7 @@ SHARED_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 RUN_OPTIONS  = $(SHARED_DATA) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(REPORT),--report-dir $(REPORT)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench install ablation plan report status ui test test-services check schema clean
+.PHONY: help bench install ablation plan report status ui views test test-services check schema clean
 
 help:  ## list the targets
 	@echo "make TARGET [GRID=name or path] [DATA_DIR=folder] [SEEDS=0,1,2] [WORKERS=n] [REPORT=folder] [ARGS='more options']"
@@ -38,6 +38,9 @@ ablation: install  ## run a grid and write its report: make ablation GRID=flower
 
 plan: install  ## what a grid would train, and what it leaves out and why
 	@$(ABLATE) plan $(GRID) $(SHARED_DATA) $(ARGS)
+
+views: install  ## augmented views of train images, a contact sheet of each policy
+	@$(ABLATE) views $(GRID) $(SHARED_DATA) $(ARGS)
 
 report: install  ## write the report again from the runs in MLflow
 	@$(ABLATE) report $(GRID) $(if $(REPORT),--report-dir $(REPORT)) $(ARGS)

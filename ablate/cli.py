@@ -178,6 +178,39 @@ def lr_find(
 
 
 @app.command()
+def views(
+    grid: GridName,
+    policy: Annotated[list[str] | None, typer.Option(help="one more policy, e.g. strong, 0.4 or 'light flip=none'; can be given again")] = None,
+    images: Annotated[int, typer.Option(min=1, max=50, help="train images, spread over the classes")] = 6,
+    epochs: Annotated[int, typer.Option(min=1, max=10, help="views of each image under each policy")] = 2,
+    backbone: Annotated[str | None, typer.Option(help="whose image size  [default: the grid's first by name]")] = None,
+    out: Annotated[Path | None, typer.Option(help="PNG file  [default: $ABLATE_HOME/views/GRID.png]")] = None,
+    data_dir: DataDir = None,
+    no_fallback: NoFallback = False,
+) -> None:
+    """Draw train images as each augmentation policy of a grid shows them to a network. Trains nothing."""
+    with _user_errors():
+        from ablate.display import make_console, step_progress
+        from ablate.foretell import say_what
+        from ablate.spec.parse import load_grid
+        from ablate.workflow.contact_sheet import write_sheet
+        from ablate.workflow.prepare import resolve
+        from ablate.workflow.settings import find_grid, places
+        from ablate.workflow.views import Wish, check_out, describe, read_policy, take_sheet
+
+        console, where = make_console(), places(data_dir=data_dir)
+        parsed = load_grid(find_grid(grid))
+        wish = Wish(tuple(map(read_policy, policy or ())), images, epochs, backbone)
+        path = check_out(out or where.home / "views" / f"{parsed.name}.png")
+        resolved = resolve(parsed, where, seeds=None, allow_fallback=not no_fallback, command="")
+        say_what(console, resolved)
+        with step_progress(console) as on_progress:
+            sheet = take_sheet(resolved, wish, home=where.home, on_progress=on_progress)
+        write_sheet(sheet, path)
+        typer.echo(f"views: {path} ({describe(resolved, wish, sheet)})")
+
+
+@app.command()
 def report(
     grid: GridName,
     study: Annotated[str | None, typer.Option(help="id of a study  [default: the newest]")] = None,
