@@ -138,6 +138,18 @@ def test_what_is_not_on_the_sheet_is_said(desk: Path, write_grid: WriteGrid) -> 
     assert "for test_vit, one of 2 backbones" in describe(resolved, wish, sheet)
 
 
+def test_rows_of_several_labels_name_all_of_them(desk: Path, write_grid: WriteGrid) -> None:
+    folder, labels = desk / "data" / "several", ("red", "green;red", "")
+    folder.mkdir()
+    for number in range(24):
+        Image.new("RGB", (40, 44), (number, 0, 0)).save(folder / f"{number}.png")
+    lines = [f"{number}.png,{labels[number % 3]}" for number in range(24)]
+    (folder / "labels.csv").write_text("\n".join(["image,labels", *lines]))
+    splits = "path: several, split_seed: 0, fractions: {train: 0.5, val: 0.25, test: 0.25}"
+    sheet = _sheet(write_grid("several", ("classification", "multilabel"), ("path: pictures", splits)), Wish(n_images=3))
+    assert sheet.rows == ("green, red", "red", "no label")
+
+
 POLICY = (
     "error: --policy must be one of none, light, medium, strong, randaugment, trivialaugment, augmix, or a strength from 0 to 1, "
     "with flip=, color_jitter= or erase= behind it where they are wanted, got "
