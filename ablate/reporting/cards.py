@@ -255,6 +255,7 @@ def _data(results: Results) -> str:
             ]
         )
     facts = f"{data.title}, version {data.version}, licence: {data.licence}. Origin: {data.origin}. Splits: {data.split_rule}."
+    facts += f" Classes regrouped: {sentences.regrouped_text(data)}." if data.regrouped else ""
     return join_sections(["## Data", facts, table(["split", "images", "classes present", "images a class"], rows)]).rstrip()
 
 

@@ -264,6 +264,7 @@ def _data(results: Results) -> str:
         "version": data.version,
         "licence": data.licence,
         "synthetic": "yes" if data.is_synthetic else "no",
+        **({"classes regrouped": sentences.regrouped_text(data)} if data.regrouped else {}),
         "splits": data.split_rule,
         "fingerprint": code(data.fingerprint),
     }

@@ -60,6 +60,8 @@ class DataFacts(BaseModel):
     """64 hex digits over every image's bytes (or parameters), label and split."""
     split_rule: str
     """"official" or how the split was drawn, with the seed."""
+    regrouped: dict[str, tuple[str, ...]] = {}
+    """Class -> classes of the source that it took, both in their order; empty where the classes are the source's own."""
     near_duplicates: NearDuplicates | None = None
     """Across splits; None where nobody looked."""
 
