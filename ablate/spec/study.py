@@ -128,6 +128,8 @@ class StudyRecord(BaseModel):
     """What a search or a tuning found before this study, where there was one."""
     baseline_arm_id: str
     select_by: str
+    target_precision: float | None = None
+    """Of the second of two classes: what thresholds are chosen for on val; None where the grid asks for none."""
     seeds: tuple[int, ...]
     noise_seeds: tuple[int, ...] = ()
     """Further seeds of the baseline arm alone: replicates of one and the same arm, for the noise floor."""

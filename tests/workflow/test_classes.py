@@ -37,6 +37,12 @@ def test_report_cards_and_runs_tell_of_the_new_classes(desk: Path, write_grid: W
     runs = MlflowStore(tracking_uri, "grouped").read_study("grouped").runs
     assert {run.params["data.classes"] for run in runs} == {'[["warm", ["red", "yellow"]], ["cold", ["blue"]]]'}
     assert sorted(run_fact(run, "class_weights") for run in runs) == ["0.75 1.5", "1 3", "none"]
+    assert "At a precision" not in readme
+
+    grid.write_text(grid.read_text() + "target_precision: 0.6\n")
+    again = CliRunner().invoke(app, ["run", str(grid)])
+    assert "trials: 0 completed now, 3 before, 0 failed" in again.stdout, again.output
+    assert "## At a precision of 0.6 on val" in (report / "README.md").read_text()
     verified = CliRunner().invoke(app, ["verify", str(report)])
     assert verified.exit_code == 0, verified.output
 
@@ -59,6 +65,16 @@ def test_groups_that_do_not_fit_the_source_stop_before_anything_starts(desk: Pat
     assert result.exit_code == 2
     assert result.stderr == f"error: {message}\n"
     assert not list(desk.glob("home/studies/*/journal.jsonl")) and not list(desk.glob("home/images/*"))
+
+
+def test_a_target_precision_needs_two_classes(write_grid: WriteGrid) -> None:
+    grid = write_grid("three", ("path: pictures,", "path: colours,"), ("seeds: [0]", "seeds: [0]\ntarget_precision: 0.9"))
+    result = CliRunner().invoke(app, ["run", str(grid)])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: target_precision must be left out where there are not two classes: source folder has blue, red, yellow; "
+        'data.classes can regroup them, e.g. {good: [...], defect: ["*"]}\n'
+    )
 
 
 def test_weights_of_the_old_classes_are_refused(write_grid: WriteGrid) -> None:
