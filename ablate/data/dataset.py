@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ablate.data.regroup import regroup
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotToBeHad, has_several_labels, label_array
 from ablate.data.splits import Parts, split_items, subset_items
@@ -46,10 +47,14 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
     """Find, split and check the images that `spec` asks for; return the resolved spec (the source really used, no fallback) and the data set.
 
     The fallback stands in only where the requested source is not to be had, never where it is broken. Files are hashed here, not decoded.
+    Classes are regrouped before the split; the resolved spec names every class that a new one takes.
     Raises DataError for everything that is wrong with names, folders, labels or splits.
     """
     _check_names(spec, task)
     resolved, collection = _collect(spec, data_dir=data_dir, allow_fallback=allow_fallback, task=task)
+    if resolved.classes is not None:
+        collection, groups = regroup(collection, resolved.classes, source=resolved.source)
+        resolved = resolved.model_copy(update={"classes": groups})
     _check_classes(collection, resolved.source)
     parts, rule = split_items(collection.items, resolved, official=collection.split_rule)
     parts, subset_rule = subset_items(parts, resolved, n_classes=len(collection.class_names))
@@ -67,6 +72,7 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
         image_counts={split: len(parts[split]) for split in SPLITS} if has_several_labels(collection.items) else {},
         fingerprint=fingerprint(parts, collection.class_names),
         split_rule=rule + subset_rule,
+        regrouped=dict(resolved.classes or ()),
     )
     return resolved, DataSet(facts, {split: _as_split(parts[split], len(collection.class_names)) for split in SPLITS})
 

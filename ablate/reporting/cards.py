@@ -16,6 +16,7 @@ from ablate.reporting.markdown import bullets, code, count, escape, join_section
 from ablate.reporting.mistakes import error_sentences, mistakes_table, temperature_text, threshold_sentence
 from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, best_run, prose, shared_fact, shown_scores
 from ablate.reporting.tables import level_text
+from ablate.reporting.target_section import target_sentence
 from ablate.spec.canonical import canonical
 from ablate.spec.recipe import Recipe
 from ablate.spec.study import ArmRecord
@@ -144,7 +145,7 @@ def _scores(results: Results, arm: ArmRecord) -> str:
         f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; test was scored once a trial. "
         "The interval is of the mean on test, over test images and seeds (whose spread is that of the middle arm of the study, or its own where larger)."
     )
-    return join_sections(["## Results", chosen, table(["metric", "val", "test", "95 % interval, test"], rows)]).rstrip()
+    return join_sections(["## Results", chosen, table(["metric", "val", "test", "95 % interval, test"], rows), target_sentence(results, arm.arm_id)]).rstrip()
 
 
 def _interval(results: Results, arm: ArmRecord, metric: str) -> str:
@@ -255,6 +256,7 @@ def _data(results: Results) -> str:
             ]
         )
     facts = f"{data.title}, version {data.version}, licence: {data.licence}. Origin: {data.origin}. Splits: {data.split_rule}."
+    facts += f" Classes regrouped: {sentences.regrouped_text(data)}." if data.regrouped else ""
     return join_sections(["## Data", facts, table(["split", "images", "classes present", "images a class"], rows)]).rstrip()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ablate.reporting.insight import ArmInsight, most_confused
 from ablate.reporting.markdown import code, plural, table
-from ablate.reporting.readings import TARGET_PRECISION, Threshold
+from ablate.reporting.readings import Threshold
 from ablate.reporting.results import NOT_MEASURED
 
 
@@ -65,8 +65,10 @@ def threshold_sentence(insight: ArmInsight, class_names: Sequence[str]) -> str:
     if not insight.thresholds:
         return ""
     told = [f"average precision {one.average_precision:.3f}, {_kept(one)}" for one in insight.thresholds]
+    wanted = insight.thresholds[0].target
+    target = f"{wanted:.2f}" if round(wanted, 2) == wanted else f"{wanted:g}"
     against = f"{code(class_names[1])} against {code(class_names[0])}"
-    return f"Class {against}, threshold chosen on val for a precision of {TARGET_PRECISION:.2f}, by seed: {'; '.join(told)}."
+    return f"Class {against}, threshold chosen on val for a precision of {target}, by seed: {'; '.join(told)}."
 
 
 def _kept(threshold: Threshold) -> str:

@@ -29,14 +29,16 @@ from ablate.tracking.records import PublishedRun, PublishedStudy
 Predictions = Callable[[PublishedRun], pd.DataFrame]
 """Reads a run's predictions: columns split, image_id, label, p_0 ... p_{C-1}; y_0 ... y_{C-1} in place of label where images have several."""
 TARGET_PRECISION = 0.9
+"""Where the grid names none."""
 HELD_OUT = ("val", "test")
 _N_DRAWS, _MOST_WEIGHTS = 400, 40_000_000
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A binary task's operating point, of one run: chosen on val for `TARGET_PRECISION`, told on test."""
+    """A binary task's operating point, of one run: chosen on val for a precision of `target`, told on test."""
 
+    target: float
     average_precision: float
     point: OperatingPoint | None
     """None where no threshold keeps the target on val."""
@@ -99,7 +101,7 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
     readings: dict[tuple[str, int], RunReading] = {}
     of_labels: dict[tuple[str, int], LabelReading] = {}
     n_classes = len(study.record.data.class_names)
-    runs = run_of_trial(study)
+    runs, target = run_of_trial(study), study.record.target_precision or TARGET_PRECISION
     for arm_id, seed in itertools.product([arm.arm_id for arm in study.record.arms], study.record.seeds):  # sums must not depend on the order of the runs
         run = runs.get((arm_id, seed))
         if run is None or run.status != TrialState.COMPLETE:
@@ -122,7 +124,7 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
         if arrays["test"][1].ndim == 2:
             of_labels[arm_id, seed] = read_labels(*arrays["test"], image_ids=splits["test"].image_ids, weights=weights)
         else:
-            readings[arm_id, seed] = _read(arrays, splits["test"].image_ids, weights)
+            readings[arm_id, seed] = _read(arrays, splits["test"].image_ids, weights, target=target)
     if of_labels:
         return Readings({}, (), of_labels)
     return Readings(readings, tuple(splits[split].pooled(split) for split in HELD_OUT if split in splits))
@@ -196,7 +198,7 @@ def _weights(labels: NDArray[np.int64]) -> NDArray[np.float32]:
     return image_weights(labels, n_draws=n_draws, seed=0)
 
 
-def _read(arrays: Mapping[str, Arrays], image_ids: NDArray[np.object_], weights: NDArray[np.float32]) -> RunReading:
+def _read(arrays: Mapping[str, Arrays], image_ids: NDArray[np.object_], weights: NDArray[np.float32], *, target: float) -> RunReading:
     probabilities, labels = arrays["test"]
     n_classes = probabilities.shape[1]
     predicted, ranking = probabilities.argmax(axis=1), rank_classes(probabilities, labels)
@@ -211,13 +213,13 @@ def _read(arrays: Mapping[str, Arrays], image_ids: NDArray[np.object_], weights:
         mistakes=pd.DataFrame(
             {"image_id": image_ids[wrong], "label": labels[wrong], "predicted": predicted[wrong], "confidence": probabilities.max(axis=1)[wrong]}
         ),
-        threshold=_threshold(arrays["val"], probabilities, labels) if n_classes == 2 and "val" in arrays else None,
+        threshold=_threshold(arrays["val"], probabilities, labels, target=target) if n_classes == 2 and "val" in arrays else None,
         resampled={PRIMARY: resampled_macro_f1(predicted, labels, weights), SECONDARY: resampled_auroc(ranking, weights)},
     )
 
 
-def _threshold(val: Arrays, probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> Threshold:
+def _threshold(val: Arrays, probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, target: float) -> Threshold:
     of_val, labels_of_val = val
-    chosen = threshold_for_precision(of_val[:, 1], labels_of_val == 1, target=TARGET_PRECISION)
+    chosen = threshold_for_precision(of_val[:, 1], labels_of_val == 1, target=target)
     point = None if chosen is None else at_threshold(probabilities[:, 1], labels == 1, chosen)
-    return Threshold(average_precision(probabilities[:, 1], labels == 1), point)
+    return Threshold(target, average_precision(probabilities[:, 1], labels == 1), point)

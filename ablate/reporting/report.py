@@ -23,6 +23,7 @@ from ablate.reporting.results import Results, prose, shared_fact, shown_scores
 from ablate.reporting.review_section import review_text
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.tables import NOT_RUN, level_text, run_of_trial, stray_runs
+from ablate.reporting.target_section import target_section
 from ablate.spec.study import ArmRecord, ExcludedCell
 from ablate.spec.trial import metrics_of
 from ablate.tracking.events import TrialState
@@ -47,6 +48,7 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
             _axes(results, pictures),
             _interactions(results),
             _design(results),
+            target_section(results),
             _costs(results, pictures),
             adapters_section(results),
             families_text(results),
@@ -264,6 +266,7 @@ def _data(results: Results) -> str:
         "version": data.version,
         "licence": data.licence,
         "synthetic": "yes" if data.is_synthetic else "no",
+        **({"classes regrouped": sentences.regrouped_text(data)} if data.regrouped else {}),
         "splits": data.split_rule,
         "fingerprint": code(data.fingerprint),
     }

@@ -21,6 +21,7 @@ from ablate.reporting.noise_floor import NoiseFloor, noise_floor
 from ablate.reporting.readings import Pooled, Predictions, Readings, read_study
 from ablate.reporting.suspects import Suspect, suspect_labels
 from ablate.reporting.tables import arm_frame, champion, run_of_trial, trial_frame
+from ablate.reporting.target import with_target
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import BINARY_METRICS, is_better, metrics_of
 from ablate.tracking.events import TrialState
@@ -115,16 +116,18 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
     baseline = next((arm for arm in record.arms if arm.arm_id == record.baseline_arm_id), None)
     insights = {arm.arm_id: arm_insight(readings, record, arm.arm_id) for arm in record.arms}
     of_labels = {arm.arm_id: label_insight(readings, record, arm.arm_id) for arm in record.arms}
+    known = {arm_id: insight for arm_id, insight in insights.items() if insight is not None}
+    arms = with_intervals(arms, record, trials, replicates)
     return Results(
         study=study,
         trials=trials,
-        arms=with_intervals(arms, record, trials, replicates),
+        arms=arms if record.target_precision is None else with_target(arms, known),
         effects=study_effects(record, trials, replicates),
         noise_floor=noise_floor(study, trials),
         champion=best,
         to_champion=() if best is None else gaps_to(record, trials, replicates, reference=best, order=arms["arm_id"].tolist()),
         to_baseline=() if baseline is None else gaps_to(record, trials, replicates, reference=baseline, order=arms["arm_id"].tolist()),
-        insights={arm_id: insight for arm_id, insight in insights.items() if insight is not None},
+        insights=known,
         pooled=readings.pooled,
         suspects=suspect_labels(readings.pooled),
         slugs=card_slugs(study.record),

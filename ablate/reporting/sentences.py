@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ablate.reporting.arm_gaps import ArmGap
 from ablate.reporting.effects import PRIMARY, SECONDARY, Effect
@@ -10,10 +11,11 @@ from ablate.reporting.gaps import seed_sd
 from ablate.reporting.markdown import code, count, mean_sd, p_value, plural, points, score
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import MOST_SEEDS, expected_optimism
-from ablate.spec.study import ArmRecord
+from ablate.spec.study import ArmRecord, DataFacts
 from ablate.spec.trial import SPLITS
 
 MAIN = PRIMARY
+_N_GROUPED = 20
 
 
 def data_sentence(results: Results) -> str:
@@ -35,7 +37,19 @@ def split_sentence(results: Results) -> str:
     """Sizes of the splits, the number of classes, and how the splits were made."""
     data = results.record.data
     sizes = ", ".join(f"{split} {data.n_images[split]:,}" for split in SPLITS if split in data.class_counts)
-    return f"{len(data.class_names)} classes; images: {sizes}{_labels_an_image(results)}. Splits: {data.split_rule}. Image size: {results.record.image_size}."
+    groups = f" regrouped ({regrouped_text(data)})" if data.regrouped else ""
+    images = f"images: {sizes}{_labels_an_image(results)}"
+    return f"{len(data.class_names)} classes{groups}; {images}. Splits: {data.split_rule}. Image size: {results.record.image_size}."
+
+
+def regrouped_text(data: DataFacts) -> str:
+    """Which classes of the source each class took: `good = nominal; defect = local, global`."""
+    return "; ".join(f"{code(new)} = {_some(names)}" for new, names in data.regrouped.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _N_GROUPED} more" if len(names) > _N_GROUPED else ""
+    return ", ".join(map(code, names[:_N_GROUPED])) + more
 
 
 def _labels_an_image(results: Results) -> str:

@@ -84,6 +84,7 @@ def study_record(grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: S
         design=design_name(grid.design),
         baseline_arm_id=expansion.baseline_arm_id,
         select_by=grid.select_by,
+        target_precision=grid.target_precision,
         seeds=tuple(seeds),
         noise_seeds=noise_seeds(grid, seeds),
         arms=expansion.arms,

@@ -49,6 +49,13 @@ class Grid(BaseModel):
         default_factory=dict, description="levels of the arm that every difference is measured against; needed in all designs but a search"
     )
     select_by: Literal[SELECTABLE] = Field(description="picks the best epoch and the champion")  # type: ignore[valid-type]
+    target_precision: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        strict=True,
+        description="of two classes: the report tells the recall on test at the threshold that keeps this precision of the second class on val",
+    )
     name: str = Field("", exclude=True)
     question: str = Field("", exclude=True)
 

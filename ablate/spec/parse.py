@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from ablate.errors import SpecError
 from ablate.spec.canonical import contradiction
+from ablate.spec.class_groups import group_mistakes
 from ablate.spec.design import design_mistakes
 from ablate.spec.grid import Grid
 from ablate.spec.places import Mistake, PlacedYaml, read_yaml
@@ -81,7 +82,7 @@ def _field_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         Grid.model_validate(values)
     except ValidationError as error:
         elsewhere = {"select_by"} if "select_by" in values else set()  # see _select_by_mistakes
-        found = ((place, text) for place, text in _sentences(error, values) if place[0] not in elsewhere)
+        found = ((place, text) for place, text in _sentences(error, values) if place[0] not in elsewhere and place[:2] != ("data", "classes"))
         yield from ((place, text) for place, text in found if len(place) < 2 or place[0] not in ("axes", "tune"))
 
 
@@ -160,6 +161,8 @@ def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     yield from tune_mistakes(values)
     yield from _select_by_mistakes(values)
     yield from task_mistakes(values)
+    classes = _mapping(values.get("data")).get("classes")
+    yield from ((("data", "classes", *place), text) for place, text in (() if classes is None else group_mistakes(classes)))
     yield from _whole_mistakes(values)
 
 

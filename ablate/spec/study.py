@@ -60,6 +60,8 @@ class DataFacts(BaseModel):
     """64 hex digits over every image's bytes (or parameters), label and split."""
     split_rule: str
     """"official" or how the split was drawn, with the seed."""
+    regrouped: dict[str, tuple[str, ...]] = {}
+    """Class -> classes of the source that it took, both in their order; empty where the classes are the source's own."""
     near_duplicates: NearDuplicates | None = None
     """Across splits; None where nobody looked."""
 
@@ -126,6 +128,8 @@ class StudyRecord(BaseModel):
     """What a search or a tuning found before this study, where there was one."""
     baseline_arm_id: str
     select_by: str
+    target_precision: float | None = None
+    """Of the second of two classes: what thresholds are chosen for on val; None where the grid asks for none."""
     seeds: tuple[int, ...]
     noise_seeds: tuple[int, ...] = ()
     """Further seeds of the baseline arm alone: replicates of one and the same arm, for the noise floor."""

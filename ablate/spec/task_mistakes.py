@@ -39,6 +39,12 @@ def task_mistakes(values: Mapping[str, Any]) -> Iterator[Found]:
     """Fields and levels that do not go with the task of a file."""
     if values.get("task") != "multilabel":
         return
+    data = values.get("data")
+    if isinstance(data, dict) and data.get("classes") is not None:
+        why = "a new class takes the images of several classes, each image of one, and here an image has several labels; rename labels in labels.csv instead"
+        yield ("data", "classes"), f"must be null for task multilabel: {why}"
+    if values.get("target_precision") is not None:
+        yield ("target_precision",), "must be null for task multilabel: it is for two classes that exclude each other, and here each label is a yes or a no"
     for place, name, value in _values(values):
         rule = ONLY.get(name)
         if rule is not None and not rule.allows(value):

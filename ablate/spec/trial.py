@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ablate.spec.canonical import canonical
+from ablate.spec.class_groups import ClassGroups
 from ablate.spec.recipe import Recipe
 
 SPLITS = ("train", "val", "test")
@@ -67,6 +68,9 @@ class DataSpec(BaseModel):
     split_seed: int | None = Field(None, description="seed of the stratified split; needed where the source has no official splits, or with sizes")
     fractions: Fractions | None = Field(None, description="shares of the stratified split; needed where the source has no official splits")
     sizes: Sizes | None = Field(None, description="upper bounds on the images of each split")
+    classes: ClassGroups | None = Field(
+        None, description='new class -> list of classes of the source that it takes; ["*"] takes all the rest; null = the source\'s own classes'
+    )
 
 
 class Trial(BaseModel):
@@ -104,8 +108,8 @@ class Trial(BaseModel):
 
 @lru_cache(maxsize=8)
 def _data_identity(data: DataSpec) -> dict[str, Any]:
-    """The same for all trials of a study."""
-    return data.model_dump(mode="json", exclude={"fallback"})
+    """The same for all trials of a study. `classes` came later, and is left out where it says nothing: so trials keep their ids."""
+    return data.model_dump(mode="json", exclude={"fallback"} if data.classes is not None else {"fallback", "classes"})
 
 
 def _digest(value: Any, n_digits: int) -> str:

@@ -62,6 +62,7 @@ _MIXED = frozenset(name for name, field in Recipe.model_fields.items() if {str, 
 def _flat(trial: Trial) -> dict[str, Any]:
     data = trial.data.model_dump(mode="json", exclude={"fallback"})
     parts = {f"data.{name}.{key}": value for name in ("fractions", "sizes") for key, value in (data.pop(name) or {}).items()}
+    data |= {"classes": regrouping} if (regrouping := data.pop("classes")) else {}
     return {**trial.recipe.model_dump(mode="json"), "seed": trial.seed, "select_by": trial.select_by, **{f"data.{k}": v for k, v in data.items()}, **parts}
 
 

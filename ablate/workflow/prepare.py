@@ -211,15 +211,17 @@ def check_arms(resolved: Resolved, *, looks: Looks | None = None) -> dict[str, R
 
 
 def _check_metrics(grid: Grid, *, source: str, class_names: Sequence[str]) -> None:
-    """The scores that choose exist for so many classes. Raises SpecError."""
+    """The scores that choose, and a target precision, exist for so many classes. Raises SpecError."""
+    has = f"source {source} has {', '.join(class_names[:5])}{', ...' if len(class_names) > 5 else ''}"
+    if grid.target_precision is not None and len(class_names) != 2:
+        raise SpecError(
+            f'target_precision must be left out where there are not two classes: {has}; data.classes can regroup them, e.g. {{good: [...], defect: ["*"]}}'
+        )
     known = [f"val/{metric}" for metric in metrics_of(grid.task, len(class_names))]
     asked = [("select_by", grid.select_by), *(("design.search.objectives", metric) for metric in (grid.search.objectives if grid.search else ()))]
     for field, metric in asked:
         if metric.startswith("val/") and metric not in known:
-            raise SpecError(
-                f"{field} must be a score of {len(class_names)} classes ({', '.join(known)}), got {metric!r}, which needs exactly 2: "
-                f"source {source} has {', '.join(class_names[:5])}{', ...' if len(class_names) > 5 else ''}"
-            )
+            raise SpecError(f"{field} must be a score of {len(class_names)} classes ({', '.join(known)}), got {metric!r}, which needs exactly 2: {has}")
 
 
 def check_writable(folder: Path) -> None:
