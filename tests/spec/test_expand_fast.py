@@ -88,7 +88,12 @@ def _canonical(recipe: Recipe) -> dict[str, Any]:
 
 
 def _id(recipe: Recipe, digits: int, **more: object) -> str:
-    identity = {"task": "classification", "data": DATA.model_dump(mode="json", exclude={"fallback"}), "data_fingerprint": "f", "recipe": _canonical(recipe)}
+    identity = {
+        "task": "classification",
+        "data": DATA.model_dump(mode="json", exclude={"fallback", "classes"}),
+        "data_fingerprint": "f",
+        "recipe": _canonical(recipe),
+    }
     text = json.dumps({**identity, "select_by": "val/nll", **more}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
