@@ -42,7 +42,7 @@ def test_a_cluster_gives_the_numbers_of_one_machine(write_grid: Callable[..., Pa
     """Weights and predictions come back as well: the report is made from them, and every number verifies."""
     path = write_grid("clustered", ("batch_size: 8}", "batch_size: 8, precision: fp32}"))
     cluster = two_nodes()
-    command = [sys.executable, "-m", "ablate.cli", "run", str(path), "--executor", "ray", "--address", cluster.address, "--report-dir", "out"]
+    command = [sys.executable, "-m", "ablate.cli", "run", str(path), "--executor", "ray", "--address", cluster.address, "--report-dir", "out", "--threads", "1"]
     root = str(Path(__file__).parents[2])
     # in a process of its own: this one may have joined the cluster in another test
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": root})
@@ -57,7 +57,7 @@ def test_a_cluster_gives_the_numbers_of_one_machine(write_grid: Callable[..., Pa
 
     where = places()
     resolved = resolve(load_grid(path), where, seeds=None, allow_fallback=False, command="")
-    prepared = prepare(resolved, where, report_dir=desk / "alone", threads=1, cache_gb=0, on_progress=lambda *step: None)
+    prepared = prepare(resolved, where, report_dir=desk / "alone", threads=1, cache_gb=1, on_progress=lambda *step: None)
     run_study(
         record=resolved.record,
         trials=resolved.trials,
