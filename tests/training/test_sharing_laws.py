@@ -137,20 +137,21 @@ def _run_on(n_slots: int, requests: list[TrialRequest], logs: Path) -> tuple[dic
     return outcomes, slots
 
 
-def test_one_worker_equals_two(request_of: MakeRequest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", LOSS)
+def test_one_worker_equals_two(request_of: MakeRequest, tmp_path: Path, precision: str) -> None:
     """All families in one study, two arms of each on the same views, so that two workers meet at one cache."""
     found = {}
     for n_slots in (1, 2):
         asked = [
             request_of(family, **RECIPES[recipe], precision=precision, cache=tmp_path / f"cache{n_slots}")
             for family in FAMILIES
-            for precision in LOSS
             for recipe in ("last unit", "probe")
         ]
         outcomes, slots = _run_on(n_slots, asked, tmp_path / f"logs{n_slots}")
         assert len(slots) == n_slots
+        assert len(outcomes) == len(asked) == 2 * len(FAMILIES)
+        assert {outcome.facts["precision"] for outcome in outcomes.values()} == {precision}
         found[n_slots] = [(request, outcomes[request.trial.trial_id]) for request in asked]
-    assert len(found[1]) == 2 * 2 * len(FAMILIES)
     for one, two in zip(found[1], found[2], strict=True):
         assert one[0].trial == two[0].trial
         _assert_same(one, two)
