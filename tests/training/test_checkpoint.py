@@ -26,6 +26,7 @@ RECIPES = {
     "adapters with dropout": {"freeze_depth": "all", "lora_rank": 2, "lora_dropout": 0.3, "head_lr": 1e-2},
     "a transformer that drops": {"backbone": "test_vit", "freeze_depth": 0, "head_lr": 1e-3, "schedule": "constant"},
     "a probe first": {"strategy": "lp_ft", "freeze_depth": 0, "head_lr": 1e-2, "layer_decay": 0.8, "schedule": "one_cycle", "augment": "light"},
+    "averaged weights": {"freeze_depth": -1, "ema_decay": 0.9, "head_lr": 1e-2},  # within one phase: each begins its own mean
     "all tools at once": {
         "strategy": "gradual",
         "freeze_depth": -2,
