@@ -130,6 +130,19 @@ def test_kept_activations_give_the_same_trials(switches: Path) -> None:
     np.testing.assert_allclose(tables[0], tables[1], atol=1e-5)
 
 
+def test_what_looks_ahead_sees_several_labels_too(switches: Path) -> None:
+    """A probe of the plan takes steps, and the LR search a hundred, with the loss of several labels; neither leaves a study."""
+    path = switches / "several_ahead.yaml"
+    path.write_text(GRID.replace("MORE", "patience: 2").replace("AXES", "freeze_depth: [all, -1]"))
+    plan = CliRunner().invoke(app, ["plan", str(path), "--probe", "--workers", "1"])
+    assert plan.exit_code == 0, plan.output + str(plan.exception)
+    assert re.search(r"estimate: .*\d", plan.stdout)
+    found = CliRunner().invoke(app, ["lr-find", str(path), "--steps", "20"])
+    assert found.exit_code == 0, found.output + str(found.exception)
+    assert "suggestion: head_lr " in found.stdout, found.stdout
+    assert not list(switches.glob("home/studies/*"))
+
+
 def test_predictions_hold_the_labels_as_they_were_given(switches: Path, tracking_uri: str) -> None:
     _run(switches, "several_kept", axes="freeze_depth: [all, -1]")
     store = MlflowStore(tracking_uri, "several_kept")
