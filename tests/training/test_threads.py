@@ -22,5 +22,12 @@ def test_one_thread_a_slot_unless_all_cores_lose_nothing(tmp_path: Path, monkeyp
     assert choose_threads(tmp_path) == chosen
 
 
+def test_one_measurement_that_something_else_disturbed_does_not_choose_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = iter([4.8, 1.2, 3.9])
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(threads, "speedup", lambda _: next(measured))
+    assert choose_threads(tmp_path) == 1
+
+
 def test_a_speedup_is_measured() -> None:
     assert 0.1 < threads.speedup(1) < 10  # the same work twice
