@@ -5,6 +5,8 @@ Exit codes: 0 all done; 1 some trials failed; 2 the request was wrong and nothin
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -351,6 +353,8 @@ def cache_clear() -> None:
 
 def main() -> None:
     """Entry point of the `ablate` command."""
+    if sys.argv[1:2] in (["report"], ["verify"]):
+        gc.disable()  # their memory goes with the process; looking for cycles among the runs of a large study takes a sixth of the time
     app()
 
 

@@ -202,7 +202,7 @@ def _saved(figure: Figure, **how: Any) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(_STYLE):
         figure.savefig(buffer, **how)
-        figure.set_layout_engine("none")  # found by the first drawing; finding it again for the other format takes longer than drawing
+        figure.set_layout_engine(None)  # found by the first drawing; even an engine that does nothing has matplotlib draw twice
     return buffer.getvalue()
 
 

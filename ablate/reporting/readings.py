@@ -110,10 +110,9 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
             frame = predictions(run)
         except (StoreError, FileNotFoundError):
             continue
-        split_of(frame, "test", run)
         arrays: dict[str, Arrays] = {}
         for split in HELD_OUT:
-            rows = frame[frame["split"] == split]
+            rows = split_of(frame, "test", run) if split == "test" else frame[frame["split"] == split]
             if rows.empty:
                 continue
             arrays[split] = arrays_of(rows)

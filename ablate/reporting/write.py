@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ablate.errors import StoreError
 from ablate.reporting.cards import card_text
+from ablate.reporting.drawing import drawing, spare_processes
 from ablate.reporting.effects import effect_frame
 from ablate.reporting.examples import Pictures, with_pictures
-from ablate.reporting.figures import Picture, to_png, to_svg
+from ablate.reporting.figures import Picture
 from ablate.reporting.gallery import draw_gallery
 from ablate.reporting.html import page
 from ablate.reporting.readings import Predictions
@@ -77,7 +78,9 @@ def check_report_folder(out: Path) -> None:
 def render_report(results: Results) -> dict[str, bytes]:
     """Return path below the report folder -> content, for every file of the report."""
     pictures = draw_gallery(results)
-    drawn, texts = _drawn(pictures), render_texts(results, pictures)
+    with drawing(pictures, n_processes=spare_processes(len(results.trials))) as drawn_figures:
+        texts = render_texts(results, pictures)
+        drawn = drawn_figures()
     texts["report.html"] = page(texts["README.md"], {name: content for name, content in drawn.items() if name.endswith(".svg")})
     return {**{name: text.encode() for name, text in texts.items()}, **drawn}
 
@@ -101,14 +104,6 @@ def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str,
     if results.champion is not None:
         texts["cards/champion.md"] = texts[f"cards/{results.slugs[results.champion.arm_id]}.md"]
     return texts
-
-
-def _drawn(pictures: dict[str, Picture]) -> dict[str, bytes]:
-    files = {}
-    for name, picture in pictures.items():
-        files[f"figures/{name}.svg"] = to_svg(picture)
-        files[f"figures/{name}.png"] = to_png(picture)
-    return files
 
 
 def _remove_stale(out: Path, files: dict[str, bytes]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lstsq
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
@@ -109,7 +110,7 @@ def _fit(y: NDArray[np.float64], *parts: NDArray[np.float64]) -> _Fit:
     if not len(y):
         return _Fit(0.0, 0)
     design = np.concatenate([np.ones((len(y), 1)), *parts], axis=1)
-    solution, _, rank, _ = np.linalg.lstsq(design, y, rcond=1e-9)
+    solution, _, rank, _ = lstsq(design, y, cond=1e-9, lapack_driver="gelsy")  # several times as fast as by singular values
     return _Fit(float(((y - design @ solution) ** 2).sum()), len(y) - int(rank))
 
 
