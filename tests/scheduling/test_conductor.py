@@ -244,7 +244,11 @@ def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
     conductor = start_conductor(folder, uri, until=trials[1])
     workers = [int(pid) for pid in conductor.stdout.readline().split()]
     os.killpg(conductor.pid, number)
-    _, errors = conductor.communicate(timeout=60)
+    try:
+        _, errors = conductor.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(conductor.pid, signal.SIGKILL)  # else it would stand among the children of the tests that follow
+        raise
     assert conductor.returncode == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert not any(map(alive, workers))
@@ -287,7 +291,8 @@ def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
 def start_conductor(folder: Path, uri: str, *, until: Trial) -> subprocess.Popen[str]:
     """Run the study in a process of its own, which prints its workers' ids once `until` has ended its first epoch."""
     script = f"""
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves were started in the background
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent / "tracking")]!r}
 from pathlib import Path
 from test_conductor import MlflowStore, EpochEnded, children, conduct, two_workers
