@@ -24,7 +24,7 @@ def run_pilot_aloud(console: Console, prepared: Prepared, store: MlflowStore, *,
 
     names: dict[str, str] = {}
     resolved, n_ended = prepared.resolved, count_ended(pilot_folder(prepared))
-    display = StudyDisplay(console, names, n_trials=n_asked(prepared), select_by=resolved.grid.select_by, n_ended=n_ended)
+    display = StudyDisplay(console, names, n_trials=n_asked(prepared), select_by=resolved.grid.select_by, n_before=n_ended)
     with display.shown():
         end = run_pilot(prepared, store, machines=machines, on_event=display.on_event, names=names, limits=limits, optuna_url=optuna_url)
     console.print(pilot_ending(resolved, end.summary))

@@ -98,7 +98,7 @@ def run(
             prepared, limits, n_pilot_failed = end.prepared, end.limits, end.summary.n_failed
             resolved = prepared.resolved
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
-        display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_ended=count_complete(prepared))
+        display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_before=count_complete(prepared))
         with display.shown():
             summary = run_prepared(prepared, store, machines=machines, on_event=display.on_event, limits=limits, optuna_url=where.optuna_url)
         study, report = report_study(

@@ -38,14 +38,20 @@ class StudyDisplay:
     names: Mapping[str, str]
     n_trials: int
     select_by: str
+    n_before: int = 0
+    """Trials that had ended when this began."""
     started: dict[str, float] = field(default_factory=dict)
     slot_of: dict[str, str] = field(default_factory=dict)
     doing: dict[str, str] = field(default_factory=dict)
-    n_ended: int = 0
     ended: set[str] = field(default_factory=set)
+    """Ids of trials; one that is tried again ends twice."""
     _progress: Progress | None = None
     _bar: TaskID | None = None
     _live: Live | None = None
+
+    @property
+    def _n_ended(self) -> int:
+        return self.n_before + len(self.ended)
 
     @contextmanager
     def shown(self) -> Iterator[StudyDisplay]:
@@ -55,7 +61,7 @@ class StudyDisplay:
             return
         columns = (TextColumn("[bold]trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         self._progress = Progress(*columns, console=self.console)
-        self._bar = self._progress.add_task("trials", total=self.n_trials, completed=self.n_ended)
+        self._bar = self._progress.add_task("trials", total=self.n_trials, completed=self._n_ended)
         with Live(self._picture(), console=self.console, refresh_per_second=4, transient=True) as self._live:
             yield self
 
@@ -75,14 +81,12 @@ class StudyDisplay:
             self._live.update(self._picture())
 
     def _trial_ended(self, event: TrialEnded) -> None:
-        if event.trial_id not in self.ended:  # a trial that is tried again ends twice
-            self.ended.add(event.trial_id)
-            self.n_ended += 1
+        self.ended.add(event.trial_id)
         self.doing.pop(self.slot_of.pop(event.trial_id, "?"), None)
         seconds = event.at - self.started.pop(event.trial_id, event.at)
         self.console.print(f"{self._count()} {escape(self._name(event.trial_id))}  {self._ending(event)}  {seconds:.1f} s")
         if self._progress is not None and self._bar is not None:
-            self._progress.update(self._bar, completed=self.n_ended)
+            self._progress.update(self._bar, completed=self._n_ended)
 
     def _ending(self, event: TrialEnded) -> str:
         if event.state == TrialState.COMPLETE and event.outcome is not None:
@@ -92,7 +96,7 @@ class StudyDisplay:
 
     def _count(self) -> str:
         width = len(str(self.n_trials))
-        return escape(f"[{self.n_ended:>{width}}/{self.n_trials}]")
+        return escape(f"[{self._n_ended:>{width}}/{self.n_trials}]")
 
     def _name(self, trial_id: str) -> str:
         return self.names.get(trial_id, trial_id)

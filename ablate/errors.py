@@ -14,6 +14,8 @@ A message says what must hold, what came, where, and the way out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class AblateError(Exception):
     """Root of the tree, so that a caller can catch everything that ablate says on purpose."""
@@ -45,3 +47,8 @@ class TrialError(AblateError):
 
 class CheckFailed(AblateError):
     """An invariant of ablate itself is broken. Please report it with the traceback."""
+
+
+def some(names: Sequence[str], *, most: int) -> str:
+    """Return the first `most` names of a list in one line, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ablate.data.sources._base import Collection, has_several_labels, label_array
-from ablate.errors import DataError
+from ablate.errors import DataError, some
 from ablate.spec.class_groups import THE_REST, ClassGroups
 
 _N_NAMED = 20
@@ -35,12 +35,12 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
         if name not in class_names:
             near = difflib.get_close_matches(name, class_names, n=1, cutoff=0.0)
             hint = f"; did you mean {near[0]}?" if near else "."
-            raise DataError(f"data.classes.{new} must name classes of source {source} ({_listed(class_names)}), got {name!r}{hint}")
+            raise DataError(f"data.classes.{new} must name classes of source {source} ({some(class_names, most=_N_NAMED)}), got {name!r}{hint}")
     rest = [name for name in class_names if name not in taker]
     takes_rest = next((new for new, names in groups if names == (THE_REST,)), None)
     if takes_rest is None and rest:
         raise DataError(
-            f"every class of source {source} must be in a list of data.classes, these are in none: {_listed(rest)}; "
+            f"every class of source {source} must be in a list of data.classes, these are in none: {some(rest, most=_N_NAMED)}; "
             f'name them, or let one new class take all the rest: ["{THE_REST}"].'
         )
     if takes_rest is not None and not rest:
@@ -50,8 +50,3 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
 
 def _members(new: str, taker: Mapping[str, str], rest: Sequence[str], class_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in class_names if taker.get(name) == new or name in rest)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
-    return ", ".join(names[:_N_NAMED]) + more

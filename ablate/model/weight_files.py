@@ -11,7 +11,7 @@ import argparse
 import pickle
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ablate.errors import WeightsError
+from ablate.errors import WeightsError, some
 from ablate.model.backbone import Pooling, classifier_names
 
 CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model", "teacher", "student", "model_state_dict", "net")
@@ -110,7 +110,9 @@ def _fit(module: nn.Module, own: Mapping[str, Tensor]) -> _Fit:
     unexpected = [name for name in given if name not in wanted]
     clashes = [(name, tensor.shape, wanted[name].shape) for name, tensor in given.items() if name in wanted and wanted[name].shape != tensor.shape]
     misshapen = [f"{name} {list(came)} instead of {list(due)}" for name, came, due in clashes]
-    faults = tuple(f"{what}: {some(names)}" for what, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)) if names)
+    faults = tuple(
+        f"{what}: {some(names, most=_SHOWN)}" for what, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)) if names
+    )
     return _Fit(wanted, given, left_out, faults)
 
 
@@ -171,9 +173,3 @@ def _short(name: str) -> str:
     """The words of a name that say which part it is of: `module.queue` -> `module.queue`, `module.encoder_k.conv1.weight` -> `module.encoder_k`."""
     parts = name.split(".")
     return ".".join(parts[:2] if parts[0] == "module" else parts[:1])
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -5,10 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Protocol
 
 from ablate.reporting.figures import Picture, to_png, to_svg
 
@@ -18,16 +17,12 @@ _inherited: Sequence[Picture] = ()
 """What a forked process finds: figures need not be sent to it."""
 
 
-class Drawn(Protocol):
-    """Gives path below the report folder -> content, when it is asked for."""
-
-    def __call__(self) -> dict[str, bytes]:
-        """Wait until every figure is drawn."""
-
-
 @contextmanager
-def drawing(pictures: Mapping[str, Picture], *, n_processes: int) -> Iterator[Drawn]:
-    """Begin to draw each picture as SVG and PNG, with `n_processes` beside this one, or none; the bytes do not depend on how many."""
+def drawing(pictures: Mapping[str, Picture], *, n_processes: int) -> Iterator[Callable[[], dict[str, bytes]]]:
+    """Begin to draw each picture as SVG and PNG, with `n_processes` beside this one, or none; the bytes do not depend on how many.
+
+    Gives a function that waits for them: path below the report folder -> content.
+    """
     global _inherited
     if n_processes < 1 or not pictures:
         yield lambda: {name: content for picture in pictures.values() for name, content in _files(picture).items()}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
+from ablate.errors import some
 from ablate.reporting.arm_gaps import ArmGap
 from ablate.reporting.effects import PRIMARY, SECONDARY, Effect
 from ablate.reporting.gaps import seed_sd
@@ -44,12 +44,7 @@ def split_sentence(results: Results) -> str:
 
 def regrouped_text(data: DataFacts) -> str:
     """Which classes of the source each class took: `good = nominal; defect = local, global`."""
-    return "; ".join(f"{code(new)} = {_some(names)}" for new, names in data.regrouped.items())
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _N_GROUPED} more" if len(names) > _N_GROUPED else ""
-    return ", ".join(map(code, names[:_N_GROUPED])) + more
+    return "; ".join(f"{code(new)} = {some(list(map(code, names)), most=_N_GROUPED)}" for new, names in data.regrouped.items())
 
 
 def _labels_an_image(results: Results) -> str:
@@ -182,7 +177,7 @@ def ties_sentence(results: Results) -> str:
     if not tied:
         return f"Ties: none of the {plural(len(results.to_champion), 'other arm')} is indistinguishable from it {rule}."
     cheapest = min([results.champion, *tied], key=lambda arm: (_trainable(results, arm), -results.number(arm.arm_id, f"{MAIN}/mean")))
-    named = ", ".join(code(arm.name) for arm in tied[:4]) + (f" and {len(tied) - 4} more" if len(tied) > 4 else "")
+    named = some([code(arm.name) for arm in tied], most=4)
     if math.isinf(_trainable(results, cheapest)):
         which = ""
     elif cheapest is results.champion:

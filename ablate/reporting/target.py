@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ablate.reporting.insight import ArmInsight
 
@@ -28,10 +25,6 @@ def _row(insight: ArmInsight | None) -> dict[str, float]:
     points = [one.point for one in thresholds if one.point is not None]
     row: dict[str, float] = {SEEDS: len(thresholds), REACHED: len(points)}
     for name in VALUES:
-        row |= _spread(f"at_target/{name}", np.array([getattr(point, name) for point in points]))
+        own = pd.Series([getattr(point, name) for point in points], dtype=float)
+        row |= {f"at_target/{name}/mean": own.mean(), f"at_target/{name}/sd": own.std(ddof=1)}
     return row
-
-
-def _spread(name: str, values: NDArray[np.float64]) -> dict[str, float]:
-    known = values[~np.isnan(values)]
-    return {f"{name}/mean": float(known.mean()) if len(known) else math.nan, f"{name}/sd": float(known.std(ddof=1)) if len(known) > 1 else math.nan}

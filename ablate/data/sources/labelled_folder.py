@@ -10,7 +10,7 @@ from pathlib import Path
 from ablate.data.images import below
 from ablate.data.sources._base import Collection, Item, NotToBeHad
 from ablate.data.sources._index import SPLIT_WORDS, file_item
-from ablate.errors import DataError
+from ablate.errors import DataError, some
 from ablate.spec.trial import SPLITS, DataSpec
 
 LABELS, SEPARATOR = "labels.csv", ";"
@@ -98,5 +98,4 @@ def _split(word: str, *, line: int, name: str) -> str | None:
 
 
 def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
-    return f"{', '.join(map(repr, names[:_N_NAMED]))}{more} {'does' if len(names) == 1 else 'do'}"
+    return f"{some([repr(name) for name in names], most=_N_NAMED)} {'does' if len(names) == 1 else 'do'}"
