@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 from ablate.errors import WeightsError
 from ablate.model import weights as weights_module
 from ablate.model.network import build_network
-from ablate.model.weight_files import some
 from ablate.model.weights import check_weights, digest_of, load_backbone
 from ablate.spec.recipe import Recipe
 
@@ -139,10 +138,6 @@ def test_a_file_of_another_backbone(tmp_path: Path) -> None:
         "missing: blocks.5.mlp.fc1.weight, blocks.5.mlp.fc1.bias, blocks.5.mlp.fc2.weight, blocks.5.mlp.fc2.bias; "
         "unexpected: extra.weight; misshapen: norm.bias [3] instead of [64]. Is it another backbone, or another image_size?"
     )
-
-
-def test_long_lists_are_cut() -> None:
-    assert some(list("abcdefgh")) == "a, b, c, d, e and 3 more"
 
 
 class _Bomb:
