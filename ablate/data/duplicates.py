@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablate.data.store import ImageStore, StoredSplit
+from ablate.files import write_text
 from ablate.spec.study import NearDuplicate, NearDuplicates
 from ablate.spec.trial import SPLITS
 
@@ -39,9 +39,7 @@ def near_duplicates(store: ImageStore) -> NearDuplicates | None:
     if sum(a * b for a, b in itertools.combinations(sizes, 2)) > _MOST_PAIRS:
         return None
     found = _search(store)
-    half = kept.with_name(f"{kept.name}.{os.getpid()}.part")
-    half.write_text(json.dumps(found.model_dump(mode="json")))
-    half.replace(kept)
+    write_text(kept, json.dumps(found.model_dump(mode="json")))
     return found
 
 

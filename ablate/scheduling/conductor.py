@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ablate.errors import StoreError
+from ablate.files import write_text
 from ablate.scheduling.executors._base import Executor
 from ablate.scheduling.interrupts import interruptible, undisturbed, whole
 from ablate.scheduling.lease import lease
@@ -25,7 +26,6 @@ from ablate.scheduling.work_units import UnitOf, alone
 from ablate.spec.request import CheckpointSpec, TrialRequest
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
-from ablate.tracking.artifacts import write_text
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
 from ablate.tracking.projection import failure_text

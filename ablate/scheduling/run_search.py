@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import CheckFailed, StoreError
+from ablate.files import write_text
 from ablate.scheduling.conductor import CHECKPOINT_EVERY_S, Conductor, MakeRequest, keeping
 from ablate.scheduling.executors._base import Executor
 from ablate.scheduling.interrupts import interruptible, whole
@@ -18,7 +19,6 @@ from ablate.scheduling.study_folder import EXHAUSTED, StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
-from ablate.tracking.artifacts import write_text
 from ablate.tracking.events import Event
 from ablate.tracking.publisher import Store
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import StoreError
+from ablate.files import write_text
 from ablate.spec.stages import searched_name
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import Trial
-from ablate.tracking.artifacts import write_text
 from ablate.tracking.journal import Journal
 from ablate.tracking.publisher import attempt_key
 

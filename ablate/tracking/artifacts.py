@@ -128,11 +128,3 @@ def curves_to_json(curves: Curves) -> str:
 def curves_from_json(text: str) -> Curves:
     """Inverse of `curves_to_json`."""
     return {name: tuple((int(epoch), float(value)) for epoch, value in curve) for name, curve in json.loads(text).items()}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(path.name + ".part")
-    half.write_text(text)
-    half.replace(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import nn
 
+from ablate.files import write_text
 from ablate.spec.request import Compute
 
 WORTH_IT = 0.9
@@ -28,10 +28,7 @@ def choose_compute(home: Path, *, threads: int) -> Compute:
     if path.is_file():
         return Compute.model_validate_json(path.read_text())
     compute = _cuda_compute(threads) if compute_device() == "cuda" else _cpu_compute(threads)
-    home.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(compute.model_dump(mode="json")))
-    temporary.replace(path)
+    write_text(path, json.dumps(compute.model_dump(mode="json")))
     return compute
 
 

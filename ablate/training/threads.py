@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from ablate.files import write_text
 from ablate.training.precision import compute_device, remembered_at, shortest, training_step
 
 WORTH_IT = 0.95
@@ -30,10 +31,7 @@ def choose_threads(home: Path) -> int:
         return int(json.loads(path.read_text())["threads"])
     faster = min(speedup(n_cores) for _ in range(REPEATS))
     threads = n_cores if faster >= WORTH_IT * n_cores else 1
-    home.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps({"threads": threads, "cores": n_cores, "speedup": round(faster, 2)}))
-    temporary.replace(path)
+    write_text(path, json.dumps({"threads": threads, "cores": n_cores, "speedup": round(faster, 2)}))
     return threads
 
 

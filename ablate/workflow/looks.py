@@ -12,12 +12,14 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from ablate.files import write_text
 from ablate.model.facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.spec.recipe import Recipe
 
@@ -195,10 +197,5 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _write(path: Path, value: dict[str, Any]) -> None:
     """A home that takes nothing costs time, not the plan."""
-    temporary = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value))
-        temporary.replace(path)
-    except OSError:
-        return
+    with suppress(OSError):
+        write_text(path, json.dumps(value))

@@ -20,7 +20,6 @@ from ablate.tracking.artifacts import (
     probabilities_of,
     read_predictions,
     write_predictions,
-    write_text,
 )
 from ablate.tracking.events import EpochEnded
 
@@ -79,9 +78,3 @@ def test_curves_sort_by_epoch_the_later_event_counts_and_json_keeps_them():
     curves = curves_of([event(1, loss=0.5), event(0, loss=1.0, f1=0.1), event(1, loss=0.4)])
     assert curves == {"loss": ((0, 1.0), (1, 0.4)), "f1": ((0, 0.1),)}
     assert curves_from_json(curves_to_json(curves)) == curves
-
-
-def test_text_is_written_whole_with_its_folder(tmp_path: Path):
-    write_text(tmp_path / "deep" / "file.txt", "all of it")
-    assert (tmp_path / "deep" / "file.txt").read_text() == "all of it"
-    assert len(list((tmp_path / "deep").iterdir())) == 1

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ablate.files import write_text
+
+
+def test_text_is_written_whole_with_its_folder(tmp_path: Path) -> None:
+    write_text(tmp_path / "deep" / "file.txt", "all of it")
+    assert (tmp_path / "deep" / "file.txt").read_text() == "all of it"
+    assert len(list((tmp_path / "deep").iterdir())) == 1
+
+
+def test_what_stood_there_stays_where_a_write_fails_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "before")
+    whole = Path.write_text
+
+    def full(self: Path, text: str) -> int:
+        whole(self, text[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_text(path, "afterwards")
+    assert path.read_text() == "before"
