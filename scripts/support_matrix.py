@@ -54,6 +54,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "probe": {},
     "last unit": {"freeze_depth": -1},
     "full": {"freeze_depth": 0},
+    "drop_path": {"freeze_depth": 0, "drop_path": 0.2, "dropout": 0.2},
     "lora": {"lora_rank": 2},
     "dora": {"adapter": "dora", "lora_rank": 2},
     "ia3": {"adapter": "ia3"},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Literal, cast
 
 import timm
 import torch
+from timm.layers import DropPath
 from timm.models import get_pretrained_cfg, is_model, list_models, list_pretrained, split_model_name_tag
 from torch import nn
 
@@ -56,16 +58,33 @@ def pretrained_cfg_of(backbone: str) -> Any:
         raise SpecError(f"backbone {architecture} must carry a pretrained tag that timm knows, got {tag!r}{_nearest(near)}") from None
 
 
-def create_backbone(backbone: str, *, n_classes: int, image_size: ImageSize, pretrained: bool = False) -> nn.Module:
+def create_backbone(backbone: str, *, n_classes: int, image_size: ImageSize, drop_path: float = 0.0, pretrained: bool = False) -> nn.Module:
     """Return the timm model with a fresh head; random weights from torch's global generator unless `pretrained` asks the timm hub.
 
-    Raises SpecError for an unknown backbone. Whether the backbone takes such images is what `run_order` finds out.
+    `drop_path` is timm's `drop_path_rate`, in [0, 1): that of the last residual branch; 0 leaves it as the backbone has it. Raises SpecError for an unknown
+    backbone and for one without residual branches to drop. Whether the backbone takes such images is what `run_order` finds out.
     """
     cfg = pretrained_cfg_of(backbone)
     side = resolve_image_size(backbone, image_size)
     native = int(cfg.input_size[1])
     size_argument = {"img_size": side} if cfg.fixed_input_size and side != native else {}
-    return cast(nn.Module, timm.create_model(backbone, pretrained=pretrained, num_classes=n_classes, **size_argument))
+    make = partial(timm.create_model, backbone, pretrained=pretrained, num_classes=n_classes, **size_argument)
+    return _with_drop_path(make, backbone, drop_path) if drop_path > 0 else cast(nn.Module, make())
+
+
+def drops_path(module: nn.Module) -> bool:
+    """Whether a module leaves out residual branches in training."""
+    return isinstance(module, DropPath) and module.drop_prob > 0
+
+
+def _with_drop_path(make: Callable[..., nn.Module], backbone: str, drop_path: float) -> nn.Module:
+    try:
+        module = make(drop_path_rate=drop_path)
+    except TypeError:  # timm hands it to the architecture's class, which may not know it
+        module = None
+    if module is None or not any(map(drops_path, module.modules())):
+        raise SpecError(f"drop_path must be 0 for {backbone}, which has no residual branches that timm can leave out; got {drop_path:g}")
+    return module
 
 
 def classifier_names(module: nn.Module) -> tuple[str, ...]:
@@ -109,7 +128,7 @@ def pooling_of(module: nn.Module) -> str:
 
 
 @lru_cache(maxsize=64)
-def run_order(backbone: str, image_size: int, pooling: Pooling = "auto") -> tuple[str, ...]:
+def run_order(backbone: str, image_size: int, pooling: Pooling = "auto", drop_path: float = 0.0) -> tuple[str, ...]:
     """Return the names of all modules in the order of their calls in one forward pass; a module called twice is listed twice.
 
     Runs on torch's meta device: no weights, no memory. Modules whose weight is read by their parent instead of being called are absent, and
@@ -119,7 +138,7 @@ def run_order(backbone: str, image_size: int, pooling: Pooling = "auto") -> tupl
     native = resolve_image_size(backbone, "auto")
     try:
         with torch.device("meta"), torch.no_grad():
-            module = create_backbone(backbone, n_classes=_PROBE_CLASSES, image_size=image_size).eval()
+            module = create_backbone(backbone, n_classes=_PROBE_CLASSES, image_size=image_size, drop_path=drop_path).eval()
             set_pooling(module, pooling, n_classes=_PROBE_CLASSES)
             for name, child in module.named_modules():
                 child.register_forward_pre_hook(lambda _module, _inputs, name=name: calls.append(name))

@@ -8,9 +8,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +75,15 @@ def weight_file(backbone: str, weights: str) -> Path | None:
     return _cached_at(cfg.hf_hub_id, cfg.url) if weights in ("auto", "hub") else Path(weights)
 
 
-def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: ImageSize) -> Loaded:
-    """Return the backbone with its trunk's weights and a random head. Raises SpecError and WeightsError."""
+def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: ImageSize, drop_path: float = 0.0) -> Loaded:
+    """Return the backbone with its trunk's weights and a random head; `drop_path` as of `create_backbone`. Raises SpecError and WeightsError."""
+    make = partial(create_backbone, backbone, n_classes=n_classes, image_size=image_size, drop_path=drop_path)
     cfg = pretrained_cfg_of(backbone)
     bundle = _bundle_of(backbone)
     if weights == "hub" or (weights == "auto" and bundle is None):
         _check_hub(backbone, cfg.hf_hub_id, cfg.url)
-        return Loaded(_from_hub(backbone, n_classes=n_classes, image_size=image_size), f"hub {cfg.hf_hub_id or cfg.url}")
-    module = create_backbone(backbone, n_classes=n_classes, image_size=image_size)
+        return Loaded(_from_hub(backbone, make), f"hub {cfg.hf_hub_id or cfg.url}")
+    module = make()
     if weights == "none":
         return Loaded(module, "random")
     if weights == "auto" and bundle is not None:
@@ -145,9 +146,9 @@ def _existing_file(weights: str) -> Path:
     return path
 
 
-def _from_hub(backbone: str, *, n_classes: int, image_size: ImageSize) -> nn.Module:
+def _from_hub(backbone: str, make: Callable[..., nn.Module]) -> nn.Module:
     try:
-        return create_backbone(backbone, n_classes=n_classes, image_size=image_size, pretrained=True)
+        return make(pretrained=True)
     except (OSError, RuntimeError, ValueError) as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise WeightsError(f"weights of {backbone} must load from the timm hub, which answered and failed ({reason}). {_ways_out()}") from error

@@ -36,7 +36,7 @@ RELEVANCE: tuple[Relevance, ...] = (
     (("lora_units",), lambda recipe: recipe.adapter_kind != "none"),
     (("bottleneck_width",), lambda recipe: recipe.adapter_kind in ("bottleneck", "adaptformer")),
     (("prompt_tokens",), lambda recipe: recipe.adapter_kind == "vpt"),
-    (("batch_norm", "layer_decay", "l2_sp"), lambda recipe: frees_trunk(recipe)),
+    (("batch_norm", "layer_decay", "l2_sp", "drop_path"), lambda recipe: frees_trunk(recipe)),
     (("lr_ratio",), lambda recipe: frees_trunk(recipe) or recipe.adapter_kind != "none"),
     (("momentum",), lambda recipe: recipe.optimizer in WITH_MOMENTUM),
     (("step_every", "step_factor"), lambda recipe: recipe.schedule == "step"),

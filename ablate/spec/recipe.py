@@ -50,6 +50,13 @@ class Recipe(BaseModel):
     weight_decay: float = Field(0.01, ge=0, description="on parameters with two or more dimensions; norms and biases have none")
     l2_sp: float = Field(0.0, ge=0, description="L2-SP: penalty l2_sp / 2 * |w - start|^2 on the trunk's weights, in place of their weight_decay; 0 = off")
     clip_norm: float | None = Field(None, gt=0, description="bound on the norm of all gradients together; null = none")
+    drop_path: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="stochastic depth: share of the images for which a free residual branch is left out, in most backbones less in earlier ones; 0 = its own",
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the features that the head does not see, drawn anew for each image; 0 = off")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="mean of the weights over steps: mean * ema_decay + w * (1 - ema_decay) is scored and kept; 0 = off")
     schedule: Literal["cosine", "constant", "step", "one_cycle"] = Field("cosine", description="of the LR in each phase; see below")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of a phase's steps in which the LR rises to its peak")

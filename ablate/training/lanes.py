@@ -101,7 +101,8 @@ def open_lanes(
         return _whole(network, feeds, use, "not asked for")
     identity = _identity(network, store, recipe=recipe, compute=compute)
     images = next(feeds["train"].view(policy="none", seed=0, epoch=0, batch_size=N_CHECKED))
-    cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=json.dumps(identity, sort_keys=True))
+    structure = (json.dumps(identity, sort_keys=True), recipe.drop_path > 0)  # stochastic depth adds modules; what is kept for other trials stays the same
+    cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=structure)
     if isinstance(cut, Uncut):
         return _whole(network, feeds, use, cut.reason)
     last = len(cut.doors) - 1

@@ -55,6 +55,8 @@ LEVELS: dict[str, list[Any]] = {
     "bottleneck_width": [8, 64],
     "prompt_tokens": [5, 10],
     "precision": ["auto", "fp32"],
+    "drop_path": [0, 0.1],
+    "dropout": [0, 0.1],
 }
 CELLS = st.fixed_dictionaries({}, optional={name: st.sampled_from(levels) for name, levels in LEVELS.items()})
 GRIDS = st.lists(st.sampled_from(sorted(LEVELS)), min_size=1, max_size=5, unique=True).flatmap(

@@ -25,6 +25,7 @@ RECIPES = {
     "sgd, last unit": {"freeze_depth": -1, "optimizer": "sgd", "head_lr": 1e-2, "label_smoothing": 0.1, "class_weights": "balanced"},
     "adapters with dropout": {"freeze_depth": "all", "lora_rank": 2, "lora_dropout": 0.3, "head_lr": 1e-2},
     "a transformer that drops": {"backbone": "test_vit", "freeze_depth": 0, "head_lr": 1e-3, "schedule": "constant"},
+    "features and branches dropped": {"backbone": "test_resnet", "freeze_depth": 0, "dropout": 0.5, "drop_path": 0.5, "head_lr": 1e-2, "micro_batch": 4},
     "a probe first": {"strategy": "lp_ft", "freeze_depth": 0, "head_lr": 1e-2, "layer_decay": 0.8, "schedule": "one_cycle", "augment": "light"},
     "averaged weights": {"freeze_depth": -1, "ema_decay": 0.9, "head_lr": 1e-2},  # within one phase: each begins its own mean
     "all tools at once": {
