@@ -11,6 +11,12 @@ from torch.nn import functional as F
 from ablate.errors import SpecError
 from ablate.model.backbone import classifier_names, drops_path
 from ablate.spec.recipe import Recipe
+from ablate.spec.strategy import frees_trunk
+
+
+def drop_path_of(recipe: Recipe) -> float:
+    """The rate that a network is built with: none where every unit is frozen, since frozen units keep their branches."""
+    return recipe.drop_path if frees_trunk(recipe) else 0.0
 
 
 def check_drop_path(module: nn.Module, recipe: Recipe, *, resting: Sequence[nn.Module], run_order: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from ablate.errors import SpecError
 from ablate.model.adapters import ADAPTERS, NO_ADAPTERS, Adapters, adapted_units
 from ablate.model.backbone import classifier_names, create_backbone, pooling_of, preprocessing_of, run_order, set_pooling
-from ablate.model.dropping import check_drop_path, drop_features
+from ablate.model.dropping import check_drop_path, drop_features, drop_path_of
 from ablate.model.facts import ImageSize, Preprocessing, RecipeFacts
 from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze, resolve_depth
 from ablate.model.linear_head import check_rows, linear_head
@@ -85,9 +85,9 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
     The head is drawn from `seed`'s stream "init" and the adapters from "adapter": the same in every arm of a seed. Raises SpecError and WeightsError.
     """
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
-    order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling, recipe.drop_path)
+    order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling, drop_path_of(recipe))
     with _seeded(stream(seed, "init")):
-        loaded = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size, drop_path=recipe.drop_path)
+        loaded = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size, drop_path=drop_path_of(recipe))
         module = loaded.module
         set_pooling(module, loaded.pooling if recipe.pooling == "auto" else recipe.pooling, n_classes=n_classes)
     _draw_head(module, seed)
@@ -113,9 +113,9 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
 def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
     """Return the facts on a recipe without reading weights or taking memory (torch's meta device). Raises SpecError for one that cannot be built."""
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
-    order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling, recipe.drop_path)
+    order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling, drop_path_of(recipe))
     with _seeded(0), torch.device("meta"):
-        module = create_backbone(recipe.backbone, n_classes=n_classes, image_size=image_size, drop_path=recipe.drop_path)
+        module = create_backbone(recipe.backbone, n_classes=n_classes, image_size=image_size, drop_path=drop_path_of(recipe))
         set_pooling(module, recipe.pooling, n_classes=n_classes)
         parts = _assemble(module, recipe, order=order, seed=None)
         if recipe.classifier != "linear":
@@ -162,7 +162,7 @@ def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed
         _check_cut(recipe.backbone, units, order, depth)
     depth = depths[-1]
     boundary = freeze(module, units, depth=depth, batch_norm=recipe.batch_norm, head_names=head_names)
-    if recipe.drop_path > 0:
+    if drop_path_of(recipe) > 0:
         check_drop_path(module, recipe, resting=boundary.resting, run_order=order)
     if recipe.dropout > 0:
         drop_features(module, p=recipe.dropout)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ablate.errors import SpecError
 from ablate.model.backbone import classifier_names, run_order
 from ablate.model.network import Network, check_recipe
+from ablate.spec.canonical import canonical
 from ablate.spec.recipe import Recipe
 
 REFUSED = ("densenet121", "vgg11", "hrnet_w18_small")
@@ -93,6 +94,13 @@ def _draws(network: Network) -> bool:
 def test_a_recipe_without_them_builds_what_it_did() -> None:
     modules = [name for name, _ in build("test_resnet", image_size=64, freeze_depth=0).module.named_modules()]
     assert [name for name in modules if "drop_path" in name] == []
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", *REFUSED])
+def test_a_probe_is_the_same_with_and_without(backbone: str) -> None:
+    recipe = Recipe(backbone=backbone, freeze_depth="all", drop_path=0.2)
+    assert check_recipe(recipe, n_classes=5, image_size=224) == check_recipe(recipe.model_copy(update={"drop_path": 0.0}), n_classes=5, image_size=224)
+    assert canonical(recipe) == canonical(recipe.model_copy(update={"drop_path": 0.0}))
 
 
 @pytest.mark.parametrize("backbone", REFUSED)
