@@ -171,6 +171,8 @@ def ties_sentence(results: Results) -> str:
     """Which arms cannot be told apart from the champion, and the one of them that trains the fewest parameters."""
     if results.champion is None or not results.to_champion:
         return ""
+    if all(math.isnan(gap.p_holm) for gap in results.to_champion):
+        return "Ties: not tested, because no arm has 2 complete seeds; nothing here says that a cheaper arm is as good, or that it is not."
     rule = "(test macro F1 over shared seeds and images, Holm-corrected)"
     arms = {arm.arm_id: arm for arm in results.record.arms}
     tied = [arms[gap.arm_id] for gap in results.to_champion if gap.is_tied]

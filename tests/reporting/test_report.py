@@ -90,6 +90,7 @@ def test_what_the_champion_trains_is_told_beside_the_baseline(published, n_train
 
 def test_one_seed_is_said_to_know_no_spread(build) -> None:
     summary = section(text_of(build(seeds=(0,))), "Summary")
+    assert "- Ties: not tested, because no arm has 2 complete seeds; nothing here says that a cheaper arm is as good, or that it is not." in summary
     assert "(n = 1 seed, no spread known)" in summary
     assert "points of test macro F1, paired over 1 seed; no spread is known, so it cannot be told apart from seed noise." in summary
     assert "nothing can be tested, because fewer than 2 seeds of comparable arms completed" in summary
