@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import timm
 import torch
-from timm.layers import DropPath
 from timm.models import get_pretrained_cfg, is_model, list_models, list_pretrained, split_model_name_tag
 from torch import nn
 
@@ -62,29 +60,19 @@ def create_backbone(backbone: str, *, n_classes: int, image_size: ImageSize, dro
     """Return the timm model with a fresh head; random weights from torch's global generator unless `pretrained` asks the timm hub.
 
     `drop_path` is timm's `drop_path_rate`, in [0, 1): that of the last residual branch; 0 leaves it as the backbone has it. Raises SpecError for an unknown
-    backbone and for one without residual branches to drop. Whether the backbone takes such images is what `run_order` finds out.
+    backbone and for one that takes no such rate. Whether the backbone takes such images is what `run_order` finds out.
     """
     cfg = pretrained_cfg_of(backbone)
     side = resolve_image_size(backbone, image_size)
     native = int(cfg.input_size[1])
     size_argument = {"img_size": side} if cfg.fixed_input_size and side != native else {}
-    make = partial(timm.create_model, backbone, pretrained=pretrained, num_classes=n_classes, **size_argument)
-    return _with_drop_path(make, backbone, drop_path) if drop_path > 0 else cast(nn.Module, make())
-
-
-def drops_path(module: nn.Module) -> bool:
-    """Whether a module leaves out residual branches in training."""
-    return isinstance(module, DropPath) and module.drop_prob > 0
-
-
-def _with_drop_path(make: Callable[..., nn.Module], backbone: str, drop_path: float) -> nn.Module:
+    rate_argument = {"drop_path_rate": drop_path} if drop_path > 0 else {}
     try:
-        module = make(drop_path_rate=drop_path)
-    except TypeError:  # timm hands it to the architecture's class, which may not know it
-        module = None
-    if module is None or not any(map(drops_path, module.modules())):
-        raise SpecError(f"drop_path must be 0 for {backbone}, which has no residual branches that timm can leave out; got {drop_path:g}")
-    return module
+        return cast(nn.Module, timm.create_model(backbone, pretrained=pretrained, num_classes=n_classes, **size_argument, **rate_argument))
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):  # timm hands it to the architecture's class, which may not know it
+            raise
+        raise SpecError(f"drop_path must be 0 for {backbone}, which has no residual branches that timm can leave out; got {drop_path:g}") from None
 
 
 def classifier_names(module: nn.Module) -> tuple[str, ...]:

@@ -145,7 +145,8 @@ def cut_network(network: Network, images: Tensor, *, autocast: Autocast, waypoin
     """
     learners = _learners(network)
     module = network.module.eval()
-    key = (structure, tuple(sorted(learners)), tuple(waypoints), images.shape[1:])
+    names = tuple(name for name, _ in module.named_modules())  # stochastic depth adds some that the pass does not depend on
+    key = (structure, names, tuple(sorted(learners)), tuple(waypoints), images.shape[1:])
     plan = _plans.get(key) if structure is not None else None
     if plan is None:
         plan = _find_plan(network, learners, images, autocast=autocast, waypoints=waypoints)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.errors import SpecError
-from ablate.model.backbone import classifier_names, drops_path
+from ablate.model.backbone import classifier_names
 from ablate.spec.recipe import Recipe
 from ablate.spec.strategy import frees_trunk
 
@@ -25,7 +26,7 @@ def check_drop_path(module: nn.Module, recipe: Recipe, *, resting: Sequence[nn.M
     A frozen unit rests, and timm gives blocks without a shortcut a DropPath that never runs.
     """
     held, run = set(map(id, resting)), frozenset(run_order)
-    if not any(drops_path(child) and name in run and id(child) not in held for name, child in module.named_modules()):
+    if not any(isinstance(child, DropPath) and child.drop_prob > 0 and name in run and id(child) not in held for name, child in module.named_modules()):
         raise SpecError(
             f"drop_path must find a residual branch in the free units of {recipe.backbone}, and at freeze_depth {recipe.freeze_depth} there is none; "
             f"free more units, or leave the combination out"

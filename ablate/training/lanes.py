@@ -17,7 +17,6 @@ from torch import Tensor
 from ablate.data.store import ImageStore
 from ablate.model.cost import is_worth_keeping
 from ablate.model.cut import Autocast, Cut, Uncut, cut_network
-from ablate.model.dropping import drop_path_of
 from ablate.model.network import Network
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import CacheSpec, Compute
@@ -102,8 +101,7 @@ def open_lanes(
         return _whole(network, feeds, use, "not asked for")
     identity = _identity(network, store, recipe=recipe, compute=compute)
     images = next(feeds["train"].view(policy="none", seed=0, epoch=0, batch_size=N_CHECKED))
-    structure = (json.dumps(identity, sort_keys=True), drop_path_of(recipe) > 0)  # stochastic depth adds modules; what is kept for other trials stays the same
-    cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=structure)
+    cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=json.dumps(identity, sort_keys=True))
     if isinstance(cut, Uncut):
         return _whole(network, feeds, use, cut.reason)
     last = len(cut.doors) - 1
