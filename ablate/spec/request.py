@@ -30,6 +30,7 @@ class CacheSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     folder: Path
     max_gb: float = Field(ge=0)
+    """0: nothing is kept or shared; the rows of a trial are computed as others' are, so that its numbers are the same."""
     waypoints: tuple[int, ...] = ()
     """Freeze depths at which other trials of the backbone cut: their activations are kept on the way."""
     n_users: int = Field(default=2, ge=1)
@@ -59,6 +60,6 @@ class TrialRequest(BaseModel):
     """Where the attempt's files go: exists and is empty."""
     compute: Compute
     cache: CacheSpec | None = None
-    """None: every trial runs its whole network, the slow path that proves the fast one."""
+    """None: the trial runs its whole network uncut, the slow path that proves the fast one. A bound of 0 GB cuts it, and shares nothing."""
     checkpoint: CheckpointSpec | None = None
     """None: an attempt starts at the trial's beginning."""

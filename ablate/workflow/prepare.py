@@ -92,8 +92,8 @@ class Prepared:
     compute: Compute
     stores: dict[str, Path]
     """Backbone -> image store at its resolution."""
-    cache: CacheSpec | None
-    """Where activations of frozen prefixes are kept; None computes each trial as if it were alone."""
+    cache: CacheSpec
+    """Where activations of frozen prefixes are kept; a bound of 0 GB computes those of each trial as if it were alone."""
     waypoints: dict[str, tuple[int, ...]]
     """arm_id -> smaller freeze depths at which other arms of its backbone are cut; arms that a search proposes have none."""
     cut_arms: frozenset[str]
@@ -111,7 +111,7 @@ class Prepared:
     def unit_of(self, trial: Trial) -> str | None:
         """The trial's unit: trials that need the same views of train through the same frozen trunk, wherever they are cut. None where it shares nothing."""
         recipe = trial.recipe
-        if self.cache is None or trial.arm_id not in self.cut_arms:
+        if self.cache.max_gb == 0 or trial.arm_id not in self.cut_arms:
             return None
         trunk = f"{recipe.backbone} {recipe.weights}" + (f" {trial.seed}" if recipe.weights == "none" else "")
         policy = policy_word(recipe, source=trial.data.source)
@@ -126,7 +126,7 @@ class Prepared:
             store_path=self.stores[trial.recipe.backbone],
             folder=folder,
             compute=self.compute,
-            cache=None if self.cache is None else self.cache.model_copy(update=self._shared(trial)),
+            cache=self.cache.model_copy(update=self._shared(trial)),
         )
 
 
@@ -180,7 +180,7 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     duplicates = near_duplicates(open_store(stores[min(stores)]))
     record = resolved.record.model_copy(update={"data": resolved.record.data.model_copy(update={"near_duplicates": duplicates})})
     folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
-    cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb) if cache_gb > 0 else None
+    cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb)
     cut_arms = frozenset(arm.arm_id for arm in resolved.arms_to_check if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)
     return Prepared(replace(resolved, record=record), folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)
 

@@ -4,6 +4,7 @@
 |--------------------------|--------------------------------------------------------------------|--------------------------------------------------|
 | cached equals direct     | a trial on kept activations, one on the whole network              | best epoch; macro F1 0.005; loss 1e-5, bf16 1e-3 |
 | cold equals warm         | the trial that fills the cache, one that finds everything there    | exactly                                          |
+| alone equals shared      | a trial with a bound of 0 GB, which keeps and shares nothing       | exactly                                          |
 | evicted equals kept      | a trial whose views were dropped, by others and by its own         | exactly                                          |
 | one worker equals two    | trials one after the other, and side by side in two processes      | exactly                                          |
 """
@@ -94,7 +95,7 @@ def test_cached_equals_direct(request_of: MakeRequest, tmp_path: Path, family: s
 
 @pytest.mark.parametrize("precision", LOSS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_cold_warm_and_evicted_are_one_trial(request_of: MakeRequest, tmp_path: Path, family: str, precision: str) -> None:
+def test_cold_warm_alone_and_evicted_are_one_trial(request_of: MakeRequest, tmp_path: Path, family: str, precision: str) -> None:
     fields = {**RECIPES["last unit"], "precision": precision}
     cold_request = request_of(family, **fields, cache=tmp_path / "roomy")
     cold, _ = _run(cold_request)
@@ -103,6 +104,12 @@ def test_cold_warm_and_evicted_are_one_trial(request_of: MakeRequest, tmp_path: 
     warm, _ = _run(warm_request)
     assert warm.facts["prefix_views"] == "0 computed, 4 from the cache"
     _assert_same((cold_request, cold), (warm_request, warm))
+
+    alone_request = request_of(family, **fields, cache=tmp_path / "nothing", max_gb=0)
+    alone, _ = _run(alone_request)
+    assert alone.facts["prefix_views"] == "4 computed, 0 from the cache"
+    assert not (tmp_path / "nothing").exists()
+    _assert_same((cold_request, cold), (alone_request, alone))
 
     sizes = sorted(path.stat().st_size for path in (tmp_path / "roomy").glob("*/rows.bin"))
     tight = {"cache": tmp_path / "tight", "max_gb": 1.1 * sizes[-1] / 1e9}  # one view of train; the next one drives it out

@@ -49,21 +49,27 @@ def test_a_grid_becomes_a_report_and_is_not_run_again(desk: Path, write_grid: Wr
     assert {path: path.read_bytes() for path in report.rglob("*") if path.is_file()} == before
 
 
-def test_one_worker_or_two_or_none_shared_give_equal_trials(desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_one_worker_or_two_or_none_shared_give_equal_trials(desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    """To the last digit, whichever precision this machine would choose by itself."""
+    axes = ("[all, -1]", "[all, -1, 0]")
+    base = ("batch_size: 8", f"batch_size: 8, augment: light, precision: {precision}")
     tables = []
-    for number, options in enumerate((["--workers", "1"], ["--workers", "2"], ["--workers", "2", "--cache-gb", "0"])):
+    options_of_runs = (["--workers", "1"], ["--workers", "2"], ["--workers", "2", "--cache-gb", "0"])
+    for number, options in enumerate(options_of_runs):
         home = desk / f"home{number}"
         monkeypatch.setenv("ABLATE_HOME", str(home))
         if number:  # how this machine computes was measured once and is remembered
             home.mkdir()
             for remembered in (desk / "home0").glob("*.json"):
                 shutil.copy(remembered, home)
-        grid = write_grid(f"workers{number}", ("[all, -1]", "[all, -1, 0]"), ("batch_size: 8", "batch_size: 8, augment: light"))
+        grid = write_grid(f"workers{number}_{precision}", axes, base)
         _run(grid, *options)
         tables.append(_rows(desk / "reports" / grid.stem / "trials.csv"))
     assert len(tables[0]) == 6
     assert tables[1] == tables[0]
     assert tables[2] == tables[0]
+    assert not list((desk / "home2" / "activations").glob("*/rows.bin"))
 
 
 def test_crops_are_cut_from_images_nearer_their_own_resolution(desk: Path, write_grid: WriteGrid) -> None:
