@@ -132,14 +132,15 @@ def plan(
         from ablate.spec.parse import load_grid
         from ablate.workflow.looks import Remembered
         from ablate.workflow.pilot_text import pilot_tables
-        from ablate.workflow.prepare import check_arms, resolve
+        from ablate.workflow.prepare import check_same_weights, look_at_arms, resolve
         from ablate.workflow.settings import find_grid, places
 
         console, where = make_console(), places(data_dir=data_dir)
         parsed = load_grid(find_grid(grid))
         resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
         looks, n_shown = Remembered(where.home / "looks"), None if show_all else N_SHOWN
-        facts = check_arms(resolved, looks=looks)
+        facts, weights = look_at_arms(resolved, looks)
+        check_same_weights(resolved, where, weights)
         say_what(console, resolved)
         for rows, title in [] if resolved.pilot is None else pilot_tables(resolved):
             say_rows(console, rows, title=title, n_shown=n_shown)

@@ -1,8 +1,9 @@
-"""Small files that appear whole or not at all."""
+"""Small files that appear whole or not at all, and paths that stay where they belong."""
 
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -12,3 +13,16 @@ def write_text(path: Path, text: str) -> None:
     half = path.with_name(f"{path.name}.{os.getpid()}.part")
     half.write_text(text)
     half.replace(path)
+
+
+def inside(root: Path, relative: str) -> Path | None:
+    """Return `root / relative`, resolved; None where that lies outside `root`, through "..", a root of its own or a link."""
+    base = _resolved(root.absolute())
+    path = (base / relative).resolve()
+    return path if path.is_relative_to(base) else None
+
+
+@lru_cache(maxsize=8)
+def _resolved(root: Path) -> Path:
+    """Once for all files below a folder."""
+    return root.resolve()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from ablate.errors import DataError
+from ablate.files import inside
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
@@ -49,17 +49,10 @@ def digest_of_file(path: Path, *, name: str) -> str:
 
 def below(root: Path, relative: str, *, what: str) -> Path:
     """Return `root / relative`, resolved. Raises DataError where that lies outside `root`, through "..", a root or a link."""
-    base = _resolved(root)
-    path = (base / relative).resolve()
-    if not path.is_relative_to(base):
+    path = inside(root, relative)
+    if path is None:
         raise DataError(f"{what} must stay below its folder, got {relative!r}; move the files there, or point the data folder higher.")
     return path
-
-
-@lru_cache(maxsize=8)
-def _resolved(root: Path) -> Path:
-    """Once for all files of a source."""
-    return root.resolve()
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

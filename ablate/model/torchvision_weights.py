@@ -6,6 +6,7 @@ of their tensors (VGG, RegNet, ConvNeXt, Swin, ViT, MobileNetV3), a fused projec
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from ablate.errors import WeightsError
 from ablate.model.weight_files import trunk_tensors
+from ablate.model.weight_values import digest_of_tensors, odd_values
 
 BY_NAME = {
     name: name
@@ -27,8 +29,8 @@ BY_ORDER = {"mobilenetv2_100": "mobilenet_v2", "mnasnet_100": "mnasnet1_0", **{f
 """timm's name -> torchvision's: tensors have other names, and the same shapes in the same order."""
 
 
-def load_torchvision(module: nn.Module, backbone: str, *, check_reach: Callable[[str], None]) -> str:
-    """Copy torchvision's default weights into the trunk of `module`; return what they are, e.g. `torchvision resnet18 IMAGENET1K_V1`.
+def load_torchvision(module: nn.Module, backbone: str, *, check_reach: Callable[[str], None]) -> tuple[str, str]:
+    """Copy torchvision's default weights into the trunk of `module`; return what they are, e.g. `torchvision resnet18 IMAGENET1K_V1`, and their digest.
 
     `check_reach` is asked first whether the address can be reached. Raises WeightsError for an architecture without such weights, listing those that have them.
     """
@@ -42,11 +44,11 @@ def load_torchvision(module: nn.Module, backbone: str, *, check_reach: Callable[
     check_reach(weights.url)
     try:
         state = weights.get_state_dict(progress=False, weights_only=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise WeightsError(f"weights of torchvision's {name} must load, they do not ({reason}); weights: PATH takes a file") from error
     place_torchvision(module, state, is_ordered=architecture in BY_ORDER)
-    return f"torchvision {name} {weights.name}"
+    return f"torchvision {name} {weights.name}", digest_of_tensors(state)
 
 
 def place_torchvision(module: nn.Module, state: Mapping[str, Tensor], *, is_ordered: bool) -> None:
@@ -57,6 +59,9 @@ def place_torchvision(module: nn.Module, state: Mapping[str, Tensor], *, is_orde
     astray = [name for name, tensor in wanted.items() if name not in tensors or tensors[name].shape != tensor.shape]
     if astray or len(state) != len(names):
         raise WeightsError(f"torchvision's weights must place every trunk tensor, they do not: {', '.join(astray[:5])}; is it another version of torchvision?")
+    odd = next(odd_values({name: tensors[name] for name in wanted}, wanted), None)
+    if odd is not None:
+        raise WeightsError(f"torchvision's weights must be finite numbers; {odd}. Remove the file from torch's cache, and it is fetched again")
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(tensors[name])

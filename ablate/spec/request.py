@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ablate.spec.trial import Trial
+from ablate.spec.weights_identity import WeightsIdentity
 
 
 class Compute(BaseModel):
@@ -61,5 +62,7 @@ class TrialRequest(BaseModel):
     compute: Compute
     cache: CacheSpec | None = None
     """None: the trial runs its whole network uncut, the slow path that proves the fast one. A bound of 0 GB cuts it, and shares nothing."""
+    weights: WeightsIdentity | None = None
+    """What the study's trials with these weights start from; the trial ends where it meets others. None: random, or nobody knows."""
     checkpoint: CheckpointSpec | None = None
     """None: an attempt starts at the trial's beginning."""

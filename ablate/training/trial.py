@@ -76,6 +76,7 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
 
     store = open_store(request.store_path)
     network = build_network(recipe, n_classes=request.n_classes, image_size=trial.data.image_size, seed=trial.seed)
+    _check_weights(network, request)
     if store.side != network.preprocessing.store_side:
         raise CheckFailed(f"the image store must have side {network.preprocessing.store_side} for {recipe.backbone}, got {store.side}")
     network.module.to(compute.device)
@@ -100,7 +101,8 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
         if recipe.classifier == "linear":
-            found = fit(network, course, open_lanes=open_phase, emit=emit, checkpoint=_checkpoint(request, compute, micro_batch=micro_batch))
+            checkpoint = _checkpoint(request, compute, network, micro_batch=micro_batch)
+            found = fit(network, course, open_lanes=open_phase, emit=emit, checkpoint=checkpoint)
             test_predictions = predict(network, task, found.lanes.test, forward=found.lanes.evaluate, compute=compute)
         else:
             found, predicted = fit_classifier(network, course, open_phase(network, 1), weights=task.class_weights, emit=emit)
@@ -128,13 +130,24 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     )
 
 
-def _checkpoint(request: TrialRequest, compute: Compute, *, micro_batch: int) -> Checkpoint:
+def _check_weights(network: Network, request: TrialRequest) -> None:
+    """Whoever replaces weights while a study runs would have it compare two networks. Raises TrialError."""
+    expected = request.weights
+    if expected is not None and not network.weights.is_same(expected):
+        raise TrialError(
+            f"weights must stay what the study began with ({expected}), now it is {network.weights}; put the former weights back and run the same "
+            "command again, or give the new ones a path of their own"
+        )
+
+
+def _checkpoint(request: TrialRequest, compute: Compute, network: Network, *, micro_batch: int) -> Checkpoint:
     """The trial's checkpoint, for whoever computes exactly as this attempt does."""
     identity = {
         "trial_id": request.trial.trial_id,
         "compute": compute.model_dump(mode="json"),
         "micro_batch": micro_batch,
         "is_shared": request.cache is not None,
+        "weights": network.weights.content or network.weights.digest,
     }
     spec = request.checkpoint
     return Checkpoint(None if spec is None else spec.folder, identity=identity, every_s=0.0 if spec is None else spec.every_s)
@@ -196,6 +209,7 @@ def trial_facts(network: Network, compute: Compute, lanes: Lanes, *, cuts: Seque
         "threads": str(compute.threads),
         "weights_source": network.weights.source,
         "weights_digest": network.weights.digest,
+        **({"weights_content": network.weights.content} if network.weights.content else {}),
         "freeze_depth": f"{network.boundary.depth} of {network.boundary.n_units} units",
         "family": family_of(network.module),
         "units": " ".join(unit.name for unit in network.units),

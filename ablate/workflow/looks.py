@@ -1,7 +1,8 @@
 """How a plan learns what a network would be: by building it on torch's meta device, or from what an earlier look left in `$ABLATE_HOME`.
 
 Importing torch and timm takes longer than everything else that a plan does. A look is remembered under all that it depends on: the recipe, the versions of
-the libraries, this package's own code, and for weights the file's size and time. Runs look anew.
+the libraries, this package's own code, and for weights which file it is and when it last
+changed. Runs look anew.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from ablate.files import write_text
 from ablate.model.facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.spec.recipe import Recipe
+from ablate.spec.weights_identity import WeightsIdentity, are_pretrained, weights_name
 
 Device = Literal["cpu", "cuda"]
 Value = TypeVar("Value")
@@ -38,8 +40,8 @@ class Looks(Protocol):
         """See `model.network.check_recipe`."""
         ...
 
-    def check_weights(self, backbone: str, weights: str) -> None:
-        """See `model.weights.check_weights`."""
+    def check_weights(self, recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentity | None:
+        """See `model.network.identify_weights`; None for random weights."""
         ...
 
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
@@ -60,11 +62,15 @@ class Direct:
 
         return check_recipe(recipe, n_classes=n_classes, image_size=image_size)
 
-    def check_weights(self, backbone: str, weights: str) -> None:
+    def check_weights(self, recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentity | None:
         """See `Looks`."""
-        from ablate.model.weights import check_weights
+        from ablate.model.backbone import pretrained_cfg_of
+        from ablate.model.network import identify_weights
 
-        check_weights(backbone, weights)
+        if not are_pretrained(recipe):
+            pretrained_cfg_of(recipe.backbone)
+            return None
+        return identify_weights(recipe, image_size=image_size)
 
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
         """See `Looks`."""
@@ -91,18 +97,25 @@ class Remembered:
         asked = ["recipe", recipe.model_dump(mode="json"), n_classes, image_size]
         return self._recalled(asked, _recipe_facts, lambda: self.direct.recipe_facts(recipe, n_classes=n_classes, image_size=image_size))
 
-    def check_weights(self, backbone: str, weights: str) -> None:
+    def check_weights(self, recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentity | None:
         """See `Looks`."""
-        path = self._path(["weights", backbone, weights, str(Path.cwd())])
-        known = _read(path)
-        if known is not None and all(_stamp(Path(name)) == stamp for name, stamp in known.items()):
-            return
-        self.direct.check_weights(backbone, weights)
+        path = self._path(["weights", weights_name(recipe), image_size, str(Path.cwd())])
+        seen = _read(path)
+        if seen is not None:
+            try:
+                if all(_stamp(Path(name)) == stamp for name, stamp in seen["files"].items()):
+                    return None if seen["identity"] is None else WeightsIdentity.model_validate(seen["identity"])
+            except (KeyError, AttributeError, ValueError):
+                pass  # damaged: looked at again
         from ablate.model.weights import weight_file
 
-        file = weight_file(backbone, weights)
-        if file is not None or weights == "none":
-            _write(path, {} if file is None else {str(file.absolute()): _stamp(file)})
+        before = _stamps(weight_file(recipe.backbone, recipe.weights))
+        identity = self.direct.check_weights(recipe, image_size=image_size)
+        after = _stamps(weight_file(recipe.backbone, recipe.weights))
+        is_settled = bool(after) and before == after  # not replaced while it was read, nor fetched just now
+        if is_settled or not are_pretrained(recipe):
+            _write(path, {"files": after, "identity": None if identity is None else identity.model_dump(mode="json")})
+        return identity
 
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
         """See `Looks`."""
@@ -179,12 +192,17 @@ def _device(known: dict[str, Any]) -> _Answer:
     return _Answer(known["device"])
 
 
+def _stamps(file: Path | None) -> dict[str, list[int] | None]:
+    return {} if file is None else {str(file.absolute()): _stamp(file)}
+
+
 def _stamp(path: Path) -> list[int] | None:
+    """What changes when a file is written or another takes its name. Size and time of writing can be set to what they were; the time of change cannot."""
     try:
         stat = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
-    return [stat.st_size, stat.st_mtime_ns]
+    return [stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -24,7 +24,9 @@ from ablate.spec.stages import Candidate, candidates, check_pilot_seed, pilot_re
 from ablate.spec.strategy import is_single
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import DataSpec, Trial, metrics_of
+from ablate.spec.weights_identity import WeightsIdentity, weights_name
 from ablate.workflow.looks import Direct, Looks
+from ablate.workflow.same_weights import check_weights_of_past
 from ablate.workflow.settings import Places
 
 _FORMLESS = {
@@ -98,6 +100,8 @@ class Prepared:
     """arm_id -> smaller freeze depths at which other arms of its backbone are cut; arms that a search proposes have none."""
     cut_arms: frozenset[str]
     """arm_ids of networks that have a frozen prefix to share."""
+    weights: Mapping[str, WeightsIdentity]
+    """`weights_name` of a recipe -> what its trials start from."""
 
     def _shared(self, trial: Trial) -> dict[str, object]:
         unit = self.unit_of(trial)
@@ -126,6 +130,7 @@ class Prepared:
             store_path=self.stores[trial.recipe.backbone],
             folder=folder,
             compute=self.compute,
+            weights=self.weights.get(weights_name(trial.recipe)),
             cache=self.cache.model_copy(update=self._shared(trial)),
         )
 
@@ -163,7 +168,8 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
 
     check_writable(report_dir)
     check_writable(places.home)
-    facts = check_arms(resolved)
+    facts, weights = look_at_arms(resolved, Direct())
+    check_same_weights(resolved, places, weights)
     compute = choose_compute(places.home, threads=threads or choose_threads(places.home))
     stores = {}
     cropped = {arm.recipe.backbone for arm in resolved.arms_to_check if is_cropped(arm.recipe)}
@@ -179,18 +185,22 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
         stores[backbone] = store.path
     duplicates = near_duplicates(open_store(stores[min(stores)]))
     record = resolved.record.model_copy(update={"data": resolved.record.data.model_copy(update={"near_duplicates": duplicates})})
-    folder = places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
+    folder = study_folder(record, places)
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb)
     cut_arms = frozenset(arm.arm_id for arm in resolved.arms_to_check if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)
-    return Prepared(replace(resolved, record=record), folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms)
+    return Prepared(replace(resolved, record=record), folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms, weights)
 
 
 def check_arms(resolved: Resolved, *, looks: Looks | None = None) -> dict[str, RecipeFacts]:
-    """Build every arm without memory for its weights, and make sure of the weights; return facts by arm_id. Raises SpecError, WeightsError.
+    """What `look_at_arms` says of the arms. `looks` is who builds: `Direct` where None."""
+    return look_at_arms(resolved, looks or Direct())[0]
 
-    `looks` is who builds: `Direct` where None.
+
+def look_at_arms(resolved: Resolved, looks: Looks) -> tuple[dict[str, RecipeFacts], dict[str, WeightsIdentity]]:
+    """Build every arm without memory for its weights, and make sure of the weights. Raises SpecError, WeightsError.
+
+    Returns facts by arm_id, and by `weights_name` what recipes with pretrained weights load now.
     """
-    looks = looks or Direct()
     n_classes = len(resolved.data_set.facts.class_names)
     image_size = resolved.data.image_size
     facts: dict[str, RecipeFacts] = {}
@@ -204,10 +214,33 @@ def check_arms(resolved: Resolved, *, looks: Looks | None = None) -> dict[str, R
         except SpecError as error:
             raise SpecError(f"arm {arm.name}: {error}") from None
         facts[arm.arm_id] = known[form]
-    for backbone, weights in sorted({(arm.recipe.backbone, arm.recipe.weights) for arm in resolved.arms_to_check}):
-        looks.check_weights(backbone, weights)
+    recipes = {weights_name(arm.recipe): arm.recipe for arm in resolved.arms_to_check}
+    identities = {name: looks.check_weights(recipe, image_size=image_size) for name, recipe in sorted(recipes.items())}
     _check_depths_differ(resolved, facts)
-    return facts
+    return facts, {name: identity for name, identity in identities.items() if identity is not None}
+
+
+def study_folder(record: StudyRecord, places: Places) -> Path:
+    """The study's own folder; that of its pilot is beside it."""
+    return places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
+
+
+def check_same_weights(resolved: Resolved, places: Places, weights: Mapping[str, WeightsIdentity]) -> None:
+    """Make sure that what `look_at_arms` found is what finished trials of the study and of its pilot started from. Raises WeightsError."""
+    folder = study_folder(resolved.record, places)
+    if resolved.pilot is None:
+        check_weights_of_past([folder], resolved.trials, weights, image_size=resolved.data.image_size)
+        return
+    tuning = resolved.pilot.tuning or ()
+    folders = [folder, pilot_folder_of(folder, resolved.pilot.record)]
+    trials = (*resolved.trials, *(candidate.trial for candidate in tuning))
+    check_weights_of_past(folders, trials, weights, image_size=resolved.data.image_size)
+
+
+def pilot_folder_of(folder: Path, record: StudyRecord) -> Path:
+    """Where a pilot keeps its journal: beside the `folder` of the study that it prepares."""
+    assert record.stage is not None
+    return folder.with_name(f"{folder.name}-{record.stage.kind}-{record.study_id[:6]}")
 
 
 def _check_metrics(grid: Grid, *, source: str, class_names: Sequence[str]) -> None:

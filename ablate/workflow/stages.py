@@ -28,7 +28,7 @@ from ablate.spec.trial import Trial, is_better
 from ablate.tracking.events import Event
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.workflow.machines import Machines, executor_for
-from ablate.workflow.prepare import PilotPlan, Prepared, Resolved
+from ablate.workflow.prepare import PilotPlan, Prepared, Resolved, pilot_folder_of
 from ablate.workflow.provenance import provenance_tags
 
 
@@ -45,9 +45,7 @@ class PilotEnd:
 
 def pilot_folder(prepared: Prepared) -> Path:
     """Where the pilot keeps its journal: beside the study's folder."""
-    record = _plan(prepared).record
-    assert record.stage is not None
-    return prepared.folder.with_name(f"{prepared.folder.name}-{record.stage.kind}-{record.study_id[:6]}")
+    return pilot_folder_of(prepared.folder, _plan(prepared).record)
 
 
 def n_asked(prepared: Prepared) -> int:

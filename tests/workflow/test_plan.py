@@ -18,12 +18,13 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError, WeightsError
-from ablate.model.facts import PrefixCost, Preprocessing, RecipeFacts
+from ablate.model.facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.model.network import check_recipe
 from ablate.spec.parse import load_grid
 from ablate.spec.recipe import Recipe
 from ablate.spec.study import ArmRecord
 from ablate.spec.trial import DataSpec, Trial
+from ablate.spec.weights_identity import WeightsIdentity
 from ablate.workflow import looks, prepare
 from ablate.workflow.looks import Direct, Remembered
 from ablate.workflow.settings import places
@@ -52,9 +53,9 @@ class Counting(Direct):
         self.asked.append("recipe")
         return super().recipe_facts(recipe, **named)
 
-    def check_weights(self, backbone: str, weights: str) -> None:
+    def check_weights(self, recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentity | None:
         self.asked.append("weights")
-        super().check_weights(backbone, weights)
+        return super().check_weights(recipe, image_size=image_size)
 
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
         self.asked.append("cost")
@@ -91,7 +92,7 @@ def test_remembered_facts_are_the_facts(tmp_path: Path, fields: dict[str, Any]) 
         assert remembered.recipe_facts(recipe, n_classes=5, image_size=64) == check_recipe(recipe, n_classes=5, image_size=64)
         assert remembered.prefix_cost("test_vit", 64, 3) == Direct().prefix_cost("test_vit", 64, 3)
         assert remembered.device() == Direct().device()
-        remembered.check_weights("test_vit", "none")
+        remembered.check_weights(recipe, image_size=64)
     assert counting.asked == ["recipe", "cost", "weights"]
 
 
@@ -144,22 +145,23 @@ def test_weights_are_looked_at_again_when_their_file_changes_or_goes(tmp_path: P
     monkeypatch.chdir(tmp_path)
     file, counting = tmp_path / "mine.safetensors", Counting()
     state = create_backbone("test_efficientnet", n_classes=2, image_size=64).state_dict()
+    recipe = Recipe(backbone="test_efficientnet", weights="mine.safetensors")
     save_file(state, file)
     remembered = Remembered(tmp_path / "looks", counting)
     for _ in range(2):
-        remembered.check_weights("test_efficientnet", "mine.safetensors")
+        remembered.check_weights(recipe, image_size=64)
     assert counting.asked == ["weights"]
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     with pytest.raises(WeightsError):
-        remembered.check_weights("test_efficientnet", "mine.safetensors")
+        remembered.check_weights(recipe, image_size=64)
     monkeypatch.chdir(tmp_path)
     file.write_bytes(b"damaged")
     with pytest.raises(WeightsError):
-        remembered.check_weights("test_efficientnet", "mine.safetensors")
+        remembered.check_weights(recipe, image_size=64)
     file.unlink()
     with pytest.raises(WeightsError):
-        remembered.check_weights("test_efficientnet", "mine.safetensors")
+        remembered.check_weights(recipe, image_size=64)
     assert counting.asked == ["weights"] * 4
 
 
