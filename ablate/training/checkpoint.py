@@ -6,6 +6,7 @@ One safetensors file, tensors and JSON header together, so that they cannot disa
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
 import os
@@ -23,10 +24,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ablate.model.delta import delta, load_delta
+from ablate.model.weight_values import digest_of_tensors
 from ablate.training.stage import Stage
 
 FILE = "checkpoint.safetensors"
-VERSION = 2
+VERSION = 3
+_SHA256 = "sha256"
 _LOG = logging.getLogger(__name__)
 
 
@@ -100,12 +103,15 @@ class Checkpoint:
             return None
         try:
             with safe_open(self._path, framework="pt") as file:
-                header = json.loads(file.metadata()["ablate"])
+                described = file.metadata()
+                header = json.loads(described["ablate"])
                 if header["identity"] != self._identity:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
+            if _digest(tensors, described["ablate"]) != described[_SHA256]:
+                raise ValueError("its digest does not match")
             return Kept(_progress(header["progress"], tensors), header, tensors)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # a damaged file raises anything, and costs the checkpoint, not the trial
             _LOG.warning("the checkpoint %s cannot be read (%s); the trial starts at its beginning", self._path, error)
             return None
 
@@ -134,10 +140,15 @@ class Checkpoint:
 def _write(path: Path, tensors: dict[str, Tensor], header: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
-    save_file(tensors, half, metadata={"ablate": header})
+    save_file(tensors, half, metadata={"ablate": header, _SHA256: _digest(tensors, header)})
     with half.open("rb") as file:
         os.fsync(file.fileno())
     half.replace(path)
+
+
+def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
+    """sha256 of all that a checkpoint holds: a damaged one is told from a whole one, and no byte of it is trained on."""
+    return hashlib.sha256(f"{digest_of_tensors(tensors)} {header}".encode()).hexdigest()
 
 
 def _described(progress: Progress) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file
 from torch import nn
 
 from ablate.data.augment import clean
 from ablate.data.store import INTERPOLATIONS, square
+from ablate.errors import WeightsError
 from ablate.model.backbone import POOLINGS
 from ablate.model.facts import Preprocessing
 from ablate.model.merge import admit_biases
 from ablate.model.network import build_network
 from ablate.spec.trial import Task, Trial
-from ablate.training.export import TRIAL, WEIGHTS
+from ablate.training.export import TRIAL, WEIGHTS, read_described, read_description
 from ablate.training.tasks.classification import Loss, probabilities
 from ablate.training.tasks.multilabel import Multilabel
 
@@ -65,11 +64,11 @@ class Classifier:
 
 
 def load_classifier(folder: Path | str) -> Classifier:
-    """Load what `export_complete` wrote. Reads JSON and safetensors only."""
+    """Load what `export_complete` wrote. Reads JSON and safetensors only. Raises WeightsError where either is damaged."""
     folder = Path(folder)
-    described = json.loads((folder / TRIAL).read_text())
+    described = read_description(folder)
     trial = Trial.model_validate(described["trial"])
-    state = load_file(folder / WEIGHTS)
+    state = read_described(folder, WEIGHTS, described)
     bare = trial.recipe.model_copy(update={"weights": "none"})
     if bare.pooling == "auto" and described.get("pooling") in POOLINGS:  # a file of weights may have chosen it
         bare = bare.model_copy(update={"pooling": described["pooling"]})
@@ -77,7 +76,10 @@ def load_classifier(folder: Path | str) -> Classifier:
         bare = bare.model_copy(update={"adapter": "none"})
     module = build_network(bare, n_classes=len(described["class_names"]), image_size=trial.data.image_size, seed=trial.seed).module
     admit_biases(module, state)
-    module.load_state_dict(state, strict=True)
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{WEIGHTS} must hold the network that {TRIAL} describes, the one in {folder.name} does not; export the trial again") from error
     return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]), trial.recipe.scored_as, trial.task)
 
 

@@ -30,7 +30,7 @@ from ablate.training import memory
 from ablate.training.activations import CacheUse
 from ablate.training.checkpoint import Checkpoint
 from ablate.training.depthwise import detour_depthwise_backward
-from ablate.training.export import DELTA, TRIAL
+from ablate.training.export import DELTA, SHA256, TRIAL, digest_of_file
 from ablate.training.fitted import fit_classifier
 from ablate.training.folding import fold
 from ablate.training.inference_cost import inference_cost
@@ -275,5 +275,6 @@ def _write_description(path: Path, trial: Trial, *, network: Network, class_name
         },
         "pooling": network.pooling,
         "facts": facts,
+        SHA256: {DELTA: digest_of_file(path.with_name(DELTA))},
     }
     path.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")

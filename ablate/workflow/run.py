@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from ablate.errors import WeightsError
 from ablate.reporting.tables import champion, trial_frame
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
@@ -21,6 +23,7 @@ from ablate.workflow.machines import Machines, executor_for
 from ablate.workflow.prepare import Prepared
 from ablate.workflow.provenance import provenance_tags
 
+_LOG = logging.getLogger(__name__)
 LOADER = "ablate.training.serving"
 MODEL_NEEDS = ("torch", "torchvision", "timm", "peft", "safetensors", "pydantic", "numpy", "pillow")
 
@@ -83,7 +86,11 @@ def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> 
     if not trial_folder.is_dir() or arm.recipe.classifier == "knn":  # neighbours have no weights to log
         return best
     with tempfile.TemporaryDirectory(prefix="ablate-") as temporary:
-        complete = export_complete(trial_folder, Path(temporary) / "model")
+        try:
+            complete = export_complete(trial_folder, Path(temporary) / "model")
+        except WeightsError as error:  # the study stands all the same
+            _LOG.warning("the champion is not logged as a model: %s", error)
+            return best
         needs = [f"{name}=={version(name)}" for name in MODEL_NEEDS]
         n_classes = len(study.record.data.class_names)
         package = Path(__file__).parents[1]
