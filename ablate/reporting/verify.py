@@ -18,6 +18,7 @@ from ablate.errors import AblateError, SpecError
 from ablate.reporting.examples import LEFT_OUT, Pictures, with_pictures
 from ablate.reporting.gallery import draw_gallery
 from ablate.reporting.html import page
+from ablate.reporting.one_origin import check_one_origin
 from ablate.reporting.readings import Predictions, split_scores
 from ablate.reporting.results import compute_results
 from ablate.reporting.tables import level_text, noise_runs, run_of_trial
@@ -81,6 +82,7 @@ def verify_report(
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.suffix in {".md", ".csv", ".html"}}
     findings += _cited_runs(study, found)
     try:
+        check_one_origin(study)
         results = with_pictures(compute_results(recomputed, predictions), None if _leaves_images_out(folder) else pictures)
     except AblateError as error:
         return [*findings, Finding("the study", "a report", f"none: {error}")]

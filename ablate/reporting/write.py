@@ -15,6 +15,7 @@ from ablate.reporting.examples import Pictures, with_pictures
 from ablate.reporting.figures import Picture
 from ablate.reporting.gallery import draw_gallery
 from ablate.reporting.html import page
+from ablate.reporting.one_origin import check_one_origin
 from ablate.reporting.readings import Predictions
 from ablate.reporting.report import OF_ONE_LABEL, report_text
 from ablate.reporting.results import Results, class_frame, compute_results, confusion_frame
@@ -47,8 +48,9 @@ def write_report(study: PublishedStudy, *, predictions: Predictions, out: Path, 
     """Write the report of a study below `out`; equal runs give equal bytes. `pictures` gives the images that it shows; without it there are none.
 
     Stale figures and cards of an earlier report are removed, other files are left alone. Raises StoreError where `out` cannot be written, CheckFailed where
-    runs contradict each other.
+    runs contradict each other, WeightsError where runs of one name of weights started from different tensors.
     """
+    check_one_origin(study)
     check_report_folder(out)
     files = render_report(with_pictures(compute_results(study, predictions), pictures))
     _remove_stale(out, files)
