@@ -26,7 +26,7 @@ def check_one_origin(study: PublishedStudy) -> None:
 
 
 def origins_of(runs: list[PublishedRun]) -> list[Origin]:
-    """The runs apart by what they started from, in their order; runs that do not say it are left out."""
+    """The runs apart by what they started from, in the order of their first runs; runs that do not say it are left out."""
     origins: list[Origin] = []
     for run in runs:
         identity = _identity_of(run)
@@ -35,7 +35,8 @@ def origins_of(runs: list[PublishedRun]) -> list[Origin]:
         same = [origin for origin in origins if any(identity.is_same(other) for _, other in origin)]
         origins = [origin for origin in origins if origin not in same]
         origins.append([*(member for origin in same for member in origin), (run, identity)])
-    return origins
+    position = {run.run_id: number for number, run in enumerate(runs)}
+    return sorted(origins, key=lambda origin: position[origin[0][0].run_id])
 
 
 def _runs_by_weights(study: PublishedStudy) -> dict[str, list[PublishedRun]]:

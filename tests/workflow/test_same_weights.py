@@ -1,0 +1,195 @@
+"""Weights that are replaced under the same name: a study goes on with its own, or says what changed; it never mixes two."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from ablate.cli import app
+from ablate.errors import WeightsError
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan
+from ablate.spec.recipe import Recipe
+from ablate.spec.trial import DataSpec, Trial
+from ablate.spec.weights_identity import WeightsIdentity, weights_name
+from ablate.tracking.events import Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
+from ablate.workflow.same_weights import check_weights_of_past
+
+WriteGrid = Callable[..., Path]
+RECIPE = Recipe(backbone="test_resnet", weights="w.pth")
+NOW = WeightsIdentity(source="file w.pth", digest="b" * 64, content="2" * 64)
+WAYS_OUT = (
+    "Ways out: put the former weights back, and finished trials are used; or give the new ones a path of their own, or the grid file another name, "
+    "and they are trained as other trials"
+)
+
+
+def _trial(seed: int, *, image_size: int = 32, **recipe: object) -> Trial:
+    data = DataSpec(source="folder", image_size=image_size)
+    changed = RECIPE.model_copy(update=recipe)
+    return Trial(task="classification", data=data, data_fingerprint="f" * 64, recipe=changed, select_by="val/macro_f1", seed=seed)
+
+
+def _finished(folder: Path, trial: Trial, *, state: TrialState = TrialState.COMPLETE, **facts: str) -> None:
+    journal, is_complete = StudyFolder(folder).journal, state is TrialState.COMPLETE
+    journal.append(TrialStarted(trial.trial_id, 1, slot="cpu:0", at=1.0))
+    outcome = TrialOutcome(best_epoch=0, metrics={}, facts=facts, files=()) if is_complete else None
+    failure = None if is_complete else Failure("TrialError", "no", "")
+    journal.append(TrialEnded(trial.trial_id, 1, state, at=2.0, outcome=outcome, failure=failure))
+
+
+def _check(folder: Path, *trials: Trial, now: WeightsIdentity = NOW) -> None:
+    check_weights_of_past([folder, folder / "no pilot"], trials, {weights_name(RECIPE): now}, image_size=32)
+
+
+def test_trials_of_other_weights_are_named_with_both_digests(tmp_path: Path) -> None:
+    trials = [_trial(seed) for seed in range(6)]
+    for trial in trials:
+        _finished(tmp_path, trial, weights_source="file w.pth", weights_digest="a" * 64)
+    with pytest.raises(WeightsError) as caught:
+        _check(tmp_path, *trials)
+    assert str(caught.value) == (
+        "weights must be what the study's finished trials were trained from, they are not: 6 finished trials "
+        f"({', '.join(trial.trial_id for trial in trials[:4])} and 2 more) started from file w.pth, digest aaaaaaaaaaaa; "
+        f"now it is file w.pth, digest bbbbbbbbbbbb. {WAYS_OUT}"
+    )
+
+
+def test_a_package_that_was_upgraded_is_named_with_both_versions(tmp_path: Path) -> None:
+    _finished(tmp_path, _trial(0), weights_source="package some-model 0.1.0", weights_digest="a" * 64)
+    with pytest.raises(WeightsError) as caught:
+        _check(tmp_path, _trial(0), now=NOW.model_copy(update={"source": "package some-model 0.2.0"}))
+    assert str(caught.value) == (
+        f"weights must be what the study's finished trials were trained from, they are not: 1 finished trial ({_trial(0).trial_id}) started from "
+        f"package some-model 0.1.0, digest aaaaaaaaaaaa; now it is package some-model 0.2.0, digest bbbbbbbbbbbb. {WAYS_OUT}"
+    )
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"weights_digest": "b" * 64},  # a study of a version that noted one digest
+        {"weights_digest": "b" * 64, "weights_content": "1" * 64},  # packed otherwise
+        {"weights_digest": "a" * 64, "weights_content": "2" * 64},  # converted on another machine
+        {},  # a study that noted none
+    ],
+    ids=str,
+)
+def test_the_same_weights_are_taken(tmp_path: Path, facts: dict[str, str]) -> None:
+    _finished(tmp_path, _trial(0), **facts)
+    _check(tmp_path, _trial(0))
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [_trial(0, weights="none"), _trial(0, weights="other.pth"), _trial(0, backbone="test_vit"), _trial(0, image_size=64), _trial(0, pooling="max")],
+    ids=lambda trial: f"{trial.recipe.backbone} {trial.recipe.weights} {trial.recipe.pooling} {trial.data.image_size}",
+)
+def test_what_trials_of_another_kind_started_from_is_their_own(tmp_path: Path, trial: Trial) -> None:
+    _finished(tmp_path, trial, weights_digest="a" * 64)
+    _check(tmp_path, trial)
+
+
+def test_a_trial_that_left_no_score_holds_nothing(tmp_path: Path) -> None:
+    _finished(tmp_path, _trial(0), state=TrialState.FAILED)
+    _check(tmp_path, _trial(0))
+
+
+def test_arms_that_the_grid_names_no_more_count_too(tmp_path: Path, published_record: Callable[[], StudyPlan]) -> None:
+    """They are in the study's folder, and come back with the next edit of the grid."""
+    plan = published_record()
+    StudyFolder(tmp_path).write_plan(StudyPlan(plan.record, (_trial(0),), {}))
+    _finished(tmp_path, _trial(0), weights_digest="a" * 64)
+    with pytest.raises(WeightsError, match="1 finished trial "):
+        _check(tmp_path)
+
+
+@pytest.fixture
+def published_record(write_grid: WriteGrid) -> Callable[[], StudyPlan]:
+    from ablate.spec.parse import load_grid
+    from ablate.workflow.prepare import resolve
+    from ablate.workflow.settings import places
+
+    def make() -> StudyPlan:
+        resolved = resolve(load_grid(write_grid("plan")), places(), seeds=None, allow_fallback=False, command="")
+        return StudyPlan(resolved.record, (), {})
+
+    return make
+
+
+def _weights(seed: int) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    return dict(timm.create_model("test_efficientnet").state_dict())
+
+
+def _said(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [*words])
+    return result.exit_code, result.output
+
+
+def test_a_study_goes_on_with_its_own_weights_only(desk: Path, write_grid: WriteGrid) -> None:
+    one_arm = ("head_lr: [1.0e-3, 1.0e-2]", "head_lr: [1.0e-2]"), ("freeze_depth: [all, -1]", "freeze_depth: [all]")
+    grid = str(write_grid("replaced", ("weights: none", "weights: w.pth"), *one_arm))
+    torch.save(_weights(1), "w.pth")
+    assert _said("run", grid, "--report-dir", "report")[0] == 0
+    (journal,) = (desk / "home" / "studies").glob("replaced-*/journal.jsonl")
+    before, report = journal.read_bytes(), Path("report/README.md").read_bytes()
+    torch.save(_weights(2), "w.pth")
+    for command in (("plan", grid), ("run", grid, "--report-dir", "report"), ("run", grid, "--report-dir", "report", "--seeds", "0,1")):
+        code, said = _said(*command)
+        assert code == 2
+        assert "error: weights must be what the study's finished trials were trained from, they are not: 1 finished trial (" in said
+    assert (journal.read_bytes(), Path("report/README.md").read_bytes()) == (before, report)
+    save_file({name: tensor for name, tensor in _weights(1).items() if not name.startswith("classifier.")}, "w.pth")
+    _forget_contents(journal)
+    code, said = _said("run", grid, "--report-dir", "report", "--seeds", "0,1")
+    assert code == 0, said
+    assert "trials: 1 completed now, 1 before, 0 failed" in said
+
+
+def _forget_contents(journal: Path) -> None:
+    """The journal as versions wrote it that noted one digest."""
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        ((line.get("outcome") or {}).get("facts") or {}).pop("weights_content", None)
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_weights_that_are_replaced_while_a_study_runs_end_its_trials(desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ablate.workflow import run as running
+
+    grid = str(write_grid("midway", ("weights: none", "weights: w.pth"), ("head_lr: [1.0e-3, 1.0e-2]", "head_lr: [1.0e-2]")))
+    torch.save(_weights(1), "w.pth")
+    executor_for = running.executor_for
+
+    def replace_first(*arguments: object, **named: object) -> object:
+        torch.save(_weights(2), "new.pth")
+        os.replace("new.pth", "w.pth")
+        return executor_for(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(running, "executor_for", replace_first)
+    _said("run", grid, "--report-dir", "report")
+    (journal,) = (desk / "home" / "studies").glob("midway-*/journal.jsonl")
+    ends = [line for line in map(json.loads, journal.read_text().splitlines()) if line["event"] == "trial_ended"]
+    assert {end["state"] for end in ends} == {"FAILED"}
+    assert all(end["failure"]["message"].startswith("weights must stay what the study began with (file w.pth, digest ") for end in ends)
+    monkeypatch.undo()
+
+
+def test_a_link_leads_no_grid_file_out_of_the_working_folder(desk: Path, write_grid: WriteGrid, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    torch.save(_weights(1), outside / "w.pth")
+    Path("models").symlink_to(outside)
+    code, said = _said("plan", str(write_grid("linked", ("weights: none", "weights: models/w.pth"))))
+    assert code == 2
+    assert said.splitlines()[-1] == (
+        "error: weights must stay below the working folder, 'models/w.pth' leads out of it through a link or '..'; "
+        "copy the file there, or run from a folder that holds both"
+    )
