@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.files import write_text
+from ablate.files import inside, write_text
 
 
 def test_text_is_written_whole_with_its_folder(tmp_path: Path) -> None:
@@ -26,3 +26,19 @@ def test_what_stood_there_stays_where_a_write_fails_in_the_middle(tmp_path: Path
     with pytest.raises(OSError, match="No space left"):
         write_text(path, "afterwards")
     assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    ("relative", "is_inside"),
+    [("a", True), ("a/../b", True), (".", True), ("", True), ("not/there", True), ("own link", True), ("..", False), ("a/../..", False), ("/etc", False)]
+    + [("link out", False), ("link out/deeper", False), ("to link", False)],
+)
+def test_a_path_is_inside_where_it_leads_in_the_end(relative: str, is_inside: bool, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "own link").symlink_to("a")
+    (root / "link out").symlink_to(tmp_path)
+    (root / "to link").symlink_to("link out/other")
+    found = inside(root, relative)
+    assert (found is not None) == is_inside
+    assert found is None or found == (root / relative).resolve()

@@ -23,6 +23,7 @@ _WORDS = (
     b"PK\x03\x04",
     b"\x80\x02}q\x00",
 )
+"""Parts of the formats, in places where they do not belong."""
 
 
 class Tiny(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from ablate.model.backbone import create_backbone
 from ablate.spec.request import CheckpointSpec, TrialRequest
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training import loop
-from ablate.training.checkpoint import FILE, Progress
+from ablate.training.checkpoint import FILE, Checkpoint, Progress
 from ablate.training.stage import Stage
 from ablate.training.trial import run_trial
 
@@ -153,6 +155,45 @@ def test_a_checkpoint_that_is_not_the_trials_is_left_aside(make_request, tmp_pat
     if damage == "another torch's":
         monkeypatch.setattr(torch, "__version__", "0.0.1")
     outcome, epochs = run(kept(make_request(epochs=N_EPOCHS), folder))
+    assert numbers(outcome) == numbers(expected)
+    assert len(epochs) == N_EPOCHS
+
+
+def test_a_damaged_checkpoint_is_as_none(make_request, tmp_path, monkeypatch):
+    """Whichever byte is other than it was written: a tensor's value, the header, a length. No value of it is trained on."""
+    folder = tmp_path / "checkpoint"
+    run_killed_at(2 * STEPS_PER_EPOCH, kept(make_request(epochs=N_EPOCHS), folder), monkeypatch)
+    with safe_open(folder / FILE, framework="pt") as file:
+        identity = json.loads(file.metadata()["ablate"])["identity"]
+    checkpoint = Checkpoint(folder, identity=identity, every_s=0.0)
+    assert checkpoint.read() is not None
+    whole, rng = (folder / FILE).read_bytes(), random.Random(11)
+    places = [*range(16), *(rng.randrange(len(whole)) for _ in range(80)), *(len(whole) - 1 - n for n in range(4))]
+    for at in places:
+        (folder / FILE).write_bytes(whole[:at] + bytes([whole[at] ^ (1 << rng.randrange(8))]) + whole[at + 1 :])
+        assert checkpoint.read() is None, at
+    for end in (0, 7, 8, 100, len(whole) - 1):
+        (folder / FILE).write_bytes(whole[:end])
+        assert checkpoint.read() is None, end
+    outcome, epochs = run(kept(make_request(epochs=N_EPOCHS), folder))
+    assert numbers(outcome) == numbers(run(make_request(epochs=N_EPOCHS))[0])
+    assert len(epochs) == N_EPOCHS
+
+
+def test_a_checkpoint_on_other_weights_is_left_aside(make_request, tmp_path, monkeypatch):
+    """The trunk's frozen part is not in it: with another file under the same name it would be a mixture of two networks."""
+    monkeypatch.chdir(tmp_path)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        torch.save(create_backbone("test_efficientnet", n_classes=2, image_size=64).state_dict(), f"{seed}.pth")
+    recipe = {"weights": "w.pth", "epochs": N_EPOCHS, "head_lr": 1e-2}
+    Path("2.pth").replace("w.pth")
+    expected, _ = run(make_request(**recipe))
+    Path("w.pth").replace("2.pth")
+    Path("1.pth").replace("w.pth")
+    run_killed_at(2 * STEPS_PER_EPOCH, kept(make_request(**recipe), tmp_path / "checkpoint"), monkeypatch)
+    Path("2.pth").replace("w.pth")
+    outcome, epochs = run(kept(make_request(**recipe), tmp_path / "checkpoint"))
     assert numbers(outcome) == numbers(expected)
     assert len(epochs) == N_EPOCHS
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,12 +14,16 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import WeightsError
+from ablate.model.network import identify_weights
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
+from ablate.spec.parse import load_grid
 from ablate.spec.recipe import Recipe
 from ablate.spec.trial import DataSpec, Trial
 from ablate.spec.weights_identity import WeightsIdentity, weights_name
 from ablate.tracking.events import Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
+from ablate.workflow.prepare import Resolved, prepare, resolve
 from ablate.workflow.same_weights import check_weights_of_past
+from ablate.workflow.settings import places
 
 WriteGrid = Callable[..., Path]
 RECIPE = Recipe(backbone="test_resnet", weights="w.pth")
@@ -102,26 +105,17 @@ def test_a_trial_that_left_no_score_holds_nothing(tmp_path: Path) -> None:
     _check(tmp_path, _trial(0))
 
 
-def test_arms_that_the_grid_names_no_more_count_too(tmp_path: Path, published_record: Callable[[], StudyPlan]) -> None:
+def test_arms_that_the_grid_names_no_more_count_too(tmp_path: Path, write_grid: WriteGrid) -> None:
     """They are in the study's folder, and come back with the next edit of the grid."""
-    plan = published_record()
-    StudyFolder(tmp_path).write_plan(StudyPlan(plan.record, (_trial(0),), {}))
+    record = _resolved(write_grid("plan")).record
+    StudyFolder(tmp_path).write_plan(StudyPlan(record, (_trial(0),), {}))
     _finished(tmp_path, _trial(0), weights_digest="a" * 64)
     with pytest.raises(WeightsError, match="1 finished trial "):
         _check(tmp_path)
 
 
-@pytest.fixture
-def published_record(write_grid: WriteGrid) -> Callable[[], StudyPlan]:
-    from ablate.spec.parse import load_grid
-    from ablate.workflow.prepare import resolve
-    from ablate.workflow.settings import places
-
-    def make() -> StudyPlan:
-        resolved = resolve(load_grid(write_grid("plan")), places(), seeds=None, allow_fallback=False, command="")
-        return StudyPlan(resolved.record, (), {})
-
-    return make
+def _resolved(path: Path) -> Resolved:
+    return resolve(load_grid(path), places(), seeds=None, allow_fallback=False, command="")
 
 
 def _weights(seed: int) -> dict[str, torch.Tensor]:
@@ -149,9 +143,8 @@ def test_a_study_goes_on_with_its_own_weights_only(desk: Path, write_grid: Write
     assert (journal.read_bytes(), Path("report/README.md").read_bytes()) == (before, report)
     save_file({name: tensor for name, tensor in _weights(1).items() if not name.startswith("classifier.")}, "w.pth")
     _forget_contents(journal)
-    code, said = _said("run", grid, "--report-dir", "report", "--seeds", "0,1")
+    code, said = _said("plan", grid)
     assert code == 0, said
-    assert "trials: 1 completed now, 1 before, 0 failed" in said
 
 
 def _forget_contents(journal: Path) -> None:
@@ -162,25 +155,13 @@ def _forget_contents(journal: Path) -> None:
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_weights_that_are_replaced_while_a_study_runs_end_its_trials(desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ablate.workflow import run as running
-
-    grid = str(write_grid("midway", ("weights: none", "weights: w.pth"), ("head_lr: [1.0e-3, 1.0e-2]", "head_lr: [1.0e-2]")))
+def test_every_request_says_what_its_trial_starts_from(desk: Path, write_grid: WriteGrid) -> None:
+    """So that a worker meets weights that were replaced while the study runs; `training` tests what it says then."""
+    resolved = _resolved(write_grid("asked", ("weights: none", "weights: w.pth")))
     torch.save(_weights(1), "w.pth")
-    executor_for = running.executor_for
-
-    def replace_first(*arguments: object, **named: object) -> object:
-        torch.save(_weights(2), "new.pth")
-        os.replace("new.pth", "w.pth")
-        return executor_for(*arguments, **named)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(running, "executor_for", replace_first)
-    _said("run", grid, "--report-dir", "report")
-    (journal,) = (desk / "home" / "studies").glob("midway-*/journal.jsonl")
-    ends = [line for line in map(json.loads, journal.read_text().splitlines()) if line["event"] == "trial_ended"]
-    assert {end["state"] for end in ends} == {"FAILED"}
-    assert all(end["failure"]["message"].startswith("weights must stay what the study began with (file w.pth, digest ") for end in ends)
-    monkeypatch.undo()
+    prepared = prepare(resolved, places(), report_dir=desk / "report", threads=1, cache_gb=0, on_progress=lambda *_: None)
+    expected = identify_weights(resolved.record.arms[0].recipe, image_size=32)
+    assert {prepared.request(trial, 1, desk).weights for trial in resolved.trials} == {expected}
 
 
 def test_a_link_leads_no_grid_file_out_of_the_working_folder(desk: Path, write_grid: WriteGrid, tmp_path_factory: pytest.TempPathFactory) -> None:
