@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ablate.errors import TrialError, WeightsError
 from ablate.model.backbone import create_backbone
 from ablate.model.network import identify_weights
+from ablate.tracking.events import TrialOutcome
 from ablate.training.export import DELTA, SHA256, TRIAL, WEIGHTS, export_complete
 from ablate.training.serving import load_classifier
 from ablate.training.trial import run_trial
@@ -121,3 +123,25 @@ def test_what_older_versions_left_is_read(finished, tmp_path) -> None:  # type: 
     (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-4])
     with pytest.raises(WeightsError, match=r"^weights model.safetensors must be a safetensors file or a state dict of tensors alone, it is damaged"):
         load_classifier(folder)
+
+
+def test_activations_of_other_weights_are_not_taken(make_request, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """The cache knows weights by their tensors: another file under the same name shares nothing, the same tensors in another file share all."""
+    monkeypatch.chdir(tmp_path)
+    _write_weights(1)
+    recipe = {"weights": "w.pth", "epochs": 1, "freeze_depth": -1}
+    first = run_trial(make_request(**recipe, cache=tmp_path / "cache"), lambda *_: None)
+    assert first.facts["prefix_views"] == "3 computed, 0 from the cache"
+    _write_weights(2)
+    other = run_trial(make_request(**recipe, cache=tmp_path / "cache"), lambda *_: None)
+    assert other.facts["prefix_views"] == "3 computed, 0 from the cache"
+    alone = run_trial(make_request(**recipe, cache=tmp_path / "another cache"), lambda *_: None)
+    assert _scores(other) == _scores(alone)
+    save_file(torch.load("w.pth", weights_only=True), "w.safetensors")
+    again = run_trial(make_request(**{**recipe, "weights": "w.safetensors"}, cache=tmp_path / "cache"), lambda *_: None)
+    assert again.facts["prefix_views"] == "0 computed, 3 from the cache"
+    assert _scores(again) == _scores(other)
+
+
+def _scores(outcome: TrialOutcome) -> dict[str, float]:
+    return {name: value for name, value in outcome.metrics.items() if name.startswith(("val/", "test/"))}
