@@ -1,10 +1,9 @@
-"""Read one image file: RGB, upright, whole, of a sane size, and from below its folder. Every refusal names the file."""
+"""Read one image file: RGB, upright, whole, and of a sane size. Every refusal names the file."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -45,21 +44,6 @@ def digest_of_file(path: Path, *, name: str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"an image must be a file that can be read, this one cannot: {name} ({error.strerror}).") from error
-
-
-def below(root: Path, relative: str, *, what: str) -> Path:
-    """Return `root / relative`, resolved. Raises DataError where that lies outside `root`, through "..", a root or a link."""
-    base = _resolved(root)
-    path = (base / relative).resolve()
-    if not path.is_relative_to(base):
-        raise DataError(f"{what} must stay below its folder, got {relative!r}; move the files there, or point the data folder higher.")
-    return path
-
-
-@lru_cache(maxsize=8)
-def _resolved(root: Path) -> Path:
-    """Once for all files of a source."""
-    return root.resolve()
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
