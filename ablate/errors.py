@@ -14,6 +14,7 @@ A message says what must hold, what came, where, and the way out.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 
@@ -52,3 +53,28 @@ class CheckFailed(AblateError):
 def some(names: Sequence[str], *, most: int) -> str:
     """Return the first `most` names of a list in one line, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories: control characters, bytes that are not UTF-8 (as Python keeps them), breaks."""
+
+
+def is_printable(name: str) -> bool:
+    """Whether a name is Unicode without control characters and line breaks."""
+    return not any(unicodedata.category(letter) in _UNPRINTABLE for letter in name)
+
+
+def escaped(name: str, *, most: int = 200) -> str:
+    r"""Return a name as it can be printed anywhere, `fa\xe7ade.png`; a long one is cut in the middle."""
+    text = "".join(_escaped_letter(letter) for letter in name)
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}...{text[-most // 2 :]} ({len(name)} characters)"
+
+
+def _escaped_letter(letter: str) -> str:
+    if is_printable(letter):
+        return letter
+    if "\udc80" <= letter <= "\udcff":  # a byte that is not UTF-8, as os.fsdecode keeps it
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 
 from ablate.display import rows_table
+from ablate.errors import escaped
 from ablate.model.facts import RecipeFacts
-from ablate.spec.study import ArmRecord
+from ablate.spec.study import ArmRecord, DataFacts
+from ablate.spec.trial import SPLITS
 from ablate.workflow.looks import Looks
 from ablate.workflow.prepare import Resolved
 from ablate.workflow.settings import Places
@@ -17,6 +20,7 @@ from ablate.workflow.sharing import sharing_table
 
 N_SHOWN = 30
 """Rows of a table, where not all are asked for."""
+N_CLASSES_SHOWN = 10
 
 
 def say_what(console: Console, resolved: Resolved) -> None:
@@ -24,11 +28,14 @@ def say_what(console: Console, resolved: Resolved) -> None:
     facts, expansion = resolved.data_set.facts, resolved.expansion
     if facts.is_fallback:
         console.print(
-            f"[bold yellow]data: {facts.requested_source} is not to be had here; its declared fallback {facts.source} ({facts.title}) is used[/bold yellow]"
+            f"[bold yellow]data: {facts.requested_source} is not available here; its declared fallback {facts.source} ({facts.title}) is used[/bold yellow]"
         )
     sizes = ", ".join(f"{split} {n}" for split, n in facts.n_images.items())
     kind = "synthetic" if facts.is_synthetic else "real"
-    console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
+    console.print(f"data: {escape(facts.title)} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {escape(facts.split_rule)})")
+    console.print(escape(classes_line(facts)))
+    for remark in resolved.data_set.remarks:
+        console.print(escape(remark))
     if resolved.pilot is not None:
         from ablate.workflow.pilot_text import pilot_line
 
@@ -40,6 +47,16 @@ def say_what(console: Console, resolved: Resolved) -> None:
         f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with an equal one + {len(expansion.excluded)} left out; "
         f"{len(resolved.record.seeds)} seeds; {len(resolved.trials)} trials"
     )
+
+
+def classes_line(facts: DataFacts) -> str:
+    """Return the first classes by name, each with its images in train, val and test."""
+    names = facts.class_names[:N_CLASSES_SHOWN]
+    counts = zip(*(facts.class_counts[split] for split in SPLITS), strict=True)
+    shown = [f"{escaped(name)} {'/'.join(map(str, of_class))}" for name, of_class in zip(names, counts, strict=False)]
+    n_more = len(facts.class_names) - len(names)
+    more = f" and {n_more} more" if n_more else ""
+    return f"classes (images in {'/'.join(SPLITS)}): {', '.join(shown)}{more}"
 
 
 def say_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFacts], *, workers: int | None, where: Places) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ablate.data.class_counts import absent_classes, check_classes, check_splits, class_counts
+from ablate.data.copies import HashedItem, copies
 from ablate.data.regroup import regroup
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotToBeHad, has_several_labels, label_array
+from ablate.data.sources._places import below, relative_to
 from ablate.data.splits import Parts, split_items, subset_items
 from ablate.errors import DataError
 from ablate.spec.study import DataFacts
@@ -41,6 +44,8 @@ class DataSet:
 
     facts: DataFacts
     splits: Mapping[str, Split]
+    remarks: tuple[str, ...] = ()
+    """What was left out or may surprise, in lines for the console."""
 
 
 def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task = "classification") -> tuple[DataSpec, DataSet]:
@@ -52,13 +57,15 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
     """
     _check_names(spec, task)
     resolved, collection = _collect(spec, data_dir=data_dir, allow_fallback=allow_fallback, task=task)
+    resolved = _portable(resolved, data_dir=data_dir)
     if resolved.classes is not None:
         collection, groups = regroup(collection, resolved.classes, source=resolved.source)
         resolved = resolved.model_copy(update={"classes": groups})
-    _check_classes(collection, resolved.source)
+    check_classes(collection, resolved.source)
     parts, rule = split_items(collection.items, resolved, official=collection.split_rule)
     parts, subset_rule = subset_items(parts, resolved, n_classes=len(collection.class_names))
-    _check_splits(parts, collection.class_names, resolved.source)
+    check_splits(parts, collection.class_names, resolved.source)
+    images = _hashed(parts)
     facts = DataFacts(
         source=resolved.source,
         title=collection.title,
@@ -68,21 +75,28 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
         is_synthetic=collection.is_synthetic,
         requested_source=spec.source,
         class_names=collection.class_names,
-        class_counts={split: _counts(parts[split], len(collection.class_names)) for split in SPLITS},
+        class_counts={split: class_counts(parts[split], len(collection.class_names)) for split in SPLITS},
         image_counts={split: len(parts[split]) for split in SPLITS} if has_several_labels(collection.items) else {},
-        fingerprint=fingerprint(parts, collection.class_names),
+        fingerprint=_fingerprint(images, collection.class_names),
         split_rule=rule + subset_rule,
         regrouped=dict(resolved.classes or ()),
     )
-    return resolved, DataSet(facts, {split: _as_split(parts[split], len(collection.class_names)) for split in SPLITS})
+    splits = {split: _as_split(parts[split], len(collection.class_names)) for split in SPLITS}
+    remarks = (*collection.remarks, *absent_classes(parts, collection.class_names), *copies(images))
+    return resolved, DataSet(facts, splits, remarks)
 
 
-def fingerprint(parts: Parts, class_names: tuple[str, ...]) -> str:
-    """Return 64 hex digits over every image's split, id, label and content, and the class names; the order of the images does not matter."""
+def _hashed(parts: Parts) -> list[HashedItem]:
+    """Hash every image's content, a few at a time."""
     rows = [(split, item) for split, items in parts.items() for item in items]
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        digests = list(pool.map(lambda row: row[1].digest(), rows))
-    lines = sorted(json.dumps([split, item.image_id, item.label, digest]) for (split, item), digest in zip(rows, digests, strict=True))
+        digests = pool.map(lambda row: row[1].digest(), rows)
+        return [HashedItem(split, item, digest) for (split, item), digest in zip(rows, digests, strict=True)]
+
+
+def _fingerprint(images: Sequence[HashedItem], class_names: tuple[str, ...]) -> str:
+    """Return 64 hex digits over every image's split, id, label and content, and the class names; the order of the images does not matter."""
+    lines = sorted(json.dumps([image.split, image.item.image_id, image.item.label, image.digest]) for image in images)
     return hashlib.sha256("\n".join([json.dumps(class_names), *lines]).encode()).hexdigest()
 
 
@@ -102,46 +116,20 @@ def _resolved(spec: DataSpec, source: str) -> DataSpec:
     return spec.model_copy(update={"source": source, "fallback": None, "path": spec.path if source == "folder" else None})
 
 
+def _portable(spec: DataSpec, *, data_dir: Path) -> DataSpec:
+    """`spec` with its path relative to the data folder: a machine's folders belong in no record."""
+    if spec.path is None or not Path(spec.path).is_absolute():
+        return spec
+    path = relative_to(below(data_dir, spec.path, what="data.path"), data_dir)
+    return spec.model_copy(update={"path": path})
+
+
 def _check_names(spec: DataSpec, task: Task) -> None:
     source_of(spec.source, field="source", task=task)
     if spec.fallback is not None:
         source_of(spec.fallback, field="fallback", task=task)
     if spec.path is not None and "folder" not in (spec.source, spec.fallback):
         raise DataError(f"data.path belongs to source folder, got {spec.path!r} with source {spec.source}; leave it out, or ask for source folder.")
-
-
-def _check_classes(collection: Collection, source: str) -> None:
-    """There are at least two classes, none is empty, and no id stands twice."""
-    names = collection.class_names
-    if len(names) < 2:
-        raise DataError(f"a classification data set must have at least 2 classes, source {source} has {len(names)}: {', '.join(names) or 'none'}.")
-    counts = _counts(collection.items, len(names))
-    empty = [name for name, n in zip(names, counts, strict=True) if n == 0]
-    if empty:
-        raise DataError(f"every class must have at least one image, source {source} has none for: {', '.join(empty)}; add images or remove the class.")
-    if len({item.image_id for item in collection.items}) < len(collection.items):
-        raise DataError(f"every image must have an id of its own, source {source} uses one twice.")
-
-
-def _check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> None:
-    """Every split has images with labels, and train has images of every class."""
-    bare = [split for split in SPLITS if not parts[split]]
-    if bare:
-        raise DataError(f"every split must have at least one image, source {source} has none in: {', '.join(bare)}.")
-    counts = {split: _counts(parts[split], len(class_names)) for split in SPLITS}
-    unlabelled = [split for split in SPLITS if not any(counts[split])]
-    if unlabelled:
-        raise DataError(f"every split must have at least one image with a label, source {source} has none in: {', '.join(unlabelled)}.")
-    unseen = [
-        f"{name} (in {' and '.join(split for split in ('val', 'test') if counts[split][i])})" for i, name in enumerate(class_names) if counts["train"][i] == 0
-    ]
-    if unseen:
-        raise DataError(f"every class must have images in train, source {source} has none there for: {', '.join(unseen)}; move some to train.")
-
-
-def _counts(items: tuple[Item, ...], n_classes: int) -> tuple[int, ...]:
-    labels = label_array(items, n_classes=n_classes)
-    return tuple((labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=n_classes)).tolist())
 
 
 def _as_split(items: tuple[Item, ...], n_classes: int) -> Split:

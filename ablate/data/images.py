@@ -1,4 +1,4 @@
-"""Read one image file: RGB, upright, whole, of a sane size, and from below its folder. Every refusal names the file."""
+"""Read one image file: RGB, upright, whole, and of a sane size. Every refusal names the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ablate.errors import DataError
-from ablate.files import inside
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
@@ -45,14 +44,6 @@ def digest_of_file(path: Path, *, name: str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"an image must be a file that can be read, this one cannot: {name} ({error.strerror}).") from error
-
-
-def below(root: Path, relative: str, *, what: str) -> Path:
-    """Return `root / relative`, resolved. Raises DataError where that lies outside `root`, through "..", a root or a link."""
-    path = inside(root, relative)
-    if path is None:
-        raise DataError(f"{what} must stay below its folder, got {relative!r}; move the files there, or point the data folder higher.")
-    return path
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -21,33 +21,55 @@ Parts = Mapping[str, tuple[Item, ...]]
 def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tuple[Parts, str]:
     """Return train, val and test, and the rule in words. `official` is what to say of splits that the source gives.
 
-    Raises DataError where a split must be drawn and `split_seed` or `fractions` is missing, or where official splits are incomplete.
+    What the source does not give is drawn from its train, by the shares of `fractions`.
+    Raises DataError where a split must be drawn and `split_seed` or `fractions` is missing, or
+    where there is nothing to draw from.
     """
-    names = {item.split for item in items}
-    if names == set(SPLITS):
-        return {split: tuple(item for item in items if item.split == split) for split in SPLITS}, official
-    if names == {None}:
-        seed, fractions = _seed_and_fractions(spec, "there are no official splits")
-        shares = [fractions.train, fractions.val, fractions.test]
-        train, val, test = _draw(items, shares, seed=seed, purpose="all")
-        return {
-            "train": train,
-            "val": val,
-            "test": test,
-        }, f"{_stratified(items)}, train {shares[0]:g}, val {shares[1]:g}, test {shares[2]:g}, split_seed {seed}"
-    if names == {"train", "test"}:
-        seed, fractions = _seed_and_fractions(spec, "there is no official val split")
-        share = fractions.val / (fractions.train + fractions.val)
-        pool = [item for item in items if item.split == "train"]
-        train, val = _draw(pool, [1 - share, share], seed=seed, purpose="val")
-        test = tuple(item for item in items if item.split == "test")
-        return {
-            "train": train,
-            "val": val,
-            "test": test,
-        }, f"{official} test; val {_stratified(items, article=True)} {share:.3g} of the official train, split_seed {seed}"
-    found = ", ".join(sorted(name or "no split" for name in names))
-    raise DataError(f"official splits must be train, val and test, or train and test, or none at all for any image, got {found}.")
+    given = {item.split for item in items}
+    if given == {None}:
+        return _all_drawn(items, spec, why="there are no official splits", of="")
+    _check_given(given)
+    parts = {split: tuple(item for item in items if item.split == split) for split in SPLITS}
+    missing = [split for split in SPLITS if not parts[split]]
+    if not missing:
+        return parts, official
+    if missing == ["val", "test"]:
+        why = "there is no official val and no official test split"
+        return _all_drawn(parts["train"], spec, why=why, of=" of the official train")
+    return _one_drawn(parts, spec, drawn=missing[0], official=official)
+
+
+def _check_given(given: set[str | None]) -> None:
+    """There is a train split, and no image without a split. Raises DataError."""
+    found = ", ".join(sorted(name or "no split" for name in given))
+    if None in given:
+        raise DataError(f"every image must be in an official split, or none of them, got {found}; give each image its split, or none at all.")
+    if "train" not in given:
+        raise DataError(
+            f"official splits must have a train split, got {found}; rename one of them, or leave "
+            "out the splits and draw them with data.split_seed and data.fractions."
+        )
+
+
+def _all_drawn(items: Sequence[Item], spec: DataSpec, *, why: str, of: str) -> tuple[Parts, str]:
+    """Draw all three splits from `items`; `of` is what the rule says they are."""
+    seed, fractions = _seed_and_fractions(spec, why)
+    shares = [fractions.train, fractions.val, fractions.test]
+    parts = dict(zip(SPLITS, _draw(items, shares, seed=seed, purpose="all"), strict=True))
+    words = ", ".join(f"{split} {share:g}" for split, share in zip(SPLITS, shares, strict=True))
+    return parts, f"{_stratified(items)}, {words}{of}, split_seed {seed}"
+
+
+def _one_drawn(parts: Parts, spec: DataSpec, *, drawn: str, official: str) -> tuple[Parts, str]:
+    """Draw val or test from the official train; the other one stays."""
+    seed, fractions = _seed_and_fractions(spec, f"there is no official {drawn} split")
+    part = getattr(fractions, drawn)
+    share = part / (fractions.train + part)
+    pool = parts["train"]
+    train, rest = _draw(pool, [1 - share, share], seed=seed, purpose=drawn)
+    kept = "test" if drawn == "val" else "val"
+    rule = f"{official} {kept}; {drawn} {_stratified(pool, article=True)} {share:.3g} of the official train, split_seed {seed}"
+    return {**parts, "train": train, drawn: rest}, rule
 
 
 def subset_items(parts: Parts, spec: DataSpec, *, n_classes: int) -> tuple[Parts, str]:
@@ -61,8 +83,9 @@ def subset_items(parts: Parts, spec: DataSpec, *, n_classes: int) -> tuple[Parts
         return parts, ""
     if spec.split_seed is None:
         raise DataError("data.split_seed must be set where data.sizes draws a subset, got null; any whole number will do.")
-    if wanted.get("train", n_classes) < n_classes:
-        raise DataError(f"data.sizes.train must be at least the number of classes, {n_classes}, got {wanted['train']}.")
+    for split, n in wanted.items():
+        if n < n_classes:
+            raise DataError(f"data.sizes.{split} must be at least the number of classes, {n_classes}, got {n}.")
     smaller = dict(parts)
     for split, n in wanted.items():
         smaller[split] = _draw(parts[split], [n / len(parts[split])], seed=spec.split_seed, purpose=f"size of {split}", total=n)[0]

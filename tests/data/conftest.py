@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,3 +32,22 @@ def plants(tmp_path: Path, make_image: Callable[..., Path]) -> Path:
             for i in range(n):
                 make_image(tmp_path / "plants" / split / name / f"{i}.png", seed=100 * len(split) + 10 * label + i)
     return tmp_path
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Callable[..., None]:
+    """Write an image of its own pixels to each path below `data`, bytes that no library decides: `draw("pets/cat", "pets/dog/1.png")`, six in a folder."""
+    count = itertools.count()
+
+    def one(path: Path) -> None:
+        number = next(count)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"P6 2 2 255\n" + bytes([number % 256, number // 256, 7]) * 4)
+
+    def write(*names: str) -> None:
+        for name in names:
+            path = tmp_path / "data" / name
+            for image in [path] if path.suffix else [path / f"{i}.ppm" for i in range(6)]:
+                one(image)
+
+    return write

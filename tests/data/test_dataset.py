@@ -56,8 +56,8 @@ def test_a_fallback_stands_in_for_what_is_missing(tmp_path: Path) -> None:
 def test_a_fallback_can_be_refused(tmp_path: Path) -> None:
     spec = DataSpec(source="folder", path="plants", fallback="rendered_flowers")
     assert message_of(spec, tmp_path, allow_fallback=False) == (
-        f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got 'plants', which does not exist."
-        " The declared fallback rendered_flowers was not allowed."
+        f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got 'plants', which does not exist"
+        "; the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA. The declared fallback rendered_flowers was not allowed."
     )
 
 
@@ -70,7 +70,8 @@ def test_a_fallback_does_not_hide_what_is_broken(plants: Path) -> None:
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     assert message_of(PLANTS, tmp_path / "nowhere") == (
-        f"data.path must be a folder or a CSV file below the data folder {tmp_path / 'nowhere'}, got 'plants', which does not exist."
+        f"data.path must be a folder or a CSV file below the data folder {tmp_path / 'nowhere'}, got 'plants', which does not exist; "
+        "the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA."
     )
 
 
@@ -91,7 +92,9 @@ def test_an_empty_split(plants: Path) -> None:
     flat(plants)
     for path in (plants / "plants").glob("*/[1-9].png"):
         path.unlink()
-    assert message_of(spec, plants) == "every split must have at least one image, source folder has none in: val, test."
+    assert message_of(spec, plants) == (
+        "every split must have at least one image, source folder has none in: val, test; add images, or draw a larger share (data.fractions)."
+    )
 
 
 def test_one_class(plants: Path) -> None:
@@ -111,7 +114,11 @@ def test_an_image_that_links_outside(plants: Path, tmp_path_factory: pytest.Temp
     outside = make_image(tmp_path_factory.mktemp("outside") / "a.png")
     (plants / "plants" / "val" / "rose" / "x.png").symlink_to(outside)
     message = message_of(PLANTS, plants)
-    assert message == "an image must stay below its folder, got 'val/rose/x.png'; move the files there, or point the data folder higher."
+    shared = plants.parent
+    assert message == (
+        f"an image must stay below the data folder {plants}, but 'val/rose/x.png' is a link to {outside}, which lies outside; "
+        f"give --data-dir {shared} (make: DATA_DIR=...) with data.path from there, or copy the files."
+    )
 
 
 def test_an_unknown_source(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ablate.data.images import below, read_image
+from ablate.data.images import read_image
 from ablate.errors import DataError
 
 DAMAGED = "an image must be a whole JPEG, PNG, BMP, GIF, TIFF, WebP or PPM file, got a damaged one: rose/a.jpg; replace or remove it."
@@ -81,16 +81,3 @@ def test_an_image_is_turned_upright(tmp_path: Path) -> None:
     exif[0x0112] = 3  # upside down
     image.save(tmp_path / "a.png", exif=exif)
     assert np.asarray(read_image(tmp_path / "a.png", name="a")).tolist() == [[[0, 0, 255], [255, 0, 0]]]
-
-
-@pytest.mark.parametrize("relative", ["../secret", "a/../../secret", "/etc/hostname", "link/hostname"])
-def test_no_path_leads_outside(tmp_path: Path, relative: str) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "link").symlink_to("/etc")
-    with pytest.raises(DataError) as error:
-        below(tmp_path / "data", relative, what="data.path")
-    assert str(error.value) == f"data.path must stay below its folder, got {relative!r}; move the files there, or point the data folder higher."
-
-
-def test_a_path_inside_is_resolved(tmp_path: Path) -> None:
-    assert below(tmp_path, "a/../b", what="data.path") == tmp_path.resolve() / "b"

@@ -91,19 +91,42 @@ def test_splits_that_the_list_gives_are_taken(birds: Path) -> None:
     assert _load(birds, DataSpec(source="folder", path="birds")).facts.n_images == {"train": 8, "val": 8, "test": 8}
 
 
+def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[..., Path]) -> None:
+    assert _load(birds).remarks == ()
+    for n in (90, 91):
+        make_image(birds / "birds" / f"{n}.png", seed=n)
+    (birds / "birds" / "index.csv").write_text("file,label\n")
+    assert _load(birds).remarks == (
+        "left out: 2 images that lie beside those in labels.csv and are not in it, for example 90.png",
+        "note: index.csv is not read, labels.csv is",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("file,label\n0.png,tit\n", "labels.csv must have the columns image and labels, and perhaps split, got file, label."),
         ("image,labels,size\n0.png,tit,3\n", "labels.csv must have the columns image and labels, and perhaps split, got image, labels, size."),
         ("", "labels.csv must have the columns image and labels, and perhaps split, got none."),
-        ("image,labels\n0.png,tit,wren\n", "every row of labels.csv must have 2 cells, row 2 has not; labels are separated by ';'."),
-        ("image,labels\n0.png\n", "every row of labels.csv must have 2 cells, row 2 has not; labels are separated by ';'."),
+        *(
+            (
+                f"image,labels\n{row}\n",
+                f'every row of labels.csv must have 2 cells (image, labels), row 2 has {n}; a cell with a comma stands in "quotes", '
+                "and labels are separated by ';'.",
+            )
+            for row, n in (("0.png,tit,wren", 3), ("0.png", 1))
+        ),
         ("image,labels\n,tit\n", "every row of labels.csv must name an image, row 2 does not."),
-        ("image,labels\n0.png,tit\n0.png,wren\n", "an image must stand once in labels.csv, with all its labels, '0.png' does more often."),
+        (
+            "image,labels\n0.png,tit\n0.png,wren\n",
+            "a file must stand once in labels.csv, '0.png' stands in rows 2 and 3, with labels 'tit' and 'wren'; keep one row.",
+        ),
         ("image,labels\n0.png,tit;;wren\n", "labels must be different and not empty, got 'tit;;wren' in row 2 of labels.csv."),
         ("image,labels\n0.png,tit; tit\n", "labels must be different and not empty, got 'tit; tit' in row 2 of labels.csv."),
-        ("image,labels\nno.png,tit\nnor.png,\n", "every image of labels.csv must exist, 'no.png', 'nor.png' do not; correct the names or leave out the rows."),
+        (
+            "image,labels\nno.png,tit\nnor.png,\n",
+            "every file of labels.csv must exist, 2 are not there: 'no.png' (row 2), 'nor.png' (row 3); correct the names or leave out the rows.",
+        ),
         (
             "image,labels\n../outside.png,tit\n",
             "an image must stay below its folder, got '../outside.png'; move the files there, or point the data folder higher.",

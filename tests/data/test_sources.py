@@ -60,12 +60,18 @@ def test_images_lie_at_any_depth_of_a_class_folder(plants: Path, make_image: Cal
 def test_split_folders_beside_class_folders(plants: Path) -> None:
     (plants / "plants" / "oak").mkdir()
     message = message_of(DataSpec(source="folder", path="plants"), plants)
-    assert message == "a folder must hold either split folders or class folders, plants holds both; these are no splits: oak."
+    assert message == (
+        "a folder must hold either split folders or class folders, plants holds both; these are no splits: oak. If they are, rename them to "
+        "train, val or test; if not, move them away; or, where test or train or val is a class, "
+        "name the images in a CSV (columns file, label, split) and give it as data.path."
+    )
 
 
 def test_two_folders_of_one_split(plants: Path) -> None:
     (plants / "plants" / "valid").mkdir()
-    assert message_of(DataSpec(source="folder", path="plants"), plants) == "each split must have one folder in plants, got test, train, val, valid."
+    assert message_of(DataSpec(source="folder", path="plants"), plants) == (
+        "each split must have one folder in plants, got test, train, val, valid; merge or rename them."
+    )
 
 
 def test_a_folder_of_nothing(tmp_path: Path) -> None:
@@ -101,8 +107,8 @@ def test_labels_that_are_numbers_are_sorted_as_numbers(plants: Path) -> None:
         ("path,label\na.png,1", "an index must have the columns file and label, index.csv lacks file; it has path, label."),
         ("", "an index must have the columns file and label, index.csv lacks file, label; it has none."),
         ("file,label\na.png,", "every row of an index must have a file and a label, row 2 of index.csv has not."),
-        ("file,label\na.png,1\na.png,2", "a file must stand once in an index, index.csv has 'a.png' more than once (1 such files)."),
-        ("file,label,split\na.png,1,holdout", "a split must be one of train, val, test, got 'holdout' for a.png in index.csv."),
+        ("file,label\na.png,1\na.png,2", "a file must stand once in index.csv, 'a.png' stands in rows 2 and 3, with label '1' and '2'; keep one row."),
+        ("file,label,split\na.png,1,holdout", "a split must be one of train, val, test, got 'holdout' in row 2 of index.csv."),
         (
             "file,label,class_name\na.png,1,rose\nb.png,2,rose",
             "each label must have its own class_name in index.csv, these have several labels: rose.",
@@ -117,7 +123,10 @@ def test_a_wrong_index(plants: Path, text: str, message: str) -> None:
 def test_an_index_that_names_a_missing_file(plants: Path) -> None:
     rows = [f"train/{name}/{i}.png,{name},{split}" for i, split in enumerate(("train", "val", "test")) for name in ("rose", "oak")]
     message = message_of(write_index(plants, "\n".join(["file,label,split", *rows])), plants)
-    assert message == "an image must be a file that can be read, this one cannot: train/oak/0.png (No such file or directory)."
+    assert message == (
+        "every file of index.csv must exist, 3 are not there: 'train/oak/0.png' (row 3), 'train/oak/1.png' (row 5), 'train/oak/2.png' (row 7); "
+        "correct the names or leave out the rows."
+    )
 
 
 # flowers102

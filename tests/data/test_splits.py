@@ -68,10 +68,71 @@ def test_val_is_drawn_from_train_where_it_is_missing() -> None:
     assert rule == "official test; val a stratified 0.25 of the official train, split_seed 1"
 
 
-def test_official_splits_without_test_are_refused() -> None:
+FIFTHS = DataSpec(source="folder", split_seed=1, fractions=Fractions(train=0.6, val=0.2, test=0.2))
+
+
+def test_test_is_drawn_from_train_where_it_is_missing() -> None:
+    items = items_of([20, 40], "train") + items_of([5, 5], "val")
+    parts, rule = split_items(items, FIFTHS, official="official")
+    assert {name: len(part) for name, part in parts.items()} == {"train": 45, "val": 10, "test": 15}
+    assert Counter(item.label for item in parts["test"]) == {0: 5, 1: 10}
+    assert {item.split for item in parts["test"]} == {"train"}
+    assert rule == "official val; test a stratified 0.25 of the official train, split_seed 1"
+
+
+def test_train_alone_is_split_in_three() -> None:
+    parts, rule = split_items(items_of([20, 40], "train"), FIFTHS, official="official")
+    assert {name: len(part) for name, part in parts.items()} == {"train": 36, "val": 12, "test": 12}
+    assert rule == "stratified, train 0.6, val 0.2, test 0.2 of the official train, split_seed 1"
+
+
+@given(given=st.sets(st.sampled_from(["train", "val", "test"]), min_size=1).filter(lambda names: "train" in names), counts=class_counts)
+def test_whatever_is_missing_every_image_is_in_one_split_and_official_ones_stay(given: set[str], counts: list[int]) -> None:
+    items = tuple(item for split in sorted(given) for item in items_of(counts, split))
+    parts, _ = split_items(items, FIFTHS, official="official")
+    assert sorted(item.image_id for part in parts.values() for item in part) == sorted(item.image_id for item in items)
+    assert all(parts.values())
+    for split in given - {"train"}:
+        assert {item.split for item in parts[split]} == {split}
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (("train", "val"), "data.split_seed and data.fractions must be set for source folder, because there is no official test split."),
+        (("train", "test"), "data.split_seed and data.fractions must be set for source folder, because there is no official val split."),
+        (("train",), "data.split_seed and data.fractions must be set for source folder, because there is no official val and no official test split."),
+        *(
+            (
+                splits,
+                f"official splits must have a train split, got {', '.join(sorted(splits))}; rename one of them, or leave out the splits and draw them "
+                "with data.split_seed and data.fractions.",
+            )
+            for splits in (("val",), ("test",), ("val", "test"))
+        ),
+        *(
+            (
+                splits,
+                f"every image must be in an official split, or none of them, got {', '.join(sorted(word or 'no split' for word in splits))}; "
+                "give each image its split, or none at all.",
+            )
+            for splits in ((None, "train"), (None, "train", "val", "test"), (None, "test"))
+        ),
+    ],
+)
+def test_official_splits_that_cannot_be_completed(splits: tuple[str | None, ...], message: str) -> None:
+    items = tuple(item for split in splits for item in items_of([3, 3], split))
     with pytest.raises(DataError) as error:
-        split_items(items_of([3, 3], "train") + items_of([3, 3], "val"), DataSpec(source="folder"), official="official")
-    assert str(error.value) == "official splits must be train, val and test, or train and test, or none at all for any image, got train, val."
+        split_items(items, DataSpec(source="folder"), official="official")
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_subset_has_room_for_every_class(split: str) -> None:
+    parts = {name: items_of([30, 30, 30], name) for name in ("train", "val", "test")}
+    with pytest.raises(DataError) as error:
+        subset_items(parts, DataSpec(source="folder", split_seed=0, sizes=Sizes(**{split: 2})), n_classes=3)
+    assert str(error.value) == f"data.sizes.{split} must be at least the number of classes, 3, got 2."
 
 
 @given(counts=class_counts, seed=st.integers(0, 100), data=st.data())

@@ -74,7 +74,10 @@ def test_two_names_for_one_depth(desk: Path, write_grid: WriteGrid) -> None:
 def test_a_missing_data_folder(desk: Path, write_grid: WriteGrid) -> None:
     shutil.rmtree(desk / "data" / "pictures")
     message = _refused(desk, write_grid("no_data"))
-    assert message == f"error: data.path must be a folder or a CSV file below the data folder {desk / 'data'}, got 'pictures', which does not exist."
+    assert message == (
+        f"error: data.path must be a folder or a CSV file below the data folder {desk / 'data'}, got 'pictures', which does not exist; "
+        "the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA."
+    )
 
 
 def test_an_empty_class(desk: Path, write_grid: WriteGrid) -> None:

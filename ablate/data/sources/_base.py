@@ -50,6 +50,8 @@ class Collection:
     items: tuple[Item, ...]
     split_rule: str = "official"
     """What the report says of official splits."""
+    remarks: tuple[str, ...] = ()
+    """What was left out or may surprise, in lines for the console."""
 
 
 class Source(Protocol):

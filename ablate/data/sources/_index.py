@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
-from ablate.data.images import below, digest_of_file, read_image
-from ablate.data.sources._base import Item, Label
+from ablate.data.sources._base import Item
+from ablate.data.sources._class_names import check_class_names
+from ablate.data.sources._files import item_of, named_files
+from ablate.data.sources._table import Row, Table, read_table
 from ablate.errors import DataError
 from ablate.spec.trial import SPLITS
 
@@ -16,56 +16,69 @@ SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "va
 """How folders and indexes call the splits, in lower case -> the split."""
 
 
-def file_item(root: Path, relative: str, *, label: Label, split: str | None) -> Item:
-    """Return the item of an image file below `root`. Raises DataError where the file lies outside."""
-    path = below(root, relative, what="an image")
-    return Item(relative, label, split, read=partial(read_image, path, name=relative), digest=partial(digest_of_file, path, name=relative))
-
-
-def read_index(path: Path, *, root: Path) -> tuple[tuple[str, ...], tuple[Item, ...]]:
+def read_index(path: Path, *, root: Path, data_dir: Path | None = None) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     """Read an index of images below `root`; return class names (sorted labels, numbers as numbers) and items in the order of the file.
 
-    Raises DataError where a column is missing, a cell is empty, a file stands twice or outside `root`, a split has another name.
+    Image ids are relative to `root`, in one spelling. Links may lead to files below `data_dir`.
+    Raises DataError, with the row, where a column is missing, a cell is empty, a file is missing,
+    stands twice or outside `root`, a split has another name, classes differ in spelling alone.
     """
-    rows = _rows(path)
-    labels = sorted({row["label"] for row in rows}, key=_by_number(rows))
-    names = {row["label"]: row.get("class_name") or row["label"] for row in rows}
-    if len(set(names.values())) < len(names):
-        twice = sorted(name for name, n in Counter(names.values()).items() if n > 1)
-        raise DataError(f"each label must have its own class_name in {path.name}, these have several labels: {', '.join(twice)}.")
+    table = read_table(path)
+    _check_cells(table)
+    splits = [split_of_row(row, path.name) for row in table.rows]
+    check_splits_complete(table, splits)
+    names = _name_of_label(table)
+    labels = sorted(names, key=_by_number(table))
     position = {label: i for i, label in enumerate(labels)}
-    items = [file_item(root, row["file"], label=position[row["label"]], split=_split_of(row, path)) for row in rows]
+    files = named_files(table, "file", root=root, data_dir=data_dir or root, about="label")
+    items = [item_of(file, label=position[row.cells["label"]], split=split) for file, row, split in zip(files, table.rows, splits, strict=True)]
     return tuple(names[label] for label in labels), tuple(items)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or ()
-            rows = [{key: (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"an index must be a CSV file in UTF-8 that can be read, {path.name} is not ({error}).") from error
-    missing = [column for column in ("file", "label") if column not in columns]
+def split_of_row(row: Row, name: str) -> str | None:
+    """Return the split that a row's cell names, None where it is empty or there is no column. Raises DataError."""
+    word = row.cells.get("split", "")
+    if word and word.lower() not in SPLIT_WORDS:
+        raise DataError(f"a split must be one of {', '.join(SPLITS)}, got {word!r} in row {row.line} of {name}.")
+    return SPLIT_WORDS[word.lower()] if word else None
+
+
+def check_splits_complete(table: Table, splits: list[str | None]) -> None:
+    """Return when all rows of a table name a split or none does. Raises DataError."""
+    without = [row.line for row, split in zip(table.rows, splits, strict=True) if split is None]
+    if without and len(without) < len(table.rows):
+        raise DataError(
+            f"all rows of {table.name} must name a split or none, {len(without)} of "
+            f"{len(table.rows)} name none, the first is row {without[0]}; fill them in or leave "
+            "out the column split."
+        )
+
+
+def _check_cells(table: Table) -> None:
+    missing = [column for column in ("file", "label") if column not in table.columns]
     if missing:
-        raise DataError(f"an index must have the columns file and label, {path.name} lacks {', '.join(missing)}; it has {', '.join(columns) or 'none'}.")
-    for line, row in enumerate(rows, start=2):
-        if not row["file"] or not row["label"]:
-            raise DataError(f"every row of an index must have a file and a label, row {line} of {path.name} has not.")
-    twice = [name for name, n in Counter(row["file"] for row in rows).items() if n > 1]
+        raise DataError(f"an index must have the columns file and label, {table.name} lacks {', '.join(missing)}; it has {', '.join(table.columns) or 'none'}.")
+    for row in table.rows:
+        if not row.cells["file"] or not row.cells["label"]:
+            raise DataError(f"every row of an index must have a file and a label, row {row.line} of {table.name} has not.")
+
+
+def _name_of_label(table: Table) -> dict[str, str]:
+    """Label -> class name. Raises DataError where two labels share a name or a label has two."""
+    names: dict[str, str] = {}
+    for row in table.rows:
+        label = row.cells["label"]
+        name = row.cells.get("class_name") or label
+        if names.setdefault(label, name) != name:
+            raise DataError(f"each label must have one class_name in {table.name}, label {label!r} has {names[label]!r} and, in row {row.line}, {name!r}.")
+    twice = sorted(name for name, n in Counter(names.values()).items() if n > 1)
     if twice:
-        raise DataError(f"a file must stand once in an index, {path.name} has {twice[0]!r} more than once ({len(twice)} such files).")
-    return rows
+        raise DataError(f"each label must have its own class_name in {table.name}, these have several labels: {', '.join(twice)}.")
+    check_class_names(names, where=table.name)
+    check_class_names(names.values(), where=table.name)
+    return names
 
 
-def _by_number(rows: list[dict[str, str]]) -> type[int] | type[str]:
-    return int if all(row["label"].isascii() and row["label"].isdigit() for row in rows) else str
-
-
-def _split_of(row: dict[str, str], path: Path) -> str | None:
-    word = row.get("split")
-    if not word:
-        return None
-    if word.lower() not in SPLIT_WORDS:
-        raise DataError(f"a split must be one of {', '.join(SPLITS)}, got {word!r} for {row['file']} in {path.name}.")
-    return SPLIT_WORDS[word.lower()]
+def _by_number(table: Table) -> type[int] | type[str]:
+    labels = {row.cells["label"] for row in table.rows}
+    return int if all(label.isascii() and label.isdigit() for label in labels) else str

@@ -9,7 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 from ablate.data.sources._base import Collection, Item, NotToBeHad
-from ablate.data.sources._index import file_item, read_index
+from ablate.data.sources._files import file_item
+from ablate.data.sources._index import read_index
 from ablate.data.sources._network import is_reachable, stalls_are_errors
 from ablate.errors import DataError
 from ablate.spec.trial import SPLITS, DataSpec

@@ -2,61 +2,158 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ablate.data.images import SUFFIXES, below
 from ablate.data.sources._base import Collection, Item, NotToBeHad
-from ablate.data.sources._index import SPLIT_WORDS, file_item, read_index
-from ablate.errors import DataError
+from ablate.data.sources._class_names import check_class_names
+from ablate.data.sources._files import NamedFile, item_of, unlisted_remarks
+from ablate.data.sources._index import read_index
+from ablate.data.sources._layout import split_tops
+from ablate.data.sources._places import below, relative_to
+from ablate.data.sources._roles import called_alike
+from ablate.data.sources._walk import ClassFolders
+from ablate.errors import DataError, escaped, some
 from ablate.spec.trial import DataSpec
+
+VERSION = "unversioned; see the fingerprint"
+_N_NAMED = 5
+_ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
+_TABLES = frozenset({".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json", ".parquet"})
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     """Return the images of `spec.path`. Raises NotToBeHad where it does not exist, DataError where it leads outside or holds nothing fit."""
-    if not spec.path:
-        raise DataError("source folder needs data.path: a folder or a CSV file below the data folder.")
-    path = below(data_dir, spec.path, what="data.path")
-    if not path.exists():
-        raise NotToBeHad(f"data.path must be a folder or a CSV file below the data folder {data_dir}, got {spec.path!r}, which does not exist.")
-    if path.is_file() and path.suffix.lower() != ".csv":
-        raise DataError(f"data.path must be a folder or a CSV file, got the file {spec.path!r}.")
-    class_names, items = read_index(path, root=path.parent) if path.is_file() else _read_folders(path, spec.path)
+    what = "a folder or a CSV file"
+    path = data_path(spec, data_dir=data_dir, what=what)
+    remarks: Sequence[str] = ()
+    if path.suffix.lower() == ".csv" and not path.is_dir():
+        class_names, items = read_index(path, root=path.parent, data_dir=data_dir)
+        remarks = unlisted_remarks(path, items)
+    elif path.is_dir():
+        class_names, items, remarks = _read_folders(path, relative_to(path, data_dir), data_dir=data_dir)
+    else:
+        kind = "the file" if path.is_file() else "the pipe, socket or device"
+        raise DataError(f"data.path must be {what}, got {kind} '{escaped(spec.path or '')}'{_way_out(path)}.")
     return Collection(
         title=path.stem if path.is_file() else path.name,
-        version="unversioned; see the fingerprint",
+        version=VERSION,
         licence="not stated",
-        origin=f"data.path {Path(spec.path).as_posix()}",
+        origin=f"data.path {relative_to(path, data_dir)}",
         is_synthetic=False,
         class_names=class_names,
         items=items,
+        remarks=tuple(remarks),
     )
 
 
-def _read_folders(root: Path, name: str) -> tuple[tuple[str, ...], tuple[Item, ...]]:
-    children = _folders(root)
-    splits = {child: SPLIT_WORDS[child.name.lower()] for child in children if child.name.lower() in SPLIT_WORDS}
-    if splits and len(splits) < len(children):
-        odd = ", ".join(sorted(child.name for child in children if child not in splits))
-        raise DataError(f"a folder must hold either split folders or class folders, {name} holds both; these are no splits: {odd}.")
-    if len(set(splits.values())) < len(splits):
-        raise DataError(f"each split must have one folder in {name}, got {', '.join(sorted(child.name for child in splits))}.")
-    tops: dict[Path, str | None] = dict(splits) if splits else {root: None}
-    class_names = tuple(sorted({folder.name for top in tops for folder in _folders(top)}))
+def _way_out(path: Path) -> str:
+    """What to do about a file that is neither a folder nor a CSV; nothing where nobody knows."""
+    suffix = path.suffix.lower()
+    if suffix in _ARCHIVES:
+        return "; unpack it and give the folder"
+    return "; save it as CSV" if suffix in _TABLES else ""
+
+
+def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
+    """Return the path that `data.path` names; `what` is what must lie there.
+
+    Raises NotToBeHad where there is nothing, DataError where it leads outside or is no path.
+    """
+    if not spec.path:
+        raise DataError(f"source folder needs data.path: {what} below the data folder.")
+    path = below(data_dir, spec.path, what="data.path")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        kind: type[DataError] = NotToBeHad
+        reason = "which does not exist"
+        if path.is_symlink():
+            kind = DataError
+            reason = f"a link to {escaped(str(path.resolve()))}, where nothing is"
+    except OSError as error:
+        kind = DataError
+        reason = f"which cannot be read ({error.strerror})"
+    else:
+        return path
+    raise kind(
+        f"data.path must be {what} below the data folder {escaped(str(data_dir))}, got "
+        f"'{escaped(spec.path)}', {reason}; the data folder is set by --data-dir "
+        "(make: DATA_DIR=...) or ABLATE_DATA."
+    )
+
+
+def _read_folders(root: Path, name: str, *, data_dir: Path) -> tuple[tuple[str, ...], tuple[Item, ...], Sequence[str]]:
+    """Return class names, items and what is to be said of them."""
+    walk = ClassFolders(root, data_dir)
+    try:
+        tops = split_tops(root, name, folders=walk.folders)
+    except DataError:
+        walk.check()  # a folder that cannot be followed or read may be what is missing
+        raise
+    class_names = tuple(sorted({folder.name for top in tops for folder in walk.folders(top)}))
     if not class_names:
-        raise DataError(f"a folder of images must hold one folder per class, {name} holds none.")
+        walk.check()
+        raise DataError(_nothing_text(root, name, walk))
+    check_class_names(class_names, where=f"data.path {name}")
     position = {class_name: i for i, class_name in enumerate(class_names)}
-    items = [
-        file_item(root, path.relative_to(root).as_posix(), label=position[folder.name], split=split)
-        for top, split in tops.items()
-        for folder in _folders(top)
-        for path in _images(folder)
-    ]
-    return class_names, tuple(items)
+    items: list[Item] = []
+    for top, split in tops.items():
+        for folder in walk.folders(top):
+            for image in walk.images(folder):
+                file = NamedFile(image, image.relative_to(root).as_posix())
+                items.append(item_of(file, label=position[folder.name], split=split))
+    for folder in dict.fromkeys([root, *tops]):
+        walk.leave_out_files(folder)
+    walk.check()
+    _check_filled(tops, items, name)
+    remarks = [*walk.remarks(), *(_remarks(root, name, items, walk) if items else ())]
+    return class_names, tuple(items), remarks
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(child for child in root.iterdir() if child.is_dir() and not child.name.startswith("."))
+def _check_filled(tops: Mapping[Path, str | None], items: Sequence[Item], name: str) -> None:
+    """Every split folder holds images: an empty one is no missing one. Raises DataError."""
+    filled = {item.split for item in items}
+    empty = next((top for top, split in tops.items() if split and split not in filled), None)
+    if empty is not None and items:
+        raise DataError(
+            f"a split folder must hold images, {name}/{escaped(empty.name)} holds none; fill or "
+            "remove it (what is missing is drawn from train where data.split_seed and "
+            "data.fractions are set)."
+        )
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir())
+def _nothing_text(root: Path, name: str, walk: ClassFolders) -> str:
+    """What to say of a folder without folders: files in it have no label."""
+    files = walk.files(root)
+    tables = [escaped(file) for file in files if file.lower().endswith(".csv")]
+    text = f"a folder of images must hold one folder per class, {name} holds none"
+    if tables:
+        table = tables[0]
+        return f"{text} but the CSV file {table}; data.path: {name}/{table} would read it."
+    if files:
+        return f"{text} but {len(files)} files; sort them into class folders, or name them in a CSV (columns file, label) and give it as data.path."
+    return f"{text}."
+
+
+def _remarks(root: Path, name: str, items: Sequence[Item], walk: ClassFolders) -> list[str]:
+    """What a reader may not expect: images deep in a class or called alike, an index unread."""
+    remarks = []
+    depth = 2 if items[0].split is None else 3
+    deep = [item.image_id.split("/")[:depth] for item in items if item.image_id.count("/") >= depth]
+    if deep:
+        folders = sorted({escaped("/".join(parts)) for parts in deep})
+        remarks.append(f"note: images in sub-folders of a class count as images of that class: {some(folders, most=_N_NAMED)}")
+    alike = called_alike([item.image_id for item in items])
+    if alike:
+        remarks.append(
+            f"note: {len(alike)} images are called as another one beside them but for the suffix, as masks or "
+            f"copies would be; each is taken: {some(alike, most=_N_NAMED)}"
+        )
+    tables = [escaped(file) for file in walk.files(root) if file.lower().endswith(".csv")]
+    if tables:
+        remarks.append(
+            f"note: {some(tables, most=_N_NAMED)} in {name} is not read, the folders are; an index is "
+            f"given by its own path, data.path: {name}/{tables[0]} (labels.csv is for task multilabel)"
+        )
+    return remarks

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ablate.data.images import SUFFIXES
 from ablate.data.sources._base import Collection, NotToBeHad
-from ablate.data.sources._index import file_item
+from ablate.data.sources._files import file_item
 from ablate.spec.trial import DataSpec
 
 CLASS_NAMES = ("nominal", "local", "global")

@@ -1,0 +1,30 @@
+"""Names of classes: two that a reader takes for one are refused, not trained as two classes."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from ablate.errors import DataError
+
+_NUMBER = re.compile(r"\d+(\.\d*)?")
+
+
+def check_class_names(names: Iterable[str], *, where: str) -> None:
+    """Raise DataError where two names differ in case, blanks, Unicode form or zeros alone."""
+    seen: dict[str, str] = {}
+    for name in sorted(set(names)):
+        other = seen.setdefault(_in_one_spelling(name), name)
+        if other != name:
+            raise DataError(
+                f"classes must differ in more than case, blanks, Unicode form or zeros, {where} "
+                f"has {other!r} and {name!r}; give both one name, or names that differ."
+            )
+
+
+def _in_one_spelling(name: str) -> str:
+    words = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    if _NUMBER.fullmatch(words) and len(words) < 300:
+        return f"{float(words):.17g}"
+    return words

@@ -1,0 +1,129 @@
+"""Which level of a tree of folders holds the classes. A tree that can be read in two ways is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ablate.data.sources._index import SPLIT_WORDS
+from ablate.data.sources._roles import are_fold_names, are_images_and_labels, are_split_names
+from ablate.errors import DataError, escaped, some
+
+_N_NAMED = 8
+_MAX_WRAPPERS = 5
+"""Folders within folders that are looked through; links may lead in circles."""
+_BY_CSV = "name the images in a CSV (columns file, label, split) and give it as data.path"
+Folders = Callable[[Path], list[Path]]
+"""Returns the folders in a folder that may hold images, sorted."""
+
+
+def split_tops(root: Path, name: str, *, folders: Folders) -> Mapping[Path, str | None]:
+    """Return the folders whose children are the classes, each with its split; `root` with None
+    where there are no splits. `name` is how errors call `root`.
+
+    Raises DataError where split folders and class folders lie side by side, where a split has two
+    folders or one without classes, or where the children are no classes.
+    """
+    children = folders(root)
+    splits = {child: SPLIT_WORDS[child.name.lower()] for child in children if child.name.lower() in SPLIT_WORDS}
+    if not splits:
+        _check_level(name, children, folders=folders, way_out="or say data.path: {path}")
+        return {root: None}
+    _check_alike(splits, children, name)
+    for top in splits:
+        classes = folders(top)
+        if not classes:
+            raise DataError(
+                f"a split folder must hold one folder per class, {name}/{escaped(top.name)} holds "
+                "none; move it away (what is missing is drawn from train where data.split_seed "
+                f"and data.fractions are set), or, if it is a class, {_BY_CSV}."
+            )
+        _check_level(f"{name}/{escaped(top.name)}", classes, folders=folders, way_out="which is the split")
+    return dict(splits)
+
+
+def _check_alike(splits: Mapping[Path, str], children: Sequence[Path], name: str) -> None:
+    if len(splits) < len(children):
+        odd = sorted(child.name for child in children if child not in splits)
+        raise DataError(
+            "a folder must hold either split folders or class folders, "
+            f"{name} holds both; these are no splits: {_listed(odd)}. If they are, rename them to "
+            "train, val or test; if not, move them away; or, where "
+            f"{' or '.join(sorted(split.name for split in splits))} is a class, {_BY_CSV}."
+        )
+    if len(set(splits.values())) < len(splits):
+        raise DataError(f"each split must have one folder in {name}, got {_listed(sorted(child.name for child in splits))}; merge or rename them.")
+
+
+def _check_level(name: str, classes: Sequence[Path], *, folders: Folders, way_out: str) -> None:
+    """Raise DataError where the folders are splits, folds, a wrapper, or no classes.
+
+    `way_out` is what else can be done about a wrapper, whose innermost folder is `{path}`.
+    """
+    names = [path.name for path in classes]
+    below = {path: frozenset(child.name for child in folders(path)) for path in classes}
+    if len(classes) == 1 and below[classes[0]]:
+        raise DataError(_wrapper_text(classes[0], name, folders, way_out))
+    if are_images_and_labels(names):
+        raise DataError(
+            f"class folders must be called as their classes, {name} holds {_listed(names)}, which "
+            "look like images and their masks or labels; sort the images into class folders, "
+            f"or {_BY_CSV}."
+        )
+    repeated = next((path for path in classes if len(below[path] & set(names)) > 1), None)
+    if repeated is not None:
+        raise DataError(
+            f"class folders must lie once, {name}/{escaped(repeated.name)} holds folders with the "
+            f"names of its neighbours ({_listed(sorted(below[repeated] & set(names)))}), as an "
+            "archive that was unpacked twice; remove one of the two."
+        )
+    if are_split_names(names) or are_fold_names(names) or _repeat_each_other([_first_fork(path, folders) for path in classes]):
+        raise DataError(_splits_text(name, names, below[classes[0]]))
+
+
+def _first_fork(folder: Path, folders: Folders) -> frozenset[str]:
+    """Names of the folders at the first level below `folder` that holds more than one."""
+    return frozenset(child.name for child in folders(_unwrapped(folder, folders)))
+
+
+def _unwrapped(folder: Path, folders: Folders) -> Path:
+    """The folder itself, or what it wraps: one folder that holds one folder ... that holds several."""
+    for _ in range(_MAX_WRAPPERS):
+        inner = folders(folder)
+        if len(inner) != 1 or not folders(inner[0]):
+            break
+        folder = inner[0]
+    return folder
+
+
+def _repeat_each_other(below: Sequence[frozenset[str]]) -> bool:
+    """Whether all folders hold the same two or more sub-folders, but for a few."""
+    counts = Counter(name.casefold() for names in below for name in names)
+    shared = {name for name, n in counts.items() if n > 1}
+    return len(below) > 1 and len(shared) > 1 and all(2 * len(shared & {name.casefold() for name in names}) >= max(2, len(names)) for names in below)
+
+
+def _wrapper_text(only: Path, name: str, folders: Folders, way_out: str) -> str:
+    """The way out of folders that hold nothing but one folder."""
+    inner = _unwrapped(only, folders)
+    path = "/".join([name, *map(escaped, inner.relative_to(only.parent).parts)])
+    return (
+        f"a folder of images must hold one folder per class, {name} holds {escaped(only.name)} "
+        f"alone, with the folders {_listed([child.name for child in folders(inner)])} in {path}; "
+        f"move those up to {name}, {way_out.format(path=path)}."
+    )
+
+
+def _splits_text(name: str, names: Sequence[str], first_below: frozenset[str]) -> str:
+    inside = f", with {_listed(sorted(first_below))} in the first" if first_below else ""
+    return (
+        f"class folders must be called as their classes, {name} holds {_listed(names)}{inside}: "
+        "they look like splits or folds of the same classes. If they are splits, rename them to "
+        "train, val and test, with one folder per class directly in each; if they are classes, "
+        f"{_BY_CSV}."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return some([escaped(name) for name in names], most=_N_NAMED)

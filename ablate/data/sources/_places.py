@@ -1,0 +1,79 @@
+"""Paths that were written by hand: below their folder, and below the data folder where links lead.
+
+Who writes a grid file or an index may name what lies below its folder and nothing else. Links are
+followed, but only to files below the data folder, which the person who runs the study chooses.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from ablate.errors import DataError, escaped, is_printable
+
+
+def below(root: Path, relative: str, *, what: str, data_dir: Path | None = None) -> Path:
+    """Return `root / relative` without "." and ".."; links are kept in it, and it may not exist.
+
+    `data_dir` is where links may lead to, `root` where None. Raises DataError for a path that
+    leaves `root`, that a link leads out of `data_dir`, or that no path can be.
+    """
+    if not is_printable(relative):
+        raise DataError(f"{what} must be UTF-8 without control characters, got '{escaped(relative)}'; rename it.")
+    base = resolved(root)
+    path = _spelled_below(Path(os.path.normpath(base / relative)), root, is_absolute=Path(relative).is_absolute())
+    if path is None:
+        raise DataError(f"{what} must stay below its folder, got '{escaped(relative)}'; move the files there, or point the data folder higher.")
+    check_link(path, relative, what=what, data_dir=data_dir or root)
+    return path
+
+
+def relative_to(path: Path, root: Path) -> str:
+    """Return the POSIX path below `root` of a path that `below` gave."""
+    return path.relative_to(resolved(root)).as_posix()
+
+
+def check_link(path: Path, name: str, *, what: str, data_dir: Path) -> None:
+    """Return when `path` lies below `data_dir` after all links. Raises DataError with the target."""
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{what} must not be a link in a circle, got '{escaped(name)}'.") from error
+    if not target.is_relative_to(resolved(data_dir)):
+        raise DataError(outside_text(name, target, what=what, data_dir=data_dir))
+
+
+def outside_text(name: str, target: Path, *, what: str, data_dir: Path) -> str:
+    """What to say of a link that leads out of the data folder, with the options that let it in."""
+    shared = Path(os.path.commonpath([target.parent, resolved(data_dir)]))
+    way_out = "copy the files"
+    if what == "data.path":
+        way_out = f"give --data-dir {escaped(str(target.parent))} (make: DATA_DIR=...) and data.path: {escaped(target.name)}, or {way_out}"
+    elif shared != Path(shared.anchor):
+        way_out = f"give --data-dir {escaped(str(shared))} (make: DATA_DIR=...) with data.path from there, or {way_out}"
+    return (
+        f"{what} must stay below the data folder {escaped(str(data_dir))}, but '{escaped(name)}' is a link to "
+        f"{escaped(str(target))}, which lies outside; {way_out}."
+    )
+
+
+def _spelled_below(path: Path, root: Path, *, is_absolute: bool) -> Path | None:
+    """`path` as it is called below `root`; None outside. An absolute one may go through links."""
+    base = resolved(root)
+    if path.is_relative_to(base):
+        return path
+    as_given = Path(os.path.normpath(root.absolute()))
+    if path.is_relative_to(as_given):
+        return base / path.relative_to(as_given)
+    folder = resolved(path.parent)
+    return folder / path.name if is_absolute and folder.is_relative_to(base) else None
+
+
+@lru_cache(maxsize=8)
+def resolved(root: Path) -> Path:
+    """`root` without links; looked up once for all files of a source. Raises DataError."""
+    try:
+        return root.resolve()
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"the data folder must not be a link in a circle, got '{escaped(str(root))}'; mend it, or give another one with --data-dir.") from error

@@ -1,0 +1,84 @@
+"""What names of folders and files say of their role: a split, a fold, the images, their masks."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+_MASKS = {"mask", "masks", "matte", "mattes", "trimap", "trimaps", "gt", "groundtruth", "ground_truth"}
+_SEGMENTS = {"seg", "segmentation", "segmentations", "segmentationclass", "segmentationobject"}
+MASK_FOLDERS = frozenset(_MASKS | _SEGMENTS | {"annotation", "annotations", "bbox", "bboxes"})
+"""How folders of masks and of other labels are called, in lower case."""
+IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "photos", "pictures"})
+_LABEL_FOLDERS = MASK_FOLDERS | {"label", "labels", "xml", "xmls", "json"}
+_MASK = r"(masks?|gt|ground[ _-]?truth|seg|segmentation|annotations?|trimap|matte)"
+_MASK_AT_THE_END = re.compile(rf"(.+?)[ _.-]{_MASK}([ _-]?\d+)?", re.IGNORECASE)
+_MASK_AT_THE_FRONT = re.compile(rf"{_MASK}[ _.-](.+)", re.IGNORECASE)
+
+_SPLIT_STEMS = {
+    "train": "train training tr trn learn learning trening entrenamiento entrainement treino "
+    "treinamento addestramento apprentissage trainings egitim обучение обучающая тренировка "
+    "训练 訓練 学習 훈련 학습",
+    "val": "val valid validation dev eval evaluation validierung validierungs validacion "
+    "validacao validazione validatie validace dogrulama валидация 验证 驗證 検証 검증",
+    "test": "test testing tst holdout teste testen prueba pruebas prova тест тестовая 测试 測試 テスト 테스트",
+}
+_SPLIT_OF_STEM = {stem: split for split, stems in _SPLIT_STEMS.items() for stem in stems.split()}
+_REST = "set|sets|data|daten|images?|imgs?|folder|dir|split|集"
+_GLUED = re.compile(rf"({'|'.join(sorted(_SPLIT_OF_STEM, key=len, reverse=True))})({_REST})?")
+_FOLD = re.compile(r"(k?fold|cv|split|shard|chunk)[ _-]?\d+")
+
+
+def masks_among(images: Sequence[Path]) -> list[Path]:
+    """Return the images of one folder that are called as another one with a word for masks."""
+    stems = {image.stem for image in images}
+    return [image for image in images if _is_mask_of_one(image.stem, stems)]
+
+
+def _is_mask_of_one(stem: str, stems: set[str]) -> bool:
+    at_the_end = _MASK_AT_THE_END.fullmatch(stem)
+    at_the_front = _MASK_AT_THE_FRONT.fullmatch(stem)
+    return (at_the_end is not None and at_the_end[1] in stems) or (at_the_front is not None and at_the_front[2] in stems)
+
+
+def called_alike(image_ids: Sequence[str]) -> list[str]:
+    """Return, sorted, `cat/1.png = cat/1.jpg`: images called as another one but for the suffix."""
+    first: dict[str, str] = {}
+    pairs = []
+    for image_id in sorted(image_ids):
+        stem = image_id.rpartition(".")[0]
+        if stem and first.setdefault(stem, image_id) != image_id:
+            pairs.append(f"{first[stem]} = {image_id}")
+    return pairs
+
+
+def split_in_name(name: str) -> str | None:
+    """Return the split whose word a folder's name begins or ends with, in several languages."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # TrainData
+    plain = unicodedata.normalize("NFKD", spaced.casefold())
+    bare = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    words = [word for word in re.split(r"[\W\d_]+", unicodedata.normalize("NFC", bare)) if word]
+    for word in words[:1] + words[-1:]:
+        match = _GLUED.fullmatch(word)
+        if match:
+            return _SPLIT_OF_STEM[match[1]]
+    return None
+
+
+def are_split_names(names: Sequence[str]) -> bool:
+    """Whether most of some folders' names speak of splits, and of different ones."""
+    splits = [split for split in map(split_in_name, names) if split is not None]
+    return len(set(splits)) > 1 and 2 * len(splits) > len(names)
+
+
+def are_fold_names(names: Sequence[str]) -> bool:
+    """Whether all of several folders are called as folds of a cross-validation."""
+    return len(names) > 1 and all(_FOLD.fullmatch(name.lower()) for name in names)
+
+
+def are_images_and_labels(names: Sequence[str]) -> bool:
+    """Whether one folder is called as the images and another one as their masks or labels."""
+    lower = {name.lower() for name in names}
+    return bool(lower & IMAGE_FOLDERS) and bool(lower & _LABEL_FOLDERS)
