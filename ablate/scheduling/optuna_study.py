@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import math
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +20,14 @@ from optuna.distributions import BaseDistribution, CategoricalChoiceType, Catego
 from optuna.trial import FrozenTrial, TrialState
 
 from ablate.errors import CheckFailed, StoreError
+from ablate.scheduling.study_folder import OPTUNA_FILE
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial, is_better
 from ablate.tracking import events
 from ablate.tracking.reach import without_password
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+_LOG = logging.getLogger(__name__)
 
 _STATES = {
     events.TrialState.COMPLETE: TrialState.COMPLETE,
@@ -74,6 +78,13 @@ class OptunaStudy:
         """See `Projection`."""
         self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return True
+
+    def check_readable(self) -> None:
+        """Raises StoreError where the storage holds what Optuna itself cannot read."""
+        try:
+            self._study.get_trials(deepcopy=False)
+        except Exception as error:
+            raise StoreError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
 
     def begin(self) -> None:
         """See `Projection`: note what the storage has, and give an end to what a former version or a dead search left running."""
@@ -135,20 +146,39 @@ def own_study(
 ) -> OptunaStudy:
     """The study in the SQLite file of its own folder. A file that cannot be used is made again: all that is in it comes from the journal.
 
-    So it is after a process died while Optuna made its tables (seen: two rows where Optuna expects one, and it never opens the file again).
+    So it is after a process died while Optuna made its tables (seen: two rows where Optuna expects one, and it never opens the file again), and where
+    a page of the file is damaged.
     """
     try:
-        return OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
-    except StoreError:
-        for path in folder.glob("optuna.db*"):  # with its -wal and -shm
+        if not _is_sound(folder / OPTUNA_FILE):
+            raise StoreError("SQLite finds it damaged")
+        study = OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
+        study.check_readable()
+        return study
+    except StoreError as error:
+        _LOG.warning("Optuna's file %s is made again from the journal: %s", folder / OPTUNA_FILE, error)
+        for path in folder.glob(f"{OPTUNA_FILE}*"):  # with its -wal and -shm
             with contextlib.suppress(OSError):
                 path.unlink()
         return OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
 
 
+def _is_sound(path: Path) -> bool:
+    """Whether SQLite can read every page of the file, or there is none yet. Milliseconds: such a file has some hundred KB."""
+    if not path.exists():
+        return True
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+    except sqlite3.OperationalError as error:
+        return "locked" in str(error)  # somebody reads or writes it: no damage
+    except (sqlite3.Error, ValueError):
+        return False
+
+
 def default_url(folder: Path) -> str:
     """Return the URL of the SQLite file in a study's folder."""
-    return f"sqlite:///{folder.absolute() / 'optuna.db'}"
+    return f"sqlite:///{folder.absolute() / OPTUNA_FILE}"
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:

@@ -73,7 +73,7 @@ class Journal:
             raise journal_lines.refuse(self.path, newer) from newer
 
     def mend(self) -> str:
-        """Write the journal again without what is damaged in it; return a sentence that says what that was, or an empty text.
+        """Write the journal again without what is damaged in it; return, and log, a sentence that says what that was; empty where nothing was.
 
         The damaged file is kept beside it. Attempts that lack an event are ended as KILLED. Only the study's owner may. Raises StoreError.
         """
@@ -87,6 +87,7 @@ class Journal:
         except OSError as error:
             raise StoreError(f"{reading.sentence(self.path)}; it cannot be mended: {error}; free space, the same command goes on.") from error
         self._n_lines = None
+        _LOG.warning("%s", problem)
         return problem
 
     @property
@@ -125,9 +126,7 @@ class Journal:
         """Make the file where there is none, mend what is damaged and cut off a torn last line, so that the next line starts at its own beginning."""
         if self._n_lines is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            problem = self.mend()
-            if problem:
-                _LOG.warning("%s", problem)
+            self.mend()
             with self.path.open("ab+") as file:
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
