@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,5 +127,15 @@ def curves_to_json(curves: Curves) -> str:
 
 
 def curves_from_json(text: str) -> Curves:
-    """Inverse of `curves_to_json`."""
-    return {name: tuple((int(epoch), float(value)) for epoch, value in curve) for name, curve in json.loads(text).items()}
+    """Inverse of `curves_to_json`. Raises ValueError for anything else."""
+    try:
+        return {name: tuple(map(_point, curve)) for name, curve in json.loads(text).items()}
+    except (TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"no curves: {error}") from error
+
+
+def _point(values: list[Any]) -> tuple[int, float]:
+    epoch, value = values
+    if type(epoch) is not int or epoch < 0 or type(value) not in (int, float):
+        raise ValueError(f"no point of a curve: {values!r:.80}")
+    return epoch, float(value)
