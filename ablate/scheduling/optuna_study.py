@@ -80,9 +80,10 @@ class OptunaStudy:
         return True
 
     def check_readable(self) -> None:
-        """Raises StoreError where the storage holds what Optuna itself cannot read."""
+        """Raises StoreError where the storage holds what nobody can read."""
         try:
-            self._study.get_trials(deepcopy=False)
+            for found in self._study.get_trials(deepcopy=False):
+                hash(_told_as(found))
         except Exception as error:
             raise StoreError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
 
@@ -91,7 +92,7 @@ class OptunaStudy:
         for found in self._study.get_trials(deepcopy=False):
             if not found.state.is_finished():
                 self._study.tell(found.number, state=TrialState.FAIL)
-            self._told.add((found.user_attrs.get("trial_id", ""), found.user_attrs.get("attempt", 0)))
+            self._told.add(_told_as(found))
 
     def tell(self, event: events.Event) -> None:
         """See `Projection`: an attempt that has ended becomes a finished trial in one transaction, so that nothing is ever left running."""
@@ -200,6 +201,11 @@ def _study_name(record: StudyRecord) -> str:
     """Optuna's categorical parameters cannot get new choices, so a grid with edited axes is a new Optuna study."""
     axes = json.dumps({axis: [_choice(level) for level in levels] for axis, levels in record.axes.items()}, sort_keys=True)
     return f"{record.grid_name}-{record.study_id}-{hashlib.sha256(f'{record.select_by} {axes}'.encode()).hexdigest()[:6]}"
+
+
+def _told_as(found: FrozenTrial) -> tuple[str, int]:
+    """(trial_id, attempt) that an Optuna trial stands for."""
+    return found.user_attrs.get("trial_id", ""), found.user_attrs.get("attempt", 0)
 
 
 def _choice(level: Any) -> CategoricalChoiceType:

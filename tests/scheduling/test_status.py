@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from ablate.errors import StoreError
 from ablate.scheduling.lease import holder, lease
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.status import study_status
+from ablate.scheduling.study_folder import JOURNAL
 from ablate.tracking.events import EpochEnded, TrialStarted
 
 
@@ -50,3 +53,39 @@ def test_a_look_does_not_take_the_lease(tmp_path):
 def test_a_folder_without_a_study_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"study\.json must say what the study is"):
         study_status(tmp_path)
+
+
+def test_retries_and_what_optuna_lags_behind_are_counted(tmp_path):
+    _, trials = study = toy_study()
+    folder = tmp_path / "study"
+    order_in(folder, trials[1], "raise until 2")
+    conduct(folder, study=study, limits=Limits(max_trials=3))
+    summary, _ = conduct(folder, study=study)
+    found = study_status(folder)
+    assert (found.n_attempts, found.n_retries, found.n_behind_in_optuna, found.damage) == (7, 1, 0, "")
+    assert (summary.n_behind_in_optuna, summary.optuna_problem, summary.damage) == (0, "", "")
+    with contextlib.closing(sqlite3.connect(folder / "optuna.db")) as connection:
+        connection.execute("DELETE FROM trial_user_attributes WHERE trial_id > 5")
+        connection.commit()
+    assert study_status(folder).n_behind_in_optuna == 2
+    (folder / "optuna.db").write_bytes(b"no database")
+    assert study_status(folder).n_behind_in_optuna is None
+    (folder / "optuna.db").unlink()
+    assert study_status(folder).n_behind_in_optuna is None
+    assert not (folder / "optuna.db").exists()
+
+
+def test_a_damaged_journal_is_said_and_left_as_it_is(tmp_path):
+    _, trials = study = toy_study(seeds=(0,))
+    folder = tmp_path / "study"
+    conduct(folder, study=study)
+    lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    assert len(lines) == 12
+    (folder / JOURNAL).write_bytes(b"".join([*lines[:5], b"?" + lines[5][1:], *lines[6:]]))
+    before = (folder / JOURNAL).read_bytes()
+    found = study_status(folder)
+    assert found.states == {"COMPLETE": 2, "KILLED": 1}
+    assert found.damage == (
+        f"the journal {folder / JOURNAL} is damaged: line 6 cannot be read and is left out; attempt {trials[1].trial_id}-1 counts as not completed"
+    )
+    assert (folder / JOURNAL).read_bytes() == before

@@ -187,7 +187,7 @@ def test_lines_of_version_1_that_are_no_events_cost_the_attempts_around_them():
 VALUES = [None, True, -1, 1.5, 10**400, float("nan"), "1", "", [], {}, [[]], {"a": None}, {"a": "x"}, "x" * 10_000]
 
 
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("value", VALUES, ids=map(str, range(len(VALUES))))
 def test_wrong_values_in_a_line_of_version_1_are_damage(events, value):
     fields = {name for event in events for name in to_json(event)} - {"event"}
     assert len(fields) == 10
@@ -203,7 +203,10 @@ def test_wrong_values_in_a_line_of_version_1_are_damage(events, value):
                 assert reading.events == []
 
 
-@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"event":' * 100_000, b"1" * 100_000, b"null", b'"event"', b"\xff\xfe{\0}\0", b'{"event":[]}', b"{}"])
+NO_OBJECTS = [b"[" * 100_000, b'{"event":' * 100_000, b"1" * 100_000, b"null", b'"event"', b"\xff\xfe{\0}\0", b'{"event":[]}', b"{}"]
+
+
+@pytest.mark.parametrize("line", NO_OBJECTS, ids=map(str, range(len(NO_OBJECTS))))
 def test_lines_that_are_no_object_are_damage(line):
     reading = read_lines(line + b"\n")
     assert (reading.events, reading.damaged) == ([], (1,))

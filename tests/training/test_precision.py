@@ -72,9 +72,10 @@ def test_every_byte_of_remembered_compute_may_change(tmp_path: Path, measured, c
             assert choose_compute(tmp_path, threads=1) == MEASURED
 
 
-@pytest.mark.parametrize(
-    "kept", [b"", b"{}", b'{"threads": "4"}', b'{"threads": 3}', b'{"threads": true}', b'{"threads": 1e9}', b"[4]", b"\xff", b"[" * 100_000]
-)
+WRONG_THREADS = [b"", b"{}", b'{"threads": "4"}', b'{"threads": 3}', b'{"threads": true}', b'{"threads": 1e9}', b"[4]", b"\xff", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("kept", WRONG_THREADS, ids=map(str, range(len(WRONG_THREADS))))
 def test_damaged_threads_are_measured_again_and_said(tmp_path: Path, monkeypatch, caplog, kept: bytes) -> None:
     monkeypatch.setattr(threads, "compute_device", lambda: "cpu")
     monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
