@@ -7,11 +7,12 @@ complete trials are not run again, trials that were running or failed get anothe
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ablate.errors import StoreError, StudyStopped
+from ablate.errors import StoreError, StudyStopped, some
 from ablate.files import write_text
 from ablate.scheduling.executors._base import Executor
 from ablate.scheduling.interrupts import interruptible, undisturbed, whole
@@ -36,6 +37,7 @@ MakeRequest = Callable[[Trial, int, Path], TrialRequest]
 CHECKPOINT_EVERY_S = 20.0
 """Work that a killed trial may lose besides the epoch that it was in. Trials that are shorter pay nothing for checkpoints."""
 _INTERRUPTED_PATIENCE_S = 5.0
+_LOG = logging.getLogger(__name__)
 _NOTHING_MISSING = Unpublished(n_attempts=0, why="")
 
 
@@ -87,11 +89,24 @@ class Conductor:
         end_running(folder, why="its conductor died")
         self.past = attempts(self._journal.read())
         """What earlier calls did."""
+        self._damage = self._damage or self._lost()
         self._n_complete, self._n_pruned, self._n_retries = 0, 0, 0
         self._has_begun = False
         self._failures: dict[str, FailedTrial] = {}
         self._wake: tuple[Callable[[], None], ...] = ()
         folder.write_plan(plan)
+
+    def _lost(self) -> str:
+        """What the folder shows of lines that the journal had, in a sentence; empty where nothing is missing."""
+        strays = self._folder.strays(self.past)
+        if not strays:
+            return ""
+        lost = (
+            f"the journal {self._journal.path} says nothing of {some(strays, most=3)}, which left files beside it: lines of it are lost, and a trial of "
+            "which it knows no end runs again"
+        )
+        _LOG.warning("%s", lost)
+        return lost
 
     def conduct(self, queue: TrialQueue, executor: Executor, *, store: Store | None, optuna: Projection) -> StudySummary:
         """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""

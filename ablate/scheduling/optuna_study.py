@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -160,8 +161,16 @@ def own_study(
         _LOG.warning("Optuna's file %s is made again from the journal: %s", folder / OPTUNA_FILE, error)
         for path in folder.glob(f"{OPTUNA_FILE}*"):  # with its -wal and -shm
             with contextlib.suppress(OSError):
-                path.unlink()
+                _take_away(path)
         return OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
+
+
+def _take_away(path: Path) -> None:
+    """Delete a file of Optuna's; what is no file is nothing of Optuna's, and is only renamed. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f"no-{path.name}-{time.time():.0f}"))
+    else:
+        path.unlink()
 
 
 def _is_sound(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ablate.spec.stages import searched_name
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import Trial
 from ablate.tracking.journal import Journal
+from ablate.tracking.journal_lines import AttemptKey
 from ablate.tracking.publisher import attempt_key
 
 JOURNAL, STUDY = "journal.jsonl", "study.json"
@@ -81,6 +82,13 @@ class StudyFolder:
             return StudyPlan.from_json((self.path / STUDY_COPY).read_bytes())
         return None
 
+    def strays(self, known: Container[AttemptKey]) -> list[str]:
+        """Names of attempts that left files here and of which the journal, which has the `known` ones, says nothing."""
+        with contextlib.suppress(OSError):
+            folders = sorted(path for path in (self.path / "trials").iterdir() if path.is_dir() and any(path.iterdir()))
+            return [path.name for path in folders if (key := _attempt_of(path.name)) is not None and key not in known]
+        return []
+
     def is_exhausted(self, n_asked: int) -> bool:
         """Whether a search had nothing more to propose when it was asked for so many trials."""
         try:
@@ -133,6 +141,12 @@ class StudyPlan:
         if values or strays:
             raise ValueError(f"it has strange keys or arms: {some(sorted(values.keys() | strays), most=3)}")
         return plan
+
+
+def _attempt_of(name: str) -> AttemptKey | None:
+    """Inverse of `attempt_key`; None for another name."""
+    trial_id, _, number = name.rpartition("-")
+    return (trial_id, int(number)) if number.isdecimal() and number.isascii() and len(number) < 10 else None
 
 
 def _trials(values: Any) -> tuple[Trial, ...]:

@@ -592,7 +592,7 @@ V1 = Path(__file__).parent / "study_v1"
 
 
 def test_a_study_of_the_former_version_is_published_and_not_trained_again(tmp_path, uri):
-    record, trials = study = toy_study(seeds=(0,))
+    _, trials = study = toy_study(seeds=(0,))
     folder = tmp_path / "study"
     shutil.copytree(V1, folder)
     before = (folder / JOURNAL).read_bytes()

@@ -106,7 +106,7 @@ def damages():
     yield "text", lambda content: b"no database"
 
 
-@pytest.mark.parametrize(("name", "damage"), damages())
+@pytest.mark.parametrize(("name", "damage"), list(damages()))
 def test_a_damaged_file_is_made_again_from_the_journal(tmp_path, name, damage):
     record, trials = toy_study()
     ends = [toy_events(trial, folder=tmp_path / "files")[-1] for trial in trials]
