@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image
 from pyarrow.parquet import ParquetFile
 
+from ablate.checksum import is_sealed, sealed, unsealed
 from ablate.errors import StoreError
 from ablate.tracking.events import EpochEnded
 
@@ -122,14 +123,19 @@ def curves_of(epochs: Iterable[EpochEnded]) -> Curves:
 
 
 def curves_to_json(curves: Curves) -> str:
-    """Text of `curves.json`: metric -> [[epoch, value], ...]."""
-    return json.dumps(curves, sort_keys=True)
+    """Text of `curves.json`: metric -> [[epoch, value], ...], and a checksum where there are any."""
+    text = json.dumps(curves, sort_keys=True)
+    return sealed(text) if curves else text
 
 
 def curves_from_json(text: str) -> Curves:
-    """Inverse of `curves_to_json`. Raises ValueError for anything else."""
+    """Inverse of `curves_to_json`; former versions wrote no checksum. Raises ValueError for anything else."""
+    whole = text.strip().encode()
+    content = unsealed(whole) if is_sealed(whole) else whole
+    if content is None:
+        raise ValueError("the checksum is not that of the text")
     try:
-        return {name: tuple(map(_point, curve)) for name, curve in json.loads(text).items()}
+        return {name: tuple(map(_point, curve)) for name, curve in json.loads(content).items()}
     except (TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no curves: {error}") from error
 

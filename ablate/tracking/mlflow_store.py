@@ -56,6 +56,7 @@ for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 CURVES, STUDY, SPEC, FAILURE, MODEL = "curves.json", "study.json", "spec.json", "failure.txt", "model"
+_LOG = logging.getLogger(__name__)
 REPORT, THUMBNAILS = "report", "thumbnails.parquet"
 _PAGE = 500
 _READERS = 8
@@ -341,9 +342,12 @@ class MlflowStore:
                 return
 
     def _curves(self, run: Run) -> Curves:
-        """From the run's one file; a run without it (still running, killed from outside) is asked for each metric."""
+        """From the run's one file; a run without it (still running, killed from outside), or with a damaged one, is asked for each metric."""
         if projection.CURVES in run.data.tags:
-            return curves_from_json(self._text(run, run.data.tags[projection.CURVES]))
+            try:
+                return curves_from_json(self._text(run, run.data.tags[projection.CURVES]))
+            except ValueError as error:
+                _LOG.warning("%s of run %s is damaged (%s); its curves are taken from its metrics", CURVES, run.info.run_id, error)
         names = [name for name in run.data.metrics if name.startswith(projection.CURVE_PREFIX)]
         histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in names}
         return {
