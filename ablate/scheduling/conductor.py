@@ -215,7 +215,6 @@ class Conductor:
             failures=tuple(self._failures.values()),
             unpublished=missing.get("mlflow", _NOTHING_MISSING),
             optuna_problem=missing["optuna"].why,
-            n_behind_in_optuna=missing["optuna"].n_attempts,
             damage=self._damage,
         )
 

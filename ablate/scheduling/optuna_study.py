@@ -19,6 +19,7 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalChoiceType, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import URL
 
 from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.study_folder import OPTUNA_FILE
@@ -187,8 +188,8 @@ def _is_sound(path: Path) -> bool:
 
 
 def default_url(folder: Path) -> str:
-    """Return the URL of the SQLite file in a study's folder."""
-    return f"sqlite:///{folder.absolute() / OPTUNA_FILE}"
+    """Return the URL of the SQLite file in a study's folder, whatever characters its path has."""
+    return URL.create("sqlite", database=str(folder.absolute() / OPTUNA_FILE)).render_as_string()
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 import time
 from pathlib import Path
 
@@ -53,26 +51,6 @@ def test_a_look_does_not_take_the_lease(tmp_path):
 def test_a_folder_without_a_study_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"study\.json must say what the study is"):
         study_status(tmp_path)
-
-
-def test_retries_and_what_optuna_lags_behind_are_counted(tmp_path):
-    _, trials = study = toy_study()
-    folder = tmp_path / "study"
-    order_in(folder, trials[1], "raise until 2")
-    conduct(folder, study=study, limits=Limits(max_trials=3))
-    summary, _ = conduct(folder, study=study)
-    found = study_status(folder)
-    assert (found.n_attempts, found.n_retries, found.n_behind_in_optuna, found.damage) == (7, 1, 0, "")
-    assert (summary.n_behind_in_optuna, summary.optuna_problem, summary.damage) == (0, "", "")
-    with contextlib.closing(sqlite3.connect(folder / "optuna.db")) as connection:
-        connection.execute("DELETE FROM trial_user_attributes WHERE trial_id > 5")
-        connection.commit()
-    assert study_status(folder).n_behind_in_optuna == 2
-    (folder / "optuna.db").write_bytes(b"no database")
-    assert study_status(folder).n_behind_in_optuna is None
-    (folder / "optuna.db").unlink()
-    assert study_status(folder).n_behind_in_optuna is None
-    assert not (folder / "optuna.db").exists()
 
 
 def test_a_damaged_journal_is_said_and_left_as_it_is(tmp_path):
