@@ -13,6 +13,7 @@ from ablate.scheduling.limits import Limits
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.tracking.events import EpochEnded, TrialStarted
+from ablate.workflow.studies import status_tables
 
 
 def test_a_study_that_rests_and_one_that_runs(tmp_path):
@@ -67,3 +68,5 @@ def test_a_damaged_journal_is_said_and_left_as_it_is(tmp_path):
         f"the journal {folder / JOURNAL} is damaged: line 6 cannot be read and is left out; attempt {trials[1].trial_id}-1 counts as not completed"
     )
     assert (folder / JOURNAL).read_bytes() == before
+    table, title = status_tables(found)[-1]
+    assert (title, table.to_dict("records")) == ("Damage", [{"what": found.damage, "then": "the next call mends it"}])
