@@ -126,13 +126,16 @@ class Journal:
         """Make the file where there is none, mend what is damaged and cut off a torn last line, so that the next line starts at its own beginning."""
         if self._n_lines is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.mend()
+            reading = self.reading()
+            if not reading.is_whole:
+                self.mend()
+                reading = self.reading()
             with self.path.open("ab+") as file:
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
                 os.fsync(file.fileno())
             _keep_name(self.path)
-            self._n_lines = dict(self.reading().n_lines)
+            self._n_lines = dict(reading.n_lines)
         return self._n_lines
 
     def _write(self, line: bytes, *, is_end: bool) -> None:
