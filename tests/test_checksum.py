@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.checksum import is_sealed, sealed, unsealed
@@ -10,6 +10,7 @@ from ablate.checksum import is_sealed, sealed, unsealed
 objects = st.dictionaries(st.text(), st.recursive(st.none() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=5), min_size=1)
 
 
+@settings(deadline=None)
 @given(values=objects)
 def test_a_sealed_object_is_an_object_with_one_more_key_and_gives_back_the_text(values):
     text = json.dumps(values, separators=(",", ":"))

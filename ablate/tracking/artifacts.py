@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ablate.errors import StoreError
 from ablate.tracking.events import EpochEnded
 
 PREDICTIONS = "predictions.parquet"
+_LOG = logging.getLogger(__name__)
 Curves = dict[str, tuple[tuple[int, float], ...]]
 """Metric -> ((epoch, value), ...) in order of the epochs."""
 
@@ -138,6 +140,15 @@ def curves_from_json(text: str) -> Curves:
         return {name: tuple(map(_point, curve)) for name, curve in json.loads(content).items()}
     except (TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no curves: {error}") from error
+
+
+def sound_curves(read: Callable[[], str], *, run_id: str) -> Curves | None:
+    """The curves in the text that `read` gives; None, and a warning, where they are damaged: then a run's metrics say the same."""
+    try:
+        return curves_from_json(read())
+    except ValueError as error:
+        _LOG.warning("curves.json of run %s is damaged (%s); its curves are taken from its metrics", run_id, error)
+        return None
 
 
 def _point(values: list[Any]) -> tuple[int, float]:

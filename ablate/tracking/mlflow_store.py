@@ -39,11 +39,11 @@ from ablate.tracking.artifacts import (  # noqa: E402
     PREDICTIONS,
     Curves,
     add_confusion,
-    curves_from_json,
     curves_of,
     curves_to_json,
     read_predictions,
     read_thumbnails,
+    sound_curves,
     write_thumbnails,
 )
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
@@ -56,7 +56,6 @@ for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 CURVES, STUDY, SPEC, FAILURE, MODEL = "curves.json", "study.json", "spec.json", "failure.txt", "model"
-_LOG = logging.getLogger(__name__)
 REPORT, THUMBNAILS = "report", "thumbnails.parquet"
 _PAGE = 500
 _READERS = 8
@@ -343,11 +342,9 @@ class MlflowStore:
 
     def _curves(self, run: Run) -> Curves:
         """From the run's one file; a run without it (still running, killed from outside), or with a damaged one, is asked for each metric."""
-        if projection.CURVES in run.data.tags:
-            try:
-                return curves_from_json(self._text(run, run.data.tags[projection.CURVES]))
-            except ValueError as error:
-                _LOG.warning("%s of run %s is damaged (%s); its curves are taken from its metrics", CURVES, run.info.run_id, error)
+        kept = projection.CURVES in run.data.tags and sound_curves(lambda: self._text(run, run.data.tags[projection.CURVES]), run_id=run.info.run_id)
+        if kept:
+            return kept
         names = [name for name in run.data.metrics if name.startswith(projection.CURVE_PREFIX)]
         histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in names}
         return {

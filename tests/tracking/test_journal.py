@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_study import failed_events, toy_events, toy_study
 
@@ -55,6 +55,7 @@ ended = st.builds(
 events = st.one_of(started, epochs, ended)
 
 
+@settings(deadline=None)
 @given(written=st.lists(events, max_size=5))
 def test_what_was_appended_is_read_by_anybody(written, tmp_path_factory):
     path = tmp_path_factory.mktemp("journal") / "deep" / "journal.jsonl"
@@ -64,6 +65,7 @@ def test_what_was_appended_is_read_by_anybody(written, tmp_path_factory):
     assert journal.read() == Journal(path).read() == written
 
 
+@settings(deadline=None)
 @given(written=st.lists(events, min_size=1, max_size=3), later=events, data=st.data())
 def test_a_journal_cut_anywhere_keeps_every_whole_line_and_goes_on(written, later, data, tmp_path_factory):
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_study import failed_events, toy_events, toy_study
 
@@ -99,6 +99,7 @@ def test_blocks_that_a_power_cut_leaves_are_read_as_before_or_said(events, block
             assert all(kept[key].events == former[key].events[: len(kept[key].events)] for key in kept)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_lines_that_are_cut_out_doubled_or_moved_are_read_as_before_or_said(events, data):
     lines = lines_of(events)
