@@ -342,8 +342,7 @@ class MlflowStore:
 
     def _curves(self, run: Run) -> Curves:
         """From the run's one file; a run without it (still running, killed from outside), or with a damaged one, is asked for each metric."""
-        kept = projection.CURVES in run.data.tags and sound_curves(lambda: self._text(run, run.data.tags[projection.CURVES]), run_id=run.info.run_id)
-        if kept:
+        if projection.CURVES in run.data.tags and (kept := sound_curves(lambda: self._text(run, CURVES), run_id=run.info.run_id)):
             return kept
         names = [name for name in run.data.metrics if name.startswith(projection.CURVE_PREFIX)]
         histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in names}
