@@ -139,7 +139,7 @@ def _is_time(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) is float or (type(value) is int and abs(value) < _LARGEST_COUNT)
+    return type(value) in (float, bool) or (type(value) is int and abs(value) < _LARGEST_COUNT)
 
 
 def _are_numbers(value: object) -> bool:
