@@ -94,7 +94,7 @@ def run(
         if resolved.pilot is not None:
             end = run_pilot_aloud(console, prepared, store, machines=machines, limits=limits, optuna_url=where.optuna_url)
             if end.prepared is None:
-                raise typer.Exit(FAILED if end.summary.n_failed else 0)
+                raise typer.Exit(FAILED if end.summary.n_failed or not end.summary.n_left else 0)
             prepared, limits, n_pilot_failed = end.prepared, end.limits, end.summary.n_failed
             resolved = prepared.resolved
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
@@ -362,12 +362,15 @@ def main() -> None:
 @contextmanager
 def _user_errors() -> Iterator[None]:
     """A user's mistake is one message and exit code 2, never a traceback; Control-C and SIGTERM are 130."""
-    from ablate.errors import RequestError
+    from ablate.errors import RequestError, StudyStopped
     from ablate.scheduling.interrupts import interruptible
 
     try:
         with interruptible():
             yield
+    except StudyStopped as error:
+        typer.echo(f"error: {error}\nthe study stopped; finished trials are kept, the same command goes on where it stopped", err=True)
+        raise typer.Exit(FAILED) from None
     except RequestError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(WRONG) from None

@@ -6,6 +6,7 @@ AblateError
 │   ├── DataError       the images, their labels or their splits
 │   ├── WeightsError    pretrained weights that cannot be had or do not fit
 │   └── StoreError      a folder or tracking store that cannot be used
+│       └── StudyStopped    one that could be used when the study began; what has ended is kept (exit code 1)
 ├── TrialError          one trial cannot go on; the trial fails, the study goes on (exit code 1)
 └── CheckFailed         an invariant of ablate itself does not hold: a bug here, never the user's mistake
 
@@ -40,6 +41,10 @@ class WeightsError(RequestError):
 
 class StoreError(RequestError):
     """A folder or a tracking store cannot be used."""
+
+
+class StudyStopped(StoreError):
+    """A study that had begun cannot go on, e.g. because its disk is full. What has ended is kept, and the same command goes on."""
 
 
 class TrialError(AblateError):

@@ -18,14 +18,20 @@ def test_what_stood_there_stays_where_a_write_fails_in_the_middle(tmp_path: Path
     write_text(path, "before")
     whole = Path.write_text
 
-    def full(self: Path, text: str) -> int:
-        whole(self, text[:3])
+    def full(self: Path, text: str, **options: str) -> int:
+        whole(self, text[:3], **options)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space left"):
         write_text(path, "afterwards")
     assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_that_are_not_utf_8_can_be_written_about(tmp_path: Path) -> None:
+    write_text(tmp_path / "failure.txt", "caf\udce9.png: äöü")
+    assert (tmp_path / "failure.txt").read_text(encoding="utf-8") == "caf\\udce9.png: äöü"
 
 
 @pytest.mark.parametrize(

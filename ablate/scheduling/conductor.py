@@ -7,11 +7,12 @@ complete trials are not run again, trials that were running or failed get anothe
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ablate.errors import StoreError
+from ablate.errors import StoreError, StudyStopped, some
 from ablate.files import write_text
 from ablate.scheduling.executors._base import Executor
 from ablate.scheduling.interrupts import interruptible, undisturbed, whole
@@ -36,6 +37,7 @@ MakeRequest = Callable[[Trial, int, Path], TrialRequest]
 CHECKPOINT_EVERY_S = 20.0
 """Work that a killed trial may lose besides the epoch that it was in. Trials that are shorter pay nothing for checkpoints."""
 _INTERRUPTED_PATIENCE_S = 5.0
+_LOG = logging.getLogger(__name__)
 _NOTHING_MISSING = Unpublished(n_attempts=0, why="")
 
 
@@ -59,7 +61,8 @@ def run_study(
     `folder` keeps the study: `journal.jsonl`, `study.json`, `optuna.db`, `trials/<trial_id>-<attempt>/` (what an attempt leaves), `checkpoints/<trial_id>/`
     (the last whole epoch of a trial that has not ended), `failures/<trial_id>-<attempt>.txt` (full tracebacks). `tags` go on every run in MLflow.
     `on_event` hears each event after it is in the journal.
-    Raises StoreError when the folder or Optuna's storage cannot be used, or another process owns the study. On KeyboardInterrupt or SIGTERM running trials
+    Raises StoreError when the folder or Optuna's storage cannot be used, or another process owns the study; StudyStopped where that is so once a trial has
+    begun. On KeyboardInterrupt or SIGTERM running trials
     are recorded as KILLED, and KeyboardInterrupt is raised; so it is for whatever else `on_event` or the executor raises.
     """
     plan = StudyPlan(record, tuple(trials), tags or {})
@@ -82,13 +85,28 @@ class Conductor:
         """By trial_id."""
         self._folder, self._make_request, self._listener = folder, make_request, listener
         self._journal = folder.journal
+        self._damage = self._journal.mend()
         end_running(folder, why="its conductor died")
         self.past = attempts(self._journal.read())
         """What earlier calls did."""
+        self._damage = self._damage or self._lost()
         self._n_complete, self._n_pruned, self._n_retries = 0, 0, 0
+        self._has_begun = False
         self._failures: dict[str, FailedTrial] = {}
         self._wake: tuple[Callable[[], None], ...] = ()
         folder.write_plan(plan)
+
+    def _lost(self) -> str:
+        """What the folder shows of lines that the journal had, in a sentence; empty where nothing is missing."""
+        strays = self._folder.strays(self.past)
+        if not strays:
+            return ""
+        lost = (
+            f"the journal {self._journal.path} says nothing of {some(strays, most=3)}, which left files beside it: lines of it are lost, and a trial of "
+            "which it knows no end runs again"
+        )
+        _LOG.warning("%s", lost)
+        return lost
 
     def conduct(self, queue: TrialQueue, executor: Executor, *, store: Store | None, optuna: Projection) -> StudySummary:
         """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
@@ -100,9 +118,11 @@ class Conductor:
         try:
             executor.run(self.take, self.on_event)
             status = "FAILED" if self._failures else "FINISHED"
-        except BaseException:
+        except BaseException as error:
             with undisturbed(), contextlib.suppress(StoreError):  # a journal that cannot be written now is settled by the next call
                 end_running(self._folder, why="the conductor was interrupted")
+            if isinstance(error, OSError) or (isinstance(error, StoreError) and self._has_begun):
+                raise StudyStopped(_stopped(error)) from error
             raise
         finally:
             with undisturbed():
@@ -148,6 +168,7 @@ class Conductor:
 
     def _note(self, event: Event) -> bool:
         self._journal.append(event)
+        self._has_begun = True
         for wake in self._wake:
             wake()
         is_hopeless = False
@@ -194,7 +215,13 @@ class Conductor:
             failures=tuple(self._failures.values()),
             unpublished=missing.get("mlflow", _NOTHING_MISSING),
             optuna_problem=missing["optuna"].why,
+            damage=self._damage,
         )
+
+
+def _stopped(error: StoreError | OSError) -> str:
+    """Why a study that had begun cannot go on. An OSError comes from the executor's own files and processes: those of a trial end the trial."""
+    return str(error) if isinstance(error, StoreError) else f"the study's workers must be able to start and to write their logs, they are not: {error}."
 
 
 def keeping(make_request: MakeRequest, folder: Path, every_s: float) -> MakeRequest:

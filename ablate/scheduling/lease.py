@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -12,26 +13,47 @@ from pathlib import Path
 
 from ablate.errors import StoreError
 
+_LOCK = "conductor.lock"
+_LONGEST_NAME = 200
+
 
 @contextmanager
 def lease(folder: Path) -> Iterator[None]:
     """Own the study in `folder` while the block runs. Raises StoreError naming the holder when another process owns it, or the folder cannot be written."""
-    path = folder / "conductor.lock"
+    path = folder / _LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
     except OSError as error:
         raise StoreError(f"the study's folder must be writable, {folder} is not: {error}; set ABLATE_HOME to another place.") from error
     try:
         try:
             _lock(descriptor)
         except BlockingIOError as error:
-            raise StoreError(f"a study must have one conductor, {folder} is owned by {path.read_text().strip()}; wait for it, or end it.") from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode(), 0)
+            raise StoreError(f"a study must have one conductor, {folder} is owned by {_named_in(path)}; wait for it, or end it.") from error
+        except OSError as error:
+            raise StoreError(f"the study's folder must be able to lock files, {folder} is not: {error}; set ABLATE_HOME to another place.") from error
+        _sign(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _sign(descriptor: int) -> None:
+    """Write who holds the lock, for whoever meets it. The lock holds without it, on a full disk too."""
+    words = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, words.encode(), 0)
+
+
+def _named_in(path: Path) -> str:
+    """Who holds the lock, as its file says: damage of it costs the name alone."""
+    words = ""
+    with contextlib.suppress(OSError):
+        words = path.read_text(errors="replace").strip()[:_LONGEST_NAME] if path.is_file() else ""
+    is_name = words.startswith("process ") and words.isprintable()
+    return words if is_name else "a process that has not said its name"
 
 
 def _lock(descriptor: int) -> None:
@@ -48,15 +70,17 @@ def _lock(descriptor: int) -> None:
 
 def holder(folder: Path) -> str | None:
     """Return who owns the study in `folder`, e.g. "process 7 on host since ...", or None where nobody does."""
-    path = folder / "conductor.lock"
+    path = folder / _LOCK
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return path.read_text().strip() or "a process that has just begun"
+        return _named_in(path)
+    except OSError:
+        return None
     finally:
         os.close(descriptor)
     return None

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import math
+import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +19,17 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalChoiceType, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import URL
 
 from ablate.errors import CheckFailed, StoreError
+from ablate.scheduling.study_folder import OPTUNA_FILE
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial, is_better
 from ablate.tracking import events
 from ablate.tracking.reach import without_password
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+_LOG = logging.getLogger(__name__)
 
 _STATES = {
     events.TrialState.COMPLETE: TrialState.COMPLETE,
@@ -75,12 +81,20 @@ class OptunaStudy:
         self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return True
 
+    def check_readable(self) -> None:
+        """Raises StoreError where the storage holds what nobody can read."""
+        try:
+            for found in self._study.get_trials(deepcopy=False):
+                hash(_told_as(found))
+        except Exception as error:
+            raise StoreError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
+
     def begin(self) -> None:
         """See `Projection`: note what the storage has, and give an end to what a former version or a dead search left running."""
         for found in self._study.get_trials(deepcopy=False):
             if not found.state.is_finished():
                 self._study.tell(found.number, state=TrialState.FAIL)
-            self._told.add((found.user_attrs.get("trial_id", ""), found.user_attrs.get("attempt", 0)))
+            self._told.add(_told_as(found))
 
     def tell(self, event: events.Event) -> None:
         """See `Projection`: an attempt that has ended becomes a finished trial in one transaction, so that nothing is ever left running."""
@@ -135,20 +149,47 @@ def own_study(
 ) -> OptunaStudy:
     """The study in the SQLite file of its own folder. A file that cannot be used is made again: all that is in it comes from the journal.
 
-    So it is after a process died while Optuna made its tables (seen: two rows where Optuna expects one, and it never opens the file again).
+    So it is after a process died while Optuna made its tables (seen: two rows where Optuna expects one, and it never opens the file again), and where
+    a page of the file is damaged.
     """
     try:
-        return OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
-    except StoreError:
-        for path in folder.glob("optuna.db*"):  # with its -wal and -shm
+        if not _is_sound(folder / OPTUNA_FILE):
+            raise StoreError("SQLite finds it damaged")
+        study = OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
+        study.check_readable()
+        return study
+    except StoreError as error:
+        _LOG.warning("Optuna's file %s is made again from the journal: %s", folder / OPTUNA_FILE, error)
+        for path in folder.glob(f"{OPTUNA_FILE}*"):  # with its -wal and -shm
             with contextlib.suppress(OSError):
-                path.unlink()
+                _take_away(path)
         return OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
+
+
+def _take_away(path: Path) -> None:
+    """Delete a file of Optuna's; what is no file is nothing of Optuna's, and is only renamed. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f"no-{path.name}-{time.time():.0f}"))
+    else:
+        path.unlink()
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether SQLite can read every page of the file, or there is none yet. Milliseconds: such a file has some hundred KB."""
+    if not path.exists():
+        return True
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+    except sqlite3.OperationalError as error:
+        return "locked" in str(error)  # somebody reads or writes it: no damage
+    except (sqlite3.Error, ValueError):
+        return False
 
 
 def default_url(folder: Path) -> str:
-    """Return the URL of the SQLite file in a study's folder."""
-    return f"sqlite:///{folder.absolute() / 'optuna.db'}"
+    """Return the URL of the SQLite file in a study's folder, whatever characters its path has."""
+    return URL.create("sqlite", database=str(folder.absolute() / OPTUNA_FILE)).render_as_string()
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:
@@ -170,6 +211,11 @@ def _study_name(record: StudyRecord) -> str:
     """Optuna's categorical parameters cannot get new choices, so a grid with edited axes is a new Optuna study."""
     axes = json.dumps({axis: [_choice(level) for level in levels] for axis, levels in record.axes.items()}, sort_keys=True)
     return f"{record.grid_name}-{record.study_id}-{hashlib.sha256(f'{record.select_by} {axes}'.encode()).hexdigest()[:6]}"
+
+
+def _told_as(found: FrozenTrial) -> tuple[str, int]:
+    """(trial_id, attempt) that an Optuna trial stands for."""
+    return found.user_attrs.get("trial_id", ""), found.user_attrs.get("attempt", 0)
 
 
 def _choice(level: Any) -> CategoricalChoiceType:

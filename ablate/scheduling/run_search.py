@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.files import write_text
 from ablate.scheduling.conductor import CHECKPOINT_EVERY_S, Conductor, MakeRequest, keeping
 from ablate.scheduling.executors._base import Executor
 from ablate.scheduling.interrupts import interruptible, whole
@@ -15,7 +14,7 @@ from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import OptunaStudy, own_study
 from ablate.scheduling.search import Cell, SearchPlan, SearchQueue
-from ablate.scheduling.study_folder import EXHAUSTED, StudyFolder, StudyPlan
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
@@ -59,8 +58,7 @@ def run_search(
             _grown(places, StudyPlan(record, (), tags or {})), places, make_request=keeping(make_request, folder, CHECKPOINT_EVERY_S), listener=on_event
         )
         queue = SearchQueue(search, conductor.past, known=conductor.trials, make_trial=make_trial, limits=limits or Limits())
-        asked = str(search.search.n_trials)
-        queue.is_exhausted = (folder / EXHAUSTED).is_file() and (folder / EXHAUSTED).read_text() == asked
+        queue.is_exhausted = places.is_exhausted(search.search.n_trials)
         with whole():
             if optuna_url is None:
                 optuna = own_study(folder, record, conductor.trials, describe=queue.described, objectives=search.objectives)
@@ -68,7 +66,7 @@ def run_search(
                 optuna = OptunaStudy(record, conductor.trials, url=optuna_url, describe=queue.described, objectives=search.objectives)
         summary = conductor.conduct(queue, executor, store=store, optuna=optuna)
         if queue.is_exhausted:
-            write_text(folder / EXHAUSTED, asked)
+            places.note_exhausted(search.search.n_trials)
         return Found(tuple(queue.best(search.search.confirm)), tuple(queue.front()), summary)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.scheduling.lease import holder
-from ablate.scheduling.study_folder import EXHAUSTED, StudyFolder
+from ablate.scheduling.study_folder import StudyFolder
 from ablate.tracking.events import TrialState
 from ablate.tracking.journal import Attempt, attempts
 from ablate.tracking.projection import failure_line
@@ -63,6 +63,8 @@ class StudyStatus:
     """Until all trials have ended, at that rate."""
     slots: tuple[SlotStatus, ...]
     failures: tuple[FailureStatus, ...]
+    damage: str = ""
+    """What is damaged in the journal, in a sentence; empty where nothing is. The next call mends it."""
 
 
 def study_status(path: Path) -> StudyStatus:
@@ -71,14 +73,15 @@ def study_status(path: Path) -> StudyStatus:
     plan, conductor = folder.read_plan(), holder(path)
     arms = {arm.arm_id: arm.name for arm in plan.record.arms}
     names = {trial.trial_id: f"{arms[trial.arm_id]}, seed {trial.seed}" for trial in plan.trials}
-    found = {key: attempt for key, attempt in attempts(folder.journal.read()).items() if key[0] in names}
+    reading = folder.journal.reading()
+    found = {key: attempt for key, attempt in attempts(reading.events).items() if key[0] in names}
     last: dict[str, Attempt] = {}
     for (trial_id, _), attempt in found.items():
         if trial_id not in last or not last[trial_id].is_complete:
             last[trial_id] = attempt
     states = Counter(_state(last.get(trial_id), is_conducted=conductor is not None) for trial_id in names)
     stage = plan.record.stage
-    n_trials = max(len(names), 0 if stage is None or (path / EXHAUSTED).is_file() else stage.n_trials)
+    n_trials = max(len(names), 0 if stage is None or folder.is_exhausted(stage.n_trials) else stage.n_trials)
     states[WAITING] += n_trials - len(names)  # what a search has not proposed yet
     running = [attempt for attempt in last.values() if attempt.is_running] if conductor is not None else []
     durations = [attempt.ended.at - attempt.started.at for attempt in found.values() if attempt.is_complete and attempt.ended is not None]
@@ -95,6 +98,7 @@ def study_status(path: Path) -> StudyStatus:
         left_s=None if per_second is None else n_open / per_second,
         slots=tuple(sorted((_slot(attempt, names) for attempt in running), key=lambda slot: slot.slot)),
         failures=tuple(_failure(attempt, names, folder) for attempt in last.values() if attempt.ended is not None and attempt.ended.state is TrialState.FAILED),
+        damage=reading.sentence(folder.journal.path),
     )
 
 

@@ -42,3 +42,5 @@ class StudySummary:
     """What the tracking store was not told; the next call tells it."""
     optuna_problem: str
     """Why Optuna's storage lags behind the journal, or empty; the next call catches it up."""
+    damage: str = ""
+    """What was damaged in the journal when this call began, and mended, in a sentence; empty where nothing was."""

@@ -23,6 +23,7 @@ def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> U
     folder = StudyFolder(path)
     with lease(path):
         plan, journal = folder.read_plan(), folder.journal
+        journal.mend()
         end_running(folder, why="its conductor died")
         trials = distinct(plan.trials)
         publisher = Publisher(journal, MlflowProjection(store, lambda: plan, trials=trials, folder=folder), trial_ids=trials)

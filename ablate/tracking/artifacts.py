@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 from pyarrow.parquet import ParquetFile
 
+from ablate.checksum import is_sealed, sealed, unsealed
 from ablate.errors import StoreError
 from ablate.tracking.events import EpochEnded
 
 PREDICTIONS = "predictions.parquet"
+_LOG = logging.getLogger(__name__)
 Curves = dict[str, tuple[tuple[int, float], ...]]
 """Metric -> ((epoch, value), ...) in order of the epochs."""
 
@@ -121,10 +125,34 @@ def curves_of(epochs: Iterable[EpochEnded]) -> Curves:
 
 
 def curves_to_json(curves: Curves) -> str:
-    """Text of `curves.json`: metric -> [[epoch, value], ...]."""
-    return json.dumps(curves, sort_keys=True)
+    """Text of `curves.json`: metric -> [[epoch, value], ...], and a checksum where there are any."""
+    text = json.dumps(curves, sort_keys=True)
+    return sealed(text) if curves else text
 
 
 def curves_from_json(text: str) -> Curves:
-    """Inverse of `curves_to_json`."""
-    return {name: tuple((int(epoch), float(value)) for epoch, value in curve) for name, curve in json.loads(text).items()}
+    """Inverse of `curves_to_json`; former versions wrote no checksum. Raises ValueError for anything else."""
+    whole = text.strip().encode()
+    content = unsealed(whole) if is_sealed(whole) else whole
+    if content is None:
+        raise ValueError("the checksum is not that of the text")
+    try:
+        return {name: tuple(map(_point, curve)) for name, curve in json.loads(content).items()}
+    except (TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"no curves: {error}") from error
+
+
+def sound_curves(read: Callable[[], str], *, run_id: str) -> Curves | None:
+    """The curves in the text that `read` gives; None, and a warning, where they are damaged: then a run's metrics say the same."""
+    try:
+        return curves_from_json(read())
+    except ValueError as error:
+        _LOG.warning("curves.json of run %s is damaged (%s); its curves are taken from its metrics", run_id, error)
+        return None
+
+
+def _point(values: list[Any]) -> tuple[int, float]:
+    epoch, value = values
+    if type(epoch) is not int or epoch < 0 or type(value) not in (int, float):
+        raise ValueError(f"no point of a curve: {values!r:.80}")
+    return epoch, float(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -91,14 +92,73 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 def from_json(values: dict[str, Any]) -> Event:
-    """Inverse of `to_json`. Raises KeyError for a kind that this version does not know, TypeError for unknown or missing fields."""
+    """Inverse of `to_json`.
+
+    Raises KeyError for a kind that this version does not know, TypeError for unknown or missing
+    fields, ValueError for a value that such a field cannot have.
+    """
     fields = dict(values)
     kind = _KINDS[fields.pop("event")]
+    _check(fields)
     if kind is TrialEnded:
         fields["state"] = TrialState(fields["state"])
         if fields.get("outcome") is not None:
             outcome = dict(fields["outcome"])
+            _check(outcome)
             fields["outcome"] = TrialOutcome(**{**outcome, "files": tuple(outcome["files"])})
         if fields.get("failure") is not None:
-            fields["failure"] = Failure(**fields["failure"])
+            failure = dict(fields["failure"])
+            _check(failure)
+            fields["failure"] = Failure(**failure)
     return kind(**fields)
+
+
+_LATEST = 253402300800.0
+"""Seconds from 1970 to the year 10000: no clock shows more."""
+_LARGEST_COUNT = 2**53
+
+
+def _check(fields: dict[str, Any]) -> None:
+    """Raises ValueError for a value that is not of its field's kind: JSON has fewer kinds than Python."""
+    for name, value in fields.items():
+        is_right = _RIGHT.get(name)
+        if is_right is not None and not is_right(value):
+            raise ValueError(f"{name} cannot be {value!r:.80}")
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < _LARGEST_COUNT
+
+
+def _is_time(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < _LATEST  # type: ignore[operator]
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (float, bool) or (type(value) is int and abs(value) < _LARGEST_COUNT)
+
+
+def _are_numbers(value: object) -> bool:
+    return type(value) is dict and all(map(_is_number, value.values()))
+
+
+def _are_facts(value: object) -> bool:
+    return type(value) is dict and all(map(_is_text, value.values()))
+
+
+def _are_texts(value: object) -> bool:
+    return type(value) is list and all(map(_is_text, value))
+
+
+_RIGHT: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("trial_id", "slot", "state", "kind", "message", "traceback"), _is_text),
+    **dict.fromkeys(("attempt", "epoch", "n_epochs", "best_epoch"), _is_count),
+    "at": _is_time,
+    "metrics": _are_numbers,
+    "facts": _are_facts,
+    "files": _are_texts,
+}

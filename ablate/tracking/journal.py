@@ -1,18 +1,36 @@
-"""The journal: every event of a study, one JSON line each, on disk before anybody else hears of it. It is the truth; MLflow and Optuna are projections."""
+"""The journal: every event of a study, one JSON line each, on disk before anybody else hears of it. It is the truth; MLflow and Optuna are projections.
+
+Each line has a checksum, so damage is noticed and never read: see `journal_lines`.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import logging
 import os
+import shutil
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import StoreError
-from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState, from_json, to_json
+from ablate.tracking import journal_lines
+from ablate.tracking.events import (
+    EpochEnded,
+    Event,
+    Failure,
+    TrialEnded,
+    TrialStarted,
+    TrialState,
+)
+from ablate.tracking.journal_lines import AttemptKey, NewerLine, Reading
 
 _CHUNK = 1 << 18
 """Bytes of the journal in memory at a time while it is followed."""
+DAMAGED = "JournalDamaged"
+"""Kind of the failure of an attempt of which a line was lost."""
+_LOG = logging.getLogger(__name__)
 
 
 class Journal:
@@ -21,77 +39,162 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Name the file; it is made, with its folder, by the first `append`."""
         self.path = path
-        self._is_clean = False
+        self._n_lines: dict[AttemptKey, int] | None = None
+        """Lines of each attempt; None until the file is known to end with a whole line."""
 
     def append(self, event: Event) -> None:
         """Add one event. It is in the kernel's hands when this returns, so that no death of a process can lose it, and an end is on disk, with all before it.
 
         A power cut can cost starts and epochs after the last end: trials that run again anyway. Raises StoreError when the event cannot be kept; then
-        nothing of it stays in the file.
+        nothing of it stays in the file, or the next append takes it away.
         """
-        line = json.dumps(to_json(event), separators=(",", ":")).encode() + b"\n"
         try:
-            self._make_clean()
-            size = self.path.stat().st_size
-            with self.path.open("ab", buffering=0) as file:
-                if file.write(line) != len(line):
-                    os.truncate(self.path, size)
-                    raise OSError("only a part of the line could be written")
-                if isinstance(event, TrialEnded):
-                    os.fsync(file.fileno())
+            n_lines = self._made_ready()
+            key = (event.trial_id, event.attempt)
+            place = n_lines.get(key, 0)
+            self._write(journal_lines.encode(event, place=place), is_end=isinstance(event, TrialEnded))
+            n_lines[key] = place + 1
         except OSError as error:
+            self._n_lines = None
             raise StoreError(f"the study's journal must be writable, {self.path} is not: {error}; free space or pass another folder.") from error
 
     def read(self) -> list[Event]:
-        """Every event so far, oldest first; a line torn by a crash at the end is left out. Raises StoreError for any other line that cannot be read."""
-        if not self.path.exists():
-            return []
-        lines = self.path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was never acknowledged
-        return [self._parse(line, number=number) for number, line in enumerate(lines, start=1)]
+        """Every event so far, oldest first, less what is damaged: see `reading`. Raises StoreError for a file that cannot be read."""
+        return self.reading().events
+
+    def reading(self) -> Reading:
+        """Every event so far, and what is damaged; a line torn by a crash at the end is left out.
+
+        Raises StoreError where the file cannot be read, or a later version wrote it.
+        """
+        try:
+            return journal_lines.read_lines(self._content())
+        except NewerLine as newer:
+            raise journal_lines.refuse(self.path, newer) from newer
+
+    def mend(self) -> str:
+        """Write the journal again without what is damaged in it; return, and log, a sentence that says what that was; empty where nothing was.
+
+        The damaged file is kept beside it. Attempts that lack an event are ended as KILLED. Only the study's owner may. Raises StoreError.
+        """
+        reading = self.reading()
+        if reading.is_whole:
+            return ""
+        aside = self._aside()
+        problem = f"{reading.sentence(self.path)}; the damaged file is kept as {aside.name}"
+        try:
+            self._write_again(_mended(reading, why=problem), aside=aside)
+        except OSError as error:
+            raise StoreError(f"{reading.sentence(self.path)}; it cannot be mended: {error}; free space, the same command goes on.") from error
+        self._n_lines = None
+        _LOG.warning("%s", problem)
+        return problem
 
     @property
     def size(self) -> int:
-        """Bytes of its whole lines, 0 where there is no file yet."""
-        return self.path.read_bytes().rfind(b"\n") + 1 if self.path.exists() else 0
+        """Bytes of its whole lines, 0 where there is no file yet. Raises StoreError where it cannot be read."""
+        return self._content().rfind(b"\n") + 1
 
     def follow(self, position: int) -> Iterator[tuple[Event, int]]:
-        """Yield each whole event from byte `position` (0, or one that was yielded) to the end, with the position behind it; a chunk in memory at a time."""
+        """Yield each whole event from byte `position` (0, or one that was yielded) to the end, with the position behind it; a chunk in memory at a time.
+
+        What is damaged meanwhile is passed over: the next `mend` says so.
+        """
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
             file.seek(position)
             while lines := file.readlines(_CHUNK):
-                for line in lines:
-                    if not line.endswith(b"\n"):
+                for raw in lines:
+                    if not raw.endswith(b"\n"):
                         return  # torn, or being written
-                    position += len(line)
-                    yield self._parse(line, number=0), position
+                    position += len(raw)
+                    with contextlib.suppress(NewerLine):
+                        line = journal_lines.decode(raw)
+                        if line is not None:
+                            yield line.event, position
 
-    def _parse(self, line: bytes, *, number: int) -> Event:
+    def _content(self) -> bytes:
         try:
-            return from_json(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(
-                f"each line of {self.path} must be an event of this version of ablate, {f'line {number}' if number else 'one'} is not "
-                f"({type(error).__name__}: {error}); "
-                f"move the file away to start the study anew."
-            ) from error
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise StoreError(f"the study's journal must be a file that can be read, {self.path} is not: {error}; move it away, or give it back.") from error
 
-    def _make_clean(self) -> None:
-        """Make the file where there is none, and cut off a torn last line, so that the next line starts at its own beginning."""
-        if self._is_clean:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab+") as file:
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
+    def _made_ready(self) -> dict[AttemptKey, int]:
+        """Make the file where there is none, mend what is damaged and cut off a torn last line, so that the next line starts at its own beginning."""
+        if self._n_lines is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            reading = self.reading()
+            if not reading.is_whole:
+                self.mend()
+                reading = self.reading()
+            with self.path.open("ab+") as file:
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+                os.fsync(file.fileno())
+            _keep_name(self.path)
+            self._n_lines = dict(reading.n_lines)
+        return self._n_lines
+
+    def _write(self, line: bytes, *, is_end: bool) -> None:
+        """Add the line whole, or not at all. Raises OSError."""
+        size = self.path.stat().st_size
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                if file.write(line) != len(line):
+                    raise OSError("only a part of the line could be written")
+                if is_end:
+                    os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):  # then the next append cuts it off
+                os.truncate(self.path, size)
+            raise
+
+    def _write_again(self, events: list[Event], *, aside: Path) -> None:
+        """Put a journal of these events in the place of the file, which is kept `aside`; whoever reads meanwhile sees one or the other."""
+        half = self.path.with_name(f"{self.path.name}.part")
+        n_lines: dict[AttemptKey, int] = {}
+        with half.open("wb") as file:
+            for event in events:
+                key = (event.trial_id, event.attempt)
+                n_lines[key] = n_lines.get(key, 0) + 1
+                file.write(journal_lines.encode(event, place=n_lines[key] - 1))
+            file.flush()
             os.fsync(file.fileno())
-        folder = os.open(self.path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # the file's name must survive a power cut as well
-        finally:
-            os.close(folder)
-        self._is_clean = True
+            os.link(self.path, aside)
+        except OSError:  # not every file system has links
+            shutil.copyfile(self.path, aside)
+        half.replace(self.path)
+        _keep_name(self.path)
+
+    def _aside(self) -> Path:
+        """A name beside the journal that nothing has yet."""
+        stem = f"{self.path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+        names = (f"{stem}{again}{self.path.suffix}" for again in ("", *(f"-{i}" for i in range(2, 1000))))
+        return next(path for name in names if not (path := self.path.with_name(name)).exists())
+
+
+def _mended(reading: Reading, *, why: str) -> list[Event]:
+    """The events of a damaged journal, and an end for each attempt that lacks one of its own."""
+    events, broken = reading.events, set(reading.broken)
+    begun = attempts(events)
+    startless = broken - begun.keys()
+    events = [event for event in events if (event.trial_id, event.attempt) not in startless]
+    failure = Failure(DAMAGED, why, traceback="")
+    ends = [TrialEnded(*key, TrialState.KILLED, at=time.time(), failure=failure) for key in reading.broken if key in begun]
+    return [*events, *ends]
+
+
+def _keep_name(path: Path) -> None:
+    """A file's name must survive a power cut as well."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @dataclass(slots=True)

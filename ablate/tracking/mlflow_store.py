@@ -39,11 +39,11 @@ from ablate.tracking.artifacts import (  # noqa: E402
     PREDICTIONS,
     Curves,
     add_confusion,
-    curves_from_json,
     curves_of,
     curves_to_json,
     read_predictions,
     read_thumbnails,
+    sound_curves,
     write_thumbnails,
 )
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
@@ -341,9 +341,9 @@ class MlflowStore:
                 return
 
     def _curves(self, run: Run) -> Curves:
-        """From the run's one file; a run without it (still running, killed from outside) is asked for each metric."""
-        if projection.CURVES in run.data.tags:
-            return curves_from_json(self._text(run, run.data.tags[projection.CURVES]))
+        """From the run's one file; a run without it (still running, killed from outside), or with a damaged one, is asked for each metric."""
+        if projection.CURVES in run.data.tags and (kept := sound_curves(lambda: self._text(run, CURVES), run_id=run.info.run_id)):
+            return kept
         names = [name for name in run.data.metrics if name.startswith(projection.CURVE_PREFIX)]
         histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in names}
         return {

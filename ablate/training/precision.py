@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import logging
 import platform
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
+from ablate.errors import StoreError
 from ablate.files import write_text
 from ablate.spec.request import Compute
 
@@ -20,15 +24,24 @@ WORTH_IT = 0.9
 """Another choice than the usual one (fp32, channels_last) is taken when it needs less than this share of the time."""
 ROUNDS = 9
 Key = TypeVar("Key")
+_LOG = logging.getLogger(__name__)
 
 
 def choose_compute(home: Path, *, threads: int) -> Compute:
-    """Return how a slot of this machine computes; measured once, then remembered in `home` so that a resumed study computes as before."""
+    """Return how a slot of this machine computes; measured once, then remembered in `home` so that a resumed study computes as before.
+
+    Raises StoreError where it cannot be remembered.
+    """
     path = remembered_at(home, "compute", threads)
-    if path.is_file():
-        return Compute.model_validate_json(path.read_text())
+    values = remembered(path)
+    if values is not None:
+        with contextlib.suppress(ValidationError):
+            compute = Compute.model_validate(values, strict=True)
+            if (compute.device, compute.threads) == (compute_device(), threads):
+                return compute
+    warn_of_damage(path)
     compute = _cuda_compute(threads) if compute_device() == "cuda" else _cpu_compute(threads)
-    write_text(path, json.dumps(compute.model_dump(mode="json")))
+    remember(path, compute.model_dump(mode="json"))
     return compute
 
 
@@ -36,6 +49,29 @@ def remembered_at(home: Path, what: str, *details: object) -> Path:
     """Where a measurement of this machine is kept; another processor, torch or detail is another file."""
     key = "\x1f".join([torch.__version__, _processor(), str(torch.cuda.is_available()), *map(str, details)])
     return home / f"{what}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
+
+
+def remembered(path: Path) -> dict[str, Any] | None:
+    """What was measured on this machine before; None where nothing was, or the file is damaged."""
+    try:
+        values = json.loads(path.read_bytes().decode())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def remember(path: Path, values: Mapping[str, Any]) -> None:
+    """Keep a measurement: without it a study that goes on might compute in another way. Raises StoreError."""
+    try:
+        write_text(path, json.dumps(values))
+    except OSError as error:
+        raise StoreError(f"what was measured of this machine must be kept, {path} cannot be written: {error}; set ABLATE_HOME to another place.") from error
+
+
+def warn_of_damage(path: Path) -> None:
+    """Say that a file, where there is one, could not be used."""
+    if path.exists():
+        _LOG.warning("%s is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits", path)
 
 
 def compute_device() -> Literal["cpu", "cuda"]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from ablate.files import write_text
-from ablate.training.precision import compute_device, remembered_at, shortest, training_step
+from ablate.training.precision import (
+    compute_device,
+    remember,
+    remembered,
+    remembered_at,
+    shortest,
+    training_step,
+    warn_of_damage,
+)
 
 WORTH_IT = 0.95
 """All cores in one slot are chosen where they are at least this share of `n_cores` times as fast as one: then trials side by side gain nothing."""
@@ -18,7 +24,7 @@ REPEATS = 3
 
 
 def choose_threads(home: Path) -> int:
-    """Return the CPU threads of a slot of this machine: 1, or all its cores; measured once, then remembered in `home`.
+    """Return the CPU threads of a slot of this machine: 1, or all its cores; measured once, then remembered in `home`. Raises StoreError where it cannot be.
 
     As a rule one thread a slot wins: trials side by side share nothing that they would wait for. A GPU's slot gets one. What else the machine does while
     this is measured can slow either side (a speedup of 2.4 was seen on two cores), so all cores must win in each of `REPEATS` measurements.
@@ -27,11 +33,13 @@ def choose_threads(home: Path) -> int:
     if compute_device() == "cuda" or n_cores == 1:
         return 1
     path = remembered_at(home, "threads", n_cores)
-    if path.is_file():
-        return int(json.loads(path.read_text())["threads"])
+    threads = (remembered(path) or {}).get("threads")
+    if type(threads) is int and threads in (1, n_cores):
+        return threads
+    warn_of_damage(path)
     faster = min(speedup(n_cores) for _ in range(REPEATS))
     threads = n_cores if faster >= WORTH_IT * n_cores else 1
-    write_text(path, json.dumps({"threads": threads, "cores": n_cores, "speedup": round(faster, 2)}))
+    remember(path, {"threads": threads, "cores": n_cores, "speedup": round(faster, 2)})
     return threads
 
 

@@ -47,5 +47,7 @@ def pilot_ending(resolved: Resolved, summary: StudySummary) -> str:
 
 
 def nothing_chosen(resolved: Resolved) -> str:
-    """Said where no trial of a pilot completed."""
-    return f"{pilot_kind(resolved)}: no trial completed, so no arm could be chosen; ablate status shows why each failed"
+    """Said where no trial of a pilot completed, or none with a score that is a number."""
+    search = resolved.grid.search
+    scores = " and ".join((search.objectives if search is not None else ()) or (resolved.grid.select_by,))
+    return f"{pilot_kind(resolved)}: no trial completed with a finite {scores}, so no arm could be chosen; ablate status shows what failed and why"

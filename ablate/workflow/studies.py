@@ -70,6 +70,8 @@ def status_tables(status: StudyStatus) -> list[tuple[pd.DataFrame, str]]:
     if status.failures:
         failed = [{"trial": one.trial, "attempt": one.attempt, "why": one.line, "traceback": one.path} for one in status.failures]
         tables.append((pd.DataFrame(failed), "Failed"))
+    if status.damage:
+        tables.append((pd.DataFrame([{"what": status.damage, "then": "the next call mends it"}]), "Damage"))
     return tables
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,7 +18,7 @@ from optuna.trial import TrialState as OptunaState
 from toy_execution import RUN, alive, children, one_worker, order, request_of, two_workers
 from toy_study import new_store_uri, toy_study
 
-from ablate.errors import CheckFailed, StoreError
+from ablate.errors import CheckFailed, StoreError, StudyStopped
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.lease import lease
@@ -458,7 +461,7 @@ def test_a_journal_that_cannot_be_written_ends_the_call_and_the_next_goes_on(tmp
             raise StoreError("no space left on device")
         append(self, event)
 
-    with monkeypatch.context() as patch, pytest.raises(StoreError, match=r"^no space left on device$"):
+    with monkeypatch.context() as patch, pytest.raises(StudyStopped, match=r"^no space left on device$"):
         patch.setattr(Journal, "append", fill_up)
         conduct(tmp_path / "study", executor=two_workers(tmp_path / "study"), study=study)
     assert children() == set()
@@ -543,3 +546,103 @@ def test_a_folder_that_cannot_be_made_any_more_is_named(tmp_path):
         conduct(folder, study=study)
     (folder / "trials").unlink()
     assert counts(conduct(folder, study=study)[0]) == (6, 0, 0)
+
+
+def test_a_full_disk_that_leaves_half_a_line_loses_no_trial(tmp_path, monkeypatch):
+    """The worst that a disk can do: a part of the line is there, and cannot be taken away."""
+    study = toy_study()
+    folder = tmp_path / "study"
+    write, n_lines = Journal._write, []
+
+    def fill_up(self, line: bytes, *, is_end: bool) -> None:
+        n_lines.append(line)
+        if len(n_lines) > 9:
+            with self.path.open("ab") as file:
+                file.write(line[: len(line) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, line, is_end=is_end)
+
+    message = rf"^the study's journal must be writable, {folder / JOURNAL} is not: .*No space left on device; free space or pass another folder\.$"
+    with monkeypatch.context() as patch, pytest.raises(StudyStopped, match=message):
+        patch.setattr(Journal, "_write", fill_up)
+        conduct(folder, study=study)
+    summary, heard = conduct(folder, study=study)
+    assert (counts(summary), summary.damage) == ((4, 2, 0), "")
+    assert journal(folder).reading().is_whole
+    assert journal(folder).read()[-len(heard) :] == heard
+
+
+class WithoutSpace:
+    slots = ()
+
+    def run(self, take, on_event) -> None:
+        take("cpu:0")
+        raise OSError(errno.ENOSPC, "No space left on device", "worker.log")
+
+
+def test_workers_that_cannot_start_stop_the_study_in_a_sentence(tmp_path):
+    message = "the study's workers must be able to start and to write their logs, they are not: [Errno 28] No space left on device: 'worker.log'."
+    with pytest.raises(StudyStopped, match=f"^{re.escape(message)}$"):
+        conduct(tmp_path / "study", executor=WithoutSpace())
+    assert counts(conduct(tmp_path / "study")[0]) == (6, 0, 0)
+
+
+V1 = Path(__file__).parent / "study_v1"
+"""A study of the version before journals had checksums: three trials, one of them with a failed attempt before."""
+
+
+def test_a_study_of_the_former_version_is_published_and_not_trained_again(tmp_path, uri):
+    _, trials = study = toy_study(seeds=(0,))
+    folder = tmp_path / "study"
+    shutil.copytree(V1, folder)
+    before = (folder / JOURNAL).read_bytes()
+    summary, heard = conduct(folder, store=MlflowStore(uri, "toy"), study=study)
+    assert (counts(summary), heard, summary.unpublished, summary.damage) == ((0, 3, 0), [], ALL_TOLD, "")
+    assert (folder / JOURNAL).read_bytes() == before
+    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 3, "FAILED": 1}
+    scores = [event.outcome.metrics for event in journal(folder).read() if isinstance(event, TrialEnded) and event.outcome]
+    published = {run.trial_id: run.metrics["val/macro_f1"] for run in MlflowStore(uri, "toy").read_study("toy").runs}
+    assert sorted(published.values()) == sorted(one["val/macro_f1"] for one in scores)
+    assert published == {trial.trial_id: int(trial.trial_id[:6], 16) / 0xFFFFFF for trial in trials}
+
+
+def test_a_study_of_the_former_version_that_was_cut_short_goes_on(tmp_path):
+    study = toy_study(seeds=(0,))
+    folder = tmp_path / "study"
+    shutil.copytree(V1, folder)
+    lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    (folder / JOURNAL).write_bytes(b"".join(lines[:-1]) + lines[-1][:40])
+    summary, heard = conduct(folder, study=study)
+    assert (counts(summary), {event.attempt for event in heard}, summary.damage) == ((1, 2, 0), {3}, "")
+    assert (folder / JOURNAL).read_bytes().startswith(b"".join(lines[:-1]))
+    assert journal(folder).reading().is_whole
+    assert counts(conduct(folder, study=study)[0]) == (0, 3, 0)
+
+
+@pytest.mark.parametrize("n_line", range(12))
+def test_a_trial_whose_line_is_damaged_is_run_again_with_the_same_score(tmp_path, n_line):
+    study = toy_study(seeds=(0,))
+    folder = tmp_path / "study"
+    conduct(folder, study=study)
+    whole = {event.trial_id: event.outcome for event in journal(folder).read() if isinstance(event, TrialEnded)}
+    lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    lines[n_line] = lines[n_line].replace(b":1", b":7", 1)
+    (folder / JOURNAL).write_bytes(b"".join(lines))
+    summary, _ = conduct(folder, study=study)
+    assert counts(summary) == (1, 2, 0)
+    assert summary.damage.startswith(f"the journal {folder / JOURNAL} is damaged: line {n_line + 1} cannot be read and is left out; attempt ")
+    kept = attempts(journal(folder).read())
+    assert {key[0]: attempt.ended.outcome for key, attempt in kept.items() if attempt.is_complete} == whole
+    again, heard = conduct(folder, study=study)
+    assert (counts(again), heard, again.damage) == ((0, 3, 0), [], "")
+
+
+def test_sync_mends_a_damaged_journal_and_says_killed(tmp_path, uri):
+    study = toy_study(seeds=(0,))
+    folder = tmp_path / "study"
+    conduct(folder, study=study)
+    content = (folder / JOURNAL).read_bytes()
+    (folder / JOURNAL).write_bytes(content.replace(b'"test/macro_f1":0.', b'"test/macro_f1":9.', 1))
+    assert sync_study(folder, MlflowStore(uri, "toy")) == ALL_TOLD
+    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 2, "KILLED": 1}
+    assert len(list(folder.glob("journal.damaged-*.jsonl"))) == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 import sqlite3
 
@@ -91,3 +92,56 @@ def test_a_file_that_optuna_cannot_open_any_more_is_made_again(tmp_path):
         OptunaStudy(record, by_id(trials), url=default_url(tmp_path))
     assert own_study(tmp_path, record, by_id(trials)).trials == []
     assert OptunaStudy(record, by_id(trials), url=default_url(tmp_path)).is_up()
+
+
+def damages():
+    """Every 17th piece of the file lost, filled or changed; its beginning; and files that are none."""
+    chance = random.Random(3)
+    for part in range(6):
+        yield f"block {part}", lambda content, part=part: content[: (at := part * len(content) // 6)] + b"\xa5" * 3000 + content[at + 3000 :]
+    for part in range(4):
+        yield f"cut {part}", lambda content, part=part: content[: part * len(content) // 4 + 17]
+    yield "zeros", lambda content: bytes(len(content))
+    yield "bits", lambda content: bytes(byte ^ (chance.random() < 0.01) for byte in content)
+    yield "text", lambda content: b"no database"
+
+
+@pytest.mark.parametrize(("name", "damage"), list(damages()))
+def test_a_damaged_file_is_made_again_from_the_journal(tmp_path, name, damage):
+    record, trials = toy_study()
+    ends = [toy_events(trial, folder=tmp_path / "files")[-1] for trial in trials]
+
+    def told() -> list[tuple[str, str]]:
+        study = own_study(tmp_path, record, by_id(trials))
+        study.begin()
+        for end in ends:
+            study.tell(end)
+        study.check_readable()
+        return [(trial.user_attrs["trial_id"], trial.state.name) for trial in study.trials]
+
+    whole = told()
+    path = tmp_path / "optuna.db"
+    path.write_bytes(damage(path.read_bytes()))
+    assert told() == whole
+
+
+def test_what_optuna_reads_and_nobody_can_use_is_made_again(tmp_path, caplog):
+    record, trials = toy_study()
+    study = own_study(tmp_path, record, by_id(trials))
+    study.tell(toy_events(trials[0], folder=tmp_path / "files")[-1])
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
+        connection.execute("UPDATE trial_user_attributes SET value_json = '[[1]]' WHERE key = 'trial_id'")
+        connection.commit()
+    assert own_study(tmp_path, record, by_id(trials)).trials == []
+    assert caplog.messages == [f"Optuna's file {tmp_path}/optuna.db is made again from the journal: TypeError: unhashable type: 'list'"]
+
+
+def test_a_folder_may_have_any_name(tmp_path):
+    """Characters that mean something in a URL: the file lies in the folder all the same, and is found again."""
+    record, trials = toy_study()
+    folder = tmp_path / "50% of a?b=c#d & ü"
+    folder.mkdir()
+    own_study(folder, record, by_id(trials)).tell(toy_events(trials[0], folder=tmp_path / "files")[-1])
+    assert (folder / "optuna.db").is_file()
+    assert len(own_study(folder, record, by_id(trials)).trials) == 1
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] in ([folder.name, "files"], ["files", folder.name])

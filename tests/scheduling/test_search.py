@@ -25,7 +25,7 @@ from ablate.scheduling.pilot_summary import pilot_trials
 from ablate.scheduling.run_search import Found, confirmation, run_search
 from ablate.scheduling.search import Cell, SearchPlan
 from ablate.scheduling.status import study_status
-from ablate.scheduling.study_folder import StudyFolder
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.spec.recipe import Recipe
 from ablate.spec.search import Choice, Range, Search
 from ablate.spec.trial import Trial
@@ -259,3 +259,34 @@ def test_a_pruned_trial_ends_in_every_executor(tmp_path):
         states = {event.trial_id: event.state for event in events if isinstance(event, TrialEnded)}
         assert states[trials[1].trial_id] is TrialState.COMPLETE
         assert states[trials[0].trial_id] in ({TrialState.PRUNED} if make is not two_workers else {TrialState.PRUNED, TrialState.COMPLETE})
+
+
+@pytest.mark.parametrize(("pruner", "objectives"), [("median", ()), ("hyperband", ()), ("wilcoxon", ()), ("none", ("val/macro_f1", "cost/n_trainable"))])
+def test_a_score_that_is_not_finite_is_never_chosen(tmp_path, pruner, objectives):
+    options = {"n_trials": 16, "pruner": pruner, "objectives": objectives, "sampler": "nsga2" if objectives else "random", "n_best": 16}
+    found, _ = search(tmp_path, executor=InlineExecutor("toy_trials:diverging"), **options)
+    tried = {trial.recipe.lora_rank for trial in StudyFolder(tmp_path).read_plan().trials}
+    assert tried == {0, 2, 4, 8}
+    assert {trial.recipe.lora_rank for trial in (*found.best, *found.front)} <= {0, 2}
+    assert found.best
+    again, unheard = search(tmp_path, executor=InlineExecutor("toy_trials:diverging"), **options)
+    assert (unheard, again.summary.n_reused, again.best) == ([], 16, found.best)
+    described = pilot_trials(StudyFolder(tmp_path), lambda trial: ("", {"rank": trial.recipe.lora_rank}), objectives=("val/macro_f1",))
+    assert {trial.levels["rank"] for trial in described if trial.scores} <= {0, 2}
+
+
+@pytest.mark.parametrize("objectives", [(), ("val/macro_f1", "cost/n_trainable")])
+def test_a_search_without_a_finite_score_finds_nothing(tmp_path, objectives):
+    found, _ = search(tmp_path, executor=InlineExecutor("toy_trials:without_score"), n_trials=5, sampler="random", objectives=objectives)
+    assert (found.best, found.front, found.summary.n_complete, found.summary.n_left) == ((), (), 5, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000], ids=["empty", "no text", "deep"])
+def test_what_a_search_proposed_survives_a_damaged_plan(tmp_path, content, caplog):
+    found, _ = search(tmp_path, n_trials=6)
+    (tmp_path / "study.json").write_bytes(content)
+    (tmp_path / "exhausted").write_bytes(content)
+    again, heard = search(tmp_path, n_trials=6)
+    assert (heard, again.summary.n_reused, again.best) == ([], 6, found.best)
+    assert caplog.messages[0].startswith(f"{tmp_path}/study.json cannot be read (")
+    assert StudyFolder(tmp_path).read_plan().trials == StudyPlan.from_json((tmp_path / "study.copy.json").read_bytes()).trials

@@ -11,7 +11,9 @@ from ablate.errors import StoreError
 from ablate.scheduling.lease import holder, lease
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.status import study_status
+from ablate.scheduling.study_folder import JOURNAL
 from ablate.tracking.events import EpochEnded, TrialStarted
+from ablate.workflow.studies import status_tables
 
 
 def test_a_study_that_rests_and_one_that_runs(tmp_path):
@@ -50,3 +52,21 @@ def test_a_look_does_not_take_the_lease(tmp_path):
 def test_a_folder_without_a_study_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"study\.json must say what the study is"):
         study_status(tmp_path)
+
+
+def test_a_damaged_journal_is_said_and_left_as_it_is(tmp_path):
+    _, trials = study = toy_study(seeds=(0,))
+    folder = tmp_path / "study"
+    conduct(folder, study=study)
+    lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    assert len(lines) == 12
+    (folder / JOURNAL).write_bytes(b"".join([*lines[:5], b"?" + lines[5][1:], *lines[6:]]))
+    before = (folder / JOURNAL).read_bytes()
+    found = study_status(folder)
+    assert found.states == {"COMPLETE": 2, "KILLED": 1}
+    assert found.damage == (
+        f"the journal {folder / JOURNAL} is damaged: line 6 cannot be read and is left out; attempt {trials[1].trial_id}-1 counts as not completed"
+    )
+    assert (folder / JOURNAL).read_bytes() == before
+    table, title = status_tables(found)[-1]
+    assert (title, table.to_dict("records")) == ("Damage", [{"what": found.damage, "then": "the next call mends it"}])

@@ -101,3 +101,21 @@ def analytic(request: TrialRequest, emit: Emit) -> TrialOutcome:
         emit(epoch, recipe.epochs, {"val/macro_f1": best * (1 - math.exp(-(epoch + 1) / 2))})
     costs = {"cost/n_trainable": 100.0 + 10 * recipe.lora_rank}
     return TrialOutcome(best_epoch=recipe.epochs - 1, metrics={"val/macro_f1": best, **costs}, facts={}, files=())
+
+
+def diverging(request: TrialRequest, emit: Emit) -> TrialOutcome:
+    """As analytic, but rank 8, which is best, ends without a number, and rank 4 without an end."""
+    found = analytic(request, lambda epoch, n_epochs, metrics: emit(epoch, n_epochs, {"val/macro_f1": spoilt(request, metrics["val/macro_f1"])}))
+    metrics = {**found.metrics, "val/macro_f1": spoilt(request, found.metrics["val/macro_f1"])}
+    return TrialOutcome(best_epoch=found.best_epoch, metrics=metrics, facts={}, files=())
+
+
+def spoilt(request: TrialRequest, score: float) -> float:
+    return {8: math.nan, 4: math.inf}.get(request.trial.recipe.lora_rank, score)
+
+
+def without_score(request: TrialRequest, emit: Emit) -> TrialOutcome:
+    """Completes, but with no score that is a number."""
+    scores = {"val/macro_f1": math.nan, "test/macro_f1": math.nan, "cost/n_trainable": math.inf}
+    emit(0, 1, {"train/loss": math.inf, "val/macro_f1": math.nan})
+    return TrialOutcome(best_epoch=0, metrics=scores, facts={}, files=())

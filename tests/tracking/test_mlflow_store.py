@@ -133,6 +133,16 @@ def test_a_study_is_read_back_with_one_run_a_trial(uri, tmp_path):
     assert one.params["freeze_depth"] == "all"
 
 
+def test_a_damaged_file_of_curves_is_replaced_by_the_metrics(uri, client, tmp_path, caplog):
+    store, _, _ = publish_all(uri, tmp_path)
+    whole = store.read_study("toy").runs
+    files = sorted(Path(unquote(urlsplit(client.get_run(run.run_id).info.artifact_uri).path), "curves.json") for run in whole[:2])
+    files[0].write_bytes(files[0].read_bytes().replace(b"1.0", b"9.0"))
+    files[1].write_bytes(b"\xff[")
+    assert [run.curves for run in store.read_study("toy").runs] == [run.curves for run in whole]
+    assert sorted(message.partition(" (")[0] for message in caplog.messages) == sorted(f"curves.json of run {run.run_id} is damaged" for run in whole[:2])
+
+
 def test_the_file_of_curves_says_what_the_metrics_say(uri, client, tmp_path, monkeypatch):
     store, *_ = publish_all(uri, tmp_path)
     fast = store.read_study("toy")

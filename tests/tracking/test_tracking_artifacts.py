@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -78,3 +79,30 @@ def test_curves_sort_by_epoch_the_later_event_counts_and_json_keeps_them():
     curves = curves_of([event(1, loss=0.5), event(0, loss=1.0, f1=0.1), event(1, loss=0.4)])
     assert curves == {"loss": ((0, 1.0), (1, 0.4)), "f1": ((0, 0.1),)}
     assert curves_from_json(curves_to_json(curves)) == curves
+
+
+def test_no_damage_of_curves_is_read():
+    curves = {"train/loss": ((0, 1.0), (1, 0.5)), "val/macro_f1": ((0, 0.25), (1, math.nan))}
+    text = curves_to_json(curves)
+    for place, letter in enumerate(text):
+        for other in "0}x" + chr(ord(letter) ^ 1):
+            if other != letter:
+                with pytest.raises(ValueError, match=r"."):
+                    curves_from_json(text[:place] + other + text[place + 1 :])
+        with pytest.raises(ValueError, match=r"."):
+            curves_from_json(text[:place])
+
+
+def test_curves_of_the_former_version_are_read():
+    assert curves_from_json('{"train/loss": [[0, 1.0], [1, 0.5]]}') == {"train/loss": ((0, 1.0), (1, 0.5))}
+    assert curves_from_json(curves_to_json({})) == {}
+
+
+WRONG_CURVES = ["", "null", "[]", "7", '{"a": 1}', '{"a": [1]}', '{"a": [[0]]}', '{"a": [[0, "x"]]}', '{"a": [[0.5, 1]]}', '{"a": [[-1, 1]]}', "[" * 100_000]
+WRONG_CURVES += ['{"a": [[true, 1]]}', '{"a": [[0, null]]}', '{"a": [[0, 1, 2]]}', '{"a": [[0, 1' + "0" * 400 + "]]}", '{"a": [{"epoch": 0}]}']
+
+
+@pytest.mark.parametrize("text", WRONG_CURVES, ids=map(str, range(len(WRONG_CURVES))))
+def test_what_is_no_curve_is_a_value_error(text):
+    with pytest.raises(ValueError, match=r"."):
+        curves_from_json(text)

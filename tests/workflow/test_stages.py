@@ -204,3 +204,15 @@ def test_seeds_on_the_command_line_may_not_be_the_pilots(here: Path) -> None:
     result = CliRunner().invoke(app, ["run", _write(here, "seeds", SEARCH), "--seeds", "0,1000"])
     assert result.exit_code == 2
     assert result.stderr == ("error: pilot_seed (1000) must not be among seeds: an arm that was chosen because of a score may not bring that score along\n")
+
+
+@pytest.mark.parametrize(("kind", "text"), [("search", FRONT), ("tuning", TUNE)])
+def test_a_pilot_without_a_finite_score_ends_in_a_sentence(desk, monkeypatch, kind, text):
+    """Every trial completes, and no score is a number: nothing is chosen, and nothing trained with it."""
+    monkeypatch.setattr("ablate.workflow.machines.LocalExecutor", lambda run, **_: InlineExecutor("toy_trials:without_score"))
+    name = "spoilt" + str(len(text))
+    out = " ".join(_ablate("run", _write(desk, name, text), "--no-images", code=1).split())
+    scores = "val/macro_f1 and cost/n_trainable" if text == FRONT else "val/macro_f1"
+    assert f"{kind}: no trial completed with a finite {scores}, so no arm could be chosen; ablate status shows what failed and why" in out
+    assert len(list((desk / "home" / "studies").iterdir())) == 1
+    assert not list((desk / "reports" / name).rglob("*"))

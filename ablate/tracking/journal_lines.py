@@ -1,0 +1,300 @@
+"""One line of a journal, and what can be made of a file of them when some are damaged.
+
+    {"event":"epoch_ended", ..., "n":3, "v":2, "crc":"9f0c2b1a"}
+
+`n` counts the lines of one attempt, so that a line that is lost, repeated or moved is noticed; `v` is
+the version of this form; `crc` is a checksum of all before it. Version 1 had none of the three.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ablate.checksum import is_sealed, sealed, unsealed
+from ablate.errors import StoreError, some
+from ablate.tracking.events import Event, TrialEnded, TrialStarted, from_json, to_json
+
+VERSION = 2
+_PADDING = b"\0 \t\r"
+"""What an editor or a power cut leaves around a line; no byte of an event is among them."""
+_BOM = b"\xef\xbb\xbf"
+_BEGINNING = re.compile(rb'(?=\{"event":)')
+_SEALED = re.compile(rb'.*,"crc":"[0-9a-f]{8}"\}', re.DOTALL)
+_MOST_NAMED = 5
+
+AttemptKey = tuple[str, int]
+"""(trial_id, attempt)."""
+
+
+class NewerLine(Exception):
+    """A line that is whole and of a later version than this one; its number is the argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event with its place among those of its attempt; None in lines of version 1."""
+
+    event: Event
+    place: int | None
+
+    @property
+    def key(self) -> AttemptKey:
+        """Whose event it is."""
+        return self.event.trial_id, self.event.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a journal says, less what is damaged in it."""
+
+    events: list[Event]
+    """In the order of the file; of each attempt, in the order in which they were written."""
+    n_lines: Mapping[AttemptKey, int] = field(default_factory=dict)
+    """Lines that each attempt had: the place of its next one."""
+    damaged: tuple[int, ...] = ()
+    """Numbers of lines that cannot be read; what they said is lost."""
+    repaired: tuple[int, ...] = ()
+    """Numbers of lines with something beside their event, which is whole."""
+    repeated: tuple[int, ...] = ()
+    """Numbers of lines that say again what another one says."""
+    moved: tuple[int, ...] = ()
+    """Numbers of lines that do not stand where they were written."""
+    broken: tuple[AttemptKey, ...] = ()
+    """Attempts that lack an event. Their ends are left out, so they count as not completed."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file is as it was written."""
+        is_damaged = self.damaged or self.repaired or self.repeated or self.moved or self.broken
+        return not is_damaged
+
+    def sentence(self, path: Path) -> str:
+        """What is damaged in the journal at `path`, and what that costs; empty where nothing is."""
+        parts = [
+            *_of_lines(self.damaged, "cannot be read and {is_are} left out"),
+            *_of_lines(self.repaired, "{is_are} damaged, the event in {it_them} is not"),
+            *_of_lines(self.repeated, "only repeat{s} another one"),
+            *_of_lines(self.moved, "{is_are} not where {it_they} {was_were} written"),
+            *_of_attempts(self.broken),
+        ]
+        if not parts:
+            return ""
+        cost = "" if self.damaged or self.broken else "; no result is lost"
+        return f"the journal {path} is damaged: {'; '.join(parts)}{cost}"
+
+
+def encode(event: Event, *, place: int) -> bytes:
+    """The line of an event that is the `place`-th of its attempt, counted from 0."""
+    values = {**to_json(event), "n": place, "v": VERSION}
+    return sealed(json.dumps(values, separators=(",", ":"))).encode() + b"\n"
+
+
+def decode(raw: bytes) -> Line | None:
+    """Return the event of a line, with or without its newline; None where it cannot be trusted.
+
+    Raises NewerLine where the line is whole and this version cannot understand it.
+    """
+    text = raw.strip(_PADDING + b"\n").removeprefix(_BOM)
+    body = unsealed(text)
+    if body is not None:
+        return _sealed_line(body)
+    return None if is_sealed(text) else _plain_line(text)
+
+
+def read_lines(content: bytes) -> Reading:
+    """Read a journal's bytes. A torn line at the end was never acknowledged and is left out.
+
+    Raises NewerLine.
+    """
+    return _Reader().read(content)
+
+
+def refuse(path: Path, newer: NewerLine) -> StoreError:
+    """The error for a journal of a later version."""
+    return StoreError(f"the journal {path} must be of this version, but line {newer} is of a newer one; a newer ablate reads it.")
+
+
+def _sealed_line(body: bytes) -> Line:
+    """Its checksum is right, so whatever is strange in it is not damage."""
+    try:
+        values = json.loads(body.decode())
+        place, version = values.pop("n"), values.pop("v")
+        if version != VERSION or type(place) is not int:
+            raise ValueError(version)
+        return Line(from_json(values), place)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise NewerLine from error
+
+
+def _plain_line(text: bytes) -> Line | None:
+    """A line of version 1."""
+    try:
+        return Line(from_json(json.loads(text.decode())), place=None)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+class _Reader:
+    """Goes once through the lines of a file, then judges each attempt by its own lines."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[int, Line]] = []
+        self._damaged: list[int] = []
+        self._repaired: list[int] = []
+        self._repeated: list[int] = []
+        self._has_checksums = False
+
+    def read(self, content: bytes) -> Reading:
+        *whole, tail = content.split(b"\n")
+        for number, raw in enumerate(whole, start=1):
+            try:
+                self._take(number, raw)
+            except NewerLine as error:
+                raise NewerLine(number) from error
+        self._take_tail(len(whole) + 1, tail)
+        return self._reading()
+
+    def _take(self, number: int, raw: bytes) -> None:
+        line = decode(raw)
+        if line is not None and (line.place is not None or not self._has_checksums):
+            self._keep(number, line)
+            if b"\0" in raw:
+                self._damaged.append(number)  # what the zeros stand for is lost
+        elif raw.strip(_PADDING):
+            self._take_pieces(number, raw)
+        elif b"\0" in raw:
+            self._damaged.append(number)
+
+    def _take_pieces(self, number: int, raw: bytes) -> None:
+        """Whole events in a damaged line: a newline that is lost merges two."""
+        kept = list(_whole_pieces(raw))
+        n_begun = sum(piece.startswith(b'{"event":') for piece in _BEGINNING.split(raw))
+        for line in kept:
+            self._keep(number, line)
+        is_all_there = kept and len(kept) >= n_begun
+        (self._repaired if is_all_there else self._damaged).append(number)
+
+    def _take_tail(self, number: int, tail: bytes) -> None:
+        """A damaged newline makes the last line look torn, but nothing stands behind a torn end."""
+        match = _SEALED.match(tail)
+        kept = [] if match is None or match[0] == tail else list(_whole_pieces(tail))
+        for line in kept:
+            self._keep(number, line)
+        if kept:
+            self._repaired.append(number)
+
+    def _keep(self, number: int, line: Line) -> None:
+        self._has_checksums = self._has_checksums or line.place is not None
+        self._lines.append((number, line))
+
+    def _reading(self) -> Reading:
+        of_attempt: dict[AttemptKey, _Lines] = {}
+        for number, line in self._lines:
+            of_attempt.setdefault(line.key, _Lines()).add(number, line)
+        attempts = of_attempt.values()
+        broken = [key for key, lines in of_attempt.items() if lines.is_broken(self._damaged)]
+        return Reading(
+            events=self._events(of_attempt, set(broken)),
+            n_lines={key: lines.n_lines for key, lines in of_attempt.items()},
+            damaged=tuple(self._damaged),
+            repaired=tuple(self._repaired),
+            repeated=tuple(sorted(number for lines in attempts for number in lines.repeated)),
+            moved=tuple(sorted(number for lines in attempts for number in lines.moved)),
+            broken=tuple(broken),
+        )
+
+    def _events(self, of_attempt: Mapping[AttemptKey, _Lines], broken: Set[AttemptKey]) -> list[Event]:
+        """Each attempt's events in their order, at the places in the file that its lines have."""
+        ordered = {key: iter(lines.in_order()) for key, lines in of_attempt.items()}
+        events = [event for _, line in self._lines if (event := next(ordered[line.key], None)) is not None]
+        return [event for event in events if not (_key(event) in broken and _is_end(event))]
+
+
+class _Lines:
+    """The lines of one attempt, by their places."""
+
+    def __init__(self) -> None:
+        self._at: dict[int, tuple[int, Event]] = {}
+        """Place -> number in the file and event."""
+        self._has_plain = False
+        self._is_contradicted = False
+        self.repeated: list[int] = []
+        self.moved: list[int] = []
+
+    def add(self, number: int, line: Line) -> None:
+        """Take a line of the file, in the order of the file."""
+        place = self._place(line)
+        if place in self._at:
+            self.repeated.append(number)
+            self._is_contradicted = self._is_contradicted or self._at[place][1] != line.event
+            return
+        if place < self.n_lines:
+            self.moved.append(number)
+        self._at[place] = number, line.event
+
+    def _place(self, line: Line) -> int:
+        if line.place is not None:
+            return line.place
+        self._has_plain = True
+        again = (place for place, (_, event) in self._at.items() if event == line.event)
+        return next(again, self.n_lines)
+
+    @property
+    def n_lines(self) -> int:
+        """Lines that there were, lost ones before the last among them."""
+        return max(self._at, default=-1) + 1
+
+    def in_order(self) -> list[Event]:
+        """The events in the order in which they were written."""
+        return [event for _, (_, event) in sorted(self._at.items())]
+
+    def is_broken(self, damaged: Sequence[int]) -> bool:
+        """Whether an event of it is lost, or may be."""
+        numbers = [number for number, _ in self._at.values()]
+        events = self.in_order()
+        is_short = len(self._at) < self.n_lines
+        has_end = any(map(_is_end, events))
+        is_cut = not has_end and any(number > max(numbers) for number in damaged)
+        may_lack = self._has_plain and (not isinstance(events[0], TrialStarted) or any(min(numbers) < number < max(numbers) for number in damaged))
+        return self._is_contradicted or is_short or is_cut or (may_lack and bool(damaged))
+
+
+def _whole_pieces(raw: bytes) -> Iterator[Line]:
+    """The events with a right checksum in a damaged line."""
+    for piece in _BEGINNING.split(raw):
+        match = _SEALED.match(piece)
+        line = None if match is None else decode(match[0])
+        if line is not None:
+            yield line
+
+
+def _is_end(event: Event) -> bool:
+    return isinstance(event, TrialEnded)
+
+
+def _key(event: Event) -> AttemptKey:
+    return event.trial_id, event.attempt
+
+
+def _of_lines(numbers: Sequence[int], what: str) -> list[str]:
+    if not numbers:
+        return []
+    if len(numbers) == 1:
+        words = {"is_are": "is", "it_them": "it", "it_they": "it", "was_were": "was", "s": "s"}
+        return [f"line {numbers[0]} {what.format(**words)}"]
+    words = {"is_are": "are", "it_them": "them", "it_they": "they", "was_were": "were", "s": ""}
+    named = some([str(number) for number in numbers], most=_MOST_NAMED)
+    return [f"lines {named} {what.format(**words)}"]
+
+
+def _of_attempts(keys: Sequence[AttemptKey]) -> list[str]:
+    if not keys:
+        return []
+    named = some([f"{trial_id}-{attempt}" for trial_id, attempt in keys], most=_MOST_NAMED)
+    if len(keys) == 1:
+        return [f"attempt {named} counts as not completed"]
+    return [f"attempts {named} count as not completed"]
