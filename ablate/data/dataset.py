@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ablate.data.darkness import check_depth
+from ablate.data.each_image import for_each
+from ablate.data.images import Look
 from ablate.data.regroup import regroup
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotToBeHad, has_several_labels, label_array
@@ -46,7 +47,8 @@ class DataSet:
 def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task = "classification") -> tuple[DataSpec, DataSet]:
     """Find, split and check the images that `spec` asks for; return the resolved spec (the source really used, no fallback) and the data set.
 
-    The fallback stands in only where the requested source is not to be had, never where it is broken. Files are hashed here, not decoded.
+    The fallback stands in only where the requested source is not to be had, never where it is broken. Files are
+    hashed and their headers read here; none is decoded, but one where the range of 16 bits is in question.
     Classes are regrouped before the split; the resolved spec names every class that a new one takes.
     Raises DataError for everything that is wrong with names, folders, labels or splits.
     """
@@ -59,6 +61,7 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
     parts, rule = split_items(collection.items, resolved, official=collection.split_rule)
     parts, subset_rule = subset_items(parts, resolved, n_classes=len(collection.class_names))
     _check_splits(parts, collection.class_names, resolved.source)
+    looks = _look_at_all(parts)
     facts = DataFacts(
         source=resolved.source,
         title=collection.title,
@@ -73,6 +76,7 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
         fingerprint=fingerprint(parts, collection.class_names),
         split_rule=rule + subset_rule,
         regrouped=dict(resolved.classes or ()),
+        n_first_frames=sum(look.has_more_frames for look in looks),
     )
     return resolved, DataSet(facts, {split: _as_split(parts[split], len(collection.class_names)) for split in SPLITS})
 
@@ -80,10 +84,17 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
 def fingerprint(parts: Parts, class_names: tuple[str, ...]) -> str:
     """Return 64 hex digits over every image's split, id, label and content, and the class names; the order of the images does not matter."""
     rows = [(split, item) for split, items in parts.items() for item in items]
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        digests = list(pool.map(lambda row: row[1].digest(), rows))
+    digests = for_each([item.digest for _, item in rows])
     lines = sorted(json.dumps([split, item.image_id, item.label, digest]) for (split, item), digest in zip(rows, digests, strict=True))
     return hashlib.sha256("\n".join([json.dumps(class_names), *lines]).encode()).hexdigest()
+
+
+def _look_at_all(parts: Parts) -> list[Look]:
+    """Read every header, so that what is no image, or has no known range, is refused before anything is decoded. Raises DataError."""
+    looking = [(item, item.look) for items in parts.values() for item in items if item.look is not None]
+    looks = for_each([look for _, look in looking])
+    check_depth([item.read for (item, _), look in zip(looking, looks, strict=True) if look.is_deep])
+    return looks
 
 
 def _collect(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task) -> tuple[DataSpec, Collection]:

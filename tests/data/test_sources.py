@@ -117,7 +117,8 @@ def test_a_wrong_index(plants: Path, text: str, message: str) -> None:
 def test_an_index_that_names_a_missing_file(plants: Path) -> None:
     rows = [f"train/{name}/{i}.png,{name},{split}" for i, split in enumerate(("train", "val", "test")) for name in ("rose", "oak")]
     message = message_of(write_index(plants, "\n".join(["file,label,split", *rows])), plants)
-    assert message == "an image must be a file that can be read, this one cannot: train/oak/0.png (No such file or directory)."
+    missing = [f"an image must exist, this one does not: train/oak/{i}.png; correct its name or leave it out of the index." for i in range(3)]
+    assert message == "\n".join(["3 images cannot be read:", *missing])
 
 
 # flowers102

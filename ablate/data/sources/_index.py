@@ -7,7 +7,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from ablate.data.images import below, digest_of_file, read_image
+from ablate.data.images import below, digest_of_file, look_at, read_image
 from ablate.data.sources._base import Item, Label
 from ablate.errors import DataError
 from ablate.spec.trial import SPLITS
@@ -19,7 +19,14 @@ SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "va
 def file_item(root: Path, relative: str, *, label: Label, split: str | None) -> Item:
     """Return the item of an image file below `root`. Raises DataError where the file lies outside."""
     path = below(root, relative, what="an image")
-    return Item(relative, label, split, read=partial(read_image, path, name=relative), digest=partial(digest_of_file, path, name=relative))
+    return Item(
+        relative,
+        label,
+        split,
+        read=partial(read_image, path, name=relative),
+        digest=partial(digest_of_file, path, name=relative),
+        look=partial(look_at, path, name=relative),
+    )
 
 
 def read_index(path: Path, *, root: Path) -> tuple[tuple[str, ...], tuple[Item, ...]]:
