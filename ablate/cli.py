@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Which way of transferring a pretrained model works on your images?"
 )
 
-cache_app = typer.Typer(no_args_is_help=True, help="Activations of frozen prefixes that trials share.")
+cache_app = typer.Typer(no_args_is_help=True, help="What is kept for studies to share: decoded images, activations of frozen prefixes.")
 app.add_typer(cache_app, name="cache")
 
 GridName = Annotated[str, typer.Argument(metavar="GRID", help="a name in experiments/, or the path of a grid file")]
@@ -349,6 +349,29 @@ def cache_clear() -> None:
 
         n_views, size_mb = clear_cache(places())
         make_console().print(f"dropped {n_views} views, {size_mb:.1f} MB")
+
+
+@cache_app.command("verify")
+def cache_verify(
+    remove: Annotated[bool, typer.Option("--remove", help="drop what is damaged; studies make it again")] = False,
+) -> None:
+    """Compare all kept images and activations with their digests; name what is damaged, and exit with 1 if anything is. Safe to repeat."""
+    with _user_errors():
+        from ablate.display import make_console
+        from ablate.workflow.caches import remove_damaged, verify_kept
+        from ablate.workflow.settings import places
+
+        kept = verify_kept(places())
+        for folder, why in kept.damaged.items():
+            typer.echo(f"damaged: {folder}: {why}")
+        if remove:
+            remove_damaged(kept)
+        end = "removed; they are made again when a study needs them" if remove else "ablate cache verify --remove drops them, and they are made again"
+        make_console().print(
+            f"{kept.n_stores} image stores and {kept.n_views} views: " + (f"{len(kept.damaged)} damaged; {end}" if kept.damaged else "all are sound")
+        )
+    if kept.damaged:
+        raise typer.Exit(FAILED)
 
 
 def main() -> None:

@@ -49,6 +49,8 @@ MAX_VERIFIED_BYTES = 1_000_000_000
 """Stores up to this size are compared with their digests whenever a command opens them: a second at most. `ablate cache verify` compares all."""
 _FINE = "fine"
 _DONE = "done.txt"
+PARTIAL = ".partial"
+"""Suffix of a store that is being built."""
 _META_FIELDS = ("version", "fingerprint", "side", "interpolation", "class_names", "splits", _FINE)
 _N_SIZED = 32
 
@@ -206,7 +208,7 @@ def _build(data_set: DataSet, final: Path, *, side: int, fine: int | None, inter
 
     An interrupt and a full disk leave the folder for the next builder; images that cannot be read do not: mended ones have another key.
     """
-    partial = final.with_suffix(".partial")
+    partial = final.with_suffix(PARTIAL)
     if final.exists():
         shutil.rmtree(final)
     if not partial.is_dir():
