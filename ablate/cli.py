@@ -59,7 +59,7 @@ def run(
     with _user_errors():
         from ablate.announce import run_pilot_aloud, say_end
         from ablate.display import StudyDisplay, make_console, step_progress, trial_names
-        from ablate.foretell import say_what
+        from ablate.foretell import say_brightness, say_what
         from ablate.scheduling.limits import Limits
         from ablate.spec.parse import load_grid
         from ablate.tracking.mlflow_store import MlflowStore
@@ -88,6 +88,7 @@ def run(
         say_what(console, resolved)
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
+        say_brightness(console, prepared.resolved.record.data.brightest, looked_at="all images")
         machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=prepared.compute.threads)
 
         n_pilot_failed = 0
@@ -128,7 +129,7 @@ def plan(
     """Show the arms of a grid, the cells that are merged or left out and why, and how many trials there are. Trains nothing, but for a probe."""
     with _user_errors():
         from ablate.display import make_console
-        from ablate.foretell import N_SHOWN, say_estimate, say_plan, say_rows, say_what
+        from ablate.foretell import N_SHOWN, say_estimate, say_peek, say_plan, say_rows, say_what
         from ablate.spec.parse import load_grid
         from ablate.workflow.looks import Remembered
         from ablate.workflow.pilot_text import pilot_tables
@@ -141,6 +142,7 @@ def plan(
         looks, n_shown = Remembered(where.home / "looks"), None if show_all else N_SHOWN
         facts = check_arms(resolved, looks=looks)
         say_what(console, resolved)
+        say_peek(console, resolved)
         for rows, title in [] if resolved.pilot is None else pilot_tables(resolved):
             say_rows(console, rows, title=title, n_shown=n_shown)
         say_plan(console, resolved, facts, looks=looks, n_shown=n_shown)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from rich.console import Console
 
+from ablate.data.darkness import N_PEEKED, peek_brightest
 from ablate.display import rows_table
 from ablate.model.facts import RecipeFacts
 from ablate.spec.study import ArmRecord
@@ -29,6 +31,8 @@ def say_what(console: Console, resolved: Resolved) -> None:
     sizes = ", ".join(f"{split} {n}" for split, n in facts.n_images.items())
     kind = "synthetic" if facts.is_synthetic else "real"
     console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
+    if facts.n_first_frames:
+        console.print(f"data: {facts.n_first_frames} files have several frames or pages; the first of each is used")
     if resolved.pilot is not None:
         from ablate.workflow.pilot_text import pilot_line
 
@@ -40,6 +44,22 @@ def say_what(console: Console, resolved: Resolved) -> None:
         f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with an equal one + {len(expansion.excluded)} left out; "
         f"{len(resolved.record.seeds)} seeds; {len(resolved.trials)} trials"
     )
+
+
+def say_brightness(console: Console, level: int | None, *, looked_at: str) -> None:
+    """Warn of pictures that are all dark: the usual cause is a range that was taken for a wider one. `looked_at` names the pictures."""
+    if level is not None:
+        console.print(
+            f"[bold yellow]warning: the brightest pixel of {looked_at} is {level} of 255; "
+            "if they are not meant to be so dark (masks, 12 bits kept in 16, values from 0 to 1), scale them, all by the same factor[/bold yellow]"
+        )
+
+
+def say_peek(console: Console, resolved: Resolved) -> None:
+    """`say_brightness` before anything is decoded, of a few images."""
+    train = resolved.data_set.splits["train"]
+    reads = [partial(train.read, i) for i in range(len(train.labels))]
+    say_brightness(console, peek_brightest(reads), looked_at=f"{min(N_PEEKED, len(reads))} images looked at")
 
 
 def say_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFacts], *, workers: int | None, where: Places) -> None:

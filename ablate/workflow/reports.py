@@ -44,13 +44,20 @@ def report_study(
 
 
 def _pictures(store: MlflowStore, study: PublishedStudy, take: Pictures | None) -> Pictures:
-    """Small images: made anew and kept, or those that were kept."""
+    """Small images: made anew and kept, or those that were kept. A full disk or a damaged store costs pictures, never the report."""
 
     def made(wanted: Sequence[ImageKey]) -> Thumbnails:
-        thumbnails = {} if take is None else take(wanted)
-        if thumbnails:
-            store.log_thumbnails(study.parent_run_id, thumbnails)
-        return thumbnails or store.read_thumbnails(study.parent_run_id)
+        thumbnails: Thumbnails = {}
+        try:
+            thumbnails = {} if take is None else take(wanted)
+            if thumbnails:
+                store.log_thumbnails(study.parent_run_id, thumbnails)
+            else:
+                thumbnails = store.read_thumbnails(study.parent_run_id)
+        except StoreError as error:
+            lost = "small images are shown here, and not kept for later reports" if thumbnails else "the report has no small images"
+            _LOG.warning("%s; %s", error, lost)
+        return thumbnails
 
     return made
 
