@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from ablate.data.first_bytes import FORMAT_NAMES, check_is_image, read_head
-from ablate.data.pixels import is_deep, upright_rgb
+from ablate.data.pixels import forget_other_tags, is_deep, upright_rgb
 from ablate.data.whole import check_rows, check_tiles
 from ablate.errors import DataError
 
@@ -60,6 +60,7 @@ def read_image(path: Path, *, name: str) -> Image.Image:
     """
     with _opened(path, name=name) as image, _BUDGET.held(image.width * image.height):
         check_tiles(image)
+        forget_other_tags(image)
         image.load()
         check_rows(image, path)
         return upright_rgb(image, name=shown(name))

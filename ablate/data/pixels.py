@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,6 +23,8 @@ _TURNS: Mapping[object, Image.Transpose] = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what turns the image upright."""
+_SHORT = 3
+"""EXIF's number for a 16-bit integer."""
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "RGBA", "RGBa", "LA", "La", "PA", "CMYK", "YCbCr", "HSV"})
 
 
@@ -39,12 +42,37 @@ def upright_rgb(image: Image.Image, *, name: str) -> Image.Image:
     return _as_rgb(image if turn is None else image.transpose(turn), name=name)
 
 
+def forget_other_tags(image: Image.Image) -> None:
+    """Before a TIFF is decoded: Pillow turns it itself, and reads blocks of tags for that which may lead anywhere."""
+    if image.format == "TIFF":
+        tags = image.getexif()
+        for block in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
+            if block in tags:
+                del tags[block]
+
+
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
-    """What the orientation tag asks for; no other tag is read, and a tag that makes no sense turns nothing, as in viewers."""
+    """What the orientation tag asks for; no other tag matters, and a tag that makes no sense turns nothing, as in viewers."""
     try:
-        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        if orientation is None:
+            orientation = _orientation_in(image.info.get("exif", b""))
+        return _TURNS.get(orientation)
     except Exception:  # whatever a parser of foreign metadata raises, the pixels are whole
         return None
+
+
+def _orientation_in(exif: bytes) -> int | None:
+    """The orientation in a block of EXIF; Pillow stops reading at the first tag whose value lies nowhere."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = "<" if tiff[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+    (n_tags,) = struct.unpack_from(f"{order}H", tiff, start)
+    for i in range(n_tags):
+        tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * i)
+        if (tag, kind) == (ExifTags.Base.Orientation, _SHORT):
+            return int(value)
+    return None
 
 
 def _as_rgb(image: Image.Image, *, name: str) -> Image.Image:
