@@ -67,7 +67,7 @@ class DataFacts(BaseModel):
     n_first_frames: int = 0
     """Files of several frames or pages, an animation or a stack, of which only the first is used."""
     brightest: int | None = None
-    """Brightest level of all images, 0 to 127 of 255; None where there is a brighter one, as nearly always, or nobody looked."""
+    """Brightest level of all images as they are stored, 0 to 127 of 255; None where there is a brighter one, as nearly always, or nobody looked."""
 
     @property
     def n_images(self) -> dict[str, int]:
