@@ -129,7 +129,7 @@ def plan(
     """Show the arms of a grid, the cells that are merged or left out and why, and how many trials there are. Trains nothing, but for a probe."""
     with _user_errors():
         from ablate.display import make_console
-        from ablate.foretell import N_SHOWN, say_estimate, say_peek, say_plan, say_rows, say_what
+        from ablate.foretell import N_SHOWN, say_estimate, say_plan, say_rows, say_what
         from ablate.spec.parse import load_grid
         from ablate.workflow.looks import Remembered
         from ablate.workflow.pilot_text import pilot_tables
@@ -142,7 +142,6 @@ def plan(
         looks, n_shown = Remembered(where.home / "looks"), None if show_all else N_SHOWN
         facts = check_arms(resolved, looks=looks)
         say_what(console, resolved)
-        say_peek(console, resolved)
         for rows, title in [] if resolved.pilot is None else pilot_tables(resolved):
             say_rows(console, rows, title=title, n_shown=n_shown)
         say_plan(console, resolved, facts, looks=looks, n_shown=n_shown)
@@ -354,26 +353,14 @@ def cache_clear() -> None:
 
 
 @cache_app.command("verify")
-def cache_verify(
-    remove: Annotated[bool, typer.Option("--remove", help="drop what is damaged; studies make it again")] = False,
-) -> None:
+def cache_verify(remove: Annotated[bool, typer.Option("--remove", help="drop what is damaged; studies make it again")] = False) -> None:
     """Compare all kept images and activations with their digests; name what is damaged, and exit with 1 if anything is. Safe to repeat."""
     with _user_errors():
-        from ablate.display import make_console
-        from ablate.workflow.caches import remove_damaged, verify_kept
+        from ablate.workflow.caches import verify_kept
         from ablate.workflow.settings import places
 
-        kept = verify_kept(places())
-        for folder, why in kept.damaged.items():
-            typer.echo(f"damaged: {folder}: {why}")
-        if remove:
-            remove_damaged(kept)
-        end = "removed; they are made again when a study needs them" if remove else "ablate cache verify --remove drops them, and they are made again"
-        make_console().print(
-            f"{kept.n_stores} image stores and {kept.n_views} views: " + (f"{len(kept.damaged)} damaged; {end}" if kept.damaged else "all are sound")
-        )
-    if kept.damaged:
-        raise typer.Exit(FAILED)
+        if verify_kept(places(), remove=remove, say=typer.echo):
+            raise typer.Exit(FAILED)
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ def say_brightness(console: Console, level: int | None, *, looked_at: str) -> No
         )
 
 
-def say_peek(console: Console, resolved: Resolved) -> None:
+def _say_peek(console: Console, resolved: Resolved) -> None:
     """`say_brightness` before anything is decoded, of a few images."""
     train = resolved.data_set.splits["train"]
     reads = [partial(train.read, i) for i in range(len(train.labels))]
@@ -76,6 +76,7 @@ def say_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFa
 
 def say_plan(console: Console, resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks: Looks, n_shown: int | None) -> None:
     """Say which arms there are and what they share, and what is left out and why. Of long tables the first `n_shown` rows; None shows all."""
+    _say_peek(console, resolved)
     arms = resolved.expansion.arms
     asked = arms or resolved.arms_to_check
     title = "Arms" if arms else "Some arms that the search may propose; all of them were checked"

@@ -213,7 +213,8 @@ class ActivationCache:
         temporary = entry.with_name(f"{entry.name}.{os.getpid()}.part")
         try:
             temporary.mkdir()
-            rows.values.tofile(temporary / ROWS)
+            with (temporary / ROWS).open("wb") as file:  # NumPy's own writing does not say that the disk is full
+                file.write(np.ascontiguousarray(rows.values).data)
             dtype = next(name for name, (torch_dtype, _) in _DTYPES.items() if torch_dtype == rows.dtype)
             digest = _digest(temporary / ROWS)
             write_meta(temporary, KeptRows(rows.values.shape, dtype, digest, rows.build_s, door, identity))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,34 +63,32 @@ def _described(entry: Path) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class KeptFolders:
-    """What a look through all that is kept found."""
+def verify_kept(places: Places, *, remove: bool, say: Callable[[str], None]) -> int:
+    """Compare every image store and every kept view with the digests that were taken when they were written; return how many are damaged.
 
-    n_stores: int
-    n_views: int
-    damaged: dict[Path, str]
-    """Folder -> what is wrong with it."""
-
-
-def verify_kept(places: Places) -> KeptFolders:
-    """Compare every image store and every kept view with the digests that were taken when they were written. Reads all, changes nothing."""
+    Each of them is said. With `remove` they are dropped, and whoever needs them makes them again; else nothing is changed.
+    Raises StoreError where a folder cannot be removed.
+    """
     stores = sorted(meta.parent for meta in image_folder(places).glob(f"*/{META}") if meta.parent.suffix != PARTIAL)
-    entries = sorted(entry for entry in cache_folder(places).glob("*") if entry.is_dir() and entry.suffix != ".part")
+    views = sorted(entry for entry in cache_folder(places).glob("*") if entry.is_dir() and entry.suffix != ".part")
     damaged = {folder: why for folder in stores if (why := _harm(_verify_store, folder)) is not None}
-    damaged |= {folder: why for folder in entries if (why := _harm(_verify_entry, folder)) is not None}
-    return KeptFolders(len(stores), len(entries), damaged)
+    damaged |= {folder: why for folder in views if (why := _harm(_verify_view, folder)) is not None}
+    for folder, why in damaged.items():
+        say(f"damaged: {folder}: {why}")
+        if remove:
+            _remove(folder)
+    way = "removed; studies make them again" if remove else "`ablate cache verify --remove` drops them, and studies make them again"
+    say(f"{len(stores)} image stores and {len(views)} views: " + (f"{len(damaged)} damaged; {way}" if damaged else "all are sound"))
+    return len(damaged)
 
 
-def remove_damaged(kept: KeptFolders) -> None:
-    """Drop what is damaged; whoever needs it makes it again. Raises StoreError where a folder cannot be removed."""
-    for folder in kept.damaged:
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise StoreError(f"{folder} must be removed, which failed ({error.strerror}); remove it by hand.") from error
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return  # somebody was faster
+    except OSError as error:
+        raise StoreError(f"{folder} must be removed, which failed ({error.strerror}); remove it by hand.") from error
 
 
 def _harm(verify: Callable[[Path], None], folder: Path) -> str | None:
@@ -110,7 +107,7 @@ def _verify_store(folder: Path) -> None:
         read_near_duplicates(answer)
 
 
-def _verify_entry(folder: Path) -> None:
+def _verify_view(folder: Path) -> None:
     verify_rows(folder, read_meta(folder))
 
 

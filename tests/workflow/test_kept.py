@@ -65,7 +65,7 @@ def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk
         assert f"damaged: {stores[1]}: " in out
         assert f"damaged: {views[0]}: its digest does not match" in out
         assert f"damaged: {views[1]}: it holds no object" in out
-        end = "removed; they are made again" if options else "ablate cache verify --remove drops them"
+        end = "removed; studies make them again" if options else "`ablate cache verify --remove` drops them, and studies make them again"
         assert f"2 image stores and 3 views: 4 damaged; {end}" in out
         assert stores[0].is_dir() == views[0].is_dir() == (not options)
     assert _called("cache", "verify") == (0, "0 image stores and 1 views: all are sound ")
