@@ -245,23 +245,17 @@ class MlflowStore:
             raise StoreError(f"the study's run {parent_run_id} must take its report, it did not: {_first_line(error)}") from error
 
     def log_thumbnails(self, parent_run_id: str, thumbnails: Mapping[tuple[str, str], np.ndarray]) -> None:
-        """Keep small versions of the images that a report shows, (split, image_id) -> (H, W, 3) uint8, with the parent run. Raises StoreError."""
-        try:
-            with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
-                write_thumbnails(Path(scratch, THUMBNAILS), thumbnails)
-                self._client.log_artifact(parent_run_id, str(Path(scratch, THUMBNAILS)))
-        except Exception as error:
-            raise StoreError(f"the study's run {parent_run_id} must take its small images, it did not: {_first_line(error)}") from error
+        """Keep small versions of the images that a report shows, (split, image_id) -> (H, W, 3) uint8, with the parent run."""
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            write_thumbnails(Path(scratch, THUMBNAILS), thumbnails)
+            self._client.log_artifact(parent_run_id, str(Path(scratch, THUMBNAILS)))
 
     def read_thumbnails(self, parent_run_id: str) -> dict[tuple[str, str], np.ndarray]:
-        """Inverse of `log_thumbnails`; nothing where none were kept. Raises StoreError where they are damaged or cannot be read."""
-        try:
-            if not any(one.path == THUMBNAILS for one in self._client.list_artifacts(parent_run_id)):
-                return {}
-            with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
-                return read_thumbnails(self._fetch(self._client.get_run(parent_run_id), THUMBNAILS, into=Path(scratch)))
-        except Exception as error:
-            raise StoreError(f"the small images of the study's run {parent_run_id} must be readable, they are not: {_first_line(error)}") from error
+        """Inverse of `log_thumbnails`; nothing where none were kept."""
+        if not any(one.path == THUMBNAILS for one in self._client.list_artifacts(parent_run_id)):
+            return {}
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            return read_thumbnails(self._fetch(self._client.get_run(parent_run_id), THUMBNAILS, into=Path(scratch)))
 
     def log_champion(
         self, run_id: str, *, folder: Path, loader_module: str, n_classes: int, requirements: Sequence[str], code_paths: Sequence[Path] = ()

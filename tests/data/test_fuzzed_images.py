@@ -17,7 +17,7 @@ import pytest
 from ablate.data.images import read_image
 from ablate.errors import DataError
 
-N_FILES = int(os.environ.get("ABLATE_FUZZ", "1500"))
+N_FILES = int(os.environ.get("ABLATE_FUZZ", "800"))
 SCRIPT = Path(__file__).parents[2] / "scripts/fuzz_images.py"
 
 

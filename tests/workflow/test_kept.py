@@ -21,6 +21,7 @@ from ablate.spec.trial import DataSpec
 from ablate.tracking import mlflow_store
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.training.activations import ActivationCache, CacheUse, View, cache_key
+from ablate.workflow.pictures import made_or_kept
 
 WriteGrid = Callable[..., Path]
 ONE_ARM = (("[all, -1]", "[all]"), ("[1.0e-3, 1.0e-2]", "[1.0e-3]"))
@@ -117,12 +118,23 @@ def test_dark_pictures_and_stacks_are_said_and_small_images_that_cannot_be_kept_
         assert level is not None and 30 < level < 60  # what resizing leaves of 47
         assert f"warning: the brightest pixel of all images is {level} of 255; {way}" in out
     said = [record.getMessage() for record in caplog.records if "small images" in record.getMessage()]
-    assert said[0].endswith(
-        "must take its small images, it did not: OSError: [Errno 28] No space left on device; small images are shown here, and not kept for later reports"
-    )
+    assert said[0].endswith("must take its small images, it did not: [Errno 28] No space left on device; they are shown, and not kept for later reports")
     assert (desk / "reports/dark/README.md").is_file()
 
 
-def test_small_images_that_cannot_be_read_are_one_sentence(desk: Path, tracking_uri: str) -> None:
-    with pytest.raises(StoreError, match=r"^the small images of the study's run 0 must be readable, they are not: "):
-        MlflowStore(tracking_uri, "none").read_thumbnails("0")
+def test_small_images_that_cannot_be_read_cost_no_report(desk: Path, tracking_uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    store = MlflowStore(tracking_uri, "none")
+    with caplog.at_level(logging.WARNING):
+        assert made_or_kept(store, "0", None)([("val", "a")]) == {}
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("the small images of the study's run 0 must be readable, they are not: ")
+    assert said.endswith("; the report has none")
+
+
+def test_an_image_store_that_is_gone_costs_no_report(desk: Path, tracking_uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    def take(_: object) -> dict[tuple[str, str], np.ndarray]:
+        raise StoreError("an image store must be whole, it is not.")
+
+    with caplog.at_level(logging.WARNING):
+        assert made_or_kept(MlflowStore(tracking_uri, "none"), "0", take)([("val", "a")]) == {}
+    assert [record.getMessage() for record in caplog.records] == ["an image store must be whole, it is not.; the report has none"]
