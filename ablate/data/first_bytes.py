@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Mapping
+from pathlib import Path
 
 from ablate.errors import DataError
 
@@ -83,10 +83,10 @@ def check_is_image(head: bytes, *, name: str) -> None:
         raise DataError(f"an image must be a {FORMAT_NAMES} file, got {text}: {name}; fetch the image again or remove it.")
 
 
-def read_head(path: str | os.PathLike[str], *, name: str) -> bytes:
+def read_head(path: Path, *, name: str) -> bytes:
     """Return the first bytes of a regular file. Raises DataError where it is none, OSError where it cannot be read."""
-    check_is_regular(os.stat(path).st_mode, name=name)  # noqa: PTH116  Path.stat is no faster to read
-    with open(path, "rb") as file:  # noqa: PTH123
+    check_is_regular(path.stat().st_mode, name=name)
+    with path.open("rb") as file:
         return file.read(N_BYTES)
 
 
@@ -99,17 +99,24 @@ def _kind_of(head: bytes) -> str | None:
 
 def _text_of(head: bytes) -> str | None:
     """What kind of text a file begins with, or None."""
+    if head.startswith(_SUPPORTED):
+        return None
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<svg" in start:
         return "SVG"
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "a web page"
-    is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) and 127 not in head
-    if not is_text or head.startswith(_SUPPORTED):
-        return None
-    try:
-        # the last character may be cut off
-        head.decode("utf-8") if len(head) < N_BYTES else head[:-4].decode("utf-8", "ignore")
-    except UnicodeDecodeError:
+    if not _is_text(head):
         return None
     return "XML" if start.startswith(b"<?xml") else "a text"
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether bytes are UTF-8 without control characters; the last character may be cut off."""
+    if any((byte < 32 and byte not in b"\t\n\r\f") or byte == 127 for byte in head):
+        return False
+    try:
+        head[: N_BYTES - 4].decode("utf-8")
+    except UnicodeDecodeError as error:
+        return len(head) >= N_BYTES and error.start >= N_BYTES - 8
+    return True

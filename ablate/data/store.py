@@ -128,13 +128,18 @@ def _reopen(path: Path, data_set: DataSet) -> ImageStore:
     store = open_store(path)
     for name, split in data_set.splits.items():
         stored = store.split(name)
-        if stored.image_ids != split.image_ids or not np.array_equal(stored.labels, split.labels):
+        if _labelled(stored.image_ids, stored.labels) != _labelled(split.image_ids, split.labels):
             raise StoreError(f"an image store must hold the images that were asked for, {name} of {path} holds others.")
     if store.class_names != data_set.facts.class_names:
         raise StoreError(f"an image store must hold the classes that were asked for, {path} holds others.")
     if sum(file.stat().st_size for file in path.glob("*.npy")) <= MAX_VERIFIED_BYTES:
         verify_store(path)
     return store
+
+
+def _labelled(image_ids: Sequence[str], labels: NDArray[np.int64]) -> dict[str, Any]:
+    """Image -> its label or labels. Their order does not matter: it is no part of the fingerprint, and a store keeps its own."""
+    return dict(zip(image_ids, labels.tolist(), strict=True))
 
 
 def store_key(fingerprint: str, *, side: int, interpolation: str, fine: int | None = None) -> str:

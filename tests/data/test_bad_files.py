@@ -73,7 +73,7 @@ TEXTS = {
     "a web page": b"\n<!DOCTYPE html><title>404</title>",
     "SVG": b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>",
     "XML": b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
-    "a text": b'{"error": "not found"}',
+    "a text": b'{"error": "not found"}' + "é".encode() * 400,
 }
 
 
@@ -100,6 +100,11 @@ def test_a_text_under_an_images_name(tmp_path: Path, kind: str) -> None:
 def test_a_file_without_pixels(tmp_path: Path, data: bytes, what: str, way: str) -> None:
     (tmp_path / "a.png").write_bytes(data)
     assert set(refusals(tmp_path / "a.png")) == {f"an image must hold pixels, got {what}: a; {way}."}
+
+
+def test_an_image_that_speaks_of_svg_is_an_image(tmp_path: Path) -> None:
+    RGB.save(tmp_path / "a.jpg", comment=b"<svg> <!doctype html>")
+    assert read_image(tmp_path / "a.jpg", name="a").size == RGB.size
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:

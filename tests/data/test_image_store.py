@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from ablate.data import store
-from ablate.data.dataset import DataSet, load_data
+from ablate.data.dataset import DataSet, Split, load_data
 from ablate.data.store import build_store, open_store, square, verify_store
 from ablate.errors import DataError, StoreError
 from ablate.spec.trial import DataSpec
@@ -356,3 +356,20 @@ def test_a_flipped_pixel_is_found_when_the_store_is_opened_again(data_set: DataS
     (built.path / name).write_bytes(flipped)
     build_store(data_set, home=tmp_path, side=8, interpolation="bicubic", fine=12)
     assert (built.path / name).read_bytes() == whole
+
+
+def test_another_order_of_the_same_images_is_the_same_store(data_set: DataSet, tmp_path: Path) -> None:
+    built = build_store(data_set, home=tmp_path, side=16, interpolation="bicubic")
+    train = data_set.splits["train"]
+    order = np.arange(len(train.labels))[::-1]
+    turned = Split(tuple(train.image_ids[i] for i in order), train.labels[order], lambda i: train.read(int(order[i])))
+    calls: list[int] = []
+    again = build_store(
+        DataSet(data_set.facts, {**data_set.splits, "train": turned}),
+        home=tmp_path,
+        side=16,
+        interpolation="bicubic",
+        on_progress=lambda done, _: calls.append(done),
+    )
+    assert calls == []
+    assert again.split("train").image_ids == built.split("train").image_ids
