@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Which way of transferring a pretrained model works on your images?"
 )
 
-cache_app = typer.Typer(no_args_is_help=True, help="Activations of frozen prefixes that trials share.")
+cache_app = typer.Typer(no_args_is_help=True, help="What is kept for studies to share: decoded images, activations of frozen prefixes.")
 app.add_typer(cache_app, name="cache")
 
 GridName = Annotated[str, typer.Argument(metavar="GRID", help="a name in experiments/, or the path of a grid file")]
@@ -59,7 +59,7 @@ def run(
     with _user_errors():
         from ablate.announce import run_pilot_aloud, say_end
         from ablate.display import StudyDisplay, make_console, step_progress, trial_names
-        from ablate.foretell import say_what
+        from ablate.foretell import say_brightness, say_what
         from ablate.scheduling.limits import Limits
         from ablate.spec.parse import load_grid
         from ablate.tracking.mlflow_store import MlflowStore
@@ -88,6 +88,7 @@ def run(
         say_what(console, resolved)
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
+        say_brightness(console, prepared.resolved.record.data.brightest, looked_at="all images")
         machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=prepared.compute.threads)
 
         n_pilot_failed = 0
@@ -350,6 +351,17 @@ def cache_clear() -> None:
 
         n_views, size_mb = clear_cache(places())
         make_console().print(f"dropped {n_views} views, {size_mb:.1f} MB")
+
+
+@cache_app.command("verify")
+def cache_verify(remove: Annotated[bool, typer.Option("--remove", help="drop what is damaged; studies make it again")] = False) -> None:
+    """Compare all kept images and activations with their digests; name what is damaged, and exit with 1 if anything is. Safe to repeat."""
+    with _user_errors():
+        from ablate.workflow.caches import verify_kept
+        from ablate.workflow.settings import places
+
+        if verify_kept(places(), remove=remove, say=typer.echo):
+            raise typer.Exit(FAILED)
 
 
 def main() -> None:

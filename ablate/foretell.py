@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.markup import escape
 
+from ablate.data.darkness import N_PEEKED, peek_brightest
 from ablate.display import rows_table
 from ablate.errors import escaped
 from ablate.model.facts import RecipeFacts
@@ -34,6 +36,8 @@ def say_what(console: Console, resolved: Resolved) -> None:
     kind = "synthetic" if facts.is_synthetic else "real"
     console.print(f"data: {escape(facts.title)} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {escape(facts.split_rule)})")
     console.print(escape(classes_line(facts)))
+    if facts.n_first_frames:
+        console.print(f"data: {facts.n_first_frames} files have several frames or pages; the first of each is used")
     for remark in resolved.data_set.remarks:
         console.print(escape(remark))
     if resolved.pilot is not None:
@@ -59,6 +63,22 @@ def classes_line(facts: DataFacts) -> str:
     return f"classes (images in {'/'.join(SPLITS)}): {', '.join(shown)}{more}"
 
 
+def say_brightness(console: Console, level: int | None, *, looked_at: str) -> None:
+    """Warn of pictures that are all dark: the usual cause is a range that was taken for a wider one. `looked_at` names the pictures."""
+    if level is not None:
+        console.print(
+            f"[bold yellow]warning: the brightest pixel of {looked_at} is {level} of 255; "
+            "if they are not meant to be so dark (masks, 12 bits kept in 16, values from 0 to 1), scale them, all by the same factor[/bold yellow]"
+        )
+
+
+def _say_peek(console: Console, resolved: Resolved) -> None:
+    """`say_brightness` before anything is decoded, of a few images."""
+    train = resolved.data_set.splits["train"]
+    reads = [partial(train.read, i) for i in range(len(train.labels))]
+    say_brightness(console, peek_brightest(reads), looked_at=f"{min(N_PEEKED, len(reads))} images looked at")
+
+
 def say_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFacts], *, workers: int | None, where: Places) -> None:
     """Measure a few steps of each kind of arm, and say what the study will cost."""
     from ablate.workflow.estimate import cost_table, kinds_of
@@ -73,6 +93,7 @@ def say_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFa
 
 def say_plan(console: Console, resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks: Looks, n_shown: int | None) -> None:
     """Say which arms there are and what they share, and what is left out and why. Of long tables the first `n_shown` rows; None shows all."""
+    _say_peek(console, resolved)
     arms = resolved.expansion.arms
     asked = arms or resolved.arms_to_check
     title = "Arms" if arms else "Some arms that the search may propose; all of them were checked"

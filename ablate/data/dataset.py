@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,9 @@ from PIL import Image
 
 from ablate.data.class_counts import absent_classes, check_classes, check_splits, class_counts
 from ablate.data.copies import HashedItem, copies
+from ablate.data.darkness import check_depth
+from ablate.data.each_image import for_each
+from ablate.data.images import Look
 from ablate.data.regroup import regroup
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotToBeHad, has_several_labels, label_array
@@ -51,7 +52,8 @@ class DataSet:
 def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task = "classification") -> tuple[DataSpec, DataSet]:
     """Find, split and check the images that `spec` asks for; return the resolved spec (the source really used, no fallback) and the data set.
 
-    The fallback stands in only where the requested source is not to be had, never where it is broken. Files are hashed here, not decoded.
+    The fallback stands in only where the requested source is not to be had, never where it is broken. Files are
+    hashed and their headers read here; none is decoded, but one where the range of 16 bits is in question.
     Classes are regrouped before the split; the resolved spec names every class that a new one takes.
     Raises DataError for everything that is wrong with names, folders, labels or splits.
     """
@@ -65,6 +67,7 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
     parts, rule = split_items(collection.items, resolved, official=collection.split_rule)
     parts, subset_rule = subset_items(parts, resolved, n_classes=len(collection.class_names))
     check_splits(parts, collection.class_names, resolved.source)
+    looks = _look_at_all(parts)
     images = _hashed(parts)
     facts = DataFacts(
         source=resolved.source,
@@ -80,6 +83,7 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
         fingerprint=_fingerprint(images, collection.class_names),
         split_rule=rule + subset_rule,
         regrouped=dict(resolved.classes or ()),
+        n_first_frames=sum(look.has_more_frames for look in looks),
     )
     splits = {split: _as_split(parts[split], len(collection.class_names)) for split in SPLITS}
     remarks = (*collection.remarks, *absent_classes(parts, collection.class_names), *copies(images))
@@ -89,15 +93,22 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
 def _hashed(parts: Parts) -> list[HashedItem]:
     """Hash every image's content, a few at a time."""
     rows = [(split, item) for split, items in parts.items() for item in items]
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        digests = pool.map(lambda row: row[1].digest(), rows)
-        return [HashedItem(split, item, digest) for (split, item), digest in zip(rows, digests, strict=True)]
+    digests = for_each([item.digest for _, item in rows])
+    return [HashedItem(split, item, digest) for (split, item), digest in zip(rows, digests, strict=True)]
 
 
 def _fingerprint(images: Sequence[HashedItem], class_names: tuple[str, ...]) -> str:
     """Return 64 hex digits over every image's split, id, label and content, and the class names; the order of the images does not matter."""
     lines = sorted(json.dumps([image.split, image.item.image_id, image.item.label, image.digest]) for image in images)
     return hashlib.sha256("\n".join([json.dumps(class_names), *lines]).encode()).hexdigest()
+
+
+def _look_at_all(parts: Parts) -> list[Look]:
+    """Read every header, so that what is no image, or has no known range, is refused before anything is decoded. Raises DataError."""
+    looking = [(item, item.look) for items in parts.values() for item in items if item.look is not None]
+    looks = for_each([look for _, look in looking])
+    check_depth([item.read for (item, _), look in zip(looking, looks, strict=True) if look.is_deep])
+    return looks
 
 
 def _collect(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task) -> tuple[DataSpec, Collection]:

@@ -7,17 +7,20 @@ or made lighter is found; one that was cropped or turned is not.
 from __future__ import annotations
 
 import itertools
-import json
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablate.data.store import ImageStore, StoredSplit
-from ablate.files import write_text
+from ablate.files import sealed_json, unsealed, write_text
 from ablate.spec.study import NearDuplicate, NearDuplicates
 from ablate.spec.trial import SPLITS
 
 VERSION = 1
+KEPT = f"near_duplicates_v{VERSION}.json"
+"""The answer, beside the images."""
 ALIKE = 0.985
 """Correlation from which two images count as one, at both sizes."""
 _COARSE, _FINE = 16, 48
@@ -32,15 +35,21 @@ def near_duplicates(store: ImageStore) -> NearDuplicates | None:
 
     Looked for once a store: the answer is kept beside its images.
     """
-    kept = store.path / f"near_duplicates_v{VERSION}.json"
-    if kept.is_file():
-        return NearDuplicates.model_validate_json(kept.read_text())
+    kept = store.path / KEPT
+    with suppress(OSError, ValueError):  # not there, or damaged: looked for again
+        return read_near_duplicates(kept)
     sizes = [len(store.split(name).labels) for name in SPLITS]
     if sum(a * b for a, b in itertools.combinations(sizes, 2)) > _MOST_PAIRS:
         return None
     found = _search(store)
-    write_text(kept, json.dumps(found.model_dump(mode="json")))
+    with suppress(OSError):  # a full disk costs the next command a second, not this one its study
+        write_text(kept, sealed_json(found.model_dump(mode="json")))
     return found
+
+
+def read_near_duplicates(path: Path) -> NearDuplicates:
+    """Read an answer that was kept. Raises ValueError where it is damaged, OSError where there is none."""
+    return NearDuplicates.model_validate(unsealed(path.read_bytes(), fields=NearDuplicates.model_fields))
 
 
 def _search(store: ImageStore) -> NearDuplicates:

@@ -5,23 +5,24 @@
                         fine.npy                     (N, fine, fine, 3) uint8: train nearer its own resolution, where crops are cut from it
 
 The key names everything that determines the pixels, so a store is never updated: it is built whole in `<key>.partial`, renamed into place, and verified on
-open. A build that was killed is taken up by the next one: `done.txt` lists the images that are there, each with a checksum of its pixels.
+open. A build that was killed, or that found the disk full, is taken up by the next one: `done.txt` lists the images that are there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import math
 import os
 import shutil
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ablate.data.dataset import DataSet, Split
+from ablate.data.each_image import image_threads, refuse
+from ablate.data.filling import ArrayFile, Place, checksum, sound_places
 from ablate.errors import DataError, StoreError
+from ablate.files import sealed_json, unsealed
 from ablate.spec.trial import SPLITS
 
 VERSION = 1
@@ -41,12 +45,18 @@ MAX_ASPECT = 8
 """Images longer than this many times their width are cut to it before they are resized, so that no sliver grows without bound."""
 MAX_FINE_BYTES = 8_000_000_000
 """Bound on `fine.npy`; a larger data set is kept at a lower resolution, so that what a crop shows does not depend on the disk."""
+MAX_VERIFIED_BYTES = 1_000_000_000
+"""Stores up to this size are compared with their digests whenever a command opens them: a second at most. `ablate cache verify` compares all."""
 _FINE = "fine"
+_DONE = "done.txt"
+PARTIAL = ".partial"
+"""Suffix of a store that is being built."""
+_META_FIELDS = ("version", "fingerprint", "side", "interpolation", "class_names", "splits", _FINE)
 _N_SIZED = 32
-_N_NAMED = 20
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and of all images."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str,
 
     `fine` asks for the train split at so many pixels beside, for crops; images that have fewer, and data sets above `MAX_FINE_BYTES`, get fewer.
     Processes that ask at the same time wait for one of them. Raises DataError naming all damaged images at once, StoreError where the disk is too
-    small or cannot be written.
+    small, full or cannot be written.
     """
     if interpolation not in INTERPOLATIONS:
         near = difflib.get_close_matches(interpolation, INTERPOLATIONS, n=1, cutoff=0.0)[0]
@@ -98,14 +108,38 @@ def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str,
         with locked(final.with_suffix(".lock")):
             if (final / "meta.json").exists():
                 try:
-                    return open_store(final)
+                    return _reopen(final, data_set)
                 except StoreError:
                     shutil.rmtree(final)
             fine = None if fine is None else _fine_side(data_set.splits["train"], side=side, asked=fine)
             _build(data_set, final, side=side, fine=fine, interpolation=interpolation, on_progress=on_progress or _silent)
             return open_store(final)
     except OSError as error:
+        if error.errno in _FULL:
+            raise StoreError(
+                f"the image store needs more room in {final.parent} than the disk has ({error.strerror}); "
+                "make room, and the same command goes on where it stopped."
+            ) from error
         raise StoreError(f"the image store must be writable, {final.parent} is not ({error.strerror}); choose another home with ABLATE_HOME.") from error
+
+
+def _reopen(path: Path, data_set: DataSet) -> ImageStore:
+    """Open the store that an earlier command built. Raises StoreError where it does not hold what the data set says, or what was written."""
+    store = open_store(path)
+    for name, split in data_set.splits.items():
+        stored = store.split(name)
+        if _labelled(stored.image_ids, stored.labels) != _labelled(split.image_ids, split.labels):
+            raise StoreError(f"an image store must hold the images that were asked for, {name} of {path} holds others.")
+    if store.class_names != data_set.facts.class_names:
+        raise StoreError(f"an image store must hold the classes that were asked for, {path} holds others.")
+    if sum(file.stat().st_size for file in path.glob("*.npy")) <= MAX_VERIFIED_BYTES:
+        verify_store(path)
+    return store
+
+
+def _labelled(image_ids: Sequence[str], labels: NDArray[np.int64]) -> dict[str, Any]:
+    """Image -> its label or labels. Their order does not matter: it is no part of the fingerprint, and a store keeps its own."""
+    return dict(zip(image_ids, labels.tolist(), strict=True))
 
 
 def store_key(fingerprint: str, *, side: int, interpolation: str, fine: int | None = None) -> str:
@@ -130,13 +164,14 @@ def _fine_side(train: Split, *, side: int, asked: int) -> int | None:
 def open_store(path: Path) -> ImageStore:
     """Open a store that `build_store` made. Raises StoreError where it is missing, incomplete or of another size than its meta.json says."""
     try:
-        meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
-        side, class_names = int(meta["side"]), tuple(meta["class_names"])
+        meta = _read_meta(path)
+        side = int(meta["side"])
+        class_names = tuple(map(str, meta["class_names"]))
         splits = {name: _open_split(path / f"{name}.npy", meta["splits"][name], side=side) for name in SPLITS}
         if meta.get(_FINE):
             fine = _open_split(path / f"{_FINE}.npy", {**meta["splits"]["train"], **meta[_FINE]}, side=int(meta[_FINE]["side"]))
             splits["train"] = dataclasses.replace(splits["train"], fine=fine.images)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except Exception as error:  # damage comes in every shape, and all of it means the same
         raise StoreError(f"an image store must be whole, {path} is not ({error}); remove it, and it is built again.") from error
     return ImageStore(path=path, side=side, class_names=class_names, splits=splits)
 
@@ -144,10 +179,14 @@ def open_store(path: Path) -> ImageStore:
 def verify_store(path: Path) -> None:
     """Compare every array with the digest that was taken when the store was built. Reads everything. Raises StoreError where one differs."""
     open_store(path)
-    meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    meta = _read_meta(path)
     for name, written in {**meta["splits"], **({_FINE: meta[_FINE]} if meta.get(_FINE) else {})}.items():
         if _sha256(path / f"{name}.npy") != written["sha256"]:
             raise StoreError(f"an image store must hold what was written, {name}.npy of {path} does not; remove the folder, and it is built again.")
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    return unsealed((path / "meta.json").read_bytes(), fields=_META_FIELDS)
 
 
 def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSplit:
@@ -157,68 +196,78 @@ def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSpli
     images = np.load(path, mmap_mode="r", allow_pickle=False)
     if images.shape != (len(labels), side, side, 3) or images.dtype != np.uint8 or len(meta["image_ids"]) != len(labels):
         raise ValueError(f"{path.name} holds {images.dtype} of shape {images.shape}")
-    return StoredSplit(images=images, labels=labels, image_ids=tuple(meta["image_ids"]))
+    return StoredSplit(images=images, labels=labels, image_ids=tuple(map(str, meta["image_ids"])))
 
 
 def files_of(meta: bytes) -> tuple[str, ...]:
     """Return the names of the arrays that belong to a meta.json. Raises StoreError where it is none."""
     try:
-        written = json.loads(meta)
+        written = unsealed(meta, fields=_META_FIELDS)
         return (*(f"{name}.npy" for name in SPLITS), *([f"{_FINE}.npy"] if written.get(_FINE) else []))
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         raise StoreError(f"an image store must have a sound meta.json, got a damaged one ({error}); remove the store, and it is built again.") from error
 
 
 def _build(data_set: DataSet, final: Path, *, side: int, fine: int | None, interpolation: str, on_progress: Progress) -> None:
     """Decode into a folder beside the final one, then rename. Under the lock, whatever stands there is a dead builder's, and is taken up.
 
-    An interrupt leaves the folder for the next builder, an error does not: with other images the key is another one.
+    An interrupt and a full disk leave the folder for the next builder; images that cannot be read do not: mended ones have another key.
     """
-    partial = final.with_suffix(".partial")
+    partial = final.with_suffix(PARTIAL)
     if final.exists():
         shutil.rmtree(final)
     if not partial.is_dir():
         _check_room(data_set, final.parent, side=side, fine=fine)
         partial.mkdir()
     try:
-        arrays = {name: _array(partial / f"{name}.npy", len(split.labels), side) for name, split in data_set.splits.items()}
-        if fine is not None:
-            arrays[_FINE] = _array(partial / f"{_FINE}.npy", len(arrays["train"]), fine)
-        _decode(data_set, arrays, partial / "done.txt", resample=INTERPOLATIONS[interpolation], on_progress=on_progress)
-        for array in arrays.values():
-            array.flush()
-        meta = {
-            "version": VERSION,
-            "fingerprint": data_set.facts.fingerprint,
-            "side": side,
-            "interpolation": interpolation,
-            "class_names": data_set.facts.class_names,
-            "splits": {name: _describe(partial / f"{name}.npy", split) for name, split in data_set.splits.items()},
-            **({} if fine is None else {_FINE: {"side": fine, **_size_and_digest(partial / f"{_FINE}.npy")}}),
-        }
-        (partial / "done.txt").unlink()
-        _write_durably(partial / "meta.json", json.dumps(meta))
-        partial.rename(final)
-    except Exception:
+        _fill(data_set, partial, side=side, fine=fine, resample=INTERPOLATIONS[interpolation], on_progress=on_progress)
+    except DataError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    meta = {
+        "version": VERSION,
+        "fingerprint": data_set.facts.fingerprint,
+        "side": side,
+        "interpolation": interpolation,
+        "class_names": data_set.facts.class_names,
+        "splits": {name: _describe(partial / f"{name}.npy", split) for name, split in data_set.splits.items()},
+        **({} if fine is None else {_FINE: {"side": fine, **_size_and_digest(partial / f"{_FINE}.npy")}}),
+    }
+    _write_durably(partial / "meta.json", sealed_json(meta))
+    (partial / _DONE).unlink()
+    partial.rename(final)
 
 
-def _decode(data_set: DataSet, arrays: Mapping[str, Any], done: Path, *, resample: Image.Resampling, on_progress: Progress) -> None:
+def _fill(data_set: DataSet, partial: Path, *, side: int, fine: int | None, resample: Image.Resampling, on_progress: Progress) -> None:
+    """Decode whatever is missing of the arrays. Raises DataError for all images that cannot be read, OSError where the disk is full."""
+    with ExitStack() as files:
+        arrays: dict[str, tuple[ArrayFile, ...]] = {}
+        for name, split in data_set.splits.items():
+            arrays[name] = (files.enter_context(closing(ArrayFile(partial / f"{name}.npy", n=len(split.labels), side=side))),)
+        if fine is not None:
+            n_train = len(data_set.splits["train"].labels)
+            arrays["train"] += (files.enter_context(closing(ArrayFile(partial / f"{_FINE}.npy", n=n_train, side=fine))),)
+        _decode(data_set, arrays, partial / _DONE, resample=resample, on_progress=on_progress)
+        for array in itertools.chain.from_iterable(arrays.values()):
+            array.finish()
+
+
+def _decode(data_set: DataSet, arrays: Mapping[str, Sequence[ArrayFile]], done: Path, *, resample: Image.Resampling, on_progress: Progress) -> None:
     """Fill what is missing of the arrays with a few threads. Raises one DataError for all images that cannot be read."""
     places = [(name, i) for name, split in data_set.splits.items() for i in range(len(split.labels))]
-    there = _sound(done, arrays)
+    there = sound_places(done, arrays)
     missing = [place for place in places if place not in there]
 
-    def fill(place: tuple[str, int]) -> str:
+    def fill(place: Place) -> str:
         name, i = place
         image = data_set.splits[name].read(i)
-        for array in _arrays_of(name, arrays):
-            array[i] = square(image, side=array.shape[1], resample=resample)
-        return f"{name} {i} {_checksum(place, arrays)}\n"
+        squares = [square(image, side=array.side, resample=resample) for array in arrays[name]]
+        for array, pixels in zip(arrays[name], squares, strict=True):
+            array.put(i, pixels)
+        return f"{name} {i} {checksum(squares)}\n"
 
-    damaged: list[tuple[tuple[str, int], str]] = []
-    with done.open("a") as log, ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    damaged: list[tuple[Place, str]] = []
+    with done.open("a") as log, image_threads() as pool:
         futures = {pool.submit(fill, place): place for place in missing}
         try:
             for n_done, future in enumerate(as_completed(futures), start=len(there) + 1):
@@ -234,40 +283,7 @@ def _decode(data_set: DataSet, arrays: Mapping[str, Any], done: Path, *, resampl
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    _raise_for(sorted(damaged))
-
-
-def _sound(done: Path, arrays: Mapping[str, Any]) -> set[tuple[str, int]]:
-    """Images that an earlier build left, whose pixels are those that it wrote: after a power cut the list may be ahead of the pixels."""
-    found = set()
-    for line in done.read_text().splitlines() if done.is_file() else ():
-        with suppress(ValueError, KeyError, IndexError):  # the last line of a killed builder may be cut off
-            name, place, checksum = line.split(" ")
-            if _checksum((name, int(place)), arrays) == int(checksum):
-                found.add((name, int(place)))
-    return found
-
-
-def _arrays_of(split: str, arrays: Mapping[str, Any]) -> list[Any]:
-    """The arrays that an image of a split is written to."""
-    return [arrays[split], *([arrays[_FINE]] if split == "train" and _FINE in arrays else [])]
-
-
-def _checksum(place: tuple[str, int], arrays: Mapping[str, Any]) -> int:
-    name, i = place
-    checksum = 0
-    for array in _arrays_of(name, arrays):
-        checksum = zlib.crc32(array[i], checksum)
-    return checksum
-
-
-def _raise_for(damaged: list[tuple[tuple[str, int], str]]) -> None:
-    messages = [message for _, message in damaged]
-    if len(messages) == 1:
-        raise DataError(messages[0])
-    if messages:
-        more = f"\n... and {len(messages) - _N_NAMED} more" if len(messages) > _N_NAMED else ""
-        raise DataError(f"{len(messages)} images cannot be read:\n" + "\n".join(messages[:_N_NAMED]) + more)
+    refuse([message for _, message in sorted(damaged)])
 
 
 def square(image: Image.Image, *, side: int, resample: Image.Resampling) -> NDArray[np.uint8]:
@@ -285,15 +301,6 @@ def square(image: Image.Image, *, side: int, resample: Image.Resampling) -> NDAr
 def _cut_middle(image: Image.Image, width: int, height: int) -> Image.Image:
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
-
-
-def _array(path: Path, n: int, side: int) -> Any:
-    """The array that an earlier build left, where it has the right form, else an empty one."""
-    with suppress(OSError, ValueError, EOFError):
-        left = np.lib.format.open_memmap(path, mode="r+")
-        if left.shape == (n, side, side, 3) and left.dtype == np.uint8:
-            return left
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, side, side, 3))
 
 
 def _describe(path: Path, split: Split) -> dict[str, Any]:

@@ -64,6 +64,10 @@ class DataFacts(BaseModel):
     """Class -> classes of the source that it took, both in their order; empty where the classes are the source's own."""
     near_duplicates: NearDuplicates | None = None
     """Across splits; None where nobody looked."""
+    n_first_frames: int = 0
+    """Files of several frames or pages, an animation or a stack, of which only the first is used."""
+    brightest: int | None = None
+    """Brightest level of all images as they are stored, 0 to 127 of 255; None where there is a brighter one, as nearly always, or nobody looked."""
 
     @property
     def n_images(self) -> dict[str, int]:

@@ -18,6 +18,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ablate.data.store import locked
+from ablate.training.kept_rows import META, ROWS, KeptRows, read_meta, verify_rows, write_meta
+from ablate.training.kept_rows import digest_of as _digest
 
 VERSION = 2
 """Part of the key; grows when the same view would give other rows."""
 _DTYPES = {"float32": (torch.float32, np.float32), "bfloat16": (torch.bfloat16, np.uint16), "float16": (torch.float16, np.float16)}
 _verified: set[tuple[str, int, int]] = set()
-"""(path, size, mtime in ns) of the row files that this process has checked."""
+"""(entry, size, mtime in ns) of the row files that this process has checked."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ class ActivationCache:
         return self.folder / f"{cache_key(view.identity, door='*')}.lock"
 
     def _is_kept(self, view: View) -> bool:
-        return (self._entry(view) / "meta.json").is_file()
+        return (self._entry(view) / META).is_file()
 
     def _is_busy(self, view: View) -> bool:
         """Whether another process holds a view's lock now."""
@@ -192,13 +195,14 @@ class ActivationCache:
         if not entry.is_dir():
             return None
         try:
-            meta = json.loads((entry / "meta.json").read_text())
-            torch_dtype, numpy_dtype = _DTYPES[meta["dtype"]]
-            _verify(entry / "rows.bin", meta)
-            values = np.memmap(entry / "rows.bin", dtype=numpy_dtype, mode="r", shape=tuple(meta["shape"]))
-            os.utime(entry)
-            return Rows(values, torch_dtype, float(meta["build_s"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            kept = read_meta(entry)
+            torch_dtype, numpy_dtype = _DTYPES[kept.dtype]
+            _verify(entry, kept)
+            values = np.memmap(entry / ROWS, dtype=numpy_dtype, mode="r", shape=kept.shape)
+            with suppress(OSError):  # a folder that is not ours to write still holds good rows
+                os.utime(entry)
+            return Rows(values, torch_dtype, float(kept.build_s))
+        except (OSError, ValueError) as error:
             use.problems.append(f"cache entry {entry.name} was damaged and is built again: {error}")
             shutil.rmtree(entry, ignore_errors=True)
             return None
@@ -209,17 +213,11 @@ class ActivationCache:
         temporary = entry.with_name(f"{entry.name}.{os.getpid()}.part")
         try:
             temporary.mkdir()
-            rows.values.tofile(temporary / "rows.bin")
+            with (temporary / ROWS).open("wb") as file:  # NumPy's own writing does not say that the disk is full
+                file.write(np.ascontiguousarray(rows.values).data)
             dtype = next(name for name, (torch_dtype, _) in _DTYPES.items() if torch_dtype == rows.dtype)
-            meta = {
-                "shape": rows.values.shape,
-                "dtype": dtype,
-                "sha256": _digest(temporary / "rows.bin"),
-                "build_s": rows.build_s,
-                "door": door,
-                "identity": identity,
-            }
-            (temporary / "meta.json").write_text(json.dumps(meta, sort_keys=True))
+            digest = _digest(temporary / ROWS)
+            write_meta(temporary, KeptRows(rows.values.shape, dtype, digest, rows.build_s, door, identity))
             temporary.rename(entry)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -230,8 +228,8 @@ class ActivationCache:
         bound = self.max_gb * 1e9
         if n_bytes > bound:
             return False
-        entries = sorted((entry for entry in self.folder.iterdir() if (entry / "meta.json").is_file()), key=lambda entry: entry.stat().st_mtime)
-        sizes = {entry: (entry / "rows.bin").stat().st_size if (entry / "rows.bin").is_file() else 0 for entry in entries}
+        entries = sorted((entry for entry in self.folder.iterdir() if (entry / META).is_file()), key=lambda entry: entry.stat().st_mtime)
+        sizes = {entry: (entry / ROWS).stat().st_size if (entry / ROWS).is_file() else 0 for entry in entries}
         total = sum(sizes.values())
         for entry in entries:
             if total + n_bytes <= bound:
@@ -256,16 +254,10 @@ def build_rows(batches: Iterable[tuple[Tensor, ...]]) -> tuple[Rows, ...]:
     return tuple(Rows(one.view(torch.uint16).numpy() if one.dtype == torch.bfloat16 else one.numpy(), one.dtype, build_s) for one in whole)
 
 
-def _verify(path: Path, meta: dict[str, Any]) -> None:
-    stat = path.stat()
-    seen = (str(path), stat.st_size, stat.st_mtime_ns)
+def _verify(entry: Path, kept: KeptRows) -> None:
+    stat = (entry / ROWS).stat()
+    seen = (str(entry), stat.st_size, stat.st_mtime_ns)
     if seen in _verified:
         return
-    if _digest(path) != meta["sha256"]:
-        raise ValueError("its digest does not match")
+    verify_rows(entry, kept)
     _verified.add(seen)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -161,6 +161,7 @@ def _pilot_plan(grid: Grid, expansion: Expansion, record: StudyRecord, *, data: 
 
 def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int | None, cache_gb: float, on_progress: Progress) -> Prepared:
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
+    from ablate.data.darkness import brightest_of
     from ablate.data.duplicates import near_duplicates
     from ablate.data.store import build_store, open_store
     from ablate.training.precision import choose_compute
@@ -183,8 +184,9 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
             on_progress=lambda done, total: on_progress("decoding images", done, total),
         )
         stores[backbone] = store.path
-    duplicates = near_duplicates(open_store(stores[min(stores)]))
-    record = resolved.record.model_copy(update={"data": resolved.record.data.model_copy(update={"near_duplicates": duplicates})})
+    decoded = open_store(stores[min(stores)])
+    seen = {"near_duplicates": near_duplicates(decoded), "brightest": brightest_of(image for split in decoded.splits.values() for image in split.images)}
+    record = resolved.record.model_copy(update={"data": resolved.record.data.model_copy(update=seen)})
     folder = study_folder(record, places)
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb)
     cut_arms = frozenset(arm.arm_id for arm in resolved.arms_to_check if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)

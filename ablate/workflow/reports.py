@@ -6,18 +6,19 @@ import logging
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from ablate.errors import StoreError
-from ablate.reporting.examples import ImageKey, Pictures, Thumbnails
+from ablate.reporting.examples import Pictures
 from ablate.reporting.tables import arm_frame, trial_frame
 from ablate.reporting.write import ReportPaths, write_report
 from ablate.tracking.links import compare_url
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
+from ablate.workflow.pictures import made_or_kept
 from ablate.workflow.settings import Places
 
 _LOG = logging.getLogger(__name__)
@@ -34,25 +35,15 @@ def report_study(
     """
     store = MlflowStore(places.tracking_uri, grid_name)
     study = _published(store, grid_name, study_id=study_id)
-    paths = write_report(study, predictions=store.read_predictions, out=report_dir, pictures=_pictures(store, study, take) if has_images else None)
+    paths = write_report(
+        study, predictions=store.read_predictions, out=report_dir, pictures=made_or_kept(store, study.parent_run_id, take) if has_images else None
+    )
     summary = paths.readme.read_text().partition("## Arms")[0]
     try:
         store.log_report(study.parent_run_id, report_dir, note=f"{summary}\nThe whole report: artifact `report/report.html`.")
     except StoreError as error:  # the report stands all the same
         _LOG.warning("%s", error)
     return study, paths
-
-
-def _pictures(store: MlflowStore, study: PublishedStudy, take: Pictures | None) -> Pictures:
-    """Small images: made anew and kept, or those that were kept."""
-
-    def made(wanted: Sequence[ImageKey]) -> Thumbnails:
-        thumbnails = {} if take is None else take(wanted)
-        if thumbnails:
-            store.log_thumbnails(study.parent_run_id, thumbnails)
-        return thumbnails or store.read_thumbnails(study.parent_run_id)
-
-    return made
 
 
 def arms_overview(study: PublishedStudy) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from ablate.reporting.compare_text import comparison_text
 from ablate.reporting.verify import Finding, report_source, verify_report
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
+from ablate.workflow.pictures import kept
 from ablate.workflow.settings import Places
 
 
@@ -20,7 +21,7 @@ def verify_folder(places: Places, folder: Path) -> list[Finding]:
     store.check_reachable()
     study = store.read_study(source.grid_name, source.study_id)
     pilot = None if study.record.pilot is None else store.read_study(source.grid_name, study.record.pilot.study_id)
-    return verify_report(study, predictions=store.read_predictions, folder=folder, pilot=pilot, pictures=lambda _: store.read_thumbnails(study.parent_run_id))
+    return verify_report(study, predictions=store.read_predictions, folder=folder, pilot=pilot, pictures=lambda _: kept(store, study.parent_run_id))
 
 
 def compare_grids(places: Places, first: str, second: str) -> str:

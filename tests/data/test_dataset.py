@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ablate.data.dataset import load_data
 from ablate.errors import DataError
@@ -207,3 +208,35 @@ def test_the_fingerprint_does_not_follow_the_order_of_an_index(plants: Path) -> 
         spec = DataSpec(source="folder", path="plants/index.csv")
         digests.append(load_data(spec, data_dir=plants, allow_fallback=True)[1].facts.fingerprint)
     assert digests[0] == digests[1]
+
+
+def test_all_bad_files_are_listed_at_once_before_anything_is_decoded(plants: Path) -> None:
+    root = plants / "plants" / "train"
+    (root / "fern" / "0.png").write_bytes(b"<!DOCTYPE html><html>not found</html>")
+    (root / "moss" / "1.png").write_bytes(bytes(100))
+    (root / "rose" / "2.png").write_bytes(b"PK\x03\x04" + bytes(100))
+    (root / "rose" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    formats = "JPEG, PNG, BMP, GIF, TIFF, WebP or PPM"
+    assert message_of(PLANTS, plants) == (
+        "4 images cannot be read:\n"
+        f"an image must be a {formats} file, got a web page: train/fern/0.png; fetch the image again or remove it.\n"
+        "an image must hold pixels, got a file that begins with 100 zero bytes: train/moss/1.png; copy it again or remove it.\n"
+        f"an image must be a {formats} file, got a ZIP archive: train/rose/2.png; save it as PNG or JPEG, or remove it.\n"
+        f"an image must be a whole {formats} file, got a damaged one: train/rose/3.png; replace or remove it."
+    )
+
+
+def test_of_many_bad_files_the_first_are_named_and_all_are_counted(plants: Path) -> None:
+    for path in (plants / "plants").rglob("*.png"):
+        path.write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    lines = message_of(PLANTS, plants).splitlines()
+    assert lines[0] == "24 images cannot be read:"
+    assert (len(lines), lines[-1]) == (22, "... and 4 more")
+
+
+def test_files_of_several_frames_are_counted(plants: Path) -> None:
+    for number in range(3):
+        path = plants / "plants" / "train" / "fern" / f"{number}.gif"
+        Image.new("L", (8, 8), 9).save(path, save_all=True, append_images=[Image.new("L", (8, 8), 200)] * (number > 0))
+    facts = load_data(PLANTS, data_dir=plants, allow_fallback=True)[1].facts
+    assert facts.n_first_frames == 2

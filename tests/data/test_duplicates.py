@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablate.data.duplicates import near_duplicates, signatures
+from ablate.data import duplicates
+from ablate.data.duplicates import near_duplicates, read_near_duplicates, signatures
 from ablate.data.store import ImageStore, StoredSplit
 
 
@@ -44,6 +45,38 @@ def test_the_answer_is_kept_beside_the_images(store: ImageStore) -> None:
     assert json.loads(kept.read_text())["n_pairs"] == 3
     kept.write_text('{"n_pairs": 0, "pairs": []}')
     assert near_duplicates(store).n_pairs == 0 != found.n_pairs
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"n_pairs": "x", "pairs": []}', b'{"n_pairs": 0}', b"\xff", b'{"n_pair": 0, "pairs": []}'])
+def test_a_damaged_answer_is_looked_for_again(store: ImageStore, damage: bytes) -> None:
+    found = near_duplicates(store)
+    (kept,) = store.path.glob("near_duplicates_v*.json")
+    whole = kept.read_bytes()
+    kept.write_bytes(damage)
+    assert near_duplicates(store) == found
+    assert kept.read_bytes() == whole
+
+
+def test_every_turned_bit_of_an_answer_is_noticed(store: ImageStore) -> None:
+    found = near_duplicates(store)
+    (kept,) = store.path.glob("near_duplicates_v*.json")
+    whole = kept.read_bytes()
+    for at in range(0, len(whole), 7):
+        flipped = bytearray(whole)
+        flipped[at] ^= 1
+        kept.write_bytes(flipped)
+        with pytest.raises(ValueError):
+            read_near_duplicates(kept)
+    kept.write_bytes(whole)
+    assert read_near_duplicates(kept) == found
+
+
+def test_an_answer_that_cannot_be_kept_costs_nothing_else(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(duplicates, "write_text", full)
+    assert near_duplicates(store).n_pairs == 3
 
 
 def test_signatures_are_block_means_of_length_one() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from ablate.data import store
-from ablate.data.dataset import DataSet, load_data
+from ablate.data.dataset import DataSet, Split, load_data
 from ablate.data.store import build_store, open_store, square, verify_store
 from ablate.errors import DataError, StoreError
 from ablate.spec.trial import DataSpec
@@ -79,7 +81,8 @@ def test_one_damaged_image_is_named_and_nothing_is_left(plants: Path, tmp_path: 
 
 def test_all_damaged_images_are_named_at_once(plants: Path, tmp_path: Path) -> None:
     for name in ("val/rose/1.png", "train/fern/2.png"):
-        (plants / "plants" / name).write_text("no image")
+        path = plants / "plants" / name
+        path.write_bytes(path.read_bytes()[:-40])
     damaged = load_data(SPEC, data_dir=plants, allow_fallback=False)[1]
     with pytest.raises(DataError) as error:
         build_store(damaged, home=tmp_path / "home", side=16, interpolation="bicubic")
@@ -263,3 +266,110 @@ def test_an_interrupted_build_with_a_finer_split_decodes_the_spoilt_image_again(
     resumed = build_store(data_set, home=tmp_path / "home", side=8, interpolation="bicubic", fine=12)
     whole = build_store(data_set, home=tmp_path / "other", side=8, interpolation="bicubic", fine=12)
     np.testing.assert_array_equal(resumed.split("train").fine, whole.split("train").fine)
+
+
+def test_a_full_disk_is_said_and_the_same_command_goes_on(data_set: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    written = os.pwrite
+    n_left = 9
+
+    def full(*arguments: object) -> int:
+        nonlocal n_left
+        n_left -= 1
+        if n_left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StoreError) as error:
+        build_store(data_set, home=home, side=16, interpolation="bicubic")
+    assert str(error.value) == (
+        f"the image store needs more room in {home / 'images'} than the disk has (No space left on device); "
+        "make room, and the same command goes on where it stopped."
+    )
+    monkeypatch.setattr(os, "pwrite", written)
+    calls: list[int] = []
+    resumed = build_store(data_set, home=home, side=16, interpolation="bicubic", on_progress=lambda done, _: calls.append(done))
+    assert calls[0] > 1 and calls[-1] == 24
+    verify_store(resumed.path)
+
+
+def test_a_meta_file_that_does_not_fit_on_the_disk_loses_no_image(data_set: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_write_durably", full)
+        with pytest.raises(StoreError, match=r"needs more room"):
+            build_store(data_set, home=tmp_path, side=16, interpolation="bicubic")
+    calls: list[int] = []
+    build_store(data_set, home=tmp_path, side=16, interpolation="bicubic", on_progress=lambda done, _: calls.append(done))
+    assert calls == []
+
+
+@pytest.mark.parametrize("kind", ["flip", "cut", "other"])
+def test_a_damaged_meta_file_is_never_believed(data_set: DataSet, tmp_path: Path, kind: str) -> None:
+    built = build_store(data_set, home=tmp_path, side=16, interpolation="bicubic", fine=17)
+    meta = built.path / "meta.json"
+    whole = meta.read_bytes()
+    rng = np.random.default_rng(0)
+    others = [b"", b"[]", b"null", b"7", b"{}", b'{"side": "x"}', b'{"splits": []}', b"[" * 5000, b"\xff\xfe", b'{"side": 1e999}']
+    for number in range(60 if kind != "other" else len(others)):
+        damaged = bytearray(whole)
+        if kind == "flip":
+            damaged[int(rng.integers(len(whole)))] ^= 1 << int(rng.integers(8))
+        elif kind == "cut":
+            del damaged[int(rng.integers(len(whole))) :]
+        else:
+            damaged = bytearray(others[number])
+        meta.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"^an image store must be whole, .* is not \(.*\); remove it, and it is built again\.$"):
+            open_store(built.path)
+        with pytest.raises(StoreError):
+            verify_store(built.path)
+    again = build_store(data_set, home=tmp_path, side=16, interpolation="bicubic", fine=17)
+    assert again.split("train").image_ids == data_set.splits["train"].image_ids
+    assert json.loads(meta.read_text()) == json.loads(whole)
+
+
+def test_a_store_of_an_earlier_version_is_opened_and_its_labels_are_compared(data_set: DataSet, tmp_path: Path) -> None:
+    built = build_store(data_set, home=tmp_path, side=16, interpolation="bicubic")
+    meta = json.loads((built.path / "meta.json").read_text())
+    del meta["seal"]
+    (built.path / "meta.json").write_text(json.dumps(meta))
+    calls: list[int] = []
+    build_store(data_set, home=tmp_path, side=16, interpolation="bicubic", on_progress=lambda done, _: calls.append(done))
+    assert calls == []
+    meta["splits"]["train"]["labels"][0] = 2
+    (built.path / "meta.json").write_text(json.dumps(meta))
+    mended = build_store(data_set, home=tmp_path, side=16, interpolation="bicubic", on_progress=lambda done, _: calls.append(done))
+    assert calls[-1] == 24
+    np.testing.assert_array_equal(mended.split("train").labels, data_set.splits["train"].labels)
+
+
+@pytest.mark.parametrize("name", ["train.npy", "val.npy", "test.npy", "fine.npy"])
+def test_a_flipped_pixel_is_found_when_the_store_is_opened_again(data_set: DataSet, tmp_path: Path, name: str) -> None:
+    built = build_store(data_set, home=tmp_path, side=8, interpolation="bicubic", fine=12)
+    whole = (built.path / name).read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 4
+    (built.path / name).write_bytes(flipped)
+    build_store(data_set, home=tmp_path, side=8, interpolation="bicubic", fine=12)
+    assert (built.path / name).read_bytes() == whole
+
+
+def test_another_order_of_the_same_images_is_the_same_store(data_set: DataSet, tmp_path: Path) -> None:
+    built = build_store(data_set, home=tmp_path, side=16, interpolation="bicubic")
+    train = data_set.splits["train"]
+    order = np.arange(len(train.labels))[::-1]
+    turned = Split(tuple(train.image_ids[i] for i in order), train.labels[order], lambda i: train.read(int(order[i])))
+    calls: list[int] = []
+    again = build_store(
+        DataSet(data_set.facts, {**data_set.splits, "train": turned}),
+        home=tmp_path,
+        side=16,
+        interpolation="bicubic",
+        on_progress=lambda done, _: calls.append(done),
+    )
+    assert calls == []
+    assert again.split("train").image_ids == built.split("train").image_ids

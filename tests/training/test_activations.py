@@ -71,6 +71,60 @@ def test_a_damaged_entry_is_built_again_and_reported(tmp_path: Path, damage: str
     assert use.n_reused == 1
 
 
+WRONG_METAS = [
+    b"",
+    b"[]",
+    b"null",
+    b'"text"',
+    b"{}",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"shape": 3, "dtype": "float32", "sha256": "", "build_s": 0, "door": "", "identity": {}}',
+    b'{"shape": [6, 5], "dtype": ["float32"], "sha256": "", "build_s": 0, "door": "", "identity": {}}',
+    b'{"shape": [-6, -5], "dtype": "float32", "sha256": "", "build_s": 0, "door": "", "identity": {}}',
+    b'{"shape": [6, 5], "dtype": "float32", "sha256": "", "build_s": "x", "door": "", "identity": {}}',
+    b'{"shape": [6, 5], "dtype": "float32", "sha256": "", "build_s": 0, "door": "", "identity": []}',
+    b'{"shape": [6.0, 5], "dtype": "float32", "sha256": "", "build_s": 0, "door": "", "identity": {}}',
+    b'{"shape": [6, 5], "dtype": "float32", "sha256": null, "build_s": 1e999, "door": "", "identity": {}}',
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_METAS)
+def test_a_meta_file_of_any_other_kind_is_damage(tmp_path: Path, wrong: bytes) -> None:
+    cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
+    cache.rows(_view({"a": 1}, _batches(1.0)), use)
+    (_entry(cache, {"a": 1}) / "meta.json").write_bytes(wrong)
+    rows = cache.rows(_view({"a": 1}, _batches(1.0)), use)
+    assert torch.equal(rows.batch(np.arange(6)), torch.ones(6, 5))
+    assert (use.n_built, use.n_reused, len(use.problems)) == (2, 0, 1)
+
+
+def test_no_turned_bit_of_a_meta_file_is_believed(tmp_path: Path) -> None:
+    cache = ActivationCache(tmp_path, 1.0)
+    cache.rows(_view({"a": 1}, _batches(1.0)), CacheUse())
+    meta = _entry(cache, {"a": 1}) / "meta.json"
+    whole = meta.read_bytes()
+    for at in range(0, len(whole), 5):
+        flipped = bytearray(whole)
+        flipped[at] ^= 1 << at % 8
+        meta.write_bytes(flipped)
+        use = CacheUse()
+        rows = cache.rows(_view({"a": 1}, _batches(1.0)), use)
+        assert torch.equal(rows.batch(np.arange(6)), torch.ones(6, 5))
+        assert (use.n_built, use.n_reused) == (1, 0)
+
+
+def test_an_entry_of_an_earlier_version_is_still_good(tmp_path: Path) -> None:
+    cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
+    cache.rows(_view({"a": 1}, _batches(1.0)), use)
+    meta = _entry(cache, {"a": 1}) / "meta.json"
+    values = json.loads(meta.read_text())
+    del values["seal"]
+    meta.write_text(json.dumps(values))
+    cache.rows(_view({"a": 1}, _batches(9.0)), use)
+    assert (use.n_built, use.n_reused, use.problems) == (1, 1, [])
+
+
 def test_the_least_recently_used_entries_make_room(tmp_path: Path) -> None:
     cache, use = ActivationCache(tmp_path, 3 * 120 / 1e9), CacheUse()
     for number in range(3):

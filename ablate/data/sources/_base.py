@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ablate.data.images import Look
 from ablate.errors import DataError
 from ablate.spec.trial import DataSpec
 
@@ -35,6 +36,8 @@ class Item:
     read: Callable[[], Image.Image]
     digest: Callable[[], str]
     """sha256 of what determines the pixels, 64 hex digits."""
+    look: Callable[[], Look] | None = None
+    """Reads the header of its file; None where it has no file of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def _read(part: Any, i: int) -> Image.Image:
     try:
         image: Image.Image = part[i][0]
         return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # whatever a decoder raises on one image is this image's
         raise DataError(f"an image must be whole, got a damaged one: number {i} of torchvision's {type(part).__name__}; fetch it again.") from error
 
 

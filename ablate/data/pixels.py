@@ -1,0 +1,116 @@
+"""From a decoded image to RGB: turned upright, transparency over white, grey levels of more than 8 bits brought to 8."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from ablate.errors import DataError
+
+DEEP_LEVELS = 65_536
+"""Grey levels of a 16-bit image; its values are divided by 256."""
+_TURNS: Mapping[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the image upright."""
+_SHORT = 3
+"""EXIF's number for a 16-bit integer."""
+_PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "RGBA", "RGBa", "LA", "La", "PA", "CMYK", "YCbCr", "HSV"})
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an opened image has 16 or 32 bits a channel, whose range no file states. A PPM file states it."""
+    if image.format == "PPM":
+        return False
+    stored = " ".join(str(tile[3]) for tile in getattr(image, "tile", []))
+    return image.mode.startswith("I") or ";16" in stored
+
+
+def upright_rgb(image: Image.Image, *, name: str) -> Image.Image:
+    """Return a decoded image as RGB, turned by its EXIF tag. Raises DataError where its range or its colours are not known."""
+    turn = _turn_of(image)
+    return _as_rgb(image if turn is None else image.transpose(turn), name=name)
+
+
+def forget_other_tags(image: Image.Image) -> None:
+    """Before a TIFF is decoded: Pillow turns it itself, and reads blocks of tags for that which may lead anywhere."""
+    if image.format == "TIFF":
+        tags = image.getexif()
+        for block in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
+            if block in tags:
+                del tags[block]
+
+
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    """What the orientation tag asks for; no other tag matters, and a tag that makes no sense turns nothing, as in viewers."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        if orientation is None:
+            orientation = _orientation_in(image.info.get("exif", b""))
+        return _TURNS.get(orientation)
+    except Exception:  # whatever a parser of foreign metadata raises, the pixels are whole
+        return None
+
+
+def _orientation_in(exif: bytes) -> int | None:
+    """The orientation in a block of EXIF; Pillow stops reading at the first tag whose value lies nowhere."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = "<" if tiff[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+    (n_tags,) = struct.unpack_from(f"{order}H", tiff, start)
+    for i in range(n_tags):
+        tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * i)
+        if (tag, kind) == (ExifTags.Base.Orientation, _SHORT):
+            return int(value)
+    return None
+
+
+def _as_rgb(image: Image.Image, *, name: str) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return _from_grey((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode == "I":
+        return _from_int32(image, name=name)
+    if image.mode == "F":
+        _check_float(image, name=name)
+        return image.convert("RGB")
+    if image.mode not in _PLAIN_MODES:
+        raise DataError(f"an image must be grey, RGB, CMYK or of a palette, got {image.mode} colours: {name}; save it as RGB.")
+    if image.has_transparency_data:
+        over = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(over, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_int32(image: Image.Image, *, name: str) -> Image.Image:
+    values = np.asarray(image)
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < 0 or highest >= DEEP_LEVELS:
+        raise DataError(
+            f"an image of 32-bit integers must have values from 0 to {DEEP_LEVELS - 1}, got {lowest} to {highest}: {name}; "
+            "scale it to its own range, and save it with 8 bits."
+        )
+    return _from_grey((values >> 8).astype(np.uint8))
+
+
+def _check_float(image: Image.Image, *, name: str) -> None:
+    """Floats state no range: 0 to 1 and 0 to 255 are both usual, and the first would become black."""
+    values = np.asarray(image)
+    lowest, highest = float(values.min()), float(values.max())
+    if not (lowest >= 0 and 1 < highest <= 255):
+        raise DataError(
+            f"an image of floats must have values from 0 to 255, and some above 1, got {lowest:g} to {highest:g}: {name}; scale it, and save it with 8 bits."
+        )
+
+
+def _from_grey(grey: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(grey).convert("RGB")
