@@ -37,8 +37,9 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
     baseline, baseline_arm_id = grid.baseline_cell, ""
     typed: dict[tuple[str, str], Any] = {}
     for cell in grid_cells(grid):
-        recipe = grid.base.model_copy(update={axis: _typed(axis, level, typed) for axis, level in cell.items()})
-        why = next((exclusion.why for exclusion in grid.exclude if exclusion.matches(cell)), None) or contradiction(recipe)
+        levels = {axis: _typed(axis, level, typed) for axis, level in cell.items()}
+        recipe = grid.base.model_copy(update=levels)
+        why = grid.rules.why_not(levels) or contradiction(recipe)
         if why is not None:
             excluded.append(ExcludedCell(cell=cell, why=why))
             continue
