@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,27 +20,32 @@ class Exclusion(BaseModel):
     why: str = Field(min_length=1, description="the reason; the report prints it")
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    when: tuple[tuple[str, frozenset[Hashable]], ...]
-    why: str
+When = tuple[tuple[str, frozenset[Hashable]], ...]
+"""Axis -> the levels that a rule speaks of, as their fields keep them."""
 
 
 class Rules:
-    """The exclusions of a grid, ready to be asked of many cells."""
+    """The exclusions of a grid, ready to be asked of many cells: each rule is looked at only for cells that have a level of its first axis."""
 
     def __init__(self, exclusions: Sequence[Exclusion]) -> None:
-        self._rules = [
-            _Rule(
-                tuple((axis, frozenset(meaning(axis, level) for level in asked_levels(wanted))) for axis, wanted in one.when.items()),
-                one.why,
-            )
-            for one in exclusions
-        ]
+        self._whys = [exclusion.why for exclusion in exclusions]
+        self._whens = [_typed(exclusion.when) for exclusion in exclusions]
+        self._numbers: dict[tuple[str, Hashable], list[int]] = {}
+        for number, when in enumerate(self._whens):
+            axis, levels = min(when, key=lambda part: len(part[1]))
+            for level in levels:
+                self._numbers.setdefault((axis, level), []).append(number)
 
     def why_not(self, cell: Mapping[str, Hashable]) -> str | None:
-        """Why a cell, axis -> level as its field keeps it, is not trained; None for one that is."""
-        for rule in self._rules:
-            if all(axis in cell and cell[axis] in levels for axis, levels in rule.when):
-                return rule.why
+        """Why a cell, axis -> level as its field keeps it, is not trained, by the first rule that says so; None for one that is."""
+        if not self._numbers:
+            return None
+        numbers = sorted(number for part in cell.items() for number in self._numbers.get(part, ()))
+        for number in numbers:
+            if all(axis in cell and cell[axis] in levels for axis, levels in self._whens[number]):
+                return self._whys[number]
         return None
+
+
+def _typed(when: Mapping[str, Any]) -> When:
+    return tuple((axis, frozenset(meaning(axis, level) for level in asked_levels(wanted))) for axis, wanted in when.items())

@@ -12,6 +12,7 @@ from ablate.spec.canonical import contradiction, relevant
 from ablate.spec.design import design_cells, design_name, drawn
 from ablate.spec.grid import Grid
 from ablate.spec.recipe import Level, Recipe
+from ablate.spec.size import check_trials
 from ablate.spec.study import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 
@@ -56,11 +57,15 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
 
 def grid_cells(grid: Grid) -> Iterator[dict[str, Level]]:
     """The combinations of the axes' levels that the grid's design asks for."""
-    return design_cells(grid.levels, grid.baseline_cell, grid.design)
+    return design_cells(grid.levels, grid.baseline_cell, grid.design, seed=grid.seeds[0])
 
 
 def study_trials(grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint: str, seeds: Sequence[int]) -> list[Trial]:
-    """Every arm with every seed, seed by seed: a study that is cut short has each arm equally often, give or take one. The noise floor's trials come last."""
+    """Every arm with every seed, seed by seed: a study that is cut short has each arm equally often, give or take one. The noise floor's trials come last.
+
+    Raises SpecError where they are too many.
+    """
+    check_trials([(len(expansion.arms), "arms"), (len(seeds), "seeds")], n_more=grid.noise_floor)
     arms = [arm for arm in expansion.arms if arm.arm_id == expansion.baseline_arm_id]
     asked = [(arm, seed) for seed in seeds for arm in expansion.arms] + [(arm, seed) for seed in noise_seeds(grid, seeds) for arm in arms]
     return [arm_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed) for arm, seed in asked]

@@ -12,7 +12,7 @@ from ablate.spec.exclusions import MAX_EXCLUSIONS, Exclusion, Rules
 from ablate.spec.levels import meaning
 from ablate.spec.recipe import Level, Recipe
 from ablate.spec.search import Axis, Search, SearchAxis, space_of
-from ablate.spec.seeds import Seed
+from ablate.spec.seeds import MAX_SEEDS, Seed
 from ablate.spec.trial import METRICS_OF, DataSpec, Task
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -35,7 +35,7 @@ class Grid(BaseModel):
     )
     pilot_seed: Seed = Field(1000, description="seed of the trials of a search or a tuning; must not be among seeds")
     exclude: tuple[Exclusion, ...] = Field((), max_length=MAX_EXCLUSIONS)
-    seeds: tuple[Seed, ...] = Field(min_length=1, description="replicates: every arm is trained once with each")
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=MAX_SEEDS, description="replicates: every arm is trained once with each")
     noise_floor: int = Field(0, ge=0, le=100, strict=True, description="further seeds of the baseline arm alone: their spread is the noise floor of the report")
     baseline: dict[str, Any] = Field(
         default_factory=dict, description="levels of the arm that every difference is measured against; needed in all designs but a search"

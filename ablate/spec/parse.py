@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -181,15 +181,16 @@ def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     asked = _mapping(values.get("axes"))
     levels_of = {axis: levels.get("levels") if isinstance(levels, dict) else levels for axis, levels in asked.items()}
     axes = {axis: levels for axis, levels in levels_of.items() if isinstance(levels, list)}
+    meanings = {axis: frozenset(meaning(axis, level) for level in levels) for axis, levels in axes.items()}
     if not is_search(values.get("design")):
-        yield from _cell_mistakes(("baseline",), _mapping(values.get("baseline")), axes)
+        yield from _cell_mistakes(("baseline",), _mapping(values.get("baseline")), axes, meanings)
     exclusions = values.get("exclude") or []
     for index, exclusion in enumerate(exclusions if isinstance(exclusions, list) else []):
-        yield from _cell_mistakes(("exclude", index, "when"), _mapping(_mapping(exclusion).get("when")), axes)
+        yield from _cell_mistakes(("exclude", index, "when"), _mapping(_mapping(exclusion).get("when")), axes, meanings)
     seeds = values.get("seeds")
     if isinstance(seeds, list) and all(map(_is_int, seeds)) and len(set(seeds)) != len(seeds):
         yield ("seeds",), f"must differ from one another, got {_shown(seeds)}"
-    yield from design_mistakes(values.get("design"), axes)
+    yield from design_mistakes(values.get("design", "full"), axes)
     yield from design_fit_mistakes(values)
     yield from range_mistakes(asked, values.get("design"))
     yield from tune_mistakes(values)
@@ -226,12 +227,13 @@ def _whole_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("baseline",), f"must be a cell that is trained, but it is excluded: {excluded}"
 
 
-def _cell_mistakes(place: Place, cell: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[tuple[Place, str]]:
+def _cell_mistakes(place: Place, cell: dict[str, Any], axes: dict[str, list[Any]], meanings: Mapping[str, frozenset[Hashable]]) -> Iterator[tuple[Place, str]]:
+    """Axes and levels of `baseline`, or of an exclusion's `when`, that the grid does not have."""
     for axis, wanted in cell.items():
         if axis not in axes:
             yield (*place, str(axis)), f"must be an axis of this grid ({', '.join(axes) or 'it has none'}), got {_shown(axis)}{nearest(axis, axes)}"
             continue
-        known = {meaning(axis, level) for level in axes[axis]}
+        known = meanings[axis]
         in_a_list = place[-1] == "when" and isinstance(wanted, list)
         if in_a_list and not wanted:
             yield (*place, axis), "must be a level or a list of at least one, got []"
@@ -274,8 +276,13 @@ def _way_out(wanted: str, value: Any) -> str:
 
 def _wanted(detail: ErrorDetails) -> str:
     text = detail["msg"]
+    context = detail.get("ctx", {})
     if detail["type"] == "string_too_short":
         return "text that is not empty"
+    if detail["type"] == "too_short":
+        return "a list of at least one" if detail["msg"].startswith("Tuple") else "a mapping of at least one"
+    if detail["type"] == "too_long":
+        return f"a list of at most {context['max_length']:,}"
     for prefix in ("Input should be ", "Value error, ", "must be "):
         text = text.removeprefix(prefix)
     return (

@@ -18,6 +18,7 @@ from ablate.spec.pilot import PilotKind, Stage
 from ablate.spec.recipe import Recipe
 from ablate.spec.search import Cell, describe_axis, probe_cells
 from ablate.spec.search_mistakes import PILOT_AMONG_SEEDS
+from ablate.spec.size import check_trials
 from ablate.spec.study import ArmRecord, ExcludedCell, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 
@@ -73,6 +74,8 @@ def candidates(grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint:
 
     Raises SpecError where a combination would merge or split arms, or leaves an arm nothing.
     """
+    combinations = [(len(levels), f"levels of {name}") for name, levels in grid.tune.items()]
+    check_trials([(len(expansion.arms), "arms"), *combinations], what="a tuning")
     found: list[Candidate] = []
     for tuned in _combinations(grid.tune):
         _check_arms_stay_apart(grid, expansion, tuned, data=data, fingerprint=fingerprint)
