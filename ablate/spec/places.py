@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +35,8 @@ class Mistake:
     text: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {dotted(self.path)}: {self.text}" if self.path else f"line {self.line}: {self.text}"
+        where = f"{dotted(self.path)}: " if self.path else ""
+        return f"line {self.line}: {where}{printable(self.text)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,19 @@ def dotted(path: Path) -> str:
     """`("axes", "freeze_depth", 2)` -> `axes.freeze_depth[2]`."""
     text = ""
     for part in path:
-        word = _printable(part) if isinstance(part, str) else part
+        word = _short(part) if isinstance(part, str) else part
         text += f"[{part}]" if isinstance(part, int) else f".{word}" if text else str(word)
     return text
 
 
-def _printable(word: str) -> str:
-    """A key as it can stand in one line of a message."""
-    shown = word if word.isprintable() else repr(word)[1:-1]
+def printable(text: str) -> str:
+    """The text in one line that every terminal can show."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _short(word: str) -> str:
+    """A key or a tag as it can stand in a message."""
+    shown = printable(word)
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
@@ -146,10 +151,10 @@ class _Reader:
         """What ends the reading of a file."""
         tag = getattr(event, "tag", None)
         if isinstance(event, yaml.AliasEvent):
-            name = _printable(event.anchor or "")
+            name = _short(event.anchor or "")
             raise SpecError(f"line {line}: a grid file must not use YAML aliases (*{name}): write the value out")
         if tag is not None and not (tag == _STR_TAG and isinstance(event, yaml.ScalarEvent)):
-            shown = _printable(tag.replace("tag:yaml.org,2002:", "!!"))
+            shown = _short(tag.replace("tag:yaml.org,2002:", "!!"))
             raise SpecError(f"line {line}: a grid file must not use YAML tags, got {shown}: write the plain value")
         self._n_values += 1
         if self._n_values > MAX_VALUES:
@@ -189,7 +194,7 @@ class _Reader:
 
     def _scalar(self, text: str, path: Path, *, is_plain: bool, line: int) -> Any:
         """The value of a word. What no field can take is a mistake, and the word itself."""
-        wrong = _unfit(text)
+        wrong = _unfit(text, may_have_lines=path[-1:] == ("why",))
         if wrong is None and is_plain:
             try:
                 return plain_value(text)
@@ -221,15 +226,10 @@ class _Reader:
             inside.key = None
 
 
-def _unfit(text: str) -> str | None:
-    """Why no field takes a text, or None."""
+def _unfit(text: str, *, may_have_lines: bool) -> str | None:
+    """Why no field takes a text, or None. Control characters are what files, databases or terminals cannot hold or show."""
     if len(text) > MAX_TEXT:
         return f"must be at most {MAX_TEXT} characters, got {len(text)}"
-    for odd in _odd_characters(text):
-        return f"must have no control characters, got U+{ord(odd):04X}"
-    return None
-
-
-def _odd_characters(text: str) -> Iterator[str]:
-    """Characters that files, databases or terminals cannot hold or show; line breaks and tabs are fine."""
-    yield from (c for c in text if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t")
+    taken = "\n\t" if may_have_lines else ""
+    odd = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c not in taken), None)
+    return None if odd is None else f"must have no control characters, got U+{ord(odd):04X}"
