@@ -247,6 +247,8 @@ def _sentences(error: ValidationError, values: Any, *, root: type[BaseModel] = G
     """One sentence a place: the branches of a union (`all` or an int) are joined into one."""
     by_place: dict[Place, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # it counts what is right, and what is wrong has a mistake of its own
         by_place.setdefault(_real_place(detail["loc"], values), []).append(detail)
     for place, details in by_place.items():
         yield place, _sentence(place, details, root=root)

@@ -17,7 +17,7 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
 def read_seeds(text: str) -> tuple[int, ...]:
     """`0,1,2` -> (0, 1, 2). Raises SpecError for anything but different seeds with commas or spaces between them."""
     words = text.replace(",", " ").split()
-    are_digits = all(word.isascii() and word.isdigit() and len(word) <= len(str(MAX_SEED)) for word in words)
+    are_digits = all(word.isascii() and word.isdigit() and len(word) <= 100 for word in words)
     seeds = tuple(map(int, words)) if are_digits else ()
     if not seeds or len(set(seeds)) < len(seeds):
         shown = text if len(text) <= 60 else text[:57] + "..."
