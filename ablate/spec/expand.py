@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,8 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
             baseline_arm_id = arm_id
     chosen = drawn(list(recipes), baseline_arm_id, grid.design, seed=grid.seeds[0])
     varied = tuple(axis for axis, levels in grid.levels.items() if len(levels) > 1)
-    arms = tuple(ArmRecord(arm_id=arm_id, name=_arm_name(varied, recipes[arm_id]), recipe=recipes[arm_id], cells=tuple(cells[arm_id])) for arm_id in chosen)
+    names = _arm_names(varied, {arm_id: recipes[arm_id] for arm_id in chosen})
+    arms = tuple(ArmRecord(arm_id=arm_id, name=names[arm_id], recipe=recipes[arm_id], cells=tuple(cells[arm_id])) for arm_id in chosen)
     return Expansion(arms=arms, excluded=tuple(excluded), n_cells=len(excluded) + sum(len(arm.cells) for arm in arms), baseline_arm_id=baseline_arm_id)
 
 
@@ -102,6 +104,13 @@ def study_record(grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: S
 def arm_trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, seed: int) -> Trial:
     """An arm of a grid with a seed."""
     return Trial(task=grid.task, data=data, data_fingerprint=fingerprint, recipe=recipe, select_by=grid.select_by, seed=seed)
+
+
+def _arm_names(varied: tuple[str, ...], recipes: Mapping[str, Recipe]) -> dict[str, str]:
+    """arm_id -> name. Lists of text can read alike, `[a, b]` and `[a+b]`: such arms carry their ids."""
+    names = {arm_id: _arm_name(varied, recipe) for arm_id, recipe in recipes.items()}
+    counts = Counter(names.values())
+    return {arm_id: name if counts[name] == 1 else f"{name} ({arm_id})" for arm_id, name in names.items()}
 
 
 def _arm_name(varied: tuple[str, ...], recipe: Recipe) -> str:

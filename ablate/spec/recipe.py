@@ -26,10 +26,12 @@ def pairs(value: Any) -> Any:
     return tuple(value.items()) if isinstance(value, dict) else value
 
 
+WeightsInOrder = Annotated[tuple[Weight, ...], Field(min_length=1)]
 WeightsByClass = Annotated[
     tuple[tuple[str, Weight], ...],
+    Field(min_length=1),
     BeforeValidator(pairs),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}}),
+    WithJsonSchema({"type": "object", "minProperties": 1, "additionalProperties": {"type": "number", "exclusiveMinimum": 0}}),
 ]
 
 
@@ -101,7 +103,7 @@ class Recipe(BaseModel):
     focal_gamma: Number = Field(2.0, ge=0, description="of focal loss; 0 is cross-entropy")
     logit_adjustment: Number = Field(0.0, ge=0, description="tau: the loss sees logits + tau * log of the class's share of train; 0 = off")
     label_smoothing: Number = Field(0.0, ge=0, lt=1, description="share of the uniform distribution in the target")
-    class_weights: Literal["none", "balanced", "effective"] | tuple[Weight, ...] | WeightsByClass = Field(
+    class_weights: Literal["none", "balanced", "effective"] | WeightsInOrder | WeightsByClass = Field(
         "none",
         description="balanced: N / (n_classes * n_c) on the loss | effective: (1 - beta) / (1 - beta^n_c), mean 1 | list in the order of the classes"
         " | {class: weight}, 1 for the others",
@@ -125,7 +127,7 @@ class Recipe(BaseModel):
     lora_rank: int = Field(0, ge=0, le=1_000_000, strict=True, description="rank of LoRA and DoRA; 0 = none")
     lora_alpha: Number | None = Field(None, gt=0, description="scaling = lora_alpha / lora_rank; null = lora_rank, a scaling of 1")
     lora_dropout: Number = Field(0.0, ge=0, lt=1, description="dropout inside the adapters of lora, dora, bottleneck, adaptformer, vpt")
-    lora_targets: Literal["auto"] | tuple[str, ...] = Field(
+    lora_targets: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "auto", description="for lora, dora, ia3, ssf. auto: every layer of the adapted units that can | list of name patterns with * wildcards"
     )
     lora_units: Literal["all"] | Width = Field("all", description="how many frozen units carry adapters, counted back from the freeze boundary")

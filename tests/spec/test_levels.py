@@ -208,3 +208,20 @@ def test_equal_meanings_are_equal_values_of_one_field(name: str, levels: list[ob
             if meaning(name, one) == meaning(name, other):
                 assert one == other
                 assert isinstance(one, bool) == isinstance(other, bool)
+
+
+def test_arms_have_names_of_their_own_where_their_levels_read_alike() -> None:
+    grid = grid_of("lora_targets: [[a, b], [a+b], [c]]", ("-1}", "all, lora_rank: 4}"))
+    arms = expand(grid, data=DATA, fingerprint="f").arms
+    assert [arm.name for arm in arms] == [f"lora_targets=a+b ({arms[0].arm_id})", f"lora_targets=a+b ({arms[1].arm_id})", "lora_targets=c"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "told"),
+    [
+        ("lora_targets: [auto, []]", "line 6: axes.lora_targets[1]: must be 'auto' or a list of at least one, got []"),
+        ("class_weights: [none, {}]", "line 6: axes.class_weights[1]: must be 'none', 'balanced' or 'effective' or a list of at least one, got {}"),
+    ],
+)
+def test_an_empty_list_is_no_level(axis: str, told: str) -> None:
+    assert mistakes(axis) == [told]
