@@ -249,7 +249,7 @@ def _sentences(error: ValidationError, values: Any, *, root: type[BaseModel] = G
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and detail["input"]:
             continue  # it counts what is right, and what is wrong has a mistake of its own
-        by_place.setdefault(_real_place(detail["loc"], values), []).append(detail)
+        by_place.setdefault(_real_place(detail, values), []).append(detail)
     for place, details in by_place.items():
         yield place, _sentence(place, details, root=root)
 
@@ -261,10 +261,14 @@ def _sentence(place: Place, details: list[ErrorDetails], *, root: type[BaseModel
     if first["type"] == "extra_forbidden":
         return f"is not a field here{_NOT_HERE.get(str(place[-1])) or nearest(place[-1], _siblings(place, root=root))}"
     kinds = list(dict.fromkeys(_wanted(detail) for detail in details))
-    wanted = " or ".join(kind for kind in kinds if kind != "an int" or "a number" not in kinds)
+    wanted = " or ".join(kind for kind in kinds if _SAID_BY.get(kind) not in kinds)
     words = re.findall(r"'([^']*)'", wanted)
     hint = nearest(first["input"], words) or _way_out(wanted, first["input"])
     return f"must be {wanted}, got {_shown(first['input'])}{hint}"
+
+
+_SAID_BY = {"an int": "a number", "a list": "a list of at least one"}
+"""What must be -> what says it as well, where both stand in one sentence."""
 
 
 def _way_out(wanted: str, value: Any) -> str:
@@ -277,7 +281,7 @@ def _way_out(wanted: str, value: Any) -> str:
 
 
 def _wanted(detail: ErrorDetails) -> str:
-    text = detail["msg"]
+    text = detail["msg"].partition(" or instance of ")[0]
     context = detail.get("ctx", {})
     if detail["type"] == "string_too_short":
         return "text that is not empty"
@@ -313,11 +317,12 @@ def _siblings(place: Place, *, root: type[BaseModel]) -> list[str]:
     return [name for name in model.model_fields if name not in ("name", "question")]
 
 
-def _real_place(loc: tuple[int | str, ...], values: Any) -> Place:
+def _real_place(detail: ErrorDetails, values: Any) -> Place:
     """Pydantic's location without the names of union branches, which are not in the file."""
     place: list[int | str] = []
+    loc, names_a_key = detail["loc"], detail["type"] in ("missing", "extra_forbidden")
     for index, part in enumerate(loc):
-        if isinstance(values, dict) and (part in values or index == len(loc) - 1):
+        if isinstance(values, dict) and (part in values or (names_a_key and index == len(loc) - 1)):
             place.append(part)
             values = values.get(part)
         elif isinstance(values, list | tuple) and isinstance(part, int) and part < len(values):
