@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from ablate.spec.optimizers import check_optimizer
+from ablate.spec.paths import FilePath
 from ablate.spec.phase import Depth, Epochs, Number, Phase, Strategy
 
 AdapterKind = Literal["none", "lora", "dora", "ia3", "ssf", "bottleneck", "adaptformer", "vpt", "bitfit", "norm_tuning"]
@@ -41,7 +42,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     backbone: str = Field("tf_efficientnet_lite0", description="name of a timm classification model")
-    weights: str = Field(
+    weights: FilePath = Field(
         "auto",
         description="auto: bundled, else the timm hub | hub | torchvision | none: random | path of a file (safetensors, checkpoint) below the working folder",
     )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ablate.spec.canonical import canonical
 from ablate.spec.class_groups import ClassGroups
+from ablate.spec.paths import FilePath
 from ablate.spec.phase import Number
 from ablate.spec.recipe import Images, Recipe
 
@@ -68,7 +69,7 @@ class DataSpec(BaseModel):
 
     source: str = Field(description="flowers102 | rendered_flowers | rendered_bouquets | textile | folder | torchvision:<Name>")
     fallback: str | None = Field(None, description="source to take where `source` is not to be had; the report says so in its first lines")
-    path: str | None = Field(None, description="for source folder: a folder or a CSV file below the data folder")
+    path: FilePath | None = Field(None, description="for source folder: a folder or a CSV file below the data folder")
     image_size: Literal["auto"] | ImageSide = Field("auto", description="side in pixels that the network sees; auto: the backbone's own")
     split_seed: int | None = Field(None, strict=True, description="seed of the stratified split; needed where the source has no official splits, or with sizes")
     fractions: Fractions | None = Field(None, description="shares of the stratified split; needed where the source has no official splits")

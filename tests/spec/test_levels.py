@@ -225,3 +225,12 @@ def test_arms_have_names_of_their_own_where_their_levels_read_alike() -> None:
 )
 def test_an_empty_list_is_no_level(axis: str, told: str) -> None:
     assert mistakes(axis) == [told]
+
+
+@pytest.mark.parametrize("path", ["x" * 256, "a/" + "ü" * 128, "/".join(["y" * 100] * 11)])
+@pytest.mark.parametrize(("old", "new", "place"), [("flowers}", "flowers, path: PATH}", "3: data.path"), ("-1}", "-1, weights: PATH}", "4: base.weights")])
+def test_paths_that_no_file_system_takes(path: str, old: str, new: str, place: str) -> None:
+    shown = repr(path) if len(path) < 79 else repr(path)[:77] + "..."
+    assert mistakes("head_lr: [1]", (old, new.replace("PATH", path))) == [
+        f"line {place}: must be a path of at most 1,000 characters, with at most 255 bytes in the name of each file and folder, got {shown}"
+    ]
