@@ -105,7 +105,8 @@ def _field_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         Grid.model_validate(values)
     except ValidationError as error:
         elsewhere = {"select_by"} if "select_by" in values else set()  # see _select_by_mistakes
-        found = ((place, text) for place, text in _sentences(error, values) if place[0] not in elsewhere and place[:2] != ("data", "classes"))
+        placed = ((place, text) for place, text in _sentences(error, values) if place)  # without: a key that is no text, which the reader has told
+        found = ((place, text) for place, text in placed if place[0] not in elsewhere and place[:2] != ("data", "classes"))
         yield from ((place, text) for place, text in found if len(place) < 2 or place[0] not in ("axes", "tune"))
 
 

@@ -115,6 +115,13 @@ def test_a_pilot_seed_is_for_a_pilot() -> None:
     ]
 
 
+@pytest.mark.parametrize("key", ['"\\ud800"', '"\\0"', "1", "~", "yes"])
+def test_a_key_that_is_no_text_is_refused_once_in_its_line(key: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_grid(f"{RANDOM}{key}: 1\n", name="g", shown_as="g.yaml")
+    assert all(line.startswith("  line 11: ") for line in str(caught.value).splitlines()[1:])
+
+
 @pytest.mark.parametrize("before", ["", "\n\n", "---\n", "\ufeff", "# yaml-language-server: $schema=x\n", "#\n\n", "%YAML 1.1\n---\n"])
 def test_the_question_is_found_whatever_stands_before_it(before: str) -> None:
     assert parse_grid(before + RANDOM, name="g", shown_as="g.yaml").question == "q?"
