@@ -41,7 +41,7 @@ def run(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of a slot; scores depend on it in their last digits  [default: measured once]")
     ] = None,
-    cache_gb: Annotated[float, typer.Option(min=0, help="bound on kept activations of frozen prefixes, in GB; 0 shares nothing between trials")] = 20.0,
+    cache_gb: Annotated[float, typer.Option(help="bound on kept activations of frozen prefixes, in GB; 0 shares nothing between trials")] = 20.0,
     report_dir: ReportDir = None,
     no_fallback: NoFallback = False,
     no_images: NoImages = False,
@@ -64,6 +64,7 @@ def run(
         from ablate.spec.parse import load_grid
         from ablate.tracking.mlflow_store import MlflowStore
         from ablate.workflow.machines import Machines, parse_kind
+        from ablate.workflow.options import check_run
         from ablate.workflow.prepare import prepare, resolve
         from ablate.workflow.probe import packed
         from ablate.workflow.reports import report_study
@@ -75,6 +76,7 @@ def run(
         console = make_console()
         where = places(data_dir=data_dir, optuna_url=optuna_storage)
         kind = parse_kind(executor, address=address)
+        check_run(is_local=kind == "local", threads=threads, workers=workers, cache_gb=cache_gb, retries=retry, trials_per_gpu=trials_per_gpu)
         budget_s = None if budget is None else seconds_of(budget, option="--budget")
         timeout_s = None if trial_timeout is None else seconds_of(trial_timeout, option="--trial-timeout")
         limits = Limits(retries=retry, max_trials=max_trials, budget_s=budget_s, only_failed=only_failed)
@@ -132,11 +134,13 @@ def plan(
         from ablate.foretell import N_SHOWN, say_estimate, say_plan, say_rows, say_what
         from ablate.spec.parse import load_grid
         from ablate.workflow.looks import Remembered
+        from ablate.workflow.options import check_workers
         from ablate.workflow.pilot_text import pilot_tables
         from ablate.workflow.prepare import check_same_weights, look_at_arms, resolve
         from ablate.workflow.settings import find_grid, places
 
         console, where = make_console(), places(data_dir=data_dir)
+        check_workers(workers)
         parsed = load_grid(find_grid(grid))
         resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
         looks, n_shown = Remembered(where.home / "looks"), None if show_all else N_SHOWN
@@ -167,10 +171,13 @@ def lr_find(
         from ablate.foretell import say_what
         from ablate.spec.parse import load_grid
         from ablate.workflow.lr_find import find_arm, find_lr, range_table
+        from ablate.workflow.options import check_rates, check_threads
         from ablate.workflow.prepare import prepare, resolve
         from ablate.workflow.settings import find_grid, places
 
         console, where = make_console(), places(data_dir=data_dir)
+        check_threads(threads)
+        check_rates(lowest, highest, n_steps=steps)
         resolved = resolve(load_grid(find_grid(grid)), where, seeds=None, allow_fallback=not no_fallback, command="")
         chosen = find_arm(resolved.record.arms, arm, baseline_arm_id=resolved.record.baseline_arm_id)
         say_what(console, resolved)
@@ -393,22 +400,14 @@ def _user_errors() -> Iterator[None]:
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:
     """`0,1,2` -> (0, 1, 2)."""
-    from ablate.errors import SpecError
+    from ablate.spec.seeds import read_seeds
 
-    if text is None:
-        return None
-    try:
-        seeds = tuple(int(word) for word in text.replace(",", " ").split())
-    except ValueError:
-        seeds = ()
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise SpecError(f"--seeds must be different whole numbers with commas between them, e.g. 0,1,2, got {text!r}")
-    return seeds
+    return None if text is None else read_seeds(text)
 
 
 def _make_command(grid: str, *, seeds: str | None) -> str:
     """What to type to run it again, without folders of this machine."""
-    return f"make ablation GRID={Path(grid).stem}" + (f" SEEDS={seeds}" if seeds else "")
+    return f"make ablation GRID={Path(grid).stem}" + (f" SEEDS={','.join(seeds.replace(',', ' ').split())}" if seeds else "")
 
 
 if __name__ == "__main__":

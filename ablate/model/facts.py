@@ -61,6 +61,8 @@ class RecipeFacts:
     targets: tuple[str, ...]
     skipped_targets: Mapping[str, str]
     oversized: Mapping[str, str]
+    takes_one_image: bool = True
+    """Whether it can train with one image in the network at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ablate.model.dropping import check_drop_path, drop_features, drop_path_of
 from ablate.model.facts import ImageSize, Preprocessing, RecipeFacts
 from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze, resolve_depth
 from ablate.model.linear_head import check_rows, linear_head
+from ablate.model.one_image import takes_one_image
 from ablate.model.units import Unit, find_units, first_disorder
 from ablate.model.weights import digest_of, load_backbone
 from ablate.spec.canonical import contradiction
@@ -117,6 +118,7 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
         parts = _assemble(module, recipe, order=order, seed=None)
         if recipe.classifier != "linear":
             check_rows(module, linear_head(module, parts.head_names, recipe), recipe, image_size=preprocessing.image_size)
+    is_trained = recipe.classifier == "linear"
     n_parameters, n_trainable = _count(module)
     return RecipeFacts(
         n_units=len(parts.units),
@@ -129,6 +131,7 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
         oversized=parts.adapters.oversized,
+        takes_one_image=not is_trained or takes_one_image(module, image_size=preprocessing.image_size),
     )
 
 

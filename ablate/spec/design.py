@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,16 +12,19 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from ablate.spec.recipe import Level
 from ablate.spec.search import Search
+from ablate.spec.size import MAX_CELLS, cells_mistake
 from ablate.streams import stream
 
 Cell = dict[str, Level]
+N_POOL = 10_000
+"""Cells that a random design draws its arms from where the full grid has more than `MAX_CELLS`."""
 
 
 class RandomDesign(BaseModel):
     """Some arms of the full grid, drawn evenly; the baseline is always one of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    random: int = Field(ge=2, strict=True, description="arms, the baseline among them")
+    random: int = Field(ge=2, le=MAX_CELLS, strict=True, description="arms, the baseline among them")
 
 
 class SearchDesign(BaseModel):
@@ -42,16 +46,45 @@ Design = Annotated[
 ]
 
 
-def design_cells(axes: Mapping[str, Sequence[Level]], baseline: Cell, design: Design) -> Iterator[Cell]:
-    """Yield the cells that a design asks for, axis -> level; the first axis varies slowest. A random design draws later, among arms that make sense.
+def design_cells(axes: Mapping[str, Sequence[Level]], baseline: Cell, design: Design, *, seed: int = 0) -> Iterator[Cell]:
+    """Yield the cells that a design asks for, axis -> level; the first axis varies slowest.
+
+    A random design draws later, among arms that make sense: of all cells, or in a grid of very many of `N_POOL` that are drawn evenly by `seed`.
 
     `one_factor` and `leave_one_out` are the baseline and every cell that differs from it in one axis; for `leave_one_out` the baseline is the full recipe
     and each axis has two levels, with and without a component.
     """
+    if design in ("one_factor", "leave_one_out"):
+        yield from _neighbours(axes, baseline)
+        return
+    if isinstance(design, RandomDesign) and math.prod(map(len, axes.values())) > MAX_CELLS:
+        yield from _pool(axes, baseline, seed=seed)
+        return
     for levels in itertools.product(*axes.values()):
-        cell = dict(zip(axes, levels, strict=True))
-        if design in ("full",) or isinstance(design, RandomDesign) or sum(cell[axis] != baseline[axis] for axis in axes) <= 1:
-            yield cell
+        yield dict(zip(axes, levels, strict=True))
+
+
+def _neighbours(axes: Mapping[str, Sequence[Level]], baseline: Cell) -> Iterator[Cell]:
+    """The baseline and the cells that differ from it in one axis, in the order that they have in the full grid."""
+    middle = tuple(levels.index(baseline[axis]) for axis, levels in axes.items())
+    places = {middle}
+    for number, levels in enumerate(axes.values()):
+        places |= {(*middle[:number], index, *middle[number + 1 :]) for index in range(len(levels))}
+    yield from _cells_at(sorted(places), axes)
+
+
+def _pool(axes: Mapping[str, Sequence[Level]], baseline: Cell, *, seed: int) -> Iterator[Cell]:
+    """The baseline and `N_POOL` cells, drawn evenly; fewer where one was drawn twice."""
+    rng = np.random.Generator(np.random.Philox(key=stream(seed, "permute", "cells")))
+    drawn_places = rng.integers([len(levels) for levels in axes.values()], size=(N_POOL, len(axes))).tolist()
+    middle = tuple(levels.index(baseline[axis]) for axis, levels in axes.items())
+    yield from _cells_at(sorted({middle, *map(tuple, drawn_places)}), axes)
+
+
+def _cells_at(places: Iterable[tuple[int, ...]], axes: Mapping[str, Sequence[Level]]) -> Iterator[Cell]:
+    """The cells at these positions of the levels of each axis."""
+    for place in places:
+        yield {axis: levels[index] for (axis, levels), index in zip(axes.items(), place, strict=True)}
 
 
 def drawn(arm_ids: Sequence[str], baseline_arm_id: str, design: Design, *, seed: int) -> list[str]:
@@ -77,3 +110,7 @@ def design_mistakes(design: Any, axes: Mapping[str, Sequence[Any]]) -> Iterator[
         for axis, levels in axes.items():
             if isinstance(levels, list) and len(levels) != 2:
                 yield ("axes", axis), f"must have two levels in a leave_one_out design, with and without the component, got {len(levels)}; or take one_factor"
+    if design in ("full", "one_factor", "leave_one_out"):
+        too_many = cells_mistake([max(1, len(levels)) for levels in axes.values()], design)
+        if too_many:
+            yield ("axes",), too_many

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from ablate.spec.canonical import contradiction, relevant
 from ablate.spec.design import design_cells, design_name, drawn
 from ablate.spec.grid import Grid
 from ablate.spec.recipe import Level, Recipe
+from ablate.spec.size import check_trials
 from ablate.spec.study import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 
@@ -37,8 +39,9 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
     baseline, baseline_arm_id = grid.baseline_cell, ""
     typed: dict[tuple[str, str], Any] = {}
     for cell in grid_cells(grid):
-        recipe = grid.base.model_copy(update={axis: _typed(axis, level, typed) for axis, level in cell.items()})
-        why = next((exclusion.why for exclusion in grid.exclude if exclusion.matches(cell)), None) or contradiction(recipe)
+        levels = {axis: _typed(axis, level, typed) for axis, level in cell.items()}
+        recipe = grid.base.model_copy(update=levels)
+        why = grid.rules.why_not(levels) or contradiction(recipe)
         if why is not None:
             excluded.append(ExcludedCell(cell=cell, why=why))
             continue
@@ -49,17 +52,22 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
             baseline_arm_id = arm_id
     chosen = drawn(list(recipes), baseline_arm_id, grid.design, seed=grid.seeds[0])
     varied = tuple(axis for axis, levels in grid.levels.items() if len(levels) > 1)
-    arms = tuple(ArmRecord(arm_id=arm_id, name=_arm_name(varied, recipes[arm_id]), recipe=recipes[arm_id], cells=tuple(cells[arm_id])) for arm_id in chosen)
+    names = _arm_names(varied, {arm_id: recipes[arm_id] for arm_id in chosen})
+    arms = tuple(ArmRecord(arm_id=arm_id, name=names[arm_id], recipe=recipes[arm_id], cells=tuple(cells[arm_id])) for arm_id in chosen)
     return Expansion(arms=arms, excluded=tuple(excluded), n_cells=len(excluded) + sum(len(arm.cells) for arm in arms), baseline_arm_id=baseline_arm_id)
 
 
 def grid_cells(grid: Grid) -> Iterator[dict[str, Level]]:
     """The combinations of the axes' levels that the grid's design asks for."""
-    return design_cells(grid.levels, grid.baseline_cell, grid.design)
+    return design_cells(grid.levels, grid.baseline_cell, grid.design, seed=grid.seeds[0])
 
 
 def study_trials(grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint: str, seeds: Sequence[int]) -> list[Trial]:
-    """Every arm with every seed, seed by seed: a study that is cut short has each arm equally often, give or take one. The noise floor's trials come last."""
+    """Every arm with every seed, seed by seed: a study that is cut short has each arm equally often, give or take one. The noise floor's trials come last.
+
+    Raises SpecError where they are too many.
+    """
+    check_trials([(len(expansion.arms), "arms"), (len(seeds), "seeds")], n_more=grid.noise_floor)
     arms = [arm for arm in expansion.arms if arm.arm_id == expansion.baseline_arm_id]
     asked = [(arm, seed) for seed in seeds for arm in expansion.arms] + [(arm, seed) for seed in noise_seeds(grid, seeds) for arm in arms]
     return [arm_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed) for arm, seed in asked]
@@ -96,6 +104,13 @@ def study_record(grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: S
 def arm_trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, seed: int) -> Trial:
     """An arm of a grid with a seed."""
     return Trial(task=grid.task, data=data, data_fingerprint=fingerprint, recipe=recipe, select_by=grid.select_by, seed=seed)
+
+
+def _arm_names(varied: tuple[str, ...], recipes: Mapping[str, Recipe]) -> dict[str, str]:
+    """arm_id -> name. Lists of text can read alike, `[a, b]` and `[a+b]`: such arms carry their ids."""
+    names = {arm_id: _arm_name(varied, recipe) for arm_id, recipe in recipes.items()}
+    counts = Counter(names.values())
+    return {arm_id: name if counts[name] == 1 else f"{name} ({arm_id})" for arm_id, name in names.items()}
 
 
 def _arm_name(varied: tuple[str, ...], recipe: Recipe) -> str:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ablate.spec.design import Design, SearchDesign
+from ablate.spec.exclusions import MAX_EXCLUSIONS, Exclusion, Rules
+from ablate.spec.levels import meaning
 from ablate.spec.recipe import Level, Recipe
 from ablate.spec.search import Axis, Search, SearchAxis, space_of
+from ablate.spec.seeds import MAX_SEEDS, Seed
 from ablate.spec.trial import METRICS_OF, DataSpec, Task
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 SELECTABLE = tuple(dict.fromkeys(f"val/{metric}" for metrics in METRICS_OF.values() for metric in metrics))
 """What may pick the best epoch and the champion. Val only: test is sealed. Each task has some of them."""
-
-
-class Exclusion(BaseModel):
-    """Cells that are not trained, and why. A cell matches when every named axis has one of the named levels."""
-
-    model_config = _FROZEN
-    when: dict[str, Any] = Field(description="axis -> level, or a list of levels")
-    why: str = Field(min_length=1, description="the reason; the report prints it")
-
-    def matches(self, cell: dict[str, Level]) -> bool:
-        """Whether a cell (axis -> level) is excluded."""
-        return all(axis in cell and cell[axis] in (levels if isinstance(levels, list | tuple) else (levels,)) for axis, levels in self.when.items())
 
 
 class Grid(BaseModel):
@@ -41,9 +33,9 @@ class Grid(BaseModel):
         default_factory=dict,
         description="field of base -> levels: every arm is tuned over all combinations on val with the pilot seed, then trained with its best",
     )
-    pilot_seed: int = Field(1000, strict=True, description="seed of the trials of a search or a tuning; must not be among seeds")
-    exclude: tuple[Exclusion, ...] = ()
-    seeds: tuple[int, ...] = Field(min_length=1, description="replicates: every arm is trained once with each")
+    pilot_seed: Seed = Field(1000, description="seed of the trials of a search or a tuning; must not be among seeds")
+    exclude: tuple[Exclusion, ...] = Field((), max_length=MAX_EXCLUSIONS)
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=MAX_SEEDS, description="replicates: every arm is trained once with each")
     noise_floor: int = Field(0, ge=0, le=100, strict=True, description="further seeds of the baseline arm alone: their spread is the noise floor of the report")
     baseline: dict[str, Any] = Field(
         default_factory=dict, description="levels of the arm that every difference is measured against; needed in all designs but a search"
@@ -85,5 +77,15 @@ class Grid(BaseModel):
     @property
     def baseline_cell(self) -> dict[str, Level]:
         """Axis -> level; an axis that `baseline` leaves out takes the level that `base` has, else its first."""
-        rest = {axis: getattr(self.base, axis) if getattr(self.base, axis) in levels else levels[0] for axis, levels in self.levels.items()}
+        rest = {axis: self._usual_level(axis, levels) for axis, levels in self.levels.items()}
         return {**rest, **self.baseline}
+
+    def _usual_level(self, axis: str, levels: tuple[Any, ...]) -> Level:
+        usual = getattr(self.base, axis)
+        same: list[Level] = [level for level in levels if meaning(axis, level) == usual]
+        return same[0] if same else levels[0]
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The exclusions, ready to be asked of many cells."""
+        return Rules(self.exclude)

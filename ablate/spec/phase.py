@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 Strategy = Literal["single", "lp_ft", "gradual"]
+Number = Annotated[float, Field(strict=True)]
+"""A number as it stands in a file: neither a text that looks like one nor a switch."""
+Epochs = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+Depth = Annotated[int, Field(ge=-10_000, le=10_000, strict=True)]
+"""Of freezing; which depths a network has is known when it is built."""
 
 
 class Phase(BaseModel):
@@ -15,14 +20,14 @@ class Phase(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: int = Field(ge=1, strict=True, description="passes over train; with until: plateau at most so many")
-    freeze_depth: Literal["all"] | Annotated[int, Field(strict=True)] | None = Field(None, description="leading frozen units; null = the recipe's")
-    head_lr: float | None = Field(None, gt=0, description="peak learning rate of the head; null = the recipe's")
-    lr_ratio: float | None = Field(None, gt=0, description="LR of the trunk / LR of the head; null = the recipe's")
+    epochs: Epochs = Field(description="passes over train; with until: plateau at most so many")
+    freeze_depth: Literal["all"] | Depth | None = Field(None, description="leading frozen units; null = the recipe's")
+    head_lr: Number | None = Field(None, gt=0, description="peak learning rate of the head; null = the recipe's")
+    lr_ratio: Number | None = Field(None, gt=0, description="LR of the trunk / LR of the head; null = the recipe's")
     until: Literal["epochs", "plateau"] = Field(
         "epochs", description="epochs: it takes them all | plateau: it ends after `patience` epochs without a better select_by"
     )
-    patience: Annotated[int, Field(ge=1, strict=True)] | None = Field(None, description="of until: plateau; null = the recipe's")
+    patience: Epochs | None = Field(None, description="of until: plateau; null = the recipe's")
 
     @model_validator(mode="after")
     def _patience_is_for_a_plateau(self) -> Self:

@@ -59,4 +59,9 @@ def _takes(schema: dict[str, Any]) -> list[str]:
         return ["mapping"]
     kind = {"integer": "int", "number": "number", "string": "text", "array": "list"}[schema["type"]]
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    return [" ".join([kind, *(f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema)])]
+    return [" ".join([kind, *(f"{sign} {_bound(schema[key])}" for key, sign in limits.items() if key in schema)])]
+
+
+def _bound(limit: float) -> str:
+    """`1`, `0.5` or `1,000,000`."""
+    return f"{limit:,}" if limit == int(limit) and abs(limit) >= 10_000 else f"{limit:g}"

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
-from ablate.spec.recipe import Level, Recipe
+from ablate.spec.levels import typed_level
+from ablate.spec.recipe import Level
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 Sampler = Literal["random", "tpe", "gp", "cma-es", "qmc", "nsga2"]
@@ -15,6 +16,8 @@ Pruner = Literal["none", "median", "hyperband", "wilcoxon", "patient"]
 Cell = dict[str, Level]
 COSTS = ("cost/n_trainable", "cost/n_parameters", "cost/delta_mb", "cost/peak_memory_mb", "time/train_s", "time/total_s")
 """What a search may weigh against a score."""
+MAX_SEARCH = 10_000
+"""Trials of a search: a sampler looks at all of them before it proposes the next one."""
 _FEWEST_RANGES: Mapping[str, tuple[int, str]] = {
     "cma-es": (2, "it moves a normal distribution through ranges, and draws everything else at random"),
     "qmc": (1, "it spreads points evenly over ranges, and draws everything else at random"),
@@ -24,12 +27,15 @@ _FEWEST_RANGES: Mapping[str, tuple[int, str]] = {
 Condition = Annotated[tuple[Any, ...], BeforeValidator(lambda levels: levels if isinstance(levels, list | tuple) else (levels,)), WithJsonSchema({})]
 
 
+Bound = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)]
+
+
 class Range(BaseModel):
     """Values of an axis between two bounds, both included; whole numbers where the field has whole numbers."""
 
     model_config = _FROZEN
-    low: int | float
-    high: int | float
+    low: Bound
+    high: Bound
     log: bool = Field(False, strict=True, description="draw evenly over orders of magnitude")
     when: dict[str, Condition] = Field(default_factory=dict, description="axis before this one -> level or levels for which this axis is searched")
 
@@ -59,8 +65,8 @@ class Search(BaseModel):
 
     model_config = _FROZEN
     sampler: Sampler = Field(description="who proposes trials")
-    n_trials: int = Field(ge=2, strict=True, description="trials of the search, with the pilot seed")
-    confirm: int = Field(ge=1, strict=True, description="best arms that are trained with all seeds; only those enter conclusions")
+    n_trials: int = Field(ge=2, le=MAX_SEARCH, strict=True, description="trials of the search, with the pilot seed")
+    confirm: int = Field(ge=1, le=MAX_SEARCH, strict=True, description="best arms that are trained with all seeds; only those enter conclusions")
     pruner: Pruner = Field("none", description="who ends hopeless trials early")
     objectives: tuple[str, ...] = Field((), description="several scores to weigh: select_by first, then further val/<metric> or costs; empty: select_by alone")
 
@@ -80,14 +86,16 @@ def space_of(axes: Mapping[str, Any]) -> dict[str, SearchAxis]:
 
 def _typed(name: str, axis: Any) -> SearchAxis:
     if isinstance(axis, Range):
-        return axis.model_copy(update={"low": typed_level(name, axis.low), "high": typed_level(name, axis.high)})
-    levels, when = (axis.levels, axis.when) if isinstance(axis, Choice) else (axis, {})
-    return Choice(levels=tuple(typed_level(name, level) for level in levels), when=when)
+        low, high = typed_level(name, axis.low), typed_level(name, axis.high)
+        return axis.model_copy(update={"low": low, "high": high, "when": _typed_when(axis)})
+    levels = axis.levels if isinstance(axis, Choice) else axis
+    return Choice(levels=tuple(typed_level(name, level) for level in levels), when=_typed_when(axis))
 
 
-def typed_level(name: str, level: Any) -> Any:
-    """A level as the recipe's field keeps it: lists become tuples, whole numbers of float fields become floats."""
-    return getattr(Recipe.model_validate({name: level}), name)
+def _typed_when(axis: Any) -> dict[str, tuple[Level, ...]]:
+    """A condition in the types of the axes that it speaks of."""
+    when = axis.when if isinstance(axis, Range | Choice) else {}
+    return {name: tuple(typed_level(name, level) for level in levels) for name, levels in when.items()}
 
 
 def probe_cells(space: Mapping[str, SearchAxis]) -> list[Cell]:

@@ -32,8 +32,11 @@ def design_fit_mistakes(values: Mapping[str, Any]) -> Iterator[Found]:
         yield from (((key,), f"must be left out in a search design: {why}") for key, why in _NOT_WITH_SEARCH.items() if values.get(key))
     elif "baseline" not in values:
         yield ("baseline",), "must be given"
+    has_pilot = is_search(values.get("design")) or bool(values.get("tune"))
+    if "pilot_seed" in values and not has_pilot:
+        yield ("pilot_seed",), "must be left out where nothing is searched or tuned: no trial has it"
     pilot, seeds = values.get("pilot_seed", 1000), values.get("seeds")
-    if (is_search(values.get("design")) or values.get("tune")) and isinstance(seeds, list) and pilot in seeds:
+    if has_pilot and isinstance(seeds, list) and pilot in seeds:
         yield ("pilot_seed" if "pilot_seed" in values else "seeds",), PILOT_AMONG_SEEDS.format(pilot)
 
 

@@ -13,10 +13,12 @@ from ablate.errors import SpecError
 from ablate.spec.canonical import contradiction, relevant
 from ablate.spec.expand import Expansion, arm_trial
 from ablate.spec.grid import Grid
+from ablate.spec.levels import typed_level
 from ablate.spec.pilot import PilotKind, Stage
 from ablate.spec.recipe import Recipe
-from ablate.spec.search import Cell, describe_axis, probe_cells, typed_level
+from ablate.spec.search import Cell, describe_axis, probe_cells
 from ablate.spec.search_mistakes import PILOT_AMONG_SEEDS
+from ablate.spec.size import check_trials
 from ablate.spec.study import ArmRecord, ExcludedCell, StudyRecord
 from ablate.spec.trial import DataSpec, Trial
 
@@ -40,7 +42,7 @@ def check_pilot_seed(grid: Grid, seeds: Sequence[int]) -> None:
 def searched_trial(grid: Grid, cell: Cell, *, data: DataSpec, fingerprint: str) -> Trial | None:
     """The trial of a proposed cell, with the pilot seed; None for one that the grid excludes or that makes no sense."""
     recipe = grid.base.model_copy(update=dict(cell))
-    if any(exclusion.matches(cell) for exclusion in grid.exclude) or contradiction(recipe):
+    if grid.rules.why_not(cell) or contradiction(recipe):
         return None
     return arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=grid.pilot_seed)
 
@@ -72,6 +74,8 @@ def candidates(grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint:
 
     Raises SpecError where a combination would merge or split arms, or leaves an arm nothing.
     """
+    combinations = [(len(levels), f"levels of {name}") for name, levels in grid.tune.items()]
+    check_trials([(len(expansion.arms), "arms"), *combinations], what="a tuning")
     found: list[Candidate] = []
     for tuned in _combinations(grid.tune):
         _check_arms_stay_apart(grid, expansion, tuned, data=data, fingerprint=fingerprint)

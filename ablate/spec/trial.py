@@ -6,13 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ablate.spec.canonical import canonical
 from ablate.spec.class_groups import ClassGroups
-from ablate.spec.recipe import Recipe
+from ablate.spec.paths import FilePath
+from ablate.spec.phase import Number
+from ablate.spec.recipe import Images, Recipe
 
 SPLITS = ("train", "val", "test")
 METRICS = ("macro_f1", "auroc_ovr_macro", "accuracy", "balanced_accuracy", "nll", "ece")
@@ -38,22 +40,26 @@ def is_better(metric: str, value: float, than: float) -> bool:
     return value < than if name in LOWER_IS_BETTER or group in ("cost", "time") else value > than
 
 
+ImageSide = Annotated[int, Field(ge=1, le=100_000, strict=True)]
+"""Pixels; which sides a network takes is known when it is built."""
+
+
 class Fractions(BaseModel):
     """Shares of a stratified split; they must sum to 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    train: float = Field(gt=0, lt=1)
-    val: float = Field(gt=0, lt=1)
-    test: float = Field(gt=0, lt=1)
+    train: Number = Field(gt=0, lt=1)
+    val: Number = Field(gt=0, lt=1)
+    test: Number = Field(gt=0, lt=1)
 
 
 class Sizes(BaseModel):
     """Upper bounds on the images of each split; a smaller split is a seeded, stratified subset. Null keeps all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    train: int | None = Field(None, ge=1, strict=True)
-    val: int | None = Field(None, ge=1, strict=True)
-    test: int | None = Field(None, ge=1, strict=True)
+    train: Images | None = None
+    val: Images | None = None
+    test: Images | None = None
 
 
 class DataSpec(BaseModel):
@@ -63,9 +69,9 @@ class DataSpec(BaseModel):
 
     source: str = Field(description="flowers102 | rendered_flowers | rendered_bouquets | textile | folder | torchvision:<Name>")
     fallback: str | None = Field(None, description="source to take where `source` is not to be had; the report says so in its first lines")
-    path: str | None = Field(None, description="for source folder: a folder or a CSV file below the data folder")
-    image_size: Literal["auto"] | int = Field("auto", description="side in pixels that the network sees; auto: the backbone's own")
-    split_seed: int | None = Field(None, description="seed of the stratified split; needed where the source has no official splits, or with sizes")
+    path: FilePath | None = Field(None, description="for source folder: a folder or a CSV file below the data folder")
+    image_size: Literal["auto"] | ImageSide = Field("auto", description="side in pixels that the network sees; auto: the backbone's own")
+    split_seed: int | None = Field(None, strict=True, description="seed of the stratified split; needed where the source has no official splits, or with sizes")
     fractions: Fractions | None = Field(None, description="shares of the stratified split; needed where the source has no official splits")
     sizes: Sizes | None = Field(None, description="upper bounds on the images of each split")
     classes: ClassGroups | None = Field(

@@ -20,6 +20,8 @@ from ablate.model.delta import delta
 from ablate.model.family import family_of
 from ablate.model.merge import NOT_MERGEABLE, merge_adapters
 from ablate.model.network import Network, build_network
+from ablate.model.one_image import is_about_one_image
+from ablate.spec.one_image import one_image_mistake
 from ablate.spec.policy import policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute, TrialRequest
@@ -58,6 +60,10 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
     for micro_batch in memory.halvings(min(recipe.batch_size, recipe.micro_batch or recipe.batch_size)):
         try:
             return _run(request, emit, micro_batch=micro_batch)
+        except ValueError as error:
+            if not is_about_one_image(error):
+                raise
+            raise TrialError(one_image_mistake(recipe)) from error
         except (MemoryError, RuntimeError) as error:
             if not memory.is_short(error):
                 raise

@@ -17,6 +17,7 @@ from ablate.spec.canonical import canonical
 from ablate.spec.class_weights import check_class_weights
 from ablate.spec.expand import Expansion, expand, noise_seeds, study_record, study_trials
 from ablate.spec.grid import Grid
+from ablate.spec.one_image import asks_for_one_image, one_image_mistake
 from ablate.spec.policy import is_cropped, policy_word
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import CacheSpec, Compute, TrialRequest
@@ -216,6 +217,8 @@ def look_at_arms(resolved: Resolved, looks: Looks) -> tuple[dict[str, RecipeFact
         except SpecError as error:
             raise SpecError(f"arm {arm.name}: {error}") from None
         facts[arm.arm_id] = known[form]
+        if asks_for_one_image(arm.recipe) and not known[form].takes_one_image:
+            raise SpecError(f"arm {arm.name}: {one_image_mistake(arm.recipe)}")
     recipes = {weights_name(arm.recipe): arm.recipe for arm in resolved.arms_to_check}
     identities = {name: looks.check_weights(recipe, image_size=image_size) for name, recipe in sorted(recipes.items())}
     _check_depths_differ(resolved, facts)

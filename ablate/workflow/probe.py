@@ -26,6 +26,7 @@ from ablate.training.precision import choose_compute
 from ablate.training.probe import END_S, EPOCHS, PEAK_MB, START_S, STEP_S, STEPS, TOTAL_MB, VAL_S
 from ablate.workflow.estimate import Kind, Measured, kinds_of, study_cost
 from ablate.workflow.machines import Machines, choose_slots
+from ablate.workflow.options import read_trials_per_gpu
 from ablate.workflow.prepare import Resolved, check_arms
 from ablate.workflow.settings import Places
 
@@ -196,10 +197,9 @@ def packed(machines: Machines, asked: str, resolved: Resolved, where: Places, *,
 
     Raises SpecError, StoreError.
     """
-    if asked != "auto":
-        if not asked.isdecimal() or int(asked) < 1:
-            raise SpecError(f"--trials-per-gpu must be auto or a whole number from 1, got {asked!r}")
-        return replace(machines, trials_per_gpu=int(asked))
+    number = read_trials_per_gpu(asked)
+    if number is not None:
+        return replace(machines, trials_per_gpu=number)
     if machines.kind == "ray":
         raise SpecError("--trials-per-gpu auto must come with --executor local, memory is measured on this machine; name a number for a cluster")
     probes = probe_kinds(resolved, kinds_of(resolved, check_arms(resolved)), where, threads=threads, workers=1)

@@ -56,8 +56,20 @@ def check_optuna(where: Places) -> None:
 def find_grid(name_or_path: str) -> Path:
     """Return the grid file for a name in experiments/ or a path. Raises SpecError with the nearest name."""
     for path in (Path(name_or_path), GRIDS / f"{name_or_path}.yaml", GRIDS / f"{name_or_path}.yml"):
-        if path.suffix in (".yaml", ".yml") and path.is_file():
+        if path.suffix in (".yaml", ".yml") and _is_file(path):
             return path
     known = sorted(path.stem for path in GRIDS.glob("*.y*ml"))
     there = ", ".join(known) or "there are none here"
-    raise SpecError(f"GRID must be a name in {GRIDS}/ ({there}) or the path of a .yaml file, got {name_or_path!r}{nearest(name_or_path, known)}")
+    raise SpecError(f"GRID must be a name in {GRIDS}/ ({there}) or the path of a .yaml file, got {_shown(name_or_path)}{nearest(name_or_path, known)}")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that is too long for the file system is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _shown(word: str) -> str:
+    return repr(word) if len(word) <= 200 else f"{word[:60]!r}... ({len(word)} characters)"

@@ -15,15 +15,20 @@ from ablate.scheduling.sync import sync_study
 from ablate.tracking.publisher import Unpublished
 from ablate.workflow.settings import Places
 
+_LONGEST_S = 3650 * 86400.0
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds_of(text: str, *, option: str) -> float:
     """`30m`, `1.5h`, `1h30m`, `90` (seconds) -> seconds. Raises SpecError naming the option."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip().lower())
+    if len(text) > 40:
+        raise SpecError(f"{option} must be a time such as 90s, 30m, 1h30m or 2d, got {len(text)} characters")
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip().lower(), re.ASCII)
     seconds = sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text.strip().lower() or seconds <= 0:
         raise SpecError(f"{option} must be a time such as 90s, 30m, 1h30m or 2d, got {text!r}")
+    if seconds > _LONGEST_S:
+        raise SpecError(f"{option} must be at most 3650d, got {text!r}; leave it out for no limit")
     return seconds
 
 

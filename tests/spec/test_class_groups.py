@@ -58,7 +58,7 @@ def test_a_mapping_is_kept_in_its_order() -> None:
         ("[nominal]", "[]", ["  line 5: data.classes.good: must be a list of at least one class of the source, got []"]),
         ("[nominal]", "[nominal, 3]", ["  line 5: data.classes.good[1]: must be text, got 3; put it in quotes"]),
         ("[nominal]", '[nominal, ""]', ["  line 5: data.classes.good[1]: must be text that is not empty, got ''"]),
-        ("good:", "yes:", ["  line 4: data.classes.True: must be text, got True; put it in quotes"]),
+        ("good:", "yes:", ["  line 5: data.classes.yes: must be text, got True; put it in quotes"]),
         ("good:", "0:", ["  line 5: data.classes.0: must be text, got 0; put it in quotes"]),
         ("[nominal]", "[nominal, local]", ["  line 6: data.classes.defect[0]: must be in one list, once, got 'local', which good has already"]),
         ("[nominal]", "[nominal, nominal]", ["  line 5: data.classes.good[1]: must be in one list, once, got 'nominal', which good has already"]),

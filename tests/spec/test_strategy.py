@@ -115,7 +115,7 @@ def test_mistakes_in_phases_are_shown_with_their_place() -> None:
         "  line 3: base.phases[0].epochs: must be given",
         "  line 3: base.phases[0].epoch: is not a field here; did you mean 'epochs'?",
         "  line 3: base.phases[1]: must be a phase with until: plateau where it has patience, got {'epochs': 1, 'patience': 2}",
-        "  line 7: axes.phases[1]: must be greater than or equal to 1, got 0",
+        "  line 7: axes.phases[1][1].patience: must be greater than or equal to 1, got 0",
     ]
 
 

@@ -88,3 +88,22 @@ def test_halvings_end_at_one():
     assert list(memory.halvings(32)) == [32, 16, 8, 4, 2, 1]
     assert list(memory.halvings(5)) == [5, 3, 2, 1]
     assert list(memory.halvings(1)) == [1]
+
+
+@pytest.mark.parametrize("fields", [{"batch_size": 1}, {"micro_batch": 1}])
+def test_one_image_where_batch_norm_trains_is_told_with_the_ways_out(make_request, monkeypatch, fields):
+    """A plan refuses it; a search may still propose it, and short memory lead there."""
+    monkeypatch.setattr(trial, "_run", lambda *_, **__: torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1)))
+    with pytest.raises(TrialError) as caught:
+        run_trial(make_request(**fields), lambda *_: None)
+    field = next(iter(fields))
+    assert str(caught.value) == (
+        f"{field} must leave at least 2 images in the network at a time, got 1: BatchNorm that trains at the end of test_efficientnet sees one value of "
+        f"each channel there, which has no variance; take a larger {field}, batch_norm: frozen, or a larger data.image_size"
+    )
+
+
+def test_another_error_of_torch_stays_what_it_is(make_request, monkeypatch):
+    monkeypatch.setattr(trial, "_run", lambda *_, **__: torch.zeros(2).reshape(3))
+    with pytest.raises(RuntimeError, match="shape"):
+        run_trial(make_request(), lambda *_: None)

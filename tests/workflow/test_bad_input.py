@@ -157,6 +157,28 @@ def test_seeds_that_are_none(desk: Path, write_grid: WriteGrid) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "arm", "field"),
+    [
+        ([("batch_size: 8", "batch_size: 1")], "freeze_depth=-1 head_lr=0.001", "batch_size"),
+        ([("batch_size: 8", "batch_size: 8, micro_batch: 1")], "freeze_depth=-1 head_lr=0.001", "micro_batch"),
+        ([("head_lr: [1.0e-3, 1.0e-2]", "batch_size: [8, 1]")], "freeze_depth=-1 batch_size=1", "batch_size"),
+    ],
+)
+def test_one_image_at_a_time_where_batch_norm_trains(desk: Path, write_grid: WriteGrid, changes: list[tuple[str, str]], arm: str, field: str) -> None:
+    grid = write_grid("one_image", *changes)
+    assert _refused(desk, grid) == (
+        f"error: arm {arm}: {field} must leave at least 2 images in the network at a time, got 1: BatchNorm that trains at the end of "
+        "test_efficientnet sees one value of each channel there, which has no variance; "
+        f"take a larger {field}, batch_norm: frozen, or a larger data.image_size"
+    )
+    text = grid.read_text()
+    assert CliRunner().invoke(app, ["plan", str(grid)]).exit_code == 2
+    grid.write_text(text.replace("epochs: 1", "epochs: 1, batch_norm: frozen"))
+    planned = CliRunner().invoke(app, ["plan", str(grid)])
+    assert planned.exit_code == 0, planned.output
+
+
 def test_a_fallback_is_refused_when_asked(desk: Path, write_grid: WriteGrid) -> None:
     grid = write_grid("no_fallback", ("source: folder, path: pictures", "source: folder, path: nothing, fallback: rendered_flowers"))
     message = _refused(desk, grid, "--no-fallback")

@@ -177,7 +177,7 @@ def test_trials_per_gpu_auto_goes_by_the_largest_kind_and_a_number_measures_noth
     for wrong in ("0", "many", "-1"):
         with pytest.raises(SpecError) as caught:
             packed(Machines(), wrong, resolved, places(), threads=1)
-        assert str(caught.value) == f"--trials-per-gpu must be auto or a whole number from 1, got {wrong!r}"
+        assert str(caught.value) == f"--trials-per-gpu must be auto or a whole number from 1 to 64, got {wrong!r}"
     with pytest.raises(SpecError) as caught:
         packed(Machines(kind="ray"), "auto", resolved, places(), threads=1)
     assert str(caught.value) == ("--trials-per-gpu auto must come with --executor local, memory is measured on this machine; name a number for a cluster")

@@ -1,0 +1,41 @@
+"""Names of grid files: a grid's name is also that of its MLflow experiment, its folders and its report."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+
+from ablate.errors import SpecError
+
+MAX_BYTES = 100
+"""Of a name in UTF-8: a study's folder adds the source and an id to it, and file systems take 255 bytes."""
+_VALID = re.compile(r"[^\W_][\w.-]*")
+
+
+def check_name(path: Path) -> None:
+    """Raises SpecError where a grid cannot be called as its file is. Letters and digits of every script can."""
+    name = path.stem
+    if len(name.encode(errors="surrogateescape")) > MAX_BYTES:
+        shown = name[:60]
+        raise SpecError(
+            f"{str(path)[:200]!r}: the name of a grid file must have at most {MAX_BYTES} bytes, got {shown!r}...; "
+            "it names the experiment, folders and the report: rename the file"
+        )
+    if not _VALID.fullmatch(name) or not unicodedata.is_normalized("NFC", name):
+        raise SpecError(
+            f"{_shown(path)}: the name of a grid file must be letters, digits, '_', '-' and '.' and begin with a letter or digit, "
+            f"got {name!r}; it names the experiment, folders and the report: rename the file, e.g. to {_suggested(name)}{path.suffix}"
+        )
+
+
+def _suggested(name: str) -> str:
+    """A valid name that reads like this one."""
+    composed = unicodedata.normalize("NFC", name)
+    words = re.sub(r"[^\w.-]+", "_", composed).strip("_.-")
+    return words if _VALID.fullmatch(words) else "my_grid"
+
+
+def _shown(path: Path) -> str:
+    """The path in one line of a message."""
+    return str(path) if str(path).isprintable() else repr(str(path))

@@ -1,0 +1,63 @@
+"""What an unquoted word of a grid file is: null, true or false, a number in decimal digits, else text. Dates, octal, hexadecimal and 1:30 stay text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MAX_DIGITS = 100
+"""Characters of a number: no field takes longer ones, and Python converts no more than some thousand digits."""
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLS = {
+    spelling: value
+    for word, value in {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}.items()
+    for spelling in (word, word.title(), word.upper())
+}
+_INT = re.compile(r"[-+]?(0|[1-9]\d*(_\d+)*)", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(\d+(_\d+)*(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_NO_FLOAT = re.compile(r"[-+]?[\d_]+", re.ASCII)
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_LEADING_ZEROS = re.compile(r"[-+]?0[\d_]+", re.ASCII)
+_OTHER_BASE = re.compile(r"[-+]?0[xXbBoO][\da-fA-F_]+", re.ASCII)
+_SEXAGESIMAL = re.compile(r"[-+]?\d+(:\d+)+(\.\d*)?", re.ASCII)
+_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
+
+
+def plain_value(word: str) -> Any:
+    """Return what an unquoted word stands for. `1e-3` is a number, as in YAML 1.2; `yes` and `no` are switches, as in YAML 1.1.
+
+    Raises ValueError for a number of more than `MAX_DIGITS` characters.
+    """
+    if word in _NULLS:
+        return None
+    if word in _BOOLS:
+        return _BOOLS[word]
+    number = _number_type(word)
+    if number is None:
+        return word
+    if len(word) > MAX_DIGITS:
+        raise ValueError(f"must be a number of at most {MAX_DIGITS} characters, got {len(word)}")
+    digits = word.replace("_", "")
+    return number(digits.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _number_type(word: str) -> type[int] | type[float] | None:
+    """Which type reads the word as a number, None where it is text."""
+    if _INT.fullmatch(word):
+        return int
+    if _FLOAT.fullmatch(word) and not _NO_FLOAT.fullmatch(word):
+        return float
+    return float if _NOT_FINITE.fullmatch(word) else None
+
+
+def number_hint(value: Any) -> str:
+    """What to write instead of a text that was meant as a number, to go at the end of a sentence; empty for anything else."""
+    if not isinstance(value, str) or len(value) > MAX_DIGITS:
+        return ""
+    if _number_type(value) is not None:
+        return "; numbers stand without quotes"
+    if _LEADING_ZEROS.fullmatch(value):
+        return "; numbers stand without leading zeros"
+    if _OTHER_BASE.fullmatch(value) or _SEXAGESIMAL.fullmatch(value):
+        return "; numbers stand in decimal digits"
+    return "; the decimal sign is a point" if _COMMA.fullmatch(value) else ""
