@@ -21,7 +21,7 @@ from ablate.errors import CheckFailed, StoreError
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial, is_better
 from ablate.tracking import events
-from ablate.tracking.reach import without_password
+from ablate.tracking.reach import sqlite_url, without_password
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -148,7 +148,7 @@ def own_study(
 
 def default_url(folder: Path) -> str:
     """Return the URL of the SQLite file in a study's folder."""
-    return f"sqlite:///{folder.absolute() / 'optuna.db'}"
+    return sqlite_url(folder / "optuna.db")
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:

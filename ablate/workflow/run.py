@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ablate.errors import WeightsError
 from ablate.reporting.tables import champion, trial_frame
+from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.study_folder import JOURNAL
@@ -55,6 +56,12 @@ def run_prepared(
             limits=limits,
             unit_of=prepared.unit_of,
         )
+
+
+def adopt_published(prepared: Prepared, store: MlflowStore) -> int:
+    """Take over trials of the study that MLflow holds and this home's journal does not, so that they are not trained again; return how many."""
+    trial_ids = [trial.trial_id for trial in prepared.resolved.trials]
+    return adopt(prepared.folder, store, prepared.resolved.record, trial_ids=trial_ids)
 
 
 def count_complete(prepared: Prepared) -> int:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.pilot_summary import pilot_trials
@@ -46,6 +47,13 @@ class PilotEnd:
 def pilot_folder(prepared: Prepared) -> Path:
     """Where the pilot keeps its journal: beside the study's folder."""
     return pilot_folder_of(prepared.folder, _plan(prepared).record)
+
+
+def adopt_pilot(prepared: Prepared, store: MlflowStore) -> int:
+    """Take over trials of the pilot that MLflow holds and this home's journal does not; return how many."""
+    plan = _plan(prepared)
+    trial_ids = None if plan.tuning is None else [one.trial.trial_id for one in plan.tuning]
+    return adopt(pilot_folder(prepared), store, plan.record, trial_ids=trial_ids, tags=provenance_tags())
 
 
 def n_asked(prepared: Prepared) -> int:
