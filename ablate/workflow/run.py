@@ -23,6 +23,7 @@ from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.machines import Machines, executor_for
 from ablate.workflow.prepare import Prepared
 from ablate.workflow.provenance import provenance_tags
+from ablate.workflow.same_weights import check_weights_of_past
 
 _LOG = logging.getLogger(__name__)
 LOADER = "ablate.training.serving"
@@ -59,9 +60,14 @@ def run_prepared(
 
 
 def adopt_published(prepared: Prepared, store: MlflowStore) -> int:
-    """Take over trials of the study that MLflow holds and this home's journal does not, so that they are not trained again; return how many."""
-    trial_ids = [trial.trial_id for trial in prepared.resolved.trials]
-    return adopt(prepared.folder, store, prepared.resolved.record, trial_ids=trial_ids)
+    """Take over trials of the study that MLflow holds and this home's journal does not, so that they are not trained again; return how many.
+
+    Raises WeightsError where they started from other weights than those that are here, StoreError.
+    """
+    resolved = prepared.resolved
+    n_adopted = adopt(prepared.folder, store, resolved.record, trial_ids=[trial.trial_id for trial in resolved.trials])
+    check_weights_of_past([prepared.folder], resolved.trials, prepared.weights, image_size=resolved.data.image_size)
+    return n_adopted
 
 
 def count_complete(prepared: Prepared) -> int:
