@@ -1,6 +1,7 @@
 """The command line. The only place that prints or exits; each command is a few steps of `ablate.workflow`.
 
-Exit codes: 0 all done; 1 some trials failed; 2 the request was wrong and nothing was started; 130 interrupted, the same command resumes.
+Exit codes: 0 all done; 1 some trials failed, or were trained and kept but could not be published in MLflow or reported; 2 the request was wrong and
+nothing was started; 130 interrupted, the same command resumes.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ def run(
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
     with _user_errors():
-        from ablate.announce import run_pilot_aloud, say_end
+        from ablate.announce import adopt_aloud, run_pilot_aloud, say_end, say_kept
         from ablate.display import StudyDisplay, make_console, step_progress, trial_names
+        from ablate.errors import StoreError
         from ablate.foretell import say_brightness, say_what
         from ablate.scheduling.limits import Limits
         from ablate.spec.parse import load_grid
-        from ablate.tracking.mlflow_store import MlflowStore
         from ablate.workflow.machines import Machines, parse_kind
         from ablate.workflow.options import check_run
         from ablate.workflow.prepare import prepare, resolve
@@ -70,6 +71,7 @@ def run(
         from ablate.workflow.reports import report_study
         from ablate.workflow.run import count_complete, log_champion, run_prepared
         from ablate.workflow.settings import check_optuna, find_grid, places
+        from ablate.workflow.stores import open_store
         from ablate.workflow.studies import seconds_of
         from ablate.workflow.thumbnails import take_thumbnails
 
@@ -83,8 +85,7 @@ def run(
         path = find_grid(grid)
         parsed = load_grid(path)
         out = report_dir or Path("reports") / parsed.name
-        store = MlflowStore(where.tracking_uri, parsed.name, artifact_root=where.artifact_root)
-        store.check_reachable()
+        store = open_store(where, parsed.name)
         check_optuna(where)
         resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
         say_what(console, resolved)
@@ -94,27 +95,35 @@ def run(
         machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=prepared.compute.threads)
 
         n_pilot_failed = 0
+        has_unpublished = False
         if resolved.pilot is not None:
             end = run_pilot_aloud(console, prepared, store, machines=machines, limits=limits, optuna_url=where.optuna_url)
             if end.prepared is None:
-                raise typer.Exit(FAILED if end.summary.n_failed or not end.summary.n_left else 0)
+                raise typer.Exit(FAILED if end.summary.n_failed or end.summary.unpublished.why or not end.summary.n_left else 0)
             prepared, limits, n_pilot_failed = end.prepared, end.limits, end.summary.n_failed
             resolved = prepared.resolved
+            has_unpublished = bool(end.summary.unpublished.why)
+        adopt_aloud(console, prepared, store)
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_before=count_complete(prepared))
         with display.shown():
             summary = run_prepared(prepared, store, machines=machines, on_event=display.on_event, limits=limits, optuna_url=where.optuna_url)
-        study, report = report_study(
-            where,
-            grid_name=parsed.name,
-            study_id=resolved.record.study_id,
-            report_dir=out,
-            has_images=not no_images,
-            take=partial(take_thumbnails, prepared),
-        )
-        log_champion(study, store, folder=prepared.folder)
+        try:
+            study, report = report_study(
+                where,
+                grid_name=parsed.name,
+                study_id=resolved.record.study_id,
+                report_dir=out,
+                has_images=not no_images,
+                take=partial(take_thumbnails, prepared),
+            )
+            log_champion(study, store, folder=prepared.folder)
+        except StoreError as error:  # trials were trained by now: this is no request of which nothing was started
+            say_kept(console, summary, grid=grid, why=str(error))
+            raise typer.Exit(FAILED) from None
         say_end(console, study, summary, readme=report.readme, grid=grid)
-    if summary.n_failed or n_pilot_failed:
+        has_unpublished = has_unpublished or bool(summary.unpublished.why)
+    if summary.n_failed or n_pilot_failed or has_unpublished:
         raise typer.Exit(FAILED)
 
 

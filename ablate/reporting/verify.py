@@ -21,11 +21,12 @@ from ablate.reporting.html import page
 from ablate.reporting.one_origin import check_one_origin
 from ablate.reporting.readings import Predictions, split_scores
 from ablate.reporting.results import compute_results
-from ablate.reporting.tables import level_text, noise_runs, run_of_trial
+from ablate.reporting.tables import noise_runs, run_of_trial
 from ablate.reporting.write import render_texts
 from ablate.spec.canonical import relevant
 from ablate.spec.study import StudyRecord
 from ablate.tracking.events import TrialState
+from ablate.tracking.projection import param_text
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 SPLITS = ("val", "test")
@@ -154,7 +155,7 @@ def _changed_scores(run: PublishedRun, scores: Mapping[str, float]) -> Iterator[
 def _changed_params(run: PublishedRun, record: StudyRecord) -> Iterator[Finding]:
     recipe = next(arm.recipe for arm in record.arms if arm.arm_id == run.arm_id)
     matter = relevant(recipe)  # a run of an equal recipe, from before the grid was edited, may differ in the rest
-    asked = {**{name: level_text(value) for name, value in recipe.model_dump(mode="json").items() if name in matter}, "seed": str(run.seed)}
+    asked = {**{name: param_text(value) for name, value in recipe.model_dump(mode="json").items() if name in matter}, "seed": str(run.seed)}
     for name, value in asked.items():
         if run.params.get(name, value) != value:
             yield Finding(f"run {run.run_id} parameter {name}", run.params[name], f"{value} in the study's record")

@@ -19,14 +19,13 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalChoiceType, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import URL
 
 from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.study_folder import OPTUNA_FILE
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial, is_better
 from ablate.tracking import events
-from ablate.tracking.reach import without_password
+from ablate.tracking.reach import sqlite_url, without_password
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 _LOG = logging.getLogger(__name__)
@@ -189,7 +188,7 @@ def _is_sound(path: Path) -> bool:
 
 def default_url(folder: Path) -> str:
     """Return the URL of the SQLite file in a study's folder, whatever characters its path has."""
-    return URL.create("sqlite", database=str(folder.absolute() / OPTUNA_FILE)).render_as_string()
+    return sqlite_url(folder / OPTUNA_FILE)
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from ablate.errors import StoreError
 from ablate.tracking.reach import connect, problem_of, sqlite_path, without_password
+from ablate.tracking.store_file import artifact_uri
 
 _DRIVERS = {"postgresql": ("psycopg", "psycopg2", "ablate[postgres]", 5432), "mysql": ("pymysql", "MySQLdb", "pymysql", 3306)}
 """Dialect -> the driver that ablate names, SQLAlchemy's own default, what to install, the usual port."""
@@ -66,13 +67,17 @@ def check_apart(optuna_url: str, tracking_uri: str) -> None:
 def artifact_location(tracking_uri: str, grid_name: str, *, root: Path | None) -> str | None:
     """Where the files of a new experiment go: beside a SQLite store, below `root` for a database without a server; a server decides itself (None)."""
     path = sqlite_path(tracking_uri)
-    folder = root if path is None else path.parent / "artifacts"
-    if folder is None or tracking_uri.partition("+")[0].partition(":")[0] not in ("sqlite", *_DRIVERS, "mssql"):
+    if path is not None:
+        return artifact_uri(path, grid_name)
+    if root is None or tracking_uri.partition("+")[0].partition(":")[0] not in (*_DRIVERS, "mssql"):
         return None
-    return (folder.absolute() / quote(grid_name, safe="")).as_uri()
+    return (root.absolute() / quote(grid_name, safe="")).as_uri()
 
 
 def _place(url: str) -> tuple[str, str | None, int | None, str]:
+    path = sqlite_path(url)
+    if path is not None:
+        return "sqlite", None, None, str(path)
     parts = urlsplit(url)
     dialect = parts.scheme.partition("+")[0]
     return dialect, parts.hostname, parts.port or (_DRIVERS[dialect][3] if dialect in _DRIVERS else None), parts.path

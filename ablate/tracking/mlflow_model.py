@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Run
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
@@ -51,6 +52,16 @@ def log_model(client: MlflowClient, run: Run, *, name: str, folder: Path, needs:
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return f"models:/{logged.model_id}"
+
+
+def has_model(client: MlflowClient, uri: str) -> bool:
+    """Whether the files of a model that was logged as `uri` are still there."""
+    try:
+        return any(file.path == "MLmodel" for file in client.list_logged_model_artifacts(uri.removeprefix("models:/")))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
 
 
 def _signature(n_classes: int) -> ModelSignature:

@@ -7,16 +7,15 @@ is whole, and publishing again what is there already changes nothing.
 from __future__ import annotations
 
 import difflib
-import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -28,35 +27,28 @@ for _name, _value in {
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
-from mlflow import MlflowClient, artifacts  # noqa: E402
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import Metric, Param, Run  # noqa: E402
 
-from ablate.errors import CheckFailed, StoreError  # noqa: E402
+from ablate.errors import AblateError, CheckFailed, StoreError  # noqa: E402
 from ablate.spec.study import StudyRecord  # noqa: E402
 from ablate.spec.trial import Trial  # noqa: E402
 from ablate.tracking import projection  # noqa: E402
-from ablate.tracking.artifacts import (  # noqa: E402
-    PREDICTIONS,
-    Curves,
-    add_confusion,
-    curves_of,
-    curves_to_json,
-    read_predictions,
-    read_thumbnails,
-    sound_curves,
-    write_thumbnails,
-)
+from ablate.tracking.artifacts import PREDICTIONS, add_confusion, curves_of, curves_to_json, read_predictions, read_thumbnails, write_thumbnails  # noqa: E402
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
-from ablate.tracking.mlflow_model import ModelNeeds, log_model  # noqa: E402
+from ablate.tracking.mlflow_attempts import read_attempt  # noqa: E402
+from ablate.tracking.mlflow_files import CURVES, FAILURE, SPEC, STUDY, RunFiles  # noqa: E402
+from ablate.tracking.mlflow_model import ModelNeeds, has_model, log_model  # noqa: E402
+from ablate.tracking.mlflow_runs import dataset_input, first_line, milliseconds, preference, published, read_curves, run_tags, start_key  # noqa: E402
+from ablate.tracking.mlflow_tables import prepare_file, unopened  # noqa: E402
 from ablate.tracking.reach import check_uri, without_password  # noqa: E402
-from ablate.tracking.records import PublishedRun, PublishedStudy  # noqa: E402
+from ablate.tracking.records import PublishedAttempt, PublishedRun, PublishedStudy  # noqa: E402
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-CURVES, STUDY, SPEC, FAILURE, MODEL = "curves.json", "study.json", "spec.json", "failure.txt", "model"
-REPORT, THUMBNAILS = "report", "thumbnails.parquet"
+MODEL, REPORT, THUMBNAILS = "model", "report", "thumbnails.parquet"
 _PAGE = 500
 _READERS = 8
 """Threads that fetch curves: on a tracking server each is a request."""
@@ -82,6 +74,8 @@ class MlflowStore:
         """(trial_id, attempt) of the starts that were published, or may have been: a server can make a run and lose the answer."""
         self._open: dict[tuple[str, int], str | None] = {}
         """(trial_id, attempt) -> run id; None where the run has ended and is whole."""
+        self._ended: dict[tuple[str, int], Run] = {}
+        """(trial_id, attempt) -> run that had ended before, until its end comes by: then its files are looked for."""
         self._epochs: dict[tuple[str, int], list[EpochEnded]] = {}
         self._runs: dict[str, Run] = {}  # of the study that was read last: where their artifacts lie
 
@@ -94,7 +88,7 @@ class MlflowStore:
         try:
             experiment = self._client.get_experiment_by_name(self.grid_name)
         except Exception as error:
-            raise StoreError(f"the tracking store must answer, {without_password(self.tracking_uri)!r} did not: {_first_line(error)}") from error
+            raise unopened(self.tracking_uri, error, grid_name=self.grid_name) from error
         if experiment is not None and experiment.lifecycle_stage != "active":
             raise StoreError(
                 f"the experiment {self.grid_name!r} must not be deleted in {without_password(self.tracking_uri)!r}; "
@@ -103,7 +97,22 @@ class MlflowStore:
 
     @cached_property
     def _client(self) -> Any:
+        prepare_file(self.tracking_uri)
         return MlflowClient(tracking_uri=self.tracking_uri)
+
+    @cached_property
+    def _files(self) -> RunFiles:
+        return RunFiles(self._client, self.tracking_uri, grid_name=self.grid_name)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Whatever the store's client raises in the block is a StoreError: a server can go away at any moment."""
+        try:
+            yield
+        except AblateError:
+            raise
+        except Exception as error:
+            raise StoreError(f"the tracking store must answer, {without_password(self.tracking_uri)!r} did not: {first_line(error)}") from error
 
     @cached_property
     def _experiment_id(self) -> str:
@@ -124,13 +133,15 @@ class MlflowStore:
         if parents:
             self._parent_run_id = parents[0].info.run_id
             self._client.update_run(self._parent_run_id, status="RUNNING")
-            self._client.log_batch(self._parent_run_id, tags=_run_tags(everything))
+            self._client.log_batch(self._parent_run_id, tags=run_tags(everything))
         else:
             name = record.grid_name if record.stage is None else f"{record.grid_name} {record.stage.kind}"
             self._parent_run_id = self._client.create_run(self._experiment_id, tags=everything, run_name=name).info.run_id
         self._log_record(self._parent_run_id, record)
         self._record, self._tags = record, dict(tags)
-        self._known = {_key(run): (run.info.run_id, run.info.status == "RUNNING") for run in self._search(projection.STUDY, record.study_id, kind="trial")}
+        found = self._search(projection.STUDY, record.study_id, kind="trial")
+        self._known = {start_key(run): (run.info.run_id, run.info.status == "RUNNING") for run in found}
+        self._runs = {run.info.run_id: run for run in found}
         return self._parent_run_id
 
     def _outer_run(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
@@ -146,7 +157,7 @@ class MlflowStore:
 
     def _log_record(self, run_id: str, record: StudyRecord) -> None:
         self._client.log_text(run_id, record.model_dump_json(indent=2), STUDY)
-        self._client.log_inputs(run_id, datasets=[_dataset_input(record)])
+        self._client.log_inputs(run_id, datasets=[dataset_input(record)])
 
     def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
         """Project one event of `trial`, whose attempt left its files in `folder`. Publishing the same events again, in their order, changes nothing."""
@@ -158,6 +169,7 @@ class MlflowStore:
             raise CheckFailed(f"a trial's start must be published before its {type(event).__name__}, {key} was not.")
         run_id = self._open[key]
         if run_id is None:
+            self._pass_by(event, trial, folder)
             return
         if isinstance(event, EpochEnded):
             self._epochs[key].append(event)
@@ -169,9 +181,10 @@ class MlflowStore:
 
     def _publish_start(self, event: TrialStarted, trial: Trial) -> None:
         key, record = (event.trial_id, event.attempt), self._started_record()
-        run_id, is_running = self._known.get((*key, _ms(event.at)), ("", True))
+        run_id, is_running = self._known.get((*key, milliseconds(event.at)), ("", True))
         if not is_running:
             self._open[key] = None
+            self._ended[key], self._epochs[key] = self._run(run_id), []
             return
         tags = {**self._tags, **projection.trial_tags(trial, attempt=event.attempt, slot=event.slot, record=record)}
         if not run_id and key in self._tried:
@@ -180,45 +193,67 @@ class MlflowStore:
         if not run_id:
             tags["mlflow.parentRunId"] = self._parent_run_id
             name = f"{projection.arm_name(trial, record)} seed={trial.seed}"
-            run_id = self._client.create_run(self._experiment_id, start_time=_ms(event.at), tags=tags, run_name=name[:250]).info.run_id
-            self._known[(*key, _ms(event.at))] = run_id, True
+            run_id = self._client.create_run(self._experiment_id, start_time=milliseconds(event.at), tags=tags, run_name=name[:250]).info.run_id
+            self._known[(*key, milliseconds(event.at))] = run_id, True
         self._touched.add(run_id)
         params = [Param(name, value) for name, value in projection.trial_params(trial).items()]
         self._client.log_batch(run_id, params=params)
-        self._client.log_inputs(run_id, datasets=[_dataset_input(record)])
+        self._client.log_inputs(run_id, datasets=[dataset_input(record)])
         self._open[key], self._epochs[key] = run_id, []
 
     def _find_started(self, event: TrialStarted) -> str:
         """Id of the run that an earlier, broken call made of this start, or an empty text."""
         found = self._search(projection.TRIAL, event.trial_id, kind="trial")
-        return next((run.info.run_id for run in found if _key(run) == (event.trial_id, event.attempt, _ms(event.at))), "")
+        return next((run.info.run_id for run in found if start_key(run) == (event.trial_id, event.attempt, milliseconds(event.at))), "")
+
+    def _pass_by(self, event: Event, trial: Trial, folder: Path) -> None:
+        """An event of a run that had ended before: only at its end, files that are gone from the store are written again."""
+        key = (event.trial_id, event.attempt)
+        run = self._ended.get(key)
+        if run is None:
+            return
+        if isinstance(event, EpochEnded):
+            self._epochs[key].append(event)
+        elif isinstance(event, TrialEnded):
+            files = () if event.outcome is None else event.outcome.files
+            gone = self._files.lacking(run, (SPEC, CURVES, *files))
+            if PREDICTIONS in gone and not (folder / PREDICTIONS).is_file():
+                raise StoreError(f"the run {run.info.run_id} must hold {PREDICTIONS}, it is gone from MLflow and from {folder}")
+            if gone:
+                self._log_files(run.info.run_id, event, trial, folder, names=[name for name in files if name in gone and (folder / name).is_file()])
+            del self._ended[key], self._epochs[key]
 
     def _publish_end(self, run_id: str, event: TrialEnded, *, trial: Trial, folder: Path) -> None:
         record, tags = self._started_record(), {projection.STATE: event.state.value, projection.CURVES: CURVES}
+        if event.failure is not None:
+            tags[projection.FAILURE] = projection.failure_line(event.failure)
+        if event.outcome is not None:
+            tags |= {name: value[: projection.TAG_LENGTH] for name, value in event.outcome.facts.items()}
+            tags[projection.NOTE] = projection.trial_note(trial, event.outcome, record)
+            self._log_metrics(run_id, event.outcome.metrics, at=event.at, step=event.outcome.best_epoch)
+        self._log_files(run_id, event, trial, folder, names=() if event.outcome is None else event.outcome.files)
+        self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)  # last: the UI's plots begin with the metric that was logged first
+        self._client.log_batch(run_id, tags=run_tags(tags))
+        self._client.set_terminated(run_id, status=projection.STATUS[event.state], end_time=milliseconds(event.at))
+
+    def _log_files(self, run_id: str, event: TrialEnded, trial: Trial, folder: Path, *, names: Sequence[str]) -> None:
+        """Put an attempt's files with its run: those called `names` from its folder, and what is made of its events."""
         with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
             made = Path(scratch)
             (made / CURVES).write_text(curves_to_json(curves_of(self._epochs[(event.trial_id, event.attempt)])))
             (made / SPEC).write_text(trial.model_dump_json(indent=2))
             if event.failure is not None:
                 (made / FAILURE).write_text(projection.failure_text(event.failure))
-                tags[projection.FAILURE] = projection.failure_line(event.failure)
-            if event.outcome is not None:
-                tags |= {name: value[: projection.TAG_LENGTH] for name, value in event.outcome.facts.items()}
-                tags[projection.NOTE] = projection.trial_note(trial, event.outcome, record)
-                self._log_metrics(run_id, event.outcome.metrics, at=event.at, step=event.outcome.best_epoch)
-                add_confusion(made, folder, files=event.outcome.files, class_names=record.data.class_names)
-                for name in event.outcome.files:
-                    self._client.log_artifact(run_id, str(folder / name))
+            add_confusion(made, folder, files=names, class_names=self._started_record().data.class_names)
+            for name in names:
+                self._client.log_artifact(run_id, str(folder / name))
             self._client.log_artifacts(run_id, scratch)
-        self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)  # last: the UI's plots begin with the metric that was logged first
-        self._client.log_batch(run_id, tags=_run_tags(tags))
-        self._client.set_terminated(run_id, status=projection.STATUS[event.state], end_time=_ms(event.at))
 
     def close_stale(self) -> int:
         """Close as KILLED every run of the study that is RUNNING and of which nothing was published since `start_study`; return how many."""
         stale = [run_id for run_id, is_running in self._known.values() if is_running and run_id not in self._touched]
         for run_id in stale:
-            self._client.log_batch(run_id, tags=_run_tags({projection.STATE: "KILLED", projection.FAILURE: "ConductorDied: nothing is known of its end"}))
+            self._client.log_batch(run_id, tags=run_tags({projection.STATE: "KILLED", projection.FAILURE: "ConductorDied: nothing is known of its end"}))
             self._client.set_terminated(run_id, status="KILLED")
         return len(stale)
 
@@ -232,7 +267,7 @@ class MlflowStore:
         return self._record
 
     def _log_metrics(self, run_id: str, metrics: Mapping[str, float], *, at: float, step: int) -> None:
-        self._client.log_batch(run_id, metrics=[Metric(name, float(value), _ms(at), step) for name, value in metrics.items()])
+        self._client.log_batch(run_id, metrics=[Metric(name, float(value), milliseconds(at), step) for name, value in metrics.items()])
 
     # -- after a study -------------------------------------------------------------------------------------------------------------------
 
@@ -242,20 +277,21 @@ class MlflowStore:
             self._client.log_artifacts(parent_run_id, str(folder), artifact_path=REPORT)
             self._client.set_tag(parent_run_id, projection.NOTE, note[: projection.TAG_LENGTH])
         except Exception as error:
-            raise StoreError(f"the study's run {parent_run_id} must take its report, it did not: {_first_line(error)}") from error
+            raise StoreError(f"the study's run {parent_run_id} must take its report, it did not: {first_line(error)}") from error
 
     def log_thumbnails(self, parent_run_id: str, thumbnails: Mapping[tuple[str, str], np.ndarray]) -> None:
         """Keep small versions of the images that a report shows, (split, image_id) -> (H, W, 3) uint8, with the parent run."""
-        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+        with self._answering(), tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
             write_thumbnails(Path(scratch, THUMBNAILS), thumbnails)
             self._client.log_artifact(parent_run_id, str(Path(scratch, THUMBNAILS)))
 
     def read_thumbnails(self, parent_run_id: str) -> dict[tuple[str, str], np.ndarray]:
         """Inverse of `log_thumbnails`; nothing where none were kept."""
-        if not any(one.path == THUMBNAILS for one in self._client.list_artifacts(parent_run_id)):
-            return {}
-        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
-            return read_thumbnails(self._fetch(self._client.get_run(parent_run_id), THUMBNAILS, into=Path(scratch)))
+        with self._answering(), tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            run = self._client.get_run(parent_run_id)
+            if self._files.lacking(run, (THUMBNAILS,)):
+                return {}
+            return read_thumbnails(self._files.fetch(run, THUMBNAILS, into=Path(scratch)))
 
     def log_champion(
         self, run_id: str, *, folder: Path, loader_module: str, n_classes: int, requirements: Sequence[str], code_paths: Sequence[Path] = ()
@@ -265,13 +301,15 @@ class MlflowStore:
         `loader_module` names a module with `_load_pyfunc(data_path)`; its `predict` takes images uint8 (B, H, W, 3) and returns probabilities float32
         (B, n_classes). `requirements` are pip requirements; `code_paths` are folders of source that travel with the model.
         """
-        run = self._client.get_run(run_id)
-        if projection.CHAMPION in run.data.tags:
-            return str(run.data.tags[projection.CHAMPION])
-        needs = ModelNeeds(loader_module, tuple(requirements), tuple(code_paths))
-        uri = log_model(self._client, run, name=MODEL, folder=folder, needs=needs, n_classes=n_classes)
-        self._client.set_tag(run_id, projection.CHAMPION, uri)
-        return uri
+        with self._answering():
+            run = self._client.get_run(run_id)
+            logged = str(run.data.tags.get(projection.CHAMPION, ""))
+            if logged and has_model(self._client, logged):
+                return logged
+            needs = ModelNeeds(loader_module, tuple(requirements), tuple(code_paths))
+            uri = log_model(self._client, run, name=MODEL, folder=folder, needs=needs, n_classes=n_classes)
+            self._client.set_tag(run_id, projection.CHAMPION, uri)
+            return uri
 
     # -- reading -------------------------------------------------------------------------------------------------------------------------
 
@@ -284,21 +322,25 @@ class MlflowStore:
         if grid_name != self.grid_name:
             return MlflowStore(self.tracking_uri, grid_name).read_study(grid_name, study_id)
         self.check_reachable()
+        with self._answering():
+            return self._read_study(study_id)
+
+    def _read_study(self, study_id: str | None) -> PublishedStudy:
         parent = self._find_parent(study_id)
-        record = StudyRecord.model_validate_json(self._text(parent, STUDY))
+        record = StudyRecord.model_validate_json(self._files.text(parent, STUDY))
         if not record.arms:
-            raise StoreError(f"the study {record.study_id} of {grid_name} must have arms, its pilot has not chosen any yet; {record.command} goes on.")
+            raise StoreError(f"the study {record.study_id} of {self.grid_name} must have arms, its pilot has not chosen any yet; {record.command} goes on.")
         arms, seeds = [arm.arm_id for arm in record.arms], list(map(str, (*record.seeds, *record.noise_seeds)))
         newest: dict[tuple[int, int], Run] = {}
-        for run in sorted(self._search(projection.STUDY, record.study_id, kind="trial"), key=_preference):
+        for run in sorted(self._search(projection.STUDY, record.study_id, kind="trial"), key=preference):
             arm_id, seed = run.data.tags[projection.ARM_ID], run.data.tags[projection.SEED]
             if arm_id in arms and seed in seeds:
                 newest[(arms.index(arm_id), seeds.index(seed))] = run
         found = [newest[place] for place in sorted(newest)]
         self._runs = {run.info.run_id: run for run in found}
         with ThreadPoolExecutor(_READERS) as readers:
-            curves = list(readers.map(self._curves, found))
-        runs = tuple(map(_published, found, curves))
+            curves = list(readers.map(partial(read_curves, self._client, self._files), found))
+        runs = tuple(map(published, found, curves))
         return PublishedStudy(
             record=record,
             tracking_uri=without_password(self.tracking_uri),
@@ -309,8 +351,40 @@ class MlflowStore:
 
     def read_predictions(self, run: PublishedRun) -> pd.DataFrame:
         """Return a run's predictions: columns split, image_id, label, p_0 ... Raises StoreError when the run has none."""
-        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
-            return read_predictions(self._fetch(self._runs.get(run.run_id) or self._client.get_run(run.run_id), PREDICTIONS, into=Path(scratch)))
+        with self._answering(), tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            return read_predictions(self._files.fetch(self._run(run.run_id), PREDICTIONS, into=Path(scratch)))
+
+    def lacks_files(self, study: PublishedStudy) -> bool:
+        """Whether files that a report reads are gone from a study's runs; `ablate.scheduling.sync` writes them again where its journal is."""
+        with self._answering():
+            ended = [self._run(run.run_id) for run in study.runs if run.status == "COMPLETE"]
+            with ThreadPoolExecutor(_READERS) as readers:
+                return any(readers.map(partial(self._files.lacking, names=(PREDICTIONS,)), ended))
+
+    def read_attempts(self, study_id: str, *, states: Container[str], but: Container[str]) -> tuple[PublishedAttempt, ...]:
+        """The attempts of a study that ended in one of `states`, oldest first, without those of the trials in `but`: their events, made again of their runs.
+
+        Runs of another version whose trial is another one now are left out, and with a warning those whose files cannot be read. Raises StoreError where
+        the store does not answer.
+        """
+        with self._answering():
+            if self._client.get_experiment_by_name(self.grid_name) is None:
+                return ()
+            found = sorted(self._search(projection.STUDY, study_id, kind="trial"), key=lambda run: run.info.start_time)
+            ended = [run for run in found if projection.state_of(run.info.status, run.data.tags) in states and run.data.tags[projection.TRIAL] not in but]
+            attempts = map(partial(read_attempt, self._client, self._files), ended)
+            return tuple(attempt for attempt in attempts if attempt is not None)
+
+    def fetch_files(self, attempt: PublishedAttempt, into: Path) -> None:
+        """Copy what an attempt left into a folder, which is made. Raises StoreError for a file that cannot be read."""
+        with self._answering():
+            into.mkdir(parents=True, exist_ok=True)
+            run = self._run(attempt.run_id)
+            for name in attempt.files:
+                self._files.copy(run, name, into=into)
+
+    def _run(self, run_id: str) -> Run:
+        return self._runs.get(run_id) or self._client.get_run(run_id)
 
     def _find_parent(self, study_id: str | None) -> Run:
         if self._client.get_experiment_by_name(self.grid_name) is None:
@@ -339,82 +413,3 @@ class MlflowStore:
             token = page.token
             if not token:
                 return
-
-    def _curves(self, run: Run) -> Curves:
-        """From the run's one file; a run without it (still running, killed from outside), or with a damaged one, is asked for each metric."""
-        if projection.CURVES in run.data.tags and (kept := sound_curves(lambda: self._text(run, CURVES), run_id=run.info.run_id)):
-            return kept
-        names = [name for name in run.data.metrics if name.startswith(projection.CURVE_PREFIX)]
-        histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in names}
-        return {
-            name.removeprefix(projection.CURVE_PREFIX): tuple(sorted({point.step: point.value for point in history}.items()))
-            for name, history in histories.items()
-        }
-
-    def _text(self, run: Run, name: str) -> str:
-        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
-            return self._fetch(run, name, into=Path(scratch)).read_text()
-
-    def _fetch(self, run: Run, name: str, *, into: Path) -> Path:
-        """Path of a run's artifact: where it lies, or a copy in `into`."""
-        parts = urlsplit(run.info.artifact_uri)
-        path = Path(unquote(parts.path), name)
-        if parts.scheme == "file" and path.is_file():
-            return path
-        try:
-            return Path(artifacts.download_artifacts(artifact_uri=f"{run.info.artifact_uri}/{name}", dst_path=str(into), tracking_uri=self.tracking_uri))
-        except Exception as error:
-            raise StoreError(
-                f"the run {run.info.run_id} must hold {name}, which could not be read from {run.info.artifact_uri}: {_first_line(error)}"
-            ) from error
-
-
-def _published(run: Run, curves: Curves) -> PublishedRun:
-    tags, metrics = run.data.tags, run.data.metrics
-    return PublishedRun(
-        run_id=run.info.run_id,
-        trial_id=tags[projection.TRIAL],
-        arm_id=tags[projection.ARM_ID],
-        seed=int(tags[projection.SEED]),
-        attempt=int(tags[projection.ATTEMPT]),
-        status=projection.state_of(run.info.status, tags),
-        metrics={name: value for name, value in metrics.items() if not name.startswith((projection.CURVE_PREFIX, projection.PARAM_PREFIX))},
-        curves=curves,
-        params=dict(run.data.params),
-        tags=dict(tags),
-        failure=tags.get(projection.FAILURE, ""),
-    )
-
-
-def _preference(run: Run) -> tuple[bool, int, int]:
-    """Sorts the run that speaks for its trial last."""
-    is_complete = projection.state_of(run.info.status, run.data.tags) == "COMPLETE"
-    return is_complete, int(run.data.tags[projection.ATTEMPT]), run.info.start_time
-
-
-def _key(run: Run) -> tuple[str, int, int]:
-    return run.data.tags[projection.TRIAL], int(run.data.tags[projection.ATTEMPT]), run.info.start_time
-
-
-def _ms(at: float) -> int:
-    return int(at * 1000)
-
-
-def _run_tags(tags: Mapping[str, str]) -> list[RunTag]:
-    return [RunTag(name, value) for name, value in tags.items()]
-
-
-def _dataset_input(record: StudyRecord) -> DatasetInput:
-    facts = record.data
-    dataset = Dataset(
-        name=facts.title,
-        digest=facts.fingerprint[:36],
-        source_type="ablate",
-        source=json.dumps({"source": facts.source, "version": facts.version, "origin": facts.origin}),
-        profile=json.dumps(projection.data_profile(facts)),
-    )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, val, test")])
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -13,6 +13,9 @@ from ablate.tracking.events import EpochEnded, Failure, TrialOutcome, TrialState
 
 KIND, STUDY, STATE, FAILURE, CURVES, CHAMPION = (f"ablate.{name}" for name in ("kind", "study_id", "state", "failure", "curves", "champion"))
 TRIAL, ARM_ID, ARM, SEED, ATTEMPT = (f"ablate.{name}" for name in ("trial_id", "arm_id", "arm", "seed", "attempt"))
+SLOT = "ablate.slot"
+NOT_FACTS = ("ablate.", "mlflow.", "version/")
+"""Beginnings of the tags that are not facts of a trial's outcome; `commit` is the only other one."""
 STAGE = "ablate.stage"
 """On the runs of studies in two stages: `search`, `tune`, or `study` for the one whose trials conclusions are made of."""
 CURVE_PREFIX, PARAM_PREFIX = "epoch/", "param/"
@@ -22,6 +25,7 @@ NOTE = "mlflow.note.content"
 TAG_LENGTH = 4000
 """Longest tag value kept, in characters: below what every backend of MLflow takes."""
 PARAM_LENGTH = 500
+"""Longest parameter value kept, in characters."""
 
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "FINISHED", TrialState.FAILED: "FAILED", TrialState.KILLED: "KILLED"}
 """TrialState -> MLflow's status of a run."""
@@ -34,8 +38,14 @@ def state_of(status: str, tags: Mapping[str, str]) -> str:
 
 
 def trial_params(trial: Trial) -> dict[str, str]:
-    """Every field of the recipe by its own name, `seed`, and the data's fields as `data.<name>`; values as in YAML."""
-    return {name: _word(value)[:PARAM_LENGTH] for name, value in _flat(trial).items()}
+    """Every field of the recipe by its own name, `seed`, and the data's fields as `data.<name>`; values as `param_text` has them."""
+    return {name: param_text(value) for name, value in _flat(trial).items()}
+
+
+def param_text(value: Any) -> str:
+    """What a store keeps of a parameter: the value as in YAML, cut where the store would refuse it. Whoever compares parameters compares these."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:PARAM_LENGTH]
 
 
 def param_metrics(trial: Trial) -> dict[str, float]:
@@ -66,10 +76,6 @@ def _flat(trial: Trial) -> dict[str, Any]:
     return {**trial.recipe.model_dump(mode="json"), "seed": trial.seed, "select_by": trial.select_by, **{f"data.{k}": v for k, v in data.items()}, **parts}
 
 
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def trial_tags(trial: Trial, *, attempt: int, slot: str, record: StudyRecord) -> dict[str, str]:
     """Tags of a child run at its start."""
     return {
@@ -80,7 +86,7 @@ def trial_tags(trial: Trial, *, attempt: int, slot: str, record: StudyRecord) ->
         ARM: arm_name(trial, record),
         SEED: str(trial.seed),
         ATTEMPT: str(attempt),
-        "ablate.slot": slot,
+        SLOT: slot,
         "ablate.data": record.data.title,
         "ablate.data_is_fallback": str(record.data.is_fallback).lower(),
         **stage_tags(record),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import http.client
+import os
 import re
 import socket
 import sqlite3
@@ -14,9 +15,12 @@ import urllib.request
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from ablate.errors import StoreError
+
+_MEANT_BY_SQLALCHEMY = "?%"
+"""Characters of a path that SQLAlchemy reads as more than themselves; `#`, `@` and blanks it takes as they are."""
 
 REACH_S = 4.0
 """How long a server may take to accept a connection."""
@@ -24,16 +28,46 @@ _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 
 _FORMS = "sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://HOST/NAME"
 
 
+class BrokenStore(StoreError):
+    """A SQLite store whose file is damaged or was never made whole, so that nothing can be read from it."""
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a SQLite file, which means that file whatever characters its path has.
+
+    MLflow makes the folder of what it reads behind `sqlite:///`, taken literally; behind
+    `sqlite+pysqlite:///` it makes none. SQLAlchemy decodes percent signs since 2.1 only; before,
+    SQLite itself has to.
+    """
+    text = str(path.absolute())
+    if text.isprintable() and not set(text) & set(_MEANT_BY_SQLALCHEMY):
+        return f"sqlite:///{text}"
+    quoted = quote(os.fsencode(text))
+    if _sqlalchemy_decodes():
+        return f"sqlite+pysqlite:///{quoted}"
+    return f"sqlite+pysqlite:///file:{quoted}?uri=true"
+
+
 def sqlite_path(tracking_uri: str) -> Path | None:
     """Return the absolute path of a SQLite store's file, or None for another kind of store. Raises StoreError for SQLite without a file."""
     if tracking_uri.partition(":")[0].partition("+")[0] != "sqlite":
         return None
-    path = tracking_uri.partition("://")[2]
+    path, _, options = tracking_uri.partition("://")[2].partition("?")
     if not path.startswith("/") or path in ("/", "/:memory:"):
         raise StoreError(
             f"a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an absolute path), got {without_password(tracking_uri)!r}."
         )
-    return Path(path[1:].partition("?")[0]).absolute()
+    is_for_sqlite = path.startswith("/file:") and "uri=true" in options.lower()
+    name = path.removeprefix("/file:") if is_for_sqlite else path[1:]
+    if "%" in name and (is_for_sqlite or _sqlalchemy_decodes()):
+        name = os.fsdecode(unquote_to_bytes(name))
+    return Path(name).absolute()
+
+
+def _sqlalchemy_decodes() -> bool:
+    from sqlalchemy import make_url  # a moment to import, and few URLs need it
+
+    return make_url("sqlite:///a%20b").database == "a b"
 
 
 def without_password(uri: str) -> str:
@@ -65,10 +99,16 @@ def _check_file(path: Path, tracking_uri: str) -> None:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("PRAGMA schema_version").fetchone()
             connection.execute("ROLLBACK")
+            (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         finally:
             connection.close()
+        if problem != "ok":
+            raise sqlite3.DatabaseError(" ".join(problem.split()))
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(
+        # sqlite3 has an OperationalError for what may pass: a lock, a full disk, a read-only file
+        is_damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        kind = BrokenStore if is_damaged else StoreError
+        raise kind(
             f"the tracking store's file must be a SQLite database that can be written, {without_password(tracking_uri)!r} is not: {error}; "
             f"set MLFLOW_TRACKING_URI to another place."
         ) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ablate.spec.study import StudyRecord
+from ablate.spec.trial import Trial
+from ablate.tracking.events import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,16 @@ class PublishedStudy:
     experiment_id: str
     parent_run_id: str
     runs: tuple[PublishedRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedAttempt:
+    """One attempt that has ended, as it would stand in a journal. Times of epochs are spread evenly: MLflow keeps them with their metrics only."""
+
+    run_id: str
+    trial: Trial
+    attempt: int
+    events: tuple[Event, ...]
+    """Its start, its epochs, its end."""
+    files: tuple[str, ...]
+    """What it left in its folder, and the store holds now."""

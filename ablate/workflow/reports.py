@@ -16,10 +16,10 @@ from ablate.reporting.examples import Pictures
 from ablate.reporting.tables import arm_frame, trial_frame
 from ablate.reporting.write import ReportPaths, write_report
 from ablate.tracking.links import compare_url
-from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.pictures import made_or_kept
 from ablate.workflow.settings import Places
+from ablate.workflow.stores import open_store, read_whole_study
 
 _LOG = logging.getLogger(__name__)
 OVERVIEW = ("val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/average_precision")
@@ -33,8 +33,8 @@ def report_study(
     `take` makes the small images that the report shows, for a study that was just run; they are kept with the study, where a later report finds them.
     Without `has_images` none are made or shown. Raises SpecError where there is no study.
     """
-    store = MlflowStore(places.tracking_uri, grid_name)
-    study = _published(store, grid_name, study_id=study_id)
+    store = open_store(places, grid_name)
+    study = read_whole_study(places, store, study_id=study_id)
     paths = write_report(
         study, predictions=store.read_predictions, out=report_dir, pictures=made_or_kept(store, study.parent_run_id, take) if has_images else None
     )
@@ -70,10 +70,11 @@ def serve_ui(places: Places, *, grid_name: str, port: int, say: Callable[[str], 
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise StoreError(f"port {port} must be free on 127.0.0.1, but something listens there; choose another: make ui ARGS='--port {port + 1}'") from None
+    store = open_store(places, grid_name)  # without a grid as well: the server must find a whole store
     base = f"http://127.0.0.1:{port}"
     say(f"MLflow UI: {base}   (stop it with Ctrl-C)")
     if grid_name:
-        study = _published(MlflowStore(places.tracking_uri, grid_name), grid_name, study_id=None)
+        study = store.read_study(grid_name)
         say(f"runs of {grid_name}: {base}/#/experiments/{study.experiment_id}/runs?workflowType=machine_learning")
         say(f"compare its trials: {compare_url(base, study)}")
     command = [
@@ -91,11 +92,6 @@ def serve_ui(places: Places, *, grid_name: str, port: int, say: Callable[[str], 
         "1",
     ]
     return subprocess.call(command)  # noqa: S603  a fixed command, no shell
-
-
-def _published(store: MlflowStore, grid_name: str, *, study_id: str | None) -> PublishedStudy:
-    store.check_reachable()
-    return store.read_study(grid_name, study_id)
 
 
 def _mean_sd(values: pd.Series[float]) -> str:

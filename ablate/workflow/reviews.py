@@ -8,17 +8,16 @@ from ablate.errors import SpecError
 from ablate.reporting.compare import compare_studies
 from ablate.reporting.compare_text import comparison_text
 from ablate.reporting.verify import Finding, report_source, verify_report
-from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.pictures import kept
 from ablate.workflow.settings import Places
+from ablate.workflow.stores import open_store
 
 
 def verify_folder(places: Places, folder: Path) -> list[Finding]:
     """Return every place where the report in `folder` and the tracking store disagree. Raises SpecError for no report, StoreError where the study is gone."""
     source = report_source(folder)
-    store = MlflowStore(places.tracking_uri, source.grid_name)
-    store.check_reachable()
+    store = open_store(places, source.grid_name)
     study = store.read_study(source.grid_name, source.study_id)
     pilot = None if study.record.pilot is None else store.read_study(source.grid_name, study.record.pilot.study_id)
     return verify_report(study, predictions=store.read_predictions, folder=folder, pilot=pilot, pictures=lambda _: kept(store, study.parent_run_id))
@@ -35,6 +34,5 @@ def compare_grids(places: Places, first: str, second: str) -> str:
 def _study(places: Places, name: str) -> PublishedStudy:
     grid, _, study_id = name.partition("@")
     grid_name = Path(grid).stem
-    store = MlflowStore(places.tracking_uri, grid_name)
-    store.check_reachable()
+    store = open_store(places, grid_name)
     return store.read_study(grid_name, study_id or None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ablate.errors import WeightsError
 from ablate.reporting.tables import champion, trial_frame
+from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.study_folder import JOURNAL
@@ -22,6 +23,7 @@ from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.machines import Machines, executor_for
 from ablate.workflow.prepare import Prepared
 from ablate.workflow.provenance import provenance_tags
+from ablate.workflow.same_weights import check_weights_of_past
 
 _LOG = logging.getLogger(__name__)
 LOADER = "ablate.training.serving"
@@ -55,6 +57,17 @@ def run_prepared(
             limits=limits,
             unit_of=prepared.unit_of,
         )
+
+
+def adopt_published(prepared: Prepared, store: MlflowStore) -> int:
+    """Take over trials of the study that MLflow holds and this home's journal does not, so that they are not trained again; return how many.
+
+    Raises WeightsError where they started from other weights than those that are here, StoreError.
+    """
+    resolved = prepared.resolved
+    n_adopted = adopt(prepared.folder, store, resolved.record, trial_ids=[trial.trial_id for trial in resolved.trials])
+    check_weights_of_past([prepared.folder], resolved.trials, prepared.weights, image_size=resolved.data.image_size)
+    return n_adopted
 
 
 def count_complete(prepared: Prepared) -> int:

@@ -6,10 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.errors import SpecError
+from ablate.errors import SpecError, StoreError
 from ablate.spec.parse import nearest
 from ablate.tracking.databases import check_apart, check_database, with_driver
+from ablate.tracking.reach import sqlite_path, sqlite_url
 
+MLFLOW = "mlflow.db"
+"""Name of the default tracking store's file."""
 GRIDS = Path("experiments")
 
 
@@ -31,12 +34,18 @@ class Places:
         """Where files of runs go when the tracking store is a database without a server in front of it."""
         return self.home / "artifacts"
 
+    @property
+    def has_default_store(self) -> bool:
+        """Whether the tracking store is the file in `home`, which `ablate` made and all of which the journals beside it can write again."""
+        return sqlite_path(self.tracking_uri) == self.home / MLFLOW
+
 
 def places(*, data_dir: Path | None = None, optuna_url: str | None = None) -> Places:
     """Read the environment."""
     home = Path(os.environ.get("ABLATE_HOME") or ".ablate").absolute()
     default_data = Path(os.environ["ABLATE_DATA"]) if os.environ.get("ABLATE_DATA") else home / "data"
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+    check_utf8(home)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home / MLFLOW)
     storage = optuna_url or os.environ.get("ABLATE_OPTUNA") or None
     return Places(
         home=home,
@@ -44,6 +53,17 @@ def places(*, data_dir: Path | None = None, optuna_url: str | None = None) -> Pl
         tracking_uri=with_driver(uri),
         optuna_url=None if storage is None else with_driver(storage),
     )
+
+
+def check_utf8(home: Path) -> None:
+    """Raises StoreError for a home whose path no URL can name to MLflow: one that is not UTF-8."""
+    try:
+        str(home).encode()
+    except UnicodeEncodeError:
+        raise StoreError(
+            f"the path of ABLATE_HOME must be UTF-8, {os.fsencode(home)!r} is not: MLflow cannot name files there; "
+            "rename the folder, or set ABLATE_HOME to another place."
+        ) from None
 
 
 def check_optuna(where: Places) -> None:

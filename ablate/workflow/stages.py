@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.pilot_summary import pilot_trials
@@ -30,6 +31,7 @@ from ablate.tracking.mlflow_store import MlflowStore
 from ablate.workflow.machines import Machines, executor_for
 from ablate.workflow.prepare import PilotPlan, Prepared, Resolved, pilot_folder_of
 from ablate.workflow.provenance import provenance_tags
+from ablate.workflow.same_weights import check_weights_of_past
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,17 @@ class PilotEnd:
 def pilot_folder(prepared: Prepared) -> Path:
     """Where the pilot keeps its journal: beside the study's folder."""
     return pilot_folder_of(prepared.folder, _plan(prepared).record)
+
+
+def adopt_pilot(prepared: Prepared, store: MlflowStore) -> int:
+    """Take over trials of the pilot that MLflow holds and this home's journal does not; return how many. Raises WeightsError, StoreError."""
+    plan = _plan(prepared)
+    trials = [one.trial for one in plan.tuning or ()]
+    trial_ids = None if plan.tuning is None else [trial.trial_id for trial in trials]
+    folder = pilot_folder(prepared)
+    n_adopted = adopt(folder, store, plan.record, trial_ids=trial_ids, tags=provenance_tags())
+    check_weights_of_past([folder], trials, prepared.weights, image_size=prepared.resolved.data.image_size)
+    return n_adopted
 
 
 def n_asked(prepared: Prepared) -> int:

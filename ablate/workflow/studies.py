@@ -49,13 +49,10 @@ def grid_status(places: Places, *, grid_name: str) -> list[StudyStatus]:
 
 def sync_grid(places: Places, *, grid_name: str) -> dict[str, Unpublished]:
     """Publish what MLflow was not told of each study of a grid; return what is still missing, by study. Raises StoreError where the store is away."""
-    from ablate.tracking.mlflow_store import MlflowStore  # mlflow takes seconds to import, and a status does not need it
+    from ablate.workflow.stores import open_store  # mlflow takes seconds to import, and a status does not need it
 
-    MlflowStore(places.tracking_uri, grid_name, artifact_root=places.artifact_root).check_reachable()
-    return {
-        folder.name: sync_study(folder, MlflowStore(places.tracking_uri, grid_name, artifact_root=places.artifact_root))
-        for folder in find_studies(places, grid_name=grid_name)
-    }
+    folders = find_studies(places, grid_name=grid_name)
+    return {folder.name: sync_study(folder, open_store(places, grid_name)) for folder in folders}
 
 
 def status_tables(status: StudyStatus) -> list[tuple[pd.DataFrame, str]]:

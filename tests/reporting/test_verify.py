@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -9,8 +10,12 @@ import pytest
 import sklearn.metrics as sk
 
 from ablate.errors import SpecError, StoreError
-from ablate.reporting.verify import report_source, verify_report
+from ablate.reporting.verify import _changed_params, report_source, verify_report
 from ablate.reporting.write import write_report
+from ablate.spec.recipe import Recipe
+from ablate.spec.trial import DataSpec, Trial
+from ablate.tracking import projection
+from ablate.tracking.records import PublishedRun
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +127,32 @@ def test_a_changed_parameter_or_fact_of_a_run_is_found(study, report) -> None:
     assert f"run {run_id} parameter head_lr: says 0.5, the store gives 0.001 in the study's record" in places(lied, report)
     other = study.with_runs(lambda run: replace(run, tags={**run.tags, "device": "cuda"}))
     assert any("says cpu, the store gives cuda" in place for place in places(other, report))
+
+
+LONG = [
+    {"weights": "weights/" + "w" * 700 + ".pth"},
+    {"lora_targets": tuple(f"blocks.{number}.attn.qkv" for number in range(60)), "lora_rank": 4},
+    {"class_weights": tuple(1.0 + number / 7 for number in range(200))},
+]
+
+
+@pytest.mark.parametrize("fields", LONG, ids=lambda fields: next(iter(fields)))
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_long_parameter_is_no_difference_and_a_changed_one_is(fields, is_changed: bool, build) -> None:
+    """A store keeps 500 characters of it; what is compared is cut by the same function."""
+    record = build(n_images=40).study.record
+    recipe = Recipe(**fields)
+    name = next(iter(fields))
+    assert len(json.dumps(recipe.model_dump(mode="json")[name])) > projection.PARAM_LENGTH
+    trial = Trial(task="classification", data=DataSpec(source="folder"), data_fingerprint="f", recipe=recipe, select_by="val/macro_f1", seed=0)
+    params = projection.trial_params(trial)
+    if is_changed:
+        params[name] = "another"
+    arm = record.arms[0].model_copy(update={"recipe": recipe})
+    run = PublishedRun("0" * 32, "t", arm.arm_id, 0, 1, "COMPLETE", {}, {}, params, {}, "")
+    found = [str(finding) for finding in _changed_params(run, record.model_copy(update={"arms": (arm,)}))]
+    said = f"run {'0' * 32} parameter {name}: says another, the store gives {projection.trial_params(trial)[name]} in the study's record"
+    assert found == ([said] if is_changed else [])
 
 
 def test_a_parameter_that_cannot_matter_may_differ(study, report) -> None:

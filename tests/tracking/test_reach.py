@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import re
 import socket
+import sqlite3
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import make_url
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from ablate.errors import StoreError
 from ablate.tracking import reach
-from ablate.tracking.reach import check_uri, sqlite_path, without_password
+from ablate.tracking.reach import check_uri, sqlite_path, sqlite_url, without_password
 
 
 def says(message: str):
@@ -28,6 +33,37 @@ def test_sqlite_paths(tmp_path: Path, monkeypatch):
     for uri in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
         with says(f"a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an absolute path), got {uri!r}."):
             sqlite_path(uri)
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20).filter(lambda name: name not in (".", ".."))
+
+
+@given(names=st.lists(NAMES, min_size=1, max_size=3))
+def test_a_sqlite_url_means_its_file(names):
+    """Whatever may stand in the name of a folder, for SQLAlchemy and for us."""
+    path = Path("/", *names, "mlflow.db")
+    url = make_url(sqlite_url(path))
+    (called,), options = SQLiteDialect_pysqlite().create_connect_args(url)
+    assert not options.get("uri")
+    assert called == str(path)
+    assert sqlite_path(sqlite_url(path)) == path
+
+
+def test_plain_paths_keep_the_urls_that_they_had():
+    assert sqlite_url(Path("/home/me/my project #1 @x/mlflow.db")) == "sqlite:////home/me/my project #1 @x/mlflow.db"
+
+
+@pytest.mark.parametrize("name", ["what?", "100%", "%3F", "new\nline"])
+def test_sqlalchemy_before_2_1_lets_sqlite_decode(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(reach, "_sqlalchemy_decodes", lambda: False)
+    path = tmp_path / name / "mlflow.db"
+    path.parent.mkdir()
+    url = sqlite_url(path)
+    assert sqlite_path(url) == path
+    rest = url.removeprefix("sqlite+pysqlite:///").removesuffix("?uri=true")
+    assert rest.startswith("file:")
+    sqlite3.connect(rest, uri=True).execute("CREATE TABLE t (x)").connection.close()
+    assert path.is_file()
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "mlruns", "file:///mlruns"])

@@ -1,0 +1,90 @@
+"""An attempt made again of its run: what a journal would say of it, for a home whose journal does not know it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Mapping
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from ablate.errors import StoreError
+from ablate.spec.trial import Trial
+from ablate.tracking import projection
+from ablate.tracking.artifacts import Curves, curves_from_json
+from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialOutcome, TrialStarted, TrialState
+from ablate.tracking.mlflow_files import CURVES, SPEC, RunFiles
+from ablate.tracking.records import PublishedAttempt
+
+_LOG = logging.getLogger(__name__)
+_ENDLESS = sys.float_info.max
+"""What MLflow keeps of an infinite number."""
+
+
+def read_attempt(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt | None:
+    """Return a complete or pruned attempt as its journal had it.
+
+    None, and a warning, for a run whose files cannot be read, or that holds another trial than it says: one of another version of `ablate`.
+    """
+    try:
+        return _read(client, files, run)
+    except (StoreError, ValueError) as error:  # pydantic's and json's errors are ValueErrors
+        _LOG.warning("trial %s has ended in MLflow and is trained again all the same: %s", run.data.tags[projection.TRIAL], error)
+        return None
+
+
+def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
+    tags = run.data.tags
+    trial = Trial.model_validate_json(files.text(run, SPEC))
+    if trial.trial_id != tags[projection.TRIAL]:
+        raise StoreError(f"the run {run.info.run_id} must hold the trial that it is tagged with, its {SPEC} is of {trial.trial_id}")
+    number, state = int(tags[projection.ATTEMPT]), TrialState(projection.state_of(run.info.status, tags))
+    left = files.left_by_trial(run)
+    start_s, end_s = _seconds(run.info.start_time), _seconds(run.info.end_time)
+    curves = curves_from_json(files.text(run, CURVES))
+    outcome = None
+    if state is TrialState.COMPLETE:
+        outcome = TrialOutcome(_best_epoch(client, run, trial), _metrics(run.data.metrics), _facts(tags), left)
+    events: tuple[Event, ...] = (
+        TrialStarted(trial.trial_id, number, slot=tags.get(projection.SLOT, ""), at=start_s),
+        *_epochs(trial.trial_id, number, curves, start_s=start_s, end_s=end_s),
+        TrialEnded(trial.trial_id, number, state, at=end_s, outcome=outcome),
+    )
+    return PublishedAttempt(run.info.run_id, trial, number, events, left)
+
+
+def _seconds(time_ms: int) -> float:
+    """Seconds of which the store makes the same milliseconds again: a half more, because a quotient may lie below the whole number that it stands for."""
+    return (time_ms + 0.5) / 1000
+
+
+def _epochs(trial_id: str, attempt: int, curves: Curves, *, start_s: float, end_s: float) -> list[EpochEnded]:
+    by_epoch: dict[int, dict[str, float]] = {}
+    for name, curve in curves.items():
+        for epoch, value in curve:
+            by_epoch.setdefault(epoch, {})[name] = value
+    n_epochs = max(by_epoch, default=-1) + 1
+    step_s = (end_s - start_s) / (n_epochs + 1)
+    return [EpochEnded(trial_id, attempt, epoch, n_epochs, by_epoch[epoch], at=start_s + step_s * (epoch + 1)) for epoch in sorted(by_epoch)]
+
+
+def _best_epoch(client: MlflowClient, run: Run, trial: Trial) -> int:
+    """The step of the score that chose it."""
+    history = client.get_metric_history(run.info.run_id, trial.select_by)
+    return int(history[-1].step) if history else 0
+
+
+def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    shown = (projection.CURVE_PREFIX, projection.PARAM_PREFIX)
+    return {name: _number(value) for name, value in metrics.items() if not name.startswith(shown)}
+
+
+def _number(value: float) -> float:
+    return math.copysign(math.inf, value) if abs(value) >= _ENDLESS else value
+
+
+def _facts(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags that say what the trial found: all that neither MLflow nor the study put there."""
+    return {name: value for name, value in tags.items() if name != "commit" and not name.startswith(projection.NOT_FACTS)}

@@ -1,0 +1,77 @@
+"""The files of a run: where they lie, which of them are there, and copies of them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlflow import MlflowClient, artifacts
+from mlflow.entities import Run
+
+from ablate.errors import StoreError
+from ablate.tracking.store_file import local_path
+
+CURVES, STUDY, SPEC, FAILURE = "curves.json", "study.json", "spec.json", "failure.txt"
+"""What the store itself writes with a run."""
+_CONFUSION = "confusion_"
+
+
+class LackingFile(StoreError):
+    """A run lacks a file that it must hold, or it cannot be read."""
+
+
+class RunFiles:
+    """The files of a store's runs."""
+
+    def __init__(self, client: MlflowClient, tracking_uri: str, *, grid_name: str) -> None:
+        self._client, self._tracking_uri, self._grid_name = client, tracking_uri, grid_name
+
+    def text(self, run: Run, name: str) -> str:
+        """A file's text. Raises LackingFile where it cannot be read."""
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            return self.fetch(run, name, into=Path(scratch)).read_text()
+
+    def fetch(self, run: Run, name: str, *, into: Path) -> Path:
+        """Path of a run's file: where it lies, or a copy in `into`. Raises LackingFile where it cannot be read."""
+        folder = _local_folder(run)
+        if folder is not None:
+            if (folder / name).is_file():
+                return folder / name
+            raise self._lacking(run, name, "there is no such file")
+        try:
+            return Path(artifacts.download_artifacts(artifact_uri=f"{run.info.artifact_uri}/{name}", dst_path=str(into), tracking_uri=self._tracking_uri))
+        except Exception as error:
+            raise self._lacking(run, name, f"{type(error).__name__}: {error}".partition("\n")[0]) from error
+
+    def _lacking(self, run: Run, name: str, why: str) -> LackingFile:
+        return LackingFile(
+            f"the run {run.info.run_id} must hold {name}, which could not be read from {run.info.artifact_uri}: {why}; "
+            f"ablate sync {self._grid_name} writes it again where the study's journal is, else put the file back there."
+        )
+
+    def copy(self, run: Run, name: str, *, into: Path) -> None:
+        """Copy a file into a folder. Raises LackingFile where it cannot be read."""
+        found = self.fetch(run, name, into=into)
+        if found != into / name:
+            shutil.copyfile(found, into / name)
+
+    def lacking(self, run: Run, names: Iterable[str]) -> list[str]:
+        """Which of `names` are not there. Files on a server cost one request a run."""
+        folder = _local_folder(run)
+        if folder is not None:
+            return [name for name in names if not (folder / name).is_file()]
+        there = {file.path for file in self._client.list_artifacts(run.info.run_id)}
+        return [name for name in names if name not in there]
+
+    def left_by_trial(self, run: Run) -> tuple[str, ...]:
+        """Names of the files that the run's trial left, without those that the store wrote of them."""
+        there = [file.path for file in self._client.list_artifacts(run.info.run_id) if not file.is_dir]
+        return tuple(name for name in there if name not in (CURVES, STUDY, SPEC, FAILURE) and not name.startswith(_CONFUSION))
+
+
+def _local_folder(run: Run) -> Path | None:
+    """The folder of a run's files, where it is one of this machine's."""
+    uri = run.info.artifact_uri
+    return local_path(uri) if uri.startswith("file:") else None

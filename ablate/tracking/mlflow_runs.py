@@ -1,0 +1,85 @@
+"""Between MLflow's runs and the records of `ablate`: what a run says, in the words of each side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Run, RunTag
+
+from ablate.spec.study import StudyRecord
+from ablate.tracking import projection
+from ablate.tracking.artifacts import Curves, sound_curves
+from ablate.tracking.mlflow_files import RunFiles
+from ablate.tracking.records import PublishedRun
+
+
+def read_curves(client: MlflowClient, files: RunFiles, run: Run) -> Curves:
+    """From the run's one file; a run without it (still running, killed from outside), or with a damaged one, is asked for each metric."""
+    if projection.CURVES in run.data.tags:
+        curves = sound_curves(lambda: files.text(run, run.data.tags[projection.CURVES]), run_id=run.info.run_id)
+        if curves:
+            return curves
+    names = [name for name in run.data.metrics if name.startswith(projection.CURVE_PREFIX)]
+    histories = {name: client.get_metric_history(run.info.run_id, name) for name in names}
+    return {
+        name.removeprefix(projection.CURVE_PREFIX): tuple(sorted({point.step: point.value for point in history}.items())) for name, history in histories.items()
+    }
+
+
+def published(run: Run, curves: Curves) -> PublishedRun:
+    """A child run as a report reads it."""
+    tags, metrics = run.data.tags, run.data.metrics
+    return PublishedRun(
+        run_id=run.info.run_id,
+        trial_id=tags[projection.TRIAL],
+        arm_id=tags[projection.ARM_ID],
+        seed=int(tags[projection.SEED]),
+        attempt=int(tags[projection.ATTEMPT]),
+        status=projection.state_of(run.info.status, tags),
+        metrics={name: value for name, value in metrics.items() if not name.startswith((projection.CURVE_PREFIX, projection.PARAM_PREFIX))},
+        curves=curves,
+        params=dict(run.data.params),
+        tags=dict(tags),
+        failure=tags.get(projection.FAILURE, ""),
+    )
+
+
+def preference(run: Run) -> tuple[bool, int, int]:
+    """Sorts the run that speaks for its trial last."""
+    is_complete = projection.state_of(run.info.status, run.data.tags) == "COMPLETE"
+    return is_complete, int(run.data.tags[projection.ATTEMPT]), run.info.start_time
+
+
+def start_key(run: Run) -> tuple[str, int, int]:
+    """(trial_id, attempt, start in ms): what tells the runs of a study apart."""
+    return run.data.tags[projection.TRIAL], int(run.data.tags[projection.ATTEMPT]), run.info.start_time
+
+
+def milliseconds(at: float) -> int:
+    """Seconds since 1970 as MLflow keeps them."""
+    return int(at * 1000)
+
+
+def run_tags(tags: Mapping[str, str]) -> list[RunTag]:
+    """Tags as MLflow takes them."""
+    return [RunTag(name, value) for name, value in tags.items()]
+
+
+def dataset_input(record: StudyRecord) -> DatasetInput:
+    """A study's data, for MLflow's table of inputs."""
+    facts = record.data
+    dataset = Dataset(
+        name=facts.title,
+        digest=facts.fingerprint[:36],
+        source_type="ablate",
+        source=json.dumps({"source": facts.source, "version": facts.version, "origin": facts.origin}),
+        profile=json.dumps(projection.data_profile(facts)),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, val, test")])
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
