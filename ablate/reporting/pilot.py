@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from ablate.reporting.markdown import bullets, code, join_sections, plural, table
+from ablate.quoting import code, text
+from ablate.reporting.markdown import bullets, join_sections, plural, table
 from ablate.reporting.results import Results, prose
 from ablate.reporting.tables import level_text, number_text
 from ablate.spec.pilot import Pilot, PilotTrial
@@ -30,7 +31,7 @@ def _search(results: Results, pilot: Pilot) -> str:
         "**No score of the search enters a conclusion.** It chose these arms because their scores were high, so those scores are too good; all other "
         f"sections are of the {plural(len(results.trials), 'trial')} of the confirmation, with seeds that the search has not seen.",
     ]
-    space = table(["axis", "searched"], [[code(axis), words] for axis, words in pilot.space.items()], n_text_columns=2)
+    space = table(["axis", "searched"], [[code(axis), text(words)] for axis, words in pilot.space.items()], n_text_columns=2)
     return join_sections(["## Search", bullets(told), space, *_found(pilot)]).rstrip()
 
 
@@ -122,7 +123,7 @@ def _tuning(results: Results, pilot: Pilot) -> str:
 
 
 def _words(pilot: Pilot) -> str:
-    return "; ".join(f"{code(field)} in {words}" for field, words in pilot.space.items())
+    return "; ".join(f"{code(field)} in {text(words)}" for field, words in pilot.space.items())
 
 
 def _range(scores: Sequence[float], name: str) -> tuple[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from ablate.errors import some
+from ablate.quoting import code, text
 from ablate.reporting.arm_gaps import ArmGap
 from ablate.reporting.effects import PRIMARY, SECONDARY, Effect
 from ablate.reporting.gaps import seed_sd
-from ablate.reporting.markdown import code, count, mean_sd, p_value, plural, points, score
+from ablate.reporting.markdown import count, mean_sd, p_value, plural, points, score
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import MOST_SEEDS, expected_optimism
 from ablate.spec.study import ArmRecord, DataFacts
@@ -24,13 +25,13 @@ def data_sentence(results: Results) -> str:
     if data.is_fallback and data.is_synthetic:
         return (
             f"**Warning: the images are synthetic stand-ins.** The grid asks for {code(data.requested_source)}, which was not to be had; its declared fallback "
-            f"{code(data.source)} ({data.title}) was used. Nothing below says anything about {code(data.requested_source)}."
+            f"{code(data.source)} ({text(data.title)}) was used. Nothing below says anything about {code(data.requested_source)}."
         )
     if data.is_fallback:
-        asked = f"The grid asks for {code(data.requested_source)}; its declared fallback {code(data.source)} ({data.title}) was used."
+        asked = f"The grid asks for {code(data.requested_source)}; its declared fallback {code(data.source)} ({text(data.title)}) was used."
         return f"**Warning: other data than asked for.** {asked}"
     kind = "synthetic images" if data.is_synthetic else "images"
-    return f"Data: **{data.title}** ({code(data.source)}, version {data.version}), {kind}."
+    return f"Data: **{text(data.title)}** ({code(data.source)}, version {text(data.version)}), {kind}."
 
 
 def split_sentence(results: Results) -> str:
@@ -39,7 +40,7 @@ def split_sentence(results: Results) -> str:
     sizes = ", ".join(f"{split} {data.n_images[split]:,}" for split in SPLITS if split in data.class_counts)
     groups = f" regrouped ({regrouped_text(data)})" if data.regrouped else ""
     images = f"images: {sizes}{_labels_an_image(results)}"
-    return f"{len(data.class_names)} classes{groups}; {images}. Splits: {data.split_rule}. Image size: {results.record.image_size}."
+    return f"{len(data.class_names)} classes{groups}; {images}. Splits: {text(data.split_rule)}. Image size: {text(results.record.image_size)}."
 
 
 def regrouped_text(data: DataFacts) -> str:

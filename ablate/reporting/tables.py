@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.errors import CheckFailed
+from ablate.quoting import cell
 from ablate.spec.study import ArmRecord, StudyRecord
 from ablate.spec.trial import METRICS_OF, is_better
 from ablate.tracking.events import TrialState
@@ -153,14 +154,21 @@ def trials_csv(trials: pd.DataFrame) -> str:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """CSV with `number_text` for floats, `true`/`false`, and `\\n` at the end of each line."""
-    printed = frame.copy()
-    for name in printed.columns:
-        if pd.api.types.is_bool_dtype(printed[name]):
-            printed[name] = printed[name].map({True: "true", False: "false"})
-        elif pd.api.types.is_float_dtype(printed[name]):
-            printed[name] = printed[name].map(number_text)
-    return printed.to_csv(index=False, lineterminator="\n")
+    """CSV with `number_text` for floats, `true`/`false`, `quoting.cell` for words and headers, and `\\n` at the end of each line."""
+    printed = [_printed_column(frame.iloc[:, place]) for place in range(frame.shape[1])]  # by place: two classes may bear one name
+    table = pd.concat(printed, axis=1) if printed else frame
+    header = [cell(str(name)) for name in frame.columns]
+    return table.to_csv(index=False, header=header, lineterminator="\n")
+
+
+def _printed_column(column: pd.Series[Any]) -> pd.Series[Any]:
+    if pd.api.types.is_bool_dtype(column):
+        return column.map({True: "true", False: "false"})
+    if pd.api.types.is_float_dtype(column):
+        return column.map(number_text)
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    return column.map(lambda value: cell(value) if isinstance(value, str) else value)
 
 
 def _metric_columns(runs: Iterable[PublishedRun]) -> list[str]:
