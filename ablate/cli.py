@@ -9,7 +9,6 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +56,7 @@ def run(
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
     with _user_errors():
-        from ablate.announce import run_pilot_aloud, say_end
+        from ablate.announce import ReportWish, report_aloud, run_pilot_aloud
         from ablate.display import StudyDisplay, make_console, step_progress, trial_names
         from ablate.foretell import say_what
         from ablate.scheduling.limits import Limits
@@ -66,11 +65,10 @@ def run(
         from ablate.workflow.machines import Machines, parse_kind
         from ablate.workflow.prepare import prepare, resolve
         from ablate.workflow.probe import packed
-        from ablate.workflow.reports import report_study
-        from ablate.workflow.run import count_complete, log_champion, run_prepared
+        from ablate.workflow.reports import claim_report_folder
+        from ablate.workflow.run import count_complete, run_prepared
         from ablate.workflow.settings import check_optuna, find_grid, places
         from ablate.workflow.studies import seconds_of
-        from ablate.workflow.thumbnails import take_thumbnails
 
         console = make_console()
         where = places(data_dir=data_dir, optuna_url=optuna_storage)
@@ -81,6 +79,7 @@ def run(
         path = find_grid(grid)
         parsed = load_grid(path)
         out = report_dir or Path("reports") / parsed.name
+        claim_report_folder(where, out, grid_name=parsed.name, data_path=parsed.data.path)
         store = MlflowStore(where.tracking_uri, parsed.name, artifact_root=where.artifact_root)
         store.check_reachable()
         check_optuna(where)
@@ -101,16 +100,8 @@ def run(
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_before=count_complete(prepared))
         with display.shown():
             summary = run_prepared(prepared, store, machines=machines, on_event=display.on_event, limits=limits, optuna_url=where.optuna_url)
-        study, report = report_study(
-            where,
-            grid_name=parsed.name,
-            study_id=resolved.record.study_id,
-            report_dir=out,
-            has_images=not no_images,
-            take=partial(take_thumbnails, prepared),
-        )
-        log_champion(study, store, folder=prepared.folder)
-        say_end(console, study, summary, readme=report.readme, grid=grid)
+        wish = ReportWish(grid, folder=out, has_images=not no_images, limits=limits)
+        report_aloud(console, prepared, store, summary, wish=wish, where=where)
     if summary.n_failed or n_pilot_failed:
         raise typer.Exit(FAILED)
 
@@ -361,7 +352,7 @@ def main() -> None:
 @contextmanager
 def _user_errors() -> Iterator[None]:
     """A user's mistake is one message and exit code 2, never a traceback; Control-C and SIGTERM are 130."""
-    from ablate.errors import RequestError
+    from ablate.errors import ReportError, RequestError
     from ablate.scheduling.interrupts import interruptible
 
     try:
@@ -370,6 +361,9 @@ def _user_errors() -> Iterator[None]:
     except RequestError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(WRONG) from None
+    except ReportError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         typer.echo("interrupted; finished trials are kept, the same command goes on where it stopped", err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -6,6 +6,7 @@ AblateError
 │   ├── DataError       the images, their labels or their splits
 │   ├── WeightsError    pretrained weights that cannot be had or do not fit
 │   └── StoreError      a folder or tracking store that cannot be used
+├── ReportError         what comes after the trials failed: they are kept, the report or the model is made again by a command (exit code 1)
 ├── TrialError          one trial cannot go on; the trial fails, the study goes on (exit code 1)
 └── CheckFailed         an invariant of ablate itself does not hold: a bug here, never the user's mistake
 
@@ -39,6 +40,10 @@ class WeightsError(RequestError):
 
 class StoreError(RequestError):
     """A folder or a tracking store cannot be used."""
+
+
+class ReportError(AblateError):
+    """A report or a model could not be made after the trials. They are kept, and the message names the command that makes it."""
 
 
 class TrialError(AblateError):

@@ -42,3 +42,8 @@ class StudySummary:
     """What the tracking store was not told; the next call tells it."""
     optuna_problem: str
     """Why Optuna's storage lags behind the journal, or empty; the next call catches it up."""
+
+    @property
+    def n_started(self) -> int:
+        """Trials that were brought to an end in this call."""
+        return self.n_complete + self.n_pruned + self.n_failed

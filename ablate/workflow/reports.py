@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from ablate.errors import StoreError
+from ablate.errors import ReportError, StoreError
 from ablate.reporting.examples import ImageKey, Pictures, Thumbnails
+from ablate.reporting.folder import check_purpose, claim_folder
 from ablate.reporting.tables import arm_frame, trial_frame
 from ablate.reporting.write import ReportPaths, write_report
 from ablate.tracking.links import compare_url
@@ -21,6 +25,8 @@ from ablate.tracking.records import PublishedStudy
 from ablate.workflow.settings import Places
 
 _LOG = logging.getLogger(__name__)
+HOME_FOLDERS = ("activations", "artifacts", "data", "images", "looks", "studies", "views")
+"""Folders that ABLATE_HOME may hold."""
 OVERVIEW = ("val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/average_precision")
 
 
@@ -34,13 +40,63 @@ def report_study(
     """
     store = MlflowStore(places.tracking_uri, grid_name)
     study = _published(store, grid_name, study_id=study_id)
-    paths = write_report(study, predictions=store.read_predictions, out=report_dir, pictures=_pictures(store, study, take) if has_images else None)
-    summary = paths.readme.read_text().partition("## Arms")[0]
+    check_purpose(report_dir, _other_purposes(places))
+    pictures = _pictures(store, study, take) if has_images else None
     try:
-        store.log_report(study.parent_run_id, report_dir, note=f"{summary}\nThe whole report: artifact `report/report.html`.")
-    except StoreError as error:  # the report stands all the same
+        paths = write_report(study, predictions=store.read_predictions, out=report_dir, pictures=pictures)
+    except OSError as error:
+        raise StoreError(f"a report needs room for what it reads and draws, {error.filename or 'the disk'} has none: {error.strerror or error}") from error
+    try:
+        _upload(store, study, paths, report_dir)
+    except (StoreError, OSError) as error:  # the report stands all the same
         _LOG.warning("%s", error)
     return study, paths
+
+
+def _upload(store: MlflowStore, study: PublishedStudy, paths: ReportPaths, report_dir: Path) -> None:
+    """Leave the files that were just written with the study's run, and nothing else that lies beside them. Raises StoreError, OSError."""
+    summary = paths.readme.read_text().partition("## Arms")[0]
+    with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+        for path in paths.files:
+            copy = Path(scratch) / path.relative_to(report_dir)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, copy)
+        store.log_report(study.parent_run_id, Path(scratch), note=f"{summary}\nThe whole report: artifact `report/report.html`.")
+
+
+def claim_report_folder(places: Places, report_dir: Path, *, grid_name: str, data_path: str | None) -> None:
+    """Make sure, before anything is trained, that the report can be written; leave its mark there. `data_path`: as the grid file has it.
+
+    Raises StoreError for a folder of one's own, of another grid's report, or with another purpose.
+    """
+    others = _other_purposes(places)
+    if data_path is not None:
+        others["the folder of the images"] = places.data_dir / data_path
+    claim_folder(report_dir, grid_name=grid_name, others=others)
+
+
+def _other_purposes(places: Places) -> dict[str, Path]:
+    """Folders that must not become a report's. One that holds the whole working folder forbids only what is known to lie in it."""
+    others = {} if _holds_everything(places.data_dir) else {"the data folder": places.data_dir}
+    if _holds_everything(places.home):
+        return {**others, **{f"{name}/ of ABLATE_HOME": places.home / name for name in HOME_FOLDERS}}
+    return {**others, "ABLATE_HOME": places.home}
+
+
+def _holds_everything(folder: Path) -> bool:
+    return Path.cwd().is_relative_to(folder.resolve())
+
+
+@contextmanager
+def results_kept(*, again: str) -> Iterator[None]:
+    """What goes wrong after the trials is said with the command that does it `again`; raises ReportError for a folder, a disk or a store that fails."""
+    try:
+        yield
+    except OSError as error:
+        what = f"{error.filename or 'the disk'}: {error.strerror or error}"
+        raise ReportError(f"all trials that completed are kept, but {what}; once that is mended: {again}") from error
+    except StoreError as error:
+        raise ReportError(f"all trials that completed are kept, but {error}; once that is mended: {again}") from error
 
 
 def _pictures(store: MlflowStore, study: PublishedStudy, take: Pictures | None) -> Pictures:
@@ -48,9 +104,13 @@ def _pictures(store: MlflowStore, study: PublishedStudy, take: Pictures | None) 
 
     def made(wanted: Sequence[ImageKey]) -> Thumbnails:
         thumbnails = {} if take is None else take(wanted)
-        if thumbnails:
-            store.log_thumbnails(study.parent_run_id, thumbnails)
-        return thumbnails or store.read_thumbnails(study.parent_run_id)
+        try:
+            if thumbnails:
+                store.log_thumbnails(study.parent_run_id, thumbnails)
+            return thumbnails or store.read_thumbnails(study.parent_run_id)
+        except (StoreError, OSError, ValueError) as error:  # a report without kept images is better than none
+            _LOG.warning("small images are not kept with the study: %s", error)
+            return thumbnails
 
     return made
 
@@ -58,14 +118,13 @@ def _pictures(store: MlflowStore, study: PublishedStudy, take: Pictures | None) 
 def arms_overview(study: PublishedStudy) -> pd.DataFrame:
     """One row an arm, as text: mean +- SD over seeds of macro F1 and AUROC, the best by val first."""
     trials = trial_frame(study)
-    arms = arm_frame(study, trials)
+    shown = [name for name in OVERVIEW if name in trials] or list(OVERVIEW[:2])
     rows = []
-    for arm in arms.itertuples(index=False):
-        own = trials[trials["arm_id"] == arm.arm_id]
-        mark = " (baseline)" if arm.arm_id == study.record.baseline_arm_id else ""
-        rows.append(
-            {"arm": f"{arm.arm}{mark}", **{name: _mean_sd(own[name]) for name in OVERVIEW if name in own}, "seeds": int(own["val/macro_f1"].notna().sum())}
-        )
+    for arm in arm_frame(study, trials).to_dict("records"):
+        own = trials[trials["arm_id"] == arm["arm_id"]]
+        mark = " (baseline)" if arm["is_baseline"] else ""
+        scores = {name: _mean_sd(own[name]) if name in own else "-" for name in shown}
+        rows.append({"arm": f"{arm['arm']}{mark}", **scores, "seeds": int(arm["n_seeds"])})
     return pd.DataFrame(rows)
 
 
