@@ -14,7 +14,7 @@ _HALVES = re.compile("[\ud800-\udfff]")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "|": "&#124;", "&": "&amp;"}
 _MARKUP = re.compile(r"[\\`*\[\]<>|~$#]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 """What Markdown reads wherever it stands; an underscore inside a word is none of it."""
-_BLOCK_START = re.compile(r"^(?:(?P<mark>[-+=:])|(?P<number>\d{1,9})(?P<dot>[.)]))")
+_BLOCK_START = re.compile(r"^(?:(?P<mark>[-+=:])(?=[\s=:+-]|$)|(?P<number>\d{1,9})(?P<dot>[.)])(?=\s|$))")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What spreadsheets take for the beginning of a formula, full-width forms too."""
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"

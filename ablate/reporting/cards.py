@@ -15,8 +15,8 @@ from ablate.reporting.label_insight import LabelInsight, weakest
 from ablate.reporting.label_text import LOAD_CHAMPION, LOAD_RUN, NO_CALIBRATION, label_errors, label_table
 from ablate.reporting.markdown import bullets, code_block, count, join_sections, mean_sd, plural, score, table
 from ablate.reporting.mistakes import error_sentences, mistakes_table, temperature_text, threshold_sentence
-from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, best_run, prose, shared_fact, shown_scores
-from ablate.reporting.tables import level_text
+from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, prose, shared_fact, shown_scores
+from ablate.reporting.tables import best_run, level_text
 from ablate.reporting.target_section import target_sentence
 from ablate.spec.canonical import canonical
 from ablate.spec.recipe import Recipe
@@ -122,6 +122,7 @@ def _opening(results: Results, arm: ArmRecord) -> str:
         f"{code(arm.recipe.backbone)}, fine-tuned for image classification: {role} of the study {code(results.record.grid_name)} "
         f"({text(results.record.question) or 'no question was written down'}). {plural(n_seeds, 'seed')} of {len(results.record.seeds)} completed.",
         sentences.data_sentence(results),
+        bullets(sentences.absent_sentences(results)),
         _gap(results, arm),
     ]
     return join_sections(told).rstrip()
@@ -222,7 +223,7 @@ def _calibration(results: Results, arm: ArmRecord) -> str:
 
 def _loading(results: Results, arm: ArmRecord) -> str:
     """Code that loads the arm's best run by val and classifies an image."""
-    run = best_run(results, arm.arm_id)
+    run = best_run(results.study, arm.arm_id)
     if run is None:
         return f"## How to load it\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
     is_champion = results.champion is not None and results.champion.arm_id == arm.arm_id

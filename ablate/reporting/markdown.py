@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from ablate.quoting import text
 from ablate.reporting.results import NOT_MEASURED
+from ablate.spec.trial import is_score
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_text_columns: int = 1) -> str:
@@ -42,7 +43,7 @@ def bullets(lines: Iterable[str]) -> str:
 
 def score(value: float) -> str:
     """Three decimals, or `not measured`."""
-    return NOT_MEASURED if math.isnan(value) else f"{value:.3f}"
+    return f"{value:.3f}" if is_score(value) else NOT_MEASURED
 
 
 def mean_sd(mean: float, sd: float, *, digits: int = 3) -> str:
@@ -75,9 +76,14 @@ def count_or(value: float, digits: int) -> str:
     return NOT_MEASURED if math.isnan(value) else f"{value:,.{digits}f}"
 
 
+def shortened(words: str, length: int) -> str:
+    """At most `length` characters, with a mark where some were left out."""
+    return words if len(words) <= length else f"{words[: length - 1]}…"
+
+
 def plural(n: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    """`1 seed`, `2 seeds`, `2 classes`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def join_sections(sections: Iterable[str]) -> str:

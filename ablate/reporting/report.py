@@ -42,7 +42,7 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
     return join_sections(
         [
             _title(results),
-            bullets([sentences.data_sentence(results), sentences.split_sentence(results), sentences.design_sentence(results)]),
+            bullets(_first_lines(results)),
             _summary(results),
             pilot_section(results),
             _arms(results, pictures),
@@ -67,6 +67,17 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
 
 def _title(results: Results) -> str:
     return f"# {text(results.record.question or f'Ablation {results.record.grid_name}')}"
+
+
+def _first_lines(results: Results) -> list[str]:
+    told = [
+        sentences.data_sentence(results),
+        sentences.split_sentence(results),
+        sentences.classes_sentence(results),
+        *sentences.absent_sentences(results),
+        sentences.design_sentence(results),
+    ]
+    return [sentence for sentence in told if sentence]
 
 
 def _summary(results: Results) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +26,8 @@ Task = Literal["classification", "multilabel"]
 METRICS_OF: Mapping[str, tuple[str, ...]] = {"classification": METRICS + BINARY_METRICS, "multilabel": MULTILABEL_METRICS}
 """Every name that a task may have."""
 LOWER_IS_BETTER = frozenset({"nll", "ece"})
+_LARGEST_SCORE = 1e300
+Candidate = TypeVar("Candidate")
 
 
 def metrics_of(task: str, n_classes: int) -> tuple[str, ...]:
@@ -36,6 +39,21 @@ def is_better(metric: str, value: float, than: float) -> bool:
     """Whether `value` beats `than` for a metric key such as `val/macro_f1`; what costs or takes time is better when low. Equal is not better."""
     group, _, name = metric.rpartition("/")
     return value < than if name in LOWER_IS_BETTER or group in ("cost", "time") else value > than
+
+
+def is_score(value: float) -> bool:
+    """Whether a value may choose: it is finite. Databases keep an infinity as the largest number that they have."""
+    return math.isfinite(value) and abs(value) < _LARGEST_SCORE
+
+
+def best_of(metric: str, candidates: Iterable[Candidate], score: Callable[[Candidate], float]) -> Candidate | None:
+    """The candidate with the best `score`, the first of equal ones; None where none has a score that may choose."""
+    best: tuple[Candidate, float] | None = None
+    for candidate in candidates:
+        value = score(candidate)
+        if is_score(value) and (best is None or is_better(metric, value, than=best[1])):
+            best = candidate, value
+    return None if best is None else best[0]
 
 
 class Fractions(BaseModel):
