@@ -18,7 +18,8 @@ _BLOCK_START = re.compile(r"^(?:(?P<mark>[-+=:])(?=[\s=:+-]|$)|(?P<number>\d{1,9
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What spreadsheets take for the beginning of a formula, full-width forms too."""
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
-_NUMBERS = re.compile(rf"{_NUMBER}(?:\|{_NUMBER})*")
+_NUMBERS = re.compile(rf"{_NUMBER}(?:\|{_NUMBER})*(?: x (?:{_NUMBER}|\w[\w.]*)(?:\|{_NUMBER})*)*")
+"""A number, or levels of axes that begin with one: `-1`, `-1|0`, `-1 x light`. Nothing that a spreadsheet could compute."""
 _STOP = r"\s/\\'\"`:;,()<>|"
 _QUOTED_PATH = re.compile(r"(?P<quote>['\"])(?:/|[A-Za-z]:[\\/])[^'\"\n]*[\\/](?P<name>[^/\\'\"\n]+)[\\/]?(?P=quote)")
 _PATH = re.compile(rf"(?<![\w:/.~…\\-])(?:/|[A-Za-z]:[\\/])(?:[^{_STOP}]+[\\/])+(?P<name>[^{_STOP}]*)")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -182,19 +184,23 @@ def trials_csv(trials: pd.DataFrame) -> str:
 def csv_text(frame: pd.DataFrame) -> str:
     """CSV with `number_text` for floats, `true`/`false`, `quoting.cell` for words and headers, and `\\n` at the end of each line."""
     printed = [_printed_column(frame.iloc[:, place]) for place in range(frame.shape[1])]  # by place: two classes may bear one name
-    table = pd.concat(printed, axis=1) if printed else frame
-    header = [cell(str(name)) for name in frame.columns]
-    return table.to_csv(index=False, header=header, lineterminator="\n")
+    lines = [_csv_line([cell(str(name)) for name in frame.columns]), *map(_csv_line, zip(*printed, strict=True))]
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _printed_column(column: pd.Series[Any]) -> pd.Series[Any]:
+def _csv_line(cells: Sequence[str]) -> str:
+    """One line with every cell quoted that needs it, without the end of the line; a lone carriage return needs it too."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n")
+
+
+def _printed_column(column: pd.Series[Any]) -> list[str]:
     if pd.api.types.is_bool_dtype(column):
-        return column.map({True: "true", False: "false"})
+        return ["true" if value else "false" for value in column]
     if pd.api.types.is_float_dtype(column):
-        return column.map(number_text)
-    if pd.api.types.is_numeric_dtype(column):
-        return column
-    return column.map(lambda value: cell(value) if isinstance(value, str) else value)
+        return [number_text(value) for value in column]
+    return ["" if pd.isna(value) else cell(value) if isinstance(value, str) else str(value) for value in column.tolist()]
 
 
 def _metric_columns(runs: Iterable[PublishedRun]) -> list[str]:

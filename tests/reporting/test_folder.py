@@ -234,12 +234,12 @@ def test_a_mark_that_names_other_files_gives_no_right_to_them(report, small, tmp
 
 def test_a_report_that_was_cut_short_is_written_again(report, small, monkeypatch) -> None:
     whole = contents(report)
-    calls = iter(range(100))
+    calls, move = iter(range(100)), Path.replace
 
     def full(self, target):
         if next(calls) == 6:
             raise OSError(28, "No space left on device", str(self))
-        return os.replace(self, target)
+        return move(self, target)
 
     changed = small.with_runs(lambda run: replace(run, tags={**run.tags, "commit": "other"}))
     with monkeypatch.context() as patched:

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ablate.reporting.gallery import draw_gallery
 from ablate.quoting import code
+from ablate.reporting.gallery import draw_gallery
 from ablate.reporting.markdown import escape, mean_sd, points, table
 from ablate.reporting.report import report_text
 from ablate.reporting.results import compute_results
