@@ -59,13 +59,14 @@ def run(
         from ablate.announce import ReportWish, report_aloud, run_pilot_aloud
         from ablate.display import StudyDisplay, make_console, step_progress, trial_names
         from ablate.foretell import say_what
+        from ablate.reporting.folder import claim_folder
         from ablate.scheduling.limits import Limits
         from ablate.spec.parse import load_grid
         from ablate.tracking.mlflow_store import MlflowStore
         from ablate.workflow.machines import Machines, parse_kind
         from ablate.workflow.prepare import prepare, resolve
         from ablate.workflow.probe import packed
-        from ablate.workflow.reports import claim_report_folder
+        from ablate.workflow.reports import check_report_folder
         from ablate.workflow.run import count_complete, run_prepared
         from ablate.workflow.settings import check_optuna, find_grid, places
         from ablate.workflow.studies import seconds_of
@@ -79,7 +80,7 @@ def run(
         path = find_grid(grid)
         parsed = load_grid(path)
         out = report_dir or Path("reports") / parsed.name
-        claim_report_folder(where, out, grid_name=parsed.name, data_path=parsed.data.path)
+        check_report_folder(where, out, parsed)
         store = MlflowStore(where.tracking_uri, parsed.name, artifact_root=where.artifact_root)
         store.check_reachable()
         check_optuna(where)
@@ -87,6 +88,7 @@ def run(
         say_what(console, resolved)
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
+        claim_folder(out, grid_name=parsed.name, others={})
         machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=prepared.compute.threads)
 
         n_pilot_failed = 0

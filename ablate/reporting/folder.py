@@ -56,15 +56,24 @@ def write_mark(out: Path, mark: Mark) -> None:
     write_file(out / MARK, f"{mark.model_dump_json(indent=1)}\n".encode())
 
 
-def claim_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Mark:
-    """Make sure that a report of `grid_name` can be written below `out` before hours are spent on it, and leave a mark there; return it.
+def check_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Mark:
+    """Make sure that `out` may hold a report of `grid_name`; return the mark that is there, or a new one. Writes nothing.
 
     `others`: what folders of the machine are for -> the folder; none of them may become a report's. Raises StoreError for a folder that holds files and no
-    report of the grid, that serves another purpose, or that cannot be written; then nothing has changed.
+    report of the grid, or that serves another purpose.
     """
     check_purpose(out, others)
     try:
-        mark = _claimed(out, grid_name=grid_name)
+        return _mark_for(out, grid_name=grid_name)
+    except OSError as error:
+        raise cannot_be_written(error, Path(error.filename or out)) from error
+
+
+def claim_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Mark:
+    """The same, and leave the mark there, so that what others put into the folder later does not make it theirs. Raises StoreError for what cannot be
+    written too."""
+    mark = check_folder(out, grid_name=grid_name, others=others)
+    try:
         for folder in (out, *(out / name for name in SUBFOLDERS)):
             folder.mkdir(parents=True, exist_ok=True)
             _check_writable(folder)
@@ -74,7 +83,7 @@ def claim_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Ma
     return mark
 
 
-def _claimed(out: Path, *, grid_name: str) -> Mark:
+def _mark_for(out: Path, *, grid_name: str) -> Mark:
     for folder in (out, *out.parents):
         if folder.exists() or folder.is_symlink():
             if not folder.is_dir():

@@ -16,9 +16,10 @@ import pandas as pd
 
 from ablate.errors import ReportError, StoreError
 from ablate.reporting.examples import ImageKey, Pictures, Thumbnails
-from ablate.reporting.folder import check_purpose, claim_folder
+from ablate.reporting.folder import check_folder, check_purpose
 from ablate.reporting.tables import arm_frame, trial_frame
 from ablate.reporting.write import ReportPaths, write_report
+from ablate.spec.grid import Grid
 from ablate.tracking.links import compare_url
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
@@ -40,6 +41,7 @@ def report_study(
     """
     store = MlflowStore(places.tracking_uri, grid_name)
     study = _published(store, grid_name, study_id=study_id)
+    _check_not_itself(places, report_dir)
     check_purpose(report_dir, _other_purposes(places))
     pictures = _pictures(store, study, take) if has_images else None
     try:
@@ -64,27 +66,29 @@ def _upload(store: MlflowStore, study: PublishedStudy, paths: ReportPaths, repor
         store.log_report(study.parent_run_id, Path(scratch), note=f"{summary}\nThe whole report: artifact `report/report.html`.")
 
 
-def claim_report_folder(places: Places, report_dir: Path, *, grid_name: str, data_path: str | None) -> None:
-    """Make sure, before anything is trained, that the report can be written; leave its mark there. `data_path`: as the grid file has it.
+def check_report_folder(places: Places, report_dir: Path, grid: Grid) -> None:
+    """Make sure, before anything is started, that the grid's report may be written there; writes nothing.
 
     Raises StoreError for a folder of one's own, of another grid's report, or with another purpose.
     """
     others = _other_purposes(places)
-    if data_path is not None:
-        others["the folder of the images"] = places.data_dir / data_path
-    claim_folder(report_dir, grid_name=grid_name, others=others)
+    if grid.data.path is not None:
+        others["the folder of the images"] = places.data_dir / grid.data.path
+    _check_not_itself(places, report_dir)
+    check_folder(report_dir, grid_name=grid.name, others=others)
 
 
 def _other_purposes(places: Places) -> dict[str, Path]:
-    """Folders that must not become a report's. One that holds the whole working folder forbids only what is known to lie in it."""
-    others = {} if _holds_everything(places.data_dir) else {"the data folder": places.data_dir}
-    if _holds_everything(places.home):
-        return {**others, **{f"{name}/ of ABLATE_HOME": places.home / name for name in HOME_FOLDERS}}
-    return {**others, "ABLATE_HOME": places.home}
+    """Folders that must not become a report's, nor hold it. A data folder that holds the whole working folder does not count."""
+    others = {f"{name}/ of ABLATE_HOME": places.home / name for name in HOME_FOLDERS}
+    is_all = Path.cwd().is_relative_to(places.data_dir.resolve())
+    return others if is_all else {"the data folder": places.data_dir, **others}
 
 
-def _holds_everything(folder: Path) -> bool:
-    return Path.cwd().is_relative_to(folder.resolve())
+def _check_not_itself(places: Places, report_dir: Path) -> None:
+    for what, folder in (("ABLATE_HOME", places.home), ("the data folder", places.data_dir)):
+        if report_dir.resolve() == folder.resolve():
+            raise StoreError(f"the report folder must not be {what} itself, {report_dir} is; name another report folder")
 
 
 @contextmanager
