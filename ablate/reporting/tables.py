@@ -40,16 +40,16 @@ def number_text(value: float) -> str:
 
 
 def judged_runs(study: PublishedStudy) -> list[PublishedRun]:
-    """The study's runs; one that ended without a finite score to be chosen by is a failed one."""
+    """The study's runs, without values that are not finite; one that ended without a finite score to be chosen by is a failed one."""
     return [_judged(run, study.record.select_by) for run in study.runs]
 
 
 def _judged(run: PublishedRun, select_by: str) -> PublishedRun:
-    value = run.metrics.get(select_by, math.nan)
-    if run.status != TrialState.COMPLETE or is_score(value):
-        return run
-    told = f"got {value:g}" if select_by in run.metrics else "its run has none"
-    return replace(run, status=TrialState.FAILED.value, failure=f"NoScore: {select_by} must be a finite number, {told}")
+    metrics = {name: value for name, value in run.metrics.items() if is_score(value)}
+    if run.status != TrialState.COMPLETE or select_by in metrics:
+        return run if len(metrics) == len(run.metrics) else replace(run, metrics=metrics)
+    told = f"got {run.metrics[select_by]:g}" if select_by in run.metrics else "its run has none"
+    return replace(run, metrics=metrics, status=TrialState.FAILED.value, failure=f"NoScore: {select_by} must be a finite number, {told}")
 
 
 def complete_runs(study: PublishedStudy, arm_id: str) -> list[PublishedRun]:

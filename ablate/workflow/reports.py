@@ -40,11 +40,11 @@ def report_study(
     Without `has_images` none are made or shown. Raises SpecError where there is no study.
     """
     store = MlflowStore(places.tracking_uri, grid_name)
-    study = _published(store, grid_name, study_id=study_id)
     _check_not_itself(places, report_dir)
     check_purpose(report_dir, _other_purposes(places))
-    pictures = _pictures(store, study, take) if has_images else None
     try:
+        study = _published(store, grid_name, study_id=study_id)
+        pictures = _pictures(store, study, take) if has_images else None
         paths = write_report(study, predictions=store.read_predictions, out=report_dir, pictures=pictures)
     except OSError as error:
         raise StoreError(f"a report needs room for what it reads and draws, {error.filename or 'the disk'} has none: {error.strerror or error}") from error
