@@ -112,7 +112,7 @@ def _pictures(store: MlflowStore, study: PublishedStudy, take: Pictures | None) 
             if thumbnails:
                 store.log_thumbnails(study.parent_run_id, thumbnails)
             return thumbnails or store.read_thumbnails(study.parent_run_id)
-        except (StoreError, OSError, ValueError) as error:  # a report without kept images is better than none
+        except Exception as error:  # whatever a store or a damaged file raises: a report without kept images is better than none
             _LOG.warning("small images are not kept with the study: %s", error)
             return thumbnails
 
