@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from ablate.display import StudyDisplay, frame_table
+from ablate.errors import ReportError
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.machines import Machines
 from ablate.workflow.prepare import Prepared
+from ablate.workflow.settings import Places
 from ablate.workflow.stages import PilotEnd
 
 
@@ -49,22 +54,76 @@ def _say_adopted(console: Console, n_adopted: int) -> None:
         console.print(f"{n_adopted} trials were found in MLflow that this home did not know; they are taken over and not trained again")
 
 
-def say_kept(console: Console, summary: StudySummary, *, grid: str, why: str) -> None:
-    """Say of a study that was trained and has no report what is kept, what is missing, and which commands go on."""
-    n_kept = summary.n_complete + summary.n_reused
-    console.print(f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed, {summary.n_left} left")
-    _say_failed(console, summary)
-    if summary.unpublished.why:
-        console.print(f"{summary.unpublished.n_attempts} trials are not whole in MLflow ({summary.unpublished.why})")
-    console.print(
-        f"no report: {why}\n{n_kept} completed trials are kept in the study's journal and are not trained again; "
-        f"publish them and write the report with: ablate sync {grid} && ablate report {grid}"
-    )
+@dataclass(frozen=True)
+class ReportWish:
+    """What is asked of the report of a study that was just run."""
+
+    grid: str
+    """As it was typed."""
+    folder: Path
+    has_images: bool
+    limits: Limits
+
+    def command(self, summary: StudySummary) -> str:
+        """What to type to write the report again, after publishing what MLflow was not told."""
+        publish = f"{shlex.join(['ablate', 'sync', self.grid])} && " if summary.unpublished.why else ""
+        words = ["ablate", "report", self.grid, "--report-dir", str(self.folder)]
+        if not self.has_images:
+            words.append("--no-images")
+        return publish + shlex.join(words)
 
 
-def _say_failed(console: Console, summary: StudySummary) -> None:
+def report_aloud(console: Console, prepared: Prepared, store: MlflowStore, summary: StudySummary, *, wish: ReportWish, where: Places) -> None:
+    """Write the report of a study that was just run, log its best model, and say how all went. Nothing is written where no trial has ever ended.
+
+    Raises ReportError, after the trials were told of, where report or model could not be made.
+    """
+    from ablate.workflow.reports import report_study, results_kept
+    from ablate.workflow.run import log_champion
+    from ablate.workflow.thumbnails import take_thumbnails
+
+    if not (summary.n_started or summary.n_reused):
+        say_trials(console, summary, wish=wish)
+        return
+    record = prepared.resolved.record
+    try:
+        with results_kept(again=wish.command(summary)):
+            study, report = report_study(
+                where,
+                grid_name=record.grid_name,
+                study_id=record.study_id,
+                report_dir=wish.folder,
+                has_images=wish.has_images,
+                take=partial(take_thumbnails, prepared),
+            )
+        with results_kept(again="the same command logs the best model"):
+            log_champion(study, store, folder=prepared.folder)
+    except ReportError:
+        say_trials(console, summary, wish=wish)
+        raise
+    say_end(console, study, summary, readme=report.readme, wish=wish)
+
+
+def say_end(console: Console, study: PublishedStudy, summary: StudySummary, *, readme: Path, wish: ReportWish) -> None:
+    """Say how a study ended, and where to look."""
+    from ablate.workflow.reports import arms_overview
+
+    console.print(frame_table(arms_overview(study), title="Arms, mean ± SD over seeds"))
+    say_trials(console, summary, wish=wish)
+    console.print(f"report: {readme}")
+    console.print(f"compare the runs: make ui GRID={wish.grid}")
+
+
+def say_trials(console: Console, summary: StudySummary, *, wish: ReportWish) -> None:
+    """Say how many trials ended how, and why some failed."""
+    if wish.limits.only_failed and not summary.n_started:
+        rest = f"; without --only-failed the {summary.n_left} left are run" if summary.n_left else ""
+        console.print(f"nothing to do: no trial failed last time{rest}")
+    left = f", {summary.n_left} left for the next call" if summary.n_left else ""
+    console.print(f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed{left}")
     for failed in summary.failures:
         console.print(f"failed: {failed.arm}, seed {failed.seed}: {failed.failure.message} (traceback: {failed.path})")
+    _say_unpublished(console, summary, grid=wish.grid)
 
 
 def _say_unpublished(console: Console, summary: StudySummary, *, grid: str) -> None:
@@ -73,16 +132,3 @@ def _say_unpublished(console: Console, summary: StudySummary, *, grid: str) -> N
             f"note: {summary.unpublished.n_attempts} trials are kept in the study's journal and are not whole in MLflow yet ({summary.unpublished.why}), "
             f"so the report may lack them; publish them with: ablate sync {grid} && ablate report {grid}"
         )
-
-
-def say_end(console: Console, study: PublishedStudy, summary: StudySummary, *, readme: Path, grid: str) -> None:
-    """Say how a study ended, and where to look."""
-    from ablate.workflow.reports import arms_overview
-
-    console.print(frame_table(arms_overview(study), title="Arms, mean ± SD over seeds"))
-    left = f", {summary.n_left} left for the next call" if summary.n_left else ""
-    console.print(f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed{left}")
-    _say_failed(console, summary)
-    _say_unpublished(console, summary, grid=grid)
-    console.print(f"report: {readme}")
-    console.print(f"compare the runs: make ui GRID={grid}")

@@ -10,7 +10,6 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -58,22 +57,21 @@ def run(
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
     with _user_errors():
-        from ablate.announce import adopt_aloud, run_pilot_aloud, say_end, say_kept
+        from ablate.announce import ReportWish, adopt_aloud, report_aloud, run_pilot_aloud
         from ablate.display import StudyDisplay, make_console, step_progress, trial_names
-        from ablate.errors import StoreError
         from ablate.foretell import say_brightness, say_what
+        from ablate.reporting.folder import claim_folder
         from ablate.scheduling.limits import Limits
         from ablate.spec.parse import load_grid
         from ablate.workflow.machines import Machines, parse_kind
         from ablate.workflow.options import check_run
         from ablate.workflow.prepare import prepare, resolve
         from ablate.workflow.probe import packed
-        from ablate.workflow.reports import report_study
-        from ablate.workflow.run import count_complete, log_champion, run_prepared
+        from ablate.workflow.reports import check_report_folder
+        from ablate.workflow.run import count_complete, run_prepared
         from ablate.workflow.settings import check_optuna, find_grid, places
         from ablate.workflow.stores import open_store
         from ablate.workflow.studies import seconds_of
-        from ablate.workflow.thumbnails import take_thumbnails
 
         console = make_console()
         where = places(data_dir=data_dir, optuna_url=optuna_storage)
@@ -85,6 +83,7 @@ def run(
         path = find_grid(grid)
         parsed = load_grid(path)
         out = report_dir or Path("reports") / parsed.name
+        check_report_folder(where, out, parsed)
         store = open_store(where, parsed.name)
         check_optuna(where)
         resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
@@ -92,6 +91,7 @@ def run(
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
         say_brightness(console, prepared.resolved.record.data.brightest, looked_at="all images")
+        claim_folder(out, grid_name=parsed.name, others={})
         machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=prepared.compute.threads)
 
         n_pilot_failed = 0
@@ -108,20 +108,8 @@ def run(
         display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_before=count_complete(prepared))
         with display.shown():
             summary = run_prepared(prepared, store, machines=machines, on_event=display.on_event, limits=limits, optuna_url=where.optuna_url)
-        try:
-            study, report = report_study(
-                where,
-                grid_name=parsed.name,
-                study_id=resolved.record.study_id,
-                report_dir=out,
-                has_images=not no_images,
-                take=partial(take_thumbnails, prepared),
-            )
-            log_champion(study, store, folder=prepared.folder)
-        except StoreError as error:  # trials were trained by now: this is no request of which nothing was started
-            say_kept(console, summary, grid=grid, why=str(error))
-            raise typer.Exit(FAILED) from None
-        say_end(console, study, summary, readme=report.readme, grid=grid)
+        wish = ReportWish(grid, folder=out, has_images=not no_images, limits=limits)
+        report_aloud(console, prepared, store, summary, wish=wish, where=where)
         has_unpublished = has_unpublished or bool(summary.unpublished.why)
     if summary.n_failed or n_pilot_failed or has_unpublished:
         raise typer.Exit(FAILED)
@@ -390,7 +378,7 @@ def main() -> None:
 @contextmanager
 def _user_errors() -> Iterator[None]:
     """A user's mistake is one message and exit code 2, never a traceback; Control-C and SIGTERM are 130."""
-    from ablate.errors import RequestError, StudyStopped
+    from ablate.errors import ReportError, RequestError, StudyStopped
     from ablate.scheduling.interrupts import interruptible
 
     try:
@@ -402,6 +390,9 @@ def _user_errors() -> Iterator[None]:
     except RequestError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(WRONG) from None
+    except ReportError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         typer.echo("interrupted; finished trials are kept, the same command goes on where it stopped", err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -7,6 +7,7 @@ AblateError
 │   ├── WeightsError    pretrained weights that cannot be had or do not fit
 │   └── StoreError      a folder or tracking store that cannot be used
 │       └── StudyStopped    one that could be used when the study began; what has ended is kept (exit code 1)
+├── ReportError         what comes after the trials failed: they are kept, the report or the model is made again by a command (exit code 1)
 ├── TrialError          one trial cannot go on; the trial fails, the study goes on (exit code 1)
 └── CheckFailed         an invariant of ablate itself does not hold: a bug here, never the user's mistake
 
@@ -45,6 +46,10 @@ class StoreError(RequestError):
 
 class StudyStopped(StoreError):
     """A study that had begun cannot go on, e.g. because its disk is full. What has ended is kept, and the same command goes on."""
+
+
+class ReportError(AblateError):
+    """A report or a model could not be made after the trials. They are kept, and the message names the command that makes it."""
 
 
 class TrialError(AblateError):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 
+from ablate.quoting import code, text
 from ablate.reporting.effects import PRIMARY
-from ablate.reporting.markdown import code, count, join_sections, mean_sd, table
+from ablate.reporting.markdown import count, join_sections, mean_sd, table
 from ablate.reporting.results import NOT_MEASURED, Results, prose, run_fact
 from ablate.spec.recipe import Recipe
 
@@ -38,7 +39,7 @@ def _row(results: Results, arm_id: str) -> list[str]:
     arm = next(arm for arm in results.record.arms if arm.arm_id == arm_id)
     trained, every = (results.number(arm_id, f"cost/{name}/mean") for name in ("n_trainable", "n_parameters"))
     share = NOT_MEASURED if math.isnan(trained) or math.isnan(every) else f"{100 * trained / every:.2f} %"
-    merged = "-" if arm.recipe.adapter_kind == "none" else _merged([run_fact(run, "adapter_merge") for run in results.complete_runs(arm_id)])
+    merged = "-" if arm.recipe.adapter_kind == "none" else text(_merged([run_fact(run, "adapter_merge") for run in results.complete_runs(arm_id)]))
     measured = [_measured(results, arm_id, metric, digits=digits) for metric, digits in (("cost/peak_memory_mb", 0), ("time/train_s", 1), (PRIMARY, 3))]
     return [code(arm.name), arm.recipe.adapter_kind, size_of(arm.recipe), count(trained), share, *measured, merged]
 

@@ -7,15 +7,16 @@ import math
 from huggingface_hub import EvalResult, ModelCardData
 
 from ablate.metrics.calibration import N_BINS
+from ablate.quoting import code, one_line, text
 from ablate.reporting import sentences
 from ablate.reporting.cost import COSTS
 from ablate.reporting.insight import ArmInsight, most_confused
 from ablate.reporting.label_insight import LabelInsight, weakest
 from ablate.reporting.label_text import LOAD_CHAMPION, LOAD_RUN, NO_CALIBRATION, label_errors, label_table
-from ablate.reporting.markdown import bullets, code, count, escape, join_sections, mean_sd, plural, score, table
+from ablate.reporting.markdown import bullets, code_block, count, join_sections, mean_sd, plural, score, table
 from ablate.reporting.mistakes import error_sentences, mistakes_table, temperature_text, threshold_sentence
-from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, best_run, prose, shared_fact, shown_scores
-from ablate.reporting.tables import level_text
+from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, prose, shared_fact, shown_scores
+from ablate.reporting.tables import best_run, level_text
 from ablate.reporting.target_section import target_sentence
 from ablate.spec.canonical import canonical
 from ablate.spec.recipe import Recipe
@@ -59,7 +60,7 @@ def card_text(results: Results, arm: ArmRecord) -> str:
     """The card of one arm: front matter and all sections."""
     runs = results.complete_runs(arm.arm_id)
     sections = [
-        f"# {escape(arm.name)}",
+        f"# {text(arm.name)}",
         _opening(results, arm),
         _scores(results, arm),
         _by_seed(results, runs),
@@ -92,7 +93,7 @@ def card_data(results: Results, arm: ArmRecord) -> ModelCardData:
             EvalResult(
                 task_type="image-classification",
                 dataset_type=data.source,
-                dataset_name=data.title,
+                dataset_name=one_line(data.title),
                 dataset_split="test",
                 dataset_revision=data.fingerprint,
                 metric_type=metric_type,
@@ -119,8 +120,9 @@ def _opening(results: Results, arm: ArmRecord) -> str:
     n_seeds = int(results.number(arm.arm_id, "n_seeds"))
     told = [
         f"{code(arm.recipe.backbone)}, fine-tuned for image classification: {role} of the study {code(results.record.grid_name)} "
-        f"({escape(results.record.question) or 'no question was written down'}). {plural(n_seeds, 'seed')} of {len(results.record.seeds)} completed.",
+        f"({text(results.record.question) or 'no question was written down'}). {plural(n_seeds, 'seed')} of {len(results.record.seeds)} completed.",
         sentences.data_sentence(results),
+        bullets(sentences.absent_sentences(results)),
         _gap(results, arm),
     ]
     return join_sections(told).rstrip()
@@ -221,7 +223,7 @@ def _calibration(results: Results, arm: ArmRecord) -> str:
 
 def _loading(results: Results, arm: ArmRecord) -> str:
     """Code that loads the arm's best run by val and classifies an image."""
-    run = best_run(results, arm.arm_id)
+    run = best_run(results.study, arm.arm_id)
     if run is None:
         return f"## How to load it\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
     is_champion = results.champion is not None and results.champion.arm_id == arm.arm_id
@@ -231,7 +233,8 @@ def _loading(results: Results, arm: ArmRecord) -> str:
 
 
 def _code_block(template: str, run: PublishedRun, results: Results) -> str:
-    return f"```python\n{template.format(run_id=run.run_id, class_names=list(results.record.data.class_names))}```" if template else ""
+    filled = template.format(run_id=run.run_id, class_names=list(results.record.data.class_names))
+    return code_block(filled, language="python") if template else ""
 
 
 def _absent_note(insight: ArmInsight | LabelInsight) -> str:
@@ -255,7 +258,8 @@ def _data(results: Results) -> str:
                 str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}",
             ]
         )
-    facts = f"{data.title}, version {data.version}, licence: {data.licence}. Origin: {data.origin}. Splits: {data.split_rule}."
+    title, version, licence, origin, rule = map(text, (data.title, data.version, data.licence, data.origin, data.split_rule))
+    facts = f"{title}, version {version}, licence: {licence}. Origin: {origin}. Splits: {rule}."
     facts += f" Classes regrouped: {sentences.regrouped_text(data)}." if data.regrouped else ""
     return join_sections(["## Data", facts, table(["split", "images", "classes present", "images a class"], rows)]).rstrip()
 
@@ -273,14 +277,14 @@ def _use(results: Results, arm: ArmRecord) -> str:
     several = results.has_several_labels
     knows = "it knows no others" if several else "it gives one of these classes to any image, also to one that shows none of them"
     intended = [
-        f"To see how this way of transferring {code(arm.recipe.backbone)} does on {data.title}, beside the other arms of the study.",
+        f"To see how this way of transferring {code(arm.recipe.backbone)} does on {text(data.title)}, beside the other arms of the study.",
         f"To {'find' if several else 'tell apart'} these {len(data.class_names)} classes, in images like those of the data: {_listed(data.class_names)}.",
     ]
     limits = [
         f"Trained on {data.n_images.get('train', 0):,} images of {len(data.class_counts.get('train', ()))} classes; {knows}.",
         *(["The images are synthetic: scores say nothing about photographs."] if data.is_synthetic else []),
         *([f"The data stand in for {code(data.requested_source)}, on which nothing was measured."] if data.is_fallback else []),
-        f"Licence of the data: {data.licence}. It may limit what the weights can be used for.",
+        f"Licence of the data: {text(data.licence)}. It may limit what the weights can be used for.",
         *_weakest(results, arm),
         *([] if several else [f"Calibration on test: expected calibration error {sentences.metric_cell(results, arm.arm_id, 'test/ece')}."]),
         f"Behaviour on other cameras, sites or groups: {NOT_MEASURED}.",
@@ -309,8 +313,8 @@ def _compute(results: Results, arm: ArmRecord, runs: list[PublishedRun]) -> str:
         return mean_sd(results.number(arm.arm_id, f"{name}/mean"), results.number(arm.arm_id, f"{name}/sd"), digits=digits)
 
     rows = {
-        "device": shared_fact(runs, "device"),
-        "precision": shared_fact(runs, "precision"),
+        "device": text(shared_fact(runs, "device")),
+        "precision": text(shared_fact(runs, "precision")),
         "s a trial, all in": mean("time/total_s", 1),
         **{
             cost.title: mean(cost.metric, cost.digits) if cost.metric not in _EQUAL_IN_ALL_SEEDS else count(results.number(arm.arm_id, f"{cost.metric}/mean"))
@@ -326,11 +330,11 @@ def _lineage(results: Results, arm: ArmRecord, runs: list[PublishedRun]) -> str:
         "MLflow parent run": code(results.study.parent_run_id),
         "MLflow runs": ", ".join(f"seed {run.seed} {code(run.run_id)}" for run in runs) or NOT_MEASURED,
         "data fingerprint": code(results.record.data.fingerprint),
-        "pretrained weights": shared_fact(runs, "weights_source"),
-        "weights digest": shared_fact(runs, "weights_digest"),
-        "freeze boundary": shared_fact(runs, "freeze_depth"),
-        "commit": shared_fact(runs, "commit"),
-        "torch": shared_fact(runs, "torch"),
+        "pretrained weights": text(shared_fact(runs, "weights_source")),
+        "weights digest": text(shared_fact(runs, "weights_digest")),
+        "freeze boundary": text(shared_fact(runs, "freeze_depth")),
+        "commit": text(shared_fact(runs, "commit")),
+        "torch": text(shared_fact(runs, "torch")),
         "command": code(results.record.command),
     }
     return "## Lineage\n\n" + table(["what", "value"], rows.items(), n_text_columns=2)

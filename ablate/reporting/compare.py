@@ -118,9 +118,9 @@ def _paired(scores: list[pd.Series[float]]) -> Gap:
 
 
 def _agreement(table: pd.DataFrame) -> float:
-    if len(table) < 3:
+    known = table.dropna(subset=[f"{PRIMARY} first", f"{PRIMARY} second"]) if len(table) else table
+    if len(known) < 3:
         return math.nan
     from scipy.stats import kendalltau
 
-    known = table.dropna(subset=[f"{PRIMARY} first", f"{PRIMARY} second"])
     return float(kendalltau(known[f"{PRIMARY} first"], known[f"{PRIMARY} second"]).statistic)

@@ -6,14 +6,16 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from ablate.quoting import code, text
 from ablate.reporting.compare import StudyComparison
 from ablate.reporting.effects import METRICS, PRIMARY
-from ablate.reporting.markdown import bullets, code, join_sections, plural, points, score, table
+from ablate.reporting.markdown import bullets, join_sections, plural, points, score, table
 from ablate.reporting.results import prose
 
 
 def comparison_text(comparison: StudyComparison, *, first: str, second: str) -> str:
     """What differs, whether the same arm wins, and a table of the shared arms; `first`, `second` name the studies."""
+    first, second = text(first), text(second)
     facts = [f"{name}: {code(one)} in {first}, {code(other)} in {second}" for name, (one, other) in comparison.differing.items()]
     told = [
         f"{plural(len(comparison.shared), 'arm')} in both.",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from ablate.quoting import code, text
 from ablate.reporting import sentences
 from ablate.reporting.cost import COSTS, measured
-from ablate.reporting.markdown import code, count_or, join_sections, table
+from ablate.reporting.markdown import count_or, join_sections, table
 from ablate.reporting.results import NOT_MEASURED, Results, shared_fact
 from ablate.spec.study import ArmRecord
 
@@ -32,7 +33,7 @@ def families_text(results: Results) -> str:
     costs = [cost for cost in COSTS if cost.metric in _COSTS and cost in measured(results.arms)]
     rows = [
         [
-            family,
+            text(family),
             str(len(arms)),
             code(arms[0].recipe.backbone),
             code(arms[0].name),
@@ -44,9 +45,9 @@ def families_text(results: Results) -> str:
     header = ["kind", "arms", "backbone", "best arm on val", "test macro F1", "test AUROC", *(cost.title for cost in costs)]
     how = "The best arm on val of each kind of backbone. Kinds differ in size, pretraining and tuning too: this compares networks, not principles."
     told = [_gap(results, family, arms[0]) for family, arms in found.items()]
-    return join_sections([f"## {' against '.join(found)}", how, table(header, rows, n_text_columns=4), " ".join(filter(None, told))]).rstrip()
+    return join_sections([f"## {' against '.join(map(text, found))}", how, table(header, rows, n_text_columns=4), " ".join(filter(None, told))]).rstrip()
 
 
 def _gap(results: Results, family: str, arm: ArmRecord) -> str:
     gap = next((gap for gap in results.to_champion if gap.arm_id == arm.arm_id), None)
-    return "" if gap is None else f"The best {family} against the best arm of all: {sentences.gap_text(gap)}."
+    return "" if gap is None else f"The best {text(family)} against the best arm of all: {sentences.gap_text(gap)}."

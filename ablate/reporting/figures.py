@@ -21,6 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ablate.quoting import one_line
+
 Arguments = ParamSpec("Arguments")
 _DARK, _LIGHT = "#1b1b1b", "#b8b8b8"
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -189,13 +191,13 @@ def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Fig
 
 def to_svg(picture: Picture) -> bytes:
     """The figure as SVG with its alt text inside; the same bytes for the same data."""
-    metadata = {"Date": None, "Creator": None, "Title": picture.name, "Description": picture.alt}
+    metadata = {"Date": None, "Creator": None, "Title": picture.name, "Description": one_line(picture.alt)}
     return _saved(picture.figure, format="svg", metadata=metadata)
 
 
 def to_png(picture: Picture) -> bytes:
     """The figure as PNG at 110 dots an inch; the same bytes for the same data."""
-    return _saved(picture.figure, format="png", dpi=110, metadata={"Software": None, "Description": picture.alt})
+    return _saved(picture.figure, format="png", dpi=110, metadata={"Software": None, "Description": one_line(picture.alt)})
 
 
 def _saved(figure: Figure, **how: Any) -> bytes:
@@ -269,5 +271,5 @@ def short(text: str, length: int = 26) -> str:
 
 
 def plain(text: str) -> str:
-    """Keep matplotlib from reading `$` as mathematics."""
-    return text.replace("$", r"\$")
+    """A line that matplotlib draws as it is: no `$` is mathematics, nothing unseen is a glyph that no font has."""
+    return one_line(text).replace("$", r"\$")

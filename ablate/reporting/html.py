@@ -1,11 +1,23 @@
-"""The report as one HTML file that needs nothing else: no network, no script, pictures inside. Turns just the Markdown that `report.py` writes into HTML."""
+"""The report as one HTML file that needs nothing else: no network, no script, pictures inside.
+
+A library reads the Markdown, with raw HTML switched off: what is not in `report.py`'s own words cannot become an element. The one block of HTML that the
+report writes itself, a list to unfold, is read by a rule of its own.
+"""
 
 from __future__ import annotations
 
 import base64
 import html
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #fff; }
@@ -17,70 +29,83 @@ th, td { border: 1px solid #ddd; padding: 0.25rem 0.5rem; text-align: left; vert
 th { background: #f7f7f7; } td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 img { max-width: 100%; height: auto; } summary { cursor: pointer; }
 """
-_IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
-_STAR = "\x00"
-_INLINE = re.compile(r"(`[^`]*`)")
-_LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
+_SUMMARY = re.compile(r"<details><summary>([\w ]+)</summary>")
+_DETAILS_END = "</details>"
 
 
 def page(markdown: str, images: Mapping[str, bytes]) -> str:
-    """Return the page. `images`: path as the Markdown names it -> SVG. Links to files beside the report become plain text: the page stands alone."""
-    lines = markdown.splitlines()
-    title = html.escape(next((line[2:] for line in lines if line.startswith("# ")), "Ablation report"))
-    body = "\n".join(_blocks(lines, images))
-    head = f'<head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>'
-    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}\n</body>\n</html>\n'
+    """Return the page. `images`: path as the Markdown names it -> SVG. Links become plain text: the page stands alone."""
+    tokens = _reader().parse(markdown)
+    body = _reader().renderer.render(tokens, _reader().options, {"images": images})
+    head = f'<head><meta charset="utf-8"><title>{html.escape(_title(tokens))}</title><style>{_STYLE}</style></head>'
+    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}</body>\n</html>\n'
 
 
-def _blocks(lines: list[str], images: Mapping[str, bytes]) -> Iterator[str]:
-    place = 0
-    while place < len(lines):
-        line = lines[place]
-        end = place + 1
-        if line.startswith("```"):
-            end = lines.index("```", place + 1) + 1
-            yield f"<pre><code>{html.escape(chr(10).join(lines[place + 1 : end - 1]))}</code></pre>"
-        elif line.startswith("|"):
-            end = _last_of(lines, place, "|")
-            yield _table(lines[place:end])
-        elif line.startswith("- "):
-            end = _last_of(lines, place, "- ")
-            yield "<ul>" + "".join(f"<li>{_inline(item[2:])}</li>" for item in lines[place:end]) + "</ul>"
-        elif line.startswith("#"):
-            level = len(line) - len(line.lstrip("#"))
-            yield f"<h{level}>{_inline(line[level + 1 :])}</h{level}>"
-        elif line.startswith("<"):
-            yield line  # <details> of our own
-        elif found := _IMAGE.fullmatch(line):
-            yield _picture(found[1], images[found[2]])
-        elif line:
-            yield f"<p>{_inline(line)}</p>"
-        place = end
+@cache
+def _reader() -> MarkdownIt:
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    reader.block.ruler.before("paragraph", "details", _details, {"alt": ["paragraph"]})
+    for name in ("link_open", "link_close"):
+        reader.add_render_rule(name, _nothing)
+    reader.add_render_rule("details", _as_written)
+    reader.add_render_rule("image", _picture)
+    reader.add_render_rule("table_open", _table_open)
+    reader.add_render_rule("table_close", _table_close)
+    reader.add_render_rule("th_open", _cell_open)
+    reader.add_render_rule("td_open", _cell_open)
+    reader.add_render_rule("fence", _fence)
+    return reader
 
 
-def _last_of(lines: list[str], start: int, prefix: str) -> int:
-    return next((place for place in range(start, len(lines)) if not lines[place].startswith(prefix)), len(lines))
+def _title(tokens: Sequence[Token]) -> str:
+    """The words of the first heading."""
+    for opening, content in itertools.pairwise(tokens):
+        if opening.type == "heading_open":
+            return "".join(child.content for child in content.children or ())
+    return "Ablation report"
 
 
-def _table(lines: list[str]) -> str:
-    header, rule, *rows = [_cells(line) for line in lines]
-    kinds = [' class="n"' if mark.endswith(":") else "" for mark in rule]
-    head = "".join(f"<th{kind}>{_inline(cell)}</th>" for kind, cell in zip(kinds, header, strict=True))
-    body = "\n".join("<tr>" + "".join(f"<td{kind}>{_inline(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>" for row in rows)
-    return f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
+def _details(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
+    """Read the two lines around a list to unfold, at the outermost level, exactly as the report writes them."""
+    line = state.src[state.bMarks[start] : state.eMarks[start]]
+    opening = _SUMMARY.fullmatch(line)
+    if state.level > 0 or not (opening or line == _DETAILS_END):
+        return False
+    if not silent:
+        token = state.push("details", "", 0)
+        token.content = line if opening else _DETAILS_END
+        token.map = [start, start + 1]
+        state.line = start + 1
+    return True
 
 
-def _cells(line: str) -> list[str]:
-    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+def _nothing(_self: RendererHTML, _tokens: Sequence[Token], _place: int, _options: OptionsDict, _env: EnvType) -> str:
+    return ""
 
 
-def _inline(text: str) -> str:
-    """Code spans as they are, then links (their text alone) and emphasis."""
-    parts = _INLINE.split(_LINK.sub(r"\1", text))
-    plain = "".join(f"<code>{html.escape(part[1:-1])}</code>" if part.startswith("`") else html.escape(part).replace("**", _STAR) for part in parts)
-    pieces = plain.split(_STAR)
-    return "".join(f"<strong>{piece}</strong>" if place % 2 else piece for place, piece in enumerate(pieces))
+def _as_written(_self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType) -> str:
+    return f"{tokens[place].content}\n"
 
 
-def _picture(alt: str, svg: bytes) -> str:
-    return f'<p><img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"></p>'
+def _picture(self: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
+    token = tokens[place]
+    alt = html.escape(self.renderInlineAsText(token.children, options, env))
+    svg = env["images"][token.attrs["src"]]
+    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}">'
+
+
+def _table_open(_self: RendererHTML, _tokens: Sequence[Token], _place: int, _options: OptionsDict, _env: EnvType) -> str:
+    return '<div class="wide"><table>\n'
+
+
+def _table_close(_self: RendererHTML, _tokens: Sequence[Token], _place: int, _options: OptionsDict, _env: EnvType) -> str:
+    return "</table></div>\n"
+
+
+def _cell_open(_self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType) -> str:
+    token = tokens[place]
+    return f'<{token.tag} class="n">' if token.attrs.get("style") == "text-align:right" else f"<{token.tag}>"
+
+
+def _fence(_self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType) -> str:
+    return f"<pre><code>{html.escape(tokens[place].content)}</code></pre>\n"

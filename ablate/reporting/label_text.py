@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from ablate.metrics.multilabel import THRESHOLD
+from ablate.quoting import code
 from ablate.reporting.label_insight import LabelError, LabelInsight
-from ablate.reporting.markdown import bullets, code, join_sections, plural, table
+from ablate.reporting.markdown import bullets, join_sections, plural, table
 
 NO_CALIBRATION = (
     f"Not measured where images have several labels. A class is called from a probability of {THRESHOLD:g}, the same for all classes; no threshold was tuned."

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
+from ablate.quoting import text
 from ablate.reporting.results import NOT_MEASURED
+from ablate.spec.trial import is_score
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_text_columns: int = 1) -> str:
@@ -15,19 +18,22 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_text_column
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def escape(text: str) -> str:
-    """One line that cannot end a table's cell. Code spans and emphasis stay as they are."""
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def code(text: str) -> str:
-    """A code span, for names that people chose: nothing inside it is read as Markdown."""
-    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
+def escape(markdown: str) -> str:
+    """One line of Markdown that cannot end a table's cell. What people wrote goes through `ablate.quoting` before."""
+    return " ".join(markdown.split()).replace("|", "\\|")
 
 
 def picture(name: str, alt: str, *, folder: str) -> str:
     """An image of the report, as SVG, with its alt text."""
-    return f"![{escape(alt).translate({ord('['): '(', ord(']'): ')'})}]({folder}/{name}.svg)"
+    readable = alt.translate({ord("["): "(", ord("]"): ")"})
+    return f"![{text(readable)}]({folder}/{name}.svg)"
+
+
+def code_block(content: str, *, language: str) -> str:
+    """A block of code, whatever it holds: its fence is longer than any inside."""
+    longest = max(map(len, re.findall("`+", content)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{content.rstrip()}\n{fence}"
 
 
 def bullets(lines: Iterable[str]) -> str:
@@ -37,7 +43,7 @@ def bullets(lines: Iterable[str]) -> str:
 
 def score(value: float) -> str:
     """Three decimals, or `not measured`."""
-    return NOT_MEASURED if math.isnan(value) else f"{value:.3f}"
+    return f"{value:.3f}" if is_score(value) else NOT_MEASURED
 
 
 def mean_sd(mean: float, sd: float, *, digits: int = 3) -> str:
@@ -49,8 +55,8 @@ def mean_sd(mean: float, sd: float, *, digits: int = 3) -> str:
 
 def points(difference: float) -> str:
     """A difference of scores in points, with its sign: 0.0123 is `+1.2`; never `-0.0`."""
-    text = f"{100 * difference:+.1f}"
-    return "+0.0" if text == "-0.0" else text
+    rounded = f"{100 * difference:+.1f}"
+    return "+0.0" if rounded == "-0.0" else rounded
 
 
 def p_value(p: float) -> str:
@@ -70,9 +76,14 @@ def count_or(value: float, digits: int) -> str:
     return NOT_MEASURED if math.isnan(value) else f"{value:,.{digits}f}"
 
 
+def shortened(words: str, length: int) -> str:
+    """At most `length` characters, with a mark where some were left out."""
+    return words if len(words) <= length else f"{words[: length - 1]}…"
+
+
 def plural(n: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    """`1 seed`, `2 seeds`, `2 classes`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def join_sections(sections: Iterable[str]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ablate.quoting import code
 from ablate.reporting.insight import ArmInsight, most_confused
-from ablate.reporting.markdown import code, plural, table
+from ablate.reporting.markdown import plural, table
 from ablate.reporting.readings import Threshold
 from ablate.reporting.results import NOT_MEASURED
 

@@ -11,6 +11,7 @@ import pandas as pd
 from ablate.reporting.effects import PRIMARY, score_array
 from ablate.reporting.statistics.variance import typical_variance
 from ablate.reporting.tables import noise_runs
+from ablate.spec.trial import is_score
 from ablate.tracking.records import PublishedStudy
 
 
@@ -27,7 +28,7 @@ class NoiseFloor:
 
 def noise_floor(study: PublishedStudy, trials: pd.DataFrame) -> NoiseFloor:
     """Measure it from the baseline's further seeds where the grid has them, else from the seeds of all arms."""
-    scores = [run.metrics[PRIMARY] for run in noise_runs(study) if PRIMARY in run.metrics]
+    scores = [run.metrics[PRIMARY] for run in noise_runs(study) if is_score(run.metrics.get(PRIMARY, math.nan))]
     if study.record.noise_seeds and len(scores) > 1:
         return NoiseFloor(float(np.std(scores, ddof=1)), len(scores), is_of_the_baseline=True)
     n_trials = int(trials[PRIMARY].notna().sum()) if PRIMARY in trials else 0

@@ -6,11 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from ablate.reporting.markdown import bullets, code, join_sections, plural, table
-from ablate.reporting.results import Results, prose
+from ablate.quoting import code, text
+from ablate.reporting.markdown import bullets, join_sections, plural, table
+from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.tables import level_text, number_text
 from ablate.spec.pilot import Pilot, PilotTrial
-from ablate.spec.trial import is_better
+from ablate.spec.trial import is_better, is_score
 from ablate.tracking.events import TrialState
 
 
@@ -30,7 +31,7 @@ def _search(results: Results, pilot: Pilot) -> str:
         "**No score of the search enters a conclusion.** It chose these arms because their scores were high, so those scores are too good; all other "
         f"sections are of the {plural(len(results.trials), 'trial')} of the confirmation, with seeds that the search has not seen.",
     ]
-    space = table(["axis", "searched"], [[code(axis), words] for axis, words in pilot.space.items()], n_text_columns=2)
+    space = table(["axis", "searched"], [[code(axis), text(words)] for axis, words in pilot.space.items()], n_text_columns=2)
     return join_sections(["## Search", bullets(told), space, *_found(pilot)]).rstrip()
 
 
@@ -83,7 +84,10 @@ def _found(pilot: Pilot) -> list[str]:
 
 
 def _score(name: str, trial: PilotTrial) -> str:
-    return f"{trial.scores[name]:.3f}" if name.startswith("val/") else number_text(trial.scores[name])
+    value = trial.scores.get(name, math.nan)
+    if not is_score(value):
+        return NOT_MEASURED
+    return f"{value:.3f}" if name.startswith("val/") else number_text(value)
 
 
 def _by_id(pilot: Pilot, trial_id: str) -> PilotTrial:
@@ -98,7 +102,8 @@ def _records(trials: Sequence[PilotTrial], name: str) -> list[tuple[int, PilotTr
     """Trials that were better than all before them, with their numbers from 1."""
     found: list[tuple[int, PilotTrial]] = []
     for number, trial in enumerate(trials, start=1):
-        if name in trial.scores and (not found or is_better(name, trial.scores[name], than=found[-1][1].scores[name])):
+        value = trial.scores.get(name, math.nan)
+        if is_score(value) and (not found or is_better(name, value, than=found[-1][1].scores[name])):
             found.append((number, trial))
     return found
 
@@ -113,7 +118,7 @@ def _tuning(results: Results, pilot: Pilot) -> str:
     rows = []
     for arm in results.record.arms:
         own = [trial for trial in pilot.trials if trial.arm == arm.name]
-        scores = [trial.scores[name] for trial in own if name in trial.scores]
+        scores = [trial.scores[name] for trial in own if is_score(trial.scores.get(name, math.nan))]
         tuned = [level_text(arm.tuned[field]) if field in arm.tuned else "-" for field in fields]
         rows.append([code(arm.name), *tuned, f"{len(scores)} of {len(own)}", *_range(scores, name), _at_the_edge(own, arm.tuned, fields)])
     header = ["arm", *map(code, fields), "pilot trials complete", f"best {prose(name)}", "worst", "at the edge"]
@@ -122,7 +127,7 @@ def _tuning(results: Results, pilot: Pilot) -> str:
 
 
 def _words(pilot: Pilot) -> str:
-    return "; ".join(f"{code(field)} in {words}" for field, words in pilot.space.items())
+    return "; ".join(f"{code(field)} in {text(words)}" for field, words in pilot.space.items())
 
 
 def _range(scores: Sequence[float], name: str) -> tuple[str, str]:

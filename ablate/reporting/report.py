@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from ablate.quoting import code, one_line, text, without_folders
 from ablate.reporting import sentences
 from ablate.reporting.adapters import adapters_section
 from ablate.reporting.cost import COSTS, fronts, measured
@@ -16,7 +17,7 @@ from ablate.reporting.gallery import axis_figure_name
 from ablate.reporting.gallery_of_images import CONFUSED, DUPLICATES, MISTAKES, SUSPECTS
 from ablate.reporting.insight import most_confused
 from ablate.reporting.label_text import label_errors
-from ablate.reporting.markdown import bullets, code, count, count_or, escape, join_sections, mean_sd, p_value, picture, plural, points, table
+from ablate.reporting.markdown import bullets, code_block, count, count_or, join_sections, mean_sd, p_value, picture, plural, points, table
 from ablate.reporting.mistakes import error_sentences, mistakes_table, threshold_sentence
 from ablate.reporting.pilot import pilot_section
 from ablate.reporting.results import Results, prose, shared_fact, shown_scores
@@ -41,7 +42,7 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
     return join_sections(
         [
             _title(results),
-            bullets([sentences.data_sentence(results), sentences.split_sentence(results), sentences.design_sentence(results)]),
+            bullets(_first_lines(results)),
             _summary(results),
             pilot_section(results),
             _arms(results, pictures),
@@ -65,7 +66,18 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
 
 
 def _title(results: Results) -> str:
-    return f"# {escape(results.record.question or f'Ablation {results.record.grid_name}')}"
+    return f"# {text(results.record.question or f'Ablation {results.record.grid_name}')}"
+
+
+def _first_lines(results: Results) -> list[str]:
+    told = [
+        sentences.data_sentence(results),
+        sentences.split_sentence(results),
+        sentences.classes_sentence(results),
+        *sentences.absent_sentences(results),
+        sentences.design_sentence(results),
+    ]
+    return [sentence for sentence in told if sentence]
 
 
 def _summary(results: Results) -> str:
@@ -231,7 +243,7 @@ def _excluded(results: Results) -> str:
         by_reason.setdefault(excluded.why, []).append(excluded)
     if not by_reason:
         return ""
-    parts = [f"{escape(why)} ({plural(len(cells), 'cell')}): {', '.join(code(_cell_text(cell)) for cell in cells)}" for why, cells in by_reason.items()]
+    parts = [f"{text(why)} ({plural(len(cells), 'cell')}): {', '.join(code(_cell_text(cell)) for cell in cells)}" for why, cells in by_reason.items()]
     return f"## Excluded cells\n\n{bullets(parts)}"
 
 
@@ -254,7 +266,7 @@ def _failures(results: Results) -> str:
 
 def _reason(state: str, failure: str) -> str:
     if failure:
-        return code(failure)
+        return code(without_folders(failure))
     return {NOT_RUN: "the study ended before it started", TrialState.PRUNED: "stopped by the pruner"}.get(state, "no reason was recorded")
 
 
@@ -262,12 +274,12 @@ def _data(results: Results) -> str:
     data = results.record.data
     facts = {
         "source": code(data.source) + (f", asked for {code(data.requested_source)}" if data.is_fallback else ""),
-        "origin": data.origin,
-        "version": data.version,
-        "licence": data.licence,
+        "origin": text(data.origin),
+        "version": text(data.version),
+        "licence": text(data.licence),
         "synthetic": "yes" if data.is_synthetic else "no",
         **({"classes regrouped": sentences.regrouped_text(data)} if data.regrouped else {}),
-        "splits": data.split_rule,
+        "splits": text(data.split_rule),
         "fingerprint": code(data.fingerprint),
     }
     return "## Data\n\n" + table(["what", "value"], facts.items(), n_text_columns=2)
@@ -278,9 +290,9 @@ def _reproduce(results: Results) -> str:
     runs = [run for arm in results.record.arms for run in results.complete_runs(arm.arm_id)]
     versions = {name: shared_fact(runs, name) for name in _VERSION_NAMES}
     commit = next((fact for fact in (shared_fact(runs, name) for name in _COMMIT_NAMES) if fact != "not measured"), "not measured")
-    told = ", ".join(f"{name} {value}" for name, value in versions.items() if value != "not measured") or "not measured"
+    told = ", ".join(f"{name} {text(value)}" for name, value in versions.items() if value != "not measured") or "not measured"
     facts = [
-        f"commit: {commit}",
+        f"commit: {text(commit)}",
         f"versions: {told}",
         f"MLflow: experiment {code(results.record.grid_name)}, parent run {code(study.parent_run_id)}, study {code(results.record.study_id)}",
     ]
@@ -295,7 +307,7 @@ def _reproduce(results: Results) -> str:
         if (arm.arm_id, seed) in by_trial
     ]
     listed = f"<details><summary>{plural(len(rows), 'run')}</summary>\n\n{table(['arm', 'seed', 'MLflow run', 'trial'], rows, n_text_columns=4)}\n\n</details>"
-    command = f"```sh\n{results.record.command}\n```"
+    command = code_block(one_line(results.record.command), language="sh")
     tables = ", ".join(code(f"{name}.csv") for name in TABLES if not (results.has_several_labels and name in OF_ONE_LABEL))
     metrics = ", ".join(metrics_of(results.record.task, len(results.record.data.class_names)))
     files = f"As tables: {tables} (metrics {metrics}). Cards: `cards/`. In one file: `report.html`."

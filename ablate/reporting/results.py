@@ -20,11 +20,10 @@ from ablate.reporting.label_insight import LABEL_SCORES, LabelInsight, label_ins
 from ablate.reporting.noise_floor import NoiseFloor, noise_floor
 from ablate.reporting.readings import Pooled, Predictions, Readings, read_study
 from ablate.reporting.suspects import Suspect, suspect_labels
-from ablate.reporting.tables import arm_frame, champion, run_of_trial, trial_frame
+from ablate.reporting.tables import arm_frame, champion, complete_runs, trial_frame
 from ablate.reporting.target import with_target
 from ablate.spec.study import ArmRecord, StudyRecord
-from ablate.spec.trial import BINARY_METRICS, is_better, metrics_of
-from ablate.tracking.events import TrialState
+from ablate.spec.trial import BINARY_METRICS, metrics_of
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 NOT_MEASURED = "not measured"
@@ -90,9 +89,7 @@ class Results:
 
     def complete_runs(self, arm_id: str) -> list[PublishedRun]:
         """The arm's completed runs, in the order of the seeds."""
-        runs = run_of_trial(self.study)
-        own = [runs[arm_id, seed] for seed in self.record.seeds if (arm_id, seed) in runs]
-        return [run for run in own if run.status == TrialState.COMPLETE]
+        return complete_runs(self.study, arm_id)
 
     @cached_property
     def _rows(self) -> dict[str, dict[Hashable, Any]]:
@@ -171,15 +168,6 @@ def card_slugs(record: StudyRecord) -> dict[str, str]:
         is_plain = len(arm.slug) <= 120 and folded.count(arm.slug.casefold()) == 1 and arm.slug.casefold() != "champion"
         slugs[arm.arm_id] = arm.slug if is_plain else f"{arm.slug[:100]}__{arm.arm_id}"
     return slugs
-
-
-def best_run(results: Results, arm_id: str) -> PublishedRun | None:
-    """The arm's best run by `select_by`, the first of the seeds where they tie: the one that is logged as a model if the arm is the champion."""
-    select_by, best = results.record.select_by, None
-    for run in results.complete_runs(arm_id):
-        if best is None or is_better(select_by, run.metrics[select_by], than=best.metrics[select_by]):
-            best = run
-    return best
 
 
 def best_epoch(run: PublishedRun, select_by: str) -> int | None:

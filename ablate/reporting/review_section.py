@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ablate.quoting import code
 from ablate.reporting.label_text import NO_SUSPECTS
-from ablate.reporting.markdown import code, join_sections, plural, table
+from ablate.reporting.markdown import join_sections, plural, table
 from ablate.reporting.results import Results
 from ablate.spec.study import NearDuplicate
 

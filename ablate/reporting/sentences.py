@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ablate.errors import some
+from ablate.quoting import code, text
 from ablate.reporting.arm_gaps import ArmGap
 from ablate.reporting.effects import PRIMARY, SECONDARY, Effect
 from ablate.reporting.gaps import seed_sd
-from ablate.reporting.markdown import code, count, mean_sd, p_value, plural, points, score
+from ablate.reporting.markdown import count, mean_sd, p_value, plural, points, score, shortened
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import MOST_SEEDS, expected_optimism
 from ablate.spec.study import ArmRecord, DataFacts
 from ablate.spec.trial import SPLITS
 
 MAIN = PRIMARY
+_N_NAMED, _LONGEST_NAME = 10, 40
+_WITHOUT = {
+    "val": "what was chosen was chosen without looking at them",
+    "test": "no score below says anything about them",
+}
 _N_GROUPED = 20
 
 
@@ -24,13 +31,13 @@ def data_sentence(results: Results) -> str:
     if data.is_fallback and data.is_synthetic:
         return (
             f"**Warning: the images are synthetic stand-ins.** The grid asks for {code(data.requested_source)}, which was not to be had; its declared fallback "
-            f"{code(data.source)} ({data.title}) was used. Nothing below says anything about {code(data.requested_source)}."
+            f"{code(data.source)} ({text(data.title)}) was used. Nothing below says anything about {code(data.requested_source)}."
         )
     if data.is_fallback:
-        asked = f"The grid asks for {code(data.requested_source)}; its declared fallback {code(data.source)} ({data.title}) was used."
+        asked = f"The grid asks for {code(data.requested_source)}; its declared fallback {code(data.source)} ({text(data.title)}) was used."
         return f"**Warning: other data than asked for.** {asked}"
     kind = "synthetic images" if data.is_synthetic else "images"
-    return f"Data: **{data.title}** ({code(data.source)}, version {data.version}), {kind}."
+    return f"Data: **{text(data.title)}** ({code(data.source)}, version {text(data.version)}), {kind}."
 
 
 def split_sentence(results: Results) -> str:
@@ -39,7 +46,34 @@ def split_sentence(results: Results) -> str:
     sizes = ", ".join(f"{split} {data.n_images[split]:,}" for split in SPLITS if split in data.class_counts)
     groups = f" regrouped ({regrouped_text(data)})" if data.regrouped else ""
     images = f"images: {sizes}{_labels_an_image(results)}"
-    return f"{len(data.class_names)} classes{groups}; {images}. Splits: {data.split_rule}. Image size: {results.record.image_size}."
+    return f"{len(data.class_names)} classes{groups}; {images}. Splits: {text(data.split_rule)}. Image size: {text(results.record.image_size)}."
+
+
+def classes_sentence(results: Results) -> str:
+    """The first classes with their images in each split: whoever named a wrong level of a folder sees it here."""
+    data = results.record.data
+    splits = [split for split in SPLITS if split in data.class_counts]
+    told = [_class_text(data, position, splits) for position in range(len(data.class_names))]
+    return f"Classes, images in {' / '.join(splits)}: {some(told, most=_N_NAMED)}." if splits else ""
+
+
+def _class_text(data: DataFacts, position: int, splits: Sequence[str]) -> str:
+    counts = [f"{data.class_counts[split][position]:,}" for split in splits]
+    return f"{code(shortened(data.class_names[position], _LONGEST_NAME))} {' / '.join(counts)}"
+
+
+def absent_sentences(results: Results) -> list[str]:
+    """A warning for each of val and test that lacks classes, or in which one class stands alone: what its scores say nothing about."""
+    data = results.record.data
+    told = []
+    for split, consequence in _WITHOUT.items():
+        counts = data.class_counts.get(split, ())
+        absent = [code(name) for name, n in zip(data.class_names, counts, strict=False) if n == 0]
+        if absent:
+            told.append(f"**{plural(len(absent), 'class')} without an image in {split}: {consequence}.** {some(absent, most=_N_NAMED)}.")
+        if len(counts) - len(absent) == 1:
+            told.append(f"**{split} holds images of one class alone: its scores are of telling nothing apart, however high.**")
+    return told
 
 
 def regrouped_text(data: DataFacts) -> str:

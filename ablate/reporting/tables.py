@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from ablate.errors import CheckFailed
+from ablate.quoting import cell
 from ablate.spec.study import ArmRecord, StudyRecord
-from ablate.spec.trial import METRICS_OF, is_better
+from ablate.spec.trial import METRICS_OF, best_of, is_better, is_score
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
@@ -35,11 +39,37 @@ def number_text(value: float) -> str:
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
 
 
+def judged_runs(study: PublishedStudy) -> list[PublishedRun]:
+    """The study's runs, without values that are not finite; one that ended without a finite score to be chosen by is a failed one."""
+    return [_judged(run, study.record.select_by) for run in study.runs]
+
+
+def _judged(run: PublishedRun, select_by: str) -> PublishedRun:
+    metrics = {name: value for name, value in run.metrics.items() if is_score(value)}
+    if run.status != TrialState.COMPLETE or select_by in metrics:
+        return run if len(metrics) == len(run.metrics) else replace(run, metrics=metrics)
+    told = f"got {run.metrics[select_by]:g}" if select_by in run.metrics else "its run has none"
+    return replace(run, metrics=metrics, status=TrialState.FAILED.value, failure=f"NoScore: {select_by} must be a finite number, {told}")
+
+
+def complete_runs(study: PublishedStudy, arm_id: str) -> list[PublishedRun]:
+    """The arm's completed runs, in the order of the seeds."""
+    runs = run_of_trial(study)
+    found = [runs[arm_id, seed] for seed in study.record.seeds if (arm_id, seed) in runs]
+    return [run for run in found if run.status == TrialState.COMPLETE]
+
+
+def best_run(study: PublishedStudy, arm_id: str) -> PublishedRun | None:
+    """The arm's best run by `select_by`, the first of the seeds where they tie: the one that is logged as a model if the arm is the champion."""
+    select_by = study.record.select_by
+    return best_of(select_by, complete_runs(study, arm_id), lambda run: run.metrics[select_by])
+
+
 def run_of_trial(study: PublishedStudy) -> dict[tuple[str, int], PublishedRun]:
     """Return (arm_id, seed) -> run for the arms and seeds of the record. Raises CheckFailed where two runs claim one trial."""
     arm_ids = {arm.arm_id for arm in study.record.arms}
     found: dict[tuple[str, int], PublishedRun] = {}
-    for run in study.runs:
+    for run in judged_runs(study):
         if run.arm_id not in arm_ids or run.seed not in study.record.seeds:
             continue
         other = found.setdefault((run.arm_id, run.seed), run)
@@ -51,21 +81,21 @@ def run_of_trial(study: PublishedStudy) -> dict[tuple[str, int], PublishedRun]:
 def noise_runs(study: PublishedStudy) -> list[PublishedRun]:
     """Complete runs of the baseline arm with any seed, those for the noise floor included, in order of the seeds."""
     seeds = {*study.record.seeds, *study.record.noise_seeds}
-    own = [run for run in study.runs if run.arm_id == study.record.baseline_arm_id and run.seed in seeds and run.status == TrialState.COMPLETE]
+    own = [run for run in judged_runs(study) if run.arm_id == study.record.baseline_arm_id and run.seed in seeds and run.status == TrialState.COMPLETE]
     return sorted(own, key=lambda run: run.seed)
 
 
 def stray_runs(study: PublishedStudy) -> list[PublishedRun]:
     """Runs of the study whose arm or seed the grid file no longer names, in order of their ids."""
-    named = {id(run) for run in (*run_of_trial(study).values(), *noise_runs(study))}
-    return sorted((run for run in study.runs if id(run) not in named), key=lambda run: run.run_id)
+    named = {run.run_id for run in (*run_of_trial(study).values(), *noise_runs(study))}
+    return sorted((run for run in study.runs if run.run_id not in named), key=lambda run: run.run_id)
 
 
 def trial_frame(study: PublishedStudy) -> pd.DataFrame:
     """One row for each arm and seed of the record, in that order, whether it was run or not.
 
     Columns: arm, arm_id, trial_id, seed, state, the axes (as text), then the final metrics, `time/*` last. Metrics of trials that are not COMPLETE are NaN:
-    failure is a state, never a score.
+    failure is a state, never a score; so is a value that is not finite.
     """
     runs = run_of_trial(study)
     columns = _metric_columns(run for run in runs.values() if run.status == TrialState.COMPLETE)
@@ -83,10 +113,14 @@ def trial_frame(study: PublishedStudy) -> pd.DataFrame:
                     "seed": seed,
                     "state": NOT_RUN if run is None else run.status,
                     **arm_levels(study.record, arm),
-                    **{name: float(scores.get(name, math.nan)) for name in columns},
+                    **{name: _number(scores.get(name, math.nan)) for name in columns},
                 }
             )
     return pd.DataFrame(rows, columns=[*_DESCRIPTION, *study.record.axes, *columns])
+
+
+def _number(value: float) -> float:
+    return float(value) if is_score(value) else math.nan
 
 
 def arm_levels(record: StudyRecord, arm: ArmRecord) -> dict[str, str]:
@@ -132,13 +166,8 @@ def champion(record: StudyRecord, trials: pd.DataFrame) -> ArmRecord | None:
     if record.select_by not in trials:
         return None
     scores = trials.dropna(subset=[record.select_by]).groupby("arm_id")[record.select_by].agg(["mean", "size"])
-    best: ArmRecord | None = None
-    for arm in record.arms:
-        if arm.arm_id not in scores.index or scores["size"][arm.arm_id] < scores["size"].max():
-            continue
-        if best is None or is_better(record.select_by, scores["mean"][arm.arm_id], scores["mean"][best.arm_id]):
-            best = arm
-    return best
+    means = scores["mean"][scores["size"] == scores["size"].max()].to_dict()
+    return best_of(record.select_by, record.arms, lambda arm: float(means.get(arm.arm_id, math.nan)))
 
 
 def metric_names(trials: pd.DataFrame) -> list[str]:
@@ -153,14 +182,25 @@ def trials_csv(trials: pd.DataFrame) -> str:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """CSV with `number_text` for floats, `true`/`false`, and `\\n` at the end of each line."""
-    printed = frame.copy()
-    for name in printed.columns:
-        if pd.api.types.is_bool_dtype(printed[name]):
-            printed[name] = printed[name].map({True: "true", False: "false"})
-        elif pd.api.types.is_float_dtype(printed[name]):
-            printed[name] = printed[name].map(number_text)
-    return printed.to_csv(index=False, lineterminator="\n")
+    """CSV with `number_text` for floats, `true`/`false`, `quoting.cell` for words and headers, and `\\n` at the end of each line."""
+    printed = [_printed_column(frame.iloc[:, place]) for place in range(frame.shape[1])]  # by place: two classes may bear one name
+    lines = [_csv_line([cell(str(name)) for name in frame.columns]), *map(_csv_line, zip(*printed, strict=True))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    """One line with every cell quoted that needs it, without the end of the line; a lone carriage return needs it too."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n")
+
+
+def _printed_column(column: pd.Series[Any]) -> list[str]:
+    if pd.api.types.is_bool_dtype(column):
+        return ["true" if value else "false" for value in column]
+    if pd.api.types.is_float_dtype(column):
+        return [number_text(value) for value in column]
+    return ["" if pd.isna(value) else cell(value) if isinstance(value, str) else str(value) for value in column.tolist()]
 
 
 def _metric_columns(runs: Iterable[PublishedRun]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ablate.reporting.markdown import bullets, code, join_sections, mean_sd, plural, table
+from ablate.quoting import code
+from ablate.reporting.markdown import bullets, join_sections, mean_sd, plural, table
 from ablate.reporting.results import Results
 from ablate.reporting.target import REACHED, SEEDS, VALUES
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.errors import StoreError
 from ablate.reporting.cards import card_text
 from ablate.reporting.drawing import drawing, spare_processes
 from ablate.reporting.effects import effect_frame
 from ablate.reporting.examples import Pictures, with_pictures
 from ablate.reporting.figures import Picture
+from ablate.reporting.folder import (
+    MARK,
+    Mark,
+    cannot_be_written,
+    check_in_the_way,
+    claim_folder,
+    digest_of,
+    remove_stale,
+    set_aside_edited,
+    write_file,
+    write_mark,
+)
 from ablate.reporting.gallery import draw_gallery
 from ablate.reporting.html import page
 from ablate.reporting.one_origin import check_one_origin
@@ -24,8 +35,7 @@ from ablate.reporting.suspects import suspect_frame
 from ablate.reporting.tables import csv_text, trials_csv
 from ablate.tracking.records import PublishedStudy
 
-_OWN_ENDINGS = {"figures": {".svg", ".png"}, "cards": {".md"}}
-"""Folder of a report -> endings of the files in it that are ours to remove."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,13 @@ class ReportPaths:
     page: Path
     cards: tuple[Path, ...]
     figures: tuple[Path, ...]
+    mark: Path
+    """By which the next report knows these files as ours."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of it."""
+        return self.readme, *self.tables, self.page, *self.cards, *self.figures, self.mark
 
     @property
     def champion_card(self) -> Path | None:
@@ -47,34 +64,40 @@ class ReportPaths:
 def write_report(study: PublishedStudy, *, predictions: Predictions, out: Path, pictures: Pictures | None = None) -> ReportPaths:
     """Write the report of a study below `out`; equal runs give equal bytes. `pictures` gives the images that it shows; without it there are none.
 
-    Stale figures and cards of an earlier report are removed, other files are left alone. Raises StoreError where `out` cannot be written, CheckFailed where
-    runs contradict each other, WeightsError where runs of one name of weights started from different tensors.
+    What an earlier report wrote is replaced or removed, other files are left alone. Raises StoreError where `out` is not a report's folder or cannot be
+    written, CheckFailed where runs contradict each other, WeightsError where runs of one name of weights started from different tensors.
     """
     check_one_origin(study)
-    check_report_folder(out)
+    mark = claim_folder(out, grid_name=study.record.grid_name, others={})
     files = render_report(with_pictures(compute_results(study, predictions), pictures))
-    _remove_stale(out, files)
-    written = {name: _write(out / name, content) for name, content in files.items()}
+    check_in_the_way(out, mark, files)
+    written = _write_all(out, mark, files)
     return ReportPaths(
         readme=written["README.md"],
         tables=tuple(path for name, path in written.items() if name.endswith(".csv")),
         page=written["report.html"],
         cards=tuple(path for name, path in written.items() if name.startswith("cards/")),
         figures=tuple(path for name, path in written.items() if name.startswith("figures/")),
+        mark=out / MARK,
     )
 
 
-def check_report_folder(out: Path) -> None:
-    """Make sure that a report can be written below `out`, before hours are spent on it. Creates the folder. Raises StoreError."""
-    for folder in (out, *(out / name for name in _OWN_ENDINGS)):
-        if folder.is_symlink() and folder != out:
-            raise StoreError(f"{folder.name}/ of a report must be a folder of its own, {folder} is a link; remove the link, or name another report folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise StoreError(f"the report folder must be writable, {folder} is not: {error.strerror}; free it, or name another report folder") from error
+def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> dict[str, Path]:
+    """Replace an earlier report of `mark` by `files`. The mark goes first, so that what is half written is known as ours too."""
+    path = out / MARK
+    try:
+        write_mark(out, mark.model_copy(update={"files": {**mark.files, **dict.fromkeys(files, "")}}))
+        for name, moved in set_aside_edited(out, mark, files).items():
+            _LOG.warning("%s was changed by hand since a report wrote it; it is kept as %s", out / name, moved.name)
+        for name, content in files.items():
+            path = out / name
+            write_file(path, content)
+        remove_stale(out, mark, files)
+        path = out / MARK
+        write_mark(out, Mark(grid=mark.grid, files={name: digest_of(content) for name, content in sorted(files.items())}))
+    except OSError as error:
+        raise cannot_be_written(error, path) from error
+    return {name: out / name for name in files}
 
 
 def render_report(results: Results) -> dict[str, bytes]:
@@ -106,21 +129,3 @@ def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str,
     if results.champion is not None:
         texts["cards/champion.md"] = texts[f"cards/{results.slugs[results.champion.arm_id]}.md"]
     return texts
-
-
-def _remove_stale(out: Path, files: dict[str, bytes]) -> None:
-    for folder, endings in _OWN_ENDINGS.items():
-        for path in sorted((out / folder).iterdir()):
-            if path.suffix in endings and f"{folder}/{path.name}" not in files and (path.is_file() or path.is_symlink()):
-                path.unlink()
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """The file appears whole or not at all."""
-    half = path.with_name(f"{path.name}.part")
-    try:
-        half.write_bytes(content)
-        half.replace(path)
-    except OSError as error:
-        raise StoreError(f"the report must be writable, {path} is not: {error.strerror}; free it, or name another report folder") from error
-    return path

@@ -44,3 +44,8 @@ class StudySummary:
     """Why Optuna's storage lags behind the journal, or empty; the next call catches it up."""
     damage: str = ""
     """What was damaged in the journal when this call began, and mended, in a sentence; empty where nothing was."""
+
+    @property
+    def n_started(self) -> int:
+        """Trials that were brought to an end in this call."""
+        return self.n_complete + self.n_pruned + self.n_failed

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,6 +28,8 @@ Task = Literal["classification", "multilabel"]
 METRICS_OF: Mapping[str, tuple[str, ...]] = {"classification": METRICS + BINARY_METRICS, "multilabel": MULTILABEL_METRICS}
 """Every name that a task may have."""
 LOWER_IS_BETTER = frozenset({"nll", "ece"})
+_LARGEST_SCORE = 1e300
+Candidate = TypeVar("Candidate")
 
 
 def metrics_of(task: str, n_classes: int) -> tuple[str, ...]:
@@ -42,6 +45,21 @@ def is_better(metric: str, value: float, than: float) -> bool:
 
 ImageSide = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 """Pixels; which sides a network takes is known when it is built."""
+
+
+def is_score(value: float) -> bool:
+    """Whether a value may choose: it is finite. Databases keep an infinity as the largest number that they have."""
+    return math.isfinite(value) and abs(value) < _LARGEST_SCORE
+
+
+def best_of(metric: str, candidates: Iterable[Candidate], score: Callable[[Candidate], float]) -> Candidate | None:
+    """The candidate with the best `score`, the first of equal ones; None where none has a score that may choose."""
+    best: tuple[Candidate, float] | None = None
+    for candidate in candidates:
+        value = score(candidate)
+        if is_score(value) and (best is None or is_better(metric, value, than=best[1])):
+            best = candidate, value
+    return None if best is None else best[0]
 
 
 class Fractions(BaseModel):

@@ -16,6 +16,7 @@ from pyarrow.parquet import ParquetFile
 
 from ablate.checksum import is_sealed, sealed, unsealed
 from ablate.errors import StoreError
+from ablate.quoting import cell
 from ablate.tracking.events import EpochEnded
 
 PREDICTIONS = "predictions.parquet"
@@ -112,7 +113,7 @@ def add_confusion(made: Path, folder: Path, *, files: Sequence[str], class_names
     if "label" not in frame:
         return
     for split in frame["split"].unique():
-        confusion_table(frame, split, class_names=class_names).to_csv(made / f"confusion_{split}.csv")
+        confusion_table(frame, split, class_names=list(map(cell, class_names))).to_csv(made / f"confusion_{split}.csv")
 
 
 def curves_of(epochs: Iterable[EpochEnded]) -> Curves:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
+from ablate.quoting import code, text, without_folders
 from ablate.spec.recipe import Recipe
 from ablate.spec.study import DataFacts, StudyRecord
 from ablate.spec.trial import METRICS_OF, Trial
@@ -114,7 +115,7 @@ def outer_study(record: StudyRecord) -> StudyRecord:
 def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
     """A short card of a trial: what it is, how it did, what it cost, from what."""
     data, metrics = record.data, outcome.metrics
-    warning = f"**Stand-in data**, asked for `{data.requested_source}`. " if data.is_fallback else ""
+    warning = f"**Stand-in data**, asked for {code(data.requested_source)}. " if data.is_fallback else ""
     rows = [
         f"| {name} | {metrics[f'val/{name}']:.3f} | {metrics[f'test/{name}']:.3f} |"
         for name in METRICS_OF[trial.task]
@@ -122,9 +123,10 @@ def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
     ]
     costs = {"trained parameters": ("cost/n_trainable", ",.0f"), "training s": ("time/train_s", ",.1f"), "latency ms": ("time/latency_ms", ",.1f")}
     told = ", ".join(f"{what} {metrics[name]:{form}}" for what, (name, form) in costs.items() if name in metrics)
-    facts = ", ".join(f"{name} {outcome.facts[name]}" for name in ("device", "precision", "weights_source") if name in outcome.facts)
+    facts = ", ".join(f"{name} {text(outcome.facts[name])}" for name in ("device", "precision", "weights_source") if name in outcome.facts)
     head = (
-        f"`{arm_name(trial, record)}`, seed {trial.seed}: `{trial.recipe.backbone}` on {data.title}. {warning}Epoch {outcome.best_epoch + 1} was chosen on val."
+        f"{code(arm_name(trial, record))}, seed {trial.seed}: {code(trial.recipe.backbone)} on {text(data.title)}. {warning}"
+        f"Epoch {outcome.best_epoch + 1} was chosen on val."
     )
     table = "\n".join(["| metric | val | test |", "|---|--:|--:|", *rows])
     return f"{head}\n\n{table}\n\n{told}. {facts}. One seed is no result: see the study's report in the parent run."[:TAG_LENGTH]
@@ -141,15 +143,15 @@ def study_tags(record: StudyRecord) -> dict[str, str]:
         KIND: study_kind(record),
         STUDY: record.study_id,
         **stage_tags(record),
-        NOTE: f"{record.question}\n\nData: {record.data.title}. Again: `{record.command}`"[:TAG_LENGTH],
+        NOTE: f"{text(record.question)}\n\nData: {text(record.data.title)}. Again: {code(record.command)}"[:TAG_LENGTH],
         "ablate.data": record.data.title,
         "ablate.data_is_fallback": str(record.data.is_fallback).lower(),
     }
 
 
 def failure_line(failure: Failure) -> str:
-    """One line: kind and message."""
-    return f"{failure.kind}: {failure.message}".partition("\n")[0][:TAG_LENGTH]
+    """One line: kind and message, without folders of this machine."""
+    return without_folders(f"{failure.kind}: {failure.message}".partition("\n")[0])[:TAG_LENGTH]
 
 
 def failure_text(failure: Failure) -> str:

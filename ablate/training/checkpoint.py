@@ -116,11 +116,10 @@ class Checkpoint:
             return None
 
     def save(self, progress: Progress, stage: Stage) -> None:
-        """Keep a whole epoch, where it is time. A disk that is full costs the checkpoint, not the trial."""
-        if self._path is None or time.monotonic() - self._last < self._every_s:
+        """Keep a whole epoch, where it is time and some epoch had a score. A disk that is full costs the checkpoint, not the trial."""
+        if self._path is None or time.monotonic() - self._last < self._every_s or progress.best is None:
             return
         optimizer_tensors, optimizer_values = _optimizer_state(stage.optimizer)
-        assert progress.best is not None  # an epoch has ended
         tensors = {
             **_above("network", delta(stage.whole)),
             **_above("optimizer", optimizer_tensors),

@@ -18,8 +18,9 @@ from ablate.model.linear_head import linear_head
 from ablate.model.network import Network
 from ablate.spec.recipe import Recipe
 from ablate.spec.request import Compute
+from ablate.spec.trial import is_score
 from ablate.training.lanes import Feed, Lanes
-from ablate.training.loop import EVAL_BATCH, Emit, Fit, predict
+from ablate.training.loop import EVAL_BATCH, Emit, Fit, no_score, predict
 from ablate.training.step import Course, autocast
 
 Predict = Callable[[Feed], NDArray[np.float32]]
@@ -45,7 +46,8 @@ class Features:
 def fit_classifier(network: Network, course: Course, lanes: Lanes, *, weights: Tensor | None, emit: Emit) -> tuple[Fit, Predict]:
     """Fit `recipe.classifier`; return what was found, as one epoch, and what predicts a feed. `weights` (C,) are those of the classes, or None.
 
-    Deterministic: the same images give the same classifier for every seed. Raises SpecError where the head is not one linear layer, as a plan does.
+    Deterministic: the same images give the same classifier for every seed. Raises TrialError without a finite score,
+    SpecError where the head is not one linear layer, as a plan does.
     """
     started = time.perf_counter()
     recipe, task, compute = course.recipe, course.task, course.compute
@@ -68,6 +70,8 @@ def fit_classifier(network: Network, course: Course, lanes: Lanes, *, weights: T
     of_val = predicted(lanes.val)
     scores = {f"val/{name}": value for name, value in task.evaluate(of_val, lanes.val.labels).items()}
     emit(0, 1, scores)
+    if not is_score(scores[course.select_by]):
+        raise no_score(course.select_by, scores[course.select_by])
     return Fit(best_epoch=0, val_scores=scores, val_predictions=of_val, n_epochs=1, n_steps=0, train_s=train_s, lanes=lanes), predicted
 
 

@@ -18,7 +18,7 @@ from ablate.model.network import Network
 from ablate.spec.phase import Phase
 from ablate.spec.request import Compute
 from ablate.spec.strategy import n_epochs, phases_of
-from ablate.spec.trial import is_better
+from ablate.spec.trial import is_better, is_score
 from ablate.training.checkpoint import Best, Checkpoint, Progress
 from ablate.training.lanes import Feed, Lanes
 from ablate.training.stage import OpenLanes, Stage, open_stage
@@ -52,7 +52,7 @@ def fit(network: Network, course: Course, *, open_lanes: OpenLanes, emit: Emit, 
     """Train `network` phase by phase and leave it with the weights of the epoch that is best by `course.select_by` on val, over all phases.
 
     A phase starts from the best weights so far. Goes on from `checkpoint`, where it has an epoch, and emits the epochs before it again. Raises TrialError
-    where the loss stops being finite, naming the step.
+    where the loss stops being finite, naming the step, and where no epoch has a finite score to be chosen by.
     """
     recipe, phases = course.recipe, phases_of(course.recipe)
     start = StartingPoint(network) if recipe.l2_sp > 0 else None
@@ -75,14 +75,26 @@ def fit(network: Network, course: Course, *, open_lanes: OpenLanes, emit: Emit, 
             done.n_epochs += 1
             emit(done.n_epochs - 1, n_epochs(recipe), done.history[-1])
             checkpoint.save(done, stage)
-        assert done.best is not None  # epochs >= 1
-        load_delta(network, done.best.state)
+        load_delta(network, found_best(done, course.select_by).state)
         if number + 1 < len(phases):
             stage.lanes.close()
 
-    best = done.best
-    assert best is not None
+    best = found_best(done, course.select_by)
     return Fit(best.epoch, best.scores, best.predictions, done.n_epochs, done.n_steps, done.train_s, stage.lanes)
+
+
+def found_best(done: Progress, select_by: str) -> Best:
+    """The best epoch so far. Raises TrialError where no epoch has a score that may choose."""
+    if done.best is None:
+        raise no_score(select_by, done.history[-1][select_by])
+    return done.best
+
+
+def no_score(select_by: str, value: float) -> TrialError:
+    """What is said where nothing can choose."""
+    return TrialError(
+        f"{select_by} must be a finite number after some epoch, got {value:g} after every one; select by a score that the val images allow, or lower head_lr"
+    )
 
 
 def is_over(phase: Phase, done: Progress) -> bool:
@@ -121,7 +133,8 @@ def judge(network: Network, stage: Stage, course: Course, done: Progress) -> dic
     with nullcontext() if stage.average is None else stage.average.in_place():
         predictions = predict(network, course.task, lanes.val, forward=lanes.evaluate, compute=course.compute, batch_size=batch_size)
         scores = {f"val/{name}": value for name, value in course.task.evaluate(predictions, lanes.val.labels).items()}
-        if done.best is None or is_better(course.select_by, scores[course.select_by], than=done.best.scores[course.select_by]):
+        chosen_by = scores[course.select_by]
+        if is_score(chosen_by) and (done.best is None or is_better(course.select_by, chosen_by, than=done.best.scores[course.select_by])):
             done.best = Best(done.n_epochs, scores, predictions, delta(network))
     return scores
 

@@ -9,13 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ablate.errors import WeightsError
-from ablate.reporting.tables import champion, trial_frame
+from ablate.reporting.tables import best_run, champion, trial_frame
 from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.scheduling.summary import StudySummary
-from ablate.spec.trial import is_better
 from ablate.tracking.events import Event, TrialState
 from ablate.tracking.journal import Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
@@ -89,12 +88,9 @@ def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> 
     arm = champion(study.record, trial_frame(study))
     if arm is None:
         return None
-    select_by = study.record.select_by
-    runs = sorted((run for run in study.runs if run.arm_id == arm.arm_id and run.status == TrialState.COMPLETE), key=lambda run: run.seed)
-    best = runs[0]
-    for run in runs[1:]:
-        if is_better(select_by, run.metrics[select_by], than=best.metrics[select_by]):
-            best = run
+    best = best_run(study, arm.arm_id)
+    if best is None:
+        return None
     trial_folder = folder / "trials" / f"{best.trial_id}-{best.attempt}"
     if not trial_folder.is_dir() or arm.recipe.classifier == "knn":  # neighbours have no weights to log
         return best

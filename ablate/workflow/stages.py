@@ -5,6 +5,7 @@ The pilot is a study of its own, in a folder of its own, so it resumes as any ot
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from ablate.spec.pilot import Pilot, PilotTrial
 from ablate.spec.search import Cell, Range
 from ablate.spec.stages import Candidate, searched_name, searched_trial, space_words, tuned_arms
 from ablate.spec.study import ArmRecord
-from ablate.spec.trial import Trial, is_better
+from ablate.spec.trial import Trial, best_of
 from ablate.tracking.events import Event
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.workflow.machines import Machines, executor_for
@@ -153,11 +154,9 @@ def _tuned(prepared: Prepared, tuning: tuple[Candidate, ...]) -> Prepared | None
 
     told = pilot_trials(StudyFolder(pilot_folder(prepared)), describe, objectives=(select_by,))
     scores = {trial.trial_id: trial.scores[select_by] for trial in told if select_by in trial.scores}
-    best: dict[str, Candidate | None] = dict.fromkeys(names)
-    for one in tuning:
-        score, leader = scores.get(one.trial.trial_id), best[one.of_arm]
-        if score is not None and (leader is None or is_better(select_by, score, than=scores[leader.trial.trial_id])):
-            best[one.of_arm] = one
+    best: dict[str, Candidate | None] = {
+        arm_id: best_of(select_by, [one for one in tuning if one.of_arm == arm_id], lambda one: scores.get(one.trial.trial_id, math.nan)) for arm_id in names
+    }
     n_tried = {arm_id: sum(one.of_arm == arm_id for one in tuning) for arm_id in names}
     arms, lost = tuned_arms(resolved.expansion, best, n_tried)
     if not arms:

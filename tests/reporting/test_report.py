@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ablate.quoting import code
 from ablate.reporting.gallery import draw_gallery
-from ablate.reporting.markdown import code, escape, mean_sd, points, table
+from ablate.reporting.markdown import escape, mean_sd, points, table
 from ablate.reporting.report import report_text
 from ablate.reporting.results import compute_results
 
@@ -25,12 +26,14 @@ def section(text: str, title: str) -> str:
 
 
 def test_first_lines_say_which_data_was_used(published) -> None:
-    assert text_of(published).splitlines()[:5] == [
+    assert text_of(published).splitlines()[:6] == [
         "# Which way of transferring works?",
         "",
         "- **Warning: the images are synthetic stand-ins.** The grid asks for `flowers102`, which was not to be had; its declared fallback `rendered_flowers` "
         "(Rendered flowers) was used. Nothing below says anything about `flowers102`.",
         "- 5 classes; images: train 60, val 60, test 60. Splits: official. Image size: 128.",
+        "- Classes, images in train / val / test: `species 0` 12 / 12 / 12, `species 1` 12 / 12 / 12, `species 2` 12 / 12 / 12, `species 3` 12 / 12 / 12, "
+        "`species 4` 12 / 12 / 12.",
         "- 10 arms x 2 seeds = 20 trials: 20 complete.",
     ]
 

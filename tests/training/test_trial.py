@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +18,12 @@ from ablate.data.store import ImageStore
 from ablate.errors import TrialError
 from ablate.metrics.classification import score
 from ablate.model.network import build_network
-from ablate.spec.request import TrialRequest
+from ablate.spec.request import CheckpointSpec, TrialRequest
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training.export import export_complete
 from ablate.training.serving import load_classifier
+from ablate.training.tasks.classification import Classification
 from ablate.training.trial import run_trial
 
 Epochs = list[tuple[int, int, dict[str, float]]]
@@ -175,3 +178,37 @@ def test_the_recipes_own_precision_wins(make_request) -> None:
     request = make_request(epochs=1)
     bf16 = request.model_copy(update={"trial": request.trial.model_copy(update={"recipe": request.trial.recipe.model_copy(update={"precision": "bf16"})})})
     assert _run(bf16)[0].facts["precision"] == "bf16"
+
+
+NOT_SCORES = [math.nan, math.inf, -math.inf]
+
+
+def _scored(monkeypatch: pytest.MonkeyPatch, values: Sequence[float]) -> None:
+    """Have the epochs' val macro F1 be `values`; what is scored after them is scored as it is."""
+    left, evaluate = iter(values), Classification.evaluate
+
+    def told(self: Classification, *what: Any) -> dict[str, float]:
+        scores = evaluate(self, *what)
+        return {**scores, "macro_f1": next(left, scores["macro_f1"])}
+
+    monkeypatch.setattr(Classification, "evaluate", told)
+
+
+@pytest.mark.parametrize(("values", "best"), [([0.2, value, 0.1], 0) for value in NOT_SCORES] + [([value, 0.1, 0.3], 2) for value in NOT_SCORES])
+def test_an_epoch_without_a_finite_score_is_never_the_best(make_request, monkeypatch: pytest.MonkeyPatch, values: list[float], best: int) -> None:
+    _scored(monkeypatch, values)
+    outcome = run_trial(make_request(epochs=3), lambda *_: None)
+    assert (outcome.best_epoch, outcome.metrics["val/macro_f1"]) == (best, values[best])
+
+
+@pytest.mark.parametrize("value", NOT_SCORES)
+@pytest.mark.parametrize("recipe", [{"epochs": 2}, {"classifier": "logistic"}, {"strategy": "lp_ft", "epochs": 2, "freeze_depth": 0}], ids=str)
+def test_a_trial_without_a_finite_score_fails(make_request, monkeypatch: pytest.MonkeyPatch, value: float, recipe: dict[str, object]) -> None:
+    _scored(monkeypatch, [value] * 4)
+    request = make_request(**recipe)
+    kept = request.model_copy(update={"checkpoint": CheckpointSpec(folder=request.folder / "checkpoint", every_s=0)})
+    with pytest.raises(TrialError) as caught:
+        run_trial(kept, lambda *_: None)
+    assert str(caught.value) == (
+        f"val/macro_f1 must be a finite number after some epoch, got {value:g} after every one; select by a score that the val images allow, or lower head_lr"
+    )

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablate.cli import app
+from ablate.reporting.folder import Mark, write_mark
 from ablate.tracking.mlflow_store import MlflowStore
 
 WriteGrid = Callable[..., Path]
@@ -21,6 +22,7 @@ def _refused(desk: Path, grid: Path, *options: str) -> str:
     kept = desk / "reports" / grid.stem / "README.md"
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text("an earlier report")
+    write_mark(kept.parent, Mark(grid=grid.stem, files={kept.name: ""}))
     result = CliRunner().invoke(app, ["run", str(grid), *options])
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.output
@@ -116,7 +118,7 @@ def test_hub_weights_without_a_network(desk: Path, write_grid: WriteGrid, monkey
 def test_a_report_folder_that_cannot_be_written(desk: Path, write_grid: WriteGrid) -> None:
     (desk / "occupied").write_text("a file of mine")
     message = _refused(desk, write_grid("no_report"), "--report-dir", "occupied")
-    assert message.startswith("error: occupied: must be a folder that can be written, got File exists")
+    assert message == "error: the report folder must be a folder, occupied is a file or leads nowhere; free it, or name another report folder"
     assert (desk / "occupied").read_text() == "a file of mine"
 
 
