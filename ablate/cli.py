@@ -224,9 +224,9 @@ def report(
     with _user_errors():
         from ablate.display import make_console
         from ablate.workflow.reports import report_study
-        from ablate.workflow.settings import places
+        from ablate.workflow.settings import grid_name, places
 
-        name = Path(grid).stem
+        name = grid_name(grid)
         _, paths = report_study(places(), grid_name=name, study_id=study, report_dir=report_dir or Path("reports") / name, has_images=not no_images)
         make_console().print(f"report: {paths.readme}")
 
@@ -247,16 +247,16 @@ def status(
         from rich.live import Live
 
         from ablate.display import frame_table, make_console
-        from ablate.workflow.settings import places
+        from ablate.workflow.settings import grid_name, places
         from ablate.workflow.studies import grid_status, status_tables
 
         def look() -> tuple[Group, bool]:
-            found = grid_status(places(), grid_name=Path(grid).stem)
+            found = grid_status(places(), grid_name=grid_name(grid))
             tables = [table for one in found for table in status_tables(one)]
             return Group(*(frame_table(frame, title=title) for frame, title in tables)), any(one.conductor for one in found)
 
         if as_json:
-            typer.echo(json.dumps([dataclasses.asdict(one) for one in grid_status(places(), grid_name=Path(grid).stem)]))
+            typer.echo(json.dumps([dataclasses.asdict(one) for one in grid_status(places(), grid_name=grid_name(grid))]))
         elif watch:
             picture, is_conducted = look()
             with Live(picture, console=make_console(), auto_refresh=False) as live:
@@ -273,10 +273,10 @@ def sync(grid: GridName) -> None:
     """Publish in MLflow what it was not told of a grid's studies, because it was away. Trains nothing; again changes nothing."""
     with _user_errors():
         from ablate.display import make_console
-        from ablate.workflow.settings import places
+        from ablate.workflow.settings import grid_name, places
         from ablate.workflow.studies import sync_grid
 
-        missing = sync_grid(places(), grid_name=Path(grid).stem)
+        missing = sync_grid(places(), grid_name=grid_name(grid))
         for study, unpublished in missing.items():
             make_console().print(
                 f"{study}: " + (f"{unpublished.n_attempts} attempts are missing ({unpublished.why})" if unpublished.why else "all is published")

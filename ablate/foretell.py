@@ -28,7 +28,8 @@ def say_what(console: Console, resolved: Resolved) -> None:
     facts, expansion = resolved.data_set.facts, resolved.expansion
     if facts.is_fallback:
         console.print(
-            f"[bold yellow]data: {facts.requested_source} is not available here; its declared fallback {facts.source} ({facts.title}) is used[/bold yellow]"
+            f"data: {facts.requested_source} is not available here; its declared fallback {facts.source} ({facts.title}) is used",
+            style="bold yellow",
         )
     sizes = ", ".join(f"{split} {n}" for split, n in facts.n_images.items())
     kind = "synthetic" if facts.is_synthetic else "real"

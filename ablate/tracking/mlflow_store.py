@@ -49,7 +49,8 @@ from ablate.tracking.artifacts import (  # noqa: E402
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
 from ablate.tracking.mlflow_model import ModelNeeds, log_model  # noqa: E402
-from ablate.tracking.reach import check_uri, without_password  # noqa: E402
+from ablate.tracking.passwords import hide_passwords, without_password  # noqa: E402
+from ablate.tracking.reach import check_uri  # noqa: E402
 from ablate.tracking.records import PublishedRun, PublishedStudy  # noqa: E402
 
 for _name in ("mlflow", "alembic"):
@@ -417,4 +418,4 @@ def _dataset_input(record: StudyRecord) -> DatasetInput:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
+    return hide_passwords(f"{type(error).__name__}: {error}".partition("\n")[0])

@@ -1,11 +1,8 @@
-"""What is made of a study that was run: its report, its state, the UI. Needs no torch."""
+"""What is made of a study that was run: its report and its overview. Needs no torch."""
 
 from __future__ import annotations
 
 import logging
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +12,6 @@ from ablate.errors import StoreError
 from ablate.reporting.examples import ImageKey, Pictures, Thumbnails
 from ablate.reporting.tables import arm_frame, trial_frame
 from ablate.reporting.write import ReportPaths, write_report
-from ablate.tracking.links import compare_url
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.settings import Places
@@ -67,39 +63,6 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
             {"arm": f"{arm.arm}{mark}", **{name: _mean_sd(own[name]) for name in OVERVIEW if name in own}, "seeds": int(own["val/macro_f1"].notna().sum())}
         )
     return pd.DataFrame(rows)
-
-
-def serve_ui(places: Places, *, grid_name: str, port: int, say: Callable[[str], None]) -> int:
-    """Run MLflow's UI on 127.0.0.1 until it is stopped; return its exit code. Raises StoreError where the port is taken or the store is a server of its own."""
-    if places.tracking_uri.startswith("http"):
-        raise StoreError(f"the tracking store is a server already: open {places.tracking_uri}")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise StoreError(f"port {port} must be free on 127.0.0.1, but something listens there; choose another: make ui ARGS='--port {port + 1}'") from None
-    base = f"http://127.0.0.1:{port}"
-    say(f"MLflow UI: {base}   (stop it with Ctrl-C)")
-    if grid_name:
-        study = _published(MlflowStore(places.tracking_uri, grid_name), grid_name, study_id=None)
-        say(f"runs of {grid_name}: {base}/#/experiments/{study.experiment_id}/runs?workflowType=machine_learning")
-        say(f"compare its trials: {compare_url(base, study)}")
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--backend-store-uri",
-        places.tracking_uri,
-        "--workers",
-        "1",
-    ]
-    return subprocess.call(command)  # noqa: S603  a fixed command, no shell
 
 
 def _published(store: MlflowStore, grid_name: str, *, study_id: str | None) -> PublishedStudy:

@@ -10,7 +10,7 @@ from ablate.reporting.compare_text import comparison_text
 from ablate.reporting.verify import Finding, report_source, verify_report
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
-from ablate.workflow.settings import Places
+from ablate.workflow.settings import Places, grid_name
 
 
 def verify_folder(places: Places, folder: Path) -> list[Finding]:
@@ -32,8 +32,13 @@ def compare_grids(places: Places, first: str, second: str) -> str:
 
 
 def _study(places: Places, name: str) -> PublishedStudy:
-    grid, _, study_id = name.partition("@")
-    grid_name = Path(grid).stem
-    store = MlflowStore(places.tracking_uri, grid_name)
+    study_id: str | None
+    grid, mark, study_id = name.rpartition("@")
+    if not mark or "/" in study_id:  # an @ in a folder's name
+        grid, study_id = name, None
+    grid_of_study = grid_name(grid)
+    if study_id == "":
+        raise SpecError(f"GRID@STUDY must name a study after the @, got {name!r}; leave the @ out for the newest")
+    store = MlflowStore(places.tracking_uri, grid_of_study)
     store.check_reachable()
-    return store.read_study(grid_name, study_id or None)
+    return store.read_study(grid_of_study, study_id)

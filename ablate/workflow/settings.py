@@ -11,6 +11,8 @@ from ablate.spec.parse import nearest
 from ablate.tracking.databases import check_apart, check_database, with_driver
 
 GRIDS = Path("experiments")
+SUFFIXES = (".yaml", ".yml")
+"""Of grid files: all that is cut off a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,49 @@ def check_optuna(where: Places) -> None:
         check_database(where.optuna_url, what="Optuna's storage", setting="ABLATE_OPTUNA")
 
 
+def grid_name(name_or_path: str) -> str:
+    """Return the name of a grid as `run` takes it: of a path the last part, less a suffix .yaml or .yml.
+
+    Every command takes names through here, so that `shoes.v2` is never taken for `shoes`. The file
+    itself need not be there any more. Raises SpecError where nothing that could be a name is left.
+    """
+    file = _grid_file(name_or_path)
+    path = Path(name_or_path) if file is None else file
+    name = path.stem if path.suffix in SUFFIXES else path.name
+    if name in ("", ".."):
+        raise SpecError(f"GRID must be {_what_grid_is()}, got {name_or_path!r}")
+    return name
+
+
 def find_grid(name_or_path: str) -> Path:
     """Return the grid file for a name in experiments/ or a path. Raises SpecError with the nearest name."""
-    for path in (Path(name_or_path), GRIDS / f"{name_or_path}.yaml", GRIDS / f"{name_or_path}.yml"):
-        if path.suffix in (".yaml", ".yml") and path.is_file():
+    file = _grid_file(name_or_path)
+    if file is None:
+        near = nearest(name_or_path, _known_grids())
+        raise SpecError(f"GRID must be {_what_grid_is()}, got {name_or_path!r}{near}")
+    return file
+
+
+def _grid_file(name_or_path: str) -> Path | None:
+    typed = name_or_path.rstrip("/")
+    for path in (Path(typed), GRIDS / f"{typed}.yaml", GRIDS / f"{typed}.yml"):
+        if path.suffix in SUFFIXES and _is_file(path):
             return path
-    known = sorted(path.stem for path in GRIDS.glob("*.y*ml"))
-    there = ", ".join(known) or "there are none here"
-    raise SpecError(f"GRID must be a name in {GRIDS}/ ({there}) or the path of a .yaml file, got {name_or_path!r}{nearest(name_or_path, known)}")
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; False where the name is none that a file can have, or a folder on the way is closed."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _known_grids() -> list[str]:
+    return sorted(path.stem for path in GRIDS.glob("*.y*ml") if path.suffix in SUFFIXES)
+
+
+def _what_grid_is() -> str:
+    there = ", ".join(_known_grids()) or "there are none here"
+    return f"a name in {GRIDS}/ ({there}) or the path of a .yaml file"
