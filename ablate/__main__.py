@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from ablate.leaving import leave_at_once
-from ablate.terminal import be_patient
 
 
 def main() -> None:
     """Entry point of the `ablate` command."""
     leave_at_once()
-    be_patient()
     from ablate.cli import main as run_command
 
     run_command()

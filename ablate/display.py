@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +37,23 @@ def make_console(*, is_error: bool = False) -> Console:
     if not console.is_terminal:
         console = Console(stderr=is_error, highlight=False, markup=False, width=400, soft_wrap=True)
     return console
+
+
+def importing(console: Console, libraries: Sequence[tuple[str, str]]) -> None:
+    """Import libraries, (name, module), that take seconds, and say so first: in a terminal for as long as it lasts, elsewhere in a line."""
+    missing = [(name, module) for name, module in libraries if module not in sys.modules]
+    if not missing:
+        return
+    names = ", ".join(name for name, _ in missing)
+    if not console.is_terminal:
+        console.print(f"loading {names} ...")
+        for _, module in missing:
+            importlib.import_module(module)
+        return
+    with console.status("") as line:
+        for name, module in missing:
+            line.update(f"loading {name} ...")
+            importlib.import_module(module)
 
 
 class _LeftColumn(ProgressColumn):
@@ -178,11 +197,14 @@ class Callback:
     progress: Progress | None = None
     tasks: dict[str, TaskID] = field(default_factory=dict)
     since: dict[str, tuple[float, int]] = field(default_factory=dict)
+    ends: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self.since and self.progress is None:
             self.console.print(f"{what} ...")
         self.since.setdefault(what, (time.perf_counter(), total))
+        if done == total:
+            self.ends[what] = time.perf_counter()
         if self.progress is not None:
             if what not in self.tasks:
                 self.tasks[what] = self.progress.add_task(what, total=total)
@@ -191,7 +213,8 @@ class Callback:
     def finish(self) -> None:
         """Say what was done and how long it took."""
         for what, (start, total) in self.since.items():
-            self.console.print(f"{what}: {total} in {time.perf_counter() - start:.1f} s")
+            amount = "" if total == 1 else f"{total} in "
+            self.console.print(f"{what}: {amount}{self.ends.get(what, time.perf_counter()) - start:.1f} s")
 
 
 def trial_names(trials: Sequence[Trial], arm_names: Mapping[str, str]) -> dict[str, str]:

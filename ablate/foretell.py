@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 
 from ablate.display import rows_table
 from ablate.errors import escaped
@@ -33,10 +32,10 @@ def say_what(console: Console, resolved: Resolved) -> None:
         )
     sizes = ", ".join(f"{split} {n}" for split, n in facts.n_images.items())
     kind = "synthetic" if facts.is_synthetic else "real"
-    console.print(f"data: {escape(facts.title)} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {escape(facts.split_rule)})")
-    console.print(escape(classes_line(facts)))
+    console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
+    console.print(classes_line(facts))
     for remark in resolved.data_set.remarks:
-        console.print(escape(remark))
+        console.print(remark)
     if resolved.pilot is not None:
         from ablate.workflow.pilot_text import pilot_line
 

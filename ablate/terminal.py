@@ -48,8 +48,8 @@ def be_patient() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.__stdout__ = _patient(sys.stdout, 1)
-    sys.stderr = sys.__stderr__ = _patient(sys.stderr, 2)
+    sys.stdout = _patient(sys.stdout, 1)
+    sys.stderr = _patient(sys.stderr, 2)
 
 
 def _patient(stream: TextIO | None, descriptor: int) -> PatientStream:

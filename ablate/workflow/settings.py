@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def find_grid(name_or_path: str) -> Path:
         near = nearest(name_or_path, _known_grids())
         raise SpecError(f"GRID must be {_what_grid_is()}, got {name_or_path!r}{near}")
     return file
+
+
+def make_command(name: str, *, seeds: str | None) -> str:
+    """Return what to type to run a grid again, without folders of this machine."""
+    return f"make ablation GRID={shlex.quote(name)}" + (f" SEEDS={shlex.quote(seeds)}" if seeds else "")
 
 
 def _grid_file(name_or_path: str) -> Path | None:

@@ -18,9 +18,7 @@ from ablate.spec.parse import nearest
 from ablate.tracking.publisher import Unpublished
 from ablate.workflow.settings import Places
 
-_FOLDER_NAME = re.compile(
-    r"(?P<grid>.+)-(torchvision-[A-Z]\w*|[a-z0-9_]+)-[0-9a-f]{12}(-(search|tune)-[0-9a-f]{6})?"
-)
+_FOLDER_NAME = re.compile(r"(?P<grid>.+)-(torchvision-[A-Z]\w*|[a-z0-9_]+)-[0-9a-f]{12}(-(search|tune)-[0-9a-f]{6})?")
 """GRID-SOURCE-STUDY, and more for a pilot's folder."""
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -75,10 +73,7 @@ def sync_grid(places: Places, *, grid_name: str) -> dict[str, Unpublished]:
     from ablate.tracking.mlflow_store import MlflowStore  # mlflow takes seconds to import, and a status does not need it
 
     MlflowStore(places.tracking_uri, grid_name, artifact_root=places.artifact_root).check_reachable()
-    return {
-        folder.name: sync_study(folder, MlflowStore(places.tracking_uri, grid_name, artifact_root=places.artifact_root))
-        for folder in folders
-    }
+    return {folder.name: sync_study(folder, MlflowStore(places.tracking_uri, grid_name, artifact_root=places.artifact_root)) for folder in folders}
 
 
 def status_tables(status: StudyStatus) -> list[tuple[pd.DataFrame, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 
@@ -42,10 +43,9 @@ def _listener(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
-        raise StoreError(
-            f"port {port} must be free on {HOST}, it is not to be opened ({error.strerror}); "
-            f"choose another: make ui ARGS='--port {port % 65535 + 1}'"
-        ) from None
+        reason = "something listens there" if error.errno == errno.EADDRINUSE else f"it does not open ({error.strerror})"
+        other = port + 1 if 1024 <= port < 65535 else 5000
+        raise StoreError(f"port {port} must be free on {HOST}, but {reason}; choose another: make ui ARGS='--port {other}'") from None
 
 
 def _say_links(places: Places, study: PublishedStudy, *, base: str, say: Callable[[str], None]) -> None:

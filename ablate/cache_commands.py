@@ -1,0 +1,36 @@
+"""Commands on the kept activations: `ablate cache ...`."""
+
+from __future__ import annotations
+
+import typer
+
+from ablate.exits import user_errors
+
+cache_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Activations of frozen prefixes that trials share.")
+
+
+@cache_app.command("list")
+def cache_list() -> None:
+    """Show the kept activations, the most recently used first."""
+    with user_errors():
+        from ablate.display import frame_table, make_console
+        from ablate.workflow.caches import cache_table
+        from ablate.workflow.settings import places
+
+        table = cache_table(places())
+        console = make_console()
+        if not table.empty:
+            console.print(frame_table(table, title="Kept activations"))
+        console.print(f"{len(table)} views, {table['MB'].sum():.1f} MB")
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Drop the kept activations; studies compute them again when they need them."""
+    with user_errors():
+        from ablate.display import make_console
+        from ablate.workflow.caches import clear_cache
+        from ablate.workflow.settings import places
+
+        n_views, size_mb = clear_cache(places())
+        make_console().print(f"dropped {n_views} views, {size_mb:.1f} MB")
