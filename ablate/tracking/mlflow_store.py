@@ -34,7 +34,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from ablate.errors import CheckFailed, StoreError  # noqa: E402
 from ablate.spec.study import StudyRecord  # noqa: E402
 from ablate.spec.trial import Trial  # noqa: E402
-from ablate.tracking import passwords, projection  # noqa: E402
+from ablate.tracking import projection  # noqa: E402
 from ablate.tracking.artifacts import (  # noqa: E402
     PREDICTIONS,
     Curves,
@@ -49,7 +49,7 @@ from ablate.tracking.artifacts import (  # noqa: E402
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
 from ablate.tracking.mlflow_model import ModelNeeds, log_model  # noqa: E402
-from ablate.tracking.reach import check_uri  # noqa: E402
+from ablate.tracking.reach import check_uri, hide_passwords, without_password  # noqa: E402
 from ablate.tracking.records import PublishedRun, PublishedStudy  # noqa: E402
 
 for _name in ("mlflow", "alembic"):
@@ -94,10 +94,10 @@ class MlflowStore:
         try:
             experiment = self._client.get_experiment_by_name(self.grid_name)
         except Exception as error:
-            raise StoreError(f"the tracking store must answer, {passwords.without_password(self.tracking_uri)!r} did not: {_first_line(error)}") from error
+            raise StoreError(f"the tracking store must answer, {without_password(self.tracking_uri)!r} did not: {_first_line(error)}") from error
         if experiment is not None and experiment.lifecycle_stage != "active":
             raise StoreError(
-                f"the experiment {self.grid_name!r} must not be deleted in {passwords.without_password(self.tracking_uri)!r}; "
+                f"the experiment {self.grid_name!r} must not be deleted in {without_password(self.tracking_uri)!r}; "
                 f"restore it there, or give the grid file another name."
             )
 
@@ -301,7 +301,7 @@ class MlflowStore:
         runs = tuple(map(_published, found, curves))
         return PublishedStudy(
             record=record,
-            tracking_uri=passwords.without_password(self.tracking_uri),
+            tracking_uri=without_password(self.tracking_uri),
             experiment_id=parent.info.experiment_id,
             parent_run_id=parent.info.run_id,
             runs=runs,
@@ -317,9 +317,7 @@ class MlflowStore:
             names = [experiment.name for experiment in self._client.search_experiments(max_results=1000)]
             near = difflib.get_close_matches(self.grid_name, names, n=1)
             hint = f"did you mean {near[0]}?" if near else "run the grid first."
-            raise StoreError(
-                f"the tracking store {passwords.without_password(self.tracking_uri)!r} must hold the experiment {self.grid_name!r}, it does not; {hint}"
-            )
+            raise StoreError(f"the tracking store {without_password(self.tracking_uri)!r} must hold the experiment {self.grid_name!r}, it does not; {hint}")
         parents = self._search(projection.KIND, "study", kind="study")
         if study_id is not None:
             parents += self._search(projection.STUDY, study_id, kind="pilot")
@@ -327,7 +325,7 @@ class MlflowStore:
         if not found:
             held = ", ".join(run.data.tags[projection.STUDY] for run in parents) or "none"
             what = "a study" if study_id is None else f"the study {study_id!r}"
-            raise StoreError(f"the experiment {self.grid_name!r} of {passwords.without_password(self.tracking_uri)!r} must hold {what}; studies there: {held}.")
+            raise StoreError(f"the experiment {self.grid_name!r} of {without_password(self.tracking_uri)!r} must hold {what}; studies there: {held}.")
         return found[0]
 
     def _search(self, tag: str, value: str, *, kind: str) -> list[Run]:
@@ -419,4 +417,4 @@ def _dataset_input(record: StudyRecord) -> DatasetInput:
 
 
 def _first_line(error: Exception) -> str:
-    return passwords.hide_passwords(f"{type(error).__name__}: {error}".partition("\n")[0])
+    return hide_passwords(f"{type(error).__name__}: {error}".partition("\n")[0])

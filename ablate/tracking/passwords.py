@@ -15,7 +15,8 @@ _IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s\"'<>`]+")
 _WITH_PASSWORD = re.compile(r"[^:/?#@]*:(?P<secret>.*)@", re.DOTALL)
 _TOKEN = re.compile(r"(?P<secret>[^:/?#@]+)@")
 _HOST = re.compile(r"[^:/?#@]*(:\d*)?([/?#]|$)")
-_PARAMETER = re.compile(r"[?&#](?P<name>[^=&]*)=(?P<secret>[^&]*)", re.DOTALL)
+_PARAMETER = re.compile(r"[?&#](?P<name>[^=&]*)=(?P<secret>[^&]*(&(?![^=&]+=)[^&]*)*)", re.DOTALL)
+"""An & that no further `name=` follows belongs to the value: it should have been written %26."""
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|credential|odbc_connect|key$", re.IGNORECASE)
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ablate.errors import StoreError
-from ablate.tracking.passwords import without_password
+from ablate.tracking.passwords import hide_passwords as hide_passwords
+from ablate.tracking.passwords import without_password as without_password
 
 REACH_S = 4.0
 """How long a server may take to accept a connection."""
@@ -112,7 +113,7 @@ def address_of(uri: str) -> Address:
         return Address(problem=_UNREADABLE)
     except Exception as error:  # sqlalchemy.exc.ArgumentError, which repeats the URI
         return Address(problem=f"it cannot be read as a URL ({type(error).__name__})")
-    if "@" in f"{url.host}{url.database}":
+    if "@" in f"{url.host}{url.database}" or "?" in uri.rpartition("@")[0]:  # of which part, only its writer knows
         return Address(problem=_UNREADABLE)
     return Address(url.host, url.port, url.database or "")
 
