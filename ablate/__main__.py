@@ -8,6 +8,9 @@ from ablate.leaving import leave_at_once
 def main() -> None:
     """Entry point of the `ablate` command."""
     leave_at_once()
+    from ablate.terminal import ensure_utf8
+
+    ensure_utf8()
     from ablate.cli import main as run_command
 
     run_command()

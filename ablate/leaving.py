@@ -1,12 +1,17 @@
-"""How the program ends when it is asked to while nothing needs putting away: at once, in one sentence."""
+"""How the program ends when it is asked to while nothing needs putting away: at once, in one sentence.
+
+Imports next to nothing: until it has been imported, an interrupt is a traceback.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
-from types import FrameType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
 
 INTERRUPTED = 130
 """Exit code of whatever was interrupted and goes on with the same command."""
@@ -26,8 +31,9 @@ def leave_at_once() -> None:
 
 def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Signal handler: say that the command was interrupted, and end the process without another word."""
-    with contextlib.suppress(Exception):  # a stream that is being written, or is closed
+    try:
         sys.stdout.flush()
-    with contextlib.suppress(OSError):
         os.write(2, f"{SENTENCE}\n".encode())
+    except Exception:  # a stream that is closed, or is being written this very moment
+        os._exit(INTERRUPTED)
     os._exit(INTERRUPTED)

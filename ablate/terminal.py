@@ -10,7 +10,7 @@ import sys
 from typing import TextIO
 
 _PLAIN = {"±": "+-", "×": "x", "→": "->", "…": "...", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "·": "."}
-_ERRORS = "ablate.plain"
+_ERRORS, _BEFORE = "ablate.plain", "replace"
 
 
 class PatientStream(io.TextIOWrapper):
@@ -38,6 +38,18 @@ class PatientStream(io.TextIOWrapper):
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
             super().flush()
+
+
+def ensure_utf8() -> None:
+    """Begin again with UTF-8 for files where the locale has another encoding: reports, grids and names hold more than ASCII.
+
+    The terminal keeps its own encoding.
+    """
+    if sys.getfilesystemencoding().lower() in ("utf-8", "utf8"):
+        return
+    os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:{_BEFORE}" if sys.stdout else "utf-8")
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  the same program, no shell
 
 
 def be_patient() -> None:
