@@ -357,7 +357,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="on 127.0.0.1")] = 5000,
 ) -> None:
     """Start the MLflow UI on 127.0.0.1, and print links that list and compare the grid's trials."""
-    with user_errors(ending="MLflow UI stopped") as begin:
+    with user_errors():
         from ablate.display import importing, make_console
         from ablate.workflow.settings import grid_name, places
 
@@ -365,7 +365,7 @@ def ui(
         importing(console, REPORTING[:1])
         from ablate.workflow.ui import serve_ui
 
-        begin()
+        leave_at_once("MLflow UI stopped")
         serve_ui(places(), grid_name=name, port=port, say=console.print)
 
 

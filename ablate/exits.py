@@ -17,8 +17,8 @@ FAILED, WRONG = 1, 2
 
 
 @contextmanager
-def user_errors(*, ending: str = SENTENCE) -> Iterator[Callable[[], None]]:
-    """A user's mistake is one message and exit code 2, never a traceback; Control-C and SIGTERM are 130, after the sentence `ending`.
+def user_errors() -> Iterator[Callable[[], None]]:
+    """A user's mistake is one message and exit code 2, never a traceback; Control-C and SIGTERM are a sentence and 130.
 
     Yields what a command calls once its imports are done: from then on an interrupt is an exception, so that what was begun is put away.
     """
@@ -39,7 +39,7 @@ def user_errors(*, ending: str = SENTENCE) -> Iterator[Callable[[], None]]:
         typer.echo(f"error: {hide_passwords(_about_file(error))}", err=True)
         raise typer.Exit(WRONG) from None
     except KeyboardInterrupt:
-        typer.echo(ending, err=True)
+        typer.echo(SENTENCE, err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 

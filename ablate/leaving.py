@@ -18,12 +18,16 @@ INTERRUPTED = 130
 SENTENCE = "interrupted; finished trials are kept, the same command goes on where it stopped"
 
 
-def leave_at_once() -> None:
+_sentence = [SENTENCE]
+
+
+def leave_at_once(sentence: str = SENTENCE) -> None:
     """From here on SIGINT and SIGTERM end the process with a sentence. Whoever started it with SIGINT ignored keeps that.
 
     No exception is raised: libraries that are half imported swallow one or print it, and nothing that
     is begun yet needs it.
     """
+    _sentence[:] = [sentence]
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
@@ -33,7 +37,7 @@ def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Signal handler: say that the command was interrupted, and end the process without another word."""
     try:
         sys.stdout.flush()
-        os.write(2, f"{SENTENCE}\n".encode())
+        os.write(2, f"{_sentence[0]}\n".encode())
     except Exception:  # a stream that is closed, or is being written this very moment
         os._exit(INTERRUPTED)
     os._exit(INTERRUPTED)

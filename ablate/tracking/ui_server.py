@@ -11,6 +11,8 @@ import logging
 import os
 import socket
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn  # before mlflow.server, which asks whether it is there to know that it serves
@@ -22,8 +24,6 @@ from ablate.tracking.passwords import hide_passwords, without_password
 from ablate.tracking.records import PublishedStudy
 
 _SHARED_VIEW = "mlflow.sharedViewState."
-_PATIENCE_S = 2
-"""How long requests that are being answered may take once an end is asked for."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -64,6 +64,14 @@ def share_view(tracking_uri: str, study: PublishedStudy) -> bool:
 
 
 def serve(app: Any, listener: socket.socket) -> None:
-    """Answer requests on a socket that listens already, until SIGINT or SIGTERM; either is raised again after that."""
-    config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="auto", timeout_graceful_shutdown=_PATIENCE_S)
-    uvicorn.Server(config).run(sockets=[listener])
+    """Answer requests on a socket that listens already, until the process ends."""
+    config = uvicorn.Config(app, log_level="error", access_log=False)
+    _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever handles them already: nothing that it holds needs putting away, and an open request must not hold up the end."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 
 
 def serve_ui(places: Places, *, grid_name: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve MLflow's UI on 127.0.0.1, whatever the environment says, until KeyboardInterrupt.
+    """Serve MLflow's UI on 127.0.0.1, whatever the environment says, until the process ends.
 
     `say` is told the links: of the UI, and of the newest study of a grid where `grid_name` is not
     empty. Raises StoreError where the port is taken, the store is a server of its own or cannot be
