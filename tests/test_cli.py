@@ -91,9 +91,11 @@ def test_an_interrupt_in_the_first_moments_is_a_sentence(tmp_path: Path, number:
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"TERM": "dumb", "COLUMNS": "20"}], ids=str)
+@pytest.mark.parametrize(
+    "environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"TERM": "dumb", "COLUMNS": "20"}], ids=str
+)
 def test_a_terminal_that_can_do_little(tmp_path: Path, environment: dict[str, str]) -> None:
-    code = "from ablate.terminal import be_patient, ensure_utf8; ensure_utf8(); be_patient(); print('0.9 ± 0.1 → ä')"
+    code = "from ablate.terminal import be_patient, ensure_utf8; ensure_utf8(); be_patient(); print('0.9 \\u00b1 0.1 \\u2192')"
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"0.9 ")
@@ -102,7 +104,7 @@ def test_a_terminal_that_can_do_little(tmp_path: Path, environment: dict[str, st
 
 def test_a_reader_that_has_gone_and_a_full_disk(tmp_path: Path) -> None:
     for target in ("/dev/full", None):
-        with open(target or os.devnull, "w") as out:
+        with Path(target or os.devnull).open("w") as out:
             done = ablate("cache", "list", cwd=tmp_path, stdout=out)
         assert (done.returncode, done.stderr) == (0, "")
     read, write = os.pipe()
