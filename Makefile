@@ -6,19 +6,26 @@ ABLATE  := $(BIN)/ablate
 
 GRID    ?= flowers
 TEST_WORKERS ?= $(shell nproc 2>/dev/null || echo 1)
-SHARED_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
-RUN_OPTIONS  = $(SHARED_DATA) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(REPORT),--report-dir $(REPORT)) $(ARGS)
+
+# A variable's text as one word of the shell, whatever is in it: spaces, quotes, $$, ;, *. Only ARGS is several words, as the shell reads them.
+one_word = '$(subst ','\'',$(value $(1)))'
+option   = $(if $(value $(2)),$(1) $(call one_word,$(2)))
+unexport GRID DATA_DIR SEEDS WORKERS REPORT EXTRAS
+
+GRID_WORD   = $(call one_word,GRID)
+DATA_OPTION = $(call option,--data-dir,DATA_DIR)
+RUN_OPTIONS = $(DATA_OPTION) $(call option,--seeds,SEEDS) $(call option,--workers,WORKERS) $(call option,--report-dir,REPORT) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench install ablation plan report status ui views test test-services check schema clean
+.PHONY: help bench install install-extras ablation plan report status ui views test test-services check schema clean
 
 help:  ## list the targets
-	@echo "make TARGET [GRID=name or path] [DATA_DIR=folder] [SEEDS=0,1,2] [WORKERS=n] [REPORT=folder] [ARGS='more options']"
+	@echo "make TARGET [GRID=name or path] [DATA_DIR=folder] [SEEDS=0,1,2] [WORKERS=n] [REPORT=folder] [EXTRAS=ray,postgres] [ARGS='more options']"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
 
 $(VENV)/.made:
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"ablate needs Python 3.11 or newer, got {sys.version.split()[0]}; say which with make PYTHON=python3.12 ...")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(call one_word,PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"ablate needs Python 3.11 or newer, got {sys.version.split()[0]}; say which with make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(call one_word,PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.made
@@ -31,25 +38,28 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
-install: $(VENV)/.installed  ## make .venv and install ablate into it
+install: $(VENV)/.installed $(if $(value EXTRAS),install-extras)  ## make .venv and install ablate into it, with EXTRAS=ray,postgres what clusters need
+
+install-extras: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.['$(call one_word,EXTRAS)']'
 
 ablation: install  ## run a grid and write its report: make ablation GRID=flowers
-	@$(ABLATE) run $(GRID) $(RUN_OPTIONS)
+	@$(ABLATE) run $(GRID_WORD) $(RUN_OPTIONS)
 
 plan: install  ## what a grid would train, and what it leaves out and why
-	@$(ABLATE) plan $(GRID) $(SHARED_DATA) $(ARGS)
+	@$(ABLATE) plan $(GRID_WORD) $(DATA_OPTION) $(ARGS)
 
 views: install  ## augmented views of train images, a contact sheet of each policy
-	@$(ABLATE) views $(GRID) $(SHARED_DATA) $(ARGS)
+	@$(ABLATE) views $(GRID_WORD) $(DATA_OPTION) $(ARGS)
 
 report: install  ## write the report again from the runs in MLflow
-	@$(ABLATE) report $(GRID) $(if $(REPORT),--report-dir $(REPORT)) $(ARGS)
+	@$(ABLATE) report $(GRID_WORD) $(call option,--report-dir,REPORT) $(ARGS)
 
 status: install  ## trials of a grid by state, and what failed
-	@$(ABLATE) status $(GRID) $(ARGS)
+	@$(ABLATE) status $(GRID_WORD) $(ARGS)
 
 ui: install  ## MLflow UI on 127.0.0.1, with a link that compares the study's trials
-	@$(ABLATE) ui $(GRID) $(ARGS)
+	@$(ABLATE) ui $(GRID_WORD) $(ARGS)
 
 test: $(VENV)/.installed-test  ## every test
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(ARGS)

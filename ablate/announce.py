@@ -34,6 +34,7 @@ def run_pilot_aloud(console: Console, prepared: Prepared, store: MlflowStore, *,
     with display.shown():
         end = run_pilot(prepared, store, machines=machines, on_event=display.on_event, names=names, limits=limits, optuna_url=optuna_url)
     console.print(pilot_ending(resolved, end.summary))
+    _say_repeats(console, end.summary)
     _say_unpublished(console, end.summary, grid=resolved.grid.name)
     for failed in end.summary.failures:
         console.print(f"failed: {failed.arm}: {failed.failure.message} (traceback: {failed.path})")
@@ -111,7 +112,7 @@ def say_end(console: Console, study: PublishedStudy, summary: StudySummary, *, r
     console.print(frame_table(arms_overview(study), title="Arms, mean ± SD over seeds"))
     say_trials(console, summary, wish=wish)
     console.print(f"report: {readme}")
-    console.print(f"compare the runs: make ui GRID={wish.grid}")
+    console.print(f"compare the runs: make ui GRID={shlex.quote(wish.grid)}")
 
 
 def say_trials(console: Console, summary: StudySummary, *, wish: ReportWish) -> None:
@@ -123,6 +124,7 @@ def say_trials(console: Console, summary: StudySummary, *, wish: ReportWish) -> 
     console.print(f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed{left}")
     for failed in summary.failures:
         console.print(f"failed: {failed.arm}, seed {failed.seed}: {failed.failure.message} (traceback: {failed.path})")
+    _say_repeats(console, summary)
     _say_unpublished(console, summary, grid=wish.grid)
 
 
@@ -130,5 +132,27 @@ def _say_unpublished(console: Console, summary: StudySummary, *, grid: str) -> N
     if summary.unpublished.why:
         console.print(
             f"note: {summary.unpublished.n_attempts} trials are kept in the study's journal and are not whole in MLflow yet ({summary.unpublished.why}), "
-            f"so the report may lack them; publish them with: ablate sync {grid} && ablate report {grid}"
+            f"so the report may lack them; publish them with: ablate sync {shlex.quote(grid)} && ablate report {shlex.quote(grid)}"
+        )
+
+
+def _say_repeats(console: Console, summary: StudySummary) -> None:
+    """Say how often a trial was tried again and why, and what Optuna lacks."""
+    if summary.n_retries:
+        why = ", ".join(f"{reason} ({count})" for reason, count in summary.retried.items())
+        console.print(f"repeats: {summary.n_retries} attempts tried a trial again, after {why}")
+    if summary.optuna_problem:
+        console.print(f"note: Optuna's storage lags behind the study ({summary.optuna_problem}); the next call catches it up")
+
+
+def say_shared_name(console: Console, folder: Path, grid_file: Path) -> None:
+    """Say where the study was run before from another grid file of the same name: both are one study, with one report."""
+    from ablate.workflow.grid_source import other_source
+
+    other = other_source(folder, grid_file)
+    if other is not None:
+        console.print(
+            f"note: this study was run before from another grid file of the same name, {other}: the two share one study, one experiment in MLflow "
+            "and one report, which the last run writes; rename one of the files to keep them apart",
+            style="bold yellow",
         )

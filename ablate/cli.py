@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cache_commands import cache_app
+from ablate.exits import FAILED, show_without_passwords, user_errors
+from ablate.leaving import leave_at_once
+from ablate.terminal import be_patient
+
+if TYPE_CHECKING:
+    from ablate.spec.grid import Grid
+    from ablate.workflow.settings import Places
+
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Which way of transferring a pretrained model works on your images?"
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help texts hold brackets, which rich's markup would eat
+    help="Which way of transferring a pretrained model works on your images?",
 )
 
-cache_app = typer.Typer(no_args_is_help=True, help="What is kept for studies to share: decoded images, activations of frozen prefixes.")
 app.add_typer(cache_app, name="cache")
 
 GridName = Annotated[str, typer.Argument(metavar="GRID", help="a name in experiments/, or the path of a grid file")]
@@ -29,7 +39,9 @@ ReportDir = Annotated[Path | None, typer.Option(help="where the report goes  [de
 NoImages = Annotated[bool, typer.Option("--no-images", help="no example images in the report, nor in MLflow: for photographs that are not yours to show")]
 NoFallback = Annotated[bool, typer.Option("--no-fallback", help="refuse to stand in the grid's fallback for data that are not there")]
 
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
+TRAINING = (("PyTorch", "torch"), ("timm", "timm"), ("MLflow", "ablate.tracking.mlflow_store"), ("Optuna", "optuna"))
+REPORTING = (("MLflow", "ablate.tracking.mlflow_store"), ("seaborn", "seaborn"))
+"""What takes seconds to import: name, module."""
 
 
 @app.command()
@@ -50,48 +62,52 @@ def run(
     only_failed: Annotated[bool, typer.Option("--only-failed", help="run only trials that failed last time")] = False,
     retry: Annotated[int, typer.Option(min=0, help="more attempts for a trial whose worker died or hung")] = 2,
     trial_timeout: Annotated[str | None, typer.Option(help="a trial that takes longer has hung, e.g. 2h  [default: no limit]")] = None,
-    executor: Annotated[str, typer.Option(help="local (this machine) or ray (a cluster; needs ablate[ray])")] = "local",
+    executor: Annotated[str, typer.Option(help="local (this machine) or ray (a cluster; make install EXTRAS=ray)")] = "local",
     address: Annotated[str | None, typer.Option(help="of the Ray cluster, HOST:PORT or auto  [default: $RAY_ADDRESS]")] = None,
     trials_per_gpu: Annotated[str, typer.Option(help="trials that share a GPU, or auto: measured, so many as memory holds; on CPUs auto bounds slots")] = "1",
     optuna_storage: Annotated[str | None, typer.Option(help="URL of Optuna's storage  [default: $ABLATE_OPTUNA, else a file beside the study]")] = None,
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
-    with _user_errors():
-        from ablate.announce import ReportWish, adopt_aloud, report_aloud, run_pilot_aloud
-        from ablate.display import StudyDisplay, make_console, step_progress, trial_names
+    with user_errors() as begin:
+        from ablate.display import importing, make_console
+
+        console = make_console()
+        parsed, where = _read_grid(grid, data_dir=data_dir, optuna_storage=optuna_storage)
+        chosen = _seeds(seeds)
+        console.print(f"grid {parsed.name}: {parsed.question or 'no question in its first line'}")
+        importing(console, TRAINING)
+        from ablate.announce import ReportWish, adopt_aloud, report_aloud, run_pilot_aloud, say_shared_name
+        from ablate.display import StudyDisplay, step_progress, trial_names
         from ablate.foretell import say_brightness, say_what
         from ablate.reporting.folder import claim_folder
         from ablate.scheduling.limits import Limits
-        from ablate.spec.parse import load_grid
         from ablate.workflow.machines import Machines, parse_kind
         from ablate.workflow.options import check_run
         from ablate.workflow.prepare import prepare, resolve
         from ablate.workflow.probe import packed
         from ablate.workflow.reports import check_report_folder
-        from ablate.workflow.run import count_complete, run_prepared
-        from ablate.workflow.settings import check_optuna, find_grid, places
+        from ablate.workflow.run import count_complete, run_prepared, study_clock
+        from ablate.workflow.settings import check_optuna, find_grid, make_command
         from ablate.workflow.stores import open_store
         from ablate.workflow.studies import seconds_of
 
-        console = make_console()
-        where = places(data_dir=data_dir, optuna_url=optuna_storage)
         kind = parse_kind(executor, address=address)
         check_run(is_local=kind == "local", threads=threads, workers=workers, cache_gb=cache_gb, retries=retry, trials_per_gpu=trials_per_gpu)
         budget_s = None if budget is None else seconds_of(budget, option="--budget")
         timeout_s = None if trial_timeout is None else seconds_of(trial_timeout, option="--trial-timeout")
         limits = Limits(retries=retry, max_trials=max_trials, budget_s=budget_s, only_failed=only_failed)
-        path = find_grid(grid)
-        parsed = load_grid(path)
         out = report_dir or Path("reports") / parsed.name
         check_report_folder(where, out, parsed)
+        begin()
         store = open_store(where, parsed.name)
         check_optuna(where)
-        resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
+        resolved = resolve(parsed, where, seeds=chosen, allow_fallback=not no_fallback, command=make_command(parsed.name, seeds=seeds))
         say_what(console, resolved)
         with step_progress(console) as on_progress:
             prepared = prepare(resolved, where, report_dir=out, threads=threads, cache_gb=cache_gb, on_progress=on_progress)
         say_brightness(console, prepared.resolved.record.data.brightest, looked_at="all images")
         claim_folder(out, grid_name=parsed.name, others={})
+        say_shared_name(console, prepared.folder, find_grid(grid))
         machines = packed(Machines(kind, address, workers, timeout_s), trials_per_gpu, resolved, where, threads=prepared.compute.threads)
 
         n_pilot_failed = 0
@@ -105,7 +121,14 @@ def run(
             has_unpublished = bool(end.summary.unpublished.why)
         adopt_aloud(console, prepared, store)
         names = trial_names(resolved.trials, {arm.arm_id: arm.name for arm in resolved.record.arms})
-        display = StudyDisplay(console, names, n_trials=len(resolved.trials), select_by=parsed.select_by, n_before=count_complete(prepared))
+        display = StudyDisplay(
+            console,
+            names,
+            n_trials=len(resolved.trials),
+            select_by=parsed.select_by,
+            n_before=count_complete(prepared),
+            clock=study_clock(prepared),
+        )
         with display.shown():
             summary = run_prepared(prepared, store, machines=machines, on_event=display.on_event, limits=limits, optuna_url=where.optuna_url)
         wish = ReportWish(grid, folder=out, has_images=not no_images, limits=limits)
@@ -126,20 +149,23 @@ def plan(
     show_all: Annotated[bool, typer.Option("--all", help="print every row of long tables")] = False,
 ) -> None:
     """Show the arms of a grid, the cells that are merged or left out and why, and how many trials there are. Trains nothing, but for a probe."""
-    with _user_errors():
+    with user_errors() as begin:
         from ablate.display import make_console
+
+        console = make_console()
+        parsed, where = _read_grid(grid, data_dir=data_dir)
+        chosen = _seeds(seeds)
+        console.print(f"grid {parsed.name}: {parsed.question or 'no question in its first line'}")
         from ablate.foretell import N_SHOWN, say_estimate, say_plan, say_rows, say_what
-        from ablate.spec.parse import load_grid
         from ablate.workflow.looks import Remembered
         from ablate.workflow.options import check_workers
         from ablate.workflow.pilot_text import pilot_tables
         from ablate.workflow.prepare import check_same_weights, look_at_arms, resolve
-        from ablate.workflow.settings import find_grid, places
+        from ablate.workflow.settings import make_command
 
-        console, where = make_console(), places(data_dir=data_dir)
         check_workers(workers)
-        parsed = load_grid(find_grid(grid))
-        resolved = resolve(parsed, where, seeds=_seeds(seeds), allow_fallback=not no_fallback, command=_make_command(grid, seeds=seeds))
+        begin()
+        resolved = resolve(parsed, where, seeds=chosen, allow_fallback=not no_fallback, command=make_command(parsed.name, seeds=seeds))
         looks, n_shown = Remembered(where.home / "looks"), None if show_all else N_SHOWN
         facts, weights = look_at_arms(resolved, looks)
         check_same_weights(resolved, where, weights)
@@ -163,19 +189,21 @@ def lr_find(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads  [default: as run]")] = None,
 ) -> None:
     """Train an arm for a moment while the LR grows, and suggest a head_lr. The study and its runs stay as they are."""
-    with _user_errors():
-        from ablate.display import frame_table, make_console, step_progress
+    with user_errors() as begin:
+        from ablate.display import frame_table, importing, make_console, step_progress
+
+        console = make_console()
+        parsed, where = _read_grid(grid, data_dir=data_dir)
+        importing(console, TRAINING[:2])
         from ablate.foretell import say_what
-        from ablate.spec.parse import load_grid
         from ablate.workflow.lr_find import find_arm, find_lr, range_table
         from ablate.workflow.options import check_rates, check_threads
         from ablate.workflow.prepare import prepare, resolve
-        from ablate.workflow.settings import find_grid, places
 
-        console, where = make_console(), places(data_dir=data_dir)
         check_threads(threads)
         check_rates(lowest, highest, n_steps=steps)
-        resolved = resolve(load_grid(find_grid(grid)), where, seeds=None, allow_fallback=not no_fallback, command="")
+        begin()
+        resolved = resolve(parsed, where, seeds=None, allow_fallback=not no_fallback, command="")
         chosen = find_arm(resolved.record.arms, arm, baseline_arm_id=resolved.record.baseline_arm_id)
         say_what(console, resolved)
         with step_progress(console) as on_progress:
@@ -197,17 +225,18 @@ def views(
     no_fallback: NoFallback = False,
 ) -> None:
     """Draw train images as each augmentation policy of a grid shows them to a network. Trains nothing."""
-    with _user_errors():
-        from ablate.display import make_console, step_progress
+    with user_errors() as begin:
+        from ablate.display import importing, make_console, step_progress
+
+        console = make_console()
+        parsed, where = _read_grid(grid, data_dir=data_dir)
+        importing(console, TRAINING[:2])
         from ablate.foretell import say_what
-        from ablate.spec.parse import load_grid
         from ablate.workflow.contact_sheet import write_sheet
         from ablate.workflow.prepare import resolve
-        from ablate.workflow.settings import find_grid, places
         from ablate.workflow.views import Wish, check_out, describe, read_policy, take_sheet
 
-        console, where = make_console(), places(data_dir=data_dir)
-        parsed = load_grid(find_grid(grid))
+        begin()
         wish = Wish(tuple(map(read_policy, policy or ())), images, epochs, backbone)
         path = check_out(out or where.home / "views" / f"{parsed.name}.png")
         resolved = resolve(parsed, where, seeds=None, allow_fallback=not no_fallback, command="")
@@ -226,14 +255,17 @@ def report(
     no_images: NoImages = False,
 ) -> None:
     """Write the report again from the runs in MLflow; needs no torch."""
-    with _user_errors():
-        from ablate.display import make_console
-        from ablate.workflow.reports import report_study
-        from ablate.workflow.settings import places
+    with user_errors() as begin:
+        from ablate.display import importing, make_console
+        from ablate.workflow.settings import grid_name, places
 
-        name = Path(grid).stem
+        name, console = grid_name(grid), make_console()
+        importing(console, REPORTING)
+        from ablate.workflow.reports import report_study
+
+        begin()
         _, paths = report_study(places(), grid_name=name, study_id=study, report_dir=report_dir or Path("reports") / name, has_images=not no_images)
-        make_console().print(f"report: {paths.readme}")
+        console.print(f"report: {paths.readme}")
 
 
 @app.command()
@@ -243,25 +275,29 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON list, for programs")] = False,
 ) -> None:
     """Show the trials of a grid by state, how fast they come, what each slot does, and what failed and why. Can be asked at any time."""
-    with _user_errors():
+    with user_errors():
         import dataclasses
         import json
         import time
 
         from rich.console import Group
         from rich.live import Live
+        from rich.text import Text
 
         from ablate.display import frame_table, make_console
-        from ablate.workflow.settings import places
-        from ablate.workflow.studies import grid_status, status_tables
+        from ablate.workflow.settings import grid_name, places
+        from ablate.workflow.studies import grid_status, status_notes, status_tables
+
+        name = grid_name(grid)
 
         def look() -> tuple[Group, bool]:
-            found = grid_status(places(), grid_name=Path(grid).stem)
-            tables = [table for one in found for table in status_tables(one)]
-            return Group(*(frame_table(frame, title=title) for frame, title in tables)), any(one.conductor for one in found)
+            found = grid_status(places(), grid_name=name)
+            tables = [frame_table(frame, title=title) for one in found for frame, title in status_tables(one)]
+            notes = [Text(note) for one in found for note in status_notes(one)]
+            return Group(*tables, *notes), any(one.conductor for one in found)
 
         if as_json:
-            typer.echo(json.dumps([dataclasses.asdict(one) for one in grid_status(places(), grid_name=Path(grid).stem)]))
+            typer.echo(json.dumps([dataclasses.asdict(one) for one in grid_status(places(), grid_name=name)]))
         elif watch:
             picture, is_conducted = look()
             with Live(picture, console=make_console(), auto_refresh=False) as live:
@@ -276,12 +312,13 @@ def status(
 @app.command()
 def sync(grid: GridName) -> None:
     """Publish in MLflow what it was not told of a grid's studies, because it was away. Trains nothing; again changes nothing."""
-    with _user_errors():
+    with user_errors() as begin:
         from ablate.display import make_console
-        from ablate.workflow.settings import places
+        from ablate.workflow.settings import grid_name, places
         from ablate.workflow.studies import sync_grid
 
-        missing = sync_grid(places(), grid_name=Path(grid).stem)
+        begin()
+        missing = sync_grid(places(), grid_name=grid_name(grid))
         for study, unpublished in missing.items():
             make_console().print(
                 f"{study}: " + (f"{unpublished.n_attempts} attempts are missing ({unpublished.why})" if unpublished.why else "all is published")
@@ -293,7 +330,7 @@ def sync(grid: GridName) -> None:
 @app.command()
 def verify(folder: Annotated[Path, typer.Argument(metavar="REPORT", help="the folder of a report, e.g. reports/flowers")]) -> None:
     """Compute every number of a report again from the predictions stored in MLflow; name each that differs, and exit with 1 if any does."""
-    with _user_errors():
+    with user_errors():
         from ablate.display import make_console
         from ablate.workflow.reviews import verify_folder
         from ablate.workflow.settings import places
@@ -312,7 +349,7 @@ def compare(
     second: Annotated[str, typer.Argument(metavar="GRID_B", help="another one")],
 ) -> None:
     """Compare two studies on the arms that both trained; prints Markdown."""
-    with _user_errors():
+    with user_errors():
         from ablate.workflow.reviews import compare_grids
         from ablate.workflow.settings import places
 
@@ -320,82 +357,42 @@ def compare(
 
 
 @app.command()
-def ui(grid: GridName = "", port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
-    """Start the MLflow UI on 127.0.0.1, and print the link that compares the grid's trials."""
-    with _user_errors():
-        from ablate.display import make_console
-        from ablate.workflow.reports import serve_ui
-        from ablate.workflow.settings import places
+def ui(
+    grid: Annotated[str, typer.Argument(metavar="GRID", help="a grid whose trials the printed links show  [default: none]")] = "",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="on 127.0.0.1")] = 5000,
+) -> None:
+    """Start the MLflow UI on 127.0.0.1, and print links that list and compare the grid's trials."""
+    with user_errors():
+        from ablate.display import importing, make_console
+        from ablate.workflow.settings import grid_name, places
 
-        raise typer.Exit(serve_ui(places(), grid_name=Path(grid).stem, port=port, say=make_console().print))
+        name, console = grid_name(grid) if grid else "", make_console()
+        importing(console, REPORTING[:1])
+        from ablate.workflow.ui import serve_ui
 
-
-@cache_app.command("list")
-def cache_list() -> None:
-    """Show the kept activations, the most recently used first."""
-    with _user_errors():
-        from ablate.display import frame_table, make_console
-        from ablate.workflow.caches import cache_table
-        from ablate.workflow.settings import places
-
-        table = cache_table(places())
-        console = make_console()
-        if not table.empty:
-            console.print(frame_table(table, title="Kept activations"))
-        console.print(f"{len(table)} views, {table['MB'].sum():.1f} MB")
-
-
-@cache_app.command("clear")
-def cache_clear() -> None:
-    """Drop the kept activations; studies compute them again when they need them."""
-    with _user_errors():
-        from ablate.display import make_console
-        from ablate.workflow.caches import clear_cache
-        from ablate.workflow.settings import places
-
-        n_views, size_mb = clear_cache(places())
-        make_console().print(f"dropped {n_views} views, {size_mb:.1f} MB")
-
-
-@cache_app.command("verify")
-def cache_verify(remove: Annotated[bool, typer.Option("--remove", help="drop what is damaged; studies make it again")] = False) -> None:
-    """Compare all kept images and activations with their digests; name what is damaged, and exit with 1 if anything is. Safe to repeat."""
-    with _user_errors():
-        from ablate.workflow.caches import verify_kept
-        from ablate.workflow.settings import places
-
-        if verify_kept(places(), remove=remove, say=typer.echo):
-            raise typer.Exit(FAILED)
+        leave_at_once("MLflow UI stopped")
+        serve_ui(places(), grid_name=name, port=port, say=console.print)
 
 
 def main() -> None:
-    """Entry point of the `ablate` command."""
+    """Run a command of this process's arguments. Whatever it may interrupt is put away by then, so an interrupt after it ends the process at once."""
+    leave_at_once()
+    be_patient()
     if sys.argv[1:2] in (["report"], ["verify"]):
         gc.disable()  # their memory goes with the process; looking for cycles among the runs of a large study takes a sixth of the time
-    app()
-
-
-@contextmanager
-def _user_errors() -> Iterator[None]:
-    """A user's mistake is one message and exit code 2, never a traceback; Control-C and SIGTERM are 130."""
-    from ablate.errors import ReportError, RequestError, StudyStopped
-    from ablate.scheduling.interrupts import interruptible
-
+    sys.excepthook = show_without_passwords
     try:
-        with interruptible():
-            yield
-    except StudyStopped as error:
-        typer.echo(f"error: {error}\nthe study stopped; finished trials are kept, the same command goes on where it stopped", err=True)
-        raise typer.Exit(FAILED) from None
-    except RequestError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(WRONG) from None
-    except ReportError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(FAILED) from None
-    except KeyboardInterrupt:
-        typer.echo("interrupted; finished trials are kept, the same command goes on where it stopped", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        app()
+    finally:
+        leave_at_once()
+
+
+def _read_grid(grid: str, *, data_dir: Path | None, optuna_storage: str | None = None) -> tuple[Grid, Places]:
+    """Read the grid file and the environment: what is cheap, so that a mistake in it is told at once."""
+    from ablate.spec.parse import load_grid
+    from ablate.workflow.settings import find_grid, places
+
+    return load_grid(find_grid(grid)), places(data_dir=data_dir, optuna_url=optuna_storage)
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:
@@ -403,11 +400,6 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
     from ablate.spec.seeds import read_seeds
 
     return None if text is None else read_seeds(text)
-
-
-def _make_command(grid: str, *, seeds: str | None) -> str:
-    """What to type to run it again, without folders of this machine."""
-    return f"make ablation GRID={Path(grid).stem}" + (f" SEEDS={','.join(seeds.replace(',', ' ').split())}" if seeds else "")
 
 
 if __name__ == "__main__":

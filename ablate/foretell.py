@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from rich.console import Console
-from rich.markup import escape
 
 from ablate.data.darkness import N_PEEKED, peek_brightest
 from ablate.display import rows_table
@@ -30,16 +29,17 @@ def say_what(console: Console, resolved: Resolved) -> None:
     facts, expansion = resolved.data_set.facts, resolved.expansion
     if facts.is_fallback:
         console.print(
-            f"[bold yellow]data: {facts.requested_source} is not available here; its declared fallback {facts.source} ({facts.title}) is used[/bold yellow]"
+            f"data: {facts.requested_source} is not available here; its declared fallback {facts.source} ({facts.title}) is used",
+            style="bold yellow",
         )
     sizes = ", ".join(f"{split} {n}" for split, n in facts.n_images.items())
     kind = "synthetic" if facts.is_synthetic else "real"
-    console.print(f"data: {escape(facts.title)} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {escape(facts.split_rule)})")
-    console.print(escape(classes_line(facts)))
+    console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
+    console.print(classes_line(facts))
     if facts.n_first_frames:
         console.print(f"data: {facts.n_first_frames} files have several frames or pages; the first of each is used")
     for remark in resolved.data_set.remarks:
-        console.print(escape(remark))
+        console.print(remark)
     if resolved.pilot is not None:
         from ablate.workflow.pilot_text import pilot_line
 
@@ -67,8 +67,9 @@ def say_brightness(console: Console, level: int | None, *, looked_at: str) -> No
     """Warn of pictures that are all dark: the usual cause is a range that was taken for a wider one. `looked_at` names the pictures."""
     if level is not None:
         console.print(
-            f"[bold yellow]warning: the brightest pixel of {looked_at} is {level} of 255; "
-            "if they are not meant to be so dark (masks, 12 bits kept in 16, values from 0 to 1), scale them, all by the same factor[/bold yellow]"
+            f"warning: the brightest pixel of {looked_at} is {level} of 255; "
+            "if they are not meant to be so dark (masks, 12 bits kept in 16, values from 0 to 1), scale them, all by the same factor",
+            style="bold yellow",
         )
 
 

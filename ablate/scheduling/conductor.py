@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -90,8 +91,9 @@ class Conductor:
         self.past = attempts(self._journal.read())
         """What earlier calls did."""
         self._damage = self._damage or self._lost()
-        self._n_complete, self._n_pruned, self._n_retries = 0, 0, 0
         self._has_begun = False
+        self._n_complete, self._n_pruned = 0, 0
+        self._retried: Counter[str] = Counter()
         self._failures: dict[str, FailedTrial] = {}
         self._wake: tuple[Callable[[], None], ...] = ()
         folder.write_plan(plan)
@@ -189,7 +191,8 @@ class Conductor:
         if event.failure is None or event.failure.kind not in RETRIED:
             shutil.rmtree(self._folder.checkpoint(event.trial_id), ignore_errors=True)
         is_retried = self._queue.ended(event, self.trials[event.trial_id])
-        self._n_retries += is_retried
+        if is_retried and event.failure is not None:
+            self._retried[event.failure.kind] += 1
         if event.state is TrialState.FAILED and event.failure is not None:
             failed = self._failed(event, event.failure)
             if not is_retried:
@@ -211,11 +214,12 @@ class Conductor:
             n_pruned=self._n_pruned,
             n_failed=len(self._failures),
             n_left=self._queue.n_left,
-            n_retries=self._n_retries,
+            n_retries=self._retried.total(),
             failures=tuple(self._failures.values()),
             unpublished=missing.get("mlflow", _NOTHING_MISSING),
             optuna_problem=missing["optuna"].why,
             damage=self._damage,
+            retried=dict(self._retried.most_common()),
         )
 
 

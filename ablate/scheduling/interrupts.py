@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from ablate.leaving import leave
+
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -23,7 +25,7 @@ class _Shield:
 def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt for SIGTERM and SIGINT inside the block, but never inside `whole`. Whoever handles or ignores SIGINT otherwise keeps that."""
     handlers: dict[signal.Signals, Any] = {signal.SIGTERM: _interrupt}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, leave):
         handlers[signal.SIGINT] = _interrupt
     with _handled(handlers):
         yield

@@ -25,7 +25,8 @@ from ablate.scheduling.study_folder import OPTUNA_FILE
 from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial, is_better
 from ablate.tracking import events
-from ablate.tracking.reach import sqlite_url, without_password
+from ablate.tracking.passwords import hide_passwords, without_password
+from ablate.tracking.reach import sqlite_url
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 _LOG = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class OptunaStudy:
             )
         except Exception as error:
             raise StoreError(
-                f"Optuna's storage must be usable, {without_password(url)!r} is not: {type(error).__name__}: {error}".partition("\n")[0]
+                f"Optuna's storage must be usable, {without_password(url)!r} is not: {type(error).__name__}: {hide_passwords(str(error))}".partition("\n")[0]
             ) from error
         self._told: set[tuple[str, int]] = set()
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.scheduling.lease import holder
+from ablate.scheduling.optuna_lag import n_missing
+from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.study_folder import StudyFolder
 from ablate.tracking.events import TrialState
 from ablate.tracking.journal import Attempt, attempts
@@ -60,11 +63,22 @@ class StudyStatus:
     trials_per_hour: float | None
     """Of the slots that are busy now, by the median time of a completed trial; None where nothing runs or nothing is known."""
     left_s: float | None
-    """Until all trials have ended, at that rate."""
+    """Until all trials have ended, by what trials of each kind took; None where nothing runs or nothing is known."""
+    is_left_at_least: bool
+    """Whether it may well be more: see `Left`."""
     slots: tuple[SlotStatus, ...]
     failures: tuple[FailureStatus, ...]
+    repeats: dict[str, int]
+    """Attempts beyond the first of their trial, by what ended the attempt before: `WorkerDied`, `KILLED`, ..."""
+    n_not_in_optuna: int | None
+    """Attempts that have ended and that Optuna's storage lacks; None where it is not the file beside the study."""
     damage: str = ""
     """What is damaged in the journal, in a sentence; empty where nothing is. The next call mends it."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to run: every trial has ended for good."""
+        return all(self.states.get(state, 0) == 0 for state in (RUNNING, WAITING, TrialState.KILLED.value, TrialState.FAILED.value))
 
 
 def study_status(path: Path) -> StudyStatus:
@@ -86,7 +100,9 @@ def study_status(path: Path) -> StudyStatus:
     running = [attempt for attempt in last.values() if attempt.is_running] if conductor is not None else []
     durations = [attempt.ended.at - attempt.started.at for attempt in found.values() if attempt.is_complete and attempt.ended is not None]
     per_second = len(running) / max(statistics.median(durations), 1e-3) if running and durations else None
-    n_open = states[RUNNING] + states[WAITING] + states[TrialState.KILLED.value]
+    clock = StudyClock({trial.trial_id: trial.recipe for trial in plan.trials}, n_trials)
+    clock.hear_all(event for attempt in found.values() for event in attempt.events)
+    left = None if conductor is None else clock.left(time.time())
     return StudyStatus(
         study=path.name,
         stage="" if stage is None else stage.kind,
@@ -95,11 +111,25 @@ def study_status(path: Path) -> StudyStatus:
         states={state: count for state, count in sorted(states.items()) if count},
         n_attempts=len(found),
         trials_per_hour=None if per_second is None else per_second * 3600,
-        left_s=None if per_second is None else n_open / per_second,
+        left_s=None if left is None else left.seconds,
+        is_left_at_least=left is not None and left.is_at_least,
         slots=tuple(sorted((_slot(attempt, names) for attempt in running), key=lambda slot: slot.slot)),
         failures=tuple(_failure(attempt, names, folder) for attempt in last.values() if attempt.ended is not None and attempt.ended.state is TrialState.FAILED),
         damage=reading.sentence(folder.journal.path),
+        repeats=_repeats(found),
+        n_not_in_optuna=n_missing(path, {key for key, attempt in found.items() if attempt.ended is not None}),
     )
+
+
+def _repeats(found: Mapping[tuple[str, int], Attempt]) -> dict[str, int]:
+    """What ended the attempts that were followed by another one of their trial -> how often, the most frequent first."""
+    reasons: Counter[str] = Counter()
+    for trial_id, number in found:
+        before = found.get((trial_id, number - 1))
+        if before is not None and before.ended is not None:
+            failure, state = before.ended.failure, before.ended.state
+            reasons[failure.kind if state is TrialState.FAILED and failure is not None else state.value] += 1
+    return dict(reasons.most_common())
 
 
 def _state(attempt: Attempt | None, *, is_conducted: bool) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.tracking.events import Failure
@@ -44,6 +45,8 @@ class StudySummary:
     """Why Optuna's storage lags behind the journal, or empty; the next call catches it up."""
     damage: str = ""
     """What was damaged in the journal when this call began, and mended, in a sentence; empty where nothing was."""
+    retried: Mapping[str, int] = field(default_factory=dict)
+    """Why attempts were repeated in this call -> how often; they add up to `n_retries`."""
 
     @property
     def n_started(self) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ablate.errors import StoreError
-from ablate.tracking.reach import connect, problem_of, sqlite_path, without_password
+from ablate.tracking.passwords import without_password
+from ablate.tracking.reach import address_of, connect, problem_of, sqlite_path
 from ablate.tracking.store_file import artifact_uri
 
-_DRIVERS = {"postgresql": ("psycopg", "psycopg2", "ablate[postgres]", 5432), "mysql": ("pymysql", "MySQLdb", "pymysql", 3306)}
+_DRIVERS = {"postgresql": ("psycopg", "psycopg2", "psycopg[binary]", 5432), "mysql": ("pymysql", "MySQLdb", "pymysql", 3306)}
 """Dialect -> the driver that ablate names, SQLAlchemy's own default, what to install, the usual port."""
 
 
@@ -41,15 +42,16 @@ def check_database(url: str, *, what: str, setting: str) -> None:
     """
     check_driver(url)
     dialect = url.partition("://")[0].partition("+")[0]
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or (_DRIVERS[dialect][3] if dialect in _DRIVERS else 0)
-    except ValueError as error:
-        raise StoreError(f"{what} must be a database URL such as postgresql://HOST/NAME, got {without_password(url)!r}: {error}.") from error
     if dialect not in _DRIVERS and dialect != "sqlite":
         raise StoreError(f"{what} must be postgresql://HOST/NAME, mysql://HOST/NAME or sqlite:///PATH, got {without_password(url)!r}; see {setting}.")
-    if dialect == "sqlite" or not host:
+    if dialect == "sqlite":
         return
+    address = address_of(url)
+    if address.problem:
+        raise StoreError(f"{what} must be a database URL such as postgresql://HOST/NAME, got {without_password(url)!r}: {address.problem}.")
+    if not address.host:
+        return
+    host, port = address.host, address.port or _DRIVERS[dialect][3]
     problem = problem_of(partial(connect, host, port))
     if problem:
         raise StoreError(f"{what} must be reachable, {dialect}://{host}:{port} is not ({problem}); start the server, or set {setting} to another one.")
@@ -78,6 +80,7 @@ def _place(url: str) -> tuple[str, str | None, int | None, str]:
     path = sqlite_path(url)
     if path is not None:
         return "sqlite", None, None, str(path)
-    parts = urlsplit(url)
-    dialect = parts.scheme.partition("+")[0]
-    return dialect, parts.hostname, parts.port or (_DRIVERS[dialect][3] if dialect in _DRIVERS else None), parts.path
+    dialect = url.partition("://")[0].partition("+")[0]
+    usual_port = _DRIVERS[dialect][3] if dialect in _DRIVERS else None
+    address = address_of(url)
+    return dialect, address.host, address.port or usual_port, address.database

@@ -3,20 +3,73 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import quote
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
 
+from ablate.spec.study import StudyRecord
+from ablate.spec.trial import is_better
 from ablate.tracking import projection
 from ablate.tracking.records import PublishedStudy
 
 _COMPARED = 100
 """Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart view."""
+_TABS = {"workflowType": "machine_learning"}
+"""Without it a new browser is asked first what the experiment is about."""
+_SCORES = ("test/macro_f1", "test/auroc_ovr_macro", "test/average_precision", "time/train_s")
+"""Columns of the table of runs beside `select_by` and the axes."""
 
 
 def compare_url(base_url: str, study: PublishedStudy) -> str:
     """Return the link of MLflow's UI at `base_url` (e.g. http://127.0.0.1:5000) that compares all of a study's runs."""
-    root = f"{base_url.rstrip('/')}/#"
     if len(study.runs) <= _COMPARED:
         runs, experiments = (quote(json.dumps(ids, separators=(",", ":"))) for ids in ([run.run_id for run in study.runs], [study.experiment_id]))
-        return f"{root}/compare-runs?runs={runs}&experiments={experiments}"
-    condition = f"tags.`{projection.STUDY}` = '{study.record.study_id}' AND tags.`{projection.KIND}` = 'trial'"
-    return f"{root}/experiments/{study.experiment_id}?searchFilter={quote(condition)}&compareRunsMode=CHART"
+        return f"{_root(base_url)}/compare-runs?runs={runs}&experiments={experiments}"
+    return f"{_root(base_url)}/experiments/{study.experiment_id}?searchFilter={quote(_trials_of(study.record))}&compareRunsMode=CHART"
+
+
+def runs_url(base_url: str, study: PublishedStudy) -> str:
+    """Return the link to the table of a study's trials, a row each, the best by `select_by` first."""
+    facets = {name: str(value).lower() if isinstance(value, bool) else value for name, value in _facets(study.record).items()}
+    return _table_url(base_url, study, facets)
+
+
+def shared_view_url(base_url: str, study: PublishedStudy) -> str:
+    """Return the link to the same table with a column for each score and axis; the view must have been stored."""
+    return _table_url(base_url, study, {"viewStateShareKey": view_key(study.record)})
+
+
+def view_key(record: StudyRecord) -> str:
+    """Return the name under which a study's view is stored; see `view_state`."""
+    return f"ablate-{record.study_id}"
+
+
+def view_state(study: PublishedStudy) -> str:
+    """Return what MLflow's UI keeps of a table's view that is shared: which runs, in which order, which columns.
+
+    It reads it from the experiment's tag `mlflow.sharedViewState.<key>`; so its own button "Share" writes it.
+    """
+    record = study.record
+    logged = {name for run in study.runs for name in run.metrics}
+    scores = [name for name in dict.fromkeys((record.select_by, *_SCORES)) if name in logged]
+    columns = [f"metrics.`{name}`" for name in scores] + [f"params.`{axis}`" for axis in (*record.axes, "seed")]
+    return json.dumps({**_facets(record), "selectedColumns": columns})
+
+
+def _facets(record: StudyRecord) -> dict[str, str | bool]:
+    return {
+        "searchFilter": _trials_of(record),
+        "orderByKey": f"metrics.`{record.select_by}`",
+        "orderByAsc": is_better(record.select_by, 0.0, than=1.0),
+    }
+
+
+def _trials_of(record: StudyRecord) -> str:
+    return f"tags.`{projection.STUDY}` = '{record.study_id}' AND tags.`{projection.KIND}` = 'trial'"
+
+
+def _table_url(base_url: str, study: PublishedStudy, query: Mapping[str, object]) -> str:
+    return f"{_root(base_url)}/experiments/{study.experiment_id}/runs?{urlencode({**_TABS, **query}, quote_via=quote)}"
+
+
+def _root(base_url: str) -> str:
+    return f"{base_url.rstrip('/')}/#"

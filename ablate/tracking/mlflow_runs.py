@@ -12,6 +12,7 @@ from ablate.spec.study import StudyRecord
 from ablate.tracking import projection
 from ablate.tracking.artifacts import Curves, sound_curves
 from ablate.tracking.mlflow_files import RunFiles
+from ablate.tracking.passwords import hide_passwords
 from ablate.tracking.records import PublishedRun
 
 
@@ -82,4 +83,4 @@ def dataset_input(record: StudyRecord) -> DatasetInput:
 
 def first_line(error: Exception) -> str:
     """An error in one line."""
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
+    return hide_passwords(f"{type(error).__name__}: {error}".partition("\n")[0])

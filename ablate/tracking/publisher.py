@@ -19,6 +19,7 @@ from ablate.spec.study import StudyRecord
 from ablate.spec.trial import Trial
 from ablate.tracking.events import Event
 from ablate.tracking.journal import Journal
+from ablate.tracking.passwords import hide_passwords
 
 _BEGIN, _STUDY = "begin", "study"
 """Keys that are no attempt's."""
@@ -168,7 +169,7 @@ class Publisher:
                 self._last_success = time.monotonic()
                 return True
             except Exception as error:
-                self._why = f"{type(error).__name__}: {error}".partition("\n")[0]
+                self._why = hide_passwords(f"{type(error).__name__}: {error}".partition("\n")[0])
             tries += 1
             if tries >= _TRIES and self._answers():
                 self._aside[key] = self._why

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import http.client
 import os
-import re
 import socket
 import sqlite3
 import ssl
@@ -13,11 +12,14 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from ablate.errors import StoreError
+from ablate.tracking.passwords import hide_passwords as hide_passwords
+from ablate.tracking.passwords import without_password as without_password
 
 _MEANT_BY_SQLALCHEMY = "?%"
 """Characters of a path that SQLAlchemy reads as more than themselves; `#`, `@` and blanks it takes as they are."""
@@ -25,6 +27,7 @@ _MEANT_BY_SQLALCHEMY = "?%"
 REACH_S = 4.0
 """How long a server may take to accept a connection."""
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_UNREADABLE = "its port must be a number, and / ? # @ in a password must be written %2F %3F %23 %40"
 _FORMS = "sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://HOST/NAME"
 
 
@@ -70,11 +73,6 @@ def _sqlalchemy_decodes() -> bool:
     return make_url("sqlite:///a%20b").database == "a b"
 
 
-def without_password(uri: str) -> str:
-    """Return a store's URI as it may be printed."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
-
-
 def check_uri(tracking_uri: str) -> None:
     """Return when the store's file can be written or its server accepts connections; make the file's folder. Raises StoreError within seconds otherwise."""
     path = sqlite_path(tracking_uri)
@@ -115,11 +113,10 @@ def _check_file(path: Path, tracking_uri: str) -> None:
 
 
 def _check_server(tracking_uri: str, scheme: str) -> None:
-    try:
-        parts = urlsplit(tracking_uri)
-        host, port = parts.hostname, parts.port or _PORTS[scheme]
-    except ValueError as error:
-        raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: {error}.") from error
+    address = address_of(tracking_uri)
+    if address.problem:
+        raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: {address.problem}.")
+    host, port = address.host, address.port or _PORTS[scheme]
     if not host:
         if scheme in ("http", "https"):
             raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}, which names no host.")
@@ -130,6 +127,35 @@ def _check_server(tracking_uri: str, scheme: str) -> None:
         raise StoreError(
             f"the tracking store must be reachable, {scheme}://{host}:{port} is not ({problem}); start the server, or set MLFLOW_TRACKING_URI to another store."
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a URI says of its server; nothing of its password."""
+
+    host: str | None = None
+    port: int | None = None
+    database: str = ""
+    problem: str = ""
+    """Why the URI cannot be read; empty where it can."""
+
+
+def address_of(uri: str) -> Address:
+    """Read a URI: of a database as SQLAlchemy does, whose passwords may hold what ends a host elsewhere."""
+    try:
+        if uri.startswith(("http://", "https://")):
+            parts = urlsplit(uri)
+            return Address(parts.hostname, parts.port)
+        from sqlalchemy import make_url
+
+        url = make_url(uri)
+    except ValueError:  # says which port it could not read, and that may be a piece of the password
+        return Address(problem=_UNREADABLE)
+    except Exception as error:  # sqlalchemy.exc.ArgumentError, which repeats the URI
+        return Address(problem=f"it cannot be read as a URL ({type(error).__name__})")
+    if "@" in f"{url.host}{url.database}" or "?" in uri.rpartition("@")[0]:  # of which part, only its writer knows
+        return Address(problem=_UNREADABLE)
+    return Address(url.host, url.port, url.database or "")
 
 
 def connect(host: str, port: int) -> None:

@@ -170,9 +170,14 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
 
     check_writable(report_dir)
     check_writable(places.home)
+    n_arms = len(resolved.arms_to_check)
+    on_progress("checking arms", 0, n_arms)
     facts, weights = look_at_arms(resolved, Direct())
     check_same_weights(resolved, places, weights)
+    on_progress("checking arms", n_arms, n_arms)
+    on_progress("measuring this machine", 0, 1)
     compute = choose_compute(places.home, threads=threads or choose_threads(places.home))
+    on_progress("measuring this machine", 1, 1)
     stores = {}
     cropped = {arm.recipe.backbone for arm in resolved.arms_to_check if is_cropped(arm.recipe)}
     for backbone, preprocessing in sorted({arm.recipe.backbone: facts[arm.arm_id].preprocessing for arm in resolved.arms_to_check}.items()):

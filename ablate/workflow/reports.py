@@ -1,14 +1,11 @@
-"""What is made of a study that was run: its report, its state, the UI. Needs no torch."""
+"""What is made of a study that was run: its report and its overview. Needs no torch."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +17,6 @@ from ablate.reporting.folder import check_folder, check_purpose
 from ablate.reporting.tables import arm_frame, trial_frame
 from ablate.reporting.write import ReportPaths, write_report
 from ablate.spec.grid import Grid
-from ablate.tracking.links import compare_url
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.pictures import made_or_kept
@@ -116,40 +112,6 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
         scores = {name: _mean_sd(own[name]) if name in own else "-" for name in shown}
         rows.append({"arm": f"{arm['arm']}{mark}", **scores, "seeds": int(arm["n_seeds"])})
     return pd.DataFrame(rows)
-
-
-def serve_ui(places: Places, *, grid_name: str, port: int, say: Callable[[str], None]) -> int:
-    """Run MLflow's UI on 127.0.0.1 until it is stopped; return its exit code. Raises StoreError where the port is taken or the store is a server of its own."""
-    if places.tracking_uri.startswith("http"):
-        raise StoreError(f"the tracking store is a server already: open {places.tracking_uri}")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise StoreError(f"port {port} must be free on 127.0.0.1, but something listens there; choose another: make ui ARGS='--port {port + 1}'") from None
-    store = open_store(places, grid_name)  # without a grid as well: the server must find a whole store
-    base = f"http://127.0.0.1:{port}"
-    say(f"MLflow UI: {base}   (stop it with Ctrl-C)")
-    if grid_name:
-        study = store.read_study(grid_name)
-        say(f"runs of {grid_name}: {base}/#/experiments/{study.experiment_id}/runs?workflowType=machine_learning")
-        say(f"compare its trials: {compare_url(base, study)}")
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--backend-store-uri",
-        places.tracking_uri,
-        "--workers",
-        "1",
-    ]
-    return subprocess.call(command)  # noqa: S603  a fixed command, no shell
 
 
 def _mean_sd(values: pd.Series[float]) -> str:

@@ -10,7 +10,7 @@ from ablate.reporting.compare_text import comparison_text
 from ablate.reporting.verify import Finding, report_source, verify_report
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.pictures import kept
-from ablate.workflow.settings import Places
+from ablate.workflow.settings import Places, grid_name
 from ablate.workflow.stores import open_store
 
 
@@ -32,7 +32,11 @@ def compare_grids(places: Places, first: str, second: str) -> str:
 
 
 def _study(places: Places, name: str) -> PublishedStudy:
-    grid, _, study_id = name.partition("@")
-    grid_name = Path(grid).stem
-    store = open_store(places, grid_name)
-    return store.read_study(grid_name, study_id or None)
+    study_id: str | None
+    grid, mark, study_id = name.rpartition("@")
+    if not mark or "/" in study_id:  # an @ in a folder's name
+        grid, study_id = name, None
+    grid_of_study = grid_name(grid)
+    if study_id == "":
+        raise SpecError(f"GRID@STUDY must name a study after the @, got {name!r}; leave the @ out for the newest")
+    return open_store(places, grid_of_study).read_study(grid_of_study, study_id)

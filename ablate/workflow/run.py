@@ -13,6 +13,7 @@ from ablate.reporting.tables import best_run, champion, trial_frame
 from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
+from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.events import Event, TrialState
@@ -73,6 +74,17 @@ def count_complete(prepared: Prepared) -> int:
     """Return how many of the study's trials an earlier call completed; they are not run again."""
     complete = {trial_id for (trial_id, _), attempt in attempts(Journal(prepared.folder / JOURNAL).read()).items() if attempt.is_complete}
     return len(complete & {trial.trial_id for trial in prepared.resolved.trials})
+
+
+def study_clock(prepared: Prepared) -> StudyClock:
+    """Return a clock that knows what earlier calls took."""
+    recipes = {trial.trial_id: trial.recipe for trial in prepared.resolved.trials}
+    clock = StudyClock(recipes, len(recipes))
+    past = attempts(Journal(prepared.folder / JOURNAL).read())
+    for (trial_id, _), attempt in past.items():
+        if attempt.is_complete and trial_id in recipes:
+            clock.hear_all(attempt.events)
+    return clock
 
 
 def count_ended(folder: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ablate.tracking.reach import sqlite_path, sqlite_url
 MLFLOW = "mlflow.db"
 """Name of the default tracking store's file."""
 GRIDS = Path("experiments")
+SUFFIXES = (".yaml", ".yml")
+"""Of grid files: all that is cut off a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +76,57 @@ def check_optuna(where: Places) -> None:
         check_database(where.optuna_url, what="Optuna's storage", setting="ABLATE_OPTUNA")
 
 
+def grid_name(name_or_path: str) -> str:
+    """Return the name of a grid as `run` takes it: of a path the last part, less a suffix .yaml or .yml.
+
+    Every command takes names through here, so that `shoes.v2` is never taken for `shoes`. The file
+    itself need not be there any more. Raises SpecError where nothing that could be a name is left.
+    """
+    file = _grid_file(name_or_path)
+    path = Path(name_or_path) if file is None else file
+    name = path.stem if path.suffix in SUFFIXES else path.name
+    if name in ("", ".."):
+        raise SpecError(f"GRID must be {_what_grid_is()}, got {_shown(name_or_path)}")
+    return name
+
+
 def find_grid(name_or_path: str) -> Path:
     """Return the grid file for a name in experiments/ or a path. Raises SpecError with the nearest name."""
-    for path in (Path(name_or_path), GRIDS / f"{name_or_path}.yaml", GRIDS / f"{name_or_path}.yml"):
-        if path.suffix in (".yaml", ".yml") and _is_file(path):
+    file = _grid_file(name_or_path)
+    if file is None:
+        near = nearest(name_or_path, _known_grids())
+        raise SpecError(f"GRID must be {_what_grid_is()}, got {_shown(name_or_path)}{near}")
+    return file
+
+
+def make_command(name: str, *, seeds: str | None) -> str:
+    """Return what to type to run a grid again, without folders of this machine."""
+    return f"make ablation GRID={shlex.quote(name)}" + (f" SEEDS={shlex.quote(seeds)}" if seeds else "")
+
+
+def _grid_file(name_or_path: str) -> Path | None:
+    typed = name_or_path.rstrip("/")
+    for path in (Path(typed), GRIDS / f"{typed}.yaml", GRIDS / f"{typed}.yml"):
+        if path.suffix in SUFFIXES and _is_file(path):
             return path
-    known = sorted(path.stem for path in GRIDS.glob("*.y*ml"))
-    there = ", ".join(known) or "there are none here"
-    raise SpecError(f"GRID must be a name in {GRIDS}/ ({there}) or the path of a .yaml file, got {_shown(name_or_path)}{nearest(name_or_path, known)}")
+    return None
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a name that is too long for the file system is none."""
+    """Whether a file is there; False where the name is none that a file can have, or a folder on the way is closed."""
     try:
         return path.is_file()
-    except OSError:
+    except (OSError, ValueError):
         return False
+
+
+def _known_grids() -> list[str]:
+    return sorted(path.stem for path in GRIDS.glob("*.y*ml") if path.suffix in SUFFIXES)
+
+
+def _what_grid_is() -> str:
+    there = ", ".join(_known_grids()) or "there are none here"
+    return f"a name in {GRIDS}/ ({there}) or the path of a .yaml file"
 
 
 def _shown(word: str) -> str:

@@ -29,7 +29,7 @@ from ablate.tracking.mlflow_store import MlflowStore
 pytestmark = [
     pytest.mark.services,
     pytest.mark.skipif(binaries() is None, reason=WHY_NOT),
-    pytest.mark.skipif(find_spec("psycopg") is None, reason="the driver is not installed: pip install 'ablate[postgres]'"),
+    pytest.mark.skipif(find_spec("psycopg") is None, reason="the driver is not installed: pip install 'psycopg[binary]'"),
 ]
 
 

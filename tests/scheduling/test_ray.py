@@ -23,7 +23,7 @@ from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
 from ablate.tracking.journal import attempts
 
 pytestmark = [
-    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ablate[ray]'"),
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ray>=2.50,<3'"),
     pytest.mark.xdist_group("ray"),
 ]
 
@@ -167,7 +167,7 @@ def test_without_ray_the_way_out_is_said():
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == (
-        "--executor ray must have Ray installed, it is not here (import of ray halted; None in sys.modules); install it with: pip install 'ablate[ray]'\n"
+        "--executor ray must have Ray installed, it is not here (import of ray halted; None in sys.modules); install it with: pip install 'ray>=2.50,<3'\n"
     )
     assert issubclass(StoreError, RequestError)
 

@@ -10,9 +10,10 @@ from toy_study import toy_study
 from ablate.errors import StoreError
 from ablate.scheduling.lease import holder, lease
 from ablate.scheduling.limits import Limits
+from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import JOURNAL
-from ablate.tracking.events import EpochEnded, TrialStarted
+from ablate.tracking.events import EpochEnded, Failure, TrialEnded, TrialStarted, TrialState
 from ablate.workflow.studies import status_tables
 
 
@@ -39,7 +40,11 @@ def test_a_study_that_rests_and_one_that_runs(tmp_path):
     (slot,) = runs.slots
     assert (slot.slot, slot.trial, slot.attempt, slot.n_epochs_done, slot.n_epochs) == ("cpu:0", f"{record.arms[1].name}, seed 1", 1, 2, 5)
     assert 60 <= slot.for_s < 90
-    assert runs.left_s == pytest.approx(3 / runs.trials_per_hour * 3600)
+    clock = StudyClock({trial.trial_id: trial.recipe for trial in trials}, 6)
+    clock.hear_all(log.read())
+    left = clock.left(time.time())
+    assert (runs.left_s, runs.is_left_at_least) == (pytest.approx(left.seconds), True)  # it runs longer than any of its kind did
+    assert runs.trials_per_hour > 0
 
 
 def test_a_look_does_not_take_the_lease(tmp_path):
@@ -70,3 +75,41 @@ def test_a_damaged_journal_is_said_and_left_as_it_is(tmp_path):
     assert (folder / JOURNAL).read_bytes() == before
     table, title = status_tables(found)[-1]
     assert (title, table.to_dict("records")) == ("Damage", [{"what": found.damage, "then": "the next call mends it"}])
+
+
+def test_a_study_that_is_over_says_so_and_one_that_is_not_does_not(tmp_path):
+    _, trials = study = toy_study()
+    conduct(tmp_path / "study", study=study, limits=Limits(max_trials=3))
+    assert not study_status(tmp_path / "study").is_over
+    conduct(tmp_path / "study", study=study)
+    over = study_status(tmp_path / "study")
+    assert over.is_over
+    assert (over.states, over.repeats, over.n_not_in_optuna) == ({"COMPLETE": len(trials)}, {}, 0)
+    order_in(tmp_path / "failed", trials[1], "raise")
+    conduct(tmp_path / "failed", study=study)
+    assert not study_status(tmp_path / "failed").is_over  # the next call tries it again
+
+
+def test_attempts_that_repeat_a_trial_are_told_with_their_reasons(tmp_path):
+    _, trials = study = toy_study()
+    folder = tmp_path / "study"
+    conduct(folder, study=study)
+    log = journal(folder)
+    for number, kind in enumerate(("WorkerDied", "WorkerDied", "TrialTimeout"), start=2):
+        log.append(TrialStarted(trials[0].trial_id, number, slot="cpu:0", at=time.time()))
+        log.append(TrialEnded(trials[0].trial_id, number, TrialState.FAILED, at=time.time(), failure=Failure(kind, "", "")))
+    log.append(TrialStarted(trials[0].trial_id, 5, slot="cpu:0", at=time.time()))
+    status = study_status(folder)
+    assert status.repeats == {"WorkerDied": 2, "COMPLETE": 1, "TrialTimeout": 1}
+    assert status.n_not_in_optuna == 3  # those that Optuna was not told
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"no database", b"SQLite format 3\0" + b"x" * 500])
+def test_an_optuna_file_that_cannot_be_read_is_no_lag(tmp_path, damage):
+    folder = tmp_path / "study"
+    conduct(folder, study=toy_study())
+    for path in folder.glob("optuna.db*"):
+        path.unlink()
+    if damage is not None:
+        (folder / "optuna.db").write_bytes(damage)
+    assert study_status(folder).n_not_in_optuna is None

@@ -57,7 +57,7 @@ class TwoNodes:
 @functools.cache
 def two_nodes() -> TwoNodes:
     """One cluster for all tests of this process; the second node's home is `<folder>/node2`."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'ablate[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray>=2.50,<3'")
     _only_one()
     cluster = TwoNodes()
     atexit.register(cluster.end)

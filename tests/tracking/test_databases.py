@@ -29,7 +29,7 @@ def test_a_driver_that_is_missing_is_named_with_the_way_out(monkeypatch):
     with pytest.raises(StoreError) as caught:
         check_driver("postgresql+psycopg://me:secret@host/name")
     assert str(caught.value) == (
-        "postgresql+psycopg://me:***@host/name must have its driver psycopg, it is not installed; install it with: pip install 'ablate[postgres]'"
+        "postgresql+psycopg://me:***@host/name must have its driver psycopg, it is not installed; install it with: pip install 'psycopg[binary]'"
     )
     with pytest.raises(StoreError, match=r"must have its driver pymysql, it is not installed; install it with: pip install 'pymysql'$"):
         check_driver("mysql+pymysql://host/name")

@@ -25,7 +25,7 @@ from ablate.workflow.prepare import prepare, resolve
 from ablate.workflow.settings import places
 
 pytestmark = [
-    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ablate[ray]'"),
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ray>=2.50,<3'"),
     pytest.mark.xdist_group("ray"),
 ]
 

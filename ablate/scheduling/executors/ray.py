@@ -27,7 +27,7 @@ try:
 
     from ablate.scheduling.executors.ray_node import CONTROL, Depot, Message, Node, Piece, TrialWorker, computing_versions, node_home
 except ImportError as error:
-    raise RequestError(f"--executor ray must have Ray installed, it is not here ({error}); install it with: pip install 'ablate[ray]'") from error
+    raise RequestError(f"--executor ray must have Ray installed, it is not here ({error}); install it with: pip install 'ray>=2.50,<3'") from error
 
 SILENT_S = 60.0
 """A worker that has not been heard of for so long is taken for dead."""

@@ -1,0 +1,20 @@
+"""Where the program begins. From its first line on an interrupt is answered in a sentence: what the commands need takes a moment to import."""
+
+from __future__ import annotations
+
+from ablate.leaving import leave_at_once
+
+
+def main() -> None:
+    """Entry point of the `ablate` command."""
+    leave_at_once()
+    from ablate.terminal import ensure_utf8
+
+    ensure_utf8()
+    from ablate.cli import main as run_command
+
+    run_command()
+
+
+if __name__ == "__main__":
+    main()

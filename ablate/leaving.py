@@ -1,0 +1,43 @@
+"""How the program ends when it is asked to while nothing needs putting away: at once, in one sentence.
+
+Imports next to nothing: until it has been imported, an interrupt is a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+INTERRUPTED = 130
+"""Exit code of whatever was interrupted and goes on with the same command."""
+SENTENCE = "interrupted; finished trials are kept, the same command goes on where it stopped"
+
+
+_sentence = [SENTENCE]
+
+
+def leave_at_once(sentence: str = SENTENCE) -> None:
+    """From here on SIGINT and SIGTERM end the process with a sentence. Whoever started it with SIGINT ignored keeps that.
+
+    No exception is raised: libraries that are half imported swallow one or print it, and nothing that
+    is begun yet needs it.
+    """
+    _sentence[:] = [sentence]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
+
+
+def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Signal handler: say that the command was interrupted, and end the process without another word."""
+    try:
+        sys.stdout.flush()
+        os.write(2, f"{_sentence[0]}\n".encode())
+    except Exception:  # a stream that is closed, or is being written this very moment
+        os._exit(INTERRUPTED)
+    os._exit(INTERRUPTED)

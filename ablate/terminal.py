@@ -1,0 +1,79 @@
+"""Standard output and error as ablate uses them: no reader that has gone, full disk or narrow encoding ends a study."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import sys
+from typing import TextIO
+
+_PLAIN = {"±": "+-", "×": "x", "→": "->", "…": "...", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "·": "."}
+_ERRORS, _BEFORE = "ablate.plain", "replace"
+
+
+class PatientStream(io.TextIOWrapper):
+    """Text for whoever reads it: once it cannot be written (`| head` has ended, a disk is full), the rest goes nowhere."""
+
+    def write(self, text: str) -> int:
+        """Return the characters taken, as if they had been written."""
+        try:
+            super().write(text)
+        except OSError:
+            self._forget()
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered, or forget it."""
+        try:
+            super().flush()
+        except OSError:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Point the stream at nothing; what it still holds goes there too."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            super().flush()
+
+
+def ensure_utf8() -> None:
+    """Begin again with UTF-8 for files where the locale has another encoding: reports, grids and names hold more than ASCII.
+
+    The terminal keeps its own encoding.
+    """
+    if sys.getfilesystemencoding().lower() in ("utf-8", "utf8"):
+        return
+    os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:{_BEFORE}" if sys.stdout else "utf-8")
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  the same program, no shell
+
+
+def be_patient() -> None:
+    """Make standard output and error such streams, and give this process back those that were closed before it began."""
+    codecs.register_error(_ERRORS, _in_plain_characters)
+    for descriptor in (0, 1, 2):  # else the next file that is opened takes the place of a closed one
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = _patient(sys.stdout, 1)
+    sys.stderr = _patient(sys.stderr, 2)
+
+
+def _patient(stream: TextIO | None, descriptor: int) -> PatientStream:
+    if not isinstance(stream, io.TextIOWrapper):  # closed
+        return PatientStream(io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False)), encoding="utf-8", errors=_ERRORS)
+    encoding, is_by_line, is_at_once = stream.encoding, stream.line_buffering, stream.write_through
+    return PatientStream(stream.detach(), encoding=encoding, errors=_ERRORS, line_buffering=is_by_line, write_through=is_at_once)
+
+
+def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
+    """Characters that an encoding lacks, in those that every encoding has."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(character, "?") for character in lacking), error.end

@@ -1,0 +1,73 @@
+"""Passwords of tracking and storage URIs: whatever prints, logs or keeps a URI, or a text that may hold one, asks here."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+HIDDEN = "***"
+SETTINGS = ("MLFLOW_TRACKING_URI", "ABLATE_OPTUNA")
+"""Variables of the environment whose values are URIs, as the user wrote them."""
+_URI = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<rest>.*)", re.DOTALL)
+_IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s\"'<>`]+")
+_WITH_PASSWORD = re.compile(r"[^:/?#@]*:(?P<secret>.*)@", re.DOTALL)
+_TOKEN = re.compile(r"(?P<secret>[^:/?#@]+)@")
+_HOST = re.compile(r"[^:/?#@]*(:\d*)?([/?#]|$)")
+_PARAMETER = re.compile(r"[?&#](?P<name>[^=&]*)=(?P<secret>[^&]*(&(?![^=&]+=)[^&]*)*)", re.DOTALL)
+"""An & that no further `name=` follows belongs to the value: it should have been written %26."""
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|credential|odbc_connect|key$", re.IGNORECASE)
+
+
+def without_password(uri: str) -> str:
+    """Return a store's URI as it may be printed: no password before the host, none in the query.
+
+    Databases are read as SQLAlchemy reads them: what stands before an `@` may hold `/`, `?` and `#`.
+    A password with an `@` of its own is hidden up to the last one, though part of what follows may go
+    with it. Of http(s) a user without a password is hidden too: so tokens are written. What is no URI
+    comes back as it was.
+    """
+    found = _URI.fullmatch(uri)
+    if found is None:
+        return uri
+    is_http = found["scheme"].lower() in ("http", "https")
+    shown, end = "", 0
+    for first, last in _merged(sorted(_secrets(found["rest"], is_http=is_http))):
+        shown += found["rest"][end:first] + HIDDEN
+        end = last
+    return f"{found['scheme']}://{shown}{found['rest'][end:]}"
+
+
+def hide_passwords(text: str) -> str:
+    """Return a text that somebody else wrote (an exception, a server) with each URI in it as it may be printed.
+
+    URIs of the environment are found as a whole, others end at a space or a quotation mark.
+    """
+    for uri in filter(None, map(os.environ.get, SETTINGS)):
+        rest, shown = uri.partition("://")[2], without_password(uri).partition("://")[2]
+        if rest != shown:
+            text = text.replace(rest, shown)
+    return _IN_TEXT.sub(lambda found: without_password(found[0]), text)
+
+
+def _secrets(rest: str, *, is_http: bool) -> Iterator[tuple[int, int]]:
+    """Yield first and last of what must not be shown in what follows `://`."""
+    is_host_alone = is_http and _HOST.match(rest) is not None  # then an @ belongs to the path
+    before_host = None if is_host_alone else _WITH_PASSWORD.match(rest)
+    if before_host is None and is_http:
+        before_host = _TOKEN.match(rest)
+    if before_host is not None:
+        yield before_host.span("secret")
+    for parameter in _PARAMETER.finditer(rest):
+        if _SECRET_NAME.search(unquote(parameter["name"])):
+            yield parameter.span("secret")
+
+
+def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield sorted spans, those that overlap as one."""
+    while spans:
+        first, last = spans.pop(0)
+        while spans and spans[0][0] <= last:
+            last = max(last, spans.pop(0)[1])
+        yield first, last

@@ -1,0 +1,118 @@
+"""Time left, on a simulated clock: studies of cheap and dear trials, of which the truth is known."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ablate.scheduling.remaining import COSTLESS, Left, StudyClock, kind_of, prior
+from ablate.spec.recipe import Recipe
+from ablate.tracking.events import EpochEnded, Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
+
+RECIPES = (Recipe(freeze_depth="all"), Recipe(freeze_depth="all", augment="light"), Recipe(freeze_depth=-1), Recipe(freeze_depth=0, epochs=12))
+"""From cheap to dear."""
+DONE = TrialOutcome(best_epoch=0, metrics={}, facts={}, files=())
+START = 1_700_000_000.0
+
+
+def simulated(kinds: list[int], seconds: list[float], *, n_slots: int) -> tuple[list[tuple[float, Left | None, bool]], float]:
+    """Run trials in their order on slots; after each end (time, what the clock says, whether every kind has ended); and the time of the last end."""
+    clock = StudyClock({str(i): RECIPES[kind] for i, kind in enumerate(kinds)}, len(kinds))
+    waiting, running, said, known = iter(enumerate(kinds)), [], [], set()
+
+    def start(slot: int, at: float) -> None:
+        for number, kind in itertools.islice(waiting, 1):
+            clock.hear(TrialStarted(str(number), 1, slot=f"cpu:{slot}", at=at))
+            heapq.heappush(running, (at + seconds[kind], slot, number))
+
+    for slot in range(n_slots):
+        start(slot, START)
+    while running:
+        at, slot, number = heapq.heappop(running)
+        clock.hear(TrialEnded(str(number), 1, TrialState.COMPLETE, at=at, outcome=DONE))
+        known.add(kinds[number])
+        start(slot, at)
+        said.append((at, clock.left(at, n_slots=n_slots), known == set(kinds)))
+    return said, at
+
+
+@settings(deadline=None)
+@given(
+    kinds=st.lists(st.sampled_from(range(4)), min_size=1, max_size=40),
+    seconds=st.lists(st.floats(1.0, 600.0), min_size=4, max_size=4),
+    n_slots=st.integers(1, 4),
+)
+def test_once_every_kind_has_ended_the_truth_is_within_the_longest_trial(kinds: list[int], seconds: list[float], n_slots: int) -> None:
+    said, end = simulated(kinds, seconds, n_slots=n_slots)
+    for at, left, is_all_known in said:
+        if left is not None and is_all_known:
+            assert left.seconds - 1e-3 <= end - at <= left.seconds + max(seconds) + 1e-3
+            assert not left.is_at_least
+        if left is not None and n_slots == 1 and is_all_known:
+            assert left.seconds == pytest.approx(end - at, abs=1e-3)
+
+
+@settings(deadline=None)
+@given(kinds=st.lists(st.sampled_from(range(4)), min_size=2, max_size=40), unit=st.floats(0.1, 10.0))
+def test_before_that_at_least_holds(kinds: list[int], unit: float) -> None:
+    """Where dear kinds are at least as dear beside cheap ones as is assumed of them."""
+    seconds = [unit * prior(recipe) ** 1.5 for recipe in RECIPES]
+    said, end = simulated(kinds, seconds, n_slots=1)
+    for at, left, is_all_known in said:
+        if left is not None and not is_all_known:
+            assert left.is_at_least or not set(kinds[len(said) :])
+            assert left.seconds <= end - at + 1e-3
+
+
+def test_it_counts_down_between_events() -> None:
+    """What stood still at 28 seconds for two minutes."""
+    clock = StudyClock({str(i): RECIPES[3] for i in range(3)}, 3)
+    clock.hear_all(
+        [TrialStarted("0", 1, "cpu:0", START), TrialEnded("0", 1, TrialState.COMPLETE, START + 100, DONE), TrialStarted("1", 1, "cpu:0", START + 100)]
+    )
+    assert [clock.left(START + 100 + s) for s in (0, 30, 99)] == [Left(200, False), Left(170, False), Left(101, False)]
+    assert clock.left(START + 100 + 121) == Left(100, True)  # it takes longer than its kind did
+
+
+def test_an_epoch_tells_of_a_trial_that_is_the_first_of_its_kind() -> None:
+    clock = StudyClock({"0": RECIPES[0], "1": RECIPES[3], "2": RECIPES[3]}, 3)
+    clock.hear_all([TrialStarted("0", 1, "cpu:0", START), TrialEnded("0", 1, TrialState.COMPLETE, START + 2, DONE), TrialStarted("1", 1, "cpu:0", START + 2)])
+    blind = clock.left(START + 2)
+    assert blind is not None
+    assert blind.is_at_least
+    assert 2 * 2 < blind.seconds < 100
+    clock.hear(EpochEnded("1", 1, epoch=0, n_epochs=12, metrics={}, at=START + 12))
+    assert clock.left(START + 12) == Left(110 + 120, True)
+
+
+def test_nothing_is_said_where_nothing_is_known_or_nothing_runs() -> None:
+    clock = StudyClock({"0": RECIPES[0]}, 1)
+    assert clock.left(START) is None
+    clock.hear(TrialStarted("0", 1, "cpu:0", START))
+    assert clock.left(START + 5) is None
+    clock.hear(TrialEnded("0", 1, TrialState.COMPLETE, START + 9, DONE))
+    assert clock.left(START + 9) is None
+
+
+def test_a_trial_that_is_tried_again_counts_again_and_a_search_counts_what_it_has_not_proposed() -> None:
+    clock = StudyClock({}, 4)
+    broken = Failure("WorkerDied", "gone", "")
+    clock.hear_all(
+        [
+            *(TrialStarted("a", 1, "cpu:0", START), TrialEnded("a", 1, TrialState.COMPLETE, START + 10, DONE)),
+            *(TrialStarted("b", 1, "cpu:0", START + 10), TrialEnded("b", 1, TrialState.FAILED, START + 11, failure=broken)),
+            TrialStarted("b", 2, "cpu:0", START + 11),
+        ]
+    )
+    assert clock.left(START + 11) == Left(30, False)  # b again, and two more
+
+
+def test_learning_rates_make_no_kind_and_epochs_do() -> None:
+    assert set(Recipe.model_fields) >= COSTLESS
+    assert kind_of(Recipe(head_lr=0.1, lr_ratio=1.0)) == kind_of(Recipe())
+    assert kind_of(Recipe(epochs=3)) != kind_of(Recipe())
+    assert prior(Recipe(freeze_depth=0)) > prior(Recipe(freeze_depth=-1)) > prior(Recipe())
