@@ -143,6 +143,9 @@ LINKS = "mend or remove them (after a clone, git-annex and DVC fetch the files f
                 ("2-seg.png", "2-seg.png"),
                 ("mask_3.tif", "mask_3.tif"),
                 ("4 ground truth.png", "4 ground truth.png"),
+                ("5_label.png", "5_label.png"),
+                ("0_depth.tif", "0_depth.tif"),
+                ("overlay-1.png", "overlay-1.png"),
                 ("masks/0.png", "masks"),
                 ("deep/annotations/0.png", "deep/annotations"),
             )
@@ -157,7 +160,7 @@ def test_what_cannot_be_taken_is_refused(tmp_path: Path, pets: Path, name: str, 
     assert _message(tmp_path) == message
 
 
-@pytest.mark.parametrize("name", ["dog_mask.ppm", "mask.ppm", "unmasked_0.ppm", "gt.ppm", "benign (1).ppm"])
+@pytest.mark.parametrize("name", ["dog_mask.ppm", "mask.ppm", "unmasked_0.ppm", "gt.ppm", "benign (1).ppm", "label_x.ppm", "x_depth.ppm", "label.ppm"])
 def test_words_for_masks_without_the_image_are_names(tmp_path: Path, draw: Draw, pets: Path, name: str) -> None:
     draw(f"pets/cat/{name}")
     assert f"cat/{name}" in _ids(_load(tmp_path))
@@ -185,6 +188,12 @@ def test_names_that_are_not_utf8(tmp_path: Path, pets: Path, place: str) -> None
         pytest.skip("this file system has UTF-8 names alone")
     named = r"cat/fa\xe7ade.ppm" if place == "name" else r"ma\xefs"
     assert _message(tmp_path) == f"names of files and folders must be UTF-8 without control characters, these are not: {named}; rename them."
+
+
+@pytest.mark.parametrize("name", ["cow", "cow.png"])
+def test_a_dead_link_beside_the_classes_is_not_left_out(tmp_path: Path, pets: Path, name: str) -> None:
+    (pets / name).symlink_to("/nowhere")
+    assert _message(tmp_path) == f"a link must lead to a file, these lead nowhere or in a circle: {name}; {LINKS}"
 
 
 def test_every_problem_of_every_file_is_said_at_once_and_nothing_is_opened(tmp_path: Path, pets: Path) -> None:

@@ -62,7 +62,15 @@ def test_splits_under_other_names_are_no_classes(tmp_path: Path, draw: Draw, nam
     assert _message(tmp_path) == _splits_text(", ".join(names), names[0] if is_nested else "cat, dog")
 
 
-@pytest.mark.parametrize("names", [("test_set", "training_set"), ("fold_0", "fold_1")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("test_set", "training_set"),
+        ("fold_0", "fold_1"),
+        ("cats_test", "cats_train", "dogs_train"),
+        ("test data 2", "train_images"),
+    ],
+)
 def test_splits_of_images_without_classes(tmp_path: Path, draw: Draw, names: tuple[str, ...]) -> None:
     draw(*(f"pets/{name}" for name in names))
     assert _message(tmp_path) == _splits_text(", ".join(names), None)
@@ -88,6 +96,8 @@ def test_splits_within_classes(tmp_path: Path, draw: Draw) -> None:
         (("pets/fold", "pets/crease"), ("crease", "fold")),
         (("pets/train/test", "pets/train/dog"), ("dog", "test")),
         (("pets/with_mask", "pets/without_mask"), ("with_mask", "without_mask")),
+        (("pets/val d'or", "pets/test_strip"), ("test_strip", "val d'or")),
+        (("pets/Training shoe", "pets/tennis shoe", "pets/Test cricket shoe"), ("Test cricket shoe", "Training shoe", "tennis shoe")),
     ],
 )
 def test_classes_that_only_sound_like_splits(tmp_path: Path, draw: Draw, names: tuple[str, ...], classes: tuple[str, ...]) -> None:

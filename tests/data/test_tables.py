@@ -149,6 +149,26 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
             "correct the names or leave out the rows.",
         ),
         (
+            _text("cat/0,cat"),
+            "every file of index.csv must exist, 1 is not there: 'cat/0' (row 14); '0.ppm' is there: names must have their suffix; "
+            "correct the names or leave out the rows.",
+        ),
+        *(
+            (
+                f"{head}\ncat/0.ppm,cat{',train' * (head.count(',') - 1)}\n",
+                f"columns of index.csv that are read must be called file, label, class_name, split, letter by letter, got {got!r}; "
+                f"rename it to {expected}, or to a word that is no such column.",
+            )
+            for head, got, expected in (
+                ("File,Label", "File", "file"),
+                ("file,LABEL", "LABEL", "label"),
+                ("file,label,Split", "Split", "split"),
+                ("file,label,SPLIT", "SPLIT", "split"),
+                ("file,label,Class Name", "Class Name", "class_name"),
+                ("file,label,className", "className", "class_name"),
+            )
+        ),
+        (
             _text("cat,cat"),
             "every file of index.csv must be a file that can be read, these are not: 'cat' (row 14); correct the names or leave out the rows.",
         ),
@@ -188,6 +208,20 @@ def test_images_beside_those_of_the_list_are_counted(pets: Path) -> None:
     assert _load(pets, short).remarks == ("left out: 2 images that lie beside those in index.csv and are not in it, for example cat/5.ppm",)
 
 
+def test_columns_that_are_not_read_are_said(pets: Path) -> None:
+    rows = [f"{i},{row},{('train', 'test')[i % 2]}," for i, row in enumerate(ROWS)]
+    assert _load(pets, "\n".join([",file,label,set,note", *rows])).remarks == ("note: columns of index.csv that are not read: set, note",)
+
+
+def test_a_note_may_have_line_breaks_but_swallows_no_row(pets: Path) -> None:
+    rows = [f'{row},"seen at dusk,\n\tfrom afar"' for row in ROWS]
+    assert len(_ids(_load(pets, "\n".join(["file,label,note", *rows])))) == 12
+    swallowed = "\n".join(["file,label,note", 'cat/0.ppm,cat,"at dusk', 'cat/1.ppm,cat,from afar"'])
+    assert _message(pets, swallowed) == (
+        r"cells must be without control characters and line breaks, row 2 of index.csv has 'at dusk\ncat/1.ppm,cat,from afar'; is a quote missing?"
+    )
+
+
 _cell = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=6).filter(lambda text: text.strip())
 
 
@@ -197,7 +231,7 @@ def test_what_a_csv_writer_writes_is_read_back(tmp_path: Path, rows: list[tuple[
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=ending).writerows([("file", "label"), *rows])
     (tmp_path / "t.csv").write_bytes(text.getvalue().encode())
-    table = read_table(tmp_path / "t.csv")
+    table = read_table(tmp_path / "t.csv", read=("file", "label"))
     assert [tuple(row.cells.values()) for row in table.rows] == [(first.strip(), second.strip()) for first, second in rows]
     assert [row.line for row in table.rows] == list(range(2, 2 + len(rows)))
 
@@ -207,7 +241,7 @@ def test_what_a_csv_writer_writes_is_read_back(tmp_path: Path, rows: list[tuple[
 def test_any_bytes_are_a_table_or_a_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "t.csv").write_bytes(b"file,label\n" + content)
     try:
-        table = read_table(tmp_path / "t.csv")
+        table = read_table(tmp_path / "t.csv", read=("file", "label"))
     except DataError as error:
         assert "t.csv" in str(error)
     else:

@@ -138,6 +138,9 @@ def _gone_text(table: Table, gone: Sequence[tuple[Row, Path]], column: str) -> s
     other = next(filter(None, (_called_otherwise(path) for _, path in gone[:_N_LOOKED])), None)
     if other is not None:
         hints.insert(0, f"{other!r} is there, which differs in case or in its Unicode form")
+    full = next(filter(None, (_called_with_suffix(path) for _, path in gone[:_N_LOOKED])), None)
+    if full is not None:
+        hints.insert(0, f"{full!r} is there: names must have their suffix")
     noun = "1 is not there" if len(gone) == 1 else f"{len(gone)} are not there"
     return f"every file of {table.name} must exist, {noun}: {_quoted(rows, column)}; {'; '.join(hints)}."
 
@@ -150,6 +153,12 @@ def _called_otherwise(path: Path) -> str | None:
         return None
     wanted = _folded(path.name)
     return next((name for name in beside if _folded(name) == wanted), None)
+
+
+def _called_with_suffix(path: Path) -> str | None:
+    """The name of an image beside the missing file that is called as it, and has a suffix."""
+    names = sorted(path.name + suffix for suffix in NAMED_IMAGES)
+    return next((name for name in names if _status(path.with_name(name)) is not None), None)
 
 
 def _folded(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -9,11 +10,14 @@ from ablate.data.sources._base import Item
 from ablate.data.sources._class_names import check_class_names
 from ablate.data.sources._files import item_of, named_files
 from ablate.data.sources._table import Row, Table, read_table
-from ablate.errors import DataError
+from ablate.errors import DataError, some
 from ablate.spec.trial import SPLITS
 
 SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test", "testing": "test"}
 """How folders and indexes call the splits, in lower case -> the split."""
+COLUMNS = ("file", "label", "class_name", "split")
+"""Columns of an index that are read; the first two must be there."""
+_N_NAMED = 5
 
 
 def read_index(path: Path, *, root: Path, data_dir: Path | None = None) -> tuple[tuple[str, ...], tuple[Item, ...]]:
@@ -23,7 +27,8 @@ def read_index(path: Path, *, root: Path, data_dir: Path | None = None) -> tuple
     Raises DataError, with the row, where a column is missing, a cell is empty, a file is missing,
     stands twice or outside `root`, a split has another name, classes differ in spelling alone.
     """
-    table = read_table(path)
+    table = read_table(path, read=COLUMNS)
+    _check_columns(table)
     _check_cells(table)
     splits = [split_of_row(row, path.name) for row in table.rows]
     check_splits_complete(table, splits)
@@ -52,6 +57,31 @@ def check_splits_complete(table: Table, splits: list[str | None]) -> None:
             f"{len(table.rows)} name none, the first is row {without[0]}; fill them in or leave "
             "out the column split."
         )
+
+
+def unread_columns_remarks(path: Path) -> list[str]:
+    """Say which columns of an index are not read: one of them may be the split under another name."""
+    unread = [column for column in read_table(path, read=COLUMNS).columns if column and column not in COLUMNS]
+    if not unread:
+        return []
+    return [f"note: columns of {path.name} that are not read: {some(unread, most=_N_NAMED)}"]
+
+
+def _check_columns(table: Table) -> None:
+    """No column is called as one that is read, but for capitals, blanks and the like. Raises DataError."""
+    plain = {_letters(column): column for column in COLUMNS}
+    for column in table.columns:
+        expected = plain.get(_letters(column), column)
+        if expected != column:
+            raise DataError(
+                f"columns of {table.name} that are read must be called {', '.join(COLUMNS)}, "
+                f"letter by letter, got {column!r}; rename it to {expected}, or to a word that "
+                "is no such column."
+            )
+
+
+def _letters(column: str) -> str:
+    return re.sub(r"[\W_]+", "", column.casefold())
 
 
 def _check_cells(table: Table) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,10 @@ MASK_FOLDERS = frozenset(_MASKS | _SEGMENTS | {"annotation", "annotations", "bbo
 """How folders of masks and of other labels are called, in lower case."""
 IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "photos", "pictures"})
 _LABEL_FOLDERS = MASK_FOLDERS | {"label", "labels", "xml", "xmls", "json"}
-_MASK = r"(masks?|gt|ground[ _-]?truth|seg|segmentation|annotations?|trimap|matte)"
+_MASK = (
+    r"(masks?|gt|ground[ _-]?truth|seg|segm|segmentation|segmented|annotations?|annotated|trimap|matte"
+    r"|labels?|lbl|overlay|contours?|heat[ _-]?map|silhouette|depth|bbox)"
+)
 _MASK_AT_THE_END = re.compile(rf"(.+?)[ _.-]{_MASK}([ _-]?\d+)?", re.IGNORECASE)
 _MASK_AT_THE_FRONT = re.compile(rf"{_MASK}[ _.-](.+)", re.IGNORECASE)
 
@@ -28,6 +32,7 @@ _SPLIT_STEMS = {
 _SPLIT_OF_STEM = {stem: split for split, stems in _SPLIT_STEMS.items() for stem in stems.split()}
 _REST = "set|sets|data|daten|images?|imgs?|folder|dir|split|集"
 _GLUED = re.compile(rf"({'|'.join(sorted(_SPLIT_OF_STEM, key=len, reverse=True))})({_REST})?")
+_GENERAL = re.compile(_REST)
 _FOLD = re.compile(r"(k?fold|cv|split|shard|chunk)[ _-]?\d+")
 
 
@@ -56,6 +61,12 @@ def called_alike(image_ids: Sequence[str]) -> list[str]:
 
 def split_in_name(name: str) -> str | None:
     """Return the split whose word a folder's name begins or ends with, in several languages."""
+    role = _split_and_rest(name)
+    return None if role is None else role[0]
+
+
+def _split_and_rest(name: str) -> tuple[str, str] | None:
+    """The split that a name speaks of, and its other words but for `set`, `data` and the like."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # TrainData
     plain = unicodedata.normalize("NFKD", spaced.casefold())
     bare = "".join(letter for letter in plain if not unicodedata.combining(letter))
@@ -63,14 +74,24 @@ def split_in_name(name: str) -> str | None:
     for word in words[:1] + words[-1:]:
         match = _GLUED.fullmatch(word)
         if match:
-            return _SPLIT_OF_STEM[match[1]]
+            words.remove(word)
+            rest = [other for other in words if not _GENERAL.fullmatch(other)]
+            return _SPLIT_OF_STEM[match[1]], " ".join(rest)
     return None
 
 
 def are_split_names(names: Sequence[str]) -> bool:
-    """Whether most of some folders' names speak of splits, and of different ones."""
-    splits = [split for split in map(split_in_name, names) if split is not None]
-    return len(set(splits)) > 1 and 2 * len(splits) > len(names)
+    """Whether most of some folders' names speak of splits, and two of different splits of one thing.
+
+    `seg_train` and `seg_test` do; `val d'or` and `test strip` are a place and a thing.
+    """
+    splits_of_rest: defaultdict[str, list[str]] = defaultdict(list)
+    for role in map(_split_and_rest, names):
+        if role is not None:
+            splits_of_rest[role[1]].append(role[0])
+    n_splits = sum(map(len, splits_of_rest.values()))
+    is_one_thing = any(len(set(splits)) > 1 for splits in splits_of_rest.values())
+    return is_one_thing and 2 * n_splits > len(names)
 
 
 def are_fold_names(names: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,10 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def read_table(path: Path, *, hint: str = "") -> Table:
+def read_table(path: Path, *, read: Collection[str], hint: str = "") -> Table:
     """Read a CSV file; empty lines are skipped. `hint` says more of rows with too many cells.
+
+    `read` are the columns that matter: only in others may a cell have line breaks, as notes do.
 
     Raises DataError, with the row, where it is no file of comma-separated values in UTF-8, where
     a column stands twice, or where a row has more or fewer cells than there are columns.
@@ -54,10 +56,10 @@ def read_table(path: Path, *, hint: str = "") -> Table:
     records = [(line, record) for line, record in records if record]  # not an empty line
     columns = tuple(records[0][1]) if records else ()
     _check_columns(path.name, columns)
-    return Table(path.name, columns, tuple(_rows(path.name, columns, records[1:], hint)))
+    return Table(path.name, columns, tuple(_rows(path.name, columns, records[1:], hint=hint, read=read)))
 
 
-def _rows(name: str, columns: Sequence[str], records: Sequence[tuple[int, list[str]]], hint: str) -> list[Row]:
+def _rows(name: str, columns: Sequence[str], records: Sequence[tuple[int, list[str]]], *, hint: str, read: Collection[str]) -> list[Row]:
     rows = []
     for line, record in records:
         if len(record) != len(columns):
@@ -66,11 +68,19 @@ def _rows(name: str, columns: Sequence[str], records: Sequence[tuple[int, list[s
                 f"({', '.join(columns)}), row {line} has {len(record)}; "
                 f'a cell with a comma stands in "quotes"{hint}.'
             )
-        odd = next((cell for cell in record if not is_printable(cell)), None)
+        cells = dict(zip(columns, record, strict=True))
+        odd = next((cell for column, cell in cells.items() if _is_odd(cell, column in read, len(columns))), None)
         if odd is not None:
             raise DataError(f"cells must be without control characters and line breaks, row {line} of {name} has '{escaped(odd)}'; is a quote missing?")
-        rows.append(Row(line, dict(zip(columns, record, strict=True))))
+        rows.append(Row(line, cells))
     return rows
+
+
+def _is_odd(cell: str, is_read: bool, n_columns: int) -> bool:
+    """Whether a cell has what no cell should have; of notes, whether they hold a whole row."""
+    if is_printable(cell):
+        return False
+    return is_read or any(line.count(",") >= n_columns - 1 for line in cell.splitlines())
 
 
 def _check_columns(name: str, columns: Sequence[str]) -> None:

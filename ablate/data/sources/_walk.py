@@ -83,10 +83,13 @@ class ClassFolders:
         return [entry.name for entry in entries if not is_left_behind(entry.name)]
 
     def leave_out_files(self, folder: Path) -> None:
-        """Count the files that lie directly in a folder of folders."""
+        """Count the files that lie directly in a folder of folders; a dead link may be a class."""
         for entry in self._entries(folder):
-            if not _is_folder(entry):
-                self.left_out[self._name(Path(entry.path))] = None
+            path = Path(entry.path)
+            if entry.is_symlink() and not path.exists():
+                self._note("dead", path)
+            elif not _is_folder(entry):
+                self.left_out[self._name(path)] = None
 
     def check(self) -> None:
         """Raise DataError with every problem of every file that was met."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from ablate.data.sources._base import Collection, Item, NotToBeHad
 from ablate.data.sources._class_names import check_class_names
 from ablate.data.sources._files import NamedFile, item_of, unlisted_remarks
-from ablate.data.sources._index import read_index
+from ablate.data.sources._index import read_index, unread_columns_remarks
 from ablate.data.sources._layout import split_tops
 from ablate.data.sources._places import below, relative_to
 from ablate.data.sources._roles import called_alike
@@ -29,7 +29,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     remarks: Sequence[str] = ()
     if path.suffix.lower() == ".csv" and not path.is_dir():
         class_names, items = read_index(path, root=path.parent, data_dir=data_dir)
-        remarks = unlisted_remarks(path, items)
+        remarks = [*unread_columns_remarks(path), *unlisted_remarks(path, items)]
     elif path.is_dir():
         class_names, items, remarks = _read_folders(path, relative_to(path, data_dir), data_dir=data_dir)
     else:

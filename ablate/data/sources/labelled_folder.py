@@ -57,7 +57,7 @@ def read_labels(path: Path, *, data_dir: Path) -> tuple[tuple[str, ...], tuple[I
     the row, where the columns are others, an image is named twice, is missing or lies outside, a
     label is empty or stands twice, a split has another name.
     """
-    table = read_table(path, hint=f", and labels are separated by '{SEPARATOR}'")
+    table = read_table(path, read=COLUMNS, hint=f", and labels are separated by '{SEPARATOR}'")
     _check_cells(table)
     labels = [_labels(row, table.name) for row in table.rows]
     splits = [split_of_row(row, table.name) for row in table.rows]
