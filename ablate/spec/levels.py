@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from ablate.spec.recipe import Recipe
 
 MAX_LEVELS = 1_000
 """Of one axis, or of one field that is tuned."""
+_WEIGHTS_WITHOUT_FILE = frozenset({"auto", "hub", "torchvision", "none"})
 
 
 def typed_level(name: str, level: Any) -> Any:
@@ -27,6 +29,8 @@ def meaning(name: str, level: Any) -> Hashable:
         typed: Hashable = typed_level(name, level)
     except ValidationError:
         return ("not a level", type(level).__name__, repr(level))
+    if name == "weights" and typed not in _WEIGHTS_WITHOUT_FILE:
+        return ("file", os.path.normpath(str(typed)))  # w.pth and ./w.pth are one file
     return typed
 
 

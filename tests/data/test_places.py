@@ -64,7 +64,10 @@ def test_a_path_inside_has_one_spelling(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_too_long(tmp_path: Path) -> None:
-    assert _message(tmp_path, "x" * 5000) == (
+    spec = DataSpec(source="folder", path="pets", **DRAWN).model_copy(update={"path": "x" * 5000})  # a grid file is refused earlier
+    with pytest.raises(DataError) as caught:
+        load_data(spec, data_dir=tmp_path, allow_fallback=False)
+    assert str(caught.value) == (
         f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got '{'x' * 100}...{'x' * 100} (5000 characters)', "
         f"which cannot be read (File name too long); {FOLDER}"
     )

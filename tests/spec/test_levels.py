@@ -48,6 +48,11 @@ def mistakes(axis: str, *changes: tuple[str, str]) -> list[str]:
 @pytest.mark.parametrize(
     ("axis", "told"),
     [
+        ("weights: [w.pth, ./w.pth]", ["line 6: axes.weights[1]: must differ from the levels before it, got './w.pth', which is 'w.pth' again"]),
+        (
+            "weights: [auto, a//w, a/./w]",
+            ["line 6: axes.weights[2]: must differ from the levels before it, got 'a/./w', which is 'a//w' again"],
+        ),
         ("weight_decay: [0, 0.0]", ["line 6: axes.weight_decay[1]: must differ from the levels before it, got 0.0, which is 0 again"]),
         ("weight_decay: [0.0, -0.0]", ["line 6: axes.weight_decay[1]: must differ from the levels before it, got -0.0, which is 0.0 again"]),
         ("weight_decay: [0.01, 1.0e-2]", ["line 6: axes.weight_decay[1]: must differ from the levels before it, got 0.01 again"]),
