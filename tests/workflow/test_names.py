@@ -59,8 +59,7 @@ def test_the_nearest_name_is_offered(home: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SpecError) as caught:
         find_studies(places(), grid_name="shoes.v3")
     assert str(caught.value) == (
-        f"grid shoes.v3 must have been run first, got no study of it in {home / 'studies'}; "
-        "run it with: make ablation GRID=shoes.v3; did you mean 'shoes.v2'?"
+        f"grid shoes.v3 must have been run first, got no study of it in {home / 'studies'}; run it with: make ablation GRID=shoes.v3; did you mean 'shoes.v2'?"
     )
 
 
