@@ -6,6 +6,7 @@ nothing was started; 130 interrupted, the same command resumes.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import typer
 
 from ablate.cache_commands import cache_app
 from ablate.exits import FAILED, show_without_passwords, user_errors
-from ablate.leaving import leave_at_once
+from ablate.leaving import finish_undisturbed, leave_at_once
 from ablate.terminal import be_patient
 
 if TYPE_CHECKING:
@@ -377,6 +378,7 @@ def ui(
 def main() -> None:
     """Run a command of this process's arguments. Whatever it may interrupt is put away by then, so an interrupt after it ends the process at once."""
     leave_at_once()
+    atexit.register(finish_undisturbed)  # registered first, so called last
     be_patient()
     if sys.argv[1:2] in (["report"], ["verify"]):
         gc.disable()  # their memory goes with the process; looking for cycles among the runs of a large study takes a sixth of the time

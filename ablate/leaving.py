@@ -33,6 +33,16 @@ def leave_at_once(sentence: str = SENTENCE) -> None:
             signal.signal(number, leave)
 
 
+def finish_undisturbed() -> None:
+    """From here on SIGINT and SIGTERM are ignored: for the end of the process, when all is done and said.
+
+    The interpreter gives signals back to the system before it clears its modules away, which takes a
+    second with PyTorch. What came then would turn the exit code of a finished command into a signal's.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Signal handler: say that the command was interrupted, and end the process without another word."""
     try:

@@ -65,7 +65,9 @@ class Source:
 def report_source(folder: Path) -> Source:
     """Read which study the report in `folder` cites. Raises SpecError where it does not say."""
     path = folder / "README.md"
-    found = _SOURCE.search(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        raise SpecError(f"verify takes the folder of a report, e.g. reports/flowers; {folder} holds no README.md")
+    found = _SOURCE.search(path.read_text(errors="replace"))
     if found is None:
         raise SpecError(f"a report must name its study under `How to reproduce`, {path} does not; verify takes the folder of a report, e.g. reports/flowers")
     return Source(*found.groups())
@@ -98,13 +100,13 @@ def verify_report(
     ]
     findings += [Finding(name, "a file of its own", "no such arm or table") for name in found if name not in texts]
     for name, text in texts.items():
-        findings += _differences(name, found[name].read_text(), text) if name in found else [Finding(name, "nothing", "a file")]
+        findings += _differences(name, found[name].read_text(errors="replace"), text) if name in found else [Finding(name, "nothing", "a file")]
     return findings
 
 
 def _leaves_images_out(folder: Path) -> bool:
     readme = folder / "README.md"
-    return readme.is_file() and LEFT_OUT in readme.read_text()
+    return readme.is_file() and LEFT_OUT in readme.read_text(errors="replace")
 
 
 def _check_runs(study: PublishedStudy, predictions: Predictions) -> tuple[list[Finding], PublishedStudy]:
@@ -165,7 +167,7 @@ def _cited_runs(study: PublishedStudy, found: Mapping[str, Path]) -> Iterator[Fi
     known = {study.parent_run_id, *(run.run_id for run in study.runs)}
     for name, path in found.items():
         if path.suffix == ".md":
-            for run_id in dict.fromkeys(_RUN_ID.findall(path.read_text())):
+            for run_id in dict.fromkeys(_RUN_ID.findall(path.read_text(errors="replace"))):
                 if run_id not in known:
                     yield Finding(name, f"run {run_id}", "no such run in the study")
 

@@ -17,7 +17,9 @@ _TOKEN = re.compile(r"(?P<secret>[^:/?#@]+)@")
 _HOST = re.compile(r"[^:/?#@]*(:\d*)?([/?#]|$)")
 _PARAMETER = re.compile(r"[?&#](?P<name>[^=&]*)=(?P<secret>[^&]*(&(?![^=&]+=)[^&]*)*)", re.DOTALL)
 """An & that no further `name=` follows belongs to the value: it should have been written %26."""
-_SECRET_NAME = re.compile(r"pass|pwd|secret|token|credential|odbc_connect|key$", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|credential|odbc_connect|key$|signature$|^sig$", re.IGNORECASE)
+_WITHOUT_SLASHES = re.compile(r"(?P<start>[\w+.-]*:)(?P<secret>.+)@", re.DOTALL)
+"""What is left of a URI whose scheme, or whose two slashes, were forgotten."""
 
 
 def without_password(uri: str) -> str:
@@ -25,12 +27,12 @@ def without_password(uri: str) -> str:
 
     Databases are read as SQLAlchemy reads them: what stands before an `@` may hold `/`, `?` and `#`.
     A password with an `@` of its own is hidden up to the last one, though part of what follows may go
-    with it. Of http(s) a user without a password is hidden too: so tokens are written. What is no URI
-    comes back as it was.
+    with it. Of http(s) a user without a password is hidden too: so tokens are written. A URI
+    whose scheme was forgotten is read as one. What is no URI comes back as it was.
     """
     found = _URI.fullmatch(uri)
     if found is None:
-        return uri
+        return _WITHOUT_SLASHES.sub(rf"\g<start>{HIDDEN}@", uri, count=1)
     is_http = found["scheme"].lower() in ("http", "https")
     shown, end = "", 0
     for first, last in _merged(sorted(_secrets(found["rest"], is_http=is_http))):
@@ -42,13 +44,21 @@ def without_password(uri: str) -> str:
 def hide_passwords(text: str) -> str:
     """Return a text that somebody else wrote (an exception, a server) with each URI in it as it may be printed.
 
-    URIs of the environment are found as a whole, others end at a space or a quotation mark.
+    URIs of the environment are found as a whole, as they are and as Python quotes them; others end at
+    a space or a quotation mark.
     """
     for uri in filter(None, map(os.environ.get, SETTINGS)):
-        rest, shown = uri.partition("://")[2], without_password(uri).partition("://")[2]
-        if rest != shown:
-            text = text.replace(rest, shown)
+        rest, shown = _after_scheme(uri), _after_scheme(without_password(uri))
+        if rest == shown:
+            continue
+        for written in (rest, repr(rest)[1:-1]):
+            text = text.replace(written, shown)
     return _IN_TEXT.sub(lambda found: without_password(found[0]), text)
+
+
+def _after_scheme(uri: str) -> str:
+    """What a text holds of a URI even where its scheme was completed: `postgresql+psycopg://` of `postgresql://`."""
+    return uri.partition("://")[2] or uri
 
 
 def _secrets(rest: str, *, is_http: bool) -> Iterator[tuple[int, int]]:

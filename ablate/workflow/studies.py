@@ -50,8 +50,8 @@ def find_studies(places: Places, *, grid_name: str) -> list[Path]:
         return studies
     known = sorted({name for name in map(_grid_of, folders) if name})
     raise SpecError(
-        f"grid {grid_name} must have been run before it has a status, got no study of it in {root}"
-        f"{nearest(grid_name, known)}; run: make ablation GRID={shlex.quote(grid_name)}"
+        f"grid {grid_name} must have been run first, got no study of it in {root}; "
+        f"run it with: make ablation GRID={shlex.quote(grid_name)}{nearest(grid_name, known)}"
     )
 
 

@@ -130,7 +130,7 @@ def test_a_changed_parameter_or_fact_of_a_run_is_found(study, report) -> None:
 
 
 LONG = [
-    {"weights": "weights/" + "w" * 700 + ".pth"},
+    {"weights": "weights/" + "w" * 200 + ("/" + "w" * 200) * 3 + ".pth"},
     {"lora_targets": tuple(f"blocks.{number}.attn.qkv" for number in range(60)), "lora_rank": 4},
     {"class_weights": tuple(1.0 + number / 7 for number in range(200))},
 ]
@@ -189,8 +189,27 @@ def test_missing_and_foreign_files_are_named(study, report) -> None:
 def test_a_folder_without_a_report_is_refused(report, tmp_path) -> None:
     source = report_source(report)
     assert (source.grid_name, source.parent_run_id, source.study_id) == ("flowers", "parent0", "s" * 12)
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(SpecError) as caught:
+            report_source(folder)
+        assert str(caught.value) == f"verify takes the folder of a report, e.g. reports/flowers; {folder} holds no README.md"
+
+
+@pytest.mark.parametrize("content", [b"", b"# My notes", b"\xff\xfe\x00#"])
+def test_a_readme_of_something_else_is_refused(content: bytes, tmp_path) -> None:
+    (tmp_path / "README.md").write_bytes(content)
     with pytest.raises(SpecError) as caught:
         report_source(tmp_path)
     assert str(caught.value) == (
         f"a report must name its study under `How to reproduce`, {tmp_path / 'README.md'} does not; verify takes the folder of a report, e.g. reports/flowers"
     )
+
+
+@pytest.mark.parametrize("name", ["README.md", "trials.csv", "cards/champion.md", "report.html"])
+def test_bytes_that_are_no_text_are_differences(report, study, name: str) -> None:
+    path = report / name
+    kept = path.read_bytes()
+    path.write_bytes(kept + b"\xff\xfe")
+    found = places(study, report)
+    path.write_bytes(kept)
+    assert any(finding.startswith(name) for finding in found)

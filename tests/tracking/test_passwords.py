@@ -71,13 +71,27 @@ def test_whole_uris_of_the_environment_are_found_in_a_text(secret: str) -> None:
         ("sqlite:////home/me:x@y/m.db", "sqlite:////home/me:x@y/m.db"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
         ("mssql+pyodbc:///?odbc_connect=PWD%3Dsecret", "mssql+pyodbc:///?odbc_connect=***"),
+        ("me:secret@host/db", "me:***@host/db"),
+        ("postgresql:me:secret@host/db", "postgresql:***@host/db"),
+        ("postgresql:/me:secret@host/db", "postgresql:***@host/db"),
+        ("https://host/?sig=secret&se=1", "https://host/?sig=***&se=1"),
+        ("https://host/?X-Amz-Signature=secret", "https://host/?X-Amz-Signature=***"),
         ("databricks", "databricks"),
         ("", ""),
     ],
 )
 def test_what_is_shown(uri: str, shown: str) -> None:
     assert without_password(uri) == shown
-    assert hide_passwords(f"got '{uri}'.") == f"got '{shown}'."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        assert hide_passwords(f"got '{uri}'.") == f"got '{shown}'."
+
+
+@pytest.mark.parametrize("secret", ['it\'s "so"', "a\\b", "tab\there", "line\nline"])
+def test_quoted_as_python_does(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = f"postgresql://me:{secret}@host/db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert hide_passwords(f"could not parse {uri!r}").strip("'\"").endswith("postgresql://me:***@host/db")
 
 
 @settings(deadline=None, max_examples=40)

@@ -51,7 +51,7 @@ def test_what_names_no_grid_finds_none(home: Path, name: str, monkeypatch: pytes
     for command in ("status", "sync"):
         result = CliRunner().invoke(app, [command, name])
         assert result.exit_code == 2
-        assert f"error: grid {name} must have been run before it has a status" in result.stderr
+        assert f"error: grid {name} must have been run first, got no study of it in" in result.stderr
 
 
 def test_the_nearest_name_is_offered(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,8 +59,7 @@ def test_the_nearest_name_is_offered(home: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SpecError) as caught:
         find_studies(places(), grid_name="shoes.v3")
     assert str(caught.value) == (
-        f"grid shoes.v3 must have been run before it has a status, got no study of it in {home / 'studies'}; did you mean 'shoes.v2'?; "
-        "run: make ablation GRID=shoes.v3"
+        f"grid shoes.v3 must have been run first, got no study of it in {home / 'studies'}; run it with: make ablation GRID=shoes.v3; did you mean 'shoes.v2'?"
     )
 
 
