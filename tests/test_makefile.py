@@ -31,8 +31,10 @@ WORDS = [
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone that is installed already, in a folder with a space in its name; its command prints its arguments."""
+    for variable in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS"):  # the tests may run under a make of their own
+        monkeypatch.delenv(variable, raising=False)
     folder = tmp_path / "my project"
     (folder / ".venv" / "bin").mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):

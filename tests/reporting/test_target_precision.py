@@ -163,7 +163,7 @@ def test_an_old_record_is_read(study) -> None:
     [
         ("0.9\n", "1\n", "  line 8: target_precision: must be less than 1, got 1"),
         ("0.9\n", "0.0\n", "  line 8: target_precision: must be greater than 0, got 0.0"),
-        ("0.9\n", "'0.9'\n", "  line 8: target_precision: must be a number, got '0.9'"),
+        ("0.9\n", "'0.9'\n", "  line 8: target_precision: must be a number, got '0.9'; numbers stand without quotes"),
         ("0.9\n", ".nan\n", "  line 8: target_precision: must be a finite number, got nan"),
         (
             "task: classification",

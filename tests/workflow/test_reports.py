@@ -17,8 +17,8 @@ from ablate.cli import app
 from ablate.errors import ReportError, StoreError
 from ablate.reporting.folder import MARK
 from ablate.tracking.mlflow_store import MlflowStore
-from ablate.tracking.records import PublishedStudy
 from ablate.workflow import reports
+from ablate.workflow.pictures import made_or_kept
 from ablate.workflow.reports import arms_overview
 from ablate.workflow.settings import places
 
@@ -63,15 +63,16 @@ def test_a_folder_of_ones_own_is_refused_before_training_and_stays(desk: Path, w
         said = ask("run", str(grid), "--report-dir", folder, code=2)
         if held is not None:
             assert said == (
+                "grid own: Does it all hang together?\n"
                 f"error: the report folder must be empty or hold an earlier report of ablate, {folder} holds {held} and no report; name another report folder\n"
             )
     for folder, what in (("home", "ABLATE_HOME"), ("data", "the data folder")):
         assert ask("run", str(grid), "--report-dir", folder, code=2) == (
-            f"error: the report folder must not be {what} itself, {folder} is; name another report folder\n"
+            f"grid own: Does it all hang together?\nerror: the report folder must not be {what} itself, {folder} is; name another report folder\n"
         )
     for folder, what in (("data/new", "the data folder"), ("home/studies/x", "studies/ of ABLATE_HOME")):
         said = ask("run", str(grid), "--report-dir", folder, code=2)
-        assert said.startswith(f"error: the report folder must lie outside {what}, {folder} lies in ")
+        assert said.startswith(f"grid own: Does it all hang together?\nerror: the report folder must lie outside {what}, {folder} lies in ")
     assert contents(desk, *OWN) == OWN
     assert not (desk / "home").exists()
 
@@ -106,6 +107,7 @@ def _only_what_was_written_is_uploaded_or_removed(desk: Path, write_grid: WriteG
     here = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
     assert here - set(mine) == uploaded("reported") == {*json.loads((report / MARK).read_text())["files"], MARK}
     assert ask("run", str(write_grid("other")), "--report-dir", str(report), code=2) == (
+        "grid other: Does it all hang together?\n"
         f"error: the report folder must hold no report of another grid, {report} holds that of 'reported', not of 'other'; name another report folder\n"
     )
     (desk / "docs").mkdir()
@@ -165,17 +167,17 @@ def test_nothing_completed(desk: Path, write_grid: WriteGrid) -> None:
 def test_thumbnails_that_cannot_be_kept_are_shown_all_the_same(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Nor does a damaged file of kept ones cost the report."""
     shown = {("test", "a"): np.zeros((2, 2, 3), dtype=np.uint8)}
-    study = PublishedStudy(record=None, tracking_uri="", experiment_id="", parent_run_id="p", runs=())  # type: ignore[arg-type]
     store = MlflowStore("sqlite:///nowhere.db", "g")
     monkeypatch.setattr(store, "log_thumbnails", full)
-    assert reports._pictures(store, study, lambda _: shown)([("test", "a")]) == shown
+    assert made_or_kept(store, "p", lambda _: shown)([("test", "a")]) == shown
     for error in (StoreError("gone"), ValueError("no parquet file")):
         monkeypatch.setattr(store, "read_thumbnails", Mock(side_effect=error))
-        assert reports._pictures(store, study, None)([("test", "a")]) == {}
+        assert made_or_kept(store, "p", None)([("test", "a")]) == {}
+    full_disk = "[Errno 28] No space left on device: '/disk/x'"
     assert caplog.messages == [
-        "small images are not kept with the study: [Errno 28] No space left on device: '/disk/x'",
-        "small images are not kept with the study: gone",
-        "small images are not kept with the study: no parquet file",
+        f"the study's run p must take its small images, it did not: {full_disk}; they are shown, and not kept for later reports",
+        "the small images of the study's run p must be readable, they are not: gone; the report has none",
+        "the small images of the study's run p must be readable, they are not: no parquet file; the report has none",
     ]
 
 

@@ -107,7 +107,7 @@ def test_a_trial_that_left_no_score_holds_nothing(tmp_path: Path) -> None:
 def test_arms_that_the_grid_names_no_more_count_too(tmp_path: Path, write_grid: WriteGrid) -> None:
     """They are in the study's folder, and come back with the next edit of the grid."""
     record = _resolved(write_grid("plan")).record
-    StudyFolder(tmp_path).write_plan(StudyPlan(record, (_trial(0),), {}))
+    StudyFolder(tmp_path).write_plan(StudyPlan(record, (), {}).with_trial(_trial(0)))
     _finished(tmp_path, _trial(0), weights_digest="a" * 64)
     with pytest.raises(WeightsError, match="1 finished trial "):
         _check(tmp_path)

@@ -214,5 +214,5 @@ def test_a_pilot_without_a_finite_score_ends_in_a_sentence(desk, monkeypatch, ki
     out = " ".join(_ablate("run", _write(desk, name, text), "--no-images", code=1).split())
     scores = "val/macro_f1 and cost/n_trainable" if text == FRONT else "val/macro_f1"
     assert f"{kind}: no trial completed with a finite {scores}, so no arm could be chosen; ablate status shows what failed and why" in out
-    assert len(list((desk / "home" / "studies").iterdir())) == 1
+    assert len(list((desk / "home" / "studies").glob("*/journal.jsonl"))) == 1
     assert not list((desk / "reports" / name).rglob("*"))
