@@ -15,10 +15,21 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Shield:
-    """Whether an interrupt must wait, and whether one does. Only the main thread reads and writes it: that is where Python runs handlers."""
+    """Whether an interrupt must wait, and whether one was asked for. Only the main thread reads and writes it: that is where Python runs handlers."""
 
     depth = 0
-    is_pending = False
+    is_asked = False
+    """From the signal on until a block of `interruptible` has ended by it, or what was begun is put away.
+
+    An exception alone can be lost: libraries swallow it where they try imports, and Python itself
+    in callbacks and destructors. Then the next `whole` raises it again.
+    """
+
+
+def _raise_if_asked() -> None:
+    if _Shield.is_asked and not _Shield.depth:
+        _Shield.is_asked = False
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -28,7 +39,14 @@ def interruptible() -> Iterator[None]:
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, leave):
         handlers[signal.SIGINT] = _interrupt
     with _handled(handlers):
-        yield
+        try:
+            yield
+        except BaseException:
+            if threading.current_thread() is threading.main_thread():
+                _Shield.is_asked = False
+            raise
+        if threading.current_thread() is threading.main_thread():
+            _raise_if_asked()
 
 
 @contextmanager
@@ -46,22 +64,21 @@ def whole() -> Iterator[None]:
         yield
     finally:
         _Shield.depth -= 1
-        if _Shield.is_pending and not _Shield.depth:
-            _Shield.is_pending = False
-            raise KeyboardInterrupt
+        _raise_if_asked()
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Let neither interrupt the block: what is being put away must not stay half open."""
+    if threading.current_thread() is threading.main_thread():
+        _Shield.is_asked = False  # it was heard: this is what follows from it
     with _handled(dict.fromkeys(_ENDING, signal.SIG_IGN)):
         yield
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    if _Shield.depth:
-        _Shield.is_pending = True
-    else:
+    _Shield.is_asked = True
+    if not _Shield.depth:
         raise KeyboardInterrupt
 
 

@@ -82,6 +82,46 @@ def test_an_interrupt_that_waits_is_raised_at_the_end_of_the_outermost_block():
         pass  # it is not raised a second time
 
 
+def swallow(number: signal.Signals) -> None:
+    """As a library does that tries an import and takes every exception for a missing package."""
+    with contextlib.suppress(BaseException):
+        signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_a_library_swallowed_is_raised_by_the_next_whole_block(number: signal.Signals):
+    done = []
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        swallow(number)
+        with whole():
+            done.append("the block to its end")
+        done.append("never")
+    assert done == ["the block to its end"]
+    with interruptible(), whole():
+        pass  # it is not raised a second time
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_a_library_swallowed_is_raised_at_the_end_at_the_latest(number: signal.Signals):
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        swallow(number)
+    with interruptible():
+        pass
+
+
+def test_what_is_put_away_after_an_interrupt_is_not_interrupted_by_it_again():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            with undisturbed():
+                done.append("put away")
+            with whole():
+                done.append("and more")
+    assert done == ["put away", "and more"]
+
+
 def test_whoever_ignores_interrupts_goes_on_ignoring_them():
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
