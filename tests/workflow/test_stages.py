@@ -215,4 +215,4 @@ def test_a_pilot_without_a_finite_score_ends_in_a_sentence(desk, monkeypatch, ki
     scores = "val/macro_f1 and cost/n_trainable" if text == FRONT else "val/macro_f1"
     assert f"{kind}: no trial completed with a finite {scores}, so no arm could be chosen; ablate status shows what failed and why" in out
     assert len(list((desk / "home" / "studies").glob("*/journal.jsonl"))) == 1
-    assert not list((desk / "reports" / name).rglob("*"))
+    assert not (desk / "reports" / name / "README.md").exists()
