@@ -80,7 +80,7 @@ bench: $(VENV)/.installed-test  ## the same trials through a plain loop and thro
 	@$(BIN)/python scripts/bench.py $(ARGS)
 
 schema: install  ## write experiments/grid.schema.json again after a field was added
-	@$(BIN)/python -c "from pathlib import Path; from ablate.spec.schema import grid_schema_text; Path('experiments/grid.schema.json').write_text(grid_schema_text())"
+	@$(BIN)/python -c "from pathlib import Path; from ablate.grid.schema import grid_schema_text; Path('experiments/grid.schema.json').write_text(grid_schema_text())"
 
 clean:  ## remove .venv and caches; keeps .ablate (studies, data, MLflow)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -15,9 +15,9 @@ cache_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What 
 def cache_list() -> None:
     """Show the kept activations, the most recently used first."""
     with user_errors():
-        from ablate.display import frame_table, make_console
-        from ablate.workflow.caches import cache_table
-        from ablate.workflow.settings import places
+        from ablate.console.progress import frame_table, make_console
+        from ablate.workflow.after.caches import cache_table
+        from ablate.workflow.folders import places
 
         table = cache_table(places())
         console = make_console()
@@ -30,9 +30,9 @@ def cache_list() -> None:
 def cache_clear() -> None:
     """Drop the kept activations; studies compute them again when they need them."""
     with user_errors():
-        from ablate.display import make_console
-        from ablate.workflow.caches import clear_cache
-        from ablate.workflow.settings import places
+        from ablate.console.progress import make_console
+        from ablate.workflow.after.caches import clear_cache
+        from ablate.workflow.folders import places
 
         n_views, size_mb = clear_cache(places())
         make_console().print(f"dropped {n_views} views, {size_mb:.1f} MB")
@@ -42,8 +42,8 @@ def cache_clear() -> None:
 def cache_verify(remove: Annotated[bool, typer.Option("--remove", help="drop what is damaged; studies make it again")] = False) -> None:
     """Compare all kept images and activations with their digests; name what is damaged, and exit with 1 if anything is. Safe to repeat."""
     with user_errors():
-        from ablate.workflow.caches import verify_kept
-        from ablate.workflow.settings import places
+        from ablate.workflow.after.caches import verify_kept
+        from ablate.workflow.folders import places
 
         if verify_kept(places(), remove=remove, say=typer.echo):
             raise typer.Exit(FAILED)

@@ -20,8 +20,8 @@ from ablate.leaving import finish_undisturbed, leave_at_once
 from ablate.terminal import be_patient
 
 if TYPE_CHECKING:
-    from ablate.spec.grid import Grid
-    from ablate.workflow.settings import Places
+    from ablate.grid.grid_file import Grid
+    from ablate.workflow.folders import Places
 
 app = typer.Typer(
     add_completion=False,
@@ -70,27 +70,27 @@ def run(
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
     with user_errors() as begin:
-        from ablate.display import importing, make_console
+        from ablate.console.progress import importing, make_console
 
         console = make_console()
         parsed, where = _read_grid(grid, data_dir=data_dir, optuna_storage=optuna_storage)
         chosen = _seeds(seeds)
         console.print(f"grid {parsed.name}: {parsed.question or 'no question in its first line'}")
         importing(console, TRAINING)
-        from ablate.announce import ReportWish, adopt_aloud, report_aloud, run_pilot_aloud, say_shared_name
-        from ablate.display import StudyDisplay, step_progress, trial_names
-        from ablate.foretell import say_brightness, say_what
-        from ablate.reporting.folder import claim_folder
+        from ablate.console.after_run import ReportWish, adopt_aloud, report_aloud, run_pilot_aloud, say_shared_name
+        from ablate.console.progress import StudyDisplay, step_progress, trial_names
+        from ablate.console.before_run import say_brightness, say_what
+        from ablate.reporting.pages.folder import claim_folder
         from ablate.scheduling.limits import Limits
-        from ablate.workflow.machines import Machines, parse_kind
-        from ablate.workflow.options import check_run
-        from ablate.workflow.prepare import prepare, resolve
-        from ablate.workflow.probe import packed
-        from ablate.workflow.reports import check_report_folder
-        from ablate.workflow.run import count_complete, run_prepared, study_clock
-        from ablate.workflow.settings import check_optuna, find_grid, make_command
+        from ablate.workflow.prepare.machines import Machines, parse_kind
+        from ablate.workflow.prepare.options import check_run
+        from ablate.workflow.prepare.prepared import prepare, resolve
+        from ablate.workflow.plan.probe import packed
+        from ablate.workflow.after.reports import check_report_folder
+        from ablate.workflow.run.run_prepared import count_complete, run_prepared, study_clock
+        from ablate.workflow.folders import check_optuna, find_grid, make_command
         from ablate.workflow.stores import open_store
-        from ablate.workflow.studies import seconds_of
+        from ablate.workflow.after.studies import seconds_of
 
         kind = parse_kind(executor, address=address)
         check_run(is_local=kind == "local", threads=threads, workers=workers, cache_gb=cache_gb, retries=retry, trials_per_gpu=trials_per_gpu)
@@ -151,18 +151,18 @@ def plan(
 ) -> None:
     """Show the arms of a grid, the cells that are merged or left out and why, and how many trials there are. Trains nothing, but for a probe."""
     with user_errors() as begin:
-        from ablate.display import make_console
+        from ablate.console.progress import make_console
 
         console = make_console()
         parsed, where = _read_grid(grid, data_dir=data_dir)
         chosen = _seeds(seeds)
         console.print(f"grid {parsed.name}: {parsed.question or 'no question in its first line'}")
-        from ablate.foretell import N_SHOWN, say_estimate, say_plan, say_rows, say_what
-        from ablate.workflow.looks import Remembered
-        from ablate.workflow.options import check_workers
-        from ablate.workflow.pilot_text import pilot_tables
-        from ablate.workflow.prepare import check_same_weights, look_at_arms, resolve
-        from ablate.workflow.settings import make_command
+        from ablate.console.before_run import N_SHOWN, say_estimate, say_plan, say_rows, say_what
+        from ablate.workflow.prepare.network_facts import Remembered
+        from ablate.workflow.prepare.options import check_workers
+        from ablate.console.pilot_lines import pilot_tables
+        from ablate.workflow.prepare.prepared import check_same_weights, look_at_arms, resolve
+        from ablate.workflow.folders import make_command
 
         check_workers(workers)
         begin()
@@ -191,15 +191,15 @@ def lr_find(
 ) -> None:
     """Train an arm for a moment while the LR grows, and suggest a head_lr. The study and its runs stay as they are."""
     with user_errors() as begin:
-        from ablate.display import frame_table, importing, make_console, step_progress
+        from ablate.console.progress import frame_table, importing, make_console, step_progress
 
         console = make_console()
         parsed, where = _read_grid(grid, data_dir=data_dir)
         importing(console, TRAINING[:2])
-        from ablate.foretell import say_what
-        from ablate.workflow.lr_find import find_arm, find_lr, range_table
-        from ablate.workflow.options import check_rates, check_threads
-        from ablate.workflow.prepare import prepare, resolve
+        from ablate.console.before_run import say_what
+        from ablate.workflow.plan.lr_find import find_arm, find_lr, range_table
+        from ablate.workflow.prepare.options import check_rates, check_threads
+        from ablate.workflow.prepare.prepared import prepare, resolve
 
         check_threads(threads)
         check_rates(lowest, highest, n_steps=steps)
@@ -227,15 +227,15 @@ def views(
 ) -> None:
     """Draw train images as each augmentation policy of a grid shows them to a network. Trains nothing."""
     with user_errors() as begin:
-        from ablate.display import importing, make_console, step_progress
+        from ablate.console.progress import importing, make_console, step_progress
 
         console = make_console()
         parsed, where = _read_grid(grid, data_dir=data_dir)
         importing(console, TRAINING[:2])
-        from ablate.foretell import say_what
-        from ablate.workflow.contact_sheet import write_sheet
-        from ablate.workflow.prepare import resolve
-        from ablate.workflow.views import Wish, check_out, describe, read_policy, take_sheet
+        from ablate.console.before_run import say_what
+        from ablate.workflow.plan.contact_sheet import write_sheet
+        from ablate.workflow.prepare.prepared import resolve
+        from ablate.workflow.plan.views import Wish, check_out, describe, read_policy, take_sheet
 
         begin()
         wish = Wish(tuple(map(read_policy, policy or ())), images, epochs, backbone)
@@ -257,12 +257,12 @@ def report(
 ) -> None:
     """Write the report again from the runs in MLflow; needs no torch."""
     with user_errors() as begin:
-        from ablate.display import importing, make_console
-        from ablate.workflow.settings import grid_name, places
+        from ablate.console.progress import importing, make_console
+        from ablate.workflow.folders import grid_name, places
 
         name, console = grid_name(grid), make_console()
         importing(console, REPORTING)
-        from ablate.workflow.reports import report_study
+        from ablate.workflow.after.reports import report_study
 
         begin()
         _, paths = report_study(places(), grid_name=name, study_id=study, report_dir=report_dir or Path("reports") / name, has_images=not no_images)
@@ -285,9 +285,9 @@ def status(
         from rich.live import Live
         from rich.text import Text
 
-        from ablate.display import frame_table, make_console
-        from ablate.workflow.settings import grid_name, places
-        from ablate.workflow.studies import grid_status, status_notes, status_tables
+        from ablate.console.progress import frame_table, make_console
+        from ablate.workflow.folders import grid_name, places
+        from ablate.workflow.after.studies import grid_status, status_notes, status_tables
 
         name = grid_name(grid)
 
@@ -314,9 +314,9 @@ def status(
 def sync(grid: GridName) -> None:
     """Publish in MLflow what it was not told of a grid's studies, because it was away. Trains nothing; again changes nothing."""
     with user_errors() as begin:
-        from ablate.display import make_console
-        from ablate.workflow.settings import grid_name, places
-        from ablate.workflow.studies import sync_grid
+        from ablate.console.progress import make_console
+        from ablate.workflow.folders import grid_name, places
+        from ablate.workflow.after.studies import sync_grid
 
         begin()
         missing = sync_grid(places(), grid_name=grid_name(grid))
@@ -332,9 +332,9 @@ def sync(grid: GridName) -> None:
 def verify(folder: Annotated[Path, typer.Argument(metavar="REPORT", help="the folder of a report, e.g. reports/flowers")]) -> None:
     """Compute every number of a report again from the predictions stored in MLflow; name each that differs, and exit with 1 if any does."""
     with user_errors():
-        from ablate.display import make_console
-        from ablate.workflow.reviews import verify_folder
-        from ablate.workflow.settings import places
+        from ablate.console.progress import make_console
+        from ablate.workflow.after.reviews import verify_folder
+        from ablate.workflow.folders import places
 
         findings = verify_folder(places(), folder)
         for finding in findings:
@@ -351,8 +351,8 @@ def compare(
 ) -> None:
     """Compare two studies on the arms that both trained; prints Markdown."""
     with user_errors():
-        from ablate.workflow.reviews import compare_grids
-        from ablate.workflow.settings import places
+        from ablate.workflow.after.reviews import compare_grids
+        from ablate.workflow.folders import places
 
         typer.echo(compare_grids(places(), first, second))
 
@@ -364,12 +364,12 @@ def ui(
 ) -> None:
     """Start the MLflow UI on 127.0.0.1, and print links that list and compare the grid's trials."""
     with user_errors():
-        from ablate.display import importing, make_console
-        from ablate.workflow.settings import grid_name, places
+        from ablate.console.progress import importing, make_console
+        from ablate.workflow.folders import grid_name, places
 
         name, console = grid_name(grid) if grid else "", make_console()
         importing(console, REPORTING[:1])
-        from ablate.workflow.ui import serve_ui
+        from ablate.workflow.after.ui import serve_ui
 
         leave_at_once("MLflow UI stopped")
         serve_ui(places(), grid_name=name, port=port, say=console.print)
@@ -391,15 +391,15 @@ def main() -> None:
 
 def _read_grid(grid: str, *, data_dir: Path | None, optuna_storage: str | None = None) -> tuple[Grid, Places]:
     """Read the grid file and the environment: what is cheap, so that a mistake in it is told at once."""
-    from ablate.spec.parse import load_grid
-    from ablate.workflow.settings import find_grid, places
+    from ablate.grid.parse import load_grid
+    from ablate.workflow.folders import find_grid, places
 
     return load_grid(find_grid(grid)), places(data_dir=data_dir, optuna_url=optuna_storage)
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:
     """`0,1,2` -> (0, 1, 2)."""
-    from ablate.spec.seeds import read_seeds
+    from ablate.grid.seeds import read_seeds
 
     return None if text is None else read_seeds(text)
 

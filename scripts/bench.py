@@ -25,9 +25,9 @@ from typing import Any
 import torch
 import yaml
 
-from ablate.spec.expand import expand, study_trials
-from ablate.spec.parse import load_grid
-from ablate.spec.trial import Trial
+from ablate.grid.expand import expand, study_trials
+from ablate.grid.parse import load_grid
+from ablate.study.trial import Trial
 from ablate.tracking.events import TrialEnded, TrialStarted
 from ablate.tracking.journal import Journal
 
@@ -159,7 +159,7 @@ def _seconds_of_a_report(folder: Path) -> float:
     """100 arms with 5 seeds, each with its predictions on 150 val and 150 test images; without reading them from MLflow."""
     from conftest import make_study
 
-    from ablate.reporting.write import write_report
+    from ablate.reporting.pages.write import write_report
 
     axes = {"head_lr": tuple(1e-3 * (n + 1) for n in range(25)), "augment": ("none", "light", "medium", "strong")}
     published = make_study(axes=axes, seeds=range(5), n_classes=3, n_images=150)

@@ -21,8 +21,8 @@ from ablate.data.augment import clean
 from ablate.data.dataset import load_data
 from ablate.data.store import build_store, open_store
 from ablate.model.network import Network, build_network
-from ablate.spec.recipe import Recipe
-from ablate.spec.trial import DataSpec, Fractions, Sizes
+from ablate.recipe.recipe import Recipe
+from ablate.study.trial import DataSpec, Fractions, Sizes
 
 ROUNDS = 3
 

@@ -22,8 +22,8 @@ from torchvision.transforms import v2
 from ablate.data.dataset import DataSet, load_data
 from ablate.model.network import Network, build_network
 from ablate.model.param_groups import param_groups
-from ablate.spec.recipe import Recipe
-from ablate.spec.trial import DataSpec
+from ablate.recipe.recipe import Recipe
+from ablate.study.trial import DataSpec
 
 EVAL_BATCH = 64
 N_LOADERS = 2

@@ -20,8 +20,8 @@ from toy_study import new_store_uri, toy_study  # noqa: E402
 from ablate.scheduling.conductor import run_study  # noqa: E402
 from ablate.scheduling.executors.local import LocalExecutor  # noqa: E402
 from ablate.scheduling.executors.slots import cpu_slots  # noqa: E402
-from ablate.spec.request import Compute, TrialRequest  # noqa: E402
-from ablate.spec.trial import Trial  # noqa: E402
+from ablate.study.request import Compute, TrialRequest  # noqa: E402
+from ablate.study.trial import Trial  # noqa: E402
 from ablate.tracking.events import Event, TrialEnded  # noqa: E402
 from ablate.tracking.mlflow_store import MlflowStore  # noqa: E402
 

@@ -21,7 +21,7 @@ from ablate.errors import SpecError
 from ablate.model.delta import delta, load_delta
 from ablate.model.network import Network, build_network
 from ablate.model.param_groups import param_groups
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 DOC = Path(__file__).parents[1] / "docs/support.md"
 N_CLASSES = 5

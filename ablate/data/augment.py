@@ -31,7 +31,7 @@ from torchvision.transforms.v2 import functional as F
 from ablate.data.operations import GREY
 from ablate.data.operations import POLICIES as OPERATION_POLICIES
 from ablate.errors import CheckFailed
-from ablate.spec.policy import Policy, policy_of
+from ablate.recipe.policy import Policy, policy_of
 from ablate.streams import stream
 
 

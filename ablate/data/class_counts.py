@@ -9,7 +9,7 @@ import numpy as np
 from ablate.data.sources._base import Collection, Item, has_several_labels, label_array
 from ablate.data.splits import Parts
 from ablate.errors import DataError, escaped, some
-from ablate.spec.trial import SPLITS
+from ablate.study.trial import SPLITS
 
 _N_NAMED = 10
 

@@ -23,8 +23,8 @@ from ablate.data.sources._base import Collection, Item, NotToBeHad, has_several_
 from ablate.data.sources._places import below, relative_to
 from ablate.data.splits import Parts, split_items, subset_items
 from ablate.errors import DataError
-from ablate.spec.study import DataFacts
-from ablate.spec.trial import SPLITS, DataSpec, Task
+from ablate.study.record import DataFacts
+from ablate.study.trial import SPLITS, DataSpec, Task
 
 
 @dataclass(frozen=True)

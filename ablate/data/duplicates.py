@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ablate.data.store import ImageStore, StoredSplit
 from ablate.files import sealed_json, unsealed, write_text
-from ablate.spec.study import NearDuplicate, NearDuplicates
-from ablate.spec.trial import SPLITS
+from ablate.study.record import NearDuplicate, NearDuplicates
+from ablate.study.trial import SPLITS
 
 VERSION = 1
 KEPT = f"near_duplicates_v{VERSION}.json"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ablate.data.sources._base import Collection, has_several_labels, label_array
 from ablate.errors import DataError, some
-from ablate.spec.class_groups import THE_REST, ClassGroups
+from ablate.study.class_groups import THE_REST, ClassGroups
 
 _N_NAMED = 20
 

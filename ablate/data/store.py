@@ -36,7 +36,7 @@ from ablate.data.each_image import image_threads, refuse
 from ablate.data.filling import ArrayFile, Place, checksum, sound_places
 from ablate.errors import DataError, StoreError
 from ablate.files import sealed_json, unsealed
-from ablate.spec.trial import SPLITS
+from ablate.study.trial import SPLITS
 
 VERSION = 1
 """Part of the key; grows when the same images would be stored otherwise."""

@@ -42,7 +42,7 @@ class PerClass:
 
 
 def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
-    """Return every metric of `ablate.spec.trial.metrics_of("classification", C)`.
+    """Return every metric of `ablate.study.trial.metrics_of("classification", C)`.
 
     `probabilities` (N, C) with rows that sum to 1, `labels` (N,) in [0, C), N >= 1. All are in [0, 1], except `nll` in [0, 27.7] nats. `auroc_ovr_macro` is
     NaN where only one class is present; `average_precision`, of two classes only, is that of the second, NaN where it is absent. Raises

@@ -37,7 +37,7 @@ class PerLabel:
 
 
 def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
-    """Return every metric of `ablate.spec.trial.MULTILABEL_METRICS`.
+    """Return every metric of `ablate.study.trial.MULTILABEL_METRICS`.
 
     `probabilities` (N, C) in [0, 1], each class by itself; `labels` (N, C) of 0 and 1, N >= 1. All scores are in [0, 1]. Micro F1 counts every class, present
     or not; subset accuracy is the share of images of which every class is right. NaN where nothing defines a score. Raises TrialError for probabilities that

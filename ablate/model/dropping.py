@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from ablate.errors import SpecError
 from ablate.model.backbone import classifier_names
-from ablate.spec.recipe import Recipe
-from ablate.spec.strategy import frees_trunk
+from ablate.recipe.recipe import Recipe
+from ablate.recipe.strategy import frees_trunk
 
 
 def drop_path_of(recipe: Recipe) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ablate.errors import SpecError
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 
 def linear_head(module: nn.Module, head_names: Sequence[str], recipe: Recipe) -> nn.Linear:

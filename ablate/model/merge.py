@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ablate.model.adapters.scale_shift import ScaleShift
 from ablate.model.network import Network
-from ablate.spec.recipe import AdapterKind
+from ablate.recipe.recipe import AdapterKind
 
 TOLERANCE = 1e-5
 """Largest difference of logits in fp32, relative to the largest logit (at least 1), that counts as the same network."""

@@ -21,10 +21,10 @@ from ablate.model.linear_head import check_rows, linear_head
 from ablate.model.one_image import takes_one_image
 from ablate.model.units import Unit, find_units, first_disorder
 from ablate.model.weights import digest_of, load_backbone
-from ablate.spec.canonical import contradiction
-from ablate.spec.recipe import Recipe
-from ablate.spec.strategy import phases_of
-from ablate.spec.weights_identity import WeightsIdentity
+from ablate.recipe.canonical import contradiction
+from ablate.recipe.recipe import Recipe
+from ablate.recipe.strategy import phases_of
+from ablate.study.weights_identity import WeightsIdentity
 from ablate.streams import stream
 
 _ANY_CLASSES = 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.errors import CheckFailed
 from ablate.model.adapters.peft_layers import SCALES
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn

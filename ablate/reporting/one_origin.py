@@ -6,8 +6,8 @@ from collections import defaultdict
 
 from ablate.errors import WeightsError, some
 from ablate.reporting.results import NOT_MEASURED, run_fact
-from ablate.reporting.tables import noise_runs, run_of_trial
-from ablate.spec.weights_identity import WeightsIdentity, are_pretrained, weights_name
+from ablate.reporting.evidence.tables import noise_runs, run_of_trial
+from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
 

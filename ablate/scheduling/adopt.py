@@ -11,7 +11,7 @@ from typing import Protocol
 from ablate.errors import StoreError
 from ablate.scheduling.lease import lease
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
-from ablate.spec.study import StudyRecord
+from ablate.study.record import StudyRecord
 from ablate.tracking.artifacts import PREDICTIONS, read_predictions
 from ablate.tracking.events import TrialState
 from ablate.tracking.journal import attempts

@@ -11,7 +11,7 @@ from typing import Protocol
 from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT
 from ablate.scheduling.work_units import UnitOf, WorkUnits, alone
-from ablate.spec.trial import Trial
+from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ablate.errors import StoreError
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
-from ablate.spec.trial import Trial
+from ablate.study.trial import Trial
 from ablate.tracking.events import Event
 from ablate.tracking.publisher import Store
 

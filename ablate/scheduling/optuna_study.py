@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.study_folder import OPTUNA_FILE
-from ablate.spec.study import StudyRecord
-from ablate.spec.trial import Trial, is_better
+from ablate.study.record import StudyRecord
+from ablate.study.trial import Trial, is_better
 from ablate.tracking import events
 from ablate.tracking.passwords import hide_passwords, without_password
 from ablate.tracking.reach import sqlite_url

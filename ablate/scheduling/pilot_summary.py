@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ablate.scheduling.study_folder import StudyFolder
-from ablate.spec.pilot import PilotTrial
-from ablate.spec.trial import Trial
+from ablate.study.pilot import PilotTrial
+from ablate.study.trial import Trial
 from ablate.tracking.events import TrialState
 from ablate.tracking.journal import Attempt, attempts
 

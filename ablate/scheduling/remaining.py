@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from ablate.spec.policy import is_clean
-from ablate.spec.recipe import Recipe
-from ablate.spec.strategy import frees_trunk, n_epochs
+from ablate.recipe.policy import is_clean
+from ablate.recipe.recipe import Recipe
+from ablate.recipe.strategy import frees_trunk, n_epochs
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 
 COSTLESS = frozenset(

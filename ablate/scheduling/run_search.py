@@ -16,8 +16,8 @@ from ablate.scheduling.optuna_study import OptunaStudy, own_study
 from ablate.scheduling.search import Cell, SearchPlan, SearchQueue
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
-from ablate.spec.study import StudyRecord
-from ablate.spec.trial import Trial
+from ablate.study.record import StudyRecord
+from ablate.study.trial import Trial
 from ablate.tracking.events import Event
 from ablate.tracking.publisher import Store
 

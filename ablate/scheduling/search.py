@@ -23,9 +23,9 @@ from optuna.trial import TrialState as OptunaState
 
 from ablate.scheduling.limits import RETRIED, Limits
 from ablate.scheduling.optuna_study import Described, direction_of
-from ablate.spec.recipe import Level
-from ablate.spec.search import Range, Search, SearchAxis, is_active
-from ablate.spec.trial import Trial, is_better
+from ablate.recipe.recipe import Level
+from ablate.grid.search_space import Range, Search, SearchAxis, is_active
+from ablate.study.trial import Trial, is_better
 from ablate.streams import stream
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from ablate.checksum import is_sealed, sealed, unsealed
 from ablate.errors import StoreError, some
 from ablate.files import write_text
-from ablate.spec.stages import searched_name
-from ablate.spec.study import ArmRecord, StudyRecord
-from ablate.spec.trial import Trial
+from ablate.grid.pilot_arms import searched_name
+from ablate.study.record import ArmRecord, StudyRecord
+from ablate.study.trial import Trial
 from ablate.tracking.journal import Journal
 from ablate.tracking.journal_lines import AttemptKey
 from ablate.tracking.publisher import attempt_key

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-from ablate.spec.trial import Trial
+from ablate.study.trial import Trial
 
 UnitOf = Callable[[Trial], str | None]
 """Names the unit of a trial; None: it shares nothing, and nobody waits for it."""

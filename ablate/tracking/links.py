@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from ablate.spec.study import StudyRecord
-from ablate.spec.trial import is_better
+from ablate.study.record import StudyRecord
+from ablate.study.trial import is_better
 from ablate.tracking import projection
 from ablate.tracking.records import PublishedStudy
 

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from ablate.errors import StoreError
-from ablate.spec.trial import Trial
+from ablate.study.trial import Trial
 from ablate.tracking import projection
 from ablate.tracking.artifacts import Curves, curves_from_json
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialOutcome, TrialStarted, TrialState

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Run, RunTag
 
-from ablate.spec.study import StudyRecord
+from ablate.study.record import StudyRecord
 from ablate.tracking import projection
 from ablate.tracking.artifacts import Curves, sound_curves
 from ablate.tracking.mlflow_files import RunFiles

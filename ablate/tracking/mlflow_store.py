@@ -31,8 +31,8 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Metric, Param, Run  # noqa: E402
 
 from ablate.errors import AblateError, CheckFailed, StoreError  # noqa: E402
-from ablate.spec.study import StudyRecord  # noqa: E402
-from ablate.spec.trial import Trial  # noqa: E402
+from ablate.study.record import StudyRecord  # noqa: E402
+from ablate.study.trial import Trial  # noqa: E402
 from ablate.tracking import projection  # noqa: E402
 from ablate.tracking.artifacts import PREDICTIONS, add_confusion, curves_of, curves_to_json, read_predictions, read_thumbnails, write_thumbnails  # noqa: E402
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from ablate.quoting import code, text, without_folders
-from ablate.spec.recipe import Recipe
-from ablate.spec.study import DataFacts, StudyRecord
-from ablate.spec.trial import METRICS_OF, Trial
+from ablate.recipe.recipe import Recipe
+from ablate.study.record import DataFacts, StudyRecord
+from ablate.study.trial import METRICS_OF, Trial
 from ablate.tracking.events import EpochEnded, Failure, TrialOutcome, TrialState
 
 KIND, STUDY, STATE, FAILURE, CURVES, CHAMPION = (f"ablate.{name}" for name in ("kind", "study_id", "state", "failure", "curves", "champion"))

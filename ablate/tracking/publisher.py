@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from ablate.spec.study import StudyRecord
-from ablate.spec.trial import Trial
+from ablate.study.record import StudyRecord
+from ablate.study.trial import Trial
 from ablate.tracking.events import Event
 from ablate.tracking.journal import Journal
 from ablate.tracking.passwords import hide_passwords

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ablate.spec.study import StudyRecord
-from ablate.spec.trial import Trial
+from ablate.study.record import StudyRecord
+from ablate.study.trial import Trial
 from ablate.tracking.events import Event
 
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.model.network import Network
-from ablate.spec.request import Compute
-from ablate.training.step import autocast
+from ablate.study.request import Compute
+from ablate.training.loop.step import autocast
 
 BATCH = 32
 """Images at a time for throughput; fewer where the machine is so slow that `SECONDS` would not do."""

@@ -12,14 +12,14 @@ import torch
 
 from ablate.data.store import open_store
 from ablate.model.network import build_network
-from ablate.spec.policy import policy_word
-from ablate.spec.request import TrialRequest
-from ablate.spec.strategy import phases_of
-from ablate.training.lanes import open_lanes, train_sampling
-from ablate.training.stage import open_stage
-from ablate.training.starting_point import StartingPoint
-from ablate.training.step import Course, autocast, train_batch
-from ablate.training.trial import make_task, slot_compute
+from ablate.recipe.policy import policy_word
+from ablate.study.request import TrialRequest
+from ablate.recipe.strategy import phases_of
+from ablate.training.feeds.trained_part import open_lanes, train_sampling
+from ablate.training.loop.active_phase import open_stage
+from ablate.training.loop.l2_sp import StartingPoint
+from ablate.training.loop.step import Course, autocast, train_batch
+from ablate.training.trial_run import make_task, slot_compute
 
 BREAKS_AT = 4.0
 """The test ends where the smoothed loss is so many times its least."""

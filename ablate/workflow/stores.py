@@ -14,7 +14,7 @@ from ablate.tracking.mlflow_tables import let_go
 from ablate.tracking.reach import BrokenStore
 from ablate.tracking.records import PublishedStudy
 from ablate.tracking.store_file import move_aside
-from ablate.workflow.settings import MLFLOW, Places
+from ablate.workflow.folders import MLFLOW, Places
 
 _LOG = logging.getLogger(__name__)
 

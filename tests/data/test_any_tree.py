@@ -10,7 +10,7 @@ import pytest
 
 from ablate.data.dataset import load_data
 from ablate.errors import DataError, is_printable
-from ablate.spec.trial import DataSpec, Fractions
+from ablate.study.trial import DataSpec, Fractions
 
 DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 N_TREES = 40

@@ -9,7 +9,7 @@ import pytest
 
 from ablate.data.dataset import DataSet, load_data
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec, Fractions, Sizes
+from ablate.study.trial import DataSpec, Fractions, Sizes
 
 Draw = Callable[..., None]
 

@@ -14,7 +14,7 @@ from PIL import Image
 from ablate.data.dataset import DataSet, load_data
 from ablate.data.sources._kinds import readable_kind, unreadable_kind
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec, Fractions
+from ablate.study.trial import DataSpec, Fractions
 
 Draw = Callable[..., None]
 DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}

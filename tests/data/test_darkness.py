@@ -12,7 +12,7 @@ from PIL import Image
 from ablate.data.darkness import brightest_of, check_depth, peek_brightest
 from ablate.data.dataset import load_data
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 
 
 def _write(root: Path, *, highest: list[int], suffix: str = "png", kind: type = np.uint16) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ablate.data.dataset import load_data
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec, Fractions, Sizes
+from ablate.study.trial import DataSpec, Fractions, Sizes
 
 PLANTS = DataSpec(source="folder", path="plants")
 HALVES = Fractions(train=0.5, val=0.25, test=0.25)

@@ -16,7 +16,7 @@ from ablate.data import store
 from ablate.data.dataset import DataSet, Split, load_data
 from ablate.data.store import build_store, open_store, square, verify_store
 from ablate.errors import DataError, StoreError
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 
 SPEC = DataSpec(source="folder", path="plants")
 

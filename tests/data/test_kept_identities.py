@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablate.data.dataset import load_data
-from ablate.spec.trial import DataSpec, Fractions, Sizes, Task
+from ablate.study.trial import DataSpec, Fractions, Sizes, Task
 
 HALVES = {"split_seed": 3, "fractions": Fractions(train=0.5, val=0.25, test=0.25)}
 NAMES = ("Rot", "blau", "10", "9")

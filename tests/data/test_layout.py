@@ -10,7 +10,7 @@ import pytest
 from ablate.data.dataset import DataSet, load_data
 from ablate.data.sources._roles import split_in_name
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec, Fractions
+from ablate.study.trial import DataSpec, Fractions
 
 DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 BY_CSV = "name the images in a CSV (columns file, label, split) and give it as data.path."

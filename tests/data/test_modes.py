@@ -12,7 +12,7 @@ from PIL import Image
 from ablate.data.dataset import load_data
 from ablate.data.images import read_image
 from ablate.data.store import build_store
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 
 
 def _pixels() -> np.ndarray:

@@ -14,7 +14,7 @@ from ablate.data.dataset import load_data
 from ablate.data.sources._base import NotToBeHad
 from ablate.data.sources._places import below
 from ablate.errors import DataError, escaped, is_printable
-from ablate.spec.trial import DataSpec, Fractions, Task
+from ablate.study.trial import DataSpec, Fractions, Task
 
 Draw = Callable[..., None]
 DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}

@@ -14,8 +14,8 @@ from torchvision.transforms import InterpolationMode, v2
 from ablate.data.augment import clean, views
 from ablate.data.operations import GREY, MIX, MIX_BINS, N_BINS, OPERATIONS, RAND, TRIVIAL, magnitude
 from ablate.data.store import square
-from ablate.spec.policy import policy_of, policy_word
-from ablate.spec.recipe import Recipe
+from ablate.recipe.policy import policy_of, policy_word
+from ablate.recipe.recipe import Recipe
 
 
 def _real_images() -> np.ndarray:

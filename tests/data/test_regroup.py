@@ -13,7 +13,7 @@ from ablate.data.dataset import DataSet, load_data
 from ablate.data.regroup import regroup
 from ablate.data.sources._base import Collection, Item
 from ablate.errors import DataError
-from ablate.spec.trial import SPLITS, DataSpec, Fractions, Sizes
+from ablate.study.trial import SPLITS, DataSpec, Fractions, Sizes
 
 TEXTILE = DataSpec(source="textile", split_seed=0, fractions=Fractions(train=0.5, val=0.2, test=0.3))
 BINARY = TEXTILE.model_copy(update={"classes": (("good", ("nominal",)), ("defect", ("local", "global")))})

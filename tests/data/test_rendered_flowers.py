@@ -12,7 +12,7 @@ from ablate.data.augment import clean
 from ablate.data.dataset import DataSet, load_data
 from ablate.data.sources import rendered_flowers
 from ablate.data.store import build_store
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 
 GOLDEN = Path(__file__).with_name("golden") / "rendered_flowers_v1.npy"
 

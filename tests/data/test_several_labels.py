@@ -18,7 +18,7 @@ from ablate.data.iterative import deal_by_labels, stratify
 from ablate.data.sources._base import Item
 from ablate.data.store import build_store, open_store
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec, Fractions, Sizes
+from ablate.study.trial import DataSpec, Fractions, Sizes
 
 THIRDS = Fractions(train=0.5, val=0.25, test=0.25)
 SPEC = DataSpec(source="folder", path="birds", split_seed=0, fractions=THIRDS)

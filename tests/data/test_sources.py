@@ -14,7 +14,7 @@ from ablate.data.dataset import load_data
 from ablate.data.sources import flowers102, folder, torchvision_named
 from ablate.data.sources._network import is_reachable
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec, Fractions
+from ablate.study.trial import DataSpec, Fractions
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}

@@ -11,7 +11,7 @@ from PIL import Image
 from ablate.data.sources._base import Item
 from ablate.data.splits import allocate, split_items, subset_items
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec, Fractions, Sizes
+from ablate.study.trial import DataSpec, Fractions, Sizes
 
 
 def items_of(counts: list[int], split: str | None = None) -> tuple[Item, ...]:

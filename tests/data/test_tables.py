@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ablate.data.dataset import DataSet, load_data
 from ablate.data.sources._table import read_table
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec, Fractions
+from ablate.study.trial import DataSpec, Fractions
 
 Draw = Callable[..., None]
 DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}

@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 
 from ablate.errors import CheckFailed, TrialError
 from ablate.metrics.classification import confusion, per_class, score
-from ablate.spec.trial import METRICS, metrics_of
+from ablate.study.trial import METRICS, metrics_of
 
 
 def drawn(seed: int, n_images: int, n_classes: int, *, decimals: int | None = None) -> tuple[np.ndarray, np.ndarray]:

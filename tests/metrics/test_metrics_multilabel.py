@@ -10,7 +10,7 @@ from ablate.errors import CheckFailed, TrialError
 from ablate.metrics.multilabel import per_label, resampled_label_f1, score
 from ablate.metrics.ranking import rank_classes
 from ablate.metrics.resampling import image_weights, resampled_auroc
-from ablate.spec.trial import MULTILABEL_METRICS
+from ablate.study.trial import MULTILABEL_METRICS
 
 
 def _draw(seed: int, *, n: int = 60, n_classes: int = 5) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ablate.model.network import Network, build_network
 from ablate.model.param_groups import param_groups
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 TRAINED = {  # backbone -> image side: trained for two real steps
     "resnet18": 64,

@@ -15,8 +15,8 @@ from ablate.model.delta import delta, load_delta
 from ablate.model.merge import NOT_MERGEABLE, merge_adapters
 from ablate.model.network import Network, check_recipe
 from ablate.model.param_groups import param_groups
-from ablate.spec.canonical import canonical, contradiction
-from ablate.spec.recipe import Recipe
+from ablate.recipe.canonical import canonical, contradiction
+from ablate.recipe.recipe import Recipe
 
 _VIT, _SWIN, _CNN, _CONVNEXT = ("test_vit", 64), ("swin_tiny_patch4_window7_224", 64), ("tf_efficientnet_lite0", 64), ("convnext_atto", 64)
 _BUILT = [

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ablate.errors import SpecError
 from ablate.model.network import check_recipe
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 _SIDES = {
     "tf_efficientnet_lite0": 64,

@@ -6,7 +6,7 @@ import torch
 from ablate.errors import SpecError
 from ablate.model.backbone import Preprocessing, preprocessing_of, run_order
 from ablate.model.network import build_network, check_recipe
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 
 @pytest.mark.parametrize(("i", "size", "crop", "side"), [(0, 224, 0.875, 256), (1, 240, 0.882, 272), (2, 260, 0.89, 292)])

@@ -9,7 +9,7 @@ import torch
 
 from ablate.model.cut import Cut, Uncut, cut_network
 from ablate.model.network import Network, build_network
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 FAMILIES = [
     "test_efficientnet",

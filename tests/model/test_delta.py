@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from ablate.errors import WeightsError
 from ablate.model.delta import delta, load_delta
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 _CASES = {
     "probe": {"freeze_depth": "all"},

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ablate.errors import SpecError
 from ablate.model.backbone import classifier_names, run_order
 from ablate.model.network import Network, check_recipe
-from ablate.spec.canonical import canonical
-from ablate.spec.recipe import Recipe
+from ablate.recipe.canonical import canonical
+from ablate.recipe.recipe import Recipe
 
 REFUSED = ("densenet121", "vgg11", "hrnet_w18_small")
 """timm's classes of these take no rate."""

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ablate.errors import SpecError
 from ablate.model.freeze import resolve_depth
 from ablate.model.network import Network
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 _RECIPE = Recipe(head_lr=0.01, lr_ratio=1.0, weight_decay=0.0)
 

@@ -6,7 +6,7 @@ from model_zoo import build, images_of, predict
 
 from ablate.errors import SpecError
 from ablate.model.network import build_network, check_recipe
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 _RECIPES = {
     "probe": {"freeze_depth": "all"},

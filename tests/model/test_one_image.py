@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ablate.model.network import build_network, check_recipe
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 CASES = [
     ("test_resnet", 32, {"freeze_depth": 0}, False),

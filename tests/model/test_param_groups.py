@@ -8,7 +8,7 @@ from model_zoo import build
 
 from ablate.errors import CheckFailed
 from ablate.model.param_groups import check_partition, param_groups
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 _CASES = {
     "probe": {"freeze_depth": "all"},

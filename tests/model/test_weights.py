@@ -17,7 +17,7 @@ from ablate.errors import WeightsError
 from ablate.model import weights as weights_module
 from ablate.model.network import build_network, identify_weights
 from ablate.model.weights import check_weights, digest_of, load_backbone
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 _WAYS_OUT = (
     "Ways out: a backbone with bundled weights (tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2), "

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from ablate.metrics.classification import score
-from ablate.spec.canonical import canonical
-from ablate.spec.recipe import Recipe
-from ablate.spec.study import ArmRecord, DataFacts, ExcludedCell, StudyRecord
+from ablate.recipe.canonical import canonical
+from ablate.recipe.recipe import Recipe
+from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ablate.quoting import code
-from ablate.reporting.gallery import draw_gallery
-from ablate.reporting.markdown import escape, mean_sd, points, table
-from ablate.reporting.report import report_text
+from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.text.markdown import escape, mean_sd, points, table
+from ablate.reporting.pages.report import report_text
 from ablate.reporting.results import compute_results
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ablate.errors import CheckFailed
-from ablate.reporting.tables import NOT_RUN, arm_frame, champion, csv_text, level_text, number_text, stray_runs, trial_frame, trials_csv
+from ablate.reporting.evidence.tables import NOT_RUN, arm_frame, champion, csv_text, level_text, number_text, stray_runs, trial_frame, trials_csv
 
 
 def test_one_row_for_each_arm_and_seed_with_times_last(published) -> None:

@@ -15,11 +15,11 @@ import sklearn.metrics as sk
 from ablate.errors import SpecError
 from ablate.metrics.classification import score
 from ablate.reporting.results import compute_results
-from ablate.reporting.target import VALUES
+from ablate.reporting.predictions.target_precision import VALUES
 from ablate.reporting.verify import verify_report
-from ablate.reporting.write import write_report
-from ablate.spec.parse import parse_grid
-from ablate.spec.study import StudyRecord
+from ablate.reporting.pages.write import write_report
+from ablate.grid.parse import parse_grid
+from ablate.study.record import StudyRecord
 
 TARGET = 0.8
 GRID = """\

@@ -11,9 +11,9 @@ import sklearn.metrics as sk
 
 from ablate.errors import SpecError, StoreError
 from ablate.reporting.verify import _changed_params, report_source, verify_report
-from ablate.reporting.write import write_report
-from ablate.spec.recipe import Recipe
-from ablate.spec.trial import DataSpec, Trial
+from ablate.reporting.pages.write import write_report
+from ablate.recipe.recipe import Recipe
+from ablate.study.trial import DataSpec, Trial
 from ablate.tracking import projection
 from ablate.tracking.records import PublishedRun
 

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from test_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, optuna_states
 from toy_study import new_store_uri, toy_study
 
-from ablate.reporting.tables import trial_frame, trials_csv
+from ablate.reporting.evidence.tables import trial_frame, trials_csv
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
 from ablate.scheduling.limits import Limits

@@ -20,8 +20,8 @@ from ablate.scheduling.executors._base import Slot, load
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots, gpu_slots
-from ablate.spec.request import TrialRequest
-from ablate.spec.trial import Trial
+from ablate.study.request import TrialRequest
+from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt, attempts
 

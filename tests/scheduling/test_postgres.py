@@ -20,7 +20,7 @@ from toy_study import toy_study
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.study_folder import JOURNAL
-from ablate.spec.request import Compute, TrialRequest
+from ablate.study.request import Compute, TrialRequest
 from ablate.tracking.databases import with_driver
 from ablate.tracking.events import EpochEnded
 from ablate.tracking.journal import Journal, attempts

@@ -17,7 +17,7 @@ from toy_study import toy_study
 from ablate.errors import RequestError, StoreError
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
-from ablate.spec.request import CheckpointSpec, Compute, TrialRequest
+from ablate.study.request import CheckpointSpec, Compute, TrialRequest
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
 from ablate.tracking.journal import attempts

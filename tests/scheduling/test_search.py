@@ -26,9 +26,9 @@ from ablate.scheduling.run_search import Found, confirmation, run_search
 from ablate.scheduling.search import Cell, SearchPlan
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
-from ablate.spec.recipe import Recipe
-from ablate.spec.search import Choice, Range, Search
-from ablate.spec.trial import Trial
+from ablate.recipe.recipe import Recipe
+from ablate.grid.search_space import Choice, Range, Search
+from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
 from ablate.tracking.mlflow_store import MlflowStore

@@ -14,7 +14,7 @@ from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.tracking.events import EpochEnded, Failure, TrialEnded, TrialStarted, TrialState
-from ablate.workflow.studies import status_tables
+from ablate.workflow.after.studies import status_tables
 
 
 def test_a_study_that_rests_and_one_that_runs(tmp_path):

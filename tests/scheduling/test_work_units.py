@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.scheduling.work_units import WorkUnits
-from ablate.spec.recipe import Recipe
-from ablate.spec.trial import DataSpec, Trial
+from ablate.recipe.recipe import Recipe
+from ablate.study.trial import DataSpec, Trial
 
 
 def _trial(seed: int, augment: str, lr: float, depth: str | int = "all") -> Trial:

@@ -24,7 +24,7 @@ from ablate.errors import StoreError  # noqa: E402
 from ablate.scheduling.conductor import run_study  # noqa: E402
 from ablate.scheduling.executors.inline import InlineExecutor  # noqa: E402
 from ablate.scheduling.study_folder import StudyFolder  # noqa: E402
-from ablate.spec.request import Compute, TrialRequest  # noqa: E402
+from ablate.study.request import Compute, TrialRequest  # noqa: E402
 from ablate.tracking.journal import attempts  # noqa: E402
 
 COMPUTE = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)

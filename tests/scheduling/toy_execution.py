@@ -8,8 +8,8 @@ from pathlib import Path
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
-from ablate.spec.request import Compute, TrialRequest
-from ablate.spec.trial import Trial
+from ablate.study.request import Compute, TrialRequest
+from ablate.study.trial import Trial
 
 RUN = "toy_trials:run"
 BYSTANDERS: set[int] = set()

@@ -19,7 +19,7 @@ from toy_study import toy_predictions
 from ablate.errors import TrialError
 from ablate.files import write_text
 from ablate.scheduling.executors._base import Emit
-from ablate.spec.request import TrialRequest
+from ablate.study.request import TrialRequest
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
 

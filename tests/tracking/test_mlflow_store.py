@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from toy_study import CLASSES, failed_events, new_store_uri, toy_events, toy_predictions, toy_study
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.spec.study import StudyRecord
+from ablate.study.record import StudyRecord
 from ablate.tracking.events import TrialEnded, TrialStarted, TrialState
 from ablate.tracking.links import compare_url
 from ablate.tracking.mlflow_store import MlflowStore

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.spec.recipe import Recipe
-from ablate.spec.study import ArmRecord, DataFacts, StudyRecord
-from ablate.spec.trial import DataSpec, Trial
+from ablate.recipe.recipe import Recipe
+from ablate.study.record import ArmRecord, DataFacts, StudyRecord
+from ablate.study.trial import DataSpec, Trial
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
 

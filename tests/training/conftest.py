@@ -13,10 +13,10 @@ from PIL import Image
 from ablate.data.dataset import DataSet, Split
 from ablate.data.store import ImageStore, build_store
 from ablate.model.backbone import preprocessing_of
-from ablate.spec.recipe import Recipe
-from ablate.spec.request import CacheSpec, Compute, TrialRequest
-from ablate.spec.study import DataFacts
-from ablate.spec.trial import DataSpec, Trial
+from ablate.recipe.recipe import Recipe
+from ablate.study.request import CacheSpec, Compute, TrialRequest
+from ablate.study.record import DataFacts
+from ablate.study.trial import DataSpec, Trial
 
 IMAGE_SIZE = 64
 CLASSES = ("warm", "cold", "striped")

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ablate.training import loop
-from ablate.training.stage import Stage
+from ablate.training.loop import fit
+from ablate.training.loop.active_phase import Stage
 
 
 @dataclass
@@ -40,7 +40,7 @@ def tensors(stage: Stage) -> dict[str, Tensor]:
 def spy(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Step], None] = lambda step: None) -> list[Step]:
     """Record every step that trials take from here on."""
     steps: list[Step] = []
-    train_batch, train_epoch = loop.train_batch, loop.train_epoch
+    train_batch, train_epoch = fit.train_batch, fit.train_epoch
     epochs = [0]
 
     def epoch(stage, course, done):
@@ -58,8 +58,8 @@ def spy(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Step], None] = lambd
         then(step)
         return loss, norm
 
-    monkeypatch.setattr(loop, "train_epoch", epoch)
-    monkeypatch.setattr(loop, "train_batch", batch)
+    monkeypatch.setattr(fit, "train_epoch", epoch)
+    monkeypatch.setattr(fit, "train_batch", batch)
     return steps
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from ablate.spec.recipe import Recipe
-from ablate.spec.strategy import phases_of
-from ablate.training import loop
-from ablate.training.checkpoint import Progress
+from ablate.recipe.recipe import Recipe
+from ablate.recipe.strategy import phases_of
+from ablate.training.loop import fit
+from ablate.training.loop.checkpoint import Progress
 from ablate.training.tasks.classification import Classification
 
 LABELS = np.array([0] * 7 + [1] * 3)
@@ -41,10 +41,10 @@ def _judged(select_by: str, monkeypatch: pytest.MonkeyPatch, *, patience: int | 
     stage: Any = SimpleNamespace(lanes=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), average=None)
     network: Any = None
     done = Progress()
-    monkeypatch.setattr(loop, "delta", lambda network: {})
-    monkeypatch.setattr(loop, "predict", lambda *args, **named: np.stack([1 - EPOCHS[done.n_epochs], EPOCHS[done.n_epochs]], axis=1).astype(np.float32))
-    while not loop.is_over(phases_of(recipe)[0], done):
-        loop.judge(network, stage, course, done)
+    monkeypatch.setattr(fit, "delta", lambda network: {})
+    monkeypatch.setattr(fit, "predict", lambda *args, **named: np.stack([1 - EPOCHS[done.n_epochs], EPOCHS[done.n_epochs]], axis=1).astype(np.float32))
+    while not fit.is_over(phases_of(recipe)[0], done):
+        fit.judge(network, stage, course, done)
         done.n_epochs += 1
     return done
 

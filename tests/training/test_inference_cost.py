@@ -11,12 +11,12 @@ from torch import nn
 
 from ablate.model.family import family_of
 from ablate.model.network import build_network
-from ablate.spec.recipe import Recipe
-from ablate.spec.request import Compute
+from ablate.recipe.recipe import Recipe
+from ablate.study.request import Compute
 from ablate.training import inference_cost as measured
-from ablate.training.export import export_complete
+from ablate.training.serving.export import export_complete
 from ablate.training.inference_cost import count_macs, inference_cost
-from ablate.training.trial import run_trial
+from ablate.training.trial_run import run_trial
 
 COMPUTE = Compute(device="cpu", precision="fp32", channels_last=True, threads=1)
 

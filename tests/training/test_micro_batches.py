@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from ablate.errors import TrialError
-from ablate.training import memory, trial
-from ablate.training.step import micro_batches
+from ablate.training.machine import memory
+from ablate.training import trial_run
+from ablate.training.loop.step import micro_batches
 from ablate.training.tasks.classification import Classification
-from ablate.training.trial import run_trial
+from ablate.training.trial_run import run_trial
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.0, 2.5])])
@@ -34,7 +35,7 @@ def short_of(monkeypatch):
     """Memory that holds so many images at a time: the real trial, broken off where it asks for more."""
 
     def shorten(n_images: int, error: Exception) -> list[int]:
-        tried, real = [], trial._run
+        tried, real = [], trial_run._run
 
         def run(request, emit, *, micro_batch):
             tried.append(micro_batch)
@@ -42,7 +43,7 @@ def short_of(monkeypatch):
                 raise error
             return real(request, emit, micro_batch=micro_batch)
 
-        monkeypatch.setattr(trial, "_run", run)
+        monkeypatch.setattr(trial_run, "_run", run)
         return tried
 
     return shorten
@@ -93,7 +94,7 @@ def test_halvings_end_at_one():
 @pytest.mark.parametrize("fields", [{"batch_size": 1}, {"micro_batch": 1}])
 def test_one_image_where_batch_norm_trains_is_told_with_the_ways_out(make_request, monkeypatch, fields):
     """A plan refuses it; a search may still propose it, and short memory lead there."""
-    monkeypatch.setattr(trial, "_run", lambda *_, **__: torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1)))
+    monkeypatch.setattr(trial_run, "_run", lambda *_, **__: torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1)))
     with pytest.raises(TrialError) as caught:
         run_trial(make_request(**fields), lambda *_: None)
     field = next(iter(fields))
@@ -104,6 +105,6 @@ def test_one_image_where_batch_norm_trains_is_told_with_the_ways_out(make_reques
 
 
 def test_another_error_of_torch_stays_what_it_is(make_request, monkeypatch):
-    monkeypatch.setattr(trial, "_run", lambda *_, **__: torch.zeros(2).reshape(3))
+    monkeypatch.setattr(trial_run, "_run", lambda *_, **__: torch.zeros(2).reshape(3))
     with pytest.raises(RuntimeError, match="shape"):
         run_trial(make_request(), lambda *_: None)

@@ -12,9 +12,9 @@ from spying import moved, spy
 
 from ablate.errors import SpecError
 from ablate.model.network import build_network, check_recipe
-from ablate.spec.phase import Phase
-from ablate.spec.recipe import Recipe
-from ablate.training.trial import run_trial
+from ablate.recipe.phase import Phase
+from ablate.recipe.recipe import Recipe
+from ablate.training.trial_run import run_trial
 
 GRADUAL = {"strategy": "gradual", "freeze_depth": 0, "n_phases": 3, "epochs": 6, "head_lr": 1e-2, "batch_norm": "frozen"}
 STEPS_PER_EPOCH = 3

@@ -24,10 +24,10 @@ from tiny_swin import tiny_swin
 from ablate.model.backbone import create_backbone
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
-from ablate.spec.request import TrialRequest
+from ablate.study.request import TrialRequest
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import Event, TrialEnded, TrialOutcome, TrialStarted
-from ablate.training.trial import run_trial
+from ablate.training.trial_run import run_trial
 
 assert tiny_swin.__module__ == "tiny_swin"  # known to timm by its import, here and in workers
 FAMILIES = {"CNN": "test_efficientnet", "ViT": "test_vit", "Swin": "tiny_swin"}

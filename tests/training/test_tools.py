@@ -9,11 +9,11 @@ from spying import moved, spy
 from timm.utils import ModelEmaV3
 
 from ablate.model.network import build_network
-from ablate.spec.phase import Phase
-from ablate.training import step as step_module
-from ablate.training.averaging import Average
-from ablate.training.starting_point import StartingPoint
-from ablate.training.trial import run_trial
+from ablate.recipe.phase import Phase
+from ablate.training.loop import step as step_module
+from ablate.training.loop.ema import Average
+from ablate.training.loop.l2_sp import StartingPoint
+from ablate.training.trial_run import run_trial
 
 FULL = {"freeze_depth": 0, "head_lr": 1e-2, "epochs": 2}
 

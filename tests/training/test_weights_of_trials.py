@@ -15,9 +15,9 @@ from ablate.errors import TrialError, WeightsError
 from ablate.model.backbone import create_backbone
 from ablate.model.network import identify_weights
 from ablate.tracking.events import TrialOutcome
-from ablate.training.export import DELTA, SHA256, TRIAL, WEIGHTS, export_complete
-from ablate.training.serving import load_classifier
-from ablate.training.trial import run_trial
+from ablate.training.serving.export import DELTA, SHA256, TRIAL, WEIGHTS, export_complete
+from ablate.training.serving.predict import load_classifier
+from ablate.training.trial_run import run_trial
 
 COPY = "take the copy among the run's artifacts in MLflow"
 

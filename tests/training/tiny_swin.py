@@ -8,10 +8,10 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.swin_transformer import SwinTransformer
 from torch import nn
 
-from ablate.spec.request import TrialRequest
+from ablate.study.request import TrialRequest
 from ablate.tracking.events import TrialOutcome
-from ablate.training.loop import Emit
-from ablate.training.trial import run_trial
+from ablate.training.loop.fit import Emit
+from ablate.training.trial_run import run_trial
 
 default_cfgs = generate_default_cfgs(
     {

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablate.cli import app
-from ablate.reporting.folder import Mark, write_mark
+from ablate.reporting.pages.folder import Mark, write_mark
 from ablate.tracking.mlflow_store import MlflowStore
 
 WriteGrid = Callable[..., Path]

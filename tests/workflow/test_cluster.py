@@ -18,11 +18,11 @@ from ablate.data.store import verify_store
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.study_folder import JOURNAL
-from ablate.spec.parse import load_grid
+from ablate.grid.parse import load_grid
 from ablate.tracking.journal import Journal, attempts
-from ablate.workflow.machines import RUN_TRIAL
-from ablate.workflow.prepare import prepare, resolve
-from ablate.workflow.settings import places
+from ablate.workflow.prepare.machines import RUN_TRIAL
+from ablate.workflow.prepare.prepared import prepare, resolve
+from ablate.workflow.folders import places
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ray>=2.50,<3'"),

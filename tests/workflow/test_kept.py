@@ -17,11 +17,11 @@ from ablate.data.dataset import load_data
 from ablate.data.duplicates import near_duplicates
 from ablate.data.store import build_store, open_store
 from ablate.errors import StoreError
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 from ablate.tracking import mlflow_store
 from ablate.tracking.mlflow_store import MlflowStore
-from ablate.training.activations import ActivationCache, CacheUse, View, cache_key
-from ablate.workflow.pictures import made_or_kept
+from ablate.training.feeds.activations import ActivationCache, CacheUse, View, cache_key
+from ablate.workflow.after.pictures import made_or_kept
 
 WriteGrid = Callable[..., Path]
 ONE_ARM = (("[all, -1]", "[all]"), ("[1.0e-3, 1.0e-2]", "[1.0e-3]"))

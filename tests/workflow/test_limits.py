@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError
-from ablate.workflow.studies import seconds_of
+from ablate.workflow.after.studies import seconds_of
 
 
 def test_a_study_in_two_calls_and_its_status_between_them(desk: Path, write_grid: Callable[..., Path]) -> None:

@@ -20,14 +20,15 @@ from ablate.cli import app
 from ablate.errors import SpecError, WeightsError
 from ablate.model.facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.model.network import check_recipe
-from ablate.spec.parse import load_grid
-from ablate.spec.recipe import Recipe
-from ablate.spec.study import ArmRecord
-from ablate.spec.trial import DataSpec, Trial
-from ablate.spec.weights_identity import WeightsIdentity
-from ablate.workflow import looks, prepare
-from ablate.workflow.looks import Direct, Remembered
-from ablate.workflow.settings import places
+from ablate.grid.parse import load_grid
+from ablate.recipe.recipe import Recipe
+from ablate.study.record import ArmRecord
+from ablate.study.trial import DataSpec, Trial
+from ablate.study.weights_identity import WeightsIdentity
+from ablate.workflow.prepare import network_facts
+from ablate.workflow.prepare import prepared
+from ablate.workflow.prepare.network_facts import Direct, Remembered
+from ablate.workflow.folders import places
 
 WriteGrid = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
@@ -114,7 +115,7 @@ def test_whatever_it_depends_on_is_looked_at_again(tmp_path: Path, monkeypatch: 
         assert not looks_again(**changed), changed
     for name in ("_versions", "_digest_of_code"):
         with monkeypatch.context() as patched:
-            patched.setattr(looks, name, lambda: "other")
+            patched.setattr(network_facts, name, lambda: "other")
             assert looks_again(), name
     with monkeypatch.context() as patched:
         patched.setenv("HF_HOME", "elsewhere")
@@ -180,9 +181,9 @@ def test_a_home_that_takes_nothing_costs_time_and_not_the_plan(tmp_path: Path) -
 
 
 def test_arms_of_one_form_are_looked_at_once(write_grid: WriteGrid) -> None:
-    resolved = prepare.resolve(load_grid(write_grid("forms")), places(), seeds=None, allow_fallback=False, command="")
+    resolved = prepared.resolve(load_grid(write_grid("forms")), places(), seeds=None, allow_fallback=False, command="")
     counting = Counting()
-    facts = prepare.check_arms(resolved, looks=counting)
+    facts = prepared.check_arms(resolved, looks=counting)
     assert counting.asked == ["recipe", "recipe", "weights"]  # four arms, two head LRs
     for arm in resolved.expansion.arms:
         assert facts[arm.arm_id] == check_recipe(arm.recipe, n_classes=2, image_size=32)
@@ -232,7 +233,7 @@ def test_the_quick_look_at_depths_lets_nothing_through(recipes: list[Recipe]) ->
     arms = tuple({arm.arm_id: arm for arm in arms}.values())
     facts = {arm.arm_id: _facts(arm.recipe) for arm in arms}
     equal = any(_same_network(one.recipe, other.recipe) for one, other in itertools.combinations(arms, 2))
-    assert not (prepare._has_a_word_for_each_depth(arms, facts) and equal)
+    assert not (prepared._has_a_word_for_each_depth(arms, facts) and equal)
 
 
 def _same_network(one: Recipe, other: Recipe) -> bool:

@@ -14,14 +14,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ablate.announce import _say_unpublished
+from ablate.console.after_run import _say_unpublished
 from ablate.cli import app
 from ablate.errors import StoreError
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.events import Event, TrialEnded
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.publisher import Unpublished
-from ablate.workflow.settings import check_utf8, places
+from ablate.workflow.folders import check_utf8, places
 from ablate.workflow.stores import open_store
 
 WriteGrid = Callable[..., Path]

@@ -7,7 +7,7 @@ import difflib
 from ablate.data.sources import flowers102, folder, labelled_folder, rendered_bouquets, rendered_flowers, textile, torchvision_named
 from ablate.data.sources._base import Source
 from ablate.errors import DataError
-from ablate.spec.trial import Task
+from ablate.study.trial import Task
 
 SOURCES: dict[str, Source] = {
     "flowers102": flowers102.collect,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ablate.data.images import Look
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 
 
 class NotToBeHad(DataError):

@@ -11,7 +11,7 @@ from ablate.data.sources._class_names import check_class_names
 from ablate.data.sources._files import item_of, named_files
 from ablate.data.sources._table import Row, Table, read_table
 from ablate.errors import DataError, some
-from ablate.spec.trial import SPLITS
+from ablate.study.trial import SPLITS
 
 SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test", "testing": "test"}
 """How folders and indexes call the splits, in lower case -> the split."""

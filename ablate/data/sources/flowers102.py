@@ -13,7 +13,7 @@ from ablate.data.sources._files import file_item
 from ablate.data.sources._index import read_index
 from ablate.data.sources._network import is_reachable, stalls_are_errors
 from ablate.errors import DataError
-from ablate.spec.trial import SPLITS, DataSpec
+from ablate.study.trial import SPLITS, DataSpec
 
 OFFICIAL = {"train": 1020, "val": 1020, "test": 6149}
 _KEY_OF_SPLIT = {"train": "trnid", "val": "valid", "test": "tstid"}

@@ -14,7 +14,7 @@ from ablate.data.sources._places import below, relative_to
 from ablate.data.sources._roles import called_alike
 from ablate.data.sources._walk import ClassFolders
 from ablate.errors import DataError, escaped, some
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 
 VERSION = "unversioned; see the fingerprint"
 _N_NAMED = 5

@@ -12,7 +12,7 @@ from ablate.data.sources._places import relative_to
 from ablate.data.sources._table import Row, Table, read_table
 from ablate.data.sources.folder import VERSION, data_path
 from ablate.errors import DataError, escaped
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 
 LABELS, SEPARATOR = "labels.csv", ";"
 COLUMNS = ("image", "labels", "split")

@@ -11,7 +11,7 @@ import numpy as np
 from ablate.data.rendering.scene import SIDE, render_together
 from ablate.data.rendering.species import SPECIES
 from ablate.data.sources._base import Collection, Item
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 from ablate.streams import stream
 
 VERSION = "1"

@@ -8,7 +8,7 @@ from pathlib import Path
 from ablate.data.images import SUFFIXES
 from ablate.data.sources._base import Collection, NotToBeHad
 from ablate.data.sources._files import file_item
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 
 CLASS_NAMES = ("nominal", "local", "global")
 

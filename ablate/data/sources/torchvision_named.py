@@ -16,7 +16,7 @@ from PIL import Image
 from ablate.data.sources._base import Collection, Item, NotToBeHad
 from ablate.data.sources._network import is_reachable, stalls_are_errors
 from ablate.errors import DataError
-from ablate.spec.trial import DataSpec
+from ablate.study.trial import DataSpec
 
 PREFIX = "torchvision:"
 

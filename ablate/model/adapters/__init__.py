@@ -15,7 +15,7 @@ from ablate.model.adapters.prompts import add_prompts
 from ablate.model.adapters.scale_shift import add_scale_shift
 from ablate.model.adapters.tuned import add_biases, add_norms
 from ablate.model.units import Unit
-from ablate.spec.recipe import AdapterKind, Recipe
+from ablate.recipe.recipe import AdapterKind, Recipe
 
 __all__ = ["ADAPTERS", "NO_ADAPTERS", "Adapters", "adapted_units"]
 

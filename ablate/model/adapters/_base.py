@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ablate.errors import SpecError
 from ablate.model.units import Unit
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 from ablate.streams import stream
 
 PLAIN = (nn.Linear, nn.Conv2d, Conv2dSame)

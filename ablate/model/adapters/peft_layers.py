@@ -22,7 +22,7 @@ from torch import nn
 from ablate.errors import CheckFailed, SpecError
 from ablate.model.adapters._base import PLAIN, Adapters, choose_targets, generator_of, oversized, read_only
 from ablate.model.units import Unit
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 SCALES = (".ia3_l.", ".lora_magnitude_vector.")
 """Parts of names of parameters that multiply: weight decay would pull them, and the activations with them, to 0."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ablate.errors import SpecError
 from ablate.model.adapters._base import Adapters, Wrapped, first_output, generator_of, new_names, oversized, owners_of, units_text, wrap
 from ablate.model.units import Unit
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 
 class Prompted(Wrapped):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ablate.model.adapters._base import PLAIN, Adapters, Wrapped, choose_targets, first_output, new_names, oversized, read_only, wrap
 from ablate.model.units import Unit
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 _NORMS = (nn.LayerNorm, LayerNorm, LayerNorm2d)
 """Exact types, as in `_base.PLAIN`."""

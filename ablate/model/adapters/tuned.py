@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from ablate.errors import SpecError
 from ablate.model.adapters._base import Adapters, units_text
 from ablate.model.units import Unit
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, RmsNorm2d)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ablate.errors import CheckFailed
-from ablate.spec.request import TrialRequest
+from ablate.study.request import TrialRequest
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialOutcome, TrialState
 
 Emit = Callable[[int, int, dict[str, float]], None]
@@ -54,7 +54,7 @@ class Executor(Protocol):
 
 
 def load(name: str) -> RunTrial:
-    """Return the function that an importable name such as "ablate.training.trial:run_trial" means. Raises CheckFailed when there is none."""
+    """Return the function that an importable name such as "ablate.training.trial_run:run_trial" means. Raises CheckFailed when there is none."""
     module, _, function = name.partition(":")
     found = getattr(importlib.import_module(module), function, None)
     if not callable(found):

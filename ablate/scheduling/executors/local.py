@@ -19,7 +19,7 @@ from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT, OnEvent, Slot, Take
 from ablate.scheduling.executors.worker import ALIVE, PRUNE, START
 from ablate.scheduling.interrupts import whole
-from ablate.spec.request import TrialRequest
+from ablate.study.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, TrialStarted, TrialState, from_json
 
 _LOOK_EVERY_S = 1.0

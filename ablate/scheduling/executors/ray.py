@@ -17,7 +17,7 @@ from typing import Any
 
 from ablate.errors import CheckFailed, RequestError, StoreError
 from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT, OnEvent, Slot, Take, load
-from ablate.spec.request import TrialRequest
+from ablate.study.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, TrialStarted, TrialState, from_json
 
 try:

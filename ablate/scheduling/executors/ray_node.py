@@ -25,7 +25,7 @@ import ray
 from ablate.data.transfer import PIECE_BYTES, fetch_store
 from ablate.scheduling.executors._base import execute
 from ablate.scheduling.executors.worker import ALIVE_EVERY_S
-from ablate.spec.request import TrialRequest
+from ablate.study.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, TrialState, to_json
 
 CONTROL = "control"

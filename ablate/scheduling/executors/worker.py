@@ -11,7 +11,7 @@ import time
 from multiprocessing.connection import Connection
 
 from ablate.scheduling.executors._base import execute
-from ablate.spec.request import TrialRequest
+from ablate.study.request import TrialRequest
 from ablate.tracking.events import Event, to_json
 
 ALIVE, ALIVE_EVERY_S = b"", 2.0

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ablate.spec.class_weights import check_class_weights
-from ablate.spec.recipe import Recipe
+from ablate.recipe.class_weight_rules import check_class_weights
+from ablate.recipe.recipe import Recipe
 
 
 def class_weights(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str]) -> Tensor | None:

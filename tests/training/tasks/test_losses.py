@@ -12,10 +12,10 @@ from sklearn.multiclass import OneVsRestClassifier
 from torchvision.ops import sigmoid_focal_loss
 
 from ablate.errors import SpecError
-from ablate.spec.recipe import Recipe
+from ablate.recipe.recipe import Recipe
 from ablate.training.tasks.class_weights import check_class_weights, class_weights, effective_class_weights
 from ablate.training.tasks.classification import Classification, probabilities
-from ablate.training.trial import make_task, run_trial
+from ablate.training.trial_run import make_task, run_trial
 
 GENERATOR = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(12, 3, generator=GENERATOR) * 2

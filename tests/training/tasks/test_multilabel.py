@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from ablate.metrics.multilabel import score
-from ablate.spec.recipe import Recipe
-from ablate.training.mixing import mixed
+from ablate.recipe.recipe import Recipe
+from ablate.training.feeds.mixing import mixed
 from ablate.training.tasks.classification import Classification
 from ablate.training.tasks.multilabel import Multilabel
-from ablate.training.trial import make_task
+from ablate.training.trial_run import make_task
 
 NAMES = ("warm", "cold", "striped")
 LABELS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 1]])

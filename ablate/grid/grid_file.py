@@ -1,0 +1,91 @@
+"""The grid file after it was read: what varies, what stays, what is compared with what."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ablate.grid.design import Design, SearchDesign
+from ablate.grid.exclusions import MAX_EXCLUSIONS, Exclusion, Rules
+from ablate.recipe.levels import meaning
+from ablate.recipe.recipe import Level, Recipe
+from ablate.grid.search_space import Axis, Search, SearchAxis, space_of
+from ablate.grid.seeds import MAX_SEEDS, Seed
+from ablate.study.trial import METRICS_OF, DataSpec, Task
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+SELECTABLE = tuple(dict.fromkeys(f"val/{metric}" for metrics in METRICS_OF.values() for metric in metrics))
+"""What may pick the best epoch and the champion. Val only: test is sealed. Each task has some of them."""
+
+
+class Grid(BaseModel):
+    """A grid file. `parse_grid` is the way to make one from text: it also checks what one field alone cannot know."""
+
+    model_config = _FROZEN
+    task: Task
+    data: DataSpec
+    base: Recipe = Field(description="the recipe that every arm starts from")
+    axes: dict[str, Axis] = Field(min_length=1, description="field of base -> its levels")
+    design: Design = Field("full", description="which cells of the grid are trained: full | one_factor | leave_one_out | {random: n} | {search: {...}}")
+    tune: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict,
+        description="field of base -> levels: every arm is tuned over all combinations on val with the pilot seed, then trained with its best",
+    )
+    pilot_seed: Seed = Field(1000, description="seed of the trials of a search or a tuning; must not be among seeds")
+    exclude: tuple[Exclusion, ...] = Field((), max_length=MAX_EXCLUSIONS)
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=MAX_SEEDS, description="replicates: every arm is trained once with each")
+    noise_floor: int = Field(0, ge=0, le=100, strict=True, description="further seeds of the baseline arm alone: their spread is the noise floor of the report")
+    baseline: dict[str, Any] = Field(
+        default_factory=dict, description="levels of the arm that every difference is measured against; needed in all designs but a search"
+    )
+    select_by: Literal[SELECTABLE] = Field(description="picks the best epoch and the champion")  # type: ignore[valid-type]
+    target_precision: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        strict=True,
+        description="of two classes: the report tells the recall on test at the threshold that keeps this precision of the second class on val",
+    )
+    name: str = Field("", exclude=True)
+    question: str = Field("", exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_labels_have_one_loss(cls, values: Any) -> Any:
+        """Where images have several labels, `loss` is bce without being said."""
+        if isinstance(values, dict) and values.get("task") == "multilabel" and isinstance(values.get("base"), dict):
+            return {**values, "base": {"loss": "bce", **values["base"]}}
+        return values
+
+    @property
+    def levels(self) -> dict[str, tuple[Any, ...]]:
+        """Axis -> its levels; axes that a search draws from a range, or under a condition, have none here."""
+        return {axis: levels for axis, levels in self.axes.items() if isinstance(levels, tuple)}
+
+    @property
+    def search(self) -> Search | None:
+        """What is searched for, in a search design."""
+        return self.design.search if isinstance(self.design, SearchDesign) else None
+
+    @property
+    def space(self) -> dict[str, SearchAxis]:
+        """The axes as a search sees them."""
+        return space_of(self.axes)
+
+    @property
+    def baseline_cell(self) -> dict[str, Level]:
+        """Axis -> level; an axis that `baseline` leaves out takes the level that `base` has, else its first."""
+        rest = {axis: self._usual_level(axis, levels) for axis, levels in self.levels.items()}
+        return {**rest, **self.baseline}
+
+    def _usual_level(self, axis: str, levels: tuple[Any, ...]) -> Level:
+        usual = getattr(self.base, axis)
+        same: list[Level] = [level for level in levels if meaning(axis, level) == usual]
+        return same[0] if same else levels[0]
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The exclusions, ready to be asked of many cells."""
+        return Rules(self.exclude)

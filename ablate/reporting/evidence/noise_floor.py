@@ -1,0 +1,35 @@
+"""How far apart two trainings of one and the same arm land: the yardstick that is printed beside every gap."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ablate.reporting.evidence.effects import PRIMARY, score_array
+from ablate.reporting.statistics.variance import typical_variance
+from ablate.reporting.evidence.tables import noise_runs
+from ablate.study.trial import is_score
+from ablate.tracking.records import PublishedStudy
+
+
+@dataclass(frozen=True)
+class NoiseFloor:
+    """SD of test macro F1 over seeds, in its own units."""
+
+    sd: float
+    """NaN where it is not measured."""
+    n_trials: int
+    is_of_the_baseline: bool
+    """Whether the grid asked for it (`noise_floor`): SD of the baseline arm over its own and its further seeds. Else that of the middle arm."""
+
+
+def noise_floor(study: PublishedStudy, trials: pd.DataFrame) -> NoiseFloor:
+    """Measure it from the baseline's further seeds where the grid has them, else from the seeds of all arms."""
+    scores = [run.metrics[PRIMARY] for run in noise_runs(study) if is_score(run.metrics.get(PRIMARY, math.nan))]
+    if study.record.noise_seeds and len(scores) > 1:
+        return NoiseFloor(float(np.std(scores, ddof=1)), len(scores), is_of_the_baseline=True)
+    n_trials = int(trials[PRIMARY].notna().sum()) if PRIMARY in trials else 0
+    return NoiseFloor(math.sqrt(typical_variance(score_array(study.record, trials, PRIMARY))), n_trials, is_of_the_baseline=False)

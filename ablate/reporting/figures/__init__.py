@@ -1,0 +1,1 @@
+"""Figures: which ones a report has, how each is drawn, and how they become files."""

@@ -1,0 +1,1 @@
+"""The report's files: README.md, report.html, cards, tables."""

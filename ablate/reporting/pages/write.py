@@ -1,0 +1,131 @@
+"""The rim of reporting: render everything in memory, then write it below one folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.reporting.pages.cards import card_text
+from ablate.reporting.figures.render import drawing, spare_processes
+from ablate.reporting.evidence.effects import effect_frame
+from ablate.reporting.figures.example_images import Pictures, with_pictures
+from ablate.reporting.figures.draw import Picture
+from ablate.reporting.pages.folder import (
+    MARK,
+    Mark,
+    cannot_be_written,
+    check_in_the_way,
+    claim_folder,
+    digest_of,
+    remove_stale,
+    set_aside_edited,
+    write_file,
+    write_mark,
+)
+from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.pages.html import page
+from ablate.reporting.one_origin import check_one_origin
+from ablate.reporting.predictions.read import Predictions
+from ablate.reporting.pages.report import OF_ONE_LABEL, report_text
+from ablate.reporting.results import Results, class_frame, compute_results, confusion_frame
+from ablate.reporting.pages.sections.review import duplicate_frame
+from ablate.reporting.predictions.suspects import suspect_frame
+from ablate.reporting.evidence.tables import csv_text, trials_csv
+from ablate.tracking.records import PublishedStudy
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """What was written."""
+
+    readme: Path
+    tables: tuple[Path, ...]
+    page: Path
+    cards: tuple[Path, ...]
+    figures: tuple[Path, ...]
+    mark: Path
+    """By which the next report knows these files as ours."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of it."""
+        return self.readme, *self.tables, self.page, *self.cards, *self.figures, self.mark
+
+    @property
+    def champion_card(self) -> Path | None:
+        """`cards/champion.md`; None where no trial completed."""
+        return next((path for path in self.cards if path.name == "champion.md"), None)
+
+
+def write_report(study: PublishedStudy, *, predictions: Predictions, out: Path, pictures: Pictures | None = None) -> ReportPaths:
+    """Write the report of a study below `out`; equal runs give equal bytes. `pictures` gives the images that it shows; without it there are none.
+
+    What an earlier report wrote is replaced or removed, other files are left alone. Raises StoreError where `out` is not a report's folder or cannot be
+    written, CheckFailed where runs contradict each other, WeightsError where runs of one name of weights started from different tensors.
+    """
+    check_one_origin(study)
+    mark = claim_folder(out, grid_name=study.record.grid_name, others={})
+    files = render_report(with_pictures(compute_results(study, predictions), pictures))
+    check_in_the_way(out, mark, files)
+    written = _write_all(out, mark, files)
+    return ReportPaths(
+        readme=written["README.md"],
+        tables=tuple(path for name, path in written.items() if name.endswith(".csv")),
+        page=written["report.html"],
+        cards=tuple(path for name, path in written.items() if name.startswith("cards/")),
+        figures=tuple(path for name, path in written.items() if name.startswith("figures/")),
+        mark=out / MARK,
+    )
+
+
+def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> dict[str, Path]:
+    """Replace an earlier report of `mark` by `files`. The mark goes first, so that what is half written is known as ours too."""
+    path = out / MARK
+    try:
+        write_mark(out, mark.model_copy(update={"files": {**mark.files, **dict.fromkeys(files, "")}}))
+        for name, moved in set_aside_edited(out, mark, files).items():
+            _LOG.warning("%s was changed by hand since a report wrote it; it is kept as %s", out / name, moved.name)
+        for name, content in files.items():
+            path = out / name
+            write_file(path, content)
+        remove_stale(out, mark, files)
+        path = out / MARK
+        write_mark(out, Mark(grid=mark.grid, files={name: digest_of(content) for name, content in sorted(files.items())}))
+    except OSError as error:
+        raise cannot_be_written(error, path) from error
+    return {name: out / name for name in files}
+
+
+def render_report(results: Results) -> dict[str, bytes]:
+    """Return path below the report folder -> content, for every file of the report."""
+    pictures = draw_gallery(results)
+    with drawing(pictures, n_processes=spare_processes(len(results.trials))) as drawn_figures:
+        texts = render_texts(results, pictures)
+        drawn = drawn_figures()
+    texts["report.html"] = page(texts["README.md"], {name: content for name, content in drawn.items() if name.endswith(".svg")})
+    return {**{name: text.encode() for name, text in texts.items()}, **drawn}
+
+
+def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str, str]:
+    """Return path -> text of everything with numbers in it: README.md, tables and cards."""
+    texts = {
+        "README.md": report_text(results, pictures),
+        "trials.csv": trials_csv(results.trials),
+        "arms.csv": csv_text(results.arms),
+        "effects.csv": csv_text(effect_frame(results.effects.mains)),
+        "interactions.csv": csv_text(effect_frame(results.effects.interactions)),
+        "classes.csv": csv_text(class_frame(results)),
+        "confusion_champion.csv": csv_text(confusion_frame(results)),
+        "suspect_labels.csv": csv_text(suspect_frame(results.suspects, results.record.data.class_names)),
+        "near_duplicates.csv": csv_text(duplicate_frame(results)),
+        **{f"cards/{results.slugs[arm.arm_id]}.md": card_text(results, arm) for arm in results.record.arms},
+    }
+    if results.has_several_labels:
+        texts = {name: text for name, text in texts.items() if name.removesuffix(".csv") not in OF_ONE_LABEL}
+    if results.champion is not None:
+        texts["cards/champion.md"] = texts[f"cards/{results.slugs[results.champion.arm_id]}.md"]
+    return texts

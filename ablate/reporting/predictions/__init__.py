@@ -1,0 +1,1 @@
+"""What stored predictions say: each run's read once, digested by task, and the images that a person should look at."""

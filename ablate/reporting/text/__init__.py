@@ -1,0 +1,1 @@
+"""Sentences and Markdown of report and cards: results in, text out."""

@@ -1,1 +1,0 @@
-"""What is asked: grid files, recipes, trials. Standard library, pydantic and yaml only."""

@@ -1,0 +1,143 @@
+"""What a study is made of, as the report reads it: the grid after expansion, and facts on its data. Stored as JSON with the parent run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ablate.study.pilot import Pilot, Stage
+from ablate.recipe.recipe import Recipe
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class NearDuplicate(BaseModel):
+    """Two images of different splits that are all but the same."""
+
+    model_config = _FROZEN
+    first_split: str
+    first_id: str
+    first_label: int | tuple[int, ...]
+    """Position in `class_names`, or positions where images have several labels."""
+    second_split: str
+    second_id: str
+    second_label: int | tuple[int, ...]
+    likeness: float
+    """Correlation of small versions, at most 1."""
+    is_mirrored: bool
+
+
+class NearDuplicates(BaseModel):
+    """What a look for near-duplicates across splits found."""
+
+    model_config = _FROZEN
+    n_pairs: int
+    pairs: tuple[NearDuplicate, ...]
+    """The most alike; not more than some tens."""
+
+
+class DataFacts(BaseModel):
+    """Where the images came from and what they are."""
+
+    model_config = _FROZEN
+    source: str
+    title: str
+    """Name for prose, e.g. "Oxford Flowers-102"."""
+    version: str
+    licence: str
+    origin: str
+    """Where it came from: a package, a paper, a folder's name. Never an absolute path."""
+    is_synthetic: bool
+    requested_source: str
+    """The grid file's `data.source`; differs from `source` when the declared fallback was used."""
+    class_names: tuple[str, ...]
+    class_counts: dict[str, tuple[int, ...]]
+    """split -> images of each class, in the order of `class_names`."""
+    image_counts: dict[str, int] = {}
+    """split -> images, where they have several labels, or none, and classes overlap; empty where each image is of one class."""
+    fingerprint: str
+    """64 hex digits over every image's bytes (or parameters), label and split."""
+    split_rule: str
+    """"official" or how the split was drawn, with the seed."""
+    regrouped: dict[str, tuple[str, ...]] = {}
+    """Class -> classes of the source that it took, both in their order; empty where the classes are the source's own."""
+    near_duplicates: NearDuplicates | None = None
+    """Across splits; None where nobody looked."""
+    n_first_frames: int = 0
+    """Files of several frames or pages, an animation or a stack, of which only the first is used."""
+    brightest: int | None = None
+    """Brightest level of all images as they are stored, 0 to 127 of 255; None where there is a brighter one, as nearly always, or nobody looked."""
+
+    @property
+    def n_images(self) -> dict[str, int]:
+        """split -> images."""
+        return self.image_counts or {split: sum(counts) for split, counts in self.class_counts.items()}
+
+    @property
+    def of_train(self) -> tuple[int, ...]:
+        """Images of train by class; all together where they have several labels, and classes overlap."""
+        return (self.image_counts["train"],) if self.image_counts else self.class_counts["train"]
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether the declared fallback stood in for the requested source."""
+        return self.source != self.requested_source
+
+
+class ArmRecord(BaseModel):
+    """One arm: its recipe and every cell of the grid that it stands for."""
+
+    model_config = _FROZEN
+    arm_id: str
+    name: str
+    """Readable and unique within the study, e.g. "freeze_depth=all augment=none"; only axes that matter for the arm."""
+    recipe: Recipe
+    cells: tuple[dict[str, Any], ...]
+    """axis -> level for each grid cell that this arm answers; more than one where equivalent cells were merged."""
+    tuned: dict[str, Any] = {}
+    """Field -> the value that the arm was tuned to; no part of its name."""
+
+    @property
+    def slug(self) -> str:
+        """The name as a file name: letters, digits, `-`, `_` and `.` only."""
+        return "".join(c if c.isalnum() or c in "-_." else "-" for c in self.name.replace(" ", "__").replace("=", "-"))
+
+
+class ExcludedCell(BaseModel):
+    """A cell of the grid that is not trained, and why."""
+
+    model_config = _FROZEN
+    cell: dict[str, Any]
+    why: str
+
+
+class StudyRecord(BaseModel):
+    """All that a report needs to know of a study besides its runs."""
+
+    model_config = _FROZEN
+    study_id: str
+    grid_name: str
+    question: str
+    """First comment of the grid file, without `#`; empty when it has none."""
+    task: str
+    data: DataFacts
+    image_size: str
+    axes: dict[str, tuple[Any, ...]]
+    design: str = "full"
+    """Which cells of the grid were trained: `full`, `one_factor`, `leave_one_out`, `random <n>` or `search <sampler> <n>`."""
+    stage: Stage | None = None
+    """Set where this study only prepares another one."""
+    pilot: Pilot | None = None
+    """What a search or a tuning found before this study, where there was one."""
+    baseline_arm_id: str
+    select_by: str
+    target_precision: float | None = None
+    """Of the second of two classes: what thresholds are chosen for on val; None where the grid asks for none."""
+    seeds: tuple[int, ...]
+    noise_seeds: tuple[int, ...] = ()
+    """Further seeds of the baseline arm alone: replicates of one and the same arm, for the noise floor."""
+    arms: tuple[ArmRecord, ...]
+    excluded: tuple[ExcludedCell, ...]
+    command: str
+    """What to type to run it again, e.g. `make ablation GRID=flowers`."""

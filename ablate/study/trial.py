@@ -1,0 +1,141 @@
+"""A trial is a value: what is trained, on which data, with which seed. Its hash is its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ablate.recipe.canonical import canonical
+from ablate.study.class_groups import ClassGroups
+from ablate.recipe.paths import FilePath
+from ablate.recipe.phase import Number
+from ablate.recipe.recipe import Images, Recipe
+
+SPLITS = ("train", "val", "test")
+METRICS = ("macro_f1", "auroc_ovr_macro", "accuracy", "balanced_accuracy", "nll", "ece")
+"""Names of the classification metrics; the keys in MLflow are `<split>/<metric>`."""
+MULTILABEL_METRICS = ("macro_f1", "auroc_ovr_macro", "average_precision_macro", "micro_f1", "subset_accuracy")
+"""Names of the metrics of images with several labels."""
+BINARY_METRICS = ("average_precision",)
+"""Metrics that exist for two classes only: the positive class is the second in the order of the classes."""
+Task = Literal["classification", "multilabel"]
+METRICS_OF: Mapping[str, tuple[str, ...]] = {"classification": METRICS + BINARY_METRICS, "multilabel": MULTILABEL_METRICS}
+"""Every name that a task may have."""
+LOWER_IS_BETTER = frozenset({"nll", "ece"})
+_LARGEST_SCORE = 1e300
+Candidate = TypeVar("Candidate")
+
+
+def metrics_of(task: str, n_classes: int) -> tuple[str, ...]:
+    """Names of the metrics that a task with `n_classes` has, in the order of the tables."""
+    return METRICS if task == "classification" and n_classes != 2 else METRICS_OF[task]
+
+
+def is_better(metric: str, value: float, than: float) -> bool:
+    """Whether `value` beats `than` for a metric key such as `val/macro_f1`; what costs or takes time is better when low. Equal is not better."""
+    group, _, name = metric.rpartition("/")
+    return value < than if name in LOWER_IS_BETTER or group in ("cost", "time") else value > than
+
+
+ImageSide = Annotated[int, Field(ge=1, le=100_000, strict=True)]
+"""Pixels; which sides a network takes is known when it is built."""
+
+
+def is_score(value: float) -> bool:
+    """Whether a value may choose: it is finite. Databases keep an infinity as the largest number that they have."""
+    return math.isfinite(value) and abs(value) < _LARGEST_SCORE
+
+
+def best_of(metric: str, candidates: Iterable[Candidate], score: Callable[[Candidate], float]) -> Candidate | None:
+    """The candidate with the best `score`, the first of equal ones; None where none has a score that may choose."""
+    best: tuple[Candidate, float] | None = None
+    for candidate in candidates:
+        value = score(candidate)
+        if is_score(value) and (best is None or is_better(metric, value, than=best[1])):
+            best = candidate, value
+    return None if best is None else best[0]
+
+
+class Fractions(BaseModel):
+    """Shares of a stratified split; they must sum to 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    train: Number = Field(gt=0, lt=1)
+    val: Number = Field(gt=0, lt=1)
+    test: Number = Field(gt=0, lt=1)
+
+
+class Sizes(BaseModel):
+    """Upper bounds on the images of each split; a smaller split is a seeded, stratified subset. Null keeps all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    train: Images | None = None
+    val: Images | None = None
+    test: Images | None = None
+
+
+class DataSpec(BaseModel):
+    """Which images, and how they are split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(description="flowers102 | rendered_flowers | rendered_bouquets | textile | folder | torchvision:<Name>")
+    fallback: str | None = Field(None, description="source to take where `source` is not to be had; the report says so in its first lines")
+    path: FilePath | None = Field(None, description="for source folder: a folder or a CSV file below the data folder")
+    image_size: Literal["auto"] | ImageSide = Field("auto", description="side in pixels that the network sees; auto: the backbone's own")
+    split_seed: int | None = Field(None, strict=True, description="seed of the stratified split; needed where the source has no official splits, or with sizes")
+    fractions: Fractions | None = Field(None, description="shares of the stratified split; needed where the source has no official splits")
+    sizes: Sizes | None = Field(None, description="upper bounds on the images of each split")
+    classes: ClassGroups | None = Field(
+        None, description='new class -> list of classes of the source that it takes; ["*"] takes all the rest; null = the source\'s own classes'
+    )
+
+
+class Trial(BaseModel):
+    """An arm with a seed. Hash and equality follow the fields; `trial_id` follows the canonical form."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: Task
+    data: DataSpec
+    data_fingerprint: str
+    recipe: Recipe
+    select_by: str
+    """Metric key on val that picks the best epoch, e.g. `val/macro_f1`."""
+    seed: int
+
+    @property
+    def arm_id(self) -> str:
+        """12 hex digits: everything but the seed."""
+        return _digest(self._identity(), 12)
+
+    @property
+    def trial_id(self) -> str:
+        """16 hex digits: the arm and the seed."""
+        return _digest({**self._identity(), "seed": self.seed}, 16)
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "data": _data_identity(self.data),
+            "data_fingerprint": self.data_fingerprint,
+            "recipe": canonical(self.recipe),
+            "select_by": self.select_by,
+        }
+
+
+@lru_cache(maxsize=8)
+def _data_identity(data: DataSpec) -> dict[str, Any]:
+    """The same for all trials of a study. `classes` came later, and is left out where it says nothing: so trials keep their ids."""
+    return data.model_dump(mode="json", exclude={"fallback"} if data.classes is not None else {"fallback", "classes"})
+
+
+def _digest(value: Any, n_digits: int) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:n_digits]

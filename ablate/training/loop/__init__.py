@@ -1,0 +1,1 @@
+"""The training loop and what a phase of it is made of."""

@@ -1,0 +1,23 @@
+"""The optimizer of a phase, over the network's parameter groups."""
+
+from __future__ import annotations
+
+import torch
+
+from ablate.model.network import Network
+from ablate.model.param_groups import param_groups
+from ablate.recipe.recipe import Recipe
+
+
+def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return torch's AdamW, torch's SGD with Nesterov's momentum, or the one of that name from timm's factory; fresh, without any state."""
+    groups = param_groups(network, recipe)
+    is_fused = next(network.module.parameters()).device.type in ("cpu", "cuda")
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.head_lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=is_fused)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.head_lr, fused=is_fused)
+    from timm.optim import create_optimizer_v2
+
+    optimizer: torch.optim.Optimizer = create_optimizer_v2(groups, opt=recipe.optimizer, lr=recipe.head_lr, momentum=recipe.momentum)
+    return optimizer

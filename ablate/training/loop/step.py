@@ -1,0 +1,79 @@
+"""One optimizer step on one batch."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ablate.recipe.recipe import Recipe
+from ablate.study.request import Compute
+from ablate.training.feeds.batches import split_batches
+from ablate.training.loop.active_phase import Stage
+from ablate.training.tasks._base import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What stays the same in all phases of a trial's training."""
+
+    recipe: Recipe
+    task: Task
+    compute: Compute
+    seed: int
+    select_by: str
+    """`val/<metric>` that picks the best epoch."""
+    micro_batch: int
+    """Most images in the network at a time."""
+    policy: str
+    """The word for its views; see `spec.policy`."""
+
+
+def train_batch(stage: Stage, course: Course, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Step once on a batch of inputs (B, ...) and labels (B,); returns the loss and the norm of all gradients before they were clipped, detached scalars."""
+    stage.optimizer.zero_grad(set_to_none=True)
+    loss = accumulate_gradients(stage, course, inputs, labels)
+    stage.scaler.unscale_(stage.optimizer)
+    if stage.start is not None:
+        stage.start.add_gradient(stage.network, weight=stage.recipe.l2_sp)
+    norm = clip_gradients(stage)
+    stage.scaler.step(stage.optimizer)
+    stage.scaler.update()
+    if stage.average is not None:
+        stage.average.update()
+    return loss, norm
+
+
+def accumulate_gradients(stage: Stage, course: Course, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Leave the gradients of a batch's loss in the parameters and return the loss; the gradients of parts of a batch are summed up to those of the whole."""
+    task, loss = course.task, torch.zeros((), device=labels.device)
+    for part in micro_batches(len(labels), micro_batch=course.micro_batch):
+        with autocast(course.compute):
+            outputs = stage.lanes.forward(inputs[part])
+        part_loss = task.loss(outputs, labels[part]) * (task.mass(labels[part]) / task.mass(labels))
+        stage.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
+        loss += part_loss.detach()
+    return loss
+
+
+def clip_gradients(stage: Stage) -> Tensor:
+    """Scale all gradients together so that their norm is at most the recipe's `clip_norm`; returns the norm that they had, nan where nothing is clipped."""
+    if stage.recipe.clip_norm is None:
+        return torch.tensor(float("nan"))
+    parameters = [parameter for group in stage.optimizer.param_groups for parameter in group["params"]]
+    return torch.nn.utils.clip_grad_norm_(parameters, stage.recipe.clip_norm).detach()
+
+
+def micro_batches(n_images: int, *, micro_batch: int) -> list[slice]:
+    """Cut a batch into parts of at most `micro_batch` images; a last part of one joins the part before it."""
+    parts = split_batches(np.arange(n_images), batch_size=micro_batch)
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+
+
+def autocast(compute: Compute) -> AbstractContextManager[None]:
+    """Mixed precision as `compute` asks; off for fp32."""
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[compute.precision]
+    return torch.autocast(compute.device, dtype, enabled=compute.precision != "fp32")

@@ -1,0 +1,1 @@
+"""What this machine computes fastest, and with how much memory."""

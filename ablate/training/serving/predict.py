@@ -1,0 +1,88 @@
+"""A champion at work: load the folder that `export_complete` wrote and classify images. MLflow's pyfunc flavour loads it through `_load_pyfunc`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from ablate.data.augment import clean
+from ablate.data.store import INTERPOLATIONS, square
+from ablate.errors import WeightsError
+from ablate.model.backbone import POOLINGS
+from ablate.model.facts import Preprocessing
+from ablate.model.merge import admit_biases
+from ablate.model.network import build_network
+from ablate.study.trial import Task, Trial
+from ablate.training.serving.export import TRIAL, WEIGHTS, read_described, read_description
+from ablate.training.tasks.classification import Loss, probabilities
+from ablate.training.tasks.multilabel import Multilabel
+
+MAX_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network with its preprocessing and its classes."""
+
+    module: nn.Module
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    loss: Loss = "cross_entropy"
+    """What it was trained with decides how logits become probabilities."""
+    task: Task = "classification"
+    """So does whether images have several labels: probabilities do not sum to 1 then."""
+
+    def predict(self, images: NDArray[np.uint8], params: dict[str, Any] | None = None) -> NDArray[np.float32]:  # noqa: ARG002  MLflow passes params
+        """Return probabilities (N, C) float32, in the order of `class_names`, for RGB images (N, H, W, 3) uint8 of any size.
+
+        The images get the preprocessing that validation had. `params` is there for MLflow and takes nothing.
+        """
+        pictures = [self._prepared(Image.fromarray(image)) for image in np.asarray(images, dtype=np.uint8)]
+        return np.concatenate([self._probabilities(pictures[start : start + MAX_BATCH]) for start in range(0, len(pictures), MAX_BATCH)])
+
+    def classify(self, image: Image.Image) -> dict[str, float]:
+        """Return class -> probability for one image, the most probable first."""
+        found = self._probabilities([self._prepared(image.convert("RGB"))])[0]
+        return {self.class_names[index]: float(found[index]) for index in np.argsort(-found)}
+
+    def _prepared(self, image: Image.Image) -> NDArray[np.uint8]:
+        return square(image, side=self.preprocessing.store_side, resample=INTERPOLATIONS[self.preprocessing.interpolation])
+
+    def _probabilities(self, squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        images = clean(np.stack(squares), range(len(squares)), image_size=self.preprocessing.image_size)
+        with torch.inference_mode():
+            outputs = self.module(self.preprocessing.normalised(images))
+            found: NDArray[np.float32] = (Multilabel().predict(outputs) if self.task == "multilabel" else probabilities(outputs, kind=self.loss)).numpy()
+        return found
+
+
+def load_classifier(folder: Path | str) -> Classifier:
+    """Load what `export_complete` wrote. Reads JSON and safetensors only. Raises WeightsError where either is damaged."""
+    folder = Path(folder)
+    described = read_description(folder)
+    trial = Trial.model_validate(described["trial"])
+    state = read_described(folder, WEIGHTS, described)
+    bare = trial.recipe.model_copy(update={"weights": "none"})
+    if bare.pooling == "auto" and described.get("pooling") in POOLINGS:  # a file of weights may have chosen it
+        bare = bare.model_copy(update={"pooling": described["pooling"]})
+    if described.get("is_merged"):
+        bare = bare.model_copy(update={"adapter": "none"})
+    module = build_network(bare, n_classes=len(described["class_names"]), image_size=trial.data.image_size, seed=trial.seed).module
+    admit_biases(module, state)
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{WEIGHTS} must hold the network that {TRIAL} describes, the one in {folder.name} does not; export the trial again") from error
+    return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]), trial.recipe.scored_as, trial.task)
+
+
+def _load_pyfunc(data_path: str) -> Classifier:
+    """MLflow calls this with the folder that was logged as the model's data."""
+    return load_classifier(data_path)

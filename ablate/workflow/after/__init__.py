@@ -1,0 +1,1 @@
+"""What is made of studies that were run: reports, states, comparisons, caches."""

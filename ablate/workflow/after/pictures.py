@@ -1,0 +1,45 @@
+"""The small images of a report, kept with the study's run. A full disk or a damaged store costs pictures, never the report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ablate.errors import StoreError
+from ablate.reporting.figures.example_images import ImageKey, Pictures, Thumbnails
+from ablate.tracking.mlflow_store import MlflowStore
+
+_LOG = logging.getLogger(__name__)
+
+
+def made_or_kept(store: MlflowStore, parent_run_id: str, take: Pictures | None) -> Pictures:
+    """Small images: made anew by `take` and kept, or those that were kept. What goes wrong is a warning."""
+
+    def pictures(wanted: Sequence[ImageKey]) -> Thumbnails:
+        thumbnails: Thumbnails = {}
+        try:
+            thumbnails = {} if take is None else take(wanted)
+            if not thumbnails:
+                return kept(store, parent_run_id)
+            _keep(store, parent_run_id, thumbnails)
+        except StoreError as error:
+            lost = "they are shown, and not kept for later reports" if thumbnails else "the report has none"
+            _LOG.warning("%s; %s", error, lost)
+        return thumbnails
+
+    return pictures
+
+
+def kept(store: MlflowStore, parent_run_id: str) -> Thumbnails:
+    """Return the small images that were kept with a study's run; none where there are none. Raises StoreError where they cannot be read."""
+    try:
+        return store.read_thumbnails(parent_run_id)
+    except Exception as error:  # of a disk, a server, or a damaged file
+        raise StoreError(f"the small images of the study's run {parent_run_id} must be readable, they are not: {error}") from error
+
+
+def _keep(store: MlflowStore, parent_run_id: str, thumbnails: Thumbnails) -> None:
+    try:
+        store.log_thumbnails(parent_run_id, thumbnails)
+    except Exception as error:  # of a disk or a server
+        raise StoreError(f"the study's run {parent_run_id} must take its small images, it did not: {error}") from error

@@ -1,0 +1,1 @@
+"""Everything that happens before a study starts: data, networks, machines, checks."""

@@ -1,0 +1,1 @@
+"""A prepared study run: its pilot, its trials, its champion."""

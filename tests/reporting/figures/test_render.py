@@ -1,0 +1,47 @@
+"""Figures drawn in processes of their own are those that one process draws, byte for byte."""
+
+from __future__ import annotations
+
+import pytest
+
+from ablate.reporting.figures import render as module
+from ablate.reporting.figures.render import MANY_RUNS, drawing, spare_processes
+from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.results import compute_results
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_the_bytes_do_not_depend_on_the_number_of_processes(published) -> None:
+    results = compute_results(published.study, published.predictions)
+    files = []
+    for n_processes in (0, 1, 2):
+        with drawing(draw_gallery(results), n_processes=n_processes) as drawn:
+            files.append(drawn())
+    assert len(files[0]) > 8
+    assert list(files[0]) == list(files[1]) == list(files[2])
+    assert files[0] == files[1] == files[2]
+    assert module._inherited == ()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_what_goes_wrong_in_another_process_is_raised_here(published, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = draw_gallery(compute_results(published.study, published.predictions))
+
+    def broken(_picture: object) -> bytes:
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(module, "to_svg", broken)
+    with drawing(pictures, n_processes=1) as drawn, pytest.raises(RuntimeError, match="no ink"):
+        drawn()
+    assert module._inherited == ()
+
+
+def test_processes_are_for_large_reports_of_a_process_without_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(module.threading, "active_count", lambda: 1)
+    assert (spare_processes(MANY_RUNS - 1), spare_processes(MANY_RUNS)) == (0, 2)
+    monkeypatch.setattr(module.threading, "active_count", lambda: 2)
+    assert spare_processes(MANY_RUNS) == 0
+    monkeypatch.setattr(module.threading, "active_count", lambda: 1)
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: {0})
+    assert spare_processes(MANY_RUNS) == 0
