@@ -78,19 +78,19 @@ def run(
         console.print(f"grid {parsed.name}: {parsed.question or 'no question in its first line'}")
         importing(console, TRAINING)
         from ablate.console.after_run import ReportWish, adopt_aloud, report_aloud, run_pilot_aloud, say_shared_name
-        from ablate.console.progress import StudyDisplay, step_progress, trial_names
         from ablate.console.before_run import say_brightness, say_what
+        from ablate.console.progress import StudyDisplay, step_progress, trial_names
         from ablate.reporting.pages.folder import claim_folder
         from ablate.scheduling.limits import Limits
+        from ablate.workflow.after.reports import check_report_folder
+        from ablate.workflow.after.studies import seconds_of
+        from ablate.workflow.folders import check_optuna, find_grid, make_command
+        from ablate.workflow.plan.probe import packed
         from ablate.workflow.prepare.machines import Machines, parse_kind
         from ablate.workflow.prepare.options import check_run
         from ablate.workflow.prepare.prepared import prepare, resolve
-        from ablate.workflow.plan.probe import packed
-        from ablate.workflow.after.reports import check_report_folder
         from ablate.workflow.run.run_prepared import count_complete, run_prepared, study_clock
-        from ablate.workflow.folders import check_optuna, find_grid, make_command
         from ablate.workflow.stores import open_store
-        from ablate.workflow.after.studies import seconds_of
 
         kind = parse_kind(executor, address=address)
         check_run(is_local=kind == "local", threads=threads, workers=workers, cache_gb=cache_gb, retries=retry, trials_per_gpu=trials_per_gpu)
@@ -158,11 +158,11 @@ def plan(
         chosen = _seeds(seeds)
         console.print(f"grid {parsed.name}: {parsed.question or 'no question in its first line'}")
         from ablate.console.before_run import N_SHOWN, say_estimate, say_plan, say_rows, say_what
+        from ablate.console.pilot_lines import pilot_tables
+        from ablate.workflow.folders import make_command
         from ablate.workflow.prepare.network_facts import Remembered
         from ablate.workflow.prepare.options import check_workers
-        from ablate.console.pilot_lines import pilot_tables
         from ablate.workflow.prepare.prepared import check_same_weights, look_at_arms, resolve
-        from ablate.workflow.folders import make_command
 
         check_workers(workers)
         begin()
@@ -234,8 +234,8 @@ def views(
         importing(console, TRAINING[:2])
         from ablate.console.before_run import say_what
         from ablate.workflow.plan.contact_sheet import write_sheet
-        from ablate.workflow.prepare.prepared import resolve
         from ablate.workflow.plan.views import Wish, check_out, describe, read_policy, take_sheet
+        from ablate.workflow.prepare.prepared import resolve
 
         begin()
         wish = Wish(tuple(map(read_policy, policy or ())), images, epochs, backbone)
@@ -286,8 +286,8 @@ def status(
         from rich.text import Text
 
         from ablate.console.progress import frame_table, make_console
-        from ablate.workflow.folders import grid_name, places
         from ablate.workflow.after.studies import grid_status, status_notes, status_tables
+        from ablate.workflow.folders import grid_name, places
 
         name = grid_name(grid)
 
@@ -315,8 +315,8 @@ def sync(grid: GridName) -> None:
     """Publish in MLflow what it was not told of a grid's studies, because it was away. Trains nothing; again changes nothing."""
     with user_errors() as begin:
         from ablate.console.progress import make_console
-        from ablate.workflow.folders import grid_name, places
         from ablate.workflow.after.studies import sync_grid
+        from ablate.workflow.folders import grid_name, places
 
         begin()
         missing = sync_grid(places(), grid_name=grid_name(grid))

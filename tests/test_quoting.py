@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.quoting import REPLACEMENT, cell, code, from_cell, one_line, text, without_folders
+from ablate.reporting.evidence.tables import csv_text
 from ablate.reporting.pages.html import page
 from ablate.reporting.text.markdown import code_block, picture, table
-from ablate.reporting.evidence.tables import csv_text
 
 HOSTILE = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</details>",

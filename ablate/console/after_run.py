@@ -15,17 +15,17 @@ from ablate.scheduling.limits import Limits
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
+from ablate.workflow.folders import Places
 from ablate.workflow.prepare.machines import Machines
 from ablate.workflow.prepare.prepared import Prepared
-from ablate.workflow.folders import Places
 from ablate.workflow.run.pilot_study import PilotEnd
 
 
 def run_pilot_aloud(console: Console, prepared: Prepared, store: MlflowStore, *, machines: Machines, limits: Limits, optuna_url: str | None) -> PilotEnd:
     """Run the search or the tuning that comes before the study, and say how it went."""
     from ablate.console.pilot_lines import nothing_chosen, pilot_ending
-    from ablate.workflow.run.run_prepared import count_ended
     from ablate.workflow.run.pilot_study import adopt_pilot, n_asked, pilot_folder, run_pilot
+    from ablate.workflow.run.run_prepared import count_ended
 
     _say_adopted(console, adopt_pilot(prepared, store))
     names: dict[str, str] = {}

@@ -8,16 +8,16 @@ from functools import partial
 
 from rich.console import Console
 
-from ablate.data.darkness import N_PEEKED, peek_brightest
 from ablate.console.progress import rows_table
+from ablate.data.darkness import N_PEEKED, peek_brightest
 from ablate.errors import escaped
 from ablate.model.facts import RecipeFacts
 from ablate.study.record import ArmRecord, DataFacts
 from ablate.study.trial import SPLITS
-from ablate.workflow.prepare.network_facts import Looks
-from ablate.workflow.prepare.prepared import Resolved
 from ablate.workflow.folders import Places
 from ablate.workflow.plan.sharing import sharing_table
+from ablate.workflow.prepare.network_facts import Looks
+from ablate.workflow.prepare.prepared import Resolved
 
 N_SHOWN = 30
 """Rows of a table, where not all are asked for."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ablate.scheduling.summary import StudySummary
 from ablate.grid.pilot_arms import space_words
+from ablate.scheduling.summary import StudySummary
 from ablate.workflow.prepare.prepared import Resolved
 
 TITLES = {"search": "search", "tune": "tuning"}

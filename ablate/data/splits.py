@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ablate.data.iterative import deal_by_labels
 from ablate.data.sources._base import Item, has_several_labels
 from ablate.errors import DataError
-from ablate.study.trial import SPLITS, DataSpec, Fractions
 from ablate.streams import stream
+from ablate.study.trial import SPLITS, DataSpec, Fractions
 
 Parts = Mapping[str, tuple[Item, ...]]
 

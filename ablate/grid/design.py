@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from ablate.recipe.recipe import Level
 from ablate.grid.search_space import Search
 from ablate.grid.size import MAX_CELLS, cells_mistake
+from ablate.recipe.recipe import Level
 from ablate.streams import stream
 
 Cell = dict[str, Level]

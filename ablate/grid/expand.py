@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.recipe.canonical import contradiction, relevant
 from ablate.grid.design import design_cells, design_name, drawn
 from ablate.grid.grid_file import Grid
-from ablate.recipe.recipe import Level, Recipe
 from ablate.grid.size import check_trials
+from ablate.recipe.canonical import contradiction, relevant
+from ablate.recipe.recipe import Level, Recipe
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial
 

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ablate.grid.design import Design, SearchDesign
 from ablate.grid.exclusions import MAX_EXCLUSIONS, Exclusion, Rules
-from ablate.recipe.levels import meaning
-from ablate.recipe.recipe import Level, Recipe
 from ablate.grid.search_space import Axis, Search, SearchAxis, space_of
 from ablate.grid.seeds import MAX_SEEDS, Seed
+from ablate.recipe.levels import meaning
+from ablate.recipe.recipe import Level, Recipe
 from ablate.study.trial import METRICS_OF, DataSpec, Task
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -13,19 +13,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ablate.errors import SpecError
-from ablate.recipe.canonical import contradiction
-from ablate.study.class_groups import group_mistakes
 from ablate.grid.design import design_mistakes
 from ablate.grid.file_names import check_name
 from ablate.grid.grid_file import Grid
-from ablate.recipe.levels import MAX_LEVELS, as_written, asked_levels, meaning
+from ablate.grid.scalars import number_hint
+from ablate.grid.search_mistakes import design_fit_mistakes, is_search, range_mistakes, search_mistakes, tune_mistakes
+from ablate.grid.search_space import Choice, Range
+from ablate.grid.task_mistakes import task_mistakes
 from ablate.grid.yaml_lines import MAX_BYTES, Mistake, PlacedYaml, read_yaml
 from ablate.grid.yaml_lines import Path as Place
+from ablate.recipe.canonical import contradiction
+from ablate.recipe.levels import MAX_LEVELS, as_written, asked_levels, meaning
 from ablate.recipe.recipe import Recipe
-from ablate.grid.scalars import number_hint
-from ablate.grid.search_space import Choice, Range
-from ablate.grid.search_mistakes import design_fit_mistakes, is_search, range_mistakes, search_mistakes, tune_mistakes
-from ablate.grid.task_mistakes import task_mistakes
+from ablate.study.class_groups import group_mistakes
 from ablate.study.trial import METRICS_OF
 
 _NOT_HERE = {"pruner": ": pruners belong to a search; effects that are estimated without the trials that one ended early would be too good"}

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.errors import SpecError
-from ablate.recipe.canonical import contradiction, relevant
 from ablate.grid.expand import Expansion, arm_trial
 from ablate.grid.grid_file import Grid
-from ablate.recipe.levels import typed_level
-from ablate.study.pilot import PilotKind, Stage
-from ablate.recipe.recipe import Recipe
-from ablate.grid.search_space import Cell, describe_axis, probe_cells
 from ablate.grid.search_mistakes import PILOT_AMONG_SEEDS
+from ablate.grid.search_space import Cell, describe_axis, probe_cells
 from ablate.grid.size import check_trials
+from ablate.recipe.canonical import contradiction, relevant
+from ablate.recipe.levels import typed_level
+from ablate.recipe.recipe import Recipe
+from ablate.study.pilot import PilotKind, Stage
 from ablate.study.record import ArmRecord, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial
 

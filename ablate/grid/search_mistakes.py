@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ablate.recipe.recipe import Recipe
 from ablate.grid.search_space import Search, objective_mistakes, sampler_mistake, space_of
+from ablate.recipe.recipe import Recipe
 
 Found = tuple[tuple[str | int, ...], str]
 PILOT_AMONG_SEEDS = "pilot_seed ({}) must not be among seeds: an arm that was chosen because of a score may not bring that score along"

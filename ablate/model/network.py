@@ -24,8 +24,8 @@ from ablate.model.weights import digest_of, load_backbone
 from ablate.recipe.canonical import contradiction
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import phases_of
-from ablate.study.weights_identity import WeightsIdentity
 from ablate.streams import stream
+from ablate.study.weights_identity import WeightsIdentity
 
 _ANY_CLASSES = 2
 """Classes of a network that is built for its trunk's sake."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ablate.errors import WeightsError, some
-from ablate.reporting.results import NOT_MEASURED, run_fact
 from ablate.reporting.evidence.tables import noise_runs, run_of_trial
+from ablate.reporting.results import NOT_MEASURED, run_fact
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy

@@ -25,8 +25,8 @@ from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
 from ablate.scheduling.sync import end_running
 from ablate.scheduling.work_units import UnitOf, alone
-from ablate.study.request import CheckpointSpec, TrialRequest
 from ablate.study.record import StudyRecord
+from ablate.study.request import CheckpointSpec, TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts

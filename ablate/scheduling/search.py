@@ -21,12 +21,12 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+from ablate.grid.search_space import Range, Search, SearchAxis, is_active
+from ablate.recipe.recipe import Level
 from ablate.scheduling.limits import RETRIED, Limits
 from ablate.scheduling.optuna_study import Described, direction_of
-from ablate.recipe.recipe import Level
-from ablate.grid.search_space import Range, Search, SearchAxis, is_active
-from ablate.study.trial import Trial, is_better
 from ablate.streams import stream
+from ablate.study.trial import Trial, is_better
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt
 

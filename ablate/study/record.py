@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ablate.study.pilot import Pilot, Stage
 from ablate.recipe.recipe import Recipe
+from ablate.study.pilot import Pilot, Stage
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from ablate.recipe.canonical import canonical
-from ablate.study.class_groups import ClassGroups
 from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Number
 from ablate.recipe.recipe import Images, Recipe
+from ablate.study.class_groups import ClassGroups
 
 SPLITS = ("train", "val", "test")
 METRICS = ("macro_f1", "auroc_ovr_macro", "accuracy", "balanced_accuracy", "nll", "ece")

@@ -13,8 +13,8 @@ import torch
 from ablate.data.store import open_store
 from ablate.model.network import build_network
 from ablate.recipe.policy import policy_word
-from ablate.study.request import TrialRequest
 from ablate.recipe.strategy import phases_of
+from ablate.study.request import TrialRequest
 from ablate.training.feeds.trained_part import open_lanes, train_sampling
 from ablate.training.loop.active_phase import open_stage
 from ablate.training.loop.l2_sp import StartingPoint

@@ -28,18 +28,18 @@ from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
-from ablate.training.machine import memory
 from ablate.training.feeds.activations import CacheUse
+from ablate.training.feeds.trained_part import Lanes, open_lanes, sharing_of, train_sampling
+from ablate.training.inference_cost import inference_cost
+from ablate.training.loop.active_phase import describe_phases
 from ablate.training.loop.checkpoint import Checkpoint
-from ablate.training.machine.depthwise import detour_depthwise_backward
-from ablate.training.serving.export import DELTA, SHA256, TRIAL, digest_of_file
+from ablate.training.loop.fit import Emit, Fit, fit, predict
 from ablate.training.loop.fitted_heads import fit_classifier
 from ablate.training.loop.folding import fold
-from ablate.training.inference_cost import inference_cost
-from ablate.training.feeds.trained_part import Lanes, open_lanes, sharing_of, train_sampling
-from ablate.training.loop.fit import Emit, Fit, fit, predict
-from ablate.training.loop.active_phase import describe_phases
 from ablate.training.loop.step import Course, autocast
+from ablate.training.machine import memory
+from ablate.training.machine.depthwise import detour_depthwise_backward
+from ablate.training.serving.export import DELTA, SHA256, TRIAL, digest_of_file
 from ablate.training.tasks.class_weights import class_weights, log_shares
 from ablate.training.tasks.classification import Classification
 from ablate.training.tasks.multilabel import Multilabel

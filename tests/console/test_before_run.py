@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from ablate.data.dataset import DataSet, load_data
 from ablate.console.before_run import classes_line, say_what
+from ablate.data.dataset import DataSet, load_data
 from ablate.study.trial import DataSpec
 from ablate.workflow.prepare.prepared import Resolved
 

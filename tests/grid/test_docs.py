@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from ablate.recipe.phase import Phase
-from ablate.recipe.recipe import Recipe
 from ablate.grid.schema import field_table
 from ablate.grid.search_space import Search
+from ablate.recipe.phase import Phase
+from ablate.recipe.recipe import Recipe
 from ablate.study.trial import DataSpec, metrics_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "grid-files.md"

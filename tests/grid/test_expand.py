@@ -7,9 +7,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.recipe.canonical import canonical, contradiction
 from ablate.grid.expand import expand, study_trials
 from ablate.grid.grid_file import Exclusion, Grid
+from ablate.recipe.canonical import canonical, contradiction
 from ablate.recipe.recipe import Recipe
 from ablate.study.trial import DataSpec, Trial
 

@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate.recipe.canonical import FIRST_FIELDS, RELEVANCE, canonical, contradiction, relevant
 from ablate.grid.expand import expand, study_trials
 from ablate.grid.grid_file import Grid
+from ablate.recipe.canonical import FIRST_FIELDS, RELEVANCE, canonical, contradiction, relevant
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import PHASE_FIELDS, at_phase, frees_trunk, phases_of

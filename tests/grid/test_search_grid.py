@@ -11,10 +11,10 @@ from ablate.errors import SpecError
 from ablate.grid.expand import expand, study_record
 from ablate.grid.grid_file import Grid
 from ablate.grid.parse import parse_grid
-from ablate.grid.yaml_lines import read_yaml
+from ablate.grid.pilot_arms import candidates, check_pilot_seed, pilot_record, probe_arms, searched_trial, tuned_arms
 from ablate.grid.schema import grid_schema
 from ablate.grid.search_space import Choice, Range, probe_cells
-from ablate.grid.pilot_arms import candidates, check_pilot_seed, pilot_record, probe_arms, searched_trial, tuned_arms
+from ablate.grid.yaml_lines import read_yaml
 from ablate.study.record import DataFacts
 from ablate.study.trial import DataSpec
 

@@ -14,8 +14,8 @@ from ablate.grid.design import N_POOL, RandomDesign, design_cells
 from ablate.grid.expand import expand, study_trials
 from ablate.grid.grid_file import Grid
 from ablate.grid.parse import parse_grid
-from ablate.grid.size import check_trials
 from ablate.grid.pilot_arms import candidates
+from ablate.grid.size import check_trials
 
 FIELDS = ("head_lr", "lr_ratio", "weight_decay", "l2_sp", "label_smoothing", "dropout", "warmup", "ema_decay", "mixup", "cutmix")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ablate.errors import SpecError
-from ablate.recipe.canonical import canonical
 from ablate.grid.grid_file import Grid
 from ablate.grid.parse import parse_grid
+from ablate.recipe.canonical import canonical
 
 GRID = """\
 task: multilabel

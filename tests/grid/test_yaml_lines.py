@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.errors import SpecError
-from ablate.grid.yaml_lines import MAX_VALUES, read_yaml
 from ablate.grid.scalars import number_hint, plain_value
+from ablate.grid.yaml_lines import MAX_VALUES, read_yaml
 
 
 @pytest.mark.parametrize(

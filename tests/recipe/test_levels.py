@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from ablate.errors import SpecError
 from ablate.grid.expand import expand
 from ablate.grid.grid_file import Grid
-from ablate.recipe.levels import meaning
 from ablate.grid.parse import parse_grid
-from ablate.grid.search_space import is_active
 from ablate.grid.pilot_arms import searched_trial
+from ablate.grid.search_space import is_active
+from ablate.recipe.levels import meaning
 from ablate.study.trial import DataSpec
 
 DATA = DataSpec(source="rendered_flowers")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ablate.errors import SpecError
-from ablate.recipe.canonical import canonical, contradiction
 from ablate.grid.expand import expand
 from ablate.grid.parse import parse_grid
+from ablate.recipe.canonical import canonical, contradiction
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import n_epochs, phases_of

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 
-from ablate.reporting.pages.folder import MARK, read_mark
 from ablate.reporting.evidence.tables import csv_text
+from ablate.reporting.pages.folder import MARK, read_mark
 
 REPORTS = Path(__file__).parents[2] / "reports"
 PAGES = sorted(REPORTS.rglob("*.md"))

@@ -11,9 +11,9 @@ import pytest
 
 from ablate.quoting import code
 from ablate.reporting.figures.choose import draw_gallery
-from ablate.reporting.text.markdown import escape, mean_sd, points, table
 from ablate.reporting.pages.report import report_text
 from ablate.reporting.results import compute_results
+from ablate.reporting.text.markdown import escape, mean_sd, points, table
 
 
 def text_of(published) -> str:

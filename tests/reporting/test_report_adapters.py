@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from ablate.recipe.recipe import Recipe
 from ablate.reporting.pages.sections.adapters import adapters_section, size_of
 from ablate.reporting.results import compute_results
-from ablate.recipe.recipe import Recipe
 
 
 def test_a_row_an_arm_with_its_share_and_what_merging_changed(published) -> None:

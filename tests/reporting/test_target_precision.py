@@ -13,12 +13,12 @@ import pytest
 import sklearn.metrics as sk
 
 from ablate.errors import SpecError
-from ablate.metrics.classification import score
-from ablate.reporting.results import compute_results
-from ablate.reporting.predictions.target_precision import VALUES
-from ablate.reporting.verify import verify_report
-from ablate.reporting.pages.write import write_report
 from ablate.grid.parse import parse_grid
+from ablate.metrics.classification import score
+from ablate.reporting.pages.write import write_report
+from ablate.reporting.predictions.target_precision import VALUES
+from ablate.reporting.results import compute_results
+from ablate.reporting.verify import verify_report
 from ablate.study.record import StudyRecord
 
 TARGET = 0.8

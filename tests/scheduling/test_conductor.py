@@ -27,8 +27,8 @@ from ablate.scheduling.optuna_study import OptunaStudy, default_url
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.scheduling.summary import StudySummary
 from ablate.scheduling.sync import sync_study
-from ablate.study.request import Compute, TrialRequest
 from ablate.study.record import StudyRecord
+from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Journal, attempts

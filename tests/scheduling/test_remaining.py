@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate.scheduling.remaining import COSTLESS, Left, StudyClock, kind_of, prior
 from ablate.recipe.recipe import Recipe
+from ablate.scheduling.remaining import COSTLESS, Left, StudyClock, kind_of, prior
 from ablate.tracking.events import EpochEnded, Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
 
 RECIPES = (Recipe(freeze_depth="all"), Recipe(freeze_depth="all", augment="light"), Recipe(freeze_depth=-1), Recipe(freeze_depth=0, epochs=12))

@@ -16,6 +16,8 @@ from toy_execution import children, two_workers
 from toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed
+from ablate.grid.search_space import Choice, Range, Search
+from ablate.recipe.recipe import Recipe
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
@@ -26,8 +28,6 @@ from ablate.scheduling.run_search import Found, confirmation, run_search
 from ablate.scheduling.search import Cell, SearchPlan
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
-from ablate.recipe.recipe import Recipe
-from ablate.grid.search_space import Choice, Range, Search
 from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts

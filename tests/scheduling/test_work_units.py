@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate.scheduling.work_units import WorkUnits
 from ablate.recipe.recipe import Recipe
+from ablate.scheduling.work_units import WorkUnits
 from ablate.study.trial import DataSpec, Trial
 
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from ablate.errors import SpecError
 from ablate.grid.grid_file import Grid
 from ablate.grid.parse import parse_grid
-from ablate.recipe.recipe import Recipe
 from ablate.grid.schema import grid_schema
+from ablate.recipe.recipe import Recipe
 from ablate.study.trial import DataSpec, Fractions, Trial
 
 GRID = """\

@@ -14,8 +14,8 @@ from ablate.data.dataset import DataSet, Split
 from ablate.data.store import ImageStore, build_store
 from ablate.model.backbone import preprocessing_of
 from ablate.recipe.recipe import Recipe
-from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.record import DataFacts
+from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.trial import DataSpec, Trial
 
 IMAGE_SIZE = 64

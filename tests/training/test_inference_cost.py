@@ -14,8 +14,8 @@ from ablate.model.network import build_network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.training import inference_cost as measured
-from ablate.training.serving.export import export_complete
 from ablate.training.inference_cost import count_macs, inference_cost
+from ablate.training.serving.export import export_complete
 from ablate.training.trial_run import run_trial
 
 COMPUTE = Compute(device="cpu", precision="fp32", channels_last=True, threads=1)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ablate.errors import TrialError
-from ablate.training.machine import memory
 from ablate.training import trial_run
 from ablate.training.loop.step import micro_batches
+from ablate.training.machine import memory
 from ablate.training.tasks.classification import Classification
 from ablate.training.trial_run import run_trial
 

@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.data.store import verify_store
+from ablate.grid.parse import load_grid
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.study_folder import JOURNAL
-from ablate.grid.parse import load_grid
 from ablate.tracking.journal import Journal, attempts
+from ablate.workflow.folders import places
 from ablate.workflow.prepare.machines import RUN_TRIAL
 from ablate.workflow.prepare.prepared import prepare, resolve
-from ablate.workflow.folders import places
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ray>=2.50,<3'"),

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError
-from ablate.workflow.prepare.grid_source import other_source
-from ablate.workflow.folders import find_grid, grid_name, make_command, places
 from ablate.workflow.after.studies import find_studies
+from ablate.workflow.folders import find_grid, grid_name, make_command, places
+from ablate.workflow.prepare.grid_source import other_source
 
 NAMES = ("f", "f-x", "f-x-y", "f.v2", "F", "f-folder", "shoes", "shoes.v2", "shoes.v2.1", "sho*", "shoes-search")
 

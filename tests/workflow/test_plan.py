@@ -18,17 +18,16 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError, WeightsError
+from ablate.grid.parse import load_grid
 from ablate.model.facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.model.network import check_recipe
-from ablate.grid.parse import load_grid
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord
 from ablate.study.trial import DataSpec, Trial
 from ablate.study.weights_identity import WeightsIdentity
-from ablate.workflow.prepare import network_facts
-from ablate.workflow.prepare import prepared
-from ablate.workflow.prepare.network_facts import Direct, Remembered
 from ablate.workflow.folders import places
+from ablate.workflow.prepare import network_facts, prepared
+from ablate.workflow.prepare.network_facts import Direct, Remembered
 
 WriteGrid = Callable[..., Path]
 ROOT = Path(__file__).parents[2]

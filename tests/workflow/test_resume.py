@@ -10,15 +10,15 @@ from pathlib import Path
 from safetensors.torch import load_file
 from toy_execution import children
 
+from ablate.grid.parse import load_grid
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
 from ablate.scheduling.limits import Limits
-from ablate.grid.parse import load_grid
 from ablate.tracking.events import EpochEnded, Event, TrialEnded
+from ablate.workflow.folders import places
 from ablate.workflow.prepare.machines import RUN_TRIAL
 from ablate.workflow.prepare.prepared import prepare, resolve
-from ablate.workflow.folders import places
 
 DEEP = (("[all, -1]", "[0]"), ("head_lr: [1.0e-3, 1.0e-2]", "head_lr: [1.0e-2]"), ("baseline: {freeze_depth: all}", "baseline: {freeze_depth: 0}"))
 LONG = ("epochs: 1, batch_size: 8", "epochs: 5, batch_size: 4, precision: fp32, augment: light")

@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ablate.console.after_run import _say_unpublished
 from ablate.cli import app
+from ablate.console.after_run import _say_unpublished
 from ablate.errors import StoreError
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.events import Event, TrialEnded

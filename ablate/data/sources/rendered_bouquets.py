@@ -11,8 +11,8 @@ import numpy as np
 from ablate.data.rendering.scene import SIDE, render_together
 from ablate.data.rendering.species import SPECIES
 from ablate.data.sources._base import Collection, Item
-from ablate.study.trial import DataSpec
 from ablate.streams import stream
+from ablate.study.trial import DataSpec
 
 VERSION = "1"
 """Must grow with any change of the pixels; a test compares small versions of some images with stored ones."""

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.reporting.statistics.contrast import Block
 from ablate.reporting.evidence.tables import level_text
+from ablate.reporting.statistics.contrast import Block
 from ablate.study.record import StudyRecord
 
 Cell = tuple[str, ...]

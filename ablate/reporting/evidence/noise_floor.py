@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ablate.reporting.evidence.effects import PRIMARY, score_array
-from ablate.reporting.statistics.variance import typical_variance
 from ablate.reporting.evidence.tables import noise_runs
+from ablate.reporting.statistics.variance import typical_variance
 from ablate.study.trial import is_score
 from ablate.tracking.records import PublishedStudy
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ablate.recipe.canonical import canonical
 from ablate.reporting.evidence.effects import METRICS, PRIMARY
 from ablate.reporting.evidence.paired import Gap, summarise
 from ablate.reporting.evidence.tables import champion, trial_frame
-from ablate.recipe.canonical import canonical
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.tracking.records import PublishedStudy
 

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 
 from ablate.reporting.evidence.comparisons import arm_of_cell, baseline_level
-from ablate.reporting.evidence.pareto import COSTS, measured, pareto_front
 from ablate.reporting.evidence.effects import PRIMARY, Effect, pair_values, score_array
-from ablate.reporting.figures.draw import Picture, draw_arms, draw_axis, draw_confusion, draw_curves, shown_arms
-from ablate.reporting.figures.models import draw_cost, draw_reliability
-from ablate.reporting.figures.image_tiles import image_pictures
-from ablate.reporting.predictions.classification_insight import similarity_order
-from ablate.reporting.text.markdown import plural
-from ablate.reporting.results import Results, prose
+from ablate.reporting.evidence.pareto import COSTS, measured, pareto_front
 from ablate.reporting.evidence.tables import level_text
+from ablate.reporting.figures.draw import Picture, draw_arms, draw_axis, draw_confusion, draw_curves, shown_arms
+from ablate.reporting.figures.image_tiles import image_pictures
+from ablate.reporting.figures.models import draw_cost, draw_reliability
+from ablate.reporting.predictions.classification_insight import similarity_order
+from ablate.reporting.results import Results, prose
+from ablate.reporting.text.markdown import plural
 from ablate.study.record import StudyRecord
 from ablate.tracking.records import PublishedRun
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.reporting.pages.sections.review import N_DUPLICATES, N_SUSPECTS
 from ablate.reporting.predictions.classification_insight import ArmInsight
 from ablate.reporting.results import Results
-from ablate.reporting.pages.sections.review import N_DUPLICATES, N_SUSPECTS
 
 ImageKey = tuple[str, str]
 """(split, image_id)."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.reporting.figures.example_images import Tile, confused_rows, duplicate_rows, mistake_tiles, suspect_tiles
 from ablate.reporting.figures.draw import Picture
+from ablate.reporting.figures.example_images import Tile, confused_rows, duplicate_rows, mistake_tiles, suspect_tiles
 from ablate.reporting.figures.models import draw_tiles
 from ablate.reporting.results import Results
 

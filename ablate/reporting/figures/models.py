@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ablate.metrics.calibration import N_BINS, Reliability
-from ablate.reporting.evidence.pareto import Cost
 from ablate.reporting.evidence.effects import PRIMARY
+from ablate.reporting.evidence.pareto import Cost
 from ablate.reporting.figures.draw import canvas, plain, short, styled
 
 _DARK = "#1b1b1b"

@@ -8,18 +8,18 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from ablate.metrics.calibration import N_BINS
 from ablate.quoting import code, one_line, text
-from ablate.reporting.text import conclusions
-from ablate.reporting.evidence.pareto import COSTS
-from ablate.reporting.predictions.classification_insight import ArmInsight, most_confused
-from ablate.reporting.predictions.multilabel_insight import LabelInsight, weakest
-from ablate.reporting.text.errors_multilabel import LOAD_CHAMPION, LOAD_RUN, NO_CALIBRATION, label_errors, label_table
-from ablate.reporting.text.markdown import bullets, code_block, count, join_sections, mean_sd, plural, score, table
-from ablate.reporting.text.errors import error_sentences, mistakes_table, temperature_text, threshold_sentence
-from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, prose, shared_fact, shown_scores
-from ablate.reporting.evidence.tables import best_run, level_text
-from ablate.reporting.pages.sections.target_section import target_sentence
 from ablate.recipe.canonical import canonical
 from ablate.recipe.recipe import Recipe
+from ablate.reporting.evidence.pareto import COSTS
+from ablate.reporting.evidence.tables import best_run, level_text
+from ablate.reporting.pages.sections.target_section import target_sentence
+from ablate.reporting.predictions.classification_insight import ArmInsight, most_confused
+from ablate.reporting.predictions.multilabel_insight import LabelInsight, weakest
+from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, prose, shared_fact, shown_scores
+from ablate.reporting.text import conclusions
+from ablate.reporting.text.errors import error_sentences, mistakes_table, temperature_text, threshold_sentence
+from ablate.reporting.text.errors_multilabel import LOAD_CHAMPION, LOAD_RUN, NO_CALIBRATION, label_errors, label_table
+from ablate.reporting.text.markdown import bullets, code_block, count, join_sections, mean_sd, plural, score, table
 from ablate.study.record import ArmRecord
 from ablate.study.trial import SPLITS, metrics_of
 from ablate.tracking.records import PublishedRun

@@ -6,25 +6,25 @@ import math
 from collections.abc import Mapping
 
 from ablate.quoting import code, one_line, text, without_folders
-from ablate.reporting.text import conclusions
-from ablate.reporting.pages.sections.adapters import adapters_section
-from ablate.reporting.evidence.pareto import COSTS, fronts, measured
 from ablate.reporting.evidence.effects import PRIMARY, Effect
-from ablate.reporting.figures.example_images import LEFT_OUT
-from ablate.reporting.pages.sections.backbone_families import families_text
-from ablate.reporting.figures.draw import Picture
+from ablate.reporting.evidence.pareto import COSTS, fronts, measured
+from ablate.reporting.evidence.tables import NOT_RUN, level_text, run_of_trial, stray_runs
 from ablate.reporting.figures.choose import axis_figure_name
+from ablate.reporting.figures.draw import Picture
+from ablate.reporting.figures.example_images import LEFT_OUT
 from ablate.reporting.figures.image_tiles import CONFUSED, DUPLICATES, MISTAKES, SUSPECTS
+from ablate.reporting.pages.sections.adapters import adapters_section
+from ablate.reporting.pages.sections.backbone_families import families_text
+from ablate.reporting.pages.sections.pilot_section import pilot_section
+from ablate.reporting.pages.sections.review import review_text
+from ablate.reporting.pages.sections.target_section import target_section
 from ablate.reporting.predictions.classification_insight import most_confused
+from ablate.reporting.results import Results, prose, shared_fact, shown_scores
+from ablate.reporting.statistics.power import MOST_SEEDS
+from ablate.reporting.text import conclusions
+from ablate.reporting.text.errors import error_sentences, mistakes_table, threshold_sentence
 from ablate.reporting.text.errors_multilabel import label_errors
 from ablate.reporting.text.markdown import bullets, code_block, count, count_or, join_sections, mean_sd, p_value, picture, plural, points, table
-from ablate.reporting.text.errors import error_sentences, mistakes_table, threshold_sentence
-from ablate.reporting.pages.sections.pilot_section import pilot_section
-from ablate.reporting.results import Results, prose, shared_fact, shown_scores
-from ablate.reporting.pages.sections.review import review_text
-from ablate.reporting.statistics.power import MOST_SEEDS
-from ablate.reporting.evidence.tables import NOT_RUN, level_text, run_of_trial, stray_runs
-from ablate.reporting.pages.sections.target_section import target_section
 from ablate.study.record import ArmRecord, ExcludedCell
 from ablate.study.trial import metrics_of
 from ablate.tracking.events import TrialState

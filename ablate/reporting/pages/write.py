@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.reporting.pages.cards import card_text
-from ablate.reporting.figures.render import drawing, spare_processes
 from ablate.reporting.evidence.effects import effect_frame
-from ablate.reporting.figures.example_images import Pictures, with_pictures
+from ablate.reporting.evidence.tables import csv_text, trials_csv
+from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.draw import Picture
+from ablate.reporting.figures.example_images import Pictures, with_pictures
+from ablate.reporting.figures.render import drawing, spare_processes
+from ablate.reporting.one_origin import check_one_origin
+from ablate.reporting.pages.cards import card_text
 from ablate.reporting.pages.folder import (
     MARK,
     Mark,
@@ -24,15 +27,12 @@ from ablate.reporting.pages.folder import (
     write_file,
     write_mark,
 )
-from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.pages.html import page
-from ablate.reporting.one_origin import check_one_origin
-from ablate.reporting.predictions.read import Predictions
 from ablate.reporting.pages.report import OF_ONE_LABEL, report_text
-from ablate.reporting.results import Results, class_frame, compute_results, confusion_frame
 from ablate.reporting.pages.sections.review import duplicate_frame
+from ablate.reporting.predictions.read import Predictions
 from ablate.reporting.predictions.suspects import suspect_frame
-from ablate.reporting.evidence.tables import csv_text, trials_csv
+from ablate.reporting.results import Results, class_frame, compute_results, confusion_frame
 from ablate.tracking.records import PublishedStudy
 
 _LOG = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from ablate.metrics.operating_point import OperatingPoint, at_threshold, average
 from ablate.metrics.ranking import rank_classes
 from ablate.metrics.resampling import image_weights, resampled_auroc, resampled_macro_f1
 from ablate.reporting.evidence.effects import PRIMARY, SECONDARY
-from ablate.reporting.predictions.read_multilabel import LabelReading, read_labels
 from ablate.reporting.evidence.tables import run_of_trial
+from ablate.reporting.predictions.read_multilabel import LabelReading, read_labels
 from ablate.tracking.artifacts import labels_of, probabilities_of
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy

@@ -10,9 +10,9 @@ from ablate.quoting import code, text
 from ablate.reporting.evidence.arm_contrasts import ArmGap
 from ablate.reporting.evidence.effects import PRIMARY, SECONDARY, Effect
 from ablate.reporting.evidence.paired import seed_sd
-from ablate.reporting.text.markdown import count, mean_sd, p_value, plural, points, score, shortened
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import MOST_SEEDS, expected_optimism
+from ablate.reporting.text.markdown import count, mean_sd, p_value, plural, points, score, shortened
 from ablate.study.record import ArmRecord, DataFacts
 from ablate.study.trial import SPLITS
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from ablate.quoting import code
 from ablate.reporting.predictions.classification_insight import ArmInsight, most_confused
-from ablate.reporting.text.markdown import plural, table
 from ablate.reporting.predictions.read import Threshold
 from ablate.reporting.results import NOT_MEASURED
+from ablate.reporting.text.markdown import plural, table
 
 
 def error_sentences(insight: ArmInsight, class_names: Sequence[str]) -> list[str]:

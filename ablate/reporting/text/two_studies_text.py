@@ -7,10 +7,10 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from ablate.quoting import code, text
-from ablate.reporting.evidence.two_studies import StudyComparison
 from ablate.reporting.evidence.effects import METRICS, PRIMARY
-from ablate.reporting.text.markdown import bullets, join_sections, plural, points, score, table
+from ablate.reporting.evidence.two_studies import StudyComparison
 from ablate.reporting.results import prose
+from ablate.reporting.text.markdown import bullets, join_sections, plural, points, score, table
 
 
 def comparison_text(comparison: StudyComparison, *, first: str, second: str) -> str:

@@ -13,12 +13,12 @@ from ablate.model.network import Network, at_depth, phase_depths
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import at_phase, phases_of
-from ablate.training.loop.ema import Average
 from ablate.training.feeds.batches import split_batches
 from ablate.training.feeds.trained_part import Lanes
 from ablate.training.loop.build_optimizer import make_optimizer
-from ablate.training.loop.schedule import recipe_factor
+from ablate.training.loop.ema import Average
 from ablate.training.loop.l2_sp import StartingPoint
+from ablate.training.loop.schedule import recipe_factor
 
 OpenLanes = Callable[[Network, int], Lanes]
 """Takes the network as a phase freezes it, and the epochs, over all phases, after which the phase ends at the latest."""

@@ -16,12 +16,12 @@ from ablate.errors import TrialError
 from ablate.model.delta import delta, load_delta
 from ablate.model.network import Network
 from ablate.recipe.phase import Phase
-from ablate.study.request import Compute
 from ablate.recipe.strategy import n_epochs, phases_of
+from ablate.study.request import Compute
 from ablate.study.trial import is_better, is_score
-from ablate.training.loop.checkpoint import Best, Checkpoint, Progress
 from ablate.training.feeds.trained_part import Feed, Lanes
 from ablate.training.loop.active_phase import OpenLanes, Stage, open_stage
+from ablate.training.loop.checkpoint import Best, Checkpoint, Progress
 from ablate.training.loop.l2_sp import StartingPoint
 from ablate.training.loop.step import Course, autocast, train_batch
 from ablate.training.tasks._base import Task

@@ -17,9 +17,9 @@ from ablate.model.merge import NOT_MERGEABLE, is_same, merge_adapters
 from ablate.model.network import Network, build_network
 from ablate.model.weight_tensors import read_tensors
 from ablate.recipe.recipe import Recipe
+from ablate.streams import stream
 from ablate.study.trial import Trial
 from ablate.study.weights_identity import WeightsIdentity
-from ablate.streams import stream
 
 WEIGHTS, TRIAL, DELTA = "model.safetensors", "trial.json", "delta.safetensors"
 SHA256 = "sha256"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pandas as pd
 
 from ablate.errors import ReportError, StoreError
+from ablate.grid.grid_file import Grid
+from ablate.reporting.evidence.tables import arm_frame, trial_frame
 from ablate.reporting.figures.example_images import Pictures
 from ablate.reporting.pages.folder import check_folder, check_purpose
-from ablate.reporting.evidence.tables import arm_frame, trial_frame
 from ablate.reporting.pages.write import ReportPaths, write_report
-from ablate.grid.grid_file import Grid
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.after.pictures import made_or_kept

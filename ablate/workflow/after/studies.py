@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from ablate.errors import SpecError
+from ablate.grid.parse import nearest
 from ablate.scheduling.status import StudyStatus, study_status
 from ablate.scheduling.study_folder import JOURNAL, STUDY
 from ablate.scheduling.sync import sync_study
-from ablate.grid.parse import nearest
 from ablate.tracking.publisher import Unpublished
 from ablate.workflow.folders import Places
 

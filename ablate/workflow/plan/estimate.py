@@ -12,8 +12,8 @@ from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import n_epochs
 from ablate.study.record import ArmRecord
-from ablate.workflow.prepare.prepared import Resolved, cut_depth
 from ablate.workflow.plan.sharing import Part, n_used, views_of
+from ablate.workflow.prepare.prepared import Resolved, cut_depth
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import pandas as pd
 
 from ablate.errors import SpecError
 from ablate.grid.parse import nearest
-from ablate.study.request import TrialRequest
 from ablate.study.record import ArmRecord
+from ablate.study.request import TrialRequest
 from ablate.study.trial import Trial
 from ablate.training.lr_range import LrRange, lr_range
 from ablate.workflow.prepare.prepared import Prepared

@@ -15,20 +15,20 @@ from ablate.data.dataset import DataSet, Split
 from ablate.data.store import build_store
 from ablate.errors import SpecError, StoreError
 from ablate.model.backbone import preprocessing_of
+from ablate.recipe.policy import is_cropped
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import slots_that_fit
-from ablate.recipe.policy import is_cropped
-from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.record import ArmRecord
+from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import Event, TrialEnded, TrialOutcome, TrialStarted
 from ablate.training.machine.precision import choose_compute
 from ablate.training.timing_probe import END_S, EPOCHS, PEAK_MB, START_S, STEP_S, STEPS, TOTAL_MB, VAL_S
+from ablate.workflow.folders import Places
 from ablate.workflow.plan.estimate import Kind, Measured, kinds_of, study_cost
 from ablate.workflow.prepare.machines import Machines, choose_slots
 from ablate.workflow.prepare.options import read_trials_per_gpu
 from ablate.workflow.prepare.prepared import Resolved, check_arms
-from ablate.workflow.folders import Places
 
 RUN_PROBE = "ablate.training.timing_probe:run_probe"
 MAX_KINDS = 8

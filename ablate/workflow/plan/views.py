@@ -14,8 +14,8 @@ from torch import Tensor
 from ablate.data.augment import POLICIES, clean, views
 from ablate.data.store import StoredSplit, build_store
 from ablate.errors import SpecError, StoreError
-from ablate.model.backbone import preprocessing_of
 from ablate.grid.parse import nearest
+from ablate.model.backbone import preprocessing_of
 from ablate.recipe.policy import is_cropped, policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.workflow.plan.contact_sheet import Group, Sheet

@@ -12,23 +12,23 @@ from pathlib import Path
 
 from ablate.data.dataset import DataSet, load_data
 from ablate.errors import SpecError, StoreError
+from ablate.grid.expand import Expansion, expand, noise_seeds, study_record, study_trials
+from ablate.grid.grid_file import Grid
+from ablate.grid.pilot_arms import Candidate, candidates, check_pilot_seed, pilot_record, probe_arms, tuning_arms
 from ablate.model.facts import RecipeFacts
 from ablate.recipe.canonical import canonical
 from ablate.recipe.class_weight_rules import check_class_weights
-from ablate.grid.expand import Expansion, expand, noise_seeds, study_record, study_trials
-from ablate.grid.grid_file import Grid
 from ablate.recipe.one_image import asks_for_one_image, one_image_mistake
 from ablate.recipe.policy import is_cropped, policy_word
 from ablate.recipe.recipe import Recipe
-from ablate.study.request import CacheSpec, Compute, TrialRequest
-from ablate.grid.pilot_arms import Candidate, candidates, check_pilot_seed, pilot_record, probe_arms, tuning_arms
 from ablate.recipe.strategy import is_single
 from ablate.study.record import ArmRecord, StudyRecord
+from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.trial import DataSpec, Trial, metrics_of
 from ablate.study.weights_identity import WeightsIdentity, weights_name
+from ablate.workflow.folders import Places
 from ablate.workflow.prepare.network_facts import Direct, Looks
 from ablate.workflow.prepare.same_weights import check_weights_of_past
-from ablate.workflow.folders import Places
 
 _FORMLESS = {
     name: Recipe.model_fields[name].default

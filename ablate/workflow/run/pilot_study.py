@@ -13,6 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ablate.grid.expand import study_trials
+from ablate.grid.pilot_arms import Candidate, searched_name, searched_trial, space_words, tuned_arms
+from ablate.grid.search_space import Cell, Range
 from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
@@ -21,10 +24,7 @@ from ablate.scheduling.run_search import Found, confirmation, run_search
 from ablate.scheduling.search import SearchPlan
 from ablate.scheduling.study_folder import StudyFolder
 from ablate.scheduling.summary import StudySummary
-from ablate.grid.expand import study_trials
 from ablate.study.pilot import Pilot, PilotTrial
-from ablate.grid.search_space import Cell, Range
-from ablate.grid.pilot_arms import Candidate, searched_name, searched_trial, space_words, tuned_arms
 from ablate.study.record import ArmRecord
 from ablate.study.trial import Trial, best_of
 from ablate.tracking.events import Event

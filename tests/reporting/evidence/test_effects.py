@@ -14,11 +14,11 @@ from scipy import stats
 from ablate.reporting.evidence.comparisons import axis_columns, baseline_level, interactions, main_comparisons
 from ablate.reporting.evidence.effects import PRIMARY, pair_values, score_array, study_effects
 from ablate.reporting.evidence.paired import arm_gap, seed_sd, summarise
+from ablate.reporting.evidence.tables import trial_frame
 from ablate.reporting.results import compute_results
-from ablate.reporting.text.conclusions import effect_verdict
 from ablate.reporting.statistics.power import expected_optimism, minimum_detectable_effect, seeds_needed
 from ablate.reporting.statistics.variance import noise, omega_squared, seed_check
-from ablate.reporting.evidence.tables import trial_frame
+from ablate.reporting.text.conclusions import effect_verdict
 
 METRIC = PRIMARY
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ablate.reporting.figures import render as module
-from ablate.reporting.figures.render import MANY_RUNS, drawing, spare_processes
 from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.render import MANY_RUNS, drawing, spare_processes
 from ablate.reporting.results import compute_results
 
 

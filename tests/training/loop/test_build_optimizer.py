@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from ablate.recipe.optimizers import OPTIMIZERS, REFUSED, WITH_MOMENTUM
 from ablate.recipe.recipe import Recipe
-from ablate.training.loop.checkpoint import _load_optimizer, _optimizer_state
 from ablate.training.loop.build_optimizer import make_optimizer
+from ablate.training.loop.checkpoint import _load_optimizer, _optimizer_state
 
 RECIPE = Recipe(backbone="test_vit", weights="none", freeze_depth=-1, head_lr=1e-2, lr_ratio=0.5)
 

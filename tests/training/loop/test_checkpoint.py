@@ -18,8 +18,8 @@ from ablate.study.request import CheckpointSpec, TrialRequest
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training.loop import fit
-from ablate.training.loop.checkpoint import FILE, Checkpoint, Progress
 from ablate.training.loop.active_phase import Stage
+from ablate.training.loop.checkpoint import FILE, Checkpoint, Progress
 from ablate.training.trial_run import run_trial
 
 RECIPES = {

@@ -16,11 +16,11 @@ from ablate.model.network import Network, build_network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.tracking.artifacts import read_predictions
-from ablate.training.loop import folding
 from ablate.training import trial_run as trial_module
 from ablate.training.feeds.activations import ActivationCache
-from ablate.training.loop.folding import fold
 from ablate.training.feeds.trained_part import Lanes, Sharing, open_lanes
+from ablate.training.loop import folding
+from ablate.training.loop.folding import fold
 from ablate.training.loop.step import autocast
 from ablate.training.trial_run import run_trial
 

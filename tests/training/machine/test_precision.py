@@ -10,8 +10,7 @@ import pytest
 
 from ablate.errors import StoreError
 from ablate.study.request import Compute
-from ablate.training.machine import precision
-from ablate.training.machine import threads
+from ablate.training.machine import precision, threads
 from ablate.training.machine.precision import choose_compute
 from ablate.training.machine.threads import choose_threads
 

@@ -19,8 +19,8 @@ from toy_study import new_store_uri, toy_study
 from ablate.errors import StoreError
 from ablate.tracking.links import runs_url, shared_view_url, view_state
 from ablate.tracking.records import PublishedRun, PublishedStudy
-from ablate.workflow.folders import places
 from ablate.workflow.after.ui import serve_ui
+from ablate.workflow.folders import places
 
 ROOT = Path(__file__).parents[2]
 Start = Callable[..., tuple[subprocess.Popen[str], int]]

@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError
-from ablate.scheduling.executors.slots import gpu_slots, slots_that_fit
 from ablate.grid.parse import load_grid
+from ablate.scheduling.executors.slots import gpu_slots, slots_that_fit
 from ablate.study.request import Compute
+from ablate.workflow.folders import places
 from ablate.workflow.plan.estimate import Cost, Kind, Measured, kinds_of, nearest, study_cost
+from ablate.workflow.plan.probe import Probes, _in_turn, _part, packed, probe_kinds
 from ablate.workflow.prepare.machines import Machines, choose_slots, parse_kind
 from ablate.workflow.prepare.prepared import Resolved, check_arms, resolve
-from ablate.workflow.plan.probe import Probes, _in_turn, _part, packed, probe_kinds
-from ablate.workflow.folders import places
 
 LIGHT = ("freeze_depth: [all, -1]", "freeze_depth: [all, 0]\n  augment: [none, light]")
 

@@ -20,15 +20,15 @@ from ablate.cli import app
 from ablate.data.augment import clean, views
 from ablate.data.store import ImageStore, open_store
 from ablate.errors import StoreError
-from ablate.model.backbone import preprocessing_of
 from ablate.grid.parse import load_grid
+from ablate.model.backbone import preprocessing_of
 from ablate.study.request import Compute
 from ablate.training.feeds.batches import ImageFeed
 from ablate.training.feeds.sampling import every_image
-from ablate.workflow.plan.contact_sheet import BACKGROUND, MAX_LABEL, Group, Sheet, draw_sheet, layout, write_sheet
-from ablate.workflow.prepare.prepared import Resolved, resolve
 from ablate.workflow.folders import places
+from ablate.workflow.plan.contact_sheet import BACKGROUND, MAX_LABEL, Group, Sheet, draw_sheet, layout, write_sheet
 from ablate.workflow.plan.views import Wish, describe, read_policy, shown_policies, spread, take_sheet
+from ablate.workflow.prepare.prepared import Resolved, resolve
 
 WriteGrid = Callable[..., Path]
 AXIS = "  head_lr: [1.0e-3, 1.0e-2]"

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError
+from ablate.workflow.after.studies import seconds_of
+from ablate.workflow.folders import find_grid
 from ablate.workflow.prepare import options
 from ablate.workflow.prepare.options import check_cache_gb, check_rates, check_retries, check_threads, check_workers, read_trials_per_gpu
-from ablate.workflow.folders import find_grid
-from ablate.workflow.after.studies import seconds_of
 
 
 @pytest.fixture(autouse=True)

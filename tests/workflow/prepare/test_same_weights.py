@@ -13,16 +13,16 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import WeightsError
-from ablate.model.network import identify_weights
-from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.grid.parse import load_grid
+from ablate.model.network import identify_weights
 from ablate.recipe.recipe import Recipe
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.study.trial import DataSpec, Trial
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.tracking.events import Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
+from ablate.workflow.folders import places
 from ablate.workflow.prepare.prepared import Resolved, prepare, resolve, study_folder
 from ablate.workflow.prepare.same_weights import check_weights_of_past
-from ablate.workflow.folders import places
 
 WriteGrid = Callable[..., Path]
 RECIPE = Recipe(backbone="test_resnet", weights="w.pth")

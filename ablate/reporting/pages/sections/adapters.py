@@ -6,10 +6,10 @@ import math
 import re
 
 from ablate.quoting import code, text
-from ablate.reporting.evidence.effects import PRIMARY
-from ablate.reporting.text.markdown import count, join_sections, mean_sd, table
-from ablate.reporting.results import NOT_MEASURED, Results, prose, run_fact
 from ablate.recipe.recipe import Recipe
+from ablate.reporting.evidence.effects import PRIMARY
+from ablate.reporting.results import NOT_MEASURED, Results, prose, run_fact
+from ablate.reporting.text.markdown import count, join_sections, mean_sd, table
 
 ADAPTER_FIELDS = ("adapter", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "lora_units", "bottleneck_width", "prompt_tokens")
 _DIFFERENCE = re.compile(r"(?P<how>merged .* differ by at most )(?P<difference>\d\.\de[-+]\d\d)")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ablate.quoting import code, text
-from ablate.reporting.text import conclusions
 from ablate.reporting.evidence.pareto import COSTS, measured
-from ablate.reporting.text.markdown import count_or, join_sections, table
 from ablate.reporting.results import NOT_MEASURED, Results, shared_fact
+from ablate.reporting.text import conclusions
+from ablate.reporting.text.markdown import count_or, join_sections, table
 from ablate.study.record import ArmRecord
 
 _COSTS = ("cost/n_parameters", "cost/macs", "time/train_s", "time/latency_ms", "time/images_per_s")

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ablate.quoting import code, text
-from ablate.reporting.text.markdown import bullets, join_sections, plural, table
-from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.evidence.tables import level_text, number_text
+from ablate.reporting.results import NOT_MEASURED, Results, prose
+from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 from ablate.study.pilot import Pilot, PilotTrial
 from ablate.study.trial import is_better, is_score
 from ablate.tracking.events import TrialState

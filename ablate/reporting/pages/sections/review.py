@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ablate.quoting import code
+from ablate.reporting.results import Results
 from ablate.reporting.text.errors_multilabel import NO_SUSPECTS
 from ablate.reporting.text.markdown import join_sections, plural, table
-from ablate.reporting.results import Results
 from ablate.study.record import NearDuplicate
 
 N_SUSPECTS, N_DUPLICATES = 10, 10

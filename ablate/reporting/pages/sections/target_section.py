@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from ablate.quoting import code
-from ablate.reporting.text.markdown import bullets, join_sections, mean_sd, plural, table
-from ablate.reporting.results import Results
 from ablate.reporting.predictions.target_precision import REACHED, SEEDS, VALUES
+from ablate.reporting.results import Results
+from ablate.reporting.text.markdown import bullets, join_sections, mean_sd, plural, table
 
 
 def target_section(results: Results) -> str:

@@ -8,9 +8,9 @@ import pytest
 from test_report import section, text_of
 
 from ablate.reporting.pages.sections.pilot_section import pilot_section
+from ablate.reporting.pages.write import write_report
 from ablate.reporting.results import compute_results
 from ablate.reporting.verify import verify_report
-from ablate.reporting.pages.write import write_report
 from ablate.study.pilot import Pilot, PilotTrial
 
 SCORES = [0.5, None, 0.4, 0.625, 0.6, 0.75]
