@@ -1,6 +1,6 @@
 """Mutated grid files: each is refused in a whole message, or is a grid that goes through everything that a plan does with it.
 
-As a script it goes on for a while and prints what failed: `python tests/spec/grid_fuzz.py --minutes 20 --seed 1`.
+As a script it goes on for a while and prints what failed: `python tests/grid/grid_fuzz.py --minutes 20 --seed 1`.
 """
 
 from __future__ import annotations
