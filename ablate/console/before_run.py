@@ -47,9 +47,11 @@ def say_what(console: Console, resolved: Resolved) -> None:
     if not expansion.arms:
         return
     n_merged = sum(len(arm.cells) - 1 for arm in expansion.arms)
+    n_seeds = len(resolved.record.seeds)
+    seeds = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
     console.print(
         f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with an equal one + {len(expansion.excluded)} left out; "
-        f"{len(resolved.record.seeds)} seeds; {len(resolved.trials)} trials"
+        f"{seeds}; {len(resolved.trials)} trials"
     )
 
 

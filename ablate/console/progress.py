@@ -198,9 +198,12 @@ class Callback:
     tasks: dict[str, TaskID] = field(default_factory=dict)
     since: dict[str, tuple[float, int]] = field(default_factory=dict)
     ends: dict[str, float] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)
+    """Steps whose end was told."""
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self.since and self.progress is None:
+            self.finish()  # the steps before it: a log reads in the order of time
             self.console.print(f"{what} ...")
         self.since.setdefault(what, (time.perf_counter(), total))
         if done == total:
@@ -211,8 +214,11 @@ class Callback:
             self.progress.update(self.tasks[what], completed=done, total=total)
 
     def finish(self) -> None:
-        """Say what was done and how long it took."""
+        """Say of each step that was not told of yet what was done and how long it took."""
         for what, (start, total) in self.since.items():
+            if what in self.said:
+                continue
+            self.said.add(what)
             amount = "" if total == 1 else f"{total} in "
             self.console.print(f"{what}: {amount}{self.ends.get(what, time.perf_counter()) - start:.1f} s")
 

@@ -196,7 +196,7 @@ def test_long_tables_are_cut_and_all_prints_them(desk: Path, write_grid: WriteGr
     changes = ("1.0e-3, 1.0e-2", many), ("[all, -1]", "[all, -1, 0]\n  augment: [none, light]"), ("seeds: [0]", exclude)
     grid = str(write_grid("long", *changes))
     short, whole = _plan(grid), _plan(grid, "--all")
-    assert "grid: 150 cells = 100 arms + 0 merged with an equal one + 50 left out; 1 seeds; 100 trials" in short
+    assert "grid: 150 cells = 100 arms + 0 merged with an equal one + 50 left out; 1 seed; 100 trials" in short
     assert short.count("head_lr=0.0") == 30 + 30
     assert "... and 70 more; --all prints them" in short
     assert "... and 20 more; --all prints them" in short

@@ -35,7 +35,7 @@ def test_phases_are_trained_counted_and_reported(desk: Path, write_grid: WriteGr
         ("{freeze_depth: all}", "{strategy: single}"),
     )
     plan = _out("plan", str(grid))
-    assert "grid: 4 cells = 3 arms + 0 merged with an equal one + 1 left out; 1 seeds; 3 trials" in plan
+    assert "grid: 4 cells = 3 arms + 0 merged with an equal one + 1 left out; 1 seed; 3 trials" in plan
     # single: 2 x (16 + 8) + 9 at the last unit; each other arm 16 + 8 at the head and 16 + 8 + 9 at the last unit
     assert "of 171 passes through frozen prefixes remain" in plan
     _out("run", str(grid), "--workers", "1")

@@ -222,7 +222,7 @@ def test_plan_shows_arms_and_what_is_left_out(desk: Path, write_grid: WriteGrid)
     grid = write_grid("planned", ("[all, -1]", "[all, -1, 0]"), ("seeds:", "exclude: [{when: {freeze_depth: 0, head_lr: 1.0e-2}, why: too fast}]\nseeds:"))
     result = CliRunner().invoke(app, ["plan", str(grid)])
     assert result.exit_code == 0, result.output
-    assert "grid: 6 cells = 5 arms + 0 merged with an equal one + 1 left out; 1 seeds; 5 trials" in result.stdout
+    assert "grid: 6 cells = 5 arms + 0 merged with an equal one + 1 left out; 1 seed; 5 trials" in result.stdout
     assert "freeze_depth=0, head_lr=0.01" in result.stdout
     assert "too fast" in result.stdout
     assert not list(desk.glob("home/studies/*"))
