@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import zlib
+from collections.abc import Collection, Mapping
+from typing import Any
 
 _MARK = b',"crc":"'
 _LENGTH = len(_MARK) + 8 + len(b'"}')
@@ -23,6 +26,31 @@ def unsealed(text: bytes) -> bytes | None:
 def is_sealed(text: bytes) -> bool:
     """Whether the text has a checksum, right or wrong."""
     return text[-_LENGTH:].startswith(_MARK)
+
+
+def sealed_json(values: Mapping[str, Any]) -> str:
+    """Return an object with at least one field as JSON with a checksum."""
+    return sealed(json.dumps(values))
+
+
+def unsealed_json(text: bytes, *, fields: Collection[str]) -> dict[str, Any]:
+    """Read what `sealed_json` wrote. Raises ValueError where it is damaged, no object, or has other fields than `fields`.
+
+    A text without a checksum is one of an earlier version; whoever reads it must check its values.
+    """
+    content = unsealed(text) if is_sealed(text) else text
+    if content is None:
+        raise ValueError("its checksum does not match")
+    try:
+        values = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(values, dict):
+        raise ValueError("it holds no object")
+    foreign = sorted(set(values) - set(fields))
+    if foreign:
+        raise ValueError(f"it has unknown fields: {', '.join(foreign)}")
+    return values
 
 
 def _seal(body: bytes) -> bytes:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.checksum import sealed_json, unsealed_json
 from ablate.data.store import ImageStore, StoredSplit
-from ablate.files import sealed_json, unsealed, write_text
+from ablate.files import write_text
 from ablate.study.record import NearDuplicate, NearDuplicates
 from ablate.study.trial import SPLITS
 
@@ -49,7 +50,7 @@ def near_duplicates(store: ImageStore) -> NearDuplicates | None:
 
 def read_near_duplicates(path: Path) -> NearDuplicates:
     """Read an answer that was kept. Raises ValueError where it is damaged, OSError where there is none."""
-    return NearDuplicates.model_validate(unsealed(path.read_bytes(), fields=NearDuplicates.model_fields))
+    return NearDuplicates.model_validate(unsealed_json(path.read_bytes(), fields=NearDuplicates.model_fields))
 
 
 def _search(store: ImageStore) -> NearDuplicates:

@@ -31,11 +31,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ablate.checksum import sealed_json, unsealed_json
 from ablate.data.dataset import DataSet, Split
 from ablate.data.each_image import image_threads, refuse
 from ablate.data.filling import ArrayFile, Place, checksum, sound_places
 from ablate.errors import DataError, StoreError
-from ablate.files import sealed_json, unsealed
 from ablate.study.trial import SPLITS
 
 VERSION = 1
@@ -186,7 +186,7 @@ def verify_store(path: Path) -> None:
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
-    return unsealed((path / "meta.json").read_bytes(), fields=_META_FIELDS)
+    return unsealed_json((path / "meta.json").read_bytes(), fields=_META_FIELDS)
 
 
 def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSplit:
@@ -202,7 +202,7 @@ def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSpli
 def files_of(meta: bytes) -> tuple[str, ...]:
     """Return the names of the arrays that belong to a meta.json. Raises StoreError where it is none."""
     try:
-        written = unsealed(meta, fields=_META_FIELDS)
+        written = unsealed_json(meta, fields=_META_FIELDS)
         return (*(f"{name}.npy" for name in SPLITS), *([f"{_FINE}.npy"] if written.get(_FINE) else []))
     except ValueError as error:
         raise StoreError(f"an image store must have a sound meta.json, got a damaged one ({error}); remove the store, and it is built again.") from error

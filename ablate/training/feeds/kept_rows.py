@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.files import sealed_json, unsealed
+from ablate.checksum import sealed_json, unsealed_json
 
 META, ROWS = "meta.json", "rows.bin"
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -39,7 +39,7 @@ class KeptRows:
 def read_meta(entry: Path) -> KeptRows:
     """Read what an entry holds. Raises ValueError where that is damaged or does not fit the size of its rows, OSError where it is missing."""
     try:
-        values = unsealed((entry / META).read_bytes(), fields=_FIELDS)
+        values = unsealed_json((entry / META).read_bytes(), fields=_FIELDS)
         kept = KeptRows(**{**values, "shape": tuple(values["shape"])})
         is_sound = all(type(n) is int and n >= 0 for n in kept.shape) and type(kept.build_s) in (int, float) and kept.build_s >= 0
         n_bytes = kept.n_bytes

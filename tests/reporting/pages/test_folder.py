@@ -14,7 +14,7 @@ from ablate.errors import StoreError
 from ablate.reporting.pages.folder import MARK, claim_folder, digest_of, first_file, read_mark
 from ablate.reporting.pages.write import write_report
 
-REPORTS = Path(__file__).parents[2] / "reports"
+REPORTS = Path(__file__).parents[3] / "reports"
 SMALL = {"augment": ("none", "light")}
 OWN = {"README.md": "my own words", "cards/mine.md": "a card I wrote", "figures/logo.png": "logo", "private.txt": "private", ".env": "TOKEN=1"}
 

@@ -119,7 +119,7 @@ def test_an_entry_of_an_earlier_version_is_still_good(tmp_path: Path) -> None:
     cache.rows(_view({"a": 1}, _batches(1.0)), use)
     meta = _entry(cache, {"a": 1}) / "meta.json"
     values = json.loads(meta.read_text())
-    del values["seal"]
+    del values["crc"]
     meta.write_text(json.dumps(values))
     cache.rows(_view({"a": 1}, _batches(9.0)), use)
     assert (use.n_built, use.n_reused, use.problems) == (1, 1, [])

@@ -22,7 +22,7 @@ from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.after.ui import serve_ui
 from ablate.workflow.folders import places
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Start = Callable[..., tuple[subprocess.Popen[str], int]]
 
 
