@@ -186,7 +186,7 @@ def problem_of(attempt: Callable[[], None]) -> str:
             problems[:] = [""]
         except TimeoutError:
             return
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a path that HTTP cannot carry
             problems[:] = [str(error) or type(error).__name__]
 
     thread = threading.Thread(target=act, name="ablate-reach", daemon=True)

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from ablate.errors import StoreError
 from ablate.tracking import reach
-from ablate.tracking.reach import check_uri, sqlite_path, sqlite_url, without_password
+from ablate.tracking.reach import check_uri, problem_of, sqlite_path, sqlite_url, without_password
 
 
 def says(message: str):
@@ -130,6 +130,10 @@ def test_a_server_that_listens_and_says_nothing_is_refused(monkeypatch):
 )
 def test_a_password_is_not_printed(uri, shown):
     assert without_password(uri) == shown
+
+
+def test_an_address_that_http_cannot_carry_is_a_problem_and_no_traceback():
+    assert problem_of(lambda: "/Ω".encode("ascii") and None) == "'ascii' codec can't encode character '\\u03a9' in position 1: ordinal not in range(128)"
 
 
 def test_a_url_without_a_host():

@@ -104,7 +104,7 @@ def test_a_plateau_ends_a_phase_and_the_epochs_count_on(make_request, monkeypatc
 def test_the_log_and_the_record_say_what_thaws(make_request, caplog) -> None:
     caplog.set_level(logging.INFO)
     outcome, _ = _run(make_request(strategy="lp_ft", freeze_depth=-2, epochs=3))
-    assert [record.getMessage() for record in caplog.records if record.name.endswith("stage")] == [
+    assert [record.getMessage() for record in caplog.records if record.name.endswith("active_phase")] == [
         "phase 1 of 2: 1 epochs, 7 of 7 units frozen, thaws nothing",
         "phase 2 of 2: 2 epochs, 5 of 7 units frozen, thaws blocks.4 conv_head+bn2",
     ]
