@@ -1,10 +1,19 @@
-"""Small files that appear whole or not at all, and paths that stay where they belong."""
+"""Small files that appear whole or not at all, paths that stay where they belong, and what is no regular file."""
 
 from __future__ import annotations
 
 import os
+import stat
 from functools import lru_cache
 from pathlib import Path
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def write_text(path: Path, text: str) -> None:
@@ -17,6 +26,11 @@ def write_text(path: Path, text: str) -> None:
     except OSError:
         half.unlink(missing_ok=True)
         raise
+
+
+def irregular_kind(mode: int) -> str | None:
+    """Return what an `st_mode` says of something that is no regular file, e.g. `a named pipe`, which must not be opened; None for a regular file."""
+    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def inside(root: Path, relative: str) -> Path | None:

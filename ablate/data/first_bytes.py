@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from ablate.errors import DataError
+from ablate.files import irregular_kind
 
 FORMAT_NAMES = "JPEG, PNG, BMP, GIF, TIFF, WebP or PPM"
 N_BYTES = 512
 """As many bytes as are needed to tell."""
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 _BOX_BRANDS: Mapping[bytes, str] = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"), "HEIC"),
@@ -59,8 +52,8 @@ _SUPPORTED = (b"\xff\xd8", b"\x89PNG", b"BM", b"GIF8", b"II", b"MM", b"RIFF", *(
 
 def check_is_regular(mode: int, *, name: str) -> None:
     """Refuse whatever is not a regular file, by `st_mode`: to open a pipe would wait for ever. Raises DataError."""
-    if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+    kind = irregular_kind(mode)
+    if kind is not None:
         raise DataError(f"an image must be a file, got {kind}: {name}; remove it, or leave it out of the index.")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import stat
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ablate.errors import WeightsError
+from ablate.files import irregular_kind
 
 CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model", "teacher", "student", "model_state_dict", "net")
 """Keys below which files keep their tensors, the better one first: DINO evaluates its teacher."""
@@ -30,13 +30,6 @@ _MOST_TIMES_THE_FILE = 10
 _SLACK = 1 << 20
 _DAMAGED = "it is damaged or of another kind"
 _NAME_LENGTH = 80
-_KINDS_OF_FILE = {
-    stat.S_ISDIR: "a folder",
-    stat.S_ISFIFO: "a named pipe",
-    stat.S_ISSOCK: "a socket",
-    stat.S_ISCHR: "a device",
-    stat.S_ISBLK: "a device",
-}
 
 
 def read_tensors(path: Path) -> tuple[list[str], dict[str, Tensor]]:
@@ -76,7 +69,7 @@ def _head_of(path: Path) -> bytes:
     """The first bytes. A pipe is told by its kind, before it is opened: to open one would wait for a writer."""
     try:
         status = path.stat()
-        kind = next((word for is_kind, word in _KINDS_OF_FILE.items() if is_kind(status.st_mode)), None)
+        kind = irregular_kind(status.st_mode)
         if kind is not None:
             raise _refusal(path, f"it is {kind}", "name the file itself")
         if status.st_size == 0:
