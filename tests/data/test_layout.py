@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablate.data.dataset import DataSet, load_data
-from ablate.data.sources._roles import split_in_name
+from ablate.data.sources._roles import split_and_rest
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions
 
@@ -218,4 +218,4 @@ def test_names_that_yaml_would_read_as_other_things_stay_names(tmp_path: Path, d
     ],
 )
 def test_the_split_in_a_name(name: str, split: str | None) -> None:
-    assert split_in_name(name) == split
+    assert (split_and_rest(name) or (None,))[0] == split

@@ -59,14 +59,8 @@ def called_alike(image_ids: Sequence[str]) -> list[str]:
     return pairs
 
 
-def split_in_name(name: str) -> str | None:
-    """Return the split whose word a folder's name begins or ends with, in several languages."""
-    role = _split_and_rest(name)
-    return None if role is None else role[0]
-
-
-def _split_and_rest(name: str) -> tuple[str, str] | None:
-    """The split that a name speaks of, and its other words but for `set`, `data` and the like."""
+def split_and_rest(name: str) -> tuple[str, str] | None:
+    """Return the split whose word a name begins or ends with, in several languages, and its other words but for `set`, `data` and the like."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # TrainData
     plain = unicodedata.normalize("NFKD", spaced.casefold())
     bare = "".join(letter for letter in plain if not unicodedata.combining(letter))
@@ -86,7 +80,7 @@ def are_split_names(names: Sequence[str]) -> bool:
     `seg_train` and `seg_test` do; `val d'or` and `test strip` are a place and a thing.
     """
     splits_of_rest: defaultdict[str, list[str]] = defaultdict(list)
-    for role in map(_split_and_rest, names):
+    for role in map(split_and_rest, names):
         if role is not None:
             splits_of_rest[role[1]].append(role[0])
     n_splits = sum(map(len, splits_of_rest.values()))
