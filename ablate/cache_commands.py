@@ -8,7 +8,11 @@ import typer
 
 from ablate.exits import FAILED, user_errors
 
-cache_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What is kept for studies to share: decoded images, activations of frozen prefixes.")
+cache_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="What is kept for studies to share: decoded images, activations of frozen prefixes.",
+)
 
 
 @cache_app.command("list")
@@ -39,7 +43,11 @@ def cache_clear() -> None:
 
 
 @cache_app.command("verify")
-def cache_verify(remove: Annotated[bool, typer.Option("--remove", help="drop what is damaged; studies make it again")] = False) -> None:
+def cache_verify(
+    remove: Annotated[
+        bool, typer.Option("--remove", help="drop what is damaged; studies make it again")
+    ] = False,
+) -> None:
     """Compare all kept images and activations with their digests; name what is damaged, and exit with 1 if anything is. Safe to repeat."""
     with user_errors():
         from ablate.workflow.after.caches import verify_kept

@@ -57,7 +57,9 @@ def _about_file(error: OSError) -> str:
     return f"{place}{error.strerror or error}; what was finished is kept, the same command goes on once that is mended"
 
 
-def show_without_passwords(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def show_without_passwords(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """Print the traceback of a bug."""
     from ablate.tracking.passwords import hide_passwords
 

@@ -21,7 +21,9 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        half.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files need not be UTF-8
+        half.write_text(
+            text, encoding="utf-8", errors="backslashreplace"
+        )  # names of files need not be UTF-8
         half.replace(path)
     except OSError:
         half.unlink(missing_ok=True)

@@ -8,21 +8,29 @@ from __future__ import annotations
 import re
 
 REPLACEMENT = "\ufffd"
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+)
 """Control characters, marks that turn the direction of what follows, and halves of characters, which no file can hold."""
 _HALVES = re.compile("[\ud800-\udfff]")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "|": "&#124;", "&": "&amp;"}
 _MARKUP = re.compile(r"[\\`*\[\]<>|~$#]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 """What Markdown reads wherever it stands; an underscore inside a word is none of it."""
-_BLOCK_START = re.compile(r"^(?:(?P<mark>[-+=:])(?=[\s=:+-]|$)|(?P<number>\d{1,9})(?P<dot>[.)])(?=\s|$))")
+_BLOCK_START = re.compile(
+    r"^(?:(?P<mark>[-+=:])(?=[\s=:+-]|$)|(?P<number>\d{1,9})(?P<dot>[.)])(?=\s|$))"
+)
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What spreadsheets take for the beginning of a formula, full-width forms too."""
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 _NUMBERS = re.compile(rf"{_NUMBER}(?:\|{_NUMBER})*(?: x (?:{_NUMBER}|\w[\w.]*)(?:\|{_NUMBER})*)*")
 """A number, or levels of axes that begin with one: `-1`, `-1|0`, `-1 x light`. Nothing that a spreadsheet could compute."""
 _STOP = r"\s/\\'\"`:;,()<>|"
-_QUOTED_PATH = re.compile(r"(?P<quote>['\"])(?:/|[A-Za-z]:[\\/])[^'\"\n]*[\\/](?P<name>[^/\\'\"\n]+)[\\/]?(?P=quote)")
-_PATH = re.compile(rf"(?<![\w:/.~…\\-])(?:/|[A-Za-z]:[\\/])(?:[^{_STOP}]+[\\/])+(?P<name>[^{_STOP}]*)")
+_QUOTED_PATH = re.compile(
+    r"(?P<quote>['\"])(?:/|[A-Za-z]:[\\/])[^'\"\n]*[\\/](?P<name>[^/\\'\"\n]+)[\\/]?(?P=quote)"
+)
+_PATH = re.compile(
+    rf"(?<![\w:/.~…\\-])(?:/|[A-Za-z]:[\\/])(?:[^{_STOP}]+[\\/])+(?P<name>[^{_STOP}]*)"
+)
 _FILE_URI = re.compile(rf"\b(?P<scheme>[a-z][a-z+]*):///+(?:[^{_STOP}]+/)*(?P<name>[^{_STOP}]*)")
 
 
@@ -66,6 +74,10 @@ def _is_formula(value: str) -> bool:
 
 def without_folders(message: str) -> str:
     """The message with the last name alone of every absolute path in it: where a machine keeps its files is nobody's business."""
-    for pattern, put in ((_QUOTED_PATH, "\\g<quote>…/\\g<name>\\g<quote>"), (_FILE_URI, "…/\\g<name>"), (_PATH, "…/\\g<name>")):
+    for pattern, put in (
+        (_QUOTED_PATH, "\\g<quote>…/\\g<name>\\g<quote>"),
+        (_FILE_URI, "…/\\g<name>"),
+        (_PATH, "…/\\g<name>"),
+    ):
         message = pattern.sub(put, message)
     return message

@@ -9,7 +9,19 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-StreamName = Literal["init", "order", "augment", "split", "mix", "render", "adapter", "bootstrap", "permute", "search", "shots"]
+StreamName = Literal[
+    "init",
+    "order",
+    "augment",
+    "split",
+    "mix",
+    "render",
+    "adapter",
+    "bootstrap",
+    "permute",
+    "search",
+    "shots",
+]
 
 
 def stream(seed: int, name: StreamName, *counters: int | str) -> int:

@@ -9,7 +9,17 @@ import os
 import sys
 from typing import TextIO
 
-_PLAIN = {"±": "+-", "×": "x", "→": "->", "…": "...", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "·": "."}
+_PLAIN = {
+    "±": "+-",
+    "×": "x",
+    "→": "->",
+    "…": "...",
+    "–": "-",
+    "—": "-",
+    "≤": "<=",
+    "≥": ">=",
+    "·": ".",
+}
 _ERRORS, _BEFORE = "ablate.plain", "replace"
 
 
@@ -47,7 +57,9 @@ def ensure_utf8() -> None:
     """
     if sys.getfilesystemencoding().lower() in ("utf-8", "utf8"):
         return
-    os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:{_BEFORE}" if sys.stdout else "utf-8")
+    os.environ.setdefault(
+        "PYTHONIOENCODING", f"{sys.stdout.encoding}:{_BEFORE}" if sys.stdout else "utf-8"
+    )
     os.environ["PYTHONUTF8"] = "1"
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  the same program, no shell
 
@@ -55,7 +67,11 @@ def ensure_utf8() -> None:
 def be_patient() -> None:
     """Make standard output and error such streams, and give this process back those that were closed before it began."""
     codecs.register_error(_ERRORS, _in_plain_characters)
-    for descriptor in (0, 1, 2):  # else the next file that is opened takes the place of a closed one
+    for descriptor in (
+        0,
+        1,
+        2,
+    ):  # else the next file that is opened takes the place of a closed one
         try:
             os.fstat(descriptor)
         except OSError:
@@ -66,9 +82,19 @@ def be_patient() -> None:
 
 def _patient(stream: TextIO | None, descriptor: int) -> PatientStream:
     if not isinstance(stream, io.TextIOWrapper):  # closed
-        return PatientStream(io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False)), encoding="utf-8", errors=_ERRORS)
+        return PatientStream(
+            io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False)),
+            encoding="utf-8",
+            errors=_ERRORS,
+        )
     encoding, is_by_line, is_at_once = stream.encoding, stream.line_buffering, stream.write_through
-    return PatientStream(stream.detach(), encoding=encoding, errors=_ERRORS, line_buffering=is_by_line, write_through=is_at_once)
+    return PatientStream(
+        stream.detach(),
+        encoding=encoding,
+        errors=_ERRORS,
+        line_buffering=is_by_line,
+        write_through=is_at_once,
+    )
 
 
 def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:

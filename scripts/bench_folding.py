@@ -42,9 +42,15 @@ def folded(network: Network, images: Tensor) -> tuple[nn.Module, int]:
     handles = []
     for name, child in module.named_modules():
         if isinstance(child, nn.Conv2d) and f"{name}.weight" in frozen:
-            handles.append(child.register_forward_hook(lambda _m, _i, output, name=name: after(name, output)))
+            handles.append(
+                child.register_forward_hook(lambda _m, _i, output, name=name: after(name, output))
+            )
         if isinstance(child, nn.BatchNorm2d) and f"{name}.weight" in frozen:
-            handles.append(child.register_forward_pre_hook(lambda _m, inputs, name=name: pairs.append((convs.get(id(inputs[0]), ""), name))))
+            handles.append(
+                child.register_forward_pre_hook(
+                    lambda _m, inputs, name=name: pairs.append((convs.get(id(inputs[0]), ""), name))
+                )
+            )
     with torch.no_grad():
         module(images)
     for handle in handles:
@@ -53,7 +59,10 @@ def folded(network: Network, images: Tensor) -> tuple[nn.Module, int]:
     for conv, norm in found:
         old = module.get_submodule(norm)
         module.set_submodule(conv, fuse_conv_bn_eval(module.get_submodule(conv), old))
-        module.set_submodule(norm, nn.Sequential(*(getattr(old, part) for part in ("drop", "act") if hasattr(old, part))))
+        module.set_submodule(
+            norm,
+            nn.Sequential(*(getattr(old, part) for part in ("drop", "act") if hasattr(old, part))),
+        )
     return module, len(found)
 
 
@@ -72,12 +81,21 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     options = parser.parse_args()
     network = build_network(Recipe(freeze_depth=-1), n_classes=3, image_size=224, seed=0)
-    spec = DataSpec(source="textile", split_seed=0, fractions=Fractions(train=0.5, val=0.2, test=0.3), sizes=Sizes(train=8, val=options.images, test=8))
+    spec = DataSpec(
+        source="textile",
+        split_seed=0,
+        fractions=Fractions(train=0.5, val=0.2, test=0.3),
+        sizes=Sizes(train=8, val=options.images, test=8),
+    )
     with tempfile.TemporaryDirectory() as scratch:
         _, data = load_data(spec, data_dir=Path(scratch), allow_fallback=False)
         side, interpolation = network.preprocessing.store_side, network.preprocessing.interpolation
-        store = open_store(build_store(data, home=Path(scratch), side=side, interpolation=interpolation).path)
-        images = network.preprocessing.normalised(clean(store.split("val").images, range(options.images), image_size=224))
+        store = open_store(
+            build_store(data, home=Path(scratch), side=side, interpolation=interpolation).path
+        )
+        images = network.preprocessing.normalised(
+            clean(store.split("val").images, range(options.images), image_size=224)
+        )
     images = images.contiguous(memory_format=torch.channels_last)
     network.module.eval().to(memory_format=torch.channels_last)
     torch.set_num_threads(1)
@@ -85,7 +103,9 @@ def main() -> None:
     fused = fused.to(memory_format=torch.channels_last)
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in network.module.modules())
     print(f"{n_folded} of {norms} BatchNorms folded, {options.images} images\n")  # noqa: T201
-    print("| precision | batch | threads | whole, s | folded, s | saved | logits move by, relative |\n|---|--:|--:|--:|--:|--:|--:|")  # noqa: T201
+    print(  # noqa: T201
+        "| precision | batch | threads | whole, s | folded, s | saved | logits move by, relative |\n|---|--:|--:|--:|--:|--:|--:|"
+    )
     for is_bf16 in (False, True):
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
             whole, other = network.module(images).float(), fused(images).float()

@@ -44,34 +44,68 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
 
 @cache
 def _data(spec_json: str, data_dir: str) -> DataSet:
-    return load_data(DataSpec.model_validate_json(spec_json), data_dir=Path(data_dir), allow_fallback=True)[1]
+    return load_data(
+        DataSpec.model_validate_json(spec_json), data_dir=Path(data_dir), allow_fallback=True
+    )[1]
 
 
 def _transform(network: Network, *, is_augmented: bool) -> v2.Transform:
     wanted = network.preprocessing
-    resized = [v2.Resize(wanted.store_side, interpolation=v2.InterpolationMode.BICUBIC), v2.CenterCrop(wanted.image_size)]
+    resized = [
+        v2.Resize(wanted.store_side, interpolation=v2.InterpolationMode.BICUBIC),
+        v2.CenterCrop(wanted.image_size),
+    ]
     varied = [v2.RandomResizedCrop(wanted.image_size, scale=(0.6, 1.0)), v2.RandomHorizontalFlip()]
     return v2.Compose(
-        [v2.ToImage(), *(varied if is_augmented else resized), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(wanted.mean), list(wanted.std))]
+        [
+            v2.ToImage(),
+            *(varied if is_augmented else resized),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(list(wanted.mean), list(wanted.std)),
+        ]
     )
 
 
-def _loader(data_set: DataSet, split: str, transform: v2.Transform, *, batch_size: int, is_train: bool) -> DataLoader[tuple[torch.Tensor, int]]:
+def _loader(
+    data_set: DataSet, split: str, transform: v2.Transform, *, batch_size: int, is_train: bool
+) -> DataLoader[tuple[torch.Tensor, int]]:
     pictures = Pictures(data_set, split, transform)
-    return DataLoader(pictures, batch_size=batch_size, shuffle=is_train, num_workers=N_LOADERS, persistent_workers=True)
+    return DataLoader(
+        pictures,
+        batch_size=batch_size,
+        shuffle=is_train,
+        num_workers=N_LOADERS,
+        persistent_workers=True,
+    )
 
 
 def train_alone(recipe: Recipe, data_set: DataSet, *, seed: int) -> float:
     """Train one trial and return its test macro F1 at the epoch that is best on val."""
     torch.manual_seed(seed)
-    network = build_network(recipe, n_classes=len(data_set.facts.class_names), image_size=224, seed=seed)
+    network = build_network(
+        recipe, n_classes=len(data_set.facts.class_names), image_size=224, seed=seed
+    )
     module = network.module.to(memory_format=torch.channels_last)
     clean = _transform(network, is_augmented=False)
-    train = _loader(data_set, "train", _transform(network, is_augmented=recipe.augment != "none"), batch_size=recipe.batch_size, is_train=True)
-    val, test = (_loader(data_set, name, clean, batch_size=EVAL_BATCH, is_train=False) for name in ("val", "test"))
+    train = _loader(
+        data_set,
+        "train",
+        _transform(network, is_augmented=recipe.augment != "none"),
+        batch_size=recipe.batch_size,
+        is_train=True,
+    )
+    val, test = (
+        _loader(data_set, name, clean, batch_size=EVAL_BATCH, is_train=False)
+        for name in ("val", "test")
+    )
     optimizer = torch.optim.AdamW(param_groups(network, recipe), fused=True)
     n_steps = recipe.epochs * len(train)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=n_steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        [group["lr"] for group in optimizer.param_groups],
+        total_steps=n_steps,
+        pct_start=0.1,
+    )
     best, best_state = -1.0, {}
     for _ in range(recipe.epochs):
         network.train()
@@ -86,7 +120,10 @@ def train_alone(recipe: Recipe, data_set: DataSet, *, seed: int) -> float:
             schedule.step()
         score = _macro_f1(module, val)
         if score > best:
-            best, best_state = score, {name: tensor.clone() for name, tensor in module.state_dict().items()}
+            best, best_state = (
+                score,
+                {name: tensor.clone() for name, tensor in module.state_dict().items()},
+            )
     module.load_state_dict(best_state)
     return _macro_f1(module, test)
 
@@ -94,9 +131,14 @@ def train_alone(recipe: Recipe, data_set: DataSet, *, seed: int) -> float:
 def _macro_f1(module: torch.nn.Module, loader: DataLoader[tuple[torch.Tensor, int]]) -> float:
     module.eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        pairs = [(module(images.contiguous(memory_format=torch.channels_last)).argmax(1), labels) for images, labels in loader]
+        pairs = [
+            (module(images.contiguous(memory_format=torch.channels_last)).argmax(1), labels)
+            for images, labels in loader
+        ]
     predicted, truth = (np.concatenate([pair[side].numpy() for pair in pairs]) for side in (0, 1))
-    return float(f1_score(truth, predicted, average="macro", labels=np.unique(truth), zero_division=0))
+    return float(
+        f1_score(truth, predicted, average="macro", labels=np.unique(truth), zero_division=0)
+    )
 
 
 def main() -> None:
@@ -106,7 +148,16 @@ def main() -> None:
         data_set = _data(json.dumps(asked["data"]), asked["data_dir"])
         started = time.perf_counter()
         macro_f1 = train_alone(Recipe.model_validate(asked["recipe"]), data_set, seed=asked["seed"])
-        print(json.dumps({"name": asked["name"], "seconds": time.perf_counter() - started, "macro_f1": macro_f1}), flush=True)  # noqa: T201
+        print(  # noqa: T201
+            json.dumps(
+                {
+                    "name": asked["name"],
+                    "seconds": time.perf_counter() - started,
+                    "macro_f1": macro_f1,
+                }
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

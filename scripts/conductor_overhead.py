@@ -28,11 +28,22 @@ from ablate.tracking.mlflow_store import MlflowStore  # noqa: E402
 
 def make_request(trial: Trial, attempt: int, folder: Path) -> TrialRequest:
     compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-    return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder, folder=folder, compute=compute)
+    return TrialRequest(
+        trial=trial, attempt=attempt, n_classes=3, store_path=folder, folder=folder, compute=compute
+    )
 
 
 def resident_mb() -> float:
-    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+    return (
+        int(
+            next(
+                line
+                for line in Path("/proc/self/status").read_text().splitlines()
+                if line.startswith("VmRSS")
+            ).split()[1]
+        )
+        / 1024
+    )
 
 
 class Meter:
@@ -50,16 +61,24 @@ class Meter:
         if self.n_ended % (self.n_trials // 8) == 0:
             sys.stdout.write(f"{self.n_ended} trials, {resident_mb():.0f} MB\n")
         if self.n_ended == self.n_trials:
-            sys.stdout.write(f"{(time.perf_counter() - self.start) / (self.n_trials - 1) * 1000:.1f} ms a trial\n")
+            sys.stdout.write(
+                f"{(time.perf_counter() - self.start) / (self.n_trials - 1) * 1000:.1f} ms a trial\n"
+            )
             sys.stdout.flush()
             os.execvp("rm", ["rm", "-rf", str(self.home)])  # noqa: S606, S607
 
 
 def main(n_trials: int) -> None:
     home = Path(tempfile.mkdtemp(prefix="ablate-overhead-"))
-    levels = tuple((i + 1) * 1e-6 for i in range(n_trials // 10))  # Optuna keeps all levels of an axis with each trial: thousands would cost milliseconds
-    record, trials = toy_study(axes={"head_lr": levels, "freeze_depth": ("all",)}, seeds=tuple(range(10)))
-    executor = LocalExecutor("toy_trials:nothing", slots=cpu_slots(2, threads=1), log_folder=home / "logs")
+    levels = tuple(
+        (i + 1) * 1e-6 for i in range(n_trials // 10)
+    )  # Optuna keeps all levels of an axis with each trial: thousands would cost milliseconds
+    record, trials = toy_study(
+        axes={"head_lr": levels, "freeze_depth": ("all",)}, seeds=tuple(range(10))
+    )
+    executor = LocalExecutor(
+        "toy_trials:nothing", slots=cpu_slots(2, threads=1), log_folder=home / "logs"
+    )
     store = MlflowStore(new_store_uri(home / "store"), "toy")
     run_study(
         record=record,

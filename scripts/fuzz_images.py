@@ -36,7 +36,9 @@ def samples() -> dict[str, bytes]:
     """Small sound files of every format and of its variants, name -> bytes."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 40, (30, 40, 3))
-    pixels = np.clip(np.mgrid[0:30, 0:40].sum(axis=0)[..., None] * 3 + noise, 0, 255).astype(np.uint8)
+    pixels = np.clip(np.mgrid[0:30, 0:40].sum(axis=0)[..., None] * 3 + noise, 0, 255).astype(
+        np.uint8
+    )
     rgb = Image.fromarray(pixels)
     deep = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
     exif = Image.Exif()
@@ -87,7 +89,9 @@ def mutate(whole: bytes, rng: Generator) -> bytes:
         length = int(rng.integers(1, 24))
         kind = int(rng.integers(7))
         if kind == 0:
-            data[at : at + 1] = bytes([data[at] ^ (1 << int(rng.integers(8)))]) if at < len(data) else b""
+            data[at : at + 1] = (
+                bytes([data[at] ^ (1 << int(rng.integers(8)))]) if at < len(data) else b""
+            )
         elif kind == 1:
             data[at : at + length] = rng.bytes(length)
         elif kind == 2:
@@ -95,7 +99,9 @@ def mutate(whole: bytes, rng: Generator) -> bytes:
         elif kind == 3:
             data[at:at] = data[at : at + length]
         elif kind == 4:
-            data[at : at + 4] = rng.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\0\0\1", b"\1\0\0\0"])
+            data[at : at + 4] = rng.choice(
+                [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\0\0\1", b"\1\0\0\0"]
+            )
         elif kind == 5:
             data[at : at + length] = bytes([int(rng.choice([0, 255]))]) * length
         else:
@@ -176,7 +182,9 @@ def main() -> None:
                 total.update(found)
                 slowest_s, most_kb = max(slowest_s, slowest), max(most_kb, rss_kb)
         seed += 1
-    sys.stdout.write(f"{total.total()} files: {dict(total)}; slowest {slowest_s:.2f} s; most memory {most_kb / 1e3:.0f} MB; {n_findings} findings\n")
+    sys.stdout.write(
+        f"{total.total()} files: {dict(total)}; slowest {slowest_s:.2f} s; most memory {most_kb / 1e3:.0f} MB; {n_findings} findings\n"
+    )
     raise SystemExit(1 if n_findings else 0)
 
 

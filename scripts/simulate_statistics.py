@@ -6,7 +6,6 @@ run: python scripts/simulate_statistics.py [studies]      about 6 minutes on one
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,34 +24,76 @@ NOISE = {
     "12 cells, 4 of them merged by two, 3 seeds": Scenario(MERGED, n_seeds=3, merged=True),
     "the same, 10 % of the trials failed": Scenario(MERGED, n_seeds=3, merged=True, failed=0.1),
     "36 cells, 3 seeds, noise with heavy tails (t, 3 df)": Scenario(POWER_AXES, n_seeds=3, tails=3),
-    "36 cells, 3 seeds, a quarter of the arms 5 times as noisy": Scenario(POWER_AXES, n_seeds=3, uneven=5.0),
-    "36 cells, 3 seeds, levels fare unlike by seed (SD 0.5 of the noise)": Scenario(POWER_AXES, n_seeds=3, level_by_seed=0.5),
-    "36 cells, 3 seeds, levels fare unlike by seed (SD 1.0 of the noise)": Scenario(POWER_AXES, n_seeds=3, level_by_seed=1.0),
+    "36 cells, 3 seeds, a quarter of the arms 5 times as noisy": Scenario(
+        POWER_AXES, n_seeds=3, uneven=5.0
+    ),
+    "36 cells, 3 seeds, levels fare unlike by seed (SD 0.5 of the noise)": Scenario(
+        POWER_AXES, n_seeds=3, level_by_seed=0.5
+    ),
+    "36 cells, 3 seeds, levels fare unlike by seed (SD 1.0 of the noise)": Scenario(
+        POWER_AXES, n_seeds=3, level_by_seed=1.0
+    ),
 }
 """Studies without any effect."""
-PLANTED = {f"36 cells, 3 seeds, one level {size} seed SDs better": Scenario(POWER_AXES, n_seeds=3, effect=size) for size in (0.5, 1.0, 2.0, 3.0)}
+PLANTED = {
+    f"36 cells, 3 seeds, one level {size} seed SDs better": Scenario(
+        POWER_AXES, n_seeds=3, effect=size
+    )
+    for size in (0.5, 1.0, 2.0, 3.0)
+}
 PREDICTED = {
     "6 cells, 3 seeds, 300 images of 5 classes": Scenario(SMALL, n_seeds=3, n_images=300),
-    "6 cells, 3 seeds, 300 images, one level better": Scenario(SMALL, n_seeds=3, n_images=300, effect=1.0),
-    "12 cells, 4 of them merged by two, 2 seeds, 200 images": Scenario(MERGED, n_seeds=2, n_images=200, merged=True),
+    "6 cells, 3 seeds, 300 images, one level better": Scenario(
+        SMALL, n_seeds=3, n_images=300, effect=1.0
+    ),
+    "12 cells, 4 of them merged by two, 2 seeds, 200 images": Scenario(
+        MERGED, n_seeds=2, n_images=200, merged=True
+    ),
 }
 
 
 def main() -> None:
     n_studies = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    told(f"studies without any effect ({n_studies} each)", NOISE, n_studies, ["any claimed", "covered"])
-    told(f"one planted effect ({n_studies} each)", PLANTED, n_studies, ["found", "false beside it", "covered"])
-    told(f"scores from simulated predictions ({n_studies // 2} each)", PREDICTED, n_studies // 2, ["any claimed", "covered", "covered (AUROC)"])
+    told(
+        f"studies without any effect ({n_studies} each)",
+        NOISE,
+        n_studies,
+        ["any claimed", "covered"],
+    )
+    told(
+        f"one planted effect ({n_studies} each)",
+        PLANTED,
+        n_studies,
+        ["found", "false beside it", "covered"],
+    )
+    told(
+        f"scores from simulated predictions ({n_studies // 2} each)",
+        PREDICTED,
+        n_studies // 2,
+        ["any claimed", "covered", "covered (AUROC)"],
+    )
 
 
 def told(title: str, scenarios: dict[str, Scenario], n_studies: int, columns: list[str]) -> None:
     """Print one table."""
-    rows = [{"study": name, **simulate(scenario, n_studies=n_studies, seed=0)} for name, scenario in scenarios.items()]
+    rows = [
+        {"study": name, **simulate(scenario, n_studies=n_studies, seed=0)}
+        for name, scenario in scenarios.items()
+    ]
     frame = pd.DataFrame(rows)[["study", *columns]]
-    percent: Callable[[float], str] = lambda share: f"{100 * share:.1f} %" if np.isfinite(share) else "-"  # noqa: E731
+
+    def percent(share: float) -> str:
+        return f"{100 * share:.1f} %" if np.isfinite(share) else "-"
+
     lines = [f"\n{title}\n"]
-    lines += [f"| {' | '.join(frame.columns)} |", f"| {' | '.join(['---', *['--:'] * len(columns)])} |"]
-    lines += [f"| {' | '.join([row['study'], *(percent(row[name]) for name in columns)])} |" for row in frame.to_dict("records")]
+    lines += [
+        f"| {' | '.join(frame.columns)} |",
+        f"| {' | '.join(['---', *['--:'] * len(columns)])} |",
+    ]
+    lines += [
+        f"| {' | '.join([row['study'], *(percent(row[name]) for name in columns)])} |"
+        for row in frame.to_dict("records")
+    ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 

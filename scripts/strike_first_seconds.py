@@ -51,11 +51,21 @@ def draw_pictures(root: Path) -> None:
 
 def ablate(desk: Path, home: Path, *words: str) -> subprocess.Popen[str]:
     """Start a command in a process group of its own."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "ABLATE_OPTUNA")}
-    environment |= {"ABLATE_HOME": str(home), "ABLATE_DATA": str(desk), "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MLFLOW_TRACKING_URI", "ABLATE_OPTUNA")
+    }
+    environment |= {
+        "ABLATE_HOME": str(home),
+        "ABLATE_DATA": str(desk),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
     command = [sys.executable, "-m", "ablate.cli", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command, cwd=desk, env=environment, text=True, start_new_session=True, **pipes)  # noqa: S603  a fixed command, no shell
+    return subprocess.Popen(  # noqa: S603
+        command, cwd=desk, env=environment, text=True, start_new_session=True, **pipes
+    )
 
 
 def strike(desk: Path, home: Path, moments: random.Random) -> str:
@@ -76,7 +86,10 @@ def strike(desk: Path, home: Path, moments: random.Random) -> str:
 
 def is_usable(desk: Path, home: Path) -> bool:
     """Whether the same command ends well now, and its report is what the store gives."""
-    for words in (("run", "tiny.yaml", "--workers", "1", "--threads", "1"), ("verify", "reports/tiny")):
+    for words in (
+        ("run", "tiny.yaml", "--workers", "1", "--threads", "1"),
+        ("verify", "reports/tiny"),
+    ):
         command = ablate(desk, home, *words)
         said, _ = command.communicate(timeout=WAIT_S)
         if command.returncode != 0:
@@ -91,7 +104,9 @@ def main() -> None:
     parser.add_argument("--strikes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # who is started in the background ignores it, and so would the commands
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # who is started in the background ignores it, and so would the commands
     moments = random.Random(options.seed)  # noqa: S311  no secret
     usable = []
     with tempfile.TemporaryDirectory(prefix="ablate-strikes-") as temporary:
@@ -104,7 +119,10 @@ def main() -> None:
             if turn < options.strikes:
                 done = strike(desk, home, moments)
             else:
-                both = [ablate(desk, home, "run", "tiny.yaml", "--workers", "1", "--threads", "1") for _ in range(2)]
+                both = [
+                    ablate(desk, home, "run", "tiny.yaml", "--workers", "1", "--threads", "1")
+                    for _ in range(2)
+                ]
                 for command in both:
                     command.communicate(timeout=WAIT_S)
                 done = f"two at once, exits {[command.returncode for command in both]}"

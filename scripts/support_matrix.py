@@ -81,24 +81,39 @@ class Cell:
 
 def try_cell(backbone: str, strategy: str, *, side: int) -> Cell:
     """Build, train two steps, save, load, predict. Raises AssertionError where a network that builds does not come back, or nothing learned."""
-    recipe = Recipe(backbone=backbone, weights="none", head_lr=0.01, lr_ratio=1.0, **STRATEGIES[strategy])
+    recipe = Recipe(
+        backbone=backbone, weights="none", head_lr=0.01, lr_ratio=1.0, **STRATEGIES[strategy]
+    )
     try:
         network = _build(recipe, side)
     except SpecError as error:
         return Cell(backbone, strategy, str(error), ())
     images = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
     start = _predict(network, images)
-    frozen = {name: parameter.detach().clone() for name, parameter in network.module.named_parameters() if not parameter.requires_grad}
+    frozen = {
+        name: parameter.detach().clone()
+        for name, parameter in network.module.named_parameters()
+        if not parameter.requires_grad
+    }
     _train(network, recipe, images)
     parameters = dict(network.module.named_parameters())
-    assert all(torch.equal(parameters[name], tensor) for name, tensor in frozen.items()), f"{backbone} {strategy}: a frozen tensor moved"
+    assert all(torch.equal(parameters[name], tensor) for name, tensor in frozen.items()), (
+        f"{backbone} {strategy}: a frozen tensor moved"
+    )
     trained = _predict(network, images)
     assert not torch.equal(trained, start), f"{backbone} {strategy}: nothing learned"
     fresh = _build(recipe, side)
     load_delta(fresh, delta(network))
-    assert torch.equal(_predict(fresh, images), trained), f"{backbone} {strategy}: the delta does not bring the network back"
+    assert torch.equal(_predict(fresh, images), trained), (
+        f"{backbone} {strategy}: the delta does not bring the network back"
+    )
     reasons = list(network.skipped_targets.values())
-    return Cell(backbone, strategy, "", tuple((reason, reasons.count(reason)) for reason in dict.fromkeys(reasons)))
+    return Cell(
+        backbone,
+        strategy,
+        "",
+        tuple((reason, reasons.count(reason)) for reason in dict.fromkeys(reasons)),
+    )
 
 
 def document(cells: Iterable[Cell]) -> str:
@@ -107,14 +122,21 @@ def document(cells: Iterable[Cell]) -> str:
     backbones = list(dict.fromkeys(cell.backbone for cell in cells))
     strategies = list(dict.fromkeys(cell.strategy for cell in cells))
     of = {(cell.backbone, cell.strategy): cell for cell in cells}
-    marks = {key: "-" if cell.refusal else "part" if cell.skipped else "yes" for key, cell in of.items()}
-    rows = [f"| `{backbone}` | {' | '.join(marks[backbone, strategy] for strategy in strategies)} |" for backbone in backbones]
+    marks = {
+        key: "-" if cell.refusal else "part" if cell.skipped else "yes" for key, cell in of.items()
+    }
+    rows = [
+        f"| `{backbone}` | {' | '.join(marks[backbone, strategy] for strategy in strategies)} |"
+        for backbone in backbones
+    ]
     partly = [
         f"- `{cell.backbone}`, {cell.strategy}: {'; '.join(f'{count} layers without: {reason}' for reason, count in cell.skipped)}"
         for cell in cells
         if cell.skipped
     ]
-    refused = [f"- `{cell.backbone}`, {cell.strategy}: {cell.refusal}" for cell in cells if cell.refusal]
+    refused = [
+        f"- `{cell.backbone}`, {cell.strategy}: {cell.refusal}" for cell in cells if cell.refusal
+    ]
     counts = {mark: sum(found == mark for found in marks.values()) for mark in ("yes", "part", "-")}
     return "\n".join(
         [

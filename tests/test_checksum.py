@@ -10,9 +10,19 @@ from hypothesis import strategies as st
 
 from ablate.checksum import is_sealed, sealed, sealed_json, unsealed, unsealed_json
 
-VALUES: dict[str, Any] = {"labels": [0, 12, 7], "names": ["fern", "mäuse"], "share": 0.1, "none": None, "deep": {"2": (1, 2), "10": {}}}
+VALUES: dict[str, Any] = {
+    "labels": [0, 12, 7],
+    "names": ["fern", "mäuse"],
+    "share": 0.1,
+    "none": None,
+    "deep": {"2": (1, 2), "10": {}},
+}
 
-objects = st.dictionaries(st.text(), st.recursive(st.none() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=5), min_size=1)
+objects = st.dictionaries(
+    st.text(),
+    st.recursive(st.none() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=5),
+    min_size=1,
+)
 
 
 @settings(deadline=None)
@@ -42,7 +52,9 @@ def test_an_ordinary_object_has_no_seal():
 
 
 def test_what_was_sealed_comes_back() -> None:
-    assert unsealed_json(sealed_json(VALUES).encode(), fields=VALUES) == json.loads(json.dumps(VALUES))
+    assert unsealed_json(sealed_json(VALUES).encode(), fields=VALUES) == json.loads(
+        json.dumps(VALUES)
+    )
 
 
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))

@@ -19,18 +19,35 @@ from ablate.cli import app
 
 ROOT = Path(__file__).parents[1]
 GROUP = typer.main.get_command(app)
-COMMANDS = {name: command for name, command in GROUP.commands.items() if not hasattr(command, "commands")}
+COMMANDS = {
+    name: command for name, command in GROUP.commands.items() if not hasattr(command, "commands")
+}
 
 
 def ablate(*words: str, cwd: Path, **named: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ABLATE_HOME": str(cwd / "home"), **named.pop("env", {})}
-    return subprocess.run([sys.executable, "-m", "ablate", *words], cwd=cwd, env=environment, text=True, check=False, stderr=subprocess.PIPE, **named)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "ABLATE_HOME": str(cwd / "home"),
+        **named.pop("env", {}),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "ablate", *words],
+        cwd=cwd,
+        env=environment,
+        text=True,
+        check=False,
+        stderr=subprocess.PIPE,
+        **named,
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_says_every_word_that_was_written_with_its_brackets(name: str) -> None:
     shown = re.sub(r"\s+", "", CliRunner().invoke(app, [name, "--help"]).stdout)
-    texts = [parameter.help for parameter in COMMANDS[name].params if getattr(parameter, "help", None)]
+    texts = [
+        parameter.help for parameter in COMMANDS[name].params if getattr(parameter, "help", None)
+    ]
     assert all(re.sub(r"\s+", "", text) in shown for text in texts)
 
 
@@ -59,10 +76,15 @@ MISTAKES = [
 
 @pytest.mark.parametrize("words", MISTAKES, ids=lambda words: " ".join(words)[:30])
 @pytest.mark.parametrize("home", ["missing", "file", "below a file"])
-def test_a_users_mistake_is_one_message_and_2(tmp_path: Path, words: tuple[str, ...], home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_mistake_is_one_message_and_2(
+    tmp_path: Path, words: tuple[str, ...], home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "occupied").write_text("mine")
-    monkeypatch.setenv("ABLATE_HOME", {"missing": "home", "file": "occupied", "below a file": "occupied/home"}[home])
+    monkeypatch.setenv(
+        "ABLATE_HOME",
+        {"missing": "home", "file": "occupied", "below a file": "occupied/home"}[home],
+    )
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "closed.yaml").symlink_to("nowhere")
@@ -75,12 +97,19 @@ def test_a_users_mistake_is_one_message_and_2(tmp_path: Path, words: tuple[str, 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.2, 0.6])
-def test_an_interrupt_in_the_first_moments_is_a_sentence(tmp_path: Path, number: signal.Signals, delay_s: float) -> None:
+def test_an_interrupt_in_the_first_moments_is_a_sentence(
+    tmp_path: Path, number: signal.Signals, delay_s: float
+) -> None:
     """From the moment at which the program's own code begins: here, when it takes its handlers."""
     begin = "import sys; sys.argv[1:] = ['run', 'nothing.yaml']; from ablate.leaving import leave_at_once; leave_at_once(); print(flush=True)"
     code = f"{begin}; from ablate.__main__ import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "ABLATE_HOME": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "ABLATE_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     process.stdout.readline()
     time.sleep(delay_s)
@@ -92,14 +121,28 @@ def test_an_interrupt_in_the_first_moments_is_a_sentence(tmp_path: Path, number:
 
 
 @pytest.mark.parametrize(
-    "environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"TERM": "dumb", "COLUMNS": "20"}], ids=str
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"TERM": "dumb", "COLUMNS": "20"},
+    ],
+    ids=str,
 )
 def test_a_terminal_that_can_do_little(tmp_path: Path, environment: dict[str, str]) -> None:
     code = "from ablate.terminal import be_patient, ensure_utf8; ensure_utf8(); be_patient(); print('0.9 \\u00b1 0.1 \\u2192')"
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"0.9 ")
-    assert ablate("cache", "list", cwd=tmp_path, env=environment, stdout=subprocess.PIPE).stdout == "0 views, 0.0 MB\n"
+    assert (
+        ablate("cache", "list", cwd=tmp_path, env=environment, stdout=subprocess.PIPE).stdout
+        == "0 views, 0.0 MB\n"
+    )
 
 
 def test_a_reader_that_has_gone_and_a_full_disk(tmp_path: Path) -> None:

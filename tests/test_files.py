@@ -13,7 +13,9 @@ def test_text_is_written_whole_with_its_folder(tmp_path: Path) -> None:
     assert len(list((tmp_path / "deep").iterdir())) == 1
 
 
-def test_what_stood_there_stays_where_a_write_fails_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_stood_there_stays_where_a_write_fails_in_the_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "before")
     whole = Path.write_text
@@ -38,10 +40,15 @@ def test_names_that_are_not_utf_8_can_be_written_about(tmp_path: Path) -> None:
     ("relative", "is_inside"),
     [
         *((relative, True) for relative in ("a", "a/../b", ".", "", "not/there", "own link")),
-        *((relative, False) for relative in ("..", "a/../..", "/etc", "link out", "link out/deeper", "to link")),
+        *(
+            (relative, False)
+            for relative in ("..", "a/../..", "/etc", "link out", "link out/deeper", "to link")
+        ),
     ],
 )
-def test_a_path_is_inside_where_it_leads_in_the_end(relative: str, is_inside: bool, tmp_path: Path) -> None:
+def test_a_path_is_inside_where_it_leads_in_the_end(
+    relative: str, is_inside: bool, tmp_path: Path
+) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (root / "own link").symlink_to("a")

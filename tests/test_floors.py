@@ -93,7 +93,9 @@ def test_an_import_points_only_down(path: Path) -> None:
         other = _package(imported)
         if not other.startswith("ablate.") or other == me:
             continue
-        assert FLOORS[other] < FLOORS[me] or other in GROUND.get(me, ()), f"{_module(path)} (floor {FLOORS[me]}) imports {imported} (floor {FLOORS[other]})"
+        assert FLOORS[other] < FLOORS[me] or other in GROUND.get(me, ()), (
+            f"{_module(path)} (floor {FLOORS[me]}) imports {imported} (floor {FLOORS[other]})"
+        )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_module)
@@ -108,7 +110,15 @@ def test_a_module_is_not_longer_than_about_400_lines(path: Path) -> None:
             "mlflow",
             {
                 f"ablate.tracking.{name}"
-                for name in ("mlflow_attempts", "mlflow_files", "mlflow_model", "mlflow_runs", "mlflow_store", "mlflow_tables", "ui_server")
+                for name in (
+                    "mlflow_attempts",
+                    "mlflow_files",
+                    "mlflow_model",
+                    "mlflow_runs",
+                    "mlflow_store",
+                    "mlflow_tables",
+                    "ui_server",
+                )
             },
         ),
         ("optuna", {"ablate.scheduling"}),
@@ -118,14 +128,25 @@ def test_a_module_is_not_longer_than_about_400_lines(path: Path) -> None:
     ],
 )
 def test_a_library_is_imported_only_where_it_belongs(library: str, packages: set[str]) -> None:
-    users = {_module(path) for path in MODULES if library in {name.split(".")[0] for name in _imports(path)}}
+    users = {
+        _module(path)
+        for path in MODULES
+        if library in {name.split(".")[0] for name in _imports(path)}
+    }
     assert users, f"nobody imports {library}: is the rule out of date?"
-    strays = {user for user in users if not any(user == package or user.startswith(package + ".") for package in packages)}
+    strays = {
+        user
+        for user in users
+        if not any(user == package or user.startswith(package + ".") for package in packages)
+    }
     assert not strays
 
 
 def test_there_is_no_circle() -> None:
-    graph = {_module(path): {name for name in _imports(path) if name.startswith("ablate")} for path in MODULES}
+    graph = {
+        _module(path): {name for name in _imports(path) if name.startswith("ablate")}
+        for path in MODULES
+    }
     done: set[str] = set()
 
     def visit(module: str, trail: tuple[str, ...]) -> None:
@@ -140,12 +161,29 @@ def test_there_is_no_circle() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("module", ["ablate.reporting.pages.write", "ablate.grid.expand", "ablate.tracking.mlflow_store", "ablate.workflow.after.reports"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "ablate.reporting.pages.write",
+        "ablate.grid.expand",
+        "ablate.tracking.mlflow_store",
+        "ablate.workflow.after.reports",
+    ],
+)
 def test_reporting_works_without_torch(module: str) -> None:
-    subprocess.run([sys.executable, "-c", f"{WITHOUT_TORCH}\nimport {module}"], check=True, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-c", f"{WITHOUT_TORCH}\nimport {module}"], check=True, cwd=ROOT
+    )
 
 
 def test_help_imports_nothing_heavy() -> None:
     heavy = ["torch", "timm", "mlflow", "optuna", "pandas", "seaborn", "numpy", "peft", "pydantic"]
-    code = f"import sys; import ablate.cli; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"
+    code = (
+        f"import sys; import ablate.cli; print([name for name in {heavy} if name in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+        ).stdout.strip()
+        == "[]"
+    )

@@ -22,5 +22,7 @@ sys.modules[__name__].kept = Module()
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_interpreter_ends_changes_no_exit_code(number: signal.Signals) -> None:
-    ended = subprocess.run([sys.executable, "-c", LATE.format(number=int(number))], capture_output=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", LATE.format(number=int(number))], capture_output=True, check=False
+    )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")

@@ -30,7 +30,11 @@ HOSTILE = [
     "\u2066a", "\u05d0\u05d1\u05d2", "\u0645\u0631\u062d\u0628\u0627", "\x00", "\x1b[31m",
     "\udcff", "\ufeffa", "", " ", "---\nmodel_name: x\n---", "{{x}}", "%s", "|", "|---|",
 ]  # fmt: skip
-NAMES = st.sampled_from(HOSTILE) | st.text(max_size=12) | st.lists(st.sampled_from(HOSTILE), min_size=2, max_size=3).map("".join)
+NAMES = (
+    st.sampled_from(HOSTILE)
+    | st.text(max_size=12)
+    | st.lists(st.sampled_from(HOSTILE), min_size=2, max_size=3).map("".join)
+)
 
 
 def elements(page_text: str) -> list[str]:
@@ -46,9 +50,23 @@ def document(name: str) -> str:
     """Every place of a report where words stand, with one name in all of them."""
     words = text(name) or "none"  # nothing stands alone where a name may be blank
     rows = table(["arm", words], [[code(name), words], ["end", "1"]], n_text_columns=2)
-    lines = [f"# {words}", f"- {words}\n- {words} and {code(name)}\n- Data: **{words}**", words, f"## {code(name)} and {words}", rows]
+    lines = [
+        f"# {words}",
+        f"- {words}\n- {words} and {code(name)}\n- Data: **{words}**",
+        words,
+        f"## {code(name)} and {words}",
+        rows,
+    ]
     unfolded = f"<details><summary>2 runs</summary>\n\n{rows}\n\n</details>"
-    return "\n\n".join([*lines, picture("arms", name, folder="figures"), code_block(one_line(name), language="sh"), unfolded, "The end."])
+    return "\n\n".join(
+        [
+            *lines,
+            picture("arms", name, folder="figures"),
+            code_block(one_line(name), language="sh"),
+            unfolded,
+            "The end.",
+        ]
+    )
 
 
 @given(NAMES)
@@ -66,7 +84,19 @@ def test_no_name_gives_an_element_that_a_harmless_one_does_not(name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["my_data_set", "Oxford Flowers-102", "R&D", "C major", "freeze_depth=all", "0.001, 0.01", "-1", "a/b.png", "5 % (n = 3)", "über"]
+    "name",
+    [
+        "my_data_set",
+        "Oxford Flowers-102",
+        "R&D",
+        "C major",
+        "freeze_depth=all",
+        "0.001, 0.01",
+        "-1",
+        "a/b.png",
+        "5 % (n = 3)",
+        "über",
+    ],
 )
 def test_a_harmless_name_is_written_as_it_is(name: str) -> None:
     assert text(name) == name
@@ -75,14 +105,46 @@ def test_a_harmless_name_is_written_as_it_is(name: str) -> None:
 
 
 def test_whole_texts() -> None:
-    assert text("<b> | [x](y) *a* _b_ a_b $c$ #1 &lt; \\") == "&lt;b&gt; &#124; \\[x\\](y) \\*a\\* \\_b\\_ a_b \\$c\\$ \\#1 &amp;lt; \\\\"
-    assert [text(name) for name in ("- a", "1. a", "12) a", "+", "===", "-1")] == ["\\- a", "1\\. a", "12\\) a", "\\+", "\\===", "-1"]
-    assert [code(name) for name in ("", "a`b", "a|b", "a\\|b")] == ["` `", "`a'b`", "`a|b`", "a\\\\&#124;b"]
+    assert (
+        text("<b> | [x](y) *a* _b_ a_b $c$ #1 &lt; \\")
+        == "&lt;b&gt; &#124; \\[x\\](y) \\*a\\* \\_b\\_ a_b \\$c\\$ \\#1 &amp;lt; \\\\"
+    )
+    assert [text(name) for name in ("- a", "1. a", "12) a", "+", "===", "-1")] == [
+        "\\- a",
+        "1\\. a",
+        "12\\) a",
+        "\\+",
+        "\\===",
+        "-1",
+    ]
+    assert [code(name) for name in ("", "a`b", "a|b", "a\\|b")] == [
+        "` `",
+        "`a'b`",
+        "`a|b`",
+        "a\\\\&#124;b",
+    ]
     assert one_line("a\nb\u2029c\x00\u202e\udcff") == f"a b c{REPLACEMENT * 3}"
     assert code_block("a ``` b\n", language="sh") == "````sh\na ``` b\n````"
 
 
-FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "=cmd|'/c calc'!A0", "-cmd", "\uff1d1", "'=1", "''=1", "+", "-", "-1|=2"]
+FORMULAS = [
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "=cmd|'/c calc'!A0",
+    "-cmd",
+    "\uff1d1",
+    "'=1",
+    "''=1",
+    "+",
+    "-",
+    "-1|=2",
+]
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -90,7 +152,10 @@ def test_a_name_that_a_spreadsheet_would_compute_gets_an_apostrophe(name: str) -
     assert cell(name) == f"'{name}"
 
 
-@pytest.mark.parametrize("number", ["-1", "+1.5", "-1e-05", "-0", "3", "-1|0", "-1|-2", "-1 x light", "-1|0 x -2", "all x -1"])
+@pytest.mark.parametrize(
+    "number",
+    ["-1", "+1.5", "-1e-05", "-0", "3", "-1|0", "-1|-2", "-1 x light", "-1|0 x -2", "all x -1"],
+)
 def test_negative_numbers_stay_numbers(number: str) -> None:
     assert cell(number) == number
 
@@ -99,7 +164,9 @@ def test_negative_numbers_stay_numbers(number: str) -> None:
 def test_cells_are_read_back(name: str) -> None:
     kept = re.sub("[\ud800-\udfff]", REPLACEMENT, name)
     assert from_cell(cell(name)) == kept
-    frame = pd.DataFrame({"label": [kept, "b"], "n": [-1, 2], "score": [-0.5, float("nan")]}).rename(columns={"n": f"{kept} "})
+    frame = pd.DataFrame(
+        {"label": [kept, "b"], "n": [-1, 2], "score": [-0.5, float("nan")]}
+    ).rename(columns={"n": f"{kept} "})
     header, first, _ = csv.reader(io.StringIO(csv_text(frame), newline=""))
     assert [from_cell(one) for one in header] == ["label", f"{kept} ", "score"]
     assert [from_cell(first[0]), *first[1:]] == [kept, "-1", "-0.5"]
@@ -116,10 +183,16 @@ def test_classes_of_the_same_name_keep_their_columns() -> None:
     ("message", "told"),
     [
         ("cannot read /home/ada/data/cats/1.png: broken", "cannot read …/1.png: broken"),
-        ("[Errno 2] No such file: '/home/ada/my data/x y.png'", "[Errno 2] No such file: '…/x y.png'"),
+        (
+            "[Errno 2] No such file: '/home/ada/my data/x y.png'",
+            "[Errno 2] No such file: '…/x y.png'",
+        ),
         ("C:\\Users\\ada\\x.png is gone", "…/x.png is gone"),
         ("sqlite:////srv/ada/mlflow.db (file:///home/ada/x.csv)", "…/mlflow.db (…/x.csv)"),
-        ("see https://example.org/a/b, train/val and 1/2", "see https://example.org/a/b, train/val and 1/2"),
+        (
+            "see https://example.org/a/b, train/val and 1/2",
+            "see https://example.org/a/b, train/val and 1/2",
+        ),
         ("pictures/cats/1.png", "pictures/cats/1.png"),
         ("PosixPath('/tmp/a/b')", "PosixPath('…/b')"),
     ],

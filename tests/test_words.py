@@ -15,7 +15,9 @@ TEXTS = [
         if path.suffix in (".py", ".md", ".yaml", ".json")
     ),
 ]
-FROM_AN_INDEX = re.compile(r"(pip|pipx|uv|uvx|conda|poetry)\b[^\n`]*?\b(install|add|run)\b[^\n`]*?(?<![\w./-])['\"]?ablate\b(?![./])|\bablate\[|uvx\s+ablate")
+FROM_AN_INDEX = re.compile(
+    r"(pip|pipx|uv|uvx|conda|poetry)\b[^\n`]*?\b(install|add|run)\b[^\n`]*?(?<![\w./-])['\"]?ablate\b(?![./])|\bablate\[|uvx\s+ablate"
+)
 """The name belongs to another program on the package index: this one is installed from its clone."""
 
 
@@ -24,7 +26,14 @@ def test_the_texts_are_found() -> None:
 
 
 def test_nobody_is_told_to_install_a_strangers_package() -> None:
-    for bad in ("pip install ablate", "pip install 'ablate[ray]'", "uv pip install -U ablate", "needs ablate[ray]", "pipx run ablate plan", "uv add ablate"):
+    for bad in (
+        "pip install ablate",
+        "pip install 'ablate[ray]'",
+        "uv pip install -U ablate",
+        "needs ablate[ray]",
+        "pipx run ablate plan",
+        "uv add ablate",
+    ):
         assert FROM_AN_INDEX.search(bad), bad
     for good in (
         "pip install -e '.[ray]'",
@@ -34,5 +43,9 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
         "pip install git+https://x/ablate.git",
     ):
         assert not FROM_AN_INDEX.search(good), good
-    said = [f"{path.relative_to(ROOT)}: {found[0]}" for path in TEXTS for found in FROM_AN_INDEX.finditer(path.read_text())]
+    said = [
+        f"{path.relative_to(ROOT)}: {found[0]}"
+        for path in TEXTS
+        for found in FROM_AN_INDEX.finditer(path.read_text())
+    ]
     assert said == []

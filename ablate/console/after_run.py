@@ -21,7 +21,15 @@ from ablate.workflow.prepare.prepared import Prepared
 from ablate.workflow.run.pilot_study import PilotEnd
 
 
-def run_pilot_aloud(console: Console, prepared: Prepared, store: MlflowStore, *, machines: Machines, limits: Limits, optuna_url: str | None) -> PilotEnd:
+def run_pilot_aloud(
+    console: Console,
+    prepared: Prepared,
+    store: MlflowStore,
+    *,
+    machines: Machines,
+    limits: Limits,
+    optuna_url: str | None,
+) -> PilotEnd:
     """Run the search or the tuning that comes before the study, and say how it went."""
     from ablate.console.pilot_lines import nothing_chosen, pilot_ending
     from ablate.workflow.run.pilot_study import adopt_pilot, n_asked, pilot_folder, run_pilot
@@ -30,9 +38,23 @@ def run_pilot_aloud(console: Console, prepared: Prepared, store: MlflowStore, *,
     _say_adopted(console, adopt_pilot(prepared, store))
     names: dict[str, str] = {}
     resolved, n_ended = prepared.resolved, count_ended(pilot_folder(prepared))
-    display = StudyDisplay(console, names, n_trials=n_asked(prepared), select_by=resolved.grid.select_by, n_before=n_ended)
+    display = StudyDisplay(
+        console,
+        names,
+        n_trials=n_asked(prepared),
+        select_by=resolved.grid.select_by,
+        n_before=n_ended,
+    )
     with display.shown():
-        end = run_pilot(prepared, store, machines=machines, on_event=display.on_event, names=names, limits=limits, optuna_url=optuna_url)
+        end = run_pilot(
+            prepared,
+            store,
+            machines=machines,
+            on_event=display.on_event,
+            names=names,
+            limits=limits,
+            optuna_url=optuna_url,
+        )
     console.print(pilot_ending(resolved, end.summary))
     _say_repeats(console, end.summary)
     _say_unpublished(console, end.summary, grid=resolved.grid.name)
@@ -52,7 +74,9 @@ def adopt_aloud(console: Console, prepared: Prepared, store: MlflowStore) -> Non
 
 def _say_adopted(console: Console, n_adopted: int) -> None:
     if n_adopted:
-        console.print(f"{n_adopted} trials were found in MLflow that this home did not know; they are taken over and not trained again")
+        console.print(
+            f"{n_adopted} trials were found in MLflow that this home did not know; they are taken over and not trained again"
+        )
 
 
 @dataclass(frozen=True)
@@ -67,14 +91,24 @@ class ReportWish:
 
     def command(self, summary: StudySummary) -> str:
         """What to type to write the report again, after publishing what MLflow was not told."""
-        publish = f"{shlex.join(['ablate', 'sync', self.grid])} && " if summary.unpublished.why else ""
+        publish = (
+            f"{shlex.join(['ablate', 'sync', self.grid])} && " if summary.unpublished.why else ""
+        )
         words = ["ablate", "report", self.grid, "--report-dir", str(self.folder)]
         if not self.has_images:
             words.append("--no-images")
         return publish + shlex.join(words)
 
 
-def report_aloud(console: Console, prepared: Prepared, store: MlflowStore, summary: StudySummary, *, wish: ReportWish, where: Places) -> None:
+def report_aloud(
+    console: Console,
+    prepared: Prepared,
+    store: MlflowStore,
+    summary: StudySummary,
+    *,
+    wish: ReportWish,
+    where: Places,
+) -> None:
     """Write the report of a study that was just run, log its best model, and say how all went. Nothing is written where no trial has ever ended.
 
     Raises ReportError, after the trials were told of, where report or model could not be made.
@@ -105,7 +139,14 @@ def report_aloud(console: Console, prepared: Prepared, store: MlflowStore, summa
     say_end(console, study, summary, readme=report.readme, wish=wish)
 
 
-def say_end(console: Console, study: PublishedStudy, summary: StudySummary, *, readme: Path, wish: ReportWish) -> None:
+def say_end(
+    console: Console,
+    study: PublishedStudy,
+    summary: StudySummary,
+    *,
+    readme: Path,
+    wish: ReportWish,
+) -> None:
     """Say how a study ended, and where to look."""
     from ablate.workflow.after.reports import arms_overview
 
@@ -118,12 +159,18 @@ def say_end(console: Console, study: PublishedStudy, summary: StudySummary, *, r
 def say_trials(console: Console, summary: StudySummary, *, wish: ReportWish) -> None:
     """Say how many trials ended how, and why some failed."""
     if wish.limits.only_failed and not summary.n_started:
-        rest = f"; without --only-failed the {summary.n_left} left are run" if summary.n_left else ""
+        rest = (
+            f"; without --only-failed the {summary.n_left} left are run" if summary.n_left else ""
+        )
         console.print(f"nothing to do: no trial failed last time{rest}")
     left = f", {summary.n_left} left for the next call" if summary.n_left else ""
-    console.print(f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed{left}")
+    console.print(
+        f"trials: {summary.n_complete} completed now, {summary.n_reused} before, {summary.n_failed} failed{left}"
+    )
     for failed in summary.failures:
-        console.print(f"failed: {failed.arm}, seed {failed.seed}: {failed.failure.message} (traceback: {failed.path})")
+        console.print(
+            f"failed: {failed.arm}, seed {failed.seed}: {failed.failure.message} (traceback: {failed.path})"
+        )
     _say_repeats(console, summary)
     _say_unpublished(console, summary, grid=wish.grid)
 
@@ -142,7 +189,9 @@ def _say_repeats(console: Console, summary: StudySummary) -> None:
         why = ", ".join(f"{reason} ({count})" for reason, count in summary.retried.items())
         console.print(f"repeats: {summary.n_retries} attempts tried a trial again, after {why}")
     if summary.optuna_problem:
-        console.print(f"note: Optuna's storage lags behind the study ({summary.optuna_problem}); the next call catches it up")
+        console.print(
+            f"note: Optuna's storage lags behind the study ({summary.optuna_problem}); the next call catches it up"
+        )
 
 
 def say_shared_name(console: Console, folder: Path, grid_file: Path) -> None:

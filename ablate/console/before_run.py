@@ -34,10 +34,14 @@ def say_what(console: Console, resolved: Resolved) -> None:
         )
     sizes = ", ".join(f"{split} {n}" for split, n in facts.n_images.items())
     kind = "synthetic" if facts.is_synthetic else "real"
-    console.print(f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})")
+    console.print(
+        f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; splits: {facts.split_rule})"
+    )
     console.print(classes_line(facts))
     if facts.n_first_frames:
-        console.print(f"data: {facts.n_first_frames} files have several frames or pages; the first of each is used")
+        console.print(
+            f"data: {facts.n_first_frames} files have several frames or pages; the first of each is used"
+        )
     for remark in resolved.data_set.remarks:
         console.print(remark)
     if resolved.pilot is not None:
@@ -59,7 +63,10 @@ def classes_line(facts: DataFacts) -> str:
     """Return the first classes by name, each with its images in train, val and test."""
     names = facts.class_names[:N_CLASSES_SHOWN]
     counts = zip(*(facts.class_counts[split] for split in SPLITS), strict=True)
-    shown = [f"{escaped(name)} {'/'.join(map(str, of_class))}" for name, of_class in zip(names, counts, strict=False)]
+    shown = [
+        f"{escaped(name)} {'/'.join(map(str, of_class))}"
+        for name, of_class in zip(names, counts, strict=False)
+    ]
     n_more = len(facts.class_names) - len(names)
     more = f" and {n_more} more" if n_more else ""
     return f"classes (images in {'/'.join(SPLITS)}): {', '.join(shown)}{more}"
@@ -79,28 +86,53 @@ def _say_peek(console: Console, resolved: Resolved) -> None:
     """`say_brightness` before anything is decoded, of a few images."""
     train = resolved.data_set.splits["train"]
     reads = [partial(train.read, i) for i in range(len(train.labels))]
-    say_brightness(console, peek_brightest(reads), looked_at=f"{min(N_PEEKED, len(reads))} images looked at")
+    say_brightness(
+        console, peek_brightest(reads), looked_at=f"{min(N_PEEKED, len(reads))} images looked at"
+    )
 
 
-def say_estimate(console: Console, resolved: Resolved, facts: dict[str, RecipeFacts], *, workers: int | None, where: Places) -> None:
+def say_estimate(
+    console: Console,
+    resolved: Resolved,
+    facts: dict[str, RecipeFacts],
+    *,
+    workers: int | None,
+    where: Places,
+) -> None:
     """Measure a few steps of each kind of arm, and say what the study will cost."""
     from ablate.workflow.plan.estimate import cost_table, kinds_of
     from ablate.workflow.plan.probe import estimate_lines, probe_kinds
 
     kinds = kinds_of(resolved, facts)
     probes = probe_kinds(resolved, kinds, where, threads=1, workers=workers)
-    console.print(rows_table(cost_table(resolved, kinds, probes.kinds), title="Estimated cost, by kind of arm"))
+    console.print(
+        rows_table(
+            cost_table(resolved, kinds, probes.kinds), title="Estimated cost, by kind of arm"
+        )
+    )
     for line in estimate_lines(resolved, kinds, probes):
         console.print(line)
 
 
-def say_plan(console: Console, resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks: Looks, n_shown: int | None) -> None:
+def say_plan(
+    console: Console,
+    resolved: Resolved,
+    facts: Mapping[str, RecipeFacts],
+    *,
+    looks: Looks,
+    n_shown: int | None,
+) -> None:
     """Say which arms there are and what they share, and what is left out and why. Of long tables the first `n_shown` rows; None shows all."""
     _say_peek(console, resolved)
     arms = resolved.expansion.arms
     asked = arms or resolved.arms_to_check
     title = "Arms" if arms else "Some arms that the search may propose; all of them were checked"
-    console.print(rows_table(_arm_rows(asked[:n_shown], facts, baseline_arm_id=resolved.record.baseline_arm_id), title=title))
+    console.print(
+        rows_table(
+            _arm_rows(asked[:n_shown], facts, baseline_arm_id=resolved.record.baseline_arm_id),
+            title=title,
+        )
+    )
     _say_more(console, len(asked), n_shown)
     if not arms:
         return
@@ -111,7 +143,10 @@ def say_plan(console: Console, resolved: Resolved, facts: Mapping[str, RecipeFac
         console.print(
             f"sharing: {passes.together:,} of {passes.alone:,} passes through frozen prefixes remain ({passes.alone / passes.together:.1f} times fewer)"
         )
-    left_out = [{"cell": ", ".join(f"{axis}={level}" for axis, level in one.cell.items()), "why": one.why} for one in resolved.expansion.excluded]
+    left_out = [
+        {"cell": ", ".join(f"{axis}={level}" for axis, level in one.cell.items()), "why": one.why}
+        for one in resolved.expansion.excluded
+    ]
     if left_out:
         say_rows(console, left_out, title="Left out", n_shown=n_shown)
     if n_shown is not None and len(left_out) > n_shown:
@@ -119,7 +154,9 @@ def say_plan(console: Console, resolved: Resolved, facts: Mapping[str, RecipeFac
             console.print(f"left out: {count} cells: {why}")
 
 
-def say_rows(console: Console, rows: Sequence[Mapping[str, object]], *, title: str, n_shown: int | None) -> None:
+def say_rows(
+    console: Console, rows: Sequence[Mapping[str, object]], *, title: str, n_shown: int | None
+) -> None:
     """Print a table; of a long one the first rows, and how many more there are."""
     console.print(rows_table(rows[:n_shown], title=title))
     _say_more(console, len(rows), n_shown)
@@ -137,7 +174,9 @@ def _say_more(console: Console, n_all: int, n_shown: int | None) -> None:
         console.print(f"... and {n_all - n_shown:,} more; --all prints them")
 
 
-def _arm_rows(arms: Sequence[ArmRecord], facts: Mapping[str, RecipeFacts], *, baseline_arm_id: str) -> list[dict[str, object]]:
+def _arm_rows(
+    arms: Sequence[ArmRecord], facts: Mapping[str, RecipeFacts], *, baseline_arm_id: str
+) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for arm in arms:
         own = facts[arm.arm_id]
@@ -159,5 +198,7 @@ def _warnings(arms: Sequence[ArmRecord], facts: Mapping[str, RecipeFacts]) -> li
         larger = facts[arm.arm_id].oversized
         if larger:
             shown = "; ".join(f"{name}: {sizes}" for name, sizes in list(larger.items())[:3])
-            lines.append(f"warning: arm {arm.name} has adapters with more parameters than the layer they adapt, {len(larger)} in all ({shown})")
+            lines.append(
+                f"warning: arm {arm.name} has adapters with more parameters than the layer they adapt, {len(larger)} in all ({shown})"
+            )
     return lines

@@ -34,7 +34,9 @@ def pilot_line(resolved: Resolved) -> str:
 
 def pilot_tables(resolved: Resolved) -> list[tuple[list[dict[str, object]], str]]:
     """What is searched or tuned, as tables with titles."""
-    rows: list[dict[str, object]] = [{"field": name, "values": words} for name, words in space_words(resolved.grid).items()]
+    rows: list[dict[str, object]] = [
+        {"field": name, "values": words} for name, words in space_words(resolved.grid).items()
+    ]
     return [(rows, "Searched" if resolved.grid.search is not None else "Tuned for every arm")]
 
 
@@ -43,11 +45,17 @@ def pilot_ending(resolved: Resolved, summary: StudySummary) -> str:
     kind = pilot_kind(resolved)
     pruned = f", {summary.n_pruned} pruned" if summary.n_pruned else ""
     told = f"{kind}: {summary.n_complete} completed now, {summary.n_reused} before{pruned}, {summary.n_failed} failed"
-    return f"{told}, {summary.n_left} left for the next call; arms are compared once it is over" if summary.n_left else told
+    return (
+        f"{told}, {summary.n_left} left for the next call; arms are compared once it is over"
+        if summary.n_left
+        else told
+    )
 
 
 def nothing_chosen(resolved: Resolved) -> str:
     """Said where no trial of a pilot completed, or none with a score that is a number."""
     search = resolved.grid.search
-    scores = " and ".join((search.objectives if search is not None else ()) or (resolved.grid.select_by,))
+    scores = " and ".join(
+        (search.objectives if search is not None else ()) or (resolved.grid.select_by,)
+    )
     return f"{pilot_kind(resolved)}: no trial completed with a finite {scores}, so no arm could be chosen; ablate status shows what failed and why"

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -112,10 +121,18 @@ class StudyDisplay:
         if not self.console.is_terminal:
             yield self
             return
-        columns = (TextColumn("[bold]trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _LeftColumn(self._say_left))
+        columns = (
+            TextColumn("[bold]trials"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            _LeftColumn(self._say_left),
+        )
         self._progress = Progress(*columns, console=self.console)
         self._bar = self._progress.add_task("trials", total=self.n_trials, completed=self._n_ended)
-        with Live(self._picture(), console=self.console, refresh_per_second=4, transient=True) as self._live:
+        with Live(
+            self._picture(), console=self.console, refresh_per_second=4, transient=True
+        ) as self._live:
             yield self
 
     def on_event(self, event: Event) -> None:
@@ -129,7 +146,9 @@ class StudyDisplay:
         elif isinstance(event, EpochEnded):
             slot = self.slot_of.get(event.trial_id, "?")
             score = event.metrics.get(self.select_by, float("nan"))
-            self.doing[slot] = f"{self._name(event.trial_id)}: epoch {event.epoch + 1}/{event.n_epochs}, {self.select_by} {score:.3f}"
+            self.doing[slot] = (
+                f"{self._name(event.trial_id)}: epoch {event.epoch + 1}/{event.n_epochs}, {self.select_by} {score:.3f}"
+            )
         else:
             self._trial_ended(event)
         if self._live is not None:
@@ -140,7 +159,9 @@ class StudyDisplay:
         self.doing.pop(self.slot_of.pop(event.trial_id, "?"), None)
         seconds = event.at - self.started.pop(event.trial_id, event.at)
         ending, style = self._ending(event)
-        line = Text.assemble(f"{self._count()} {self._name(event.trial_id)}  ", (ending, style), f"  {seconds:.1f} s")
+        line = Text.assemble(
+            f"{self._count()} {self._name(event.trial_id)}  ", (ending, style), f"  {seconds:.1f} s"
+        )
         self.console.print(line)
         if self._progress is not None and self._bar is not None:
             self._progress.update(self._bar, completed=self._n_ended)
@@ -174,7 +195,10 @@ class StudyDisplay:
 
     def _picture(self) -> Group:
         assert self._progress is not None
-        return Group(*(Text(f"  {slot}  {text}", style="dim") for slot, text in sorted(self.doing.items())), self._progress)
+        return Group(
+            *(Text(f"  {slot}  {text}", style="dim") for slot, text in sorted(self.doing.items())),
+            self._progress,
+        )
 
 
 @contextmanager
@@ -182,7 +206,13 @@ def step_progress(console: Console) -> Iterator[Callback]:
     """A bar for preparation steps in a terminal; elsewhere one line a step that took longer than a moment."""
     callback = Callback(console)
     if console.is_terminal:
-        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True) as callback.progress:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=console,
+            transient=True,
+        ) as callback.progress:
             yield callback
     else:
         yield callback
@@ -220,7 +250,9 @@ class Callback:
                 continue
             self.said.add(what)
             amount = "" if total == 1 else f"{total} in "
-            self.console.print(f"{what}: {amount}{self.ends.get(what, time.perf_counter()) - start:.1f} s")
+            self.console.print(
+                f"{what}: {amount}{self.ends.get(what, time.perf_counter()) - start:.1f} s"
+            )
 
 
 def trial_names(trials: Sequence[Trial], arm_names: Mapping[str, str]) -> dict[str, str]:
@@ -232,7 +264,9 @@ def rows_table(rows: Sequence[Mapping[str, object]], *, title: str) -> Table:
     """Rows with the same columns as a table for the terminal; the first column is left-aligned."""
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for index, column in enumerate(rows[0] if rows else ()):
-        table.add_column(Text(str(column)), justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(
+            Text(str(column)), justify="left" if index == 0 else "right", overflow="fold"
+        )
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row.values()))
     return table
@@ -240,4 +274,10 @@ def rows_table(rows: Sequence[Mapping[str, object]], *, title: str) -> Table:
 
 def frame_table(frame: pd.DataFrame, *, title: str) -> Table:
     """A DataFrame of text as such a table."""
-    return rows_table([dict(zip(map(str, frame.columns), row, strict=True)) for row in frame.itertuples(index=False)], title=title)
+    return rows_table(
+        [
+            dict(zip(map(str, frame.columns), row, strict=True))
+            for row in frame.itertuples(index=False)
+        ],
+        title=title,
+    )

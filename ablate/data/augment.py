@@ -66,13 +66,21 @@ class Frame:
     interpolation: InterpolationMode
 
 
-RESIZED_AS = {"nearest": InterpolationMode.NEAREST, "bicubic": InterpolationMode.BICUBIC, "lanczos": InterpolationMode.BICUBIC}
+RESIZED_AS = {
+    "nearest": InterpolationMode.NEAREST,
+    "bicubic": InterpolationMode.BICUBIC,
+    "lanczos": InterpolationMode.BICUBIC,
+}
 """A backbone's interpolation -> the nearest that torchvision has for tensors; the others are bilinear."""
 
 LEVELS: dict[str, Level] = {
     "light": Level(area=(0.60, 1.0), jitter=0.0, hue=0.0, degrees=0.0, has_change=False, erase=0.0),
-    "medium": Level(area=(0.35, 1.0), jitter=0.3, hue=0.02, degrees=15.0, has_change=False, erase=0.0),
-    "strong": Level(area=(0.20, 1.0), jitter=0.4, hue=0.05, degrees=15.0, has_change=True, erase=0.25),
+    "medium": Level(
+        area=(0.35, 1.0), jitter=0.3, hue=0.02, degrees=15.0, has_change=False, erase=0.0
+    ),
+    "strong": Level(
+        area=(0.20, 1.0), jitter=0.4, hue=0.05, degrees=15.0, has_change=True, erase=0.25
+    ),
 }
 POLICIES = ("none", *LEVELS, *OPERATION_POLICIES)
 RATIO = (3 / 4, 4 / 3)
@@ -87,8 +95,12 @@ CHANGES: tuple[Callable[[Tensor, float], Tensor], ...] = (
     lambda image, x: F.solarize(image, threshold=255 - 127 * abs(x)),
     lambda image, x: F.adjust_sharpness(image, 1 + 0.9 * x),
     lambda image, x: F.gaussian_blur(image, kernel_size=[5, 5], sigma=[0.1 + 1.4 * abs(x)]),
-    lambda image, x: F.affine(image, angle=0.0, translate=[0, 0], scale=1.0, shear=[20 * x, 0.0], fill=GREY),
-    lambda image, x: F.affine(image, angle=0.0, translate=[0, 0], scale=1.0, shear=[0.0, 20 * x], fill=GREY),
+    lambda image, x: F.affine(
+        image, angle=0.0, translate=[0, 0], scale=1.0, shear=[20 * x, 0.0], fill=GREY
+    ),
+    lambda image, x: F.affine(
+        image, angle=0.0, translate=[0, 0], scale=1.0, shear=[0.0, 20 * x], fill=GREY
+    ),
     lambda image, x: F.rotate(image, 30 * x, fill=GREY),
 )
 """The ten changes of `strong`; each takes a (3, H, W) uint8 image and a strength in [-1, 1]."""
@@ -100,7 +112,9 @@ def clean(images: NDArray[np.uint8], indices: Sequence[int], *, image_size: int)
     What val and test see, and what train sees without augmentation.
     """
     start = _margin(images, image_size)
-    middle = images[np.asarray(indices, dtype=np.int64), start : start + image_size, start : start + image_size]
+    middle = images[
+        np.asarray(indices, dtype=np.int64), start : start + image_size, start : start + image_size
+    ]
     return torch.from_numpy(np.ascontiguousarray(middle.transpose(0, 3, 1, 2)))
 
 
@@ -132,8 +146,18 @@ def views(
     is_cropped = fine is not None and strength > 0 and level.area != CLEAN.area
     source = fine if fine is not None and is_cropped else images
     grown = source.shape[1] / images.shape[1]
-    frame = Frame(image_size, round(margin * grown), round(image_size * grown), RESIZED_AS.get(interpolation, InterpolationMode.BILINEAR))
-    return torch.stack([_view(source[i], asked, frame, key=stream(seed, "augment", epoch, int(i))) for i in indices])
+    frame = Frame(
+        image_size,
+        round(margin * grown),
+        round(image_size * grown),
+        RESIZED_AS.get(interpolation, InterpolationMode.BILINEAR),
+    )
+    return torch.stack(
+        [
+            _view(source[i], asked, frame, key=stream(seed, "augment", epoch, int(i)))
+            for i in indices
+        ]
+    )
 
 
 def _level(policy: Policy) -> tuple[Level, float]:
@@ -143,10 +167,15 @@ def _level(policy: Policy) -> tuple[Level, float]:
     elif policy.augment == "none":
         level, strength = CLEAN, 0.0
     else:
-        level, strength = LEVELS["light" if policy.augment in OPERATION_POLICIES else policy.augment], 1.0
+        level, strength = (
+            LEVELS["light" if policy.augment in OPERATION_POLICIES else policy.augment],
+            1.0,
+        )
     if policy.erase is not None:
         level = replace(level, erase=policy.erase)
-    return level if policy.color_jitter is None else replace(level, jitter=policy.color_jitter, hue=policy.color_jitter / 10), strength
+    return level if policy.color_jitter is None else replace(
+        level, jitter=policy.color_jitter, hue=policy.color_jitter / 10
+    ), strength
 
 
 def _view(image: NDArray[np.uint8], policy: Policy, frame: Frame, *, key: int) -> Tensor:
@@ -157,12 +186,27 @@ def _view(image: NDArray[np.uint8], policy: Policy, frame: Frame, *, key: int) -
     box = _crop_box(image.shape[0], level.area, rng)
     colours = strength if policy.color_jitter is None else 1.0
     gains = 1 + colours * level.jitter * rng.uniform(-1, 1, 3)
-    hue, degrees = colours * level.hue * rng.uniform(-1, 1), strength * level.degrees * rng.uniform(-1, 1)
-    change, amount, is_erased = CHANGES[int(rng.integers(len(CHANGES)))], float(rng.uniform(-1, 1)), rng.random() < level.erase
+    hue, degrees = (
+        colours * level.hue * rng.uniform(-1, 1),
+        strength * level.degrees * rng.uniform(-1, 1),
+    )
+    change, amount, is_erased = (
+        CHANGES[int(rng.integers(len(CHANGES)))],
+        float(rng.uniform(-1, 1)),
+        rng.random() < level.erase,
+    )
     side = frame.image_size
-    top, left, height, width = _toward(box, (frame.margin, frame.margin, frame.extent, frame.extent), strength)
-    cut = torch.from_numpy(np.ascontiguousarray(image[top : top + height, left : left + width].transpose(2, 0, 1)))
-    view: Tensor = cut if (height, width) == (side, side) else F.resize(cut, [side, side], interpolation=frame.interpolation, antialias=True)
+    top, left, height, width = _toward(
+        box, (frame.margin, frame.margin, frame.extent, frame.extent), strength
+    )
+    cut = torch.from_numpy(
+        np.ascontiguousarray(image[top : top + height, left : left + width].transpose(2, 0, 1))
+    )
+    view: Tensor = (
+        cut
+        if (height, width) == (side, side)
+        else F.resize(cut, [side, side], interpolation=frame.interpolation, antialias=True)
+    )
     view = _mirrored(view, policy, u_flip, key=key, strength=strength)
     if level.jitter:
         view = F.adjust_brightness(view, float(gains[0]))
@@ -183,16 +227,24 @@ def _mirrored(view: Tensor, policy: Policy, u_flip: float, *, key: int, strength
     share = FLIP * (strength if isinstance(policy.augment, float) else 1.0)
     if policy.flip in ("horizontal", "both") and u_flip < share:
         view = F.horizontal_flip(view)
-    if policy.flip in ("vertical", "both") and np.random.Generator(np.random.Philox(stream(key, "augment", "vertical"))).random() < share:
+    if (
+        policy.flip in ("vertical", "both")
+        and np.random.Generator(np.random.Philox(stream(key, "augment", "vertical"))).random()
+        < share
+    ):
         view = F.vertical_flip(view)
     return view
 
 
-def _toward(drawn: tuple[int, int, int, int], middle: tuple[int, int, int, int], strength: float) -> tuple[int, int, int, int]:
+def _toward(
+    drawn: tuple[int, int, int, int], middle: tuple[int, int, int, int], strength: float
+) -> tuple[int, int, int, int]:
     """The box that is `strength` of the way from the middle square to the drawn one."""
     if strength == 1.0:
         return drawn
-    top, left, height, width = (round(a + strength * (b - a)) for a, b in zip(middle, drawn, strict=True))
+    top, left, height, width = (
+        round(a + strength * (b - a)) for a, b in zip(middle, drawn, strict=True)
+    )
     return top, left, height, width
 
 
@@ -215,9 +267,13 @@ def _crop_box(side: int, area: tuple[float, float], rng: Generator) -> tuple[int
 def _erase(view: Tensor, rng: Generator, *, scale: float) -> Tensor:
     side = view.shape[-1]
     share, ratio = scale * rng.uniform(*ERASED_AREA), math.exp(rng.uniform(-0.7, 0.7))
-    height, width = (min(max(round(side * math.sqrt(share * x)), 1), side) for x in (ratio, 1 / ratio))
+    height, width = (
+        min(max(round(side * math.sqrt(share * x)), 1), side) for x in (ratio, 1 / ratio)
+    )
     top, left = (int(rng.random() * (side - extent + 1)) for extent in (height, width))
-    erased: Tensor = F.erase(view, top, left, height, width, torch.full((3, 1, 1), int(GREY[0]), dtype=torch.uint8))
+    erased: Tensor = F.erase(
+        view, top, left, height, width, torch.full((3, 1, 1), int(GREY[0]), dtype=torch.uint8)
+    )
     return erased
 
 
@@ -225,5 +281,7 @@ def _margin(images: NDArray[np.uint8], image_size: int) -> int:
     """Pixels to the left of the middle square, as torchvision's CenterCrop counts them."""
     side = int(images.shape[1])
     if not 1 <= image_size <= side:
-        raise CheckFailed(f"image_size must be in [1, {side}], the side of the image store, got {image_size}.")
+        raise CheckFailed(
+            f"image_size must be in [1, {side}], the side of the image store, got {image_size}."
+        )
     return round((side - image_size) / 2)

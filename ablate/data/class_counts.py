@@ -26,11 +26,15 @@ def check_classes(collection: Collection, source: str) -> None:
     """There are at least two classes, none is empty, and no id stands twice. Raises DataError."""
     names = collection.class_names
     if len(names) < 2:
-        raise DataError(f"a classification data set must have at least 2 classes, source {source} has {len(names)}: {_listed(names) or 'none'}.")
+        raise DataError(
+            f"a classification data set must have at least 2 classes, source {source} has {len(names)}: {_listed(names) or 'none'}."
+        )
     counts = class_counts(collection.items, len(names))
     empty = [name for name, n in zip(names, counts, strict=True) if n == 0]
     if empty:
-        raise DataError(f"every class must have at least one image, source {source} has none for: {_listed(empty)}; add images or remove the class.")
+        raise DataError(
+            f"every class must have at least one image, source {source} has none for: {_listed(empty)}; add images or remove the class."
+        )
     if len({item.image_id for item in collection.items}) < len(collection.items):
         raise DataError(f"every image must have an id of its own, source {source} uses one twice.")
 
@@ -45,7 +49,9 @@ def check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> Non
     counts = {split: class_counts(parts[split], len(class_names)) for split in SPLITS}
     unlabelled = [split for split in SPLITS if not any(counts[split])]
     if unlabelled:
-        raise DataError(f"every split must have at least one image with a label, source {source} has none in: {', '.join(unlabelled)}.")
+        raise DataError(
+            f"every split must have at least one image with a label, source {source} has none in: {', '.join(unlabelled)}."
+        )
     _check_train(counts, class_names, source)
     present = _present(counts["val"], class_names)
     if len(present) < 2 and not has_several_labels(parts["val"]):
@@ -71,7 +77,9 @@ def absent_classes(parts: Parts, class_names: tuple[str, ...]) -> list[str]:
             )
         present = _present(counts, class_names)
         if len(present) == 1 and not has_several_labels(parts[split]):
-            lines.append(f"warning: all images of {split} are of {escaped(present[0])}: whoever always says that class scores 1.000, so its scores say nothing")
+            lines.append(
+                f"warning: all images of {split} are of {escaped(present[0])}: whoever always says that class scores 1.000, so its scores say nothing"
+            )
     return lines
 
 
@@ -79,14 +87,18 @@ def _present(counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
     return [name for name, n in zip(class_names, counts, strict=True) if n > 0]
 
 
-def _check_train(counts: dict[str, tuple[int, ...]], class_names: tuple[str, ...], source: str) -> None:
+def _check_train(
+    counts: dict[str, tuple[int, ...]], class_names: tuple[str, ...], source: str
+) -> None:
     unseen = []
     for i, name in enumerate(class_names):
         if counts["train"][i] == 0:
             where = " and ".join(split for split in ("val", "test") if counts[split][i])
             unseen.append(f"{escaped(name)} (in {where})")
     if unseen:
-        raise DataError(f"every class must have images in train, source {source} has none there for: {some(unseen, most=_N_NAMED)}; move some to train.")
+        raise DataError(
+            f"every class must have images in train, source {source} has none there for: {some(unseen, most=_N_NAMED)}; move some to train."
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

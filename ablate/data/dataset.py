@@ -49,7 +49,9 @@ class DataSet:
     """What was left out or may surprise, in lines for the console."""
 
 
-def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task = "classification") -> tuple[DataSpec, DataSet]:
+def load_data(
+    spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task = "classification"
+) -> tuple[DataSpec, DataSet]:
     """Find, split and check the images that `spec` asks for; return the resolved spec (the source really used, no fallback) and the data set.
 
     The fallback stands in only where the requested source is not to be had, never where it is broken. Files are
@@ -58,7 +60,9 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
     Raises DataError for everything that is wrong with names, folders, labels or splits.
     """
     _check_names(spec, task)
-    resolved, collection = _collect(spec, data_dir=data_dir, allow_fallback=allow_fallback, task=task)
+    resolved, collection = _collect(
+        spec, data_dir=data_dir, allow_fallback=allow_fallback, task=task
+    )
     resolved = _portable(resolved, data_dir=data_dir)
     if resolved.classes is not None:
         collection, groups = regroup(collection, resolved.classes, source=resolved.source)
@@ -78,8 +82,12 @@ def load_data(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Tas
         is_synthetic=collection.is_synthetic,
         requested_source=spec.source,
         class_names=collection.class_names,
-        class_counts={split: class_counts(parts[split], len(collection.class_names)) for split in SPLITS},
-        image_counts={split: len(parts[split]) for split in SPLITS} if has_several_labels(collection.items) else {},
+        class_counts={
+            split: class_counts(parts[split], len(collection.class_names)) for split in SPLITS
+        },
+        image_counts={split: len(parts[split]) for split in SPLITS}
+        if has_several_labels(collection.items)
+        else {},
         fingerprint=_fingerprint(images, collection.class_names),
         split_rule=rule + subset_rule,
         regrouped=dict(resolved.classes or ()),
@@ -94,37 +102,58 @@ def _hashed(parts: Parts) -> list[HashedItem]:
     """Hash every image's content, a few at a time."""
     rows = [(split, item) for split, items in parts.items() for item in items]
     digests = for_each([item.digest for _, item in rows])
-    return [HashedItem(split, item, digest) for (split, item), digest in zip(rows, digests, strict=True)]
+    return [
+        HashedItem(split, item, digest) for (split, item), digest in zip(rows, digests, strict=True)
+    ]
 
 
 def _fingerprint(images: Sequence[HashedItem], class_names: tuple[str, ...]) -> str:
     """Return 64 hex digits over every image's split, id, label and content, and the class names; the order of the images does not matter."""
-    lines = sorted(json.dumps([image.split, image.item.image_id, image.item.label, image.digest]) for image in images)
+    lines = sorted(
+        json.dumps([image.split, image.item.image_id, image.item.label, image.digest])
+        for image in images
+    )
     return hashlib.sha256("\n".join([json.dumps(class_names), *lines]).encode()).hexdigest()
 
 
 def _look_at_all(parts: Parts) -> list[Look]:
     """Read every header, so that what is no image, or has no known range, is refused before anything is decoded. Raises DataError."""
-    looking = [(item, item.look) for items in parts.values() for item in items if item.look is not None]
+    looking = [
+        (item, item.look) for items in parts.values() for item in items if item.look is not None
+    ]
     looks = for_each([look for _, look in looking])
     check_depth([item.read for (item, _), look in zip(looking, looks, strict=True) if look.is_deep])
     return looks
 
 
-def _collect(spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task) -> tuple[DataSpec, Collection]:
+def _collect(
+    spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task
+) -> tuple[DataSpec, Collection]:
     try:
-        return _resolved(spec, spec.source), source_of(spec.source, field="source", task=task)(spec, data_dir=data_dir)
+        return _resolved(spec, spec.source), source_of(spec.source, field="source", task=task)(
+            spec, data_dir=data_dir
+        )
     except NotToBeHad as error:
         if spec.fallback is None:
             raise
         if not allow_fallback:
-            raise NotToBeHad(f"{error} The declared fallback {spec.fallback} was not allowed.") from error
+            raise NotToBeHad(
+                f"{error} The declared fallback {spec.fallback} was not allowed."
+            ) from error
     resolved = _resolved(spec, spec.fallback)
-    return resolved, source_of(spec.fallback, field="fallback", task=task)(resolved, data_dir=data_dir)
+    return resolved, source_of(spec.fallback, field="fallback", task=task)(
+        resolved, data_dir=data_dir
+    )
 
 
 def _resolved(spec: DataSpec, source: str) -> DataSpec:
-    return spec.model_copy(update={"source": source, "fallback": None, "path": spec.path if source == "folder" else None})
+    return spec.model_copy(
+        update={
+            "source": source,
+            "fallback": None,
+            "path": spec.path if source == "folder" else None,
+        }
+    )
 
 
 def _portable(spec: DataSpec, *, data_dir: Path) -> DataSpec:
@@ -140,7 +169,9 @@ def _check_names(spec: DataSpec, task: Task) -> None:
     if spec.fallback is not None:
         source_of(spec.fallback, field="fallback", task=task)
     if spec.path is not None and "folder" not in (spec.source, spec.fallback):
-        raise DataError(f"data.path belongs to source folder, got {spec.path!r} with source {spec.source}; leave it out, or ask for source folder.")
+        raise DataError(
+            f"data.path belongs to source folder, got {spec.path!r} with source {spec.source}; leave it out, or ask for source folder."
+        )
 
 
 def _as_split(items: tuple[Item, ...], n_classes: int) -> Split:

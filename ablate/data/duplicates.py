@@ -50,12 +50,19 @@ def near_duplicates(store: ImageStore) -> NearDuplicates | None:
 
 def read_near_duplicates(path: Path) -> NearDuplicates:
     """Read an answer that was kept. Raises ValueError where it is damaged, OSError where there is none."""
-    return NearDuplicates.model_validate(unsealed_json(path.read_bytes(), fields=NearDuplicates.model_fields))
+    return NearDuplicates.model_validate(
+        unsealed_json(path.read_bytes(), fields=NearDuplicates.model_fields)
+    )
 
 
 def _search(store: ImageStore) -> NearDuplicates:
-    coarse = {name: signatures(store.split(name).images, size=_COARSE, is_grey=True) for name in SPLITS}
-    mirrored = {name: signatures(store.split(name).images[:, :, ::-1], size=_COARSE, is_grey=True) for name in SPLITS[1:]}
+    coarse = {
+        name: signatures(store.split(name).images, size=_COARSE, is_grey=True) for name in SPLITS
+    }
+    mirrored = {
+        name: signatures(store.split(name).images[:, :, ::-1], size=_COARSE, is_grey=True)
+        for name in SPLITS[1:]
+    }
     pairs = []
     for first, second in itertools.combinations(SPLITS, 2):
         a, b = store.split(first), store.split(second)
@@ -63,16 +70,30 @@ def _search(store: ImageStore) -> NearDuplicates:
             for i, j in _alike(coarse[first], other):
                 likeness = _likeness(a, b, i=i, j=j, is_mirrored=is_mirrored)
                 if likeness >= ALIKE:
-                    pairs.append(_pair(store, first, second, i=i, j=j, likeness=likeness, is_mirrored=is_mirrored))
+                    pairs.append(
+                        _pair(
+                            store,
+                            first,
+                            second,
+                            i=i,
+                            j=j,
+                            likeness=likeness,
+                            is_mirrored=is_mirrored,
+                        )
+                    )
     pairs.sort(key=lambda pair: (-pair.likeness, pair.first_id, pair.second_id))
-    best = {(pair.first_id, pair.second_id): pair for pair in reversed(pairs)}  # a symmetric image is alike both ways: once is enough
+    best = {
+        (pair.first_id, pair.second_id): pair for pair in reversed(pairs)
+    }  # a symmetric image is alike both ways: once is enough
     named = sorted(best.values(), key=lambda pair: (-pair.likeness, pair.first_id, pair.second_id))
     return NearDuplicates(n_pairs=len(named), pairs=tuple(named[:_MOST_NAMED]))
 
 
 def signatures(images: NDArray[np.uint8], *, size: int, is_grey: bool) -> NDArray[np.float32]:
     """(N, side, side, 3) -> (N, size * size * channels): block means less their mean, of length 1. A flat image, which is like any other, becomes 0."""
-    out = np.zeros((len(images), size * size * (1 if is_grey else 3)), dtype=np.float32)  # images smaller than `size` fill a part
+    out = np.zeros(
+        (len(images), size * size * (1 if is_grey else 3)), dtype=np.float32
+    )  # images smaller than `size` fill a part
     edges = np.linspace(0, images.shape[1], min(size, images.shape[1]) + 1).astype(int)[:-1]
     for start in range(0, len(images), 256):
         block = images[start : start + 256].astype(np.float32)
@@ -83,7 +104,9 @@ def signatures(images: NDArray[np.uint8], *, size: int, is_grey: bool) -> NDArra
         flat -= flat.mean(axis=1, keepdims=True)
         norm = np.linalg.norm(flat, axis=1, keepdims=True)
         is_flat = norm < np.sqrt(flat.shape[1])  # contrast below one grey level
-        out[start : start + 256, : flat.shape[1]] = np.where(is_flat, 0, flat / np.maximum(norm, 1e-9))
+        out[start : start + 256, : flat.shape[1]] = np.where(
+            is_flat, 0, flat / np.maximum(norm, 1e-9)
+        )
     return out
 
 
@@ -102,7 +125,16 @@ def _likeness(a: StoredSplit, b: StoredSplit, *, i: int, j: int, is_mirrored: bo
     return float(one @ two)
 
 
-def _pair(store: ImageStore, first: str, second: str, *, i: int, j: int, likeness: float, is_mirrored: bool) -> NearDuplicate:
+def _pair(
+    store: ImageStore,
+    first: str,
+    second: str,
+    *,
+    i: int,
+    j: int,
+    likeness: float,
+    is_mirrored: bool,
+) -> NearDuplicate:
     a, b = store.split(first), store.split(second)
     return NearDuplicate(
         first_split=first,
@@ -117,4 +149,8 @@ def _pair(store: ImageStore, first: str, second: str, *, i: int, j: int, likenes
 
 
 def _label(split: StoredSplit, i: int) -> int | tuple[int, ...]:
-    return int(split.labels[i]) if split.labels.ndim == 1 else tuple(np.flatnonzero(split.labels[i]).tolist())
+    return (
+        int(split.labels[i])
+        if split.labels.ndim == 1
+        else tuple(np.flatnonzero(split.labels[i]).tolist())
+    )

@@ -33,7 +33,9 @@ def refuse(messages: Sequence[str]) -> None:
         raise DataError(messages[0])
     if messages:
         more = f"\n... and {len(messages) - N_NAMED} more" if len(messages) > N_NAMED else ""
-        raise DataError(f"{len(messages)} images cannot be read:\n" + "\n".join(messages[:N_NAMED]) + more)
+        raise DataError(
+            f"{len(messages)} images cannot be read:\n" + "\n".join(messages[:N_NAMED]) + more
+        )
 
 
 def _outcome(task: Callable[[], Value]) -> Value | DataError:

@@ -63,7 +63,9 @@ def sound_places(done: Path, arrays: Mapping[str, Sequence[ArrayFile]]) -> set[P
     """
     places = set()
     for line in done.read_text(errors="replace").splitlines() if done.is_file() else ():
-        with suppress(ValueError, KeyError, IndexError):  # the last line of a killed builder may be cut off
+        with suppress(
+            ValueError, KeyError, IndexError
+        ):  # the last line of a killed builder may be cut off
             name, position, written = line.split(" ")
             at = int(position)
             if checksum([array.values[at] for array in arrays[name]]) == int(written):

@@ -47,14 +47,25 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"\0\5\x16\7", "a Mac's resource file"),
 )
-_SUPPORTED = (b"\xff\xd8", b"\x89PNG", b"BM", b"GIF8", b"II", b"MM", b"RIFF", *(b"P%d" % i for i in range(1, 7)))
+_SUPPORTED = (
+    b"\xff\xd8",
+    b"\x89PNG",
+    b"BM",
+    b"GIF8",
+    b"II",
+    b"MM",
+    b"RIFF",
+    *(b"P%d" % i for i in range(1, 7)),
+)
 
 
 def check_is_regular(mode: int, *, name: str) -> None:
     """Refuse whatever is not a regular file, by `st_mode`: to open a pipe would wait for ever. Raises DataError."""
     kind = irregular_kind(mode)
     if kind is not None:
-        raise DataError(f"an image must be a file, got {kind}: {name}; remove it, or leave it out of the index.")
+        raise DataError(
+            f"an image must be a file, got {kind}: {name}; remove it, or leave it out of the index."
+        )
 
 
 def check_is_image(head: bytes, *, name: str) -> None:
@@ -63,17 +74,27 @@ def check_is_image(head: bytes, *, name: str) -> None:
     Nothing is said of a file that may be a damaged image.
     """
     if not head:
-        raise DataError(f"an image must hold pixels, got an empty file: {name}; copy it again or remove it.")
+        raise DataError(
+            f"an image must hold pixels, got an empty file: {name}; copy it again or remove it."
+        )
     if head.startswith(b"version https://git-lfs"):
-        raise DataError(f"an image must hold pixels, got a Git LFS pointer: {name}; fetch the images with `git lfs pull`.")
+        raise DataError(
+            f"an image must hold pixels, got a Git LFS pointer: {name}; fetch the images with `git lfs pull`."
+        )
     if not head.strip(b"\0"):
-        raise DataError(f"an image must hold pixels, got a file that begins with {len(head)} zero bytes: {name}; copy it again or remove it.")
+        raise DataError(
+            f"an image must hold pixels, got a file that begins with {len(head)} zero bytes: {name}; copy it again or remove it."
+        )
     kind = _kind_of(head)
     if kind is not None:
-        raise DataError(f"an image must be a {FORMAT_NAMES} file, got {kind}: {name}; save it as PNG or JPEG, or remove it.")
+        raise DataError(
+            f"an image must be a {FORMAT_NAMES} file, got {kind}: {name}; save it as PNG or JPEG, or remove it."
+        )
     text = _text_of(head)
     if text is not None:
-        raise DataError(f"an image must be a {FORMAT_NAMES} file, got {text}: {name}; fetch the image again or remove it.")
+        raise DataError(
+            f"an image must be a {FORMAT_NAMES} file, got {text}: {name}; fetch the image again or remove it."
+        )
 
 
 def read_head(path: Path, *, name: str) -> bytes:

@@ -19,7 +19,9 @@ from ablate.data.whole import check_rows, check_tiles
 from ablate.errors import DataError, escaped
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+)
 """File names that are taken for images, in lower case."""
 MAX_PIXELS = 60_000_000
 """Larger images are refused before they are decoded: a small file can claim any size."""
@@ -47,7 +49,9 @@ class Look:
 def look_at(path: Path, *, name: str) -> Look:
     """Read the header of an image file, and refuse what can be refused without its pixels. Raises DataError."""
     with _opened(path, name=name) as image:
-        more = image.format in ("GIF", "WEBP", "TIFF", "PNG") and getattr(image, "is_animated", False)
+        more = image.format in ("GIF", "WEBP", "TIFF", "PNG") and getattr(
+            image, "is_animated", False
+        )
         return Look(is_deep=is_deep(image), has_more_frames=bool(more))
 
 
@@ -86,9 +90,13 @@ def _opened(path: Path, *, name: str) -> Iterator[ImageFile.ImageFile]:
 def _check_size(image: Image.Image, *, name: str) -> None:
     size = f"{image.width} x {image.height}"
     if image.width * image.height > MAX_PIXELS:
-        raise DataError(f"an image must have at most {MAX_PIXELS} pixels, got {size}: {name}; scale it down.")
+        raise DataError(
+            f"an image must have at most {MAX_PIXELS} pixels, got {size}: {name}; scale it down."
+        )
     if max(image.size) > MAX_SIDE:
-        raise DataError(f"an image must have at most {MAX_SIDE} pixels a side, got {size}: {name}; cut or scale it.")
+        raise DataError(
+            f"an image must have at most {MAX_SIDE} pixels a side, got {size}: {name}; cut or scale it."
+        )
 
 
 @contextmanager
@@ -99,7 +107,9 @@ def _one_files_errors(path: Path, name: str) -> Iterator[None]:
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"an image must exist, this one does not: {name}; correct its name or leave it out of the index.") from None
+        raise DataError(
+            f"an image must exist, this one does not: {name}; correct its name or leave it out of the index."
+        ) from None
     except Exception as error:
         raise DataError(_why(error, path, name=name)) from error
 
@@ -112,7 +122,9 @@ def _why(error: Exception, path: Path, *, name: str) -> str:
     if isinstance(error, MemoryError):
         return f"an image must fit in memory, this one does not: {name}; scale it down, or free memory."
     if isinstance(error, OSError) and error.errno is not None:
-        return f"an image must be a file that can be read, this one cannot: {name} ({error.strerror})."
+        return (
+            f"an image must be a file that can be read, this one cannot: {name} ({error.strerror})."
+        )
     if _TOO_MUCH_METADATA.search(str(error)):
         return (
             f"an image must have at most {MAX_METADATA_BYTES // 2**20} MB of metadata in one piece, got more: {name}; "
@@ -132,7 +144,9 @@ def _unusual_tiff(path: Path) -> str | None:
         with path.open("rb") as file:
             head = file.read(8)
             is_big = head[2:4] in (b"+\0", b"\0+")
-            directory = TiffImagePlugin.ImageFileDirectory_v2(head + (file.read(8) if is_big else b""))
+            directory = TiffImagePlugin.ImageFileDirectory_v2(
+                head + (file.read(8) if is_big else b"")
+            )
             file.seek(directory.next)
             directory.load(file)
         directory[256], directory[257]  # width and height

@@ -15,15 +15,23 @@ from ablate.data.sources._base import Item, label_array
 from ablate.streams import stream
 
 
-def deal_by_labels(items: Sequence[Item], shares: Sequence[float], *, seed: int, purpose: str, total: int | None) -> list[tuple[Item, ...]]:
+def deal_by_labels(
+    items: Sequence[Item], shares: Sequence[float], *, seed: int, purpose: str, total: int | None
+) -> list[tuple[Item, ...]]:
     """Deal all items to parts of the given shares, which sum to 1; with `total` draw so many for a single part. Parts keep the order of `items`."""
     sizes = [total, len(items) - total] if total is not None else _sizes(shares, len(items))
     keys = [(stream(seed, "split", purpose, item.image_id), item.image_id) for item in items]
     order = np.array(sorted(range(len(items)), key=keys.__getitem__), dtype=np.int64)
-    n_classes = 1 + max((position for item in items if isinstance(item.label, tuple) for position in item.label), default=0)
+    n_classes = 1 + max(
+        (position for item in items if isinstance(item.label, tuple) for position in item.label),
+        default=0,
+    )
     part_of = np.empty(len(items), dtype=np.int64)
     part_of[order] = stratify(label_array(items, n_classes=n_classes)[order], np.array(sizes))
-    return [tuple(item for item, own in zip(items, part_of, strict=True) if own == part) for part in range(len(shares))]
+    return [
+        tuple(item for item, own in zip(items, part_of, strict=True) if own == part)
+        for part in range(len(shares))
+    ]
 
 
 def stratify(labels: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -34,7 +42,10 @@ def stratify(labels: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.
     while left.any():
         label = int(np.where(left > 0, left, len(labels) + 1).argmin())
         for i in np.flatnonzero(labels[:, label] & (part_of < 0)):
-            part = max(range(len(sizes)), key=lambda k: (room[k] > 0, round(wanted[k, label], 9), room[k], -k))
+            part = max(
+                range(len(sizes)),
+                key=lambda k: (room[k] > 0, round(wanted[k, label], 9), room[k], -k),
+            )
             part_of[i] = part
             room[part] -= 1
             wanted[part] -= labels[i]

@@ -23,7 +23,9 @@ MIX_BINS, MIX_SEVERITY, MIX_WIDTH = 10, 3, 3
 Apply = Callable[[Tensor, float], Tensor]
 
 
-def _affine(image: Tensor, *, translate: tuple[int, int] = (0, 0), shear: tuple[float, float] = (0.0, 0.0)) -> Tensor:
+def _affine(
+    image: Tensor, *, translate: tuple[int, int] = (0, 0), shear: tuple[float, float] = (0.0, 0.0)
+) -> Tensor:
     center = [0, 0] if any(shear) else None
     moved: Tensor = F.affine(
         image,
@@ -44,7 +46,9 @@ OPERATIONS: dict[str, Apply] = {
     "ShearY": lambda image, x: _affine(image, shear=(0.0, math.degrees(math.atan(x)))),
     "TranslateX": lambda image, x: _affine(image, translate=(int(x), 0)),
     "TranslateY": lambda image, x: _affine(image, translate=(0, int(x))),
-    "Rotate": lambda image, x: F.rotate(image, x, interpolation=InterpolationMode.BILINEAR, fill=GREY),
+    "Rotate": lambda image, x: F.rotate(
+        image, x, interpolation=InterpolationMode.BILINEAR, fill=GREY
+    ),
     "Brightness": lambda image, x: F.adjust_brightness(image, 1 + x),
     "Color": lambda image, x: F.adjust_saturation(image, 1 + x),
     "Contrast": lambda image, x: F.adjust_contrast(image, 1 + x),
@@ -117,7 +121,11 @@ def aug_mix(image: Tensor, rng: Generator) -> Tensor:
     return mixed.round().clamp(0, 255).to(torch.uint8)
 
 
-POLICIES: dict[str, Callable[[Tensor, Generator], Tensor]] = {"randaugment": rand_augment, "trivialaugment": trivial_augment, "augmix": aug_mix}
+POLICIES: dict[str, Callable[[Tensor, Generator], Tensor]] = {
+    "randaugment": rand_augment,
+    "trivialaugment": trivial_augment,
+    "augmix": aug_mix,
+}
 
 
 def _drawn(image: Tensor, share: float, ranges: Ranges, rng: Generator) -> Tensor:

@@ -25,7 +25,9 @@ _TURNS: Mapping[object, Image.Transpose] = {
 """EXIF orientation -> what turns the image upright."""
 _SHORT = 3
 """EXIF's number for a 16-bit integer."""
-_PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "RGBA", "RGBa", "LA", "La", "PA", "CMYK", "YCbCr", "HSV"})
+_PLAIN_MODES = frozenset(
+    {"1", "L", "P", "RGB", "RGBX", "RGBA", "RGBa", "LA", "La", "PA", "CMYK", "YCbCr", "HSV"}
+)
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -84,7 +86,9 @@ def _as_rgb(image: Image.Image, *, name: str) -> Image.Image:
         _check_float(image, name=name)
         return image.convert("RGB")
     if image.mode not in _PLAIN_MODES:
-        raise DataError(f"an image must be grey, RGB, CMYK or of a palette, got {image.mode} colours: {name}; save it as RGB.")
+        raise DataError(
+            f"an image must be grey, RGB, CMYK or of a palette, got {image.mode} colours: {name}; save it as RGB."
+        )
     if image.has_transparency_data:
         over = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(over, image.convert("RGBA")).convert("RGB")

@@ -43,7 +43,9 @@ def _check_given(given: set[str | None]) -> None:
     """There is a train split, and no image without a split. Raises DataError."""
     found = ", ".join(sorted(name or "no split" for name in given))
     if None in given:
-        raise DataError(f"every image must be in an official split, or none of them, got {found}; give each image its split, or none at all.")
+        raise DataError(
+            f"every image must be in an official split, or none of them, got {found}; give each image its split, or none at all."
+        )
     if "train" not in given:
         raise DataError(
             f"official splits must have a train split, got {found}; rename one of them, or leave "
@@ -78,25 +80,48 @@ def subset_items(parts: Parts, spec: DataSpec, *, n_classes: int) -> tuple[Parts
     A smaller size draws a subset of a larger size's images, up to rounding; not so where images have several labels. Raises DataError without
     `split_seed`, or with fewer images than classes.
     """
-    wanted = {} if spec.sizes is None else {split: n for split, n in spec.sizes.model_dump().items() if n is not None and n < len(parts[split])}
+    wanted = (
+        {}
+        if spec.sizes is None
+        else {
+            split: n
+            for split, n in spec.sizes.model_dump().items()
+            if n is not None and n < len(parts[split])
+        }
+    )
     if not wanted:
         return parts, ""
     if spec.split_seed is None:
-        raise DataError("data.split_seed must be set where data.sizes draws a subset, got null; any whole number will do.")
+        raise DataError(
+            "data.split_seed must be set where data.sizes draws a subset, got null; any whole number will do."
+        )
     for split, n in wanted.items():
         if n < n_classes:
-            raise DataError(f"data.sizes.{split} must be at least the number of classes, {n_classes}, got {n}.")
+            raise DataError(
+                f"data.sizes.{split} must be at least the number of classes, {n_classes}, got {n}."
+            )
     smaller = dict(parts)
     for split, n in wanted.items():
-        smaller[split] = _draw(parts[split], [n / len(parts[split])], seed=spec.split_seed, purpose=f"size of {split}", total=n)[0]
+        smaller[split] = _draw(
+            parts[split],
+            [n / len(parts[split])],
+            seed=spec.split_seed,
+            purpose=f"size of {split}",
+            total=n,
+        )[0]
     said = ", ".join(f"{split} {n} of {len(parts[split])}" for split, n in wanted.items())
-    return smaller, f"; {_stratified(parts['train'], article=True)} subset with split_seed {spec.split_seed}: {said}"
+    return (
+        smaller,
+        f"; {_stratified(parts['train'], article=True)} subset with split_seed {spec.split_seed}: {said}",
+    )
 
 
 def _seed_and_fractions(spec: DataSpec, why: str) -> tuple[int, Fractions]:
     missing = [name for name in ("split_seed", "fractions") if getattr(spec, name) is None]
     if spec.split_seed is None or spec.fractions is None:
-        raise DataError(f"data.{' and data.'.join(missing)} must be set for source {spec.source}, because {why}.")
+        raise DataError(
+            f"data.{' and data.'.join(missing)} must be set for source {spec.source}, because {why}."
+        )
     total = spec.fractions.train + spec.fractions.val + spec.fractions.test
     if not math.isclose(total, 1.0, abs_tol=1e-6):
         raise DataError(f"data.fractions must sum to 1, got {total:g}.")
@@ -105,11 +130,17 @@ def _seed_and_fractions(spec: DataSpec, why: str) -> tuple[int, Fractions]:
 
 def _stratified(items: Sequence[Item], *, article: bool = False) -> str:
     if has_several_labels(items):
-        return "an iteratively stratified" if article else "iteratively stratified (Sechidis et al., 2011)"
+        return (
+            "an iteratively stratified"
+            if article
+            else "iteratively stratified (Sechidis et al., 2011)"
+        )
     return "a stratified" if article else "stratified"
 
 
-def _draw(items: Sequence[Item], shares: list[float], *, seed: int, purpose: str, total: int | None = None) -> list[tuple[Item, ...]]:
+def _draw(
+    items: Sequence[Item], shares: list[float], *, seed: int, purpose: str, total: int | None = None
+) -> list[tuple[Item, ...]]:
     """Deal the images of every class to parts of the given shares, in the order of their random keys. Parts keep the order of `items`."""
     if has_several_labels(items):
         return deal_by_labels(items, shares, seed=seed, purpose=purpose, total=total)
@@ -125,10 +156,16 @@ def _draw(items: Sequence[Item], shares: list[float], *, seed: int, purpose: str
         is_last = part == len(shares) - 1 and total is None
         deal = counts - taken if is_last else allocate(counts, n, room=counts - taken)
         for label, start, n_class in zip(classes, taken.tolist(), deal.tolist(), strict=True):
-            ordered = sorted(members[label], key=lambda item: (stream(seed, "split", purpose, item.image_id), item.image_id))
+            ordered = sorted(
+                members[label],
+                key=lambda item: (stream(seed, "split", purpose, item.image_id), item.image_id),
+            )
             part_of.update((item.image_id, part) for item in ordered[start : start + n_class])
         taken = taken + deal
-    return [tuple(item for item in items if part_of.get(item.image_id) == part) for part in range(len(shares))]
+    return [
+        tuple(item for item in items if part_of.get(item.image_id) == part)
+        for part in range(len(shares))
+    ]
 
 
 def allocate(counts: NDArray[np.int64], n: int, *, room: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -40,7 +40,10 @@ from ablate.study.trial import SPLITS
 
 VERSION = 1
 """Part of the key; grows when the same images would be stored otherwise."""
-INTERPOLATIONS = {name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")}
+INTERPOLATIONS = {
+    name: Image.Resampling[name.upper()]
+    for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+}
 MAX_ASPECT = 8
 """Images longer than this many times their width are cut to it before they are resized, so that no sliver grows without bound."""
 MAX_FINE_BYTES = 8_000_000_000
@@ -92,7 +95,15 @@ class ImageStore:
         return self.splits[name]
 
 
-def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str, fine: int | None = None, on_progress: Progress | None = None) -> ImageStore:
+def build_store(
+    data_set: DataSet,
+    *,
+    home: Path,
+    side: int,
+    interpolation: str,
+    fine: int | None = None,
+    on_progress: Progress | None = None,
+) -> ImageStore:
     """Return the store of `data_set` at `side` pixels below `home`; decode the images only where no good store is there yet.
 
     `fine` asks for the train split at so many pixels beside, for crops; images that have fewer, and data sets above `MAX_FINE_BYTES`, get fewer.
@@ -101,8 +112,14 @@ def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str,
     """
     if interpolation not in INTERPOLATIONS:
         near = difflib.get_close_matches(interpolation, INTERPOLATIONS, n=1, cutoff=0.0)[0]
-        raise DataError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}; did you mean {near}?")
-    final = home / "images" / store_key(data_set.facts.fingerprint, side=side, interpolation=interpolation, fine=fine)
+        raise DataError(
+            f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}; did you mean {near}?"
+        )
+    final = (
+        home
+        / "images"
+        / store_key(data_set.facts.fingerprint, side=side, interpolation=interpolation, fine=fine)
+    )
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         with locked(final.with_suffix(".lock")):
@@ -111,8 +128,19 @@ def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str,
                     return _reopen(final, data_set)
                 except StoreError:
                     shutil.rmtree(final)
-            fine = None if fine is None else _fine_side(data_set.splits["train"], side=side, asked=fine)
-            _build(data_set, final, side=side, fine=fine, interpolation=interpolation, on_progress=on_progress or _silent)
+            fine = (
+                None
+                if fine is None
+                else _fine_side(data_set.splits["train"], side=side, asked=fine)
+            )
+            _build(
+                data_set,
+                final,
+                side=side,
+                fine=fine,
+                interpolation=interpolation,
+                on_progress=on_progress or _silent,
+            )
             return open_store(final)
     except OSError as error:
         if error.errno in _FULL:
@@ -120,7 +148,9 @@ def build_store(data_set: DataSet, *, home: Path, side: int, interpolation: str,
                 f"the image store needs more room in {final.parent} than the disk has ({error.strerror}); "
                 "make room, and the same command goes on where it stopped."
             ) from error
-        raise StoreError(f"the image store must be writable, {final.parent} is not ({error.strerror}); choose another home with ABLATE_HOME.") from error
+        raise StoreError(
+            f"the image store must be writable, {final.parent} is not ({error.strerror}); choose another home with ABLATE_HOME."
+        ) from error
 
 
 def _reopen(path: Path, data_set: DataSet) -> ImageStore:
@@ -129,9 +159,13 @@ def _reopen(path: Path, data_set: DataSet) -> ImageStore:
     for name, split in data_set.splits.items():
         stored = store.split(name)
         if _labelled(stored.image_ids, stored.labels) != _labelled(split.image_ids, split.labels):
-            raise StoreError(f"an image store must hold the images that were asked for, {name} of {path} holds others.")
+            raise StoreError(
+                f"an image store must hold the images that were asked for, {name} of {path} holds others."
+            )
     if store.class_names != data_set.facts.class_names:
-        raise StoreError(f"an image store must hold the classes that were asked for, {path} holds others.")
+        raise StoreError(
+            f"an image store must hold the classes that were asked for, {path} holds others."
+        )
     if sum(file.stat().st_size for file in path.glob("*.npy")) <= MAX_VERIFIED_BYTES:
         verify_store(path)
     return store
@@ -144,7 +178,9 @@ def _labelled(image_ids: Sequence[str], labels: NDArray[np.int64]) -> dict[str, 
 
 def store_key(fingerprint: str, *, side: int, interpolation: str, fine: int | None = None) -> str:
     """Return 24 hex digits that name the pixels of a store, and the side of a finer train split where one is asked for."""
-    key = hashlib.sha256(json.dumps([VERSION, fingerprint, side, interpolation]).encode()).hexdigest()[:24]
+    key = hashlib.sha256(
+        json.dumps([VERSION, fingerprint, side, interpolation]).encode()
+    ).hexdigest()[:24]
     return key if fine is None else f"{key}-{fine}"
 
 
@@ -167,12 +203,21 @@ def open_store(path: Path) -> ImageStore:
         meta = _read_meta(path)
         side = int(meta["side"])
         class_names = tuple(map(str, meta["class_names"]))
-        splits = {name: _open_split(path / f"{name}.npy", meta["splits"][name], side=side) for name in SPLITS}
+        splits = {
+            name: _open_split(path / f"{name}.npy", meta["splits"][name], side=side)
+            for name in SPLITS
+        }
         if meta.get(_FINE):
-            fine = _open_split(path / f"{_FINE}.npy", {**meta["splits"]["train"], **meta[_FINE]}, side=int(meta[_FINE]["side"]))
+            fine = _open_split(
+                path / f"{_FINE}.npy",
+                {**meta["splits"]["train"], **meta[_FINE]},
+                side=int(meta[_FINE]["side"]),
+            )
             splits["train"] = dataclasses.replace(splits["train"], fine=fine.images)
     except Exception as error:  # damage comes in every shape, and all of it means the same
-        raise StoreError(f"an image store must be whole, {path} is not ({error}); remove it, and it is built again.") from error
+        raise StoreError(
+            f"an image store must be whole, {path} is not ({error}); remove it, and it is built again."
+        ) from error
     return ImageStore(path=path, side=side, class_names=class_names, splits=splits)
 
 
@@ -180,9 +225,14 @@ def verify_store(path: Path) -> None:
     """Compare every array with the digest that was taken when the store was built. Reads everything. Raises StoreError where one differs."""
     open_store(path)
     meta = _read_meta(path)
-    for name, written in {**meta["splits"], **({_FINE: meta[_FINE]} if meta.get(_FINE) else {})}.items():
+    for name, written in {
+        **meta["splits"],
+        **({_FINE: meta[_FINE]} if meta.get(_FINE) else {}),
+    }.items():
         if _sha256(path / f"{name}.npy") != written["sha256"]:
-            raise StoreError(f"an image store must hold what was written, {name}.npy of {path} does not; remove the folder, and it is built again.")
+            raise StoreError(
+                f"an image store must hold what was written, {name}.npy of {path} does not; remove the folder, and it is built again."
+            )
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
@@ -192,9 +242,15 @@ def _read_meta(path: Path) -> dict[str, Any]:
 def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSplit:
     labels = np.array(meta["labels"], dtype=np.int64)
     if path.stat().st_size != meta["n_bytes"]:
-        raise ValueError(f"{path.name} has {path.stat().st_size} bytes instead of {meta['n_bytes']}")
+        raise ValueError(
+            f"{path.name} has {path.stat().st_size} bytes instead of {meta['n_bytes']}"
+        )
     images = np.load(path, mmap_mode="r", allow_pickle=False)
-    if images.shape != (len(labels), side, side, 3) or images.dtype != np.uint8 or len(meta["image_ids"]) != len(labels):
+    if (
+        images.shape != (len(labels), side, side, 3)
+        or images.dtype != np.uint8
+        or len(meta["image_ids"]) != len(labels)
+    ):
         raise ValueError(f"{path.name} holds {images.dtype} of shape {images.shape}")
     return StoredSplit(images=images, labels=labels, image_ids=tuple(map(str, meta["image_ids"])))
 
@@ -203,12 +259,25 @@ def files_of(meta: bytes) -> tuple[str, ...]:
     """Return the names of the arrays that belong to a meta.json. Raises StoreError where it is none."""
     try:
         written = unsealed_json(meta, fields=_META_FIELDS)
-        return (*(f"{name}.npy" for name in SPLITS), *([f"{_FINE}.npy"] if written.get(_FINE) else []))
+        return (
+            *(f"{name}.npy" for name in SPLITS),
+            *([f"{_FINE}.npy"] if written.get(_FINE) else []),
+        )
     except ValueError as error:
-        raise StoreError(f"an image store must have a sound meta.json, got a damaged one ({error}); remove the store, and it is built again.") from error
+        raise StoreError(
+            f"an image store must have a sound meta.json, got a damaged one ({error}); remove the store, and it is built again."
+        ) from error
 
 
-def _build(data_set: DataSet, final: Path, *, side: int, fine: int | None, interpolation: str, on_progress: Progress) -> None:
+def _build(
+    data_set: DataSet,
+    final: Path,
+    *,
+    side: int,
+    fine: int | None,
+    interpolation: str,
+    on_progress: Progress,
+) -> None:
     """Decode into a folder beside the final one, then rename. Under the lock, whatever stands there is a dead builder's, and is taken up.
 
     An interrupt and a full disk leave the folder for the next builder; images that cannot be read do not: mended ones have another key.
@@ -220,7 +289,14 @@ def _build(data_set: DataSet, final: Path, *, side: int, fine: int | None, inter
         _check_room(data_set, final.parent, side=side, fine=fine)
         partial.mkdir()
     try:
-        _fill(data_set, partial, side=side, fine=fine, resample=INTERPOLATIONS[interpolation], on_progress=on_progress)
+        _fill(
+            data_set,
+            partial,
+            side=side,
+            fine=fine,
+            resample=INTERPOLATIONS[interpolation],
+            on_progress=on_progress,
+        )
     except DataError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -230,31 +306,63 @@ def _build(data_set: DataSet, final: Path, *, side: int, fine: int | None, inter
         "side": side,
         "interpolation": interpolation,
         "class_names": data_set.facts.class_names,
-        "splits": {name: _describe(partial / f"{name}.npy", split) for name, split in data_set.splits.items()},
-        **({} if fine is None else {_FINE: {"side": fine, **_size_and_digest(partial / f"{_FINE}.npy")}}),
+        "splits": {
+            name: _describe(partial / f"{name}.npy", split)
+            for name, split in data_set.splits.items()
+        },
+        **(
+            {}
+            if fine is None
+            else {_FINE: {"side": fine, **_size_and_digest(partial / f"{_FINE}.npy")}}
+        ),
     }
     _write_durably(partial / "meta.json", sealed_json(meta))
     (partial / _DONE).unlink()
     partial.rename(final)
 
 
-def _fill(data_set: DataSet, partial: Path, *, side: int, fine: int | None, resample: Image.Resampling, on_progress: Progress) -> None:
+def _fill(
+    data_set: DataSet,
+    partial: Path,
+    *,
+    side: int,
+    fine: int | None,
+    resample: Image.Resampling,
+    on_progress: Progress,
+) -> None:
     """Decode whatever is missing of the arrays. Raises DataError for all images that cannot be read, OSError where the disk is full."""
     with ExitStack() as files:
         arrays: dict[str, tuple[ArrayFile, ...]] = {}
         for name, split in data_set.splits.items():
-            arrays[name] = (files.enter_context(closing(ArrayFile(partial / f"{name}.npy", n=len(split.labels), side=side))),)
+            arrays[name] = (
+                files.enter_context(
+                    closing(ArrayFile(partial / f"{name}.npy", n=len(split.labels), side=side))
+                ),
+            )
         if fine is not None:
             n_train = len(data_set.splits["train"].labels)
-            arrays["train"] += (files.enter_context(closing(ArrayFile(partial / f"{_FINE}.npy", n=n_train, side=fine))),)
+            arrays["train"] += (
+                files.enter_context(
+                    closing(ArrayFile(partial / f"{_FINE}.npy", n=n_train, side=fine))
+                ),
+            )
         _decode(data_set, arrays, partial / _DONE, resample=resample, on_progress=on_progress)
         for array in itertools.chain.from_iterable(arrays.values()):
             array.finish()
 
 
-def _decode(data_set: DataSet, arrays: Mapping[str, Sequence[ArrayFile]], done: Path, *, resample: Image.Resampling, on_progress: Progress) -> None:
+def _decode(
+    data_set: DataSet,
+    arrays: Mapping[str, Sequence[ArrayFile]],
+    done: Path,
+    *,
+    resample: Image.Resampling,
+    on_progress: Progress,
+) -> None:
     """Fill what is missing of the arrays with a few threads. Raises one DataError for all images that cannot be read."""
-    places = [(name, i) for name, split in data_set.splits.items() for i in range(len(split.labels))]
+    places = [
+        (name, i) for name, split in data_set.splits.items() for i in range(len(split.labels))
+    ]
     there = sound_places(done, arrays)
     missing = [place for place in places if place not in there]
 
@@ -293,7 +401,11 @@ def square(image: Image.Image, *, side: int, resample: Image.Resampling) -> NDAr
     if max(width, height) > MAX_ASPECT * short:
         image = _cut_middle(image, min(width, MAX_ASPECT * short), min(height, MAX_ASPECT * short))
         width, height = image.size
-    size = (side, int(side * height / width)) if width <= height else (int(side * width / height), side)
+    size = (
+        (side, int(side * height / width))
+        if width <= height
+        else (int(side * width / height), side)
+    )
     resized = image if image.size == size else image.resize(size, resample)
     return np.asarray(_cut_middle(resized, side, side), dtype=np.uint8)
 
@@ -316,7 +428,9 @@ def _check_room(data_set: DataSet, folder: Path, *, side: int, fine: int | None)
     needed += len(data_set.splits["train"].labels) * (fine or 0) ** 2 * 3
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise StoreError(f"the image store needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; make room, or ask for fewer images.")
+        raise StoreError(
+            f"the image store needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; make room, or ask for fewer images."
+        )
 
 
 @contextmanager

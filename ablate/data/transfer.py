@@ -26,7 +26,9 @@ def fetch_store(path: Path, read: ReadPiece) -> None:
             if not _is_whole(path):
                 _fetch(path, read)
     except OSError as error:
-        raise StoreError(f"the image store must be writable on every machine, {path.parent} is not ({error}); set ABLATE_HOME there.") from error
+        raise StoreError(
+            f"the image store must be writable on every machine, {path.parent} is not ({error}); set ABLATE_HOME there."
+        ) from error
 
 
 def _is_whole(path: Path) -> bool:

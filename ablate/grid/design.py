@@ -24,7 +24,9 @@ class RandomDesign(BaseModel):
     """Some arms of the full grid, drawn evenly; the baseline is always one of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    random: int = Field(ge=2, le=MAX_CELLS, strict=True, description="arms, the baseline among them")
+    random: int = Field(
+        ge=2, le=MAX_CELLS, strict=True, description="arms, the baseline among them"
+    )
 
 
 class SearchDesign(BaseModel):
@@ -41,12 +43,16 @@ def _kind(value: Any) -> str:
 
 
 Design = Annotated[
-    Annotated[Literal["full", "one_factor", "leave_one_out"], Tag("named")] | Annotated[RandomDesign, Tag("drawn")] | Annotated[SearchDesign, Tag("searched")],
+    Annotated[Literal["full", "one_factor", "leave_one_out"], Tag("named")]
+    | Annotated[RandomDesign, Tag("drawn")]
+    | Annotated[SearchDesign, Tag("searched")],
     Discriminator(_kind),
 ]
 
 
-def design_cells(axes: Mapping[str, Sequence[Level]], baseline: Cell, design: Design, *, seed: int = 0) -> Iterator[Cell]:
+def design_cells(
+    axes: Mapping[str, Sequence[Level]], baseline: Cell, design: Design, *, seed: int = 0
+) -> Iterator[Cell]:
     """Yield the cells that a design asks for, axis -> level; the first axis varies slowest.
 
     A random design draws later, among arms that make sense: of all cells, or in a grid of very many of `N_POOL` that are drawn evenly by `seed`.
@@ -76,15 +82,21 @@ def _neighbours(axes: Mapping[str, Sequence[Level]], baseline: Cell) -> Iterator
 def _pool(axes: Mapping[str, Sequence[Level]], baseline: Cell, *, seed: int) -> Iterator[Cell]:
     """The baseline and `N_POOL` cells, drawn evenly; fewer where one was drawn twice."""
     rng = np.random.Generator(np.random.Philox(key=stream(seed, "permute", "cells")))
-    drawn_places = rng.integers([len(levels) for levels in axes.values()], size=(N_POOL, len(axes))).tolist()
+    drawn_places = rng.integers(
+        [len(levels) for levels in axes.values()], size=(N_POOL, len(axes))
+    ).tolist()
     middle = tuple(levels.index(baseline[axis]) for axis, levels in axes.items())
     yield from _cells_at(sorted({middle, *map(tuple, drawn_places)}), axes)
 
 
-def _cells_at(places: Iterable[tuple[int, ...]], axes: Mapping[str, Sequence[Level]]) -> Iterator[Cell]:
+def _cells_at(
+    places: Iterable[tuple[int, ...]], axes: Mapping[str, Sequence[Level]]
+) -> Iterator[Cell]:
     """The cells at these positions of the levels of each axis."""
     for place in places:
-        yield {axis: levels[index] for (axis, levels), index in zip(axes.items(), place, strict=True)}
+        yield {
+            axis: levels[index] for (axis, levels), index in zip(axes.items(), place, strict=True)
+        }
 
 
 def drawn(arm_ids: Sequence[str], baseline_arm_id: str, design: Design, *, seed: int) -> list[str]:
@@ -92,7 +104,9 @@ def drawn(arm_ids: Sequence[str], baseline_arm_id: str, design: Design, *, seed:
     if not isinstance(design, RandomDesign):
         return list(arm_ids)
     others = [arm_id for arm_id in arm_ids if arm_id != baseline_arm_id]
-    order = np.random.Generator(np.random.Philox(key=stream(seed, "permute", "design"))).permutation(len(others))
+    order = np.random.Generator(
+        np.random.Philox(key=stream(seed, "permute", "design"))
+    ).permutation(len(others))
     chosen = {baseline_arm_id, *(others[index] for index in order[: design.random - 1])}
     return [arm_id for arm_id in arm_ids if arm_id in chosen]
 
@@ -104,12 +118,17 @@ def design_name(design: Design) -> str:
     return f"random {design.random}" if isinstance(design, RandomDesign) else design
 
 
-def design_mistakes(design: Any, axes: Mapping[str, Sequence[Any]]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def design_mistakes(
+    design: Any, axes: Mapping[str, Sequence[Any]]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield (place, sentence) for what the design alone cannot know."""
     if design == "leave_one_out":
         for axis, levels in axes.items():
             if isinstance(levels, list) and len(levels) != 2:
-                yield ("axes", axis), f"must have two levels in a leave_one_out design, with and without the component, got {len(levels)}; or take one_factor"
+                yield (
+                    ("axes", axis),
+                    f"must have two levels in a leave_one_out design, with and without the component, got {len(levels)}; or take one_factor",
+                )
     if design in ("full", "one_factor", "leave_one_out"):
         too_many = cells_mistake([max(1, len(levels)) for levels in axes.values()], design)
         if too_many:

@@ -48,4 +48,7 @@ class Rules:
 
 
 def _typed(when: Mapping[str, Any]) -> When:
-    return tuple((axis, frozenset(meaning(axis, level) for level in asked_levels(wanted))) for axis, wanted in when.items())
+    return tuple(
+        (axis, frozenset(meaning(axis, level) for level in asked_levels(wanted)))
+        for axis, wanted in when.items()
+    )

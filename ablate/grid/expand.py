@@ -53,8 +53,18 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
     chosen = drawn(list(recipes), baseline_arm_id, grid.design, seed=grid.seeds[0])
     varied = tuple(axis for axis, levels in grid.levels.items() if len(levels) > 1)
     names = _arm_names(varied, {arm_id: recipes[arm_id] for arm_id in chosen})
-    arms = tuple(ArmRecord(arm_id=arm_id, name=names[arm_id], recipe=recipes[arm_id], cells=tuple(cells[arm_id])) for arm_id in chosen)
-    return Expansion(arms=arms, excluded=tuple(excluded), n_cells=len(excluded) + sum(len(arm.cells) for arm in arms), baseline_arm_id=baseline_arm_id)
+    arms = tuple(
+        ArmRecord(
+            arm_id=arm_id, name=names[arm_id], recipe=recipes[arm_id], cells=tuple(cells[arm_id])
+        )
+        for arm_id in chosen
+    )
+    return Expansion(
+        arms=arms,
+        excluded=tuple(excluded),
+        n_cells=len(excluded) + sum(len(arm.cells) for arm in arms),
+        baseline_arm_id=baseline_arm_id,
+    )
 
 
 def grid_cells(grid: Grid) -> Iterator[dict[str, Level]]:
@@ -62,15 +72,22 @@ def grid_cells(grid: Grid) -> Iterator[dict[str, Level]]:
     return design_cells(grid.levels, grid.baseline_cell, grid.design, seed=grid.seeds[0])
 
 
-def study_trials(grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint: str, seeds: Sequence[int]) -> list[Trial]:
+def study_trials(
+    grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint: str, seeds: Sequence[int]
+) -> list[Trial]:
     """Every arm with every seed, seed by seed: a study that is cut short has each arm equally often, give or take one. The noise floor's trials come last.
 
     Raises SpecError where they are too many.
     """
     check_trials([(len(expansion.arms), "arms"), (len(seeds), "seeds")], n_more=grid.noise_floor)
     arms = [arm for arm in expansion.arms if arm.arm_id == expansion.baseline_arm_id]
-    asked = [(arm, seed) for seed in seeds for arm in expansion.arms] + [(arm, seed) for seed in noise_seeds(grid, seeds) for arm in arms]
-    return [arm_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed) for arm, seed in asked]
+    asked = [(arm, seed) for seed in seeds for arm in expansion.arms] + [
+        (arm, seed) for seed in noise_seeds(grid, seeds) for arm in arms
+    ]
+    return [
+        arm_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed)
+        for arm, seed in asked
+    ]
 
 
 def noise_seeds(grid: Grid, seeds: Sequence[int]) -> tuple[int, ...]:
@@ -78,7 +95,9 @@ def noise_seeds(grid: Grid, seeds: Sequence[int]) -> tuple[int, ...]:
     return tuple(range(max(seeds) + 1, max(seeds) + 1 + grid.noise_floor))
 
 
-def study_record(grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: Sequence[int], command: str) -> StudyRecord:
+def study_record(
+    grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: Sequence[int], command: str
+) -> StudyRecord:
     """Return what the report needs to know. The study's id follows the grid's name and the data, so that an edited grid goes on with its finished trials."""
     identity = "\x1f".join([grid.name, facts.source, facts.fingerprint])
     return StudyRecord(
@@ -103,20 +122,33 @@ def study_record(grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: S
 
 def arm_trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, seed: int) -> Trial:
     """An arm of a grid with a seed."""
-    return Trial(task=grid.task, data=data, data_fingerprint=fingerprint, recipe=recipe, select_by=grid.select_by, seed=seed)
+    return Trial(
+        task=grid.task,
+        data=data,
+        data_fingerprint=fingerprint,
+        recipe=recipe,
+        select_by=grid.select_by,
+        seed=seed,
+    )
 
 
 def _arm_names(varied: tuple[str, ...], recipes: Mapping[str, Recipe]) -> dict[str, str]:
     """arm_id -> name. Lists of text can read alike, `[a, b]` and `[a+b]`: such arms carry their ids."""
     names = {arm_id: _arm_name(varied, recipe) for arm_id, recipe in recipes.items()}
     counts = Counter(names.values())
-    return {arm_id: name if counts[name] == 1 else f"{name} ({arm_id})" for arm_id, name in names.items()}
+    return {
+        arm_id: name if counts[name] == 1 else f"{name} ({arm_id})"
+        for arm_id, name in names.items()
+    }
 
 
 def _arm_name(varied: tuple[str, ...], recipe: Recipe) -> str:
     """Axes that vary and matter for this recipe; a switch that is off is said, since "none" is a level."""
     matter = relevant(recipe)
-    return " ".join(f"{axis}={_word(getattr(recipe, axis))}" for axis in varied if axis in matter) or "base"
+    return (
+        " ".join(f"{axis}={_word(getattr(recipe, axis))}" for axis in varied if axis in matter)
+        or "base"
+    )
 
 
 def _word(level: Any) -> str:

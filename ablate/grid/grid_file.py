@@ -16,7 +16,9 @@ from ablate.recipe.recipe import Level, Recipe
 from ablate.study.trial import METRICS_OF, DataSpec, Task
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-SELECTABLE = tuple(dict.fromkeys(f"val/{metric}" for metrics in METRICS_OF.values() for metric in metrics))
+SELECTABLE = tuple(
+    dict.fromkeys(f"val/{metric}" for metrics in METRICS_OF.values() for metric in metrics)
+)
 """What may pick the best epoch and the champion. Val only: test is sealed. Each task has some of them."""
 
 
@@ -28,17 +30,33 @@ class Grid(BaseModel):
     data: DataSpec
     base: Recipe = Field(description="the recipe that every arm starts from")
     axes: dict[str, Axis] = Field(min_length=1, description="field of base -> its levels")
-    design: Design = Field("full", description="which cells of the grid are trained: full | one_factor | leave_one_out | {random: n} | {search: {...}}")
+    design: Design = Field(
+        "full",
+        description="which cells of the grid are trained: full | one_factor | leave_one_out | {random: n} | {search: {...}}",
+    )
     tune: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict,
         description="field of base -> levels: every arm is tuned over all combinations on val with the pilot seed, then trained with its best",
     )
-    pilot_seed: Seed = Field(1000, description="seed of the trials of a search or a tuning; must not be among seeds")
+    pilot_seed: Seed = Field(
+        1000, description="seed of the trials of a search or a tuning; must not be among seeds"
+    )
     exclude: tuple[Exclusion, ...] = Field((), max_length=MAX_EXCLUSIONS)
-    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=MAX_SEEDS, description="replicates: every arm is trained once with each")
-    noise_floor: int = Field(0, ge=0, le=100, strict=True, description="further seeds of the baseline arm alone: their spread is the noise floor of the report")
+    seeds: tuple[Seed, ...] = Field(
+        min_length=1,
+        max_length=MAX_SEEDS,
+        description="replicates: every arm is trained once with each",
+    )
+    noise_floor: int = Field(
+        0,
+        ge=0,
+        le=100,
+        strict=True,
+        description="further seeds of the baseline arm alone: their spread is the noise floor of the report",
+    )
     baseline: dict[str, Any] = Field(
-        default_factory=dict, description="levels of the arm that every difference is measured against; needed in all designs but a search"
+        default_factory=dict,
+        description="levels of the arm that every difference is measured against; needed in all designs but a search",
     )
     select_by: Literal[SELECTABLE] = Field(description="picks the best epoch and the champion")  # type: ignore[valid-type]
     target_precision: float | None = Field(
@@ -55,7 +73,11 @@ class Grid(BaseModel):
     @classmethod
     def _several_labels_have_one_loss(cls, values: Any) -> Any:
         """Where images have several labels, `loss` is bce without being said."""
-        if isinstance(values, dict) and values.get("task") == "multilabel" and isinstance(values.get("base"), dict):
+        if (
+            isinstance(values, dict)
+            and values.get("task") == "multilabel"
+            and isinstance(values.get("base"), dict)
+        ):
             return {**values, "base": {"loss": "bce", **values["base"]}}
         return values
 

@@ -17,7 +17,13 @@ from ablate.grid.design import design_mistakes
 from ablate.grid.file_names import check_name
 from ablate.grid.grid_file import Grid
 from ablate.grid.scalars import number_hint
-from ablate.grid.search_mistakes import design_fit_mistakes, is_search, range_mistakes, search_mistakes, tune_mistakes
+from ablate.grid.search_mistakes import (
+    design_fit_mistakes,
+    is_search,
+    range_mistakes,
+    search_mistakes,
+    tune_mistakes,
+)
 from ablate.grid.search_space import Choice, Range
 from ablate.grid.task_mistakes import task_mistakes
 from ablate.grid.yaml_lines import MAX_BYTES, Mistake, PlacedYaml, read_yaml
@@ -28,7 +34,9 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.class_groups import group_mistakes
 from ablate.study.trial import METRICS_OF
 
-_NOT_HERE = {"pruner": ": pruners belong to a search; effects that are estimated without the trials that one ended early would be too good"}
+_NOT_HERE = {
+    "pruner": ": pruners belong to a search; effects that are estimated without the trials that one ended early would be too good"
+}
 """Field -> why it is none, where somebody may look for it."""
 _FROM_ELSEWHERE = {
     "name": "is not a field here: a grid is called as its file is",
@@ -46,10 +54,14 @@ def load_grid(path: Path) -> Grid:
         with path.open("rb") as file:
             text = file.read(4 * MAX_BYTES + 1).decode("utf-8-sig")
     except OSError as error:
-        raise SpecError(f"{path}: a grid file must be readable text: {error.strerror or error}") from None
+        raise SpecError(
+            f"{path}: a grid file must be readable text: {error.strerror or error}"
+        ) from None
     except UnicodeDecodeError as error:
         odd = error.object[error.start]
-        raise SpecError(f"{path}: a grid file must be readable text in UTF-8, got byte 0x{odd:02x} at position {error.start}; save it as UTF-8") from None
+        raise SpecError(
+            f"{path}: a grid file must be readable text in UTF-8, got byte 0x{odd:02x} at position {error.start}; save it as UTF-8"
+        ) from None
     return parse_grid(text, name=path.stem, shown_as=str(path))
 
 
@@ -60,7 +72,9 @@ def parse_grid(text: str, *, name: str, shown_as: str) -> Grid:
     except SpecError as error:
         raise SpecError(f"{shown_as}: {error}") from None
     if not isinstance(placed.values, dict):
-        raise SpecError(f"{shown_as}: a grid file must be a mapping with task, data, base, axes, seeds, baseline and select_by, got {_shown(placed.values)}")
+        raise SpecError(
+            f"{shown_as}: a grid file must be a mapping with task, data, base, axes, seeds, baseline and select_by, got {_shown(placed.values)}"
+        )
     values = as_written({**placed.values, "name": name, "question": _first_comment(text)})
     mistakes = [*placed.mistakes, *_from_elsewhere(placed), *_mistakes(values, placed)]
     if mistakes:
@@ -91,7 +105,14 @@ def nearest(word: object, among: Iterable[str]) -> str:
 
 
 def _mistakes(values: dict[str, Any], placed: PlacedYaml) -> Iterator[Mistake]:
-    for place, text in _unique([*_field_mistakes(values), *_axis_mistakes(values), *_tuned_mistakes(values), *_reference_mistakes(values)]):
+    for place, text in _unique(
+        [
+            *_field_mistakes(values),
+            *_axis_mistakes(values),
+            *_tuned_mistakes(values),
+            *_reference_mistakes(values),
+        ]
+    ):
         yield Mistake(placed.line(place), place, text)
 
 
@@ -105,9 +126,19 @@ def _field_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         Grid.model_validate(values)
     except ValidationError as error:
         elsewhere = {"select_by"} if "select_by" in values else set()  # see _select_by_mistakes
-        placed = ((place, text) for place, text in _sentences(error, values) if place)  # without: a key that is no text, which the reader has told
-        found = ((place, text) for place, text in placed if place[0] not in elsewhere and place[:2] != ("data", "classes"))
-        yield from ((place, text) for place, text in found if len(place) < 2 or place[0] not in ("axes", "tune"))
+        placed = (
+            (place, text) for place, text in _sentences(error, values) if place
+        )  # without: a key that is no text, which the reader has told
+        found = (
+            (place, text)
+            for place, text in placed
+            if place[0] not in elsewhere and place[:2] != ("data", "classes")
+        )
+        yield from (
+            (place, text)
+            for place, text in found
+            if len(place) < 2 or place[0] not in ("axes", "tune")
+        )
 
 
 def _axis_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -117,7 +148,10 @@ def _axis_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         return
     for axis, levels in axes.items():
         if axis not in Recipe.model_fields:
-            yield ("axes", axis), f"must be a field of base, got {_shown(axis)}{nearest(axis, Recipe.model_fields)}"
+            yield (
+                ("axes", axis),
+                f"must be a field of base, got {_shown(axis)}{nearest(axis, Recipe.model_fields)}",
+            )
         elif isinstance(levels, dict):
             yield from _searched_mistakes(axis, levels)
         else:
@@ -130,21 +164,34 @@ def _searched_mistakes(axis: str, searched: dict[str, Any]) -> Iterator[tuple[Pl
     try:
         model.model_validate(searched)
     except ValidationError as error:
-        yield from ((("axes", axis, *place), text) for place, text in _sentences(error, searched, root=model))
+        yield from (
+            (("axes", axis, *place), text)
+            for place, text in _sentences(error, searched, root=model)
+        )
         return
     if model is Choice:
         yield from _level_mistakes(("axes", axis, "levels"), searched["levels"])
     else:
-        yield from (found for bound in ("low", "high") for found in _value_mistakes(("axes", axis, bound), axis, searched[bound]))
+        yield from (
+            found
+            for bound in ("low", "high")
+            for found in _value_mistakes(("axes", axis, bound), axis, searched[bound])
+        )
 
 
 def _tuned_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """Every tuned field must be one of base, with at least two levels to choose from."""
     for name, levels in _mapping(values.get("tune")).items():
         if name not in Recipe.model_fields:
-            yield ("tune", name), f"must be a field of base, got {_shown(name)}{nearest(name, Recipe.model_fields)}"
+            yield (
+                ("tune", name),
+                f"must be a field of base, got {_shown(name)}{nearest(name, Recipe.model_fields)}",
+            )
         elif isinstance(levels, list) and len(levels) == 1:
-            yield ("tune", name), f"must have at least two levels to choose from, got {_shown(levels)}"
+            yield (
+                ("tune", name),
+                f"must have at least two levels to choose from, got {_shown(levels)}",
+            )
         else:
             yield from _level_mistakes(("tune", name), levels)
 
@@ -155,7 +202,10 @@ def _level_mistakes(place: Place, levels: Any) -> Iterator[tuple[Place, str]]:
         yield place, f"must be a list of at least one level, got {_shown(levels)}"
         return
     if len(levels) > MAX_LEVELS:
-        yield place, f"must have at most {MAX_LEVELS} levels, got {len(levels)}; a search takes a range of them"
+        yield (
+            place,
+            f"must have at most {MAX_LEVELS} levels, got {len(levels)}; a search takes a range of them",
+        )
         return
     name = str(place[1])
     earlier: dict[Hashable, str] = {}
@@ -163,7 +213,12 @@ def _level_mistakes(place: Place, levels: Any) -> Iterator[tuple[Place, str]]:
         known, shown = meaning(name, level), _shown(level)
         if known in earlier:
             again = "again" if shown == earlier[known] else f"which is {earlier[known]} again"
-            yield (*place, index), f"must differ from the levels before it, got {shown} {again}".replace(" which", ", which")
+            yield (
+                (*place, index),
+                f"must differ from the levels before it, got {shown} {again}".replace(
+                    " which", ", which"
+                ),
+            )
         earlier.setdefault(known, shown)
         yield from _value_mistakes((*place, index), name, level)
 
@@ -180,14 +235,21 @@ def _value_mistakes(place: Place, name: str, value: Any) -> Iterator[tuple[Place
 def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """`baseline` and `exclude` must speak of axes and levels that exist; seeds must differ; the baseline must be trained."""
     asked = _mapping(values.get("axes"))
-    levels_of = {axis: levels.get("levels") if isinstance(levels, dict) else levels for axis, levels in asked.items()}
+    levels_of = {
+        axis: levels.get("levels") if isinstance(levels, dict) else levels
+        for axis, levels in asked.items()
+    }
     axes = {axis: levels for axis, levels in levels_of.items() if isinstance(levels, list)}
-    meanings = {axis: frozenset(meaning(axis, level) for level in levels) for axis, levels in axes.items()}
+    meanings = {
+        axis: frozenset(meaning(axis, level) for level in levels) for axis, levels in axes.items()
+    }
     if not is_search(values.get("design")):
         yield from _cell_mistakes(("baseline",), _mapping(values.get("baseline")), axes, meanings)
     exclusions = values.get("exclude") or []
     for index, exclusion in enumerate(exclusions if isinstance(exclusions, list) else []):
-        yield from _cell_mistakes(("exclude", index, "when"), _mapping(_mapping(exclusion).get("when")), axes, meanings)
+        yield from _cell_mistakes(
+            ("exclude", index, "when"), _mapping(_mapping(exclusion).get("when")), axes, meanings
+        )
     seeds = values.get("seeds")
     if isinstance(seeds, list) and all(map(_is_int, seeds)) and len(set(seeds)) != len(seeds):
         yield ("seeds",), f"must differ from one another, got {_shown(seeds)}"
@@ -198,13 +260,19 @@ def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     yield from _select_by_mistakes(values)
     yield from task_mistakes(values)
     classes = _mapping(values.get("data")).get("classes")
-    yield from ((("data", "classes", *place), text) for place, text in (() if classes is None else group_mistakes(classes)))
+    yield from (
+        (("data", "classes", *place), text)
+        for place, text in (() if classes is None else group_mistakes(classes))
+    )
     yield from _whole_mistakes(values)
 
 
 def _select_by_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """What chooses must be a score of the task."""
-    words = [f"val/{metric}" for metric in METRICS_OF.get(str(values.get("task")), METRICS_OF["classification"])]
+    words = [
+        f"val/{metric}"
+        for metric in METRICS_OF.get(str(values.get("task")), METRICS_OF["classification"])
+    ]
     chosen = values.get("select_by")
     if "select_by" in values and chosen not in words:
         listed = f"{', '.join(map(repr, words[:-1]))} or {words[-1]!r}"
@@ -216,7 +284,9 @@ def _whole_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     try:
         grid = Grid.model_validate(values)
         if grid.search is not None:
-            yield from search_mistakes(values, grid.axes, tuple(f"val/{metric}" for metric in METRICS_OF[grid.task]))
+            yield from search_mistakes(
+                values, grid.axes, tuple(f"val/{metric}" for metric in METRICS_OF[grid.task])
+            )
             return
         cell = grid.baseline_cell
         recipe = Recipe.model_validate({**grid.base.model_dump(), **cell})
@@ -228,11 +298,19 @@ def _whole_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("baseline",), f"must be a cell that is trained, but it is excluded: {excluded}"
 
 
-def _cell_mistakes(place: Place, cell: dict[str, Any], axes: dict[str, list[Any]], meanings: Mapping[str, frozenset[Hashable]]) -> Iterator[tuple[Place, str]]:
+def _cell_mistakes(
+    place: Place,
+    cell: dict[str, Any],
+    axes: dict[str, list[Any]],
+    meanings: Mapping[str, frozenset[Hashable]],
+) -> Iterator[tuple[Place, str]]:
     """Axes and levels of `baseline`, or of an exclusion's `when`, that the grid does not have."""
     for axis, wanted in cell.items():
         if axis not in axes:
-            yield (*place, str(axis)), f"must be an axis of this grid ({', '.join(axes) or 'it has none'}), got {_shown(axis)}{nearest(axis, axes)}"
+            yield (
+                (*place, str(axis)),
+                f"must be an axis of this grid ({', '.join(axes) or 'it has none'}), got {_shown(axis)}{nearest(axis, axes)}",
+            )
             continue
         known = meanings[axis]
         in_a_list = place[-1] == "when" and isinstance(wanted, list)
@@ -241,10 +319,15 @@ def _cell_mistakes(place: Place, cell: dict[str, Any], axes: dict[str, list[Any]
         for level in asked_levels(wanted) if in_a_list else [wanted]:
             if meaning(axis, level) not in known:
                 words = _shown_levels(axes[axis])
-                yield (*place, axis), f"must be a level of axes.{axis} ({words}), got {_shown(level)}{nearest(level, map(str, axes[axis]))}"
+                yield (
+                    (*place, axis),
+                    f"must be a level of axes.{axis} ({words}), got {_shown(level)}{nearest(level, map(str, axes[axis]))}",
+                )
 
 
-def _sentences(error: ValidationError, values: Any, *, root: type[BaseModel] = Grid) -> Iterator[tuple[Place, str]]:
+def _sentences(
+    error: ValidationError, values: Any, *, root: type[BaseModel] = Grid
+) -> Iterator[tuple[Place, str]]:
     """One sentence a place: the branches of a union (`all` or an int) are joined into one."""
     by_place: dict[Place, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
@@ -287,7 +370,11 @@ def _wanted(detail: ErrorDetails) -> str:
     if detail["type"] == "string_too_short":
         return "text that is not empty"
     if detail["type"] == "too_short":
-        return "a list of at least one" if detail["msg"].startswith("Tuple") else "a mapping of at least one"
+        return (
+            "a list of at least one"
+            if detail["msg"].startswith("Tuple")
+            else "a mapping of at least one"
+        )
     if detail["type"] == "too_long":
         return f"a list of at most {context['max_length']:,}"
     for prefix in ("Input should be ", "Value error, ", "must be "):
@@ -311,7 +398,9 @@ def _siblings(place: Place, *, root: type[BaseModel]) -> list[str]:
         if part not in model.model_fields:
             return []
         field = model.model_fields[part].annotation
-        inner = [one for one in (field, *getattr(field, "__args__", ())) if hasattr(one, "model_fields")]
+        inner = [
+            one for one in (field, *getattr(field, "__args__", ())) if hasattr(one, "model_fields")
+        ]
         if not inner:
             return []
         model = next((one for one in inner if following in one.model_fields), inner[0])

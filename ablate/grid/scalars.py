@@ -10,7 +10,14 @@ MAX_DIGITS = 100
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {
     spelling: value
-    for word, value in {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}.items()
+    for word, value in {
+        "yes": True,
+        "true": True,
+        "on": True,
+        "no": False,
+        "false": False,
+        "off": False,
+    }.items()
     for spelling in (word, word.title(), word.upper())
 }
 _INT = re.compile(r"[-+]?(0|[1-9]\d*(_\d+)*)", re.ASCII)

@@ -21,9 +21,15 @@ def grid_schema() -> dict[str, Any]:
         "description": "field of base -> its levels",
         "minProperties": 1,
         "additionalProperties": False,
-        "properties": {name: {"anyOf": [_levels(field), {"$ref": "#/$defs/Range"}, {"$ref": "#/$defs/Choice"}]} for name, field in fields.items()},
+        "properties": {
+            name: {"anyOf": [_levels(field), {"$ref": "#/$defs/Range"}, {"$ref": "#/$defs/Choice"}]}
+            for name, field in fields.items()
+        },
     }
-    schema["properties"]["tune"] |= {"additionalProperties": False, "properties": {name: _levels(field) for name, field in fields.items()}}
+    schema["properties"]["tune"] |= {
+        "additionalProperties": False,
+        "properties": {name: _levels(field) for name, field in fields.items()},
+    }
     return schema
 
 
@@ -41,7 +47,11 @@ def field_table(model: type[BaseModel]) -> str:
     rows = ["| field | takes | default | meaning |", "|---|---|---|---|"]
     for name, schema in model.model_json_schema()["properties"].items():
         field = model.model_fields[name]
-        default = "required" if field.is_required() else f"`{'null' if field.default is None else field.default}`"
+        default = (
+            "required"
+            if field.is_required()
+            else f"`{'null' if field.default is None else field.default}`"
+        )
         takes = ", ".join(word for one in schema.get("anyOf", [schema]) for word in _takes(one))
         meaning = (field.description or "").replace("|", "\\|")
         rows.append(f"| `{name}` | {takes} | {default} | {meaning} |")
@@ -59,7 +69,14 @@ def _takes(schema: dict[str, Any]) -> list[str]:
         return ["mapping"]
     kind = {"integer": "int", "number": "number", "string": "text", "array": "list"}[schema["type"]]
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    return [" ".join([kind, *(f"{sign} {_bound(schema[key])}" for key, sign in limits.items() if key in schema)])]
+    return [
+        " ".join(
+            [
+                kind,
+                *(f"{sign} {_bound(schema[key])}" for key, sign in limits.items() if key in schema),
+            ]
+        )
+    ]
 
 
 def _bound(limit: float) -> str:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+)
 
 from ablate.recipe.levels import typed_level
 from ablate.recipe.recipe import Level
@@ -14,17 +22,31 @@ _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 Sampler = Literal["random", "tpe", "gp", "cma-es", "qmc", "nsga2"]
 Pruner = Literal["none", "median", "hyperband", "wilcoxon", "patient"]
 Cell = dict[str, Level]
-COSTS = ("cost/n_trainable", "cost/n_parameters", "cost/delta_mb", "cost/peak_memory_mb", "time/train_s", "time/total_s")
+COSTS = (
+    "cost/n_trainable",
+    "cost/n_parameters",
+    "cost/delta_mb",
+    "cost/peak_memory_mb",
+    "time/train_s",
+    "time/total_s",
+)
 """What a search may weigh against a score."""
 MAX_SEARCH = 10_000
 """Trials of a search: a sampler looks at all of them before it proposes the next one."""
 _FEWEST_RANGES: Mapping[str, tuple[int, str]] = {
-    "cma-es": (2, "it moves a normal distribution through ranges, and draws everything else at random"),
+    "cma-es": (
+        2,
+        "it moves a normal distribution through ranges, and draws everything else at random",
+    ),
     "qmc": (1, "it spreads points evenly over ranges, and draws everything else at random"),
 }
 """Sampler -> how many unconditional ranges it needs, and why."""
 
-Condition = Annotated[tuple[Any, ...], BeforeValidator(lambda levels: levels if isinstance(levels, list | tuple) else (levels,)), WithJsonSchema({})]
+Condition = Annotated[
+    tuple[Any, ...],
+    BeforeValidator(lambda levels: levels if isinstance(levels, list | tuple) else (levels,)),
+    WithJsonSchema({}),
+]
 
 
 Bound = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)]
@@ -37,7 +59,10 @@ class Range(BaseModel):
     low: Bound
     high: Bound
     log: bool = Field(False, strict=True, description="draw evenly over orders of magnitude")
-    when: dict[str, Condition] = Field(default_factory=dict, description="axis before this one -> level or levels for which this axis is searched")
+    when: dict[str, Condition] = Field(
+        default_factory=dict,
+        description="axis before this one -> level or levels for which this axis is searched",
+    )
 
 
 class Choice(BaseModel):
@@ -45,7 +70,10 @@ class Choice(BaseModel):
 
     model_config = _FROZEN
     levels: tuple[Any, ...] = Field(min_length=1)
-    when: dict[str, Condition] = Field(default_factory=dict, description="axis before this one -> level or levels for which this axis is searched")
+    when: dict[str, Condition] = Field(
+        default_factory=dict,
+        description="axis before this one -> level or levels for which this axis is searched",
+    )
 
 
 def _kind(value: Any) -> str:
@@ -55,7 +83,9 @@ def _kind(value: Any) -> str:
 
 
 Axis = Annotated[
-    Annotated[tuple[Any, ...], Tag("list")] | Annotated[Range, Tag("range")] | Annotated[Choice, Tag("choice")],
+    Annotated[tuple[Any, ...], Tag("list")]
+    | Annotated[Range, Tag("range")]
+    | Annotated[Choice, Tag("choice")],
     Discriminator(_kind),
 ]
 
@@ -65,10 +95,20 @@ class Search(BaseModel):
 
     model_config = _FROZEN
     sampler: Sampler = Field(description="who proposes trials")
-    n_trials: int = Field(ge=2, le=MAX_SEARCH, strict=True, description="trials of the search, with the pilot seed")
-    confirm: int = Field(ge=1, le=MAX_SEARCH, strict=True, description="best arms that are trained with all seeds; only those enter conclusions")
+    n_trials: int = Field(
+        ge=2, le=MAX_SEARCH, strict=True, description="trials of the search, with the pilot seed"
+    )
+    confirm: int = Field(
+        ge=1,
+        le=MAX_SEARCH,
+        strict=True,
+        description="best arms that are trained with all seeds; only those enter conclusions",
+    )
     pruner: Pruner = Field("none", description="who ends hopeless trials early")
-    objectives: tuple[str, ...] = Field((), description="several scores to weigh: select_by first, then further val/<metric> or costs; empty: select_by alone")
+    objectives: tuple[str, ...] = Field(
+        (),
+        description="several scores to weigh: select_by first, then further val/<metric> or costs; empty: select_by alone",
+    )
 
 
 SearchAxis = Range | Choice
@@ -89,13 +129,17 @@ def _typed(name: str, axis: Any) -> SearchAxis:
         low, high = typed_level(name, axis.low), typed_level(name, axis.high)
         return axis.model_copy(update={"low": low, "high": high, "when": _typed_when(axis)})
     levels = axis.levels if isinstance(axis, Choice) else axis
-    return Choice(levels=tuple(typed_level(name, level) for level in levels), when=_typed_when(axis))
+    return Choice(
+        levels=tuple(typed_level(name, level) for level in levels), when=_typed_when(axis)
+    )
 
 
 def _typed_when(axis: Any) -> dict[str, tuple[Level, ...]]:
     """A condition in the types of the axes that it speaks of."""
     when = axis.when if isinstance(axis, Range | Choice) else {}
-    return {name: tuple(typed_level(name, level) for level in levels) for name, levels in when.items()}
+    return {
+        name: tuple(typed_level(name, level) for level in levels) for name, levels in when.items()
+    }
 
 
 def probe_cells(space: Mapping[str, SearchAxis]) -> list[Cell]:
@@ -110,7 +154,9 @@ def probe_cells(space: Mapping[str, SearchAxis]) -> list[Cell]:
     return list({repr(cell): cell for cell in cells}.values())
 
 
-def _conditions(space: Mapping[str, SearchAxis], name: str) -> Iterator[tuple[str, Sequence[Level]]]:
+def _conditions(
+    space: Mapping[str, SearchAxis], name: str
+) -> Iterator[tuple[str, Sequence[Level]]]:
     for other, levels in space[name].when.items():
         yield other, levels
         yield from _conditions(space, other)
@@ -130,8 +176,14 @@ def _first(space: Mapping[str, SearchAxis], wanted: Cell) -> Cell:
 
 def describe_axis(axis: SearchAxis) -> str:
     """The axis as prose: `0.0001 to 0.1, log scale, where lora_rank is 4 or 8`."""
-    told = f"{axis.low:g} to {axis.high:g}{', log scale' if axis.log else ''}" if isinstance(axis, Range) else ", ".join(map(str, axis.levels))
-    return told + "".join(f", where {name} is {' or '.join(map(str, levels))}" for name, levels in axis.when.items())
+    told = (
+        f"{axis.low:g} to {axis.high:g}{', log scale' if axis.log else ''}"
+        if isinstance(axis, Range)
+        else ", ".join(map(str, axis.levels))
+    )
+    return told + "".join(
+        f", where {name} is {' or '.join(map(str, levels))}" for name, levels in axis.when.items()
+    )
 
 
 def sampler_mistake(search: Search, space: Mapping[str, SearchAxis]) -> str | None:
@@ -145,16 +197,31 @@ def sampler_mistake(search: Search, space: Mapping[str, SearchAxis]) -> str | No
     return None
 
 
-def objective_mistakes(search: Search, *, select_by: str, selectable: Sequence[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def objective_mistakes(
+    search: Search, *, select_by: str, selectable: Sequence[str]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield (place in `search`, sentence) for objectives that cannot be weighed."""
     known = (*selectable, *COSTS)
     for index, name in enumerate(search.objectives):
         if name not in known:
-            sealed = ": test is sealed, it is read by the report alone" if name.startswith("test/") else ""
+            sealed = (
+                ": test is sealed, it is read by the report alone"
+                if name.startswith("test/")
+                else ""
+            )
             yield ("objectives", index), f"must be one of {', '.join(known)}, got {name!r}{sealed}"
         elif name in search.objectives[:index]:
-            yield ("objectives", index), f"must differ from the objectives before it, got {name!r} again"
+            yield (
+                ("objectives", index),
+                f"must differ from the objectives before it, got {name!r} again",
+            )
     if search.objectives and search.objectives[0] != select_by:
-        yield ("objectives",), f"must begin with select_by ({select_by}), which ranks the arms that are confirmed, got {search.objectives[0]!r}"
+        yield (
+            ("objectives",),
+            f"must begin with select_by ({select_by}), which ranks the arms that are confirmed, got {search.objectives[0]!r}",
+        )
     if len(search.objectives) > 1 and search.pruner != "none":
-        yield ("pruner",), f"must be none for {len(search.objectives)} objectives: a pruner compares trials by one score, got {search.pruner!r}"
+        yield (
+            ("pruner",),
+            f"must be none for {len(search.objectives)} objectives: a pruner compares trials by one score, got {search.pruner!r}",
+        )

@@ -21,9 +21,13 @@ def read_seeds(text: str) -> tuple[int, ...]:
     seeds = tuple(map(int, words)) if are_digits else ()
     if not seeds or len(set(seeds)) < len(seeds):
         shown = text if len(text) <= 60 else text[:57] + "..."
-        raise SpecError(f"--seeds must be different whole numbers with commas between them, e.g. 0,1,2, got {shown!r}")
+        raise SpecError(
+            f"--seeds must be different whole numbers with commas between them, e.g. 0,1,2, got {shown!r}"
+        )
     if len(seeds) > MAX_SEEDS:
         raise SpecError(f"--seeds must be at most {MAX_SEEDS:,} numbers, got {len(seeds):,}")
     if max(seeds) > MAX_SEED:
-        raise SpecError(f"--seeds must be numbers from 0 to 10^18, got {max(seeds)}; take a smaller one")
+        raise SpecError(
+            f"--seeds must be numbers from 0 to 10^18, got {max(seeds)}; take a smaller one"
+        )
     return seeds

@@ -22,7 +22,9 @@ def cells_mistake(n_levels: Sequence[int], design: str) -> str | None:
     return f"must be at most {MAX_CELLS:,} cells in design {design}, got {shown_count(n_cells)}{product}; take fewer levels, design {{random: n}} or a search"
 
 
-def check_trials(factors: Sequence[tuple[int, str]], *, n_more: int = 0, what: str = "a study") -> None:
+def check_trials(
+    factors: Sequence[tuple[int, str]], *, n_more: int = 0, what: str = "a study"
+) -> None:
     """Raises SpecError where the product of the factors, e.g. (12, "arms") and (3, "seeds"), and `n_more` trials are too many."""
     n_trials = math.prod(n for n, _ in factors) + n_more
     if n_trials > MAX_TRIALS:

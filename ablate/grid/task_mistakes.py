@@ -26,11 +26,19 @@ class _Only:
 ONLY: Mapping[str, _Only] = {
     "loss": _Only(("bce",), "each label is a yes or a no of its own"),
     "logit_adjustment": _Only((0,), "it shifts a softmax, and bce has none"),
-    "sampler": _Only(("shuffle",), "an image with several labels has no one class to be drawn by; class_weights weigh the labels"),
-    "shots": _Only((None,), "an image with several labels counts for several classes; data.sizes draws a subset that keeps their shares"),
+    "sampler": _Only(
+        ("shuffle",),
+        "an image with several labels has no one class to be drawn by; class_weights weigh the labels",
+    ),
+    "shots": _Only(
+        (None,),
+        "an image with several labels counts for several classes; data.sizes draws a subset that keeps their shares",
+    ),
     "classifier": _Only(("linear",), "a fitted classifier gives an image one class"),
     "class_weights": _Only(
-        ("none", "balanced", "a list", "a mapping"), "effective numbers weigh classes, and here a yes is weighed beside a no", ("effective",)
+        ("none", "balanced", "a list", "a mapping"),
+        "effective numbers weigh classes, and here a yes is weighed beside a no",
+        ("effective",),
     ),
 }
 
@@ -44,7 +52,10 @@ def task_mistakes(values: Mapping[str, Any]) -> Iterator[Found]:
         why = "a new class takes the images of several classes, each image of one, and here an image has several labels; rename labels in labels.csv instead"
         yield ("data", "classes"), f"must be null for task multilabel: {why}"
     if values.get("target_precision") is not None:
-        yield ("target_precision",), "must be null for task multilabel: it is for two classes that exclude each other, and here each label is a yes or a no"
+        yield (
+            ("target_precision",),
+            "must be null for task multilabel: it is for two classes that exclude each other, and here each label is a yes or a no",
+        )
     for place, name, value in _values(values):
         rule = ONLY.get(name)
         if rule is not None and not rule.allows(value):
@@ -55,12 +66,22 @@ def task_mistakes(values: Mapping[str, Any]) -> Iterator[Found]:
 def _values(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, Any]]:
     """Every place of the file where a field of the recipe has a value: base, levels of axes, of tuning, and of a search."""
     base = values.get("base")
-    yield from ((("base", name), name, value) for name, value in (base.items() if isinstance(base, dict) else ()))
+    yield from (
+        (("base", name), name, value)
+        for name, value in (base.items() if isinstance(base, dict) else ())
+    )
     for key in ("axes", "tune"):
         fields = values.get(key)
         for name, levels in fields.items() if isinstance(fields, dict) else ():
             place: tuple[str | int, ...] = (key, name)
             if isinstance(levels, dict):
-                yield from (((*place, bound), name, levels[bound]) for bound in ("low", "high") if bound in levels)
+                yield from (
+                    ((*place, bound), name, levels[bound])
+                    for bound in ("low", "high")
+                    if bound in levels
+                )
                 place, levels = (*place, "levels"), levels.get("levels")
-            yield from (((*place, index), name, level) for index, level in enumerate(levels if isinstance(levels, list) else ()))
+            yield from (
+                ((*place, index), name, level)
+                for index, level in enumerate(levels if isinstance(levels, list) else ())
+            )

@@ -73,7 +73,9 @@ def read_yaml(text: str) -> PlacedYaml:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         code = f"U+{ord(text[error.position]):04X}"
-        raise SpecError(f"line {len(_LINE_BREAKS.findall(before)) + 1}: this is not YAML: it must have no control characters, got {code}") from None
+        raise SpecError(
+            f"line {len(_LINE_BREAKS.findall(before)) + 1}: this is not YAML: it must have no control characters, got {code}"
+        ) from None
     return PlacedYaml(reader.values, reader.lines, tuple(reader.mistakes))
 
 
@@ -135,7 +137,9 @@ class _Reader:
         if isinstance(event, yaml.DocumentStartEvent):
             self._n_documents += 1
             if self._n_documents > 1:
-                raise SpecError(f"line {line}: a grid file must be one YAML document, a second one begins here")
+                raise SpecError(
+                    f"line {line}: a grid file must be one YAML document, a second one begins here"
+                )
         if isinstance(event, yaml.NodeEvent):
             self._check(event, line)
         if isinstance(event, yaml.ScalarEvent):
@@ -152,15 +156,23 @@ class _Reader:
         tag = getattr(event, "tag", None)
         if isinstance(event, yaml.AliasEvent):
             name = _short(event.anchor or "")
-            raise SpecError(f"line {line}: a grid file must not use YAML aliases (*{name}): write the value out")
+            raise SpecError(
+                f"line {line}: a grid file must not use YAML aliases (*{name}): write the value out"
+            )
         if tag is not None and not (tag == _STR_TAG and isinstance(event, yaml.ScalarEvent)):
             shown = _short(tag.replace("tag:yaml.org,2002:", "!!"))
-            raise SpecError(f"line {line}: a grid file must not use YAML tags, got {shown}: write the plain value")
+            raise SpecError(
+                f"line {line}: a grid file must not use YAML tags, got {shown}: write the plain value"
+            )
         self._n_values += 1
         if self._n_values > MAX_VALUES:
-            raise SpecError(f"line {line}: a grid file must hold at most {MAX_VALUES} values, here begins one more")
+            raise SpecError(
+                f"line {line}: a grid file must hold at most {MAX_VALUES} values, here begins one more"
+            )
         if len(self._open) > MAX_DEPTH:
-            raise SpecError(f"line {line}: a grid file must have at most {MAX_DEPTH} lists and mappings inside one another, here begins one more")
+            raise SpecError(
+                f"line {line}: a grid file must have at most {MAX_DEPTH} lists and mappings inside one another, here begins one more"
+            )
 
     def _take_scalar(self, event: yaml.ScalarEvent, line: int) -> None:
         is_plain = event.style is None and event.tag is None
@@ -174,7 +186,9 @@ class _Reader:
     def _begin(self, values: list[Any] | dict[str, Any], line: int) -> None:
         inside = self._open[-1] if self._open else None
         if inside is not None and isinstance(inside.values, dict) and inside.key is None:
-            raise SpecError(f"line {line}: a key must be text, got a list or a mapping, which begins here")
+            raise SpecError(
+                f"line {line}: a key must be text, got a list or a mapping, which begins here"
+            )
         path = self._next_path(line)
         self._put(values)
         self._open.append(_Open(values, path))
@@ -186,9 +200,17 @@ class _Reader:
         if path in self.lines:
             self.mistakes.append(Mistake(line, path, "is given twice; keep one"))
         elif is_plain and text == _MERGE_KEY:
-            self.mistakes.append(Mistake(line, path, "is YAML's way to merge mappings, which a grid file does not take: write the fields out"))
+            self.mistakes.append(
+                Mistake(
+                    line,
+                    path,
+                    "is YAML's way to merge mappings, which a grid file does not take: write the fields out",
+                )
+            )
         elif not isinstance(value, str):
-            self.mistakes.append(Mistake(line, path, f"must be text, got {value!r}; put it in quotes"))
+            self.mistakes.append(
+                Mistake(line, path, f"must be text, got {value!r}; put it in quotes")
+            )
         self.lines[path] = line
         return text
 
@@ -231,5 +253,8 @@ def _unfit(text: str, *, may_have_lines: bool) -> str | None:
     if len(text) > MAX_TEXT:
         return f"must be at most {MAX_TEXT} characters, got {len(text)}"
     taken = "\n\t" if may_have_lines else ""
-    odd = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c not in taken), None)
+    odd = next(
+        (c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c not in taken),
+        None,
+    )
     return None if odd is None else f"must have no control characters, got U+{ord(odd):04X}"

@@ -51,18 +51,28 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     for _ in range(30):
         weights = np.exp(inverse * logits)
         total = weights.sum(axis=1)
-        mean, square = np.einsum("ij,ij->i", weights, logits) / total, np.einsum("ij,ij,ij->i", weights, logits, logits) / total
+        mean, square = (
+            np.einsum("ij,ij->i", weights, logits) / total,
+            np.einsum("ij,ij,ij->i", weights, logits, logits) / total,
+        )
         curvature = float((square - mean**2).mean())
         if curvature < 1e-12:
             break
         step = (float(mean.mean()) - own) / curvature
-        before, inverse = inverse, float(np.clip(inverse - np.clip(step, -0.5 * inverse, inverse), 0.05, 20.0))
-        if abs(inverse - before) < 1e-4 * inverse:  # the next step would be of the order of its square
+        before, inverse = (
+            inverse,
+            float(np.clip(inverse - np.clip(step, -0.5 * inverse, inverse), 0.05, 20.0)),
+        )
+        if (
+            abs(inverse - before) < 1e-4 * inverse
+        ):  # the next step would be of the order of its square
             break
     return 1 / inverse
 
 
-def with_temperature(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+def with_temperature(
+    probabilities: NDArray[np.floating], temperature: float
+) -> NDArray[np.float64]:
     """Probabilities (N, C) of the logits divided by `temperature`; the order of the classes stays."""
     return _softmax(_logits(probabilities) / temperature)
 

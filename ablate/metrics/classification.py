@@ -50,7 +50,11 @@ def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> d
     """
     probabilities = _checked(probabilities, labels)
     classes = per_class(probabilities, labels)
-    binary = {"average_precision": average_precision(probabilities[:, 1], labels == 1)} if probabilities.shape[1] == 2 else {}
+    binary = (
+        {"average_precision": average_precision(probabilities[:, 1], labels == 1)}
+        if probabilities.shape[1] == 2
+        else {}
+    )
     return {
         "macro_f1": _mean_of_defined(classes.f1),
         "auroc_ovr_macro": _mean_of_defined(classes.auroc),
@@ -62,7 +66,12 @@ def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> d
     }
 
 
-def per_class(probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, ranking: Ranking | None = None) -> PerClass:
+def per_class(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    *,
+    ranking: Ranking | None = None,
+) -> PerClass:
     """Score each class against the rest. Arguments and errors as in `score`; `ranking` where it was computed before."""
     probabilities = _checked(probabilities, labels)
     matrix = confusion(labels, probabilities.argmax(axis=1), probabilities.shape[1])
@@ -71,10 +80,18 @@ def per_class(probabilities: NDArray[np.floating], labels: NDArray[np.integer], 
         precision = hits / n_predicted
         recall = hits / support
         f1 = np.where(support > 0, 2 * hits / (support + n_predicted), np.nan)
-    return PerClass(precision=precision, recall=recall, f1=f1, auroc=(ranking or rank_classes(probabilities, labels)).auroc, support=support)
+    return PerClass(
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        auroc=(ranking or rank_classes(probabilities, labels)).auroc,
+        support=support,
+    )
 
 
-def confusion(labels: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int) -> NDArray[np.int64]:
+def confusion(
+    labels: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int
+) -> NDArray[np.int64]:
     """Return (n_classes, n_classes) counts: row = label, column = predicted class."""
     pairs = labels.astype(np.int64) * n_classes + predicted.astype(np.int64)
     return np.bincount(pairs, minlength=n_classes * n_classes).reshape(n_classes, n_classes)
@@ -90,10 +107,18 @@ def _mean_of_defined(values: NDArray[np.float64]) -> float:
     return float(defined.mean()) if len(defined) else float("nan")
 
 
-def _checked(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+def _checked(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer]
+) -> NDArray[np.float64]:
     """Return `probabilities` as float64 after checking what every score takes for granted."""
-    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or probabilities.size == 0:
-        raise CheckFailed(f"probabilities must be (N, C) and labels (N,) with N >= 1, got {probabilities.shape} and {labels.shape}")
+    if (
+        probabilities.ndim != 2
+        or labels.shape != probabilities.shape[:1]
+        or probabilities.size == 0
+    ):
+        raise CheckFailed(
+            f"probabilities must be (N, C) and labels (N,) with N >= 1, got {probabilities.shape} and {labels.shape}"
+        )
     if not np.isfinite(probabilities).all():
         n_bad = int((~np.isfinite(probabilities).all(axis=1)).sum())
         raise TrialError(
@@ -101,8 +126,12 @@ def _checked(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
         )
     n_classes = probabilities.shape[1]
     if labels.min() < 0 or labels.max() >= n_classes:
-        raise CheckFailed(f"labels must lie in [0, {n_classes}), got {labels.min()} to {labels.max()}")
+        raise CheckFailed(
+            f"labels must lie in [0, {n_classes}), got {labels.min()} to {labels.max()}"
+        )
     checked: NDArray[np.float64] = np.asarray(probabilities, dtype=np.float64)
     if checked.min() < 0 or np.abs(checked.sum(axis=1) - 1).max() > 1e-3:
-        raise CheckFailed("rows of probabilities must be >= 0 and sum to 1 within 0.001; softmax the logits first")
+        raise CheckFailed(
+            "rows of probabilities must be >= 0 and sum to 1 within 0.001; softmax the logits first"
+        )
     return checked

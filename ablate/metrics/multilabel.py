@@ -51,16 +51,27 @@ def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> d
         "macro_f1": _mean_of_defined(classes.f1),
         "auroc_ovr_macro": _mean_of_defined(classes.auroc),
         "average_precision_macro": _mean_of_defined(classes.average_precision),
-        "micro_f1": 2 * int((called & positive).sum()) / n_called_or_positive if n_called_or_positive else float("nan"),
+        "micro_f1": 2 * int((called & positive).sum()) / n_called_or_positive
+        if n_called_or_positive
+        else float("nan"),
         "subset_accuracy": float((called == positive).all(axis=1).mean()),
     }
 
 
-def per_label(probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, ranking: Ranking | None = None) -> PerLabel:
+def per_label(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    *,
+    ranking: Ranking | None = None,
+) -> PerLabel:
     """Score each class by itself. Arguments and errors as in `score`; `ranking` where it was computed before."""
     probabilities = checked(probabilities, labels)
     called, positive = probabilities >= THRESHOLD, labels == 1
-    hits, support, n_called = (called & positive).sum(axis=0), positive.sum(axis=0), called.sum(axis=0)
+    hits, support, n_called = (
+        (called & positive).sum(axis=0),
+        positive.sum(axis=0),
+        called.sum(axis=0),
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         precision, recall = hits / n_called, hits / support
         f1 = np.where(support > 0, 2 * hits / (support + n_called), np.nan)
@@ -69,29 +80,47 @@ def per_label(probabilities: NDArray[np.floating], labels: NDArray[np.integer], 
         recall=recall,
         f1=f1,
         auroc=(ranking or rank_classes(probabilities, labels)).auroc,
-        average_precision=np.array([average_precision(scores, own) for scores, own in zip(probabilities.T, positive.T, strict=True)]),
+        average_precision=np.array(
+            [
+                average_precision(scores, own)
+                for scores, own in zip(probabilities.T, positive.T, strict=True)
+            ]
+        ),
         support=support,
     )
 
 
-def checked(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+def checked(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer]
+) -> NDArray[np.float64]:
     """Return `probabilities` as float64 after checking what every score takes for granted."""
     if probabilities.ndim != 2 or labels.shape != probabilities.shape or probabilities.size == 0:
-        raise CheckFailed(f"probabilities and labels must both be (N, C) with N >= 1, got {probabilities.shape} and {labels.shape}")
+        raise CheckFailed(
+            f"probabilities and labels must both be (N, C) with N >= 1, got {probabilities.shape} and {labels.shape}"
+        )
     if not np.isfinite(probabilities).all():
         n_bad = int((~np.isfinite(probabilities).all(axis=1)).sum())
         raise TrialError(
             f"probabilities must be finite, got NaN or infinity for {n_bad} of {len(labels)} images: training diverged; lower head_lr, or set precision to fp32"
         )
     if probabilities.min() < 0 or probabilities.max() > 1 or not np.isin(labels, (0, 1)).all():
-        raise CheckFailed("probabilities must lie in [0, 1] and labels be 0 or 1; take the sigmoid of the logits first")
+        raise CheckFailed(
+            "probabilities must lie in [0, 1] and labels be 0 or 1; take the sigmoid of the logits first"
+        )
     return np.asarray(probabilities, dtype=np.float64)
 
 
-def resampled_label_f1(probabilities: NDArray[np.floating], labels: NDArray[np.integer], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+def resampled_label_f1(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], weights: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """Return (n_draws,) macro F1 over the classes that a draw has: exact, not linearised. `probabilities`, `labels` (N, C), `weights` (n_draws, N)."""
-    called, positive = (probabilities >= THRESHOLD).astype(np.float32), (labels == 1).astype(np.float32)
-    hits, support, n_called = ((weights @ counts).astype(np.float64) for counts in (called * positive, positive, called))
+    called, positive = (
+        (probabilities >= THRESHOLD).astype(np.float32),
+        (labels == 1).astype(np.float32),
+    )
+    hits, support, n_called = (
+        (weights @ counts).astype(np.float64) for counts in (called * positive, positive, called)
+    )
     present = support > 0
     f1 = np.where(present, 2 * hits / np.maximum(support + n_called, 1e-12), 0.0)
     with np.errstate(invalid="ignore"):

@@ -26,14 +26,18 @@ def average_precision(scores: NDArray[np.floating], is_positive: NDArray[np.bool
     return float((precision * np.diff(recall, prepend=0.0)).sum())
 
 
-def threshold_for_precision(scores: NDArray[np.floating], is_positive: NDArray[np.bool_], *, target: float) -> float | None:
+def threshold_for_precision(
+    scores: NDArray[np.floating], is_positive: NDArray[np.bool_], *, target: float
+) -> float | None:
     """The lowest score from which precision is at least `target`: the highest recall that keeps it. None where no threshold does."""
     precision, _, thresholds = _curve(scores, is_positive)
     (good,) = np.nonzero(precision >= target)
     return float(thresholds[good[-1]]) if len(good) else None
 
 
-def at_threshold(scores: NDArray[np.floating], is_positive: NDArray[np.bool_], threshold: float) -> OperatingPoint:
+def at_threshold(
+    scores: NDArray[np.floating], is_positive: NDArray[np.bool_], threshold: float
+) -> OperatingPoint:
     """Precision and recall of calling everything with a score of at least `threshold` positive."""
     called = scores >= threshold
     hits = int((called & is_positive).sum())
@@ -42,7 +46,9 @@ def at_threshold(scores: NDArray[np.floating], is_positive: NDArray[np.bool_], t
     return OperatingPoint(threshold, precision, recall)
 
 
-def _curve(scores: NDArray[np.floating], is_positive: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.floating]]:
+def _curve(
+    scores: NDArray[np.floating], is_positive: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.floating]]:
     """Precision, recall and score at each different score, from the highest down."""
     order = np.argsort(-scores, kind="stable")
     ranked, hits = scores[order], np.cumsum(is_positive[order])

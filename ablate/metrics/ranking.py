@@ -34,7 +34,9 @@ class Ranking:
         """(C,) area under the ROC curve by Mann-Whitney: the share of (class, rest) pairs that are ranked rightly. NaN for a class absent or alone."""
         wins = np.einsum("cn,cn->c", self.n_below - self.n_class_below, self.is_class)
         with np.errstate(invalid="ignore"):
-            return np.asarray(wins / (self.n_class * (len(self.labels) - self.n_class)), dtype=np.float64)
+            return np.asarray(
+                wins / (self.n_class * (len(self.labels) - self.n_class)), dtype=np.float64
+            )
 
     @property
     def placements(self) -> NDArray[np.float64]:
@@ -44,23 +46,39 @@ class Ranking:
         """
         n_class = self.n_class[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(self.is_class, (self.n_below - self.n_class_below) / (len(self.labels) - n_class), 1 - self.n_class_below / n_class)
+            return np.where(
+                self.is_class,
+                (self.n_below - self.n_class_below) / (len(self.labels) - n_class),
+                1 - self.n_class_below / n_class,
+            )
 
 
 def rank_classes(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Ranking:
     """Sort every column of `probabilities` (N, C) once; `labels` (N,) in [0, C), or (N, C) of 0 and 1."""
     columns = np.ascontiguousarray(probabilities.T)
     order = np.argsort(columns, axis=1)
-    is_class = labels[order] == np.arange(len(columns))[:, None] if labels.ndim == 1 else np.take_along_axis(labels.T == 1, order, axis=1)
+    is_class = (
+        labels[order] == np.arange(len(columns))[:, None]
+        if labels.ndim == 1
+        else np.take_along_axis(labels.T == 1, order, axis=1)
+    )
     counted = np.zeros((len(columns), len(labels) + 1), dtype=np.int32)
     np.cumsum(is_class, axis=1, out=counted[:, 1:])
     ranked = np.take_along_axis(columns, order, axis=1)
     is_new = np.ones(ranked.shape, dtype=np.bool_)
     np.not_equal(ranked[:, 1:], ranked[:, :-1], out=is_new[:, 1:])
     if is_new.all():
-        return Ranking(labels, order, is_class, (counted[:, 1:] + counted[:, :-1]) / 2, np.arange(len(labels), dtype=np.float64)[None] + 0.5)
+        return Ranking(
+            labels,
+            order,
+            is_class,
+            (counted[:, 1:] + counted[:, :-1]) / 2,
+            np.arange(len(labels), dtype=np.float64)[None] + 0.5,
+        )
     start, end = _ties(is_new)
-    n_class_below = (np.take_along_axis(counted, start, axis=1) + np.take_along_axis(counted, end, axis=1)) / 2
+    n_class_below = (
+        np.take_along_axis(counted, start, axis=1) + np.take_along_axis(counted, end, axis=1)
+    ) / 2
     return Ranking(labels, order, is_class, n_class_below, (start + end) / 2)
 
 

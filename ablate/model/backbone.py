@@ -8,7 +8,13 @@ from typing import Any, Literal, cast
 
 import timm
 import torch
-from timm.models import get_pretrained_cfg, is_model, list_models, list_pretrained, split_model_name_tag
+from timm.models import (
+    get_pretrained_cfg,
+    is_model,
+    list_models,
+    list_pretrained,
+    split_model_name_tag,
+)
 from torch import nn
 
 from ablate.errors import SpecError
@@ -38,7 +44,9 @@ def resolve_image_size(backbone: str, image_size: ImageSize) -> int:
     if image_size == "auto":
         return native
     if image_size < 1:
-        raise SpecError(f"image_size must be auto or an int of at least 1 pixel, got {image_size}; {backbone} was pretrained at {native}")
+        raise SpecError(
+            f"image_size must be auto or an int of at least 1 pixel, got {image_size}; {backbone} was pretrained at {native}"
+        )
     return image_size
 
 
@@ -47,16 +55,27 @@ def pretrained_cfg_of(backbone: str) -> Any:
     architecture, tag = split_model_name_tag(backbone)
     if not is_model(architecture) or ":" in backbone:
         near = difflib.get_close_matches(architecture, list_models(), n=3, cutoff=0.5)
-        raise SpecError(f"backbone must be the name of a timm classification model, got {backbone!r}{_nearest(near)}")
+        raise SpecError(
+            f"backbone must be the name of a timm classification model, got {backbone!r}{_nearest(near)}"
+        )
     try:
         return get_pretrained_cfg(backbone)
     except RuntimeError:
         tags = [name.split(".", 1)[1] for name in list_pretrained(f"{architecture}.*")]
         near = difflib.get_close_matches(tag, tags, n=3, cutoff=0.0)
-        raise SpecError(f"backbone {architecture} must carry a pretrained tag that timm knows, got {tag!r}{_nearest(near)}") from None
+        raise SpecError(
+            f"backbone {architecture} must carry a pretrained tag that timm knows, got {tag!r}{_nearest(near)}"
+        ) from None
 
 
-def create_backbone(backbone: str, *, n_classes: int, image_size: ImageSize, drop_path: float = 0.0, pretrained: bool = False) -> nn.Module:
+def create_backbone(
+    backbone: str,
+    *,
+    n_classes: int,
+    image_size: ImageSize,
+    drop_path: float = 0.0,
+    pretrained: bool = False,
+) -> nn.Module:
     """Return the timm model with a fresh head; random weights from torch's global generator unless `pretrained` asks the timm hub.
 
     `drop_path` is timm's `drop_path_rate`, in [0, 1): that of the last residual branch; 0 leaves it as the backbone has it. Raises SpecError for an unknown
@@ -68,11 +87,24 @@ def create_backbone(backbone: str, *, n_classes: int, image_size: ImageSize, dro
     size_argument = {"img_size": side} if cfg.fixed_input_size and side != native else {}
     rate_argument = {"drop_path_rate": drop_path} if drop_path > 0 else {}
     try:
-        return cast(nn.Module, timm.create_model(backbone, pretrained=pretrained, num_classes=n_classes, **size_argument, **rate_argument))
+        return cast(
+            nn.Module,
+            timm.create_model(
+                backbone,
+                pretrained=pretrained,
+                num_classes=n_classes,
+                **size_argument,
+                **rate_argument,
+            ),
+        )
     except TypeError as error:
-        if "drop_path_rate" not in str(error):  # timm hands it to the architecture's class, which may not know it
+        if "drop_path_rate" not in str(
+            error
+        ):  # timm hands it to the architecture's class, which may not know it
             raise
-        raise SpecError(f"drop_path must be 0 for {backbone}, which has no residual branches that timm can leave out; got {drop_path:g}") from None
+        raise SpecError(
+            f"drop_path must be 0 for {backbone}, which has no residual branches that timm can leave out; got {drop_path:g}"
+        ) from None
 
 
 def classifier_names(module: nn.Module) -> tuple[str, ...]:
@@ -81,9 +113,15 @@ def classifier_names(module: nn.Module) -> tuple[str, ...]:
     declared = cfg.get("classifier") or ()
     names = (declared,) if isinstance(declared, str) else tuple(declared)
     modules = dict(module.named_modules())
-    found = tuple(name for name in names if name in modules and next(modules[name].parameters(), None) is not None)
+    found = tuple(
+        name
+        for name in names
+        if name in modules and next(modules[name].parameters(), None) is not None
+    )
     if not found:
-        raise SpecError(f"backbone must be a classification model with a classifier that timm names, {cfg.get('architecture')} has none; take another backbone")
+        raise SpecError(
+            f"backbone must be a classification model with a classifier that timm names, {cfg.get('architecture')} has none; take another backbone"
+        )
     return found
 
 
@@ -102,7 +140,9 @@ def set_pooling(module: nn.Module, pooling: Pooling, *, n_classes: int) -> None:
             raise ValueError("it pools in its own way")
     except (AssertionError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         name = cast(dict[str, Any], module.pretrained_cfg).get("architecture")
-        raise SpecError(f"pooling must be one that {name} has, got {pooling} ({_first_line(error)}); auto is {pooling_of(module)}") from None
+        raise SpecError(
+            f"pooling must be one that {name} has, got {pooling} ({_first_line(error)}); auto is {pooling_of(module)}"
+        ) from None
 
 
 def pooling_of(module: nn.Module) -> str:
@@ -116,7 +156,9 @@ def pooling_of(module: nn.Module) -> str:
 
 
 @lru_cache(maxsize=64)
-def run_order(backbone: str, image_size: int, pooling: Pooling = "auto", drop_path: float = 0.0) -> tuple[str, ...]:
+def run_order(
+    backbone: str, image_size: int, pooling: Pooling = "auto", drop_path: float = 0.0
+) -> tuple[str, ...]:
     """Return the names of all modules in the order of their calls in one forward pass; a module called twice is listed twice.
 
     Runs on torch's meta device: no weights, no memory. Modules whose weight is read by their parent instead of being called are absent, and
@@ -126,17 +168,30 @@ def run_order(backbone: str, image_size: int, pooling: Pooling = "auto", drop_pa
     native = resolve_image_size(backbone, "auto")
     try:
         with torch.device("meta"), torch.no_grad():
-            module = create_backbone(backbone, n_classes=_PROBE_CLASSES, image_size=image_size, drop_path=drop_path).eval()
+            module = create_backbone(
+                backbone, n_classes=_PROBE_CLASSES, image_size=image_size, drop_path=drop_path
+            ).eval()
             set_pooling(module, pooling, n_classes=_PROBE_CLASSES)
             for name, child in module.named_modules():
-                child.register_forward_pre_hook(lambda _module, _inputs, name=name: calls.append(name))
+                child.register_forward_pre_hook(
+                    lambda _module, _inputs, name=name: calls.append(name)
+                )
             logits = module(torch.empty(2, 3, image_size, image_size))
-    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+    except (
+        RuntimeError,
+        AssertionError,
+        ValueError,
+        TypeError,
+        IndexError,
+        ZeroDivisionError,
+    ) as error:
         raise SpecError(
             f"image_size must suit {backbone}, which was pretrained at {native} and cannot take {image_size} ({_first_line(error)}); try auto"
         ) from error
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (2, _PROBE_CLASSES):
-        raise SpecError(f"backbone must turn an image into one row of logits, {backbone} does not; take another backbone")
+        raise SpecError(
+            f"backbone must turn an image into one row of logits, {backbone} does not; take another backbone"
+        )
     return tuple(name for name in calls if name)
 
 

@@ -53,14 +53,22 @@ def _pass(backbone: str, image_size: int) -> tuple[tuple[_Call, ...], tuple[froz
     with torch.device("meta"), torch.no_grad():
         module = create_backbone(backbone, n_classes=2, image_size=image_size).eval()
         for name, child in module.named_modules():
-            child.register_forward_pre_hook(lambda _module, inputs, name=name: calls.append((name, _n_values(inputs), 0)))
+            child.register_forward_pre_hook(
+                lambda _module, inputs, name=name: calls.append((name, _n_values(inputs), 0))
+            )
             if isinstance(child, nn.Linear | nn.modules.conv._ConvNd):
-                child.register_forward_hook(lambda layer, _inputs, output, name=name: calls.append((name, 0, _multiply_adds(layer, output))))
+                child.register_forward_hook(
+                    lambda layer, _inputs, output, name=name: calls.append(
+                        (name, 0, _multiply_adds(layer, output))
+                    )
+                )
         module(torch.empty(1, 3, image_size, image_size))
     prefixes = tuple(f"{name}." for name in classifier_names(module))
     heads = tuple(name for name, _ in module.named_parameters() if name.startswith(prefixes))
     groups = [unit.parameter_names for unit in find_units(module, heads)] + [heads]
-    return tuple(calls), tuple(frozenset(name.rpartition(".")[0] for name in group) for group in groups)
+    return tuple(calls), tuple(
+        frozenset(name.rpartition(".")[0] for name in group) for group in groups
+    )
 
 
 def _n_values(inputs: tuple[Any, ...]) -> int:

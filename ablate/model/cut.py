@@ -120,7 +120,11 @@ class Cut:
 
     def _run(self, inputs: Tensor, *, start: int | None) -> tuple[Tensor, ...]:
         state = self._state
-        state.start, state.stop, state.kept = start, len(self.doors) - 1, None if start is None else inputs
+        state.start, state.stop, state.kept = (
+            start,
+            len(self.doors) - 1,
+            None if start is None else inputs,
+        )
         try:
             with torch.no_grad(), suppress(_AtDoorError):
                 self.module(inputs if start is None else self._dummy(inputs))
@@ -130,13 +134,22 @@ class Cut:
             state.seen = {}
 
     def _dummy(self, activations: Tensor) -> Tensor:
-        return torch.zeros((), device=activations.device).expand(len(activations), *self.image_shape)
+        return torch.zeros((), device=activations.device).expand(
+            len(activations), *self.image_shape
+        )
 
 
 _plans: dict[Hashable, _Plan | Uncut] = {}
 
 
-def cut_network(network: Network, images: Tensor, *, autocast: Autocast, waypoints: Sequence[int] = (), structure: Hashable = None) -> Cut | Uncut:
+def cut_network(
+    network: Network,
+    images: Tensor,
+    *,
+    autocast: Autocast,
+    waypoints: Sequence[int] = (),
+    structure: Hashable = None,
+) -> Cut | Uncut:
     """Cut a network at its boundary, in place (its module keeps working as a whole), checked on real normalised `images` (B >= 2, 3, S, S) on its device.
 
     `autocast` gives the context that training computes in. `waypoints` are freeze depths of other trials whose doors are kept on the way. Networks of equal
@@ -145,7 +158,9 @@ def cut_network(network: Network, images: Tensor, *, autocast: Autocast, waypoin
     """
     learners = _learners(network)
     module = network.module.eval()
-    names = tuple(name for name, _ in module.named_modules())  # stochastic depth adds some that the pass does not depend on
+    names = tuple(
+        name for name, _ in module.named_modules()
+    )  # stochastic depth adds some that the pass does not depend on
     key = (structure, names, tuple(sorted(learners)), tuple(waypoints), images.shape[1:])
     plan = _plans.get(key) if structure is not None else None
     if plan is None:
@@ -155,7 +170,14 @@ def cut_network(network: Network, images: Tensor, *, autocast: Autocast, waypoin
     return plan if isinstance(plan, Uncut) else _install(module, images.shape[1:], plan)
 
 
-def _find_plan(network: Network, learners: set[str], images: Tensor, *, autocast: Autocast, waypoints: Sequence[int]) -> _Plan | Uncut:
+def _find_plan(
+    network: Network,
+    learners: set[str],
+    images: Tensor,
+    *,
+    autocast: Autocast,
+    waypoints: Sequence[int],
+) -> _Plan | Uncut:
     """The deepest door around the first learner for which the two parts are the whole, and the waypoints from which it can be reached."""
     calls = _calls(network.module, images, autocast=autocast)
     first = next((name for name in calls if name in learners), None)
@@ -164,26 +186,48 @@ def _find_plan(network: Network, learners: set[str], images: Tensor, *, autocast
     problem = "nothing is frozen before the first module that learns"
     for door in [*_around(first, calls), *_shortly_before(first, calls)]:
         before = _stubbable(calls, door)
-        if any(owner != door and _is_within(door, owner) for owner in learners) or not before or learners & set(before):
+        if (
+            any(owner != door and _is_within(door, owner) for owner in learners)
+            or not before
+            or learners & set(before)
+        ):
             continue
         plan = _Plan((door,), dict.fromkeys(before, frozenset({0})))
         found = _problem(network.module, plan, images, autocast=autocast)
         if found is None:
-            return _with_waypoints(network, plan, calls, images, autocast=autocast, waypoints=waypoints)
+            return _with_waypoints(
+                network, plan, calls, images, autocast=autocast, waypoints=waypoints
+            )
         problem = found
     return Uncut(problem)
 
 
-def _with_waypoints(network: Network, plan: _Plan, calls: list[str], images: Tensor, *, autocast: Autocast, waypoints: Sequence[int]) -> _Plan:
+def _with_waypoints(
+    network: Network,
+    plan: _Plan,
+    calls: list[str],
+    images: Tensor,
+    *,
+    autocast: Autocast,
+    waypoints: Sequence[int],
+) -> _Plan:
     """The same plan with earlier doors where trials of other freeze depths have theirs, as far as the last door can be reached from them."""
     for depth in sorted(set(waypoints) - {0}, reverse=True):
-        owners = {name.rpartition(".")[0] for unit in network.units[depth:] for name in unit.parameter_names}
+        owners = {
+            name.rpartition(".")[0]
+            for unit in network.units[depth:]
+            for name in unit.parameter_names
+        }
         first = next((name for name in calls if name in owners), None)
         if first is None:
             continue
         for door in _around(first, calls):
             before = _stubbable(calls, door)
-            if not before or calls.index(door) >= calls.index(plan.doors[0]) or any(_is_within(later, door) for later in plan.doors):
+            if (
+                not before
+                or calls.index(door) >= calls.index(plan.doors[0])
+                or any(_is_within(later, door) for later in plan.doors)
+            ):
                 continue
             candidate = _Plan((door, *plan.doors), _merged(before, plan.stubs))
             if _problem(network.module, candidate, images, autocast=autocast) is None:
@@ -192,10 +236,15 @@ def _with_waypoints(network: Network, plan: _Plan, calls: list[str], images: Ten
     return plan
 
 
-def _merged(before: Sequence[str], stubs: Mapping[str, frozenset[int]]) -> dict[str, frozenset[int]]:
+def _merged(
+    before: Sequence[str], stubs: Mapping[str, frozenset[int]]
+) -> dict[str, frozenset[int]]:
     """Stubs of a plan with one door more in front: the others move up by one."""
     later = {name: frozenset(number + 1 for number in numbers) for name, numbers in stubs.items()}
-    return {name: later.get(name, frozenset()) | (frozenset({0}) if name in before else frozenset()) for name in {**later, **dict.fromkeys(before)}}
+    return {
+        name: later.get(name, frozenset()) | (frozenset({0}) if name in before else frozenset())
+        for name in {**later, **dict.fromkeys(before)}
+    }
 
 
 def _around(first: str, calls: list[str]) -> list[str]:
@@ -215,8 +264,16 @@ def _shortly_before(first: str, calls: list[str]) -> list[str]:
 def _learners(network: Network) -> set[str]:
     """Modules that own a parameter that learns, or BatchNorm statistics that move."""
     at_rest = {id(module) for module in network.boundary.resting}
-    owners = {name.rpartition(".")[0] for name, parameter in network.module.named_parameters() if parameter.requires_grad}
-    moving = {name for name, child in network.module.named_modules() if getattr(child, "running_mean", None) is not None and id(child) not in at_rest}
+    owners = {
+        name.rpartition(".")[0]
+        for name, parameter in network.module.named_parameters()
+        if parameter.requires_grad
+    }
+    moving = {
+        name
+        for name, child in network.module.named_modules()
+        if getattr(child, "running_mean", None) is not None and id(child) not in at_rest
+    }
     return owners | moving
 
 
@@ -224,8 +281,16 @@ def _stubbable(calls: list[str], door: str) -> list[str]:
     """The outermost modules that are called before the door and never after it."""
     at_door = calls.index(door)
     late = set(calls[at_door:])
-    early = [name for name in dict.fromkeys(calls[:at_door]) if name not in late and not _is_within(door, name)]
-    return [name for name in early if not any(other != name and _is_within(name, other) for other in early)]
+    early = [
+        name
+        for name in dict.fromkeys(calls[:at_door])
+        if name not in late and not _is_within(door, name)
+    ]
+    return [
+        name
+        for name in early
+        if not any(other != name and _is_within(name, other) for other in early)
+    ]
 
 
 def _is_within(name: str, ancestor: str) -> bool:
@@ -235,7 +300,11 @@ def _is_within(name: str, ancestor: str) -> bool:
 def _calls(module: nn.Module, images: Tensor, *, autocast: Autocast) -> list[str]:
     """Names of the modules in the order of their calls."""
     calls: list[str] = []
-    handles = [child.register_forward_pre_hook(lambda _m, _i, name=name: calls.append(name)) for name, child in module.named_modules() if name]
+    handles = [
+        child.register_forward_pre_hook(lambda _m, _i, name=name: calls.append(name))
+        for name, child in module.named_modules()
+        if name
+    ]
     try:
         with torch.no_grad(), autocast():
             module(images[:2])
@@ -252,10 +321,16 @@ def _install(module: nn.Module, image_shape: torch.Size, plan: _Plan) -> Cut:
     for name, numbers in plan.stubs.items():
         child = module.get_submodule(name)
         own = vars(child).get("forward")
-        undo.append(partial(delattr, child, "forward") if own is None else partial(setattr, child, "forward", own))
+        undo.append(
+            partial(delattr, child, "forward")
+            if own is None
+            else partial(setattr, child, "forward", own)
+        )
         child.forward = _stubbed(child.forward, name, numbers, plan, state)
     for number, name in enumerate(plan.doors):
-        undo.append(module.get_submodule(name).register_forward_pre_hook(_guard(number, plan, state)).remove)
+        undo.append(
+            module.get_submodule(name).register_forward_pre_hook(_guard(number, plan, state)).remove
+        )
 
     def undo_all() -> None:
         for step in reversed(undo):
@@ -264,11 +339,15 @@ def _install(module: nn.Module, image_shape: torch.Size, plan: _Plan) -> Cut:
     return Cut(module, image_shape, plan, state, undo_all)
 
 
-def _stubbed(forward: Callable[..., Any], name: str, numbers: frozenset[int], plan: _Plan, state: _State) -> Callable[..., Any]:
+def _stubbed(
+    forward: Callable[..., Any], name: str, numbers: frozenset[int], plan: _Plan, state: _State
+) -> Callable[..., Any]:
     def stub(*args: Any, **kwargs: Any) -> Any:
         if state.start in numbers and state.kept is not None:
             kind = plan.kinds[name]
-            return torch.zeros((), device=state.kept.device, dtype=kind.dtype).expand(len(state.kept), *kind.shape)
+            return torch.zeros((), device=state.kept.device, dtype=kind.dtype).expand(
+                len(state.kept), *kind.shape
+            )
         output = forward(*args, **kwargs)
         if state.stop is not None and name not in plan.kinds:
             if not isinstance(output, Tensor):
@@ -279,7 +358,9 @@ def _stubbed(forward: Callable[..., Any], name: str, numbers: frozenset[int], pl
     return stub
 
 
-def _guard(number: int, plan: _Plan, state: _State) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]:
+def _guard(
+    number: int, plan: _Plan, state: _State
+) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]:
     def guard(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if state.stop is not None and state.start != number:
             state.seen[number] = inputs[0].detach()
@@ -303,7 +384,10 @@ def _problem(module: nn.Module, plan: _Plan, images: Tensor, *, autocast: Autoca
                 rows = cut.prefix(batch)
                 if len(rows) != len(plan.doors):
                     return "a door is not passed on the way to the next"
-                ends = [rows[-1], *(cut.advance(row, door=number) for number, row in enumerate(rows[:-1]))]
+                ends = [
+                    rows[-1],
+                    *(cut.advance(row, door=number) for number, row in enumerate(rows[:-1])),
+                ]
                 if not all(_is_same(cut.suffix(end).float(), whole) for end in ends):
                     return "suffix(prefix(x)) differs from network(x)"
     except (TypeError, RuntimeError, AttributeError, KeyError, IndexError, AssertionError) as error:
@@ -314,4 +398,6 @@ def _problem(module: nn.Module, plan: _Plan, images: Tensor, *, autocast: Autoca
 
 
 def _is_same(parts: Tensor, whole: Tensor) -> bool:
-    return parts.shape == whole.shape and bool((parts - whole).abs().max() <= TOLERANCE * whole.abs().max().clamp(min=1e-6))
+    return parts.shape == whole.shape and bool(
+        (parts - whole).abs().max() <= TOLERANCE * whole.abs().max().clamp(min=1e-6)
+    )

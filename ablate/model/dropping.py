@@ -20,13 +20,21 @@ def drop_path_of(recipe: Recipe) -> float:
     return recipe.drop_path if frees_trunk(recipe) else 0.0
 
 
-def check_drop_path(module: nn.Module, recipe: Recipe, *, resting: Sequence[nn.Module], run_order: Sequence[str]) -> None:
+def check_drop_path(
+    module: nn.Module, recipe: Recipe, *, resting: Sequence[nn.Module], run_order: Sequence[str]
+) -> None:
     """Make sure that stochastic depth reaches a free residual branch. Raises SpecError where it would do nothing.
 
     A frozen unit rests, and timm gives blocks without a shortcut a DropPath that never runs.
     """
     held, run = set(map(id, resting)), frozenset(run_order)
-    if not any(isinstance(child, DropPath) and child.drop_prob > 0 and name in run and id(child) not in held for name, child in module.named_modules()):
+    if not any(
+        isinstance(child, DropPath)
+        and child.drop_prob > 0
+        and name in run
+        and id(child) not in held
+        for name, child in module.named_modules()
+    ):
         raise SpecError(
             f"drop_path must find a residual branch in the free units of {recipe.backbone}, and at freeze_depth {recipe.freeze_depth} there is none; "
             f"free more units, or leave the combination out"

@@ -41,7 +41,9 @@ class Preprocessing:
     def normalised(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [0, 255] -> float32 as the backbone was pretrained on them, on their device and in their memory layout."""
         floats = images.float()
-        mean, std = (floats.new_tensor(values).view(1, 3, 1, 1) * 255 for values in (self.mean, self.std))
+        mean, std = (
+            floats.new_tensor(values).view(1, 3, 1, 1) * 255 for values in (self.mean, self.std)
+        )
         return (floats - mean) / std
 
 

@@ -39,7 +39,9 @@ class FreezeBoundary:
     def hold(self) -> None:
         """Put everything that rests into eval mode. Must be called after every `module.train()`."""
         for module in self.resting:
-            module.training = False  # not eval(): an adapter inside a frozen module keeps its own mode
+            module.training = (
+                False  # not eval(): an adapter inside a frozen module keeps its own mode
+            )
 
 
 def resolve_depth(freeze_depth: int | Literal["all"], *, n_units: int, backbone: str) -> int:
@@ -54,7 +56,14 @@ def resolve_depth(freeze_depth: int | Literal["all"], *, n_units: int, backbone:
     return freeze_depth if freeze_depth >= 0 else n_units + freeze_depth
 
 
-def freeze(module: nn.Module, units: Sequence[Unit], *, depth: int, batch_norm: BatchNormPolicy, head_names: Sequence[str]) -> FreezeBoundary:
+def freeze(
+    module: nn.Module,
+    units: Sequence[Unit],
+    *,
+    depth: int,
+    batch_norm: BatchNormPolicy,
+    head_names: Sequence[str],
+) -> FreezeBoundary:
     """Set `requires_grad` of every parameter for a boundary behind `depth` units and return the boundary, already held.
 
     `batch_norm` rules the free units: frozen: all fixed | affine: statistics fixed | adapt: scale and shift fixed | train: nothing fixed.
@@ -71,19 +80,26 @@ def freeze(module: nn.Module, units: Sequence[Unit], *, depth: int, batch_norm: 
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name not in frozen)
     names = tuple(name for name, _ in module.named_parameters() if name in frozen)
-    boundary = FreezeBoundary(depth=depth, n_units=len(units), frozen_names=names, resting=tuple(resting.values()))
+    boundary = FreezeBoundary(
+        depth=depth, n_units=len(units), frozen_names=names, resting=tuple(resting.values())
+    )
     boundary.hold()
     return boundary
 
 
-def _modules_of(module: nn.Module, frozen: set[str], head_names: frozenset[str]) -> dict[str, nn.Module]:
+def _modules_of(
+    module: nn.Module, frozen: set[str], head_names: frozenset[str]
+) -> dict[str, nn.Module]:
     """The modules of the frozen units by name.
 
     A module with parameters is frozen when all of them are, and so is everything below it. A module without (an activation, a dropout between two blocks)
     goes with the module with parameters that was registered before it; between the trunk and the head it belongs to the head.
     """
     modules = dict(module.named_modules())
-    owned = {name: [f"{name}.{own}" if name else own for own, _ in child.named_parameters()] for name, child in modules.items()}
+    owned = {
+        name: [f"{name}.{own}" if name else own for own, _ in child.named_parameters()]
+        for name, child in modules.items()
+    }
     found: dict[str, nn.Module] = {}
     before_is_frozen = bool(frozen)
     names = [name for name in modules if name]

@@ -16,14 +16,18 @@ def linear_head(module: nn.Module, head_names: Sequence[str], recipe: Recipe) ->
     owners = {name.rpartition(".")[0] for name in head_names}
     head = module.get_submodule(owners.pop()) if len(owners) == 1 else None
     if not isinstance(head, nn.Linear) or head.bias is None:
-        raise SpecError(f"classifier: {recipe.classifier} needs a head that is one linear layer with a bias, that of {recipe.backbone} is not; take linear")
+        raise SpecError(
+            f"classifier: {recipe.classifier} needs a head that is one linear layer with a bias, that of {recipe.backbone} is not; take linear"
+        )
     return head
 
 
 def check_rows(module: nn.Module, head: nn.Linear, recipe: Recipe, *, image_size: int) -> None:
     """Make sure, on torch's meta device, that an image reaches the head once, as one row of features. Raises SpecError."""
     shapes: list[tuple[int, ...]] = []
-    handle = head.register_forward_pre_hook(lambda _module, inputs: shapes.append(tuple(inputs[0].shape)))
+    handle = head.register_forward_pre_hook(
+        lambda _module, inputs: shapes.append(tuple(inputs[0].shape))
+    )
     was_training = module.training
     try:
         with torch.no_grad():
@@ -32,4 +36,6 @@ def check_rows(module: nn.Module, head: nn.Linear, recipe: Recipe, *, image_size
         handle.remove()
         module.train(was_training)
     if shapes != [(2, head.in_features)]:
-        raise SpecError(f"classifier: {recipe.classifier} needs one row of features an image, the head of {recipe.backbone} sees something else; take linear")
+        raise SpecError(
+            f"classifier: {recipe.classifier} needs one row of features an image, the head of {recipe.backbone} sees something else; take linear"
+        )

@@ -13,7 +13,14 @@ from torch import nn
 
 from ablate.errors import SpecError
 from ablate.model.adapters import ADAPTERS, NO_ADAPTERS, Adapters, adapted_units
-from ablate.model.backbone import classifier_names, create_backbone, pooling_of, preprocessing_of, run_order, set_pooling
+from ablate.model.backbone import (
+    classifier_names,
+    create_backbone,
+    pooling_of,
+    preprocessing_of,
+    run_order,
+    set_pooling,
+)
 from ablate.model.dropping import check_drop_path, drop_features, drop_path_of
 from ablate.model.facts import ImageSize, Preprocessing, RecipeFacts
 from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze, resolve_depth
@@ -81,7 +88,9 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
     The head is drawn from `seed`'s stream "init" and the adapters from "adapter": the same in every arm of a seed. Raises SpecError and WeightsError.
     """
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
-    order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling, drop_path_of(recipe))
+    order = run_order(
+        recipe.backbone, preprocessing.image_size, recipe.pooling, drop_path_of(recipe)
+    )
     with _seeded(stream(seed, "init")):
         module, weights = _loaded(recipe, n_classes=n_classes, image_size=image_size)
     _draw_head(module, seed)
@@ -111,13 +120,25 @@ def identify_weights(recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentit
 def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
     """Return the facts on a recipe without reading weights or taking memory (torch's meta device). Raises SpecError for one that cannot be built."""
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
-    order = run_order(recipe.backbone, preprocessing.image_size, recipe.pooling, drop_path_of(recipe))
+    order = run_order(
+        recipe.backbone, preprocessing.image_size, recipe.pooling, drop_path_of(recipe)
+    )
     with _seeded(0), torch.device("meta"):
-        module = create_backbone(recipe.backbone, n_classes=n_classes, image_size=image_size, drop_path=drop_path_of(recipe))
+        module = create_backbone(
+            recipe.backbone,
+            n_classes=n_classes,
+            image_size=image_size,
+            drop_path=drop_path_of(recipe),
+        )
         set_pooling(module, recipe.pooling, n_classes=n_classes)
         parts = _assemble(module, recipe, order=order, seed=None)
         if recipe.classifier != "linear":
-            check_rows(module, linear_head(module, parts.head_names, recipe), recipe, image_size=preprocessing.image_size)
+            check_rows(
+                module,
+                linear_head(module, parts.head_names, recipe),
+                recipe,
+                image_size=preprocessing.image_size,
+            )
     is_trained = recipe.classifier == "linear"
     n_parameters, n_trainable = _count(module)
     return RecipeFacts(
@@ -131,35 +152,59 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
         oversized=parts.adapters.oversized,
-        takes_one_image=not is_trained or takes_one_image(module, image_size=preprocessing.image_size),
+        takes_one_image=not is_trained
+        or takes_one_image(module, image_size=preprocessing.image_size),
     )
 
 
 def phase_depths(recipe: Recipe, *, n_units: int) -> tuple[int, ...]:
     """Return the leading frozen units in each phase of training. Raises SpecError out of range, and where a later phase freezes what an earlier one trained."""
-    depths = tuple(resolve_depth(phase.freeze_depth or 0, n_units=n_units, backbone=recipe.backbone) for phase in phases_of(recipe))
+    depths = tuple(
+        resolve_depth(phase.freeze_depth or 0, n_units=n_units, backbone=recipe.backbone)
+        for phase in phases_of(recipe)
+    )
     if list(depths) != sorted(depths, reverse=True):
         named = ", ".join(str(phase.freeze_depth) for phase in phases_of(recipe))
-        raise SpecError(f"phases must thaw units and never freeze them again, got freeze_depth {named} for the {n_units} units of {recipe.backbone}")
+        raise SpecError(
+            f"phases must thaw units and never freeze them again, got freeze_depth {named} for the {n_units} units of {recipe.backbone}"
+        )
     return depths
 
 
 def at_depth(network: Network, depth: int, *, batch_norm: BatchNormPolicy) -> Network:
     """Freeze the first `depth` units of a network without adapters, in place, and return what it is then. The one handed in keeps its own boundary."""
-    boundary = freeze(network.module, network.units, depth=depth, batch_norm=batch_norm, head_names=network.head_names)
+    boundary = freeze(
+        network.module,
+        network.units,
+        depth=depth,
+        batch_norm=batch_norm,
+        head_names=network.head_names,
+    )
     return dataclasses.replace(network, boundary=boundary)
 
 
-def _loaded(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> tuple[nn.Module, WeightsIdentity]:
+def _loaded(
+    recipe: Recipe, *, n_classes: int, image_size: ImageSize
+) -> tuple[nn.Module, WeightsIdentity]:
     """The backbone with its weights, pooling as the recipe does, and what the weights are. Draws from torch's global generator."""
-    loaded = load_backbone(recipe.backbone, recipe.weights, n_classes=n_classes, image_size=image_size, drop_path=drop_path_of(recipe))
+    loaded = load_backbone(
+        recipe.backbone,
+        recipe.weights,
+        n_classes=n_classes,
+        image_size=image_size,
+        drop_path=drop_path_of(recipe),
+    )
     module = loaded.module
-    set_pooling(module, loaded.pooling if recipe.pooling == "auto" else recipe.pooling, n_classes=n_classes)
+    set_pooling(
+        module, loaded.pooling if recipe.pooling == "auto" else recipe.pooling, n_classes=n_classes
+    )
     digest = digest_of(module, _head_names(module))
     return module, WeightsIdentity(source=loaded.source, digest=digest, content=loaded.content)
 
 
-def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed: int | None) -> _Assembled:
+def _assemble(
+    module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed: int | None
+) -> _Assembled:
     """Freeze and adapt in place. `seed` None: the module is on the meta device and nothing is drawn."""
     reason = contradiction(recipe)
     if reason:
@@ -170,26 +215,45 @@ def _assemble(module: nn.Module, recipe: Recipe, *, order: tuple[str, ...], seed
     for depth in depths:
         _check_cut(recipe.backbone, units, order, depth)
     depth = depths[-1]
-    boundary = freeze(module, units, depth=depth, batch_norm=recipe.batch_norm, head_names=head_names)
+    boundary = freeze(
+        module, units, depth=depth, batch_norm=recipe.batch_norm, head_names=head_names
+    )
     if drop_path_of(recipe) > 0:
         check_drop_path(module, recipe, resting=boundary.resting, run_order=order)
     if recipe.dropout > 0:
         drop_features(module, p=recipe.dropout)
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     adapters = _adapt(module, recipe, units=units, depth=depth, run_order=order, seed=seed)
-    now = {names[id(parameter)]: name for name, parameter in module.named_parameters() if id(parameter) in names}  # what is wrapped is renamed
+    now = {
+        names[id(parameter)]: name
+        for name, parameter in module.named_parameters()
+        if id(parameter) in names
+    }  # what is wrapped is renamed
     tuned = frozenset(adapters.parameter_names)
-    boundary = dataclasses.replace(boundary, frozen_names=tuple(now[name] for name in boundary.frozen_names if now[name] not in tuned))
+    boundary = dataclasses.replace(
+        boundary,
+        frozen_names=tuple(now[name] for name in boundary.frozen_names if now[name] not in tuned),
+    )
     frozen = frozenset(boundary.frozen_names)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name not in frozen)  # peft sets it too, by rules of its own
-    units = tuple(Unit(unit.name, tuple(now[name] for name in unit.parameter_names)) for unit in units)
+    units = tuple(
+        Unit(unit.name, tuple(now[name] for name in unit.parameter_names)) for unit in units
+    )
     module.train()
     boundary.hold()
     return _Assembled(boundary=boundary, units=units, head_names=head_names, adapters=adapters)
 
 
-def _adapt(module: nn.Module, recipe: Recipe, *, units: tuple[Unit, ...], depth: int, run_order: tuple[str, ...], seed: int | None) -> Adapters:
+def _adapt(
+    module: nn.Module,
+    recipe: Recipe,
+    *,
+    units: tuple[Unit, ...],
+    depth: int,
+    run_order: tuple[str, ...],
+    seed: int | None,
+) -> Adapters:
     kind = recipe.adapter_kind
     if kind == "none":
         return NO_ADAPTERS
@@ -198,7 +262,9 @@ def _adapt(module: nn.Module, recipe: Recipe, *, units: tuple[Unit, ...], depth:
         raise SpecError(
             f"freeze_depth must leave a frozen unit for {name} to adapt, got {recipe.freeze_depth}, which frees all {len(units)} of {recipe.backbone}"
         )
-    return ADAPTERS[kind](module, recipe, units=adapted_units(recipe, units, depth), run_order=run_order, seed=seed)
+    return ADAPTERS[kind](
+        module, recipe, units=adapted_units(recipe, units, depth), run_order=run_order, seed=seed
+    )
 
 
 def _check_cut(backbone: str, units: tuple[Unit, ...], order: tuple[str, ...], depth: int) -> None:

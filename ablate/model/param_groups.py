@@ -30,10 +30,16 @@ def param_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
     for name, parameter in network.module.named_parameters():
         if parameter.requires_grad:
             part = _part_of(name, network)
-            below = len(network.units) - unit_of[name] if part == "trunk" and recipe.layer_decay != 1.0 else 0
+            below = (
+                len(network.units) - unit_of[name]
+                if part == "trunk" and recipe.layer_decay != 1.0
+                else 0
+            )
             is_flat = parameter.ndim <= 1 or any(scale in name for scale in SCALES)
             key = (PARTS.index(part), below, is_flat)
-            groups.setdefault(key, _group(network, recipe, part=part, below=below, is_flat=is_flat))["params"].append(parameter)
+            groups.setdefault(
+                key, _group(network, recipe, part=part, below=below, is_flat=is_flat)
+            )["params"].append(parameter)
     filled = [groups[key] for key in sorted(groups)]
     check_partition(network.module, filled)
     return filled
@@ -42,23 +48,44 @@ def param_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
 def check_partition(module: nn.Module, groups: list[dict[str, Any]]) -> None:
     """Raise CheckFailed, naming strays, unless every trainable parameter is in exactly one group and nothing else is in any."""
     counts = Counter(id(parameter) for group in groups for parameter in group["params"])
-    astray = [name for name, parameter in module.named_parameters() if counts.pop(id(parameter), 0) != int(parameter.requires_grad)]
+    astray = [
+        name
+        for name, parameter in module.named_parameters()
+        if counts.pop(id(parameter), 0) != int(parameter.requires_grad)
+    ]
     if astray or counts:
         strays = astray or f"{len(counts)} parameters of another network"
-        raise CheckFailed(f"every trainable parameter must be in exactly one group and no other in any, these are not: {strays}")
+        raise CheckFailed(
+            f"every trainable parameter must be in exactly one group and no other in any, these are not: {strays}"
+        )
 
 
 def pulled_parameters(network: Network) -> list[nn.Parameter]:
     """Return what L2-SP holds near its start: the trunk's free weights of two or more dimensions, without head, adapters, biases and norms."""
     named = network.module.named_parameters()
-    return [parameter for name, parameter in named if parameter.requires_grad and parameter.ndim > 1 and _part_of(name, network) == "trunk"]
+    return [
+        parameter
+        for name, parameter in named
+        if parameter.requires_grad and parameter.ndim > 1 and _part_of(name, network) == "trunk"
+    ]
 
 
-def _group(network: Network, recipe: Recipe, *, part: str, below: int, is_flat: bool) -> dict[str, Any]:
-    lr = recipe.head_lr if part == "head" else recipe.head_lr * recipe.lr_ratio * recipe.layer_decay**below
+def _group(
+    network: Network, recipe: Recipe, *, part: str, below: int, is_flat: bool
+) -> dict[str, Any]:
+    lr = (
+        recipe.head_lr
+        if part == "head"
+        else recipe.head_lr * recipe.lr_ratio * recipe.layer_decay**below
+    )
     is_decayed = not is_flat and not (part == "trunk" and recipe.l2_sp > 0)
     where = f"{part}.{network.units[-below].name}" if below else part
-    return {"params": [], "lr": lr, "weight_decay": recipe.weight_decay if is_decayed else 0.0, "name": f"{where}/{'no_decay' if is_flat else 'decay'}"}
+    return {
+        "params": [],
+        "lr": lr,
+        "weight_decay": recipe.weight_decay if is_decayed else 0.0,
+        "name": f"{where}/{'no_decay' if is_flat else 'decay'}",
+    }
 
 
 def _part_of(name: str, network: Network) -> str:

@@ -20,16 +20,38 @@ from ablate.model.weight_values import digest_of_tensors, odd_values
 BY_NAME = {
     name: name
     for name in (
-        *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
-        *("wide_resnet50_2", "wide_resnet101_2", "densenet121", "densenet161", "densenet169", "densenet201"),
+        *(
+            "resnet18",
+            "resnet34",
+            "resnet50",
+            "resnet101",
+            "resnet152",
+            "resnext50_32x4d",
+            "resnext101_32x8d",
+            "resnext101_64x4d",
+        ),
+        *(
+            "wide_resnet50_2",
+            "wide_resnet101_2",
+            "densenet121",
+            "densenet161",
+            "densenet169",
+            "densenet201",
+        ),
     )
 }
 """timm's name -> torchvision's: tensors have the same names."""
-BY_ORDER = {"mobilenetv2_100": "mobilenet_v2", "mnasnet_100": "mnasnet1_0", **{f"efficientnet_b{i}": f"efficientnet_b{i}" for i in range(5)}}
+BY_ORDER = {
+    "mobilenetv2_100": "mobilenet_v2",
+    "mnasnet_100": "mnasnet1_0",
+    **{f"efficientnet_b{i}": f"efficientnet_b{i}" for i in range(5)},
+}
 """timm's name -> torchvision's: tensors have other names, and the same shapes in the same order."""
 
 
-def load_torchvision(module: nn.Module, backbone: str, *, check_reach: Callable[[str], None]) -> tuple[str, str]:
+def load_torchvision(
+    module: nn.Module, backbone: str, *, check_reach: Callable[[str], None]
+) -> tuple[str, str]:
     """Copy torchvision's default weights into the trunk of `module`; return what they are, e.g. `torchvision resnet18 IMAGENET1K_V1`, and their digest.
 
     `check_reach` is asked first whether the address can be reached. Raises WeightsError for an architecture without such weights, listing those that have them.
@@ -37,7 +59,9 @@ def load_torchvision(module: nn.Module, backbone: str, *, check_reach: Callable[
     architecture = split_model_name_tag(backbone)[0]
     name = {**BY_NAME, **BY_ORDER}.get(architecture)
     if name is None:
-        raise WeightsError(f"weights: torchvision must be asked for an architecture that both libraries build alike, got {backbone}; {_known()}")
+        raise WeightsError(
+            f"weights: torchvision must be asked for an architecture that both libraries build alike, got {backbone}; {_known()}"
+        )
     from torchvision.models import get_model_weights
 
     weights = next(iter(get_model_weights(name))).__class__.DEFAULT
@@ -46,7 +70,9 @@ def load_torchvision(module: nn.Module, backbone: str, *, check_reach: Callable[
         state = weights.get_state_dict(progress=False, weights_only=True)
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise WeightsError(f"weights of torchvision's {name} must load, they do not ({reason}); weights: PATH takes a file") from error
+        raise WeightsError(
+            f"weights of torchvision's {name} must load, they do not ({reason}); weights: PATH takes a file"
+        ) from error
     place_torchvision(module, state, is_ordered=architecture in BY_ORDER)
     return f"torchvision {name} {weights.name}", digest_of_tensors(state)
 
@@ -56,12 +82,20 @@ def place_torchvision(module: nn.Module, state: Mapping[str, Tensor], *, is_orde
     names = list(module.state_dict())
     tensors = dict(zip(names, state.values(), strict=False)) if is_ordered else dict(state)
     wanted = trunk_tensors(module)
-    astray = [name for name, tensor in wanted.items() if name not in tensors or tensors[name].shape != tensor.shape]
+    astray = [
+        name
+        for name, tensor in wanted.items()
+        if name not in tensors or tensors[name].shape != tensor.shape
+    ]
     if astray or len(state) != len(names):
-        raise WeightsError(f"torchvision's weights must place every trunk tensor, they do not: {', '.join(astray[:5])}; is it another version of torchvision?")
+        raise WeightsError(
+            f"torchvision's weights must place every trunk tensor, they do not: {', '.join(astray[:5])}; is it another version of torchvision?"
+        )
     odd = next(odd_values({name: tensors[name] for name in wanted}, wanted), None)
     if odd is not None:
-        raise WeightsError(f"torchvision's weights must be finite numbers; {odd}. Remove the file from torch's cache, and it is fetched again")
+        raise WeightsError(
+            f"torchvision's weights must be finite numbers; {odd}. Remove the file from torch's cache, and it is fetched again"
+        )
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(tensors[name])

@@ -41,17 +41,25 @@ def find_units(module: nn.Module, head_names: Sequence[str]) -> tuple[Unit, ...]
     groups = _groups(list(trunk), cast(Any, module).group_matcher(coarse=True))
     merged: list[list[str]] = []
     tails: list[int] = []
-    last_regular = max((i for i, ordinal in enumerate(groups) if not _is_loose(ordinal)), default=-1)
+    last_regular = max(
+        (i for i, ordinal in enumerate(groups) if not _is_loose(ordinal)), default=-1
+    )
     for i, (ordinal, names) in enumerate(groups.items()):
         is_tail = _is_loose(ordinal) and i > last_regular
-        if not merged or not _is_loose(ordinal) or (is_tail and any("." in name and trunk[name].ndim >= 2 for name in names)):
+        if (
+            not merged
+            or not _is_loose(ordinal)
+            or (is_tail and any("." in name and trunk[name].ndim >= 2 for name in names))
+        ):
             merged.append(list(names))
             tails.append(0)
         else:
             merged[-1].extend(names)
             tails[-1] += len(names)
     cores = [names[: len(names) - n_tail] for names, n_tail in zip(merged, tails, strict=True)]
-    units = tuple(Unit(name, tuple(names)) for name, names in zip(_names(cores), merged, strict=True))
+    units = tuple(
+        Unit(name, tuple(names)) for name, names in zip(_names(cores), merged, strict=True)
+    )
     check_cover(units, list(trunk))
     return units
 
@@ -59,9 +67,13 @@ def find_units(module: nn.Module, head_names: Sequence[str]) -> tuple[Unit, ...]
 def check_cover(units: Sequence[Unit], trunk_names: Sequence[str]) -> None:
     """Raise CheckFailed, naming strays, unless every trunk parameter is in exactly one unit and no unit is empty."""
     counts = Counter(chain.from_iterable(unit.parameter_names for unit in units))
-    astray = [name for name in trunk_names if counts[name] != 1] + [name for name in counts if name not in set(trunk_names)]
+    astray = [name for name in trunk_names if counts[name] != 1] + [
+        name for name in counts if name not in set(trunk_names)
+    ]
     if astray or not all(unit.parameter_names for unit in units):
-        raise CheckFailed(f"every trunk parameter must be in exactly one of {len(units)} units, these are not: {astray}")
+        raise CheckFailed(
+            f"every trunk parameter must be in exactly one of {len(units)} units, these are not: {astray}"
+        )
 
 
 def first_disorder(units: Sequence[Unit], run_order: Sequence[str]) -> tuple[str, str] | None:
@@ -69,7 +81,12 @@ def first_disorder(units: Sequence[Unit], run_order: Sequence[str]) -> tuple[str
 
     Only where this is None does a boundary between two units cut the network into a prefix and a suffix.
     """
-    unit_of = {name.rpartition(".")[0]: i for i, unit in enumerate(units) for name in unit.parameter_names if "." in name}
+    unit_of = {
+        name.rpartition(".")[0]: i
+        for i, unit in enumerate(units)
+        for name in unit.parameter_names
+        if "." in name
+    }
     reached = 0
     for name in run_order:
         i = unit_of.get(name, reached)
@@ -79,7 +96,9 @@ def first_disorder(units: Sequence[Unit], run_order: Sequence[str]) -> tuple[str
     return None
 
 
-def _groups(names: Sequence[str], matcher: Mapping[str, Any] | Callable[[str], Any]) -> dict[Ordinal, list[str]]:
+def _groups(
+    names: Sequence[str], matcher: Mapping[str, Any] | Callable[[str], Any]
+) -> dict[Ordinal, list[str]]:
     ordinal_of = _compiled(matcher) if isinstance(matcher, Mapping) else _called(matcher)
     groups: dict[Ordinal, list[str]] = {}
     for name in names:
@@ -91,7 +110,9 @@ def _compiled(matcher: Mapping[str, Any]) -> Callable[[str], Ordinal]:
     """timm's own reading of its patterns (`timm.models._manipulate.group_with_matcher`), which does not give the ordinals away."""
     rules = []
     for place, patterns in enumerate(matcher.values()):
-        for pattern, suffix in [(patterns, None)] if isinstance(patterns, str) else (patterns or ()):
+        for pattern, suffix in (
+            [(patterns, None)] if isinstance(patterns, str) else (patterns or ())
+        ):
             rules.append((re.compile(pattern), place, suffix))
 
     def ordinal_of(name: str) -> Ordinal:
@@ -127,6 +148,8 @@ def _own_paths(i: int, groups: Sequence[Sequence[str]]) -> str:
     deepest = max(name.count(".") for name in groups[i])
     for n_parts in range(1, deepest + 2):
         paths = dict.fromkeys(".".join(name.split(".")[:n_parts]) for name in groups[i])
-        if not any(name == path or name.startswith(f"{path}.") for path in paths for name in others):
+        if not any(
+            name == path or name.startswith(f"{path}.") for path in paths for name in others
+        ):
             break
     return "+".join(list(paths)[:2])

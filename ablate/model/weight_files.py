@@ -22,7 +22,16 @@ from ablate.model.weight_tensors import read_tensors, shown
 from ablate.model.weight_values import digest_of_tensors, odd_forms, odd_values
 
 _NOT_TRUNK = (
-    *("fc.", "head.", "classifier.", "projector.", "projection_head.", "predictor.", "prediction_head.", "prototypes."),
+    *(
+        "fc.",
+        "head.",
+        "classifier.",
+        "projector.",
+        "projection_head.",
+        "predictor.",
+        "prediction_head.",
+        "prototypes.",
+    ),
     *("decoder.", "decoder_", "mask_token", "dino_head.", "ibot_head.", "queue"),
 )
 """How names begin that are the pretraining task's own."""
@@ -53,7 +62,11 @@ def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
     """
     containers, state = read_tensors(path)
     prefix = _prefix_of(module, state)
-    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    own = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
     _check_heads(module, prefix, own, path)
     left_out = _left_out(module, own)
     own_trunk = {name: tensor for name, tensor in own.items() if name not in left_out}
@@ -82,10 +95,20 @@ def _refuse_any(path: Path, faults: list[str]) -> None:
         )
 
 
-def _notes(module: nn.Module, state: Mapping[str, Tensor], *, containers: list[str], prefix: str, fit: _Fit) -> str:
+def _notes(
+    module: nn.Module, state: Mapping[str, Tensor], *, containers: list[str], prefix: str, fit: _Fit
+) -> str:
     """What was undone and left out; that the classifier is left out goes without saying."""
-    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    resized = [f"{name} resized from {list(own[name].shape)}" for name in fit.tensors if name in own and own[name].shape != fit.tensors[name].shape]
+    own = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
+    resized = [
+        f"{name} resized from {list(own[name].shape)}"
+        for name in fit.tensors
+        if name in own and own[name].shape != fit.tensors[name].shape
+    ]
     strangers = [_short(name) for name in state if not name.startswith(prefix)]
     left_out = Counter([*strangers, *(f"{prefix}{_short(name)}" for name in fit.left_out)])
     counts = [f"{shown(name)} ({count})" for name, count in left_out.items()]
@@ -109,7 +132,9 @@ class _Fit:
 def trunk_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Return the parameters and persistent buffers of a timm model but for its classifier, by name; writing to one writes to the model."""
     heads = tuple(f"{head}." for head in classifier_names(module))
-    return {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(heads)}
+    return {
+        name: tensor for name, tensor in module.state_dict().items() if not name.startswith(heads)
+    }
 
 
 def _best_fit(module: nn.Module, own: Mapping[str, Tensor]) -> _Fit:
@@ -129,12 +154,24 @@ def _fit(module: nn.Module, own: Mapping[str, Tensor]) -> _Fit:
     wanted = trunk_tensors(module)
     left_out = _left_out(module, own)
     given = {name: tensor for name, tensor in own.items() if name not in left_out}
-    missing = [name for name in wanted if name not in given and not name.endswith("num_batches_tracked")]
+    missing = [
+        name for name in wanted if name not in given and not name.endswith("num_batches_tracked")
+    ]
     unexpected = [shown(name) for name in given if name not in wanted]
-    clashes = [(name, tensor.shape, wanted[name].shape) for name, tensor in given.items() if name in wanted and wanted[name].shape != tensor.shape]
+    clashes = [
+        (name, tensor.shape, wanted[name].shape)
+        for name, tensor in given.items()
+        if name in wanted and wanted[name].shape != tensor.shape
+    ]
     misshapen = [f"{name} {list(came)} instead of {list(due)}" for name, came, due in clashes]
     faults = tuple(
-        f"{what}: {some(names, most=_SHOWN)}" for what, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)) if names
+        f"{what}: {some(names, most=_SHOWN)}"
+        for what, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("misshapen", misshapen),
+        )
+        if names
     )
     return _Fit(wanted, given, left_out, faults)
 
@@ -158,14 +195,31 @@ def _prefix_of(module: nn.Module, state: Mapping[str, Tensor]) -> str:
     if not counts:
         return "module." if all(name.startswith("module.") for name in state) else ""
     most = max(counts.values())
-    whole = [prefix for prefix in counts if 2 * counts[prefix] > most]  # an encoder that lacks a tensor is still the one that is meant
-    return max(whole, key=lambda prefix: (not any(word in prefix for word in _MOMENTUM), counts[prefix], -len(prefix)))
+    whole = [
+        prefix for prefix in counts if 2 * counts[prefix] > most
+    ]  # an encoder that lacks a tensor is still the one that is meant
+    return max(
+        whole,
+        key=lambda prefix: (
+            not any(word in prefix for word in _MOMENTUM),
+            counts[prefix],
+            -len(prefix),
+        ),
+    )
 
 
 def _check_heads(module: nn.Module, prefix: str, own: Mapping[str, Tensor], path: Path) -> None:
     blocks = getattr(module, "blocks", None)
-    heads = getattr(getattr(blocks[0], "attn", None), "num_heads", None) if isinstance(blocks, nn.Sequential) and len(blocks) else None
-    if prefix.endswith("base_encoder.") and "pos_embed" in own and (getattr(module, "embed_dim", None), heads) == _MOCO_V3_SMALL:
+    heads = (
+        getattr(getattr(blocks[0], "attn", None), "num_heads", None)
+        if isinstance(blocks, nn.Sequential) and len(blocks)
+        else None
+    )
+    if (
+        prefix.endswith("base_encoder.")
+        and "pos_embed" in own
+        and (getattr(module, "embed_dim", None), heads) == _MOCO_V3_SMALL
+    ):
         raise WeightsError(
             f"weights {path.name} must be for a network with as many attention heads: MoCo v3's ViT-S has 12, timm's has 6, so that its tensors fit and "
             "compute something else; take MoCo v3's ViT-B or ResNet-50"

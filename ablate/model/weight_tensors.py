@@ -21,7 +21,16 @@ from torch import Tensor
 from ablate.errors import WeightsError
 from ablate.files import irregular_kind
 
-CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model", "teacher", "student", "model_state_dict", "net")
+CONTAINERS = (
+    "state_dict_ema",
+    "model_ema",
+    "state_dict",
+    "model",
+    "teacher",
+    "student",
+    "model_state_dict",
+    "net",
+)
 """Keys below which files keep their tensors, the better one first: DINO evaluates its teacher."""
 SAVE_AGAIN = "save it again with safetensors.torch.save_file(model.state_dict(), path)"
 COPY_AGAIN = "copy or download it again"
@@ -39,11 +48,18 @@ def read_tensors(path: Path) -> tuple[list[str], dict[str, Tensor]]:
     are not text.
     """
     containers, state = _unpacked(_content_of(path), path)
-    plain = [tensor for tensor in state.values() if tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_nested]
+    plain = [
+        tensor
+        for tensor in state.values()
+        if tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_nested
+    ]
     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in plain)
     most = _MOST_TIMES_THE_FILE * path.stat().st_size + _SLACK
     if n_bytes > most:
-        raise _refusal(path, f"its tensors would take {n_bytes:,} bytes, more than {_MOST_TIMES_THE_FILE} times the file")
+        raise _refusal(
+            path,
+            f"its tensors would take {n_bytes:,} bytes, more than {_MOST_TIMES_THE_FILE} times the file",
+        )
     return containers, state
 
 
@@ -77,7 +93,9 @@ def _head_of(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(512)
     except OSError as error:
-        raise _refusal(path, f"it cannot be read ({error.strerror or error})", "allow it, or name another file") from None
+        raise _refusal(
+            path, f"it cannot be read ({error.strerror or error})", "allow it, or name another file"
+        ) from None
 
 
 def _what_it_is(head: bytes) -> tuple[str, str]:
@@ -88,7 +106,10 @@ def _what_it_is(head: bytes) -> tuple[str, str]:
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "it is a web page", "download the file itself"
     if head[257:262] == b"ustar":
-        return "it is a tar archive", f"unpack it, or where an old torch wrote it load it there and {SAVE_AGAIN}"
+        return (
+            "it is a tar archive",
+            f"unpack it, or where an old torch wrote it load it there and {SAVE_AGAIN}",
+        )
     if not head.strip(b"\0"):
         return "it begins with zeros", COPY_AGAIN
     if all(byte >= 32 or byte in b"\t\r\n" for byte in head):
@@ -102,38 +123,57 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             declared, size = sum(part.file_size for part in archive.infolist()), path.stat().st_size
             if declared > size:
-                raise _refusal(path, f"it is a compressed archive of {size:,} bytes that would become {declared:,}")
+                raise _refusal(
+                    path,
+                    f"it is a compressed archive of {size:,} bytes that would become {declared:,}",
+                )
             damaged = archive.testzip()
     except WeightsError:
         raise
     except Exception as error:  # zipfile raises whatever its parts do
         raise _refusal(path, "it is damaged or ends early", COPY_AGAIN) from error
     if damaged is not None:
-        raise _refusal(path, f"it is damaged: the checksum of its part {shown(damaged)} does not match", f"{COPY_AGAIN}, or {SAVE_AGAIN}")
+        raise _refusal(
+            path,
+            f"it is damaged: the checksum of its part {shown(damaged)} does not match",
+            f"{COPY_AGAIN}, or {SAVE_AGAIN}",
+        )
 
 
 def _loaded(path: Path, load: Any) -> object:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of deprecated types: what is not fit for a trunk is refused later
+            warnings.simplefilter(
+                "ignore"
+            )  # of deprecated types: what is not fit for a trunk is refused later
             return load(path)
     except Exception as error:  # a decoder that meets a damaged file raises anything
         raise _refusal(path, *_why_not(error)) from error
 
 
 def _torch_load(path: Path) -> object:
-    with torch.serialization.safe_globals([argparse.Namespace]):  # where DINO and MAE keep their options: a plain record
+    with torch.serialization.safe_globals(
+        [argparse.Namespace]
+    ):  # where DINO and MAE keep their options: a plain record
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _why_not(error: Exception) -> tuple[str, str]:
     """What a file turned out to be that did not load, and the way out."""
     text = str(error)
-    refused = re.search(r"GLOBAL ([\w.]+)", text) or re.search(r"Unsupported (?:class|global|type)\W+([\w.]+)", text)
+    refused = re.search(r"GLOBAL ([\w.]+)", text) or re.search(
+        r"Unsupported (?:class|global|type)\W+([\w.]+)", text
+    )
     if "TorchScript" in text:
-        return "it is a program in TorchScript", "load it with torch.jit.load and " + SAVE_AGAIN.replace("model", "program")
+        return (
+            "it is a program in TorchScript",
+            "load it with torch.jit.load and " + SAVE_AGAIN.replace("model", "program"),
+        )
     if refused is not None:
-        return f"it holds {shown(refused[1])} besides tensors, and nothing in a file is run", SAVE_AGAIN
+        return (
+            f"it holds {shown(refused[1])} besides tensors, and nothing in a file is run",
+            SAVE_AGAIN,
+        )
     return _DAMAGED, f"{COPY_AGAIN}, or {SAVE_AGAIN}"
 
 
@@ -142,7 +182,14 @@ def _unpacked(content: object, path: Path) -> tuple[list[str], dict[str, Tensor]
     opened: list[str] = []
     while isinstance(content, Mapping):
         inside: Mapping[Any, Any] = content
-        key = next((key for key in CONTAINERS if key not in opened and isinstance(inside.get(key), Mapping)), None)
+        key = next(
+            (
+                key
+                for key in CONTAINERS
+                if key not in opened and isinstance(inside.get(key), Mapping)
+            ),
+            None,
+        )
         if key is None:
             break
         opened.append(key)
@@ -153,7 +200,9 @@ def _unpacked(content: object, path: Path) -> tuple[list[str], dict[str, Tensor]
         raise _refusal(path, "it holds no tensors")
     for name, value in content.items():
         if not isinstance(name, str):
-            raise _refusal(path, f"it names tensors by {_kind_of(name)} ({shown(name)}) instead of by text")
+            raise _refusal(
+                path, f"it names tensors by {_kind_of(name)} ({shown(name)}) instead of by text"
+            )
         if not isinstance(value, Tensor):
             raise _refusal(path, f"{shown(name)} is {_kind_of(value)}")
     return opened, dict(cast(Mapping[str, Tensor], content))
@@ -161,9 +210,15 @@ def _unpacked(content: object, path: Path) -> tuple[list[str], dict[str, Tensor]
 
 def _kind_of(value: object) -> str:
     name = type(value).__name__
-    return f"{'an' if name[:1].lower() in tuple('aeiou') else 'a'} {name}" if value is not None else "nothing"
+    return (
+        f"{'an' if name[:1].lower() in tuple('aeiou') else 'a'} {name}"
+        if value is not None
+        else "nothing"
+    )
 
 
 def _refusal(path: Path, came: str, way_out: str = SAVE_AGAIN) -> WeightsError:
     name = shown(os.fspath(path.name))
-    return WeightsError(f"weights {name} must be a safetensors file or a state dict of tensors alone, {came}; {way_out}")
+    return WeightsError(
+        f"weights {name} must be a safetensors file or a state dict of tensors alone, {came}; {way_out}"
+    )

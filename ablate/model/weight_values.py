@@ -31,7 +31,9 @@ def odd_values(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> I
     for name, tensor in tensors.items():
         due = wanted[name]
         due_dtype = tensor.dtype if name.endswith(_COUNTER) else due.dtype
-        is_of_its_kind = tensor.dtype in _FLOATS if due_dtype.is_floating_point else tensor.dtype == due_dtype
+        is_of_its_kind = (
+            tensor.dtype in _FLOATS if due_dtype.is_floating_point else tensor.dtype == due_dtype
+        )
         if not is_of_its_kind:
             yield f"{shown(name)} holds {_word(tensor.dtype)} instead of {_word(due_dtype)}"
         elif due_dtype.is_floating_point:

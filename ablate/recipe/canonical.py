@@ -16,22 +16,36 @@ from ablate.recipe.strategy import PHASE_FIELDS, at_phase, frees_trunk, is_singl
 Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 """Fields, and whether they can matter for a recipe."""
 
-FITTED_FIELDS = frozenset({"backbone", "weights", "pooling", "freeze_depth", "shots", "classifier", "precision"})
+FITTED_FIELDS = frozenset(
+    {"backbone", "weights", "pooling", "freeze_depth", "shots", "classifier", "precision"}
+)
 """What matters for a classifier that is fitted at once: nothing of an optimizer, a schedule or a view."""
 
 RELEVANCE: tuple[Relevance, ...] = (
     (
-        tuple(name for name in Recipe.model_fields if name not in FITTED_FIELDS | {"classifier_l2", "neighbours", "class_weights", "effective_beta"}),
+        tuple(
+            name
+            for name in Recipe.model_fields
+            if name
+            not in FITTED_FIELDS
+            | {"classifier_l2", "neighbours", "class_weights", "effective_beta"}
+        ),
         lambda recipe: recipe.classifier == "linear",
     ),
     (("classifier_l2",), lambda recipe: recipe.classifier in ("logistic", "ridge")),
     (("neighbours",), lambda recipe: recipe.classifier == "knn"),
     (("class_weights",), lambda recipe: recipe.classifier != "knn"),
-    (("effective_beta",), lambda recipe: recipe.class_weights == "effective" and recipe.classifier != "knn"),
+    (
+        ("effective_beta",),
+        lambda recipe: recipe.class_weights == "effective" and recipe.classifier != "knn",
+    ),
     (("focal_gamma",), lambda recipe: recipe.loss == "focal"),
     (("lora_rank",), lambda recipe: recipe.adapter in ("auto", "lora", "dora")),
     (("lora_alpha",), lambda recipe: recipe.adapter_kind in ("lora", "dora")),
-    (("lora_dropout",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "bottleneck", "adaptformer", "vpt")),
+    (
+        ("lora_dropout",),
+        lambda recipe: recipe.adapter_kind in ("lora", "dora", "bottleneck", "adaptformer", "vpt"),
+    ),
     (("lora_targets",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "ia3", "ssf")),
     (("lora_units",), lambda recipe: recipe.adapter_kind != "none"),
     (("bottleneck_width",), lambda recipe: recipe.adapter_kind in ("bottleneck", "adaptformer")),
@@ -40,7 +54,10 @@ RELEVANCE: tuple[Relevance, ...] = (
     (("lr_ratio",), lambda recipe: frees_trunk(recipe) or recipe.adapter_kind != "none"),
     (("momentum",), lambda recipe: recipe.optimizer in WITH_MOMENTUM),
     (("step_every", "step_factor"), lambda recipe: recipe.schedule == "step"),
-    (("micro_batch",), lambda recipe: (recipe.micro_batch or recipe.batch_size) < recipe.batch_size),
+    (
+        ("micro_batch",),
+        lambda recipe: (recipe.micro_batch or recipe.batch_size) < recipe.batch_size,
+    ),
     (("probe_epochs",), lambda recipe: recipe.strategy == "lp_ft" and not recipe.phases),
     (("n_phases",), lambda recipe: recipe.strategy == "gradual" and not recipe.phases),
     (("epochs",), lambda recipe: not recipe.phases),
@@ -81,7 +98,16 @@ did before there was such a field: so trials keep their ids, and finished ones a
 
 
 DECIDING = (
-    *("classifier", "class_weights", "loss", "adapter", "lora_rank", "freeze_depth", "optimizer", "schedule"),
+    *(
+        "classifier",
+        "class_weights",
+        "loss",
+        "adapter",
+        "lora_rank",
+        "freeze_depth",
+        "optimizer",
+        "schedule",
+    ),
     *("micro_batch", "batch_size", "strategy", "phases"),
 )
 """The fields that `RELEVANCE` reads. A grid of 10,000 cells has few combinations of their values."""
@@ -108,13 +134,19 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     Several phases stand in it as they are expanded, in place of the strategy and the fields that it took them from; one phase is a recipe without any.
     """
     phases = () if is_single(recipe) else phases_of(recipe)
-    several: dict[str, Any] = {"phases": [_canonical_phase(recipe, phase) for phase in phases]} if len(phases) > 1 else {}
+    several: dict[str, Any] = (
+        {"phases": [_canonical_phase(recipe, phase) for phase in phases]} if len(phases) > 1 else {}
+    )
     recipe = at_phase(recipe, phases[0]) if len(phases) == 1 else recipe
     idle = {
         *(("adapter",) if recipe.adapter_kind in ("none", "lora") else ()),
         *(PHASE_FIELDS if several else ()),
     }  # none and lora: lora_rank says it by itself
-    kept = {name for name in relevant(recipe) if name not in idle and (name in FIRST_FIELDS or getattr(recipe, name) != _FIELDS[name])}
+    kept = {
+        name
+        for name in relevant(recipe)
+        if name not in idle and (name in FIRST_FIELDS or getattr(recipe, name) != _FIELDS[name])
+    }
     fields = recipe.model_dump(mode="json", include=kept)
     if "lora_alpha" in fields and recipe.lora_alpha is None:
         fields["lora_alpha"] = float(recipe.lora_rank)
@@ -126,7 +158,11 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
 
 def _canonical_phase(recipe: Recipe, phase: Phase) -> dict[str, Any]:
     idle = () if at_phase(recipe, phase).freeze_depth != "all" else ("lr_ratio",)
-    return {name: value for name, value in phase.model_dump(mode="json", exclude={"until"}).items() if name not in idle}
+    return {
+        name: value
+        for name, value in phase.model_dump(mode="json", exclude={"until"}).items()
+        if name not in idle
+    }
 
 
 def _all_say(recipe: Recipe, name: str) -> bool:
@@ -140,16 +176,42 @@ def contradiction(recipe: Recipe) -> str | None:
 
 
 CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
-    ("lora and dora need a lora_rank of at least 1", lambda recipe: recipe.adapter in ("lora", "dora") and recipe.lora_rank == 0),
-    ("LoRA adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.adapter_kind == "lora" and recipe.freeze_depth == 0),
-    ("an adapter adapts the frozen units, and freeze_depth 0 leaves none", lambda recipe: recipe.adapter_kind != "none" and recipe.freeze_depth == 0),
+    (
+        "lora and dora need a lora_rank of at least 1",
+        lambda recipe: recipe.adapter in ("lora", "dora") and recipe.lora_rank == 0,
+    ),
+    (
+        "LoRA adapts the frozen units, and freeze_depth 0 leaves none",
+        lambda recipe: recipe.adapter_kind == "lora" and recipe.freeze_depth == 0,
+    ),
+    (
+        "an adapter adapts the frozen units, and freeze_depth 0 leaves none",
+        lambda recipe: recipe.adapter_kind != "none" and recipe.freeze_depth == 0,
+    ),
     *STRATEGY_CONTRADICTIONS,
-    ("a fitted classifier needs a trunk that is frozen whole: freeze_depth all", lambda recipe: recipe.classifier != "linear" and recipe.freeze_depth != "all"),
-    ("a fitted classifier has no phases", lambda recipe: recipe.classifier != "linear" and (recipe.strategy != "single" or bool(recipe.phases))),
-    ("a fitted classifier trains no adapters", lambda recipe: recipe.classifier != "linear" and recipe.adapter_kind != "none"),
+    (
+        "a fitted classifier needs a trunk that is frozen whole: freeze_depth all",
+        lambda recipe: recipe.classifier != "linear" and recipe.freeze_depth != "all",
+    ),
+    (
+        "a fitted classifier has no phases",
+        lambda recipe: (
+            recipe.classifier != "linear" and (recipe.strategy != "single" or bool(recipe.phases))
+        ),
+    ),
+    (
+        "a fitted classifier trains no adapters",
+        lambda recipe: recipe.classifier != "linear" and recipe.adapter_kind != "none",
+    ),
     (
         "a fitted classifier sees clean images once: no augmentation and no mixing",
-        lambda recipe: recipe.classifier != "linear" and (not is_clean(recipe) or recipe.mixup > 0 or recipe.cutmix > 0),
+        lambda recipe: (
+            recipe.classifier != "linear"
+            and (not is_clean(recipe) or recipe.mixup > 0 or recipe.cutmix > 0)
+        ),
     ),
-    ("logit adjustment shifts the softmax, and bce has none", lambda recipe: recipe.logit_adjustment > 0 and recipe.loss == "bce"),
+    (
+        "logit adjustment shifts the softmax, and bce has none",
+        lambda recipe: recipe.logit_adjustment > 0 and recipe.loss == "bce",
+    ),
 )

@@ -17,9 +17,13 @@ def check_class_weights(recipe: Recipe, class_names: Sequence[str]) -> tuple[flo
     if by_name:
         strays = sorted(by_name.keys() - set(class_names))
         if strays:
-            raise SpecError(f"class_weights must name classes of the data ({', '.join(class_names)}), got {', '.join(strays)}")
+            raise SpecError(
+                f"class_weights must name classes of the data ({', '.join(class_names)}), got {', '.join(strays)}"
+            )
         return tuple(by_name.get(name, 1.0) for name in class_names)
     numbers = tuple(one for one in given if not isinstance(one, tuple))
     if len(numbers) != len(class_names):
-        raise SpecError(f"class_weights must have a weight for each of the {len(class_names)} classes ({', '.join(class_names)}), got {len(numbers)}")
+        raise SpecError(
+            f"class_weights must have a weight for each of the {len(class_names)} classes ({', '.join(class_names)}), got {len(numbers)}"
+        )
     return numbers

@@ -43,7 +43,9 @@ def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
     """A grid file's values with the levels of `baseline` and `exclude` spelled as the axes spell them, so that equal levels are equal values."""
     axes = _mapping(values.get("axes"))
     spelling = {
-        axis: {meaning(axis, level): level for level in levels} for axis, levels in axes.items() if isinstance(levels, list) and axis in Recipe.model_fields
+        axis: {meaning(axis, level): level for level in levels}
+        for axis, levels in axes.items()
+        if isinstance(levels, list) and axis in Recipe.model_fields
     }
 
     def spelled(axis: str, level: Any) -> Any:
@@ -51,7 +53,9 @@ def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
 
     changed = dict(values)
     if isinstance(values.get("baseline"), dict):
-        changed["baseline"] = {axis: spelled(axis, level) for axis, level in values["baseline"].items()}
+        changed["baseline"] = {
+            axis: spelled(axis, level) for axis, level in values["baseline"].items()
+        }
     return changed
 
 

@@ -37,5 +37,14 @@ def check_optimizer(name: object) -> object:
         return name
     reason = next((why for first, why in REFUSED.items() if str(name).startswith(first)), None)
     close = difflib.get_close_matches(str(name), sorted(OPTIMIZERS), n=1, cutoff=0.5)
-    hint = f" ({name} is not taken: {reason})" if reason else f" (the nearest is {close[0]})" if close else ""
-    raise PydanticCustomError("optimizer", f"must be adamw, sgd or another name of timm's factory, see docs/grid-files.md{hint}")
+    hint = (
+        f" ({name} is not taken: {reason})"
+        if reason
+        else f" (the nearest is {close[0]})"
+        if close
+        else ""
+    )
+    raise PydanticCustomError(
+        "optimizer",
+        f"must be adamw, sgd or another name of timm's factory, see docs/grid-files.md{hint}",
+    )

@@ -18,7 +18,10 @@ def check_lengths(path: str) -> str:
     """Return `path`; raise pydantic's error for one that a file system cannot have."""
     longest = max((len(part.encode(errors="replace")) for part in PurePath(path).parts), default=0)
     if len(path) > MAX_PATH or longest > MAX_PART:
-        raise PydanticCustomError("path", "must be a path of at most 1,000 characters, with at most 255 bytes in the name of each file and folder")
+        raise PydanticCustomError(
+            "path",
+            "must be a path of at most 1,000 characters, with at most 255 bytes in the name of each file and folder",
+        )
     return path
 
 

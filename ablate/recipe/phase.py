@@ -21,23 +21,36 @@ class Phase(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: Epochs = Field(description="passes over train; with until: plateau at most so many")
-    freeze_depth: Literal["all"] | Depth | None = Field(None, description="leading frozen units; null = the recipe's")
-    head_lr: Number | None = Field(None, gt=0, description="peak learning rate of the head; null = the recipe's")
-    lr_ratio: Number | None = Field(None, gt=0, description="LR of the trunk / LR of the head; null = the recipe's")
+    freeze_depth: Literal["all"] | Depth | None = Field(
+        None, description="leading frozen units; null = the recipe's"
+    )
+    head_lr: Number | None = Field(
+        None, gt=0, description="peak learning rate of the head; null = the recipe's"
+    )
+    lr_ratio: Number | None = Field(
+        None, gt=0, description="LR of the trunk / LR of the head; null = the recipe's"
+    )
     until: Literal["epochs", "plateau"] = Field(
-        "epochs", description="epochs: it takes them all | plateau: it ends after `patience` epochs without a better select_by"
+        "epochs",
+        description="epochs: it takes them all | plateau: it ends after `patience` epochs without a better select_by",
     )
     patience: Epochs | None = Field(None, description="of until: plateau; null = the recipe's")
 
     @model_validator(mode="after")
     def _patience_is_for_a_plateau(self) -> Self:
         if self.patience is not None and self.until == "epochs":
-            raise PydanticCustomError("patience", "must be a phase with until: plateau where it has patience")
+            raise PydanticCustomError(
+                "patience", "must be a phase with until: plateau where it has patience"
+            )
         return self
 
     def __str__(self) -> str:
         """Short and one to one, for the name of an arm: `4xall(head_lr=0.01)`."""
-        more = [f"{name}={value:g}" for name in ("head_lr", "lr_ratio") if (value := getattr(self, name)) is not None]
+        more = [
+            f"{name}={value:g}"
+            for name in ("head_lr", "lr_ratio")
+            if (value := getattr(self, name)) is not None
+        ]
         if self.until == "plateau":
             more.append(f"plateau={'' if self.patience is None else self.patience}")
         where = "" if self.freeze_depth is None else f"x{self.freeze_depth}"

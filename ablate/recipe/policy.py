@@ -9,7 +9,9 @@ from typing import Literal, cast
 from ablate.recipe.recipe import Recipe
 
 Flip = Literal["none", "horizontal", "vertical", "both"]
-DIRECTED_SOURCES = frozenset(f"torchvision:{name}" for name in ("MNIST", "KMNIST", "USPS", "SVHN", "GTSRB", "RenderedSST2"))
+DIRECTED_SOURCES = frozenset(
+    f"torchvision:{name}" for name in ("MNIST", "KMNIST", "USPS", "SVHN", "GTSRB", "RenderedSST2")
+)
 """Digits, letters, signs and text: mirrored they are other classes, or none."""
 
 
@@ -29,7 +31,11 @@ def policy_word(recipe: Recipe, *, source: str) -> str:
     flip = recipe.flip if recipe.flip != "auto" else "none" if source in DIRECTED_SOURCES else usual
     augment = "none" if _is_off(recipe.augment) else str(recipe.augment)
     words = [augment, f"flip={flip}" if flip != usual else ""]
-    words += [f"{name}={value}" for name, value in (("color_jitter", recipe.color_jitter), ("erase", recipe.erase)) if value is not None]
+    words += [
+        f"{name}={value}"
+        for name, value in (("color_jitter", recipe.color_jitter), ("erase", recipe.erase))
+        if value is not None
+    ]
     return " ".join(word for word in words if word)
 
 
@@ -39,13 +45,20 @@ def policy_of(word: str) -> Policy:
     augment, *rest = word.split()
     fields = dict(one.split("=") for one in rest)
     flip = cast(Flip, fields.get("flip", "none" if augment == "none" else "horizontal"))
-    jitter, erase = (float(fields[name]) if name in fields else None for name in ("color_jitter", "erase"))
+    jitter, erase = (
+        float(fields[name]) if name in fields else None for name in ("color_jitter", "erase")
+    )
     return Policy(float(augment) if augment[0].isdigit() else augment, flip, jitter, erase)
 
 
 def is_clean(recipe: Recipe) -> bool:
     """Whether train images are seen as val sees them."""
-    return _is_off(recipe.augment) and recipe.flip in ("auto", "none") and not recipe.color_jitter and not recipe.erase
+    return (
+        _is_off(recipe.augment)
+        and recipe.flip in ("auto", "none")
+        and not recipe.color_jitter
+        and not recipe.erase
+    )
 
 
 def is_cropped(recipe: Recipe) -> bool:

@@ -12,7 +12,18 @@ from ablate.recipe.optimizers import check_optimizer
 from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Depth, Epochs, Number, Phase, Strategy
 
-AdapterKind = Literal["none", "lora", "dora", "ia3", "ssf", "bottleneck", "adaptformer", "vpt", "bitfit", "norm_tuning"]
+AdapterKind = Literal[
+    "none",
+    "lora",
+    "dora",
+    "ia3",
+    "ssf",
+    "bottleneck",
+    "adaptformer",
+    "vpt",
+    "bitfit",
+    "norm_tuning",
+]
 Level = str | int | float | bool | None | tuple[str, ...] | tuple[Phase, ...]
 """One value of an axis."""
 Weight = Annotated[float, Field(gt=0, strict=True)]
@@ -32,7 +43,13 @@ WeightsByClass = Annotated[
     tuple[tuple[str, Weight], ...],
     Field(min_length=1),
     BeforeValidator(pairs),
-    WithJsonSchema({"type": "object", "minProperties": 1, "additionalProperties": {"type": "number", "exclusiveMinimum": 0}}),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+        }
+    ),
 ]
 
 
@@ -41,107 +58,228 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    backbone: str = Field("tf_efficientnet_lite0", description="name of a timm classification model")
+    backbone: str = Field(
+        "tf_efficientnet_lite0", description="name of a timm classification model"
+    )
     weights: FilePath = Field(
         "auto",
         description="auto: bundled, else the timm hub | hub | torchvision | none: random | path of a file (safetensors, checkpoint) below the working folder",
     )
     freeze_depth: Literal["all"] | Depth = Field(
-        "all", description="leading frozen units: all = linear probe, 0 = full fine-tuning, -1 = the last unit is free"
+        "all",
+        description="leading frozen units: all = linear probe, 0 = full fine-tuning, -1 = the last unit is free",
     )
     head_lr: Number = Field(1e-3, gt=0, description="peak learning rate of the head")
-    lr_ratio: Number = Field(0.1, gt=0, description="LR of the trunk and its adapters / LR of the head")
-    layer_decay: Number = Field(1.0, gt=0, le=1, description="unit i below the head (1 is the last) learns at head_lr * lr_ratio * layer_decay^i; 1 = off")
-    optimizer: Annotated[str, BeforeValidator(check_optimizer)] = Field("adamw", description="adamw | sgd, with Nesterov's momentum | a name below")
+    lr_ratio: Number = Field(
+        0.1, gt=0, description="LR of the trunk and its adapters / LR of the head"
+    )
+    layer_decay: Number = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="unit i below the head (1 is the last) learns at head_lr * lr_ratio * layer_decay^i; 1 = off",
+    )
+    optimizer: Annotated[str, BeforeValidator(check_optimizer)] = Field(
+        "adamw", description="adamw | sgd, with Nesterov's momentum | a name below"
+    )
     momentum: Number = Field(0.9, ge=0, lt=1, description="of sgd and its like")
-    weight_decay: Number = Field(0.01, ge=0, description="on parameters with two or more dimensions; norms and biases have none")
-    l2_sp: Number = Field(0.0, ge=0, description="L2-SP: penalty l2_sp / 2 * |w - start|^2 on the trunk's weights, in place of their weight_decay; 0 = off")
-    clip_norm: Number | None = Field(None, gt=0, description="bound on the norm of all gradients together; null = none")
+    weight_decay: Number = Field(
+        0.01,
+        ge=0,
+        description="on parameters with two or more dimensions; norms and biases have none",
+    )
+    l2_sp: Number = Field(
+        0.0,
+        ge=0,
+        description="L2-SP: penalty l2_sp / 2 * |w - start|^2 on the trunk's weights, in place of their weight_decay; 0 = off",
+    )
+    clip_norm: Number | None = Field(
+        None, gt=0, description="bound on the norm of all gradients together; null = none"
+    )
     drop_path: Number = Field(
         0.0,
         ge=0,
         lt=1,
         description="stochastic depth: share of the images for which a free residual branch is left out, in most backbones less in earlier ones; 0 = its own",
     )
-    dropout: Number = Field(0.0, ge=0, lt=1, description="share of the features that the head does not see, drawn anew for each image; 0 = off")
-    ema_decay: Number = Field(0.0, ge=0, lt=1, description="mean of the weights over steps: mean * ema_decay + w * (1 - ema_decay) is scored and kept; 0 = off")
-    schedule: Literal["cosine", "constant", "step", "one_cycle"] = Field("cosine", description="of the LR in each phase; see below")
-    warmup: Number = Field(0.1, ge=0, lt=1, description="share of a phase's steps in which the LR rises to its peak")
-    step_every: Number = Field(0.3, gt=0, le=1, description="of schedule step: share of a phase's steps after which the LR drops, again and again")
-    step_factor: Number = Field(0.1, gt=0, lt=1, description="of schedule step: LR after a drop / LR before it")
-    epochs: Epochs = Field(6, description="passes over train, over all phases; the best one by select_by is kept")
-    batch_size: Images = Field(32, description="images per optimizer step")
-    micro_batch: Images | None = Field(None, description="images in the network at a time; the gradients of a batch are summed up; null = the whole batch")
-    strategy: Strategy = Field("single", description="single phase | lp_ft: linear probe first, then freeze_depth | gradual: one unit more in each phase")
-    probe_epochs: Epochs | None = Field(None, description="of lp_ft: those of `epochs` that the probe takes; null = a third")
-    n_phases: int = Field(
-        3, ge=3, le=MAX_PHASES, strict=True, description="of gradual: a probe, then -1, -2, ... and freeze_depth last; they share the epochs evenly"
+    dropout: Number = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the features that the head does not see, drawn anew for each image; 0 = off",
     )
-    phases: tuple[Phase, ...] = Field((), max_length=MAX_PHASES, description="in place of a strategy: a list of phases, see below; they replace epochs")
-    patience: Epochs | None = Field(None, description="stop after this many epochs without a better select_by; null = never")
-    augment: Literal["none", "light", "medium", "strong", "randaugment", "trivialaugment", "augmix"] | Annotated[float, Field(ge=0, le=1, strict=True)] = Field(
-        "none", description="how train images are varied, a level, a policy, or a strength from 0 (none) to 1; see below"
+    ema_decay: Number = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="mean of the weights over steps: mean * ema_decay + w * (1 - ema_decay) is scored and kept; 0 = off",
+    )
+    schedule: Literal["cosine", "constant", "step", "one_cycle"] = Field(
+        "cosine", description="of the LR in each phase; see below"
+    )
+    warmup: Number = Field(
+        0.1, ge=0, lt=1, description="share of a phase's steps in which the LR rises to its peak"
+    )
+    step_every: Number = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="of schedule step: share of a phase's steps after which the LR drops, again and again",
+    )
+    step_factor: Number = Field(
+        0.1, gt=0, lt=1, description="of schedule step: LR after a drop / LR before it"
+    )
+    epochs: Epochs = Field(
+        6, description="passes over train, over all phases; the best one by select_by is kept"
+    )
+    batch_size: Images = Field(32, description="images per optimizer step")
+    micro_batch: Images | None = Field(
+        None,
+        description="images in the network at a time; the gradients of a batch are summed up; null = the whole batch",
+    )
+    strategy: Strategy = Field(
+        "single",
+        description="single phase | lp_ft: linear probe first, then freeze_depth | gradual: one unit more in each phase",
+    )
+    probe_epochs: Epochs | None = Field(
+        None, description="of lp_ft: those of `epochs` that the probe takes; null = a third"
+    )
+    n_phases: int = Field(
+        3,
+        ge=3,
+        le=MAX_PHASES,
+        strict=True,
+        description="of gradual: a probe, then -1, -2, ... and freeze_depth last; they share the epochs evenly",
+    )
+    phases: tuple[Phase, ...] = Field(
+        (),
+        max_length=MAX_PHASES,
+        description="in place of a strategy: a list of phases, see below; they replace epochs",
+    )
+    patience: Epochs | None = Field(
+        None, description="stop after this many epochs without a better select_by; null = never"
+    )
+    augment: (
+        Literal["none", "light", "medium", "strong", "randaugment", "trivialaugment", "augmix"]
+        | Annotated[float, Field(ge=0, le=1, strict=True)]
+    ) = Field(
+        "none",
+        description="how train images are varied, a level, a policy, or a strength from 0 (none) to 1; see below",
     )
     flip: Literal["auto", "none", "horizontal", "vertical", "both"] = Field(
-        "auto", description="train images mirrored, each way 1 in 2; auto: horizontal where `augment` is on, none for digits, letters and signs"
+        "auto",
+        description="train images mirrored, each way 1 in 2; auto: horizontal where `augment` is on, none for digits, letters and signs",
     )
     color_jitter: Annotated[Number, Field(ge=0, le=1)] | None = Field(
-        None, description="range of brightness, contrast and saturation, a tenth of it for the hue; null: as `augment` has it"
+        None,
+        description="range of brightness, contrast and saturation, a tenth of it for the hue; null: as `augment` has it",
     )
-    erase: Annotated[Number, Field(ge=0, le=1)] | None = Field(None, description="probability of an erased patch; null: as `augment` has it")
-    mixup: Number = Field(0.0, ge=0, description="alpha of mixup: images and labels of pairs are blended, share ~ Beta(alpha, alpha); 0 = off")
+    erase: Annotated[Number, Field(ge=0, le=1)] | None = Field(
+        None, description="probability of an erased patch; null: as `augment` has it"
+    )
+    mixup: Number = Field(
+        0.0,
+        ge=0,
+        description="alpha of mixup: images and labels of pairs are blended, share ~ Beta(alpha, alpha); 0 = off",
+    )
     cutmix: Number = Field(
-        0.0, ge=0, description="alpha of cutmix: a box of another image, and its share of the label; with mixup a coin decides a batch; 0 = off"
+        0.0,
+        ge=0,
+        description="alpha of cutmix: a box of another image, and its share of the label; with mixup a coin decides a batch; 0 = off",
     )
     shots: Images | None = Field(
-        None, description="train images per class, drawn by the seed; 5 shots contain the 1 shot; a class with fewer gives all; null = all"
+        None,
+        description="train images per class, drawn by the seed; 5 shots contain the 1 shot; a class with fewer gives all; null = all",
     )
     sampler: Literal["shuffle", "balanced", "sqrt"] = Field(
         "shuffle",
         description="shuffle: each image once an epoch | drawn with replacement, balanced: every class as often, sqrt: in proportion to the root of its size",
     )
-    loss: Literal["cross_entropy", "focal", "bce"] = Field("cross_entropy", description="bce: one class against the rest, summed over the classes")
-    focal_gamma: Number = Field(2.0, ge=0, description="of focal loss; 0 is cross-entropy")
-    logit_adjustment: Number = Field(0.0, ge=0, description="tau: the loss sees logits + tau * log of the class's share of train; 0 = off")
-    label_smoothing: Number = Field(0.0, ge=0, lt=1, description="share of the uniform distribution in the target")
-    class_weights: Literal["none", "balanced", "effective"] | WeightsInOrder | WeightsByClass = Field(
-        "none",
-        description="balanced: N / (n_classes * n_c) on the loss | effective: (1 - beta) / (1 - beta^n_c), mean 1 | list in the order of the classes"
-        " | {class: weight}, 1 for the others",
+    loss: Literal["cross_entropy", "focal", "bce"] = Field(
+        "cross_entropy", description="bce: one class against the rest, summed over the classes"
     )
-    effective_beta: Number = Field(0.999, ge=0, lt=1, description="beta of the effective class weights; 0 = no weights, towards 1 = inverse frequency")
+    focal_gamma: Number = Field(2.0, ge=0, description="of focal loss; 0 is cross-entropy")
+    logit_adjustment: Number = Field(
+        0.0,
+        ge=0,
+        description="tau: the loss sees logits + tau * log of the class's share of train; 0 = off",
+    )
+    label_smoothing: Number = Field(
+        0.0, ge=0, lt=1, description="share of the uniform distribution in the target"
+    )
+    class_weights: Literal["none", "balanced", "effective"] | WeightsInOrder | WeightsByClass = (
+        Field(
+            "none",
+            description="balanced: N / (n_classes * n_c) on the loss | effective: (1 - beta) / (1 - beta^n_c), mean 1 | list in the order of the classes"
+            " | {class: weight}, 1 for the others",
+        )
+    )
+    effective_beta: Number = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="beta of the effective class weights; 0 = no weights, towards 1 = inverse frequency",
+    )
     classifier: Literal["linear", "logistic", "ridge", "knn"] = Field(
         "linear",
         description="linear: the head is trained | fitted at once on clean features of the frozen trunk: logistic regression, ridge, neighbours",
     )
-    classifier_l2: Number = Field(1.0, gt=0, description="penalty of logistic (1 / C) and ridge (alpha), on centred features of mean variance 1")
+    classifier_l2: Number = Field(
+        1.0,
+        gt=0,
+        description="penalty of logistic (1 / C) and ridge (alpha), on centred features of mean variance 1",
+    )
     neighbours: Images = Field(5, description="of knn: cosine distance, votes weigh 1 / distance")
     batch_norm: Literal["frozen", "affine", "adapt", "train"] = Field(
-        "train", description="BatchNorm of the free units. frozen: all fixed | affine: statistics fixed | adapt: affine fixed | train: nothing fixed"
+        "train",
+        description="BatchNorm of the free units. frozen: all fixed | affine: statistics fixed | adapt: affine fixed | train: nothing fixed",
     )
     pooling: Literal["auto", "avg", "max", "avgmax", "token"] = Field(
-        "auto", description="how the trunk's last map or tokens become one vector; auto: the backbone's own, avg for a file of MAE weights"
+        "auto",
+        description="how the trunk's last map or tokens become one vector; auto: the backbone's own, avg for a file of MAE weights",
     )
     adapter: Literal["auto"] | AdapterKind = Field(
-        "auto", description="what is put into the frozen units; auto: lora where lora_rank > 0, else none; see below"
+        "auto",
+        description="what is put into the frozen units; auto: lora where lora_rank > 0, else none; see below",
     )
-    lora_rank: int = Field(0, ge=0, le=1_000_000, strict=True, description="rank of LoRA and DoRA; 0 = none")
-    lora_alpha: Number | None = Field(None, gt=0, description="scaling = lora_alpha / lora_rank; null = lora_rank, a scaling of 1")
-    lora_dropout: Number = Field(0.0, ge=0, lt=1, description="dropout inside the adapters of lora, dora, bottleneck, adaptformer, vpt")
+    lora_rank: int = Field(
+        0, ge=0, le=1_000_000, strict=True, description="rank of LoRA and DoRA; 0 = none"
+    )
+    lora_alpha: Number | None = Field(
+        None, gt=0, description="scaling = lora_alpha / lora_rank; null = lora_rank, a scaling of 1"
+    )
+    lora_dropout: Number = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="dropout inside the adapters of lora, dora, bottleneck, adaptformer, vpt",
+    )
     lora_targets: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        "auto", description="for lora, dora, ia3, ssf. auto: every layer of the adapted units that can | list of name patterns with * wildcards"
+        "auto",
+        description="for lora, dora, ia3, ssf. auto: every layer of the adapted units that can | list of name patterns with * wildcards",
     )
-    lora_units: Literal["all"] | Width = Field("all", description="how many frozen units carry adapters, counted back from the freeze boundary")
-    bottleneck_width: Width = Field(64, description="of bottleneck and adaptformer: width of the layer in the middle")
+    lora_units: Literal["all"] | Width = Field(
+        "all",
+        description="how many frozen units carry adapters, counted back from the freeze boundary",
+    )
+    bottleneck_width: Width = Field(
+        64, description="of bottleneck and adaptformer: width of the layer in the middle"
+    )
     prompt_tokens: Width = Field(10, description="of vpt: learned tokens in each adapted block")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: the fastest that a probe of the device finds; recorded in the run")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="auto: the fastest that a probe of the device finds; recorded in the run",
+    )
 
     @field_validator("weights")
     @classmethod
     def _stays_below_the_working_folder(cls, weights: str) -> str:
         path = PurePath(weights)
         if path.is_absolute() or ".." in path.parts:
-            raise PydanticCustomError("path", "must be auto, hub, torchvision, none or a path below the working folder, without '..'")
+            raise PydanticCustomError(
+                "path",
+                "must be auto, hub, torchvision, none or a path below the working folder, without '..'",
+            )
         return weights
 
     @property

@@ -7,7 +7,17 @@ from collections.abc import Callable
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 
-PHASE_FIELDS = ("strategy", "probe_epochs", "n_phases", "phases", "epochs", "freeze_depth", "head_lr", "lr_ratio", "patience")
+PHASE_FIELDS = (
+    "strategy",
+    "probe_epochs",
+    "n_phases",
+    "phases",
+    "epochs",
+    "freeze_depth",
+    "head_lr",
+    "lr_ratio",
+    "patience",
+)
 """Fields of a recipe that say what its phases are."""
 
 
@@ -21,10 +31,16 @@ def phases_of(recipe: Recipe) -> tuple[Phase, ...]:
         return tuple(_filled(phase, recipe) for phase in recipe.phases)
     if recipe.strategy == "lp_ft":
         n_probe = probe_epochs(recipe)
-        return (_phase(recipe, n_probe, "all"), _phase(recipe, max(1, recipe.epochs - n_probe), recipe.freeze_depth))
+        return (
+            _phase(recipe, n_probe, "all"),
+            _phase(recipe, max(1, recipe.epochs - n_probe), recipe.freeze_depth),
+        )
     if recipe.strategy == "gradual":
         depths = ("all", *(-i for i in range(1, recipe.n_phases - 1)), recipe.freeze_depth)
-        return tuple(_phase(recipe, max(1, n_epochs), depth) for n_epochs, depth in zip(_shares(recipe.epochs, recipe.n_phases), depths, strict=True))
+        return tuple(
+            _phase(recipe, max(1, n_epochs), depth)
+            for n_epochs, depth in zip(_shares(recipe.epochs, recipe.n_phases), depths, strict=True)
+        )
     return (_phase(recipe, recipe.epochs, recipe.freeze_depth),)
 
 
@@ -35,7 +51,13 @@ def n_epochs(recipe: Recipe) -> int:
 
 def at_phase(recipe: Recipe, phase: Phase) -> Recipe:
     """Return the recipe as it is while `phase` lasts: one phase with its depth, rates and epochs."""
-    own = {"freeze_depth": phase.freeze_depth, "head_lr": phase.head_lr, "lr_ratio": phase.lr_ratio, "epochs": phase.epochs, "patience": phase.patience}
+    own = {
+        "freeze_depth": phase.freeze_depth,
+        "head_lr": phase.head_lr,
+        "lr_ratio": phase.lr_ratio,
+        "epochs": phase.epochs,
+        "patience": phase.patience,
+    }
     return recipe.model_copy(update={**own, "strategy": "single", "phases": ()})
 
 
@@ -69,7 +91,11 @@ def _phase(recipe: Recipe, epochs: int, freeze_depth: object) -> Phase:
 
 
 def _filled(phase: Phase, recipe: Recipe) -> Phase:
-    own = {name: getattr(recipe, name) for name in ("freeze_depth", "head_lr", "lr_ratio") if getattr(phase, name) is None}
+    own = {
+        name: getattr(recipe, name)
+        for name in ("freeze_depth", "head_lr", "lr_ratio")
+        if getattr(phase, name) is None
+    }
     patience = phase.patience or recipe.patience if phase.until == "plateau" else None
     return phase.model_copy(update={**own, "patience": patience})
 
@@ -80,28 +106,47 @@ def _shares(total: int, n_parts: int) -> list[int]:
 
 
 CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
-    ("phases say themselves what a strategy would", lambda recipe: bool(recipe.phases) and recipe.strategy != "single"),
+    (
+        "phases say themselves what a strategy would",
+        lambda recipe: bool(recipe.phases) and recipe.strategy != "single",
+    ),
     (
         "LP-FT thaws the trunk after a probe, and freeze_depth all thaws nothing",
-        lambda recipe: recipe.strategy == "lp_ft" and not recipe.phases and recipe.freeze_depth == "all",
+        lambda recipe: (
+            recipe.strategy == "lp_ft" and not recipe.phases and recipe.freeze_depth == "all"
+        ),
     ),
     (
         "LP-FT takes at least one epoch more than its probe_epochs",
-        lambda recipe: recipe.strategy == "lp_ft" and not recipe.phases and probe_epochs(recipe) >= recipe.epochs,
+        lambda recipe: (
+            recipe.strategy == "lp_ft"
+            and not recipe.phases
+            and probe_epochs(recipe) >= recipe.epochs
+        ),
     ),
     (
         "gradual unfreezing thaws a unit in each phase after the probe, and freeze_depth leaves fewer than n_phases - 1 to thaw",
-        lambda recipe: recipe.strategy == "gradual" and not recipe.phases and _thaws_too_little(recipe),
+        lambda recipe: (
+            recipe.strategy == "gradual" and not recipe.phases and _thaws_too_little(recipe)
+        ),
     ),
     (
         "gradual unfreezing takes an epoch for each of its n_phases at least",
-        lambda recipe: recipe.strategy == "gradual" and not recipe.phases and recipe.epochs < recipe.n_phases,
+        lambda recipe: (
+            recipe.strategy == "gradual" and not recipe.phases and recipe.epochs < recipe.n_phases
+        ),
     ),
     (
         "a phase until: plateau needs a patience, its own or the recipe's",
-        lambda recipe: any(phase.until == "plateau" and (phase.patience or recipe.patience) is None for phase in recipe.phases),
+        lambda recipe: any(
+            phase.until == "plateau" and (phase.patience or recipe.patience) is None
+            for phase in recipe.phases
+        ),
     ),
-    ("adapters stand in frozen units, and phases thaw units", lambda recipe: recipe.adapter_kind != "none" and len(phases_of(recipe)) > 1),
+    (
+        "adapters stand in frozen units, and phases thaw units",
+        lambda recipe: recipe.adapter_kind != "none" and len(phases_of(recipe)) > 1,
+    ),
 )
 """Reasons and the recipes that they exclude; the first that holds is told."""
 

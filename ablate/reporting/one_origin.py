@@ -41,7 +41,11 @@ def origins_of(runs: list[PublishedRun]) -> list[Origin]:
 
 def _runs_by_weights(study: PublishedStudy) -> dict[str, list[PublishedRun]]:
     recipes = {arm.arm_id: arm.recipe for arm in study.record.arms}
-    runs = {run.run_id: run for run in (*run_of_trial(study).values(), *noise_runs(study)) if run.status == TrialState.COMPLETE}
+    runs = {
+        run.run_id: run
+        for run in (*run_of_trial(study).values(), *noise_runs(study))
+        if run.status == TrialState.COMPLETE
+    }
     found: dict[str, list[PublishedRun]] = defaultdict(list)
     for run in runs.values():
         recipe = recipes.get(run.arm_id)
@@ -51,14 +55,21 @@ def _runs_by_weights(study: PublishedStudy) -> dict[str, list[PublishedRun]]:
 
 
 def _identity_of(run: PublishedRun) -> WeightsIdentity | None:
-    source, digest, content = (run_fact(run, f"weights_{name}") for name in ("source", "digest", "content"))
+    source, digest, content = (
+        run_fact(run, f"weights_{name}") for name in ("source", "digest", "content")
+    )
     if digest == NOT_MEASURED:
         return None
-    return WeightsIdentity(source=source, digest=digest, content="" if content == NOT_MEASURED else content)
+    return WeightsIdentity(
+        source=source, digest=digest, content="" if content == NOT_MEASURED else content
+    )
 
 
 def _refusal(origins: list[Origin], *, backbone: str, weights: str) -> str:
-    told = "; ".join(f"{origin[0][1]}: {some([run.run_id for run, _ in origin], most=_SHOWN)}" for origin in origins)
+    told = "; ".join(
+        f"{origin[0][1]}: {some([run.run_id for run, _ in origin], most=_SHOWN)}"
+        for origin in origins
+    )
     return (
         f"runs of {backbone} with weights {weights} must have started from the same tensors, they started from {len(origins)} kinds ({told}); "
         "a mean over them would mix networks. Way out: give one of the weights a path of its own, and the grid file another name, and run it again"

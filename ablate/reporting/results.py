@@ -17,8 +17,18 @@ from ablate.reporting.evidence.arm_intervals import with_intervals
 from ablate.reporting.evidence.effects import Effects, study_effects
 from ablate.reporting.evidence.noise_floor import NoiseFloor, noise_floor
 from ablate.reporting.evidence.tables import arm_frame, champion, complete_runs, trial_frame
-from ablate.reporting.predictions.classification_insight import CLASS_SCORES, ArmInsight, arm_insight, replicate_arrays, similarity_order
-from ablate.reporting.predictions.multilabel_insight import LABEL_SCORES, LabelInsight, label_insight
+from ablate.reporting.predictions.classification_insight import (
+    CLASS_SCORES,
+    ArmInsight,
+    arm_insight,
+    replicate_arrays,
+    similarity_order,
+)
+from ablate.reporting.predictions.multilabel_insight import (
+    LABEL_SCORES,
+    LabelInsight,
+    label_insight,
+)
 from ablate.reporting.predictions.read import Pooled, Predictions, Readings, read_study
 from ablate.reporting.predictions.suspects import Suspect, suspect_labels
 from ablate.reporting.predictions.target_precision import with_target
@@ -85,7 +95,9 @@ class Results:
     @property
     def baseline(self) -> ArmRecord | None:
         """The reference arm."""
-        return next((arm for arm in self.record.arms if arm.arm_id == self.record.baseline_arm_id), None)
+        return next(
+            (arm for arm in self.record.arms if arm.arm_id == self.record.baseline_arm_id), None
+        )
 
     def complete_runs(self, arm_id: str) -> list[PublishedRun]:
         """The arm's completed runs, in the order of the seeds."""
@@ -109,7 +121,11 @@ def compute_results(study: PublishedStudy, predictions: Predictions) -> Results:
 def results_of(study: PublishedStudy, readings: Readings) -> Results:
     """The same from predictions that were read before."""
     record, trials = study.record, trial_frame(study)
-    arms, best, replicates = arm_frame(study, trials), champion(record, trials), replicate_arrays(readings, record)
+    arms, best, replicates = (
+        arm_frame(study, trials),
+        champion(record, trials),
+        replicate_arrays(readings, record),
+    )
     baseline = next((arm for arm in record.arms if arm.arm_id == record.baseline_arm_id), None)
     insights = {arm.arm_id: arm_insight(readings, record, arm.arm_id) for arm in record.arms}
     of_labels = {arm.arm_id: label_insight(readings, record, arm.arm_id) for arm in record.arms}
@@ -122,21 +138,41 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
         effects=study_effects(record, trials, replicates),
         noise_floor=noise_floor(study, trials),
         champion=best,
-        to_champion=() if best is None else gaps_to(record, trials, replicates, reference=best, order=arms["arm_id"].tolist()),
-        to_baseline=() if baseline is None else gaps_to(record, trials, replicates, reference=baseline, order=arms["arm_id"].tolist()),
+        to_champion=()
+        if best is None
+        else gaps_to(record, trials, replicates, reference=best, order=arms["arm_id"].tolist()),
+        to_baseline=()
+        if baseline is None
+        else gaps_to(record, trials, replicates, reference=baseline, order=arms["arm_id"].tolist()),
         insights=known,
         pooled=readings.pooled,
         suspects=suspect_labels(readings.pooled),
         slugs=card_slugs(study.record),
-        label_insights={arm_id: insight for arm_id, insight in of_labels.items() if insight is not None},
+        label_insights={
+            arm_id: insight for arm_id, insight in of_labels.items() if insight is not None
+        },
     )
 
 
 def shown_scores(record: StudyRecord) -> list[str]:
     """The scores that tables of arms and of seeds show: what chooses first."""
     known = metrics_of(record.task, len(record.data.class_names))
-    more = [metric for metric in ("accuracy", *BINARY_METRICS, "average_precision_macro", "subset_accuracy") if metric in known]
-    return list(dict.fromkeys([record.select_by, "val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", *(f"test/{name}" for name in more)]))
+    more = [
+        metric
+        for metric in ("accuracy", *BINARY_METRICS, "average_precision_macro", "subset_accuracy")
+        if metric in known
+    ]
+    return list(
+        dict.fromkeys(
+            [
+                record.select_by,
+                "val/macro_f1",
+                "test/macro_f1",
+                "test/auroc_ovr_macro",
+                *(f"test/{name}" for name in more),
+            ]
+        )
+    )
 
 
 def class_frame(results: Results) -> pd.DataFrame:
@@ -144,7 +180,12 @@ def class_frame(results: Results) -> pd.DataFrame:
     names = {arm.arm_id: arm.name for arm in results.record.arms}
     insights = results.label_insights if results.has_several_labels else results.insights
     frames = [insight.classes.assign(arm=names[arm_id]) for arm_id, insight in insights.items()]
-    columns = ["arm", "class", *(LABEL_SCORES if results.has_several_labels else CLASS_SCORES), "support"]
+    columns = [
+        "arm",
+        "class",
+        *(LABEL_SCORES if results.has_several_labels else CLASS_SCORES),
+        "support",
+    ]
     return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
 
 
@@ -165,7 +206,11 @@ def card_slugs(record: StudyRecord) -> dict[str, str]:
     folded = [arm.slug.casefold() for arm in record.arms]
     slugs = {}
     for arm in record.arms:
-        is_plain = len(arm.slug) <= 120 and folded.count(arm.slug.casefold()) == 1 and arm.slug.casefold() != "champion"
+        is_plain = (
+            len(arm.slug) <= 120
+            and folded.count(arm.slug.casefold()) == 1
+            and arm.slug.casefold() != "champion"
+        )
         slugs[arm.arm_id] = arm.slug if is_plain else f"{arm.slug[:100]}__{arm.arm_id}"
     return slugs
 
@@ -175,7 +220,14 @@ def best_epoch(run: PublishedRun, select_by: str) -> int | None:
     if "best_epoch" in run.metrics:
         return int(run.metrics["best_epoch"]) + 1
     curve = run.curves.get(select_by, ())
-    return next((epoch + 1 for epoch, value in curve if math.isclose(value, run.metrics.get(select_by, math.nan), rel_tol=1e-9)), None)
+    return next(
+        (
+            epoch + 1
+            for epoch, value in curve
+            if math.isclose(value, run.metrics.get(select_by, math.nan), rel_tol=1e-9)
+        ),
+        None,
+    )
 
 
 def prose(metric: str) -> str:

@@ -66,15 +66,24 @@ def report_source(folder: Path) -> Source:
     """Read which study the report in `folder` cites. Raises SpecError where it does not say."""
     path = folder / "README.md"
     if not path.is_file():
-        raise SpecError(f"verify takes the folder of a report, e.g. reports/flowers; {folder} holds no README.md")
+        raise SpecError(
+            f"verify takes the folder of a report, e.g. reports/flowers; {folder} holds no README.md"
+        )
     found = _SOURCE.search(path.read_text(errors="replace"))
     if found is None:
-        raise SpecError(f"a report must name its study under `How to reproduce`, {path} does not; verify takes the folder of a report, e.g. reports/flowers")
+        raise SpecError(
+            f"a report must name its study under `How to reproduce`, {path} does not; verify takes the folder of a report, e.g. reports/flowers"
+        )
     return Source(*found.groups())
 
 
 def verify_report(
-    study: PublishedStudy, *, predictions: Predictions, folder: Path, pilot: PublishedStudy | None = None, pictures: Pictures | None = None
+    study: PublishedStudy,
+    *,
+    predictions: Predictions,
+    folder: Path,
+    pilot: PublishedStudy | None = None,
+    pictures: Pictures | None = None,
 ) -> list[Finding]:
     """Return every disagreement between the report in `folder` and the runs and predictions of `study`, and of its pilot; an empty list is a pass.
 
@@ -82,11 +91,18 @@ def verify_report(
     """
     findings, recomputed = _check_runs(study, predictions)
     findings += [] if pilot is None else _check_pilot(study, pilot, predictions)
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.suffix in {".md", ".csv", ".html"}}
+    found = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in {".md", ".csv", ".html"}
+    }
     findings += _cited_runs(study, found)
     try:
         check_one_origin(study)
-        results = with_pictures(compute_results(recomputed, predictions), None if _leaves_images_out(folder) else pictures)
+        results = with_pictures(
+            compute_results(recomputed, predictions),
+            None if _leaves_images_out(folder) else pictures,
+        )
     except AblateError as error:
         return [*findings, Finding("the study", "a report", f"none: {error}")]
     drawn = draw_gallery(results)
@@ -98,9 +114,17 @@ def verify_report(
         for ending in (".svg", ".png")
         if not (folder / "figures" / (name + ending)).is_file()
     ]
-    findings += [Finding(name, "a file of its own", "no such arm or table") for name in found if name not in texts]
+    findings += [
+        Finding(name, "a file of its own", "no such arm or table")
+        for name in found
+        if name not in texts
+    ]
     for name, text in texts.items():
-        findings += _differences(name, found[name].read_text(errors="replace"), text) if name in found else [Finding(name, "nothing", "a file")]
+        findings += (
+            _differences(name, found[name].read_text(errors="replace"), text)
+            if name in found
+            else [Finding(name, "nothing", "a file")]
+        )
     return findings
 
 
@@ -109,10 +133,16 @@ def _leaves_images_out(folder: Path) -> bool:
     return readme.is_file() and LEFT_OUT in readme.read_text(errors="replace")
 
 
-def _check_runs(study: PublishedStudy, predictions: Predictions) -> tuple[list[Finding], PublishedStudy]:
+def _check_runs(
+    study: PublishedStudy, predictions: Predictions
+) -> tuple[list[Finding], PublishedStudy]:
     """Disagreements inside runs, and the study with scores from predictions in place of the logged ones."""
     findings: list[Finding] = []
-    speaking = {run.run_id for run in (*run_of_trial(study).values(), *noise_runs(study)) if run.status == TrialState.COMPLETE}
+    speaking = {
+        run.run_id
+        for run in (*run_of_trial(study).values(), *noise_runs(study))
+        if run.status == TrialState.COMPLETE
+    }
     runs = []
     for run in study.runs:
         scores: Mapping[str, float] = {}
@@ -121,13 +151,21 @@ def _check_runs(study: PublishedStudy, predictions: Predictions) -> tuple[list[F
             try:
                 scores = recomputed_scores(run, predictions)
             except (AblateError, OSError, ValueError, KeyError, IndexError) as error:
-                findings.append(Finding(f"run {run.run_id}", "scores", f"none, for want of readable predictions ({error})"))
+                findings.append(
+                    Finding(
+                        f"run {run.run_id}",
+                        "scores",
+                        f"none, for want of readable predictions ({error})",
+                    )
+                )
             findings += _changed_scores(run, scores)
         runs.append(replace(run, metrics={**run.metrics, **scores}))
     return findings, replace(study, runs=tuple(runs))
 
 
-def _check_pilot(study: PublishedStudy, pilot: PublishedStudy, predictions: Predictions) -> Iterator[Finding]:
+def _check_pilot(
+    study: PublishedStudy, pilot: PublishedStudy, predictions: Predictions
+) -> Iterator[Finding]:
     """What the study says of its pilot's trials, against their runs and predictions."""
     runs = {run.trial_id: run for run in pilot.runs}
     for trial in study.record.pilot.trials if study.record.pilot is not None else ():
@@ -138,29 +176,55 @@ def _check_pilot(study: PublishedStudy, pilot: PublishedStudy, predictions: Pred
         found = {**run.metrics, **(recomputed_scores(run, predictions) if trial.scores else {})}
         for name, value in trial.scores.items():
             if not math.isclose(found.get(name, math.nan), value, rel_tol=_SAME, abs_tol=_SAME):
-                yield Finding(f"pilot trial {trial.trial_id} {name}", f"{value:.9g}", f"{found.get(name, math.nan):.9g} in run {run.run_id}")
+                yield Finding(
+                    f"pilot trial {trial.trial_id} {name}",
+                    f"{value:.9g}",
+                    f"{found.get(name, math.nan):.9g} in run {run.run_id}",
+                )
 
 
 def recomputed_scores(run: PublishedRun, predictions: Predictions) -> dict[str, float]:
     """`val/*` and `test/*` of a run, from its stored predictions."""
     frame = predictions(run)
-    return {f"{split}/{name}": value for split in SPLITS for name, value in split_scores(frame[frame["split"] == split]).items()}
+    return {
+        f"{split}/{name}": value
+        for split in SPLITS
+        for name, value in split_scores(frame[frame["split"] == split]).items()
+    }
 
 
 def _changed_scores(run: PublishedRun, scores: Mapping[str, float]) -> Iterator[Finding]:
     for name, value in scores.items():
         logged = run.metrics.get(name, math.nan)
-        if not (math.isclose(logged, value, rel_tol=_SAME, abs_tol=_SAME) or (math.isnan(logged) and math.isnan(value))):
-            yield Finding(f"run {run.run_id} {name}", f"{logged:.9g}", f"{value:.9g} from its predictions")
+        if not (
+            math.isclose(logged, value, rel_tol=_SAME, abs_tol=_SAME)
+            or (math.isnan(logged) and math.isnan(value))
+        ):
+            yield Finding(
+                f"run {run.run_id} {name}", f"{logged:.9g}", f"{value:.9g} from its predictions"
+            )
 
 
 def _changed_params(run: PublishedRun, record: StudyRecord) -> Iterator[Finding]:
     recipe = next(arm.recipe for arm in record.arms if arm.arm_id == run.arm_id)
-    matter = relevant(recipe)  # a run of an equal recipe, from before the grid was edited, may differ in the rest
-    asked = {**{name: param_text(value) for name, value in recipe.model_dump(mode="json").items() if name in matter}, "seed": str(run.seed)}
+    matter = relevant(
+        recipe
+    )  # a run of an equal recipe, from before the grid was edited, may differ in the rest
+    asked = {
+        **{
+            name: param_text(value)
+            for name, value in recipe.model_dump(mode="json").items()
+            if name in matter
+        },
+        "seed": str(run.seed),
+    }
     for name, value in asked.items():
         if run.params.get(name, value) != value:
-            yield Finding(f"run {run.run_id} parameter {name}", run.params[name], f"{value} in the study's record")
+            yield Finding(
+                f"run {run.run_id} parameter {name}",
+                run.params[name],
+                f"{value} in the study's record",
+            )
 
 
 def _cited_runs(study: PublishedStudy, found: Mapping[str, Path]) -> Iterator[Finding]:
@@ -175,7 +239,9 @@ def _cited_runs(study: PublishedStudy, found: Mapping[str, Path]) -> Iterator[Fi
 def _differences(name: str, told: str, computed: str) -> Iterator[Finding]:
     """Word by word; lines that were added or lost are named whole."""
     old, new = (_INLINED.sub('src=""', text).splitlines() for text in (told, computed))
-    for what, start, end, other_start, other_end in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes() if old != new else ():
+    for what, start, end, other_start, other_end in (
+        difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes() if old != new else ()
+    ):
         if what == "equal":
             continue
         lines, others = old[start:end], new[other_start:other_end]
@@ -190,7 +256,9 @@ def _words(place: str, line: str, other: str) -> Iterator[Finding]:
     if len(words) != len(others):
         yield Finding(place, _cut(line), _cut(other))
         return
-    differing = [(word, wanted) for word, wanted in zip(words, others, strict=True) if word != wanted]
+    differing = [
+        (word, wanted) for word, wanted in zip(words, others, strict=True) if word != wanted
+    ]
     for word, wanted in differing or [(_cut(line), _cut(other))]:
         yield Finding(place, word, wanted)
 

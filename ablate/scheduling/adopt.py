@@ -25,7 +25,9 @@ _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 class Source(Protocol):
     """A tracking store that a study may have been published in."""
 
-    def read_attempts(self, study_id: str, *, states: Container[str], but: Container[str]) -> tuple[PublishedAttempt, ...]:
+    def read_attempts(
+        self, study_id: str, *, states: Container[str], but: Container[str]
+    ) -> tuple[PublishedAttempt, ...]:
         """The attempts of a study in some states, oldest first, without those of the trials in `but`."""
         ...
 
@@ -34,7 +36,14 @@ class Source(Protocol):
         ...
 
 
-def adopt(path: Path, source: Source, record: StudyRecord, *, trial_ids: Collection[str] | None, tags: Mapping[str, str] | None = None) -> int:
+def adopt(
+    path: Path,
+    source: Source,
+    record: StudyRecord,
+    *,
+    trial_ids: Collection[str] | None,
+    tags: Mapping[str, str] | None = None,
+) -> int:
     """Write the trials that `source` holds as ended, and the journal in the folder `path` does not, into that journal; return how many.
 
     They keep attempt, times and scores, so that publishing them finds the runs that are there. Their files are copied first: a trial whose predictions cannot
@@ -43,9 +52,17 @@ def adopt(path: Path, source: Source, record: StudyRecord, *, trial_ids: Collect
     """
     folder = StudyFolder(path)
     with lease(path):
-        ended = {key[0] for key, attempt in attempts(folder.journal.read()).items() if attempt.ended is not None and attempt.ended.state in _ENDED}
-        found = source.read_attempts(record.study_id, states=[state.value for state in _ENDED], but=ended)
-        wanted = [attempt for attempt in found if trial_ids is None or attempt.trial.trial_id in trial_ids]
+        ended = {
+            key[0]
+            for key, attempt in attempts(folder.journal.read()).items()
+            if attempt.ended is not None and attempt.ended.state in _ENDED
+        }
+        found = source.read_attempts(
+            record.study_id, states=[state.value for state in _ENDED], but=ended
+        )
+        wanted = [
+            attempt for attempt in found if trial_ids is None or attempt.trial.trial_id in trial_ids
+        ]
         taken: dict[str, PublishedAttempt] = {}
         for attempt in wanted:
             if attempt.trial.trial_id not in taken and _copy_files(folder, source, attempt):
@@ -69,7 +86,11 @@ def _copy_files(folder: StudyFolder, source: Source, attempt: PublishedAttempt) 
             read_predictions(half / PREDICTIONS)
     except StoreError as error:
         shutil.rmtree(half, ignore_errors=True)
-        _LOG.warning("trial %s has ended in MLflow and is trained again all the same: %s", attempt.trial.trial_id, error)
+        _LOG.warning(
+            "trial %s has ended in MLflow and is trained again all the same: %s",
+            attempt.trial.trial_id,
+            error,
+        )
         return False
     shutil.rmtree(place, ignore_errors=True)
     half.replace(place)
@@ -80,7 +101,12 @@ def _is_complete(attempt: PublishedAttempt) -> bool:
     return getattr(attempt.events[-1], "outcome", None) is not None
 
 
-def _write_plan(folder: StudyFolder, record: StudyRecord, taken: Mapping[str, PublishedAttempt], tags: Mapping[str, str]) -> None:
+def _write_plan(
+    folder: StudyFolder,
+    record: StudyRecord,
+    taken: Mapping[str, PublishedAttempt],
+    tags: Mapping[str, str],
+) -> None:
     """A search knows its trials from its plan only."""
     try:
         plan = folder.read_plan()

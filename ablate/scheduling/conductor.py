@@ -72,14 +72,25 @@ def run_study(
         conductor = Conductor(plan, StudyFolder(folder), make_request=make, listener=on_event)
         queue = Queue(trials, conductor.past, limits=limits or Limits(), unit_of=unit_of)
         with whole():
-            optuna = OptunaStudy(record, conductor.trials, url=optuna_url) if optuna_url else own_study(folder, record, conductor.trials)
+            optuna = (
+                OptunaStudy(record, conductor.trials, url=optuna_url)
+                if optuna_url
+                else own_study(folder, record, conductor.trials)
+            )
         return conductor.conduct(queue, executor, store=store, optuna=optuna)
 
 
 class Conductor:
     """The state of one call. To make one is to take the study up, so its maker must hold the lease: trials that a dead conductor left running are ended."""
 
-    def __init__(self, plan: StudyPlan, folder: StudyFolder, *, make_request: MakeRequest, listener: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        plan: StudyPlan,
+        folder: StudyFolder,
+        *,
+        make_request: MakeRequest,
+        listener: Callable[[Event], None],
+    ) -> None:
         self.plan = plan
         """What the study is; a search adds to it."""
         self.trials = distinct(plan.trials)
@@ -110,7 +121,9 @@ class Conductor:
         _LOG.warning("%s", lost)
         return lost
 
-    def conduct(self, queue: TrialQueue, executor: Executor, *, store: Store | None, optuna: Projection) -> StudySummary:
+    def conduct(
+        self, queue: TrialQueue, executor: Executor, *, store: Store | None, optuna: Projection
+    ) -> StudySummary:
         """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
         self._queue = queue
         self.past = {}
@@ -121,7 +134,10 @@ class Conductor:
             executor.run(self.take, self.on_event)
             status = "FAILED" if self._failures else "FINISHED"
         except BaseException as error:
-            with undisturbed(), contextlib.suppress(StoreError):  # a journal that cannot be written now is settled by the next call
+            with (
+                undisturbed(),
+                contextlib.suppress(StoreError),
+            ):  # a journal that cannot be written now is settled by the next call
                 end_running(self._folder, why="the conductor was interrupted")
             if isinstance(error, OSError) or (isinstance(error, StoreError) and self._has_begun):
                 raise StudyStopped(_stopped(error)) from error
@@ -129,15 +145,23 @@ class Conductor:
         finally:
             with undisturbed():
                 patience_s = _INTERRUPTED_PATIENCE_S if status == "KILLED" else PATIENCE_S
-                missing = {name: follower.close(status, patience_s=patience_s) for name, follower in followers.items()}
+                missing = {
+                    name: follower.close(status, patience_s=patience_s)
+                    for name, follower in followers.items()
+                }
         return self._summary(missing)
 
     def _start_followers(self, store: Store | None, optuna: Projection) -> dict[str, Publisher]:
         """Begin to tell Optuna and MLflow: first the past, of which they skip what they have, then what comes."""
         projections: dict[str, Projection] = {"optuna": optuna}
         if store is not None:
-            projections["mlflow"] = MlflowProjection(store, lambda: self.plan, trials=self.trials, folder=self._folder)
-        followers = {name: Publisher(self._journal, projection, trial_ids=self.trials) for name, projection in projections.items()}
+            projections["mlflow"] = MlflowProjection(
+                store, lambda: self.plan, trials=self.trials, folder=self._folder
+            )
+        followers = {
+            name: Publisher(self._journal, projection, trial_ids=self.trials)
+            for name, projection in projections.items()
+        }
         self._wake = tuple(follower.wake for follower in followers.values())
         return followers
 
@@ -156,11 +180,15 @@ class Conductor:
             self.plan = self.plan.with_trial(trial)
             self._folder.write_plan(self.plan)
         folder = self._folder.attempt(trial.trial_id, attempt)
-        shutil.rmtree(folder, ignore_errors=True)  # a conductor died between making it and its first line in the journal
+        shutil.rmtree(
+            folder, ignore_errors=True
+        )  # a conductor died between making it and its first line in the journal
         try:
             folder.mkdir(parents=True)
         except OSError as error:
-            raise StoreError(f"the study's folder must be writable, {folder} cannot be made: {error}; free space, the same command goes on.") from error
+            raise StoreError(
+                f"the study's folder must be writable, {folder} cannot be made: {error}; free space, the same command goes on."
+            ) from error
         return self._make_request(trial, attempt, folder)
 
     def on_event(self, event: Event) -> bool:
@@ -204,7 +232,14 @@ class Conductor:
         with contextlib.suppress(OSError):  # a full disk: the journal has it
             write_text(path, failure_text(failure))
         arm = next(arm.name for arm in self.plan.record.arms if arm.arm_id == trial.arm_id)
-        return FailedTrial(event.trial_id, arm=arm, seed=trial.seed, attempt=event.attempt, failure=failure, path=path)
+        return FailedTrial(
+            event.trial_id,
+            arm=arm,
+            seed=trial.seed,
+            attempt=event.attempt,
+            failure=failure,
+            path=path,
+        )
 
     def _summary(self, missing: Mapping[str, Unpublished]) -> StudySummary:
         """What this call achieved."""
@@ -225,14 +260,22 @@ class Conductor:
 
 def _stopped(error: StoreError | OSError) -> str:
     """Why a study that had begun cannot go on. An OSError comes from the executor's own files and processes: those of a trial end the trial."""
-    return str(error) if isinstance(error, StoreError) else f"the study's workers must be able to start and to write their logs, they are not: {error}."
+    return (
+        str(error)
+        if isinstance(error, StoreError)
+        else f"the study's workers must be able to start and to write their logs, they are not: {error}."
+    )
 
 
 def keeping(make_request: MakeRequest, folder: Path, every_s: float) -> MakeRequest:
     """Requests whose trials keep their last whole epoch in the study's folder."""
 
     def make(trial: Trial, attempt: int, attempt_folder: Path) -> TrialRequest:
-        checkpoint = CheckpointSpec(folder=StudyFolder(folder).checkpoint(trial.trial_id), every_s=every_s)
-        return make_request(trial, attempt, attempt_folder).model_copy(update={"checkpoint": checkpoint})
+        checkpoint = CheckpointSpec(
+            folder=StudyFolder(folder).checkpoint(trial.trial_id), every_s=every_s
+        )
+        return make_request(trial, attempt, attempt_folder).model_copy(
+            update={"checkpoint": checkpoint}
+        )
 
     return make

@@ -25,14 +25,20 @@ def lease(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
     except OSError as error:
-        raise StoreError(f"the study's folder must be writable, {folder} is not: {error}; set ABLATE_HOME to another place.") from error
+        raise StoreError(
+            f"the study's folder must be writable, {folder} is not: {error}; set ABLATE_HOME to another place."
+        ) from error
     try:
         try:
             _lock(descriptor)
         except BlockingIOError as error:
-            raise StoreError(f"a study must have one conductor, {folder} is owned by {_named_in(path)}; wait for it, or end it.") from error
+            raise StoreError(
+                f"a study must have one conductor, {folder} is owned by {_named_in(path)}; wait for it, or end it."
+            ) from error
         except OSError as error:
-            raise StoreError(f"the study's folder must be able to lock files, {folder} is not: {error}; set ABLATE_HOME to another place.") from error
+            raise StoreError(
+                f"the study's folder must be able to lock files, {folder} is not: {error}; set ABLATE_HOME to another place."
+            ) from error
         _sign(descriptor)
         yield
     finally:

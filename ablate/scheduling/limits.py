@@ -72,7 +72,14 @@ class Limits:
 class Queue:
     """The trials that are not complete: seed by seed, so that a study that is cut short is balanced, and within a seed in the order of `WorkUnits`."""
 
-    def __init__(self, trials: Sequence[Trial], past: Mapping[tuple[str, int], Attempt], *, limits: Limits, unit_of: UnitOf = alone) -> None:
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        past: Mapping[tuple[str, int], Attempt],
+        *,
+        limits: Limits,
+        unit_of: UnitOf = alone,
+    ) -> None:
         """`past` is what earlier calls did; `unit_of` names what trials share."""
         self._limits, self._start = limits, time.monotonic()
         self._n_attempts: dict[str, int] = {}
@@ -81,13 +88,25 @@ class Queue:
             if number > self._n_attempts.get(trial_id, 0):
                 self._n_attempts[trial_id], last[trial_id] = number, attempt
         done = {trial_id for (trial_id, _), attempt in past.items() if attempt.is_complete}
-        failed = {trial_id for trial_id, attempt in last.items() if attempt.ended is not None and attempt.ended.state is TrialState.FAILED}
+        failed = {
+            trial_id
+            for trial_id, attempt in last.items()
+            if attempt.ended is not None and attempt.ended.state is TrialState.FAILED
+        }
         self.n_reused = sum(trial.trial_id in done for trial in trials)
-        left = [trial for trial in trials if trial.trial_id not in done and (trial.trial_id in failed or not limits.only_failed)]
+        left = [
+            trial
+            for trial in trials
+            if trial.trial_id not in done and (trial.trial_id in failed or not limits.only_failed)
+        ]
         self._left = WorkUnits(left[: limits.max_trials], unit_of)
         self._n_held_back = len(trials) - self.n_reused - len(self._left)
         self._retries: dict[str, int] = {}
-        self._durations = [attempt.ended.at - attempt.started.at for attempt in past.values() if attempt.is_complete and attempt.ended is not None]
+        self._durations = [
+            attempt.ended.at - attempt.started.at
+            for attempt in past.values()
+            if attempt.is_complete and attempt.ended is not None
+        ]
         self._started: dict[str, float] = {}
 
     def take(self) -> tuple[Trial, int] | None:
@@ -109,7 +128,11 @@ class Queue:
         began = self._started.pop(event.trial_id, None)
         if event.state is TrialState.COMPLETE and began is not None:
             self._durations.append(event.at - began)
-        if event.state is not TrialState.FAILED or event.failure is None or event.failure.kind not in RETRIED:
+        if (
+            event.state is not TrialState.FAILED
+            or event.failure is None
+            or event.failure.kind not in RETRIED
+        ):
             return False
         used = self._retries.get(event.trial_id, 0)
         if used >= self._limits.retries:
@@ -138,5 +161,7 @@ def distinct(trials: Sequence[Trial]) -> dict[str, Trial]:
     """trial_id -> trial. Raises CheckFailed where two are the same."""
     found = {trial.trial_id: trial for trial in trials}
     if len(found) != len(trials):
-        raise CheckFailed(f"the trials of a study must differ, got {len(trials)} of which {len(found)} differ.")
+        raise CheckFailed(
+            f"the trials of a study must differ, got {len(trials)} of which {len(found)} differ."
+        )
     return found

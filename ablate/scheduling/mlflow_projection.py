@@ -14,7 +14,14 @@ from ablate.tracking.publisher import Store
 class MlflowProjection:
     """See `Projection`. All its calls are idempotent, because the store's are."""
 
-    def __init__(self, store: Store, plan: Callable[[], StudyPlan], *, trials: Mapping[str, Trial], folder: StudyFolder) -> None:
+    def __init__(
+        self,
+        store: Store,
+        plan: Callable[[], StudyPlan],
+        *,
+        trials: Mapping[str, Trial],
+        folder: StudyFolder,
+    ) -> None:
         """`plan` tells what the study is by now: a search finds its arms on the way. `trials` by trial_id."""
         self._store, self._plan, self._trials, self._folder = store, plan, trials, folder
         self._begun: StudyPlan | None = None
@@ -35,7 +42,11 @@ class MlflowProjection:
 
     def tell(self, event: Event) -> None:
         """Project one event."""
-        self._store.publish(event, trial=self._trials[event.trial_id], folder=self._folder.attempt(event.trial_id, event.attempt))
+        self._store.publish(
+            event,
+            trial=self._trials[event.trial_id],
+            folder=self._folder.attempt(event.trial_id, event.attempt),
+        )
 
     def settle(self) -> None:
         """Close the runs that the journal knows nothing of."""

@@ -25,7 +25,9 @@ def n_missing(folder: Path, ended: Collection[tuple[str, int]]) -> int | None:
     if not path.is_file():
         return None
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+        ) as connection:
             rows = connection.execute(_QUERY).fetchall()
         known = {(json.loads(trial_id), json.loads(attempt)) for trial_id, attempt in rows}
     except (sqlite3.Error, ValueError, TypeError):

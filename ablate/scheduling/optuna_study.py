@@ -63,16 +63,23 @@ class OptunaStudy:
         self._objectives = tuple(objectives) or (record.select_by,)
         self._record, self._trials, self._describe = record, trials, describe or self._levels
         self._space: dict[str, BaseDistribution] = {
-            axis: CategoricalDistribution([_choice(level) for level in levels]) for axis, levels in record.axes.items() if levels
+            axis: CategoricalDistribution([_choice(level) for level in levels])
+            for axis, levels in record.axes.items()
+            if levels
         }
         self._cells = {arm.arm_id: arm for arm in record.arms}
         try:
             self._study = optuna.create_study(
-                study_name=_study_name(record), storage=_storage(url), directions=[direction_of(name) for name in self._objectives], load_if_exists=True
+                study_name=_study_name(record),
+                storage=_storage(url),
+                directions=[direction_of(name) for name in self._objectives],
+                load_if_exists=True,
             )
         except Exception as error:
             raise StoreError(
-                f"Optuna's storage must be usable, {without_password(url)!r} is not: {type(error).__name__}: {hide_passwords(str(error))}".partition("\n")[0]
+                f"Optuna's storage must be usable, {without_password(url)!r} is not: {type(error).__name__}: {hide_passwords(str(error))}".partition(
+                    "\n"
+                )[0]
             ) from error
         self._told: set[tuple[str, int]] = set()
 
@@ -122,13 +129,22 @@ class OptunaStudy:
             values=values if state is TrialState.COMPLETE else None,
             params=params,
             distributions=distributions,
-            user_attrs={"trial_id": trial.trial_id, "attempt": ended.attempt, "seed": trial.seed, "arm": self._name(trial)},
+            user_attrs={
+                "trial_id": trial.trial_id,
+                "attempt": ended.attempt,
+                "seed": trial.seed,
+                "arm": self._name(trial),
+            },
         )
 
     def _levels(self, trial: Trial) -> Described:
         if trial.arm_id not in self._cells:
-            raise CheckFailed(f"every trial must belong to an arm of its study, {trial.trial_id} with arm {trial.arm_id} does not.")
-        return {axis: _choice(level) for axis, level in self._cells[trial.arm_id].cells[0].items()}, self._space
+            raise CheckFailed(
+                f"every trial must belong to an arm of its study, {trial.trial_id} with arm {trial.arm_id} does not."
+            )
+        return {
+            axis: _choice(level) for axis, level in self._cells[trial.arm_id].cells[0].items()
+        }, self._space
 
     def _name(self, trial: Trial) -> str:
         return self._cells[trial.arm_id].name if trial.arm_id in self._cells else trial.arm_id
@@ -155,15 +171,21 @@ def own_study(
     try:
         if not _is_sound(folder / OPTUNA_FILE):
             raise StoreError("SQLite finds it damaged")
-        study = OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
+        study = OptunaStudy(
+            record, trials, url=default_url(folder), describe=describe, objectives=objectives
+        )
         study.check_readable()
         return study
     except StoreError as error:
-        _LOG.warning("Optuna's file %s is made again from the journal: %s", folder / OPTUNA_FILE, error)
+        _LOG.warning(
+            "Optuna's file %s is made again from the journal: %s", folder / OPTUNA_FILE, error
+        )
         for path in folder.glob(f"{OPTUNA_FILE}*"):  # with its -wal and -shm
             with contextlib.suppress(OSError):
                 _take_away(path)
-        return OptunaStudy(record, trials, url=default_url(folder), describe=describe, objectives=objectives)
+        return OptunaStudy(
+            record, trials, url=default_url(folder), describe=describe, objectives=objectives
+        )
 
 
 def _take_away(path: Path) -> None:
@@ -194,7 +216,9 @@ def default_url(folder: Path) -> str:
 
 def _storage(url: str) -> optuna.storages.RDBStorage:
     """SQLite writes ahead and syncs less: a crash of the machine may lose its last trials, and the journal brings them back."""
-    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 20}} if url.startswith("sqlite") else None)
+    storage = optuna.storages.RDBStorage(
+        url, engine_kwargs={"connect_args": {"timeout": 20}} if url.startswith("sqlite") else None
+    )
     if url.startswith("sqlite"):
         from sqlalchemy import event
 
@@ -209,7 +233,10 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
 
 def _study_name(record: StudyRecord) -> str:
     """Optuna's categorical parameters cannot get new choices, so a grid with edited axes is a new Optuna study."""
-    axes = json.dumps({axis: [_choice(level) for level in levels] for axis, levels in record.axes.items()}, sort_keys=True)
+    axes = json.dumps(
+        {axis: [_choice(level) for level in levels] for axis, levels in record.axes.items()},
+        sort_keys=True,
+    )
     return f"{record.grid_name}-{record.study_id}-{hashlib.sha256(f'{record.select_by} {axes}'.encode()).hexdigest()[:6]}"
 
 
@@ -219,7 +246,9 @@ def _told_as(found: FrozenTrial) -> tuple[str, int]:
 
 
 def _choice(level: Any) -> CategoricalChoiceType:
-    return level if level is None or isinstance(level, bool | int | float | str) else json.dumps(level)
+    return (
+        level if level is None or isinstance(level, bool | int | float | str) else json.dumps(level)
+    )
 
 
 def direction_of(select_by: str) -> Literal["maximize", "minimize"]:

@@ -108,7 +108,9 @@ class StudyClock:
         if event.state is not TrialState.KILLED:  # the next call runs those again
             self._ended.add(event.trial_id)
         if event.state in (TrialState.COMPLETE, TrialState.PRUNED) and began is not None:
-            self._seconds.setdefault(self._kind(event.trial_id), []).append(max(event.at - began, 0.0))
+            self._seconds.setdefault(self._kind(event.trial_id), []).append(
+                max(event.at - began, 0.0)
+            )
 
     def left(self, now: float, *, n_slots: int | None = None) -> Left | None:
         """Return what is left at `now` (seconds since 1970), or None where nothing runs or nothing is known yet.
@@ -120,20 +122,32 @@ class StudyClock:
         if not self._started or not (self._seconds or self._epoch_s):
             return None
         running = {trial_id: now - began for trial_id, began in self._started.items()}
-        of_running = {trial_id: self._expected(self._kind(trial_id), trial_id) for trial_id in running}
+        of_running = {
+            trial_id: self._expected(self._kind(trial_id), trial_id) for trial_id in running
+        }
         rests = [max(of_running[trial_id] - for_s, 0.0) for trial_id, for_s in running.items()]
         of_waiting = {kind: self._expected(kind) for kind in waiting}
         work_s = sum(rests) + sum(of_waiting[kind] * count for kind, count in waiting.items())
         longest_s = max([*rests, *of_waiting.values()])
-        is_overdue = any(for_s > _OVERDUE * of_running[trial_id] for trial_id, for_s in running.items())
+        is_overdue = any(
+            for_s > _OVERDUE * of_running[trial_id] for trial_id, for_s in running.items()
+        )
         kinds = {*waiting, *map(self._kind, running)}
         is_unknown = any(kind not in self._seconds for kind in kinds)
         return Left(max(work_s / (n_slots or len(running)), longest_s), is_overdue or is_unknown)
 
     def _waiting(self) -> Counter[Kind]:
         """Trials that have neither begun nor ended, by kind."""
-        known = {**dict.fromkeys(self.recipes), **dict.fromkeys(self._ended), **dict.fromkeys(self._started)}
-        waiting = Counter(self._kind(trial_id) for trial_id in known if trial_id not in self._ended and trial_id not in self._started)
+        known = {
+            **dict.fromkeys(self.recipes),
+            **dict.fromkeys(self._ended),
+            **dict.fromkeys(self._started),
+        }
+        waiting = Counter(
+            self._kind(trial_id)
+            for trial_id in known
+            if trial_id not in self._ended and trial_id not in self._started
+        )
         n_unnamed = self.n_trials - len(known)
         if n_unnamed > 0:
             waiting[self._kind("")] += n_unnamed
@@ -160,7 +174,11 @@ class StudyClock:
         measured = {kind: statistics.median(seconds) for kind, seconds in self._seconds.items()}
         for trial_id, seconds in self._epoch_s.items():
             measured.setdefault(self._kind(trial_id), seconds)
-        cheaper = {kind: seconds for kind, seconds in measured.items() if self._priors[kind] <= prior_of_kind}
+        cheaper = {
+            kind: seconds
+            for kind, seconds in measured.items()
+            if self._priors[kind] <= prior_of_kind
+        }
         if not cheaper:
             return 0.0
         return sum(cheaper.values()) / sum(self._priors[kind] for kind in cheaper) * prior_of_kind

@@ -55,15 +55,36 @@ def run_search(
     places = StudyFolder(folder)
     with interruptible(), lease(folder):
         conductor = Conductor(
-            _grown(places, StudyPlan(record, (), tags or {})), places, make_request=keeping(make_request, folder, CHECKPOINT_EVERY_S), listener=on_event
+            _grown(places, StudyPlan(record, (), tags or {})),
+            places,
+            make_request=keeping(make_request, folder, CHECKPOINT_EVERY_S),
+            listener=on_event,
         )
-        queue = SearchQueue(search, conductor.past, known=conductor.trials, make_trial=make_trial, limits=limits or Limits())
+        queue = SearchQueue(
+            search,
+            conductor.past,
+            known=conductor.trials,
+            make_trial=make_trial,
+            limits=limits or Limits(),
+        )
         queue.is_exhausted = places.is_exhausted(search.search.n_trials)
         with whole():
             if optuna_url is None:
-                optuna = own_study(folder, record, conductor.trials, describe=queue.described, objectives=search.objectives)
+                optuna = own_study(
+                    folder,
+                    record,
+                    conductor.trials,
+                    describe=queue.described,
+                    objectives=search.objectives,
+                )
             else:
-                optuna = OptunaStudy(record, conductor.trials, url=optuna_url, describe=queue.described, objectives=search.objectives)
+                optuna = OptunaStudy(
+                    record,
+                    conductor.trials,
+                    url=optuna_url,
+                    describe=queue.described,
+                    objectives=search.objectives,
+                )
         summary = conductor.conduct(queue, executor, store=store, optuna=optuna)
         if queue.is_exhausted:
             places.note_exhausted(search.search.n_trials)
@@ -77,7 +98,9 @@ def confirmation(best: Sequence[Trial], *, seeds: Sequence[int]) -> list[Trial]:
     """
     seen = sorted({trial.seed for trial in best} & set(seeds))
     if seen:
-        raise CheckFailed(f"the confirmation stage must have seeds of its own, {seen} chose the arms.")
+        raise CheckFailed(
+            f"the confirmation stage must have seeds of its own, {seen} chose the arms."
+        )
     return [trial.model_copy(update={"seed": seed}) for seed in seeds for trial in best]
 
 

@@ -16,8 +16,23 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, PatientPruner, WilcoxonPruner
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PatientPruner,
+    WilcoxonPruner,
+)
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
@@ -66,11 +81,20 @@ class SearchQueue:
     ) -> None:
         """`known` are the trials behind `past`, by trial_id; `make_trial` gives a cell of the space its recipe and the pilot seed, or None for one that makes
         no sense."""
-        self._plan, self._make_trial, self._limits, self._start = plan, make_trial, limits, time.monotonic()
+        self._plan, self._make_trial, self._limits, self._start = (
+            plan,
+            make_trial,
+            limits,
+            time.monotonic(),
+        )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # several samplers and pruners carry that label for years
+            warnings.simplefilter(
+                "ignore", ExperimentalWarning
+            )  # several samplers and pruners carry that label for years
             self._study = optuna.create_study(
-                directions=[direction_of(name) for name in plan.objectives], sampler=_sampler(plan, n_past=len(known)), pruner=_pruner(plan)
+                directions=[direction_of(name) for name in plan.objectives],
+                sampler=_sampler(plan, n_past=len(known)),
+                pruner=_pruner(plan),
             )
         self._trials: dict[str, Trial] = {}
         """What was proposed, in its order."""
@@ -80,17 +104,30 @@ class SearchQueue:
         self._retries: dict[str, int] = {}
         self._left: deque[Trial] = deque()
         self._n_started = 0
-        self._n_tries = _SAME_AGAIN + (len(known) if plan.search.sampler == "qmc" else 0)  # its points come in one order, those of earlier calls first
+        self._n_tries = _SAME_AGAIN + (
+            len(known) if plan.search.sampler == "qmc" else 0
+        )  # its points come in one order, those of earlier calls first
         self.is_exhausted = False
         """Whether the space has nothing more to propose."""
         self.n_reused = 0
         for trial in known.values():
-            self._take_up(trial, [attempt for attempt in past.values() if attempt.started.trial_id == trial.trial_id])
+            self._take_up(
+                trial,
+                [
+                    attempt
+                    for attempt in past.values()
+                    if attempt.started.trial_id == trial.trial_id
+                ],
+            )
         self._held_back = 0
         """Trials of earlier calls that this one leaves alone."""
         if limits.only_failed:
             last = {attempt.started.trial_id: attempt.ended for attempt in past.values()}
-            failed = [trial for trial in self._left if (end := last.get(trial.trial_id)) is not None and end.state is TrialState.FAILED]
+            failed = [
+                trial
+                for trial in self._left
+                if (end := last.get(trial.trial_id)) is not None and end.state is TrialState.FAILED
+            ]
             self._held_back, self._left = len(self._left) - len(failed), deque(failed)
 
     def take(self) -> tuple[Trial, int] | None:
@@ -105,10 +142,19 @@ class SearchQueue:
     def _next(self) -> Trial | None:
         if self._left and self._left[0].trial_id in self._retries:
             return self._left.popleft()  # retries count against no limit
-        is_spent = self._limits.budget_s is not None and time.monotonic() - self._start > self._limits.budget_s
+        is_spent = (
+            self._limits.budget_s is not None
+            and time.monotonic() - self._start > self._limits.budget_s
+        )
         if is_spent or self._n_started == self._limits.max_trials:
             return None
-        trial = self._left.popleft() if self._left else None if self._limits.only_failed else self._propose()
+        trial = (
+            self._left.popleft()
+            if self._left
+            else None
+            if self._limits.only_failed
+            else self._propose()
+        )
         self._n_started += trial is not None
         return trial
 
@@ -117,7 +163,11 @@ class SearchQueue:
 
     def ended(self, event: TrialEnded, trial: Trial) -> bool:
         """Tell the sampler how a trial ended; return whether it gets another attempt in this call."""
-        is_hung = event.state is TrialState.FAILED and event.failure is not None and event.failure.kind in RETRIED
+        is_hung = (
+            event.state is TrialState.FAILED
+            and event.failure is not None
+            and event.failure.kind in RETRIED
+        )
         if is_hung and self._retries.get(event.trial_id, 0) < self._limits.retries:
             self._retries[event.trial_id] = self._retries.get(event.trial_id, 0) + 1
             self._left.appendleft(trial)
@@ -129,7 +179,10 @@ class SearchQueue:
         """Whether the pruner gives up on a trial after this epoch. Never where several objectives are weighed."""
         if len(self._plan.objectives) > 1:
             return False
-        asked, value = self._asked[event.trial_id], event.metrics.get(self._plan.select_by, math.nan)
+        asked, value = (
+            self._asked[event.trial_id],
+            event.metrics.get(self._plan.select_by, math.nan),
+        )
         if math.isfinite(value):
             asked.report(value, event.epoch)
         return asked.should_prune()
@@ -137,22 +190,34 @@ class SearchQueue:
     @property
     def n_left(self) -> int:
         """Trials that the search may still propose, and those that wait for another attempt."""
-        unproposed = 0 if self.is_exhausted else max(0, self._plan.search.n_trials - len(self._trials))
+        unproposed = (
+            0 if self.is_exhausted else max(0, self._plan.search.n_trials - len(self._trials))
+        )
         return unproposed + len(self._left) + self._held_back
 
     def front(self) -> list[Trial]:
         """The trials that no other beats in every objective, the best by the first one first; of one objective, the best trial. Only complete ones count."""
-        return self._trials_of([trial for trial in self._study.best_trials if "trial_id" in trial.user_attrs])
+        return self._trials_of(
+            [trial for trial in self._study.best_trials if "trial_id" in trial.user_attrs]
+        )
 
     def best(self, n_arms: int) -> list[Trial]:
         """The trials of the best arms by `select_by`, the best first; of those on the front, where several objectives are weighed."""
         if len(self._plan.objectives) > 1:
             return self.front()[:n_arms]
-        complete = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state is OptunaState.COMPLETE and "trial_id" in trial.user_attrs]
+        complete = [
+            trial
+            for trial in self._study.get_trials(deepcopy=False)
+            if trial.state is OptunaState.COMPLETE and "trial_id" in trial.user_attrs
+        ]
         return self._trials_of(complete)[:n_arms]
 
     def _trials_of(self, found: Sequence[FrozenTrial]) -> list[Trial]:
-        ordered = sorted(found, key=lambda trial: trial.values[0], reverse=is_better(self._plan.select_by, 1.0, than=0.0))
+        ordered = sorted(
+            found,
+            key=lambda trial: trial.values[0],
+            reverse=is_better(self._plan.select_by, 1.0, than=0.0),
+        )
         return [self._trials[trial.user_attrs["trial_id"]] for trial in ordered]
 
     def described(self, trial: Trial) -> Described:
@@ -187,13 +252,23 @@ class SearchQueue:
         self._trials[trial_id] = trial
         self._asked[trial_id] = asked = self._ask_again(trial)
         self._parameters[trial_id] = dict(asked.params), dict(asked.distributions)
-        self._n_attempts[trial_id] = max((attempt.started.attempt for attempt in attempts), default=0)
+        self._n_attempts[trial_id] = max(
+            (attempt.started.attempt for attempt in attempts), default=0
+        )
         for attempt in attempts:
-            if attempt.ended is not None and attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            if attempt.ended is not None and attempt.ended.state in (
+                TrialState.COMPLETE,
+                TrialState.PRUNED,
+            ):
                 for event in attempt.epochs:
                     self.is_hopeless(event)
                 self.n_reused += 1
-                _tell(self._study, self._asked.pop(trial_id), attempt.ended, objectives=self._plan.objectives)
+                _tell(
+                    self._study,
+                    self._asked.pop(trial_id),
+                    attempt.ended,
+                    objectives=self._plan.objectives,
+                )
                 return
         self._left.append(trial)
 
@@ -224,8 +299,13 @@ def _word(level: Level) -> bool | int | float | str | None:
     return json.dumps(level) if isinstance(level, tuple) else level
 
 
-def _tell(study: optuna.Study, asked: optuna.Trial, ended: TrialEnded, *, objectives: Sequence[str]) -> None:
-    values = [math.nan if ended.outcome is None else ended.outcome.metrics.get(name, math.nan) for name in objectives]
+def _tell(
+    study: optuna.Study, asked: optuna.Trial, ended: TrialEnded, *, objectives: Sequence[str]
+) -> None:
+    values = [
+        math.nan if ended.outcome is None else ended.outcome.metrics.get(name, math.nan)
+        for name in objectives
+    ]
     if ended.state is TrialState.COMPLETE and all(map(math.isfinite, values)):
         study.tell(asked, values)
     elif ended.state is TrialState.PRUNED:
@@ -242,13 +322,21 @@ def _sampler(plan: SearchPlan, *, n_past: int) -> BaseSampler:
         case "random":
             return RandomSampler(seed=seed)
         case "tpe":
-            return TPESampler(seed=seed, n_startup_trials=n_startup, constant_liar=True)  # several slots ask before others have told
+            return TPESampler(
+                seed=seed, n_startup_trials=n_startup, constant_liar=True
+            )  # several slots ask before others have told
         case "gp":
             return GPSampler(seed=seed, n_startup_trials=n_startup)
         case "cma-es":
-            return CmaEsSampler(seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False)
+            return CmaEsSampler(
+                seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
+            )
         case "qmc":
-            return QMCSampler(seed=stream(plan.seed, "search", "points") % 2**32, scramble=True, warn_independent_sampling=False)
+            return QMCSampler(
+                seed=stream(plan.seed, "search", "points") % 2**32,
+                scramble=True,
+                warn_independent_sampling=False,
+            )
         case "nsga2":
             return NSGAIISampler(seed=seed, population_size=max(4, n_trials // 5))
 

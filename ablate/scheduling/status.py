@@ -78,7 +78,10 @@ class StudyStatus:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to run: every trial has ended for good."""
-        return all(self.states.get(state, 0) == 0 for state in (RUNNING, WAITING, TrialState.KILLED.value, TrialState.FAILED.value))
+        return all(
+            self.states.get(state, 0) == 0
+            for state in (RUNNING, WAITING, TrialState.KILLED.value, TrialState.FAILED.value)
+        )
 
 
 def study_status(path: Path) -> StudyStatus:
@@ -93,13 +96,27 @@ def study_status(path: Path) -> StudyStatus:
     for (trial_id, _), attempt in found.items():
         if trial_id not in last or not last[trial_id].is_complete:
             last[trial_id] = attempt
-    states = Counter(_state(last.get(trial_id), is_conducted=conductor is not None) for trial_id in names)
+    states = Counter(
+        _state(last.get(trial_id), is_conducted=conductor is not None) for trial_id in names
+    )
     stage = plan.record.stage
-    n_trials = max(len(names), 0 if stage is None or folder.is_exhausted(stage.n_trials) else stage.n_trials)
+    n_trials = max(
+        len(names), 0 if stage is None or folder.is_exhausted(stage.n_trials) else stage.n_trials
+    )
     states[WAITING] += n_trials - len(names)  # what a search has not proposed yet
-    running = [attempt for attempt in last.values() if attempt.is_running] if conductor is not None else []
-    durations = [attempt.ended.at - attempt.started.at for attempt in found.values() if attempt.is_complete and attempt.ended is not None]
-    per_second = len(running) / max(statistics.median(durations), 1e-3) if running and durations else None
+    running = (
+        [attempt for attempt in last.values() if attempt.is_running]
+        if conductor is not None
+        else []
+    )
+    durations = [
+        attempt.ended.at - attempt.started.at
+        for attempt in found.values()
+        if attempt.is_complete and attempt.ended is not None
+    ]
+    per_second = (
+        len(running) / max(statistics.median(durations), 1e-3) if running and durations else None
+    )
     clock = StudyClock({trial.trial_id: trial.recipe for trial in plan.trials}, n_trials)
     clock.hear_all(event for attempt in found.values() for event in attempt.events)
     left = None if conductor is None else clock.left(time.time())
@@ -113,11 +130,19 @@ def study_status(path: Path) -> StudyStatus:
         trials_per_hour=None if per_second is None else per_second * 3600,
         left_s=None if left is None else left.seconds,
         is_left_at_least=left is not None and left.is_at_least,
-        slots=tuple(sorted((_slot(attempt, names) for attempt in running), key=lambda slot: slot.slot)),
-        failures=tuple(_failure(attempt, names, folder) for attempt in last.values() if attempt.ended is not None and attempt.ended.state is TrialState.FAILED),
+        slots=tuple(
+            sorted((_slot(attempt, names) for attempt in running), key=lambda slot: slot.slot)
+        ),
+        failures=tuple(
+            _failure(attempt, names, folder)
+            for attempt in last.values()
+            if attempt.ended is not None and attempt.ended.state is TrialState.FAILED
+        ),
         damage=reading.sentence(folder.journal.path),
         repeats=_repeats(found),
-        n_not_in_optuna=n_missing(path, {key for key, attempt in found.items() if attempt.ended is not None}),
+        n_not_in_optuna=n_missing(
+            path, {key for key, attempt in found.items() if attempt.ended is not None}
+        ),
     )
 
 
@@ -128,7 +153,9 @@ def _repeats(found: Mapping[tuple[str, int], Attempt]) -> dict[str, int]:
         before = found.get((trial_id, number - 1))
         if before is not None and before.ended is not None:
             failure, state = before.ended.failure, before.ended.state
-            reasons[failure.kind if state is TrialState.FAILED and failure is not None else state.value] += 1
+            reasons[
+                failure.kind if state is TrialState.FAILED and failure is not None else state.value
+            ] += 1
     return dict(reasons.most_common())
 
 
@@ -156,4 +183,9 @@ def _failure(attempt: Attempt, names: dict[str, str], folder: StudyFolder) -> Fa
     started = attempt.started
     assert attempt.ended is not None
     line = "" if attempt.ended.failure is None else failure_line(attempt.ended.failure)
-    return FailureStatus(names[started.trial_id], started.attempt, line, str(folder.failure(started.trial_id, started.attempt)))
+    return FailureStatus(
+        names[started.trial_id],
+        started.attempt,
+        line,
+        str(folder.failure(started.trial_id, started.attempt)),
+    )

@@ -61,7 +61,9 @@ class StudyFolder:
             write_text(self.path / STUDY, text)
             write_text(self.path / STUDY_COPY, text)
         except OSError as error:
-            raise StoreError(f"the study's folder must be writable, {self.path} is not: {error}; set ABLATE_HOME to another place.") from error
+            raise StoreError(
+                f"the study's folder must be writable, {self.path} is not: {error}; set ABLATE_HOME to another place."
+            ) from error
 
     def read_plan(self) -> StudyPlan:
         """What the study is, as its last conductor knew it; from the copy where the file itself is damaged.
@@ -73,8 +75,15 @@ class StudyFolder:
         except (OSError, ValueError) as error:
             plan = self._copied_plan()
             if plan is None:
-                raise StoreError(f"{self.path / STUDY} must say what the study is, it cannot be read ({error}); running the grid again writes it.") from error
-            _LOG.warning("%s cannot be read (%s); its copy %s is taken, and running the grid again writes both", self.path / STUDY, error, STUDY_COPY)
+                raise StoreError(
+                    f"{self.path / STUDY} must say what the study is, it cannot be read ({error}); running the grid again writes it."
+                ) from error
+            _LOG.warning(
+                "%s cannot be read (%s); its copy %s is taken, and running the grid again writes both",
+                self.path / STUDY,
+                error,
+                STUDY_COPY,
+            )
             return plan
 
     def _copied_plan(self) -> StudyPlan | None:
@@ -85,8 +94,16 @@ class StudyFolder:
     def strays(self, known: Container[AttemptKey]) -> list[str]:
         """Names of attempts that left files here and of which the journal, which has the `known` ones, says nothing."""
         with contextlib.suppress(OSError):
-            folders = sorted(path for path in (self.path / "trials").iterdir() if path.is_dir() and any(path.iterdir()))
-            return [path.name for path in folders if (key := _attempt_of(path.name)) is not None and key not in known]
+            folders = sorted(
+                path
+                for path in (self.path / "trials").iterdir()
+                if path.is_dir() and any(path.iterdir())
+            )
+            return [
+                path.name
+                for path in folders
+                if (key := _attempt_of(path.name)) is not None and key not in known
+            ]
         return []
 
     def is_exhausted(self, n_asked: int) -> bool:
@@ -116,14 +133,30 @@ class StudyPlan:
         if trial.arm_id not in {arm.arm_id for arm in arms}:
             cell = {axis: getattr(trial.recipe, axis) for axis in self.record.axes}
             name = searched_name(trial.recipe, tuple(cell))
-            name = f"{name} {trial.arm_id}" if name in {arm.name for arm in arms} else name  # numbers that differ beyond four digits
-            arms = (*arms, ArmRecord(arm_id=trial.arm_id, name=name, recipe=trial.recipe, cells=(cell,)))
-        return StudyPlan(self.record.model_copy(update={"arms": arms}), (*self.trials, trial), self.tags)
+            name = (
+                f"{name} {trial.arm_id}" if name in {arm.name for arm in arms} else name
+            )  # numbers that differ beyond four digits
+            arms = (
+                *arms,
+                ArmRecord(arm_id=trial.arm_id, name=name, recipe=trial.recipe, cells=(cell,)),
+            )
+        return StudyPlan(
+            self.record.model_copy(update={"arms": arms}), (*self.trials, trial), self.tags
+        )
 
     def to_json(self) -> str:
         """Inverse of `from_json`, with a checksum."""
         trials: Sequence[object] = [trial.model_dump(mode="json") for trial in self.trials]
-        return sealed(json.dumps({"record": self.record.model_dump(mode="json"), "trials": trials, "tags": dict(self.tags)}, separators=(",", ":")))
+        return sealed(
+            json.dumps(
+                {
+                    "record": self.record.model_dump(mode="json"),
+                    "trials": trials,
+                    "tags": dict(self.tags),
+                },
+                separators=(",", ":"),
+            )
+        )
 
     @classmethod
     def from_json(cls, text: bytes) -> StudyPlan:
@@ -134,19 +167,29 @@ class StudyPlan:
             raise ValueError("its checksum is not that of its text")
         try:
             values = json.loads(content.decode())
-            plan = cls(StudyRecord.model_validate(values.pop("record")), _trials(values.pop("trials")), _tags(values.pop("tags")))
+            plan = cls(
+                StudyRecord.model_validate(values.pop("record")),
+                _trials(values.pop("trials")),
+                _tags(values.pop("tags")),
+            )
         except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
         strays = {trial.arm_id for trial in plan.trials} - {arm.arm_id for arm in plan.record.arms}
         if values or strays:
-            raise ValueError(f"it has strange keys or arms: {some(sorted(values.keys() | strays), most=3)}")
+            raise ValueError(
+                f"it has strange keys or arms: {some(sorted(values.keys() | strays), most=3)}"
+            )
         return plan
 
 
 def _attempt_of(name: str) -> AttemptKey | None:
     """Inverse of `attempt_key`; None for another name."""
     trial_id, _, number = name.rpartition("-")
-    return (trial_id, int(number)) if number.isdecimal() and number.isascii() and len(number) < 10 else None
+    return (
+        (trial_id, int(number))
+        if number.isdecimal() and number.isascii() and len(number) < 10
+        else None
+    )
 
 
 def _trials(values: Any) -> tuple[Trial, ...]:

@@ -26,7 +26,11 @@ def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> U
         journal.mend()
         end_running(folder, why="its conductor died")
         trials = distinct(plan.trials)
-        publisher = Publisher(journal, MlflowProjection(store, lambda: plan, trials=trials, folder=folder), trial_ids=trials)
+        publisher = Publisher(
+            journal,
+            MlflowProjection(store, lambda: plan, trials=trials, folder=folder),
+            trial_ids=trials,
+        )
         return publisher.close(_status(folder, trials.keys()), patience_s=patience_s)
 
 
@@ -35,7 +39,15 @@ def end_running(folder: StudyFolder, *, why: str) -> None:
     journal = folder.journal
     for (trial_id, attempt), found in attempts(journal.read()).items():
         if found.is_running:
-            journal.append(TrialEnded(trial_id, attempt, TrialState.KILLED, at=time.time(), failure=Failure("Killed", why, traceback="")))
+            journal.append(
+                TrialEnded(
+                    trial_id,
+                    attempt,
+                    TrialState.KILLED,
+                    at=time.time(),
+                    failure=Failure("Killed", why, traceback=""),
+                )
+            )
 
 
 def _status(folder: StudyFolder, trial_ids: Iterable[str]) -> str:

@@ -72,7 +72,9 @@ class DataFacts(BaseModel):
     @property
     def n_images(self) -> dict[str, int]:
         """split -> images."""
-        return self.image_counts or {split: sum(counts) for split, counts in self.class_counts.items()}
+        return self.image_counts or {
+            split: sum(counts) for split, counts in self.class_counts.items()
+        }
 
     @property
     def of_train(self) -> tuple[int, ...]:
@@ -101,7 +103,10 @@ class ArmRecord(BaseModel):
     @property
     def slug(self) -> str:
         """The name as a file name: letters, digits, `-`, `_` and `.` only."""
-        return "".join(c if c.isalnum() or c in "-_." else "-" for c in self.name.replace(" ", "__").replace("=", "-"))
+        return "".join(
+            c if c.isalnum() or c in "-_." else "-"
+            for c in self.name.replace(" ", "__").replace("=", "-")
+        )
 
 
 class ExcludedCell(BaseModel):

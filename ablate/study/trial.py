@@ -20,12 +20,21 @@ from ablate.study.class_groups import ClassGroups
 SPLITS = ("train", "val", "test")
 METRICS = ("macro_f1", "auroc_ovr_macro", "accuracy", "balanced_accuracy", "nll", "ece")
 """Names of the classification metrics; the keys in MLflow are `<split>/<metric>`."""
-MULTILABEL_METRICS = ("macro_f1", "auroc_ovr_macro", "average_precision_macro", "micro_f1", "subset_accuracy")
+MULTILABEL_METRICS = (
+    "macro_f1",
+    "auroc_ovr_macro",
+    "average_precision_macro",
+    "micro_f1",
+    "subset_accuracy",
+)
 """Names of the metrics of images with several labels."""
 BINARY_METRICS = ("average_precision",)
 """Metrics that exist for two classes only: the positive class is the second in the order of the classes."""
 Task = Literal["classification", "multilabel"]
-METRICS_OF: Mapping[str, tuple[str, ...]] = {"classification": METRICS + BINARY_METRICS, "multilabel": MULTILABEL_METRICS}
+METRICS_OF: Mapping[str, tuple[str, ...]] = {
+    "classification": METRICS + BINARY_METRICS,
+    "multilabel": MULTILABEL_METRICS,
+}
 """Every name that a task may have."""
 LOWER_IS_BETTER = frozenset({"nll", "ece"})
 _LARGEST_SCORE = 1e300
@@ -52,7 +61,9 @@ def is_score(value: float) -> bool:
     return math.isfinite(value) and abs(value) < _LARGEST_SCORE
 
 
-def best_of(metric: str, candidates: Iterable[Candidate], score: Callable[[Candidate], float]) -> Candidate | None:
+def best_of(
+    metric: str, candidates: Iterable[Candidate], score: Callable[[Candidate], float]
+) -> Candidate | None:
     """The candidate with the best `score`, the first of equal ones; None where none has a score that may choose."""
     best: tuple[Candidate, float] | None = None
     for candidate in candidates:
@@ -85,15 +96,32 @@ class DataSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = Field(description="flowers102 | rendered_flowers | rendered_bouquets | textile | folder | torchvision:<Name>")
-    fallback: str | None = Field(None, description="source to take where `source` is not to be had; the report says so in its first lines")
-    path: FilePath | None = Field(None, description="for source folder: a folder or a CSV file below the data folder")
-    image_size: Literal["auto"] | ImageSide = Field("auto", description="side in pixels that the network sees; auto: the backbone's own")
-    split_seed: int | None = Field(None, strict=True, description="seed of the stratified split; needed where the source has no official splits, or with sizes")
-    fractions: Fractions | None = Field(None, description="shares of the stratified split; needed where the source has no official splits")
+    source: str = Field(
+        description="flowers102 | rendered_flowers | rendered_bouquets | textile | folder | torchvision:<Name>"
+    )
+    fallback: str | None = Field(
+        None,
+        description="source to take where `source` is not to be had; the report says so in its first lines",
+    )
+    path: FilePath | None = Field(
+        None, description="for source folder: a folder or a CSV file below the data folder"
+    )
+    image_size: Literal["auto"] | ImageSide = Field(
+        "auto", description="side in pixels that the network sees; auto: the backbone's own"
+    )
+    split_seed: int | None = Field(
+        None,
+        strict=True,
+        description="seed of the stratified split; needed where the source has no official splits, or with sizes",
+    )
+    fractions: Fractions | None = Field(
+        None,
+        description="shares of the stratified split; needed where the source has no official splits",
+    )
     sizes: Sizes | None = Field(None, description="upper bounds on the images of each split")
     classes: ClassGroups | None = Field(
-        None, description='new class -> list of classes of the source that it takes; ["*"] takes all the rest; null = the source\'s own classes'
+        None,
+        description='new class -> list of classes of the source that it takes; ["*"] takes all the rest; null = the source\'s own classes',
     )
 
 
@@ -133,7 +161,9 @@ class Trial(BaseModel):
 @lru_cache(maxsize=8)
 def _data_identity(data: DataSpec) -> dict[str, Any]:
     """The same for all trials of a study. `classes` came later, and is left out where it says nothing: so trials keep their ids."""
-    return data.model_dump(mode="json", exclude={"fallback"} if data.classes is not None else {"fallback", "classes"})
+    return data.model_dump(
+        mode="json", exclude={"fallback"} if data.classes is not None else {"fallback", "classes"}
+    )
 
 
 def _digest(value: Any, n_digits: int) -> str:

@@ -25,26 +25,39 @@ Curves = dict[str, tuple[tuple[int, float], ...]]
 """Metric -> ((epoch, value), ...) in order of the epochs."""
 
 
-def write_predictions(path: Path, predictions: Mapping[str, tuple[Sequence[str], np.ndarray, np.ndarray]]) -> None:
+def write_predictions(
+    path: Path, predictions: Mapping[str, tuple[Sequence[str], np.ndarray, np.ndarray]]
+) -> None:
     """Write split -> (image_ids (N,), labels (N,) or (N, C) int, probabilities (N, C) float) as one parquet table of float32 probabilities.
 
     The file appears whole or not at all. Raises ValueError where the lengths of a split differ.
     """
-    frame = pd.concat([_split_frame(split, *parts) for split, parts in predictions.items()], ignore_index=True)
+    frame = pd.concat(
+        [_split_frame(split, *parts) for split, parts in predictions.items()], ignore_index=True
+    )
     half = path.with_name(path.name + ".part")
     frame.to_parquet(half, index=False)
     half.replace(path)
 
 
-def _split_frame(split: str, image_ids: Sequence[str], labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+def _split_frame(
+    split: str, image_ids: Sequence[str], labels: np.ndarray, probabilities: np.ndarray
+) -> pd.DataFrame:
     if not len(image_ids) == len(labels) == len(probabilities):
         raise ValueError(
             f"split {split}: there must be one label and one row of probabilities an image, "
             f"got {len(image_ids)} images, {len(labels)} labels, {len(probabilities)} rows"
         )
-    columns = {f"p_{index}": column for index, column in enumerate(np.asarray(probabilities, dtype=np.float32).T)}
+    columns = {
+        f"p_{index}": column
+        for index, column in enumerate(np.asarray(probabilities, dtype=np.float32).T)
+    }
     labels = np.asarray(labels)
-    told = {"label": labels.astype(np.int64)} if labels.ndim == 1 else {f"y_{index}": column for index, column in enumerate(labels.astype(np.int8).T)}
+    told = (
+        {"label": labels.astype(np.int64)}
+        if labels.ndim == 1
+        else {f"y_{index}": column for index, column in enumerate(labels.astype(np.int8).T)}
+    )
     return pd.DataFrame({"split": split, "image_id": list(image_ids), **told, **columns})
 
 
@@ -54,13 +67,21 @@ def read_predictions(path: Path) -> pd.DataFrame:
     Images with several labels have y_0 .. y_{C-1} of 0 and 1 in place of label.
     """
     try:
-        with ParquetFile(path) as file:  # a third of what pandas' reader takes for so small a file, and a report reads one a run
+        with (
+            ParquetFile(path) as file
+        ):  # a third of what pandas' reader takes for so small a file, and a report reads one a run
             frame: pd.DataFrame = file.read(use_threads=False).to_pandas(use_threads=False)
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise StoreError(f"predictions must be a readable parquet file, {path} is not: {error}") from error
-    missing = {"split", "image_id", "y_0" if "y_0" in frame else "label", "p_0"} - set(frame.columns)
+        raise StoreError(
+            f"predictions must be a readable parquet file, {path} is not: {error}"
+        ) from error
+    missing = {"split", "image_id", "y_0" if "y_0" in frame else "label", "p_0"} - set(
+        frame.columns
+    )
     if missing:
-        raise StoreError(f"predictions must have the columns split, image_id, label, p_0, ...; {path} lacks {', '.join(sorted(missing))}")
+        raise StoreError(
+            f"predictions must have the columns split, image_id, label, p_0, ...; {path} lacks {', '.join(sorted(missing))}"
+        )
     return frame
 
 
@@ -75,7 +96,10 @@ def labels_of(frame: pd.DataFrame) -> np.ndarray:
 
 
 def _numbered(frame: pd.DataFrame, prefix: str) -> list[str]:
-    return [f"{prefix}{index}" for index in range(sum(column.startswith(prefix) for column in frame.columns))]
+    return [
+        f"{prefix}{index}"
+        for index in range(sum(column.startswith(prefix) for column in frame.columns))
+    ]
 
 
 def write_thumbnails(path: Path, thumbnails: Mapping[tuple[str, str], np.ndarray]) -> None:
@@ -91,7 +115,10 @@ def write_thumbnails(path: Path, thumbnails: Mapping[tuple[str, str], np.ndarray
 def read_thumbnails(path: Path) -> dict[tuple[str, str], np.ndarray]:
     """Inverse of `write_thumbnails`."""
     frame = pd.read_parquet(path)
-    return {(split, image_id): np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for split, image_id, png in frame.itertuples(index=False)}
+    return {
+        (split, image_id): np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+        for split, image_id, png in frame.itertuples(index=False)
+    }
 
 
 def confusion_table(frame: pd.DataFrame, split: str, *, class_names: Sequence[str]) -> pd.DataFrame:
@@ -99,10 +126,16 @@ def confusion_table(frame: pd.DataFrame, split: str, *, class_names: Sequence[st
     rows = frame[frame["split"] == split]
     counts = np.zeros((len(class_names), len(class_names)), dtype=np.int64)
     np.add.at(counts, (rows["label"].to_numpy(), probabilities_of(rows).argmax(axis=1)), 1)
-    return pd.DataFrame(counts, index=pd.Index(class_names, name="true"), columns=pd.Index(class_names, name="predicted"))
+    return pd.DataFrame(
+        counts,
+        index=pd.Index(class_names, name="true"),
+        columns=pd.Index(class_names, name="predicted"),
+    )
 
 
-def add_confusion(made: Path, folder: Path, *, files: Sequence[str], class_names: Sequence[str]) -> None:
+def add_confusion(
+    made: Path, folder: Path, *, files: Sequence[str], class_names: Sequence[str]
+) -> None:
     """Write `confusion_<split>.csv` into `made` for the predictions that an attempt left in `folder`, if it left any.
 
     Images with several labels have no confusion matrix: no class is taken for another.
@@ -113,7 +146,9 @@ def add_confusion(made: Path, folder: Path, *, files: Sequence[str], class_names
     if "label" not in frame:
         return
     for split in frame["split"].unique():
-        confusion_table(frame, split, class_names=list(map(cell, class_names))).to_csv(made / f"confusion_{split}.csv")
+        confusion_table(frame, split, class_names=list(map(cell, class_names))).to_csv(
+            made / f"confusion_{split}.csv"
+        )
 
 
 def curves_of(epochs: Iterable[EpochEnded]) -> Curves:
@@ -148,7 +183,11 @@ def sound_curves(read: Callable[[], str], *, run_id: str) -> Curves | None:
     try:
         return curves_from_json(read())
     except ValueError as error:
-        _LOG.warning("curves.json of run %s is damaged (%s); its curves are taken from its metrics", run_id, error)
+        _LOG.warning(
+            "curves.json of run %s is damaged (%s); its curves are taken from its metrics",
+            run_id,
+            error,
+        )
         return None
 
 

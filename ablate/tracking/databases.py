@@ -12,7 +12,10 @@ from ablate.tracking.passwords import without_password
 from ablate.tracking.reach import address_of, connect, problem_of, sqlite_path
 from ablate.tracking.store_file import artifact_uri
 
-_DRIVERS = {"postgresql": ("psycopg", "psycopg2", "psycopg[binary]", 5432), "mysql": ("pymysql", "MySQLdb", "pymysql", 3306)}
+_DRIVERS = {
+    "postgresql": ("psycopg", "psycopg2", "psycopg[binary]", 5432),
+    "mysql": ("pymysql", "MySQLdb", "pymysql", 3306),
+}
 """Dialect -> the driver that ablate names, SQLAlchemy's own default, what to install, the usual port."""
 
 
@@ -32,7 +35,9 @@ def check_driver(url: str) -> None:
     dialect, _, driver = url.partition("://")[0].partition("+")
     if dialect in _DRIVERS and driver and find_spec(driver) is None:
         package = _DRIVERS[dialect][2] if driver == _DRIVERS[dialect][0] else driver
-        raise StoreError(f"{without_password(url)} must have its driver {driver}, it is not installed; install it with: pip install '{package}'")
+        raise StoreError(
+            f"{without_password(url)} must have its driver {driver}, it is not installed; install it with: pip install '{package}'"
+        )
 
 
 def check_database(url: str, *, what: str, setting: str) -> None:
@@ -43,18 +48,24 @@ def check_database(url: str, *, what: str, setting: str) -> None:
     check_driver(url)
     dialect = url.partition("://")[0].partition("+")[0]
     if dialect not in _DRIVERS and dialect != "sqlite":
-        raise StoreError(f"{what} must be postgresql://HOST/NAME, mysql://HOST/NAME or sqlite:///PATH, got {without_password(url)!r}; see {setting}.")
+        raise StoreError(
+            f"{what} must be postgresql://HOST/NAME, mysql://HOST/NAME or sqlite:///PATH, got {without_password(url)!r}; see {setting}."
+        )
     if dialect == "sqlite":
         return
     address = address_of(url)
     if address.problem:
-        raise StoreError(f"{what} must be a database URL such as postgresql://HOST/NAME, got {without_password(url)!r}: {address.problem}.")
+        raise StoreError(
+            f"{what} must be a database URL such as postgresql://HOST/NAME, got {without_password(url)!r}: {address.problem}."
+        )
     if not address.host:
         return
     host, port = address.host, address.port or _DRIVERS[dialect][3]
     problem = problem_of(partial(connect, host, port))
     if problem:
-        raise StoreError(f"{what} must be reachable, {dialect}://{host}:{port} is not ({problem}); start the server, or set {setting} to another one.")
+        raise StoreError(
+            f"{what} must be reachable, {dialect}://{host}:{port} is not ({problem}); start the server, or set {setting} to another one."
+        )
 
 
 def check_apart(optuna_url: str, tracking_uri: str) -> None:

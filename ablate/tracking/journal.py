@@ -52,11 +52,15 @@ class Journal:
             n_lines = self._made_ready()
             key = (event.trial_id, event.attempt)
             place = n_lines.get(key, 0)
-            self._write(journal_lines.encode(event, place=place), is_end=isinstance(event, TrialEnded))
+            self._write(
+                journal_lines.encode(event, place=place), is_end=isinstance(event, TrialEnded)
+            )
             n_lines[key] = place + 1
         except OSError as error:
             self._n_lines = None
-            raise StoreError(f"the study's journal must be writable, {self.path} is not: {error}; free space or pass another folder.") from error
+            raise StoreError(
+                f"the study's journal must be writable, {self.path} is not: {error}; free space or pass another folder."
+            ) from error
 
     def read(self) -> list[Event]:
         """Every event so far, oldest first, less what is damaged: see `reading`. Raises StoreError for a file that cannot be read."""
@@ -85,7 +89,9 @@ class Journal:
         try:
             self._write_again(_mended(reading, why=problem), aside=aside)
         except OSError as error:
-            raise StoreError(f"{reading.sentence(self.path)}; it cannot be mended: {error}; free space, the same command goes on.") from error
+            raise StoreError(
+                f"{reading.sentence(self.path)}; it cannot be mended: {error}; free space, the same command goes on."
+            ) from error
         self._n_lines = None
         _LOG.warning("%s", problem)
         return problem
@@ -120,7 +126,9 @@ class Journal:
         except FileNotFoundError:
             return b""
         except OSError as error:
-            raise StoreError(f"the study's journal must be a file that can be read, {self.path} is not: {error}; move it away, or give it back.") from error
+            raise StoreError(
+                f"the study's journal must be a file that can be read, {self.path} is not: {error}; move it away, or give it back."
+            ) from error
 
     def _made_ready(self) -> dict[AttemptKey, int]:
         """Make the file where there is none, mend what is damaged and cut off a torn last line, so that the next line starts at its own beginning."""
@@ -173,7 +181,9 @@ class Journal:
     def _aside(self) -> Path:
         """A name beside the journal that nothing has yet."""
         stem = f"{self.path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-        names = (f"{stem}{again}{self.path.suffix}" for again in ("", *(f"-{i}" for i in range(2, 1000))))
+        names = (
+            f"{stem}{again}{self.path.suffix}" for again in ("", *(f"-{i}" for i in range(2, 1000)))
+        )
         return next(path for name in names if not (path := self.path.with_name(name)).exists())
 
 
@@ -184,7 +194,11 @@ def _mended(reading: Reading, *, why: str) -> list[Event]:
     startless = broken - begun.keys()
     events = [event for event in events if (event.trial_id, event.attempt) not in startless]
     failure = Failure(DAMAGED, why, traceback="")
-    ends = [TrialEnded(*key, TrialState.KILLED, at=time.time(), failure=failure) for key in reading.broken if key in begun]
+    ends = [
+        TrialEnded(*key, TrialState.KILLED, at=time.time(), failure=failure)
+        for key in reading.broken
+        if key in begun
+    ]
     return [*events, *ends]
 
 

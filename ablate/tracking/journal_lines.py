@@ -115,7 +115,9 @@ def read_lines(content: bytes) -> Reading:
 
 def refuse(path: Path, newer: NewerLine) -> StoreError:
     """The error for a journal of a later version."""
-    return StoreError(f"the journal {path} must be of this version, but line {newer} is of a newer one; a newer ablate reads it.")
+    return StoreError(
+        f"the journal {path} must be of this version, but line {newer} is of a newer one; a newer ablate reads it."
+    )
 
 
 def _sealed_line(body: bytes) -> Line:
@@ -207,10 +209,14 @@ class _Reader:
             broken=tuple(broken),
         )
 
-    def _events(self, of_attempt: Mapping[AttemptKey, _Lines], broken: Set[AttemptKey]) -> list[Event]:
+    def _events(
+        self, of_attempt: Mapping[AttemptKey, _Lines], broken: Set[AttemptKey]
+    ) -> list[Event]:
         """Each attempt's events in their order, at the places in the file that its lines have."""
         ordered = {key: iter(lines.in_order()) for key, lines in of_attempt.items()}
-        events = [event for _, line in self._lines if (event := next(ordered[line.key], None)) is not None]
+        events = [
+            event for _, line in self._lines if (event := next(ordered[line.key], None)) is not None
+        ]
         return [event for event in events if not (_key(event) in broken and _is_end(event))]
 
 
@@ -259,7 +265,10 @@ class _Lines:
         is_short = len(self._at) < self.n_lines
         has_end = any(map(_is_end, events))
         is_cut = not has_end and any(number > max(numbers) for number in damaged)
-        may_lack = self._has_plain and (not isinstance(events[0], TrialStarted) or any(min(numbers) < number < max(numbers) for number in damaged))
+        may_lack = self._has_plain and (
+            not isinstance(events[0], TrialStarted)
+            or any(min(numbers) < number < max(numbers) for number in damaged)
+        )
         return self._is_contradicted or is_short or is_cut or (may_lack and bool(damaged))
 
 

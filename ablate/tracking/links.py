@@ -22,14 +22,20 @@ _SCORES = ("test/macro_f1", "test/auroc_ovr_macro", "test/average_precision", "t
 def compare_url(base_url: str, study: PublishedStudy) -> str:
     """Return the link of MLflow's UI at `base_url` (e.g. http://127.0.0.1:5000) that compares all of a study's runs."""
     if len(study.runs) <= _COMPARED:
-        runs, experiments = (quote(json.dumps(ids, separators=(",", ":"))) for ids in ([run.run_id for run in study.runs], [study.experiment_id]))
+        runs, experiments = (
+            quote(json.dumps(ids, separators=(",", ":")))
+            for ids in ([run.run_id for run in study.runs], [study.experiment_id])
+        )
         return f"{_root(base_url)}/compare-runs?runs={runs}&experiments={experiments}"
     return f"{_root(base_url)}/experiments/{study.experiment_id}?searchFilter={quote(_trials_of(study.record))}&compareRunsMode=CHART"
 
 
 def runs_url(base_url: str, study: PublishedStudy) -> str:
     """Return the link to the table of a study's trials, a row each, the best by `select_by` first."""
-    facets = {name: str(value).lower() if isinstance(value, bool) else value for name, value in _facets(study.record).items()}
+    facets = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in _facets(study.record).items()
+    }
     return _table_url(base_url, study, facets)
 
 
@@ -51,7 +57,9 @@ def view_state(study: PublishedStudy) -> str:
     record = study.record
     logged = {name for run in study.runs for name in run.metrics}
     scores = [name for name in dict.fromkeys((record.select_by, *_SCORES)) if name in logged]
-    columns = [f"metrics.`{name}`" for name in scores] + [f"params.`{axis}`" for axis in (*record.axes, "seed")]
+    columns = [f"metrics.`{name}`" for name in scores] + [
+        f"params.`{axis}`" for axis in (*record.axes, "seed")
+    ]
     return json.dumps({**_facets(record), "selectedColumns": columns})
 
 

@@ -14,7 +14,14 @@ from ablate.errors import StoreError
 from ablate.study.trial import Trial
 from ablate.tracking import projection
 from ablate.tracking.artifacts import Curves, curves_from_json
-from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialOutcome, TrialStarted, TrialState
+from ablate.tracking.events import (
+    EpochEnded,
+    Event,
+    TrialEnded,
+    TrialOutcome,
+    TrialStarted,
+    TrialState,
+)
 from ablate.tracking.mlflow_files import CURVES, SPEC, RunFiles
 from ablate.tracking.records import PublishedAttempt
 
@@ -31,7 +38,11 @@ def read_attempt(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAt
     try:
         return _read(client, files, run)
     except (StoreError, ValueError) as error:  # pydantic's and json's errors are ValueErrors
-        _LOG.warning("trial %s has ended in MLflow and is trained again all the same: %s", run.data.tags[projection.TRIAL], error)
+        _LOG.warning(
+            "trial %s has ended in MLflow and is trained again all the same: %s",
+            run.data.tags[projection.TRIAL],
+            error,
+        )
         return None
 
 
@@ -39,14 +50,21 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
     tags = run.data.tags
     trial = Trial.model_validate_json(files.text(run, SPEC))
     if trial.trial_id != tags[projection.TRIAL]:
-        raise StoreError(f"the run {run.info.run_id} must hold the trial that it is tagged with, its {SPEC} is of {trial.trial_id}")
-    number, state = int(tags[projection.ATTEMPT]), TrialState(projection.state_of(run.info.status, tags))
+        raise StoreError(
+            f"the run {run.info.run_id} must hold the trial that it is tagged with, its {SPEC} is of {trial.trial_id}"
+        )
+    number, state = (
+        int(tags[projection.ATTEMPT]),
+        TrialState(projection.state_of(run.info.status, tags)),
+    )
     left = files.left_by_trial(run)
     start_s, end_s = _seconds(run.info.start_time), _seconds(run.info.end_time)
     curves = curves_from_json(files.text(run, CURVES))
     outcome = None
     if state is TrialState.COMPLETE:
-        outcome = TrialOutcome(_best_epoch(client, run, trial), _metrics(run.data.metrics), _facts(tags), left)
+        outcome = TrialOutcome(
+            _best_epoch(client, run, trial), _metrics(run.data.metrics), _facts(tags), left
+        )
     events: tuple[Event, ...] = (
         TrialStarted(trial.trial_id, number, slot=tags.get(projection.SLOT, ""), at=start_s),
         *_epochs(trial.trial_id, number, curves, start_s=start_s, end_s=end_s),
@@ -60,14 +78,21 @@ def _seconds(time_ms: int) -> float:
     return (time_ms + 0.5) / 1000
 
 
-def _epochs(trial_id: str, attempt: int, curves: Curves, *, start_s: float, end_s: float) -> list[EpochEnded]:
+def _epochs(
+    trial_id: str, attempt: int, curves: Curves, *, start_s: float, end_s: float
+) -> list[EpochEnded]:
     by_epoch: dict[int, dict[str, float]] = {}
     for name, curve in curves.items():
         for epoch, value in curve:
             by_epoch.setdefault(epoch, {})[name] = value
     n_epochs = max(by_epoch, default=-1) + 1
     step_s = (end_s - start_s) / (n_epochs + 1)
-    return [EpochEnded(trial_id, attempt, epoch, n_epochs, by_epoch[epoch], at=start_s + step_s * (epoch + 1)) for epoch in sorted(by_epoch)]
+    return [
+        EpochEnded(
+            trial_id, attempt, epoch, n_epochs, by_epoch[epoch], at=start_s + step_s * (epoch + 1)
+        )
+        for epoch in sorted(by_epoch)
+    ]
 
 
 def _best_epoch(client: MlflowClient, run: Run, trial: Trial) -> int:
@@ -87,4 +112,8 @@ def _number(value: float) -> float:
 
 def _facts(tags: Mapping[str, str]) -> dict[str, str]:
     """The tags that say what the trial found: all that neither MLflow nor the study put there."""
-    return {name: value for name, value in tags.items() if name != "commit" and not name.startswith(projection.NOT_FACTS)}
+    return {
+        name: value
+        for name, value in tags.items()
+        if name != "commit" and not name.startswith(projection.NOT_FACTS)
+    }

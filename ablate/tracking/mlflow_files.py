@@ -41,9 +41,17 @@ class RunFiles:
                 return folder / name
             raise self._lacking(run, name, "there is no such file")
         try:
-            return Path(artifacts.download_artifacts(artifact_uri=f"{run.info.artifact_uri}/{name}", dst_path=str(into), tracking_uri=self._tracking_uri))
+            return Path(
+                artifacts.download_artifacts(
+                    artifact_uri=f"{run.info.artifact_uri}/{name}",
+                    dst_path=str(into),
+                    tracking_uri=self._tracking_uri,
+                )
+            )
         except Exception as error:
-            raise self._lacking(run, name, f"{type(error).__name__}: {error}".partition("\n")[0]) from error
+            raise self._lacking(
+                run, name, f"{type(error).__name__}: {error}".partition("\n")[0]
+            ) from error
 
     def _lacking(self, run: Run, name: str, why: str) -> LackingFile:
         return LackingFile(
@@ -67,8 +75,14 @@ class RunFiles:
 
     def left_by_trial(self, run: Run) -> tuple[str, ...]:
         """Names of the files that the run's trial left, without those that the store wrote of them."""
-        there = [file.path for file in self._client.list_artifacts(run.info.run_id) if not file.is_dir]
-        return tuple(name for name in there if name not in (CURVES, STUDY, SPEC, FAILURE) and not name.startswith(_CONFUSION))
+        there = [
+            file.path for file in self._client.list_artifacts(run.info.run_id) if not file.is_dir
+        ]
+        return tuple(
+            name
+            for name in there
+            if name not in (CURVES, STUDY, SPEC, FAILURE) and not name.startswith(_CONFUSION)
+        )
 
 
 def _local_folder(run: Run) -> Path | None:

@@ -27,7 +27,9 @@ class ModelNeeds:
     """Folders of source that travel with the model."""
 
 
-def log_model(client: MlflowClient, run: Run, *, name: str, folder: Path, needs: ModelNeeds, n_classes: int) -> str:
+def log_model(
+    client: MlflowClient, run: Run, *, name: str, folder: Path, needs: ModelNeeds, n_classes: int
+) -> str:
     """Log the files of `folder` as a pyfunc model of a run and return its URI, `models:/<id>`."""
     logged = client.create_logged_model(
         run.info.experiment_id,
@@ -38,7 +40,9 @@ def log_model(client: MlflowClient, run: Run, *, name: str, folder: Path, needs:
         tags={"loader_module": needs.loader_module},
     )
     with tempfile.TemporaryDirectory(prefix="ablate-") as scratch, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*An input example was not provided")  # the signature is written by hand
+        warnings.filterwarnings(
+            "ignore", message=".*An input example was not provided"
+        )  # the signature is written by hand
         pyfunc.save_model(
             str(Path(scratch, name)),
             loader_module=needs.loader_module,
@@ -46,7 +50,12 @@ def log_model(client: MlflowClient, run: Run, *, name: str, folder: Path, needs:
             code_paths=[str(path) for path in needs.code_paths] or None,
             signature=_signature(n_classes),
             pip_requirements=list(needs.requirements),
-            mlflow_model=Model(artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id, run_id=run.info.run_id),
+            mlflow_model=Model(
+                artifact_path=logged.artifact_location,
+                model_uuid=logged.model_id,
+                model_id=logged.model_id,
+                run_id=run.info.run_id,
+            ),
         )
         client.log_model_artifacts(logged.model_id, str(Path(scratch, name)))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
@@ -57,7 +66,10 @@ def log_model(client: MlflowClient, run: Run, *, name: str, folder: Path, needs:
 def has_model(client: MlflowClient, uri: str) -> bool:
     """Whether the files of a model that was logged as `uri` are still there."""
     try:
-        return any(file.path == "MLmodel" for file in client.list_logged_model_artifacts(uri.removeprefix("models:/")))
+        return any(
+            file.path == "MLmodel"
+            for file in client.list_logged_model_artifacts(uri.removeprefix("models:/"))
+        )
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
@@ -65,5 +77,8 @@ def has_model(client: MlflowClient, uri: str) -> bool:
 
 
 def _signature(n_classes: int) -> ModelSignature:
-    images, probabilities = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3)), TensorSpec(np.dtype(np.float32), (-1, n_classes))
+    images, probabilities = (
+        TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3)),
+        TensorSpec(np.dtype(np.float32), (-1, n_classes)),
+    )
     return ModelSignature(inputs=Schema([images]), outputs=Schema([probabilities]))

@@ -19,13 +19,18 @@ from ablate.tracking.records import PublishedRun
 def read_curves(client: MlflowClient, files: RunFiles, run: Run) -> Curves:
     """From the run's one file; a run without it (still running, killed from outside), or with a damaged one, is asked for each metric."""
     if projection.CURVES in run.data.tags:
-        curves = sound_curves(lambda: files.text(run, run.data.tags[projection.CURVES]), run_id=run.info.run_id)
+        curves = sound_curves(
+            lambda: files.text(run, run.data.tags[projection.CURVES]), run_id=run.info.run_id
+        )
         if curves:
             return curves
     names = [name for name in run.data.metrics if name.startswith(projection.CURVE_PREFIX)]
     histories = {name: client.get_metric_history(run.info.run_id, name) for name in names}
     return {
-        name.removeprefix(projection.CURVE_PREFIX): tuple(sorted({point.step: point.value for point in history}.items())) for name, history in histories.items()
+        name.removeprefix(projection.CURVE_PREFIX): tuple(
+            sorted({point.step: point.value for point in history}.items())
+        )
+        for name, history in histories.items()
     }
 
 
@@ -39,7 +44,11 @@ def published(run: Run, curves: Curves) -> PublishedRun:
         seed=int(tags[projection.SEED]),
         attempt=int(tags[projection.ATTEMPT]),
         status=projection.state_of(run.info.status, tags),
-        metrics={name: value for name, value in metrics.items() if not name.startswith((projection.CURVE_PREFIX, projection.PARAM_PREFIX))},
+        metrics={
+            name: value
+            for name, value in metrics.items()
+            if not name.startswith((projection.CURVE_PREFIX, projection.PARAM_PREFIX))
+        },
         curves=curves,
         params=dict(run.data.params),
         tags=dict(tags),
@@ -55,7 +64,11 @@ def preference(run: Run) -> tuple[bool, int, int]:
 
 def start_key(run: Run) -> tuple[str, int, int]:
     """(trial_id, attempt, start in ms): what tells the runs of a study apart."""
-    return run.data.tags[projection.TRIAL], int(run.data.tags[projection.ATTEMPT]), run.info.start_time
+    return (
+        run.data.tags[projection.TRIAL],
+        int(run.data.tags[projection.ATTEMPT]),
+        run.info.start_time,
+    )
 
 
 def milliseconds(at: float) -> int:
@@ -75,7 +88,9 @@ def dataset_input(record: StudyRecord) -> DatasetInput:
         name=facts.title,
         digest=facts.fingerprint[:36],
         source_type="ablate",
-        source=json.dumps({"source": facts.source, "version": facts.version, "origin": facts.origin}),
+        source=json.dumps(
+            {"source": facts.source, "version": facts.version, "origin": facts.origin}
+        ),
         profile=json.dumps(projection.data_profile(facts)),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, val, test")])

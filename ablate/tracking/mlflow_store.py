@@ -34,13 +34,30 @@ from ablate.errors import AblateError, CheckFailed, StoreError  # noqa: E402
 from ablate.study.record import StudyRecord  # noqa: E402
 from ablate.study.trial import Trial  # noqa: E402
 from ablate.tracking import projection  # noqa: E402
-from ablate.tracking.artifacts import PREDICTIONS, add_confusion, curves_of, curves_to_json, read_predictions, read_thumbnails, write_thumbnails  # noqa: E402
+from ablate.tracking.artifacts import (  # noqa: E402
+    PREDICTIONS,
+    add_confusion,
+    curves_of,
+    curves_to_json,
+    read_predictions,
+    read_thumbnails,
+    write_thumbnails,
+)
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
 from ablate.tracking.mlflow_attempts import read_attempt  # noqa: E402
 from ablate.tracking.mlflow_files import CURVES, FAILURE, SPEC, STUDY, RunFiles  # noqa: E402
 from ablate.tracking.mlflow_model import ModelNeeds, has_model, log_model  # noqa: E402
-from ablate.tracking.mlflow_runs import dataset_input, first_line, milliseconds, preference, published, read_curves, run_tags, start_key  # noqa: E402
+from ablate.tracking.mlflow_runs import (  # noqa: E402
+    dataset_input,
+    first_line,
+    milliseconds,
+    preference,
+    published,
+    read_curves,
+    run_tags,
+    start_key,
+)
 from ablate.tracking.mlflow_tables import prepare_file, unopened  # noqa: E402
 from ablate.tracking.reach import check_uri, without_password  # noqa: E402
 from ablate.tracking.records import PublishedAttempt, PublishedRun, PublishedStudy  # noqa: E402
@@ -59,7 +76,9 @@ _OPENS_ON_RUNS = {"mlflow.experimentKind": "custom_model_development"}
 class MlflowStore:
     """One grid's experiment in a tracking store. Not for several threads at once."""
 
-    def __init__(self, tracking_uri: str, grid_name: str, *, artifact_root: Path | None = None) -> None:
+    def __init__(
+        self, tracking_uri: str, grid_name: str, *, artifact_root: Path | None = None
+    ) -> None:
         """Name the store; nothing is opened before the first call. See `artifact_location` for `artifact_root`."""
         self.tracking_uri = tracking_uri
         self._artifact_root = artifact_root
@@ -77,7 +96,9 @@ class MlflowStore:
         self._ended: dict[tuple[str, int], Run] = {}
         """(trial_id, attempt) -> run that had ended before, until its end comes by: then its files are looked for."""
         self._epochs: dict[tuple[str, int], list[EpochEnded]] = {}
-        self._runs: dict[str, Run] = {}  # of the study that was read last: where their artifacts lie
+        self._runs: dict[
+            str, Run
+        ] = {}  # of the study that was read last: where their artifacts lie
 
     # -- before a study ------------------------------------------------------------------------------------------------------------------
 
@@ -112,7 +133,9 @@ class MlflowStore:
         except AblateError:
             raise
         except Exception as error:
-            raise StoreError(f"the tracking store must answer, {without_password(self.tracking_uri)!r} did not: {first_line(error)}") from error
+            raise StoreError(
+                f"the tracking store must answer, {without_password(self.tracking_uri)!r} did not: {first_line(error)}"
+            ) from error
 
     @cached_property
     def _experiment_id(self) -> str:
@@ -120,14 +143,20 @@ class MlflowStore:
         if found is not None:
             return str(found.experiment_id)
         root = artifact_location(self.tracking_uri, self.grid_name, root=self._artifact_root)
-        return str(self._client.create_experiment(self.grid_name, artifact_location=root, tags=_OPENS_ON_RUNS))
+        return str(
+            self._client.create_experiment(
+                self.grid_name, artifact_location=root, tags=_OPENS_ON_RUNS
+            )
+        )
 
     # -- publishing ----------------------------------------------------------------------------------------------------------------------
 
     def start_study(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
         """Make or find the study's parent run, set it RUNNING and return its id. `tags` (commit, versions, ...) go on it and on the runs that follow."""
         everything = {**tags, **projection.study_tags(record)}
-        parents = self._search(projection.STUDY, record.study_id, kind=projection.study_kind(record))
+        parents = self._search(
+            projection.STUDY, record.study_id, kind=projection.study_kind(record)
+        )
         if record.stage is not None:
             everything["mlflow.parentRunId"] = self._outer_run(record, tags)
         if parents:
@@ -135,12 +164,20 @@ class MlflowStore:
             self._client.update_run(self._parent_run_id, status="RUNNING")
             self._client.log_batch(self._parent_run_id, tags=run_tags(everything))
         else:
-            name = record.grid_name if record.stage is None else f"{record.grid_name} {record.stage.kind}"
-            self._parent_run_id = self._client.create_run(self._experiment_id, tags=everything, run_name=name).info.run_id
+            name = (
+                record.grid_name
+                if record.stage is None
+                else f"{record.grid_name} {record.stage.kind}"
+            )
+            self._parent_run_id = self._client.create_run(
+                self._experiment_id, tags=everything, run_name=name
+            ).info.run_id
         self._log_record(self._parent_run_id, record)
         self._record, self._tags = record, dict(tags)
         found = self._search(projection.STUDY, record.study_id, kind="trial")
-        self._known = {start_key(run): (run.info.run_id, run.info.status == "RUNNING") for run in found}
+        self._known = {
+            start_key(run): (run.info.run_id, run.info.status == "RUNNING") for run in found
+        }
         self._runs = {run.info.run_id: run for run in found}
         return self._parent_run_id
 
@@ -150,7 +187,13 @@ class MlflowStore:
         found = self._search(projection.STUDY, outer.study_id, kind="study")
         if found:
             return str(found[0].info.run_id)
-        run_id = str(self._client.create_run(self._experiment_id, tags={**tags, **projection.study_tags(outer)}, run_name=outer.grid_name).info.run_id)
+        run_id = str(
+            self._client.create_run(
+                self._experiment_id,
+                tags={**tags, **projection.study_tags(outer)},
+                run_name=outer.grid_name,
+            ).info.run_id
+        )
         self._log_record(run_id, outer)
         self._client.set_terminated(run_id, status="KILLED")
         return run_id
@@ -166,14 +209,21 @@ class MlflowStore:
             return
         key = (event.trial_id, event.attempt)
         if key not in self._open:
-            raise CheckFailed(f"a trial's start must be published before its {type(event).__name__}, {key} was not.")
+            raise CheckFailed(
+                f"a trial's start must be published before its {type(event).__name__}, {key} was not."
+            )
         run_id = self._open[key]
         if run_id is None:
             self._pass_by(event, trial, folder)
             return
         if isinstance(event, EpochEnded):
             self._epochs[key].append(event)
-            self._log_metrics(run_id, projection.curve_metrics(event, first=trial.select_by), at=event.at, step=event.epoch)
+            self._log_metrics(
+                run_id,
+                projection.curve_metrics(event, first=trial.select_by),
+                at=event.at,
+                step=event.epoch,
+            )
         else:
             self._publish_end(run_id, event, trial=trial, folder=folder)
             self._open[key] = None
@@ -186,14 +236,22 @@ class MlflowStore:
             self._open[key] = None
             self._ended[key], self._epochs[key] = self._run(run_id), []
             return
-        tags = {**self._tags, **projection.trial_tags(trial, attempt=event.attempt, slot=event.slot, record=record)}
+        tags = {
+            **self._tags,
+            **projection.trial_tags(trial, attempt=event.attempt, slot=event.slot, record=record),
+        }
         if not run_id and key in self._tried:
             run_id = self._find_started(event)
         self._tried.add(key)
         if not run_id:
             tags["mlflow.parentRunId"] = self._parent_run_id
             name = f"{projection.arm_name(trial, record)} seed={trial.seed}"
-            run_id = self._client.create_run(self._experiment_id, start_time=milliseconds(event.at), tags=tags, run_name=name[:250]).info.run_id
+            run_id = self._client.create_run(
+                self._experiment_id,
+                start_time=milliseconds(event.at),
+                tags=tags,
+                run_name=name[:250],
+            ).info.run_id
             self._known[(*key, milliseconds(event.at))] = run_id, True
         self._touched.add(run_id)
         params = [Param(name, value) for name, value in projection.trial_params(trial).items()]
@@ -204,7 +262,14 @@ class MlflowStore:
     def _find_started(self, event: TrialStarted) -> str:
         """Id of the run that an earlier, broken call made of this start, or an empty text."""
         found = self._search(projection.TRIAL, event.trial_id, kind="trial")
-        return next((run.info.run_id for run in found if start_key(run) == (event.trial_id, event.attempt, milliseconds(event.at))), "")
+        return next(
+            (
+                run.info.run_id
+                for run in found
+                if start_key(run) == (event.trial_id, event.attempt, milliseconds(event.at))
+            ),
+            "",
+        )
 
     def _pass_by(self, event: Event, trial: Trial, folder: Path) -> None:
         """An event of a run that had ended before: only at its end, files that are gone from the store are written again."""
@@ -218,42 +283,81 @@ class MlflowStore:
             files = () if event.outcome is None else event.outcome.files
             gone = self._files.lacking(run, (SPEC, CURVES, *files))
             if PREDICTIONS in gone and not (folder / PREDICTIONS).is_file():
-                raise StoreError(f"the run {run.info.run_id} must hold {PREDICTIONS}, it is gone from MLflow and from {folder}")
+                raise StoreError(
+                    f"the run {run.info.run_id} must hold {PREDICTIONS}, it is gone from MLflow and from {folder}"
+                )
             if gone:
-                self._log_files(run.info.run_id, event, trial, folder, names=[name for name in files if name in gone and (folder / name).is_file()])
+                self._log_files(
+                    run.info.run_id,
+                    event,
+                    trial,
+                    folder,
+                    names=[name for name in files if name in gone and (folder / name).is_file()],
+                )
             del self._ended[key], self._epochs[key]
 
     def _publish_end(self, run_id: str, event: TrialEnded, *, trial: Trial, folder: Path) -> None:
-        record, tags = self._started_record(), {projection.STATE: event.state.value, projection.CURVES: CURVES}
+        record, tags = (
+            self._started_record(),
+            {projection.STATE: event.state.value, projection.CURVES: CURVES},
+        )
         if event.failure is not None:
             tags[projection.FAILURE] = projection.failure_line(event.failure)
         if event.outcome is not None:
-            tags |= {name: value[: projection.TAG_LENGTH] for name, value in event.outcome.facts.items()}
+            tags |= {
+                name: value[: projection.TAG_LENGTH] for name, value in event.outcome.facts.items()
+            }
             tags[projection.NOTE] = projection.trial_note(trial, event.outcome, record)
-            self._log_metrics(run_id, event.outcome.metrics, at=event.at, step=event.outcome.best_epoch)
-        self._log_files(run_id, event, trial, folder, names=() if event.outcome is None else event.outcome.files)
-        self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)  # last: the UI's plots begin with the metric that was logged first
+            self._log_metrics(
+                run_id, event.outcome.metrics, at=event.at, step=event.outcome.best_epoch
+            )
+        self._log_files(
+            run_id, event, trial, folder, names=() if event.outcome is None else event.outcome.files
+        )
+        self._log_metrics(
+            run_id, projection.param_metrics(trial), at=event.at, step=0
+        )  # last: the UI's plots begin with the metric that was logged first
         self._client.log_batch(run_id, tags=run_tags(tags))
-        self._client.set_terminated(run_id, status=projection.STATUS[event.state], end_time=milliseconds(event.at))
+        self._client.set_terminated(
+            run_id, status=projection.STATUS[event.state], end_time=milliseconds(event.at)
+        )
 
-    def _log_files(self, run_id: str, event: TrialEnded, trial: Trial, folder: Path, *, names: Sequence[str]) -> None:
+    def _log_files(
+        self, run_id: str, event: TrialEnded, trial: Trial, folder: Path, *, names: Sequence[str]
+    ) -> None:
         """Put an attempt's files with its run: those called `names` from its folder, and what is made of its events."""
         with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
             made = Path(scratch)
-            (made / CURVES).write_text(curves_to_json(curves_of(self._epochs[(event.trial_id, event.attempt)])))
+            (made / CURVES).write_text(
+                curves_to_json(curves_of(self._epochs[(event.trial_id, event.attempt)]))
+            )
             (made / SPEC).write_text(trial.model_dump_json(indent=2))
             if event.failure is not None:
                 (made / FAILURE).write_text(projection.failure_text(event.failure))
-            add_confusion(made, folder, files=names, class_names=self._started_record().data.class_names)
+            add_confusion(
+                made, folder, files=names, class_names=self._started_record().data.class_names
+            )
             for name in names:
                 self._client.log_artifact(run_id, str(folder / name))
             self._client.log_artifacts(run_id, scratch)
 
     def close_stale(self) -> int:
         """Close as KILLED every run of the study that is RUNNING and of which nothing was published since `start_study`; return how many."""
-        stale = [run_id for run_id, is_running in self._known.values() if is_running and run_id not in self._touched]
+        stale = [
+            run_id
+            for run_id, is_running in self._known.values()
+            if is_running and run_id not in self._touched
+        ]
         for run_id in stale:
-            self._client.log_batch(run_id, tags=run_tags({projection.STATE: "KILLED", projection.FAILURE: "ConductorDied: nothing is known of its end"}))
+            self._client.log_batch(
+                run_id,
+                tags=run_tags(
+                    {
+                        projection.STATE: "KILLED",
+                        projection.FAILURE: "ConductorDied: nothing is known of its end",
+                    }
+                ),
+            )
             self._client.set_terminated(run_id, status="KILLED")
         return len(stale)
 
@@ -266,8 +370,16 @@ class MlflowStore:
             raise CheckFailed("start_study must come before publish.")
         return self._record
 
-    def _log_metrics(self, run_id: str, metrics: Mapping[str, float], *, at: float, step: int) -> None:
-        self._client.log_batch(run_id, metrics=[Metric(name, float(value), milliseconds(at), step) for name, value in metrics.items()])
+    def _log_metrics(
+        self, run_id: str, metrics: Mapping[str, float], *, at: float, step: int
+    ) -> None:
+        self._client.log_batch(
+            run_id,
+            metrics=[
+                Metric(name, float(value), milliseconds(at), step)
+                for name, value in metrics.items()
+            ],
+        )
 
     # -- after a study -------------------------------------------------------------------------------------------------------------------
 
@@ -277,9 +389,13 @@ class MlflowStore:
             self._client.log_artifacts(parent_run_id, str(folder), artifact_path=REPORT)
             self._client.set_tag(parent_run_id, projection.NOTE, note[: projection.TAG_LENGTH])
         except Exception as error:
-            raise StoreError(f"the study's run {parent_run_id} must take its report, it did not: {first_line(error)}") from error
+            raise StoreError(
+                f"the study's run {parent_run_id} must take its report, it did not: {first_line(error)}"
+            ) from error
 
-    def log_thumbnails(self, parent_run_id: str, thumbnails: Mapping[tuple[str, str], np.ndarray]) -> None:
+    def log_thumbnails(
+        self, parent_run_id: str, thumbnails: Mapping[tuple[str, str], np.ndarray]
+    ) -> None:
         """Keep small versions of the images that a report shows, (split, image_id) -> (H, W, 3) uint8, with the parent run."""
         with self._answering(), tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
             write_thumbnails(Path(scratch, THUMBNAILS), thumbnails)
@@ -294,7 +410,14 @@ class MlflowStore:
             return read_thumbnails(self._files.fetch(run, THUMBNAILS, into=Path(scratch)))
 
     def log_champion(
-        self, run_id: str, *, folder: Path, loader_module: str, n_classes: int, requirements: Sequence[str], code_paths: Sequence[Path] = ()
+        self,
+        run_id: str,
+        *,
+        folder: Path,
+        loader_module: str,
+        n_classes: int,
+        requirements: Sequence[str],
+        code_paths: Sequence[Path] = (),
     ) -> str:
         """Log the files of `folder` as a complete pyfunc model of a run and return its URI, `models:/<id>`; a run that has its model already keeps it.
 
@@ -307,7 +430,9 @@ class MlflowStore:
             if logged and has_model(self._client, logged):
                 return logged
             needs = ModelNeeds(loader_module, tuple(requirements), tuple(code_paths))
-            uri = log_model(self._client, run, name=MODEL, folder=folder, needs=needs, n_classes=n_classes)
+            uri = log_model(
+                self._client, run, name=MODEL, folder=folder, needs=needs, n_classes=n_classes
+            )
             self._client.set_tag(run_id, projection.CHAMPION, uri)
             return uri
 
@@ -329,10 +454,17 @@ class MlflowStore:
         parent = self._find_parent(study_id)
         record = StudyRecord.model_validate_json(self._files.text(parent, STUDY))
         if not record.arms:
-            raise StoreError(f"the study {record.study_id} of {self.grid_name} must have arms, its pilot has not chosen any yet; {record.command} goes on.")
-        arms, seeds = [arm.arm_id for arm in record.arms], list(map(str, (*record.seeds, *record.noise_seeds)))
+            raise StoreError(
+                f"the study {record.study_id} of {self.grid_name} must have arms, its pilot has not chosen any yet; {record.command} goes on."
+            )
+        arms, seeds = (
+            [arm.arm_id for arm in record.arms],
+            list(map(str, (*record.seeds, *record.noise_seeds))),
+        )
         newest: dict[tuple[int, int], Run] = {}
-        for run in sorted(self._search(projection.STUDY, record.study_id, kind="trial"), key=preference):
+        for run in sorted(
+            self._search(projection.STUDY, record.study_id, kind="trial"), key=preference
+        ):
             arm_id, seed = run.data.tags[projection.ARM_ID], run.data.tags[projection.SEED]
             if arm_id in arms and seed in seeds:
                 newest[(arms.index(arm_id), seeds.index(seed))] = run
@@ -352,7 +484,9 @@ class MlflowStore:
     def read_predictions(self, run: PublishedRun) -> pd.DataFrame:
         """Return a run's predictions: columns split, image_id, label, p_0 ... Raises StoreError when the run has none."""
         with self._answering(), tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
-            return read_predictions(self._files.fetch(self._run(run.run_id), PREDICTIONS, into=Path(scratch)))
+            return read_predictions(
+                self._files.fetch(self._run(run.run_id), PREDICTIONS, into=Path(scratch))
+            )
 
     def lacks_files(self, study: PublishedStudy) -> bool:
         """Whether files that a report reads are gone from a study's runs; `ablate.scheduling.sync` writes them again where its journal is."""
@@ -361,7 +495,9 @@ class MlflowStore:
             with ThreadPoolExecutor(_READERS) as readers:
                 return any(readers.map(partial(self._files.lacking, names=(PREDICTIONS,)), ended))
 
-    def read_attempts(self, study_id: str, *, states: Container[str], but: Container[str]) -> tuple[PublishedAttempt, ...]:
+    def read_attempts(
+        self, study_id: str, *, states: Container[str], but: Container[str]
+    ) -> tuple[PublishedAttempt, ...]:
         """The attempts of a study that ended in one of `states`, oldest first, without those of the trials in `but`: their events, made again of their runs.
 
         Runs of another version whose trial is another one now are left out, and with a warning those whose files cannot be read. Raises StoreError where
@@ -370,8 +506,16 @@ class MlflowStore:
         with self._answering():
             if self._client.get_experiment_by_name(self.grid_name) is None:
                 return ()
-            found = sorted(self._search(projection.STUDY, study_id, kind="trial"), key=lambda run: run.info.start_time)
-            ended = [run for run in found if projection.state_of(run.info.status, run.data.tags) in states and run.data.tags[projection.TRIAL] not in but]
+            found = sorted(
+                self._search(projection.STUDY, study_id, kind="trial"),
+                key=lambda run: run.info.start_time,
+            )
+            ended = [
+                run
+                for run in found
+                if projection.state_of(run.info.status, run.data.tags) in states
+                and run.data.tags[projection.TRIAL] not in but
+            ]
             attempts = map(partial(read_attempt, self._client, self._files), ended)
             return tuple(attempt for attempt in attempts if attempt is not None)
 
@@ -388,10 +532,14 @@ class MlflowStore:
 
     def _find_parent(self, study_id: str | None) -> Run:
         if self._client.get_experiment_by_name(self.grid_name) is None:
-            names = [experiment.name for experiment in self._client.search_experiments(max_results=1000)]
+            names = [
+                experiment.name for experiment in self._client.search_experiments(max_results=1000)
+            ]
             near = difflib.get_close_matches(self.grid_name, names, n=1)
             hint = f"did you mean {near[0]}?" if near else "run the grid first."
-            raise StoreError(f"the tracking store {without_password(self.tracking_uri)!r} must hold the experiment {self.grid_name!r}, it does not; {hint}")
+            raise StoreError(
+                f"the tracking store {without_password(self.tracking_uri)!r} must hold the experiment {self.grid_name!r}, it does not; {hint}"
+            )
         parents = self._search(projection.KIND, "study", kind="study")
         if study_id is not None:
             parents += self._search(projection.STUDY, study_id, kind="pilot")
@@ -399,16 +547,22 @@ class MlflowStore:
         if not found:
             held = ", ".join(run.data.tags[projection.STUDY] for run in parents) or "none"
             what = "a study" if study_id is None else f"the study {study_id!r}"
-            raise StoreError(f"the experiment {self.grid_name!r} of {without_password(self.tracking_uri)!r} must hold {what}; studies there: {held}.")
+            raise StoreError(
+                f"the experiment {self.grid_name!r} of {without_password(self.tracking_uri)!r} must hold {what}; studies there: {held}."
+            )
         return found[0]
 
     def _search(self, tag: str, value: str, *, kind: str) -> list[Run]:
-        return list(self._pages(f"tags.`{projection.KIND}` = '{kind}' AND tags.`{tag}` = '{value}'"))
+        return list(
+            self._pages(f"tags.`{projection.KIND}` = '{kind}' AND tags.`{tag}` = '{value}'")
+        )
 
     def _pages(self, condition: str) -> Iterator[Run]:
         token = None
         while True:
-            page = self._client.search_runs([self._experiment_id], filter_string=condition, max_results=_PAGE, page_token=token)
+            page = self._client.search_runs(
+                [self._experiment_id], filter_string=condition, max_results=_PAGE, page_token=token
+            )
             yield from page
             token = page.token
             if not token:

@@ -11,7 +11,13 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from ablate.errors import StoreError
 from ablate.tracking.mlflow_runs import first_line
 from ablate.tracking.reach import BrokenStore, sqlite_path, sqlite_url, without_password
-from ablate.tracking.store_file import ARTIFACTS, copy_database, follow_artifacts, holds_no_run, make_whole
+from ablate.tracking.store_file import (
+    ARTIFACTS,
+    copy_database,
+    follow_artifacts,
+    holds_no_run,
+    make_whole,
+)
 
 _ENGINES = ("_engine_map", "_db_uri_sql_alchemy_engine_map")
 """Where versions of MLflow keep a process's connections by URL, beyond the end of whoever asked for them."""
@@ -45,7 +51,9 @@ def unopened(tracking_uri: str, error: Exception, *, grid_name: str) -> StoreErr
         return StoreError(said)
     let_go(tracking_uri)
     if holds_no_run(path) and not _opens(path):
-        return BrokenStore(f"{said}; it was left in the middle of its making and holds no run: move {path} away, the same command makes it again.")
+        return BrokenStore(
+            f"{said}; it was left in the middle of its making and holds no run: move {path} away, the same command makes it again."
+        )
     return StoreError(
         f"{said}; use the version of MLflow that wrote it, or bring it to this one with: mlflow db upgrade '{uri}'. "
         f"Or move {path} away and publish the journals again: ablate sync {grid_name}"

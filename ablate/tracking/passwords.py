@@ -17,7 +17,9 @@ _TOKEN = re.compile(r"(?P<secret>[^:/?#@]+)@")
 _HOST = re.compile(r"[^:/?#@]*(:\d*)?([/?#]|$)")
 _PARAMETER = re.compile(r"[?&#](?P<name>[^=&]*)=(?P<secret>[^&]*(&(?![^=&]+=)[^&]*)*)", re.DOTALL)
 """An & that no further `name=` follows belongs to the value: it should have been written %26."""
-_SECRET_NAME = re.compile(r"pass|pwd|secret|token|credential|odbc_connect|key$|signature$|^sig$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"pass|pwd|secret|token|credential|odbc_connect|key$|signature$|^sig$", re.IGNORECASE
+)
 _WITHOUT_SLASHES = re.compile(r"(?P<start>[\w+.-]*:)(?P<secret>.+)@", re.DOTALL)
 """What is left of a URI whose scheme, or whose two slashes, were forgotten."""
 

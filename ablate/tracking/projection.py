@@ -12,8 +12,12 @@ from ablate.study.record import DataFacts, StudyRecord
 from ablate.study.trial import METRICS_OF, Trial
 from ablate.tracking.events import EpochEnded, Failure, TrialOutcome, TrialState
 
-KIND, STUDY, STATE, FAILURE, CURVES, CHAMPION = (f"ablate.{name}" for name in ("kind", "study_id", "state", "failure", "curves", "champion"))
-TRIAL, ARM_ID, ARM, SEED, ATTEMPT = (f"ablate.{name}" for name in ("trial_id", "arm_id", "arm", "seed", "attempt"))
+KIND, STUDY, STATE, FAILURE, CURVES, CHAMPION = (
+    f"ablate.{name}" for name in ("kind", "study_id", "state", "failure", "curves", "champion")
+)
+TRIAL, ARM_ID, ARM, SEED, ATTEMPT = (
+    f"ablate.{name}" for name in ("trial_id", "arm_id", "arm", "seed", "attempt")
+)
 SLOT = "ablate.slot"
 NOT_FACTS = ("ablate.", "mlflow.", "version/")
 """Beginnings of the tags that are not facts of a trial's outcome; `commit` is the only other one."""
@@ -28,7 +32,12 @@ TAG_LENGTH = 4000
 PARAM_LENGTH = 500
 """Longest parameter value kept, in characters."""
 
-STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "FINISHED", TrialState.FAILED: "FAILED", TrialState.KILLED: "KILLED"}
+STATUS = {
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "FINISHED",
+    TrialState.FAILED: "FAILED",
+    TrialState.KILLED: "KILLED",
+}
 """TrialState -> MLflow's status of a run."""
 _STATE = {"FINISHED": "COMPLETE", "FAILED": "FAILED", "KILLED": "KILLED"}
 
@@ -54,8 +63,14 @@ def param_metrics(trial: Trial) -> dict[str, float]:
 
     Fields that may also be a word (`freeze_depth: all`) or null have none, so that all runs have the same metrics; `cost/n_frozen_units` sorts instead.
     """
-    values = {name: value for name, value in _flat(trial).items() if isinstance(value, int | float) and not isinstance(value, bool)}
-    return {PARAM_PREFIX + name: float(value) for name, value in values.items() if name not in _MIXED}
+    values = {
+        name: value
+        for name, value in _flat(trial).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return {
+        PARAM_PREFIX + name: float(value) for name, value in values.items() if name not in _MIXED
+    }
 
 
 def _kinds(annotation: Any) -> set[Any]:
@@ -63,18 +78,36 @@ def _kinds(annotation: Any) -> set[Any]:
     parts = get_args(annotation)
     if get_origin(annotation) is Literal:
         return set(map(type, parts))
-    return set().union(*map(_kinds, parts)) if parts and get_origin(annotation) is not tuple else {annotation}
+    return (
+        set().union(*map(_kinds, parts))
+        if parts and get_origin(annotation) is not tuple
+        else {annotation}
+    )
 
 
-_MIXED = frozenset(name for name, field in Recipe.model_fields.items() if {str, type(None)} & _kinds(field.annotation))
+_MIXED = frozenset(
+    name
+    for name, field in Recipe.model_fields.items()
+    if {str, type(None)} & _kinds(field.annotation)
+)
 """Fields of a recipe that are a number in one arm and a word or nothing in another."""
 
 
 def _flat(trial: Trial) -> dict[str, Any]:
     data = trial.data.model_dump(mode="json", exclude={"fallback"})
-    parts = {f"data.{name}.{key}": value for name in ("fractions", "sizes") for key, value in (data.pop(name) or {}).items()}
+    parts = {
+        f"data.{name}.{key}": value
+        for name in ("fractions", "sizes")
+        for key, value in (data.pop(name) or {}).items()
+    }
     data |= {"classes": regrouping} if (regrouping := data.pop("classes")) else {}
-    return {**trial.recipe.model_dump(mode="json"), "seed": trial.seed, "select_by": trial.select_by, **{f"data.{k}": v for k, v in data.items()}, **parts}
+    return {
+        **trial.recipe.model_dump(mode="json"),
+        "seed": trial.seed,
+        "select_by": trial.select_by,
+        **{f"data.{k}": v for k, v in data.items()},
+        **parts,
+    }
 
 
 def trial_tags(trial: Trial, *, attempt: int, slot: str, record: StudyRecord) -> dict[str, str]:
@@ -109,27 +142,43 @@ def study_kind(record: StudyRecord) -> str:
 def outer_study(record: StudyRecord) -> StudyRecord:
     """The study that a pilot prepares, as far as the pilot knows it: it has no arms yet."""
     assert record.stage is not None
-    return record.model_copy(update={"study_id": record.stage.of_study, "stage": None, "arms": (), "axes": {}})
+    return record.model_copy(
+        update={"study_id": record.stage.of_study, "stage": None, "arms": (), "axes": {}}
+    )
 
 
 def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
     """A short card of a trial: what it is, how it did, what it cost, from what."""
     data, metrics = record.data, outcome.metrics
-    warning = f"**Stand-in data**, asked for {code(data.requested_source)}. " if data.is_fallback else ""
+    warning = (
+        f"**Stand-in data**, asked for {code(data.requested_source)}. " if data.is_fallback else ""
+    )
     rows = [
         f"| {name} | {metrics[f'val/{name}']:.3f} | {metrics[f'test/{name}']:.3f} |"
         for name in METRICS_OF[trial.task]
         if {f"val/{name}", f"test/{name}"} <= set(metrics)
     ]
-    costs = {"trained parameters": ("cost/n_trainable", ",.0f"), "training s": ("time/train_s", ",.1f"), "latency ms": ("time/latency_ms", ",.1f")}
-    told = ", ".join(f"{what} {metrics[name]:{form}}" for what, (name, form) in costs.items() if name in metrics)
-    facts = ", ".join(f"{name} {text(outcome.facts[name])}" for name in ("device", "precision", "weights_source") if name in outcome.facts)
+    costs = {
+        "trained parameters": ("cost/n_trainable", ",.0f"),
+        "training s": ("time/train_s", ",.1f"),
+        "latency ms": ("time/latency_ms", ",.1f"),
+    }
+    told = ", ".join(
+        f"{what} {metrics[name]:{form}}" for what, (name, form) in costs.items() if name in metrics
+    )
+    facts = ", ".join(
+        f"{name} {text(outcome.facts[name])}"
+        for name in ("device", "precision", "weights_source")
+        if name in outcome.facts
+    )
     head = (
         f"{code(arm_name(trial, record))}, seed {trial.seed}: {code(trial.recipe.backbone)} on {text(data.title)}. {warning}"
         f"Epoch {outcome.best_epoch + 1} was chosen on val."
     )
     table = "\n".join(["| metric | val | test |", "|---|--:|--:|", *rows])
-    return f"{head}\n\n{table}\n\n{told}. {facts}. One seed is no result: see the study's report in the parent run."[:TAG_LENGTH]
+    return f"{head}\n\n{table}\n\n{told}. {facts}. One seed is no result: see the study's report in the parent run."[
+        :TAG_LENGTH
+    ]
 
 
 def arm_name(trial: Trial, record: StudyRecord) -> str:
@@ -143,7 +192,9 @@ def study_tags(record: StudyRecord) -> dict[str, str]:
         KIND: study_kind(record),
         STUDY: record.study_id,
         **stage_tags(record),
-        NOTE: f"{text(record.question)}\n\nData: {text(record.data.title)}. Again: {code(record.command)}"[:TAG_LENGTH],
+        NOTE: f"{text(record.question)}\n\nData: {text(record.data.title)}. Again: {code(record.command)}"[
+            :TAG_LENGTH
+        ],
         "ablate.data": record.data.title,
         "ablate.data_is_fallback": str(record.data.is_fallback).lower(),
     }
@@ -161,10 +212,17 @@ def failure_text(failure: Failure) -> str:
 
 def curve_metrics(event: EpochEnded, *, first: str) -> dict[str, float]:
     """An epoch's metrics under the names that MLflow shows as curves, `first` before the others: it colours the UI's parallel coordinates."""
-    return {CURVE_PREFIX + name: event.metrics[name] for name in sorted(event.metrics, key=lambda name: name != first)}
+    return {
+        CURVE_PREFIX + name: event.metrics[name]
+        for name in sorted(event.metrics, key=lambda name: name != first)
+    }
 
 
 def data_profile(facts: DataFacts) -> dict[str, Any]:
     """Sizes of a data set, for MLflow's table of inputs."""
-    facts_kept = {"licence": facts.licence, "is_synthetic": facts.is_synthetic, "split_rule": facts.split_rule}
+    facts_kept = {
+        "licence": facts.licence,
+        "is_synthetic": facts.is_synthetic,
+        "split_rule": facts.split_rule,
+    }
     return {"n_classes": len(facts.class_names), "n_images": facts.n_images, **facts_kept}

@@ -100,7 +100,9 @@ class Publisher:
     not hold up the others.
     """
 
-    def __init__(self, journal: Journal, projection: Projection, *, trial_ids: Container[str]) -> None:
+    def __init__(
+        self, journal: Journal, projection: Projection, *, trial_ids: Container[str]
+    ) -> None:
         """Start at the journal's beginning. Events of trials that are not in `trial_ids` are passed over: a grid that was edited told them then."""
         self._journal, self._projection, self._trial_ids = journal, projection, trial_ids
         self._position, self._past_end = 0, journal.size
@@ -128,8 +130,14 @@ class Publisher:
         self._thread.join()
         if self._is_whole and not self._aside:
             return Unpublished(n_attempts=0, why="")
-        untold = {attempt_key(event.trial_id, event.attempt) for event, _ in self._journal.follow(self._position) if event.trial_id in self._trial_ids}
-        return Unpublished(n_attempts=len((untold | set(self._aside)) - {_BEGIN, _STUDY}), why=self._why)
+        untold = {
+            attempt_key(event.trial_id, event.attempt)
+            for event, _ in self._journal.follow(self._position)
+            if event.trial_id in self._trial_ids
+        }
+        return Unpublished(
+            n_attempts=len((untold | set(self._aside)) - {_BEGIN, _STUDY}), why=self._why
+        )
 
     def _serve(self) -> None:
         if not self._do(_BEGIN, self._projection.begin):
@@ -137,7 +145,9 @@ class Publisher:
         while True:
             while not self._wake.empty():
                 self._wake.get()
-            closing = self._closing  # read before the journal: what was appended before `close` is told before `finish`
+            closing = (
+                self._closing
+            )  # read before the journal: what was appended before `close` is told before `finish`
             if not self._catch_up():
                 return
             if closing is not None:
@@ -150,7 +160,9 @@ class Publisher:
         for event, position in self._journal.follow(self._position):
             if position > self._past_end and not self._settle():
                 return False
-            if event.trial_id in self._trial_ids and not self._do(attempt_key(event.trial_id, event.attempt), partial(self._projection.tell, event)):
+            if event.trial_id in self._trial_ids and not self._do(
+                attempt_key(event.trial_id, event.attempt), partial(self._projection.tell, event)
+            ):
                 return False
             self._position = position
         return self._position < self._past_end or self._settle()
@@ -191,7 +203,9 @@ class Publisher:
             return False
 
     def _is_over(self) -> bool:
-        return self._closing is not None and time.monotonic() - self._last_success > self._closing[1]
+        return (
+            self._closing is not None and time.monotonic() - self._last_success > self._closing[1]
+        )
 
     def _pause(self, seconds: float) -> None:
         """Wait, but not beyond the end of a closing publisher's patience."""

@@ -80,12 +80,16 @@ def check_uri(tracking_uri: str) -> None:
         return _check_file(path, tracking_uri)
     scheme = tracking_uri.partition(":")[0].partition("+")[0] if ":" in tracking_uri else ""
     if scheme in ("", "file"):
-        raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: MLflow 3 keeps no runs in plain folders.")
+        raise StoreError(
+            f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: MLflow 3 keeps no runs in plain folders."
+        )
     if scheme in _PORTS:
         return _check_server(tracking_uri, scheme)
     near = difflib.get_close_matches(scheme, ["sqlite", *_PORTS], n=1)
     if near:
-        raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}; did you mean {near[0]}?")
+        raise StoreError(
+            f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}; did you mean {near[0]}?"
+        )
     return None  # databricks and the like: MLflow's own business
 
 
@@ -104,7 +108,9 @@ def _check_file(path: Path, tracking_uri: str) -> None:
             raise sqlite3.DatabaseError(" ".join(problem.split()))
     except (OSError, sqlite3.Error) as error:
         # sqlite3 has an OperationalError for what may pass: a lock, a full disk, a read-only file
-        is_damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        is_damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, sqlite3.OperationalError
+        )
         kind = BrokenStore if is_damaged else StoreError
         raise kind(
             f"the tracking store's file must be a SQLite database that can be written, {without_password(tracking_uri)!r} is not: {error}; "
@@ -115,11 +121,15 @@ def _check_file(path: Path, tracking_uri: str) -> None:
 def _check_server(tracking_uri: str, scheme: str) -> None:
     address = address_of(tracking_uri)
     if address.problem:
-        raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: {address.problem}.")
+        raise StoreError(
+            f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: {address.problem}."
+        )
     host, port = address.host, address.port or _PORTS[scheme]
     if not host:
         if scheme in ("http", "https"):
-            raise StoreError(f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}, which names no host.")
+            raise StoreError(
+                f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}, which names no host."
+            )
         return  # a database on a local socket
     is_http = scheme in ("http", "https")
     problem = problem_of(partial(_ask, tracking_uri) if is_http else partial(connect, host, port))
@@ -153,7 +163,9 @@ def address_of(uri: str) -> Address:
         return Address(problem=_UNREADABLE)
     except Exception as error:  # sqlalchemy.exc.ArgumentError, which repeats the URI
         return Address(problem=f"it cannot be read as a URL ({type(error).__name__})")
-    if "@" in f"{url.host}{url.database}" or "?" in uri.rpartition("@")[0]:  # of which part, only its writer knows
+    if (
+        "@" in f"{url.host}{url.database}" or "?" in uri.rpartition("@")[0]
+    ):  # of which part, only its writer knows
         return Address(problem=_UNREADABLE)
     return Address(url.host, url.port, url.database or "")
 
@@ -166,13 +178,17 @@ def connect(host: str, port: int) -> None:
 def _ask(tracking_uri: str) -> None:
     """Return when something answers HTTP there, whatever it says; through a proxy where one is set, as MLflow's client does."""
     parts = urlsplit(tracking_uri)
-    url = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/health").geturl()
+    url = parts._replace(
+        netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/health"
+    ).geturl()
     try:
         urllib.request.urlopen(url, timeout=REACH_S).close()  # noqa: S310
     except urllib.error.HTTPError as error:
         error.close()  # an answer
     except urllib.error.URLError as error:
-        if not isinstance(error.reason, ssl.SSLCertVerificationError):  # whom to trust is settled by MLflow's own variables
+        if not isinstance(
+            error.reason, ssl.SSLCertVerificationError
+        ):  # whom to trust is settled by MLflow's own variables
             raise OSError(str(error.reason)) from error
 
 
@@ -186,7 +202,11 @@ def problem_of(attempt: Callable[[], None]) -> str:
             problems[:] = [""]
         except TimeoutError:
             return
-        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a path that HTTP cannot carry
+        except (
+            OSError,
+            http.client.HTTPException,
+            ValueError,
+        ) as error:  # ValueError: a path that HTTP cannot carry
             problems[:] = [str(error) or type(error).__name__]
 
     thread = threading.Thread(target=act, name="ablate-reach", daemon=True)

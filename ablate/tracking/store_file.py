@@ -69,8 +69,15 @@ def holds_no_run(path: Path) -> bool:
     """Whether a store can be read and holds no run. One that does not open then was left in the middle of its making."""
     try:
         with closing(_open(path)) as connection:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            return "runs" not in tables or connection.execute("SELECT 1 FROM runs").fetchone() is None
+            tables = {
+                name
+                for (name,) in connection.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table'"
+                )
+            }
+            return (
+                "runs" not in tables or connection.execute("SELECT 1 FROM runs").fetchone() is None
+            )
     except sqlite3.Error:
         return False
 
@@ -103,7 +110,9 @@ def move_aside(path: Path, *, inode: int) -> Path | None:
 
 def _free_name(path: Path) -> Path:
     stem = f"{path.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}"
-    names = (path.with_name(stem if number == 1 else f"{stem}-{number}") for number in range(1, 1000))
+    names = (
+        path.with_name(stem if number == 1 else f"{stem}-{number}") for number in range(1, 1000)
+    )
     return next(name for name in names if not name.exists())
 
 
@@ -115,7 +124,9 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)  # still owned: whoever waited for this file sees that it is gone, and makes another
+        lock.unlink(
+            missing_ok=True
+        )  # still owned: whoever waited for this file sees that it is gone, and makes another
         os.close(descriptor)
 
 
@@ -147,20 +158,31 @@ def follow_artifacts(path: Path) -> int:
     where this is a home with journals, which write them again: a copy must neither read nor write its original. Raises sqlite3.Error.
     """
     with closing(_open(path)) as connection:
-        found = connection.execute("SELECT experiment_id, name, artifact_location FROM experiments").fetchall()
-        moved = [(number, old, artifact_uri(path, name)) for number, name, old in found if _has_moved(path, name, old or "")]
+        found = connection.execute(
+            "SELECT experiment_id, name, artifact_location FROM experiments"
+        ).fetchall()
+        moved = [
+            (number, old, artifact_uri(path, name))
+            for number, name, old in found
+            if _has_moved(path, name, old or "")
+        ]
         if not moved:
             return 0
         connection.execute("BEGIN IMMEDIATE")
         for number, old, new in moved:
-            connection.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (new, number))
+            connection.execute(
+                "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+                (new, number),
+            )
             _rename(connection, "runs", "artifact_uri", number, old, new)
             _rename(connection, "logged_models", "artifact_location", number, old, new)
         connection.execute("COMMIT")
         return len(moved)
 
 
-def _rename(connection: sqlite3.Connection, table: str, column: str, experiment_id: int, old: str, new: str) -> None:
+def _rename(
+    connection: sqlite3.Connection, table: str, column: str, experiment_id: int, old: str, new: str
+) -> None:
     """Let a column's places of one experiment begin with `new` instead of `old`. Without the table there is nothing to do: it came with MLflow 3."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
         return

@@ -48,7 +48,9 @@ def application(tracking_uri: str, *, artifact_folder: str) -> Any:
         from mlflow.server.fastapi_app import app
     except Exception as error:
         reason = hide_passwords(f"{type(error).__name__}: {error}".partition("\n")[0])
-        raise StoreError(f"MLflow's UI must be able to open the tracking store, {without_password(tracking_uri)!r} does not open: {reason}") from error
+        raise StoreError(
+            f"MLflow's UI must be able to open the tracking store, {without_password(tracking_uri)!r} does not open: {reason}"
+        ) from error
     return app
 
 
@@ -56,8 +58,12 @@ def share_view(tracking_uri: str, study: PublishedStudy) -> bool:
     """Store the view of a study's runs with its experiment; whether that could be done."""
     tag = f"{_SHARED_VIEW}{links.view_key(study.record)}"
     try:
-        MlflowClient(tracking_uri).set_experiment_tag(study.experiment_id, tag, links.view_state(study))
-    except Exception as error:  # a store that may only be read: the UI is as good, with fewer columns
+        MlflowClient(tracking_uri).set_experiment_tag(
+            study.experiment_id, tag, links.view_state(study)
+        )
+    except (
+        Exception
+    ) as error:  # a store that may only be read: the UI is as good, with fewer columns
         _LOG.info("the view of the study's runs is not stored: %s", hide_passwords(str(error)))
         return False
     return True

@@ -67,11 +67,16 @@ def inference_cost(network: Network, compute: Compute) -> InferenceCost:
 
 def count_macs(module: nn.Module, *, image_size: int) -> float:
     """Multiply-adds of one image (1, 3, image_size, image_size), by shapes alone: nothing is computed. NaN where the module cannot run on "meta"."""
-    shapes = {name: tensor.detach().to("meta") for name, tensor in (*module.named_parameters(), *module.named_buffers())}
+    shapes = {
+        name: tensor.detach().to("meta")
+        for name, tensor in (*module.named_parameters(), *module.named_buffers())
+    }
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter:
-            torch.func.functional_call(module, shapes, (torch.empty(1, 3, image_size, image_size, device="meta"),))
+            torch.func.functional_call(
+                module, shapes, (torch.empty(1, 3, image_size, image_size, device="meta"),)
+            )
     except (RuntimeError, NotImplementedError, ValueError):
         return math.nan
     return counter.get_total_flops() / 2
@@ -84,7 +89,10 @@ def _measure(network: Network, compute: Compute) -> InferenceCost:
     try:
         macs = count_macs(module, image_size=side)
         first = _seconds(module, _images(1, side, compute), compute)  # allocates, chooses kernels
-        latency = statistics.median(_seconds(module, _images(1, side, compute), compute) for _ in range(_N_LATENCIES if first < SECONDS else 1))
+        latency = statistics.median(
+            _seconds(module, _images(1, side, compute), compute)
+            for _ in range(_N_LATENCIES if first < SECONDS else 1)
+        )
         batch = max(1, min(BATCH, int(SECONDS / latency)))
         images = _images(batch, side, compute)
         passes = [_seconds(module, images, compute) for _ in range(2)]

@@ -48,26 +48,61 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
     recipe, compute = request.trial.recipe, slot_compute(request.compute, request.trial.recipe)
     torch.set_num_threads(compute.threads)
     store = open_store(request.store_path)
-    network = build_network(recipe, n_classes=request.n_classes, image_size=request.trial.data.image_size, seed=request.trial.seed)
+    network = build_network(
+        recipe,
+        n_classes=request.n_classes,
+        image_size=request.trial.data.image_size,
+        seed=request.trial.seed,
+    )
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
     seed, policy = request.trial.seed, policy_word(recipe, source=request.trial.data.source)
-    task = make_task(recipe, train_sampling(recipe, store, seed=seed).labels, class_names=store.class_names, device=compute.device)
+    task = make_task(
+        recipe,
+        train_sampling(recipe, store, seed=seed).labels,
+        class_names=store.class_names,
+        device=compute.device,
+    )
     stage = open_stage(
         network,
         recipe,
         len(phases_of(recipe)) - 1,
-        open_lanes=lambda now, _: open_lanes(now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=None, seed=seed),
+        open_lanes=lambda now, _: open_lanes(
+            now,
+            store,
+            recipe=recipe,
+            compute=compute,
+            autocast=lambda: autocast(compute),
+            sharing=None,
+            seed=seed,
+        ),
         start=StartingPoint(network) if recipe.l2_sp > 0 else None,
     )
-    course = Course(recipe, task, compute, seed, request.trial.select_by, recipe.micro_batch or recipe.batch_size, policy)
+    course = Course(
+        recipe,
+        task,
+        compute,
+        seed,
+        request.trial.select_by,
+        recipe.micro_batch or recipe.batch_size,
+        policy,
+    )
     rates, losses = [], Smoothed()
-    epochs = (stage.lanes.train.train(policy=policy, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size) for epoch in itertools.count())
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):
+    epochs = (
+        stage.lanes.train.train(
+            policy=policy, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size
+        )
+        for epoch in itertools.count()
+    )
+    with torch.random.fork_rng(
+        devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []
+    ):
         torch.manual_seed(course.seed)
         stage.network.train()
-        for step, (inputs, labels) in enumerate(itertools.islice(itertools.chain.from_iterable(epochs), n_steps)):
+        for step, (inputs, labels) in enumerate(
+            itertools.islice(itertools.chain.from_iterable(epochs), n_steps)
+        ):
             rates.append(lowest * (highest / lowest) ** (step / max(1, n_steps - 1)))
             for group, peak in zip(stage.optimizer.param_groups, stage.peaks, strict=True):
                 group["lr"] = peak / stage.recipe.head_lr * rates[-1]
@@ -98,4 +133,9 @@ def read_range(rates: Sequence[float], losses: Sequence[float]) -> LrRange:
     if least < 2:
         return LrRange(tuple(rates), tuple(losses), suggestion=rates[0], largest=rates[least])
     slopes = np.gradient(np.asarray(losses[: least + 1]), np.log(rates[: least + 1]))
-    return LrRange(tuple(rates), tuple(losses), suggestion=float(rates[int(np.argmin(slopes))]), largest=float(rates[least]))
+    return LrRange(
+        tuple(rates),
+        tuple(losses),
+        suggestion=float(rates[int(np.argmin(slopes))]),
+        largest=float(rates[least]),
+    )

@@ -42,14 +42,30 @@ def run_probe(request: TrialRequest, emit: Emit) -> TrialOutcome:
         hook.remove()
     if request.trial.recipe.is_fitted:
         train_s = outcome.metrics["time/train_s"]
-        times = {START_S: ends[0] - began - train_s, STEP_S: train_s / STEPS, VAL_S: 0.0, END_S: time.perf_counter() - ends[0]}
+        times = {
+            START_S: ends[0] - began - train_s,
+            STEP_S: train_s / STEPS,
+            VAL_S: 0.0,
+            END_S: time.perf_counter() - ends[0],
+        }
     elif len(steps) != EPOCHS * STEPS or len(ends) != EPOCHS:
-        raise CheckFailed(f"a probe must have {EPOCHS} epochs of {STEPS} steps, got {len(ends)} and {len(steps)} steps.")
+        raise CheckFailed(
+            f"a probe must have {EPOCHS} epochs of {STEPS} steps, got {len(ends)} and {len(steps)} steps."
+        )
     else:
         step_s = steps[3] - steps[2]
-        times = {START_S: steps[0] - began - step_s, STEP_S: step_s, VAL_S: steps[2] - steps[1] - step_s, END_S: time.perf_counter() - ends[1]}
-    peak_mb, total_mb = _gpu_memory_mb() if request.compute.device == "cuda" else _host_memory_mb(outcome)
-    return dataclasses.replace(outcome, metrics={**outcome.metrics, **times, PEAK_MB: peak_mb, TOTAL_MB: total_mb})
+        times = {
+            START_S: steps[0] - began - step_s,
+            STEP_S: step_s,
+            VAL_S: steps[2] - steps[1] - step_s,
+            END_S: time.perf_counter() - ends[1],
+        }
+    peak_mb, total_mb = (
+        _gpu_memory_mb() if request.compute.device == "cuda" else _host_memory_mb(outcome)
+    )
+    return dataclasses.replace(
+        outcome, metrics={**outcome.metrics, **times, PEAK_MB: peak_mb, TOTAL_MB: total_mb}
+    )
 
 
 def _gpu_memory_mb() -> tuple[float, float]:
@@ -63,4 +79,6 @@ def _gpu_memory_mb() -> tuple[float, float]:
 
 def _host_memory_mb(outcome: TrialOutcome) -> tuple[float, float]:
     """The process's peak, and the machine's memory."""
-    return outcome.metrics["cost/peak_memory_mb"], os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
+    return outcome.metrics["cost/peak_memory_mb"], os.sysconf("SC_PAGE_SIZE") * os.sysconf(
+        "SC_PHYS_PAGES"
+    ) / 1e6

@@ -57,7 +57,9 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
     (a loss that is not finite, memory too short for a single image) and whatever torch raises; the executor turns either into a failed trial.
     """
     recipe = request.trial.recipe
-    for micro_batch in memory.halvings(min(recipe.batch_size, recipe.micro_batch or recipe.batch_size)):
+    for micro_batch in memory.halvings(
+        min(recipe.batch_size, recipe.micro_batch or recipe.batch_size)
+    ):
         try:
             return _run(request, emit, micro_batch=micro_batch)
         except ValueError as error:
@@ -68,9 +70,15 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
             if not memory.is_short(error):
                 raise
             what = str(error).partition("\n")[0]
-        _LOG.warning("memory does not hold %d images at a time (%s); the trial starts again with half as many", micro_batch, what)
+        _LOG.warning(
+            "memory does not hold %d images at a time (%s); the trial starts again with half as many",
+            micro_batch,
+            what,
+        )
         memory.free(request.compute.device)
-    raise TrialError(f"memory must hold one image of the trial's network at least, it does not: {what}; take a smaller backbone or image_size")
+    raise TrialError(
+        f"memory must hold one image of the trial's network at least, it does not: {what}; take a smaller backbone or image_size"
+    )
 
 
 def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome:
@@ -81,10 +89,14 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     memory.reset_peak(compute.device)
 
     store = open_store(request.store_path)
-    network = build_network(recipe, n_classes=request.n_classes, image_size=trial.data.image_size, seed=trial.seed)
+    network = build_network(
+        recipe, n_classes=request.n_classes, image_size=trial.data.image_size, seed=trial.seed
+    )
     _check_weights(network, request)
     if store.side != network.preprocessing.store_side:
-        raise CheckFailed(f"the image store must have side {network.preprocessing.store_side} for {recipe.backbone}, got {store.side}")
+        raise CheckFailed(
+            f"the image store must have side {network.preprocessing.store_side} for {recipe.backbone}, got {store.side}"
+        )
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
@@ -95,39 +107,71 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
 
     def open_phase(now: Network, n_epochs: int) -> Lanes:
         lanes = open_lanes(
-            now, store, recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing, seed=trial.seed, use=use, n_epochs=n_epochs
+            now,
+            store,
+            recipe=recipe,
+            compute=compute,
+            autocast=lambda: autocast(compute),
+            sharing=sharing,
+            seed=trial.seed,
+            use=use,
+            n_epochs=n_epochs,
         )
         cuts.append(lanes.how)
         return fold(now, lanes)
 
-    sampling, policy = train_sampling(recipe, store, seed=trial.seed), policy_word(recipe, source=trial.data.source)
+    sampling, policy = (
+        train_sampling(recipe, store, seed=trial.seed),
+        policy_word(recipe, source=trial.data.source),
+    )
     task = make_task(recipe, sampling.labels, class_names=store.class_names, device=compute.device)
     course = Course(recipe, task, compute, trial.seed, trial.select_by, micro_batch, policy)
 
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []):
+    with torch.random.fork_rng(
+        devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []
+    ):
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
         if recipe.classifier == "linear":
             checkpoint = _checkpoint(request, compute, network, micro_batch=micro_batch)
             found = fit(network, course, open_lanes=open_phase, emit=emit, checkpoint=checkpoint)
-            test_predictions = predict(network, task, found.lanes.test, forward=found.lanes.evaluate, compute=compute)
+            test_predictions = predict(
+                network, task, found.lanes.test, forward=found.lanes.evaluate, compute=compute
+            )
         else:
-            found, predicted = fit_classifier(network, course, open_phase(network, 1), weights=task.class_weights, emit=emit)
+            found, predicted = fit_classifier(
+                network, course, open_phase(network, 1), weights=task.class_weights, emit=emit
+            )
             test_predictions = predicted(found.lanes.test)
     lanes = found.lanes
-    test_scores = {f"test/{name}": value for name, value in task.evaluate(test_predictions, lanes.test.labels).items()}
+    test_scores = {
+        f"test/{name}": value
+        for name, value in task.evaluate(test_predictions, lanes.test.labels).items()
+    }
 
     predictions = {"val": found.val_predictions, "test": test_predictions}
     write_predictions(
         request.folder / PREDICTIONS,
-        {name: (store.split(name).image_ids, store.split(name).labels, array) for name, array in predictions.items()},
+        {
+            name: (store.split(name).image_ids, store.split(name).labels, array)
+            for name, array in predictions.items()
+        },
     )
     _write_delta(network, request.folder / DELTA)
-    facts = {**trial_facts(network, compute, lanes, cuts=cuts), **_recipe_facts(network, recipe, micro_batch=micro_batch)}
-    facts |= data_facts(recipe, task, lanes, n_train=len(store.split("train").labels), policy=policy)
-    costs = _costs(network, found, lanes.use, folder=request.folder, compute=compute, started=started)
+    facts = {
+        **trial_facts(network, compute, lanes, cuts=cuts),
+        **_recipe_facts(network, recipe, micro_batch=micro_batch),
+    }
+    facts |= data_facts(
+        recipe, task, lanes, n_train=len(store.split("train").labels), policy=policy
+    )
+    costs = _costs(
+        network, found, lanes.use, folder=request.folder, compute=compute, started=started
+    )
     inference = inference_cost(network, compute).metrics
     facts |= adapter_facts(network, recipe, store)
-    _write_description(request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts)
+    _write_description(
+        request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts
+    )
     return TrialOutcome(
         best_epoch=found.best_epoch,
         metrics={**found.val_scores, **test_scores, **costs, **inference},
@@ -146,7 +190,9 @@ def _check_weights(network: Network, request: TrialRequest) -> None:
         )
 
 
-def _checkpoint(request: TrialRequest, compute: Compute, network: Network, *, micro_batch: int) -> Checkpoint:
+def _checkpoint(
+    request: TrialRequest, compute: Compute, network: Network, *, micro_batch: int
+) -> Checkpoint:
     """The trial's checkpoint, for whoever computes exactly as this attempt does."""
     identity = {
         "trial_id": request.trial.trial_id,
@@ -156,13 +202,21 @@ def _checkpoint(request: TrialRequest, compute: Compute, network: Network, *, mi
         "weights": network.weights.content or network.weights.digest,
     }
     spec = request.checkpoint
-    return Checkpoint(None if spec is None else spec.folder, identity=identity, every_s=0.0 if spec is None else spec.every_s)
+    return Checkpoint(
+        None if spec is None else spec.folder,
+        identity=identity,
+        every_s=0.0 if spec is None else spec.every_s,
+    )
 
 
 def _recipe_facts(network: Network, recipe: Recipe, *, micro_batch: int) -> dict[str, str]:
     """How the recipe was carried out, where that is no matter of course."""
     phases = describe_phases(network, recipe)
-    told = {"phases": "; ".join(f"{number}: {text}" for number, text in enumerate(phases, start=1))} if len(phases) > 1 else {}
+    told = (
+        {"phases": "; ".join(f"{number}: {text}" for number, text in enumerate(phases, start=1))}
+        if len(phases) > 1
+        else {}
+    )
     return {**told, "micro_batch": _micro_batch_fact(recipe, micro_batch)}
 
 
@@ -170,21 +224,35 @@ def _micro_batch_fact(recipe: Recipe, micro_batch: int) -> str:
     if micro_batch >= recipe.batch_size:
         return f"{recipe.batch_size} (whole batches)"
     why = "as asked" if micro_batch == recipe.micro_batch else "because memory was short"
-    caveat = "" if recipe.batch_norm in ("frozen", "affine") else f"; BatchNorm that trains saw {micro_batch} images at a time, not {recipe.batch_size}"
+    caveat = (
+        ""
+        if recipe.batch_norm in ("frozen", "affine")
+        else f"; BatchNorm that trains saw {micro_batch} images at a time, not {recipe.batch_size}"
+    )
     return f"{micro_batch} of {recipe.batch_size}, gradients summed, {why}{caveat}"
 
 
 def slot_compute(compute: Compute, recipe: Recipe) -> Compute:
     """The slot's compute with the recipe's own precision, where it names one."""
-    return compute if recipe.precision == "auto" else compute.model_copy(update={"precision": recipe.precision})
+    return (
+        compute
+        if recipe.precision == "auto"
+        else compute.model_copy(update={"precision": recipe.precision})
+    )
 
 
-def make_task(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str], device: str) -> Classification | Multilabel:
+def make_task(
+    recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str], device: str
+) -> Classification | Multilabel:
     """The loss that a recipe asks for, on the classes as they are in the train images in use: labels (N,), or (N, C) where images have several."""
     weights = class_weights(recipe, labels, class_names=class_names)
     if labels.ndim == 2:
         return Multilabel(recipe.label_smoothing, None if weights is None else weights.to(device))
-    shift = recipe.logit_adjustment * log_shares(labels, n_classes=len(class_names)) if recipe.logit_adjustment else None
+    shift = (
+        recipe.logit_adjustment * log_shares(labels, n_classes=len(class_names))
+        if recipe.logit_adjustment
+        else None
+    )
     return Classification(
         recipe.label_smoothing,
         None if weights is None else weights.to(device),
@@ -194,18 +262,27 @@ def make_task(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequenc
     )
 
 
-def data_facts(recipe: Recipe, task: Classification | Multilabel, lanes: Lanes, *, n_train: int, policy: str) -> dict[str, str]:
+def data_facts(
+    recipe: Recipe, task: Classification | Multilabel, lanes: Lanes, *, n_train: int, policy: str
+) -> dict[str, str]:
     """Which train images were used, how they were varied, and how their classes weigh."""
-    short = 0 if recipe.shots is None else int((np.bincount(lanes.train.labels) < recipe.shots).sum())
+    short = (
+        0 if recipe.shots is None else int((np.bincount(lanes.train.labels) < recipe.shots).sum())
+    )
     lack = f"; classes with fewer, used whole: {short}" if short else ""
     return {
-        "train_images": f"{len(lanes.train.labels)} of {n_train}" + ("" if recipe.shots is None else f", {recipe.shots} a class, drawn by the seed{lack}"),
+        "train_images": f"{len(lanes.train.labels)} of {n_train}"
+        + ("" if recipe.shots is None else f", {recipe.shots} a class, drawn by the seed{lack}"),
         "views": policy,
-        "class_weights": "none" if task.class_weights is None else " ".join(f"{weight:.4g}" for weight in task.class_weights.tolist()),
+        "class_weights": "none"
+        if task.class_weights is None
+        else " ".join(f"{weight:.4g}" for weight in task.class_weights.tolist()),
     }
 
 
-def trial_facts(network: Network, compute: Compute, lanes: Lanes, *, cuts: Sequence[str]) -> dict[str, str]:
+def trial_facts(
+    network: Network, compute: Compute, lanes: Lanes, *, cuts: Sequence[str]
+) -> dict[str, str]:
     """What a reader must know of how the numbers came about, besides the numbers."""
     return {
         "device": torch.cuda.get_device_name() if compute.device == "cuda" else "cpu",
@@ -221,7 +298,10 @@ def trial_facts(network: Network, compute: Compute, lanes: Lanes, *, cuts: Seque
         "units": " ".join(unit.name for unit in network.units),
         "pooling": network.pooling,
         "layers_without_adapter": " ".join(network.skipped_targets) or "none",
-        "adapters_larger_than_their_layer": "; ".join(f"{name}: {sizes}" for name, sizes in network.oversized.items()) or "none",
+        "adapters_larger_than_their_layer": "; ".join(
+            f"{name}: {sizes}" for name, sizes in network.oversized.items()
+        )
+        or "none",
         "prefix": "; then ".join(cuts),
         "prefix_views": f"{lanes.use.n_built} computed, {lanes.use.n_reused} from the cache",
         "evaluation": lanes.scoring,
@@ -240,11 +320,18 @@ def adapter_facts(network: Network, recipe: Recipe, store: ImageStore) -> dict[s
     network.module.to("cpu")
     val = store.split("val")
     count = min(N_MERGED, len(val.labels))
-    images = network.preprocessing.normalised(clean(val.images, range(count), image_size=network.preprocessing.image_size))
-    return {"adapter": kind, "adapter_merge": f"merged in fp32, logits of {count} val images differ by at most {merge_adapters(network, images):.1e}"}
+    images = network.preprocessing.normalised(
+        clean(val.images, range(count), image_size=network.preprocessing.image_size)
+    )
+    return {
+        "adapter": kind,
+        "adapter_merge": f"merged in fp32, logits of {count} val images differ by at most {merge_adapters(network, images):.1e}",
+    }
 
 
-def _costs(network: Network, found: Fit, use: CacheUse, *, folder: Path, compute: Compute, started: float) -> dict[str, float]:
+def _costs(
+    network: Network, found: Fit, use: CacheUse, *, folder: Path, compute: Compute, started: float
+) -> dict[str, float]:
     return {
         "n_epochs": found.n_epochs,
         "n_steps": found.n_steps,
@@ -265,7 +352,9 @@ def _write_delta(network: Network, path: Path) -> None:
     save_file(delta(network), path)
 
 
-def _write_description(path: Path, trial: Trial, *, network: Network, class_names: Sequence[str], facts: dict[str, str]) -> None:
+def _write_description(
+    path: Path, trial: Trial, *, network: Network, class_names: Sequence[str], facts: dict[str, str]
+) -> None:
     preprocessing = network.preprocessing
     described = {
         "trial_id": trial.trial_id,

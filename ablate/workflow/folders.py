@@ -46,7 +46,9 @@ class Places:
 def places(*, data_dir: Path | None = None, optuna_url: str | None = None) -> Places:
     """Read the environment."""
     home = Path(os.environ.get("ABLATE_HOME") or ".ablate").absolute()
-    default_data = Path(os.environ["ABLATE_DATA"]) if os.environ.get("ABLATE_DATA") else home / "data"
+    default_data = (
+        Path(os.environ["ABLATE_DATA"]) if os.environ.get("ABLATE_DATA") else home / "data"
+    )
     check_utf8(home)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home / MLFLOW)
     storage = optuna_url or os.environ.get("ABLATE_OPTUNA") or None
@@ -101,7 +103,9 @@ def find_grid(name_or_path: str) -> Path:
 
 def make_command(name: str, *, seeds: str | None) -> str:
     """Return what to type to run a grid again, without folders of this machine."""
-    return f"make ablation GRID={shlex.quote(name)}" + (f" SEEDS={shlex.quote(seeds)}" if seeds else "")
+    return f"make ablation GRID={shlex.quote(name)}" + (
+        f" SEEDS={shlex.quote(seeds)}" if seeds else ""
+    )
 
 
 def _grid_file(name_or_path: str) -> Path | None:

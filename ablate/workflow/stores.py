@@ -62,7 +62,9 @@ def write_again(places: Places) -> list[str]:
     written = []
     for folder in sorted(_folders(places), key=_began):
         try:
-            missing = sync_study(folder, _store(places, StudyFolder(folder).read_plan().record.grid_name))
+            missing = sync_study(
+                folder, _store(places, StudyFolder(folder).read_plan().record.grid_name)
+            )
             written.append(folder.name + (f" (not whole: {missing.why})" if missing.why else ""))
         except StoreError as error:
             _LOG.warning("%s was not written again: %s", folder.name, error)
@@ -86,7 +88,12 @@ def read_whole_study(places: Places, store: MlflowStore, *, study_id: str | None
             return study
     except LackingFile:
         study = None
-    if not _write_files(places, store.grid_name, study_id=study.record.study_id if study else study_id) and study:
+    if (
+        not _write_files(
+            places, store.grid_name, study_id=study.record.study_id if study else study_id
+        )
+        and study
+    ):
         return study
     return store.read_study(store.grid_name, study_id)
 

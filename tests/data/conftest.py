@@ -30,7 +30,10 @@ def plants(tmp_path: Path, make_image: Callable[..., Path]) -> Path:
     for split, n in (("train", 4), ("val", 2), ("test", 2)):
         for label, name in enumerate(("fern", "moss", "rose")):
             for i in range(n):
-                make_image(tmp_path / "plants" / split / name / f"{i}.png", seed=100 * len(split) + 10 * label + i)
+                make_image(
+                    tmp_path / "plants" / split / name / f"{i}.png",
+                    seed=100 * len(split) + 10 * label + i,
+                )
     return tmp_path
 
 

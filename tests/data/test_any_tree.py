@@ -15,8 +15,39 @@ from ablate.study.trial import DataSpec, Fractions
 DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 N_TREES = 40
 PLAIN = ["cat", "dog", "cow", "train", "test", "val", "masks", "a b", "1"]
-ODD = [" x", "[r]", "\u00e9", "e\u0301", "caf\udce9", "new\nl", ".hid", "__MACOSX", "seg_train", "fold1", "01", "null", "x.png", "-x", "\U0001f431"]
-FILES = ["0.ppm", "1.ppm", "2.ppm", "3.ppm", "4", "x.heic", "0_mask.png", "t.txt", ".DS_Store", "b.bak", "n\udcff.png", "w\r.png", "labels.csv", "Thumbs.db"]
+ODD = [
+    " x",
+    "[r]",
+    "\u00e9",
+    "e\u0301",
+    "caf\udce9",
+    "new\nl",
+    ".hid",
+    "__MACOSX",
+    "seg_train",
+    "fold1",
+    "01",
+    "null",
+    "x.png",
+    "-x",
+    "\U0001f431",
+]
+FILES = [
+    "0.ppm",
+    "1.ppm",
+    "2.ppm",
+    "3.ppm",
+    "4",
+    "x.heic",
+    "0_mask.png",
+    "t.txt",
+    ".DS_Store",
+    "b.bak",
+    "n\udcff.png",
+    "w\r.png",
+    "labels.csv",
+    "Thumbs.db",
+]
 TARGETS = ["..", ".", "cat", "../dog/0.ppm", "nowhere", "/dev/null", "../../.."]
 
 
@@ -37,11 +68,16 @@ def _grow(rng: random.Random, folder: Path, *, depth: int, oddity: float) -> Non
         elif chance < oddity / 6:
             os.mkfifo(path)
         elif depth < 2:
-            path.write_bytes(b"P6 2 2 255\n" + rng.randbytes(12) if rng.random() > oddity / 8 else b"")
+            path.write_bytes(
+                b"P6 2 2 255\n" + rng.randbytes(12) if rng.random() > oddity / 8 else b""
+            )
 
 
 def _write_index(rng: random.Random, path: Path) -> None:
-    rows = [f"{rng.choice(PLAIN)}/{rng.choice(FILES[:4])},{rng.choice('ab')}" for _ in range(rng.randint(0, 6))]
+    rows = [
+        f"{rng.choice(PLAIN)}/{rng.choice(FILES[:4])},{rng.choice('ab')}"
+        for _ in range(rng.randint(0, 6))
+    ]
     content = bytearray("\n".join(["file,label", *rows]).encode())
     for _ in range(rng.choice([0, 0, 1, 3])):
         content[rng.randrange(len(content))] = rng.choice(b'"\0\n\r,;\xff\\ a')
@@ -57,9 +93,18 @@ def test_any_tree_is_a_data_set_or_a_sentence(tmp_path: Path, oddity: float) -> 
         (data_dir / "pets").mkdir(parents=True)
         _grow(rng, data_dir / "pets", depth=2, oddity=oddity)
         _write_index(rng, data_dir / "pets" / "index.csv")
-        for path, task in (("pets", "classification"), ("pets/index.csv", "classification"), ("pets", "multilabel")):
+        for path, task in (
+            ("pets", "classification"),
+            ("pets/index.csv", "classification"),
+            ("pets", "multilabel"),
+        ):
             try:
-                _, data_set = load_data(DataSpec(source="folder", path=path, **DRAWN), data_dir=data_dir, allow_fallback=False, task=task)
+                _, data_set = load_data(
+                    DataSpec(source="folder", path=path, **DRAWN),
+                    data_dir=data_dir,
+                    allow_fallback=False,
+                    task=task,
+                )
             except DataError as error:
                 outcomes.add("refused")
                 assert all(map(is_printable, str(error).splitlines()))

@@ -19,7 +19,9 @@ from ablate.errors import DataError
 
 FORMATS = "JPEG, PNG, BMP, GIF, TIFF, WebP or PPM"
 DAMAGED = f"an image must be a whole {FORMATS} file, got a damaged one: a; replace or remove it."
-RGB = Image.fromarray((np.mgrid[0:20, 0:30].sum(axis=0)[..., None] * [1, 3, 5] % 250 + 3).astype(np.uint8))
+RGB = Image.fromarray(
+    (np.mgrid[0:20, 0:30].sum(axis=0)[..., None] * [1, 3, 5] % 250 + 3).astype(np.uint8)
+)
 
 
 def refusals(path: Path) -> list[str]:
@@ -42,16 +44,42 @@ def png(*, width: int, height: int, data: bytes, interlace: int = 0) -> bytes:
     """An 8-bit grey PNG; `data` are its lines, each with a filter byte, not compressed yet."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlace)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
-    packed = [struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks]
+    packed = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
-def tiff(data: bytes, *, height: int = 4, bits: int = 8, kind: int = 1, compression: int = 1, more: dict[int, tuple[int, int]] | None = None) -> bytes:
+def tiff(
+    data: bytes,
+    *,
+    height: int = 4,
+    bits: int = 8,
+    kind: int = 1,
+    compression: int = 1,
+    more: dict[int, tuple[int, int]] | None = None,
+) -> bytes:
     """A TIFF of 4 columns and one strip of 4 rows, with more tags: number -> type and value."""
     start = 8 + 2 + 12 * (10 + len(more or {})) + 4
-    numbers = {256: 4, 257: height, 258: bits, 259: compression, 262: 1, 273: start, 277: 1, 278: 4, 279: len(data), 339: kind}
-    typed = {tag: (4 if tag in (273, 279) else 3, value) for tag, value in numbers.items()} | (more or {})
-    entries = b"".join(struct.pack("<HHII", tag, own, 1, value) for tag, (own, value) in sorted(typed.items()))
+    numbers = {
+        256: 4,
+        257: height,
+        258: bits,
+        259: compression,
+        262: 1,
+        273: start,
+        277: 1,
+        278: 4,
+        279: len(data),
+        339: kind,
+    }
+    typed = {tag: (4 if tag in (273, 279) else 3, value) for tag, value in numbers.items()} | (
+        more or {}
+    )
+    entries = b"".join(
+        struct.pack("<HHII", tag, own, 1, value) for tag, (own, value) in sorted(typed.items())
+    )
     return b"II*\0" + struct.pack("<IH", 8, len(typed)) + entries + struct.pack("<I", 0) + data
 
 
@@ -80,13 +108,17 @@ TEXTS = {
 @pytest.mark.parametrize("kind", OTHERS)
 def test_another_format_is_called_by_its_name(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a.png").write_bytes(OTHERS[kind])
-    assert set(refusals(tmp_path / "a.png")) == {f"an image must be a {FORMATS} file, got {kind}: a; save it as PNG or JPEG, or remove it."}
+    assert set(refusals(tmp_path / "a.png")) == {
+        f"an image must be a {FORMATS} file, got {kind}: a; save it as PNG or JPEG, or remove it."
+    }
 
 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_a_text_under_an_images_name(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a.png").write_bytes(TEXTS[kind])
-    assert set(refusals(tmp_path / "a.png")) == {f"an image must be a {FORMATS} file, got {kind}: a; fetch the image again or remove it."}
+    assert set(refusals(tmp_path / "a.png")) == {
+        f"an image must be a {FORMATS} file, got {kind}: a; fetch the image again or remove it."
+    }
 
 
 @pytest.mark.parametrize(
@@ -94,12 +126,18 @@ def test_a_text_under_an_images_name(tmp_path: Path, kind: str) -> None:
     [
         (b"", "an empty file", "copy it again or remove it"),
         (bytes(3000), "a file that begins with 512 zero bytes", "copy it again or remove it"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "a Git LFS pointer", "fetch the images with `git lfs pull`"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "a Git LFS pointer",
+            "fetch the images with `git lfs pull`",
+        ),
     ],
 )
 def test_a_file_without_pixels(tmp_path: Path, data: bytes, what: str, way: str) -> None:
     (tmp_path / "a.png").write_bytes(data)
-    assert set(refusals(tmp_path / "a.png")) == {f"an image must hold pixels, got {what}: a; {way}."}
+    assert set(refusals(tmp_path / "a.png")) == {
+        f"an image must hold pixels, got {what}: a; {way}."
+    }
 
 
 def test_an_image_that_speaks_of_svg_is_an_image(tmp_path: Path) -> None:
@@ -113,14 +151,23 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "device.png").symlink_to("/dev/zero")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.path.relpath(tmp_path / "socket.png"))
-        for name, kind in (("pipe", "a named pipe"), ("folder", "a folder"), ("device", "a device"), ("socket", "a socket")):
-            expected = f"an image must be a file, got {kind}: a; remove it, or leave it out of the index."
+        for name, kind in (
+            ("pipe", "a named pipe"),
+            ("folder", "a folder"),
+            ("device", "a device"),
+            ("socket", "a socket"),
+        ):
+            expected = (
+                f"an image must be a file, got {kind}: a; remove it, or leave it out of the index."
+            )
             assert set(refusals(tmp_path / f"{name}.png")) == {expected}
 
 
 def test_a_link_to_itself(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to("a.png")
-    assert set(refusals(tmp_path / "a.png")) == {"an image must be a file that can be read, this one cannot: a (Too many levels of symbolic links)."}
+    assert set(refusals(tmp_path / "a.png")) == {
+        "an image must be a file that can be read, this one cannot: a (Too many levels of symbolic links)."
+    }
 
 
 @pytest.mark.parametrize(
@@ -132,7 +179,9 @@ def test_a_link_to_itself(tmp_path: Path) -> None:
         (100_000, 100_000, "60000000 pixels, got 10000000000", "scale it down"),
     ],
 )
-def test_extreme_shapes_are_refused_with_the_figure(tmp_path: Path, width: int, height: int, limit: str, way: str) -> None:
+def test_extreme_shapes_are_refused_with_the_figure(
+    tmp_path: Path, width: int, height: int, limit: str, way: str
+) -> None:
     (tmp_path / "a.png").write_bytes(png(width=width, height=height, data=bytes(100)))
     for read in (look_at, read_image):
         with pytest.raises(DataError) as error:
@@ -143,17 +192,28 @@ def test_extreme_shapes_are_refused_with_the_figure(tmp_path: Path, width: int, 
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (tiff(bytes(128), bits=64, kind=3), "a TIFF of 1 channels of 64-bit float values, compression 1"),
-        (tiff(bytes(16), compression=34887), "a TIFF of 1 channels of 8-bit integer values, compression 34887"),
+        (
+            tiff(bytes(128), bits=64, kind=3),
+            "a TIFF of 1 channels of 64-bit float values, compression 1",
+        ),
+        (
+            tiff(bytes(16), compression=34887),
+            "a TIFF of 1 channels of 8-bit integer values, compression 34887",
+        ),
         (tiff(bytes(64), bits=24), "a TIFF of 1 channels of 24-bit integer values, compression 1"),
     ],
 )
-def test_a_tiff_of_another_kind_is_not_called_damaged(tmp_path: Path, data: bytes, kind: str) -> None:
+def test_a_tiff_of_another_kind_is_not_called_damaged(
+    tmp_path: Path, data: bytes, kind: str
+) -> None:
     (tmp_path / "a.tif").write_bytes(data)
     for read in (look_at, read_image):
         with pytest.raises(DataError) as error:
             read(tmp_path / "a.tif", name="a")
-        assert str(error.value) == f"an image must be a usual {FORMATS} file, got {kind}: a; save it as PNG or JPEG."
+        assert (
+            str(error.value)
+            == f"an image must be a usual {FORMATS} file, got {kind}: a; save it as PNG or JPEG."
+        )
 
 
 def _with_metadata(kind: str, n_bytes: int) -> bytes:
@@ -167,19 +227,31 @@ def _with_metadata(kind: str, n_bytes: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["iCCP", "zTXt", "iTXt"])
-def test_metadata_are_read_up_to_a_bound_and_then_said_to_be_too_large(tmp_path: Path, kind: str) -> None:
+def test_metadata_are_read_up_to_a_bound_and_then_said_to_be_too_large(
+    tmp_path: Path, kind: str
+) -> None:
     (tmp_path / "a.png").write_bytes(_with_metadata(kind, 2 * 2**20))
     assert read_image(tmp_path / "a.png", name="a").tobytes() == RGB.tobytes()
     (tmp_path / "a.png").write_bytes(_with_metadata(kind, 17 * 2**20))
     with pytest.raises(DataError) as error:
         read_image(tmp_path / "a.png", name="a")
-    assert str(error.value) == ("an image must have at most 16 MB of metadata in one piece, got more: a; strip them, e.g. with `exiftool -all= FILE`.")
+    assert str(error.value) == (
+        "an image must have at most 16 MB of metadata in one piece, got more: a; strip them, e.g. with `exiftool -all= FILE`."
+    )
 
 
 def _passes(width: int, height: int) -> bytes:
     """The lines of an interlaced grey image, all of one level."""
     lines = b""
-    for left, top, step_x, step_y in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)):
+    for left, top, step_x, step_y in (
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ):
         columns = len(range(left, width, step_x))
         lines += (b"\0" + b"\x77" * columns) * (len(range(top, height, step_y)) if columns else 0)
     return lines
@@ -230,7 +302,9 @@ def test_floats_without_a_known_range(tmp_path: Path, lowest: float) -> None:
     with pytest.raises(DataError) as error:
         read_image(tmp_path / "a.tif", name="a")
     shown = "nan to nan" if np.isnan(lowest) else f"{lowest:g} to 0.75"
-    assert str(error.value) == (f"an image of floats must have values from 0 to 255, and some above 1, got {shown}: a; scale it, and save it with 8 bits.")
+    assert str(error.value) == (
+        f"an image of floats must have values from 0 to 255, and some above 1, got {shown}: a; scale it, and save it with 8 bits."
+    )
 
 
 @pytest.mark.parametrize("extremes", [(0, 65_536), (-1, 40_000), (0, 2_000_000_000)])
@@ -248,15 +322,30 @@ def test_colours_that_are_not_known(tmp_path: Path) -> None:
     Image.new("LAB", (4, 4)).save(tmp_path / "a.tif")
     with pytest.raises(DataError) as error:
         read_image(tmp_path / "a.tif", name="a")
-    assert str(error.value) == "an image must be grey, RGB, CMYK or of a palette, got LAB colours: a; save it as RGB."
+    assert (
+        str(error.value)
+        == "an image must be grey, RGB, CMYK or of a palette, got LAB colours: a; save it as RGB."
+    )
 
 
 class Surprise(Exception):
     """What no list of exceptions has."""
 
 
-@pytest.mark.parametrize("error", [Surprise("?"), RecursionError("deep"), SystemError("tile"), struct.error("short"), SyntaxError("x"), AssertionError()])
-def test_whatever_a_decoder_raises_is_that_files_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        Surprise("?"),
+        RecursionError("deep"),
+        SystemError("tile"),
+        struct.error("short"),
+        SyntaxError("x"),
+        AssertionError(),
+    ],
+)
+def test_whatever_a_decoder_raises_is_that_files_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     RGB.save(tmp_path / "a.png")
 
     def fail(*_: object) -> None:
@@ -268,7 +357,9 @@ def test_whatever_a_decoder_raises_is_that_files_error(tmp_path: Path, monkeypat
     assert str(raised.value) == DAMAGED
 
 
-def test_too_little_memory_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_not_called_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     RGB.save(tmp_path / "a.png")
 
     def fail(*_: object) -> None:
@@ -277,15 +368,28 @@ def test_too_little_memory_is_not_called_damage(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
     with pytest.raises(DataError) as raised:
         read_image(tmp_path / "a.png", name="a")
-    assert str(raised.value) == "an image must fit in memory, this one does not: a; scale it down, or free memory."
+    assert (
+        str(raised.value)
+        == "an image must fit in memory, this one does not: a; scale it down, or free memory."
+    )
 
 
-@pytest.mark.parametrize(("name", "shown"), [("fa\udce7ade.png", r"fa\xe7ade.png"), ("a\nb\x1b[2J.png", r"a\nb\x1b[2J.png"), ("façade.png", "façade.png")])
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("fa\udce7ade.png", r"fa\xe7ade.png"),
+        ("a\nb\x1b[2J.png", r"a\nb\x1b[2J.png"),
+        ("façade.png", "façade.png"),
+    ],
+)
 def test_a_name_is_shown_as_any_console_can_print_it(tmp_path: Path, name: str, shown: str) -> None:
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(DataError) as error:
         look_at(tmp_path / name, name=name)
-    assert str(error.value) == f"an image must hold pixels, got an empty file: {shown}; copy it again or remove it."
+    assert (
+        str(error.value)
+        == f"an image must hold pixels, got an empty file: {shown}; copy it again or remove it."
+    )
 
 
 def test_large_images_are_not_all_decoded_at_once() -> None:
@@ -299,14 +403,20 @@ def test_large_images_are_not_all_decoded_at_once() -> None:
 
 def _exif(tag: int, kind: int, value: bytes, *, turn: int = 6) -> bytes:
     """An EXIF block with an orientation and one more tag."""
-    entries = sorted([(0x112, 3, 1, struct.pack("<H", turn)), (tag, kind, max(1, len(value) // 8), value)])
+    entries = sorted(
+        [(0x112, 3, 1, struct.pack("<H", turn)), (tag, kind, max(1, len(value) // 8), value)]
+    )
     start = 8 + 2 + 12 * len(entries) + 4
     rows, blob = b"", b""
     for number, own, count, content in entries:
-        field = struct.pack("<I", start + len(blob)) if len(content) > 4 else content.ljust(4, b"\0")
+        field = (
+            struct.pack("<I", start + len(blob)) if len(content) > 4 else content.ljust(4, b"\0")
+        )
         blob += content if len(content) > 4 else b""
         rows += struct.pack("<HHI", number, own, count) + field
-    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + rows + struct.pack("<I", 0) + blob
+    return (
+        b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + rows + struct.pack("<I", 0) + blob
+    )
 
 
 def _random_tag(rng: np.random.Generator) -> tuple[int, int, bytes]:
@@ -317,8 +427,12 @@ def _random_tag(rng: np.random.Generator) -> tuple[int, int, bytes]:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow on damaged tags
-@pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("PNG", {}), ("WEBP", {"lossless": True})])
-def test_no_tag_but_the_orientation_matters(tmp_path: Path, kind: str, options: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"), [("JPEG", {}), ("PNG", {}), ("WEBP", {"lossless": True})]
+)
+def test_no_tag_but_the_orientation_matters(
+    tmp_path: Path, kind: str, options: dict[str, object]
+) -> None:
     rng = np.random.default_rng(0)
     (tmp_path / "a").write_bytes(encoded(RGB, kind, **options))
     turned = read_image(tmp_path / "a", name="a").transpose(Image.Transpose.ROTATE_270)
@@ -338,11 +452,18 @@ def test_no_tag_of_a_tiff_but_the_orientation_matters(tmp_path: Path) -> None:
             continue  # says how a TIFF's values are meant
         more = {274: (3, 6), tag: (kind, int.from_bytes(value[:4], "little"))}
         (tmp_path / "a.tif").write_bytes(tiff(pixels, more=more))
-        np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.tif", name="a"))[..., 0], turned)
+        np.testing.assert_array_equal(
+            np.asarray(read_image(tmp_path / "a.tif", name="a"))[..., 0], turned
+        )
 
 
-@pytest.mark.parametrize(("turn", "size"), [(0, (30, 20)), (1, (30, 20)), (3, (30, 20)), (8, (20, 30)), (9, (30, 20)), (65_535, (30, 20))])
-def test_an_orientation_that_makes_no_sense_turns_nothing(tmp_path: Path, turn: int, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("turn", "size"),
+    [(0, (30, 20)), (1, (30, 20)), (3, (30, 20)), (8, (20, 30)), (9, (30, 20)), (65_535, (30, 20))],
+)
+def test_an_orientation_that_makes_no_sense_turns_nothing(
+    tmp_path: Path, turn: int, size: tuple[int, int]
+) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded(RGB, "JPEG", exif=_exif(0x11A, 2, b"72\0", turn=turn)))
     assert read_image(tmp_path / "a.jpg", name="a").size == size
 
@@ -350,10 +471,16 @@ def test_an_orientation_that_makes_no_sense_turns_nothing(tmp_path: Path, turn: 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_of_several_frames_the_first_is_taken_and_that_is_known(tmp_path: Path, kind: str) -> None:
     whole = encoded(RGB, kind)
-    frames = encoded(RGB, kind, save_all=True, append_images=[RGB.transpose(Image.Transpose.ROTATE_180)])
+    frames = encoded(
+        RGB, kind, save_all=True, append_images=[RGB.transpose(Image.Transpose.ROTATE_180)]
+    )
     (tmp_path / "one").write_bytes(whole)
     (tmp_path / "two").write_bytes(frames)
     assert not look_at(tmp_path / "one", name="a").has_more_frames
     assert look_at(tmp_path / "two", name="a").has_more_frames
-    one, two = (np.asarray(read_image(tmp_path / name, name="a")).astype(int) for name in ("one", "two"))
-    assert one.shape == two.shape and np.abs(one - two).mean() < 12  # WebP and GIF choose other colours
+    one, two = (
+        np.asarray(read_image(tmp_path / name, name="a")).astype(int) for name in ("one", "two")
+    )
+    assert (
+        one.shape == two.shape and np.abs(one - two).mean() < 12
+    )  # WebP and GIF choose other colours

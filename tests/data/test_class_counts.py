@@ -15,7 +15,11 @@ Draw = Callable[..., None]
 
 
 def _load(tmp_path: Path, **fields: object) -> DataSet:
-    return load_data(DataSpec.model_validate({"source": "folder", "path": "pets", **fields}), data_dir=tmp_path / "data", allow_fallback=False)[1]
+    return load_data(
+        DataSpec.model_validate({"source": "folder", "path": "pets", **fields}),
+        data_dir=tmp_path / "data",
+        allow_fallback=False,
+    )[1]
 
 
 def test_val_of_one_class_chooses_nothing(tmp_path: Path, draw: Draw) -> None:
@@ -30,7 +34,10 @@ def test_val_of_one_class_chooses_nothing(tmp_path: Path, draw: Draw) -> None:
 
 def test_a_drawn_val_of_one_class(tmp_path: Path, draw: Draw) -> None:
     draw("pets/cat", "pets/dog")
-    with pytest.raises(DataError, match=r"^val must have images of at least 2 classes, source folder has 1 there, all of (cat|dog): "):
+    with pytest.raises(
+        DataError,
+        match=r"^val must have images of at least 2 classes, source folder has 1 there, all of (cat|dog): ",
+    ):
         _load(tmp_path, split_seed=0, fractions=Fractions(train=0.8, val=0.1, test=0.1))
 
 
@@ -39,11 +46,18 @@ def test_a_subset_of_one_image(tmp_path: Path, draw: Draw, split: str) -> None:
     draw(*(f"pets/{part}/{name}" for part in ("train", "val", "test") for name in ("cat", "dog")))
     with pytest.raises(DataError) as caught:
         _load(tmp_path, split_seed=0, sizes=Sizes(**{split: 1}))
-    assert str(caught.value) == f"data.sizes.{split} must be at least the number of classes, 2, got 1."
+    assert (
+        str(caught.value) == f"data.sizes.{split} must be at least the number of classes, 2, got 1."
+    )
 
 
 def test_classes_that_val_and_test_lack_are_said(tmp_path: Path, draw: Draw) -> None:
-    draw(*(f"pets/train/{name}" for name in ("cat", "cow", "dog")), "pets/val/cat", "pets/val/dog", "pets/test/cow")
+    draw(
+        *(f"pets/train/{name}" for name in ("cat", "cow", "dog")),
+        "pets/val/cat",
+        "pets/val/dog",
+        "pets/test/cow",
+    )
     assert _load(tmp_path).remarks == (
         "warning: val has no images of 1 of 3 classes (cow); its scores say nothing about them, and macro F1 and AUROC are means over the other classes",
         "warning: test has no images of 2 of 3 classes (cat, dog); its scores say nothing about them, and macro F1 and AUROC are means over the other classes",

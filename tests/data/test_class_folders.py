@@ -22,7 +22,11 @@ PPM = b"P6 1 1 255\n\1\2\3"
 
 
 def _load(tmp_path: Path) -> DataSet:
-    return load_data(DataSpec(source="folder", path="pets", **DRAWN), data_dir=tmp_path / "data", allow_fallback=False)[1]
+    return load_data(
+        DataSpec(source="folder", path="pets", **DRAWN),
+        data_dir=tmp_path / "data",
+        allow_fallback=False,
+    )[1]
 
 
 def _message(tmp_path: Path) -> str:
@@ -49,16 +53,39 @@ def test_nothing_is_said_of_images_alone(tmp_path: Path, pets: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "line"),
     [
-        (["Thumbs.db"], "left out: 1 entry not taken for images (.db 1), for example cat/Thumbs.db"),
-        (["notes.txt", "x.json", "y.json"], "left out: 3 entries not taken for images (.json 2, .txt 1), for example cat/notes.txt"),
-        ([".DS_Store", "._0.ppm", "._1.ppm"], "left out: 3 entries not taken for images (._* 2, .DS_Store 1), for example cat/.DS_Store"),
-        ([".ipynb_checkpoints/0-checkpoint.ppm"], "left out: 1 entry not taken for images (.ipynb_checkpoints/ 1), for example cat/.ipynb_checkpoints/"),
-        (["@eaDir/0.ppm"], "left out: 1 entry not taken for images (@eaDir/ 1), for example cat/@eaDir/"),
-        (["desktop.ini", "LICENSE"], "left out: 2 entries not taken for images (LICENSE 1, .ini 1), for example cat/LICENSE"),
-        (["live.MOV", "set.zip"], "left out: 2 entries not taken for images (.mov 1, .zip 1), for example cat/live.MOV"),
+        (
+            ["Thumbs.db"],
+            "left out: 1 entry not taken for images (.db 1), for example cat/Thumbs.db",
+        ),
+        (
+            ["notes.txt", "x.json", "y.json"],
+            "left out: 3 entries not taken for images (.json 2, .txt 1), for example cat/notes.txt",
+        ),
+        (
+            [".DS_Store", "._0.ppm", "._1.ppm"],
+            "left out: 3 entries not taken for images (._* 2, .DS_Store 1), for example cat/.DS_Store",
+        ),
+        (
+            [".ipynb_checkpoints/0-checkpoint.ppm"],
+            "left out: 1 entry not taken for images (.ipynb_checkpoints/ 1), for example cat/.ipynb_checkpoints/",
+        ),
+        (
+            ["@eaDir/0.ppm"],
+            "left out: 1 entry not taken for images (@eaDir/ 1), for example cat/@eaDir/",
+        ),
+        (
+            ["desktop.ini", "LICENSE"],
+            "left out: 2 entries not taken for images (LICENSE 1, .ini 1), for example cat/LICENSE",
+        ),
+        (
+            ["live.MOV", "set.zip"],
+            "left out: 2 entries not taken for images (.mov 1, .zip 1), for example cat/live.MOV",
+        ),
     ],
 )
-def test_what_is_no_image_is_counted(tmp_path: Path, pets: Path, names: list[str], line: str) -> None:
+def test_what_is_no_image_is_counted(
+    tmp_path: Path, pets: Path, names: list[str], line: str
+) -> None:
     before = _ids(_load(tmp_path))
     for name in names:
         (pets / "cat" / name).parent.mkdir(exist_ok=True)
@@ -78,13 +105,21 @@ def test_what_lies_beside_the_classes_is_counted(tmp_path: Path, pets: Path) -> 
     )
 
 
-@pytest.mark.parametrize("name", ["a.jfif", "b.JPE", "c.pjpeg", "d.pbm", "IMG0001", "e.PNG", "deep/f.jif"])
-def test_images_of_every_name_that_can_be_read_are_taken(tmp_path: Path, draw: Draw, pets: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["a.jfif", "b.JPE", "c.pjpeg", "d.pbm", "IMG0001", "e.PNG", "deep/f.jif"]
+)
+def test_images_of_every_name_that_can_be_read_are_taken(
+    tmp_path: Path, draw: Draw, pets: Path, name: str
+) -> None:
     (pets / "cat" / name).parent.mkdir(exist_ok=True)
     Image.new("RGB", (3, 3), (1, 2, 3)).save(pets / "cat" / name, format="JPEG")
     data_set = _load(tmp_path)
     assert f"cat/{name}" in _ids(data_set)
-    split, at = next((split, split.image_ids.index(f"cat/{name}")) for split in data_set.splits.values() if f"cat/{name}" in split.image_ids)
+    split, at = next(
+        (split, split.image_ids.index(f"cat/{name}"))
+        for split in data_set.splits.values()
+        if f"cat/{name}" in split.image_ids
+    )
     assert split.read(at).size == (3, 3)
 
 
@@ -120,14 +155,21 @@ LINKS = "mend or remove them (after a clone, git-annex and DVC fetch the files f
             )
             for name in ("0.ppm~", "0.bak", "0.jpg_large", "0.ppm.orig")
         ),
-        ("x.png", b"", "an image must have bytes, these files are empty: cat/x.png; fetch them again or remove them."),
+        (
+            "x.png",
+            b"",
+            "an image must have bytes, these files are empty: cat/x.png; fetch them again or remove them.",
+        ),
         *(
             (
                 "x.png",
                 content,
                 "an image must be the image itself, these are pointers of Git LFS or git-annex: cat/x.png; fetch the files (git lfs pull, git annex get).",
             )
-            for content in (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"/annex/objects/SHA256E-s1--0.png\n")
+            for content in (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+                b"/annex/objects/SHA256E-s1--0.png\n",
+            )
         ),
         *(
             (
@@ -150,18 +192,42 @@ LINKS = "mend or remove them (after a clone, git-annex and DVC fetch the files f
                 ("deep/annotations/0.png", "deep/annotations"),
             )
         ),
-        ("new\nline.png", PPM, r"names of files and folders must be UTF-8 without control characters, these are not: cat/new\nline.png; rename them."),
-        ("bell\a/x.png", PPM, r"names of files and folders must be UTF-8 without control characters, these are not: cat/bell\x07; rename them."),
+        (
+            "new\nline.png",
+            PPM,
+            r"names of files and folders must be UTF-8 without control characters, these are not: cat/new\nline.png; rename them.",
+        ),
+        (
+            "bell\a/x.png",
+            PPM,
+            r"names of files and folders must be UTF-8 without control characters, these are not: cat/bell\x07; rename them.",
+        ),
     ],
 )
-def test_what_cannot_be_taken_is_refused(tmp_path: Path, pets: Path, name: str, content: bytes, message: str) -> None:
+def test_what_cannot_be_taken_is_refused(
+    tmp_path: Path, pets: Path, name: str, content: bytes, message: str
+) -> None:
     (pets / "cat" / name).parent.mkdir(parents=True, exist_ok=True)
     (pets / "cat" / name).write_bytes(content)
     assert _message(tmp_path) == message
 
 
-@pytest.mark.parametrize("name", ["dog_mask.ppm", "mask.ppm", "unmasked_0.ppm", "gt.ppm", "benign (1).ppm", "label_x.ppm", "x_depth.ppm", "label.ppm"])
-def test_words_for_masks_without_the_image_are_names(tmp_path: Path, draw: Draw, pets: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dog_mask.ppm",
+        "mask.ppm",
+        "unmasked_0.ppm",
+        "gt.ppm",
+        "benign (1).ppm",
+        "label_x.ppm",
+        "x_depth.ppm",
+        "label.ppm",
+    ],
+)
+def test_words_for_masks_without_the_image_are_names(
+    tmp_path: Path, draw: Draw, pets: Path, name: str
+) -> None:
     draw(f"pets/cat/{name}")
     assert f"cat/{name}" in _ids(_load(tmp_path))
 
@@ -176,7 +242,9 @@ def test_images_that_are_called_alike_are_said(tmp_path: Path, draw: Draw, pets:
 
 def test_images_deep_in_a_class_are_said(tmp_path: Path, draw: Draw, pets: Path) -> None:
     draw("pets/cat/tabby", "pets/cat/black/left")
-    assert _load(tmp_path).remarks == ("note: images in sub-folders of a class count as images of that class: cat/black, cat/tabby",)
+    assert _load(tmp_path).remarks == (
+        "note: images in sub-folders of a class count as images of that class: cat/black, cat/tabby",
+    )
 
 
 @pytest.mark.parametrize("place", ["name", "folder"])
@@ -187,16 +255,26 @@ def test_names_that_are_not_utf8(tmp_path: Path, pets: Path, place: str) -> None
     except OSError:
         pytest.skip("this file system has UTF-8 names alone")
     named = r"cat/fa\xe7ade.ppm" if place == "name" else r"ma\xefs"
-    assert _message(tmp_path) == f"names of files and folders must be UTF-8 without control characters, these are not: {named}; rename them."
+    assert (
+        _message(tmp_path)
+        == f"names of files and folders must be UTF-8 without control characters, these are not: {named}; rename them."
+    )
 
 
 @pytest.mark.parametrize("name", ["cow", "cow.png"])
-def test_a_dead_link_beside_the_classes_is_not_left_out(tmp_path: Path, pets: Path, name: str) -> None:
+def test_a_dead_link_beside_the_classes_is_not_left_out(
+    tmp_path: Path, pets: Path, name: str
+) -> None:
     (pets / name).symlink_to("/nowhere")
-    assert _message(tmp_path) == f"a link must lead to a file, these lead nowhere or in a circle: {name}; {LINKS}"
+    assert (
+        _message(tmp_path)
+        == f"a link must lead to a file, these lead nowhere or in a circle: {name}; {LINKS}"
+    )
 
 
-def test_every_problem_of_every_file_is_said_at_once_and_nothing_is_opened(tmp_path: Path, pets: Path) -> None:
+def test_every_problem_of_every_file_is_said_at_once_and_nothing_is_opened(
+    tmp_path: Path, pets: Path
+) -> None:
     os.mkfifo(pets / "cat" / "pipe.png")
     os.mkfifo(pets / "dog" / "pipe")
     (pets / "cat" / "zero.png").symlink_to("/dev/zero")
@@ -220,11 +298,16 @@ def test_links_that_lead_into_each_other_end(tmp_path: Path, draw: Draw, pets: P
     (pets / "dog" / "b" / "y").symlink_to(pets / "cat" / "a")
     message = _message(tmp_path)
     assert message.startswith("a link must lead to a file, these lead nowhere or in a circle: ")
-    assert "\n  an image must be there once, these are one file under two names, through a link: " in message
+    assert (
+        "\n  an image must be there once, these are one file under two names, through a link: "
+        in message
+    )
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_one_file_under_two_names(tmp_path: Path, pets: Path, link: Callable[[Path, Path], None]) -> None:
+def test_one_file_under_two_names(
+    tmp_path: Path, pets: Path, link: Callable[[Path, Path], None]
+) -> None:
     link(pets / "cat" / "0.ppm", pets / "dog" / "9.ppm")
     assert _message(tmp_path) == (
         "an image must be there once, these are one file under two names, through a link: cat/0.ppm = dog/9.ppm; remove one of the two."
@@ -243,7 +326,9 @@ def test_links_within_the_data_folder_are_followed(tmp_path: Path, draw: Draw, p
 
 
 @pytest.mark.parametrize("name", ["cow", "dog/more", "dog/one.ppm"])
-def test_links_out_of_the_data_folder_say_so(tmp_path: Path, draw: Draw, pets: Path, name: str) -> None:
+def test_links_out_of_the_data_folder_say_so(
+    tmp_path: Path, draw: Draw, pets: Path, name: str
+) -> None:
     draw("../disk/more", "../disk/one.ppm")
     target = tmp_path / "disk" / ("one.ppm" if name.endswith(".ppm") else "more")
     (pets / name).symlink_to(target)
@@ -251,30 +336,42 @@ def test_links_out_of_the_data_folder_say_so(tmp_path: Path, draw: Draw, pets: P
         f"an image must stay below the data folder {tmp_path / 'data'}, but '{name}' is a link to {target}, which lies outside; "
         f"give --data-dir {tmp_path} (make: DATA_DIR=...) with data.path from there, or copy the files."
     )
-    data_set = load_data(DataSpec(source="folder", path="data/pets", **DRAWN), data_dir=tmp_path, allow_fallback=False)[1]
+    data_set = load_data(
+        DataSpec(source="folder", path="data/pets", **DRAWN),
+        data_dir=tmp_path,
+        allow_fallback=False,
+    )[1]
     assert len(_ids(data_set)) > 12  # the way out that the message names
 
 
 def test_links_out_of_the_data_folder_are_counted(tmp_path: Path, draw: Draw, pets: Path) -> None:
     draw("../disk/more")
     for number in range(3):
-        (pets / "dog" / f"more{number}.ppm").symlink_to(tmp_path / "disk" / "more" / f"{number}.ppm")
+        (pets / "dog" / f"more{number}.ppm").symlink_to(
+            tmp_path / "disk" / "more" / f"{number}.ppm"
+        )
     assert _message(tmp_path) == (
         f"an image must stay below the data folder {tmp_path / 'data'}, but 'dog/more0.ppm' is a link to {tmp_path / 'disk/more/0.ppm'}, which lies outside; "
         f"give --data-dir {tmp_path} (make: DATA_DIR=...) with data.path from there, or copy the files.\n  2 more links lead out of the data folder."
     )
 
 
-def test_files_without_the_right_to_read_them(tmp_path: Path, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_without_the_right_to_read_them(
+    tmp_path: Path, pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     locked = {str(pets / "cat" / "0.ppm"), str(pets / "dog" / "1.ppm")}
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) not in locked)  # as root, chmod would forbid nothing
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: str(path) not in locked
+    )  # as root, chmod would forbid nothing
     assert _message(tmp_path) == (
         "files and folders must be readable, these are not: cat/0.ppm, dog/1.ppm; give yourself the right to read them (chmod -R u+rX)."
     )
 
 
 @pytest.mark.parametrize(("name", "said"), [("", "pets"), ("cat", "cat"), ("dog/deep", "dog/deep")])
-def test_folders_without_the_right_to_read_them(tmp_path: Path, draw: Draw, pets: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
+def test_folders_without_the_right_to_read_them(
+    tmp_path: Path, draw: Draw, pets: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
     draw("pets/dog/deep")
     scandir = os.scandir
 
@@ -284,12 +381,22 @@ def test_folders_without_the_right_to_read_them(tmp_path: Path, draw: Draw, pets
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)  # as root, chmod would forbid nothing
-    assert _message(tmp_path) == f"files and folders must be readable, these are not: {said}; give yourself the right to read them (chmod -R u+rX)."
+    assert (
+        _message(tmp_path)
+        == f"files and folders must be readable, these are not: {said}; give yourself the right to read them (chmod -R u+rX)."
+    )
 
 
 @pytest.mark.parametrize(
     ("head", "kind"),
-    [(b"BMW is a maker of cars", None), (b"P1 was the first plan", None), (b"II. Chapter", None), (b"RIFF\0\0\0\0WAVE", None), (b"", None), (PPM, "PPM")],
+    [
+        (b"BMW is a maker of cars", None),
+        (b"P1 was the first plan", None),
+        (b"II. Chapter", None),
+        (b"RIFF\0\0\0\0WAVE", None),
+        (b"", None),
+        (PPM, "PPM"),
+    ],
 )
 def test_words_are_no_images(head: bytes, kind: str | None) -> None:
     assert (readable_kind(head), unreadable_kind(head)) == (kind, None)
@@ -301,14 +408,23 @@ def test_the_kind_of_first_bytes(tmp_path: Path, kind: str) -> None:
     assert readable_kind((tmp_path / "x").read_bytes()[:132]) == kind
 
 
-_name = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12)
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    names=st.sets(st.tuples(_name, st.sampled_from(["", ".png", ".txt", ".heic", ".JPG", "~"])), max_size=5), content=st.sampled_from([b"", PPM, b"x", HEIC])
+_name = st.text(
+    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12
 )
-def test_every_file_is_taken_or_counted_or_refused(tmp_path_factory: pytest.TempPathFactory, names: set[tuple[str, str]], content: bytes) -> None:
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    names=st.sets(
+        st.tuples(_name, st.sampled_from(["", ".png", ".txt", ".heic", ".JPG", "~"])), max_size=5
+    ),
+    content=st.sampled_from([b"", PPM, b"x", HEIC]),
+)
+def test_every_file_is_taken_or_counted_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, names: set[tuple[str, str]], content: bytes
+) -> None:
     root = tmp_path_factory.mktemp("law")
     for i, label in enumerate("ab"):
         (root / "pets" / label).mkdir(parents=True)
@@ -326,5 +442,7 @@ def test_every_file_is_taken_or_counted_or_refused(tmp_path_factory: pytest.Temp
     except DataError:
         assert written
     else:
-        n_left_out = sum(int(line.split()[2]) for line in data_set.remarks if line.startswith("left out: "))
+        n_left_out = sum(
+            int(line.split()[2]) for line in data_set.remarks if line.startswith("left out: ")
+        )
         assert len(_ids(data_set)) + n_left_out == 10 + len(written)

@@ -29,9 +29,13 @@ def _load(root: Path) -> None:
     load_data(DataSpec(source="folder", path="set"), data_dir=root, allow_fallback=False)
 
 
-@pytest.mark.parametrize(("suffix", "kind"), [("png", np.uint16), ("tif", np.uint16), ("tif", np.int32)])
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [("png", np.uint16), ("tif", np.uint16), ("tif", np.int32)]
+)
 @pytest.mark.parametrize("highest", [4095, 1023, 255])
-def test_a_set_that_uses_twelve_bits_of_sixteen_is_refused(tmp_path: Path, suffix: str, kind: type, highest: int) -> None:
+def test_a_set_that_uses_twelve_bits_of_sixteen_is_refused(
+    tmp_path: Path, suffix: str, kind: type, highest: int
+) -> None:
     _write(tmp_path, highest=[highest], suffix=suffix, kind=kind)
     with pytest.raises(DataError) as error:
         _load(tmp_path)
@@ -42,7 +46,9 @@ def test_a_set_that_uses_twelve_bits_of_sixteen_is_refused(tmp_path: Path, suffi
     )
 
 
-@pytest.mark.parametrize(("suffix", "kind"), [("png", np.uint16), ("tif", np.int32), ("pgm", np.uint16)])
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [("png", np.uint16), ("tif", np.int32), ("pgm", np.uint16)]
+)
 def test_dark_images_among_bright_ones_are_taken(tmp_path: Path, suffix: str, kind: type) -> None:
     _write(tmp_path, highest=[4000, 300, 60_000], suffix=suffix, kind=kind)
     _load(tmp_path)

@@ -41,7 +41,12 @@ def test_splits_labels_and_facts(plants: Path) -> None:
     assert train.labels.dtype == np.int64
     assert train.read(0).size == (24, 18)
     facts = data_set.facts
-    assert (facts.class_names, facts.title, facts.origin, facts.split_rule) == (("fern", "moss", "rose"), "plants", "data.path plants", "official")
+    assert (facts.class_names, facts.title, facts.origin, facts.split_rule) == (
+        ("fern", "moss", "rose"),
+        "plants",
+        "data.path plants",
+        "official",
+    )
     assert facts.class_counts == {"train": (4, 4, 4), "val": (2, 2, 2), "test": (2, 2, 2)}
     assert not facts.is_fallback
     assert not facts.is_synthetic
@@ -51,7 +56,11 @@ def test_a_fallback_stands_in_for_what_is_missing(tmp_path: Path) -> None:
     spec = DataSpec(source="folder", path="plants", fallback="rendered_flowers", image_size=128)
     resolved, data_set = load_data(spec, data_dir=tmp_path, allow_fallback=True)
     assert resolved == DataSpec(source="rendered_flowers", image_size=128)
-    assert (data_set.facts.source, data_set.facts.requested_source, data_set.facts.is_fallback) == ("rendered_flowers", "folder", True)
+    assert (data_set.facts.source, data_set.facts.requested_source, data_set.facts.is_fallback) == (
+        "rendered_flowers",
+        "folder",
+        True,
+    )
 
 
 def test_a_fallback_can_be_refused(tmp_path: Path) -> None:
@@ -79,17 +88,28 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 def test_an_empty_class(plants: Path) -> None:
     for path in (plants / "plants").glob("*/rose/*"):
         path.unlink()
-    assert message_of(PLANTS, plants) == "every class must have at least one image, source folder has none for: rose; add images or remove the class."
+    assert (
+        message_of(PLANTS, plants)
+        == "every class must have at least one image, source folder has none for: rose; add images or remove the class."
+    )
 
 
 def test_a_class_in_val_but_not_in_train(plants: Path) -> None:
     shutil.rmtree(plants / "plants" / "train" / "rose")
     shutil.rmtree(plants / "plants" / "test" / "rose")
-    assert message_of(PLANTS, plants) == "every class must have images in train, source folder has none there for: rose (in val); move some to train."
+    assert (
+        message_of(PLANTS, plants)
+        == "every class must have images in train, source folder has none there for: rose (in val); move some to train."
+    )
 
 
 def test_an_empty_split(plants: Path) -> None:
-    spec = DataSpec(source="folder", path="plants", split_seed=0, fractions=Fractions(train=0.98, val=0.01, test=0.01))
+    spec = DataSpec(
+        source="folder",
+        path="plants",
+        split_seed=0,
+        fractions=Fractions(train=0.98, val=0.01, test=0.01),
+    )
     flat(plants)
     for path in (plants / "plants").glob("*/[1-9].png"):
         path.unlink()
@@ -102,16 +122,24 @@ def test_one_class(plants: Path) -> None:
     for name in ("fern", "moss"):
         for split in ("train", "val", "test"):
             shutil.rmtree(plants / "plants" / split / name)
-    assert message_of(PLANTS, plants) == "a classification data set must have at least 2 classes, source folder has 1: rose."
+    assert (
+        message_of(PLANTS, plants)
+        == "a classification data set must have at least 2 classes, source folder has 1: rose."
+    )
 
 
 @pytest.mark.parametrize("path", ["../elsewhere", "/etc"])
 def test_a_path_that_escapes(plants: Path, path: str) -> None:
     message = message_of(DataSpec(source="folder", path=path), plants)
-    assert message == f"data.path must stay below its folder, got {path!r}; move the files there, or point the data folder higher."
+    assert (
+        message
+        == f"data.path must stay below its folder, got {path!r}; move the files there, or point the data folder higher."
+    )
 
 
-def test_an_image_that_links_outside(plants: Path, tmp_path_factory: pytest.TempPathFactory, make_image: Callable[..., Path]) -> None:
+def test_an_image_that_links_outside(
+    plants: Path, tmp_path_factory: pytest.TempPathFactory, make_image: Callable[..., Path]
+) -> None:
     outside = make_image(tmp_path_factory.mktemp("outside") / "a.png")
     (plants / "plants" / "val" / "rose" / "x.png").symlink_to(outside)
     message = message_of(PLANTS, plants)
@@ -123,12 +151,17 @@ def test_an_image_that_links_outside(plants: Path, tmp_path_factory: pytest.Temp
 
 
 def test_an_unknown_source(tmp_path: Path) -> None:
-    assert message_of(DataSpec(source="flower102"), tmp_path) == (f"data.source must be one of {SOURCE_WORDS}, got 'flower102'; did you mean flowers102?")
+    assert message_of(DataSpec(source="flower102"), tmp_path) == (
+        f"data.source must be one of {SOURCE_WORDS}, got 'flower102'; did you mean flowers102?"
+    )
 
 
 def test_an_unknown_fallback_is_found_before_it_is_needed(plants: Path) -> None:
     spec = PLANTS.model_copy(update={"fallback": "rendred_flowers"})
-    assert message_of(spec, plants) == f"data.fallback must be one of {SOURCE_WORDS}, got 'rendred_flowers'; did you mean rendered_flowers?"
+    assert (
+        message_of(spec, plants)
+        == f"data.fallback must be one of {SOURCE_WORDS}, got 'rendred_flowers'; did you mean rendered_flowers?"
+    )
 
 
 def test_a_path_with_a_source_that_has_none(tmp_path: Path) -> None:
@@ -138,50 +171,80 @@ def test_a_path_with_a_source_that_has_none(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_path(tmp_path: Path) -> None:
-    assert message_of(DataSpec(source="folder"), tmp_path) == "source folder needs data.path: a folder or a CSV file below the data folder."
+    assert (
+        message_of(DataSpec(source="folder"), tmp_path)
+        == "source folder needs data.path: a folder or a CSV file below the data folder."
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "missing"),
-    [({}, "split_seed and data.fractions"), ({"fractions": HALVES}, "split_seed"), ({"split_seed": 0}, "fractions")],
+    [
+        ({}, "split_seed and data.fractions"),
+        ({"fractions": HALVES}, "split_seed"),
+        ({"split_seed": 0}, "fractions"),
+    ],
 )
 def test_no_split_is_drawn_by_default(plants: Path, given: dict[str, Any], missing: str) -> None:
     flat(plants)
     message = message_of(DataSpec(source="folder", path="plants", **given), plants)
-    assert message == f"data.{missing} must be set for source folder, because there are no official splits."
+    assert (
+        message
+        == f"data.{missing} must be set for source folder, because there are no official splits."
+    )
 
 
 def test_fractions_that_do_not_sum_to_one(plants: Path) -> None:
     flat(plants)
-    spec = DataSpec(source="folder", path="plants", split_seed=0, fractions=Fractions(train=0.5, val=0.2, test=0.2))
+    spec = DataSpec(
+        source="folder",
+        path="plants",
+        split_seed=0,
+        fractions=Fractions(train=0.5, val=0.2, test=0.2),
+    )
     assert message_of(spec, plants) == "data.fractions must sum to 1, got 0.9."
 
 
 def test_a_subset_needs_a_seed(plants: Path) -> None:
     spec = DataSpec(source="folder", path="plants", sizes=Sizes(train=6))
-    assert message_of(spec, plants) == "data.split_seed must be set where data.sizes draws a subset, got null; any whole number will do."
+    assert (
+        message_of(spec, plants)
+        == "data.split_seed must be set where data.sizes draws a subset, got null; any whole number will do."
+    )
 
 
 def test_a_subset_smaller_than_the_classes(plants: Path) -> None:
     spec = DataSpec(source="folder", path="plants", sizes=Sizes(train=2), split_seed=0)
-    assert message_of(spec, plants) == "data.sizes.train must be at least the number of classes, 3, got 2."
+    assert (
+        message_of(spec, plants)
+        == "data.sizes.train must be at least the number of classes, 3, got 2."
+    )
 
 
 def test_a_subset_is_stratified_and_said(plants: Path) -> None:
     spec = DataSpec(source="folder", path="plants", sizes=Sizes(train=6, val=100), split_seed=7)
     _, data_set = load_data(spec, data_dir=plants, allow_fallback=True)
     assert data_set.facts.class_counts == {"train": (2, 2, 2), "val": (2, 2, 2), "test": (2, 2, 2)}
-    assert data_set.facts.split_rule == "official; a stratified subset with split_seed 7: train 6 of 12"
+    assert (
+        data_set.facts.split_rule
+        == "official; a stratified subset with split_seed 7: train 6 of 12"
+    )
 
 
 def test_a_drawn_split_is_said(plants: Path) -> None:
     flat(plants)
-    _, data_set = load_data(DataSpec(source="folder", path="plants", split_seed=3, fractions=HALVES), data_dir=plants, allow_fallback=True)
+    _, data_set = load_data(
+        DataSpec(source="folder", path="plants", split_seed=3, fractions=HALVES),
+        data_dir=plants,
+        allow_fallback=True,
+    )
     assert data_set.facts.class_counts == {"train": (2, 2, 2), "val": (1, 1, 1), "test": (1, 1, 1)}
     assert data_set.facts.split_rule == "stratified, train 0.5, val 0.25, test 0.25, split_seed 3"
 
 
-def test_the_fingerprint_follows_content_label_and_split(plants: Path, make_image: Callable[..., Path]) -> None:
+def test_the_fingerprint_follows_content_label_and_split(
+    plants: Path, make_image: Callable[..., Path]
+) -> None:
     def now() -> str:
         return load_data(PLANTS, data_dir=plants, allow_fallback=True)[1].facts.fingerprint
 
@@ -201,7 +264,11 @@ def test_the_fingerprint_follows_content_label_and_split(plants: Path, make_imag
 
 
 def test_the_fingerprint_does_not_follow_the_order_of_an_index(plants: Path) -> None:
-    rows = [f"{split}/{name}/0.png,{name},{split}" for split in ("train", "val", "test") for name in ("fern", "rose")]
+    rows = [
+        f"{split}/{name}/0.png,{name},{split}"
+        for split in ("train", "val", "test")
+        for name in ("fern", "rose")
+    ]
     digests = []
     for order in (rows, rows[::-1]):
         (plants / "plants" / "index.csv").write_text("\n".join(["file,label,split", *order]))
@@ -237,6 +304,8 @@ def test_of_many_bad_files_the_first_are_named_and_all_are_counted(plants: Path)
 def test_files_of_several_frames_are_counted(plants: Path) -> None:
     for number in range(3):
         path = plants / "plants" / "train" / "fern" / f"{number}.gif"
-        Image.new("L", (8, 8), 9).save(path, save_all=True, append_images=[Image.new("L", (8, 8), 200)] * (number > 0))
+        Image.new("L", (8, 8), 9).save(
+            path, save_all=True, append_images=[Image.new("L", (8, 8), 200)] * (number > 0)
+        )
     facts = load_data(PLANTS, data_dir=plants, allow_fallback=True)[1].facts
     assert facts.n_first_frames == 2

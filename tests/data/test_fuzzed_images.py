@@ -34,7 +34,16 @@ SAMPLES: dict[str, bytes] = fuzz.samples()
 
 
 def test_every_sample_is_sound(tmp_path: Path) -> None:
-    assert {Path(name).suffix for name in SAMPLES} == {".jpg", ".png", ".gif", ".bmp", ".webp", ".tif", ".ppm", ".pgm"}
+    assert {Path(name).suffix for name in SAMPLES} == {
+        ".jpg",
+        ".png",
+        ".gif",
+        ".bmp",
+        ".webp",
+        ".tif",
+        ".ppm",
+        ".pgm",
+    }
     for name, whole in SAMPLES.items():
         (tmp_path / name).write_bytes(whole)
         assert fuzz.outcome(tmp_path / name) == "read", name
@@ -47,18 +56,25 @@ def test_a_mutated_file_is_read_or_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         ends[fuzz.outcome(tmp_path / name)] += 1
     assert ends.total() == N_FILES
-    assert min(ends["read"], ends["refused"]) > N_FILES / 20, ends  # the mutations are neither harmless nor hopeless
+    assert min(ends["read"], ends["refused"]) > N_FILES / 20, (
+        ends
+    )  # the mutations are neither harmless nor hopeless
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", [name for name in SAMPLES if name != "plain.ppm"])  # text: the last number may be cut, and is one still
+@pytest.mark.parametrize(
+    "name", [name for name in SAMPLES if name != "plain.ppm"]
+)  # text: the last number may be cut, and is one still
 def test_a_file_that_is_cut_off_is_refused_or_has_all_pixels(tmp_path: Path, name: str) -> None:
     whole = SAMPLES[name]
     path = tmp_path / name
     path.write_bytes(whole)
     pixels = np.asarray(read_image(path, name=name))
     n_refused = 0
-    lengths = {*range(0, len(whole), max(1, len(whole) // 40)), *range(max(0, len(whole) - 30), len(whole))}
+    lengths = {
+        *range(0, len(whole), max(1, len(whole) // 40)),
+        *range(max(0, len(whole) - 30), len(whole)),
+    }
     for length in lengths:
         path.write_bytes(whole[:length])
         try:

@@ -32,26 +32,42 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_image(tmp_path / "a.jpg", name="rose/a.jpg")
-    assert str(error.value) == "an image must exist, this one does not: rose/a.jpg; correct its name or leave it out of the index."
+    assert (
+        str(error.value)
+        == "an image must exist, this one does not: rose/a.jpg; correct its name or leave it out of the index."
+    )
 
 
 def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     Image.new("1", (10_000, 7_000)).save(tmp_path / "a.png")
     with pytest.raises(DataError) as error:
         read_image(tmp_path / "a.png", name="a.png")
-    assert str(error.value) == "an image must have at most 60000000 pixels, got 10000 x 7000: a.png; scale it down."
+    assert (
+        str(error.value)
+        == "an image must have at most 60000000 pixels, got 10000 x 7000: a.png; scale it down."
+    )
 
 
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
     Image.new("1", (20_000, 20_000)).save(tmp_path / "a.png")
     with pytest.raises(DataError) as error:
         read_image(tmp_path / "a.png", name="a.png")
-    assert str(error.value) == "an image must have at most 60000000 pixels, got 400000000: a.png; scale it down."
+    assert (
+        str(error.value)
+        == "an image must have at most 60000000 pixels, got 400000000: a.png; scale it down."
+    )
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow on damaged TIFF tags
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(suffix=st.sampled_from(["jpg", "png", "gif", "bmp", "tiff", "webp", "ppm"]), at=st.floats(0, 1), junk=st.binary(max_size=40), cut=st.booleans())
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    suffix=st.sampled_from(["jpg", "png", "gif", "bmp", "tiff", "webp", "ppm"]),
+    at=st.floats(0, 1),
+    junk=st.binary(max_size=40),
+    cut=st.booleans(),
+)
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(
     tmp_path: Path, make_image: Callable[..., Path], suffix: str, at: float, junk: bytes, cut: bool
 ) -> None:
@@ -67,7 +83,9 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
 
 def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     Image.new("RGBA", (2, 2), (200, 0, 0, 0)).save(tmp_path / "a.png")
-    assert np.asarray(read_image(tmp_path / "a.png", name="a")).tolist() == [[[255, 255, 255]] * 2] * 2
+    assert (
+        np.asarray(read_image(tmp_path / "a.png", name="a")).tolist() == [[[255, 255, 255]] * 2] * 2
+    )
 
 
 def test_sixteen_bits_keep_their_range(tmp_path: Path) -> None:
@@ -80,4 +98,6 @@ def test_an_image_is_turned_upright(tmp_path: Path) -> None:
     exif = image.getexif()
     exif[0x0112] = 3  # upside down
     image.save(tmp_path / "a.png", exif=exif)
-    assert np.asarray(read_image(tmp_path / "a.png", name="a")).tolist() == [[[0, 0, 255], [255, 0, 0]]]
+    assert np.asarray(read_image(tmp_path / "a.png", name="a")).tolist() == [
+        [[0, 0, 255], [255, 0, 0]]
+    ]

@@ -18,7 +18,11 @@ Draw = Callable[..., None]
 
 
 def _load(tmp_path: Path) -> DataSet:
-    return load_data(DataSpec(source="folder", path="pets", **DRAWN), data_dir=tmp_path / "data", allow_fallback=False)[1]
+    return load_data(
+        DataSpec(source="folder", path="pets", **DRAWN),
+        data_dir=tmp_path / "data",
+        allow_fallback=False,
+    )[1]
 
 
 def _message(tmp_path: Path) -> str:
@@ -55,11 +59,15 @@ def _splits_text(names: str, below: str | None) -> str:
     ],
 )
 @pytest.mark.parametrize("is_nested", [False, True])
-def test_splits_under_other_names_are_no_classes(tmp_path: Path, draw: Draw, names: tuple[str, ...], is_nested: bool) -> None:
+def test_splits_under_other_names_are_no_classes(
+    tmp_path: Path, draw: Draw, names: tuple[str, ...], is_nested: bool
+) -> None:
     for name in names:
         top = f"pets/{name}/{name}" if is_nested else f"pets/{name}"
         draw(f"{top}/cat", f"{top}/dog")
-    assert _message(tmp_path) == _splits_text(", ".join(names), names[0] if is_nested else "cat, dog")
+    assert _message(tmp_path) == _splits_text(
+        ", ".join(names), names[0] if is_nested else "cat, dog"
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +79,9 @@ def test_splits_under_other_names_are_no_classes(tmp_path: Path, draw: Draw, nam
         ("test data 2", "train_images"),
     ],
 )
-def test_splits_of_images_without_classes(tmp_path: Path, draw: Draw, names: tuple[str, ...]) -> None:
+def test_splits_of_images_without_classes(
+    tmp_path: Path, draw: Draw, names: tuple[str, ...]
+) -> None:
     draw(*(f"pets/{name}" for name in names))
     assert _message(tmp_path) == _splits_text(", ".join(names), None)
 
@@ -97,19 +107,29 @@ def test_splits_within_classes(tmp_path: Path, draw: Draw) -> None:
         (("pets/train/test", "pets/train/dog"), ("dog", "test")),
         (("pets/with_mask", "pets/without_mask"), ("with_mask", "without_mask")),
         (("pets/val d'or", "pets/test_strip"), ("test_strip", "val d'or")),
-        (("pets/Training shoe", "pets/tennis shoe", "pets/Test cricket shoe"), ("Test cricket shoe", "Training shoe", "tennis shoe")),
+        (
+            ("pets/Training shoe", "pets/tennis shoe", "pets/Test cricket shoe"),
+            ("Test cricket shoe", "Training shoe", "tennis shoe"),
+        ),
     ],
 )
-def test_classes_that_only_sound_like_splits(tmp_path: Path, draw: Draw, names: tuple[str, ...], classes: tuple[str, ...]) -> None:
+def test_classes_that_only_sound_like_splits(
+    tmp_path: Path, draw: Draw, names: tuple[str, ...], classes: tuple[str, ...]
+) -> None:
     draw(*names)
     assert _load(tmp_path).facts.class_names == classes
 
 
 @pytest.mark.parametrize(
     ("folder", "way_out"),
-    [("pets/dataset", "or say data.path: pets/dataset"), ("pets/a/b", "or say data.path: pets/a/b")],
+    [
+        ("pets/dataset", "or say data.path: pets/dataset"),
+        ("pets/a/b", "or say data.path: pets/a/b"),
+    ],
 )
-def test_a_wrapper_says_where_the_classes_are(tmp_path: Path, draw: Draw, folder: str, way_out: str) -> None:
+def test_a_wrapper_says_where_the_classes_are(
+    tmp_path: Path, draw: Draw, folder: str, way_out: str
+) -> None:
     draw(f"{folder}/cat", f"{folder}/dog", "pets/__MACOSX/cat/._0.png")
     only = folder.split("/")[1]
     assert _message(tmp_path) == (
@@ -118,7 +138,9 @@ def test_a_wrapper_says_where_the_classes_are(tmp_path: Path, draw: Draw, folder
 
 
 def test_a_wrapper_in_a_split(tmp_path: Path, draw: Draw) -> None:
-    draw(*(f"pets/{split}/{split}/{name}" for split in ("train", "test") for name in ("cat", "dog")))
+    draw(
+        *(f"pets/{split}/{split}/{name}" for split in ("train", "test") for name in ("cat", "dog"))
+    )
     assert _message(tmp_path) == (
         "a folder of images must hold one folder per class, pets/test holds test alone, with the folders cat, dog in pets/test/test; "
         "move those up to pets/test, which is the split."
@@ -133,8 +155,18 @@ def test_an_archive_that_was_unpacked_twice(tmp_path: Path, draw: Draw) -> None:
     )
 
 
-@pytest.mark.parametrize("names", [("images", "masks"), ("Annotations", "JPEGImages"), ("images", "labels"), ("groundtruth", "imgs")])
-def test_images_beside_their_labels_are_no_classes(tmp_path: Path, draw: Draw, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("images", "masks"),
+        ("Annotations", "JPEGImages"),
+        ("images", "labels"),
+        ("groundtruth", "imgs"),
+    ],
+)
+def test_images_beside_their_labels_are_no_classes(
+    tmp_path: Path, draw: Draw, names: tuple[str, ...]
+) -> None:
     draw(*(f"pets/{name}" for name in names))
     assert _message(tmp_path) == (
         f"class folders must be called as their classes, pets holds {', '.join(names)}, which look like images and their masks or labels; "
@@ -171,22 +203,48 @@ def test_a_split_without_images(tmp_path: Path, draw: Draw) -> None:
     ("files", "rest"),
     [
         ((), "."),
-        (("pets/1.png", "pets/2.png"), " but 2 files; sort them into class folders, or name them in a CSV (columns file, label) and give it as data.path."),
-        (("pets/1.png", "pets/all.csv"), " but the CSV file all.csv; data.path: pets/all.csv would read it."),
+        (
+            ("pets/1.png", "pets/2.png"),
+            " but 2 files; sort them into class folders, or name them in a CSV (columns file, label) and give it as data.path.",
+        ),
+        (
+            ("pets/1.png", "pets/all.csv"),
+            " but the CSV file all.csv; data.path: pets/all.csv would read it.",
+        ),
     ],
 )
-def test_a_folder_without_folders(tmp_path: Path, draw: Draw, files: tuple[str, ...], rest: str) -> None:
+def test_a_folder_without_folders(
+    tmp_path: Path, draw: Draw, files: tuple[str, ...], rest: str
+) -> None:
     (tmp_path / "data/pets").mkdir(parents=True)
     draw(*files)
-    assert _message(tmp_path) == f"a folder of images must hold one folder per class, pets holds none{rest}"
+    assert (
+        _message(tmp_path)
+        == f"a folder of images must hold one folder per class, pets holds none{rest}"
+    )
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("Cat", "cat"), ("cat ", "cat"), ("1", "01"), ("caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}")]
+    ("first", "second"),
+    [
+        ("Cat", "cat"),
+        ("cat ", "cat"),
+        ("1", "01"),
+        ("caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"),
+    ],
 )
 @pytest.mark.parametrize("is_split", [False, True])
-def test_classes_that_differ_in_spelling_alone(tmp_path: Path, draw: Draw, first: str, second: str, is_split: bool) -> None:
-    draw(*([f"pets/train/{first}", f"pets/test/{second}"] if is_split else [f"pets/{first}", f"pets/{second}"]), f"pets/{'train/' * is_split}dog")
+def test_classes_that_differ_in_spelling_alone(
+    tmp_path: Path, draw: Draw, first: str, second: str, is_split: bool
+) -> None:
+    draw(
+        *(
+            [f"pets/train/{first}", f"pets/test/{second}"]
+            if is_split
+            else [f"pets/{first}", f"pets/{second}"]
+        ),
+        f"pets/{'train/' * is_split}dog",
+    )
     if len(list((tmp_path / "data/pets").rglob("*.ppm"))) < 18:
         pytest.skip("this file system takes both names for one")
     lower, upper = sorted([first, second])

@@ -92,9 +92,22 @@ def _write_set(root: Path) -> None:
 
 def test_the_same_store_as_ever(tmp_path: Path) -> None:
     _write_set(tmp_path)
-    data_set = load_data(DataSpec(source="folder", path="set"), data_dir=tmp_path, allow_fallback=False)[1]
+    data_set = load_data(
+        DataSpec(source="folder", path="set"), data_dir=tmp_path, allow_fallback=False
+    )[1]
     store = build_store(data_set, home=tmp_path, side=10, interpolation="bicubic", fine=12)
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(store.path.glob("*.npy"))}
-    assert data_set.facts.fingerprint == "539c2f3a6f757f7e71cbdf1441a1df5b4a685ed1a8f34be554ccabbce3ed1985"
+    digests = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in sorted(store.path.glob("*.npy"))
+    }
+    assert (
+        data_set.facts.fingerprint
+        == "539c2f3a6f757f7e71cbdf1441a1df5b4a685ed1a8f34be554ccabbce3ed1985"
+    )
     assert store.path.name == "30032bf02cda82d5395e2db2-12"
-    assert digests == {"fine.npy": "6a333099bc59d81b", "test.npy": "ced4e1b2bd4426db", "train.npy": "47ba4e9581f25884", "val.npy": "9d8e88af92eb8943"}
+    assert digests == {
+        "fine.npy": "6a333099bc59d81b",
+        "test.npy": "ced4e1b2bd4426db",
+        "train.npy": "47ba4e9581f25884",
+        "val.npy": "9d8e88af92eb8943",
+    }

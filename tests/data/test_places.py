@@ -23,7 +23,12 @@ FOLDER = "the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DA
 
 def _message(data_dir: Path, path: str, task: Task = "classification") -> str:
     with pytest.raises(DataError) as caught:
-        load_data(DataSpec(source="folder", path=path, **DRAWN), data_dir=data_dir, allow_fallback=False, task=task)
+        load_data(
+            DataSpec(source="folder", path=path, **DRAWN),
+            data_dir=data_dir,
+            allow_fallback=False,
+            task=task,
+        )
     return str(caught.value)
 
 
@@ -32,10 +37,22 @@ def _message(data_dir: Path, path: str, task: Task = "classification") -> str:
     [
         ("x\0y", r"data.path must be UTF-8 without control characters, got 'x\x00y'; rename it."),
         ("x\ny", r"data.path must be UTF-8 without control characters, got 'x\ny'; rename it."),
-        ("caf\udce9", r"data.path must be UTF-8 without control characters, got 'caf\xe9'; rename it."),
-        ("..", "data.path must stay below its folder, got '..'; move the files there, or point the data folder higher."),
-        ("a/../../x", "data.path must stay below its folder, got 'a/../../x'; move the files there, or point the data folder higher."),
-        ("/dev/zero", "data.path must stay below its folder, got '/dev/zero'; move the files there, or point the data folder higher."),
+        (
+            "caf\udce9",
+            r"data.path must be UTF-8 without control characters, got 'caf\xe9'; rename it.",
+        ),
+        (
+            "..",
+            "data.path must stay below its folder, got '..'; move the files there, or point the data folder higher.",
+        ),
+        (
+            "a/../../x",
+            "data.path must stay below its folder, got 'a/../../x'; move the files there, or point the data folder higher.",
+        ),
+        (
+            "/dev/zero",
+            "data.path must stay below its folder, got '/dev/zero'; move the files there, or point the data folder higher.",
+        ),
         ("", "source folder needs data.path: a folder or a CSV file below the data folder."),
     ],
 )
@@ -47,7 +64,10 @@ def test_what_can_be_no_path(tmp_path: Path, path: str, message: str) -> None:
 def test_no_path_leads_outside(tmp_path: Path, relative: str) -> None:
     with pytest.raises(DataError) as error:
         below(tmp_path, relative, what="data.path")
-    assert str(error.value) == f"data.path must stay below its folder, got {relative!r}; move the files there, or point the data folder higher."
+    assert (
+        str(error.value)
+        == f"data.path must stay below its folder, got {relative!r}; move the files there, or point the data folder higher."
+    )
 
 
 def test_no_path_leads_outside_through_a_link_in_it(tmp_path: Path) -> None:
@@ -64,7 +84,9 @@ def test_a_path_inside_has_one_spelling(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_too_long(tmp_path: Path) -> None:
-    spec = DataSpec(source="folder", path="pets", **DRAWN).model_copy(update={"path": "x" * 5000})  # a grid file is refused earlier
+    spec = DataSpec(source="folder", path="pets", **DRAWN).model_copy(
+        update={"path": "x" * 5000}
+    )  # a grid file is refused earlier
     with pytest.raises(DataError) as caught:
         load_data(spec, data_dir=tmp_path, allow_fallback=False)
     assert str(caught.value) == (
@@ -73,9 +95,17 @@ def test_a_path_that_is_too_long(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("task", "what"), [("classification", "a folder or a CSV file"), ("multilabel", "a folder with labels.csv")])
-def test_a_missing_path_says_how_the_data_folder_is_set(tmp_path: Path, task: Task, what: str) -> None:
-    assert _message(tmp_path, "pets", task) == f"data.path must be {what} below the data folder {tmp_path}, got 'pets', which does not exist; {FOLDER}"
+@pytest.mark.parametrize(
+    ("task", "what"),
+    [("classification", "a folder or a CSV file"), ("multilabel", "a folder with labels.csv")],
+)
+def test_a_missing_path_says_how_the_data_folder_is_set(
+    tmp_path: Path, task: Task, what: str
+) -> None:
+    assert (
+        _message(tmp_path, "pets", task)
+        == f"data.path must be {what} below the data folder {tmp_path}, got 'pets', which does not exist; {FOLDER}"
+    )
 
 
 def test_a_linked_data_set_says_where_it_lies(tmp_path: Path, draw: Draw) -> None:
@@ -85,7 +115,11 @@ def test_a_linked_data_set_says_where_it_lies(tmp_path: Path, draw: Draw) -> Non
         f"data.path must stay below the data folder {tmp_path / 'data'}, but 'pets' is a link to {tmp_path / 'disk/animals'}, which lies outside; "
         f"give --data-dir {tmp_path / 'disk'} (make: DATA_DIR=...) and data.path: animals, or copy the files."
     )
-    load_data(DataSpec(source="folder", path="animals", **DRAWN), data_dir=tmp_path / "disk", allow_fallback=False)  # the way out holds
+    load_data(
+        DataSpec(source="folder", path="animals", **DRAWN),
+        data_dir=tmp_path / "disk",
+        allow_fallback=False,
+    )  # the way out holds
 
 
 def test_a_link_to_nothing_is_broken_and_no_fallback_hides_it(tmp_path: Path) -> None:
@@ -106,7 +140,9 @@ def test_a_link_in_a_circle(tmp_path: Path) -> None:
 
 def test_a_data_folder_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to("data")
-    message = _message(tmp_path / "data", "pets")  # Python 3.13 follows as far as it goes, and finds nothing
+    message = _message(
+        tmp_path / "data", "pets"
+    )  # Python 3.13 follows as far as it goes, and finds nothing
     assert message in (
         f"the data folder must not be a link in a circle, got '{tmp_path / 'data'}'; mend it, or give another one with --data-dir.",
         f"data.path must be a folder or a CSV file below the data folder {tmp_path / 'data'}, got 'pets', which cannot be read (Too many levels of "
@@ -116,33 +152,51 @@ def test_a_data_folder_in_a_circle(tmp_path: Path) -> None:
 
 def test_a_pipe_is_no_folder(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pets")
-    assert _message(tmp_path, "pets") == "data.path must be a folder or a CSV file, got the pipe, socket or device 'pets'."
+    assert (
+        _message(tmp_path, "pets")
+        == "data.path must be a folder or a CSV file, got the pipe, socket or device 'pets'."
+    )
 
 
-@pytest.mark.parametrize(("name", "way_out"), [("a.zip", "; unpack it and give the folder"), ("a.XLSX", "; save it as CSV"), ("a.png", "")])
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [("a.zip", "; unpack it and give the folder"), ("a.XLSX", "; save it as CSV"), ("a.png", "")],
+)
 def test_a_file_is_no_folder(tmp_path: Path, name: str, way_out: str) -> None:
     (tmp_path / name).write_bytes(b"x")
-    assert _message(tmp_path, name) == f"data.path must be a folder or a CSV file, got the file '{name}'{way_out}."
+    assert (
+        _message(tmp_path, name)
+        == f"data.path must be a folder or a CSV file, got the file '{name}'{way_out}."
+    )
 
 
 def test_a_linked_data_folder_is_that_folder(tmp_path: Path, draw: Draw) -> None:
     draw("pets/cat", "pets/dog")
     (tmp_path / "link").symlink_to(tmp_path / "data")
     spec = DataSpec(source="folder", path="pets", **DRAWN)
-    through, plain = (load_data(spec, data_dir=tmp_path / name, allow_fallback=False) for name in ("link", "data"))
+    through, plain = (
+        load_data(spec, data_dir=tmp_path / name, allow_fallback=False) for name in ("link", "data")
+    )
     assert through[0] == plain[0]
     assert through[1].facts == plain[1].facts
 
 
-def test_an_absolute_path_below_the_data_folder_is_kept_relative(tmp_path: Path, draw: Draw) -> None:
+def test_an_absolute_path_below_the_data_folder_is_kept_relative(
+    tmp_path: Path, draw: Draw
+) -> None:
     draw("pets/cat", "pets/dog")
     spec = DataSpec(source="folder", path=str(tmp_path / "data" / "pets"), **DRAWN)
     resolved, data_set = load_data(spec, data_dir=tmp_path / "data", allow_fallback=False)
     assert (resolved.path, data_set.facts.origin) == ("pets", "data.path pets")
 
 
-@given(relative=st.text(max_size=30) | st.lists(st.sampled_from(["..", ".", "a", "/", "//", "\udc80"]), max_size=8).map("/".join))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    relative=st.text(max_size=30)
+    | st.lists(st.sampled_from(["..", ".", "a", "/", "//", "\udc80"]), max_size=8).map("/".join)
+)
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_no_path_leaves_its_folder(tmp_path: Path, relative: str) -> None:
     try:
         path = below(tmp_path, relative, what="data.path")

@@ -20,8 +20,17 @@ from ablate.recipe.recipe import Recipe
 
 def _real_images() -> np.ndarray:
     root = conformal_clip_data.textile_simulated_root()
-    paths = [path for name in ("nominal", "local", "global") for path in sorted((root / name).glob("*"))[:8]]
-    return np.stack([square(Image.open(path).convert("RGB"), side=74, resample=Image.Resampling.BICUBIC) for path in paths])
+    paths = [
+        path
+        for name in ("nominal", "local", "global")
+        for path in sorted((root / name).glob("*"))[:8]
+    ]
+    return np.stack(
+        [
+            square(Image.open(path).convert("RGB"), side=74, resample=Image.Resampling.BICUBIC)
+            for path in paths
+        ]
+    )
 
 
 REAL = _real_images()
@@ -30,12 +39,18 @@ CLEAN = clean(REAL, EVERY, image_size=64).float()
 
 
 def _draw(word: str, epoch: int = 0) -> torch.Tensor:
-    return views(REAL, EVERY, policy=word, image_size=64, interpolation="bicubic", seed=0, epoch=epoch)
+    return views(
+        REAL, EVERY, policy=word, image_size=64, interpolation="bicubic", seed=0, epoch=epoch
+    )
 
 
 def _distance(word: str) -> float:
     """Mean absolute difference from the clean image, in grey levels, over images and epochs."""
-    return float(torch.stack([(_draw(word, epoch).float() - CLEAN).abs().mean() for epoch in range(4)]).mean())
+    return float(
+        torch.stack(
+            [(_draw(word, epoch).float() - CLEAN).abs().mean() for epoch in range(4)]
+        ).mean()
+    )
 
 
 def test_a_larger_strength_is_further_from_the_clean_image() -> None:
@@ -49,18 +64,32 @@ def test_the_whole_strength_is_the_strong_level() -> None:
 
 
 def test_every_policy_changes_images_and_differs_from_the_others() -> None:
-    drawn = {word: _draw(word) for word in ("light", "medium", "strong", "randaugment", "trivialaugment", "augmix", "0.5")}
+    drawn = {
+        word: _draw(word)
+        for word in ("light", "medium", "strong", "randaugment", "trivialaugment", "augmix", "0.5")
+    }
     for word, images in drawn.items():
         assert (images.float() - CLEAN).abs().mean() > 1, word
-        assert not any(torch.equal(images, other) for name, other in drawn.items() if name != word), word
+        assert not any(
+            torch.equal(images, other) for name, other in drawn.items() if name != word
+        ), word
 
 
-@pytest.mark.parametrize(("theirs", "ranges", "n_bins"), [(v2.RandAugment, RAND, N_BINS), (v2.TrivialAugmentWide, TRIVIAL, N_BINS), (v2.AugMix, MIX, MIX_BINS)])
+@pytest.mark.parametrize(
+    ("theirs", "ranges", "n_bins"),
+    [
+        (v2.RandAugment, RAND, N_BINS),
+        (v2.TrivialAugmentWide, TRIVIAL, N_BINS),
+        (v2.AugMix, MIX, MIX_BINS),
+    ],
+)
 def test_operations_are_torchvisions(theirs: type, ranges: object, n_bins: int) -> None:
     """Each operation at each end and in the middle of its range, as the class of v2 applies it."""
     oracle = theirs(interpolation=InterpolationMode.BILINEAR, fill=GREY)
     image = torch.from_numpy(REAL[12]).permute(2, 0, 1).contiguous()
-    assert set(oracle._AUGMENTATION_SPACE) == set(OPERATIONS) - ({"Identity"} if theirs is v2.AugMix else set())
+    assert set(oracle._AUGMENTATION_SPACE) == set(OPERATIONS) - (
+        {"Identity"} if theirs is v2.AugMix else set()
+    )
     for name, (magnitudes, is_signed) in oracle._AUGMENTATION_SPACE.items():
         there = magnitudes(n_bins, 74, 74)
         for position in (0, n_bins // 2, n_bins - 1):
@@ -69,19 +98,31 @@ def test_operations_are_torchvisions(theirs: type, ranges: object, n_bins: int) 
             if there is not None:
                 assert own == pytest.approx(expected, abs=1e-4), name
             for sign in (1, -1) if is_signed else (1,):
-                want = oracle._apply_image_or_video_transform(image, name, sign * expected, interpolation=oracle.interpolation, fill=oracle._fill)
-                assert (OPERATIONS[name](image, sign * expected).int() - want.int()).abs().max() <= 1, name
+                want = oracle._apply_image_or_video_transform(
+                    image,
+                    name,
+                    sign * expected,
+                    interpolation=oracle.interpolation,
+                    fill=oracle._fill,
+                )
+                assert (
+                    OPERATIONS[name](image, sign * expected).int() - want.int()
+                ).abs().max() <= 1, name
 
 
 def test_flips_alone_mirror_about_half_of_the_images() -> None:
     for flip, dims in {"horizontal": [3], "vertical": [2]}.items():
         images = _draw(f"none flip={flip}").float()
-        mirrored = [torch.equal(one, other.flip(dims[0] - 1)) for one, other in zip(images, CLEAN, strict=True)]
+        mirrored = [
+            torch.equal(one, other.flip(dims[0] - 1))
+            for one, other in zip(images, CLEAN, strict=True)
+        ]
         kept = [torch.equal(one, other) for one, other in zip(images, CLEAN, strict=True)]
         assert all(a or b for a, b in zip(mirrored, kept, strict=True))
         assert 5 <= sum(mirrored) <= 19
     ways = {
-        tuple(torch.equal(one, other.flip(dims)) for dims in ([], [1], [2], [1, 2])) for one, other in zip(_draw("none flip=both").float(), CLEAN, strict=True)
+        tuple(torch.equal(one, other.flip(dims)) for dims in ([], [1], [2], [1, 2]))
+        for one, other in zip(_draw("none flip=both").float(), CLEAN, strict=True)
     }
     assert len(ways) == 4
 
@@ -118,13 +159,25 @@ def test_auto_flips_where_augmentation_is_on_but_not_digits() -> None:
     assert policy_word(Recipe(), source="textile") == "none"
     assert policy_word(Recipe(augment="light"), source="textile") == "light"
     assert policy_word(Recipe(augment="light"), source="torchvision:MNIST") == "light flip=none"
-    assert policy_word(Recipe(augment="light", flip="horizontal"), source="torchvision:MNIST") == "light"
-    assert policy_word(Recipe(augment=0.0, flip="vertical"), source="textile") == "none flip=vertical"
+    assert (
+        policy_word(Recipe(augment="light", flip="horizontal"), source="torchvision:MNIST")
+        == "light"
+    )
+    assert (
+        policy_word(Recipe(augment=0.0, flip="vertical"), source="textile") == "none flip=vertical"
+    )
     assert policy_word(Recipe(augment=0.4, erase=0.5), source="textile") == "0.4 erase=0.5"
 
 
-@pytest.mark.parametrize("word", ["none", "light flip=none", "0.4 color_jitter=0.2 erase=0.5", "none flip=both"])
+@pytest.mark.parametrize(
+    "word", ["none", "light flip=none", "0.4 color_jitter=0.2 erase=0.5", "none flip=both"]
+)
 def test_a_word_says_the_whole_policy(word: str) -> None:
     policy = policy_of(word)
-    recipe = Recipe(augment=policy.augment, flip=policy.flip, color_jitter=policy.color_jitter, erase=policy.erase)
+    recipe = Recipe(
+        augment=policy.augment,
+        flip=policy.flip,
+        color_jitter=policy.color_jitter,
+        erase=policy.erase,
+    )
     assert policy_word(recipe, source="textile") == word

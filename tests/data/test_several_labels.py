@@ -27,7 +27,13 @@ NAMES = ("robin", "tit", "wren")
 
 def _items(labels: np.ndarray) -> list[Item]:
     return [
-        Item(f"{i:04d}", tuple(np.flatnonzero(row).tolist()), None, read=partial(Image.new, "RGB", (4, 4)), digest=partial(str, i))
+        Item(
+            f"{i:04d}",
+            tuple(np.flatnonzero(row).tolist()),
+            None,
+            read=partial(Image.new, "RGB", (4, 4)),
+            digest=partial(str, i),
+        )
         for i, row in enumerate(labels)
     ]
 
@@ -53,26 +59,43 @@ def test_a_list_of_labels_becomes_three_splits_of_zeros_and_ones(birds: Path) ->
     facts = data_set.facts
     assert facts.class_names == NAMES
     assert facts.n_images == {"train": 12, "val": 6, "test": 6}
-    assert [sum(of_class) for of_class in zip(*facts.class_counts.values(), strict=True)] == [12, 8, 6]
+    assert [sum(of_class) for of_class in zip(*facts.class_counts.values(), strict=True)] == [
+        12,
+        8,
+        6,
+    ]
     assert facts.class_counts["train"] == (6, 4, 3)
-    assert facts.split_rule == "iteratively stratified (Sechidis et al., 2011), train 0.5, val 0.25, test 0.25, split_seed 0"
+    assert (
+        facts.split_rule
+        == "iteratively stratified (Sechidis et al., 2011), train 0.5, val 0.25, test 0.25, split_seed 0"
+    )
     for split in data_set.splits.values():
         for image_id, row in zip(split.image_ids, split.labels, strict=True):
             n = int(image_id.removesuffix(".png"))
             assert row.tolist() == [n % 2 == 0, n % 3 == 0, n % 4 == 0]
 
 
-def test_the_image_store_gives_labels_back_and_duplicates_all_labels(birds: Path, make_image: Callable[..., Path]) -> None:
+def test_the_image_store_gives_labels_back_and_duplicates_all_labels(
+    birds: Path, make_image: Callable[..., Path]
+) -> None:
     for n in (0, 1):  # the same picture with robin, tit and wren, and with none
         make_image(birds / "birds" / f"{n}.png", seed=77)
     data_set = _load(birds, SPEC.model_copy(update={"split_seed": 3}))
     store = build_store(data_set, home=birds / "home", side=16, interpolation="bilinear")
-    assert all(np.array_equal(open_store(store.path).split(name).labels, split.labels) for name, split in data_set.splits.items())
-    where = {image_id: name for name, split in data_set.splits.items() for image_id in split.image_ids}
+    assert all(
+        np.array_equal(open_store(store.path).split(name).labels, split.labels)
+        for name, split in data_set.splits.items()
+    )
+    where = {
+        image_id: name for name, split in data_set.splits.items() for image_id in split.image_ids
+    }
     found = near_duplicates(store)
     assert where["0.png"] != where["1.png"], "choose another split_seed"
     assert found is not None
-    assert {(pair.first_label, pair.second_label) for pair in found.pairs} <= {((0, 1, 2), ()), ((), (0, 1, 2))}
+    assert {(pair.first_label, pair.second_label) for pair in found.pairs} <= {
+        ((0, 1, 2), ()),
+        ((), (0, 1, 2)),
+    }
     assert found.n_pairs == 1
 
 
@@ -87,8 +110,16 @@ def test_splits_that_the_list_gives_are_taken(birds: Path) -> None:
     path = birds / "birds" / "labels.csv"
     head, *rows = path.read_text().splitlines()
     splits = ["train", "val", "test"]
-    path.write_text("\n".join([f"{head},split", *(f"{row},{splits[(i // 2) % 3]}" for i, row in enumerate(rows))]))
-    assert _load(birds, DataSpec(source="folder", path="birds")).facts.n_images == {"train": 8, "val": 8, "test": 8}
+    path.write_text(
+        "\n".join(
+            [f"{head},split", *(f"{row},{splits[(i // 2) % 3]}" for i, row in enumerate(rows))]
+        )
+    )
+    assert _load(birds, DataSpec(source="folder", path="birds")).facts.n_images == {
+        "train": 8,
+        "val": 8,
+        "test": 8,
+    }
 
 
 def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[..., Path]) -> None:
@@ -105,8 +136,14 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\n0.png,tit\n", "labels.csv must have the columns image and labels, and perhaps split, got file, label."),
-        ("image,labels,size\n0.png,tit,3\n", "labels.csv must have the columns image and labels, and perhaps split, got image, labels, size."),
+        (
+            "file,label\n0.png,tit\n",
+            "labels.csv must have the columns image and labels, and perhaps split, got file, label.",
+        ),
+        (
+            "image,labels,size\n0.png,tit,3\n",
+            "labels.csv must have the columns image and labels, and perhaps split, got image, labels, size.",
+        ),
         ("", "labels.csv must have the columns image and labels, and perhaps split, got none."),
         *(
             (
@@ -121,8 +158,14 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
             "image,labels\n0.png,tit\n0.png,wren\n",
             "a file must stand once in labels.csv, '0.png' stands in rows 2 and 3, with labels 'tit' and 'wren'; keep one row.",
         ),
-        ("image,labels\n0.png,tit;;wren\n", "labels must be different and not empty, got 'tit;;wren' in row 2 of labels.csv."),
-        ("image,labels\n0.png,tit; tit\n", "labels must be different and not empty, got 'tit; tit' in row 2 of labels.csv."),
+        (
+            "image,labels\n0.png,tit;;wren\n",
+            "labels must be different and not empty, got 'tit;;wren' in row 2 of labels.csv.",
+        ),
+        (
+            "image,labels\n0.png,tit; tit\n",
+            "labels must be different and not empty, got 'tit; tit' in row 2 of labels.csv.",
+        ),
         (
             "image,labels\nno.png,tit\nnor.png,\n",
             "every file of labels.csv must exist, 2 are not there: 'no.png' (row 2), 'nor.png' (row 3); correct the names or leave out the rows.",
@@ -131,8 +174,14 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
             "image,labels\n../outside.png,tit\n",
             "an image must stay below its folder, got '../outside.png'; move the files there, or point the data folder higher.",
         ),
-        ("image,labels,split\n0.png,tit,later\n", "a split must be one of train, val, test, got 'later' in row 2 of labels.csv."),
-        ("image,labels\n0.png,tit\n1.png,\n", "a classification data set must have at least 2 classes, source folder has 1: tit."),
+        (
+            "image,labels,split\n0.png,tit,later\n",
+            "a split must be one of train, val, test, got 'later' in row 2 of labels.csv.",
+        ),
+        (
+            "image,labels\n0.png,tit\n1.png,\n",
+            "a classification data set must have at least 2 classes, source folder has 1: tit.",
+        ),
     ],
 )
 def test_a_wrong_list_is_refused(birds: Path, text: str, message: str) -> None:
@@ -145,7 +194,10 @@ def test_a_wrong_list_is_refused(birds: Path, text: str, message: str) -> None:
 def test_a_folder_without_a_list_is_refused(plants: Path) -> None:
     with pytest.raises(DataError) as caught:
         _load(plants, DataSpec(source="folder", path="plants"))
-    assert str(caught.value) == "for task multilabel data.path must be a folder with labels.csv (columns image and labels), 'plants' has none."
+    assert (
+        str(caught.value)
+        == "for task multilabel data.path must be a folder with labels.csv (columns image and labels), 'plants' has none."
+    )
 
 
 def test_a_list_beside_class_folders_changes_nothing_for_classification(plants: Path) -> None:
@@ -158,15 +210,28 @@ def test_a_list_beside_class_folders_changes_nothing_for_classification(plants: 
 def test_each_task_has_its_sources(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         _load(tmp_path, DataSpec(source="textile"))
-    assert str(caught.value) == "data.source must be one of folder, rendered_bouquets for task multilabel, got 'textile'."
+    assert (
+        str(caught.value)
+        == "data.source must be one of folder, rendered_bouquets for task multilabel, got 'textile'."
+    )
     with pytest.raises(DataError) as caught:
         load_data(DataSpec(source="rendered_bouquets"), data_dir=tmp_path, allow_fallback=True)
-    assert str(caught.value) == "data.source must have one label an image for task classification, got 'rendered_bouquets'; say task: multilabel."
+    assert (
+        str(caught.value)
+        == "data.source must have one label an image for task classification, got 'rendered_bouquets'; say task: multilabel."
+    )
 
 
 @settings(deadline=None, max_examples=50)
-@given(n=st.integers(1, 80), n_classes=st.integers(1, 6), seed=st.integers(0, 1000), share=st.floats(0.05, 0.9))
-def test_parts_have_exactly_their_sizes_and_every_image_once(n: int, n_classes: int, seed: int, share: float) -> None:
+@given(
+    n=st.integers(1, 80),
+    n_classes=st.integers(1, 6),
+    seed=st.integers(0, 1000),
+    share=st.floats(0.05, 0.9),
+)
+def test_parts_have_exactly_their_sizes_and_every_image_once(
+    n: int, n_classes: int, seed: int, share: float
+) -> None:
     labels = (np.random.default_rng(seed).random((n, n_classes)) < share).astype(np.int64)
     sizes = np.diff(np.rint(np.array([0, 0.6, 0.8, 1]) * n)).astype(np.int64)
     part_of = stratify(labels, sizes)
@@ -182,32 +247,51 @@ def test_every_labels_share_is_kept_better_than_by_chance() -> None:
         counts = np.array([labels[part_of == part].sum(axis=0) for part in range(3)])
         return float(np.abs(counts - labels.sum(axis=0) * (sizes / 400)[:, None]).mean())
 
-    by_chance = np.mean([astray(rng.permutation(np.repeat(np.arange(3), sizes))) for _ in range(20)])
+    by_chance = np.mean(
+        [astray(rng.permutation(np.repeat(np.arange(3), sizes))) for _ in range(20)]
+    )
     dealt = stratify(labels, sizes)
     assert astray(dealt) < 0.5 < 0.3 * by_chance
     rare = labels[:, 0] == 1
-    assert {int((rare & (dealt == part)).sum()) for part in (1, 2)} <= {int(rare.sum() * 0.2), int(np.ceil(rare.sum() * 0.2))}
+    assert {int((rare & (dealt == part)).sum()) for part in (1, 2)} <= {
+        int(rare.sum() * 0.2),
+        int(np.ceil(rare.sum() * 0.2)),
+    }
 
 
 def test_the_order_of_the_file_does_not_matter_and_the_seed_does() -> None:
     items = _items((np.random.default_rng(1).random((60, 4)) < 0.3).astype(np.int64))
 
     def dealt(own: list[Item], seed: int) -> list[set[str]]:
-        return [{item.image_id for item in part} for part in deal_by_labels(own, [0.6, 0.2, 0.2], seed=seed, purpose="all", total=None)]
+        return [
+            {item.image_id for item in part}
+            for part in deal_by_labels(own, [0.6, 0.2, 0.2], seed=seed, purpose="all", total=None)
+        ]
 
     assert dealt(items[::-1], 0) == dealt(items, 0)
     assert dealt(items, 1) != dealt(items, 0)
 
 
 def test_subsets_keep_the_shares_too() -> None:
-    spec = DataSpec(source="rendered_bouquets", split_seed=0, sizes=Sizes(train=100, val=50, test=50))
-    facts = load_data(spec, data_dir=Path("unused"), allow_fallback=False, task="multilabel")[1].facts
-    whole = load_data(DataSpec(source="rendered_bouquets"), data_dir=Path("unused"), allow_fallback=False, task="multilabel")[1].facts
+    spec = DataSpec(
+        source="rendered_bouquets", split_seed=0, sizes=Sizes(train=100, val=50, test=50)
+    )
+    facts = load_data(spec, data_dir=Path("unused"), allow_fallback=False, task="multilabel")[
+        1
+    ].facts
+    whole = load_data(
+        DataSpec(source="rendered_bouquets"),
+        data_dir=Path("unused"),
+        allow_fallback=False,
+        task="multilabel",
+    )[1].facts
     assert facts.n_images == {"train": 100, "val": 50, "test": 50}
     for split, n in facts.n_images.items():
         wanted = np.array(whole.class_counts[split]) * n / whole.n_images[split]
         assert np.abs(np.array(facts.class_counts[split]) - wanted).mean() <= 0.6, split
-    assert facts.split_rule == ("official; an iteratively stratified subset with split_seed 0: train 100 of 500, val 50 of 250, test 50 of 400")
+    assert facts.split_rule == (
+        "official; an iteratively stratified subset with split_seed 0: train 100 of 500, val 50 of 250, test 50 of 400"
+    )
 
 
 GOLDEN = Path(__file__).parent / "golden" / "rendered_bouquets_v1.npy"
@@ -215,8 +299,15 @@ GOLDEN = Path(__file__).parent / "golden" / "rendered_bouquets_v1.npy"
 
 def small_bouquets() -> np.ndarray:
     """Small versions of the first images of val: (12, 10, 10, 3) uint8."""
-    val = load_data(DataSpec(source="rendered_bouquets"), data_dir=Path("unused"), allow_fallback=False, task="multilabel")[1].splits["val"]
-    return np.stack([np.asarray(val.read(i).resize((10, 10), Image.Resampling.BOX)) for i in range(12)])
+    val = load_data(
+        DataSpec(source="rendered_bouquets"),
+        data_dir=Path("unused"),
+        allow_fallback=False,
+        task="multilabel",
+    )[1].splits["val"]
+    return np.stack(
+        [np.asarray(val.read(i).resize((10, 10), Image.Resampling.BOX)) for i in range(12)]
+    )
 
 
 def test_bouquets_are_drawn_as_ever() -> None:
@@ -226,7 +317,10 @@ def test_bouquets_are_drawn_as_ever() -> None:
 def test_a_bouquet_shows_what_it_is_labelled_with() -> None:
     from ablate.data.rendering.scene import render_together
 
-    none, one, other, both = (np.asarray(render_together(species, key=5), dtype=int) for species in ((), (0,), (8,), (0, 8)))
+    none, one, other, both = (
+        np.asarray(render_together(species, key=5), dtype=int)
+        for species in ((), (0,), (8,), (0, 8))
+    )
     assert one.shape == (160, 160, 3)
     assert all(np.abs(a - b).max() > 60 for a, b in ((none, one), (one, other), (one, both)))
     assert np.array_equal(both, np.asarray(render_together((0, 8), key=5)))

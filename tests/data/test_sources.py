@@ -51,10 +51,14 @@ def test_hidden_files_and_other_files_are_no_images(plants: Path) -> None:
     assert len(collection.items) == 24
 
 
-def test_images_lie_at_any_depth_of_a_class_folder(plants: Path, make_image: Callable[..., Path]) -> None:
+def test_images_lie_at_any_depth_of_a_class_folder(
+    plants: Path, make_image: Callable[..., Path]
+) -> None:
     make_image(plants / "plants" / "train" / "rose" / "red" / "deep" / "x.png")
     collection = folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
-    assert ("train/rose/red/deep/x.png", 2) in {(item.image_id, item.label) for item in collection.items}
+    assert ("train/rose/red/deep/x.png", 2) in {
+        (item.image_id, item.label) for item in collection.items
+    }
 
 
 def test_split_folders_beside_class_folders(plants: Path) -> None:
@@ -76,12 +80,18 @@ def test_two_folders_of_one_split(plants: Path) -> None:
 
 def test_a_folder_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "plants").mkdir()
-    assert message_of(DataSpec(source="folder", path="plants"), tmp_path) == "a folder of images must hold one folder per class, plants holds none."
+    assert (
+        message_of(DataSpec(source="folder", path="plants"), tmp_path)
+        == "a folder of images must hold one folder per class, plants holds none."
+    )
 
 
 def test_a_file_that_is_no_index(plants: Path) -> None:
     message = message_of(DataSpec(source="folder", path="plants/train/rose/0.png"), plants)
-    assert message == "data.path must be a folder or a CSV file, got the file 'plants/train/rose/0.png'."
+    assert (
+        message
+        == "data.path must be a folder or a CSV file, got the file 'plants/train/rose/0.png'."
+    )
 
 
 def test_an_index_without_splits(plants: Path) -> None:
@@ -93,9 +103,17 @@ def test_an_index_without_splits(plants: Path) -> None:
 
 
 def test_labels_that_are_numbers_are_sorted_as_numbers(plants: Path) -> None:
-    rows = [f"{split}/{name}/0.png,{label},{name},{split}" for split in ("train", "valid", "test") for label, name in ((10, "rose"), (9, "fern"))]
+    rows = [
+        f"{split}/{name}/0.png,{label},{name},{split}"
+        for split in ("train", "valid", "test")
+        for label, name in ((10, "rose"), (9, "fern"))
+    ]
     (plants / "plants" / "val").rename(plants / "plants" / "valid")
-    _, data_set = load_data(write_index(plants, "\n".join(["file,label,class_name,split", *rows])), data_dir=plants, allow_fallback=True)
+    _, data_set = load_data(
+        write_index(plants, "\n".join(["file,label,class_name,split", *rows])),
+        data_dir=plants,
+        allow_fallback=True,
+    )
     assert data_set.facts.class_names == ("fern", "rose")
     assert data_set.splits["val"].image_ids == ("valid/rose/0.png", "valid/fern/0.png")
     assert data_set.splits["val"].labels.tolist() == [1, 0]
@@ -104,16 +122,34 @@ def test_labels_that_are_numbers_are_sorted_as_numbers(plants: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,label\na.png,1", "an index must have the columns file and label, index.csv lacks file; it has path, label."),
-        ("", "an index must have the columns file and label, index.csv lacks file, label; it has none."),
-        ("file,label\na.png,", "every row of an index must have a file and a label, row 2 of index.csv has not."),
-        ("file,label\na.png,1\na.png,2", "a file must stand once in index.csv, 'a.png' stands in rows 2 and 3, with label '1' and '2'; keep one row."),
-        ("file,label,split\na.png,1,holdout", "a split must be one of train, val, test, got 'holdout' in row 2 of index.csv."),
+        (
+            "path,label\na.png,1",
+            "an index must have the columns file and label, index.csv lacks file; it has path, label.",
+        ),
+        (
+            "",
+            "an index must have the columns file and label, index.csv lacks file, label; it has none.",
+        ),
+        (
+            "file,label\na.png,",
+            "every row of an index must have a file and a label, row 2 of index.csv has not.",
+        ),
+        (
+            "file,label\na.png,1\na.png,2",
+            "a file must stand once in index.csv, 'a.png' stands in rows 2 and 3, with label '1' and '2'; keep one row.",
+        ),
+        (
+            "file,label,split\na.png,1,holdout",
+            "a split must be one of train, val, test, got 'holdout' in row 2 of index.csv.",
+        ),
         (
             "file,label,class_name\na.png,1,rose\nb.png,2,rose",
             "each label must have its own class_name in index.csv, these have several labels: rose.",
         ),
-        ("file,label\n../../x.png,1", "an image must stay below its folder, got '../../x.png'; move the files there, or point the data folder higher."),
+        (
+            "file,label\n../../x.png,1",
+            "an image must stay below its folder, got '../../x.png'; move the files there, or point the data folder higher.",
+        ),
     ],
 )
 def test_a_wrong_index(plants: Path, text: str, message: str) -> None:
@@ -121,7 +157,11 @@ def test_a_wrong_index(plants: Path, text: str, message: str) -> None:
 
 
 def test_an_index_that_names_a_missing_file(plants: Path) -> None:
-    rows = [f"train/{name}/{i}.png,{name},{split}" for i, split in enumerate(("train", "val", "test")) for name in ("rose", "oak")]
+    rows = [
+        f"train/{name}/{i}.png,{name},{split}"
+        for i, split in enumerate(("train", "val", "test"))
+        for name in ("rose", "oak")
+    ]
     message = message_of(write_index(plants, "\n".join(["file,label,split", *rows])), plants)
     assert message == (
         "every file of index.csv must exist, 3 are not there: 'train/oak/0.png' (row 3), 'train/oak/1.png' (row 5), 'train/oak/2.png' (row 7); "
@@ -133,13 +173,24 @@ def test_an_index_that_names_a_missing_file(plants: Path) -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.skipif(not (SHARED / "flowers102" / "index.csv").exists(), reason="the photographs of ../shared/data/flowers102 are not here")
+@pytest.mark.skipif(
+    not (SHARED / "flowers102" / "index.csv").exists(),
+    reason="the photographs of ../shared/data/flowers102 are not here",
+)
 def test_flowers_from_an_index() -> None:
     _, data_set = load_data(DataSpec(source="flowers102"), data_dir=SHARED, allow_fallback=False)
     facts = data_set.facts
-    assert [len(data_set.splits[split].labels) for split in ("train", "val", "test")] == [1020, 1020, 2040]
+    assert [len(data_set.splits[split].labels) for split in ("train", "val", "test")] == [
+        1020,
+        1020,
+        2040,
+    ]
     assert facts.class_counts["train"] == (10,) * 102
-    assert (facts.class_names[76], facts.title, facts.is_synthetic) == ("passion flower", "Oxford Flowers-102", False)
+    assert (facts.class_names[76], facts.title, facts.is_synthetic) == (
+        "passion flower",
+        "Oxford Flowers-102",
+        False,
+    )
     assert facts.split_rule == "official, with 2040 of the 6149 test images"
     first = data_set.splits["train"]
     assert (first.image_ids[0], first.labels[0]) == ("train/077_passion_flower/image_00028.jpg", 76)
@@ -148,7 +199,10 @@ def test_flowers_from_an_index() -> None:
 
 def test_flowers_from_the_official_files(tmp_path: Path, make_image: Callable[..., Path]) -> None:
     savemat(tmp_path / "imagelabels.mat", {"labels": np.array([[3, 1, 2, 1]])})
-    savemat(tmp_path / "setid.mat", {"trnid": np.array([[4, 3]]), "valid": np.array([[1, 2]]), "tstid": np.array([[2, 3]])})
+    savemat(
+        tmp_path / "setid.mat",
+        {"trnid": np.array([[4, 3]]), "valid": np.array([[1, 2]]), "tstid": np.array([[2, 3]])},
+    )
     for number in range(1, 5):
         make_image(tmp_path / "jpg" / f"image_{number:05d}.jpg")
     items = flowers102.read_mat_files(tmp_path)
@@ -170,7 +224,11 @@ def test_flowers_that_are_not_to_be_had(tmp_path: Path, monkeypatch: pytest.Monk
         f"source flowers102 must be in {tmp_path / 'flowers102'} with an index.csv, or be fetched, but 127.0.0.1:9 does not answer;"
         " give the folder that holds flowers102 as the data folder."
     )
-    resolved, data_set = load_data(DataSpec(source="flowers102", fallback="rendered_flowers"), data_dir=tmp_path, allow_fallback=True)
+    resolved, data_set = load_data(
+        DataSpec(source="flowers102", fallback="rendered_flowers"),
+        data_dir=tmp_path,
+        allow_fallback=True,
+    )
     assert (resolved.source, data_set.facts.is_fallback) == ("rendered_flowers", True)
 
 
@@ -178,9 +236,15 @@ def test_flowers_that_are_not_to_be_had(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_textile() -> None:
-    _, data_set = load_data(DataSpec(source="textile", **DRAWN), data_dir=Path("unused"), allow_fallback=False)
+    _, data_set = load_data(
+        DataSpec(source="textile", **DRAWN), data_dir=Path("unused"), allow_fallback=False
+    )
     assert data_set.facts.class_names == ("nominal", "local", "global")
-    assert data_set.facts.class_counts == {"train": (600, 300, 300), "val": (200, 100, 100), "test": (200, 100, 100)}
+    assert data_set.facts.class_counts == {
+        "train": (600, 300, 300),
+        "val": (200, 100, 100),
+        "test": (200, 100, 100),
+    }
     assert data_set.splits["val"].read(0).size == (250, 250)
 
 
@@ -189,7 +253,9 @@ def test_textile() -> None:
 
 def write_idx(path: Path, array: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + b"".join(struct.pack(">I", n) for n in array.shape)
+    header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + b"".join(
+        struct.pack(">I", n) for n in array.shape
+    )
     path.write_bytes(header + array.tobytes())
     with gzip.open(f"{path}.gz", "wb") as file:
         file.write(b"")
@@ -197,7 +263,10 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 def test_a_data_set_of_torchvision(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    images = {"train": rng.integers(0, 256, (60, 28, 28), dtype=np.uint8), "t10k": rng.integers(0, 256, (20, 28, 28), dtype=np.uint8)}
+    images = {
+        "train": rng.integers(0, 256, (60, 28, 28), dtype=np.uint8),
+        "t10k": rng.integers(0, 256, (20, 28, 28), dtype=np.uint8),
+    }
     for name, array in images.items():
         raw = tmp_path / "FashionMNIST" / "raw"
         write_idx(raw / f"{name}-images-idx3-ubyte", array)
@@ -206,15 +275,27 @@ def test_a_data_set_of_torchvision(tmp_path: Path) -> None:
     resolved, data_set = load_data(spec, data_dir=tmp_path, allow_fallback=False)
     assert resolved == spec
     assert data_set.facts.class_names[0] == "T-shirt/top"
-    assert [len(data_set.splits[split].labels) for split in ("train", "val", "test")] == [45, 15, 20]
+    assert [len(data_set.splits[split].labels) for split in ("train", "val", "test")] == [
+        45,
+        15,
+        20,
+    ]
     test = data_set.splits["test"]
     assert test.image_ids[3] == "test/000003"
-    np.testing.assert_array_equal(np.asarray(test.read(3)), np.asarray(Image.fromarray(images["t10k"][3]).convert("RGB")))
+    np.testing.assert_array_equal(
+        np.asarray(test.read(3)), np.asarray(Image.fromarray(images["t10k"][3]).convert("RGB"))
+    )
 
 
-def test_a_data_set_of_torchvision_that_is_not_to_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_of_torchvision_that_is_not_to_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = torchvision_named.RECIPES["CIFAR10"]
-    monkeypatch.setitem(torchvision_named.RECIPES, "CIFAR10", torchvision_named.Recipe(NOWHERE, recipe.argument, recipe.splits))
+    monkeypatch.setitem(
+        torchvision_named.RECIPES,
+        "CIFAR10",
+        torchvision_named.Recipe(NOWHERE, recipe.argument, recipe.splits),
+    )
     assert message_of(DataSpec(source="torchvision:CIFAR10", **DRAWN), tmp_path) == (
         f"source torchvision:CIFAR10 must be below the data folder {tmp_path} or be fetched, but 127.0.0.1:9 does not answer; copy it there by hand."
     )
@@ -223,7 +304,10 @@ def test_a_data_set_of_torchvision_that_is_not_to_be_had(tmp_path: Path, monkeyp
 def test_an_unknown_data_set_of_torchvision(tmp_path: Path) -> None:
     names = ", ".join(torchvision_named.RECIPES)
     message = message_of(DataSpec(source="torchvision:CIFAR-10"), tmp_path)
-    assert message == f"torchvision:<Name> must name one of {names}, got 'CIFAR-10'; did you mean CIFAR10?"
+    assert (
+        message
+        == f"torchvision:<Name> must name one of {names}, got 'CIFAR-10'; did you mean CIFAR10?"
+    )
 
 
 def test_every_named_data_set_exists() -> None:

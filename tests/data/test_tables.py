@@ -32,7 +32,11 @@ def pets(tmp_path: Path, draw: Draw) -> Path:
 
 def _load(pets: Path, content: str | bytes) -> DataSet:
     (pets / "index.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    return load_data(DataSpec(source="folder", path="pets/index.csv", **DRAWN), data_dir=pets.parent, allow_fallback=False)[1]
+    return load_data(
+        DataSpec(source="folder", path="pets/index.csv", **DRAWN),
+        data_dir=pets.parent,
+        allow_fallback=False,
+    )[1]
 
 
 def _message(pets: Path, content: str | bytes) -> str:
@@ -71,11 +75,18 @@ def test_one_list_in_many_spellings(pets: Path, content: str) -> None:
 
 def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
     plain = _load(pets, _text())
-    assert _load(pets, _text().replace("cat/", f"{pets}/cat/")).facts.fingerprint == plain.facts.fingerprint
+    assert (
+        _load(pets, _text().replace("cat/", f"{pets}/cat/")).facts.fingerprint
+        == plain.facts.fingerprint
+    )
     link = pets.parent.parent / "through a link"
     link.symlink_to(pets.parent)
     (pets / "index.csv").write_text(_text().replace("cat/", f"{link}/pets/cat/"))
-    data_set = load_data(DataSpec(source="folder", path="pets/index.csv", **DRAWN), data_dir=link, allow_fallback=False)[1]
+    data_set = load_data(
+        DataSpec(source="folder", path="pets/index.csv", **DRAWN),
+        data_dir=link,
+        allow_fallback=False,
+    )[1]
     assert data_set.facts.fingerprint == plain.facts.fingerprint
 
 
@@ -86,7 +97,10 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
             _text().replace("dog/0.ppm,dog", "dog/0.ppm,dog, big"),
             f"every row of index.csv must have 2 cells (file, label), row 8 has 3; {QUOTES}.",
         ),
-        (_text("cat/9.ppm"), f"every row of index.csv must have 2 cells (file, label), row 14 has 1; {QUOTES}."),
+        (
+            _text("cat/9.ppm"),
+            f"every row of index.csv must have 2 cells (file, label), row 14 has 1; {QUOTES}.",
+        ),
         (
             _text(head="file,label,split").replace("cat\n", "cat,train\n"),
             f"every row of index.csv must have 3 cells (file, label, split), row 8 has 2; {QUOTES}.",
@@ -102,10 +116,22 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
             )
             for mark, shown in ((";", ";"), ("\t", r"\t"), ("|", "|"))
         ),
-        (_text().encode("utf-16"), "index.csv must be in UTF-8, it is in UTF-16; save it as CSV UTF-8."),
-        (_text("cat/9.ppm,caf\xe9").encode("latin-1"), "index.csv must be in UTF-8, row 14 is not (byte 0xe9); save it as CSV UTF-8."),
-        (b"\xef\xbb\xbf" + "file,label\nä.ppm,1\n\xff,2\n".encode("latin-1"), "index.csv must be in UTF-8, row 2 is not (byte 0xe4); save it as CSV UTF-8."),
-        (_text("cat/9.ppm,c\0at"), "index.csv must be a CSV file in UTF-8, row 14 has a zero byte; save it as CSV UTF-8."),
+        (
+            _text().encode("utf-16"),
+            "index.csv must be in UTF-8, it is in UTF-16; save it as CSV UTF-8.",
+        ),
+        (
+            _text("cat/9.ppm,caf\xe9").encode("latin-1"),
+            "index.csv must be in UTF-8, row 14 is not (byte 0xe9); save it as CSV UTF-8.",
+        ),
+        (
+            b"\xef\xbb\xbf" + "file,label\nä.ppm,1\n\xff,2\n".encode("latin-1"),
+            "index.csv must be in UTF-8, row 2 is not (byte 0xe4); save it as CSV UTF-8.",
+        ),
+        (
+            _text("cat/9.ppm,c\0at"),
+            "index.csv must be a CSV file in UTF-8, row 14 has a zero byte; save it as CSV UTF-8.",
+        ),
         (
             _text('"cat/9.ppm,cat'),
             'index.csv must be a CSV file, row 14 cannot be read (unexpected end of data); a cell with a comma, a quote or a line break stands in "quotes".',
@@ -114,10 +140,18 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
             _text('"cat/\n9.ppm",cat'),
             r"cells must be without control characters and line breaks, row 14 of index.csv has 'cat/\n9.ppm'; is a quote missing?",
         ),
-        (_text(","), "every row of an index must have a file and a label, row 14 of index.csv has not."),
-        (_text("", "cat/9.ppm,"), "every row of an index must have a file and a label, row 15 of index.csv has not."),
         (
-            _text(head="file,label,split").replace("cat\n", "cat,train\n").replace("dog\n", "dog,\n"),
+            _text(","),
+            "every row of an index must have a file and a label, row 14 of index.csv has not.",
+        ),
+        (
+            _text("", "cat/9.ppm,"),
+            "every row of an index must have a file and a label, row 15 of index.csv has not.",
+        ),
+        (
+            _text(head="file,label,split")
+            .replace("cat\n", "cat,train\n")
+            .replace("dog\n", "dog,\n"),
             "all rows of index.csv must name a split or none, 6 of 12 name none, the first is row 8; fill them in or leave out the column split.",
         ),
         (
@@ -138,7 +172,10 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
             "each label must have one class_name in index.csv, label '1' has 'cat' and, in row 3, 'dog'.",
         ),
         (
-            _text(*(f"cat/gone{i}.ppm,cat" for i in range(15)), *(f"dog\\{i}.ppm,dog" for i in range(5))),
+            _text(
+                *(f"cat/gone{i}.ppm,cat" for i in range(15)),
+                *(f"dog\\{i}.ppm,dog" for i in range(5)),
+            ),
             "every file of index.csv must exist, 20 are not there: 'cat/gone0.ppm' (row 14), 'cat/gone1.ppm' (row 15), 'cat/gone2.ppm' (row 16), "
             "'cat/gone3.ppm' (row 17), 'cat/gone4.ppm' (row 18) and 15 more; 5 of them have \\ in their names: write / instead of \\; "
             "correct the names or leave out the rows.",
@@ -173,7 +210,10 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
             "every file of index.csv must be a file that can be read, these are not: 'cat' (row 14); correct the names or leave out the rows.",
         ),
         *(
-            (_text(f"{path},cat"), f"an image must stay below its folder, got '{path}'; move the files there, or point the data folder higher.")
+            (
+                _text(f"{path},cat"),
+                f"an image must stay below its folder, got '{path}'; move the files there, or point the data folder higher.",
+            )
             for path in ("/etc/hosts", "../secret.png", "cat/../../secret.png")
         ),
     ],
@@ -198,19 +238,27 @@ def test_a_pipe_is_not_opened(pets: Path) -> None:
     )
     os.mkfifo(pets / "pipe.csv")
     with pytest.raises(DataError) as caught:
-        load_data(DataSpec(source="folder", path="pets/pipe.csv"), data_dir=pets.parent, allow_fallback=False)
+        load_data(
+            DataSpec(source="folder", path="pets/pipe.csv"),
+            data_dir=pets.parent,
+            allow_fallback=False,
+        )
     assert str(caught.value) == "pipe.csv must be a CSV file, it is no regular file; replace it."
 
 
 def test_images_beside_those_of_the_list_are_counted(pets: Path) -> None:
     assert _load(pets, _text()).remarks == ()
     short = "\n".join(["file,label", *ROWS[:5], *ROWS[6:11]])
-    assert _load(pets, short).remarks == ("left out: 2 images that lie beside those in index.csv and are not in it, for example cat/5.ppm",)
+    assert _load(pets, short).remarks == (
+        "left out: 2 images that lie beside those in index.csv and are not in it, for example cat/5.ppm",
+    )
 
 
 def test_columns_that_are_not_read_are_said(pets: Path) -> None:
     rows = [f"{i},{row},{('train', 'test')[i % 2]}," for i, row in enumerate(ROWS)]
-    assert _load(pets, "\n".join([",file,label,set,note", *rows])).remarks == ("note: columns of index.csv that are not read: set, note",)
+    assert _load(pets, "\n".join([",file,label,set,note", *rows])).remarks == (
+        "note: columns of index.csv that are not read: set, note",
+    )
 
 
 def test_a_note_may_have_line_breaks_but_swallows_no_row(pets: Path) -> None:
@@ -222,22 +270,35 @@ def test_a_note_may_have_line_breaks_but_swallows_no_row(pets: Path) -> None:
     )
 
 
-_cell = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=6).filter(lambda text: text.strip())
+_cell = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=6
+).filter(lambda text: text.strip())
 
 
-@given(rows=st.lists(st.tuples(_cell, _cell), min_size=1, max_size=6), ending=st.sampled_from(["\n", "\r\n"]))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_a_csv_writer_writes_is_read_back(tmp_path: Path, rows: list[tuple[str, str]], ending: str) -> None:
+@given(
+    rows=st.lists(st.tuples(_cell, _cell), min_size=1, max_size=6),
+    ending=st.sampled_from(["\n", "\r\n"]),
+)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_a_csv_writer_writes_is_read_back(
+    tmp_path: Path, rows: list[tuple[str, str]], ending: str
+) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=ending).writerows([("file", "label"), *rows])
     (tmp_path / "t.csv").write_bytes(text.getvalue().encode())
     table = read_table(tmp_path / "t.csv", read=("file", "label"))
-    assert [tuple(row.cells.values()) for row in table.rows] == [(first.strip(), second.strip()) for first, second in rows]
+    assert [tuple(row.cells.values()) for row in table.rows] == [
+        (first.strip(), second.strip()) for first, second in rows
+    ]
     assert [row.line for row in table.rows] == list(range(2, 2 + len(rows)))
 
 
 @given(content=st.binary(max_size=80))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_bytes_are_a_table_or_a_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "t.csv").write_bytes(b"file,label\n" + content)
     try:

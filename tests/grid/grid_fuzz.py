@@ -64,7 +64,9 @@ _FATAL = re.compile(r"x\.yaml: (line \d+(, column \d+)?: |a grid file must )")
 def mutant(rng: random.Random) -> str:
     """A grid file with one to four changes, in its characters, its tokens or its values."""
     text = rng.choice(TEXTS)
-    change: Callable[[str, random.Random], str] = rng.choice([_in_characters, _in_tokens, _in_values, _in_lines])
+    change: Callable[[str, random.Random], str] = rng.choice(
+        [_in_characters, _in_tokens, _in_values, _in_lines]
+    )
     for _ in range(rng.choice([1, 1, 1, 2, 2, 3, 4])):
         text = change(text, rng)
     return text
@@ -114,7 +116,16 @@ def _in_values(text: str, rng: random.Random) -> str:
     try:
         values = yaml.safe_load(text)
         _change_one(values, rng)
-        return text.split("\n", 1)[0] + "\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=rng.random() < 0.5, width=rng.choice([60, 1000]))
+        return (
+            text.split("\n", 1)[0]
+            + "\n"
+            + yaml.safe_dump(
+                values,
+                sort_keys=False,
+                allow_unicode=rng.random() < 0.5,
+                width=rng.choice([60, 1000]),
+            )
+        )
     except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         return _in_tokens(text, rng)
 
@@ -129,7 +140,9 @@ def _change_one(values: Any, rng: random.Random) -> None:
     if kind == 0:
         del inside[key]
     elif kind == 1 and isinstance(inside, dict):
-        inside[rng.choice([*WORDS[:40], 1, None, True, 1.5, "epochs", "freeze_depth", "name"])] = inside.pop(key)
+        inside[rng.choice([*WORDS[:40], 1, None, True, 1.5, "epochs", "freeze_depth", "name"])] = (
+            inside.pop(key)
+        )
     elif kind == 2:
         inside[key] = rng.choice(list(_spots(values)))[0]
     elif kind == 3 and isinstance(inside, list):
@@ -174,7 +187,9 @@ def check_message(message: str) -> None:
     assert all(line.isprintable() for line in (first, *rest)), message
     assert len(message) < 100_000, len(message)
     if rest:
-        assert re.fullmatch(r"x\.yaml: (1 mistake|\d+ mistakes), nothing was started", first), message
+        assert re.fullmatch(r"x\.yaml: (1 mistake|\d+ mistakes), nothing was started", first), (
+            message
+        )
         assert all(_LISTED.match(line) for line in rest), message
     else:
         assert _FATAL.match(first), message
@@ -187,19 +202,35 @@ def plan(grid: Grid) -> None:
     expansion = expand(grid, data=grid.data, fingerprint="f")
     trials = study_trials(grid, expansion, data=grid.data, fingerprint="f", seeds=grid.seeds)
     if grid.search is not None:
-        trials += [Trial.model_validate_json(_trial_text(grid, arm.recipe)) for arm in probe_arms(grid, data=grid.data, fingerprint="f")]
+        trials += [
+            Trial.model_validate_json(_trial_text(grid, arm.recipe))
+            for arm in probe_arms(grid, data=grid.data, fingerprint="f")
+        ]
         space_words(grid)
     else:
-        assert any(arm.arm_id == expansion.baseline_arm_id for arm in expansion.arms), "the baseline is no arm"
+        assert any(arm.arm_id == expansion.baseline_arm_id for arm in expansion.arms), (
+            "the baseline is no arm"
+        )
     if grid.tune:
-        trials += [one.trial for one in candidates(grid, expansion, data=grid.data, fingerprint="f")]
+        trials += [
+            one.trial for one in candidates(grid, expansion, data=grid.data, fingerprint="f")
+        ]
     for trial in trials[:20]:
         assert Trial.model_validate_json(trial.model_dump_json()).trial_id == trial.trial_id
-    assert len({arm.name for arm in expansion.arms}) == len(expansion.arms), "two arms have one name"
+    assert len({arm.name for arm in expansion.arms}) == len(expansion.arms), (
+        "two arms have one name"
+    )
 
 
 def _trial_text(grid: Grid, recipe: Any) -> str:
-    trial = Trial(task=grid.task, data=grid.data, data_fingerprint="f", recipe=recipe, select_by=grid.select_by, seed=0)
+    trial = Trial(
+        task=grid.task,
+        data=grid.data,
+        data_fingerprint="f",
+        recipe=recipe,
+        select_by=grid.select_by,
+        seed=0,
+    )
     return trial.model_dump_json()
 
 
@@ -224,7 +255,9 @@ def main() -> None:
             where = traceback.extract_tb(error.__traceback__)[-1]
             kind = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
             if not counts[kind]:
-                say(f"--- mutant {asked.seed} {number}: {kind}: {str(error)[:300]}\n{text[:3000]}\n")
+                say(
+                    f"--- mutant {asked.seed} {number}: {kind}: {str(error)[:300]}\n{text[:3000]}\n"
+                )
             counts[kind] += 1
         finally:
             signal.alarm(0)

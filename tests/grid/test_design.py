@@ -29,7 +29,11 @@ seeds: [0, 1]
 baseline: {augment: light, label_smoothing: 0.1}
 select_by: val/macro_f1
 """
-axes = st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True).map(tuple), min_size=1)
+axes = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True).map(tuple),
+    min_size=1,
+)
 
 
 def grid_of(design: str, *changes: tuple[str, str]):
@@ -106,7 +110,12 @@ def test_a_larger_draw_with_the_same_seed_keeps_the_smaller_one():
 def test_draws_are_even():
     """Each of 9 others is in about a third of 300 draws of 4 arms with the baseline."""
     ids = [f"{index}" for index in range(10)]
-    counts = {arm_id: sum(arm_id in drawn(ids, "0", RandomDesign(random=4), seed=seed) for seed in range(300)) for arm_id in ids}
+    counts = {
+        arm_id: sum(
+            arm_id in drawn(ids, "0", RandomDesign(random=4), seed=seed) for seed in range(300)
+        )
+        for arm_id in ids
+    }
     assert counts.pop("0") == 300
     assert all(70 <= count <= 130 for count in counts.values())
 
@@ -114,7 +123,10 @@ def test_draws_are_even():
 @pytest.mark.parametrize(
     ("design", "sentence"),
     [
-        ("one_facter", "  line 8: design: must be 'full', 'one_factor' or 'leave_one_out', got 'one_facter'; did you mean 'one_factor'?"),
+        (
+            "one_facter",
+            "  line 8: design: must be 'full', 'one_factor' or 'leave_one_out', got 'one_facter'; did you mean 'one_factor'?",
+        ),
         ("{random: 1}", "  line 8: design.random: must be greater than or equal to 2, got 1"),
         ("{random: 3, seed: 1}", "  line 8: design.seed: is not a field here"),
     ],
@@ -125,12 +137,17 @@ def test_what_is_no_design(design, sentence):
     assert str(caught.value) == f"g.yaml: 1 mistake, nothing was started\n{sentence}"
 
 
-@pytest.mark.parametrize(("design", "name"), [("full", "full"), ("one_factor", "one_factor"), ("{random: 5}", "random 5")])
+@pytest.mark.parametrize(
+    ("design", "name"),
+    [("full", "full"), ("one_factor", "one_factor"), ("{random: 5}", "random 5")],
+)
 def test_the_record_says_the_design(design, name):
     grid = grid_of(design)
     facts = DataFacts(
         source="a", title="A", version="1", licence="l", origin="o", is_synthetic=True, requested_source="a", class_names=("x", "y"),
         class_counts={}, fingerprint="f", split_rule="official",
     )  # fmt: skip
-    record = study_record(grid, expand(grid, data=DATA, fingerprint="f"), facts=facts, seeds=(0,), command="c")
+    record = study_record(
+        grid, expand(grid, data=DATA, fingerprint="f"), facts=facts, seeds=(0,), command="c"
+    )
     assert record.design == design_name(grid.design) == name

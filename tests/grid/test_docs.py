@@ -22,7 +22,11 @@ def test_the_table_of_fields_is_that_of_the_code(model: type[BaseModel]) -> None
 
 
 def test_every_field_has_a_meaning() -> None:
-    assert all(field.description for model in (Recipe, DataSpec, Search, Phase) for field in model.model_fields.values())
+    assert all(
+        field.description
+        for model in (Recipe, DataSpec, Search, Phase)
+        for field in model.model_fields.values()
+    )
 
 
 def test_every_metric_is_named() -> None:

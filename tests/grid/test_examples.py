@@ -13,7 +13,9 @@ FILES = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
 
 
 def test_the_glob_finds_the_examples() -> None:
-    assert {"flowers", "smoke", "textile", "recipe", "adapters", "probe_mini"} <= {path.stem for path in FILES}
+    assert {"flowers", "smoke", "textile", "recipe", "adapters", "probe_mini"} <= {
+        path.stem for path in FILES
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

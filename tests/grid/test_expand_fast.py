@@ -34,7 +34,12 @@ LEVELS: dict[str, list[Any]] = {
     "strategy": ["single", "lp_ft", "gradual"],
     "probe_epochs": [None, 2],
     "n_phases": [3, 4],
-    "phases": [[], [{"epochs": 1}], [{"epochs": 2, "freeze_depth": "all", "head_lr": 1, "lr_ratio": 1}], [{"epochs": 1, "freeze_depth": "all"}, {"epochs": 2}]],
+    "phases": [
+        [],
+        [{"epochs": 1}],
+        [{"epochs": 2, "freeze_depth": "all", "head_lr": 1, "lr_ratio": 1}],
+        [{"epochs": 1, "freeze_depth": "all"}, {"epochs": 2}],
+    ],
     "patience": [None, 2],
     "augment": ["none", "light", 0.4],
     "shots": [None, 2],
@@ -58,10 +63,20 @@ LEVELS: dict[str, list[Any]] = {
     "drop_path": [0, 0.1],
     "dropout": [0, 0.1],
 }
-CELLS = st.fixed_dictionaries({}, optional={name: st.sampled_from(levels) for name, levels in LEVELS.items()})
+CELLS = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(levels) for name, levels in LEVELS.items()}
+)
 GRIDS = st.lists(st.sampled_from(sorted(LEVELS)), min_size=1, max_size=5, unique=True).flatmap(
     lambda axes: st.tuples(
-        CELLS, st.fixed_dictionaries({axis: st.lists(st.sampled_from(LEVELS[axis]), min_size=1, max_size=3, unique_by=repr) for axis in axes})
+        CELLS,
+        st.fixed_dictionaries(
+            {
+                axis: st.lists(
+                    st.sampled_from(LEVELS[axis]), min_size=1, max_size=3, unique_by=repr
+                )
+                for axis in axes
+            }
+        ),
     )
 )
 DATA = DataSpec(source="textile")
@@ -77,16 +92,45 @@ def _canonical(recipe: Recipe) -> dict[str, Any]:
     phases = phases_of(recipe)
     several: dict[str, Any] = {}
     if len(phases) > 1:
-        idle = [{"until"} if at_phase(recipe, phase).freeze_depth != "all" else {"until", "lr_ratio"} for phase in phases]
-        several = {"phases": [phase.model_dump(mode="json", exclude=exclude) for phase, exclude in zip(phases, idle, strict=True)]}
-    recipe = recipe if several else Recipe.model_validate({**recipe.model_dump(), **at_phase(recipe, phases[0]).model_dump(include=set(PHASE_FIELDS))})
-    fields = {name: value for name, value in recipe.model_dump(mode="json").items() if name in _relevant(recipe)}
+        idle = [
+            {"until"} if at_phase(recipe, phase).freeze_depth != "all" else {"until", "lr_ratio"}
+            for phase in phases
+        ]
+        several = {
+            "phases": [
+                phase.model_dump(mode="json", exclude=exclude)
+                for phase, exclude in zip(phases, idle, strict=True)
+            ]
+        }
+    recipe = (
+        recipe
+        if several
+        else Recipe.model_validate(
+            {
+                **recipe.model_dump(),
+                **at_phase(recipe, phases[0]).model_dump(include=set(PHASE_FIELDS)),
+            }
+        )
+    )
+    fields = {
+        name: value
+        for name, value in recipe.model_dump(mode="json").items()
+        if name in _relevant(recipe)
+    }
     if "lora_alpha" in fields and recipe.lora_alpha is None:
         fields["lora_alpha"] = float(recipe.lora_rank)
     if recipe.adapter_kind in ("none", "lora"):
         fields.pop("adapter", None)
-    kept = {name: value for name, value in fields.items() if name in FIRST_FIELDS or getattr(recipe, name) != Recipe.model_fields[name].default}
-    return {**{name: value for name, value in kept.items() if name not in PHASE_FIELDS}, **several} if several else kept
+    kept = {
+        name: value
+        for name, value in fields.items()
+        if name in FIRST_FIELDS or getattr(recipe, name) != Recipe.model_fields[name].default
+    }
+    return (
+        {**{name: value for name, value in kept.items() if name not in PHASE_FIELDS}, **several}
+        if several
+        else kept
+    )
 
 
 def _id(recipe: Recipe, digits: int, **more: object) -> str:
@@ -96,7 +140,9 @@ def _id(recipe: Recipe, digits: int, **more: object) -> str:
         "data_fingerprint": "f",
         "recipe": _canonical(recipe),
     }
-    text = json.dumps({**identity, "select_by": "val/nll", **more}, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(
+        {**identity, "select_by": "val/nll", **more}, sort_keys=True, separators=(",", ":")
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
@@ -106,17 +152,31 @@ def test_what_matters_is_what_the_rules_say(cell: dict[str, Any]) -> None:
     recipe = Recipe.model_validate(cell)
     assert relevant(recipe) == _relevant(recipe)
     assert canonical(recipe) == _canonical(recipe)
-    assert json.dumps(canonical(recipe), sort_keys=True) == json.dumps(_canonical(recipe), sort_keys=True)  # 1 and 1.0 are equal, and other text
+    assert json.dumps(canonical(recipe), sort_keys=True) == json.dumps(
+        _canonical(recipe), sort_keys=True
+    )  # 1 and 1.0 are equal, and other text
     assert frees_trunk(recipe) == any(phase.freeze_depth != "all" for phase in phases_of(recipe))
-    assert phases_of(recipe) == tuple(Phase.model_validate(phase.model_dump()) for phase in phases_of(recipe))
+    assert phases_of(recipe) == tuple(
+        Phase.model_validate(phase.model_dump()) for phase in phases_of(recipe)
+    )
 
 
 @given(GRIDS)
 @settings(max_examples=150, deadline=None)
-def test_expanding_at_once_is_expanding_cell_by_cell(drawn: tuple[dict[str, Any], dict[str, list[Any]]]) -> None:
+def test_expanding_at_once_is_expanding_cell_by_cell(
+    drawn: tuple[dict[str, Any], dict[str, list[Any]]],
+) -> None:
     base, axes = drawn
     levels = {axis: tuple(values) for axis, values in axes.items()}
-    grid = Grid(task="classification", data=DATA, base=Recipe.model_validate(base), axes=levels, seeds=(0, 3), select_by="val/nll", name="g")
+    grid = Grid(
+        task="classification",
+        data=DATA,
+        base=Recipe.model_validate(base),
+        axes=levels,
+        seeds=(0, 3),
+        select_by="val/nll",
+        name="g",
+    )
     expansion = expand(grid, data=DATA, fingerprint="f")
     arms: dict[str, list[dict[str, Any]]] = {}
     recipes, excluded = {}, []
@@ -129,8 +189,16 @@ def test_expanding_at_once_is_expanding_cell_by_cell(drawn: tuple[dict[str, Any]
             arms.setdefault(_id(recipe, 12), []).append(cell)
         else:
             excluded.append((cell, why))
-    assert {arm.arm_id: [repr(cell) for cell in arm.cells] for arm in expansion.arms} == {arm_id: list(map(repr, cells)) for arm_id, cells in arms.items()}
-    assert {arm.arm_id: repr(arm.recipe) for arm in expansion.arms} == {arm_id: repr(recipe) for arm_id, recipe in recipes.items()}
-    assert [(repr(one.cell), one.why) for one in expansion.excluded] == [(repr(cell), why) for cell, why in excluded]
+    assert {arm.arm_id: [repr(cell) for cell in arm.cells] for arm in expansion.arms} == {
+        arm_id: list(map(repr, cells)) for arm_id, cells in arms.items()
+    }
+    assert {arm.arm_id: repr(arm.recipe) for arm in expansion.arms} == {
+        arm_id: repr(recipe) for arm_id, recipe in recipes.items()
+    }
+    assert [(repr(one.cell), one.why) for one in expansion.excluded] == [
+        (repr(cell), why) for cell, why in excluded
+    ]
     trials = study_trials(grid, expansion, data=DATA, fingerprint="f", seeds=(0, 3))
-    assert [trial.trial_id for trial in trials] == [_id(recipe, 16, seed=seed) for seed in (0, 3) for recipe in recipes.values()]
+    assert [trial.trial_id for trial in trials] == [
+        _id(recipe, 16, seed=seed) for seed in (0, 3) for recipe in recipes.values()
+    ]

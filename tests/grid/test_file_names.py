@@ -13,7 +13,10 @@ from ablate.errors import SpecError
 from ablate.grid.file_names import check_name
 
 
-@pytest.mark.parametrize("name", ["flowers", "shoes.v2", "a..b", "2024-01-01", "x_y-z", "été", "花", "Ω1", "a" * 100, "9"])
+@pytest.mark.parametrize(
+    "name",
+    ["flowers", "shoes.v2", "a..b", "2024-01-01", "x_y-z", "été", "花", "Ω1", "a" * 100, "9"],
+)
 def test_names_that_are_taken(name: str) -> None:
     check_name(Path(f"{name}.yaml"))
 

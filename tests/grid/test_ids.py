@@ -14,7 +14,13 @@ from ablate.grid.parse import load_grid
 from ablate.grid.pilot_arms import candidates, probe_arms
 
 HERE = Path(__file__).parent
-GRIDS = {path.stem: path for path in [*sorted((HERE.parents[1] / "experiments").glob("*.yaml")), HERE / "odd_but_valid.yaml"]}
+GRIDS = {
+    path.stem: path
+    for path in [
+        *sorted((HERE.parents[1] / "experiments").glob("*.yaml")),
+        HERE / "odd_but_valid.yaml",
+    ]
+}
 GOLDEN = json.loads((HERE / "golden_ids.json").read_text())
 
 
@@ -41,7 +47,9 @@ def test_ids_names_and_exclusions_are_those_of_before(name: str) -> None:
         "arm_ids": _digest(arm.arm_id for arm in expansion.arms),
         "names": _digest(arm.name for arm in expansion.arms),
         "trial_ids": _digest(trial.trial_id for trial in trials),
-        "excluded": _digest(json.dumps([one.cell, one.why], default=str) for one in expansion.excluded),
+        "excluded": _digest(
+            json.dumps([one.cell, one.why], default=str) for one in expansion.excluded
+        ),
         "baseline": expansion.baseline_arm_id,
         "probe_arm_ids": _digest(arm.arm_id for arm in probes),
         "candidate_ids": _digest(one.trial.trial_id for one in tried),

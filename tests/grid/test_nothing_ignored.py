@@ -52,7 +52,13 @@ def _mappings(values: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, .
     """Where the mappings are."""
     if isinstance(values, dict):
         yield place
-    for key, value in values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ():
+    for key, value in (
+        values.items()
+        if isinstance(values, dict)
+        else enumerate(values)
+        if isinstance(values, list)
+        else ()
+    ):
         yield from _mappings(value, (*place, key))
 
 
@@ -66,7 +72,9 @@ def _with(text: str, place: tuple[Any, ...], key: str, value: Any) -> str:
 
 
 def _dotted(place: tuple[Any, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(
+        "."
+    )
 
 
 PLACES = [(text, place) for text in (SEARCHED, RANDOM) for place in _mappings(yaml.safe_load(text))]
@@ -78,9 +86,13 @@ def test_the_texts_are_grids_and_have_a_mapping_of_every_kind() -> None:
     assert len(PLACES) == 26
 
 
-@pytest.mark.parametrize(("text", "place"), PLACES, ids=[_dotted(place) or "top" for _, place in PLACES])
+@pytest.mark.parametrize(
+    ("text", "place"), PLACES, ids=[_dotted(place) or "top" for _, place in PLACES]
+)
 @pytest.mark.parametrize("value", [1, None, [], {}])
-def test_an_unknown_key_is_refused_at_every_level(text: str, place: tuple[Any, ...], value: Any) -> None:
+def test_an_unknown_key_is_refused_at_every_level(
+    text: str, place: tuple[Any, ...], value: Any
+) -> None:
     with pytest.raises(SpecError) as caught:
         parse_grid(_with(text, place, "unheard_of", value), name="g", shown_as="g.yaml")
     assert f"{_dotted((*place, 'unheard_of'))}: " in str(caught.value)
@@ -91,12 +103,27 @@ def test_an_unknown_key_is_refused_at_every_level(text: str, place: tuple[Any, .
     [
         ("name: mine", "line 11: name: is not a field here: a grid is called as its file is"),
         ("name:", "line 11: name: is not a field here: a grid is called as its file is"),
-        ("question: Does it matter?", "line 11: question: is not a field here: the question of a grid is the first comment of its file"),
-        ("exclude: [{when: {}, why: x}]", "line 11: exclude[0].when: must be a mapping of at least one, got {}"),
-        ("exclude: [{when: {head_lr: []}, why: x}]", "line 11: exclude[0].when.head_lr: must be a level or a list of at least one, got []"),
-        ("exclude: [{when: {head_lr: 0.1}, why: x, name: y}]", "line 11: exclude[0].name: is not a field here"),
+        (
+            "question: Does it matter?",
+            "line 11: question: is not a field here: the question of a grid is the first comment of its file",
+        ),
+        (
+            "exclude: [{when: {}, why: x}]",
+            "line 11: exclude[0].when: must be a mapping of at least one, got {}",
+        ),
+        (
+            "exclude: [{when: {head_lr: []}, why: x}]",
+            "line 11: exclude[0].when.head_lr: must be a level or a list of at least one, got []",
+        ),
+        (
+            "exclude: [{when: {head_lr: 0.1}, why: x, name: y}]",
+            "line 11: exclude[0].name: is not a field here",
+        ),
         ("seeds: [3]", "line 11: seeds: is given twice; keep one"),
-        ("<<: {noise_floor: 3}", "line 11: <<: is YAML's way to merge mappings, which a grid file does not take: write the fields out"),
+        (
+            "<<: {noise_floor: 3}",
+            "line 11: <<: is YAML's way to merge mappings, which a grid file does not take: write the fields out",
+        ),
     ],
 )
 def test_what_used_to_be_ignored(line: str, told: str) -> None:
@@ -122,7 +149,18 @@ def test_a_key_that_is_no_text_is_refused_once_in_its_line(key: str) -> None:
     assert all(line.startswith("  line 11: ") for line in str(caught.value).splitlines()[1:])
 
 
-@pytest.mark.parametrize("before", ["", "\n\n", "---\n", "\ufeff", "# yaml-language-server: $schema=x\n", "#\n\n", "%YAML 1.1\n---\n"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "\n\n",
+        "---\n",
+        "\ufeff",
+        "# yaml-language-server: $schema=x\n",
+        "#\n\n",
+        "%YAML 1.1\n---\n",
+    ],
+)
 def test_the_question_is_found_whatever_stands_before_it(before: str) -> None:
     assert parse_grid(before + RANDOM, name="g", shown_as="g.yaml").question == "q?"
 
@@ -134,13 +172,19 @@ def test_files_of_other_editors_are_read(encoding: str, tmp_path: Any) -> None:
     assert load_grid(path).question == "Größe?"
 
 
-@pytest.mark.parametrize(("data", "byte", "at"), [("# q?\n".encode("utf-16"), "ff", 0), ("# Größe".encode("latin-1"), "f6", 4)])
+@pytest.mark.parametrize(
+    ("data", "byte", "at"),
+    [("# q?\n".encode("utf-16"), "ff", 0), ("# Größe".encode("latin-1"), "f6", 4)],
+)
 def test_another_encoding_is_refused(data: bytes, byte: str, at: int, tmp_path: Any) -> None:
     path = tmp_path / "g.yaml"
     path.write_bytes(data)
     with pytest.raises(SpecError) as caught:
         load_grid(path)
-    assert str(caught.value) == f"{path}: a grid file must be readable text in UTF-8, got byte 0x{byte} at position {at}; save it as UTF-8"
+    assert (
+        str(caught.value)
+        == f"{path}: a grid file must be readable text in UTF-8, got byte 0x{byte} at position {at}; save it as UTF-8"
+    )
 
 
 def test_of_very_many_mistakes_the_first_are_listed() -> None:

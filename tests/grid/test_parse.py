@@ -93,16 +93,36 @@ select_by: test/macro_f1
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("seeds: [0, 1]\n", "", "x.yaml: 1 mistake, nothing was started\n  line 2: seeds: must be given"),
-        ("select_by:", "seeds: [3]\nselect_by:", "x.yaml: 1 mistake, nothing was started\n  line 10: seeds: is given twice; keep one"),
-        ("[all, -1, 0]", "[all, -1, 0", "x.yaml: line 7, column 10: this is not YAML: expected ',' or ']', but got ':'"),
+        (
+            "seeds: [0, 1]\n",
+            "",
+            "x.yaml: 1 mistake, nothing was started\n  line 2: seeds: must be given",
+        ),
+        (
+            "select_by:",
+            "seeds: [3]\nselect_by:",
+            "x.yaml: 1 mistake, nothing was started\n  line 10: seeds: is given twice; keep one",
+        ),
+        (
+            "[all, -1, 0]",
+            "[all, -1, 0",
+            "x.yaml: line 7, column 10: this is not YAML: expected ',' or ']', but got ':'",
+        ),
         (
             "baseline: {freeze_depth: all}",
             "baseline: {freeze_depth: 0}\nexclude: [{when: {freeze_depth: 0}, why: too slow}]",
             "x.yaml: 1 mistake, nothing was started\n  line 9: baseline: must be a cell that is trained, but it is excluded: too slow",
         ),
-        ("{epochs: 2}", "{epochs: 2.5}", "x.yaml: 1 mistake, nothing was started\n  line 4: base.epochs: must be an int, got 2.5"),
-        ("{epochs: 2}", "{epochs: true}", "x.yaml: 1 mistake, nothing was started\n  line 4: base.epochs: must be an int, got True"),
+        (
+            "{epochs: 2}",
+            "{epochs: 2.5}",
+            "x.yaml: 1 mistake, nothing was started\n  line 4: base.epochs: must be an int, got 2.5",
+        ),
+        (
+            "{epochs: 2}",
+            "{epochs: true}",
+            "x.yaml: 1 mistake, nothing was started\n  line 4: base.epochs: must be an int, got True",
+        ),
     ],
 )
 def test_one_mistake_one_line(old: str, new: str, message: str) -> None:
@@ -110,15 +130,24 @@ def test_one_mistake_one_line(old: str, new: str, message: str) -> None:
 
 
 def test_what_is_no_mapping_is_refused() -> None:
-    assert _message("- 1\n") == "x.yaml: a grid file must be a mapping with task, data, base, axes, seeds, baseline and select_by, got [1]"
-    assert _message("") == "x.yaml: a grid file must be a mapping with task, data, base, axes, seeds, baseline and select_by, got None"
+    assert (
+        _message("- 1\n")
+        == "x.yaml: a grid file must be a mapping with task, data, base, axes, seeds, baseline and select_by, got [1]"
+    )
+    assert (
+        _message("")
+        == "x.yaml: a grid file must be a mapping with task, data, base, axes, seeds, baseline and select_by, got None"
+    )
 
 
 def test_python_objects_and_aliases_are_refused() -> None:
     assert _message(GOOD + "extra: !!python/object/apply:os.system [ls]\n") == (
         "x.yaml: line 11: a grid file must not use YAML tags, got !!python/object/apply:os.system: write the plain value"
     )
-    assert _message("a: &a [1]\nb: *a\n") == "x.yaml: line 2: a grid file must not use YAML aliases (*a): write the value out"
+    assert (
+        _message("a: &a [1]\nb: *a\n")
+        == "x.yaml: line 2: a grid file must not use YAML aliases (*a): write the value out"
+    )
 
 
 @given(st.text(max_size=200))
@@ -129,13 +158,27 @@ def test_any_text_gives_a_grid_or_a_spec_error(text: str) -> None:
         assert str(error).startswith("x.yaml")
 
 
-_SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(["all", "none", "x", ""])
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats()
+    | st.sampled_from(["all", "none", "x", ""])
+)
 _VALUES = st.recursive(
-    _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["epochs", "lora_rank", "when", "x"]), inner), max_leaves=6
+    _SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["epochs", "lora_rank", "when", "x"]), inner)
+    ),
+    max_leaves=6,
 )
 
 
-@given(st.sampled_from(["task", "data", "base", "axes", "exclude", "seeds", "baseline", "select_by"]), _VALUES)
+@given(
+    st.sampled_from(["task", "data", "base", "axes", "exclude", "seeds", "baseline", "select_by"]),
+    _VALUES,
+)
 def test_any_value_of_any_field_gives_a_grid_or_a_spec_error(field: str, value: object) -> None:
     text = yaml.safe_dump({**yaml.safe_load(GOOD), field: value})
     try:
@@ -152,7 +195,9 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_published_schema_is_that_of_the_code() -> None:
-    assert (ROOT / "experiments/grid.schema.json").read_text() == grid_schema_text(), "run `make schema`"
+    assert (ROOT / "experiments/grid.schema.json").read_text() == grid_schema_text(), (
+        "run `make schema`"
+    )
 
 
 def test_the_schema_agrees_with_the_parser() -> None:
@@ -160,7 +205,9 @@ def test_the_schema_agrees_with_the_parser() -> None:
     schema = json.loads(grid_schema_text())
     jsonschema.validate(yaml.safe_load(GOOD.replace("1e-3", "0.001")), schema)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(yaml.safe_load(GOOD.replace("freeze_depth: [all", "freeze_depth: [al")), schema)
+        jsonschema.validate(
+            yaml.safe_load(GOOD.replace("freeze_depth: [all", "freeze_depth: [al")), schema
+        )
 
 
 GRIDS = sorted((ROOT / "experiments").glob("*.yaml"))

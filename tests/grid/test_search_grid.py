@@ -11,7 +11,14 @@ from ablate.errors import SpecError
 from ablate.grid.expand import expand, study_record
 from ablate.grid.grid_file import Grid
 from ablate.grid.parse import parse_grid
-from ablate.grid.pilot_arms import candidates, check_pilot_seed, pilot_record, probe_arms, searched_trial, tuned_arms
+from ablate.grid.pilot_arms import (
+    candidates,
+    check_pilot_seed,
+    pilot_record,
+    probe_arms,
+    searched_trial,
+    tuned_arms,
+)
 from ablate.grid.schema import grid_schema
 from ablate.grid.search_space import Choice, Range, probe_cells
 from ablate.grid.yaml_lines import read_yaml
@@ -74,7 +81,9 @@ def test_a_search_grid_is_a_space_in_the_types_of_its_fields() -> None:
         "lora_units": Range(low=1, high=3, when={"lora_rank": (4, 8)}),
         "lora_targets": Choice(levels=("auto", ("a", "b")), when={"lora_rank": (8,)}),
     }
-    bounds = [(type(axis.low), type(axis.high)) for axis in grid.space.values() if isinstance(axis, Range)]
+    bounds = [
+        (type(axis.low), type(axis.high)) for axis in grid.space.values() if isinstance(axis, Range)
+    ]
     assert bounds == [(float, float), (int, int)]
     assert (grid.search.pruner, grid.search.objectives, grid.pilot_seed) == ("none", (), 1000)
     assert expand(grid, data=DATA, fingerprint="f").arms == ()
@@ -82,7 +91,12 @@ def test_a_search_grid_is_a_space_in_the_types_of_its_fields() -> None:
 
 def test_probes_take_every_level_and_bound_with_its_condition() -> None:
     cells = probe_cells(grid_of(SEARCH).space)
-    for name, ends in {"head_lr": (1e-4, 1.0), "lora_rank": (0, 4, 8), "lora_units": (1, 3), "lora_targets": ("auto", ("a", "b"))}.items():
+    for name, ends in {
+        "head_lr": (1e-4, 1.0),
+        "lora_rank": (0, 4, 8),
+        "lora_units": (1, 3),
+        "lora_targets": ("auto", ("a", "b")),
+    }.items():
         assert {cell[name] for cell in cells if name in cell} == set(ends)
     for cell in cells:
         assert ("lora_units" in cell) == (cell["lora_rank"] > 0)
@@ -92,7 +106,13 @@ def test_probes_take_every_level_and_bound_with_its_condition() -> None:
 
 
 def test_proposals_that_make_no_sense_or_are_excluded_are_no_trials() -> None:
-    grid = grid_of(SEARCH, ("select_by:", "exclude: [{when: {lora_rank: 8, lora_targets: auto}, why: slow}]\nselect_by:"))
+    grid = grid_of(
+        SEARCH,
+        (
+            "select_by:",
+            "exclude: [{when: {lora_rank: 8, lora_targets: auto}, why: slow}]\nselect_by:",
+        ),
+    )
 
     def trial(**cell):
         return searched_trial(grid, cell, data=DATA, fingerprint="f")
@@ -132,11 +152,21 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
             ],
         ),
         (
-            [("sampler: tpe", "sampler: cma-es, objectives: [val/macro_f1, time/train_s]"), ("[0, 4, 8]", "[0, 4, 8]\n  weight_decay: {low: 0, high: 1}")],
-            ["  line 5: design.search.sampler: must be another sampler than cma-es for 2 objectives: it ranks by one score; take nsga2 or tpe"],
+            [
+                ("sampler: tpe", "sampler: cma-es, objectives: [val/macro_f1, time/train_s]"),
+                ("[0, 4, 8]", "[0, 4, 8]\n  weight_decay: {low: 0, high: 1}"),
+            ],
+            [
+                "  line 5: design.search.sampler: must be another sampler than cma-es for 2 objectives: it ranks by one score; take nsga2 or tpe"
+            ],
         ),
         (
-            [("confirm: 2", "confirm: 2, pruner: median, objectives: [cost/n_trainable, test/macro_f1, cost/n_trainable]")],
+            [
+                (
+                    "confirm: 2",
+                    "confirm: 2, pruner: median, objectives: [cost/n_trainable, test/macro_f1, cost/n_trainable]",
+                )
+            ],
             [
                 "  line 5: design.search.objectives[1]: must be one of val/macro_f1, val/auroc_ovr_macro, val/accuracy, val/balanced_accuracy, val/nll, "
                 "val/ece, val/average_precision, cost/n_trainable, cost/n_parameters, cost/delta_mb, cost/peak_memory_mb, "
@@ -148,7 +178,12 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
             ],
         ),
         (
-            [("seeds: [0, 1]", "seeds: [0, 1000]\nbaseline: {lora_rank: 0}\nnoise_floor: 2\ntune: {batch_size: [1, 2]}")],
+            [
+                (
+                    "seeds: [0, 1]",
+                    "seeds: [0, 1000]\nbaseline: {lora_rank: 0}\nnoise_floor: 2\ntune: {batch_size: [1, 2]}",
+                )
+            ],
             [
                 "  line 12: seeds: pilot_seed (1000) must not be among seeds: an arm that was chosen because of a score may not bring that score along",
                 "  line 13: baseline: must be left out in a search design: a search compares the arms that it confirms with one another",
@@ -158,7 +193,10 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
             ],
         ),
         (
-            [("low: 1.0e-4, high: 1,", "low: 0, high: -1,"), ("low: 1, high: 3", "low: 1.5, hihg: 3")],
+            [
+                ("low: 1.0e-4, high: 1,", "low: 0, high: -1,"),
+                ("low: 1, high: 3", "low: 1.5, hihg: 3"),
+            ],
             [
                 "  line 7: axes.head_lr.low: must be greater than 0, got 0",
                 "  line 7: axes.head_lr.high: must be greater than 0, got -1",
@@ -169,7 +207,13 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
             ],
         ),
         (
-            [("when: {lora_rank: [4, 8]}", "when: {lora_rank: 3, lora_targets: auto, head_lr: 1}"), ("levels: [auto, [a, b]]", "levels: [7]")],
+            [
+                (
+                    "when: {lora_rank: [4, 8]}",
+                    "when: {lora_rank: 3, lora_targets: auto, head_lr: 1}",
+                ),
+                ("levels: [auto, [a, b]]", "levels: [7]"),
+            ],
             [
                 "  line 10: axes.lora_units.when.lora_rank: must be a level of axes.lora_rank (0, 4, 8), got 3",
                 "  line 10: axes.lora_units.when.lora_targets: must be an axis that stands before this one (head_lr, freeze_depth, lora_rank), "
@@ -179,7 +223,10 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
             ],
         ),
         (
-            [("design:\n  search: " + SEARCH_LINE, "design: full\npruner: median"), ("seeds:", "baseline: {lora_rank: 0}\nseeds:")],
+            [
+                ("design:\n  search: " + SEARCH_LINE, "design: full\npruner: median"),
+                ("seeds:", "baseline: {lora_rank: 0}\nseeds:"),
+            ],
             [
                 "  line 5: pruner: is not a field here: pruners belong to a search; effects that are estimated without the trials that one ended early "
                 "would be too good",
@@ -192,7 +239,9 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
 )
 def test_what_is_no_search(changes: list[tuple[str, str]], told: list[str]) -> None:
     found = mistakes(SEARCH, *changes)
-    assert [line.replace("; did you mean 'auto'?", "") for line in found] == [line.replace("; did you mean 'auto'?", "") for line in told]
+    assert [line.replace("; did you mean 'auto'?", "") for line in found] == [
+        line.replace("; did you mean 'auto'?", "") for line in told
+    ]
 
 
 def test_a_pruner_in_a_random_design_is_refused_with_the_reason() -> None:
@@ -204,11 +253,16 @@ def test_a_pruner_in_a_random_design_is_refused_with_the_reason() -> None:
 
 
 def test_all_designs_but_a_search_need_a_baseline() -> None:
-    assert mistakes(TUNE, ("baseline: {freeze_depth: all, augment: none}\n", "")) == ["  line 1: baseline: must be given"]
+    assert mistakes(TUNE, ("baseline: {freeze_depth: all, augment: none}\n", "")) == [
+        "  line 1: baseline: must be given"
+    ]
 
 
 def test_what_is_no_tuning() -> None:
-    changes = ("tune: {head_lr: [1.0e-3, 1.0e-2], lr_ratio: [0.1, 1]}", "tune: {head_lr: [1], augment: [none, light], head_lrr: [1, 2], lr_ratio: [0, 0]}")
+    changes = (
+        "tune: {head_lr: [1.0e-3, 1.0e-2], lr_ratio: [0.1, 1]}",
+        "tune: {head_lr: [1], augment: [none, light], head_lrr: [1, 2], lr_ratio: [0, 0]}",
+    )
     assert mistakes(TUNE, changes) == [
         "  line 7: tune.head_lr: must have at least two levels to choose from, got [1]",
         "  line 7: tune.head_lrr: must be a field of base, got 'head_lrr'; did you mean 'head_lr'?",
@@ -222,8 +276,13 @@ def test_what_is_no_tuning() -> None:
 def test_seeds_from_elsewhere_may_not_be_the_pilots() -> None:
     with pytest.raises(SpecError) as caught:
         check_pilot_seed(grid_of(TUNE), (0, 1000))
-    assert str(caught.value) == "pilot_seed (1000) must not be among seeds: an arm that was chosen because of a score may not bring that score along"
-    check_pilot_seed(grid_of(TUNE, ("tune: {head_lr: [1.0e-3, 1.0e-2], lr_ratio: [0.1, 1]}\n", "")), (0, 1000))
+    assert (
+        str(caught.value)
+        == "pilot_seed (1000) must not be among seeds: an arm that was chosen because of a score may not bring that score along"
+    )
+    check_pilot_seed(
+        grid_of(TUNE, ("tune: {head_lr: [1.0e-3, 1.0e-2], lr_ratio: [0.1, 1]}\n", "")), (0, 1000)
+    )
 
 
 def test_every_arm_is_tuned_over_what_can_matter_for_it() -> None:
@@ -239,7 +298,10 @@ def test_every_arm_is_tuned_over_what_can_matter_for_it() -> None:
     }
     assert {one.trial.seed for one in tried} == {1000}
     assert len({one.trial.trial_id for one in tried}) == 12
-    best = {arm.arm_id: next(one for one in reversed(tried) if one.of_arm == arm.arm_id) for arm in expansion.arms}
+    best = {
+        arm.arm_id: next(one for one in reversed(tried) if one.of_arm == arm.arm_id)
+        for arm in expansion.arms
+    }
     best[expansion.arms[1].arm_id] = None
     arms, lost = tuned_arms(expansion, best, dict.fromkeys(best, 2))
     assert [(arm.name, arm.tuned) for arm in arms] == [
@@ -248,12 +310,20 @@ def test_every_arm_is_tuned_over_what_can_matter_for_it() -> None:
         ("freeze_depth=0 augment=light", {"head_lr": 0.01, "lr_ratio": 1.0}),
     ]
     assert [arm.recipe.head_lr for arm in arms] == [0.01] * 3
-    assert [(one.cell, one.why) for one in lost] == [({"freeze_depth": "all", "augment": "light"}, "none of the 2 trials of its tuning completed")]
+    assert [(one.cell, one.why) for one in lost] == [
+        (
+            {"freeze_depth": "all", "augment": "light"},
+            "none of the 2 trials of its tuning completed",
+        )
+    ]
 
 
 def test_a_field_that_decides_which_cells_are_equal_cannot_be_tuned() -> None:
     grid = grid_of(
-        TUNE, ("augment: [none, light]", "momentum: [0.8, 0.9]"), ("augment: none", "momentum: 0.9"), ("lr_ratio: [0.1, 1]", "optimizer: [adamw, sgd]")
+        TUNE,
+        ("augment: [none, light]", "momentum: [0.8, 0.9]"),
+        ("augment: none", "momentum: 0.9"),
+        ("lr_ratio: [0.1, 1]", "optimizer: [adamw, sgd]"),
     )
     with pytest.raises(SpecError) as caught:
         candidates(grid, expand(grid, data=DATA, fingerprint="f"), data=DATA, fingerprint="f")
@@ -265,11 +335,22 @@ def test_a_field_that_decides_which_cells_are_equal_cannot_be_tuned() -> None:
 def test_a_longer_search_goes_on_and_another_space_is_another_search() -> None:
     def search_id(*changes: tuple[str, str]) -> str:
         grid = grid_of(SEARCH, *changes)
-        record = study_record(grid, expand(grid, data=DATA, fingerprint="f"), facts=FACTS, seeds=(0, 1), command="c")
+        record = study_record(
+            grid, expand(grid, data=DATA, fingerprint="f"), facts=FACTS, seeds=(0, 1), command="c"
+        )
         return pilot_record(grid, record, kind="search", n_trials=10).study_id
 
-    assert search_id() == search_id(("n_trials: 10, confirm: 2", "n_trials: 20, confirm: 3")) == search_id(("seeds: [0, 1]", "seeds: [5]"))
-    others = [("high: 1,", "high: 0.5,"), ("tpe", "random"), ("base: {epochs: 2}", "base: {epochs: 3}"), ("seeds:", "pilot_seed: 7\nseeds:")]
+    assert (
+        search_id()
+        == search_id(("n_trials: 10, confirm: 2", "n_trials: 20, confirm: 3"))
+        == search_id(("seeds: [0, 1]", "seeds: [5]"))
+    )
+    others = [
+        ("high: 1,", "high: 0.5,"),
+        ("tpe", "random"),
+        ("base: {epochs: 2}", "base: {epochs: 3}"),
+        ("seeds:", "pilot_seed: 7\nseeds:"),
+    ]
     assert len({search_id(), *(search_id(change) for change in others)}) == 5
 
 
@@ -279,4 +360,6 @@ def test_the_schema_takes_what_the_parser_takes(text: str) -> None:
     validator = Draft202012Validator(grid_schema())
     assert list(validator.iter_errors(values)) == []
     values["axes"]["freeze_depth"] = {"low": 1, "hihg": 2}
-    assert [list(error.path) for error in validator.iter_errors(values)] == [["axes", "freeze_depth"]]
+    assert [list(error.path) for error in validator.iter_errors(values)] == [
+        ["axes", "freeze_depth"]
+    ]

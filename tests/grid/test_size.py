@@ -17,10 +17,23 @@ from ablate.grid.parse import parse_grid
 from ablate.grid.pilot_arms import candidates
 from ablate.grid.size import check_trials
 
-FIELDS = ("head_lr", "lr_ratio", "weight_decay", "l2_sp", "label_smoothing", "dropout", "warmup", "ema_decay", "mixup", "cutmix")
+FIELDS = (
+    "head_lr",
+    "lr_ratio",
+    "weight_decay",
+    "l2_sp",
+    "label_smoothing",
+    "dropout",
+    "warmup",
+    "ema_decay",
+    "mixup",
+    "cutmix",
+)
 
 
-def grid_of(n_axes: int, n_levels: int, *, design: str = "full", seeds: str = "[0]", more: str = "") -> Grid:
+def grid_of(
+    n_axes: int, n_levels: int, *, design: str = "full", seeds: str = "[0]", more: str = ""
+) -> Grid:
     levels = ", ".join(f"{number / 2000 + 0.0005:.4f}" for number in range(n_levels))
     axes = "\n".join(f"  {field}: [{levels}]" for field in FIELDS[:n_axes])
     text = (
@@ -40,12 +53,18 @@ WAY_OUT = "take fewer levels, design {random: n} or a search"
 
 
 def test_too_many_cells_are_refused_with_their_count() -> None:
-    assert refused(5, 9) == f"line 5: axes: must be at most 50,000 cells in design full, got 59,049 (9 x 9 x 9 x 9 x 9 levels); {WAY_OUT}"
+    assert (
+        refused(5, 9)
+        == f"line 5: axes: must be at most 50,000 cells in design full, got 59,049 (9 x 9 x 9 x 9 x 9 levels); {WAY_OUT}"
+    )
     assert refused(10, 1000) == (
         "line 5: axes: must be at most 50,000 cells in design full, got about 10^30 "
         f"(1000 x 1000 x 1000 x 1000 x 1000 x 1000 x 1000 x 1000 x ... levels); {WAY_OUT}"
     )
-    assert refused(1, 1001) == "line 6: axes.head_lr: must have at most 1000 levels, got 1001; a search takes a range of them"
+    assert (
+        refused(1, 1001)
+        == "line 6: axes.head_lr: must have at most 1000 levels, got 1001; a search takes a range of them"
+    )
 
 
 @pytest.mark.parametrize("design", ["one_factor", "leave_one_out"])
@@ -62,7 +81,14 @@ def _walked(axes: dict[str, list[int]], baseline: dict[str, int]) -> list[dict[s
     return [cell for cell in cells if sum(cell[axis] != baseline[axis] for axis in axes) <= 1]
 
 
-@given(st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True), min_size=1), st.data())
+@given(
+    st.dictionaries(
+        st.sampled_from("abcd"),
+        st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True),
+        min_size=1,
+    ),
+    st.data(),
+)
 def test_the_direct_way_is_the_slow_one(axes: dict[str, list[int]], data: st.DataObject) -> None:
     baseline = {axis: data.draw(st.sampled_from(levels)) for axis, levels in axes.items()}
     assert list(design_cells(axes, baseline, "one_factor")) == _walked(axes, baseline)
@@ -71,11 +97,17 @@ def test_the_direct_way_is_the_slow_one(axes: dict[str, list[int]], data: st.Dat
 def test_a_random_design_draws_from_a_huge_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ablate.grid.design.N_POOL", 300)
     few, many = (grid_of(10, 900, design=f"{{random: {n}}}") for n in (5, 30))
-    arms = [{arm.arm_id for arm in expand(grid, data=grid.data, fingerprint="f").arms} for grid in (few, many)]
+    arms = [
+        {arm.arm_id for arm in expand(grid, data=grid.data, fingerprint="f").arms}
+        for grid in (few, many)
+    ]
     assert [len(ids) for ids in arms] == [5, 30]
     assert arms[0] < arms[1]
     other = grid_of(10, 900, design="{random: 30}", seeds="[1]")
-    assert len(arms[1] & {arm.arm_id for arm in expand(other, data=other.data, fingerprint="f").arms}) == 1  # the baseline
+    assert (
+        len(arms[1] & {arm.arm_id for arm in expand(other, data=other.data, fingerprint="f").arms})
+        == 1
+    )  # the baseline
 
 
 def test_draws_from_a_huge_grid_are_even() -> None:
@@ -104,7 +136,9 @@ def test_a_tuning_is_counted_too() -> None:
     levels = ", ".join(str(number) for number in range(4, 304))
     grid = grid_of(2, 20, more=f"tune: {{batch_size: [{levels}], epochs: [1, 2]}}\n")
     with pytest.raises(SpecError) as caught:
-        candidates(grid, expand(grid, data=grid.data, fingerprint="f"), data=grid.data, fingerprint="f")
+        candidates(
+            grid, expand(grid, data=grid.data, fingerprint="f"), data=grid.data, fingerprint="f"
+        )
     assert str(caught.value) == (
         "a tuning must have at most 100,000 trials, got 240,000 (400 arms x 300 levels of batch_size x 2 levels of epochs); "
         "take fewer levels or seeds, design {random: n} or a search"
@@ -112,11 +146,17 @@ def test_a_tuning_is_counted_too() -> None:
 
 
 def test_other_lists_and_counts_are_bounded() -> None:
-    assert refused(1, 2, seeds=str(list(range(10_001)))).startswith("line 8: seeds: must be a list of at most 10,000, got [0, 1, ")
+    assert refused(1, 2, seeds=str(list(range(10_001)))).startswith(
+        "line 8: seeds: must be a list of at most 10,000, got [0, 1, "
+    )
     rules = ", ".join("{when: {head_lr: 0.001}, why: x}" for _ in range(1_001))
-    assert refused(1, 3, more=f"exclude: [{rules}]\n").startswith("line 11: exclude: must be a list of at most 1,000, got [")
+    assert refused(1, 3, more=f"exclude: [{rules}]\n").startswith(
+        "line 11: exclude: must be a list of at most 1,000, got ["
+    )
     search = "{search: {sampler: tpe, n_trials: 1000000000, confirm: 1}}"
-    assert "design.search.n_trials: must be less than or equal to 10000, got 1000000000" in refused(1, 2, design=search)
+    assert "design.search.n_trials: must be less than or equal to 10000, got 1000000000" in refused(
+        1, 2, design=search
+    )
 
 
 def test_the_bound_on_trials_is_exact() -> None:

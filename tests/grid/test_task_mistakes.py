@@ -38,14 +38,24 @@ def test_the_loss_is_bce_whether_it_is_said_or_not() -> None:
     said, unsaid = _parsed(("epochs: 2", "epochs: 2, loss: bce")).base, _parsed().base
     assert said == unsaid
     assert canonical(unsaid)["loss"] == "bce"
-    assert "loss" not in canonical(_parsed(("task: multilabel", "task: classification"), ("average_precision_macro", "macro_f1")).base)
+    assert "loss" not in canonical(
+        _parsed(
+            ("task: multilabel", "task: classification"), ("average_precision_macro", "macro_f1")
+        ).base
+    )
 
 
 @pytest.mark.parametrize(
     ("field", "text"),
     [
-        ("loss: focal", "loss: must be bce for task multilabel, got 'focal': each label is a yes or a no of its own"),
-        ("logit_adjustment: 1.0", "logit_adjustment: must be 0 for task multilabel, got 1.0: it shifts a softmax, and bce has none"),
+        (
+            "loss: focal",
+            "loss: must be bce for task multilabel, got 'focal': each label is a yes or a no of its own",
+        ),
+        (
+            "logit_adjustment: 1.0",
+            "logit_adjustment: must be 0 for task multilabel, got 1.0: it shifts a softmax, and bce has none",
+        ),
         (
             "sampler: balanced",
             "sampler: must be shuffle for task multilabel, got 'balanced': an image with several labels has no one class to be drawn by; "
@@ -56,7 +66,10 @@ def test_the_loss_is_bce_whether_it_is_said_or_not() -> None:
             "shots: must be null for task multilabel, got 5: an image with several labels counts for several classes; "
             "data.sizes draws a subset that keeps their shares",
         ),
-        ("classifier: knn", "classifier: must be linear for task multilabel, got 'knn': a fitted classifier gives an image one class"),
+        (
+            "classifier: knn",
+            "classifier: must be linear for task multilabel, got 'knn': a fitted classifier gives an image one class",
+        ),
         (
             "class_weights: effective",
             "class_weights: must be none or balanced or a list or a mapping for task multilabel, got 'effective': "
@@ -68,17 +81,29 @@ def test_what_cannot_be_is_refused_with_its_reason(field: str, text: str) -> Non
     assert f"  line 3: base.{text}" in _mistakes(("epochs: 2", f"epochs: 2, {field}"))
     name, _, value = field.partition(": ")
     place = text.replace(f"{name}: ", f"{name}[1]: ", 1)
-    first = "none" if name == "class_weights" else "null" if name == "shots" else {"loss": "bce", "sampler": "shuffle", "classifier": "linear"}.get(name, "0.0")
-    assert f"  line 4: axes.{place}" in _mistakes(("[all, -1]", f"[all, -1], {name}: [{first}, {value}]"))
+    first = (
+        "none"
+        if name == "class_weights"
+        else "null"
+        if name == "shots"
+        else {"loss": "bce", "sampler": "shuffle", "classifier": "linear"}.get(name, "0.0")
+    )
+    assert f"  line 4: axes.{place}" in _mistakes(
+        ("[all, -1]", f"[all, -1], {name}: [{first}, {value}]")
+    )
 
 
 def test_a_score_of_the_other_task_cannot_choose() -> None:
     words = "'val/macro_f1', 'val/auroc_ovr_macro', 'val/average_precision_macro', 'val/micro_f1' or 'val/subset_accuracy'"
     assert _mistakes(("val/average_precision_macro", "val/accuracy")) == [
         f"  line 7: select_by: must be {words}, got 'val/accuracy'; did you mean 'val/macro_f1'?"
-    ] or _mistakes(("val/average_precision_macro", "val/accuracy"))[0].startswith(f"  line 7: select_by: must be {words}, got 'val/accuracy'")
+    ] or _mistakes(("val/average_precision_macro", "val/accuracy"))[0].startswith(
+        f"  line 7: select_by: must be {words}, got 'val/accuracy'"
+    )
     assert len(_mistakes(("multilabel", "classification"))) == 1
 
 
 def test_a_list_or_a_mapping_of_weights_is_taken() -> None:
-    assert _parsed(("epochs: 2", "class_weights: {daisy: 3.0}")).base.class_weights == (("daisy", 3.0),)
+    assert _parsed(("epochs: 2", "class_weights: {daisy: 3.0}")).base.class_weights == (
+        ("daisy", 3.0),
+    )

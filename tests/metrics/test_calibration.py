@@ -24,7 +24,9 @@ def test_ece_equals_its_definition(n_classes: int) -> None:
     rng = np.random.default_rng(n_classes)
     probabilities = rng.dirichlet(np.full(n_classes, 0.3), 500)
     labels = rng.integers(0, n_classes, 500)
-    assert reliability(probabilities, labels).ece == pytest.approx(slow_ece(probabilities, labels), abs=1e-12)
+    assert reliability(probabilities, labels).ece == pytest.approx(
+        slow_ece(probabilities, labels), abs=1e-12
+    )
 
 
 def test_bins_by_hand() -> None:

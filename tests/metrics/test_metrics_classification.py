@@ -15,10 +15,14 @@ from ablate.metrics.classification import confusion, per_class, score
 from ablate.study.trial import METRICS, metrics_of
 
 
-def drawn(seed: int, n_images: int, n_classes: int, *, decimals: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def drawn(
+    seed: int, n_images: int, n_classes: int, *, decimals: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Labels with every class present, probabilities that know something of them; rounded ones hold ties."""
     rng = np.random.default_rng(seed)
-    labels = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_images - n_classes)])
+    labels = np.concatenate(
+        [np.arange(n_classes), rng.integers(0, n_classes, n_images - n_classes)]
+    )
     logits = rng.normal(size=(n_images, n_classes)) + 1.5 * np.eye(n_classes)[labels]
     if decimals is not None:
         logits = logits.round(decimals)
@@ -42,7 +46,11 @@ def test_scores_equal_scikit_learn_where_every_class_is_present(seed: int, n_cla
             "accuracy": sk.accuracy_score(labels, predicted),
             "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
             "nll": sk.log_loss(labels, probabilities),
-            **({"average_precision": sk.average_precision_score(labels, probabilities[:, 1])} if n_classes == 2 else {}),
+            **(
+                {"average_precision": sk.average_precision_score(labels, probabilities[:, 1])}
+                if n_classes == 2
+                else {}
+            ),
         }
     assert tuple(found) == metrics_of("classification", n_classes)
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
@@ -52,7 +60,9 @@ def test_scores_equal_scikit_learn_where_every_class_is_present(seed: int, n_cla
 def test_per_class_equals_scikit_learn(decimals: int | None) -> None:
     probabilities, labels = drawn(3, 300, 7, decimals=decimals)
     predicted = probabilities.argmax(axis=1)
-    precision, recall, f1, support = sk.precision_recall_fscore_support(labels, predicted, labels=range(7))
+    precision, recall, f1, support = sk.precision_recall_fscore_support(
+        labels, predicted, labels=range(7)
+    )
     auroc = [sk.roc_auc_score(labels == c, probabilities[:, c]) for c in range(7)]
     found = per_class(probabilities, labels)
     np.testing.assert_allclose(found.precision, precision)
@@ -60,17 +70,25 @@ def test_per_class_equals_scikit_learn(decimals: int | None) -> None:
     np.testing.assert_allclose(found.f1, f1)
     np.testing.assert_allclose(found.auroc, auroc)
     np.testing.assert_array_equal(found.support, support)
-    np.testing.assert_array_equal(confusion(labels, predicted, 7), sk.confusion_matrix(labels, predicted))
+    np.testing.assert_array_equal(
+        confusion(labels, predicted, 7), sk.confusion_matrix(labels, predicted)
+    )
 
 
 def test_perfect_ranking_with_an_absent_class_scores_one() -> None:
     labels = np.array([0, 0, 1, 1])
     probabilities = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.7, 0.1]])
     found = score(probabilities, labels)
-    assert (found["macro_f1"], found["auroc_ovr_macro"], found["balanced_accuracy"]) == (1.0, 1.0, 1.0)
+    assert (found["macro_f1"], found["auroc_ovr_macro"], found["balanced_accuracy"]) == (
+        1.0,
+        1.0,
+        1.0,
+    )
     classes = per_class(probabilities, labels)
     assert classes.present.tolist() == [True, True, False]
-    assert np.isnan([classes.precision[2], classes.recall[2], classes.f1[2], classes.auroc[2]]).all()
+    assert np.isnan(
+        [classes.precision[2], classes.recall[2], classes.f1[2], classes.auroc[2]]
+    ).all()
 
 
 def test_an_absent_class_that_is_predicted_costs_the_present_ones_only() -> None:
@@ -94,11 +112,21 @@ def test_one_class_alone_has_no_ranking() -> None:
     found = score(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 0]))
     assert np.isnan(found.pop("auroc_ovr_macro"))
     assert np.isnan(found.pop("average_precision"))
-    assert found == pytest.approx({"macro_f1": 1.0, "accuracy": 1.0, "balanced_accuracy": 1.0, "nll": -np.log([0.9, 0.6]).mean(), "ece": 0.25})
+    assert found == pytest.approx(
+        {
+            "macro_f1": 1.0,
+            "accuracy": 1.0,
+            "balanced_accuracy": 1.0,
+            "nll": -np.log([0.9, 0.6]).mean(),
+            "ece": 0.25,
+        }
+    )
 
 
 def test_a_label_given_no_probability_costs_a_finite_log_loss() -> None:
-    assert score(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([1, 1]))["nll"] == pytest.approx(-np.log(1e-12) / 2)
+    assert score(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([1, 1]))["nll"] == pytest.approx(
+        -np.log(1e-12) / 2
+    )
 
 
 @given(seed=st.integers(0, 10_000), n_classes=st.integers(2, 6))
@@ -115,20 +143,39 @@ def test_order_of_images_and_names_of_classes_do_not_matter(seed: int, n_classes
 
 
 @given(seed=st.integers(0, 10_000), n_classes=st.integers(2, 6))
-def test_scores_stay_in_their_ranges_and_float32_moves_them_little(seed: int, n_classes: int) -> None:
+def test_scores_stay_in_their_ranges_and_float32_moves_them_little(
+    seed: int, n_classes: int
+) -> None:
     probabilities, labels = drawn(seed, 40, n_classes)
     found = score(probabilities, labels)
     assert all(0 <= found[name] <= 1 for name in METRICS if name != "nll")
-    assert score(probabilities.astype(np.float32), labels)["auroc_ovr_macro"] == pytest.approx(found["auroc_ovr_macro"], abs=1e-3)
+    assert score(probabilities.astype(np.float32), labels)["auroc_ovr_macro"] == pytest.approx(
+        found["auroc_ovr_macro"], abs=1e-3
+    )
 
 
 @pytest.mark.parametrize(
     ("probabilities", "labels", "error", "message"),
     [
-        (np.ones((2, 2)) / 2, [0], CheckFailed, "probabilities must be (N, C) and labels (N,) with N >= 1, got (2, 2) and (1,)"),
-        (np.ones((0, 2)), [], CheckFailed, "probabilities must be (N, C) and labels (N,) with N >= 1, got (0, 2) and (0,)"),
+        (
+            np.ones((2, 2)) / 2,
+            [0],
+            CheckFailed,
+            "probabilities must be (N, C) and labels (N,) with N >= 1, got (2, 2) and (1,)",
+        ),
+        (
+            np.ones((0, 2)),
+            [],
+            CheckFailed,
+            "probabilities must be (N, C) and labels (N,) with N >= 1, got (0, 2) and (0,)",
+        ),
         (np.ones((2, 2)) / 2, [0, 2], CheckFailed, "labels must lie in [0, 2), got 0 to 2"),
-        (np.ones((2, 2)), [0, 1], CheckFailed, "rows of probabilities must be >= 0 and sum to 1 within 0.001; softmax the logits first"),
+        (
+            np.ones((2, 2)),
+            [0, 1],
+            CheckFailed,
+            "rows of probabilities must be >= 0 and sum to 1 within 0.001; softmax the logits first",
+        ),
         (
             np.array([[np.nan, 0.5], [0.5, 0.5]]),
             [0, 1],
@@ -137,7 +184,9 @@ def test_scores_stay_in_their_ranges_and_float32_moves_them_little(seed: int, n_
         ),
     ],
 )
-def test_wrong_input_is_named(probabilities: np.ndarray, labels: list[int], error: type[Exception], message: str) -> None:
+def test_wrong_input_is_named(
+    probabilities: np.ndarray, labels: list[int], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error) as caught:
         score(probabilities, np.array(labels, dtype=np.int64))
     assert str(caught.value) == message

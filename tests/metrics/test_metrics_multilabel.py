@@ -17,7 +17,9 @@ def _draw(seed: int, *, n: int = 60, n_classes: int = 5) -> tuple[np.ndarray, np
     """Class c is on about one image in c + 2; probabilities know something of it, in steps, so that there are ties."""
     rng = np.random.default_rng(seed)
     labels = (rng.random((n, n_classes)) < 1 / (np.arange(n_classes) + 2)).astype(np.int64)
-    return np.round(np.clip(rng.random((n, n_classes)) * 0.7 + 0.3 * labels, 0, 1), 2).astype(np.float32), labels
+    return np.round(np.clip(rng.random((n, n_classes)) * 0.7 + 0.3 * labels, 0, 1), 2).astype(
+        np.float32
+    ), labels
 
 
 @settings(deadline=None, max_examples=40)
@@ -31,16 +33,24 @@ def test_scores_are_those_of_scikit_learn_over_the_classes_present(seed: int, n:
     assert set(found) == set(MULTILABEL_METRICS)
     assert found["subset_accuracy"] == pytest.approx((called == labels).all(axis=1).mean())
     if called.any() or labels.any():
-        assert found["micro_f1"] == pytest.approx(f1_score(labels, called, average="micro", zero_division=0))
+        assert found["micro_f1"] == pytest.approx(
+            f1_score(labels, called, average="micro", zero_division=0)
+        )
     else:
         assert np.isnan(found["micro_f1"])
     if not present:
         assert np.isnan([found["macro_f1"], found["average_precision_macro"]]).all()
         return
-    assert found["macro_f1"] == pytest.approx(f1_score(labels, called, labels=present, average="macro", zero_division=0))
-    assert found["average_precision_macro"] == pytest.approx(np.mean([average_precision_score(labels[:, c], probabilities[:, c]) for c in present]))
+    assert found["macro_f1"] == pytest.approx(
+        f1_score(labels, called, labels=present, average="macro", zero_division=0)
+    )
+    assert found["average_precision_macro"] == pytest.approx(
+        np.mean([average_precision_score(labels[:, c], probabilities[:, c]) for c in present])
+    )
     if mixed:
-        assert found["auroc_ovr_macro"] == pytest.approx(roc_auc_score(labels[:, mixed], probabilities[:, mixed], average="macro"))
+        assert found["auroc_ovr_macro"] == pytest.approx(
+            roc_auc_score(labels[:, mixed], probabilities[:, mixed], average="macro")
+        )
     else:
         assert np.isnan(found["auroc_ovr_macro"])
 
@@ -66,7 +76,9 @@ def test_a_draw_of_every_image_once_gives_the_score_itself() -> None:
     same = np.ones((2, len(labels)), dtype=np.float32)
     found = score(probabilities, labels)
     assert resampled_label_f1(probabilities, labels, same) == pytest.approx([found["macro_f1"]] * 2)
-    assert resampled_auroc(rank_classes(probabilities, labels), same) == pytest.approx([found["auroc_ovr_macro"]] * 2)
+    assert resampled_auroc(rank_classes(probabilities, labels), same) == pytest.approx(
+        [found["auroc_ovr_macro"]] * 2
+    )
 
 
 def test_draws_are_of_whole_images_and_their_scores_those_of_the_images_drawn() -> None:
@@ -77,7 +89,9 @@ def test_draws_are_of_whole_images_and_their_scores_those_of_the_images_drawn() 
     assert of_class.std() > 1  # classes vary in size: nothing was drawn within a class
     draw = np.repeat(np.arange(300), np.rint(weights[0] * 299 / 300).astype(int))
     assert len(draw) == 299
-    assert resampled_label_f1(probabilities, labels, weights)[0] == pytest.approx(score(probabilities[draw], labels[draw])["macro_f1"])
+    assert resampled_label_f1(probabilities, labels, weights)[0] == pytest.approx(
+        score(probabilities[draw], labels[draw])["macro_f1"]
+    )
 
 
 def test_the_spread_of_draws_is_that_of_fresh_images() -> None:
@@ -106,7 +120,9 @@ def test_the_spread_of_draws_is_that_of_fresh_images() -> None:
         ),
     ],
 )  # fmt: skip
-def test_wrong_arrays_are_refused(probabilities: np.ndarray, labels: np.ndarray, error: type[Exception], message: str) -> None:
+def test_wrong_arrays_are_refused(
+    probabilities: np.ndarray, labels: np.ndarray, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error) as caught:
         score(probabilities, labels)
     assert str(caught.value) == message

@@ -19,7 +19,9 @@ def scored(seed: int = 0):
 
 def test_average_precision_equals_scikit_learn() -> None:
     scores, is_positive = scored()
-    assert average_precision(scores, is_positive) == pytest.approx(sk.average_precision_score(is_positive, scores))
+    assert average_precision(scores, is_positive) == pytest.approx(
+        sk.average_precision_score(is_positive, scores)
+    )
     assert np.isnan(average_precision(scores, np.zeros(200, dtype=bool)))
 
 
@@ -32,7 +34,9 @@ def test_the_threshold_has_the_highest_recall_that_keeps_the_precision(target: f
 
 
 def test_a_precision_that_cannot_be_kept_has_no_threshold() -> None:
-    assert threshold_for_precision(np.array([0.9, 0.1]), np.array([False, True]), target=0.9) is None
+    assert (
+        threshold_for_precision(np.array([0.9, 0.1]), np.array([False, True]), target=0.9) is None
+    )
     assert np.isnan(at_threshold(np.array([0.1]), np.array([True]), 0.5).precision)
 
 
@@ -46,7 +50,9 @@ def test_temperature_equals_a_minimiser_of_the_log_loss(sharpness: float) -> Non
     def loss(log_t: float) -> float:
         return sk.log_loss(labels, with_temperature(probabilities, np.exp(log_t)))
 
-    expected = np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-8}).x)
+    expected = np.exp(
+        minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-8}).x
+    )
     assert fit_temperature(probabilities, labels) == pytest.approx(expected, rel=1e-3)
 
 

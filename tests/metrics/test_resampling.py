@@ -21,7 +21,9 @@ def test_macro_f1_equals_scikit_learn_with_sample_weights() -> None:
     probabilities, labels = predictions()
     weights = image_weights(labels, n_draws=20, seed=0)
     predicted = probabilities.argmax(axis=1)
-    expected = [sk.f1_score(labels, predicted, average="macro", sample_weight=row) for row in weights]
+    expected = [
+        sk.f1_score(labels, predicted, average="macro", sample_weight=row) for row in weights
+    ]
     np.testing.assert_allclose(resampled_macro_f1(predicted, labels, weights), expected, rtol=1e-5)
 
 
@@ -50,8 +52,18 @@ def test_auroc_is_that_of_scikit_learn_and_first_order_right() -> None:
     probabilities, labels = predictions(n=400)
     weights = image_weights(labels, n_draws=200, seed=0)
     found = resampled_auroc(rank_classes(probabilities, labels), weights)
-    exact = [np.mean([sk.roc_auc_score(labels == c, probabilities[:, c], sample_weight=row) for c in range(4)]) for row in weights]
-    assert resampled_auroc(rank_classes(probabilities, labels), np.ones((1, 400), dtype=np.float32)) == pytest.approx(
+    exact = [
+        np.mean(
+            [
+                sk.roc_auc_score(labels == c, probabilities[:, c], sample_weight=row)
+                for c in range(4)
+            ]
+        )
+        for row in weights
+    ]
+    assert resampled_auroc(
+        rank_classes(probabilities, labels), np.ones((1, 400), dtype=np.float32)
+    ) == pytest.approx(
         [np.mean([sk.roc_auc_score(labels == c, probabilities[:, c]) for c in range(4)])], rel=1e-6
     )
     assert np.std(found) == pytest.approx(np.std(exact), rel=0.03)
@@ -65,7 +77,9 @@ def test_placements_with_ties_are_counted_pair_by_pair() -> None:
     ranking = rank_classes(scores, labels)
     for c in range(3):
         is_class, column = labels == c, scores[:, c]
-        wins = (column[is_class][:, None] > column[~is_class]) + 0.5 * (column[is_class][:, None] == column[~is_class])
+        wins = (column[is_class][:, None] > column[~is_class]) + 0.5 * (
+            column[is_class][:, None] == column[~is_class]
+        )
         placed = np.empty(60)
         placed[is_class], placed[~is_class] = wins.mean(axis=1), wins.mean(axis=0)
         np.testing.assert_allclose(ranking.placements[c], placed[ranking.order[c]])
@@ -73,4 +87,9 @@ def test_placements_with_ties_are_counted_pair_by_pair() -> None:
 
 
 def test_one_class_has_no_auroc() -> None:
-    assert np.isnan(resampled_auroc(rank_classes(np.full((3, 2), 0.5), np.zeros(3, dtype=int)), np.ones((2, 3), dtype=np.float32))).all()
+    assert np.isnan(
+        resampled_auroc(
+            rank_classes(np.full((3, 2), 0.5), np.zeros(3, dtype=int)),
+            np.ones((2, 3), dtype=np.float32),
+        )
+    ).all()

@@ -64,9 +64,16 @@ IN_ORDER = {  # only taken apart, on the meta device
 }
 
 
-def build(backbone: str, *, image_size: int, seed: int = 0, n_classes: int = 5, **fields: object) -> Network:
+def build(
+    backbone: str, *, image_size: int, seed: int = 0, n_classes: int = 5, **fields: object
+) -> Network:
     """A network with random weights."""
-    return build_network(Recipe(backbone=backbone, weights="none", **fields), n_classes=n_classes, image_size=image_size, seed=seed)
+    return build_network(
+        Recipe(backbone=backbone, weights="none", **fields),
+        n_classes=n_classes,
+        image_size=image_size,
+        seed=seed,
+    )
 
 
 def images_of(network: Network, *, n: int = 4, seed: int = 1) -> Tensor:
@@ -87,11 +94,16 @@ def train(network: Network, recipe: Recipe, *, n_steps: int = 2) -> None:
 
 def snapshot(network: Network) -> dict[str, Tensor]:
     """Bit-exact copies of all parameters and buffers by name, non-persistent buffers included."""
-    return {name: tensor.detach().clone() for name, tensor in [*network.module.named_parameters(), *network.module.named_buffers()]}
+    return {
+        name: tensor.detach().clone()
+        for name, tensor in [*network.module.named_parameters(), *network.module.named_buffers()]
+    }
 
 
 def changed(network: Network, before: dict[str, Tensor]) -> set[str]:
-    return {name for name, tensor in snapshot(network).items() if not torch.equal(tensor, before[name])}
+    return {
+        name for name, tensor in snapshot(network).items() if not torch.equal(tensor, before[name])
+    }
 
 
 def predict(network: Network, images: Tensor) -> Tensor:
@@ -105,5 +117,9 @@ def wake_residuals(network: Network) -> None:
     """Set the scales that random networks start at 0 to 0.5: a frozen 0 at the end of a residual branch would stop every gradient into it."""
     with torch.no_grad():
         for name, parameter in network.module.named_parameters():
-            if name not in network.adapter_names and not name.endswith("bias") and not parameter.any():
+            if (
+                name not in network.adapter_names
+                and not name.endswith("bias")
+                and not parameter.any()
+            ):
                 parameter.fill_(0.5)

@@ -53,11 +53,19 @@ def write_weights(path: Path, state: dict[str, Tensor]) -> None:
 def damage(content: bytes, rng: random.Random) -> bytes:
     """One to three changes: bytes flipped, cut off, doubled, zeroed, put in, or words of the formats put in; early bytes, where headers are, more often."""
     for _ in range(rng.randint(1, 3)):
-        at = rng.randrange(min(len(content), 400)) if rng.random() < 0.5 else rng.randrange(len(content))
+        at = (
+            rng.randrange(min(len(content), 400))
+            if rng.random() < 0.5
+            else rng.randrange(len(content))
+        )
         n = rng.choice((1, 2, 8, 64))
         match rng.randrange(7):
             case 0:
-                content = content[:at] + bytes([content[at] ^ (1 << rng.randrange(8))]) + content[at + 1 :]
+                content = (
+                    content[:at]
+                    + bytes([content[at] ^ (1 << rng.randrange(8))])
+                    + content[at + 1 :]
+                )
             case 1:
                 content = content[: at + 1]
             case 2:
@@ -80,6 +88,8 @@ def outcome_of(path: Path) -> dict[str, Tensor] | str:
     try:
         place_file(module, path, backbone="tiny")
     except WeightsError as error:
-        assert all(torch.equal(tensor, before[name]) for name, tensor in trunk_tensors(module).items()), "a refusal changes nothing"
+        assert all(
+            torch.equal(tensor, before[name]) for name, tensor in trunk_tensors(module).items()
+        ), "a refusal changes nothing"
         return str(error)
     return trunk_tensors(module)

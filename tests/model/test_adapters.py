@@ -43,11 +43,21 @@ def test_output_is_unchanged_at_init_and_every_adapter_learns(backbone: str) -> 
 
 def test_depthwise_convolutions_are_left_out_and_named() -> None:
     network = build("tf_efficientnet_lite0", image_size=64, lora_rank=4)
-    depthwise = {name for name, child in _plain_modules("tf_efficientnet_lite0") if isinstance(child, nn.Conv2d) and child.groups > 1}
+    depthwise = {
+        name
+        for name, child in _plain_modules("tf_efficientnet_lite0")
+        if isinstance(child, nn.Conv2d) and child.groups > 1
+    }
     assert len(depthwise) == 16
-    assert dict(network.skipped_targets) == dict.fromkeys(network.skipped_targets, "grouped convolution")
+    assert dict(network.skipped_targets) == dict.fromkeys(
+        network.skipped_targets, "grouped convolution"
+    )
     assert set(network.skipped_targets) == depthwise
-    others = {name for name, child in _plain_modules("tf_efficientnet_lite0") if isinstance(child, nn.Conv2d) and child.groups == 1}
+    others = {
+        name
+        for name, child in _plain_modules("tf_efficientnet_lite0")
+        if isinstance(child, nn.Conv2d) and child.groups == 1
+    }
     assert set(network.targets) == others
 
 
@@ -56,8 +66,12 @@ def _plain_modules(backbone: str) -> list[tuple[str, nn.Module]]:
 
 
 def test_a_layer_whose_weight_is_read_by_its_parent_is_left_out() -> None:
-    facts = check_recipe(Recipe(backbone="beit_base_patch16_224", lora_rank=4), n_classes=5, image_size="auto")
-    assert dict(facts.skipped_targets) == {f"blocks.{i}.attn.qkv": "its parent reads the weight without calling it" for i in range(12)}
+    facts = check_recipe(
+        Recipe(backbone="beit_base_patch16_224", lora_rank=4), n_classes=5, image_size="auto"
+    )
+    assert dict(facts.skipped_targets) == {
+        f"blocks.{i}.attn.qkv": "its parent reads the weight without calling it" for i in range(12)
+    }
     assert "blocks.0.attn.proj" in facts.targets
 
 
@@ -68,13 +82,32 @@ def test_a_convolution_that_standardises_its_weight_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("freeze_depth", "lora_units", "units"),
-    [("all", "all", ["stem", "layer1", "layer2", "layer3", "layer4"]), ("all", 2, ["layer3", "layer4"]), (-1, 2, ["layer2", "layer3"]), (1, 4, ["stem"])],
+    [
+        ("all", "all", ["stem", "layer1", "layer2", "layer3", "layer4"]),
+        ("all", 2, ["layer3", "layer4"]),
+        (-1, 2, ["layer2", "layer3"]),
+        (1, 4, ["stem"]),
+    ],
 )
-def test_adapters_sit_in_the_last_frozen_units(freeze_depth: object, lora_units: object, units: list[str]) -> None:
-    network = build("test_resnet", image_size=64, freeze_depth=freeze_depth, lora_units=lora_units, lora_rank=2)
-    carriers = {unit.name for unit in network.units if any(name.startswith(f"{target}.") for target in network.targets for name in unit.parameter_names)}
+def test_adapters_sit_in_the_last_frozen_units(
+    freeze_depth: object, lora_units: object, units: list[str]
+) -> None:
+    network = build(
+        "test_resnet", image_size=64, freeze_depth=freeze_depth, lora_units=lora_units, lora_rank=2
+    )
+    carriers = {
+        unit.name
+        for unit in network.units
+        if any(
+            name.startswith(f"{target}.")
+            for target in network.targets
+            for name in unit.parameter_names
+        )
+    }
     assert carriers == set(units)
-    assert not set(network.adapter_names) & {name for unit in network.units for name in unit.parameter_names}
+    assert not set(network.adapter_names) & {
+        name for unit in network.units for name in unit.parameter_names
+    }
 
 
 def test_a_target_named_like_the_end_of_another_adapts_itself_alone() -> None:
@@ -84,14 +117,25 @@ def test_a_target_named_like_the_end_of_another_adapts_itself_alone() -> None:
 
 
 def test_patterns_choose_targets() -> None:
-    network = build("test_vit", image_size=64, lora_rank=2, lora_targets=("*.attn.qkv", "blocks.0.mlp.*"))
-    assert network.targets == ("blocks.0.attn.qkv", "blocks.0.mlp.fc1", "blocks.0.mlp.fc2", *(f"blocks.{i}.attn.qkv" for i in range(1, 6)))
+    network = build(
+        "test_vit", image_size=64, lora_rank=2, lora_targets=("*.attn.qkv", "blocks.0.mlp.*")
+    )
+    assert network.targets == (
+        "blocks.0.attn.qkv",
+        "blocks.0.mlp.fc1",
+        "blocks.0.mlp.fc2",
+        *(f"blocks.{i}.attn.qkv" for i in range(1, 6)),
+    )
     assert network.skipped_targets == {}
 
 
 def test_targets_that_match_nothing() -> None:
     with pytest.raises(SpecError) as caught:
-        check_recipe(Recipe(backbone="test_vit", lora_rank=2, lora_units=2, lora_targets=("*.attn.query",)), n_classes=5, image_size="auto")
+        check_recipe(
+            Recipe(backbone="test_vit", lora_rank=2, lora_units=2, lora_targets=("*.attn.query",)),
+            n_classes=5,
+            image_size="auto",
+        )
     assert str(caught.value) == (
         "lora_targets must match a Linear or an ungrouped convolution in the frozen units blocks.4, blocks.5 of test_vit, got ['*.attn.query']; "
         "eligible there: blocks.4.attn.qkv, blocks.4.attn.proj, blocks.4.mlp.fc1, blocks.4.mlp.fc2, blocks.5.attn.qkv ..."
@@ -100,7 +144,11 @@ def test_targets_that_match_nothing() -> None:
 
 def test_targets_that_match_only_what_cannot_be_adapted() -> None:
     with pytest.raises(SpecError) as caught:
-        check_recipe(Recipe(backbone="test_nfnet", lora_rank=2, lora_units=1, lora_targets=("final_conv",)), n_classes=5, image_size=64)
+        check_recipe(
+            Recipe(backbone="test_nfnet", lora_rank=2, lora_units=1, lora_targets=("final_conv",)),
+            n_classes=5,
+            image_size=64,
+        )
     assert str(caught.value) == (
         "lora_targets must match a Linear or an ungrouped convolution in the frozen units final_conv of test_nfnet, got ['final_conv']; "
         "nothing there is eligible; adapt more units"
@@ -110,7 +158,11 @@ def test_targets_that_match_only_what_cannot_be_adapted() -> None:
 @pytest.mark.parametrize("freeze_depth", [0, -5])
 def test_nothing_frozen_leaves_nothing_to_adapt(freeze_depth: int) -> None:
     with pytest.raises(SpecError) as caught:
-        check_recipe(Recipe(backbone="test_resnet", lora_rank=2, freeze_depth=freeze_depth), n_classes=5, image_size=64)
+        check_recipe(
+            Recipe(backbone="test_resnet", lora_rank=2, freeze_depth=freeze_depth),
+            n_classes=5,
+            image_size=64,
+        )
     assert (
         str(caught.value)
         == {
@@ -121,7 +173,9 @@ def test_nothing_frozen_leaves_nothing_to_adapt(freeze_depth: int) -> None:
 
 
 def test_an_adapter_is_the_low_rank_product_scaled_by_alpha_over_rank() -> None:
-    network = build("test_vit", image_size=64, lora_rank=2, lora_alpha=6.0, lora_targets=("blocks.5.mlp.fc2",))
+    network = build(
+        "test_vit", image_size=64, lora_rank=2, lora_alpha=6.0, lora_targets=("blocks.5.mlp.fc2",)
+    )
     layer = network.module.get_submodule("blocks.5.mlp.fc2")
     down, up = (network.module.get_parameter(name) for name in network.adapter_names)
     nn.init.normal_(up, generator=torch.Generator().manual_seed(0))

@@ -40,6 +40,11 @@ def test_deeper_costs_more_and_a_door_is_the_same_place_as_its_depth() -> None:
 
 
 def test_worth_is_compute_against_size_by_device() -> None:
-    cheap, dear = PrefixCost(n_values=1000, n_multiply_adds=249_999), PrefixCost(n_values=1000, n_multiply_adds=20_000_000)
-    assert [cost.is_worth_keeping(device) for cost in (cheap, dear) for device in ("cpu", "cuda")] == [False, False, True, True]
+    cheap, dear = (
+        PrefixCost(n_values=1000, n_multiply_adds=249_999),
+        PrefixCost(n_values=1000, n_multiply_adds=20_000_000),
+    )
+    assert [
+        cost.is_worth_keeping(device) for cost in (cheap, dear) for device in ("cpu", "cuda")
+    ] == [False, False, True, True]
     assert not PrefixCost(n_values=1000, n_multiply_adds=250_000).is_worth_keeping("cuda")

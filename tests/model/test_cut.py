@@ -32,15 +32,33 @@ FAMILIES = [
 
 def _network(backbone: str, **recipe: object) -> tuple[Network, torch.Tensor]:
     torch.set_num_threads(1)
-    size = "auto" if backbone.startswith(("eva", "vit", "deit", "swin", "mixer", "test_vit", "levit", "efficientformer")) else 64
-    network = build_network(Recipe(backbone=backbone, weights="none", **recipe), n_classes=4, image_size=size, seed=0)
+    size = (
+        "auto"
+        if backbone.startswith(
+            ("eva", "vit", "deit", "swin", "mixer", "test_vit", "levit", "efficientformer")
+        )
+        else 64
+    )
+    network = build_network(
+        Recipe(backbone=backbone, weights="none", **recipe), n_classes=4, image_size=size, seed=0
+    )
     side = network.preprocessing.image_size
     return network, torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("recipe", [{"freeze_depth": "all"}, {"freeze_depth": -1}, {"freeze_depth": "all", "lora_rank": 2, "lora_units": 1}], ids=str)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"freeze_depth": "all"},
+        {"freeze_depth": -1},
+        {"freeze_depth": "all", "lora_rank": 2, "lora_units": 1},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("backbone", FAMILIES)
-def test_prefix_and_suffix_are_the_network_in_training_too(backbone: str, recipe: dict[str, object]) -> None:
+def test_prefix_and_suffix_are_the_network_in_training_too(
+    backbone: str, recipe: dict[str, object]
+) -> None:
     network, images = _network(backbone, **recipe)
     cut = cut_network(network, images, autocast=nullcontext)
     assert isinstance(cut, Cut)
@@ -48,22 +66,32 @@ def test_prefix_and_suffix_are_the_network_in_training_too(backbone: str, recipe
     torch.manual_seed(0)  # swin drops paths
     whole = network.module(images)
     whole.square().sum().backward()
-    gradients = {name: parameter.grad.clone() for name, parameter in network.module.named_parameters() if parameter.grad is not None}
+    gradients = {
+        name: parameter.grad.clone()
+        for name, parameter in network.module.named_parameters()
+        if parameter.grad is not None
+    }
     network.module.zero_grad()
     torch.manual_seed(0)
     parts = cut.suffix(cut.prefix(images)[-1])
     parts.square().sum().backward()
     torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)
-    trained = {name for name, parameter in network.module.named_parameters() if parameter.requires_grad}
+    trained = {
+        name for name, parameter in network.module.named_parameters() if parameter.requires_grad
+    }
     assert gradients.keys() == trained
     for name, parameter in network.module.named_parameters():
         if parameter.requires_grad:
-            torch.testing.assert_close(parameter.grad, gradients[name], atol=1e-5, rtol=1e-4, msg=name)
+            torch.testing.assert_close(
+                parameter.grad, gradients[name], atol=1e-5, rtol=1e-4, msg=name
+            )
 
 
 def test_nothing_frozen_means_nothing_to_share() -> None:
     network, images = _network("test_efficientnet", freeze_depth=0)
-    assert cut_network(network, images, autocast=nullcontext) == Uncut("nothing is frozen before the first module that learns")
+    assert cut_network(network, images, autocast=nullcontext) == Uncut(
+        "nothing is frozen before the first module that learns"
+    )
 
 
 def test_a_network_that_fails_the_check_stays_whole() -> None:
@@ -76,7 +104,10 @@ def test_a_network_that_fails_the_check_stays_whole() -> None:
     assert not any("forward" in vars(child) for child in network.module.modules())
 
 
-@pytest.mark.parametrize(("backbone", "door"), [("deit_tiny_distilled_patch16_224", "norm"), ("efficientformer_l1", "head_drop")])
+@pytest.mark.parametrize(
+    ("backbone", "door"),
+    [("deit_tiny_distilled_patch16_224", "norm"), ("efficientformer_l1", "head_drop")],
+)
 def test_two_heads_share_the_frozen_module_before_them(backbone: str, door: str) -> None:
     network, images = _network(backbone, freeze_depth="all")
     cut = cut_network(network, images, autocast=nullcontext)
@@ -89,13 +120,24 @@ def test_statistics_that_move_are_of_the_suffix() -> None:
     network, images = _network("test_resnet", freeze_depth=-1, batch_norm="adapt")
     cut = cut_network(network, images, autocast=nullcontext)
     assert isinstance(cut, Cut)
-    moving = {name for name, child in network.module.named_modules() if getattr(child, "running_mean", None) is not None}
+    moving = {
+        name
+        for name, child in network.module.named_modules()
+        if getattr(child, "running_mean", None) is not None
+    }
     network.train()
     before = {name: network.module.get_submodule(name).running_mean.clone() for name in moving}
     cut.prefix(images)
-    assert all(torch.equal(network.module.get_submodule(name).running_mean, before[name]) for name in moving)
+    assert all(
+        torch.equal(network.module.get_submodule(name).running_mean, before[name])
+        for name in moving
+    )
     cut.suffix(cut.prefix(images)[-1])
-    moved = {name for name in moving if not torch.equal(network.module.get_submodule(name).running_mean, before[name])}
+    moved = {
+        name
+        for name in moving
+        if not torch.equal(network.module.get_submodule(name).running_mean, before[name])
+    }
     assert moved == {name for name in moving if name.startswith("layer4")}
 
 
@@ -108,7 +150,16 @@ def test_the_whole_network_still_runs_as_one() -> None:
     assert torch.equal(network.module(images), before)
 
 
-@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "test_resnet", "test_vit", "swin_tiny_patch4_window7_224", "convnext_atto"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "tf_efficientnet_lite0",
+        "test_resnet",
+        "test_vit",
+        "swin_tiny_patch4_window7_224",
+        "convnext_atto",
+    ],
+)
 def test_a_later_door_is_reached_from_an_earlier_one(backbone: str) -> None:
     network, images = _network(backbone, freeze_depth="all")
     n_units = network.boundary.n_units

@@ -22,8 +22,12 @@ _CASES = {
 
 
 @pytest.mark.parametrize("case", _CASES)
-@pytest.mark.parametrize("backbone", ["test_efficientnet", "test_vit", "swin_tiny_patch4_window7_224"])
-def test_a_saved_delta_predicts_the_same_in_a_fresh_network(backbone: str, case: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "backbone", ["test_efficientnet", "test_vit", "swin_tiny_patch4_window7_224"]
+)
+def test_a_saved_delta_predicts_the_same_in_a_fresh_network(
+    backbone: str, case: str, tmp_path: Path
+) -> None:
     trained = build(backbone, image_size=64, **_CASES[case])
     untrained = snapshot(trained)
     train(trained, Recipe(head_lr=0.01, lr_ratio=1.0))
@@ -41,7 +45,10 @@ def test_a_saved_delta_predicts_the_same_in_a_fresh_network(backbone: str, case:
 
 
 def test_a_delta_of_a_probe_is_the_head_alone() -> None:
-    assert set(delta(build("test_efficientnet", image_size=64))) == {"classifier.weight", "classifier.bias"}
+    assert set(delta(build("test_efficientnet", image_size=64))) == {
+        "classifier.weight",
+        "classifier.bias",
+    }
 
 
 def test_a_delta_is_a_copy() -> None:

@@ -29,7 +29,9 @@ def test_what_is_frozen_is_bit_equal_after_training_and_the_rest_has_moved(backb
     network = _middle(backbone, TRAINED[backbone])
     frozen_units = network.units[: network.boundary.depth]
     frozen = {name for unit in frozen_units for name in unit.parameter_names}
-    free = {name for unit in network.units[network.boundary.depth :] for name in unit.parameter_names} | set(network.head_names)
+    free = {
+        name for unit in network.units[network.boundary.depth :] for name in unit.parameter_names
+    } | set(network.head_names)
     before = snapshot(network)
     train(network, _RECIPE, n_steps=2)
     moved = changed(network, before)
@@ -39,10 +41,20 @@ def test_what_is_frozen_is_bit_equal_after_training_and_the_rest_has_moved(backb
     prefixes = {name.rpartition(".")[0] for name in frozen}
     frozen_buffers = {name for name in before if name.rpartition(".")[0] in prefixes} - frozen
     assert not moved & frozen_buffers
-    assert moved - free == {name for name in before if name.endswith(("running_mean", "running_var", "num_batches_tracked"))} - frozen_buffers
+    assert (
+        moved - free
+        == {
+            name
+            for name in before
+            if name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        }
+        - frozen_buffers
+    )
 
 
-@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "swin_tiny_patch4_window7_224", "test_resnet"])
+@pytest.mark.parametrize(
+    "backbone", ["tf_efficientnet_lite0", "swin_tiny_patch4_window7_224", "test_resnet"]
+)
 def test_a_linear_probe_leaves_the_whole_trunk_as_it_was(backbone: str) -> None:
     network = build(backbone, image_size=TRAINED[backbone], freeze_depth="all")
     before = snapshot(network)
@@ -54,10 +66,20 @@ def test_a_linear_probe_leaves_the_whole_trunk_as_it_was(backbone: str) -> None:
 def test_parameter_free_modules_of_frozen_units_rest_and_the_heads_do_not() -> None:
     network = build("swin_tiny_patch4_window7_224", image_size=64, freeze_depth=2)
     network.train()
-    modes = {name: child.training for name, child in network.module.named_modules() if next(child.parameters(), None) is None}
-    assert {name: mode for name, mode in modes.items() if name.startswith("layers.0.")} == {name: False for name in modes if name.startswith("layers.0.")}
+    modes = {
+        name: child.training
+        for name, child in network.module.named_modules()
+        if next(child.parameters(), None) is None
+    }
+    assert {name: mode for name, mode in modes.items() if name.startswith("layers.0.")} == {
+        name: False for name in modes if name.startswith("layers.0.")
+    }
     drop_paths = [name for name in modes if "drop_path" in name]
-    assert [name for name in drop_paths if name.startswith(("layers.2.", "layers.3.")) and not modes[name]] == []
+    assert [
+        name
+        for name in drop_paths
+        if name.startswith(("layers.2.", "layers.3.")) and not modes[name]
+    ] == []
     assert len(drop_paths) >= 20
     assert modes["head.drop"]
 
@@ -74,7 +96,12 @@ def test_a_frozen_trunk_in_training_mode_is_a_function() -> None:
     network = build("swin_tiny_patch4_window7_224", image_size=64, freeze_depth="all")
     network.train()
     images = torch.randn(2, 3, 64, 64)
-    torch.testing.assert_close(network.module.forward_features(images), network.module.forward_features(images), rtol=0, atol=0)
+    torch.testing.assert_close(
+        network.module.forward_features(images),
+        network.module.forward_features(images),
+        rtol=0,
+        atol=0,
+    )
 
 
 def test_train_wakes_the_frozen_modules_and_hold_puts_them_back() -> None:
@@ -86,12 +113,24 @@ def test_train_wakes_the_frozen_modules_and_hold_puts_them_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "affine_moves", "statistics_move"), [("frozen", False, False), ("affine", True, False), ("adapt", False, True), ("train", True, True)]
+    ("policy", "affine_moves", "statistics_move"),
+    [
+        ("frozen", False, False),
+        ("affine", True, False),
+        ("adapt", False, True),
+        ("train", True, True),
+    ],
 )
 @pytest.mark.parametrize("freeze_depth", [0, 2])
-def test_batch_norm_policy_bit_by_bit(policy: str, affine_moves: bool, statistics_move: bool, freeze_depth: int) -> None:
+def test_batch_norm_policy_bit_by_bit(
+    policy: str, affine_moves: bool, statistics_move: bool, freeze_depth: int
+) -> None:
     network = build("resnet18", image_size=64, freeze_depth=freeze_depth, batch_norm=policy)
-    norms = {name: child for name, child in network.module.named_modules() if isinstance(child, _BatchNorm)}
+    norms = {
+        name: child
+        for name, child in network.module.named_modules()
+        if isinstance(child, _BatchNorm)
+    }
     wake_residuals(network)
     in_frozen = ("bn1", "layer1.") if freeze_depth else ()
     free = [name for name in norms if not name.startswith(in_frozen)] if in_frozen else list(norms)
@@ -99,11 +138,17 @@ def test_batch_norm_policy_bit_by_bit(policy: str, affine_moves: bool, statistic
     train(network, _RECIPE)
     moved = changed(network, before)
     affine = {f"{name}.{kind}" for name in free for kind in ("weight", "bias")}
-    statistics = {f"{name}.{kind}" for name in free for kind in ("running_mean", "running_var", "num_batches_tracked")}
+    statistics = {
+        f"{name}.{kind}"
+        for name in free
+        for kind in ("running_mean", "running_var", "num_batches_tracked")
+    }
     assert len(free) == (20 if freeze_depth == 0 else 15)
     assert moved & affine == (affine if affine_moves else set())
     assert moved & statistics == (statistics if statistics_move else set())
-    everything_else = {name for name in before if name.rpartition(".")[0] in norms} - affine - statistics
+    everything_else = (
+        {name for name in before if name.rpartition(".")[0] in norms} - affine - statistics
+    )
     assert not moved & everything_else
     assert {name for name in moved if "conv" in name}  # the policy is about BatchNorm alone
 
@@ -116,7 +161,9 @@ def test_a_dropout_inside_a_held_batch_norm_of_a_free_unit_stays_awake(policy: s
     assert network.module.bn1.act.training
 
 
-@pytest.mark.parametrize(("freeze_depth", "depth"), [("all", 5), (5, 5), (0, 0), (3, 3), (-1, 4), (-5, 0)])
+@pytest.mark.parametrize(
+    ("freeze_depth", "depth"), [("all", 5), (5, 5), (0, 0), (3, 3), (-1, 4), (-5, 0)]
+)
 def test_depth_counts_from_either_end(freeze_depth: object, depth: int) -> None:
     assert resolve_depth(freeze_depth, n_units=5, backbone="x") == depth  # type: ignore[arg-type]
 
@@ -135,5 +182,7 @@ def test_every_buffer_of_a_resting_module_is_counted_as_resting() -> None:
     network = build("resnet18", image_size=64, freeze_depth=2)
     resting = {id(child) for child in network.boundary.resting}
     names = _buffers_of(network, resting)
-    assert names == {name for name, _ in network.module.named_buffers() if name.startswith(("bn1.", "layer1."))}
+    assert names == {
+        name for name, _ in network.module.named_buffers() if name.startswith(("bn1.", "layer1."))
+    }
     assert all(isinstance(child, nn.Module) for child in network.boundary.resting)

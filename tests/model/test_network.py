@@ -17,7 +17,10 @@ _RECIPES = {
 
 
 @pytest.mark.parametrize("case", _RECIPES)
-@pytest.mark.parametrize("backbone", ["test_efficientnet", "test_vit", "deit_tiny_distilled_patch16_224", "test_convnext"])
+@pytest.mark.parametrize(
+    "backbone",
+    ["test_efficientnet", "test_vit", "deit_tiny_distilled_patch16_224", "test_convnext"],
+)
 def test_the_check_foretells_the_network(backbone: str, case: str) -> None:
     recipe = Recipe(backbone=backbone, weights="none", **_RECIPES[case])
     facts = check_recipe(recipe, n_classes=5, image_size=64)
@@ -32,7 +35,13 @@ def test_the_check_foretells_the_network(backbone: str, case: str) -> None:
 
 
 def test_counts_by_hand() -> None:
-    network = build("test_vit", image_size=64, freeze_depth="all", lora_rank=2, lora_targets=("blocks.5.mlp.fc1",))
+    network = build(
+        "test_vit",
+        image_size=64,
+        freeze_depth="all",
+        lora_rank=2,
+        lora_targets=("blocks.5.mlp.fc1",),
+    )
     width, hidden = 64, network.module.blocks[5].mlp.fc1.base_layer.out_features
     assert network.n_trainable == (width * 5 + 5) + 2 * (width + hidden)
 
@@ -40,7 +49,10 @@ def test_counts_by_hand() -> None:
 def test_the_head_is_the_same_in_every_arm_of_a_seed() -> None:
     arms = [build("test_vit", image_size=64, seed=3, **fields) for fields in _RECIPES.values()]
     for name in ("head.weight", "head.bias"):
-        assert all(torch.equal(arm.module.get_parameter(name), arms[0].module.get_parameter(name)) for arm in arms)
+        assert all(
+            torch.equal(arm.module.get_parameter(name), arms[0].module.get_parameter(name))
+            for arm in arms
+        )
     other = build("test_vit", image_size=64, seed=4)
     assert not torch.equal(other.module.head.weight, arms[0].module.head.weight)
 
@@ -59,7 +71,9 @@ def test_names_are_those_of_the_module_after_adapters_went_in() -> None:
     in_units = [name for unit in network.units for name in unit.parameter_names]
     assert set(in_units) | set(network.adapter_names) | set(network.head_names) == names
     assert len(in_units) + len(network.adapter_names) + len(network.head_names) == len(names)
-    assert set(network.boundary.frozen_names) == {name for name, parameter in network.module.named_parameters() if not parameter.requires_grad}
+    assert set(network.boundary.frozen_names) == {
+        name for name, parameter in network.module.named_parameters() if not parameter.requires_grad
+    }
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
@@ -73,9 +87,16 @@ def test_a_distilled_transformer_averages_its_two_heads(mode: str) -> None:
 
 
 def test_units_that_interleave_cannot_be_cut() -> None:
-    assert check_recipe(Recipe(backbone="cait_xxs24_224", freeze_depth=0), n_classes=5, image_size="auto").depth == 0
+    assert (
+        check_recipe(
+            Recipe(backbone="cait_xxs24_224", freeze_depth=0), n_classes=5, image_size="auto"
+        ).depth
+        == 0
+    )
     with pytest.raises(SpecError) as caught:
-        check_recipe(Recipe(backbone="cait_xxs24_224", freeze_depth=-1), n_classes=5, image_size="auto")
+        check_recipe(
+            Recipe(backbone="cait_xxs24_224", freeze_depth=-1), n_classes=5, image_size="auto"
+        )
     assert str(caught.value) == (
         "freeze_depth must be all or 0 for cait_xxs24_224, whose units do not run one after the other (blocks.22+blocks_token_only.0 runs after "
         "blocks.23+blocks_token_only.1), got a depth of 24"
@@ -83,6 +104,8 @@ def test_units_that_interleave_cannot_be_cut() -> None:
 
 
 def test_a_check_of_a_large_backbone_takes_no_memory_for_it() -> None:
-    facts = check_recipe(Recipe(backbone="vit_large_patch16_224", freeze_depth=0), n_classes=5, image_size="auto")
+    facts = check_recipe(
+        Recipe(backbone="vit_large_patch16_224", freeze_depth=0), n_classes=5, image_size="auto"
+    )
     assert facts.n_parameters == facts.n_trainable > 300_000_000
     assert facts.n_units == 25

@@ -24,7 +24,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("backbone", "image_size", "fields", "takes"), CASES)
-def test_it_is_known_beforehand_and_a_step_agrees(backbone: str, image_size: int, fields: dict[str, object], takes: bool) -> None:
+def test_it_is_known_beforehand_and_a_step_agrees(
+    backbone: str, image_size: int, fields: dict[str, object], takes: bool
+) -> None:
     recipe = Recipe(backbone=backbone, weights="none", **fields)
     assert check_recipe(recipe, n_classes=3, image_size=image_size).takes_one_image == takes
     network = build_network(recipe, n_classes=3, image_size=image_size, seed=0)

@@ -16,7 +16,9 @@ SMALL = ("test_resnet", "test_nfnet", "test_efficientnet", "test_convnext", "tes
 
 @pytest.fixture(scope="module")
 def matrix() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("support_matrix", ROOT / "scripts/support_matrix.py")
+    spec = importlib.util.spec_from_file_location(
+        "support_matrix", ROOT / "scripts/support_matrix.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["support_matrix"] = module
@@ -26,9 +28,15 @@ def matrix() -> ModuleType:
 
 @pytest.mark.parametrize("backbone", SMALL)
 def test_the_documents_row_is_what_happens(matrix: ModuleType, backbone: str) -> None:
-    cells = [matrix.try_cell(backbone, strategy, side=matrix.BACKBONES[backbone]) for strategy in matrix.STRATEGIES]
+    cells = [
+        matrix.try_cell(backbone, strategy, side=matrix.BACKBONES[backbone])
+        for strategy in matrix.STRATEGIES
+    ]
     assert len(cells) == 13
-    told, found = ({line for line in text.splitlines() if f"`{backbone}`" in line} for text in (matrix.DOC.read_text(), matrix.document(cells)))
+    told, found = (
+        {line for line in text.splitlines() if f"`{backbone}`" in line}
+        for text in (matrix.DOC.read_text(), matrix.document(cells))
+    )
     assert found == told
 
 

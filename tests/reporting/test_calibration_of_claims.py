@@ -6,7 +6,9 @@ import importlib.util
 import sys
 from pathlib import Path
 
-_spec = importlib.util.spec_from_file_location("simulated", Path(__file__).with_name("simulated.py"))
+_spec = importlib.util.spec_from_file_location(
+    "simulated", Path(__file__).with_name("simulated.py")
+)
 simulated = importlib.util.module_from_spec(_spec)
 sys.modules["simulated"] = simulated
 _spec.loader.exec_module(simulated)
@@ -14,7 +16,11 @@ POWER_AXES, Scenario, simulate = simulated.POWER_AXES, simulated.Scenario, simul
 
 
 def test_pure_noise_is_claimed_in_at_most_one_study_of_twenty() -> None:
-    found = simulate(Scenario({"a": ("0", "1", "2"), "b": ("0", "1"), "c": ("0", "1")}, n_seeds=3), n_studies=240, seed=0)
+    found = simulate(
+        Scenario({"a": ("0", "1", "2"), "b": ("0", "1"), "c": ("0", "1")}, n_seeds=3),
+        n_studies=240,
+        seed=0,
+    )
     assert found["any claimed"] <= 0.05
     assert 0.93 <= found["covered"] <= 0.97
 
@@ -31,6 +37,10 @@ def test_seeds_that_disagree_about_levels_make_no_claims() -> None:
 
 
 def test_intervals_over_seeds_and_images_cover_the_truth() -> None:
-    found = simulate(Scenario({"a": ("0", "1"), "b": ("0", "1", "2")}, n_seeds=3, n_images=150), n_studies=60, seed=0)
+    found = simulate(
+        Scenario({"a": ("0", "1"), "b": ("0", "1", "2")}, n_seeds=3, n_images=150),
+        n_studies=60,
+        seed=0,
+    )
     assert 0.92 <= found["covered"] <= 0.99  # 180 intervals, correlated in a study
     assert found["any claimed"] <= 0.05

@@ -17,7 +17,9 @@ from ablate.reporting.pages.folder import MARK, read_mark
 REPORTS = Path(__file__).parents[2] / "reports"
 PAGES = sorted(REPORTS.rglob("*.md"))
 CARDS = sorted(REPORTS.glob("*/cards/*.md"))
-BLANK = re.compile(r"More Information Needed|TODO|TBD|[Ll]orem ipsum|\[optional\]|\bnan\b|\bNaN\b|\bNone\b(?!:)")
+BLANK = re.compile(
+    r"More Information Needed|TODO|TBD|[Ll]orem ipsum|\[optional\]|\bnan\b|\bNaN\b|\bNone\b(?!:)"
+)
 
 
 def _name(path: Path) -> str:
@@ -38,7 +40,11 @@ def test_a_card_loads_with_its_scores(path: Path) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=_name)
 def test_a_page_leads_somewhere_and_leaves_nothing_blank(path: Path) -> None:
     text = path.read_text()
-    links = [unquote(link) for link in re.findall(r"\]\(([^)#\s]+)\)", text) if not link.startswith("http")]
+    links = [
+        unquote(link)
+        for link in re.findall(r"\]\(([^)#\s]+)\)", text)
+        if not link.startswith("http")
+    ]
     assert [link for link in links if not (path.parent / link).exists()] == []
     assert BLANK.findall(text) == []
 
@@ -53,7 +59,9 @@ def test_a_report_is_known_as_ours_with_all_its_files(folder: Path) -> None:
     mark = read_mark(folder)
     assert mark is not None
     assert mark.grid == folder.name
-    assert set(mark.files) == {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MARK}
+    assert set(mark.files) == {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    } - {MARK}
 
 
 def test_tables_are_written_as_they_were() -> None:

@@ -34,21 +34,55 @@ HOSTILE = {
 
 def renamed(build, names: list[str]):
     """A small study in which classes, images, arms, levels, facts and failures are called so."""
-    made = build(axes={"augment": ("none", "light"), "freeze_depth": (-1,)}, n_classes=3, n_images=30)
+    made = build(
+        axes={"augment": ("none", "light"), "freeze_depth": (-1,)}, n_classes=3, n_images=30
+    )
     first, second, third = names
     record = made.study.record
-    pair = {"first_split": "val", "first_id": f"{first}0", "first_label": 0, "second_split": "test", "second_id": f"{second}1", "second_label": 1}
-    duplicates = NearDuplicates(n_pairs=1, pairs=(NearDuplicate(**pair, likeness=0.99, is_mirrored=False),))
+    pair = {
+        "first_split": "val",
+        "first_id": f"{first}0",
+        "first_label": 0,
+        "second_split": "test",
+        "second_id": f"{second}1",
+        "second_label": 1,
+    }
+    duplicates = NearDuplicates(
+        n_pairs=1, pairs=(NearDuplicate(**pair, likeness=0.99, is_mirrored=False),)
+    )
     data = record.data.model_copy(
         update={
             "class_names": tuple(names), "title": first, "version": second, "licence": third, "origin": first, "split_rule": second,
             "requested_source": third, "source": first, "regrouped": {first: (second, third)}, "near_duplicates": duplicates,
         }
     )  # fmt: skip
-    arms = tuple(arm.model_copy(update={"name": f"{name} {number}"}) for number, (arm, name) in enumerate(zip(record.arms, names, strict=False)))
+    arms = tuple(
+        arm.model_copy(update={"name": f"{name} {number}"})
+        for number, (arm, name) in enumerate(zip(record.arms, names, strict=False))
+    )
     excluded = tuple(one.model_copy(update={"why": third}) for one in record.excluded)
-    changed = made.with_record(question=first, data=data, arms=arms, excluded=excluded, command=f"make ablation GRID={second}", image_size=third)
-    tags = dict.fromkeys(("weights_source", "commit", "torch", "versions", "device", "precision", "freeze_depth", "weights_digest", "family"), second)
+    changed = made.with_record(
+        question=first,
+        data=data,
+        arms=arms,
+        excluded=excluded,
+        command=f"make ablation GRID={second}",
+        image_size=third,
+    )
+    tags = dict.fromkeys(
+        (
+            "weights_source",
+            "commit",
+            "torch",
+            "versions",
+            "device",
+            "precision",
+            "freeze_depth",
+            "weights_digest",
+            "family",
+        ),
+        second,
+    )
     failed = changed.study.runs[-1].run_id
 
     def told(run):
@@ -56,7 +90,10 @@ def renamed(build, names: list[str]):
             return replace(run, status="FAILED", failure=f"DataError: {first}", metrics={})
         return replace(run, tags={**run.tags, **tags})
 
-    frames = {run_id: frame.assign(image_id=[f"{names[i % 3]}{i}" for i in range(len(frame))]) for run_id, frame in made.frames.items()}
+    frames = {
+        run_id: frame.assign(image_id=[f"{names[i % 3]}{i}" for i in range(len(frame))])
+        for run_id, frame in made.frames.items()
+    }
     return replace(changed.with_runs(told), frames=frames)
 
 
@@ -66,13 +103,20 @@ def elements(shown: str) -> list[str]:
 
 def written(study, out):
     paths = write_report(study.study, predictions=study.predictions, out=out)
-    assert [str(one) for one in verify_report(study.study, predictions=study.predictions, folder=out) if "run000" not in one.place] == []
+    assert [
+        str(one)
+        for one in verify_report(study.study, predictions=study.predictions, folder=out)
+        if "run000" not in one.place
+    ] == []
     return paths
 
 
 def pages_of(paths) -> list[list[str]]:
     """The elements of the page, and of every Markdown file as the page's reader reads it."""
-    markdown = [path.read_text() for path in (paths.readme, *sorted(paths.cards, key=lambda path: len(path.name)))]
+    markdown = [
+        path.read_text()
+        for path in (paths.readme, *sorted(paths.cards, key=lambda path: len(path.name)))
+    ]
     bodies = [re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL) for text in markdown]
     return [elements(paths.page.read_text()), *(elements(page(body, _Images())) for body in bodies)]
 
@@ -84,11 +128,15 @@ class _Images(dict):
 
 @pytest.fixture(scope="module")
 def harmless(build, tmp_path_factory) -> list[list[str]]:
-    return pages_of(written(renamed(build, HARMLESS), tmp_path_factory.mktemp("harmless") / "report"))
+    return pages_of(
+        written(renamed(build, HARMLESS), tmp_path_factory.mktemp("harmless") / "report")
+    )
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_report_keeps_its_form_whatever_things_are_called(build, harmless, tmp_path, kind: str) -> None:
+def test_a_report_keeps_its_form_whatever_things_are_called(
+    build, harmless, tmp_path, kind: str
+) -> None:
     names = HOSTILE[kind]
     study = renamed(build, names)
     paths = written(study, tmp_path / "report")
@@ -99,8 +147,15 @@ def test_a_report_keeps_its_form_whatever_things_are_called(build, harmless, tmp
     for table in paths.tables:
         rows = list(csv.reader(io.StringIO(table.read_bytes().decode(), newline="")))
         assert len({len(row) for row in rows}) == 1, table
-        assert not [value for row in rows for value in row if value.lstrip().startswith(("=", "@", "+"))]
-    raw = [line for path in (paths.readme, *paths.cards) for line in path.read_text().splitlines() if line.startswith("<")]
+        assert not [
+            value for row in rows for value in row if value.lstrip().startswith(("=", "@", "+"))
+        ]
+    raw = [
+        line
+        for path in (paths.readme, *paths.cards)
+        for line in path.read_text().splitlines()
+        if line.startswith("<")
+    ]
     assert raw == ["<details><summary>4 runs</summary>", "</details>"]
 
 
@@ -111,9 +166,17 @@ def test_notes_in_mlflow_and_comparisons_keep_their_form(build, kind: str) -> No
         study = renamed(build, names)
         record, run = study.study.record, study.study.runs[0]
         trial = _Trial(record.arms[0].recipe, "classification", record.arms[0].arm_id, 0)
-        outcome = TrialOutcome(best_epoch=0, metrics=dict(run.metrics), facts=dict(run.tags), files=())
-        compared = comparison_text(compare_studies(study.study, study.study), first=names[0], second=names[1])
-        notes = [projection.study_tags(record)[projection.NOTE], projection.trial_note(trial, outcome, record), compared]
+        outcome = TrialOutcome(
+            best_epoch=0, metrics=dict(run.metrics), facts=dict(run.tags), files=()
+        )
+        compared = comparison_text(
+            compare_studies(study.study, study.study), first=names[0], second=names[1]
+        )
+        notes = [
+            projection.study_tags(record)[projection.NOTE],
+            projection.trial_note(trial, outcome, record),
+            compared,
+        ]
         forms.append([elements(page(note, {})) for note in notes])
     assert forms[0] == forms[1]
 

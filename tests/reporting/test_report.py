@@ -42,13 +42,19 @@ def test_no_warning_where_the_requested_data_was_used(published) -> None:
     data = published.study.record.data.model_copy(update={"requested_source": "rendered_flowers"})
     text = text_of(published.with_record(data=data))
     assert "Warning" not in text
-    assert text.splitlines()[2] == "- Data: **Rendered flowers** (`rendered_flowers`, version 1), synthetic images."
+    assert (
+        text.splitlines()[2]
+        == "- Data: **Rendered flowers** (`rendered_flowers`, version 1), synthetic images."
+    )
 
 
 def test_a_real_fallback_is_a_warning_without_the_word_synthetic(published) -> None:
     data = published.study.record.data.model_copy(update={"is_synthetic": False})
     line = text_of(published.with_record(data=data)).splitlines()[2]
-    assert line.startswith("- **Warning: other data than asked for.** The grid asks for `flowers102`;") and "synthetic" not in line
+    assert (
+        line.startswith("- **Warning: other data than asked for.** The grid asks for `flowers102`;")
+        and "synthetic" not in line
+    )
 
 
 def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
@@ -62,9 +68,14 @@ def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
         f"on test macro F1 {np.mean(f1):.3f} ± {np.std(f1, ddof=1):.3f} and AUROC {np.mean(auroc):.3f} ± {np.std(auroc, ddof=1):.3f} (mean ± SD, n = 2 seeds)"
         in summary
     )
-    differences = [m["test/macro_f1"] - b["test/macro_f1"] for m, b in zip(best, by_arm[f"{0:012x}"], strict=True)]
+    differences = [
+        m["test/macro_f1"] - b["test/macro_f1"]
+        for m, b in zip(best, by_arm[f"{0:012x}"], strict=True)
+    ]
     assert f"{100 * np.mean(differences):+.1f} points of test macro F1 (95 % interval " in summary
-    assert len(summary.strip().splitlines()) == 5 and all(line.startswith("- ") for line in summary.strip().splitlines())
+    assert len(summary.strip().splitlines()) == 5 and all(
+        line.startswith("- ") for line in summary.strip().splitlines()
+    )
     assert "- What matters: " in summary and "- Ties: " in summary and "Noise floor: SD " in summary
 
 
@@ -74,40 +85,80 @@ def test_a_gap_within_seed_noise_is_called_so(published) -> None:
 
     def level_off(run):
         value = 0.9 + (0.02 if run.seed else -0.02) * (run.arm_id == last)
-        return replace(run, metrics={**run.metrics, "test/macro_f1": value, "val/macro_f1": 0.9 if run.arm_id == last else 0.5})
+        return replace(
+            run,
+            metrics={
+                **run.metrics,
+                "test/macro_f1": value,
+                "val/macro_f1": 0.9 if run.arm_id == last else 0.5,
+            },
+        )
 
     summary = section(text_of(published.with_runs(level_off)), "Summary")
     assert "paired over 2 seeds; it cannot be told apart from no difference." in summary
 
 
-@pytest.mark.parametrize(("n_trainable", "told"), [(500.0, "It trains as many parameters (500) and"), (600.0, "It trains 600 parameters instead of 500 and")])
+@pytest.mark.parametrize(
+    ("n_trainable", "told"),
+    [
+        (500.0, "It trains as many parameters (500) and"),
+        (600.0, "It trains 600 parameters instead of 500 and"),
+    ],
+)
 def test_what_the_champion_trains_is_told_beside_the_baseline(published, n_trainable, told) -> None:
     last = published.study.record.arms[-1].arm_id
 
     def change(run):
         is_last = run.arm_id == last
-        return replace(run, metrics={**run.metrics, "val/macro_f1": 0.9 if is_last else 0.5, "cost/n_trainable": n_trainable if is_last else 500.0})
+        return replace(
+            run,
+            metrics={
+                **run.metrics,
+                "val/macro_f1": 0.9 if is_last else 0.5,
+                "cost/n_trainable": n_trainable if is_last else 500.0,
+            },
+        )
 
     assert told in section(text_of(published.with_runs(change)), "Summary")
 
 
 def test_one_seed_is_said_to_know_no_spread(build) -> None:
     summary = section(text_of(build(seeds=(0,))), "Summary")
-    assert "- Ties: not tested, because no arm has 2 complete seeds; nothing here says that a cheaper arm is as good, or that it is not." in summary
+    assert (
+        "- Ties: not tested, because no arm has 2 complete seeds; nothing here says that a cheaper arm is as good, or that it is not."
+        in summary
+    )
     assert "(n = 1 seed, no spread known)" in summary
-    assert "points of test macro F1, paired over 1 seed; no spread is known, so it cannot be told apart from seed noise." in summary
-    assert "nothing can be tested, because fewer than 2 seeds of comparable arms completed" in summary
+    assert (
+        "points of test macro F1, paired over 1 seed; no spread is known, so it cannot be told apart from seed noise."
+        in summary
+    )
+    assert (
+        "nothing can be tested, because fewer than 2 seeds of comparable arms completed" in summary
+    )
     assert "±" not in summary and "nan" not in summary
 
 
 def test_the_noise_floor_is_that_of_the_baselines_further_seeds(published) -> None:
     baseline = published.study.record.baseline_arm_id
     runs = [run for run in published.study.runs if run.arm_id == baseline]
-    further = [replace(runs[0], run_id=f"aa{seed}", seed=seed, metrics={**runs[0].metrics, "test/macro_f1": 0.5 + 0.01 * seed}) for seed in (2, 3, 4)]
-    study = replace(published, study=replace(published.study, runs=(*published.study.runs, *further))).with_record(noise_seeds=(2, 3, 4))
+    further = [
+        replace(
+            runs[0],
+            run_id=f"aa{seed}",
+            seed=seed,
+            metrics={**runs[0].metrics, "test/macro_f1": 0.5 + 0.01 * seed},
+        )
+        for seed in (2, 3, 4)
+    ]
+    study = replace(
+        published, study=replace(published.study, runs=(*published.study.runs, *further))
+    ).with_record(noise_seeds=(2, 3, 4))
     sd = np.std([*(run.metrics["test/macro_f1"] for run in runs), 0.52, 0.53, 0.54], ddof=1)
     text = text_of(study)
-    assert f"Noise floor: SD {100 * sd:.1f} points over the baseline's seeds (n = 5 trials)." in text
+    assert (
+        f"Noise floor: SD {100 * sd:.1f} points over the baseline's seeds (n = 5 trials)." in text
+    )
     assert "= 20 trials: 20 complete. Noise floor: the baseline with 3 further seeds." in text
     assert "left out, because" not in text
 
@@ -115,24 +166,35 @@ def test_the_noise_floor_is_that_of_the_baselines_further_seeds(published) -> No
 def test_interactions_and_what_the_design_can_show_are_tables(published) -> None:
     text = text_of(published)
     assert "| `lr_ratio=1.0 x augment=light` |" in section(text, "Interactions")
-    rows = [line for line in section(text, "What this design can show").splitlines() if line.startswith("| `")]
+    rows = [
+        line
+        for line in section(text, "What this design can show").splitlines()
+        if line.startswith("| `")
+    ]
     assert len(rows) == 4
 
 
 def test_costs_that_nobody_measured_are_named(published) -> None:
     part = section(text_of(published), "Cost")
-    assert "Not measured: multiply-adds an image, s saved by sharing, images/s at inference, latency at batch 1, ms" in part
+    assert (
+        "Not measured: multiply-adds an image, s saved by sharing, images/s at inference, latency at batch 1, ms"
+        in part
+    )
     assert "- test macro F1 against trained parameters: `" in part
 
 
 def test_the_baseline_can_win(published) -> None:
     best = compute_results(published.study, published.predictions).champion
     assert best is not None
-    assert "The baseline itself is the best arm: no variation beat it on val." in text_of(published.with_record(baseline_arm_id=best.arm_id))
+    assert "The baseline itself is the best arm: no variation beat it on val." in text_of(
+        published.with_record(baseline_arm_id=best.arm_id)
+    )
 
 
 def test_arms_are_a_table_with_links_to_cards_and_marks(published) -> None:
-    rows = [line for line in section(text_of(published), "Arms").splitlines() if line.startswith("| [")]
+    rows = [
+        line for line in section(text_of(published), "Arms").splitlines() if line.startswith("| [")
+    ]
     assert len(rows) == 10
     assert rows[0].startswith("| [`freeze_depth=-1 lr_ratio=") and "★" in rows[0]
     assert sum("◆" in row for row in rows) == 1
@@ -150,7 +212,10 @@ def test_each_axis_has_one_sentence_a_level_and_a_figure(published) -> None:
 def test_merged_and_excluded_cells_are_listed_with_reasons(published) -> None:
     text = text_of(published)
     assert "| `freeze_depth=all augment=none` | 2 | `lr_ratio=0.1`; `lr_ratio=1.0` |" in text
-    assert "- adapters are compared on a frozen trunk (4 cells): `freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`" in text
+    assert (
+        "- adapters are compared on a frozen trunk (4 cells): `freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`"
+        in text
+    )
 
 
 def test_failures_are_listed_with_their_reason(published) -> None:
@@ -161,12 +226,22 @@ def test_failures_are_listed_with_their_reason(published) -> None:
 
     text = text_of(published.with_runs(broken))
     assert "= 20 trials: 18 complete, 1 failed, 1 not run." in text
-    assert "| `freeze_depth=all augment=none` | 0 | FAILED | `TrialError: the loss \\| is NaN` |" in text
-    assert "| `freeze_depth=all augment=none` | 1 | NOT RUN | the study ended before it started |" in text
+    assert (
+        "| `freeze_depth=all augment=none` | 0 | FAILED | `TrialError: the loss \\| is NaN` |"
+        in text
+    )
+    assert (
+        "| `freeze_depth=all augment=none` | 1 | NOT RUN | the study ended before it started |"
+        in text
+    )
 
 
 def test_a_study_in_which_everything_failed_still_has_a_report(published) -> None:
-    text = text_of(published.with_runs(lambda run: replace(run, status="FAILED", metrics={}, failure="WorkerDied: killed")))
+    text = text_of(
+        published.with_runs(
+            lambda run: replace(run, status="FAILED", metrics={}, failure="WorkerDied: killed")
+        )
+    )
     assert "No trial completed, so there is no best arm." in text
     assert "nan" not in text and "figures/" not in text
 
@@ -180,7 +255,12 @@ def test_reproduce_names_command_commit_and_every_run(published) -> None:
 
 def test_missing_facts_are_not_measured(published) -> None:
     bare = published.with_runs(
-        lambda run: replace(run, tags={}, params={}, metrics={n: v for n, v in run.metrics.items() if not n.startswith(("cost/", "time/"))})
+        lambda run: replace(
+            run,
+            tags={},
+            params={},
+            metrics={n: v for n, v in run.metrics.items() if not n.startswith(("cost/", "time/"))},
+        )
     )
     text = text_of(bare)
     assert "commit: not measured" in text and "versions: not measured" in text
@@ -188,10 +268,15 @@ def test_missing_facts_are_not_measured(published) -> None:
 
 
 def test_strays_are_named(published) -> None:
-    assert "left out, because the grid file no longer names their arm or seed: runs `run001`, `run003`" in text_of(published.with_record(seeds=(0,)))
+    assert (
+        "left out, because the grid file no longer names their arm or seed: runs `run001`, `run003`"
+        in text_of(published.with_record(seeds=(0,)))
+    )
 
 
-@pytest.mark.parametrize(("difference", "text"), [(0.0123, "+1.2"), (-0.0004, "+0.0"), (-0.05, "-5.0")])
+@pytest.mark.parametrize(
+    ("difference", "text"), [(0.0123, "+1.2"), (-0.0004, "+0.0"), (-0.05, "-5.0")]
+)
 def test_points(difference: float, text: str) -> None:
     assert points(difference) == text
 

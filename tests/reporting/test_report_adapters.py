@@ -12,15 +12,25 @@ from ablate.reporting.results import compute_results
 
 
 def test_a_row_an_arm_with_its_share_and_what_merging_changed(published) -> None:
-    told = published.with_runs(lambda run: replace(run, tags={**run.tags, "fact/adapter_merge": "merged in fp32"}))
+    told = published.with_runs(
+        lambda run: replace(run, tags={**run.tags, "fact/adapter_merge": "merged in fp32"})
+    )
     results = compute_results(told.study, told.predictions)
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in adapters_section(results).splitlines() if line.startswith("| `")]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in adapters_section(results).splitlines()
+        if line.startswith("| `")
+    ]
     assert len(rows) == len(results.arms)
     for row, arm_id in zip(rows, results.arms["arm_id"], strict=True):
         arm = next(arm for arm in results.record.arms if arm.arm_id == arm_id)
         assert row[0] == f"`{arm.name}`"
         assert row[1:3] == (["lora", "rank 8"] if arm.recipe.lora_rank else ["none", "-"])
-        share = 100 * results.number(arm_id, "cost/n_trainable/mean") / results.number(arm_id, "cost/n_parameters/mean")
+        share = (
+            100
+            * results.number(arm_id, "cost/n_trainable/mean")
+            / results.number(arm_id, "cost/n_parameters/mean")
+        )
         assert row[4] == f"{share:.2f} %"
         assert row[8] == ("merged in fp32" if arm.recipe.lora_rank else "-")
 
@@ -30,16 +40,28 @@ def test_the_largest_difference_of_an_arms_runs_is_told(published) -> None:
 
     def tell(run):
         differences = seen.setdefault(run.arm_id, ["9.5e-07", "2.0e-06", "1.5e-06"])
-        return replace(run, tags={**run.tags, "fact/adapter_merge": f"merged in fp32, logits of 8 val images differ by at most {differences.pop(0)}"})
+        return replace(
+            run,
+            tags={
+                **run.tags,
+                "fact/adapter_merge": f"merged in fp32, logits of 8 val images differ by at most {differences.pop(0)}",
+            },
+        )
 
     told = published.with_runs(tell)
-    rows = [line for line in adapters_section(compute_results(told.study, told.predictions)).splitlines() if "`lora_rank=8" in line or "rank 8" in line]
+    rows = [
+        line
+        for line in adapters_section(compute_results(told.study, told.predictions)).splitlines()
+        if "`lora_rank=8" in line or "rank 8" in line
+    ]
     assert rows
     assert all(row.count("differ by at most") == 1 and "at most 2.0e-06" in row for row in rows)
 
 
 def test_no_table_where_no_field_of_adapters_varies(published) -> None:
-    axes = {axis: levels for axis, levels in published.study.record.axes.items() if axis != "lora_rank"}
+    axes = {
+        axis: levels for axis, levels in published.study.record.axes.items() if axis != "lora_rank"
+    }
     changed = published.with_record(axes=axes)
     assert adapters_section(compute_results(changed.study, changed.predictions)) == ""
 

@@ -37,17 +37,31 @@ target_precision: 0.9
 @pytest.fixture(scope="module")
 def study(build):
     """Of four arms, the first with one seed in which no threshold keeps the target on val."""
-    made = build(axes={"augment": ("none", "light"), "freeze_depth": ("all", -1)}, n_classes=2, n_images=40, seeds=(0, 1, 2))
+    made = build(
+        axes={"augment": ("none", "light"), "freeze_depth": ("all", -1)},
+        n_classes=2,
+        n_images=40,
+        seeds=(0, 1, 2),
+    )
     made = made.with_record(target_precision=TARGET)
     run = made.study.runs[1]
     frame = made.frames[run.run_id].copy()
     on_val = frame["split"] == "val"
-    frame.loc[on_val, "p_1"] = np.where(frame.loc[on_val, "label"] == 1, 0.25, 0.75).astype(np.float32)
+    frame.loc[on_val, "p_1"] = np.where(frame.loc[on_val, "label"] == 1, 0.25, 0.75).astype(
+        np.float32
+    )
     frame.loc[on_val, "p_0"] = 1 - frame.loc[on_val, "p_1"]
     made.frames[run.run_id] = frame
     own = frame[on_val]
-    scores = {f"val/{name}": value for name, value in score(own[["p_0", "p_1"]].to_numpy(), own["label"].to_numpy()).items()}
-    made = made.with_runs(lambda one: replace(one, metrics={**one.metrics, **scores}) if one.run_id == run.run_id else one)
+    scores = {
+        f"val/{name}": value
+        for name, value in score(own[["p_0", "p_1"]].to_numpy(), own["label"].to_numpy()).items()
+    }
+    made = made.with_runs(
+        lambda one: (
+            replace(one, metrics={**one.metrics, **scores}) if one.run_id == run.run_id else one
+        )
+    )
     return made.with_runs(lambda one: replace(one, run_id=one.run_id.removeprefix("run").zfill(32)))
 
 
@@ -70,7 +84,11 @@ def oracle(frame: pd.DataFrame, target: float) -> tuple[float, float, float] | N
     if not len(good):
         return None
     called = test["p_1"] >= good.min()
-    return float(good.min()), sk.precision_score(test["label"], called), sk.recall_score(test["label"], called)
+    return (
+        float(good.min()),
+        sk.precision_score(test["label"], called),
+        sk.recall_score(test["label"], called),
+    )
 
 
 def test_the_table_of_arms_holds_what_scikit_learn_gives(study, report) -> None:
@@ -89,7 +107,10 @@ def test_the_table_of_arms_holds_what_scikit_learn_gives(study, report) -> None:
 def test_report_and_card_say_it_and_what_is_not_reached(study, report) -> None:
     readme = (report / "README.md").read_text()
     section = readme.partition("## At a precision of 0.8 on val\n")[2].partition("\n## ")[0]
-    assert "the lowest threshold on the probability of `species 1` that keeps a precision of 0.8 on val" in section
+    assert (
+        "the lowest threshold on the probability of `species 1` that keeps a precision of 0.8 on val"
+        in section
+    )
     first = study.study.record.arms[0].name
     assert f"- `{first}`: not reachable on val in 1 of 3 seeds." in section
     assert section.count("not reachable") == 1 and f"| `{first}` | 2 of 3 |" in section
@@ -97,20 +118,40 @@ def test_report_and_card_say_it_and_what_is_not_reached(study, report) -> None:
     line = next(line for line in section.splitlines() if line.startswith(f"| `{champion.name}` |"))
     _, precision, recall = [cell.strip() for cell in line.strip("|").split("|")][2:]
     card = (report / "cards" / "champion.md").read_text()
-    assert "At a precision of 0.8 on val, with the lowest threshold on the probability of `species 1` that keeps it there: threshold " in card
+    assert (
+        "At a precision of 0.8 on val, with the lowest threshold on the probability of `species 1` that keeps it there: threshold "
+        in card
+    )
     assert f"test precision {precision}, test recall {recall} (mean ± SD over 3 seeds)." in card
     assert "threshold chosen on val for a precision of 0.80, by seed" in card
-    told = [path.read_text() for path in (report / "cards").glob("*.md") if path.name != "champion.md"]
-    assert sum("(mean ± SD over 2 seeds); not reachable on val in 1 of 3 seeds." in one for one in told) == 1
+    told = [
+        path.read_text() for path in (report / "cards").glob("*.md") if path.name != "champion.md"
+    ]
+    assert (
+        sum(
+            "(mean ± SD over 2 seeds); not reachable on val in 1 of 3 seeds." in one for one in told
+        )
+        == 1
+    )
 
 
 def test_a_target_that_nobody_reaches_is_said_plainly(study, tmp_path) -> None:
-    flat = predictions(study, lambda run, frame: frame.assign(p_0=np.float32(0.5), p_1=np.float32(0.5)))
+    flat = predictions(
+        study, lambda run, frame: frame.assign(p_0=np.float32(0.5), p_1=np.float32(0.5))
+    )
     write_report(study.study, predictions=flat, out=tmp_path)
-    section = (tmp_path / "README.md").read_text().partition("## At a precision of 0.8 on val\n")[2].partition("\n## ")[0]
+    section = (
+        (tmp_path / "README.md")
+        .read_text()
+        .partition("## At a precision of 0.8 on val\n")[2]
+        .partition("\n## ")[0]
+    )
     assert section.count("not reachable on val in 3 of 3 seeds.") == 4
     assert section.count("| 0 of 3 | not measured | not measured | not measured |") == 4
-    assert "that keeps it there: not reachable on val in 3 of 3 seeds." in (tmp_path / "cards" / "champion.md").read_text()
+    assert (
+        "that keeps it there: not reachable on val in 3 of 3 seeds."
+        in (tmp_path / "cards" / "champion.md").read_text()
+    )
     assert "nan" not in section
 
 
@@ -119,32 +160,58 @@ def test_a_study_without_a_target_says_nothing_of_it(study, tmp_path) -> None:
     write_report(plain.study, predictions=predictions(plain), out=tmp_path)
     assert "At a precision" not in "".join(path.read_text() for path in tmp_path.rglob("*.md"))
     assert "at_target" not in (tmp_path / "arms.csv").read_text()
-    assert "threshold chosen on val for a precision of 0.90, by seed" in (tmp_path / "README.md").read_text()
+    assert (
+        "threshold chosen on val for a precision of 0.90, by seed"
+        in (tmp_path / "README.md").read_text()
+    )
 
 
 def test_verify_recomputes_it(study, report) -> None:
     assert verify_report(study.study, predictions=predictions(study), folder=report) == []
-    for name, before in (("README.md", "## At a precision"), ("cards/champion.md", "At a precision of"), ("arms.csv", "at_target/recall/mean")):
+    for name, before in (
+        ("README.md", "## At a precision"),
+        ("cards/champion.md", "At a precision of"),
+        ("arms.csv", "at_target/recall/mean"),
+    ):
         path = report / name
         whole = path.read_text()
-        start = whole.index("0.", whole.index("threshold", whole.index(before)) if name != "arms.csv" else whole.index("\n")) + 2
+        start = (
+            whole.index(
+                "0.",
+                whole.index("threshold", whole.index(before))
+                if name != "arms.csv"
+                else whole.index("\n"),
+            )
+            + 2
+        )
         if name == "arms.csv":
             table = pd.read_csv(StringIO(whole), dtype=str)
             value = table["at_target/recall/mean"][0]
             start = whole.index(f",{value},") + 3
         path.write_text(whole[:start] + ("1" if whole[start] != "1" else "2") + whole[start + 1 :])
-        found = [str(one) for one in verify_report(study.study, predictions=predictions(study), folder=report)]
+        found = [
+            str(one)
+            for one in verify_report(study.study, predictions=predictions(study), folder=report)
+        ]
         path.write_text(whole)
-        assert any(one.startswith(f"{name}:{whole[:start].count(chr(10)) + 1}: says ") for one in found), (name, found)
+        assert any(
+            one.startswith(f"{name}:{whole[:start].count(chr(10)) + 1}: says ") for one in found
+        ), (name, found)
     other = study.with_record(target_precision=0.7)
-    assert any("README.md" in str(one) for one in verify_report(other.study, predictions=predictions(other), folder=report))
+    assert any(
+        "README.md" in str(one)
+        for one in verify_report(other.study, predictions=predictions(other), folder=report)
+    )
 
 
 def test_a_prediction_that_moves_the_recall_is_found_in_the_section(study, report) -> None:
 
     def moved(run, frame):
         top = frame[(frame["split"] == "test") & (frame["label"] == 1)]["p_1"].idxmax()
-        return frame.assign(p_1=frame["p_1"].where(frame.index != top, np.float32(0.501)), p_0=frame["p_0"].where(frame.index != top, np.float32(0.499)))
+        return frame.assign(
+            p_1=frame["p_1"].where(frame.index != top, np.float32(0.501)),
+            p_0=frame["p_0"].where(frame.index != top, np.float32(0.499)),
+        )
 
     line = (report / "README.md").read_text().partition("## At a precision")[0].count("\n") + 1
     found = verify_report(study.study, predictions=predictions(study, moved), folder=report)
@@ -155,7 +222,9 @@ def test_a_prediction_that_moves_the_recall_is_found_in_the_section(study, repor
 def test_an_old_record_is_read(study) -> None:
     old = json.loads(study.study.record.model_dump_json())
     del old["target_precision"], old["data"]["regrouped"]
-    assert StudyRecord.model_validate(old) == study.study.record.model_copy(update={"target_precision": None})
+    assert StudyRecord.model_validate(old) == study.study.record.model_copy(
+        update={"target_precision": None}
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +232,11 @@ def test_an_old_record_is_read(study) -> None:
     [
         ("0.9\n", "1\n", "  line 8: target_precision: must be less than 1, got 1"),
         ("0.9\n", "0.0\n", "  line 8: target_precision: must be greater than 0, got 0.0"),
-        ("0.9\n", "'0.9'\n", "  line 8: target_precision: must be a number, got '0.9'; numbers stand without quotes"),
+        (
+            "0.9\n",
+            "'0.9'\n",
+            "  line 8: target_precision: must be a number, got '0.9'; numbers stand without quotes",
+        ),
         ("0.9\n", ".nan\n", "  line 8: target_precision: must be a finite number, got nan"),
         (
             "task: classification",

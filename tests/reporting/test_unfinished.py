@@ -24,9 +24,30 @@ from ablate.workflow.after.reports import arms_overview
 
 AXES = {"augment": ("none", "light"), "freeze_depth": (-1,)}
 NOT_SCORES = [math.nan, math.inf, -math.inf, 1.7976931348623157e308, -1.7976931348623157e308]
-METRICS = ["val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "val/nll", "test/ece", "cost/n_trainable", "time/train_s", "best_epoch"]
+METRICS = [
+    "val/macro_f1",
+    "test/macro_f1",
+    "test/auroc_ovr_macro",
+    "val/nll",
+    "test/ece",
+    "cost/n_trainable",
+    "time/train_s",
+    "best_epoch",
+]
 BLANK = re.compile(r"\b(nan|inf|None(?!:))\b")
-ENDS = st.sampled_from(["COMPLETE", "COMPLETE", "COMPLETE", "FAILED", "PRUNED", "KILLED", "RUNNING", "NOT RUN", "UNREADABLE"])
+ENDS = st.sampled_from(
+    [
+        "COMPLETE",
+        "COMPLETE",
+        "COMPLETE",
+        "FAILED",
+        "PRUNED",
+        "KILLED",
+        "RUNNING",
+        "NOT RUN",
+        "UNREADABLE",
+    ]
+)
 CHANGES = st.none() | st.tuples(st.sampled_from(METRICS), st.sampled_from([*NOT_SCORES, None]))
 
 
@@ -37,8 +58,13 @@ def study(build):
 
 def ended(study, ends, changes):
     """The study whose runs ended so; a change is a metric with its value, or None where the run has it not."""
-    unreadable = {run.run_id for run, end in zip(study.study.runs, ends, strict=True) if end == "UNREADABLE"}
-    fate = {run.run_id: (end, change) for run, end, change in zip(study.study.runs, ends, changes, strict=True)}
+    unreadable = {
+        run.run_id for run, end in zip(study.study.runs, ends, strict=True) if end == "UNREADABLE"
+    }
+    fate = {
+        run.run_id: (end, change)
+        for run, end, change in zip(study.study.runs, ends, changes, strict=True)
+    }
 
     def told(run):
         end, change = fate[run.run_id]
@@ -47,7 +73,13 @@ def ended(study, ends, changes):
             metrics.pop(change[0], None)
             metrics |= {} if change[1] is None else {change[0]: change[1]}
         status = "COMPLETE" if end == "UNREADABLE" else end
-        return None if end == "NOT RUN" else replace(run, status=status, metrics=metrics, failure="Boom: x" if end == "FAILED" else "")
+        return (
+            None
+            if end == "NOT RUN"
+            else replace(
+                run, status=status, metrics=metrics, failure="Boom: x" if end == "FAILED" else ""
+            )
+        )
 
     def predictions(run):
         if run.run_id in unreadable:
@@ -61,7 +93,9 @@ def ended(study, ends, changes):
 @given(data=st.data())
 def test_whatever_is_missing_there_is_a_report_without_blanks(study, data) -> None:
     n_runs = len(study.study.runs)
-    ends = data.draw(st.lists(ENDS, min_size=n_runs, max_size=n_runs) | ENDS.map(lambda end: [end] * n_runs))
+    ends = data.draw(
+        st.lists(ENDS, min_size=n_runs, max_size=n_runs) | ENDS.map(lambda end: [end] * n_runs)
+    )
     changes = data.draw(st.lists(CHANGES, min_size=n_runs, max_size=n_runs))
     changed, predictions = ended(study, ends, changes)
     results = compute_results(changed.study, predictions)
@@ -77,7 +111,16 @@ def test_whatever_is_missing_there_is_a_report_without_blanks(study, data) -> No
         assert is_score(run.metrics["val/macro_f1"])
 
 
-@pytest.mark.parametrize("ends", [["FAILED"] * 4, ["NOT RUN"] * 4, ["PRUNED"] * 4, ["COMPLETE", *["FAILED"] * 3], ["COMPLETE", "COMPLETE", *["NOT RUN"] * 2]])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        ["FAILED"] * 4,
+        ["NOT RUN"] * 4,
+        ["PRUNED"] * 4,
+        ["COMPLETE", *["FAILED"] * 3],
+        ["COMPLETE", "COMPLETE", *["NOT RUN"] * 2],
+    ],
+)
 def test_the_figures_of_a_study_that_is_hardly_there(study, ends) -> None:
     changed, predictions = ended(study, ends, [None] * 4)
     results = compute_results(changed.study, predictions)
@@ -87,13 +130,25 @@ def test_the_figures_of_a_study_that_is_hardly_there(study, ends) -> None:
 @pytest.mark.parametrize("value", NOT_SCORES)
 def test_a_score_that_is_not_finite_never_chooses(study, value: float) -> None:
     worst = min(study.study.runs, key=lambda run: run.metrics["val/macro_f1"])
-    changed = study.with_runs(lambda run: replace(run, metrics={**run.metrics, "val/macro_f1": value}) if run.run_id == worst.run_id else run)
+    changed = study.with_runs(
+        lambda run: (
+            replace(run, metrics={**run.metrics, "val/macro_f1": value})
+            if run.run_id == worst.run_id
+            else run
+        )
+    )
     judged = run_of_trial(changed.study)[worst.arm_id, worst.seed]
-    assert (judged.status, judged.failure) == ("FAILED", f"NoScore: val/macro_f1 must be a finite number, got {value:g}")
+    assert (judged.status, judged.failure) == (
+        "FAILED",
+        f"NoScore: val/macro_f1 must be a finite number, got {value:g}",
+    )
     results = compute_results(changed.study, changed.predictions)
     assert results.champion is not None
     assert results.champion.arm_id != worst.arm_id
-    assert f"| {worst.seed} | FAILED | `NoScore: val/macro_f1 must be a finite number, got {value:g}` |" in report_text(results, {})
+    assert (
+        f"| {worst.seed} | FAILED | `NoScore: val/macro_f1 must be a finite number, got {value:g}` |"
+        in report_text(results, {})
+    )
 
 
 @pytest.mark.parametrize(("metric", "values", "best"), [
@@ -110,7 +165,11 @@ def test_the_best_of_some(metric: str, values: list[float], best: int | None) ->
 def counted(study, **counts: tuple[int, ...]):
     data = study.study.record.data
     names = tuple(f"class {number}" for number in range(len(next(iter(counts.values())))))
-    return study.with_record(data=data.model_copy(update={"class_counts": counts, "class_names": names, "requested_source": data.source}))
+    return study.with_record(
+        data=data.model_copy(
+            update={"class_counts": counts, "class_names": names, "requested_source": data.source}
+        )
+    )
 
 
 def first_lines(study) -> list[str]:
@@ -121,9 +180,18 @@ def first_lines(study) -> list[str]:
 
 def test_the_first_lines_name_the_first_ten_classes_and_count_the_rest(build) -> None:
     study = build(axes={"augment": ("none", "light")}, n_classes=14, n_images=28)
-    lines = first_lines(study.with_record(data=study.study.record.data.model_copy(update={"class_names": ("x" * 60, *"abcdefghijklm")})))
+    lines = first_lines(
+        study.with_record(
+            data=study.study.record.data.model_copy(
+                update={"class_names": ("x" * 60, *"abcdefghijklm")}
+            )
+        )
+    )
     named = ", ".join(f"`{name}` 2 / 2 / 2" for name in "abcdefghi")
-    assert f"- Classes, images in train / val / test: `{'x' * 39}…` 2 / 2 / 2, {named} and 4 more." in lines
+    assert (
+        f"- Classes, images in train / val / test: `{'x' * 39}…` 2 / 2 / 2, {named} and 4 more."
+        in lines
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,8 +213,12 @@ def test_the_first_lines_name_the_first_ten_classes_and_count_the_rest(build) ->
         ]),
     ],
 )  # fmt: skip
-def test_classes_that_a_split_lacks_stand_in_the_first_lines_of_report_and_cards(build, absent, told) -> None:
-    study = counted(build(axes={"augment": ("none", "light")}, n_classes=3), train=(4, 4, 4), **absent)
+def test_classes_that_a_split_lacks_stand_in_the_first_lines_of_report_and_cards(
+    build, absent, told
+) -> None:
+    study = counted(
+        build(axes={"augment": ("none", "light")}, n_classes=3), train=(4, 4, 4), **absent
+    )
     assert [line for line in first_lines(study) if line.startswith("- **")] == told
     results = compute_results(study.study, study.predictions)
     opening = card_text(results, results.record.arms[0]).partition("\n## ")[0]

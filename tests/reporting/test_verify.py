@@ -21,7 +21,10 @@ from ablate.tracking.records import PublishedRun
 @pytest.fixture(scope="module")
 def study(build):
     """Small, with two axes, and with ids of runs that look like those of MLflow."""
-    made = build(axes={"augment": ("none", "light"), "lr_ratio": (0.1, 1.0), "freeze_depth": (-1,)}, n_images=40)
+    made = build(
+        axes={"augment": ("none", "light"), "lr_ratio": (0.1, 1.0), "freeze_depth": (-1,)},
+        n_images=40,
+    )
     return made.with_runs(lambda run: replace(run, run_id=hex_id(run.run_id)))
 
 
@@ -41,7 +44,12 @@ def predictions(study, change=lambda run, frame: frame):
 
 
 def places(study, report, *, read=None) -> list[str]:
-    return [str(finding) for finding in verify_report(study.study, predictions=read or predictions(study), folder=report)]
+    return [
+        str(finding)
+        for finding in verify_report(
+            study.study, predictions=read or predictions(study), folder=report
+        )
+    ]
 
 
 def test_a_fresh_report_passes(study, report) -> None:
@@ -53,11 +61,29 @@ NUMBER = re.compile(r"\d+\.\d+")
 
 def number_places(text: str) -> list[tuple[int, int]]:
     """Spans of printed numbers with a decimal point, outside code spans (names), front matter's versions and inlined pictures."""
-    hidden = [match.span() for match in re.finditer(r"`[^`]*`|src=\"[^\"]*\"|<style>.*?</style>|<code>.*?</code>", text, flags=re.DOTALL)]
-    return [m.span() for m in NUMBER.finditer(text) if not any(a <= m.start() < b for a, b in hidden)]
+    hidden = [
+        match.span()
+        for match in re.finditer(
+            r"`[^`]*`|src=\"[^\"]*\"|<style>.*?</style>|<code>.*?</code>", text, flags=re.DOTALL
+        )
+    ]
+    return [
+        m.span() for m in NUMBER.finditer(text) if not any(a <= m.start() < b for a, b in hidden)
+    ]
 
 
-@pytest.mark.parametrize("name", ["README.md", "cards/champion.md", "trials.csv", "arms.csv", "effects.csv", "interactions.csv", "report.html"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "cards/champion.md",
+        "trials.csv",
+        "arms.csv",
+        "effects.csv",
+        "interactions.csv",
+        "report.html",
+    ],
+)
 def test_a_changed_number_is_named_wherever_it_stands(study, report, name: str) -> None:
     """Six places of each of seven files: 42 mutations, each the last digit of one number."""
     path = report / name
@@ -70,7 +96,11 @@ def test_a_changed_number_is_named_wherever_it_stands(study, report, name: str) 
         path.write_text(whole[: end - 1] + digit + whole[end:])
         found = places(study, report)
         line = whole[:start].count("\n") + 1
-        assert any(place.startswith(f"{name}:{line}: says ") for place in found), (name, whole[start:end], found)
+        assert any(place.startswith(f"{name}:{line}: says ") for place in found), (
+            name,
+            whole[start:end],
+            found,
+        )
     path.write_text(whole)
     assert places(study, report) == []
 
@@ -82,49 +112,95 @@ def test_a_changed_prediction_is_named_with_its_run(study, report) -> None:
         if run.run_id != run_id:
             return frame
         changed = frame.copy()
-        changed["p_0"], changed["p_1"] = frame["p_1"].where(frame.index == 50, frame["p_0"]), frame["p_0"].where(frame.index == 50, frame["p_1"])
+        changed["p_0"], changed["p_1"] = (
+            frame["p_1"].where(frame.index == 50, frame["p_0"]),
+            frame["p_0"].where(frame.index == 50, frame["p_1"]),
+        )
         return changed
 
     found = places(study, report, read=predictions(study, swapped))
-    assert any(place.startswith(f"run {run_id} ") and place.endswith(" from its predictions") for place in found), found[:5]
+    assert any(
+        place.startswith(f"run {run_id} ") and place.endswith(" from its predictions")
+        for place in found
+    ), found[:5]
 
 
-@pytest.mark.parametrize("name", ["test/macro_f1", "val/macro_f1", "test/auroc_ovr_macro", "test/ece", "val/nll"])
+@pytest.mark.parametrize(
+    "name", ["test/macro_f1", "val/macro_f1", "test/auroc_ovr_macro", "test/ece", "val/nll"]
+)
 def test_a_changed_score_of_a_run_is_named(study, report, name: str) -> None:
     run_id = study.study.runs[1].run_id
-    changed = study.with_runs(lambda run: replace(run, metrics={**run.metrics, name: run.metrics[name] + 1e-4}) if run.run_id == run_id else run)
+    changed = study.with_runs(
+        lambda run: (
+            replace(run, metrics={**run.metrics, name: run.metrics[name] + 1e-4})
+            if run.run_id == run_id
+            else run
+        )
+    )
     assert any(place.startswith(f"run {run_id} {name}: says ") for place in places(changed, report))
 
 
-def test_average_precision_of_two_classes_is_printed_and_recomputed_and_of_more_there_is_none(build, report, tmp_path) -> None:
-    binary = build(axes={"augment": ("none", "light"), "freeze_depth": (-1,)}, n_classes=2, n_images=40)
+def test_average_precision_of_two_classes_is_printed_and_recomputed_and_of_more_there_is_none(
+    build, report, tmp_path
+) -> None:
+    binary = build(
+        axes={"augment": ("none", "light"), "freeze_depth": (-1,)}, n_classes=2, n_images=40
+    )
     binary = binary.with_runs(lambda run: replace(run, run_id=hex_id(run.run_id)))
     write_report(binary.study, predictions=predictions(binary), out=tmp_path)
     assert places(binary, tmp_path) == []
     run = binary.study.runs[1]
     frame = predictions(binary)(run)
     own = frame[frame["split"] == "test"]
-    assert run.metrics["test/average_precision"] == pytest.approx(sk.average_precision_score(own["label"] == 1, own["p_1"]))
+    assert run.metrics["test/average_precision"] == pytest.approx(
+        sk.average_precision_score(own["label"] == 1, own["p_1"])
+    )
     assert "test average precision" in (tmp_path / "README.md").read_text()
-    assert all("| average precision |" in card.read_text() for card in (tmp_path / "cards").glob("*.md"))
+    assert all(
+        "| average precision |" in card.read_text() for card in (tmp_path / "cards").glob("*.md")
+    )
     assert "test/average_precision" in (tmp_path / "trials.csv").read_text()
     assert "average" not in (report / "trials.csv").read_text()
     name = "test/average_precision"
-    changed = binary.with_runs(lambda one: replace(one, metrics={**one.metrics, name: one.metrics[name] + 1e-4}) if one.run_id == run.run_id else one)
-    assert any(place.startswith(f"run {run.run_id} {name}: says ") for place in places(changed, tmp_path))
+    changed = binary.with_runs(
+        lambda one: (
+            replace(one, metrics={**one.metrics, name: one.metrics[name] + 1e-4})
+            if one.run_id == run.run_id
+            else one
+        )
+    )
+    assert any(
+        place.startswith(f"run {run.run_id} {name}: says ") for place in places(changed, tmp_path)
+    )
 
 
 @pytest.mark.parametrize("name", ["cost/n_trainable", "time/train_s", "best_epoch"])
 def test_a_changed_cost_of_a_run_is_found_in_the_report(study, report, name: str) -> None:
     run_id = study.study.runs[1].run_id
-    changed = study.with_runs(lambda run: replace(run, metrics={**run.metrics, name: run.metrics[name] + 3}) if run.run_id == run_id else run)
-    assert any(place.startswith(("README.md:", "cards/", "trials.csv:")) for place in places(changed, report))
+    changed = study.with_runs(
+        lambda run: (
+            replace(run, metrics={**run.metrics, name: run.metrics[name] + 3})
+            if run.run_id == run_id
+            else run
+        )
+    )
+    assert any(
+        place.startswith(("README.md:", "cards/", "trials.csv:"))
+        for place in places(changed, report)
+    )
 
 
 def test_a_changed_parameter_or_fact_of_a_run_is_found(study, report) -> None:
     run_id = study.study.runs[0].run_id
-    lied = study.with_runs(lambda run: replace(run, params={**run.params, "head_lr": "0.5"}) if run.run_id == run_id else run)
-    assert f"run {run_id} parameter head_lr: says 0.5, the store gives 0.001 in the study's record" in places(lied, report)
+    lied = study.with_runs(
+        lambda run: (
+            replace(run, params={**run.params, "head_lr": "0.5"}) if run.run_id == run_id else run
+        )
+    )
+    assert (
+        f"run {run_id} parameter head_lr: says 0.5, the store gives 0.001 in the study's record"
+        in places(lied, report)
+    )
     other = study.with_runs(lambda run: replace(run, tags={**run.tags, "device": "cuda"}))
     assert any("says cpu, the store gives cuda" in place for place in places(other, report))
 
@@ -138,19 +214,30 @@ LONG = [
 
 @pytest.mark.parametrize("fields", LONG, ids=lambda fields: next(iter(fields)))
 @pytest.mark.parametrize("is_changed", [False, True])
-def test_a_long_parameter_is_no_difference_and_a_changed_one_is(fields, is_changed: bool, build) -> None:
+def test_a_long_parameter_is_no_difference_and_a_changed_one_is(
+    fields, is_changed: bool, build
+) -> None:
     """A store keeps 500 characters of it; what is compared is cut by the same function."""
     record = build(n_images=40).study.record
     recipe = Recipe(**fields)
     name = next(iter(fields))
     assert len(json.dumps(recipe.model_dump(mode="json")[name])) > projection.PARAM_LENGTH
-    trial = Trial(task="classification", data=DataSpec(source="folder"), data_fingerprint="f", recipe=recipe, select_by="val/macro_f1", seed=0)
+    trial = Trial(
+        task="classification",
+        data=DataSpec(source="folder"),
+        data_fingerprint="f",
+        recipe=recipe,
+        select_by="val/macro_f1",
+        seed=0,
+    )
     params = projection.trial_params(trial)
     if is_changed:
         params[name] = "another"
     arm = record.arms[0].model_copy(update={"recipe": recipe})
     run = PublishedRun("0" * 32, "t", arm.arm_id, 0, 1, "COMPLETE", {}, {}, params, {}, "")
-    found = [str(finding) for finding in _changed_params(run, record.model_copy(update={"arms": (arm,)}))]
+    found = [
+        str(finding) for finding in _changed_params(run, record.model_copy(update={"arms": (arm,)}))
+    ]
     said = f"run {'0' * 32} parameter {name}: says another, the store gives {projection.trial_params(trial)[name]} in the study's record"
     assert found == ([said] if is_changed else [])
 
@@ -172,7 +259,10 @@ def test_missing_predictions_are_named(study, report) -> None:
     def unreadable(run):
         raise StoreError("gone")
 
-    assert sum("none, for want of readable predictions (gone)" in place for place in places(study, report, read=unreadable)) == len(study.study.runs)
+    assert sum(
+        "none, for want of readable predictions (gone)" in place
+        for place in places(study, report, read=unreadable)
+    ) == len(study.study.runs)
 
 
 def test_missing_and_foreign_files_are_named(study, report) -> None:
@@ -183,16 +273,26 @@ def test_missing_and_foreign_files_are_named(study, report) -> None:
     found = places(study, report)
     (report / "cards" / "extra.md").unlink()
     figure.write_bytes(kept)
-    assert found == ["figures/arms.svg: says nothing, the store gives a figure", "cards/extra.md: says a file of its own, the store gives no such arm or table"]
+    assert found == [
+        "figures/arms.svg: says nothing, the store gives a figure",
+        "cards/extra.md: says a file of its own, the store gives no such arm or table",
+    ]
 
 
 def test_a_folder_without_a_report_is_refused(report, tmp_path) -> None:
     source = report_source(report)
-    assert (source.grid_name, source.parent_run_id, source.study_id) == ("flowers", "parent0", "s" * 12)
+    assert (source.grid_name, source.parent_run_id, source.study_id) == (
+        "flowers",
+        "parent0",
+        "s" * 12,
+    )
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(SpecError) as caught:
             report_source(folder)
-        assert str(caught.value) == f"verify takes the folder of a report, e.g. reports/flowers; {folder} holds no README.md"
+        assert (
+            str(caught.value)
+            == f"verify takes the folder of a report, e.g. reports/flowers; {folder} holds no README.md"
+        )
 
 
 @pytest.mark.parametrize("content", [b"", b"# My notes", b"\xff\xfe\x00#"])

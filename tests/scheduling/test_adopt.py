@@ -29,12 +29,18 @@ def uri(tmp_path: Path) -> str:
 
 def adopted(folder: Path, uri: str, study) -> int:
     record, trials = study
-    return adopt(folder, MlflowStore(uri, "toy"), record, trial_ids=[trial.trial_id for trial in trials])
+    return adopt(
+        folder, MlflowStore(uri, "toy"), record, trial_ids=[trial.trial_id for trial in trials]
+    )
 
 
 def outcomes(folder: Path) -> dict:
-    ended = {event.trial_id: event for event in journal(folder).read() if isinstance(event, TrialEnded)}
-    return {trial_id: (event.attempt, event.state, event.outcome) for trial_id, event in ended.items()}
+    ended = {
+        event.trial_id: event for event in journal(folder).read() if isinstance(event, TrialEnded)
+    }
+    return {
+        trial_id: (event.attempt, event.state, event.outcome) for trial_id, event in ended.items()
+    }
 
 
 def test_another_home_trains_nothing_that_is_complete(tmp_path, uri):
@@ -50,7 +56,9 @@ def test_another_home_trains_nothing_that_is_complete(tmp_path, uri):
     assert mlflow_runs(uri) == before
     assert outcomes(tmp_path / "second") == outcomes(tmp_path / "first")
     for kept in (tmp_path / "first" / "trials").glob("*/predictions.parquet"):
-        assert (tmp_path / "second" / "trials" / kept.parent.name / kept.name).read_bytes() == kept.read_bytes()
+        assert (
+            tmp_path / "second" / "trials" / kept.parent.name / kept.name
+        ).read_bytes() == kept.read_bytes()
 
 
 @pytest.mark.parametrize("kept", [0, 3, 6])
@@ -61,7 +69,9 @@ def test_a_journal_that_lost_its_last_lines_gets_them_back(kept, tmp_path, uri):
     before, told = mlflow_runs(uri), outcomes(tmp_path / "study")
     path = tmp_path / "study" / JOURNAL
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:kept]))
-    n_ended = sum(attempt.is_complete for attempt in attempts(journal(tmp_path / "study").read()).values())
+    n_ended = sum(
+        attempt.is_complete for attempt in attempts(journal(tmp_path / "study").read()).values()
+    )
     assert adopted(tmp_path / "study", uri, study) == 6 - n_ended
     summary, heard = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=study)
     assert (counts(summary), heard, summary.unpublished) == ((0, 6, 0), [], ALL_TOLD)
@@ -75,9 +85,18 @@ def test_an_adoption_that_was_killed_is_made_again(tmp_path, uri):
     adopted(tmp_path / "second", uri, study)
     path = tmp_path / "second" / JOURNAL
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
-    conduct(tmp_path / "second", store=MlflowStore(uri, "toy"), study=study, limits=Limits(max_trials=1, only_failed=True))  # ends it as KILLED
+    conduct(
+        tmp_path / "second",
+        store=MlflowStore(uri, "toy"),
+        study=study,
+        limits=Limits(max_trials=1, only_failed=True),
+    )  # ends it as KILLED
     assert adopted(tmp_path / "second", uri, study) == 6
-    assert counts(conduct(tmp_path / "second", store=MlflowStore(uri, "toy"), study=study)[0]) == (0, 6, 0)
+    assert counts(conduct(tmp_path / "second", store=MlflowStore(uri, "toy"), study=study)[0]) == (
+        0,
+        6,
+        0,
+    )
     assert outcomes(tmp_path / "second") == outcomes(tmp_path / "first")
 
 
@@ -88,7 +107,11 @@ def test_what_failed_here_is_taken_from_where_it_is_complete(tmp_path, uri):
     conduct(tmp_path / "first", store=MlflowStore(uri, "toy"), study=study)
     assert adopted(tmp_path / "second", uri, study) == 1
     (tmp_path / "second" / "trials" / f"{study[1][0].trial_id}.do").unlink()
-    assert counts(conduct(tmp_path / "second", store=MlflowStore(uri, "toy"), study=study)[0]) == (0, 6, 0)
+    assert counts(conduct(tmp_path / "second", store=MlflowStore(uri, "toy"), study=study)[0]) == (
+        0,
+        6,
+        0,
+    )
 
 
 def test_trials_whose_files_are_gone_are_trained_again_and_said_so(tmp_path, uri, caplog):
@@ -98,9 +121,20 @@ def test_trials_whose_files_are_gone_are_trained_again_and_said_so(tmp_path, uri
     found[0].unlink()
     found[1].write_bytes(b"PAR1 damaged")
     assert adopted(tmp_path / "second", uri, study) == 4
-    assert len(re.findall(r"trial \w+ has ended in MLflow and is trained again all the same: ", caplog.text)) == 2
+    assert (
+        len(
+            re.findall(
+                r"trial \w+ has ended in MLflow and is trained again all the same: ", caplog.text
+            )
+        )
+        == 2
+    )
     assert not list((tmp_path / "second" / "trials").glob("*.part"))
-    assert counts(conduct(tmp_path / "second", store=MlflowStore(uri, "toy"), study=study)[0]) == (2, 4, 0)
+    assert counts(conduct(tmp_path / "second", store=MlflowStore(uri, "toy"), study=study)[0]) == (
+        2,
+        4,
+        0,
+    )
 
 
 def test_only_trials_of_the_study_are_taken(tmp_path, uri):
@@ -108,7 +142,12 @@ def test_only_trials_of_the_study_are_taken(tmp_path, uri):
     record, trials = toy_study()
     conduct(tmp_path / "first", store=MlflowStore(uri, "toy"), study=(record, trials))
     assert adopted(tmp_path / "second", uri, (record, trials[:2])) == 2
-    assert adopted(tmp_path / "third", uri, (record.model_copy(update={"study_id": "another"}), trials)) == 0
+    assert (
+        adopted(
+            tmp_path / "third", uri, (record.model_copy(update={"study_id": "another"}), trials)
+        )
+        == 0
+    )
 
 
 def test_a_search_is_taken_over_with_what_it_proposed(tmp_path, uri):
@@ -125,5 +164,8 @@ def test_a_search_is_taken_over_with_what_it_proposed(tmp_path, uri):
 
 
 def test_the_study_of_another_process_is_left_alone(tmp_path, uri):
-    with lease(tmp_path / "study"), pytest.raises(StoreError, match=r"^a study must have one conductor, "):
+    with (
+        lease(tmp_path / "study"),
+        pytest.raises(StoreError, match=r"^a study must have one conductor, "),
+    ):
         adopted(tmp_path / "study", uri, toy_study())

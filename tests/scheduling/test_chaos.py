@@ -31,23 +31,36 @@ def study():
 
 
 def conduct_toys(folder: Path, uri: str):
-    executor = LocalExecutor("toy_trials:lengthy", slots=cpu_slots(N_WORKERS, threads=1), log_folder=folder / "workers")
-    return conduct(folder, store=MlflowStore(uri, "toy"), executor=executor, study=study(), limits=Limits(retries=N_KILLS))
+    executor = LocalExecutor(
+        "toy_trials:lengthy", slots=cpu_slots(N_WORKERS, threads=1), log_folder=folder / "workers"
+    )
+    return conduct(
+        folder,
+        store=MlflowStore(uri, "toy"),
+        executor=executor,
+        study=study(),
+        limits=Limits(retries=N_KILLS),
+    )
 
 
 def start(folder: Path, uri: str) -> subprocess.Popen[bytes]:
     here = Path(__file__).parent
     paths = [str(here), str(here.parent / "tracking")]
-    script = (
-        f"import sys; sys.path[:0] = {paths!r}; from pathlib import Path; from test_chaos import conduct_toys; conduct_toys(Path({str(folder)!r}), {uri!r})"
-    )
+    script = f"import sys; sys.path[:0] = {paths!r}; from pathlib import Path; from test_chaos import conduct_toys; conduct_toys(Path({str(folder)!r}), {uri!r})"
     with (folder.parent / "conductor.log").open("ab") as log:
-        return subprocess.Popen([sys.executable, "-c", script], stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            [sys.executable, "-c", script], stdout=log, stderr=log, start_new_session=True
+        )
 
 
 def workers_of(conductor: subprocess.Popen[bytes]) -> list[int]:
     try:
-        return [int(pid) for pid in Path(f"/proc/{conductor.pid}/task/{conductor.pid}/children").read_text().split()]
+        return [
+            int(pid)
+            for pid in Path(f"/proc/{conductor.pid}/task/{conductor.pid}/children")
+            .read_text()
+            .split()
+        ]
     except (FileNotFoundError, ProcessLookupError):
         return []
 
@@ -60,11 +73,17 @@ def kill_here_and_there(folder: Path, uri: str, moments: random.Random) -> None:
     while True:
         time.sleep(moments.uniform(0.02, 0.5))
         if conductor.poll() is not None:
-            assert conductor.returncode in (0, -signal.SIGKILL), (folder.parent / "conductor.log").read_text()
+            assert conductor.returncode in (0, -signal.SIGKILL), (
+                folder.parent / "conductor.log"
+            ).read_text()
             if not victims and conductor.returncode == 0:
                 return
             conductor = start(folder, uri)
-        elif victims and victims[-1] == "conductor" and (workers_of(conductor) or moments.random() < 0.05):
+        elif (
+            victims
+            and victims[-1] == "conductor"
+            and (workers_of(conductor) or moments.random() < 0.05)
+        ):
             conductor.kill()
             conductor.wait()
             victims.pop()
@@ -84,7 +103,9 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path):
 
     once = Counter(trial.trial_id for trial in trials)
     kept = attempts(journal(folder).read())
-    assert Counter(trial_id for (trial_id, _), attempt in kept.items() if attempt.is_complete) == once
+    assert (
+        Counter(trial_id for (trial_id, _), attempt in kept.items() if attempt.is_complete) == once
+    )
     assert not any(attempt.is_running for attempt in kept.values())
     assert len(kept) > 24
     in_optuna = optuna_states(folder, record)
@@ -92,13 +113,22 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path):
     assert {state for *_, state in in_optuna} == {"COMPLETE", "FAIL"}
     assert {key[:2] for key in in_optuna} == set(kept)
     in_mlflow = mlflow_runs(uri)
-    assert Counter(trial_id for (trial_id, _), status in in_mlflow.items() if status == "FINISHED") == once
+    assert (
+        Counter(trial_id for (trial_id, _), status in in_mlflow.items() if status == "FINISHED")
+        == once
+    )
     assert set(in_mlflow.values()) == {"FINISHED", "FAILED", "KILLED"}
     assert set(in_mlflow) == set(kept)
 
     stormy, quiet = (MlflowStore(which, "toy").read_study("toy") for which in (uri, calm_uri))
     assert MlflowClient(tracking_uri=uri).get_run(stormy.parent_run_id).info.status == "FINISHED"
-    tables = [[(run.trial_id, run.arm_id, run.seed, run.status, run.metrics, run.curves, run.params) for run in one.runs] for one in (stormy, quiet)]
+    tables = [
+        [
+            (run.trial_id, run.arm_id, run.seed, run.status, run.metrics, run.curves, run.params)
+            for run in one.runs
+        ]
+        for one in (stormy, quiet)
+    ]
     assert len(tables[0]) == 24
     assert tables[0] == tables[1]
     assert trials_csv(trial_frame(stormy)) == trials_csv(trial_frame(quiet))

@@ -42,11 +42,19 @@ def make_request(trial: Trial, attempt: int, folder: Path) -> TrialRequest:
     assert folder.is_dir()
     assert not list(folder.iterdir())
     compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-    return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder, folder=folder, compute=compute)
+    return TrialRequest(
+        trial=trial, attempt=attempt, n_classes=3, store_path=folder, folder=folder, compute=compute
+    )
 
 
 def conduct(
-    folder: Path, *, store=None, executor=None, study: tuple[StudyRecord, list[Trial]] | None = None, on_event=None, limits: Limits | None = None
+    folder: Path,
+    *,
+    store=None,
+    executor=None,
+    study: tuple[StudyRecord, list[Trial]] | None = None,
+    on_event=None,
+    limits: Limits | None = None,
 ) -> tuple[StudySummary, list[Event]]:
     record, trials = study or toy_study()
     heard: list[Event] = []
@@ -84,7 +92,9 @@ def order_in(folder: Path, trial: Trial, what: str) -> None:
 
 def optuna_states(folder: Path, record: StudyRecord) -> list[tuple[str, int, str]]:
     found = OptunaStudy(record, {}, url=default_url(folder)).trials
-    return [(t.user_attrs.get("trial_id"), t.user_attrs.get("attempt"), t.state.name) for t in found]
+    return [
+        (t.user_attrs.get("trial_id"), t.user_attrs.get("attempt"), t.state.name) for t in found
+    ]
 
 
 def mlflow_runs(uri: str) -> dict[tuple[str, int], str]:
@@ -96,7 +106,9 @@ def mlflow_runs(uri: str) -> dict[tuple[str, int], str]:
         for run in client.search_runs([experiment.experiment_id])
         if run.data.tags.get("ablate.kind") == "trial"
     ]
-    keys = [(run.data.tags["ablate.trial_id"], int(run.data.tags["ablate.attempt"])) for run in runs]
+    keys = [
+        (run.data.tags["ablate.trial_id"], int(run.data.tags["ablate.attempt"])) for run in runs
+    ]
     assert max(Counter(keys).values(), default=1) == 1
     return {key: run.info.status for key, run in zip(keys, runs, strict=True)}
 
@@ -110,15 +122,28 @@ def uri(tmp_path: Path) -> str:
 def test_a_study_ends_complete_in_the_journal_in_optuna_and_in_mlflow(make, tmp_path, uri):
     record, trials = study = toy_study()
     folder = tmp_path / "study"
-    summary, heard = conduct(folder, store=MlflowStore(uri, "toy"), executor=make(folder), study=study)
-    assert (counts(summary), summary.unpublished, summary.failures, summary.optuna_problem) == ((6, 0, 0), ALL_TOLD, (), "")
+    summary, heard = conduct(
+        folder, store=MlflowStore(uri, "toy"), executor=make(folder), study=study
+    )
+    assert (counts(summary), summary.unpublished, summary.failures, summary.optuna_problem) == (
+        (6, 0, 0),
+        ALL_TOLD,
+        (),
+        "",
+    )
     assert journal(folder).read() == heard
-    assert [event.trial_id for event in heard if isinstance(event, TrialStarted)] == [trial.trial_id for trial in trials]
-    assert sorted(optuna_states(folder, record)) == sorted((trial.trial_id, 1, "COMPLETE") for trial in trials)
+    assert [event.trial_id for event in heard if isinstance(event, TrialStarted)] == [
+        trial.trial_id for trial in trials
+    ]
+    assert sorted(optuna_states(folder, record)) == sorted(
+        (trial.trial_id, 1, "COMPLETE") for trial in trials
+    )
     assert mlflow_runs(uri) == {(trial.trial_id, 1): "FINISHED" for trial in trials}
     published = MlflowStore(uri, "toy").read_study("toy")
     assert [run.trial_id for run in published.runs] == [trial.trial_id for trial in trials]
-    scores = {event.trial_id: event.outcome.metrics for event in heard if isinstance(event, TrialEnded)}
+    scores = {
+        event.trial_id: event.outcome.metrics for event in heard if isinstance(event, TrialEnded)
+    }
     assert {run.trial_id: run.metrics for run in published.runs} == scores
     parent = MlflowClient(tracking_uri=uri).get_run(published.parent_run_id)
     assert (parent.info.status, parent.data.tags["commit"]) == ("FINISHED", "c0ffee")
@@ -145,7 +170,9 @@ def test_a_study_without_mlflow_is_published_by_a_later_call(tmp_path, uri):
 
 def test_more_seeds_run_only_what_is_new(tmp_path, uri):
     conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=toy_study(seeds=(0,)))
-    summary, _ = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=toy_study(seeds=(0, 1)))
+    summary, _ = conduct(
+        tmp_path / "study", store=MlflowStore(uri, "toy"), study=toy_study(seeds=(0, 1))
+    )
     assert counts(summary) == (3, 3, 0)
     assert len(mlflow_runs(uri)) == 6
 
@@ -156,7 +183,9 @@ def test_an_edited_grid_goes_on_with_its_finished_trials(tmp_path, uri):
     summary, _ = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=wider)
     assert counts(summary) == (4, 6, 0)
     assert summary.optuna_problem == ""
-    assert sorted(optuna_states(tmp_path / "study", wider[0])) == sorted((trial.trial_id, 1, "COMPLETE") for trial in wider[1])
+    assert sorted(optuna_states(tmp_path / "study", wider[0])) == sorted(
+        (trial.trial_id, 1, "COMPLETE") for trial in wider[1]
+    )
     narrower, _ = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"))
     assert (counts(narrower), narrower.unpublished) == ((0, 6, 0), ALL_TOLD)
 
@@ -168,8 +197,16 @@ def test_a_failed_trial_is_told_in_full_and_tried_again_by_the_next_call(tmp_pat
     summary, _ = conduct(folder, store=MlflowStore(uri, "toy"), study=study)
     assert counts(summary) == (5, 0, 1)
     (failed,) = summary.failures
-    assert (failed.trial_id, failed.arm, failed.seed, failed.attempt) == (trials[2].trial_id, record.arms[1].name, 0, 1)
-    assert (failed.failure.kind, failed.failure.message) == ("TrialError", "the loss must be finite, got nan")
+    assert (failed.trial_id, failed.arm, failed.seed, failed.attempt) == (
+        trials[2].trial_id,
+        record.arms[1].name,
+        0,
+        1,
+    )
+    assert (failed.failure.kind, failed.failure.message) == (
+        "TrialError",
+        "the loss must be finite, got nan",
+    )
     assert failed.path == folder / "failures" / f"{trials[2].trial_id}-1.txt"
     text = failed.path.read_text()
     assert text.startswith("Traceback (most recent call last):\n")
@@ -177,8 +214,13 @@ def test_a_failed_trial_is_told_in_full_and_tried_again_by_the_next_call(tmp_pat
     run = MlflowStore(uri, "toy").read_study("toy").runs[2]
     assert (run.status, run.failure) == ("FAILED", "TrialError: the loss must be finite, got nan")
     client = MlflowClient(tracking_uri=uri)
-    assert (Path(client.get_run(run.run_id).info.artifact_uri[7:]) / "failure.txt").read_text() == text
-    assert client.get_run(MlflowStore(uri, "toy").read_study("toy").parent_run_id).info.status == "FAILED"
+    assert (
+        Path(client.get_run(run.run_id).info.artifact_uri[7:]) / "failure.txt"
+    ).read_text() == text
+    assert (
+        client.get_run(MlflowStore(uri, "toy").read_study("toy").parent_run_id).info.status
+        == "FAILED"
+    )
 
     (folder / "trials" / f"{trials[2].trial_id}.do").unlink()
     summary, heard = conduct(folder, store=MlflowStore(uri, "toy"), study=study)
@@ -187,7 +229,10 @@ def test_a_failed_trial_is_told_in_full_and_tried_again_by_the_next_call(tmp_pat
     published = MlflowStore(uri, "toy").read_study("toy")
     assert (published.runs[2].status, published.runs[2].attempt) == ("COMPLETE", 2)
     assert client.get_run(published.parent_run_id).info.status == "FINISHED"
-    assert Counter(state for _, _, state in optuna_states(folder, record)) == {"COMPLETE": 6, "FAIL": 1}
+    assert Counter(state for _, _, state in optuna_states(folder, record)) == {
+        "COMPLETE": 6,
+        "FAIL": 1,
+    }
 
 
 def test_a_killed_worker_costs_one_trial_only(tmp_path, uri):
@@ -202,7 +247,13 @@ def test_a_killed_worker_costs_one_trial_only(tmp_path, uri):
     def slowest_child() -> int:
         return min(children())  # the first that was started has the first trial
 
-    summary, _ = conduct(folder, store=MlflowStore(uri, "toy"), executor=two_workers(folder), study=study, on_event=kill)
+    summary, _ = conduct(
+        folder,
+        store=MlflowStore(uri, "toy"),
+        executor=two_workers(folder),
+        study=study,
+        on_event=kill,
+    )
     assert counts(summary) == (5, 0, 1)
     assert summary.failures[0].failure.kind == "WorkerDied"
     assert summary.failures[0].path.read_text() == (
@@ -223,19 +274,33 @@ def test_an_interrupted_study_says_killed_and_goes_on(kind, tmp_path, uri):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        conduct(folder, store=MlflowStore(uri, "toy"), executor=two_workers(folder), study=study, on_event=interrupt)
+        conduct(
+            folder,
+            store=MlflowStore(uri, "toy"),
+            executor=two_workers(folder),
+            study=study,
+            on_event=interrupt,
+        )
     assert children() == set()
     stopped = attempts(journal(folder).read())
     assert not any(attempt.is_running for attempt in stopped.values())
     states = Counter(attempt.ended.state for attempt in stopped.values())
     assert states.keys() <= {TrialState.KILLED, TrialState.COMPLETE}
     assert set(mlflow_runs(uri).values()) <= {"KILLED", "FINISHED"}
-    assert MlflowClient(tracking_uri=uri).get_run(MlflowStore(uri, "toy").read_study("toy").parent_run_id).info.status == "KILLED"
+    assert (
+        MlflowClient(tracking_uri=uri)
+        .get_run(MlflowStore(uri, "toy").read_study("toy").parent_run_id)
+        .info.status
+        == "KILLED"
+    )
     assert OptunaState.RUNNING.name not in {state for *_, state in optuna_states(folder, record)}
 
     summary, _ = conduct(folder, store=MlflowStore(uri, "toy"), study=study)
     assert counts(summary) == (6 - states[TrialState.COMPLETE], states[TrialState.COMPLETE], 0)
-    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 6, **({"KILLED": states[TrialState.KILLED]} if states[TrialState.KILLED] else {})}
+    assert Counter(mlflow_runs(uri).values()) == {
+        "FINISHED": 6,
+        **({"KILLED": states[TrialState.KILLED]} if states[TrialState.KILLED] else {}),
+    }
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -250,7 +315,9 @@ def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
     try:
         _, errors = conductor.communicate(timeout=60)
     except subprocess.TimeoutExpired:
-        os.killpg(conductor.pid, signal.SIGKILL)  # else it would stand among the children of the tests that follow
+        os.killpg(
+            conductor.pid, signal.SIGKILL
+        )  # else it would stand among the children of the tests that follow
         raise
     assert conductor.returncode == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
@@ -276,19 +343,32 @@ def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
         kill_conductor_at(folder, uri, victim)
         (folder / "trials" / f"{victim.trial_id}.do").unlink()
     assert "RUNNING" in mlflow_runs(uri).values()
-    summary, _ = conduct(folder, store=MlflowStore(uri, "toy"), executor=two_workers(folder), study=study)
+    summary, _ = conduct(
+        folder, store=MlflowStore(uri, "toy"), executor=two_workers(folder), study=study
+    )
     assert sum(counts(summary)) == 6
     assert (summary.n_failed, summary.unpublished, summary.optuna_problem) == (0, ALL_TOLD, "")
     kept = attempts(journal(folder).read())
-    assert Counter(trial_id for (trial_id, _), attempt in kept.items() if attempt.is_complete) == {trial.trial_id: 1 for trial in trials}
-    in_journal = {key: {"COMPLETE": "FINISHED"}.get(attempt.ended.state, attempt.ended.state) for key, attempt in kept.items()}
+    assert Counter(trial_id for (trial_id, _), attempt in kept.items() if attempt.is_complete) == {
+        trial.trial_id: 1 for trial in trials
+    }
+    in_journal = {
+        key: {"COMPLETE": "FINISHED"}.get(attempt.ended.state, attempt.ended.state)
+        for key, attempt in kept.items()
+    }
     assert mlflow_runs(uri) == in_journal
     in_optuna = optuna_states(folder, record)
-    assert sorted(in_optuna) == sorted((*key, "COMPLETE" if attempt.is_complete else "FAIL") for key, attempt in kept.items())
+    assert sorted(in_optuna) == sorted(
+        (*key, "COMPLETE" if attempt.is_complete else "FAIL") for key, attempt in kept.items()
+    )
 
     _, heard = conduct(tmp_path / "undisturbed", study=study)
     expected = {event.trial_id: event.outcome for event in heard if isinstance(event, TrialEnded)}
-    assert {trial_id: attempt.ended.outcome for (trial_id, _), attempt in kept.items() if attempt.is_complete} == expected
+    assert {
+        trial_id: attempt.ended.outcome
+        for (trial_id, _), attempt in kept.items()
+        if attempt.is_complete
+    } == expected
 
 
 def start_conductor(folder: Path, uri: str, *, until: Trial) -> subprocess.Popen[str]:
@@ -305,7 +385,13 @@ def tell(event):
         print(*children(), flush=True)
 conduct(folder, store=MlflowStore({uri!r}, "toy"), executor=two_workers(folder), on_event=tell)
 """
-    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def kill_conductor_at(folder: Path, uri: str, victim: Trial) -> None:
@@ -323,7 +409,9 @@ def kill_conductor_at(folder: Path, uri: str, victim: Trial) -> None:
 def published_as_running(client: MlflowClient) -> bool:
     experiment = client.get_experiment_by_name("toy")
     runs = client.search_runs([experiment.experiment_id]) if experiment else []
-    return any(run.data.tags.get("ablate.kind") == "trial" and run.info.status == "RUNNING" for run in runs)
+    return any(
+        run.data.tags.get("ablate.kind") == "trial" and run.info.status == "RUNNING" for run in runs
+    )
 
 
 class FlakyStore(MlflowStore):
@@ -353,11 +441,17 @@ def test_mlflow_failing_in_the_middle_costs_nothing(tmp_path, uri):
     assert [len(run.curves["train/loss"]) for run in published.runs] == [2] * 6
 
 
-def test_mlflow_away_for_good_is_reported_and_caught_up_by_the_next_call(tmp_path, uri, monkeypatch):
+def test_mlflow_away_for_good_is_reported_and_caught_up_by_the_next_call(
+    tmp_path, uri, monkeypatch
+):
     monkeypatch.setattr("ablate.scheduling.conductor.PATIENCE_S", 0.5)
-    summary, _ = conduct(tmp_path / "study", store=FlakyStore(uri, "toy", away=range(10, 1_000_000)))
+    summary, _ = conduct(
+        tmp_path / "study", store=FlakyStore(uri, "toy", away=range(10, 1_000_000))
+    )
     assert counts(summary) == (6, 0, 0)
-    assert summary.unpublished == Unpublished(n_attempts=4, why="ConnectionError: connection refused")
+    assert summary.unpublished == Unpublished(
+        n_attempts=4, why="ConnectionError: connection refused"
+    )
     assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 2, "RUNNING": 1}
     summary, heard = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"))
     assert (counts(summary), heard, summary.unpublished) == ((0, 6, 0), [], ALL_TOLD)
@@ -379,14 +473,24 @@ def test_optuna_failing_in_the_middle_costs_nothing(away, tmp_path, monkeypatch)
         patch.setattr(OptunaStudy, "tell", tell)
         patch.setattr("ablate.tracking.publisher._LONGEST_PAUSE_S", 0.01)
         summary, _ = conduct(tmp_path / "study", study=study)
-    assert (counts(summary), summary.optuna_problem) == ((6, 0, 0), "" if 10 not in away else "OSError: database is locked")
+    assert (counts(summary), summary.optuna_problem) == (
+        (6, 0, 0),
+        "" if 10 not in away else "OSError: database is locked",
+    )
     summary, _ = conduct(tmp_path / "study", study=study)
     assert summary.optuna_problem == ""
-    assert sorted(optuna_states(tmp_path / "study", record)) == sorted((trial.trial_id, 1, "COMPLETE") for trial in trials)
+    assert sorted(optuna_states(tmp_path / "study", record)) == sorted(
+        (trial.trial_id, 1, "COMPLETE") for trial in trials
+    )
 
 
 def test_two_conductors_of_one_study_are_one_too_many(tmp_path):
-    with lease(tmp_path / "study"), pytest.raises(StoreError, match=rf"is owned by process {os.getpid()} on .*; wait for it, or end it\.$"):
+    with (
+        lease(tmp_path / "study"),
+        pytest.raises(
+            StoreError, match=rf"is owned by process {os.getpid()} on .*; wait for it, or end it\.$"
+        ),
+    ):
         conduct(tmp_path / "study")
     assert counts(conduct(tmp_path / "study")[0]) == (6, 0, 0)
 
@@ -402,13 +506,18 @@ def test_left_overs_of_an_attempt_that_never_started_are_cleared(tmp_path):
 
 def test_the_same_trial_twice_is_a_bug(tmp_path):
     record, trials = toy_study()
-    with pytest.raises(CheckFailed, match=r"^the trials of a study must differ, got 7 of which 6 differ\.$"):
+    with pytest.raises(
+        CheckFailed, match=r"^the trials of a study must differ, got 7 of which 6 differ\.$"
+    ):
         conduct(tmp_path / "study", study=(record, [*trials, trials[0]]))
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match=rf"^the study's folder must be writable, {tmp_path}/file is not: .*; set ABLATE_HOME to another place\.$"):
+    with pytest.raises(
+        StoreError,
+        match=rf"^the study's folder must be writable, {tmp_path}/file is not: .*; set ABLATE_HOME to another place\.$",
+    ):
         conduct(tmp_path / "file")
 
 
@@ -418,14 +527,24 @@ def test_a_worker_that_dies_is_tried_again_in_the_same_call(tmp_path, uri):
     order_in(folder, trials[0], "exit until 3")
     order_in(folder, trials[3], "exit")
     order_in(folder, trials[4], "raise")
-    summary, heard = conduct(folder, store=MlflowStore(uri, "toy"), executor=two_workers(folder), study=study, limits=Limits(retries=2))
+    summary, heard = conduct(
+        folder,
+        store=MlflowStore(uri, "toy"),
+        executor=two_workers(folder),
+        study=study,
+        limits=Limits(retries=2),
+    )
     assert (counts(summary), summary.n_retries) == ((4, 0, 2), 4)
     assert {(one.trial_id, one.attempt, one.failure.kind) for one in summary.failures} == {
         (trials[3].trial_id, 3, "WorkerDied"),
         (trials[4].trial_id, 1, "TrialError"),
     }
     tries = Counter(event.trial_id for event in heard if isinstance(event, TrialStarted))
-    assert tries == {**{trial.trial_id: 1 for trial in trials}, trials[0].trial_id: 3, trials[3].trial_id: 3}
+    assert tries == {
+        **{trial.trial_id: 1 for trial in trials},
+        trials[0].trial_id: 3,
+        trials[3].trial_id: 3,
+    }
     assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 4, "FAILED": 6}
 
 
@@ -433,7 +552,9 @@ def test_max_trials_and_budget_leave_the_rest_to_the_next_call(tmp_path):
     _, trials = study = toy_study()
     first, heard = conduct(tmp_path / "study", study=study, limits=Limits(max_trials=4))
     assert (counts(first), first.n_left) == ((4, 0, 0), 2)
-    assert [event.trial_id for event in heard if isinstance(event, TrialStarted)] == [trial.trial_id for trial in trials[:4]]
+    assert [event.trial_id for event in heard if isinstance(event, TrialStarted)] == [
+        trial.trial_id for trial in trials[:4]
+    ]
     spent, _ = conduct(tmp_path / "study", study=study, limits=Limits(budget_s=0.0))
     assert (counts(spent), spent.n_left) == ((0, 4, 0), 2)
     last, _ = conduct(tmp_path / "study", study=study, limits=Limits(budget_s=600.0))
@@ -461,7 +582,10 @@ def test_a_journal_that_cannot_be_written_ends_the_call_and_the_next_goes_on(tmp
             raise StoreError("no space left on device")
         append(self, event)
 
-    with monkeypatch.context() as patch, pytest.raises(StudyStopped, match=r"^no space left on device$"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(StudyStopped, match=r"^no space left on device$"),
+    ):
         patch.setattr(Journal, "append", fill_up)
         conduct(tmp_path / "study", executor=two_workers(tmp_path / "study"), study=study)
     assert children() == set()
@@ -484,7 +608,10 @@ def test_a_checkpoint_lives_as_long_as_its_trial_may_go_on(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         conduct(folder, executor=one_worker(folder), study=study, on_event=interrupt)
-    assert {path.name for path in (folder / "checkpoints").iterdir()} == {trials[0].trial_id, trials[3].trial_id}
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {
+        trials[0].trial_id,
+        trials[3].trial_id,
+    }
 
 
 def test_sync_publishes_what_mlflow_was_not_told_and_again_changes_nothing(tmp_path, uri):
@@ -515,14 +642,19 @@ def test_sync_of_a_dead_conductors_study_says_killed(tmp_path, uri):
 def test_sync_needs_a_study_that_nobody_runs(tmp_path, uri):
     with lease(tmp_path), pytest.raises(StoreError, match=r"^a study must have one conductor, "):
         sync_study(tmp_path, MlflowStore(uri, "toy"))
-    with pytest.raises(StoreError, match=rf"^{tmp_path}/study.json must say what the study is, it cannot be read \(.*\); running the grid again writes it\.$"):
+    with pytest.raises(
+        StoreError,
+        match=rf"^{tmp_path}/study.json must say what the study is, it cannot be read \(.*\); running the grid again writes it\.$",
+    ):
         sync_study(tmp_path, MlflowStore(uri, "toy"))
 
 
 def test_stores_locked_for_seconds_cost_nothing(tmp_path, uri):
     """Somebody's transaction holds MLflow's and Optuna's files for longer than SQLite itself waits."""
     record, trials = study = toy_study()
-    conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=study, limits=Limits(max_trials=1))
+    conduct(
+        tmp_path / "study", store=MlflowStore(uri, "toy"), study=study, limits=Limits(max_trials=1)
+    )
     paths = [Path(uri.removeprefix("sqlite:///")), tmp_path / "study" / "optuna.db"]
     locks = [sqlite3.connect(path, isolation_level=None, check_same_thread=False) for path in paths]
     for lock in locks:
@@ -531,9 +663,15 @@ def test_stores_locked_for_seconds_cost_nothing(tmp_path, uri):
     release.start()
     summary, _ = conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=study)
     release.join()
-    assert (counts(summary), summary.unpublished, summary.optuna_problem) == ((5, 1, 0), ALL_TOLD, "")
+    assert (counts(summary), summary.unpublished, summary.optuna_problem) == (
+        (5, 1, 0),
+        ALL_TOLD,
+        "",
+    )
     assert set(mlflow_runs(uri).values()) == {"FINISHED"}
-    assert sorted(optuna_states(tmp_path / "study", record)) == sorted((trial.trial_id, 1, "COMPLETE") for trial in trials)
+    assert sorted(optuna_states(tmp_path / "study", record)) == sorted(
+        (trial.trial_id, 1, "COMPLETE") for trial in trials
+    )
 
 
 def test_a_folder_that_cannot_be_made_any_more_is_named(tmp_path):
@@ -542,7 +680,10 @@ def test_a_folder_that_cannot_be_made_any_more_is_named(tmp_path):
     folder = tmp_path / "study"
     folder.mkdir()
     (folder / "trials").write_text("in the way")
-    with pytest.raises(StoreError, match=r"^the study's folder must be writable, .* cannot be made: .*; free space, the same command goes on\.$"):
+    with pytest.raises(
+        StoreError,
+        match=r"^the study's folder must be writable, .* cannot be made: .*; free space, the same command goes on\.$",
+    ):
         conduct(folder, study=study)
     (folder / "trials").unlink()
     assert counts(conduct(folder, study=study)[0]) == (6, 0, 0)
@@ -597,11 +738,23 @@ def test_a_study_of_the_former_version_is_published_and_not_trained_again(tmp_pa
     shutil.copytree(V1, folder)
     before = (folder / JOURNAL).read_bytes()
     summary, heard = conduct(folder, store=MlflowStore(uri, "toy"), study=study)
-    assert (counts(summary), heard, summary.unpublished, summary.damage) == ((0, 3, 0), [], ALL_TOLD, "")
+    assert (counts(summary), heard, summary.unpublished, summary.damage) == (
+        (0, 3, 0),
+        [],
+        ALL_TOLD,
+        "",
+    )
     assert (folder / JOURNAL).read_bytes() == before
     assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 3, "FAILED": 1}
-    scores = [event.outcome.metrics for event in journal(folder).read() if isinstance(event, TrialEnded) and event.outcome]
-    published = {run.trial_id: run.metrics["val/macro_f1"] for run in MlflowStore(uri, "toy").read_study("toy").runs}
+    scores = [
+        event.outcome.metrics
+        for event in journal(folder).read()
+        if isinstance(event, TrialEnded) and event.outcome
+    ]
+    published = {
+        run.trial_id: run.metrics["val/macro_f1"]
+        for run in MlflowStore(uri, "toy").read_study("toy").runs
+    }
     assert sorted(published.values()) == sorted(one["val/macro_f1"] for one in scores)
     assert published == {trial.trial_id: int(trial.trial_id[:6], 16) / 0xFFFFFF for trial in trials}
 
@@ -613,7 +766,11 @@ def test_a_study_of_the_former_version_that_was_cut_short_goes_on(tmp_path):
     lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
     (folder / JOURNAL).write_bytes(b"".join(lines[:-1]) + lines[-1][:40])
     summary, heard = conduct(folder, study=study)
-    assert (counts(summary), {event.attempt for event in heard}, summary.damage) == ((1, 2, 0), {3}, "")
+    assert (counts(summary), {event.attempt for event in heard}, summary.damage) == (
+        (1, 2, 0),
+        {3},
+        "",
+    )
     assert (folder / JOURNAL).read_bytes().startswith(b"".join(lines[:-1]))
     assert journal(folder).reading().is_whole
     assert counts(conduct(folder, study=study)[0]) == (0, 3, 0)
@@ -624,15 +781,23 @@ def test_a_trial_whose_line_is_damaged_is_run_again_with_the_same_score(tmp_path
     study = toy_study(seeds=(0,))
     folder = tmp_path / "study"
     conduct(folder, study=study)
-    whole = {event.trial_id: event.outcome for event in journal(folder).read() if isinstance(event, TrialEnded)}
+    whole = {
+        event.trial_id: event.outcome
+        for event in journal(folder).read()
+        if isinstance(event, TrialEnded)
+    }
     lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
     lines[n_line] = lines[n_line].replace(b":1", b":7", 1)
     (folder / JOURNAL).write_bytes(b"".join(lines))
     summary, _ = conduct(folder, study=study)
     assert counts(summary) == (1, 2, 0)
-    assert summary.damage.startswith(f"the journal {folder / JOURNAL} is damaged: line {n_line + 1} cannot be read and is left out; attempt ")
+    assert summary.damage.startswith(
+        f"the journal {folder / JOURNAL} is damaged: line {n_line + 1} cannot be read and is left out; attempt "
+    )
     kept = attempts(journal(folder).read())
-    assert {key[0]: attempt.ended.outcome for key, attempt in kept.items() if attempt.is_complete} == whole
+    assert {
+        key[0]: attempt.ended.outcome for key, attempt in kept.items() if attempt.is_complete
+    } == whole
     again, heard = conduct(folder, study=study)
     assert (counts(again), heard, again.damage) == ((0, 3, 0), [], "")
 

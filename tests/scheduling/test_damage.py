@@ -51,7 +51,13 @@ ON_ANY_FILE: dict[str, Damage] = {
     "emptied": _changed(lambda content: b""),
     "cut in half": _changed(lambda content: content[: len(content) // 2]),
     "its last byte lost": _changed(lambda content: content[:-1]),
-    "zeros in the middle": _changed(lambda content: content[: len(content) // 3] + bytes(len(content) // 3) + content[2 * len(content) // 3 :]),
+    "zeros in the middle": _changed(
+        lambda content: (
+            content[: len(content) // 3]
+            + bytes(len(content) // 3)
+            + content[2 * len(content) // 3 :]
+        )
+    ),
     "zeros behind": _changed(lambda content: content + bytes(4096)),
     "bits flipped": _changed(_bits),
     "text instead": _changed(lambda content: b"hello\n"),
@@ -66,21 +72,39 @@ ON_LINES: dict[str, Damage] = {
     "a byte order mark": _changed(lambda content: b"\xef\xbb\xbf" + content),
     "lines in reverse": _changed(lambda content: b"".join(content.splitlines(keepends=True)[::-1])),
     "lines sorted": _changed(lambda content: b"".join(sorted(content.splitlines(keepends=True)))),
-    "lines doubled": _changed(lambda content: b"".join(line * 2 for line in content.splitlines(keepends=True))),
+    "lines doubled": _changed(
+        lambda content: b"".join(line * 2 for line in content.splitlines(keepends=True))
+    ),
     "two lines merged": _changed(lambda content: content.replace(b"\n", b" ", 1)),
-    "another score": _changed(lambda content: content.replace(b'"val/macro_f1":0.', b'"val/macro_f1":1.')),
+    "another score": _changed(
+        lambda content: content.replace(b'"val/macro_f1":0.', b'"val/macro_f1":1.')
+    ),
     "another state": _changed(lambda content: content.replace(b'"FAILED"', b'"COMPLETE"')),
-    "every second line lost": _changed(lambda content: b"".join(content.splitlines(keepends=True)[::2])),
+    "every second line lost": _changed(
+        lambda content: b"".join(content.splitlines(keepends=True)[::2])
+    ),
 }
 ON_TREES: dict[str, Damage] = {
     "attempts deleted": lambda folder: shutil.rmtree(folder / "trials"),
     "failures deleted": lambda folder: shutil.rmtree(folder / "failures"),
     "a file for the checkpoints": lambda folder: (folder / "checkpoints").write_text("?"),
-    "checkpoints of nobody": lambda folder: (folder / "checkpoints" / "ffff" / "checkpoint.safetensors").mkdir(parents=True),
-    "leavings of a kill": lambda folder: [(folder / name).write_bytes(b"{") for name in (f"{JOURNAL}.part", f"{STUDY}.77.part", "optuna.db-journal")],
-    "leavings of a file manager": lambda folder: [(folder / name).write_bytes(b"\0") for name in (".DS_Store", "Thumbs.db", "journal (1).jsonl")],
-    "plan and copy": lambda folder: [(folder / name).write_bytes(b"\xff") for name in (STUDY, STUDY_COPY)],
-    "plan, copy and Optuna's file": lambda folder: [(folder / name).write_bytes(b"\xff") for name in (STUDY, STUDY_COPY, "optuna.db")],
+    "checkpoints of nobody": lambda folder: (
+        folder / "checkpoints" / "ffff" / "checkpoint.safetensors"
+    ).mkdir(parents=True),
+    "leavings of a kill": lambda folder: [
+        (folder / name).write_bytes(b"{")
+        for name in (f"{JOURNAL}.part", f"{STUDY}.77.part", "optuna.db-journal")
+    ],
+    "leavings of a file manager": lambda folder: [
+        (folder / name).write_bytes(b"\0")
+        for name in (".DS_Store", "Thumbs.db", "journal (1).jsonl")
+    ],
+    "plan and copy": lambda folder: [
+        (folder / name).write_bytes(b"\xff") for name in (STUDY, STUDY_COPY)
+    ],
+    "plan, copy and Optuna's file": lambda folder: [
+        (folder / name).write_bytes(b"\xff") for name in (STUDY, STUDY_COPY, "optuna.db")
+    ],
 }
 
 
@@ -110,7 +134,11 @@ def finished(tmp_path_factory) -> Path:
 
 
 def scores(folder: Path) -> dict[str, dict[str, float]]:
-    ends = [event for event in journal(folder).read() if isinstance(event, TrialEnded) and event.outcome is not None]
+    ends = [
+        event
+        for event in journal(folder).read()
+        if isinstance(event, TrialEnded) and event.outcome is not None
+    ]
     return {end.trial_id: end.outcome.metrics for end in ends}
 
 
@@ -126,7 +154,9 @@ def answer(act: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize(("name", "what"), [drill[:2] for drill in DRILLS])
-def test_no_damage_changes_a_score_or_ends_without_a_sentence(finished, tmp_path, caplog, name, what):
+def test_no_damage_changes_a_score_or_ends_without_a_sentence(
+    finished, tmp_path, caplog, name, what
+):
     folder, study = tmp_path / "study", toy_study(seeds=(0,))
     shutil.copytree(finished, folder)
     next(damage for *place, damage in DRILLS if place == [name, what])(folder)

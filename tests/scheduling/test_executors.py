@@ -25,7 +25,9 @@ from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt, attempts
 
-on_ray = pytest.param(on_two_nodes, marks=pytest.mark.xdist_group("ray"))  # one cluster, whatever the number of processes
+on_ray = pytest.param(
+    on_two_nodes, marks=pytest.mark.xdist_group("ray")
+)  # one cluster, whatever the number of processes
 every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers, on_ray])
 
 
@@ -56,8 +58,14 @@ def test_every_request_starts_runs_its_epochs_and_ends_once(make, tmp_path):
         assert [type(event) for event in mine] == [TrialStarted, EpochEnded, EpochEnded, TrialEnded]
         assert [event.epoch for event in mine[1:3]] == [0, 1]
         assert mine[-1].state is TrialState.COMPLETE
-        assert mine[-1].outcome.metrics["val/macro_f1"] == mine[2].metrics["val/macro_f1"] == int(trial.trial_id[:6], 16) / 0xFFFFFF
-    assert {event.slot for event in events if isinstance(event, TrialStarted)} <= {slot.name for slot in make(tmp_path).slots}
+        assert (
+            mine[-1].outcome.metrics["val/macro_f1"]
+            == mine[2].metrics["val/macro_f1"]
+            == int(trial.trial_id[:6], 16) / 0xFFFFFF
+        )
+    assert {event.slot for event in events if isinstance(event, TrialStarted)} <= {
+        slot.name for slot in make(tmp_path).slots
+    }
 
 
 @every_executor
@@ -74,14 +82,24 @@ def test_a_trial_that_raises_fails_with_its_traceback_and_the_others_go_on(make,
     assert (failure.kind, failure.message) == ("TrialError", "the loss must be finite, got nan")
     assert "in _obey" in failure.traceback
     assert failure.traceback.endswith("TrialError: the loss must be finite, got nan\nin step 3\n")
-    assert [only(events, trial).is_complete for trial in trials] == [True, False, True, True, True, True]
+    assert [only(events, trial).is_complete for trial in trials] == [
+        True,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
 
 
 @every_executor
 def test_a_trial_that_calls_exit_fails(make, tmp_path):
     _, trials = toy_study()
     order(tmp_path, trials[0], "sys.exit")
-    assert only(run_all(make(tmp_path), trials[:2], tmp_path), trials[0]).ended.failure.message == "enough"
+    assert (
+        only(run_all(make(tmp_path), trials[:2], tmp_path), trials[0]).ended.failure.message
+        == "enough"
+    )
 
 
 @every_executor
@@ -90,16 +108,26 @@ def test_a_complete_trial_must_leave_its_files(make, tmp_path):
     order(tmp_path, trials[0], "forget")
     failure = only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]).ended.failure
     folder = tmp_path / f"{trials[0].trial_id}-1"
-    assert (failure.kind, failure.message) == ("CheckFailed", f"a completed trial must leave the files that it names, missing in {folder}: missing.bin")
+    assert (failure.kind, failure.message) == (
+        "CheckFailed",
+        f"a completed trial must leave the files that it names, missing in {folder}: missing.bin",
+    )
 
 
 @pytest.mark.parametrize(
-    "make", [lambda folder: InlineExecutor("toy_trials:walk"), lambda f: LocalExecutor("toy_trials:walk", slots=[Slot("a")], log_folder=f)]
+    "make",
+    [
+        lambda folder: InlineExecutor("toy_trials:walk"),
+        lambda f: LocalExecutor("toy_trials:walk", slots=[Slot("a")], log_folder=f),
+    ],
 )
 def test_a_run_function_that_does_not_exist_fails_each_trial(make, tmp_path):
     _, trials = toy_study()
     failure = only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]).ended.failure
-    assert (failure.kind, failure.message) == ("CheckFailed", "a run function must be named module:function, 'toy_trials:walk' is none.")
+    assert (failure.kind, failure.message) == (
+        "CheckFailed",
+        "a run function must be named module:function, 'toy_trials:walk' is none.",
+    )
 
 
 @every_executor
@@ -115,7 +143,10 @@ def test_take_is_asked_again_after_an_end(make, tmp_path):
             left.append(request_of(trial, tmp_path, attempt=2))
 
     make(tmp_path).run(lambda slot: left.pop(0) if left else None, hear)
-    assert [(event.attempt, event.state) for event in heard if isinstance(event, TrialEnded)] == [(1, TrialState.FAILED), (2, TrialState.FAILED)]
+    assert [(event.attempt, event.state) for event in heard if isinstance(event, TrialEnded)] == [
+        (1, TrialState.FAILED),
+        (2, TrialState.FAILED),
+    ]
 
 
 BREAKS = [
@@ -152,7 +183,11 @@ def pid_of(folder: Path, trial: Trial) -> int:
 
 def test_a_worker_lives_through_its_trials_and_has_its_slots_environment(tmp_path):
     _, trials = toy_study()
-    run_all(LocalExecutor(RUN, slots=cpu_slots(1, threads=3), log_folder=tmp_path / "workers"), trials, tmp_path)
+    run_all(
+        LocalExecutor(RUN, slots=cpu_slots(1, threads=3), log_folder=tmp_path / "workers"),
+        trials,
+        tmp_path,
+    )
     where = {(tmp_path / f"{trial.trial_id}-1" / "where.txt").read_text() for trial in trials}
     assert len(where) == 1
     assert where.pop().split(" ")[1:] == ["3", ""]
@@ -161,8 +196,17 @@ def test_a_worker_lives_through_its_trials_and_has_its_slots_environment(tmp_pat
 
 def test_a_gpu_slot_sees_its_own_device(tmp_path):
     _, trials = toy_study()
-    run_all(LocalExecutor(RUN, slots=gpu_slots(["1", "GPU-abc"], threads=2), log_folder=tmp_path / "workers"), trials, tmp_path)
-    seen = {(tmp_path / f"{trial.trial_id}-1" / "where.txt").read_text().split(" ")[2] for trial in trials}
+    run_all(
+        LocalExecutor(
+            RUN, slots=gpu_slots(["1", "GPU-abc"], threads=2), log_folder=tmp_path / "workers"
+        ),
+        trials,
+        tmp_path,
+    )
+    seen = {
+        (tmp_path / f"{trial.trial_id}-1" / "where.txt").read_text().split(" ")[2]
+        for trial in trials
+    }
     assert seen <= {"1", "GPU-abc"}
     assert "1" in seen
 
@@ -188,10 +232,20 @@ def test_a_worker_that_dies_fails_its_trial_and_is_replaced(what, how, tmp_path)
     order(tmp_path, trials[1], what)
     events = run_all(one_worker(tmp_path), trials, tmp_path)
     failure = only(events, trials[1]).ended.failure
-    assert (failure.kind, failure.message) == ("WorkerDied", f"the worker of slot cpu:0 {how}; what it printed is in workers/cpu-0.log")
+    assert (failure.kind, failure.message) == (
+        "WorkerDied",
+        f"the worker of slot cpu:0 {how}; what it printed is in workers/cpu-0.log",
+    )
     assert ("Fatal Python error: Segmentation fault" in failure.traceback) == (what == "segfault")
     assert ("in _obey" in failure.traceback) == (what == "segfault")
-    assert [only(events, trial).is_complete for trial in trials] == [True, False, True, True, True, True]
+    assert [only(events, trial).is_complete for trial in trials] == [
+        True,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     assert pid_of(tmp_path, trials[0]) != pid_of(tmp_path, trials[2]) == pid_of(tmp_path, trials[3])
 
 
@@ -215,17 +269,32 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
 @pytest.mark.parametrize(
     ("what", "limits", "kind", "why"),
     [
-        ("wait", {"timeout_s": 5.0}, "TrialTimeout", "the trial must end within 5 s (--trial-timeout), it did not"),
-        ("stop", {"silent_s": 3.0}, "WorkerSilent", "the worker of slot cpu:0 must be heard of every 3 s, it was not"),
+        (
+            "wait",
+            {"timeout_s": 5.0},
+            "TrialTimeout",
+            "the trial must end within 5 s (--trial-timeout), it did not",
+        ),
+        (
+            "stop",
+            {"silent_s": 3.0},
+            "WorkerSilent",
+            "the worker of slot cpu:0 must be heard of every 3 s, it was not",
+        ),
     ],
 )
 def test_a_trial_that_hangs_is_given_up_and_its_stack_is_kept(what, limits, kind, why, tmp_path):
     _, trials = toy_study()
     order(tmp_path, trials[1], what)
-    executor = LocalExecutor(RUN, slots=cpu_slots(1, threads=1), log_folder=tmp_path / "workers", **limits)
+    executor = LocalExecutor(
+        RUN, slots=cpu_slots(1, threads=1), log_folder=tmp_path / "workers", **limits
+    )
     events = run_all(executor, trials[:3], tmp_path)
     failure = only(events, trials[1]).ended.failure
-    assert (failure.kind, failure.message) == (kind, f"{why}; what it printed is in workers/cpu-0.log")
+    assert (failure.kind, failure.message) == (
+        kind,
+        f"{why}; what it printed is in workers/cpu-0.log",
+    )
     assert "Fatal Python error: Aborted" in failure.traceback
     assert "in _obey" in failure.traceback
     assert [only(events, trial).is_complete for trial in trials[:3]] == [True, False, True]
@@ -236,7 +305,9 @@ def test_a_slow_trial_whose_worker_is_heard_of_is_left_alone(tmp_path):
     """Longer than the silence that is borne, and than a heart beat."""
     _, trials = toy_study()
     order(tmp_path, trials[0], "slow")
-    executor = LocalExecutor(RUN, slots=cpu_slots(1, threads=1), log_folder=tmp_path / "workers", silent_s=3.0)
+    executor = LocalExecutor(
+        RUN, slots=cpu_slots(1, threads=1), log_folder=tmp_path / "workers", silent_s=3.0
+    )
     assert only(run_all(executor, trials[:1], tmp_path), trials[0]).is_complete
 
 
@@ -283,14 +354,26 @@ run_all(one_worker(folder), toy_study()[1][:1], folder, on_event=tell)
 
 
 def test_slots_need_different_names(tmp_path):
-    with pytest.raises(CheckFailed, match=r"^a LocalExecutor must have slots of different names, got \['a', 'a'\]\.$"):
+    with pytest.raises(
+        CheckFailed,
+        match=r"^a LocalExecutor must have slots of different names, got \['a', 'a'\]\.$",
+    ):
         LocalExecutor(RUN, slots=[Slot("a"), Slot("a")], log_folder=tmp_path)
-    with pytest.raises(CheckFailed, match=r"^a LocalExecutor must have slots of different names, got \[\]\.$"):
+    with pytest.raises(
+        CheckFailed, match=r"^a LocalExecutor must have slots of different names, got \[\]\.$"
+    ):
         LocalExecutor(RUN, slots=[], log_folder=tmp_path)
 
 
 def test_a_request_crosses_a_process_unchanged(tmp_path):
-    _, (trial, *_) = toy_study(axes={"freeze_depth": (-1,), "lora_rank": (8,), "lora_targets": (("blocks.*", "head"),), "head_lr": (1e-7,)})
+    _, (trial, *_) = toy_study(
+        axes={
+            "freeze_depth": (-1,),
+            "lora_rank": (8,),
+            "lora_targets": (("blocks.*", "head"),),
+            "head_lr": (1e-7,),
+        }
+    )
     request = request_of(trial, tmp_path)
     again = TrialRequest.model_validate_json(request.model_dump_json())
     assert again == request
@@ -299,7 +382,12 @@ def test_a_request_crosses_a_process_unchanged(tmp_path):
 
 def test_workers_start_without_torch_mlflow_and_optuna():
     code = "import sys, ablate.scheduling.executors.worker, ablate.scheduling.executors.local; print({'torch', 'mlflow', 'optuna'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "set()\n"
+    )
 
 
 def test_load_finds_the_real_thing_by_name():

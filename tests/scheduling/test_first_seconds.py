@@ -17,7 +17,13 @@ N_TRIALS = 3
 
 def test_a_study_that_dies_or_is_begun_twice_in_its_first_moments_is_usable(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
-    done = subprocess.run([sys.executable, str(HERE / "toy_dying.py"), str(tmp_path)], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "toy_dying.py"), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     deaths = [json.loads(line) for line in done.stdout.splitlines()]
@@ -27,6 +33,9 @@ def test_a_study_that_dies_or_is_begun_twice_in_its_first_moments_is_usable(tmp_
         assert (death["complete"], death["distinct"]) == (N_TRIALS, N_TRIALS), death
     killed = [death for death in deaths if death["death"].startswith("operation")]
     assert {death["codes"][0] for death in killed} == {-signal.SIGKILL}
-    assert {death["codes"][0] for death in deaths if death["death"].startswith("after")} <= {-signal.SIGALRM, 0}
+    assert {death["codes"][0] for death in deaths if death["death"].startswith("after")} <= {
+        -signal.SIGALRM,
+        0,
+    }
     pairs = [sorted(death["codes"][:2]) for death in deaths if death["death"].startswith("pair")]
     assert all(codes in ([0, 0], [0, 2]) for codes in pairs)

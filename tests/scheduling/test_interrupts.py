@@ -89,7 +89,9 @@ def swallow(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_that_a_library_swallowed_is_raised_by_the_next_whole_block(number: signal.Signals):
+def test_an_interrupt_that_a_library_swallowed_is_raised_by_the_next_whole_block(
+    number: signal.Signals,
+):
     done = []
     with pytest.raises(KeyboardInterrupt), interruptible():
         swallow(number)
@@ -102,7 +104,9 @@ def test_an_interrupt_that_a_library_swallowed_is_raised_by_the_next_whole_block
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_that_a_library_swallowed_is_raised_at_the_end_at_the_latest(number: signal.Signals):
+def test_an_interrupt_that_a_library_swallowed_is_raised_at_the_end_at_the_latest(
+    number: signal.Signals,
+):
     with pytest.raises(KeyboardInterrupt), interruptible():
         swallow(number)
     with interruptible():
@@ -134,7 +138,9 @@ def test_whoever_ignores_interrupts_goes_on_ignoring_them():
 def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
     """Every call is interrupted where it happens to be; the journal stays readable, and every trial ends complete once."""
     study = toy_study(seeds=range(5))
-    conduct(tmp_path / "calm", executor=InlineExecutor("toy_trials:nothing"))  # a process that goes on after it broke off an import has half a module
+    conduct(
+        tmp_path / "calm", executor=InlineExecutor("toy_trials:nothing")
+    )  # a process that goes on after it broke off an import has half a module
     n_calls = 0
     while True:
         n_calls += 1
@@ -145,7 +151,11 @@ def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
             with interruptible():
                 try:
                     timer.start()
-                    conduct(tmp_path / "fire", executor=InlineExecutor("toy_trials:nothing"), study=study)
+                    conduct(
+                        tmp_path / "fire",
+                        executor=InlineExecutor("toy_trials:nothing"),
+                        study=study,
+                    )
                     break
                 finally:
                     with undisturbed():
@@ -154,7 +164,11 @@ def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
         except KeyboardInterrupt:
             continue
     events = list(Journal(tmp_path / "fire" / JOURNAL).read())
-    ends = [event.trial_id for event in events if isinstance(event, TrialEnded) and event.state is TrialState.COMPLETE]
+    ends = [
+        event.trial_id
+        for event in events
+        if isinstance(event, TrialEnded) and event.state is TrialState.COMPLETE
+    ]
     assert sorted(ends) == sorted(trial.trial_id for trial in study[1])
     assert not any(attempt.is_running for attempt in attempts(events).values())
     assert n_calls > 1

@@ -15,7 +15,11 @@ LOCK = "conductor.lock"
 NAMELESS = "a process that has not said its name"
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\0", b"\0" * 5000, b"process 1\x1b[31m on a host", b"{}", b"x" * 100_000], ids=map(str, range(6)))
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe\0", b"\0" * 5000, b"process 1\x1b[31m on a host", b"{}", b"x" * 100_000],
+    ids=map(str, range(6)),
+)
 def test_a_damaged_lock_file_costs_the_holders_name_alone(tmp_path: Path, content: bytes) -> None:
     (tmp_path / LOCK).write_bytes(content)
     assert holder(tmp_path) is None
@@ -32,7 +36,12 @@ def test_a_damaged_lock_file_costs_the_holders_name_alone(tmp_path: Path, conten
 def test_what_is_no_file_is_no_lock(tmp_path: Path) -> None:
     (tmp_path / "folder" / LOCK).mkdir(parents=True)
     assert holder(tmp_path / "folder") is None
-    with pytest.raises(StoreError, match=r"^the study's folder must be writable, .*/folder is not: "), lease(tmp_path / "folder"):
+    with (
+        pytest.raises(
+            StoreError, match=r"^the study's folder must be writable, .*/folder is not: "
+        ),
+        lease(tmp_path / "folder"),
+    ):
         pass
     os.mkfifo(tmp_path / LOCK)
     assert holder(tmp_path) is None

@@ -36,11 +36,18 @@ class Server:
 
     def start(self) -> None:
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        what = ["--backend-store-uri", self.store_uri, "--artifacts-destination", str(self.folder / "artifacts")]
+        what = [
+            "--backend-store-uri",
+            self.store_uri,
+            "--artifacts-destination",
+            str(self.folder / "artifacts"),
+        ]
         command = [sys.executable, "-m", "mlflow", "server", *where, *what]
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
         until = time.monotonic() + 120
         while not self.answers():
             assert time.monotonic() < until, (self.folder / "server.log").read_text()
@@ -82,10 +89,17 @@ def test_a_server_away_for_the_middle_third_misses_nothing(server, tmp_path, mon
             assert not server.answers()
             server.start()
 
-    summary, heard = conduct(tmp_path / "study", store=MlflowStore(server.url, "toy"), study=study, on_event=stop_and_start)
+    summary, heard = conduct(
+        tmp_path / "study",
+        store=MlflowStore(server.url, "toy"),
+        study=study,
+        on_event=stop_and_start,
+    )
     assert (counts(summary), summary.unpublished) == ((len(trials), 0, 0), ALL_TOLD)
     assert mlflow_runs(server.url) == {(trial.trial_id, 1): "FINISHED" for trial in trials}
-    expected = {event.trial_id: event.outcome.metrics for event in heard if isinstance(event, TrialEnded)}
+    expected = {
+        event.trial_id: event.outcome.metrics for event in heard if isinstance(event, TrialEnded)
+    }
     store = MlflowStore(server.url, "toy")
     published = store.read_study("toy")
     assert {run.trial_id: run.metrics for run in published.runs} == expected
@@ -96,7 +110,12 @@ def test_a_server_away_for_the_middle_third_misses_nothing(server, tmp_path, mon
 def test_a_server_away_for_good_is_caught_up_by_sync(server, tmp_path, monkeypatch):
     monkeypatch.setattr("ablate.scheduling.conductor.PATIENCE_S", 1.0)
     study = toy_study(grid_name="later", study_id="later")
-    summary, _ = conduct(tmp_path / "study", store=MlflowStore(server.url, "later"), study=study, on_event=lambda event: server.stop())
+    summary, _ = conduct(
+        tmp_path / "study",
+        store=MlflowStore(server.url, "later"),
+        study=study,
+        on_event=lambda event: server.stop(),
+    )
     assert counts(summary) == (6, 0, 0)
     assert summary.unpublished.n_attempts == 6
     server.start()

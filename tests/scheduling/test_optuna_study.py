@@ -23,7 +23,10 @@ def test_an_attempt_is_one_optuna_trial_with_the_levels_of_its_arm(tmp_path):
     study = OptunaStudy(record, by_id(trials), url=default_url(tmp_path))
     study.begin()
     ends = [toy_events(trial, folder=tmp_path / "files")[-1] for trial in trials[:3]]
-    ends += [TrialEnded(trials[3].trial_id, 1, TrialState.FAILED, at=0.0), TrialEnded(trials[3].trial_id, 2, TrialState.KILLED, at=0.0)]
+    ends += [
+        TrialEnded(trials[3].trial_id, 1, TrialState.FAILED, at=0.0),
+        TrialEnded(trials[3].trial_id, 2, TrialState.KILLED, at=0.0),
+    ]
     for event in [*toy_events(trials[0], folder=tmp_path / "files")[:-1], *ends, *ends]:
         study.tell(event)
     found = study.trials
@@ -34,8 +37,15 @@ def test_an_attempt_is_one_optuna_trial_with_the_levels_of_its_arm(tmp_path):
         {"freeze_depth": -1, "lr_ratio": 0.1},
         {"freeze_depth": -1, "lr_ratio": 0.1},
     ]
-    assert [(trial.state.name, trial.value) for trial in found] == [("COMPLETE", 0.6)] * 3 + [("FAIL", None)] * 2
-    assert found[1].user_attrs == {"trial_id": trials[1].trial_id, "attempt": 1, "seed": 1, "arm": "freeze_depth=all lr_ratio=0.1"}
+    assert [(trial.state.name, trial.value) for trial in found] == [("COMPLETE", 0.6)] * 3 + [
+        ("FAIL", None)
+    ] * 2
+    assert found[1].user_attrs == {
+        "trial_id": trials[1].trial_id,
+        "attempt": 1,
+        "seed": 1,
+        "arm": "freeze_depth=all lr_ratio=0.1",
+    }
 
 
 def test_a_second_opening_adds_nothing_and_ends_what_was_left_running(tmp_path):
@@ -52,7 +62,9 @@ def test_a_second_opening_adds_nothing_and_ends_what_was_left_running(tmp_path):
     assert [trial.state.name for trial in again.trials] == ["COMPLETE", "FAIL"]
 
 
-@pytest.mark.parametrize(("select_by", "direction"), [("val/macro_f1", "MAXIMIZE"), ("val/nll", "MINIMIZE")])
+@pytest.mark.parametrize(
+    ("select_by", "direction"), [("val/macro_f1", "MAXIMIZE"), ("val/nll", "MINIMIZE")]
+)
 def test_the_direction_follows_the_metric(select_by, direction, tmp_path):
     record, _ = toy_study()
     OptunaStudy(record.model_copy(update={"select_by": select_by}), {}, url=default_url(tmp_path))
@@ -62,7 +74,11 @@ def test_the_direction_follows_the_metric(select_by, direction, tmp_path):
 
 def test_levels_that_optuna_has_no_word_for_are_told_as_json(tmp_path):
     record, trials = toy_study(axes={"lora_targets": ("auto", ("a", "b")), "lora_rank": (4,)})
-    study = OptunaStudy(type(record).model_validate_json(record.model_dump_json()), by_id(trials), url=default_url(tmp_path))
+    study = OptunaStudy(
+        type(record).model_validate_json(record.model_dump_json()),
+        by_id(trials),
+        url=default_url(tmp_path),
+    )
     study.tell(toy_events(trials[-1], folder=tmp_path / "files")[-1])
     assert study.trials[0].params == {"lora_targets": '["a", "b"]', "lora_rank": 4}
 
@@ -72,12 +88,16 @@ def test_a_trial_of_no_arm_is_a_bug(tmp_path):
     _, (*_, stranger) = toy_study(axes={"freeze_depth": (-7,)})
     message = f"every trial must belong to an arm of its study, {stranger.trial_id} with arm {stranger.arm_id} does not."
     with pytest.raises(CheckFailed, match=f"^{re.escape(message)}$"):
-        OptunaStudy(record, by_id([stranger]), url=default_url(tmp_path)).tell(TrialEnded(stranger.trial_id, 1, TrialState.FAILED, at=0.0))
+        OptunaStudy(record, by_id([stranger]), url=default_url(tmp_path)).tell(
+            TrialEnded(stranger.trial_id, 1, TrialState.FAILED, at=0.0)
+        )
 
 
 def test_a_storage_that_cannot_be_used_is_named_without_its_password():
     record, _ = toy_study()
-    with pytest.raises(StoreError, match=r"^Optuna's storage must be usable, 'nosuch://me:\*\*\*@host/db' is not: "):
+    with pytest.raises(
+        StoreError, match=r"^Optuna's storage must be usable, 'nosuch://me:\*\*\*@host/db' is not: "
+    ):
         OptunaStudy(record, {}, url="nosuch://me:secret@host/db")
 
 
@@ -98,7 +118,12 @@ def damages():
     """Every 17th piece of the file lost, filled or changed; its beginning; and files that are none."""
     chance = random.Random(3)
     for part in range(6):
-        yield f"block {part}", lambda content, part=part: content[: (at := part * len(content) // 6)] + b"\xa5" * 3000 + content[at + 3000 :]
+        yield (
+            f"block {part}",
+            lambda content, part=part: (
+                content[: (at := part * len(content) // 6)] + b"\xa5" * 3000 + content[at + 3000 :]
+            ),
+        )
     for part in range(4):
         yield f"cut {part}", lambda content, part=part: content[: part * len(content) // 4 + 17]
     yield "zeros", lambda content: bytes(len(content))
@@ -130,10 +155,14 @@ def test_what_optuna_reads_and_nobody_can_use_is_made_again(tmp_path, caplog):
     study = own_study(tmp_path, record, by_id(trials))
     study.tell(toy_events(trials[0], folder=tmp_path / "files")[-1])
     with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
-        connection.execute("UPDATE trial_user_attributes SET value_json = '[[1]]' WHERE key = 'trial_id'")
+        connection.execute(
+            "UPDATE trial_user_attributes SET value_json = '[[1]]' WHERE key = 'trial_id'"
+        )
         connection.commit()
     assert own_study(tmp_path, record, by_id(trials)).trials == []
-    assert caplog.messages == [f"Optuna's file {tmp_path}/optuna.db is made again from the journal: TypeError: unhashable type: 'list'"]
+    assert caplog.messages == [
+        f"Optuna's file {tmp_path}/optuna.db is made again from the journal: TypeError: unhashable type: 'list'"
+    ]
 
 
 def test_a_folder_may_have_any_name(tmp_path):
@@ -141,7 +170,12 @@ def test_a_folder_may_have_any_name(tmp_path):
     record, trials = toy_study()
     folder = tmp_path / "50% of a?b=c#d & ü"
     folder.mkdir()
-    own_study(folder, record, by_id(trials)).tell(toy_events(trials[0], folder=tmp_path / "files")[-1])
+    own_study(folder, record, by_id(trials)).tell(
+        toy_events(trials[0], folder=tmp_path / "files")[-1]
+    )
     assert (folder / "optuna.db").is_file()
     assert len(own_study(folder, record, by_id(trials)).trials) == 1
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] in ([folder.name, "files"], ["files", folder.name])
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] in (
+        [folder.name, "files"],
+        ["files", folder.name],
+    )

@@ -29,7 +29,10 @@ from ablate.tracking.mlflow_store import MlflowStore
 pytestmark = [
     pytest.mark.services,
     pytest.mark.skipif(binaries() is None, reason=WHY_NOT),
-    pytest.mark.skipif(find_spec("psycopg") is None, reason="the driver is not installed: pip install 'psycopg[binary]'"),
+    pytest.mark.skipif(
+        find_spec("psycopg") is None,
+        reason="the driver is not installed: pip install 'psycopg[binary]'",
+    ),
 ]
 
 
@@ -46,7 +49,14 @@ def run_toy(folder: Path, server: tuple[str, str], *, on_event=lambda event: Non
 
     def make_request(trial, attempt: int, attempt_folder: Path) -> TrialRequest:
         compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-        return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder, folder=attempt_folder, compute=compute)
+        return TrialRequest(
+            trial=trial,
+            attempt=attempt,
+            n_classes=3,
+            store_path=folder,
+            folder=attempt_folder,
+            compute=compute,
+        )
 
     return run_study(
         record=record,
@@ -76,7 +86,10 @@ def states(server: tuple[str, str]) -> tuple[Counter[str], Counter[str]]:
     from mlflow import MlflowClient
 
     (summary,) = optuna.get_all_study_summaries(server[1])
-    found = Counter(trial.state.name for trial in optuna.load_study(study_name=summary.study_name, storage=server[1]).trials)
+    found = Counter(
+        trial.state.name
+        for trial in optuna.load_study(study_name=summary.study_name, storage=server[1]).trials
+    )
     client = MlflowClient(server[0])
     runs = client.search_runs([client.get_experiment_by_name("toy").experiment_id], max_results=100)
     return found, Counter(run.info.status for run in runs if "mlflow.parentRunId" in run.data.tags)
@@ -87,7 +100,11 @@ def artifact_uri(server: tuple[str, str]) -> str:
     from mlflow import MlflowClient
 
     client = MlflowClient(server[0])
-    (run, *_) = client.search_runs([client.get_experiment_by_name("toy").experiment_id], filter_string="attributes.status = 'FINISHED'", max_results=1)
+    (run, *_) = client.search_runs(
+        [client.get_experiment_by_name("toy").experiment_id],
+        filter_string="attributes.status = 'FINISHED'",
+        max_results=1,
+    )
     return run.info.artifact_uri
 
 
@@ -111,7 +128,9 @@ run_toy(Path({str(tmp_path)!r}), {server!r}, on_event=tell_of({trials[3].trial_i
     assert not summary.unpublished.why
     assert not summary.optuna_problem
     ended = attempts(Journal(tmp_path / JOURNAL).read())
-    assert Counter(trial_id for (trial_id, _), attempt in ended.items() if attempt.is_complete) == Counter(trial.trial_id for trial in trials)
+    assert Counter(
+        trial_id for (trial_id, _), attempt in ended.items() if attempt.is_complete
+    ) == Counter(trial.trial_id for trial in trials)
     in_optuna, in_mlflow = states(server)
     assert in_optuna == {"COMPLETE": 6, "FAIL": 1}
     assert in_mlflow["FINISHED"] == 6

@@ -23,14 +23,23 @@ from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
 from ablate.tracking.journal import attempts
 
 pytestmark = [
-    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ray>=2.50,<3'"),
+    pytest.mark.skipif(
+        find_spec("ray") is None, reason="Ray is not installed: pip install 'ray>=2.50,<3'"
+    ),
     pytest.mark.xdist_group("ray"),
 ]
 
 
 def toy_request(trial, attempt: int, folder: Path) -> TrialRequest:
     compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-    return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder.parent / "images", folder=folder, compute=compute)
+    return TrialRequest(
+        trial=trial,
+        attempt=attempt,
+        n_classes=3,
+        store_path=folder.parent / "images",
+        folder=folder,
+        compute=compute,
+    )
 
 
 def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends_complete(tmp_path):
@@ -64,14 +73,31 @@ def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends
     finally:
         cluster.do("join")
     assert (summary.n_complete, summary.n_failed, summary.n_retries) == (len(trials), 0, 1)
-    (lost,) = [event for event in heard if isinstance(event, TrialEnded) and event.state is TrialState.FAILED]
+    (lost,) = [
+        event
+        for event in heard
+        if isinstance(event, TrialEnded) and event.state is TrialState.FAILED
+    ]
     slot = attempts(heard)[lost.trial_id, 1].started.slot
     assert lost.failure.kind == "WorkerDied"
     assert lost.failure.message.startswith(f"the worker of slot {slot} on ")
     for trial in trials:
-        (end,) = [event for event in heard if isinstance(event, TrialEnded) and event.trial_id == trial.trial_id and event.state is TrialState.COMPLETE]
+        (end,) = [
+            event
+            for event in heard
+            if isinstance(event, TrialEnded)
+            and event.trial_id == trial.trial_id
+            and event.state is TrialState.COMPLETE
+        ]
         assert end.attempt == 1 + (trial.trial_id == lost.trial_id)
-        assert len(read_predictions(tmp_path / "trials" / f"{trial.trial_id}-{end.attempt}" / "predictions.parquet")) == 12
+        assert (
+            len(
+                read_predictions(
+                    tmp_path / "trials" / f"{trial.trial_id}-{end.attempt}" / "predictions.parquet"
+                )
+            )
+            == 12
+        )
 
 
 def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
@@ -80,13 +106,21 @@ def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
         order(tmp_path, trial, what)
     heard: list = []
     left = [request_of(trial, tmp_path) for trial in trials]
-    on_two_nodes(tmp_path, timeout_s=12.0, silent_s=8.0).run(lambda slot: left.pop(0) if left else None, heard.append)
+    on_two_nodes(tmp_path, timeout_s=12.0, silent_s=8.0).run(
+        lambda slot: left.pop(0) if left else None, heard.append
+    )
     ends = {event.trial_id: event for event in heard if isinstance(event, TrialEnded)}
     stopped, left_early, crashed, hung, *others = [ends[trial.trial_id] for trial in trials]
     slot = attempts(heard)[trials[0].trial_id, 1].started.slot
-    assert (stopped.failure.kind, stopped.failure.message) == ("WorkerSilent", f"the worker of slot {slot} must be heard of every 8 s, it was not")
+    assert (stopped.failure.kind, stopped.failure.message) == (
+        "WorkerSilent",
+        f"the worker of slot {slot} must be heard of every 8 s, it was not",
+    )
     assert [left_early.failure.kind, crashed.failure.kind] == ["WorkerDied", "WorkerDied"]
-    assert (hung.failure.kind, hung.failure.message) == ("TrialTimeout", "the trial must end within 12 s (--trial-timeout), it did not")
+    assert (hung.failure.kind, hung.failure.message) == (
+        "TrialTimeout",
+        "the trial must end within 12 s (--trial-timeout), it did not",
+    )
     assert "in _obey" in hung.failure.traceback
     assert [end.state for end in others] == [TrialState.COMPLETE] * 2
 
@@ -107,13 +141,23 @@ def test_a_checkpoint_travels_with_its_trial(tmp_path):
             kept = spec.folder / "epochs.json"
             if epochs_before:
                 kept.write_text(json.dumps(chains[trial.trial_id][:epochs_before]))
-            left.append(request_of(trial, tmp_path, attempt=attempt).model_copy(update={"checkpoint": spec}))
-        RayExecutor("toy_trials:lengthy", share=Share(cpus=1)).run(lambda slot, left=left: left.pop(0) if left else None, heard.append)
+            left.append(
+                request_of(trial, tmp_path, attempt=attempt).model_copy(update={"checkpoint": spec})
+            )
+        RayExecutor("toy_trials:lengthy", share=Share(cpus=1)).run(
+            lambda slot, left=left: left.pop(0) if left else None, heard.append
+        )
         for trial in trials[:2]:
-            chain = [event.metrics["val/macro_f1"] for event in heard if isinstance(event, EpochEnded) and event.trial_id == trial.trial_id]
+            chain = [
+                event.metrics["val/macro_f1"]
+                for event in heard
+                if isinstance(event, EpochEnded) and event.trial_id == trial.trial_id
+            ]
             assert chains.setdefault(trial.trial_id, chain) == chain
             assert len(chain) == 4
-            kept = json.loads((tmp_path / "checkpoints" / trial.trial_id / "epochs.json").read_text())
+            kept = json.loads(
+                (tmp_path / "checkpoints" / trial.trial_id / "epochs.json").read_text()
+            )
             assert kept == chain[: len(kept)]
             assert len(kept) >= 3
     assert not list((two_nodes().folder / "node2" / "visits").glob("*"))
@@ -133,7 +177,9 @@ def test_a_pruned_trial_ends_there_or_an_epoch_later(tmp_path):
         heard.append(event)
         return isinstance(event, EpochEnded)
 
-    RayExecutor("toy_trials:lengthy", share=Share(cpus=1), max_slots=1).run(lambda slot: left.pop(0) if left else None, hear)
+    RayExecutor("toy_trials:lengthy", share=Share(cpus=1), max_slots=1).run(
+        lambda slot: left.pop(0) if left else None, hear
+    )
     assert heard[-1].state is TrialState.PRUNED
     assert 1 <= sum(isinstance(event, EpochEnded) for event in heard) <= 2
 
@@ -142,7 +188,10 @@ def test_a_share_that_no_node_has_is_refused(tmp_path):
     joined()
     from ablate.scheduling.executors.ray import RayExecutor, Share
 
-    with pytest.raises(StoreError, match=r"^a node of the Ray cluster must have 7 CPUs and 0 GPUs for a trial, none has: \{.*\}\.$"):
+    with pytest.raises(
+        StoreError,
+        match=r"^a node of the Ray cluster must have 7 CPUs and 0 GPUs for a trial, none has: \{.*\}\.$",
+    ):
         RayExecutor("toy_trials:run", share=Share(cpus=7))
 
 
@@ -165,7 +214,9 @@ def test_without_ray_the_way_out_is_said():
         "from ablate.errors import RequestError\n"
         "try:\n    import ablate.scheduling.executors.ray\nexcept RequestError as error:\n    print(error)"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert said == (
         "--executor ray must have Ray installed, it is not here (import of ray halted; None in sys.modules); install it with: pip install 'ray>=2.50,<3'\n"
     )
@@ -178,7 +229,10 @@ def test_nothing_else_imports_ray():
     importing = {
         path.name
         for path in sources
-        if any(re.match(r"(import|from) (ray\b|ablate\.scheduling\.executors\.ray)", line) for line in path.read_text().splitlines())
+        if any(
+            re.match(r"(import|from) (ray\b|ablate\.scheduling\.executors\.ray)", line)
+            for line in path.read_text().splitlines()
+        )
     }
     assert len(sources) > 90
     assert importing == {"ray_node.py"}

@@ -11,15 +11,29 @@ from hypothesis import strategies as st
 
 from ablate.recipe.recipe import Recipe
 from ablate.scheduling.remaining import COSTLESS, Left, StudyClock, kind_of, prior
-from ablate.tracking.events import EpochEnded, Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
+from ablate.tracking.events import (
+    EpochEnded,
+    Failure,
+    TrialEnded,
+    TrialOutcome,
+    TrialStarted,
+    TrialState,
+)
 
-RECIPES = (Recipe(freeze_depth="all"), Recipe(freeze_depth="all", augment="light"), Recipe(freeze_depth=-1), Recipe(freeze_depth=0, epochs=12))
+RECIPES = (
+    Recipe(freeze_depth="all"),
+    Recipe(freeze_depth="all", augment="light"),
+    Recipe(freeze_depth=-1),
+    Recipe(freeze_depth=0, epochs=12),
+)
 """From cheap to dear."""
 DONE = TrialOutcome(best_epoch=0, metrics={}, facts={}, files=())
 START = 1_700_000_000.0
 
 
-def simulated(kinds: list[int], seconds: list[float], *, n_slots: int) -> tuple[list[tuple[float, Left | None, bool]], float]:
+def simulated(
+    kinds: list[int], seconds: list[float], *, n_slots: int
+) -> tuple[list[tuple[float, Left | None, bool]], float]:
     """Run trials in their order on slots; after each end (time, what the clock says, whether every kind has ended); and the time of the last end."""
     clock = StudyClock({str(i): RECIPES[kind] for i, kind in enumerate(kinds)}, len(kinds))
     waiting, running, said, known = iter(enumerate(kinds)), [], [], set()
@@ -46,7 +60,9 @@ def simulated(kinds: list[int], seconds: list[float], *, n_slots: int) -> tuple[
     seconds=st.lists(st.floats(1.0, 600.0), min_size=4, max_size=4),
     n_slots=st.integers(1, 4),
 )
-def test_once_every_kind_has_ended_the_truth_is_within_the_longest_trial(kinds: list[int], seconds: list[float], n_slots: int) -> None:
+def test_once_every_kind_has_ended_the_truth_is_within_the_longest_trial(
+    kinds: list[int], seconds: list[float], n_slots: int
+) -> None:
     said, end = simulated(kinds, seconds, n_slots=n_slots)
     for at, left, is_all_known in said:
         if left is not None and is_all_known:
@@ -57,7 +73,9 @@ def test_once_every_kind_has_ended_the_truth_is_within_the_longest_trial(kinds: 
 
 
 @settings(deadline=None)
-@given(kinds=st.lists(st.sampled_from(range(4)), min_size=2, max_size=40), unit=st.floats(0.1, 10.0))
+@given(
+    kinds=st.lists(st.sampled_from(range(4)), min_size=2, max_size=40), unit=st.floats(0.1, 10.0)
+)
 def test_before_that_at_least_holds(kinds: list[int], unit: float) -> None:
     """Where dear kinds are at least as dear beside cheap ones as is assumed of them."""
     seconds = [unit * prior(recipe) ** 1.5 for recipe in RECIPES]
@@ -72,15 +90,29 @@ def test_it_counts_down_between_events() -> None:
     """What stood still at 28 seconds for two minutes."""
     clock = StudyClock({str(i): RECIPES[3] for i in range(3)}, 3)
     clock.hear_all(
-        [TrialStarted("0", 1, "cpu:0", START), TrialEnded("0", 1, TrialState.COMPLETE, START + 100, DONE), TrialStarted("1", 1, "cpu:0", START + 100)]
+        [
+            TrialStarted("0", 1, "cpu:0", START),
+            TrialEnded("0", 1, TrialState.COMPLETE, START + 100, DONE),
+            TrialStarted("1", 1, "cpu:0", START + 100),
+        ]
     )
-    assert [clock.left(START + 100 + s) for s in (0, 30, 99)] == [Left(200, False), Left(170, False), Left(101, False)]
+    assert [clock.left(START + 100 + s) for s in (0, 30, 99)] == [
+        Left(200, False),
+        Left(170, False),
+        Left(101, False),
+    ]
     assert clock.left(START + 100 + 121) == Left(100, True)  # it takes longer than its kind did
 
 
 def test_an_epoch_tells_of_a_trial_that_is_the_first_of_its_kind() -> None:
     clock = StudyClock({"0": RECIPES[0], "1": RECIPES[3], "2": RECIPES[3]}, 3)
-    clock.hear_all([TrialStarted("0", 1, "cpu:0", START), TrialEnded("0", 1, TrialState.COMPLETE, START + 2, DONE), TrialStarted("1", 1, "cpu:0", START + 2)])
+    clock.hear_all(
+        [
+            TrialStarted("0", 1, "cpu:0", START),
+            TrialEnded("0", 1, TrialState.COMPLETE, START + 2, DONE),
+            TrialStarted("1", 1, "cpu:0", START + 2),
+        ]
+    )
     blind = clock.left(START + 2)
     assert blind is not None
     assert blind.is_at_least
@@ -98,13 +130,21 @@ def test_nothing_is_said_where_nothing_is_known_or_nothing_runs() -> None:
     assert clock.left(START + 9) is None
 
 
-def test_a_trial_that_is_tried_again_counts_again_and_a_search_counts_what_it_has_not_proposed() -> None:
+def test_a_trial_that_is_tried_again_counts_again_and_a_search_counts_what_it_has_not_proposed() -> (
+    None
+):
     clock = StudyClock({}, 4)
     broken = Failure("WorkerDied", "gone", "")
     clock.hear_all(
         [
-            *(TrialStarted("a", 1, "cpu:0", START), TrialEnded("a", 1, TrialState.COMPLETE, START + 10, DONE)),
-            *(TrialStarted("b", 1, "cpu:0", START + 10), TrialEnded("b", 1, TrialState.FAILED, START + 11, failure=broken)),
+            *(
+                TrialStarted("a", 1, "cpu:0", START),
+                TrialEnded("a", 1, TrialState.COMPLETE, START + 10, DONE),
+            ),
+            *(
+                TrialStarted("b", 1, "cpu:0", START + 10),
+                TrialEnded("b", 1, TrialState.FAILED, START + 11, failure=broken),
+            ),
             TrialStarted("b", 2, "cpu:0", START + 11),
         ]
     )

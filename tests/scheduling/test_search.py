@@ -73,7 +73,9 @@ def search(
 
     space = space or SPACE
     record = toy_study()[0].model_copy(update={"arms": (), "axes": dict.fromkeys(space, ())})
-    asked = Search(sampler=sampler, n_trials=n_trials, confirm=n_best, pruner=pruner, objectives=objectives)
+    asked = Search(
+        sampler=sampler, n_trials=n_trials, confirm=n_best, pruner=pruner, objectives=objectives
+    )
     found = run_search(
         SearchPlan(asked, space, select_by="val/macro_f1", n_epochs=epochs, seed=seed),
         record=record,
@@ -89,7 +91,11 @@ def search(
 
 
 def score(found: Found, heard: list[Event]) -> float:
-    scores = {event.trial_id: event.outcome.metrics["val/macro_f1"] for event in heard if isinstance(event, TrialEnded) and event.outcome}
+    scores = {
+        event.trial_id: event.outcome.metrics["val/macro_f1"]
+        for event in heard
+        if isinstance(event, TrialEnded) and event.outcome
+    }
     assert scores[found.best[0].trial_id] == max(scores.values())
     return max(scores.values())
 
@@ -99,12 +105,21 @@ def n_epochs(heard: list[Event]) -> int:
 
 
 def test_tpe_beats_random_at_equal_budget(tmp_path):
-    best = {sampler: [score(*search(tmp_path / f"{sampler}-{seed}", sampler=sampler, seed=seed)) for seed in range(5)] for sampler in ("random", "tpe")}
+    best = {
+        sampler: [
+            score(*search(tmp_path / f"{sampler}-{seed}", sampler=sampler, seed=seed))
+            for seed in range(5)
+        ]
+        for sampler in ("random", "tpe")
+    }
     assert sum(best["tpe"]) / 5 > sum(best["random"]) / 5 + 0.02
 
 
 def test_hyperband_spends_under_half_the_epochs_and_finds_as_much(tmp_path):
-    whole, pruned = (search(tmp_path / pruner, sampler="random", pruner=pruner, n_trials=60, seed=3, epochs=27) for pruner in ("none", "hyperband"))
+    whole, pruned = (
+        search(tmp_path / pruner, sampler="random", pruner=pruner, n_trials=60, seed=3, epochs=27)
+        for pruner in ("none", "hyperband")
+    )
     assert n_epochs(whole[1]) == 60 * 27
     assert n_epochs(pruned[1]) < n_epochs(whole[1]) / 2
     assert score(*pruned) > 0.95 * score(*whole)
@@ -116,7 +131,11 @@ def test_hyperband_spends_under_half_the_epochs_and_finds_as_much(tmp_path):
 @pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "cma-es", "qmc", "nsga2"])
 def test_every_sampler_proposes_different_trials_within_the_space(sampler, tmp_path):
     found, heard = search(tmp_path, sampler=sampler, n_trials=12)
-    assert (found.summary.n_complete, found.summary.n_left, found.summary.optuna_problem) == (12, 0, "")
+    assert (found.summary.n_complete, found.summary.n_left, found.summary.optuna_problem) == (
+        12,
+        0,
+        "",
+    )
     assert len({event.trial_id for event in heard}) == 12
     for trial in found.best:
         assert 1e-5 <= trial.recipe.head_lr <= 1.0
@@ -127,7 +146,9 @@ def test_every_sampler_proposes_different_trials_within_the_space(sampler, tmp_p
 def test_every_pruner_leaves_something_to_compare(pruner, tmp_path):
     found, _ = search(tmp_path, pruner=pruner, n_trials=16)
     assert found.summary.n_complete + found.summary.n_pruned == 16
-    assert (found.summary.n_pruned > 0) == (pruner != "patient")  # which waits for a trial that no longer gets better, and these always do
+    assert (found.summary.n_pruned > 0) == (
+        pruner != "patient"
+    )  # which waits for a trial that no longer gets better, and these always do
     assert len(found.best) == min(3, found.summary.n_complete) > 0
 
 
@@ -142,9 +163,17 @@ def test_a_space_that_is_exhausted_ends_the_search_for_good(tmp_path):
 
 
 def test_cells_that_make_no_sense_are_passed_over(tmp_path):
-    found, _ = search(tmp_path, n_trials=12, make=lambda cell: None if cell["lora_rank"] == 8 else make_trial(cell))
+    found, _ = search(
+        tmp_path,
+        n_trials=12,
+        make=lambda cell: None if cell["lora_rank"] == 8 else make_trial(cell),
+    )
     assert found.summary.n_complete == 12
-    assert {trial.recipe.lora_rank for trial in StudyFolder(tmp_path).read_plan().trials} == {0, 2, 4}
+    assert {trial.recipe.lora_rank for trial in StudyFolder(tmp_path).read_plan().trials} == {
+        0,
+        2,
+        4,
+    }
 
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
@@ -169,9 +198,23 @@ def test_limits_cut_a_search_into_calls(tmp_path):
 @pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "nsga2"])
 def test_several_objectives_give_the_front_the_best_first(sampler, tmp_path):
     goals = ("val/macro_f1", "cost/n_trainable")
-    found, heard = search(tmp_path, sampler=sampler, n_trials=12 if sampler == "gp" else 24, objectives=goals, n_best=2)
-    scores = {event.trial_id: [event.outcome.metrics[name] for name in goals] for event in heard if isinstance(event, TrialEnded)}
-    undominated = [key for key, (f1, cost) in scores.items() if not any(a >= f1 and b <= cost and (a, b) != (f1, cost) for a, b in scores.values())]
+    found, heard = search(
+        tmp_path,
+        sampler=sampler,
+        n_trials=12 if sampler == "gp" else 24,
+        objectives=goals,
+        n_best=2,
+    )
+    scores = {
+        event.trial_id: [event.outcome.metrics[name] for name in goals]
+        for event in heard
+        if isinstance(event, TrialEnded)
+    }
+    undominated = [
+        key
+        for key, (f1, cost) in scores.items()
+        if not any(a >= f1 and b <= cost and (a, b) != (f1, cost) for a, b in scores.values())
+    ]
     expected = sorted(undominated, key=lambda key: -scores[key][0])
     assert [trial.trial_id for trial in found.front] == expected
     assert [trial.trial_id for trial in found.best] == expected[:2]
@@ -181,22 +224,40 @@ def test_several_objectives_give_the_front_the_best_first(sampler, tmp_path):
 
 def test_what_a_search_tells_of_its_trials(tmp_path):
     _, heard = search(tmp_path, pruner="hyperband", sampler="random", n_trials=20)
-    told = pilot_trials(StudyFolder(tmp_path), lambda trial: ("arm", {"head_lr": trial.recipe.head_lr}), objectives=("val/macro_f1",))
+    told = pilot_trials(
+        StudyFolder(tmp_path),
+        lambda trial: ("arm", {"head_lr": trial.recipe.head_lr}),
+        objectives=("val/macro_f1",),
+    )
     assert sum(trial.n_epochs for trial in told) == n_epochs(heard)
-    assert [trial.trial_id for trial in told] == [event.trial_id for event in heard if isinstance(event, TrialStarted)]
+    assert [trial.trial_id for trial in told] == [
+        event.trial_id for event in heard if isinstance(event, TrialStarted)
+    ]
     ends = {event.trial_id: event for event in heard if isinstance(event, TrialEnded)}
     assert {trial.state for trial in told} == {"COMPLETE", "PRUNED"}
     for trial in told:
         assert trial.state == ends[trial.trial_id].state
-        assert trial.scores == ({} if trial.state == "PRUNED" else {"val/macro_f1": ends[trial.trial_id].outcome.metrics["val/macro_f1"]})
+        assert trial.scores == (
+            {}
+            if trial.state == "PRUNED"
+            else {"val/macro_f1": ends[trial.trial_id].outcome.metrics["val/macro_f1"]}
+        )
 
 
 def test_the_confirmation_stage_runs_exactly_k_arms_times_seeds(tmp_path):
     found, heard = search(tmp_path / "search", n_trials=12)
     trials = confirmation(found.best, seeds=(0, 1, 2, 3))
     record = toy_study()[0]
-    arms = {trial.arm_id: record.arms[0].model_copy(update={"arm_id": trial.arm_id, "recipe": trial.recipe}) for trial in found.best}
-    summary, confirmed = conduct(tmp_path / "confirmation", study=(record.model_copy(update={"arms": tuple(arms.values())}), trials))
+    arms = {
+        trial.arm_id: record.arms[0].model_copy(
+            update={"arm_id": trial.arm_id, "recipe": trial.recipe}
+        )
+        for trial in found.best
+    }
+    summary, confirmed = conduct(
+        tmp_path / "confirmation",
+        study=(record.model_copy(update={"arms": tuple(arms.values())}), trials),
+    )
     assert counts(summary) == (3 * 4, 0, 0)
     started = [event.trial_id for event in confirmed if isinstance(event, TrialStarted)]
     assert len(started) == len(set(started)) == 12
@@ -205,7 +266,10 @@ def test_the_confirmation_stage_runs_exactly_k_arms_times_seeds(tmp_path):
 
 def test_the_confirmation_stage_needs_seeds_of_its_own(tmp_path):
     found, _ = search(tmp_path, n_trials=4)
-    with pytest.raises(CheckFailed, match=r"^the confirmation stage must have seeds of its own, \[1000\] chose the arms\.$"):
+    with pytest.raises(
+        CheckFailed,
+        match=r"^the confirmation stage must have seeds of its own, \[1000\] chose the arms\.$",
+    ):
         confirmation(found.best, seeds=(0, PILOT))
 
 
@@ -213,16 +277,26 @@ def test_a_search_that_is_interrupted_goes_on_with_what_it_saw(tmp_path):
     uri = new_store_uri(tmp_path / "store")
 
     def interrupt(event: Event) -> None:
-        if isinstance(event, EpochEnded) and (event.epoch, len(journal(tmp_path / "study").read()) > 60) == (1, True):
+        if isinstance(event, EpochEnded) and (
+            event.epoch,
+            len(journal(tmp_path / "study").read()) > 60,
+        ) == (1, True):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path / "study", n_trials=12, on_event=interrupt, store=MlflowStore(uri, "toy"))
     before = attempts(journal(tmp_path / "study").read())
-    killed = [trial_id for (trial_id, _), attempt in before.items() if attempt.ended.state is TrialState.KILLED]
+    killed = [
+        trial_id
+        for (trial_id, _), attempt in before.items()
+        if attempt.ended.state is TrialState.KILLED
+    ]
     assert len(killed) == 1
     found, heard = search(tmp_path / "study", n_trials=12, store=MlflowStore(uri, "toy"))
-    assert (found.summary.n_complete, found.summary.n_reused) == (12 - len(before) + 1, len(before) - 1)
+    assert (found.summary.n_complete, found.summary.n_reused) == (
+        12 - len(before) + 1,
+        len(before) - 1,
+    )
     assert heard[0].trial_id == killed[0]
     kept = attempts(journal(tmp_path / "study").read())
     assert len({trial_id for trial_id, _ in kept}) == 12
@@ -232,18 +306,38 @@ def test_a_search_that_is_interrupted_goes_on_with_what_it_saw(tmp_path):
     assert len(published.record.arms) == 12
     assert MlflowClient(tracking_uri=uri).get_run(published.parent_run_id).info.status == "FINISHED"
     again, heard = search(tmp_path / "study", n_trials=12)
-    assert (heard, again.summary.n_reused, [one.trial_id for one in again.best]) == ([], 12, [one.trial_id for one in found.best])
+    assert (heard, again.summary.n_reused, [one.trial_id for one in again.best]) == (
+        [],
+        12,
+        [one.trial_id for one in found.best],
+    )
 
 
 def test_workers_prune_and_die_and_every_trial_ends_once(tmp_path):
     def kill_one(event: Event) -> None:
-        if isinstance(event, TrialEnded) and len(journal(tmp_path / "study").read()) in range(60, 90):
+        if isinstance(event, TrialEnded) and len(journal(tmp_path / "study").read()) in range(
+            60, 90
+        ):
             os.kill(min(children()), signal.SIGKILL)
 
-    executor = LocalExecutor("toy_trials:analytic", slots=cpu_slots(2, threads=1), log_folder=tmp_path / "workers")
-    found, _ = search(tmp_path / "study", pruner="hyperband", sampler="random", n_trials=30, executor=executor, limits=Limits(retries=5), on_event=kill_one)
+    executor = LocalExecutor(
+        "toy_trials:analytic", slots=cpu_slots(2, threads=1), log_folder=tmp_path / "workers"
+    )
+    found, _ = search(
+        tmp_path / "study",
+        pruner="hyperband",
+        sampler="random",
+        n_trials=30,
+        executor=executor,
+        limits=Limits(retries=5),
+        on_event=kill_one,
+    )
     kept = attempts(journal(tmp_path / "study").read())
-    ends = Counter(trial_id for (trial_id, _), attempt in kept.items() if attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED))
+    ends = Counter(
+        trial_id
+        for (trial_id, _), attempt in kept.items()
+        if attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    )
     assert set(ends.values()) == {1}
     assert len(ends) == 30
     assert found.summary.n_complete + found.summary.n_pruned == 30
@@ -255,15 +349,40 @@ def test_a_pruned_trial_ends_in_every_executor(tmp_path):
         from test_executors import run_all
 
         folder = tmp_path / make.__name__.strip("<>")
-        events = run_all(make(folder), trials[:2], folder, on_event=lambda event: isinstance(event, EpochEnded) and event.trial_id == trials[0].trial_id)
+        events = run_all(
+            make(folder),
+            trials[:2],
+            folder,
+            on_event=lambda event: (
+                isinstance(event, EpochEnded) and event.trial_id == trials[0].trial_id
+            ),
+        )
         states = {event.trial_id: event.state for event in events if isinstance(event, TrialEnded)}
         assert states[trials[1].trial_id] is TrialState.COMPLETE
-        assert states[trials[0].trial_id] in ({TrialState.PRUNED} if make is not two_workers else {TrialState.PRUNED, TrialState.COMPLETE})
+        assert states[trials[0].trial_id] in (
+            {TrialState.PRUNED}
+            if make is not two_workers
+            else {TrialState.PRUNED, TrialState.COMPLETE}
+        )
 
 
-@pytest.mark.parametrize(("pruner", "objectives"), [("median", ()), ("hyperband", ()), ("wilcoxon", ()), ("none", ("val/macro_f1", "cost/n_trainable"))])
+@pytest.mark.parametrize(
+    ("pruner", "objectives"),
+    [
+        ("median", ()),
+        ("hyperband", ()),
+        ("wilcoxon", ()),
+        ("none", ("val/macro_f1", "cost/n_trainable")),
+    ],
+)
 def test_a_score_that_is_not_finite_is_never_chosen(tmp_path, pruner, objectives):
-    options = {"n_trials": 16, "pruner": pruner, "objectives": objectives, "sampler": "nsga2" if objectives else "random", "n_best": 16}
+    options = {
+        "n_trials": 16,
+        "pruner": pruner,
+        "objectives": objectives,
+        "sampler": "nsga2" if objectives else "random",
+        "n_best": 16,
+    }
     found, _ = search(tmp_path, executor=InlineExecutor("toy_trials:diverging"), **options)
     tried = {trial.recipe.lora_rank for trial in StudyFolder(tmp_path).read_plan().trials}
     assert tried == {0, 2, 4, 8}
@@ -271,17 +390,34 @@ def test_a_score_that_is_not_finite_is_never_chosen(tmp_path, pruner, objectives
     assert found.best
     again, unheard = search(tmp_path, executor=InlineExecutor("toy_trials:diverging"), **options)
     assert (unheard, again.summary.n_reused, again.best) == ([], 16, found.best)
-    described = pilot_trials(StudyFolder(tmp_path), lambda trial: ("", {"rank": trial.recipe.lora_rank}), objectives=("val/macro_f1",))
+    described = pilot_trials(
+        StudyFolder(tmp_path),
+        lambda trial: ("", {"rank": trial.recipe.lora_rank}),
+        objectives=("val/macro_f1",),
+    )
     assert {trial.levels["rank"] for trial in described if trial.scores} <= {0, 2}
 
 
 @pytest.mark.parametrize("objectives", [(), ("val/macro_f1", "cost/n_trainable")])
 def test_a_search_without_a_finite_score_finds_nothing(tmp_path, objectives):
-    found, _ = search(tmp_path, executor=InlineExecutor("toy_trials:without_score"), n_trials=5, sampler="random", objectives=objectives)
-    assert (found.best, found.front, found.summary.n_complete, found.summary.n_left) == ((), (), 5, 0)
+    found, _ = search(
+        tmp_path,
+        executor=InlineExecutor("toy_trials:without_score"),
+        n_trials=5,
+        sampler="random",
+        objectives=objectives,
+    )
+    assert (found.best, found.front, found.summary.n_complete, found.summary.n_left) == (
+        (),
+        (),
+        5,
+        0,
+    )
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000], ids=["empty", "no text", "deep"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"[" * 100_000], ids=["empty", "no text", "deep"]
+)
 def test_what_a_search_proposed_survives_a_damaged_plan(tmp_path, content, caplog):
     found, _ = search(tmp_path, n_trials=6)
     (tmp_path / "study.json").write_bytes(content)
@@ -289,4 +425,7 @@ def test_what_a_search_proposed_survives_a_damaged_plan(tmp_path, content, caplo
     again, heard = search(tmp_path, n_trials=6)
     assert (heard, again.summary.n_reused, again.best) == ([], 6, found.best)
     assert caplog.messages[0].startswith(f"{tmp_path}/study.json cannot be read (")
-    assert StudyFolder(tmp_path).read_plan().trials == StudyPlan.from_json((tmp_path / "study.copy.json").read_bytes()).trials
+    assert (
+        StudyFolder(tmp_path).read_plan().trials
+        == StudyPlan.from_json((tmp_path / "study.copy.json").read_bytes()).trials
+    )

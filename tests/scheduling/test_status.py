@@ -28,9 +28,18 @@ def test_a_study_that_rests_and_one_that_runs(tmp_path):
 
     rests = study_status(folder)
     assert rests.states == {"COMPLETE": 2, "FAILED": 1, "KILLED": 1, "WAITING": 2}
-    assert (rests.n_trials, rests.n_attempts, rests.conductor, rests.slots, rests.left_s) == (6, 4, None, (), None)
+    assert (rests.n_trials, rests.n_attempts, rests.conductor, rests.slots, rests.left_s) == (
+        6,
+        4,
+        None,
+        (),
+        None,
+    )
     (failure,) = rests.failures
-    assert (failure.trial, failure.line) == (f"{record.arms[0].name}, seed 1", "TrialError: the loss must be finite, got nan")
+    assert (failure.trial, failure.line) == (
+        f"{record.arms[0].name}, seed 1",
+        "TrialError: the loss must be finite, got nan",
+    )
     assert "Traceback" in Path(failure.path).read_text()
 
     with lease(folder):
@@ -38,12 +47,21 @@ def test_a_study_that_rests_and_one_that_runs(tmp_path):
     assert runs.states == {"COMPLETE": 2, "FAILED": 1, "RUNNING": 1, "WAITING": 2}
     assert runs.conductor.startswith("process ")
     (slot,) = runs.slots
-    assert (slot.slot, slot.trial, slot.attempt, slot.n_epochs_done, slot.n_epochs) == ("cpu:0", f"{record.arms[1].name}, seed 1", 1, 2, 5)
+    assert (slot.slot, slot.trial, slot.attempt, slot.n_epochs_done, slot.n_epochs) == (
+        "cpu:0",
+        f"{record.arms[1].name}, seed 1",
+        1,
+        2,
+        5,
+    )
     assert 60 <= slot.for_s < 90
     clock = StudyClock({trial.trial_id: trial.recipe for trial in trials}, 6)
     clock.hear_all(log.read())
     left = clock.left(time.time())
-    assert (runs.left_s, runs.is_left_at_least) == (pytest.approx(left.seconds), True)  # it runs longer than any of its kind did
+    assert (runs.left_s, runs.is_left_at_least) == (
+        pytest.approx(left.seconds),
+        True,
+    )  # it runs longer than any of its kind did
     assert runs.trials_per_hour > 0
 
 
@@ -74,7 +92,10 @@ def test_a_damaged_journal_is_said_and_left_as_it_is(tmp_path):
     )
     assert (folder / JOURNAL).read_bytes() == before
     table, title = status_tables(found)[-1]
-    assert (title, table.to_dict("records")) == ("Damage", [{"what": found.damage, "then": "the next call mends it"}])
+    assert (title, table.to_dict("records")) == (
+        "Damage",
+        [{"what": found.damage, "then": "the next call mends it"}],
+    )
 
 
 def test_a_study_that_is_over_says_so_and_one_that_is_not_does_not(tmp_path):
@@ -97,7 +118,15 @@ def test_attempts_that_repeat_a_trial_are_told_with_their_reasons(tmp_path):
     log = journal(folder)
     for number, kind in enumerate(("WorkerDied", "WorkerDied", "TrialTimeout"), start=2):
         log.append(TrialStarted(trials[0].trial_id, number, slot="cpu:0", at=time.time()))
-        log.append(TrialEnded(trials[0].trial_id, number, TrialState.FAILED, at=time.time(), failure=Failure(kind, "", "")))
+        log.append(
+            TrialEnded(
+                trials[0].trial_id,
+                number,
+                TrialState.FAILED,
+                at=time.time(),
+                failure=Failure(kind, "", ""),
+            )
+        )
     log.append(TrialStarted(trials[0].trial_id, 5, slot="cpu:0", at=time.time()))
     status = study_status(folder)
     assert status.repeats == {"WorkerDied": 2, "COMPLETE": 1, "TrialTimeout": 1}

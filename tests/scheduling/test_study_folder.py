@@ -35,7 +35,9 @@ def test_what_was_written_is_read_and_one_of_the_former_version_too(tmp_path, pl
 def test_no_change_of_a_byte_is_read(tmp_path, plan):
     whole, chance = plan.to_json().encode(), random.Random(5)
     for place in [*chance.sample(range(len(whole)), 600), *range(len(whole) - 20, len(whole))]:
-        changed = whole[:place] + bytes([whole[place] ^ 1 << chance.randrange(8)]) + whole[place + 1 :]
+        changed = (
+            whole[:place] + bytes([whole[place] ^ 1 << chance.randrange(8)]) + whole[place + 1 :]
+        )
         try:
             assert StudyPlan.from_json(changed) == plan  # white space at the end
             assert changed.strip() == whole
@@ -60,16 +62,26 @@ def test_wrong_values_in_a_plan_of_the_former_version_are_no_plan(plan, key, val
             StudyPlan.from_json(text)
 
 
-@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{}", b"\xff\xfe", b"\0" * 100, b"[" * 100_000, b'{"record":' * 50_000], ids=map(str, range(8)))
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"null", b"[]", b"{}", b"\xff\xfe", b"\0" * 100, b"[" * 100_000, b'{"record":' * 50_000],
+    ids=map(str, range(8)),
+)
 def test_a_damaged_plan_is_taken_from_its_copy_and_said(tmp_path, plan, content, caplog):
     folder = StudyFolder(tmp_path)
     folder.write_plan(plan)
     (tmp_path / STUDY).write_bytes(content)
     assert folder.read_plan() == plan
     (said,) = caplog.messages
-    assert re.fullmatch(rf"{tmp_path}/study\.json cannot be read \(.*\); its copy study\.copy\.json is taken, and running the grid again writes both", said)
+    assert re.fullmatch(
+        rf"{tmp_path}/study\.json cannot be read \(.*\); its copy study\.copy\.json is taken, and running the grid again writes both",
+        said,
+    )
     (tmp_path / STUDY_COPY).write_bytes(content)
-    with pytest.raises(StoreError, match=rf"^{tmp_path}/study\.json must say what the study is, it cannot be read \(.*\); running the grid again writes it\.$"):
+    with pytest.raises(
+        StoreError,
+        match=rf"^{tmp_path}/study\.json must say what the study is, it cannot be read \(.*\); running the grid again writes it\.$",
+    ):
         folder.read_plan()
     folder.write_plan(plan)
     assert folder.read_plan() == plan
@@ -82,7 +94,9 @@ def test_trials_must_belong_to_arms_of_the_plan(plan):
         StudyPlan.from_json(json.dumps(values).encode())
 
 
-@pytest.mark.parametrize("content", [b"", b"7", b"twelve", b"\xff\xfe", b"12\n", b"\0\0"], ids=NUMBERS)
+@pytest.mark.parametrize(
+    "content", [b"", b"7", b"twelve", b"\xff\xfe", b"12\n", b"\0\0"], ids=NUMBERS
+)
 def test_only_the_number_that_is_asked_for_says_that_a_search_is_exhausted(tmp_path, content):
     folder = StudyFolder(tmp_path)
     assert not folder.is_exhausted(12)

@@ -13,17 +13,33 @@ from ablate.study.trial import DataSpec, Trial
 
 def _trial(seed: int, augment: str, lr: float, depth: str | int = "all") -> Trial:
     recipe = Recipe(augment=augment, head_lr=lr, freeze_depth=depth)
-    return Trial(task="classification", data=DataSpec(source="folder"), data_fingerprint="f", recipe=recipe, select_by="val/macro_f1", seed=seed)
+    return Trial(
+        task="classification",
+        data=DataSpec(source="folder"),
+        data_fingerprint="f",
+        recipe=recipe,
+        select_by="val/macro_f1",
+        seed=seed,
+    )
 
 
 def _unit(trial: Trial) -> str | None:
     if trial.recipe.freeze_depth == 0:
         return None
-    return trial.recipe.augment if trial.recipe.augment == "none" else f"{trial.recipe.augment} {trial.seed}"
+    return (
+        trial.recipe.augment
+        if trial.recipe.augment == "none"
+        else f"{trial.recipe.augment} {trial.seed}"
+    )
 
 
 def _grid(seeds: tuple[int, ...] = (0, 1)) -> list[Trial]:
-    return [_trial(seed, augment, lr) for seed in seeds for augment in ("none", "light") for lr in (1e-3, 1e-2)]
+    return [
+        _trial(seed, augment, lr)
+        for seed in seeds
+        for augment in ("none", "light")
+        for lr in (1e-3, 1e-2)
+    ]
 
 
 def _named(trial: Trial | None) -> tuple[int, str, float] | None:
@@ -34,7 +50,9 @@ def test_a_second_slot_takes_another_unit_while_the_first_one_builds() -> None:
     units = WorkUnits(_grid(), _unit)
     first, second = units.take(), units.take()
     assert (_named(first), _named(second)) == ((0, "none", 1e-3), (0, "light", 1e-3))
-    third = units.take()  # both units of the round are being built: the next round has one that nobody builds
+    third = (
+        units.take()
+    )  # both units of the round are being built: the next round has one that nobody builds
     assert _named(third) == (1, "light", 1e-3)
     assert first is not None
     units.ended(first, is_complete=True)
@@ -52,7 +70,12 @@ def test_a_warm_unit_is_used_up_before_another_is_begun() -> None:
 
 def test_where_nothing_else_is_left_a_slot_helps_with_a_unit_that_is_being_built() -> None:
     units = WorkUnits([_trial(0, "light", lr) for lr in (1e-3, 1e-2, 1e-1)], _unit)
-    assert [_named(units.take()) for _ in range(4)] == [(0, "light", 1e-3), (0, "light", 1e-2), (0, "light", 1e-1), None]
+    assert [_named(units.take()) for _ in range(4)] == [
+        (0, "light", 1e-3),
+        (0, "light", 1e-2),
+        (0, "light", 1e-1),
+        None,
+    ]
 
 
 def test_a_unit_whose_builder_failed_is_cold_again() -> None:
@@ -90,7 +113,9 @@ def test_every_trial_is_taken_once_and_no_seed_runs_far_ahead(data: st.DataObjec
             taken.append(trial)
             behind = [other for other in trials if other.seed < trial.seed and other not in taken]
             busy = {_unit(other) for other in running if other is not trial}
-            assert all(_unit(other) in busy for other in behind)  # an earlier seed waits only for what is being built
+            assert all(
+                _unit(other) in busy for other in behind
+            )  # an earlier seed waits only for what is being built
         else:
             ended = running.pop(data.draw(st.integers(0, len(running) - 1)))
             units.ended(ended, is_complete=data.draw(st.booleans()))

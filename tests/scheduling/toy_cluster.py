@@ -22,14 +22,19 @@ from toy_execution import BYSTANDERS, RUN
 HERE = Path(__file__).parent
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 """Off, it makes Ray listen on 127.0.0.1 alone, on Linux too; read when Ray is imported, which the tests do later."""
-NODE_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent / "tracking", HERE.parents[1])))}
+NODE_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent / "tracking", HERE.parents[1]))),
+}
 
 
 class TwoNodes:
     """The test's end of the cluster."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # sockets' names must be short
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="ray", dir="/tmp")
+        )  # sockets' names must be short
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "toy_cluster.py"), str(self.folder)],
             stdin=subprocess.PIPE,
@@ -72,7 +77,9 @@ def _only_one() -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise AssertionError("Ray's tests must run in one process: pytest -n 2 --dist loadgroup, with a pytest that pytest-xdist knows") from None
+        raise AssertionError(
+            "Ray's tests must run in one process: pytest -n 2 --dist loadgroup, with a pytest that pytest-xdist knows"
+        ) from None
 
 
 @functools.cache
@@ -108,7 +115,9 @@ def no_worker_stays() -> bool:
 
 def _is_worker(process: Path, mark: bytes) -> bool:
     try:
-        return (process / "cmdline").read_bytes().startswith(b"ray::TrialWorker") and mark in (process / "environ").read_bytes()
+        return (process / "cmdline").read_bytes().startswith(b"ray::TrialWorker") and mark in (
+            process / "environ"
+        ).read_bytes()
     except OSError:
         return False
 

@@ -28,7 +28,15 @@ from ablate.study.request import Compute, TrialRequest  # noqa: E402
 from ablate.tracking.journal import attempts  # noqa: E402
 
 COMPUTE = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.truncate", "os.link", "sqlite3.connect"}
+TOUCHES = {
+    "open",
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.truncate",
+    "os.link",
+    "sqlite3.connect",
+}
 OPERATIONS = (*range(1, 9), 10, 12, 15, 18, 22, 26, 32)
 MILLISECONDS = (40, 120, 200, 320)
 N_PAIRS = 2
@@ -39,7 +47,14 @@ def study(folder: Path) -> int:
     record, trials = toy_study(seeds=(0,))
 
     def request(trial, attempt: int, attempt_folder: Path) -> TrialRequest:
-        return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder, folder=attempt_folder, compute=COMPUTE)
+        return TrialRequest(
+            trial=trial,
+            attempt=attempt,
+            n_classes=3,
+            store_path=folder,
+            folder=attempt_folder,
+            compute=COMPUTE,
+        )
 
     try:
         run_study(
@@ -99,7 +114,12 @@ def tell(death: str, folder: Path, codes: list[int]) -> None:
     codes.append(code_of(fork(folder)))
     kept = attempts(StudyFolder(folder).journal.read())
     complete = [trial_id for (trial_id, _), attempt in kept.items() if attempt.is_complete]
-    line = {"death": death, "codes": codes, "complete": len(complete), "distinct": len(set(complete))}
+    line = {
+        "death": death,
+        "codes": codes,
+        "complete": len(complete),
+        "distinct": len(set(complete)),
+    }
     sys.__stdout__.write(json.dumps(line) + "\n")
     sys.__stdout__.flush()
 
@@ -107,10 +127,24 @@ def tell(death: str, folder: Path, codes: list[int]) -> None:
 def main(root: Path) -> None:
     for operation in OPERATIONS:
         folder = root / f"operation-{operation}"
-        tell(folder.name, folder, [code_of(fork(folder, lambda folder=folder, operation=operation: die_at(folder, operation)))])
+        tell(
+            folder.name,
+            folder,
+            [
+                code_of(
+                    fork(
+                        folder, lambda folder=folder, operation=operation: die_at(folder, operation)
+                    )
+                )
+            ],
+        )
     for milliseconds in MILLISECONDS:
         folder = root / f"after-{milliseconds}"
-        tell(folder.name, folder, [code_of(fork(folder, lambda milliseconds=milliseconds: die_after(milliseconds)))])
+        tell(
+            folder.name,
+            folder,
+            [code_of(fork(folder, lambda milliseconds=milliseconds: die_after(milliseconds)))],
+        )
     for number in range(N_PAIRS):
         folder = root / f"pair-{number}"
         pids = [fork(folder), fork(folder)]

@@ -32,7 +32,14 @@ def request_of(trial: Trial, folder: Path, *, attempt: int = 1) -> TrialRequest:
     attempt_folder = folder / f"{trial.trial_id}-{attempt}"
     attempt_folder.mkdir(parents=True)
     compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-    return TrialRequest(trial=trial, attempt=attempt, n_classes=3, store_path=folder / "images", folder=attempt_folder, compute=compute)
+    return TrialRequest(
+        trial=trial,
+        attempt=attempt,
+        n_classes=3,
+        store_path=folder / "images",
+        folder=attempt_folder,
+        compute=compute,
+    )
 
 
 def order(folder: Path, trial: Trial, what: str) -> None:
@@ -41,7 +48,10 @@ def order(folder: Path, trial: Trial, what: str) -> None:
 
 
 def children() -> set[int]:
-    return {int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()} - BYSTANDERS
+    return {
+        int(pid)
+        for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    } - BYSTANDERS
 
 
 def alive(pid: int) -> bool:

@@ -38,7 +38,9 @@ def run(request: TrialRequest, emit: Emit) -> TrialOutcome:
         if epoch == 0:
             _obey(order)
     write_predictions(request.folder / "predictions.parquet", toy_predictions())
-    (request.folder / "where.txt").write_text(f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+    (request.folder / "where.txt").write_text(
+        f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
+    )
     return TrialOutcome(
         best_epoch=1,
         metrics={"val/macro_f1": score, "test/macro_f1": score / 2},
@@ -63,9 +65,13 @@ def _obey(order: str) -> None:
             time.sleep(4)
         case "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
-            time.sleep(600)  # the signal stops the process a moment later, in whatever this thread does then
+            time.sleep(
+                600
+            )  # the signal stops the process a moment later, in whatever this thread does then
         case "child":
-            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
+            subprocess.Popen(
+                [sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False
+            )
             os._exit(7)
 
 
@@ -82,30 +88,45 @@ def lengthy(request: TrialRequest, emit: Emit) -> TrialOutcome:
         emit(epoch, 4, {"val/macro_f1": score})
     while len(scores) < 4:
         time.sleep(0.2)
-        link = hashlib.sha256(f"{request.trial.trial_id} {scores[-1] if scores else 0.0!r}".encode()).digest()
+        link = hashlib.sha256(
+            f"{request.trial.trial_id} {scores[-1] if scores else 0.0!r}".encode()
+        ).digest()
         scores.append(int.from_bytes(link[:6], "big") / 2**48)
         emit(len(scores) - 1, 4, {"val/macro_f1": scores[-1]})
         write_text(kept, json.dumps(scores))
     write_predictions(request.folder / "predictions.parquet", toy_predictions())
     best = max(range(4), key=lambda epoch: scores[epoch])
     metrics = {"val/macro_f1": scores[best], "test/macro_f1": scores[-1]}
-    return TrialOutcome(best_epoch=best, metrics=metrics, facts={"device": "cpu"}, files=("predictions.parquet",))
+    return TrialOutcome(
+        best_epoch=best, metrics=metrics, facts={"device": "cpu"}, files=("predictions.parquet",)
+    )
 
 
 def analytic(request: TrialRequest, emit: Emit) -> TrialOutcome:
     """A smooth stand-in for training: best at head_lr 10^-2.3, weight_decay 10^-3 and rank 8, and learned over 9 epochs; no noise."""
     recipe = request.trial.recipe
-    distance = (math.log10(recipe.head_lr) + 2.3) ** 2 + 0.5 * (math.log10(recipe.weight_decay) + 3) ** 2 + (0.0 if recipe.lora_rank == 8 else 0.3)
+    distance = (
+        (math.log10(recipe.head_lr) + 2.3) ** 2
+        + 0.5 * (math.log10(recipe.weight_decay) + 3) ** 2
+        + (0.0 if recipe.lora_rank == 8 else 0.3)
+    )
     best = math.exp(-distance)
     for epoch in range(recipe.epochs):
         emit(epoch, recipe.epochs, {"val/macro_f1": best * (1 - math.exp(-(epoch + 1) / 2))})
     costs = {"cost/n_trainable": 100.0 + 10 * recipe.lora_rank}
-    return TrialOutcome(best_epoch=recipe.epochs - 1, metrics={"val/macro_f1": best, **costs}, facts={}, files=())
+    return TrialOutcome(
+        best_epoch=recipe.epochs - 1, metrics={"val/macro_f1": best, **costs}, facts={}, files=()
+    )
 
 
 def diverging(request: TrialRequest, emit: Emit) -> TrialOutcome:
     """As analytic, but rank 8, which is best, ends without a number, and rank 4 without an end."""
-    found = analytic(request, lambda epoch, n_epochs, metrics: emit(epoch, n_epochs, {"val/macro_f1": spoilt(request, metrics["val/macro_f1"])}))
+    found = analytic(
+        request,
+        lambda epoch, n_epochs, metrics: emit(
+            epoch, n_epochs, {"val/macro_f1": spoilt(request, metrics["val/macro_f1"])}
+        ),
+    )
     metrics = {**found.metrics, "val/macro_f1": spoilt(request, found.metrics["val/macro_f1"])}
     return TrialOutcome(best_epoch=found.best_epoch, metrics=metrics, facts={}, files=())
 

@@ -3,4 +3,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # toy_study, and toy_loader, which MLflow imports by name
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # toy_study, and toy_loader, which MLflow imports by name

@@ -15,10 +15,18 @@ def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 def test_a_url_that_leaves_the_driver_open_gets_the_one_that_the_extra_installs(monkeypatch):
     installed(monkeypatch)
-    assert with_driver("postgresql://me:secret@host:1/name") == "postgresql+psycopg://me:secret@host:1/name"
+    assert (
+        with_driver("postgresql://me:secret@host:1/name")
+        == "postgresql+psycopg://me:secret@host:1/name"
+    )
     assert with_driver("postgres://host/name") == "postgresql+psycopg://host/name"
     assert with_driver("mysql://host/name") == "mysql+pymysql://host/name"
-    for url in ("postgresql+asyncpg://host/name", "sqlite:////tmp/x.db", "http://host:5000", "databricks"):
+    for url in (
+        "postgresql+asyncpg://host/name",
+        "sqlite:////tmp/x.db",
+        "http://host:5000",
+        "databricks",
+    ):
         assert with_driver(url) == url
     installed(monkeypatch, "psycopg2")
     assert with_driver("postgresql://host/name") == "postgresql://host/name"
@@ -31,7 +39,10 @@ def test_a_driver_that_is_missing_is_named_with_the_way_out(monkeypatch):
     assert str(caught.value) == (
         "postgresql+psycopg://me:***@host/name must have its driver psycopg, it is not installed; install it with: pip install 'psycopg[binary]'"
     )
-    with pytest.raises(StoreError, match=r"must have its driver pymysql, it is not installed; install it with: pip install 'pymysql'$"):
+    with pytest.raises(
+        StoreError,
+        match=r"must have its driver pymysql, it is not installed; install it with: pip install 'pymysql'$",
+    ):
         check_driver("mysql+pymysql://host/name")
     installed(monkeypatch, "psycopg")
     check_driver("postgresql+psycopg://host/name")
@@ -43,7 +54,11 @@ def test_a_server_that_is_not_there_is_refused_within_seconds(monkeypatch):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(StoreError) as caught:
-        check_database(f"postgresql+psycopg://me:secret@127.0.0.1:{port}/name", what="Optuna's storage", setting="ABLATE_OPTUNA")
+        check_database(
+            f"postgresql+psycopg://me:secret@127.0.0.1:{port}/name",
+            what="Optuna's storage",
+            setting="ABLATE_OPTUNA",
+        )
     assert str(caught.value) == (
         f"Optuna's storage must be reachable, postgresql://127.0.0.1:{port} is not ([Errno 111] Connection refused); "
         "start the server, or set ABLATE_OPTUNA to another one."

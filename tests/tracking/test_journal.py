@@ -17,7 +17,15 @@ from toy_study import failed_events, toy_events, toy_study
 
 from ablate.checksum import sealed
 from ablate.errors import StoreError
-from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
+from ablate.tracking.events import (
+    EpochEnded,
+    Event,
+    Failure,
+    TrialEnded,
+    TrialOutcome,
+    TrialStarted,
+    TrialState,
+)
 from ablate.tracking.journal import DAMAGED, Journal, attempts
 
 START = TrialStarted("a", 1, slot="cpu:0", at=1.0)
@@ -67,7 +75,9 @@ def test_what_was_appended_is_read_by_anybody(written, tmp_path_factory):
 
 @settings(deadline=None)
 @given(written=st.lists(events, min_size=1, max_size=3), later=events, data=st.data())
-def test_a_journal_cut_anywhere_keeps_every_whole_line_and_goes_on(written, later, data, tmp_path_factory):
+def test_a_journal_cut_anywhere_keeps_every_whole_line_and_goes_on(
+    written, later, data, tmp_path_factory
+):
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     for event in written:
         Journal(path).append(event)
@@ -91,13 +101,32 @@ def test_reading_leaves_a_torn_line_to_its_writer(tmp_path: Path):
     "values",
     [
         {"event": "trial_teleported", "trial_id": "a", "attempt": 1, "n": 1, "v": 2},
-        {"event": "trial_started", "trial_id": "a", "attempt": 1, "slot": "", "at": 1.0, "n": 1, "v": 3},
-        {"event": "trial_started", "trial_id": "a", "attempt": 1, "slot": "", "at": 1.0, "mood": "good", "n": 1, "v": 2},
+        {
+            "event": "trial_started",
+            "trial_id": "a",
+            "attempt": 1,
+            "slot": "",
+            "at": 1.0,
+            "n": 1,
+            "v": 3,
+        },
+        {
+            "event": "trial_started",
+            "trial_id": "a",
+            "attempt": 1,
+            "slot": "",
+            "at": 1.0,
+            "mood": "good",
+            "n": 1,
+            "v": 2,
+        },
         {"event": "trial_started", "trial_id": "a", "attempt": 1, "v": {"major": 3}},
         {"header": "quite another form"},
     ],
 )
-def test_a_journal_of_a_later_version_is_refused_in_one_line_and_left_as_it_is(values, tmp_path: Path):
+def test_a_journal_of_a_later_version_is_refused_in_one_line_and_left_as_it_is(
+    values, tmp_path: Path
+):
     path = tmp_path / "journal.jsonl"
     Journal(path).append(START)
     with path.open("a") as file:
@@ -130,7 +159,10 @@ def test_a_damaged_journal_is_mended_by_the_first_append_and_kept_aside(tmp_path
     kept = attempts(Journal(path).read())
     first = kept[(complete[0].trial_id, 1)]
     assert first.events[:-1] == [complete[0], *complete[2:-1]]
-    assert (first.ended.state, first.ended.failure) == (TrialState.KILLED, Failure(DAMAGED, sentence, traceback=""))
+    assert (first.ended.state, first.ended.failure) == (
+        TrialState.KILLED,
+        Failure(DAMAGED, sentence, traceback=""),
+    )
     assert Journal(path).read()[-1] == later
     assert Journal(path).mend() == ""
 
@@ -173,14 +205,22 @@ def test_an_append_that_fails_half_way_leaves_no_half_line(tmp_path: Path):
     path, _ = written(tmp_path)
     before, journal = path.read_bytes(), Journal(path)
     long = TrialStarted("x" * 3000, 1, slot="cpu:0", at=9.0)
-    with file_size_limit(len(before) + 1000), pytest.raises(StoreError, match=rf"^the study's journal must be writable, {path} is not: .*; free space or pass"):
+    with (
+        file_size_limit(len(before) + 1000),
+        pytest.raises(
+            StoreError,
+            match=rf"^the study's journal must be writable, {path} is not: .*; free space or pass",
+        ),
+    ):
         journal.append(long)
     assert path.read_bytes() == before
     journal.append(long)
     assert Journal(path).read()[-1] == long
 
 
-def test_a_half_line_that_could_not_be_taken_away_is_taken_away_by_the_next_append(tmp_path: Path, monkeypatch):
+def test_a_half_line_that_could_not_be_taken_away_is_taken_away_by_the_next_append(
+    tmp_path: Path, monkeypatch
+):
     path, _ = written(tmp_path)
     before, journal = Journal(path).read(), Journal(path)
     long = TrialStarted("x" * 3000, 1, slot="cpu:0", at=9.0)
@@ -213,7 +253,10 @@ def test_an_end_that_is_not_on_disk_was_not_appended(tmp_path: Path, monkeypatch
 def test_a_folder_in_the_journals_place_is_named(tmp_path: Path):
     (tmp_path / "journal.jsonl").mkdir()
     message = rf"^the study's journal must be a file that can be read, {tmp_path}/journal.jsonl is not: .*; move it away, or give it back\.$"
-    for act in (Journal(tmp_path / "journal.jsonl").read, partial(Journal(tmp_path / "journal.jsonl").append, START)):
+    for act in (
+        Journal(tmp_path / "journal.jsonl").read,
+        partial(Journal(tmp_path / "journal.jsonl").append, START),
+    ):
         with pytest.raises(StoreError, match=message):
             act()
 
@@ -247,7 +290,9 @@ def file_size_limit(n_bytes: int):
 def test_a_journal_that_cannot_be_written_says_where(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     path = tmp_path / "file" / "journal.jsonl"
-    with pytest.raises(StoreError, match=re.escape(f"the study's journal must be writable, {path} is not: ")):
+    with pytest.raises(
+        StoreError, match=re.escape(f"the study's journal must be writable, {path} is not: ")
+    ):
         Journal(path).append(TrialStarted("a", 1, slot="cpu:0", at=1.0))
 
 

@@ -33,18 +33,44 @@ def without_times(event):
     return replace(event, at=0.0)
 
 
-@pytest.mark.parametrize("at", [1_700_000_000.0, 1_700_000_000.0009, 1_700_000_000.999, 1_712_345_678.901])
+@pytest.mark.parametrize(
+    "at", [1_700_000_000.0, 1_700_000_000.0009, 1_700_000_000.999, 1_712_345_678.901]
+)
 def test_a_complete_attempt_is_read_back(at, uri, tmp_path):
     _, (trial, *_) = toy_study()
     *before, end = toy_events(trial, folder=tmp_path / "1", at=at, attempt=3)
-    metrics = {**end.outcome.metrics, "time/latency_ms": math.inf, "cost/low": -math.inf, "tiny": 5e-324, "val/ece": 0.1 + 0.2}
-    events = [*before, replace(end, outcome=replace(end.outcome, metrics=metrics, facts={"device": "cpu", "weights_source": "x" * 3000}))]
+    metrics = {
+        **end.outcome.metrics,
+        "time/latency_ms": math.inf,
+        "cost/low": -math.inf,
+        "tiny": 5e-324,
+        "val/ece": 0.1 + 0.2,
+    }
+    events = [
+        *before,
+        replace(
+            end,
+            outcome=replace(
+                end.outcome, metrics=metrics, facts={"device": "cpu", "weights_source": "x" * 3000}
+            ),
+        ),
+    ]
     store = publish(uri, events, trial, tmp_path / "1")
     (read,) = store.read_attempts("abc123", states=ENDED, but=())
     assert (read.trial, read.attempt) == (trial, 3)
     assert sorted(read.files) == sorted(end.outcome.files)
-    told = [replace(e, outcome=replace(e.outcome, files=tuple(sorted(e.outcome.files)))) if isinstance(e, TrialEnded) else e for e in events]
-    back = [replace(e, outcome=replace(e.outcome, files=tuple(sorted(e.outcome.files)))) if isinstance(e, TrialEnded) else e for e in read.events]
+    told = [
+        replace(e, outcome=replace(e.outcome, files=tuple(sorted(e.outcome.files))))
+        if isinstance(e, TrialEnded)
+        else e
+        for e in events
+    ]
+    back = [
+        replace(e, outcome=replace(e.outcome, files=tuple(sorted(e.outcome.files))))
+        if isinstance(e, TrialEnded)
+        else e
+        for e in read.events
+    ]
     assert list(map(without_times, back)) == list(map(without_times, told))
     assert [int(back[i].at * 1000) for i in (0, -1)] == [int(told[i].at * 1000) for i in (0, -1)]
     times = [event.at for event in read.events]
@@ -54,8 +80,13 @@ def test_a_complete_attempt_is_read_back(at, uri, tmp_path):
 def test_a_score_that_is_not_a_number_is_read_back(uri, tmp_path):
     _, (trial, *_) = toy_study()
     *before, end = toy_events(trial, folder=tmp_path / "1")
-    events = [*before, replace(end, outcome=replace(end.outcome, metrics={"val/macro_f1": math.nan}))]
-    (read,) = publish(uri, events, trial, tmp_path / "1").read_attempts("abc123", states=ENDED, but=())
+    events = [
+        *before,
+        replace(end, outcome=replace(end.outcome, metrics={"val/macro_f1": math.nan})),
+    ]
+    (read,) = publish(uri, events, trial, tmp_path / "1").read_attempts(
+        "abc123", states=ENDED, but=()
+    )
     assert math.isnan(read.events[-1].outcome.metrics["val/macro_f1"])
 
 
@@ -64,7 +95,10 @@ def test_only_what_ended_so_and_is_not_known_is_read(uri, tmp_path, caplog):
     publish(uri, failed_events(one), one, tmp_path)
     publish(uri, toy_events(two, folder=tmp_path / "2"), two, tmp_path / "2")
     store = publish(uri, toy_events(three, folder=tmp_path / "3"), three, tmp_path / "3")
-    pruned = [*failed_events(four, at=1_700_000_100.0)[:-1], TrialEnded(four.trial_id, 1, TrialState.PRUNED, at=1_700_000_102.0)]
+    pruned = [
+        *failed_events(four, at=1_700_000_100.0)[:-1],
+        TrialEnded(four.trial_id, 1, TrialState.PRUNED, at=1_700_000_102.0),
+    ]
     publish(uri, pruned, four, tmp_path)
     read = store.read_attempts("abc123", states=ENDED, but={two.trial_id})
     assert [attempt.trial for attempt in read] == [three, four]

@@ -25,16 +25,34 @@ def tell(uri: str, folder: Path) -> MlflowStore:
     record, (trial, *_) = toy_study()
     store = MlflowStore(uri, "toy")
     store.start_study(record, {})
-    for event in [*failed_events(trial), *toy_events(trial, folder=folder / "first", attempt=2, at=1_800_000_000.0)]:
+    for event in [
+        *failed_events(trial),
+        *toy_events(trial, folder=folder / "first", attempt=2, at=1_800_000_000.0),
+    ]:
         store.publish(event, trial=trial, folder=folder / "first")
     return store
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
-@pytest.mark.parametrize("gone", ["*", "predictions.parquet", "curves.json", "spec.json", "delta.safetensors", "study.json", "failure.txt"])
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "*",
+        "predictions.parquet",
+        "curves.json",
+        "spec.json",
+        "delta.safetensors",
+        "study.json",
+        "failure.txt",
+    ],
+)
 def test_deleted_files_are_written_again(gone, uri, tmp_path):
     tell(uri, tmp_path)
     kept = tmp_path / "store" / "artifacts"
@@ -71,7 +89,10 @@ def test_predictions_that_are_gone_everywhere_are_named(uri, tmp_path):
     (run,) = store.read_study("toy").runs
     shutil.rmtree(tmp_path / "store" / "artifacts")
     record, (trial, *_) = toy_study()
-    again, events = MlflowStore(uri, "toy"), toy_events(trial, folder=tmp_path / "again", attempt=2, at=1_800_000_000.0)
+    again, events = (
+        MlflowStore(uri, "toy"),
+        toy_events(trial, folder=tmp_path / "again", attempt=2, at=1_800_000_000.0),
+    )
     (tmp_path / "first" / "predictions.parquet").unlink()
     again.start_study(record, {})
     for event in events[:-1]:

@@ -51,8 +51,15 @@ def name(event: Event) -> str:
 
 
 def attempt(trial_id: str, n_epochs: int = 2) -> list[Event]:
-    epochs = [EpochEnded(trial_id, 1, epoch=epoch, n_epochs=n_epochs, metrics={}, at=0.0) for epoch in range(n_epochs)]
-    return [TrialStarted(trial_id, 1, slot="cpu:0", at=0.0), *epochs, TrialEnded(trial_id, 1, TrialState.COMPLETE, at=0.0)]
+    epochs = [
+        EpochEnded(trial_id, 1, epoch=epoch, n_epochs=n_epochs, metrics={}, at=0.0)
+        for epoch in range(n_epochs)
+    ]
+    return [
+        TrialStarted(trial_id, 1, slot="cpu:0", at=0.0),
+        *epochs,
+        TrialEnded(trial_id, 1, TrialState.COMPLETE, at=0.0),
+    ]
 
 
 @pytest.fixture
@@ -129,14 +136,18 @@ def test_a_server_that_stays_away_is_given_up_and_counted(server, journal):
     server.answers = False
     publisher = follow(journal, server)
     write(journal, attempt("b"), publisher)
-    assert publisher.close("FINISHED", patience_s=0.3) == Unpublished(n_attempts=2, why="ConnectionError: cannot take begin")
+    assert publisher.close("FINISHED", patience_s=0.3) == Unpublished(
+        n_attempts=2, why="ConnectionError: cannot take begin"
+    )
 
 
 def test_one_broken_step_holds_up_its_own_attempt_only(server, journal, monkeypatch):
     monkeypatch.setattr(module, "_LONGEST_PAUSE_S", 0.01)
     server.refused = {"a.0"}
     write(journal, [*attempt("a"), *attempt("b")])
-    assert follow(journal, server).close("FINISHED") == Unpublished(n_attempts=1, why="ConnectionError: cannot take a.0")
+    assert follow(journal, server).close("FINISHED") == Unpublished(
+        n_attempts=1, why="ConnectionError: cannot take a.0"
+    )
     assert server.told == ["begin", "a.start", *names("b"), "settle", "FINISHED"]
 
 
@@ -144,7 +155,9 @@ def test_without_the_beginning_nothing_is_tried(server, journal, monkeypatch):
     monkeypatch.setattr(module, "_LONGEST_PAUSE_S", 0.01)
     server.refused = {"begin"}
     write(journal, [*attempt("a"), *attempt("b")])
-    assert follow(journal, server).close("FINISHED") == Unpublished(n_attempts=2, why="ConnectionError: cannot take begin")
+    assert follow(journal, server).close("FINISHED") == Unpublished(
+        n_attempts=2, why="ConnectionError: cannot take begin"
+    )
     assert server.told == []
 
 

@@ -31,11 +31,15 @@ def test_sqlite_paths(tmp_path: Path, monkeypatch):
     assert sqlite_path("sqlite:////a/m.db?timeout=3") == Path("/a/m.db")
     assert sqlite_path("http://host") is None
     for uri in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
-        with says(f"a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an absolute path), got {uri!r}."):
+        with says(
+            f"a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an absolute path), got {uri!r}."
+        ):
             sqlite_path(uri)
 
 
-NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20).filter(lambda name: name not in (".", ".."))
+NAMES = st.text(
+    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20
+).filter(lambda name: name not in (".", ".."))
 
 
 @given(names=st.lists(NAMES, min_size=1, max_size=3))
@@ -50,7 +54,10 @@ def test_a_sqlite_url_means_its_file(names):
 
 
 def test_plain_paths_keep_the_urls_that_they_had():
-    assert sqlite_url(Path("/home/me/my project #1 @x/mlflow.db")) == "sqlite:////home/me/my project #1 @x/mlflow.db"
+    assert (
+        sqlite_url(Path("/home/me/my project #1 @x/mlflow.db"))
+        == "sqlite:////home/me/my project #1 @x/mlflow.db"
+    )
 
 
 @pytest.mark.parametrize("name", ["what?", "100%", "%3F", "new\nline"])
@@ -133,7 +140,10 @@ def test_a_password_is_not_printed(uri, shown):
 
 
 def test_an_address_that_http_cannot_carry_is_a_problem_and_no_traceback():
-    assert problem_of(lambda: "/Ω".encode("ascii") and None) == "'ascii' codec can't encode character '\\u03a9' in position 1: ordinal not in range(128)"
+    assert (
+        problem_of(lambda: "/Ω".encode("ascii") and None)
+        == "'ascii' codec can't encode character '\\u03a9' in position 1: ordinal not in range(128)"
+    )
 
 
 def test_a_url_without_a_host():

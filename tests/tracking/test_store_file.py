@@ -17,7 +17,14 @@ from toy_study import new_store_uri, toy_events, toy_study
 from ablate.errors import StoreError
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.reach import BrokenStore, sqlite_url
-from ablate.tracking.store_file import artifact_uri, follow_artifacts, holds_no_run, is_missing, make_whole, move_aside
+from ablate.tracking.store_file import (
+    artifact_uri,
+    follow_artifacts,
+    holds_no_run,
+    is_missing,
+    make_whole,
+    move_aside,
+)
 
 
 def uri_in(folder: Path) -> str:
@@ -39,12 +46,17 @@ def publish(uri: str, folder: Path, *, n_trials: int = 1, grid_name: str = "toy"
 # -- made whole or not at all ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name
+)
 def test_a_store_whose_maker_was_struck_down_is_usable(number, tmp_path):
     """Twenty strikes of the whole command: scripts/strike_first_seconds.py."""
     uri = uri_in(tmp_path / "home")
     strike(uri, number, after_s=random.Random(number).uniform(0.0, 0.6))
-    assert is_missing(tmp_path / "home" / "mlflow.db") or MlflowStore(uri, "toy").check_reachable() is None
+    assert (
+        is_missing(tmp_path / "home" / "mlflow.db")
+        or MlflowStore(uri, "toy").check_reachable() is None
+    )
     MlflowStore(uri, "toy").check_reachable()
     assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["mlflow.db"]
 
@@ -80,7 +92,9 @@ def test_what_a_former_store_left_is_not_played_into_the_new_one(tmp_path):
     for ending in ("-journal", "-wal", "-shm", ".7.part", ".7.part-journal"):
         path.with_name(path.name + ending).write_bytes(b"\xd9\xd5\x05\xf9 of another database")
     make_whole(path, lambda part: part.write_bytes(b"whole"))
-    assert {found.name: found.read_bytes() for found in tmp_path.iterdir()} == {"mlflow.db": b"whole"}
+    assert {found.name: found.read_bytes() for found in tmp_path.iterdir()} == {
+        "mlflow.db": b"whole"
+    }
 
 
 def test_a_maker_that_fails_leaves_nothing(tmp_path):
@@ -113,14 +127,25 @@ def drop_revision(path: Path) -> None:
 
 def go_back(path: Path) -> None:
     """As left by a process that died between a migration's table and its number."""
-    _execute(path, "UPDATE alembic_version SET version_num = '0c779009ac13'", "DROP TABLE trace_tags")
+    _execute(
+        path, "UPDATE alembic_version SET version_num = '0c779009ac13'", "DROP TABLE trace_tags"
+    )
 
 
 def keep_first_tables(path: Path) -> None:
     kept = ("experiments", "runs", "metrics", "params", "tags")
     with sqlite3.connect(path) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
-    _execute(path, "PRAGMA foreign_keys = OFF", *(f"DROP TABLE {name}" for name in names if name not in kept))
+        names = [
+            name
+            for (name,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            )
+        ]
+    _execute(
+        path,
+        "PRAGMA foreign_keys = OFF",
+        *(f"DROP TABLE {name}" for name in names if name not in kept),
+    )
 
 
 def _execute(path: Path, *statements: str) -> None:
@@ -130,7 +155,9 @@ def _execute(path: Path, *statements: str) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("damage", [drop_revision, go_back, keep_first_tables], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(
+    "damage", [drop_revision, go_back, keep_first_tables], ids=lambda damage: damage.__name__
+)
 def test_a_half_made_store_is_called_so_and_can_be_moved_aside_and_made_again(damage, tmp_path):
     uri = new_store_uri(tmp_path)
     path = tmp_path / "mlflow.db"
@@ -138,7 +165,9 @@ def test_a_half_made_store_is_called_so_and_can_be_moved_aside_and_made_again(da
     said = (
         re.escape(f"the tracking store must answer, {uri!r} did not: ")
         + r"[^\n]+"
-        + re.escape(f"; it was left in the middle of its making and holds no run: move {path} away, the same command makes it again.")
+        + re.escape(
+            f"; it was left in the middle of its making and holds no run: move {path} away, the same command makes it again."
+        )
     )
     with pytest.raises(BrokenStore, match=f"^{said}$"):
         MlflowStore(uri, "toy").check_reachable()
@@ -181,7 +210,10 @@ def test_a_damaged_store_is_broken_and_not_away(kept, tmp_path):
             "its name": whole[:16] + b"\0" * (len(whole) - 16),
         }[kept]
     )
-    with pytest.raises(BrokenStore, match=rf"^the tracking store's file must be a SQLite database that can be written, '{uri}' is not: [^\n]+; set MLF"):
+    with pytest.raises(
+        BrokenStore,
+        match=rf"^the tracking store's file must be a SQLite database that can be written, '{uri}' is not: [^\n]+; set MLF",
+    ):
         MlflowStore(uri, "toy").check_reachable()
 
 
@@ -205,7 +237,12 @@ def test_a_new_store_that_does_not_open_for_another_reason_is_not_broken(tmp_pat
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr("ablate.tracking.mlflow_tables.follow_artifacts", refuse)
-    with pytest.raises(StoreError, match=re.escape(f"the tracking store must answer, {uri!r} did not: OSError: [Errno 24] Too many open files; use")) as caught:
+    with pytest.raises(
+        StoreError,
+        match=re.escape(
+            f"the tracking store must answer, {uri!r} did not: OSError: [Errno 24] Too many open files; use"
+        ),
+    ) as caught:
         MlflowStore(uri, "toy").check_reachable()
     assert not isinstance(caught.value, BrokenStore)
 
@@ -226,7 +263,9 @@ def as_another_process(monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_moved_store_finds_and_writes_what_lies_beside_it_whatever_its_folder_is_called(name, tmp_path, as_another_process):
+def test_a_moved_store_finds_and_writes_what_lies_beside_it_whatever_its_folder_is_called(
+    name, tmp_path, as_another_process
+):
     publish(new_store_uri(tmp_path / "first"), tmp_path / "trials")
     as_another_process()
     (tmp_path / "first").rename(tmp_path / name)
@@ -242,7 +281,11 @@ def test_a_moved_store_finds_and_writes_what_lies_beside_it_whatever_its_folder_
 
 
 def everything_in(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("with_artifacts", [True, False])
@@ -258,7 +301,11 @@ def test_a_copy_neither_reads_nor_writes_its_original(with_artifacts, tmp_path, 
     assert everything_in(tmp_path / "original") == before
     shutil.rmtree(tmp_path / "original")
     store = MlflowStore(f"sqlite:///{tmp_path / 'copy' / 'mlflow.db'}", "toy")
-    assert [len(store.read_predictions(run)) for run in store.read_study("toy").runs] == [12, 12, 12]
+    assert [len(store.read_predictions(run)) for run in store.read_study("toy").runs] == [
+        12,
+        12,
+        12,
+    ]
 
 
 def test_a_store_that_was_copied_without_its_home_reads_where_its_files_are(tmp_path):
@@ -273,7 +320,11 @@ def test_places_that_others_chose_and_links_stay_as_they_are(tmp_path):
     uri = new_store_uri(tmp_path / "home")
     publish(uri, tmp_path / "trials")
     client = MlflowClient(tracking_uri=uri)
-    elsewhere = {"mine": "file:///data/mine", "bucket": "s3://bucket/artifacts/bucket", "other": "file:///data/artifacts/name-of-another"}
+    elsewhere = {
+        "mine": "file:///data/mine",
+        "bucket": "s3://bucket/artifacts/bucket",
+        "other": "file:///data/artifacts/name-of-another",
+    }
     for name, place in elsewhere.items():
         client.create_experiment(name, artifact_location=place)
     (tmp_path / "link").symlink_to(tmp_path / "home")
@@ -284,7 +335,13 @@ def test_places_that_others_chose_and_links_stay_as_they_are(tmp_path):
     assert follow_artifacts(path) == 1
     assert follow_artifacts(path) == 0
     with sqlite3.connect(path) as connection:
-        places = dict(connection.execute("SELECT name, artifact_location FROM experiments WHERE name != 'Default'"))
-        (run_place,) = connection.execute("SELECT DISTINCT substr(artifact_uri, 1, length(?)) FROM runs", (places["toy"],)).fetchone()
+        places = dict(
+            connection.execute(
+                "SELECT name, artifact_location FROM experiments WHERE name != 'Default'"
+            )
+        )
+        (run_place,) = connection.execute(
+            "SELECT DISTINCT substr(artifact_uri, 1, length(?)) FROM runs", (places["toy"],)
+        ).fetchone()
     assert places == {**elsewhere, "toy": artifact_uri(path, "toy")}
     assert run_place == places["toy"]

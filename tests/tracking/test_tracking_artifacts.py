@@ -42,20 +42,26 @@ def test_predictions_come_back_as_they_were(tmp_path: Path):
 def test_probabilities_of_twelve_classes_keep_their_order(tmp_path: Path):
     probabilities = np.random.default_rng(0).dirichlet(np.ones(12), size=5).astype(np.float32)
     write_predictions(tmp_path / "p.parquet", {"val": (list("abcde"), np.arange(5), probabilities)})
-    np.testing.assert_array_equal(probabilities_of(read_predictions(tmp_path / "p.parquet")), probabilities)
+    np.testing.assert_array_equal(
+        probabilities_of(read_predictions(tmp_path / "p.parquet")), probabilities
+    )
 
 
 def test_lengths_must_agree(tmp_path: Path):
     message = "split val: there must be one label and one row of probabilities an image, got 2 images, 3 labels, 2 rows"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        write_predictions(tmp_path / "p.parquet", {"val": (["a", "b"], np.zeros(3), np.ones((2, 2)))})
+        write_predictions(
+            tmp_path / "p.parquet", {"val": (["a", "b"], np.zeros(3), np.ones((2, 2)))}
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_a_table_that_is_no_table_of_predictions_is_refused(tmp_path: Path):
     path = tmp_path / "p.parquet"
     path.write_bytes(b"not parquet")
-    with pytest.raises(StoreError, match=re.escape(f"predictions must be a readable parquet file, {path} is not: ")):
+    with pytest.raises(
+        StoreError, match=re.escape(f"predictions must be a readable parquet file, {path} is not: ")
+    ):
         read_predictions(path)
     pd.DataFrame({"split": ["val"], "label": [0]}).to_parquet(path)
     message = f"predictions must have the columns split, image_id, label, p_0, ...; {path} lacks image_id, p_0"
@@ -66,10 +72,19 @@ def test_a_table_that_is_no_table_of_predictions_is_refused(tmp_path: Path):
 @given(labels=st.lists(st.integers(0, 2), min_size=1, max_size=20), data=st.data())
 def test_confusion_equals_scikit_learn(labels, data):
     guesses = data.draw(st.lists(st.integers(0, 2), min_size=len(labels), max_size=len(labels)))
-    frame = pd.DataFrame({"split": "val", "image_id": range(len(labels)), "label": labels, **{f"p_{c}": [float(g == c) for g in guesses] for c in range(3)}})
+    frame = pd.DataFrame(
+        {
+            "split": "val",
+            "image_id": range(len(labels)),
+            "label": labels,
+            **{f"p_{c}": [float(g == c) for g in guesses] for c in range(3)},
+        }
+    )
     table = confusion_table(frame, "val", class_names=CLASSES)
     assert (table.index.tolist(), table.columns.tolist()) == (list(CLASSES), list(CLASSES))
-    np.testing.assert_array_equal(table.to_numpy(), confusion_matrix(labels, guesses, labels=[0, 1, 2]))
+    np.testing.assert_array_equal(
+        table.to_numpy(), confusion_matrix(labels, guesses, labels=[0, 1, 2])
+    )
 
 
 def test_curves_sort_by_epoch_the_later_event_counts_and_json_keeps_them():
@@ -94,12 +109,32 @@ def test_no_damage_of_curves_is_read():
 
 
 def test_curves_of_the_former_version_are_read():
-    assert curves_from_json('{"train/loss": [[0, 1.0], [1, 0.5]]}') == {"train/loss": ((0, 1.0), (1, 0.5))}
+    assert curves_from_json('{"train/loss": [[0, 1.0], [1, 0.5]]}') == {
+        "train/loss": ((0, 1.0), (1, 0.5))
+    }
     assert curves_from_json(curves_to_json({})) == {}
 
 
-WRONG_CURVES = ["", "null", "[]", "7", '{"a": 1}', '{"a": [1]}', '{"a": [[0]]}', '{"a": [[0, "x"]]}', '{"a": [[0.5, 1]]}', '{"a": [[-1, 1]]}', "[" * 100_000]
-WRONG_CURVES += ['{"a": [[true, 1]]}', '{"a": [[0, null]]}', '{"a": [[0, 1, 2]]}', '{"a": [[0, 1' + "0" * 400 + "]]}", '{"a": [{"epoch": 0}]}']
+WRONG_CURVES = [
+    "",
+    "null",
+    "[]",
+    "7",
+    '{"a": 1}',
+    '{"a": [1]}',
+    '{"a": [[0]]}',
+    '{"a": [[0, "x"]]}',
+    '{"a": [[0.5, 1]]}',
+    '{"a": [[-1, 1]]}',
+    "[" * 100_000,
+]
+WRONG_CURVES += [
+    '{"a": [[true, 1]]}',
+    '{"a": [[0, null]]}',
+    '{"a": [[0, 1, 2]]}',
+    '{"a": [[0, 1' + "0" * 400 + "]]}",
+    '{"a": [{"epoch": 0}]}',
+]
 
 
 @pytest.mark.parametrize("text", WRONG_CURVES, ids=map(str, range(len(WRONG_CURVES))))

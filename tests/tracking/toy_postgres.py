@@ -13,12 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-WHY_NOT = "no PostgreSQL server is installed: make test-services installs it (apt-get install postgresql)"
+WHY_NOT = (
+    "no PostgreSQL server is installed: make test-services installs it (apt-get install postgresql)"
+)
 
 
 def binaries() -> Path | None:
     """Folder of initdb and pg_ctl, which Debian keeps out of the PATH; None where no server is installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3])
+    )
     on_path = shutil.which("initdb")
     return found[-1].parent if found else Path(on_path).parent if on_path else None
 
@@ -38,12 +42,29 @@ def postgres(*databases: str) -> Iterator[list[str]]:
 
     def act(tool: str, *arguments: str) -> None:
         command = [str(tools / tool), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, **({"user": user} if os.geteuid() == 0 else {}))
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            **({"user": user} if os.geteuid() == 0 else {}),
+        )
         assert done.returncode == 0, done.stderr or done.stdout
 
     data = folder / "data"
     try:
-        act("initdb", "-D", str(data), "-U", "ablate", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        act(
+            "initdb",
+            "-D",
+            str(data),
+            "-U",
+            "ablate",
+            "--auth=trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C",
+        )
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off -c shared_buffers=16MB -c max_connections=40"
         act("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
         try:

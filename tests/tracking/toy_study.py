@@ -16,20 +16,35 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 from ablate.study.trial import DataSpec, Trial
 from ablate.tracking.artifacts import write_predictions
-from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
+from ablate.tracking.events import (
+    EpochEnded,
+    Event,
+    Failure,
+    TrialEnded,
+    TrialOutcome,
+    TrialStarted,
+    TrialState,
+)
 
 CLASSES = ("aster", "daisy", "rose")
 AXES = {"freeze_depth": ("all", -1), "lr_ratio": (0.1, 1.0)}
 
 
-def toy_study(*, seeds: Sequence[int] = (0, 1), study_id: str = "abc123", grid_name: str = "toy", axes=AXES) -> tuple[StudyRecord, list[Trial]]:
+def toy_study(
+    *, seeds: Sequence[int] = (0, 1), study_id: str = "abc123", grid_name: str = "toy", axes=AXES
+) -> tuple[StudyRecord, list[Trial]]:
     arms, trials = [], []
     for levels in itertools.product(*axes.values()):
         cell = dict(zip(axes, levels, strict=True))
         recipe = Recipe(**{"weight_decay": 0.05, **cell})
         made = [
             Trial(
-                task="classification", data=DataSpec(source="toy", split_seed=3), data_fingerprint="f" * 64, recipe=recipe, select_by="val/macro_f1", seed=seed
+                task="classification",
+                data=DataSpec(source="toy", split_seed=3),
+                data_fingerprint="f" * 64,
+                recipe=recipe,
+                select_by="val/macro_f1",
+                seed=seed,
             )
             for seed in seeds
         ]
@@ -70,13 +85,22 @@ def toy_facts() -> DataFacts:
     )
 
 
-def toy_events(trial: Trial, *, folder: Path, attempt: int = 1, at: float = 1_700_000_000.0, n_epochs: int = 3) -> list[Event]:
+def toy_events(
+    trial: Trial, *, folder: Path, attempt: int = 1, at: float = 1_700_000_000.0, n_epochs: int = 3
+) -> list[Event]:
     """Events of a completed attempt whose files lie in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.parquet", toy_predictions())
     (folder / "delta.safetensors").write_bytes(b"weights")
     epochs = [
-        EpochEnded(trial.trial_id, attempt, epoch=e, n_epochs=n_epochs, metrics={"train/loss": 1.0 / (e + 1), "val/macro_f1": 0.5 + e / 10}, at=at + e)
+        EpochEnded(
+            trial.trial_id,
+            attempt,
+            epoch=e,
+            n_epochs=n_epochs,
+            metrics={"train/loss": 1.0 / (e + 1), "val/macro_f1": 0.5 + e / 10},
+            at=at + e,
+        )
         for e in range(n_epochs)
     ]
     outcome = TrialOutcome(
@@ -93,10 +117,16 @@ def toy_events(trial: Trial, *, folder: Path, attempt: int = 1, at: float = 1_70
 
 
 def failed_events(trial: Trial, *, attempt: int = 1, at: float = 1_700_000_000.0) -> list[Event]:
-    failure = Failure("ValueError", "no luck", traceback="Traceback (most recent call last):\n  somewhere\nValueError: no luck\n")
+    failure = Failure(
+        "ValueError",
+        "no luck",
+        traceback="Traceback (most recent call last):\n  somewhere\nValueError: no luck\n",
+    )
     return [
         TrialStarted(trial.trial_id, attempt, slot="cpu:0", at=at),
-        EpochEnded(trial.trial_id, attempt, epoch=0, n_epochs=3, metrics={"train/loss": 1.0}, at=at + 1),
+        EpochEnded(
+            trial.trial_id, attempt, epoch=0, n_epochs=3, metrics={"train/loss": 1.0}, at=at + 1
+        ),
         TrialEnded(trial.trial_id, attempt, TrialState.FAILED, at=at + 2, failure=failure),
     ]
 
@@ -106,7 +136,10 @@ def toy_predictions() -> dict[str, tuple[list[str], np.ndarray, np.ndarray]]:
     guesses = np.array([0, 1, 1, 1, 2, 0])
     probabilities = np.full((6, 3), 0.1)
     probabilities[np.arange(6), guesses] = 0.8
-    return {split: ([f"{split}/{i}.png" for i in range(6)], labels, probabilities) for split in ("val", "test")}
+    return {
+        split: ([f"{split}/{i}.png" for i in range(6)], labels, probabilities)
+        for split in ("val", "test")
+    }
 
 
 @functools.cache

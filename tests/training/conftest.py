@@ -34,7 +34,11 @@ def _picture(label: int, key: int) -> Image.Image:
 
 
 def _split(name: str) -> Split:
-    places = [(label, 1000 * list(COUNTS).index(name) + number) for label, count in enumerate(COUNTS[name]) for number in range(count)]
+    places = [
+        (label, 1000 * list(COUNTS).index(name) + number)
+        for label, count in enumerate(COUNTS[name])
+        for number in range(count)
+    ]
     return Split(
         image_ids=tuple(f"{CLASSES[label]}/{key:05d}" for label, key in places),
         labels=np.array([label for label, _ in places], dtype=np.int64),
@@ -64,7 +68,12 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ImageSto
 
     def build(backbone: str) -> ImageStore:
         preprocessing = preprocessing_of(backbone, image_size=IMAGE_SIZE)
-        return build_store(data_set, home=home, side=preprocessing.store_side, interpolation=preprocessing.interpolation)
+        return build_store(
+            data_set,
+            home=home,
+            side=preprocessing.store_side,
+            interpolation=preprocessing.interpolation,
+        )
 
     return build
 
@@ -77,9 +86,21 @@ def store(stores: Callable[[str], ImageStore]) -> ImageStore:
 @pytest.fixture
 def make_request(stores: Callable[[str], ImageStore], tmp_path: Path):  # type: ignore[no-untyped-def]
     def make(
-        *, seed: int = 0, cache: Path | None = None, precision: str = "fp32", max_gb: float = 1.0, select_by: str = "val/macro_f1", **recipe: object
+        *,
+        seed: int = 0,
+        cache: Path | None = None,
+        precision: str = "fp32",
+        max_gb: float = 1.0,
+        select_by: str = "val/macro_f1",
+        **recipe: object,
     ) -> TrialRequest:
-        fields = {"backbone": "test_efficientnet", "weights": "none", "epochs": 2, "batch_size": 8, **recipe}
+        fields = {
+            "backbone": "test_efficientnet",
+            "weights": "none",
+            "epochs": 2,
+            "batch_size": 8,
+            **recipe,
+        }
         trial = Trial(
             task="classification",
             data=DataSpec(source="folder", image_size=IMAGE_SIZE),

@@ -34,10 +34,15 @@ class Step:
 
 def tensors(stage: Stage) -> dict[str, Tensor]:
     module = stage.network.module
-    return {name: tensor.detach().clone() for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
+    return {
+        name: tensor.detach().clone()
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]
+    }
 
 
-def spy(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Step], None] = lambda step: None) -> list[Step]:
+def spy(
+    monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Step], None] = lambda step: None
+) -> list[Step]:
     """Record every step that trials take from here on."""
     steps: list[Step] = []
     train_batch, train_epoch = fit.train_batch, fit.train_epoch
@@ -49,11 +54,21 @@ def spy(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Step], None] = lambd
 
     def batch(stage, course, inputs, labels):
         names = {id(parameter): name for name, parameter in stage.network.module.named_parameters()}
-        rates = {names[id(one)]: group["lr"] for group in stage.optimizer.param_groups for one in group["params"]}
-        step = Step(stage, epochs[0], rates, has_momentum=bool(stage.optimizer.state), before=tensors(stage))
+        rates = {
+            names[id(one)]: group["lr"]
+            for group in stage.optimizer.param_groups
+            for one in group["params"]
+        }
+        step = Step(
+            stage, epochs[0], rates, has_momentum=bool(stage.optimizer.state), before=tensors(stage)
+        )
         loss, norm = train_batch(stage, course, inputs, labels)
         step.after, step.loss, step.norm = tensors(stage), float(loss), float(norm)
-        step.gradients = {name: one.grad.clone() for name, one in stage.network.module.named_parameters() if one.grad is not None}
+        step.gradients = {
+            name: one.grad.clone()
+            for name, one in stage.network.module.named_parameters()
+            if one.grad is not None
+        }
         steps.append(step)
         then(step)
         return loss, norm

@@ -34,15 +34,31 @@ ORACLES = {
 }
 
 
-def _judged(select_by: str, monkeypatch: pytest.MonkeyPatch, *, patience: int | None = None) -> Progress:
+def _judged(
+    select_by: str, monkeypatch: pytest.MonkeyPatch, *, patience: int | None = None
+) -> Progress:
     """Let the loop judge the scripted epochs one by one until its phase is over."""
     recipe = Recipe(backbone="test_efficientnet", epochs=len(EPOCHS), patience=patience)
-    course: Any = SimpleNamespace(select_by=select_by, recipe=recipe, task=Classification(), compute=None, micro_batch=recipe.batch_size)
-    stage: Any = SimpleNamespace(lanes=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), average=None)
+    course: Any = SimpleNamespace(
+        select_by=select_by,
+        recipe=recipe,
+        task=Classification(),
+        compute=None,
+        micro_batch=recipe.batch_size,
+    )
+    stage: Any = SimpleNamespace(
+        lanes=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), average=None
+    )
     network: Any = None
     done = Progress()
     monkeypatch.setattr(fit, "delta", lambda network: {})
-    monkeypatch.setattr(fit, "predict", lambda *args, **named: np.stack([1 - EPOCHS[done.n_epochs], EPOCHS[done.n_epochs]], axis=1).astype(np.float32))
+    monkeypatch.setattr(
+        fit,
+        "predict",
+        lambda *args, **named: np.stack(
+            [1 - EPOCHS[done.n_epochs], EPOCHS[done.n_epochs]], axis=1
+        ).astype(np.float32),
+    )
     while not fit.is_over(phases_of(recipe)[0], done):
         fit.judge(network, stage, course, done)
         done.n_epochs += 1
@@ -50,14 +66,23 @@ def _judged(select_by: str, monkeypatch: pytest.MonkeyPatch, *, patience: int | 
 
 
 @pytest.mark.parametrize(("select_by", "epoch"), BEST.items())
-def test_each_score_picks_its_own_epoch(select_by: str, epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_score_picks_its_own_epoch(
+    select_by: str, epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert int(np.argmax([ORACLES[select_by](p) for p in EPOCHS])) == epoch
     done = _judged(select_by, monkeypatch)
     assert done.best is not None
     assert (done.best.epoch, done.n_epochs) == (epoch, len(EPOCHS))
-    assert abs(done.best.scores[select_by]) == pytest.approx(abs(ORACLES[select_by](EPOCHS[epoch])), abs=1e-6)
+    assert abs(done.best.scores[select_by]) == pytest.approx(
+        abs(ORACLES[select_by](EPOCHS[epoch])), abs=1e-6
+    )
 
 
-@pytest.mark.parametrize(("select_by", "n_epochs"), [("val/nll", 2), ("val/macro_f1", 3), ("val/auroc_ovr_macro", 2), ("val/average_precision", 2)])
-def test_patience_counts_by_the_same_score(select_by: str, n_epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("select_by", "n_epochs"),
+    [("val/nll", 2), ("val/macro_f1", 3), ("val/auroc_ovr_macro", 2), ("val/average_precision", 2)],
+)
+def test_patience_counts_by_the_same_score(
+    select_by: str, n_epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert _judged(select_by, monkeypatch, patience=1).n_epochs == n_epochs

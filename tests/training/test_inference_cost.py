@@ -22,14 +22,24 @@ COMPUTE = Compute(device="cpu", precision="fp32", channels_last=True, threads=1)
 
 
 def test_multiply_adds_are_those_of_the_textbook() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Flatten(), nn.Linear(8 * 16 * 16, 5))
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.Flatten(),
+        nn.Linear(8 * 16 * 16, 5),
+    )
     assert count_macs(module, image_size=32) == 16 * 16 * 8 * 27 + 16 * 16 * 8 * 9 + 8 * 16 * 16 * 5
 
 
-@pytest.mark.parametrize(("backbone", "giga"), [("resnet18", 1.82), ("vit_tiny_patch16_224", 1.26), ("tf_efficientnet_lite0", 0.39)])
+@pytest.mark.parametrize(
+    ("backbone", "giga"),
+    [("resnet18", 1.82), ("vit_tiny_patch16_224", 1.26), ("tf_efficientnet_lite0", 0.39)],
+)
 def test_multiply_adds_are_those_that_others_publish(backbone: str, giga: float) -> None:
     """resnet18: 1.82 G (timm's results table). vit_tiny: 1.26 G, attention's two products included. lite0: 0.39 G without biases and activations."""
-    assert count_macs(timm.create_model(backbone, num_classes=1000).eval(), image_size=224) / 1e9 == pytest.approx(giga, abs=0.01)
+    assert count_macs(
+        timm.create_model(backbone, num_classes=1000).eval(), image_size=224
+    ) / 1e9 == pytest.approx(giga, abs=0.01)
 
 
 def test_a_network_that_cannot_be_counted_is_not_guessed() -> None:
@@ -41,7 +51,12 @@ def test_a_network_that_cannot_be_counted_is_not_guessed() -> None:
 
 
 def _network(**recipe):
-    return build_network(Recipe(backbone="test_efficientnet", weights="none", **recipe), n_classes=3, image_size=64, seed=0)
+    return build_network(
+        Recipe(backbone="test_efficientnet", weights="none", **recipe),
+        n_classes=3,
+        image_size=64,
+        seed=0,
+    )
 
 
 def test_a_measurement_leaves_weights_modes_and_generators_alone() -> None:
@@ -67,7 +82,10 @@ def test_it_is_measured_once_for_each_structure(monkeypatch: pytest.MonkeyPatch)
     measure = measured._measure
     monkeypatch.setattr(measured, "_measure", lambda *known: calls.append(1) or measure(*known))
     plain, adapted = _network(freeze_depth="all"), _network(freeze_depth="all", lora_rank=2)
-    costs = [inference_cost(network, COMPUTE) for network in (plain, _network(freeze_depth=0), adapted, plain)]
+    costs = [
+        inference_cost(network, COMPUTE)
+        for network in (plain, _network(freeze_depth=0), adapted, plain)
+    ]
     assert len(calls) == 2
     assert costs[0] == costs[1] == costs[3]
     assert costs[2].macs > costs[0].macs and costs[2].disk_mb > costs[0].disk_mb
@@ -78,7 +96,9 @@ def test_a_trial_logs_what_its_network_costs(make_request, tmp_path) -> None:
     outcome = run_trial(request, lambda *epoch: None)
     assert outcome.metrics["cost/macs"] == count_macs(_network().module, image_size=64)
     assert outcome.metrics["time/latency_ms"] > 0 and outcome.metrics["time/images_per_s"] > 0
-    whole = (export_complete(request.folder, tmp_path / "whole") / "model.safetensors").stat().st_size / 1e6
+    whole = (
+        export_complete(request.folder, tmp_path / "whole") / "model.safetensors"
+    ).stat().st_size / 1e6
     assert outcome.metrics["cost/disk_mb"] == pytest.approx(whole, abs=0.05)
     assert outcome.facts["family"] == "CNN"
 

@@ -12,7 +12,11 @@ from ablate.training.lr_range import Smoothed, lr_range, read_range
 
 def test_the_suggestion_is_where_the_loss_falls_fastest() -> None:
     rates = np.logspace(-5, 0, 60)
-    losses = 2.0 - 1.5 / (1 + np.exp(-4 * (np.log10(rates) + 2.5))) + 40 * np.clip(rates - 0.2, 0, None) ** 2
+    losses = (
+        2.0
+        - 1.5 / (1 + np.exp(-4 * (np.log10(rates) + 2.5)))
+        + 40 * np.clip(rates - 0.2, 0, None) ** 2
+    )
     found = read_range(list(rates), list(losses))
     assert found.suggestion == pytest.approx(10**-2.5, rel=0.25)
     assert found.largest == pytest.approx(rates[int(np.argmin(losses))])
@@ -42,7 +46,9 @@ def test_an_arm_is_tried_with_its_ratios_and_nothing_is_kept(make_request, monke
         return train_batch(stage, course, inputs, labels)
 
     monkeypatch.setattr(module, "train_batch", batch)
-    request = make_request(strategy="lp_ft", freeze_depth=0, epochs=3, lr_ratio=0.5, batch_norm="frozen", l2_sp=0.01)
+    request = make_request(
+        strategy="lp_ft", freeze_depth=0, epochs=3, lr_ratio=0.5, batch_norm="frozen", l2_sp=0.01
+    )
     torch.manual_seed(3)
     before = torch.get_rng_state()
     found = lr_range(request, lowest=1e-5, highest=10.0, n_steps=25)

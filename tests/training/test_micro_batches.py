@@ -20,7 +20,10 @@ def test_losses_of_parts_sum_up_to_the_loss_of_the_whole(weights, micro_batch):
     torch.manual_seed(0)
     logits, labels = torch.randn(7, 3, dtype=torch.float32), torch.tensor([0, 1, 2, 2, 1, 0, 2])
     parts = micro_batches(7, micro_batch=micro_batch)
-    total = sum(task.loss(logits[part], labels[part]) * (task.mass(labels[part]) / task.mass(labels)) for part in parts)
+    total = sum(
+        task.loss(logits[part], labels[part]) * (task.mass(labels[part]) / task.mass(labels))
+        for part in parts
+    )
     torch.testing.assert_close(total, task.loss(logits, labels))
     assert torch.cat([labels[part] for part in parts]).tolist() == labels.tolist()
 
@@ -49,7 +52,11 @@ def short_of(monkeypatch):
     return shorten
 
 
-ERRORS = [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")]
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory."),
+    MemoryError(),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=["cuda", "host", "torch on a cpu"])
@@ -62,13 +69,17 @@ def test_parts_are_halved_until_memory_holds_them(make_request, short_of, caplog
     assert whole.facts["micro_batch"] == "8 (whole batches)"
     assert outcome.metrics["n_steps"] == whole.metrics["n_steps"]
     assert outcome.metrics["val/nll"] == pytest.approx(whole.metrics["val/nll"], abs=1e-4)
-    assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [f"memory does not hold {n} images at a time" for n in (8, 4)]
+    assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [
+        f"memory does not hold {n} images at a time" for n in (8, 4)
+    ]
 
 
 def test_batch_norm_that_trains_is_named(make_request, short_of):
     short_of(4, MemoryError())
     outcome = run_trial(make_request(freeze_depth=0), lambda *epoch: None)
-    assert outcome.facts["micro_batch"] == ("4 of 8, gradients summed, because memory was short; BatchNorm that trains saw 4 images at a time, not 8")
+    assert outcome.facts["micro_batch"] == (
+        "4 of 8, gradients summed, because memory was short; BatchNorm that trains saw 4 images at a time, not 8"
+    )
 
 
 def test_memory_that_holds_not_even_one_image_fails_the_trial(make_request, short_of):
@@ -92,9 +103,13 @@ def test_halvings_end_at_one():
 
 
 @pytest.mark.parametrize("fields", [{"batch_size": 1}, {"micro_batch": 1}])
-def test_one_image_where_batch_norm_trains_is_told_with_the_ways_out(make_request, monkeypatch, fields):
+def test_one_image_where_batch_norm_trains_is_told_with_the_ways_out(
+    make_request, monkeypatch, fields
+):
     """A plan refuses it; a search may still propose it, and short memory lead there."""
-    monkeypatch.setattr(trial_run, "_run", lambda *_, **__: torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1)))
+    monkeypatch.setattr(
+        trial_run, "_run", lambda *_, **__: torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1))
+    )
     with pytest.raises(TrialError) as caught:
         run_trial(make_request(**fields), lambda *_: None)
     field = next(iter(fields))

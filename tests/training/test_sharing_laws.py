@@ -41,7 +41,11 @@ MakeRequest = Callable[..., TrialRequest]
 
 
 @pytest.fixture
-def request_of(make_request: MakeRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> MakeRequest:
+def request_of(
+    make_request: MakeRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> MakeRequest:
     """Requests on trunks with the same weights for every seed, as pretrained ones are: only the views tell seeds apart."""
     folder = tmp_path_factory.mktemp("trunks")
     monkeypatch.chdir(folder)
@@ -49,23 +53,42 @@ def request_of(make_request: MakeRequest, tmp_path_factory: pytest.TempPathFacto
     def make(family: str, **named: Any) -> TrialRequest:
         file = folder / f"{family}.safetensors"
         if not file.exists():
-            save_file(create_backbone(FAMILIES[family], n_classes=3, image_size=64).state_dict(), file)
-        return make_request(backbone=FAMILIES[family], weights=file.name, **{"augment": "light", "head_lr": 1e-2, **named})
+            save_file(
+                create_backbone(FAMILIES[family], n_classes=3, image_size=64).state_dict(), file
+            )
+        return make_request(
+            backbone=FAMILIES[family],
+            weights=file.name,
+            **{"augment": "light", "head_lr": 1e-2, **named},
+        )
 
     return make
 
 
 def _run(request: TrialRequest) -> tuple[TrialOutcome, list[float]]:
     losses: list[float] = []
-    return run_trial(request, lambda _epoch, _n, metrics: losses.append(metrics["train/loss"])), losses
+    return run_trial(
+        request, lambda _epoch, _n, metrics: losses.append(metrics["train/loss"])
+    ), losses
 
 
-def _assert_same(one: tuple[TrialRequest, TrialOutcome], other: tuple[TrialRequest, TrialOutcome]) -> None:
+def _assert_same(
+    one: tuple[TrialRequest, TrialOutcome], other: tuple[TrialRequest, TrialOutcome]
+) -> None:
     """To the last digit: scores, predictions and trained weights."""
-    scores = [{name: value for name, value in outcome.metrics.items() if name.startswith(("val/", "test/", "n_"))} for _, outcome in (one, other)]
+    scores = [
+        {
+            name: value
+            for name, value in outcome.metrics.items()
+            if name.startswith(("val/", "test/", "n_"))
+        }
+        for _, outcome in (one, other)
+    ]
     assert scores[0] == scores[1]
     assert one[1].best_epoch == other[1].best_epoch
-    assert_frame_equal(*(read_predictions(request.folder / "predictions.parquet") for request, _ in (one, other)))
+    assert_frame_equal(
+        *(read_predictions(request.folder / "predictions.parquet") for request, _ in (one, other))
+    )
     weights = [load_file(request.folder / "delta.safetensors") for request, _ in (one, other)]
     assert weights[0].keys() == weights[1].keys()
     assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
@@ -74,16 +97,27 @@ def _assert_same(one: tuple[TrialRequest, TrialOutcome], other: tuple[TrialReque
 @pytest.mark.parametrize("precision", LOSS)
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_cached_equals_direct(request_of: MakeRequest, tmp_path: Path, family: str, recipe: str, precision: str) -> None:
+def test_cached_equals_direct(
+    request_of: MakeRequest, tmp_path: Path, family: str, recipe: str, precision: str
+) -> None:
     """Another seed, policy and precision have been there before: their views are not taken for the trial's own."""
     fields, cache = {**RECIPES[recipe], "precision": precision}, tmp_path / "cache"
     if recipe == "probe":
         _run(request_of(family, **fields, cache=cache, seed=1))
         _run(request_of(family, **{**fields, "augment": "strong"}, cache=cache, epochs=1))
-        _run(request_of(family, **{**fields, "precision": next(other for other in LOSS if other != precision)}, cache=cache))
+        _run(
+            request_of(
+                family,
+                **{**fields, "precision": next(other for other in LOSS if other != precision)},
+                cache=cache,
+            )
+        )
     direct, direct_losses = _run(request_of(family, **fields))
     cached, cached_losses = _run(request_of(family, **fields, cache=cache))
-    assert (direct.facts["prefix"], cached.facts["prefix"][:7]) == ("uncut: not asked for", "cut at ")
+    assert (direct.facts["prefix"], cached.facts["prefix"][:7]) == (
+        "uncut: not asked for",
+        "cut at ",
+    )
     assert direct.facts["precision"] == cached.facts["precision"] == precision
     assert cached.best_epoch == direct.best_epoch
     for name in ("val/macro_f1", "test/macro_f1"):
@@ -95,11 +129,15 @@ def test_cached_equals_direct(request_of: MakeRequest, tmp_path: Path, family: s
 
 @pytest.mark.parametrize("precision", LOSS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_cold_warm_alone_and_evicted_are_one_trial(request_of: MakeRequest, tmp_path: Path, family: str, precision: str) -> None:
+def test_cold_warm_alone_and_evicted_are_one_trial(
+    request_of: MakeRequest, tmp_path: Path, family: str, precision: str
+) -> None:
     fields = {**RECIPES["last unit"], "precision": precision}
     cold_request = request_of(family, **fields, cache=tmp_path / "roomy")
     cold, _ = _run(cold_request)
-    assert cold.facts["prefix_views"] == "4 computed, 0 from the cache"  # two epochs of train, val, test
+    assert (
+        cold.facts["prefix_views"] == "4 computed, 0 from the cache"
+    )  # two epochs of train, val, test
     warm_request = request_of(family, **fields, cache=tmp_path / "roomy")
     warm, _ = _run(warm_request)
     assert warm.facts["prefix_views"] == "0 computed, 4 from the cache"
@@ -112,12 +150,18 @@ def test_cold_warm_alone_and_evicted_are_one_trial(request_of: MakeRequest, tmp_
     _assert_same((cold_request, cold), (alone_request, alone))
 
     sizes = sorted(path.stat().st_size for path in (tmp_path / "roomy").glob("*/rows.bin"))
-    tight = {"cache": tmp_path / "tight", "max_gb": 1.1 * sizes[-1] / 1e9}  # one view of train; the next one drives it out
+    tight = {
+        "cache": tmp_path / "tight",
+        "max_gb": 1.1 * sizes[-1] / 1e9,
+    }  # one view of train; the next one drives it out
     for _ in range(2):
         evicted_request = request_of(family, **fields, **tight)
         evicted, _ = _run(evicted_request)
         assert int(evicted.facts["prefix_views"].split()[0]) >= 3
-        assert sum(path.stat().st_size for path in (tmp_path / "tight").glob("*/rows.bin")) <= 1.1 * sizes[-1]
+        assert (
+            sum(path.stat().st_size for path in (tmp_path / "tight").glob("*/rows.bin"))
+            <= 1.1 * sizes[-1]
+        )
         _assert_same((cold_request, cold), (evicted_request, evicted))
 
     for entry in [path.parent for path in (tmp_path / "roomy").glob("*/rows.bin")][::2]:
@@ -128,7 +172,9 @@ def test_cold_warm_alone_and_evicted_are_one_trial(request_of: MakeRequest, tmp_
     _assert_same((cold_request, cold), (half_request, half))
 
 
-def _run_on(n_slots: int, requests: list[TrialRequest], logs: Path) -> tuple[dict[str, TrialOutcome], set[str]]:
+def _run_on(
+    n_slots: int, requests: list[TrialRequest], logs: Path
+) -> tuple[dict[str, TrialOutcome], set[str]]:
     """trial_id -> outcome, and the slots that worked."""
     left, outcomes, slots = list(requests), {}, set()
 
@@ -139,7 +185,9 @@ def _run_on(n_slots: int, requests: list[TrialRequest], logs: Path) -> tuple[dic
             assert event.outcome is not None, event.failure
             outcomes[event.trial_id] = event.outcome
 
-    executor = LocalExecutor("tiny_swin:run_tiny_trial", slots=cpu_slots(n_slots, threads=1), log_folder=logs)
+    executor = LocalExecutor(
+        "tiny_swin:run_tiny_trial", slots=cpu_slots(n_slots, threads=1), log_folder=logs
+    )
     executor.run(lambda _: left.pop(0) if left else None, on_event)
     return outcomes, slots
 
@@ -150,7 +198,9 @@ def test_one_worker_equals_two(request_of: MakeRequest, tmp_path: Path, precisio
     found = {}
     for n_slots in (1, 2):
         asked = [
-            request_of(family, **RECIPES[recipe], precision=precision, cache=tmp_path / f"cache{n_slots}")
+            request_of(
+                family, **RECIPES[recipe], precision=precision, cache=tmp_path / f"cache{n_slots}"
+            )
             for family in FAMILIES
             for recipe in ("last unit", "probe")
         ]

@@ -23,18 +23,28 @@ def _run(request):
     return run_trial(request, lambda _epoch, _n, metrics: epochs.append(metrics)), epochs
 
 
-def test_the_mean_of_the_weights_is_that_by_hand_and_is_what_is_kept(make_request, monkeypatch) -> None:
+def test_the_mean_of_the_weights_is_that_by_hand_and_is_what_is_kept(
+    make_request, monkeypatch
+) -> None:
     steps = spy(monkeypatch)
     request = make_request(**FULL, ema_decay=0.8, select_by="val/nll")
     outcome, _ = _run(request)
     mean = {name: tensor.clone() for name, tensor in steps[0].before.items()}
     kept = load_file(request.folder / "delta.safetensors")
     for step in steps[: 3 * (outcome.best_epoch + 1)]:
-        mean = {name: 0.8 * tensor + 0.2 * step.after[name] if tensor.is_floating_point() else step.after[name] for name, tensor in mean.items()}
+        mean = {
+            name: 0.8 * tensor + 0.2 * step.after[name]
+            if tensor.is_floating_point()
+            else step.after[name]
+            for name, tensor in mean.items()
+        }
     assert kept.keys() == mean.keys()
     for name, tensor in kept.items():
         torch.testing.assert_close(tensor, mean[name], atol=1e-6, rtol=1e-5)
-    assert any(not torch.equal(kept[name], steps[3 * (outcome.best_epoch + 1) - 1].after[name]) for name in kept)
+    assert any(
+        not torch.equal(kept[name], steps[3 * (outcome.best_epoch + 1) - 1].after[name])
+        for name in kept
+    )
 
 
 def test_it_is_timms_mean(make_request) -> None:
@@ -61,30 +71,50 @@ def test_the_mean_is_scored_and_the_weights_train_on_bit_for_bit(make_request, m
     _, without = _run(make_request(**FULL))
     own, plain = steps[:6], steps[6:]
     assert moved(own[2].after, own[3].before) == set()
-    assert all(moved(one.after, other.after) == set() for one, other in zip(own, plain, strict=True))
+    assert all(
+        moved(one.after, other.after) == set() for one, other in zip(own, plain, strict=True)
+    )
     assert [epoch["val/nll"] for epoch in with_mean] != [epoch["val/nll"] for epoch in without]
-    assert [epoch["train/loss"] for epoch in with_mean] == [epoch["train/loss"] for epoch in without]
+    assert [epoch["train/loss"] for epoch in with_mean] == [
+        epoch["train/loss"] for epoch in without
+    ]
 
 
 @pytest.mark.parametrize("clip_norm", [0.05, 1e6])
-def test_clipping_bounds_the_norm_of_all_gradients(make_request, monkeypatch, clip_norm: float) -> None:
+def test_clipping_bounds_the_norm_of_all_gradients(
+    make_request, monkeypatch, clip_norm: float
+) -> None:
     steps = spy(monkeypatch)
     _, epochs = _run(make_request(**FULL, clip_norm=clip_norm))
     for step in steps:
-        norm = float(torch.stack([gradient.double().square().sum() for gradient in step.gradients.values()]).sum().sqrt())
+        norm = float(
+            torch.stack([gradient.double().square().sum() for gradient in step.gradients.values()])
+            .sum()
+            .sqrt()
+        )
         assert norm == pytest.approx(min(clip_norm, step.norm), rel=1e-4)
         assert step.norm > 0.05
-    assert epochs[0]["train/gradient_norm"] == pytest.approx(sum(step.norm for step in steps[:3]) / 3, rel=1e-5)
+    assert epochs[0]["train/gradient_norm"] == pytest.approx(
+        sum(step.norm for step in steps[:3]) / 3, rel=1e-5
+    )
 
 
-def test_l2_sp_adds_its_gradient_to_the_trunks_weights_and_to_nothing_else(make_request, monkeypatch) -> None:
+def test_l2_sp_adds_its_gradient_to_the_trunks_weights_and_to_nothing_else(
+    make_request, monkeypatch
+) -> None:
     """In every step of every phase, by hand: 0.3 * (w - start), where the start is that of the trial and not of the phase."""
     of_loss: list[dict[str, torch.Tensor]] = []
     accumulate = step_module.accumulate_gradients
 
     def noted(stage, *rest):
         loss = accumulate(stage, *rest)
-        of_loss.append({name: one.grad.clone() for name, one in stage.network.module.named_parameters() if one.grad is not None})
+        of_loss.append(
+            {
+                name: one.grad.clone()
+                for name, one in stage.network.module.named_parameters()
+                if one.grad is not None
+            }
+        )
         return loss
 
     monkeypatch.setattr(step_module, "accumulate_gradients", noted)
@@ -92,14 +122,26 @@ def test_l2_sp_adds_its_gradient_to_the_trunks_weights_and_to_nothing_else(make_
     phases = (Phase(epochs=1, freeze_depth=-1), Phase(epochs=1, freeze_depth=0))
     _, epochs = _run(make_request(phases=phases, head_lr=1e-2, l2_sp=0.3))
     start = steps[0].before
-    held = {name for name in steps[-1].rates if start[name].ndim > 1 and not name.startswith("classifier")}
+    held = {
+        name
+        for name in steps[-1].rates
+        if start[name].ndim > 1 and not name.startswith("classifier")
+    }
     assert len(held) > 10
     for step, plain in zip(steps, of_loss, strict=True):
         for name, gradient in step.gradients.items():
-            pull = 0.3 * (step.before[name] - start[name]) if name in held else torch.zeros_like(gradient)
+            pull = (
+                0.3 * (step.before[name] - start[name])
+                if name in held
+                else torch.zeros_like(gradient)
+            )
             torch.testing.assert_close(gradient - plain[name], pull, atol=1e-6, rtol=1e-3)
     assert any(not torch.equal(steps[4].before[name], start[name]) for name in held)
-    penalty = 0.15 * sum(float((steps[2].after[name] - start[name]).double().square().sum()) for name in held if name in steps[2].rates)
+    penalty = 0.15 * sum(
+        float((steps[2].after[name] - start[name]).double().square().sum())
+        for name in held
+        if name in steps[2].rates
+    )
     assert epochs[0]["train/l2_sp"] == pytest.approx(penalty, rel=1e-5)
 
 
@@ -108,13 +150,30 @@ def test_l2_sp_pulls(make_request, monkeypatch) -> None:
     ends = {}
     for weight in (0.0, 30.0):
         steps = spy(monkeypatch)
-        _run(make_request(**{**FULL, "epochs": 4, "optimizer": "sgd", "momentum": 0.0, "lr_ratio": 1.0}, l2_sp=weight, weight_decay=0.1))
+        _run(
+            make_request(
+                **{**FULL, "epochs": 4, "optimizer": "sgd", "momentum": 0.0, "lr_ratio": 1.0},
+                l2_sp=weight,
+                weight_decay=0.1,
+            )
+        )
         first, last = steps[0].before, steps[-1].after
         ends[weight] = {name: float((last[name] - first[name]).norm()) for name in steps[0].rates}
         names = {id(one): name for name, one in steps[0].stage.network.module.named_parameters()}
-        decayed = {names[id(one)] for group in steps[0].stage.optimizer.param_groups if group["weight_decay"] for one in group["params"]}
-        assert decayed == ({"classifier.weight"} if weight else {name for name in steps[0].rates if first[name].ndim > 1})
-    held = {name for name in ends[0.0] if first[name].ndim > 1 and not name.startswith("classifier")}
+        decayed = {
+            names[id(one)]
+            for group in steps[0].stage.optimizer.param_groups
+            if group["weight_decay"]
+            for one in group["params"]
+        }
+        assert decayed == (
+            {"classifier.weight"}
+            if weight
+            else {name for name in steps[0].rates if first[name].ndim > 1}
+        )
+    held = {
+        name for name in ends[0.0] if first[name].ndim > 1 and not name.startswith("classifier")
+    }
     assert sum(ends[30.0][name] for name in held) < 0.7 * sum(ends[0.0][name] for name in held)
     assert ends[30.0]["classifier.weight"] > 0.7 * ends[0.0]["classifier.weight"]
 
@@ -127,8 +186,15 @@ def test_the_gradient_of_l2_sp_is_torchs_of_the_penalty(make_request) -> None:
         for one in network.module.parameters():
             one.add_(torch.randn(one.shape, generator=torch.Generator().manual_seed(1)))
             one.grad = torch.zeros_like(one)
-    held = {name: one for name, one in network.module.named_parameters() if one.ndim > 1 and name not in network.head_names}
-    penalty = sum((0.5 * 0.7 * (one - first[name]).square().sum() for name, one in held.items()), torch.zeros(()))
+    held = {
+        name: one
+        for name, one in network.module.named_parameters()
+        if one.ndim > 1 and name not in network.head_names
+    }
+    penalty = sum(
+        (0.5 * 0.7 * (one - first[name]).square().sum() for name, one in held.items()),
+        torch.zeros(()),
+    )
     by_torch = dict(zip(held, torch.autograd.grad(penalty, list(held.values())), strict=True))
     start.add_gradient(network, weight=0.7)
     for name, one in network.module.named_parameters():
@@ -136,13 +202,17 @@ def test_the_gradient_of_l2_sp_is_torchs_of_the_penalty(make_request) -> None:
     assert start.penalty(network, weight=0.7) == pytest.approx(float(penalty.detach()), rel=1e-5)
 
 
-def test_micro_batches_are_asked_for_and_give_the_steps_of_whole_batches(make_request, monkeypatch) -> None:
+def test_micro_batches_are_asked_for_and_give_the_steps_of_whole_batches(
+    make_request, monkeypatch
+) -> None:
     recipe = {**FULL, "batch_norm": "frozen", "optimizer": "sgd"}
     steps = spy(monkeypatch)
     whole, _ = _run(make_request(**recipe))
     n_whole, sizes = len(steps), []
     is_whole_network = lambda module: type(module).__name__ == "EfficientNet" and module.training  # noqa: E731
-    handle = torch.nn.modules.module.register_module_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])) if is_whole_network(module) else None)
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(
+        lambda module, inputs: sizes.append(len(inputs[0])) if is_whole_network(module) else None
+    )
     try:
         parts, _ = _run(make_request(**recipe, micro_batch=3))
     finally:

@@ -35,10 +35,14 @@ def _run(request: TrialRequest) -> tuple[TrialOutcome, Epochs]:
 
 
 def _scores(outcome: TrialOutcome) -> dict[str, float]:
-    return {name: value for name, value in outcome.metrics.items() if name.startswith(("val/", "test/"))}
+    return {
+        name: value for name, value in outcome.metrics.items() if name.startswith(("val/", "test/"))
+    }
 
 
-def test_the_outcome_is_that_of_the_best_epoch_and_of_the_stored_predictions(make_request, store: ImageStore) -> None:
+def test_the_outcome_is_that_of_the_best_epoch_and_of_the_stored_predictions(
+    make_request, store: ImageStore
+) -> None:
     request = make_request(freeze_depth=0, epochs=4, head_lr=1e-2)
     outcome, epochs = _run(request)
     history = [metrics["val/macro_f1"] for _, _, metrics in epochs]
@@ -55,9 +59,13 @@ def test_the_outcome_is_that_of_the_best_epoch_and_of_the_stored_predictions(mak
 
 
 def test_a_trial_is_the_same_every_time(make_request) -> None:
-    first, second = (_run(make_request(freeze_depth=-1, augment="light", lora_rank=0)) for _ in range(2))
+    first, second = (
+        _run(make_request(freeze_depth=-1, augment="light", lora_rank=0)) for _ in range(2)
+    )
     assert _scores(first[0]) == _scores(second[0])
-    assert [metrics["train/loss"] for _, _, metrics in first[1]] == [metrics["train/loss"] for _, _, metrics in second[1]]
+    assert [metrics["train/loss"] for _, _, metrics in first[1]] == [
+        metrics["train/loss"] for _, _, metrics in second[1]
+    ]
 
 
 def test_torchs_global_generator_is_left_alone(make_request) -> None:
@@ -67,14 +75,25 @@ def test_torchs_global_generator_is_left_alone(make_request) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("recipe", [{"freeze_depth": "all"}, {"freeze_depth": -1, "batch_norm": "frozen"}, {"freeze_depth": "all", "lora_rank": 2}])
-def test_what_is_frozen_is_bit_equal_after_training(make_request, recipe: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"freeze_depth": "all"},
+        {"freeze_depth": -1, "batch_norm": "frozen"},
+        {"freeze_depth": "all", "lora_rank": 2},
+    ],
+)
+def test_what_is_frozen_is_bit_equal_after_training(
+    make_request, recipe: dict[str, object]
+) -> None:
     request = make_request(**recipe, head_lr=1e-2)
     _run(request)
     trial = request.trial
     fresh = build_network(trial.recipe, n_classes=3, image_size=64, seed=0)
     saved = load_file(request.folder / "delta.safetensors")
-    trainable = {name for name, parameter in fresh.module.named_parameters() if parameter.requires_grad}
+    trainable = {
+        name for name, parameter in fresh.module.named_parameters() if parameter.requires_grad
+    }
     assert saved.keys() >= trainable
     assert not saved.keys() & set(fresh.boundary.frozen_names)
     export = export_complete(request.folder, request.folder / "whole")
@@ -85,9 +104,22 @@ def test_what_is_frozen_is_bit_equal_after_training(make_request, recipe: dict[s
     assert any(not torch.equal(saved[name], fresh.module.state_dict()[name]) for name in trainable)
 
 
-@pytest.mark.parametrize("backbone", ["test_efficientnet", "test_vit", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "test_resnet"])
-@pytest.mark.parametrize("recipe", [{"freeze_depth": "all"}, {"freeze_depth": -1}], ids=["probe", "last unit"])
-def test_the_shared_prefix_gives_what_the_whole_network_gives(make_request, tmp_path: Path, backbone: str, recipe: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "test_efficientnet",
+        "test_vit",
+        "vit_tiny_patch16_224",
+        "swin_tiny_patch4_window7_224",
+        "test_resnet",
+    ],
+)
+@pytest.mark.parametrize(
+    "recipe", [{"freeze_depth": "all"}, {"freeze_depth": -1}], ids=["probe", "last unit"]
+)
+def test_the_shared_prefix_gives_what_the_whole_network_gives(
+    make_request, tmp_path: Path, backbone: str, recipe: dict[str, object]
+) -> None:
     recipe = {**recipe, "backbone": backbone, "augment": "light", "head_lr": 1e-2}
     direct, direct_epochs = _run(make_request(**recipe))
     cold, cold_epochs = _run(make_request(**recipe, cache=tmp_path / "cache"))
@@ -99,17 +131,24 @@ def test_the_shared_prefix_gives_what_the_whole_network_gives(make_request, tmp_
     assert cold.best_epoch == direct.best_epoch
     for name in ("val/macro_f1", "test/macro_f1"):
         assert cold.metrics[name] == pytest.approx(direct.metrics[name], abs=0.005)
-    losses = [[metrics["train/loss"] for _, _, metrics in epochs] for epochs in (direct_epochs, cold_epochs)]
+    losses = [
+        [metrics["train/loss"] for _, _, metrics in epochs]
+        for epochs in (direct_epochs, cold_epochs)
+    ]
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
 
 
-def test_arms_that_freeze_alike_share_views_and_those_that_do_not_do_not(make_request, tmp_path: Path) -> None:
+def test_arms_that_freeze_alike_share_views_and_those_that_do_not_do_not(
+    make_request, tmp_path: Path
+) -> None:
     cache = tmp_path / "cache"
     _run(make_request(freeze_depth=-1, augment="light", cache=cache))
     same, _ = _run(make_request(freeze_depth=-1, augment="light", lr_ratio=0.5, cache=cache))
     assert same.facts["prefix_views"] == "0 computed, 4 from the cache"
     other_seed, _ = _run(make_request(freeze_depth=-1, augment="light", seed=1, cache=cache))
-    assert other_seed.facts["prefix_views"] == "4 computed, 0 from the cache"  # weights: none draws another trunk for another seed
+    assert (
+        other_seed.facts["prefix_views"] == "4 computed, 0 from the cache"
+    )  # weights: none draws another trunk for another seed
 
 
 def test_a_loss_that_is_not_finite_ends_the_trial_and_names_the_step(make_request) -> None:
@@ -134,8 +173,14 @@ def test_patience_ends_training(make_request) -> None:
     [
         ({"lora_rank": 2}, "merged in fp32, logits of 8 val images differ by at most "),
         ({"adapter": "ssf"}, "merged in fp32, logits of 8 val images differ by at most "),
-        ({"adapter": "norm_tuning"}, "merged in fp32, logits of 8 val images differ by at most 0.0e+00"),
-        ({"adapter": "vpt", "backbone": "test_vit"}, "not merged: prompts are inputs, no weight can hold them"),
+        (
+            {"adapter": "norm_tuning"},
+            "merged in fp32, logits of 8 val images differ by at most 0.0e+00",
+        ),
+        (
+            {"adapter": "vpt", "backbone": "test_vit"},
+            "not merged: prompts are inputs, no weight can hold them",
+        ),
     ],
     ids=str,
 )
@@ -150,7 +195,11 @@ def test_an_exported_champion_classifies_as_it_did_in_the_study(
         assert float(outcome.facts["adapter_merge"].split()[-1]) <= 1e-5
     store = stores(request.trial.recipe.backbone)
     export = export_complete(request.folder, request.folder / "whole")
-    has_adapters = any(part in name for name in load_file(export / "model.safetensors") for part in ("base_layer", "lora_", "prompts"))
+    has_adapters = any(
+        part in name
+        for name in load_file(export / "model.safetensors")
+        for part in ("base_layer", "lora_", "prompts")
+    )
     assert has_adapters == merged.startswith("not")
     classifier = load_classifier(export)
     frame = read_predictions(request.folder / "predictions.parquet")
@@ -176,7 +225,13 @@ def test_the_recipes_own_precision_wins(make_request) -> None:
     outcome, _ = _run(make_request(epochs=1, precision="fp32"))
     assert outcome.facts["precision"] == "fp32"
     request = make_request(epochs=1)
-    bf16 = request.model_copy(update={"trial": request.trial.model_copy(update={"recipe": request.trial.recipe.model_copy(update={"precision": "bf16"})})})
+    bf16 = request.model_copy(
+        update={
+            "trial": request.trial.model_copy(
+                update={"recipe": request.trial.recipe.model_copy(update={"precision": "bf16"})}
+            )
+        }
+    )
     assert _run(bf16)[0].facts["precision"] == "bf16"
 
 
@@ -194,19 +249,37 @@ def _scored(monkeypatch: pytest.MonkeyPatch, values: Sequence[float]) -> None:
     monkeypatch.setattr(Classification, "evaluate", told)
 
 
-@pytest.mark.parametrize(("values", "best"), [([0.2, value, 0.1], 0) for value in NOT_SCORES] + [([value, 0.1, 0.3], 2) for value in NOT_SCORES])
-def test_an_epoch_without_a_finite_score_is_never_the_best(make_request, monkeypatch: pytest.MonkeyPatch, values: list[float], best: int) -> None:
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [([0.2, value, 0.1], 0) for value in NOT_SCORES]
+    + [([value, 0.1, 0.3], 2) for value in NOT_SCORES],
+)
+def test_an_epoch_without_a_finite_score_is_never_the_best(
+    make_request, monkeypatch: pytest.MonkeyPatch, values: list[float], best: int
+) -> None:
     _scored(monkeypatch, values)
     outcome = run_trial(make_request(epochs=3), lambda *_: None)
     assert (outcome.best_epoch, outcome.metrics["val/macro_f1"]) == (best, values[best])
 
 
 @pytest.mark.parametrize("value", NOT_SCORES)
-@pytest.mark.parametrize("recipe", [{"epochs": 2}, {"classifier": "logistic"}, {"strategy": "lp_ft", "epochs": 2, "freeze_depth": 0}], ids=str)
-def test_a_trial_without_a_finite_score_fails(make_request, monkeypatch: pytest.MonkeyPatch, value: float, recipe: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"epochs": 2},
+        {"classifier": "logistic"},
+        {"strategy": "lp_ft", "epochs": 2, "freeze_depth": 0},
+    ],
+    ids=str,
+)
+def test_a_trial_without_a_finite_score_fails(
+    make_request, monkeypatch: pytest.MonkeyPatch, value: float, recipe: dict[str, object]
+) -> None:
     _scored(monkeypatch, [value] * 4)
     request = make_request(**recipe)
-    kept = request.model_copy(update={"checkpoint": CheckpointSpec(folder=request.folder / "checkpoint", every_s=0)})
+    kept = request.model_copy(
+        update={"checkpoint": CheckpointSpec(folder=request.folder / "checkpoint", every_s=0)}
+    )
     with pytest.raises(TrialError) as caught:
         run_trial(kept, lambda *_: None)
     assert str(caught.value) == (

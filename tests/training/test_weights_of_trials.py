@@ -24,7 +24,9 @@ COPY = "take the copy among the run's artifacts in MLflow"
 
 def _write_weights(seed: int) -> None:
     torch.manual_seed(seed)
-    torch.save(create_backbone("test_efficientnet", n_classes=2, image_size=64).state_dict(), "w.pth")
+    torch.save(
+        create_backbone("test_efficientnet", n_classes=2, image_size=64).state_dict(), "w.pth"
+    )
 
 
 @pytest.fixture
@@ -48,7 +50,10 @@ def test_weights_that_are_replaced_while_a_study_runs_end_the_trial(finished, ma
     _write_weights(2)
     now = identify_weights(request.trial.recipe, image_size=64)
     with pytest.raises(TrialError) as caught:
-        run_trial(make_request(weights="w.pth", epochs=1).model_copy(update={"weights": request.weights}), lambda *_: None)
+        run_trial(
+            make_request(weights="w.pth", epochs=1).model_copy(update={"weights": request.weights}),
+            lambda *_: None,
+        )
     assert str(caught.value) == (
         f"weights must stay what the study began with (file w.pth, digest {request.weights.digest[:12]}), now it is file w.pth, digest {now.digest[:12]}; "
         "put the former weights back and run the same command again, or give the new ones a path of their own"
@@ -70,7 +75,10 @@ def test_a_delta_is_put_on_its_own_weights_only(finished, tmp_path) -> None:  # 
 
 def _damages(content: bytes) -> list[bytes]:
     rng = random.Random(3)
-    flips = [content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :] for at in (rng.randrange(len(content)) for _ in range(6))]
+    flips = [
+        content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+        for at in (rng.randrange(len(content)) for _ in range(6))
+    ]
     return [*flips, content[: len(content) // 2], b"", b"text"]
 
 
@@ -81,11 +89,17 @@ def test_a_damaged_delta_is_told(finished, tmp_path) -> None:  # type: ignore[no
         (request.folder / DELTA).write_bytes(damaged)
         with pytest.raises(WeightsError) as caught:
             export_complete(request.folder, tmp_path / "whole")
-        assert str(caught.value) == f"{DELTA} of a finished trial must be as it was written, the one in {request.folder.name} is damaged; {COPY}"
+        assert (
+            str(caught.value)
+            == f"{DELTA} of a finished trial must be as it was written, the one in {request.folder.name} is damaged; {COPY}"
+        )
     (request.folder / DELTA).unlink()
     with pytest.raises(WeightsError) as caught:
         export_complete(request.folder, tmp_path / "whole")
-    assert str(caught.value) == f"{DELTA} of a finished trial must be beside its {TRIAL}, in {request.folder.name} it is not; {COPY}"
+    assert (
+        str(caught.value)
+        == f"{DELTA} of a finished trial must be beside its {TRIAL}, in {request.folder.name} it is not; {COPY}"
+    )
     (request.folder / DELTA).write_bytes(whole)
     export_complete(request.folder, tmp_path / "whole")
 
@@ -99,13 +113,19 @@ def test_a_damaged_model_is_told(finished, tmp_path) -> None:  # type: ignore[no
         (folder / WEIGHTS).write_bytes(damaged)
         with pytest.raises(WeightsError) as caught:
             load_classifier(folder)
-        assert str(caught.value) == f"{WEIGHTS} of a finished trial must be as it was written, the one in whole is damaged; {COPY}"
+        assert (
+            str(caught.value)
+            == f"{WEIGHTS} of a finished trial must be as it was written, the one in whole is damaged; {COPY}"
+        )
     (folder / WEIGHTS).write_bytes(model)
     for text in ("", "{", "[]", "{}", described.replace('"recipe"', '"recipes"'), described[:200]):
         (folder / TRIAL).write_text(text)
         with pytest.raises(WeightsError) as caught:
             load_classifier(folder)
-        assert str(caught.value) == f"{TRIAL} must describe a finished trial, the one in whole cannot be read; {COPY}"
+        assert (
+            str(caught.value)
+            == f"{TRIAL} must describe a finished trial, the one in whole cannot be read; {COPY}"
+        )
 
 
 def test_what_older_versions_left_is_read(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -121,7 +141,10 @@ def test_what_older_versions_left_is_read(finished, tmp_path) -> None:  # type: 
     (folder / TRIAL).write_text(json.dumps(exported))
     load_classifier(folder)
     (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-4])
-    with pytest.raises(WeightsError, match=r"^weights model.safetensors must be a safetensors file or a state dict of tensors alone, it is damaged"):
+    with pytest.raises(
+        WeightsError,
+        match=r"^weights model.safetensors must be a safetensors file or a state dict of tensors alone, it is damaged",
+    ):
         load_classifier(folder)
 
 
@@ -138,10 +161,15 @@ def test_activations_of_other_weights_are_not_taken(make_request, tmp_path, monk
     alone = run_trial(make_request(**recipe, cache=tmp_path / "another cache"), lambda *_: None)
     assert _scores(other) == _scores(alone)
     save_file(torch.load("w.pth", weights_only=True), "w.safetensors")
-    again = run_trial(make_request(**{**recipe, "weights": "w.safetensors"}, cache=tmp_path / "cache"), lambda *_: None)
+    again = run_trial(
+        make_request(**{**recipe, "weights": "w.safetensors"}, cache=tmp_path / "cache"),
+        lambda *_: None,
+    )
     assert again.facts["prefix_views"] == "0 computed, 3 from the cache"
     assert _scores(again) == _scores(other)
 
 
 def _scores(outcome: TrialOutcome) -> dict[str, float]:
-    return {name: value for name, value in outcome.metrics.items() if name.startswith(("val/", "test/"))}
+    return {
+        name: value for name, value in outcome.metrics.items() if name.startswith(("val/", "test/"))
+    }

@@ -34,8 +34,21 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def tiny_swin(pretrained: bool = False, **given: Any) -> nn.Module:
     """Windows of 4x4 patches, shifted in every second block, on 16x16 and then 8x8 patches."""
-    form = {"patch_size": 4, "window_size": 4, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}
-    return build_model_with_cfg(SwinTransformer, "tiny_swin", pretrained, feature_cfg={"out_indices": (0, 1)}, **form, **given)
+    form = {
+        "patch_size": 4,
+        "window_size": 4,
+        "embed_dim": 24,
+        "depths": (2, 2),
+        "num_heads": (2, 4),
+    }
+    return build_model_with_cfg(
+        SwinTransformer,
+        "tiny_swin",
+        pretrained,
+        feature_cfg={"out_indices": (0, 1)},
+        **form,
+        **given,
+    )
 
 
 def run_tiny_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:

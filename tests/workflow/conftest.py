@@ -43,7 +43,11 @@ def draw_pictures(root: Path, *, counts: dict[str, dict[str, int]]) -> Path:
     return root
 
 
-COUNTS = {"train": {"red": 8, "green": 8}, "val": {"red": 4, "green": 4}, "test": {"red": 5, "green": 4}}
+COUNTS = {
+    "train": {"red": 8, "green": 8},
+    "val": {"red": 4, "green": 4},
+    "test": {"red": 5, "green": 4},
+}
 
 
 @pytest.fixture

@@ -46,7 +46,10 @@ def test_a_grid_that_does_not_exist(desk: Path) -> None:
     (desk / "experiments/flowers.yaml").write_text("")
     result = CliRunner().invoke(app, ["run", "flower"])
     assert result.exit_code == 2
-    assert result.stderr == "error: GRID must be a name in experiments/ (flowers) or the path of a .yaml file, got 'flower'; did you mean 'flowers'?\n"
+    assert (
+        result.stderr
+        == "error: GRID must be a name in experiments/ (flowers) or the path of a .yaml file, got 'flower'; did you mean 'flowers'?\n"
+    )
 
 
 def test_a_backbone_that_does_not_exist(desk: Path, write_grid: WriteGrid) -> None:
@@ -108,7 +111,9 @@ def test_a_path_that_leaves_the_data_folder(desk: Path, write_grid: WriteGrid) -
     assert ".." in message
 
 
-def test_hub_weights_without_a_network(desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_weights_without_a_network(
+    desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     message = _refused(desk, write_grid("no_hub", ("weights: none", "weights: hub")))
     assert "weights" in message
@@ -118,11 +123,16 @@ def test_hub_weights_without_a_network(desk: Path, write_grid: WriteGrid, monkey
 def test_a_report_folder_that_cannot_be_written(desk: Path, write_grid: WriteGrid) -> None:
     (desk / "occupied").write_text("a file of mine")
     message = _refused(desk, write_grid("no_report"), "--report-dir", "occupied")
-    assert message == "error: the report folder must be a folder, occupied is a file or leads nowhere; free it, or name another report folder"
+    assert (
+        message
+        == "error: the report folder must be a folder, occupied is a file or leads nowhere; free it, or name another report folder"
+    )
     assert (desk / "occupied").read_text() == "a file of mine"
 
 
-def test_a_tracking_server_that_is_not_there(desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tracking_server_that_is_not_there(
+    desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     message = _refused(desk, write_grid("no_server"))
     assert "http://127.0.0.1:9" in message
@@ -145,8 +155,14 @@ def test_lora_targets_that_match_nothing(desk: Path, write_grid: WriteGrid) -> N
 def test_a_binary_score_that_chooses_among_three_classes(desk: Path, write_grid: WriteGrid) -> None:
     shutil.copytree(desk / "data" / "pictures", desk / "data" / "three")
     for split in ("train", "val", "test"):
-        shutil.copytree(desk / "data" / "three" / split / "red", desk / "data" / "three" / split / "blue")
-    grid = write_grid("bad_score", ("path: pictures", "path: three"), ("select_by: val/macro_f1", "select_by: val/average_precision"))
+        shutil.copytree(
+            desk / "data" / "three" / split / "red", desk / "data" / "three" / split / "blue"
+        )
+    grid = write_grid(
+        "bad_score",
+        ("path: pictures", "path: three"),
+        ("select_by: val/macro_f1", "select_by: val/average_precision"),
+    )
     assert _refused(desk, grid) == (
         "error: select_by must be a score of 3 classes (val/macro_f1, val/auroc_ovr_macro, val/accuracy, val/balanced_accuracy, val/nll, val/ece), "
         "got 'val/average_precision', which needs exactly 2: source folder has blue, green, red"
@@ -163,11 +179,21 @@ def test_seeds_that_are_none(desk: Path, write_grid: WriteGrid) -> None:
     ("changes", "arm", "field"),
     [
         ([("batch_size: 8", "batch_size: 1")], "freeze_depth=-1 head_lr=0.001", "batch_size"),
-        ([("batch_size: 8", "batch_size: 8, micro_batch: 1")], "freeze_depth=-1 head_lr=0.001", "micro_batch"),
-        ([("head_lr: [1.0e-3, 1.0e-2]", "batch_size: [8, 1]")], "freeze_depth=-1 batch_size=1", "batch_size"),
+        (
+            [("batch_size: 8", "batch_size: 8, micro_batch: 1")],
+            "freeze_depth=-1 head_lr=0.001",
+            "micro_batch",
+        ),
+        (
+            [("head_lr: [1.0e-3, 1.0e-2]", "batch_size: [8, 1]")],
+            "freeze_depth=-1 batch_size=1",
+            "batch_size",
+        ),
     ],
 )
-def test_one_image_at_a_time_where_batch_norm_trains(desk: Path, write_grid: WriteGrid, changes: list[tuple[str, str]], arm: str, field: str) -> None:
+def test_one_image_at_a_time_where_batch_norm_trains(
+    desk: Path, write_grid: WriteGrid, changes: list[tuple[str, str]], arm: str, field: str
+) -> None:
     grid = write_grid("one_image", *changes)
     assert _refused(desk, grid) == (
         f"error: arm {arm}: {field} must leave at least 2 images in the network at a time, got 1: BatchNorm that trains at the end of "
@@ -182,7 +208,13 @@ def test_one_image_at_a_time_where_batch_norm_trains(desk: Path, write_grid: Wri
 
 
 def test_a_fallback_is_refused_when_asked(desk: Path, write_grid: WriteGrid) -> None:
-    grid = write_grid("no_fallback", ("source: folder, path: pictures", "source: folder, path: nothing, fallback: rendered_flowers"))
+    grid = write_grid(
+        "no_fallback",
+        (
+            "source: folder, path: pictures",
+            "source: folder, path: nothing, fallback: rendered_flowers",
+        ),
+    )
     message = _refused(desk, grid, "--no-fallback")
     assert "nothing" in message
 
@@ -194,12 +226,16 @@ def test_a_report_of_a_grid_that_never_ran(desk: Path) -> None:
     assert not (desk / "reports").exists()
 
 
-def test_none_of_this_left_a_run_behind(desk: Path, tracking_uri: str, write_grid: WriteGrid) -> None:
+def test_none_of_this_left_a_run_behind(
+    desk: Path, tracking_uri: str, write_grid: WriteGrid
+) -> None:
     import mlflow
 
     _refused(desk, write_grid("bad_key", ("epochs: 1", "epoch: 1")))
     client = mlflow.MlflowClient(MlflowStore(tracking_uri, "bad_key").tracking_uri)
     experiments = [
-        one.experiment_id for one in client.search_experiments() if one.name.startswith(("bad_", "no_", "empty_", "val_", "truncated", "twice_", "escape"))
+        one.experiment_id
+        for one in client.search_experiments()
+        if one.name.startswith(("bad_", "no_", "empty_", "val_", "truncated", "twice_", "escape"))
     ]
     assert not experiments or not client.search_runs(experiments)

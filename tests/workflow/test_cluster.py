@@ -25,7 +25,9 @@ from ablate.workflow.prepare.machines import RUN_TRIAL
 from ablate.workflow.prepare.prepared import prepare, resolve
 
 pytestmark = [
-    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ray>=2.50,<3'"),
+    pytest.mark.skipif(
+        find_spec("ray") is None, reason="Ray is not installed: pip install 'ray>=2.50,<3'"
+    ),
     pytest.mark.xdist_group("ray"),
 ]
 
@@ -33,19 +35,48 @@ pytestmark = [
 def scores(folder: Path) -> dict[str, dict[str, float]]:
     """trial_id -> val and test scores, from the study's journal."""
     ended = attempts(Journal(folder / JOURNAL).read())
-    outcomes = {trial_id: attempt.ended.outcome for (trial_id, _), attempt in ended.items() if attempt.is_complete and attempt.ended is not None}
+    outcomes = {
+        trial_id: attempt.ended.outcome
+        for (trial_id, _), attempt in ended.items()
+        if attempt.is_complete and attempt.ended is not None
+    }
     assert len(outcomes) == 4
-    return {trial_id: {name: value for name, value in found.metrics.items() if name.startswith(("val/", "test/"))} for trial_id, found in outcomes.items()}
+    return {
+        trial_id: {
+            name: value
+            for name, value in found.metrics.items()
+            if name.startswith(("val/", "test/"))
+        }
+        for trial_id, found in outcomes.items()
+    }
 
 
-def test_a_cluster_gives_the_numbers_of_one_machine(write_grid: Callable[..., Path], desk: Path) -> None:
+def test_a_cluster_gives_the_numbers_of_one_machine(
+    write_grid: Callable[..., Path], desk: Path
+) -> None:
     """Weights and predictions come back as well: the report is made from them, and every number verifies."""
     path = write_grid("clustered", ("batch_size: 8}", "batch_size: 8, precision: fp32}"))
     cluster = two_nodes()
-    command = [sys.executable, "-m", "ablate.cli", "run", str(path), "--executor", "ray", "--address", cluster.address, "--report-dir", "out", "--threads", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "ablate.cli",
+        "run",
+        str(path),
+        "--executor",
+        "ray",
+        "--address",
+        cluster.address,
+        "--report-dir",
+        "out",
+        "--threads",
+        "1",
+    ]
     root = str(Path(__file__).parents[2])
     # in a process of its own: this one may have joined the cluster in another test
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": root})
+    ran = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": root}
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "trials: 4 completed now" in ran.stdout
     verified = CliRunner().invoke(app, ["verify", "out"])
@@ -57,7 +88,14 @@ def test_a_cluster_gives_the_numbers_of_one_machine(write_grid: Callable[..., Pa
 
     where = places()
     resolved = resolve(load_grid(path), where, seeds=None, allow_fallback=False, command="")
-    prepared = prepare(resolved, where, report_dir=desk / "alone", threads=1, cache_gb=1, on_progress=lambda *step: None)
+    prepared = prepare(
+        resolved,
+        where,
+        report_dir=desk / "alone",
+        threads=1,
+        cache_gb=1,
+        on_progress=lambda *step: None,
+    )
     run_study(
         record=resolved.record,
         trials=resolved.trials,

@@ -29,7 +29,9 @@ ONE_ARM = (("[all, -1]", "[all]"), ("[1.0e-3, 1.0e-2]", "[1.0e-3]"))
 
 def _called(*words: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, list(words))
-    assert "Traceback" not in result.output and (result.exception is None or isinstance(result.exception, SystemExit)), result.exception
+    assert "Traceback" not in result.output and (
+        result.exception is None or isinstance(result.exception, SystemExit)
+    ), result.exception
     return result.exit_code, result.output.replace("\n", " ")
 
 
@@ -42,15 +44,22 @@ def _flip(path: Path) -> None:
 def _keep_view(folder: Path, number: int) -> Path:
     """An entry of the activation cache, as a trial leaves it."""
     rows = torch.full((4, 3), float(number))
-    view = View({"n": number}, ("door",), lambda: iter([(rows,)]), lambda *_: iter(()), frozenset({0}))
+    view = View(
+        {"n": number}, ("door",), lambda: iter([(rows,)]), lambda *_: iter(()), frozenset({0})
+    )
     ActivationCache(folder, 1.0).rows(view, CacheUse())
     return folder / cache_key({"n": number}, door="door")
 
 
 def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk: Path) -> None:
     assert _called("cache", "verify") == (0, "0 image stores and 0 views: all are sound ")
-    data_set = load_data(DataSpec(source="folder", path="pictures"), data_dir=desk / "data", allow_fallback=False)[1]
-    stores = [build_store(data_set, home=desk / "home", side=side, interpolation="bicubic").path for side in (8, 9)]
+    data_set = load_data(
+        DataSpec(source="folder", path="pictures"), data_dir=desk / "data", allow_fallback=False
+    )[1]
+    stores = [
+        build_store(data_set, home=desk / "home", side=side, interpolation="bicubic").path
+        for side in (8, 9)
+    ]
     for path in stores:
         near_duplicates(open_store(path))
     views = [_keep_view(desk / "home/activations", number) for number in range(3)]
@@ -62,17 +71,26 @@ def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk
     for options in ((), ("--remove",)):
         code, out = _called("cache", "verify", *options)
         assert code == 1
-        assert f"damaged: {stores[0]}: an image store must hold what was written, val.npy of {stores[0]} does not; remove the folder" in out
+        assert (
+            f"damaged: {stores[0]}: an image store must hold what was written, val.npy of {stores[0]} does not; remove the folder"
+            in out
+        )
         assert f"damaged: {stores[1]}: " in out
         assert f"damaged: {views[0]}: its digest does not match" in out
         assert f"damaged: {views[1]}: it holds no object" in out
-        end = "removed; studies make them again" if options else "`ablate cache verify --remove` drops them, and studies make them again"
+        end = (
+            "removed; studies make them again"
+            if options
+            else "`ablate cache verify --remove` drops them, and studies make them again"
+        )
         assert f"2 image stores and 3 views: 4 damaged; {end}" in out
         assert stores[0].is_dir() == views[0].is_dir() == (not options)
     assert _called("cache", "verify") == (0, "0 image stores and 1 views: all are sound ")
 
 
-@pytest.mark.parametrize("meta", ["", "[]", "{}", '{"identity": []}', '{"identity": {"policy": 3, "seed": 0}}'])
+@pytest.mark.parametrize(
+    "meta", ["", "[]", "{}", '{"identity": []}', '{"identity": {"policy": 3, "seed": 0}}']
+)
 def test_a_damaged_entry_is_listed_as_one(desk: Path, meta: str) -> None:
     entry = desk / "home/activations/0"
     entry.mkdir(parents=True)
@@ -98,7 +116,11 @@ def test_ordinary_pictures_are_not_warned_of(desk: Path, write_grid: WriteGrid) 
 
 
 def test_dark_pictures_and_stacks_are_said_and_small_images_that_cannot_be_kept_cost_no_report(
-    desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tracking_uri: str
+    desk: Path,
+    write_grid: WriteGrid,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tracking_uri: str,
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -117,13 +139,19 @@ def test_dark_pictures_and_stacks_are_said_and_small_images_that_cannot_be_kept_
         level = MlflowStore(tracking_uri, "dark").read_study("dark").record.data.brightest
         assert level is not None and 30 < level < 60  # what resizing leaves of 47
         assert f"warning: the brightest pixel of all images is {level} of 255; {way}" in out
-    said = [record.getMessage() for record in caplog.records if "small images" in record.getMessage()]
+    said = [
+        record.getMessage() for record in caplog.records if "small images" in record.getMessage()
+    ]
     assert "must take its small images, it did not: " in said[0]
-    assert said[0].endswith("[Errno 28] No space left on device; they are shown, and not kept for later reports")
+    assert said[0].endswith(
+        "[Errno 28] No space left on device; they are shown, and not kept for later reports"
+    )
     assert (desk / "reports/dark/README.md").is_file()
 
 
-def test_small_images_that_cannot_be_read_cost_no_report(desk: Path, tracking_uri: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_small_images_that_cannot_be_read_cost_no_report(
+    desk: Path, tracking_uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = MlflowStore(tracking_uri, "none")
     with caplog.at_level(logging.WARNING):
         assert made_or_kept(store, "0", None)([("val", "a")]) == {}
@@ -132,10 +160,14 @@ def test_small_images_that_cannot_be_read_cost_no_report(desk: Path, tracking_ur
     assert said.endswith("; the report has none")
 
 
-def test_an_image_store_that_is_gone_costs_no_report(desk: Path, tracking_uri: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_image_store_that_is_gone_costs_no_report(
+    desk: Path, tracking_uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
     def take(_: object) -> dict[tuple[str, str], np.ndarray]:
         raise StoreError("an image store must be whole, it is not.")
 
     with caplog.at_level(logging.WARNING):
         assert made_or_kept(MlflowStore(tracking_uri, "none"), "0", take)([("val", "a")]) == {}
-    assert [record.getMessage() for record in caplog.records] == ["an image store must be whole, it is not.; the report has none"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "an image store must be whole, it is not.; the report has none"
+    ]

@@ -68,48 +68,87 @@ def _plan(*words: str) -> str:
     return result.stdout
 
 
-def test_a_warm_plan_says_what_a_cold_one_says_and_imports_nothing_heavy(desk: Path, write_grid: WriteGrid) -> None:
-    wanted = ("freeze_depth: [all, -1]", "freeze_depth: [all, -1, 0]\n  lora_rank: [0, 64]\n  lr_ratio: [0.1, 1.0]")
+def test_a_warm_plan_says_what_a_cold_one_says_and_imports_nothing_heavy(
+    desk: Path, write_grid: WriteGrid
+) -> None:
+    wanted = (
+        "freeze_depth: [all, -1]",
+        "freeze_depth: [all, -1, 0]\n  lora_rank: [0, 64]\n  lr_ratio: [0.1, 1.0]",
+    )
     grid = str(write_grid("warm", wanted, ("test_efficientnet", "test_vit")))
     cold = _plan(grid)
     assert "warning: arm " in cold
     assert "LoRA adapts the frozen units, and freeze_depth 0 leaves none" in cold
     assert "computed once, kept" in cold
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-    warm = subprocess.run([sys.executable, "-c", WITHOUT, "plan", grid], capture_output=True, text=True, env=environment, check=False)
+    warm = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "plan", grid],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
     assert warm.stderr == ""
     assert warm.stdout == cold
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"adapter": "ssf"}, {"lora_rank": 64, "lora_targets": ("blocks.0.attn.proj",)}, {"strategy": "lp_ft", "freeze_depth": -1}], ids=str
+    "fields",
+    [
+        {},
+        {"adapter": "ssf"},
+        {"lora_rank": 64, "lora_targets": ("blocks.0.attn.proj",)},
+        {"strategy": "lp_ft", "freeze_depth": -1},
+    ],
+    ids=str,
 )
 def test_remembered_facts_are_the_facts(tmp_path: Path, fields: dict[str, Any]) -> None:
     recipe = Recipe(backbone="test_vit", weights="none", **fields)
     counting = Counting()
     for _ in range(2):
         remembered = Remembered(tmp_path, counting)
-        assert remembered.recipe_facts(recipe, n_classes=5, image_size=64) == check_recipe(recipe, n_classes=5, image_size=64)
+        assert remembered.recipe_facts(recipe, n_classes=5, image_size=64) == check_recipe(
+            recipe, n_classes=5, image_size=64
+        )
         assert remembered.prefix_cost("test_vit", 64, 3) == Direct().prefix_cost("test_vit", 64, 3)
         assert remembered.device() == Direct().device()
         remembered.check_weights(recipe, image_size=64)
     assert counting.asked == ["recipe", "cost", "weights"]
 
 
-def test_whatever_it_depends_on_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_it_depends_on_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counting = Counting()
     remembered = Remembered(tmp_path, counting)
 
     def looks_again(**changed: Any) -> bool:
         before = len(counting.asked)
-        named = {"n_classes": 5, "image_size": 64, **{name: value for name, value in changed.items() if name in ("n_classes", "image_size")}}
-        recipe = Recipe(backbone="test_vit", **{name: value for name, value in changed.items() if name not in named})
+        named = {
+            "n_classes": 5,
+            "image_size": 64,
+            **{
+                name: value
+                for name, value in changed.items()
+                if name in ("n_classes", "image_size")
+            },
+        }
+        recipe = Recipe(
+            backbone="test_vit",
+            **{name: value for name, value in changed.items() if name not in named},
+        )
         remembered.recipe_facts(recipe, **named)
         return len(counting.asked) > before
 
     assert looks_again()
     assert not looks_again()
-    for changed in ({"n_classes": 6}, {"image_size": 96}, {"freeze_depth": 2}, {"lora_rank": 2}, {"classifier": "ridge"}):
+    for changed in (
+        {"n_classes": 6},
+        {"image_size": 96},
+        {"freeze_depth": 2},
+        {"lora_rank": 2},
+        {"classifier": "ridge"},
+    ):
         assert looks_again(**changed), changed
         assert not looks_again(**changed), changed
     for name in ("_versions", "_digest_of_code"):
@@ -131,13 +170,17 @@ def test_what_is_refused_is_refused_every_time(tmp_path: Path) -> None:
     messages = []
     for _ in range(2):
         with pytest.raises(SpecError) as caught:
-            Remembered(tmp_path).recipe_facts(Recipe(backbone="test_vit", freeze_depth=99), n_classes=5, image_size=64)
+            Remembered(tmp_path).recipe_facts(
+                Recipe(backbone="test_vit", freeze_depth=99), n_classes=5, image_size=64
+            )
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     assert "freeze_depth" in messages[0]
 
 
-def test_weights_are_looked_at_again_when_their_file_changes_or_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_looked_at_again_when_their_file_changes_or_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from safetensors.torch import save_file
 
     from ablate.model.backbone import create_backbone
@@ -175,12 +218,16 @@ def test_a_home_that_takes_nothing_costs_time_and_not_the_plan(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     counting = Counting()
     for _ in range(2):
-        Remembered(tmp_path / "file" / "looks", counting).recipe_facts(Recipe(backbone="test_vit"), n_classes=5, image_size=64)
+        Remembered(tmp_path / "file" / "looks", counting).recipe_facts(
+            Recipe(backbone="test_vit"), n_classes=5, image_size=64
+        )
     assert counting.asked == ["recipe", "recipe"]
 
 
 def test_arms_of_one_form_are_looked_at_once(write_grid: WriteGrid) -> None:
-    resolved = prepared.resolve(load_grid(write_grid("forms")), places(), seeds=None, allow_fallback=False, command="")
+    resolved = prepared.resolve(
+        load_grid(write_grid("forms")), places(), seeds=None, allow_fallback=False, command=""
+    )
     counting = Counting()
     facts = prepared.check_arms(resolved, looks=counting)
     assert counting.asked == ["recipe", "recipe", "weights"]  # four arms, two head LRs
@@ -190,13 +237,18 @@ def test_arms_of_one_form_are_looked_at_once(write_grid: WriteGrid) -> None:
 
 def test_long_tables_are_cut_and_all_prints_them(desk: Path, write_grid: WriteGrid) -> None:
     many = ", ".join(f"{number}.0e-4" for number in range(1, 26))
-    exclude = (
-        "seeds: [0]\nexclude:\n  - {when: {freeze_depth: 0, augment: light}, why: too dear}\n  - {when: {freeze_depth: -1, augment: light}, why: too dull}"
+    exclude = "seeds: [0]\nexclude:\n  - {when: {freeze_depth: 0, augment: light}, why: too dear}\n  - {when: {freeze_depth: -1, augment: light}, why: too dull}"
+    changes = (
+        ("1.0e-3, 1.0e-2", many),
+        ("[all, -1]", "[all, -1, 0]\n  augment: [none, light]"),
+        ("seeds: [0]", exclude),
     )
-    changes = ("1.0e-3, 1.0e-2", many), ("[all, -1]", "[all, -1, 0]\n  augment: [none, light]"), ("seeds: [0]", exclude)
     grid = str(write_grid("long", *changes))
     short, whole = _plan(grid), _plan(grid, "--all")
-    assert "grid: 150 cells = 100 arms + 0 merged with an equal one + 50 left out; 1 seed; 100 trials" in short
+    assert (
+        "grid: 150 cells = 100 arms + 0 merged with an equal one + 50 left out; 1 seed; 100 trials"
+        in short
+    )
     assert short.count("head_lr=0.0") == 30 + 30
     assert "... and 70 more; --all prints them" in short
     assert "... and 20 more; --all prints them" in short
@@ -227,25 +279,55 @@ ARMS = st.lists(
 @settings(max_examples=300)
 def test_the_quick_look_at_depths_lets_nothing_through(recipes: list[Recipe]) -> None:
     """Where it says that arms differ, comparing every two says so too."""
-    trials = [Trial(task="classification", data=DataSpec(source="textile"), data_fingerprint="f", recipe=one, select_by="val/nll", seed=0) for one in recipes]
-    arms = tuple(ArmRecord(arm_id=one.arm_id, name=str(n), recipe=one.recipe, cells=()) for n, one in enumerate(trials))
+    trials = [
+        Trial(
+            task="classification",
+            data=DataSpec(source="textile"),
+            data_fingerprint="f",
+            recipe=one,
+            select_by="val/nll",
+            seed=0,
+        )
+        for one in recipes
+    ]
+    arms = tuple(
+        ArmRecord(arm_id=one.arm_id, name=str(n), recipe=one.recipe, cells=())
+        for n, one in enumerate(trials)
+    )
     arms = tuple({arm.arm_id: arm for arm in arms}.values())
     facts = {arm.arm_id: _facts(arm.recipe) for arm in arms}
-    equal = any(_same_network(one.recipe, other.recipe) for one, other in itertools.combinations(arms, 2))
+    equal = any(
+        _same_network(one.recipe, other.recipe) for one, other in itertools.combinations(arms, 2)
+    )
     assert not (prepared._has_a_word_for_each_depth(arms, facts) and equal)
 
 
 def _same_network(one: Recipe, other: Recipe) -> bool:
     """Whether two recipes train alike: the same depth, and what differs has nothing to act on."""
-    if one.model_copy(update={"freeze_depth": "all", "lr_ratio": 1.0, "batch_norm": "train"}) != other.model_copy(
+    if one.model_copy(
         update={"freeze_depth": "all", "lr_ratio": 1.0, "batch_norm": "train"}
-    ):
+    ) != other.model_copy(update={"freeze_depth": "all", "lr_ratio": 1.0, "batch_norm": "train"}):
         return False
     depths = WORDS[one.freeze_depth], WORDS[other.freeze_depth]
     rates_alike = one.lr_ratio == other.lr_ratio or (depths[0] == 4 and one.adapter == "none")
-    return depths[0] == depths[1] and rates_alike and (one.batch_norm == other.batch_norm or depths[0] == 4)
+    return (
+        depths[0] == depths[1]
+        and rates_alike
+        and (one.batch_norm == other.batch_norm or depths[0] == 4)
+    )
 
 
 def _facts(recipe: Recipe) -> RecipeFacts:
     depth = WORDS[recipe.freeze_depth]
-    return RecipeFacts(4, ("a", "b", "c", "d"), depth, (depth,), 10, 1, Preprocessing((0, 0, 0), (1, 1, 1), 8, 1.0, "bicubic"), (), {}, {})
+    return RecipeFacts(
+        4,
+        ("a", "b", "c", "d"),
+        depth,
+        (depth,),
+        10,
+        1,
+        Preprocessing((0, 0, 0), (1, 1, 1), 8, 1.0, "bicubic"),
+        (),
+        {},
+        {},
+    )

@@ -20,14 +20,33 @@ from ablate.workflow.folders import places
 from ablate.workflow.prepare.machines import RUN_TRIAL
 from ablate.workflow.prepare.prepared import prepare, resolve
 
-DEEP = (("[all, -1]", "[0]"), ("head_lr: [1.0e-3, 1.0e-2]", "head_lr: [1.0e-2]"), ("baseline: {freeze_depth: all}", "baseline: {freeze_depth: 0}"))
+DEEP = (
+    ("[all, -1]", "[0]"),
+    ("head_lr: [1.0e-3, 1.0e-2]", "head_lr: [1.0e-2]"),
+    ("baseline: {freeze_depth: all}", "baseline: {freeze_depth: 0}"),
+)
 LONG = ("epochs: 1, batch_size: 8", "epochs: 5, batch_size: 4, precision: fp32, augment: light")
 
 
-def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(desk: Path, write_grid: Callable[..., Path]) -> None:
+def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(
+    desk: Path, write_grid: Callable[..., Path]
+) -> None:
     where = places()
-    resolved = resolve(load_grid(write_grid("resumed", LONG, *DEEP)), where, seeds=None, allow_fallback=False, command="")
-    prepared = prepare(resolved, where, report_dir=desk / "reports", threads=1, cache_gb=0, on_progress=lambda *step: None)
+    resolved = resolve(
+        load_grid(write_grid("resumed", LONG, *DEEP)),
+        where,
+        seeds=None,
+        allow_fallback=False,
+        command="",
+    )
+    prepared = prepare(
+        resolved,
+        where,
+        report_dir=desk / "reports",
+        threads=1,
+        cache_gb=0,
+        on_progress=lambda *step: None,
+    )
 
     def conduct(folder: Path, on_event: Callable[[Event], None]) -> list[Event]:
         heard: list[Event] = []
@@ -40,7 +59,9 @@ def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(desk: Path, wr
             record=resolved.record,
             trials=resolved.trials,
             folder=folder,
-            executor=LocalExecutor(RUN_TRIAL, slots=cpu_slots(1, threads=1), log_folder=folder / "logs"),
+            executor=LocalExecutor(
+                RUN_TRIAL, slots=cpu_slots(1, threads=1), log_folder=folder / "logs"
+            ),
             store=None,
             make_request=prepared.request,
             on_event=hear,
@@ -56,20 +77,32 @@ def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(desk: Path, wr
                 os.kill(worker, signal.SIGKILL)
 
     alone, killed = conduct(desk / "alone", lambda event: None), conduct(desk / "killed", kill)
-    first, second = ([event for event in events if isinstance(event, TrialEnded)][-1] for events in (alone, killed))
+    first, second = (
+        [event for event in events if isinstance(event, TrialEnded)][-1]
+        for events in (alone, killed)
+    )
     assert (first.attempt, second.attempt) == (1, 2)
     assert first.outcome is not None
     assert second.outcome is not None
     assert second.outcome.best_epoch == first.outcome.best_epoch
     names = [name for name in first.outcome.metrics if not name.startswith(("time/", "cost/peak"))]
-    assert {name: second.outcome.metrics[name] for name in names} == {name: first.outcome.metrics[name] for name in names}
+    assert {name: second.outcome.metrics[name] for name in names} == {
+        name: first.outcome.metrics[name] for name in names
+    }
     curves = [
-        [(event.epoch, event.metrics) for event in events if isinstance(event, EpochEnded) and event.attempt == attempt]
+        [
+            (event.epoch, event.metrics)
+            for event in events
+            if isinstance(event, EpochEnded) and event.attempt == attempt
+        ]
         for events, attempt in ((alone, 1), (killed, 2))
     ]
     assert len(curves[0]) == 5
     assert curves[0] == curves[1]
     trial_id = resolved.trials[0].trial_id
-    deltas = [load_file(desk / name / "trials" / f"{trial_id}-{n}" / "delta.safetensors") for name, n in (("alone", 1), ("killed", 2))]
+    deltas = [
+        load_file(desk / name / "trials" / f"{trial_id}-{n}" / "delta.safetensors")
+        for name, n in (("alone", 1), ("killed", 2))
+    ]
     assert deltas[0].keys() == deltas[1].keys()
     assert all(deltas[0][name].equal(deltas[1][name]) for name in deltas[0])

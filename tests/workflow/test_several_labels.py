@@ -41,12 +41,21 @@ def switches(desk: Path) -> Path:
         is_on = rng.random(3) < 0.5
         pixels = rng.integers(0, 80, size=(40, 44, 3)) + 120 * is_on[::-1]
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
-        rows.append(f"{number}.png,{';'.join(name for name, on in zip(NAMES, is_on, strict=True) if on)}")
+        rows.append(
+            f"{number}.png,{';'.join(name for name, on in zip(NAMES, is_on, strict=True) if on)}"
+        )
     (folder / "labels.csv").write_text("\n".join(rows))
     return desk
 
 
-def _run(desk: Path, name: str, *, axes: str, more: str = "ema_decay: 0.5, patience: 2", options: tuple[str, ...] = ()) -> str:
+def _run(
+    desk: Path,
+    name: str,
+    *,
+    axes: str,
+    more: str = "ema_decay: 0.5, patience: 2",
+    options: tuple[str, ...] = (),
+) -> str:
     path = desk / f"{name}.yaml"
     path.write_text(GRID.replace("MORE", more).replace("AXES", axes))
     result = CliRunner().invoke(app, ["run", str(path), "--workers", "1", *options])
@@ -54,7 +63,9 @@ def _run(desk: Path, name: str, *, axes: str, more: str = "ema_decay: 0.5, patie
     return result.stdout
 
 
-def test_a_list_of_labels_becomes_a_report_that_verifies(switches: Path, tracking_uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_of_labels_becomes_a_report_that_verifies(
+    switches: Path, tracking_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = _run(switches, "several", axes="freeze_depth: [all, -1], class_weights: [none, balanced]")
     assert "trials: 8 completed now, 0 before, 0 failed" in out
     report = switches / "reports" / "several"
@@ -66,7 +77,9 @@ def test_a_list_of_labels_becomes_a_report_that_verifies(switches: Path, trackin
     assert not (report / "confusion_champion.csv").exists()
     with (report / "classes.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert {row["class"] for row in rows} == set(NAMES) and all(row["average_precision"] for row in rows)
+    assert {row["class"] for row in rows} == set(NAMES) and all(
+        row["average_precision"] for row in rows
+    )
 
     result = CliRunner().invoke(app, ["verify", str(report)])
     assert result.exit_code == 0, result.output
@@ -76,17 +89,34 @@ def test_a_list_of_labels_becomes_a_report_that_verifies(switches: Path, trackin
 
     def lied(run):  # one label of one image turned round
         frame = store.read_predictions(run)
-        return frame.assign(y_1=frame["y_1"].where(frame.index != len(frame) - 1, 1 - frame["y_1"])) if run.run_id == victim else frame
+        return (
+            frame.assign(y_1=frame["y_1"].where(frame.index != len(frame) - 1, 1 - frame["y_1"]))
+            if run.run_id == victim
+            else frame
+        )
 
     found = [str(finding) for finding in verify_report(study, predictions=lied, folder=report)]
-    assert any(f"run {victim} test/average_precision_macro" in one and "from its predictions" in one for one in found)
-    higher = replace(study, runs=tuple(replace(run, metrics={**run.metrics, "test/micro_f1": 0.123}) for run in study.runs))
-    assert any("test/micro_f1: says 0.123" in str(one) for one in verify_report(higher, predictions=store.read_predictions, folder=report))
+    assert any(
+        f"run {victim} test/average_precision_macro" in one and "from its predictions" in one
+        for one in found
+    )
+    higher = replace(
+        study,
+        runs=tuple(
+            replace(run, metrics={**run.metrics, "test/micro_f1": 0.123}) for run in study.runs
+        ),
+    )
+    assert any(
+        "test/micro_f1: says 0.123" in str(one)
+        for one in verify_report(higher, predictions=store.read_predictions, folder=report)
+    )
 
     _check_the_cards_code(switches, report, store, capsys)
 
 
-def _check_the_cards_code(desk: Path, report: Path, store: MlflowStore, capsys: pytest.CaptureFixture[str]) -> None:
+def _check_the_cards_code(
+    desk: Path, report: Path, store: MlflowStore, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Both blocks of the champion's card print the labels that the stored predictions say, for an image of test."""
     card = (report / "cards" / "champion.md").read_text()
     assert "pipeline_tag: image-classification" in card and "- multi-label" in card
@@ -98,26 +128,40 @@ def _check_the_cards_code(desk: Path, report: Path, store: MlflowStore, capsys: 
     test = frame[frame["split"] == "test"].reset_index(drop=True)
     p = probabilities_of(test)
     clear = int(np.abs(p - 0.5).min(axis=1).argmax())
-    Image.open(desk / "data" / "switches" / test["image_id"][clear]).save(desk / "image.jpg", format="png")
+    Image.open(desk / "data" / "switches" / test["image_id"][clear]).save(
+        desk / "image.jpg", format="png"
+    )
     for block in blocks:
         capsys.readouterr()
         exec(block, {})
         printed = capsys.readouterr().out.strip().splitlines()[-1]
-        assert set(re.findall(r"'(\w+)'", printed)) == {name for name, one in zip(NAMES, p[clear], strict=True) if one >= 0.5}
+        assert set(re.findall(r"'(\w+)'", printed)) == {
+            name for name, one in zip(NAMES, p[clear], strict=True) if one >= 0.5
+        }
 
 
 @pytest.mark.parametrize(
     ("name", "axes", "more"),
     [
         ("mixes", "mixup: [0.0, 0.4], cutmix: [0.0, 1.0]", "label_smoothing: 0.1, micro_batch: 3"),
-        ("phases", "augment: [none, light]", "phases: [{epochs: 1, freeze_depth: all}, {epochs: 2, freeze_depth: -1, until: plateau, patience: 1}]"),
+        (
+            "phases",
+            "augment: [none, light]",
+            "phases: [{epochs: 1, freeze_depth: all}, {epochs: 2, freeze_depth: -1, until: plateau, patience: 1}]",
+        ),
         ("adapters", "lora_rank: [0, 4]", "ema_decay: 0.9"),
     ],
 )
-def test_what_a_single_label_can_do_several_can_too(switches: Path, tracking_uri: str, name: str, axes: str, more: str) -> None:
+def test_what_a_single_label_can_do_several_can_too(
+    switches: Path, tracking_uri: str, name: str, axes: str, more: str
+) -> None:
     assert " 0 before, 0 failed" in _run(switches, f"several_{name}", axes=axes, more=more)
     store = MlflowStore(tracking_uri, f"several_{name}")
-    arms = [probabilities_of(store.read_predictions(run)).tobytes() for run in store.read_study(f"several_{name}").runs if run.seed == 0]
+    arms = [
+        probabilities_of(store.read_predictions(run)).tobytes()
+        for run in store.read_study(f"several_{name}").runs
+        if run.seed == 0
+    ]
     assert len(set(arms)) == len(arms) > 1, "an axis did nothing"
 
 
@@ -125,7 +169,9 @@ def test_kept_activations_give_the_same_trials(switches: Path) -> None:
     tables = []
     for name, options in (("several_shared", ()), ("several_alone", ("--cache-gb", "0"))):
         _run(switches, name, axes="freeze_depth: [all, -1]", options=options)
-        tables.append(pd.read_csv(switches / "reports" / name / "trials.csv").filter(regex="^(val|test)/"))
+        tables.append(
+            pd.read_csv(switches / "reports" / name / "trials.csv").filter(regex="^(val|test)/")
+        )
     assert len(tables[0].columns) == 10
     np.testing.assert_allclose(tables[0], tables[1], atol=1e-5)
 

@@ -42,13 +42,18 @@ def at_home(desk: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> P
     MlflowStore(tracking_uri, "any").check_reachable()
     home = desk / "home"
     home.mkdir()
-    with sqlite3.connect(tracking_uri.removeprefix("sqlite:///")) as source, sqlite3.connect(home / "mlflow.db") as copy:
+    with (
+        sqlite3.connect(tracking_uri.removeprefix("sqlite:///")) as source,
+        sqlite3.connect(home / "mlflow.db") as copy,
+    ):
         source.backup(copy)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     return home
 
 
-def test_a_broken_store_is_moved_aside_and_written_again_from_every_journal(at_home: Path, write_grid: WriteGrid, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_store_is_moved_aside_and_written_again_from_every_journal(
+    at_home: Path, write_grid: WriteGrid, caplog: pytest.LogCaptureFixture
+) -> None:
     ablate("run", str(write_grid("two", *TWO)))
     path = at_home / "mlflow.db"
     former = path.read_bytes()
@@ -66,7 +71,9 @@ def test_a_broken_store_is_moved_aside_and_written_again_from_every_journal(at_h
     assert "every number is what the store gives" in ablate("verify", "reports/two")
 
 
-def test_a_broken_store_that_somebody_named_stays_where_it_is(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_store_that_somebody_named_stays_where_it_is(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = desk / "mine.db"
     path.write_bytes(b"no database" * 1000)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
@@ -78,9 +85,13 @@ def test_a_broken_store_that_somebody_named_stays_where_it_is(desk: Path, monkey
     assert path.read_bytes() == b"no database" * 1000
 
 
-def test_mlflow_refusing_to_write_keeps_what_was_trained(at_home: Path, write_grid: WriteGrid) -> None:
+def test_mlflow_refusing_to_write_keeps_what_was_trained(
+    at_home: Path, write_grid: WriteGrid
+) -> None:
     with sqlite3.connect(at_home / "mlflow.db") as connection:
-        connection.execute("CREATE TRIGGER refuse BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'not today'); END")
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'not today'); END"
+        )
     grid = write_grid("refused", *TWO)
     said = ablate("run", str(grid), code=1)
     assert re.search(
@@ -96,7 +107,9 @@ def test_mlflow_refusing_to_write_keeps_what_was_trained(at_home: Path, write_gr
     assert "report: reports/refused/README.md" in ablate("report", str(grid))
 
 
-def test_mlflow_away_in_the_middle_keeps_what_was_trained(desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_away_in_the_middle_keeps_what_was_trained(
+    desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
     grid = write_grid("away", *TWO)
     monkeypatch.setattr("ablate.scheduling.conductor.PATIENCE_S", 0.3)
     publish, check = MlflowStore.publish, MlflowStore.check_reachable
@@ -131,7 +144,17 @@ def test_mlflow_away_in_the_middle_keeps_what_was_trained(desk: Path, write_grid
 def test_a_report_that_may_lack_trials_says_so() -> None:
     """MLflow came back for the report, or took all but a few."""
     console = Console(file=io.StringIO(), width=1000)
-    summary = StudySummary(2, 0, 0, 0, 0, 0, (), Unpublished(n_attempts=1, why="ConnectionError: connection refused"), "")
+    summary = StudySummary(
+        2,
+        0,
+        0,
+        0,
+        0,
+        0,
+        (),
+        Unpublished(n_attempts=1, why="ConnectionError: connection refused"),
+        "",
+    )
     _say_unpublished(console, summary, grid="shoes")
     assert console.file.getvalue() == (  # type: ignore[attr-defined]
         "note: 1 trials are kept in the study's journal and are not whole in MLflow yet (ConnectionError: connection refused), so the report may lack them; "
@@ -139,18 +162,25 @@ def test_a_report_that_may_lack_trials_says_so() -> None:
     )
 
 
-def test_deleted_files_and_lost_journals_are_made_good_by_the_command_that_needs_them(at_home: Path, write_grid: WriteGrid) -> None:
+def test_deleted_files_and_lost_journals_are_made_good_by_the_command_that_needs_them(
+    at_home: Path, write_grid: WriteGrid
+) -> None:
     grid = write_grid("lost", *TWO)
     ablate("run", str(grid))
     for command in (["report", str(grid)], ["sync", str(grid)], ["run", str(grid)]):
         shutil.rmtree(at_home / "artifacts")
         ablate(*command)
         assert len(list((at_home / "artifacts").rglob("predictions.parquet"))) == 2
-    assert len(list((at_home / "artifacts").rglob("MLmodel"))) == 1, "the champion is logged again by the command that has its network"
+    assert len(list((at_home / "artifacts").rglob("MLmodel"))) == 1, (
+        "the champion is logged again by the command that has its network"
+    )
     before = (Path("reports/lost") / "README.md").read_bytes()
     shutil.rmtree(at_home / "studies")
     said = ablate("run", str(grid))
-    assert "2 trials were found in MLflow that this home did not know; they are taken over and not trained again" in said
+    assert (
+        "2 trials were found in MLflow that this home did not know; they are taken over and not trained again"
+        in said
+    )
     assert "trials: 0 completed now, 2 before, 0 failed" in said
     assert (Path("reports/lost") / "README.md").read_bytes() == before
     shutil.rmtree(at_home / "artifacts")
@@ -159,7 +189,9 @@ def test_deleted_files_and_lost_journals_are_made_good_by_the_command_that_needs
 
 
 @pytest.mark.parametrize("name", ["a #1 b", "what?", "100%41", "wörk@home;x=1"])
-def test_a_home_may_have_any_name(name: str, desk: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_may_have_any_name(
+    name: str, desk: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ABLATE_HOME", str(desk / name))
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     (desk / name).mkdir()

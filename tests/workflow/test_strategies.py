@@ -27,7 +27,9 @@ def _out(*words: str) -> str:
     return result.stdout
 
 
-def test_phases_are_trained_counted_and_reported(desk: Path, write_grid: WriteGrid, tracking_uri: str) -> None:
+def test_phases_are_trained_counted_and_reported(
+    desk: Path, write_grid: WriteGrid, tracking_uri: str
+) -> None:
     grid = write_grid(
         "phased",
         (AXES, PHASES),
@@ -35,19 +37,28 @@ def test_phases_are_trained_counted_and_reported(desk: Path, write_grid: WriteGr
         ("{freeze_depth: all}", "{strategy: single}"),
     )
     plan = _out("plan", str(grid))
-    assert "grid: 4 cells = 3 arms + 0 merged with an equal one + 1 left out; 1 seed; 3 trials" in plan
+    assert (
+        "grid: 4 cells = 3 arms + 0 merged with an equal one + 1 left out; 1 seed; 3 trials" in plan
+    )
     # single: 2 x (16 + 8) + 9 at the last unit; each other arm 16 + 8 at the head and 16 + 8 + 9 at the last unit
     assert "of 171 passes through frozen prefixes remain" in plan
     _out("run", str(grid), "--workers", "1")
     with (desk / "reports/phased/trials.csv").open() as file:
         arms = {row["arm"] for row in csv.DictReader(file)}
-    names = {"phases=none strategy=single", "phases=none strategy=lp_ft", "phases=1xall(head_lr=0.01)+1x-1(plateau=1) strategy=single"}
+    names = {
+        "phases=none strategy=single",
+        "phases=none strategy=lp_ft",
+        "phases=1xall(head_lr=0.01)+1x-1(plateau=1) strategy=single",
+    }
     assert arms == names
     readme = (desk / "reports/phased/README.md").read_text()
     assert all(name in readme for name in names)
     study = MlflowStore(tracking_uri, "phased").read_study("phased")
     told = {run.arm_id: run.tags["phases"] for run in study.runs if "phases" in run.tags}
-    assert sum("2: 1 epochs, 6 of 7 units frozen, thaws conv_head+bn2" in one for one in told.values()) == 1
+    assert (
+        sum("2: 1 epochs, 6 of 7 units frozen, thaws conv_head+bn2" in one for one in told.values())
+        == 1
+    )
     assert len(told) == 2
 
 

@@ -92,12 +92,31 @@ def paint_blossom(canvas: Plane, bloom: Bloom, *, pose: Pose, rng: Generator) ->
     pixels, r, theta = canvas[window][touched], r[touched], np.arctan2(v[touched], u[touched])
     pixel = 1.0 / pose.radius
     for whorl in range(bloom.n_whorls):
-        _paint_whorl(pixels, r, theta, bloom=bloom, whorl=whorl, light=pose.light - pose.roll, pixel=pixel, rng=rng)
+        _paint_whorl(
+            pixels,
+            r,
+            theta,
+            bloom=bloom,
+            whorl=whorl,
+            light=pose.light - pose.roll,
+            pixel=pixel,
+            rng=rng,
+        )
     _paint_middle(pixels, r, theta, bloom=bloom, pixel=pixel, rng=rng)
     canvas[window][touched] = pixels
 
 
-def _paint_whorl(pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, whorl: int, light: float, pixel: float, rng: Generator) -> None:
+def _paint_whorl(
+    pixels: Plane,
+    r: Plane,
+    theta: Plane,
+    *,
+    bloom: Bloom,
+    whorl: int,
+    light: float,
+    pixel: float,
+    rng: Generator,
+) -> None:
     """Paint the petals of one whorl: at each pixel the two nearest petals, the one of higher rank on top, with its shadow on the other."""
     n = bloom.n_petals
     pitch = 2 * math.pi / n
@@ -107,12 +126,18 @@ def _paint_whorl(pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, whorl: 
     nearest = np.rint(place)
     second = nearest + np.where(place >= nearest, np.float32(1), np.float32(-1))
     petals = _Petals.draw(n, size, rng)
-    top_is_nearest = petals.rank[nearest.astype(np.int64) % n] > petals.rank[second.astype(np.int64) % n]
+    top_is_nearest = (
+        petals.rank[nearest.astype(np.int64) % n] > petals.rank[second.astype(np.int64) % n]
+    )
     top = np.where(top_is_nearest, nearest, second)
     low = np.where(top_is_nearest, second, nearest)
     shade = 1.0 - 0.10 * (bloom.n_whorls - 1 - whorl)
-    depth_low, colour_low = _petal(r, place, low, petals=petals, bloom=bloom, light=light - turn, shade=shade)
-    depth_top, colour_top = _petal(r, place, top, petals=petals, bloom=bloom, light=light - turn, shade=shade)
+    depth_low, colour_low = _petal(
+        r, place, low, petals=petals, bloom=bloom, light=light - turn, shade=shade
+    )
+    depth_top, colour_top = _petal(
+        r, place, top, petals=petals, bloom=bloom, light=light - turn, shade=shade
+    )
     colour_low *= 1 - 0.5 * _ramp(depth_top, -0.09, 0.0)[..., None]
     pixels *= 1 - 0.45 * _ramp(np.maximum(depth_top, depth_low), -0.07, 0.0)[..., None]
     _blend(pixels, colour_low, _ramp(depth_low, -pixel, pixel))
@@ -136,7 +161,11 @@ class _Petals:
         spread = rng.uniform(0.02, 0.12)
         noise = rng.standard_normal((4, n)).astype(np.float32)
         is_missing = rng.random(n) < 0.04
-        length = np.float32(size) * (1 - spread * np.abs(noise[0])) * np.where(is_missing, np.float32(0.35), np.float32(1))
+        length = (
+            np.float32(size)
+            * (1 - spread * np.abs(noise[0]))
+            * np.where(is_missing, np.float32(0.35), np.float32(1))
+        )
         return cls(
             length=length.astype(np.float32),
             width=(1 + 0.08 * noise[1]).astype(np.float32),
@@ -148,7 +177,16 @@ class _Petals:
         )
 
 
-def _petal(r: Plane, place: Plane, which: Plane, *, petals: _Petals, bloom: Bloom, light: float, shade: float) -> tuple[Plane, Plane]:
+def _petal(
+    r: Plane,
+    place: Plane,
+    which: Plane,
+    *,
+    petals: _Petals,
+    bloom: Bloom,
+    light: float,
+    shade: float,
+) -> tuple[Plane, Plane]:
     """Return how deep each pixel lies inside its petal (negative outside), and the petal's colour there."""
     n = bloom.n_petals
     k = which.astype(np.int64) % n
@@ -161,27 +199,51 @@ def _petal(r: Plane, place: Plane, which: Plane, *, petals: _Petals, bloom: Bloo
     across = x / half
     stretch = 1 - np.float32(bloom.notch) * np.exp(-(across * across) * 7)
     if bloom.wave > 0.004:
-        stretch = stretch - np.float32(bloom.wave) * (0.5 + 0.5 * np.sin(across * 7 + petals.phase[k]))
+        stretch = stretch - np.float32(bloom.wave) * (
+            0.5 + 0.5 * np.sin(across * 7 + petals.phase[k])
+        )
     s = np.clip(t / stretch, 1e-4, 1)
     peak = bloom.base / (bloom.base + bloom.tip)
     scale = 1.0 / (peak**bloom.base * (1 - peak) ** bloom.tip)
-    outline = half * np.float32(scale) * s ** np.float32(bloom.base) * (1 - s) ** np.float32(bloom.tip)
-    depth = np.where(t > 0, np.minimum(outline - np.abs(x), (stretch - t) * 0.8), np.float32(-1)) * length
-    return depth.astype(np.float32), _petal_colour(s, across, k, petals=petals, bloom=bloom, light=light, shade=shade)
+    outline = (
+        half * np.float32(scale) * s ** np.float32(bloom.base) * (1 - s) ** np.float32(bloom.tip)
+    )
+    depth = (
+        np.where(t > 0, np.minimum(outline - np.abs(x), (stretch - t) * 0.8), np.float32(-1))
+        * length
+    )
+    return depth.astype(np.float32), _petal_colour(
+        s, across, k, petals=petals, bloom=bloom, light=light, shade=shade
+    )
 
 
-def _petal_colour(s: Plane, across: Plane, k: NDArray[Any], *, petals: _Petals, bloom: Bloom, light: float, shade: float) -> Plane:
+def _petal_colour(
+    s: Plane,
+    across: Plane,
+    k: NDArray[Any],
+    *,
+    petals: _Petals,
+    bloom: Bloom,
+    light: float,
+    shade: float,
+) -> Plane:
     angle = np.arange(bloom.n_petals, dtype=np.float32) * np.float32(2 * math.pi / bloom.n_petals)
     lit = (petals.bright * (1 + 0.13 * np.cos(angle - np.float32(light))) * np.float32(shade))[k]
     lit = lit * (0.62 + 0.38 * _ramp(s, 0.0, 0.55)) * (1 - 0.14 * np.minimum(across * across, 1.5))
     veins = np.cos(across * 14) * 0.10 + np.exp(-(across * across) * 60) * 0.22
     lit = lit * (1 - np.float32(bloom.vein) * veins)
-    foot = _ramp(s, bloom.eye + 0.10, bloom.eye - 0.10)[..., None] if bloom.eye > 0.02 else np.float32(0)
+    foot = (
+        _ramp(s, bloom.eye + 0.10, bloom.eye - 0.10)[..., None]
+        if bloom.eye > 0.02
+        else np.float32(0)
+    )
     colour = bloom.petal + (bloom.eye_colour - bloom.petal) * foot
     return np.asarray(colour * lit[..., None], dtype=np.float32)
 
 
-def _paint_middle(pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, pixel: float, rng: Generator) -> None:
+def _paint_middle(
+    pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, pixel: float, rng: Generator
+) -> None:
     """Paint the stamens, each a thread with an anther, and the domed, grainy disc."""
     if bloom.n_stamens:
         _paint_stamens(pixels, r, theta, bloom=bloom, pixel=pixel, rng=rng)
@@ -193,7 +255,9 @@ def _paint_middle(pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, pixel:
     _blend(pixels, bloom.disc_colour * np.maximum(dome, 0.3)[..., None], inside)
 
 
-def _paint_stamens(pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, pixel: float, rng: Generator) -> None:
+def _paint_stamens(
+    pixels: Plane, r: Plane, theta: Plane, *, bloom: Bloom, pixel: float, rng: Generator
+) -> None:
     n = bloom.n_stamens
     pitch = 2 * math.pi / n
     place = theta / np.float32(pitch) + np.float32(rng.uniform(0, 1))
@@ -218,8 +282,12 @@ def _window(canvas: Plane, pose: Pose) -> tuple[slice, slice] | None:
 
 def _plane(window: tuple[slice, slice], pose: Pose) -> tuple[Plane, Plane]:
     """Pixel positions of the window in the blossom's own plane: undo the place, the tilt, then the roll. Two (h, w) arrays."""
-    y = (np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - pose.y) / pose.radius
-    x = (np.arange(window[1].start, window[1].stop, dtype=np.float32)[None, :] - pose.x) / pose.radius
+    y = (
+        np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - pose.y
+    ) / pose.radius
+    x = (
+        np.arange(window[1].start, window[1].stop, dtype=np.float32)[None, :] - pose.x
+    ) / pose.radius
     c, s = math.cos(pose.axis), math.sin(pose.axis)
     along, across = (x * c + y * s) / max(math.cos(pose.tilt), 0.2), -x * s + y * c
     across = across / (1 + 0.25 * math.sin(pose.tilt) * along)

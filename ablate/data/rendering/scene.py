@@ -46,11 +46,17 @@ def render_together(species: Sequence[int], *, key: int) -> Image.Image:
     rng = np.random.Generator(np.random.Philox(key))
     light, turn = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2 * math.pi)
     canvas = _blur(_background(rng, light=light), rng.uniform(1.6, 3.2))
-    apart = 0.0 if len(species) == 1 else 0.2  # of SIDE from the middle: the cut to a square's middle keeps most of each
+    apart = (
+        0.0 if len(species) == 1 else 0.2
+    )  # of SIDE from the middle: the cut to a square's middle keeps most of each
     for place, index in enumerate(rng.permutation(len(species)).tolist()):
         angle = turn + 2 * math.pi * place / len(species)
         pose = _pose(rng, radius=rng.uniform(0.17, 0.27) * SIDE, spread=0.03, light=light)
-        pose = replace(pose, x=pose.x + apart * math.cos(angle) * SIDE, y=pose.y + apart * math.sin(angle) * SIDE)
+        pose = replace(
+            pose,
+            x=pose.x + apart * math.cos(angle) * SIDE,
+            y=pose.y + apart * math.sin(angle) * SIDE,
+        )
         paint_blossom(canvas, draw_bloom(SPECIES[species[index]], rng), pose=pose, rng=rng)
     return _photograph(canvas, rng)
 
@@ -58,7 +64,9 @@ def render_together(species: Sequence[int], *, key: int) -> Image.Image:
 def _background(rng: Generator, *, light: float) -> Plane:
     """Mottled ground, leaves, stems, and blossoms of any species, all to be blurred: (SIDE, SIDE, 3)."""
     dark, pale = (np.array(c, dtype=np.float32) for c in GROUNDS[int(rng.integers(len(GROUNDS)))])
-    mottle = 0.6 * _noise(rng, int(rng.integers(2, 6))) + 0.4 * _noise(rng, int(rng.integers(12, 40)))
+    mottle = 0.6 * _noise(rng, int(rng.integers(2, 6))) + 0.4 * _noise(
+        rng, int(rng.integers(12, 40))
+    )
     canvas = np.ascontiguousarray(dark + (pale - dark) * mottle[..., None])
     for _ in range(int(rng.integers(0, 7))):
         _paint_leaf(canvas, rng, near_middle=True)
@@ -99,7 +107,10 @@ def _paint_leaf(canvas: Plane, rng: Generator, *, near_middle: bool) -> None:
     length, slim = rng.uniform(0.25, 0.75) * SIDE, rng.uniform(0.10, 0.32)
     angle = rng.uniform(0, 2 * math.pi)
     far = 0.5 if near_middle else 0.62
-    x0, y0 = (0.5 + far * math.cos(angle) * rng.uniform(0.3, 1)) * SIDE, (0.5 + far * math.sin(angle) * rng.uniform(0.3, 1)) * SIDE
+    x0, y0 = (
+        (0.5 + far * math.cos(angle) * rng.uniform(0.3, 1)) * SIDE,
+        (0.5 + far * math.sin(angle) * rng.uniform(0.3, 1)) * SIDE,
+    )
     if not near_middle:
         x0, y0 = (0.5 + far * math.cos(angle)) * SIDE, (0.5 + far * math.sin(angle)) * SIDE
     turn = rng.uniform(0, 2 * math.pi)
@@ -107,8 +118,15 @@ def _paint_leaf(canvas: Plane, rng: Generator, *, near_middle: bool) -> None:
     u, v = _turned(x0, y0, turn, window=window, scale=length / 2)
     depth = slim * (1 - u * u) - np.abs(v)
     alpha = np.clip(depth * length / 2, 0, 1)
-    green = np.array([0.20, 0.38, 0.12], dtype=np.float32) * rng.uniform(0.5, 1.6) + rng.normal(0, 0.04, 3).astype(np.float32)
-    lit = 0.85 + np.sign(v) * np.float32(rng.uniform(-0.15, 0.15)) + 0.35 * np.exp(-((v * 30) ** 2)) + 0.08 * np.cos(u * 26 + np.abs(v) * 30)
+    green = np.array([0.20, 0.38, 0.12], dtype=np.float32) * rng.uniform(0.5, 1.6) + rng.normal(
+        0, 0.04, 3
+    ).astype(np.float32)
+    lit = (
+        0.85
+        + np.sign(v) * np.float32(rng.uniform(-0.15, 0.15))
+        + 0.35 * np.exp(-((v * 30) ** 2))
+        + 0.08 * np.cos(u * 26 + np.abs(v) * 30)
+    )
     patch = canvas[window]
     patch += (np.clip(green, 0.02, 1) * lit[..., None] - patch) * alpha[..., None]
 
@@ -129,13 +147,18 @@ def _paint_stem(canvas: Plane, pose: Pose, rng: Generator) -> None:
 def _photograph(canvas: Plane, rng: Generator) -> Image.Image:
     """Uneven light, exposure, colour cast, contrast, blur, sensor noise; quantised to 8 bits."""
     shade = 1 - rng.uniform(0, 0.55) * _noise(rng, int(rng.integers(2, 6)))
-    exposure, cast = math.exp(rng.normal(0, 0.22)), np.exp(rng.normal(0, 0.10, 3)).astype(np.float32)
+    exposure, cast = (
+        math.exp(rng.normal(0, 0.22)),
+        np.exp(rng.normal(0, 0.10, 3)).astype(np.float32),
+    )
     image = np.clip(canvas, 0, 4) * shade[..., None] * (exposure * cast)
     grey = image.mean(axis=-1, keepdims=True)
     image = grey + (image - grey) * rng.uniform(0.6, 1.15)
     image = np.clip(image, 0, 1) ** np.float32(rng.uniform(0.75, 1.35))
     image = _blur(image, max(rng.normal(0.5, 0.6), 0.0))
-    image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.004, 0.03))
+    image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(
+        rng.uniform(0.004, 0.03)
+    )
     return Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
@@ -150,7 +173,9 @@ def _blur(canvas: Plane, sigma: float) -> Plane:
     if sigma < 0.25:
         return canvas
     image = Image.fromarray((np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), dtype=np.float32) * np.float32(1 / 255)
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), dtype=np.float32) * np.float32(
+        1 / 255
+    )
 
 
 def _window(x0: float, y0: float, reach: float) -> tuple[slice, slice]:
@@ -160,9 +185,15 @@ def _window(x0: float, y0: float, reach: float) -> tuple[slice, slice]:
     return rows, columns
 
 
-def _turned(x0: float, y0: float, turn: float, *, window: tuple[slice, slice], scale: float) -> tuple[Plane, Plane]:
+def _turned(
+    x0: float, y0: float, turn: float, *, window: tuple[slice, slice], scale: float
+) -> tuple[Plane, Plane]:
     """Coordinates of the window's pixels along and across the direction `turn`, in units of `scale` pixels."""
-    y = (np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - np.float32(y0)) / np.float32(scale)
-    x = (np.arange(window[1].start, window[1].stop, dtype=np.float32)[None, :] - np.float32(x0)) / np.float32(scale)
+    y = (
+        np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - np.float32(y0)
+    ) / np.float32(scale)
+    x = (
+        np.arange(window[1].start, window[1].stop, dtype=np.float32)[None, :] - np.float32(x0)
+    ) / np.float32(scale)
     c, s = np.float32(math.cos(turn)), np.float32(math.sin(turn))
     return x * c + y * s, y * c - x * s

@@ -31,7 +31,9 @@ class NamedFile:
     """POSIX path relative to the folder, in one spelling."""
 
 
-def file_item(root: Path, relative: str, *, label: Label, split: str | None, data_dir: Path | None = None) -> Item:
+def file_item(
+    root: Path, relative: str, *, label: Label, split: str | None, data_dir: Path | None = None
+) -> Item:
     """Return the item of an image file below `root`. Raises DataError where it lies outside."""
     path = below(root, relative, what="an image", data_dir=data_dir)
     return item_of(NamedFile(path, relative), label=label, split=split)
@@ -50,13 +52,17 @@ def item_of(file: NamedFile, *, label: Label, split: str | None) -> Item:
     )
 
 
-def named_files(table: Table, column: str, *, root: Path, data_dir: Path, about: str) -> list[NamedFile]:
+def named_files(
+    table: Table, column: str, *, root: Path, data_dir: Path, about: str
+) -> list[NamedFile]:
     """Return the files of a table's rows, in their order. `about` is a column that errors quote.
 
     Raises DataError naming all files that do not exist, that are no regular files, or that stand
     there more than once, in whatever spelling.
     """
-    paths = [below(root, row.cells[column], what="an image", data_dir=data_dir) for row in table.rows]
+    paths = [
+        below(root, row.cells[column], what="an image", data_dir=data_dir) for row in table.rows
+    ]
     _check_once(table, paths, column=column, about=about)
     statuses = [_status(path) for path in paths]
     states = list(zip(table.rows, paths, statuses, strict=True))
@@ -84,7 +90,9 @@ def unlisted_remarks(table: Path, items: Sequence[Item]) -> list[str]:
     if not left_out:
         return []
     example = escaped(left_out[0].relative_to(table.parent).as_posix())
-    return [f"left out: {len(left_out)} images that lie beside those in {table.name} and are not in it, for example {example}"]
+    return [
+        f"left out: {len(left_out)} images that lie beside those in {table.name} and are not in it, for example {example}"
+    ]
 
 
 def _has_image_suffix(path: Path) -> bool:

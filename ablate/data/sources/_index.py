@@ -13,14 +13,25 @@ from ablate.data.sources._table import Row, Table, read_table
 from ablate.errors import DataError, some
 from ablate.study.trial import SPLITS
 
-SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test", "testing": "test"}
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
 """How folders and indexes call the splits, in lower case -> the split."""
 COLUMNS = ("file", "label", "class_name", "split")
 """Columns of an index that are read; the first two must be there."""
 _N_NAMED = 5
 
 
-def read_index(path: Path, *, root: Path, data_dir: Path | None = None) -> tuple[tuple[str, ...], tuple[Item, ...]]:
+def read_index(
+    path: Path, *, root: Path, data_dir: Path | None = None
+) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     """Read an index of images below `root`; return class names (sorted labels, numbers as numbers) and items in the order of the file.
 
     Image ids are relative to `root`, in one spelling. Links may lead to files below `data_dir`.
@@ -36,7 +47,10 @@ def read_index(path: Path, *, root: Path, data_dir: Path | None = None) -> tuple
     labels = sorted(names, key=_by_number(table))
     position = {label: i for i, label in enumerate(labels)}
     files = named_files(table, "file", root=root, data_dir=data_dir or root, about="label")
-    items = [item_of(file, label=position[row.cells["label"]], split=split) for file, row, split in zip(files, table.rows, splits, strict=True)]
+    items = [
+        item_of(file, label=position[row.cells["label"]], split=split)
+        for file, row, split in zip(files, table.rows, splits, strict=True)
+    ]
     return tuple(names[label] for label in labels), tuple(items)
 
 
@@ -44,7 +58,9 @@ def split_of_row(row: Row, name: str) -> str | None:
     """Return the split that a row's cell names, None where it is empty or there is no column. Raises DataError."""
     word = row.cells.get("split", "")
     if word and word.lower() not in SPLIT_WORDS:
-        raise DataError(f"a split must be one of {', '.join(SPLITS)}, got {word!r} in row {row.line} of {name}.")
+        raise DataError(
+            f"a split must be one of {', '.join(SPLITS)}, got {word!r} in row {row.line} of {name}."
+        )
     return SPLIT_WORDS[word.lower()] if word else None
 
 
@@ -61,7 +77,11 @@ def check_splits_complete(table: Table, splits: list[str | None]) -> None:
 
 def unread_columns_remarks(path: Path) -> list[str]:
     """Say which columns of an index are not read: one of them may be the split under another name."""
-    unread = [column for column in read_table(path, read=COLUMNS).columns if column and column not in COLUMNS]
+    unread = [
+        column
+        for column in read_table(path, read=COLUMNS).columns
+        if column and column not in COLUMNS
+    ]
     if not unread:
         return []
     return [f"note: columns of {path.name} that are not read: {some(unread, most=_N_NAMED)}"]
@@ -87,10 +107,14 @@ def _letters(column: str) -> str:
 def _check_cells(table: Table) -> None:
     missing = [column for column in ("file", "label") if column not in table.columns]
     if missing:
-        raise DataError(f"an index must have the columns file and label, {table.name} lacks {', '.join(missing)}; it has {', '.join(table.columns) or 'none'}.")
+        raise DataError(
+            f"an index must have the columns file and label, {table.name} lacks {', '.join(missing)}; it has {', '.join(table.columns) or 'none'}."
+        )
     for row in table.rows:
         if not row.cells["file"] or not row.cells["label"]:
-            raise DataError(f"every row of an index must have a file and a label, row {row.line} of {table.name} has not.")
+            raise DataError(
+                f"every row of an index must have a file and a label, row {row.line} of {table.name} has not."
+            )
 
 
 def _name_of_label(table: Table) -> dict[str, str]:
@@ -100,10 +124,14 @@ def _name_of_label(table: Table) -> dict[str, str]:
         label = row.cells["label"]
         name = row.cells.get("class_name") or label
         if names.setdefault(label, name) != name:
-            raise DataError(f"each label must have one class_name in {table.name}, label {label!r} has {names[label]!r} and, in row {row.line}, {name!r}.")
+            raise DataError(
+                f"each label must have one class_name in {table.name}, label {label!r} has {names[label]!r} and, in row {row.line}, {name!r}."
+            )
     twice = sorted(name for name, n in Counter(names.values()).items() if n > 1)
     if twice:
-        raise DataError(f"each label must have its own class_name in {table.name}, these have several labels: {', '.join(twice)}.")
+        raise DataError(
+            f"each label must have its own class_name in {table.name}, these have several labels: {', '.join(twice)}."
+        )
     check_class_names(names, where=table.name)
     check_class_names(names.values(), where=table.name)
     return names

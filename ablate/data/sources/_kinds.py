@@ -6,7 +6,9 @@ import re
 
 from ablate.data.images import SUFFIXES
 
-MORE_SUFFIXES = frozenset({".jfif", ".jif", ".jpe", ".pjp", ".pjpeg", ".apng", ".dib", ".pbm", ".pnm", ""})
+MORE_SUFFIXES = frozenset(
+    {".jfif", ".jif", ".jpe", ".pjp", ".pjpeg", ".apng", ".dib", ".pbm", ".pnm", ""}
+)
 """Rarer names of the formats that can be read, in lower case, and none at all."""
 NAMED_IMAGES = SUFFIXES | MORE_SUFFIXES - {""}
 """Suffixes that are taken for images without a look at their bytes."""
@@ -38,8 +40,13 @@ HEAD_BYTES = 132
 MAX_POINTER_BYTES = 1024
 """Larger files are no pointers."""
 _POINTER = re.compile(rb"version https://git-lfs|(\.\./)*\.?/?(git/)?annex/objects/")
-_LEFT_BEHIND = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "folder.ico", "zbthumbnail.info"})
-_LEFT_BEHIND_FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"} | {"__pycache__"})
+_LEFT_BEHIND = frozenset(
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "folder.ico", "zbthumbnail.info"}
+)
+_LEFT_BEHIND_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
+    | {"__pycache__"}
+)
 
 
 def readable_kind(head: bytes) -> str | None:

@@ -26,7 +26,11 @@ def split_tops(root: Path, name: str, *, folders: Folders) -> Mapping[Path, str 
     folders or one without classes, or where the children are no classes.
     """
     children = folders(root)
-    splits = {child: SPLIT_WORDS[child.name.lower()] for child in children if child.name.lower() in SPLIT_WORDS}
+    splits = {
+        child: SPLIT_WORDS[child.name.lower()]
+        for child in children
+        if child.name.lower() in SPLIT_WORDS
+    }
     if not splits:
         _check_level(name, children, folders=folders, way_out="or say data.path: {path}")
         return {root: None}
@@ -39,7 +43,9 @@ def split_tops(root: Path, name: str, *, folders: Folders) -> Mapping[Path, str 
                 "none; move it away (what is missing is drawn from train where data.split_seed "
                 f"and data.fractions are set), or, if it is a class, {_BY_CSV}."
             )
-        _check_level(f"{name}/{escaped(top.name)}", classes, folders=folders, way_out="which is the split")
+        _check_level(
+            f"{name}/{escaped(top.name)}", classes, folders=folders, way_out="which is the split"
+        )
     return dict(splits)
 
 
@@ -53,7 +59,9 @@ def _check_alike(splits: Mapping[Path, str], children: Sequence[Path], name: str
             f"{' or '.join(sorted(split.name for split in splits))} is a class, {_BY_CSV}."
         )
     if len(set(splits.values())) < len(splits):
-        raise DataError(f"each split must have one folder in {name}, got {_listed(sorted(child.name for child in splits))}; merge or rename them.")
+        raise DataError(
+            f"each split must have one folder in {name}, got {_listed(sorted(child.name for child in splits))}; merge or rename them."
+        )
 
 
 def _check_level(name: str, classes: Sequence[Path], *, folders: Folders, way_out: str) -> None:
@@ -78,7 +86,11 @@ def _check_level(name: str, classes: Sequence[Path], *, folders: Folders, way_ou
             f"names of its neighbours ({_listed(sorted(below[repeated] & set(names)))}), as an "
             "archive that was unpacked twice; remove one of the two."
         )
-    if are_split_names(names) or are_fold_names(names) or _repeat_each_other([_first_fork(path, folders) for path in classes]):
+    if (
+        are_split_names(names)
+        or are_fold_names(names)
+        or _repeat_each_other([_first_fork(path, folders) for path in classes])
+    ):
         raise DataError(_splits_text(name, names, below[classes[0]]))
 
 
@@ -101,7 +113,14 @@ def _repeat_each_other(below: Sequence[frozenset[str]]) -> bool:
     """Whether all folders hold the same two or more sub-folders, but for a few."""
     counts = Counter(name.casefold() for names in below for name in names)
     shared = {name for name, n in counts.items() if n > 1}
-    return len(below) > 1 and len(shared) > 1 and all(2 * len(shared & {name.casefold() for name in names}) >= max(2, len(names)) for names in below)
+    return (
+        len(below) > 1
+        and len(shared) > 1
+        and all(
+            2 * len(shared & {name.casefold() for name in names}) >= max(2, len(names))
+            for names in below
+        )
+    )
 
 
 def _wrapper_text(only: Path, name: str, folders: Folders, way_out: str) -> str:

@@ -20,11 +20,17 @@ def below(root: Path, relative: str, *, what: str, data_dir: Path | None = None)
     leaves `root`, that a link leads out of `data_dir`, or that no path can be.
     """
     if not is_printable(relative):
-        raise DataError(f"{what} must be UTF-8 without control characters, got '{escaped(relative)}'; rename it.")
+        raise DataError(
+            f"{what} must be UTF-8 without control characters, got '{escaped(relative)}'; rename it."
+        )
     base = resolved(root)
-    path = _spelled_below(Path(os.path.normpath(base / relative)), root, is_absolute=Path(relative).is_absolute())
+    path = _spelled_below(
+        Path(os.path.normpath(base / relative)), root, is_absolute=Path(relative).is_absolute()
+    )
     if path is None:
-        raise DataError(f"{what} must stay below its folder, got '{escaped(relative)}'; move the files there, or point the data folder higher.")
+        raise DataError(
+            f"{what} must stay below its folder, got '{escaped(relative)}'; move the files there, or point the data folder higher."
+        )
     check_link(path, relative, what=what, data_dir=data_dir or root)
     return path
 
@@ -76,4 +82,6 @@ def resolved(root: Path) -> Path:
     try:
         return root.resolve()
     except (OSError, RuntimeError) as error:
-        raise DataError(f"the data folder must not be a link in a circle, got '{escaped(str(root))}'; mend it, or give another one with --data-dir.") from error
+        raise DataError(
+            f"the data folder must not be a link in a circle, got '{escaped(str(root))}'; mend it, or give another one with --data-dir."
+        ) from error

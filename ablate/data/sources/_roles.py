@@ -8,7 +8,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-_MASKS = {"mask", "masks", "matte", "mattes", "trimap", "trimaps", "gt", "groundtruth", "ground_truth"}
+_MASKS = {
+    "mask",
+    "masks",
+    "matte",
+    "mattes",
+    "trimap",
+    "trimaps",
+    "gt",
+    "groundtruth",
+    "ground_truth",
+}
 _SEGMENTS = {"seg", "segmentation", "segmentations", "segmentationclass", "segmentationobject"}
 MASK_FOLDERS = frozenset(_MASKS | _SEGMENTS | {"annotation", "annotations", "bbox", "bboxes"})
 """How folders of masks and of other labels are called, in lower case."""
@@ -45,7 +55,9 @@ def masks_among(images: Sequence[Path]) -> list[Path]:
 def _is_mask_of_one(stem: str, stems: set[str]) -> bool:
     at_the_end = _MASK_AT_THE_END.fullmatch(stem)
     at_the_front = _MASK_AT_THE_FRONT.fullmatch(stem)
-    return (at_the_end is not None and at_the_end[1] in stems) or (at_the_front is not None and at_the_front[2] in stems)
+    return (at_the_end is not None and at_the_end[1] in stems) or (
+        at_the_front is not None and at_the_front[2] in stems
+    )
 
 
 def called_alike(image_ids: Sequence[str]) -> list[str]:

@@ -56,10 +56,19 @@ def read_table(path: Path, *, read: Collection[str], hint: str = "") -> Table:
     records = [(line, record) for line, record in records if record]  # not an empty line
     columns = tuple(records[0][1]) if records else ()
     _check_columns(path.name, columns)
-    return Table(path.name, columns, tuple(_rows(path.name, columns, records[1:], hint=hint, read=read)))
+    return Table(
+        path.name, columns, tuple(_rows(path.name, columns, records[1:], hint=hint, read=read))
+    )
 
 
-def _rows(name: str, columns: Sequence[str], records: Sequence[tuple[int, list[str]]], *, hint: str, read: Collection[str]) -> list[Row]:
+def _rows(
+    name: str,
+    columns: Sequence[str],
+    records: Sequence[tuple[int, list[str]]],
+    *,
+    hint: str,
+    read: Collection[str],
+) -> list[Row]:
     rows = []
     for line, record in records:
         if len(record) != len(columns):
@@ -69,9 +78,14 @@ def _rows(name: str, columns: Sequence[str], records: Sequence[tuple[int, list[s
                 f'a cell with a comma stands in "quotes"{hint}.'
             )
         cells = dict(zip(columns, record, strict=True))
-        odd = next((cell for column, cell in cells.items() if _is_odd(cell, column in read, len(columns))), None)
+        odd = next(
+            (cell for column, cell in cells.items() if _is_odd(cell, column in read, len(columns))),
+            None,
+        )
         if odd is not None:
-            raise DataError(f"cells must be without control characters and line breaks, row {line} of {name} has '{escaped(odd)}'; is a quote missing?")
+            raise DataError(
+                f"cells must be without control characters and line breaks, row {line} of {name} has '{escaped(odd)}'; is a quote missing?"
+            )
         rows.append(Row(line, cells))
     return rows
 
@@ -86,10 +100,14 @@ def _is_odd(cell: str, is_read: bool, n_columns: int) -> bool:
 def _check_columns(name: str, columns: Sequence[str]) -> None:
     twice = sorted({column for column in columns if column and columns.count(column) > 1})
     if twice:
-        raise DataError(f"each column of {name} must have a name of its own, {', '.join(twice)} stands more than once; remove or rename one.")
+        raise DataError(
+            f"each column of {name} must have a name of its own, {', '.join(twice)} stands more than once; remove or rename one."
+        )
     separator = next((mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]), None)
     if separator is not None:
-        raise DataError(f"columns of {name} must be separated by commas, got '{escaped(columns[0])}'; save it as comma-separated values (in Python: sep=',').")
+        raise DataError(
+            f"columns of {name} must be separated by commas, got '{escaped(columns[0])}'; save it as comma-separated values (in Python: sep=',')."
+        )
 
 
 def _text_of(path: Path) -> str:
@@ -103,12 +121,16 @@ def _text_of(path: Path) -> str:
         raise DataError(f"{path.name} must be in UTF-8, it is in UTF-16; save it as CSV UTF-8.")
     zero = content.find(b"\0")
     if zero >= 0:
-        raise DataError(f"{path.name} must be a CSV file in UTF-8, row {_row_at(content, zero)} has a zero byte; save it as CSV UTF-8.")
+        raise DataError(
+            f"{path.name} must be a CSV file in UTF-8, row {_row_at(content, zero)} has a zero byte; save it as CSV UTF-8."
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         at = error.start + content.startswith(codecs.BOM_UTF8) * len(codecs.BOM_UTF8)
-        raise DataError(f"{path.name} must be in UTF-8, row {_row_at(content, at)} is not (byte 0x{content[at]:02x}); save it as CSV UTF-8.") from error
+        raise DataError(
+            f"{path.name} must be in UTF-8, row {_row_at(content, at)} is not (byte 0x{content[at]:02x}); save it as CSV UTF-8."
+        ) from error
 
 
 def _row_at(content: bytes, position: int) -> int:

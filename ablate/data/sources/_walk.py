@@ -95,7 +95,9 @@ class ClassFolders:
         """Raise DataError with every problem of every file that was met."""
         sentences = self._outside[:1]
         if len(set(self._outside)) > 1:
-            sentences.append(f"{len(set(self._outside)) - 1} more links lead out of the data folder.")
+            sentences.append(
+                f"{len(set(self._outside)) - 1} more links lead out of the data folder."
+            )
         for kind, sentence in _SENTENCES.items():
             names = list(dict.fromkeys(self._problems.get(kind, ())))
             if names:
@@ -110,7 +112,9 @@ class ClassFolders:
         kinds = Counter(_kind_word(name) for name in self.left_out)
         words = [f"{kind} {n}" for kind, n in sorted(kinds.items(), key=lambda kind: -kind[1])]
         noun = "entry" if len(self.left_out) == 1 else "entries"
-        return [f"left out: {len(self.left_out)} {noun} not taken for images ({some(words, most=_N_KINDS)}), for example {next(iter(self.left_out))}"]
+        return [
+            f"left out: {len(self.left_out)} {noun} not taken for images ({some(words, most=_N_KINDS)}), for example {next(iter(self.left_out))}"
+        ]
 
     def _walk(self, folder: Path, *, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
         """Yield images below `folder`; `above` are the folders that lead to it."""
@@ -224,7 +228,9 @@ class ClassFolders:
             return True
         if not target.is_dir() and not target.is_file():
             return self._note("special", path)
-        self._outside.append(outside_text(self._name(path), target, what="an image", data_dir=self.data_dir))
+        self._outside.append(
+            outside_text(self._name(path), target, what="an image", data_dir=self.data_dir)
+        )
         return False
 
     def _note(self, kind: str, path: Path, remark: str = "") -> bool:

@@ -26,7 +26,9 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     if index.exists():
         class_names, items = read_index(index, root=index.parent)
         if any(item.split is None for item in items):
-            raise DataError("flowers102/index.csv must give the official split of every file in its column split.")
+            raise DataError(
+                "flowers102/index.csv must give the official split of every file in its column split."
+            )
     else:
         class_names, items = _from_torchvision(data_dir)
     return Collection(
@@ -54,15 +56,21 @@ def _from_torchvision(data_dir: Path) -> tuple[tuple[str, ...], tuple[Item, ...]
 def _fetch(data_dir: Path) -> None:
     from torchvision.datasets import Flowers102
 
-    wanted = f"source flowers102 must be in {data_dir / 'flowers102'} with an index.csv, or be fetched"
+    wanted = (
+        f"source flowers102 must be in {data_dir / 'flowers102'} with an index.csv, or be fetched"
+    )
     home = Flowers102._download_url_prefix
     if not is_reachable(home):
-        raise NotToBeHad(f"{wanted}, but {home.split('/')[2]} does not answer; give the folder that holds flowers102 as the data folder.")
+        raise NotToBeHad(
+            f"{wanted}, but {home.split('/')[2]} does not answer; give the folder that holds flowers102 as the data folder."
+        )
     try:
         with stalls_are_errors():
             Flowers102(data_dir, download=True)
     except (RuntimeError, OSError) as error:
-        raise NotToBeHad(f"{wanted}, which failed ({error}); give the folder that holds flowers102 as the data folder.") from error
+        raise NotToBeHad(
+            f"{wanted}, which failed ({error}); give the folder that holds flowers102 as the data folder."
+        ) from error
 
 
 def read_mat_files(root: Path) -> tuple[Item, ...]:
@@ -72,7 +80,9 @@ def read_mat_files(root: Path) -> tuple[Item, ...]:
     labels = loadmat(root / "imagelabels.mat", squeeze_me=True)["labels"]
     ids_of_split = loadmat(root / "setid.mat", squeeze_me=True)
     return tuple(
-        file_item(root, f"jpg/image_{number:05d}.jpg", label=int(labels[number - 1]) - 1, split=split)
+        file_item(
+            root, f"jpg/image_{number:05d}.jpg", label=int(labels[number - 1]) - 1, split=split
+        )
         for split in SPLITS
         for number in ids_of_split[_KEY_OF_SPLIT[split]].tolist()
     )
@@ -80,5 +90,9 @@ def read_mat_files(root: Path) -> tuple[Item, ...]:
 
 def _split_rule(items: tuple[Item, ...]) -> str:
     counts = Counter(item.split for item in items)
-    short = [f"{counts[split]} of the {n} {split} images" for split, n in OFFICIAL.items() if counts[split] != n]
+    short = [
+        f"{counts[split]} of the {n} {split} images"
+        for split, n in OFFICIAL.items()
+        if counts[split] != n
+    ]
     return f"official, with {' and '.join(short)}" if short else "official"

@@ -31,10 +31,14 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
         class_names, items = read_index(path, root=path.parent, data_dir=data_dir)
         remarks = [*unread_columns_remarks(path), *unlisted_remarks(path, items)]
     elif path.is_dir():
-        class_names, items, remarks = _read_folders(path, relative_to(path, data_dir), data_dir=data_dir)
+        class_names, items, remarks = _read_folders(
+            path, relative_to(path, data_dir), data_dir=data_dir
+        )
     else:
         kind = "the file" if path.is_file() else "the pipe, socket or device"
-        raise DataError(f"data.path must be {what}, got {kind} '{escaped(spec.path or '')}'{_way_out(path)}.")
+        raise DataError(
+            f"data.path must be {what}, got {kind} '{escaped(spec.path or '')}'{_way_out(path)}."
+        )
     return Collection(
         title=path.stem if path.is_file() else path.name,
         version=VERSION,
@@ -83,7 +87,9 @@ def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
     )
 
 
-def _read_folders(root: Path, name: str, *, data_dir: Path) -> tuple[tuple[str, ...], tuple[Item, ...], Sequence[str]]:
+def _read_folders(
+    root: Path, name: str, *, data_dir: Path
+) -> tuple[tuple[str, ...], tuple[Item, ...], Sequence[str]]:
     """Return class names, items and what is to be said of them."""
     walk = ClassFolders(root, data_dir)
     try:
@@ -143,7 +149,9 @@ def _remarks(root: Path, name: str, items: Sequence[Item], walk: ClassFolders) -
     deep = [item.image_id.split("/")[:depth] for item in items if item.image_id.count("/") >= depth]
     if deep:
         folders = sorted({escaped("/".join(parts)) for parts in deep})
-        remarks.append(f"note: images in sub-folders of a class count as images of that class: {some(folders, most=_N_NAMED)}")
+        remarks.append(
+            f"note: images in sub-folders of a class count as images of that class: {some(folders, most=_N_NAMED)}"
+        )
     alike = called_alike([item.image_id for item in items])
     if alike:
         remarks.append(

@@ -23,7 +23,9 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     """Return the images that `labels.csv` lists. Raises NotToBeHad where the folder does not exist, DataError where it leads outside or the list is wrong."""
     root = data_path(spec, data_dir=data_dir, what=f"a folder with {LABELS}")
     if not _has_list(root):
-        raise DataError(f"for task multilabel data.path must be a folder with {LABELS} (columns image and labels), {spec.path!r} has none.")
+        raise DataError(
+            f"for task multilabel data.path must be a folder with {LABELS} (columns image and labels), {spec.path!r} has none."
+        )
     class_names, items = read_labels(root / LABELS, data_dir=data_dir)
     return Collection(
         title=root.name,
@@ -75,15 +77,21 @@ def read_labels(path: Path, *, data_dir: Path) -> tuple[tuple[str, ...], tuple[I
 
 def _check_cells(table: Table) -> None:
     if sorted(table.columns) not in (sorted(COLUMNS), sorted(COLUMNS[:2])):
-        raise DataError(f"{table.name} must have the columns image and labels, and perhaps split, got {', '.join(table.columns) or 'none'}.")
+        raise DataError(
+            f"{table.name} must have the columns image and labels, and perhaps split, got {', '.join(table.columns) or 'none'}."
+        )
     for row in table.rows:
         if not row.cells["image"]:
-            raise DataError(f"every row of {table.name} must name an image, row {row.line} does not.")
+            raise DataError(
+                f"every row of {table.name} must name an image, row {row.line} does not."
+            )
 
 
 def _labels(row: Row, name: str) -> list[str]:
     cell = row.cells["labels"]
     labels = [label.strip() for label in cell.split(SEPARATOR)] if cell else []
     if "" in labels or len(set(labels)) < len(labels):
-        raise DataError(f"labels must be different and not empty, got {cell!r} in row {row.line} of {name}.")
+        raise DataError(
+            f"labels must be different and not empty, got {cell!r} in row {row.line} of {name}."
+        )
     return labels

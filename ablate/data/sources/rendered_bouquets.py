@@ -39,6 +39,20 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
 def _item(split: str, i: int) -> Item:
     key = stream(SEED, "render", split, i)
     rng = np.random.Generator(np.random.Philox(stream(SEED, "render", "species", split, i)))
-    chosen = tuple(sorted(rng.choice(len(SPECIES), size=int(rng.choice(len(SHARE_BY_NUMBER), p=SHARE_BY_NUMBER)), replace=False).tolist()))
+    chosen = tuple(
+        sorted(
+            rng.choice(
+                len(SPECIES),
+                size=int(rng.choice(len(SHARE_BY_NUMBER), p=SHARE_BY_NUMBER)),
+                replace=False,
+            ).tolist()
+        )
+    )
     digest = hashlib.sha256(f"rendered_bouquets {VERSION} {chosen} {key}".encode()).hexdigest()
-    return Item(f"{split}/{i:03d}", chosen, split, read=partial(render_together, chosen, key=key), digest=partial(str, digest))
+    return Item(
+        f"{split}/{i:03d}",
+        chosen,
+        split,
+        read=partial(render_together, chosen, key=key),
+        digest=partial(str, digest),
+    )

@@ -31,7 +31,12 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
         origin=f"drawn by ablate from parameters, seed {SEED}, {SIDE} x {SIDE} pixels",
         is_synthetic=True,
         class_names=tuple(species.name for species in SPECIES),
-        items=tuple(_item(species_index, split, i) for split, n in IMAGES_PER_SPECIES.items() for species_index in range(len(SPECIES)) for i in range(n)),
+        items=tuple(
+            _item(species_index, split, i)
+            for split, n in IMAGES_PER_SPECIES.items()
+            for species_index in range(len(SPECIES))
+            for i in range(n)
+        ),
     )
 
 
@@ -39,4 +44,10 @@ def _item(species_index: int, split: str, i: int) -> Item:
     name = SPECIES[species_index].name
     key = stream(SEED, "render", name, split, i)
     digest = hashlib.sha256(f"rendered_flowers {VERSION} {name} {key}".encode()).hexdigest()
-    return Item(f"{split}/{name}/{i:03d}", species_index, split, read=partial(render, species_index, key=key), digest=partial(str, digest))
+    return Item(
+        f"{split}/{name}/{i:03d}",
+        species_index,
+        split,
+        read=partial(render, species_index, key=key),
+        digest=partial(str, digest),
+    )

@@ -19,9 +19,16 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     try:
         import conformal_clip_data
     except ImportError:
-        raise NotToBeHad("source textile needs the package conformal-clip-data, which is not installed: pip install conformal-clip-data.") from None
+        raise NotToBeHad(
+            "source textile needs the package conformal-clip-data, which is not installed: pip install conformal-clip-data."
+        ) from None
     root = conformal_clip_data.textile_simulated_root()
-    files = [(label, path) for label, name in enumerate(CLASS_NAMES) for path in sorted((root / name).glob("*")) if path.suffix.lower() in SUFFIXES]
+    files = [
+        (label, path)
+        for label, name in enumerate(CLASS_NAMES)
+        for path in sorted((root / name).glob("*"))
+        if path.suffix.lower() in SUFFIXES
+    ]
     return Collection(
         title="simulated textile surfaces (nominal, local and global defects)",
         version=version("conformal-clip-data"),
@@ -29,5 +36,8 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
         origin="PyPI package conformal-clip-data (Megahed et al., 2025, arXiv 2501.12596)",
         is_synthetic=True,
         class_names=CLASS_NAMES,
-        items=tuple(file_item(root, path.relative_to(root).as_posix(), label=label, split=None) for label, path in files),
+        items=tuple(
+            file_item(root, path.relative_to(root).as_posix(), label=label, split=None)
+            for label, path in files
+        ),
     )

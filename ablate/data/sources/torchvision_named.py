@@ -36,21 +36,41 @@ _TWO: Mapping[str, Any] = {"train": "train", "test": "test"}
 _THREE: Mapping[str, Any] = {"train": "train", "val": "val", "test": "test"}
 
 RECIPES: dict[str, Recipe] = {
-    "CIFAR10": Recipe("https://www.cs.toronto.edu/~kriz/cifar.html", "train", _BY_FLAG),  # its pickle is loaded by torchvision after its checksum held
+    "CIFAR10": Recipe(
+        "https://www.cs.toronto.edu/~kriz/cifar.html", "train", _BY_FLAG
+    ),  # its pickle is loaded by torchvision after its checksum held
     "CIFAR100": Recipe("https://www.cs.toronto.edu/~kriz/cifar.html", "train", _BY_FLAG),
-    "MNIST": Recipe("https://ossci-datasets.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz", "train", _BY_FLAG),
-    "FashionMNIST": Recipe("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz", "train", _BY_FLAG),
+    "MNIST": Recipe(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz",
+        "train",
+        _BY_FLAG,
+    ),
+    "FashionMNIST": Recipe(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
+        "train",
+        _BY_FLAG,
+    ),
     "KMNIST": Recipe("http://codh.rois.ac.jp/kmnist/", "train", _BY_FLAG),
     "USPS": Recipe("https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/", "train", _BY_FLAG),
     "SVHN": Recipe("http://ufldl.stanford.edu/housenumbers/", "split", _TWO),
     "STL10": Recipe("http://ai.stanford.edu/~acoates/stl10/", "split", _TWO),
     "Food101": Recipe("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", "split", _TWO),
     "GTSRB": Recipe("https://sid.erda.dk/", "split", _TWO),
-    "OxfordIIITPet": Recipe("https://www.robots.ox.ac.uk/~vgg/data/pets/", "split", {"train": "trainval", "test": "test"}),
+    "OxfordIIITPet": Recipe(
+        "https://www.robots.ox.ac.uk/~vgg/data/pets/",
+        "split",
+        {"train": "trainval", "test": "test"},
+    ),
     "DTD": Recipe("https://www.robots.ox.ac.uk/~vgg/data/dtd/", "split", _THREE),
     "FGVCAircraft": Recipe("https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/", "split", _THREE),
-    "Country211": Recipe("https://openaipublic.azureedge.net/clip/data/country211.tgz", "split", {"train": "train", "val": "valid", "test": "test"}),
-    "RenderedSST2": Recipe("https://openaipublic.azureedge.net/clip/data/rendered-sst2.tgz", "split", _THREE),
+    "Country211": Recipe(
+        "https://openaipublic.azureedge.net/clip/data/country211.tgz",
+        "split",
+        {"train": "train", "val": "valid", "test": "test"},
+    ),
+    "RenderedSST2": Recipe(
+        "https://openaipublic.azureedge.net/clip/data/rendered-sst2.tgz", "split", _THREE
+    ),
 }
 
 
@@ -78,7 +98,9 @@ def check_name(name: str) -> None:
     """Raise DataError with the nearest name where `name` is no data set that this source knows."""
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]
-        raise DataError(f"torchvision:<Name> must name one of {', '.join(RECIPES)}, got {name!r}; did you mean {near}?")
+        raise DataError(
+            f"torchvision:<Name> must name one of {', '.join(RECIPES)}, got {name!r}; did you mean {near}?"
+        )
 
 
 def _open(name: str, recipe: Recipe, split: str, *, data_dir: Path) -> Any:
@@ -93,17 +115,27 @@ def _open(name: str, recipe: Recipe, split: str, *, data_dir: Path) -> Any:
         pass
     home = recipe.home.split("/")[2]
     if not is_reachable(recipe.home):
-        raise NotToBeHad(f"source {PREFIX}{name} must be below the data folder {data_dir} or be fetched, but {home} does not answer; copy it there by hand.")
+        raise NotToBeHad(
+            f"source {PREFIX}{name} must be below the data folder {data_dir} or be fetched, but {home} does not answer; copy it there by hand."
+        )
     try:
         with stalls_are_errors():
             return kind(data_dir, **arguments, download=True)
     except (RuntimeError, OSError) as error:
-        raise NotToBeHad(f"source {PREFIX}{name} must be below the data folder {data_dir} or be fetched, which failed ({error}).") from error
+        raise NotToBeHad(
+            f"source {PREFIX}{name} must be below the data folder {data_dir} or be fetched, which failed ({error})."
+        ) from error
 
 
 def _items(part: Any, split: str) -> Iterator[Item]:
     for i, label in enumerate(_labels(part)):
-        yield Item(f"{split}/{i:06d}", int(label), split, read=partial(_read, part, i), digest=partial(_digest, part, i))
+        yield Item(
+            f"{split}/{i:06d}",
+            int(label),
+            split,
+            read=partial(_read, part, i),
+            digest=partial(_digest, part, i),
+        )
 
 
 def _labels(part: Any) -> Any:
@@ -125,7 +157,9 @@ def _read(part: Any, i: int) -> Image.Image:
         image: Image.Image = part[i][0]
         return image.convert("RGB")
     except Exception as error:  # whatever a decoder raises on one image is this image's
-        raise DataError(f"an image must be whole, got a damaged one: number {i} of torchvision's {type(part).__name__}; fetch it again.") from error
+        raise DataError(
+            f"an image must be whole, got a damaged one: number {i} of torchvision's {type(part).__name__}; fetch it again."
+        ) from error
 
 
 def _digest(part: Any, i: int) -> str:

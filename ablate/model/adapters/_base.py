@@ -45,7 +45,15 @@ class AddAdapters(Protocol):
     where the kind finds nothing to adapt.
     """
 
-    def __call__(self, module: nn.Module, recipe: Recipe, *, units: Sequence[Unit], run_order: Sequence[str], seed: int | None) -> Adapters:
+    def __call__(
+        self,
+        module: nn.Module,
+        recipe: Recipe,
+        *,
+        units: Sequence[Unit],
+        run_order: Sequence[str],
+        seed: int | None,
+    ) -> Adapters:
         """Adapt and return what was adapted."""
         ...
 
@@ -60,18 +68,37 @@ class Wrapped(nn.Module):
 
 def owners_of(units: Sequence[Unit]) -> list[str]:
     """Names of the modules that own a parameter of `units`, in their order."""
-    return list(dict.fromkeys(name.rpartition(".")[0] for name in chain.from_iterable(unit.parameter_names for unit in units)))
+    return list(
+        dict.fromkeys(
+            name.rpartition(".")[0]
+            for name in chain.from_iterable(unit.parameter_names for unit in units)
+        )
+    )
 
 
 def choose_targets(
-    module: nn.Module, recipe: Recipe, *, units: Sequence[Unit], types: tuple[type, ...], why_not: Callable[[str, nn.Module], str]
+    module: nn.Module,
+    recipe: Recipe,
+    *,
+    units: Sequence[Unit],
+    types: tuple[type, ...],
+    why_not: Callable[[str, nn.Module], str],
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return (names of the modules to adapt, name -> why not for the others) among the modules of `units` that are of `types`.
 
     Raises SpecError where `lora_targets` matches nothing eligible, listing names that exist.
     """
-    verdicts = {name: why_not(name, child) for name in owners_of(units) if isinstance(child := module.get_submodule(name), types)}
-    wanted = [name for name in verdicts if recipe.lora_targets == "auto" or any(fnmatch.fnmatchcase(name, pattern) for pattern in recipe.lora_targets)]
+    verdicts = {
+        name: why_not(name, child)
+        for name in owners_of(units)
+        if isinstance(child := module.get_submodule(name), types)
+    }
+    wanted = [
+        name
+        for name in verdicts
+        if recipe.lora_targets == "auto"
+        or any(fnmatch.fnmatchcase(name, pattern) for pattern in recipe.lora_targets)
+    ]
     targets = tuple(name for name in wanted if not verdicts[name])
     if not targets:
         eligible = [name for name, why in verdicts.items() if not why]
@@ -89,7 +116,12 @@ def wrap(module: nn.Module, name: str, wrapper: Callable[[nn.Module], Wrapped]) 
 
 def new_names(wrapped: Mapping[str, Wrapped]) -> tuple[str, ...]:
     """Names of the parameters that wrappers brought, by the wrapped modules' names."""
-    return tuple(f"{name}.{own}" for name, wrapper in wrapped.items() for own, _ in wrapper.named_parameters() if not own.startswith("base_layer."))
+    return tuple(
+        f"{name}.{own}"
+        for name, wrapper in wrapped.items()
+        for own, _ in wrapper.named_parameters()
+        if not own.startswith("base_layer.")
+    )
 
 
 def generator_of(seed: int, name: str) -> torch.Generator:
@@ -97,12 +129,17 @@ def generator_of(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(stream(seed, "adapter", name))
 
 
-def oversized(module: nn.Module, targets: Sequence[str], parameter_names: Sequence[str]) -> dict[str, str]:
+def oversized(
+    module: nn.Module, targets: Sequence[str], parameter_names: Sequence[str]
+) -> dict[str, str]:
     """Return the targets whose adapter has more parameters than the module that it adapts."""
     own = frozenset(parameter_names)
     found = {}
     for target in targets:
-        sizes = {f"{target}.{name}": parameter.numel() for name, parameter in module.get_submodule(target).named_parameters()}
+        sizes = {
+            f"{target}.{name}": parameter.numel()
+            for name, parameter in module.get_submodule(target).named_parameters()
+        }
         added = sum(size for name, size in sizes.items() if name in own)
         base = sum(sizes.values()) - added
         if added > base:
@@ -130,6 +167,10 @@ def units_text(recipe: Recipe, units: Sequence[Unit]) -> str:
 def _nothing_matches(recipe: Recipe, unit_names: Sequence[str], eligible: Sequence[str]) -> str:
     where = f"the frozen units {', '.join(unit_names)} of {recipe.backbone}"
     asked = "auto" if recipe.lora_targets == "auto" else list(recipe.lora_targets)
-    hint = f"eligible there: {', '.join(eligible[:5])}{' ...' if len(eligible) > 5 else ''}" if eligible else "nothing there is eligible; adapt more units"
+    hint = (
+        f"eligible there: {', '.join(eligible[:5])}{' ...' if len(eligible) > 5 else ''}"
+        if eligible
+        else "nothing there is eligible; adapt more units"
+    )
     layers = {"ia3": "a Linear or a convolution", "ssf": "a Linear, a convolution or a LayerNorm"}
     return f"lora_targets must match {layers.get(recipe.adapter_kind, 'a Linear or an ungrouped convolution')} in {where}, got {asked}; {hint}"

@@ -16,7 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.errors import SpecError
-from ablate.model.adapters._base import Adapters, Wrapped, first_output, generator_of, new_names, oversized, units_text, wrap
+from ablate.model.adapters._base import (
+    Adapters,
+    Wrapped,
+    first_output,
+    generator_of,
+    new_names,
+    oversized,
+    units_text,
+    wrap,
+)
 from ablate.model.units import Unit
 from ablate.recipe.recipe import Recipe
 
@@ -30,10 +39,15 @@ _FIRST = {"mlp": "fc1"}
 class Serial(Wrapped):
     """A module, then a bottleneck with a residual around it."""
 
-    def __init__(self, base_layer: nn.Module, last: nn.Module, *, width: int, dropout: float) -> None:
+    def __init__(
+        self, base_layer: nn.Module, last: nn.Module, *, width: int, dropout: float
+    ) -> None:
         super().__init__(base_layer)
         n_out, is_conv = _size(last, "out"), isinstance(last, nn.Conv2d)
-        self.down, self.up = _layer(n_out, width, is_conv=is_conv), _layer(width, n_out, is_conv=is_conv)
+        self.down, self.up = (
+            _layer(n_out, width, is_conv=is_conv),
+            _layer(width, n_out, is_conv=is_conv),
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -45,19 +59,39 @@ class Serial(Wrapped):
 class Parallel(Wrapped):
     """A module with a bottleneck beside it."""
 
-    def __init__(self, base_layer: nn.Module, first: nn.Module, last: nn.Module, *, width: int, dropout: float) -> None:
+    def __init__(
+        self,
+        base_layer: nn.Module,
+        first: nn.Module,
+        last: nn.Module,
+        *,
+        width: int,
+        dropout: float,
+    ) -> None:
         super().__init__(base_layer)
         is_conv = isinstance(last, nn.Conv2d)
-        self.down, self.up = _layer(_size(first, "in"), width, is_conv=is_conv), _layer(width, _size(last, "out"), is_conv=is_conv)
+        self.down, self.up = (
+            _layer(_size(first, "in"), width, is_conv=is_conv),
+            _layer(width, _size(last, "out"), is_conv=is_conv),
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Inputs of the module -> outputs of its shape."""
         output = first_output(self.base_layer(inputs, *args, **kwargs))
-        return output + PARALLEL_SCALE * cast(Tensor, self.up(self.dropout(F.relu(self.down(inputs)))))
+        return output + PARALLEL_SCALE * cast(
+            Tensor, self.up(self.dropout(F.relu(self.down(inputs))))
+        )
 
 
-def add_bottleneck(module: nn.Module, recipe: Recipe, *, units: Sequence[Unit], run_order: Sequence[str], seed: int | None) -> Adapters:
+def add_bottleneck(
+    module: nn.Module,
+    recipe: Recipe,
+    *,
+    units: Sequence[Unit],
+    run_order: Sequence[str],
+    seed: int | None,
+) -> Adapters:
     """Put a bottleneck behind attention and MLP of the blocks in `units` in place; see `_base.AddAdapters`."""
 
     def serial(name: str, base: nn.Module) -> Wrapped:
@@ -68,29 +102,72 @@ def add_bottleneck(module: nn.Module, recipe: Recipe, *, units: Sequence[Unit], 
     return _add(module, targets, serial, seed=seed)
 
 
-def add_adaptformer(module: nn.Module, recipe: Recipe, *, units: Sequence[Unit], run_order: Sequence[str], seed: int | None) -> Adapters:
+def add_adaptformer(
+    module: nn.Module,
+    recipe: Recipe,
+    *,
+    units: Sequence[Unit],
+    run_order: Sequence[str],
+    seed: int | None,
+) -> Adapters:
     """Put a bottleneck beside the MLP of the blocks in `units` in place; see `_base.AddAdapters`."""
 
     def parallel(_name: str, base: nn.Module) -> Wrapped:
-        return Parallel(base, base.get_submodule("fc1"), base.get_submodule("fc2"), width=recipe.bottleneck_width, dropout=recipe.lora_dropout)
+        return Parallel(
+            base,
+            base.get_submodule("fc1"),
+            base.get_submodule("fc2"),
+            width=recipe.bottleneck_width,
+            dropout=recipe.lora_dropout,
+        )
 
     targets = _find(module, recipe, units=units, run_order=run_order, kinds=("mlp",))
     return _add(module, targets, parallel, seed=seed)
 
 
-def _add(module: nn.Module, targets: tuple[str, ...], make: Callable[[str, nn.Module], Wrapped], *, seed: int | None) -> Adapters:
+def _add(
+    module: nn.Module,
+    targets: tuple[str, ...],
+    make: Callable[[str, nn.Module], Wrapped],
+    *,
+    seed: int | None,
+) -> Adapters:
     names = new_names({name: wrap(module, name, partial(make, name)) for name in targets})
     for name in names if seed is not None else ():
         _draw(module.get_parameter(name), name, cast(int, seed))
-    return Adapters(parameter_names=names, targets=targets, skipped={}, oversized=oversized(module, targets, names))
+    return Adapters(
+        parameter_names=names,
+        targets=targets,
+        skipped={},
+        oversized=oversized(module, targets, names),
+    )
 
 
-def _find(module: nn.Module, recipe: Recipe, *, units: Sequence[Unit], run_order: Sequence[str], kinds: Sequence[Literal["attn", "mlp"]]) -> tuple[str, ...]:
-    prefixes = dict.fromkeys(prefix for unit in units for name in unit.parameter_names for prefix in _prefixes(name))
+def _find(
+    module: nn.Module,
+    recipe: Recipe,
+    *,
+    units: Sequence[Unit],
+    run_order: Sequence[str],
+    kinds: Sequence[Literal["attn", "mlp"]],
+) -> tuple[str, ...]:
+    prefixes = dict.fromkeys(
+        prefix for unit in units for name in unit.parameter_names for prefix in _prefixes(name)
+    )
     called = frozenset(run_order)
-    found = tuple(name for name in prefixes if name.rpartition(".")[2] in kinds and name in called and _is_known(module.get_submodule(name), name))
+    found = tuple(
+        name
+        for name in prefixes
+        if name.rpartition(".")[2] in kinds
+        and name in called
+        and _is_known(module.get_submodule(name), name)
+    )
     if not found:
-        what = "attention (attn.proj) or an MLP (mlp.fc2)" if "attn" in kinds else "an MLP (mlp.fc1, mlp.fc2)"
+        what = (
+            "attention (attn.proj) or an MLP (mlp.fc2)"
+            if "attn" in kinds
+            else "an MLP (mlp.fc1, mlp.fc2)"
+        )
         raise SpecError(
             f"adapter {recipe.adapter_kind} must find {what} in {units_text(recipe, units)}, there is none; take lora, dora, ia3, ssf or norm_tuning, "
             "or a ViT, DeiT, Swin or ConvNeXt"
@@ -106,12 +183,21 @@ def _prefixes(name: str) -> list[str]:
 def _is_known(module: nn.Module, name: str) -> bool:
     """Whether the module begins and ends in layers whose sizes say what goes in and comes out."""
     kind = name.rpartition(".")[2]
-    ends = [getattr(module, _LAST[kind], None), *([getattr(module, _FIRST[kind], None)] if kind in _FIRST else [])]
-    return all(type(end) is nn.Linear or (type(end) is nn.Conv2d and end.kernel_size == (1, 1) and end.groups == 1) for end in ends)
+    ends = [
+        getattr(module, _LAST[kind], None),
+        *([getattr(module, _FIRST[kind], None)] if kind in _FIRST else []),
+    ]
+    return all(
+        type(end) is nn.Linear
+        or (type(end) is nn.Conv2d and end.kernel_size == (1, 1) and end.groups == 1)
+        for end in ends
+    )
 
 
 def _size(layer: nn.Module, side: Literal["in", "out"]) -> int:
-    return int(getattr(layer, f"{side}_channels" if isinstance(layer, nn.Conv2d) else f"{side}_features"))
+    return int(
+        getattr(layer, f"{side}_channels" if isinstance(layer, nn.Conv2d) else f"{side}_features")
+    )
 
 
 def _layer(n_in: int, n_out: int, *, is_conv: bool) -> nn.Module:

@@ -14,7 +14,17 @@ import torch
 from timm.layers import LayerNorm, LayerNorm2d
 from torch import Tensor, nn
 
-from ablate.model.adapters._base import PLAIN, Adapters, Wrapped, choose_targets, first_output, new_names, oversized, read_only, wrap
+from ablate.model.adapters._base import (
+    PLAIN,
+    Adapters,
+    Wrapped,
+    choose_targets,
+    first_output,
+    new_names,
+    oversized,
+    read_only,
+    wrap,
+)
 from ablate.model.units import Unit
 from ablate.recipe.recipe import Recipe
 
@@ -48,13 +58,27 @@ class ScaleShift(Wrapped):
         return cast(nn.Module, layer)
 
 
-def add_scale_shift(module: nn.Module, recipe: Recipe, *, units: Sequence[Unit], run_order: Sequence[str], seed: int | None) -> Adapters:  # noqa: ARG001  nothing is drawn
+def add_scale_shift(
+    module: nn.Module,
+    recipe: Recipe,
+    *,
+    units: Sequence[Unit],
+    run_order: Sequence[str],
+    seed: int | None,  # noqa: ARG001
+) -> Adapters:
     """Put a scale and a shift behind modules of `units` in place; see `_base.AddAdapters`."""
     why_not = partial(_why_not, called=frozenset(run_order))
-    targets, skipped = choose_targets(module, recipe, units=units, types=(nn.Linear, nn.Conv2d, nn.LayerNorm), why_not=why_not)
+    targets, skipped = choose_targets(
+        module, recipe, units=units, types=(nn.Linear, nn.Conv2d, nn.LayerNorm), why_not=why_not
+    )
     wrapped = {name: wrap(module, name, ScaleShift) for name in targets}
     names = new_names(wrapped)
-    return Adapters(parameter_names=names, targets=targets, skipped=skipped, oversized=oversized(module, targets, names))
+    return Adapters(
+        parameter_names=names,
+        targets=targets,
+        skipped=skipped,
+        oversized=oversized(module, targets, names),
+    )
 
 
 def _why_not(name: str, module: nn.Module, *, called: frozenset[str]) -> str:

@@ -44,10 +44,18 @@ class ArmGap:
 
 
 def gaps_to(
-    record: StudyRecord, trials: pd.DataFrame, replicates: Mapping[str, NDArray[np.floating]], *, reference: ArmRecord, order: Sequence[str]
+    record: StudyRecord,
+    trials: pd.DataFrame,
+    replicates: Mapping[str, NDArray[np.floating]],
+    *,
+    reference: ArmRecord,
+    order: Sequence[str],
 ) -> tuple[ArmGap, ...]:
     """Compare every other arm that shares a complete seed with `reference` to it, in `order` of arm_ids."""
-    scores, places = score_array(record, trials, PRIMARY), {arm.arm_id: place for place, arm in enumerate(record.arms)}
+    scores, places = (
+        score_array(record, trials, PRIMARY),
+        {arm.arm_id: place for place, arm in enumerate(record.arms)},
+    )
     typical, df = typical_variance(scores), noise(scores).df
     rows, p_values = [], []
     for arm_id in order:
@@ -60,6 +68,12 @@ def gaps_to(
         own = float(known.var(ddof=1)) if len(known) > 1 else 0.0
         variance = max(own, 2 * typical) / len(known) + (0.0 if math.isnan(images) else images)
         half = float(t.ppf((1 + CONFIDENCE) / 2, df)) * math.sqrt(variance) if df > 0 else math.nan
-        rows.append((arm_id, found.estimate, found.estimate - half, found.estimate + half, len(known)))
-        p_values.append(2 * float(t.sf(abs(found.estimate) / math.sqrt(variance), df)) if variance > 0 else math.nan)
+        rows.append(
+            (arm_id, found.estimate, found.estimate - half, found.estimate + half, len(known))
+        )
+        p_values.append(
+            2 * float(t.sf(abs(found.estimate) / math.sqrt(variance), df))
+            if variance > 0
+            else math.nan
+        )
     return tuple(ArmGap(*row, p_holm) for row, p_holm in zip(rows, holm(p_values), strict=True))

@@ -19,7 +19,12 @@ from ablate.reporting.statistics.variance import typical_variance
 from ablate.study.record import StudyRecord
 
 
-def with_intervals(arms: pd.DataFrame, record: StudyRecord, trials: pd.DataFrame, replicates: Mapping[str, NDArray[np.floating]]) -> pd.DataFrame:
+def with_intervals(
+    arms: pd.DataFrame,
+    record: StudyRecord,
+    trials: pd.DataFrame,
+    replicates: Mapping[str, NDArray[np.floating]],
+) -> pd.DataFrame:
     """The arm frame with `<metric>/low` and `<metric>/high`, the 95 % interval of the arm's mean, for `effects.METRICS`.
 
     NaN where one seed leaves it unknown.
@@ -30,14 +35,24 @@ def with_intervals(arms: pd.DataFrame, record: StudyRecord, trials: pd.DataFrame
         scores = score_array(record, trials, metric)
         typical = typical_variance(scores)
         df = int((np.maximum((~np.isnan(scores)).sum(axis=1) - 1, 0)).sum())
-        halves = [_half(scores, replicates.get(metric), place=places[arm_id], typical=typical, df=df) for arm_id in arms["arm_id"]]
+        halves = [
+            _half(scores, replicates.get(metric), place=places[arm_id], typical=typical, df=df)
+            for arm_id in arms["arm_id"]
+        ]
         if f"{metric}/mean" in arms:
             added[f"{metric}/low"] = (arms[f"{metric}/mean"] - halves).clip(lower=0.0)
             added[f"{metric}/high"] = (arms[f"{metric}/mean"] + halves).clip(upper=1.0)
     return added
 
 
-def _half(scores: NDArray[np.float64], replicates: NDArray[np.floating] | None, *, place: int, typical: float, df: int) -> float:
+def _half(
+    scores: NDArray[np.float64],
+    replicates: NDArray[np.floating] | None,
+    *,
+    place: int,
+    typical: float,
+    df: int,
+) -> float:
     found = block_values([Block((place,), (1.0,), 1)], scores)
     if not found.blocks or df < 1:
         return math.nan

@@ -43,7 +43,9 @@ class Comparison:
     @property
     def name(self) -> str:
         """`augment=light`, or `augment=light x lora_rank=8`."""
-        return " x ".join(f"{axis}={level}" for axis, level in zip(self.axes, self.levels, strict=True))
+        return " x ".join(
+            f"{axis}={level}" for axis, level in zip(self.axes, self.levels, strict=True)
+        )
 
     @property
     def signs(self) -> tuple[int, ...]:
@@ -54,7 +56,9 @@ class Comparison:
 def main_comparisons(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
     """Every level but the baseline's, axis by axis, between arms in `scored` (arm_ids with a complete trial)."""
     return tuple(
-        _comparison(record, {axis: level}, scored=scored, against={axis: baseline_level(record, axis)})
+        _comparison(
+            record, {axis: level}, scored=scored, against={axis: baseline_level(record, axis)}
+        )
         for axis in record.axes
         for level in other_levels(record, axis)
     )
@@ -65,15 +69,27 @@ def interactions(record: StudyRecord, *, scored: Container[str]) -> tuple[Compar
 
     Against the baseline's levels; where an axis cannot matter beside those, against the first levels beside which it can.
     """
-    return tuple(comparison for pair in itertools.combinations(record.axes, 2) for comparison in _interactions_of(record, pair, scored=scored))
+    return tuple(
+        comparison
+        for pair in itertools.combinations(record.axes, 2)
+        for comparison in _interactions_of(record, pair, scored=scored)
+    )
 
 
-def _interactions_of(record: StudyRecord, axes: tuple[str, str], *, scored: Container[str]) -> list[Comparison]:
+def _interactions_of(
+    record: StudyRecord, axes: tuple[str, str], *, scored: Container[str]
+) -> list[Comparison]:
     orders = [[baseline_level(record, axis), *other_levels(record, axis)] for axis in axes]
     for against in itertools.product(*orders):
-        changes = [tuple(level for level in order if level != reference) for order, reference in zip(orders, against, strict=True)]
+        changes = [
+            tuple(level for level in order if level != reference)
+            for order, reference in zip(orders, against, strict=True)
+        ]
         levels = [dict(zip(axes, pair, strict=True)) for pair in itertools.product(*changes)]
-        found = [_comparison(record, own, scored=scored, against=dict(zip(axes, against, strict=True))) for own in levels]
+        found = [
+            _comparison(record, own, scored=scored, against=dict(zip(axes, against, strict=True)))
+            for own in levels
+        ]
         if any(comparison.blocks for comparison in found):
             return [comparison for comparison in found if comparison.blocks]
     return []
@@ -87,12 +103,23 @@ def other_levels(record: StudyRecord, axis: str) -> list[str]:
 
 def arm_of_cell(record: StudyRecord) -> dict[Cell, str]:
     """Return levels (as text, in the order of the axes) -> arm_id, for every cell that an arm answers."""
-    return {tuple(level_text(cell[axis]) for axis in record.axes): arm.arm_id for arm in record.arms for cell in arm.cells if set(record.axes) <= set(cell)}
+    return {
+        tuple(level_text(cell[axis]) for axis in record.axes): arm.arm_id
+        for arm in record.arms
+        for cell in arm.cells
+        if set(record.axes) <= set(cell)
+    }
 
 
 def baseline_level(record: StudyRecord, axis: str) -> str:
     """The baseline arm's level of `axis`; the first of its cells speaks where it answers several. Without a baseline, the first level."""
-    cells = [cell for arm in record.arms if arm.arm_id == record.baseline_arm_id for cell in arm.cells if axis in cell]
+    cells = [
+        cell
+        for arm in record.arms
+        if arm.arm_id == record.baseline_arm_id
+        for cell in arm.cells
+        if axis in cell
+    ]
     level: Any = cells[0][axis] if cells else record.axes[axis][0]
     return level_text(level)
 
@@ -103,15 +130,28 @@ def axis_columns(record: StudyRecord) -> dict[str, NDArray[np.float64]]:
     for axis, levels in record.axes.items():
         order = list(map(level_text, levels))
         if len(order) > 1:
-            counts = [Counter(level_text(cell[axis]) for cell in arm.cells if axis in cell) for arm in record.arms]
-            columns[axis] = np.array([[count[level] / max(count.total(), 1) for level in order] for count in counts])
+            counts = [
+                Counter(level_text(cell[axis]) for cell in arm.cells if axis in cell)
+                for arm in record.arms
+            ]
+            columns[axis] = np.array(
+                [[count[level] / max(count.total(), 1) for level in order] for count in counts]
+            )
     return columns
 
 
-def _comparison(record: StudyRecord, changes: Mapping[str, str], *, scored: Container[str], against: Mapping[str, str]) -> Comparison:
+def _comparison(
+    record: StudyRecord,
+    changes: Mapping[str, str],
+    *,
+    scored: Container[str],
+    against: Mapping[str, str],
+) -> Comparison:
     places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
     sides = list(_matched(record, changes, against=against))
-    kept = [side for side in sides if len(set(side)) == len(side) and all(arm in scored for arm in side)]
+    kept = [
+        side for side in sides if len(set(side)) == len(side) and all(arm in scored for arm in side)
+    ]
     return Comparison(
         axes=tuple(changes),
         levels=tuple(changes.values()),
@@ -122,7 +162,9 @@ def _comparison(record: StudyRecord, changes: Mapping[str, str], *, scored: Cont
     )
 
 
-def _matched(record: StudyRecord, changes: Mapping[str, str], *, against: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+def _matched(
+    record: StudyRecord, changes: Mapping[str, str], *, against: Mapping[str, str]
+) -> Iterator[tuple[str, ...]]:
     """The arms of matched cells, in the order of `Comparison.sides`."""
     arms, axes = arm_of_cell(record), list(record.axes)
     for cell in arms:
@@ -131,7 +173,9 @@ def _matched(record: StudyRecord, changes: Mapping[str, str], *, against: Mappin
             continue
         corners = [
             tuple({**named, **dict(zip(changes, picked, strict=True))}.values())
-            for picked in itertools.product(*((level, against[axis]) for axis, level in changes.items()))
+            for picked in itertools.product(
+                *((level, against[axis]) for axis, level in changes.items())
+            )
         ]
         if all(corner in arms for corner in corners):
             yield tuple(arms[corner] for corner in corners)
@@ -142,7 +186,10 @@ def _blocks(sides: list[tuple[int, ...]]) -> tuple[Block, ...]:
     groups: list[tuple[set[int], list[tuple[int, ...]]]] = []
     for side in sides:
         touching = [group for group in groups if group[0] & set(side)]
-        merged = ({*side}.union(*(group[0] for group in touching)), [*itertools.chain.from_iterable(group[1] for group in touching), side])
+        merged = (
+            {*side}.union(*(group[0] for group in touching)),
+            [*itertools.chain.from_iterable(group[1] for group in touching), side],
+        )
         groups = [group for group in groups if group not in touching] + [merged]
     return tuple(_block(own) for _, own in groups)
 
@@ -153,4 +200,8 @@ def _block(sides: list[tuple[int, ...]]) -> Block:
     for side in sides:
         for arm, sign in zip(side, signs, strict=True):
             weights[arm] += sign
-    return Block(arms=tuple(sorted(weights)), weights=tuple(float(weights[arm]) for arm in sorted(weights)), n_cells=len(sides))
+    return Block(
+        arms=tuple(sorted(weights)),
+        weights=tuple(float(weights[arm]) for arm in sorted(weights)),
+        n_cells=len(sides),
+    )

@@ -15,11 +15,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablate.reporting.evidence.comparisons import Comparison, axis_columns, interactions, main_comparisons
+from ablate.reporting.evidence.comparisons import (
+    Comparison,
+    axis_columns,
+    interactions,
+    main_comparisons,
+)
 from ablate.reporting.evidence.paired import scores_of, seed_sd
 from ablate.reporting.statistics.contrast import Interval, block_values, contrast_interval
-from ablate.reporting.statistics.permutation import PermutationTest, holm, permutation_test, smallest_p
-from ablate.reporting.statistics.power import ALPHA, MOST_SEEDS, minimum_detectable_effect, seeds_needed
+from ablate.reporting.statistics.permutation import (
+    PermutationTest,
+    holm,
+    permutation_test,
+    smallest_p,
+)
+from ablate.reporting.statistics.power import (
+    ALPHA,
+    MOST_SEEDS,
+    minimum_detectable_effect,
+    seeds_needed,
+)
 from ablate.reporting.statistics.variance import Noise, SeedCheck, noise, omega_squared, seed_check
 from ablate.study.record import StudyRecord
 
@@ -81,11 +96,19 @@ class Effects:
 
     def of(self, comparison: Comparison, metric: str) -> Effect:
         """The effect of a comparison in a metric."""
-        return next(effect for effect in self.all if effect.comparison is comparison and effect.metric == metric)
+        return next(
+            effect
+            for effect in self.all
+            if effect.comparison is comparison and effect.metric == metric
+        )
 
     def of_axis(self, axis: str, metric: str) -> list[Effect]:
         """Main effects of an axis, in the order of its levels."""
-        return [effect for effect in self.mains if effect.comparison.axes == (axis,) and effect.metric == metric]
+        return [
+            effect
+            for effect in self.mains
+            if effect.comparison.axes == (axis,) and effect.metric == metric
+        ]
 
     @property
     def n_tests(self) -> int:
@@ -96,7 +119,9 @@ class Effects:
 def score_array(record: StudyRecord, trials: pd.DataFrame, metric: str) -> NDArray[np.float64]:
     """(arms, seeds) in the order of the record, NaN where a trial has no score."""
     scores = scores_of(trials, metric)
-    return np.array([[scores.get((arm.arm_id, seed), math.nan) for seed in record.seeds] for arm in record.arms])
+    return np.array(
+        [[scores.get((arm.arm_id, seed), math.nan) for seed in record.seeds] for arm in record.arms]
+    )
 
 
 def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replicates) -> Effects:
@@ -111,12 +136,27 @@ def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replica
         shares = omega_squared(arrays[metric], columns)
         measured = [
             _measure(
-                comparison, metric, arrays[metric], replicates.get(metric), is_seed_the_unit=check.is_seed_the_unit, share=shares.get(comparison.axes, math.nan)
+                comparison,
+                metric,
+                arrays[metric],
+                replicates.get(metric),
+                is_seed_the_unit=check.is_seed_the_unit,
+                share=shares.get(comparison.axes, math.nan),
             )
             for comparison in comparisons
         ]
-        found += _corrected(measured, claimed={effect.comparison.name for effect in found if effect.is_claimed} if metric != PRIMARY else None)
-    return Effects(tuple(found), check, {metric: noise(array) for metric, array in arrays.items()}, {metric: seed_sd(trials, metric) for metric in METRICS})
+        found += _corrected(
+            measured,
+            claimed={effect.comparison.name for effect in found if effect.is_claimed}
+            if metric != PRIMARY
+            else None,
+        )
+    return Effects(
+        tuple(found),
+        check,
+        {metric: noise(array) for metric, array in arrays.items()},
+        {metric: seed_sd(trials, metric) for metric in METRICS},
+    )
 
 
 def n_tested(effects: Sequence[Effect]) -> int:
@@ -125,7 +165,13 @@ def n_tested(effects: Sequence[Effect]) -> int:
 
 
 def _measure(
-    comparison: Comparison, metric: str, scores: NDArray[np.float64], replicates: NDArray[np.floating] | None, *, is_seed_the_unit: bool, share: float
+    comparison: Comparison,
+    metric: str,
+    scores: NDArray[np.float64],
+    replicates: NDArray[np.floating] | None,
+    *,
+    is_seed_the_unit: bool,
+    share: float,
 ) -> Effect:
     found = block_values(comparison.blocks, scores)
     differences = pair_values(comparison, scores)
@@ -134,7 +180,9 @@ def _measure(
         comparison=comparison,
         metric=metric,
         interval=contrast_interval(found, replicates, is_seed_the_unit=is_seed_the_unit),
-        test=permutation_test(found, scores, flips_only=comparison.is_interaction, is_seed_the_unit=is_seed_the_unit),
+        test=permutation_test(
+            found, scores, flips_only=comparison.is_interaction, is_seed_the_unit=is_seed_the_unit
+        ),
         p_holm=math.nan,
         is_claimed=False,
         share=share,
@@ -166,7 +214,11 @@ def _corrected(effects: Sequence[Effect], *, claimed: set[str] | None) -> list[E
                 effect,
                 p_holm=p_holm,
                 is_claimed=allowed and p_holm < ALPHA and interval.leaves_out_zero,
-                smallest_effect=minimum_detectable_effect(interval.se_seeds, df=interval.df_seeds, n_tests=n_tests) if can_be_found else math.inf,
+                smallest_effect=minimum_detectable_effect(
+                    interval.se_seeds, df=interval.df_seeds, n_tests=n_tests
+                )
+                if can_be_found
+                else math.inf,
                 seeds_for_this_gap=_seeds(effect, n_tests=n_tests),
             )
         )
@@ -176,14 +228,47 @@ def _corrected(effects: Sequence[Effect], *, claimed: set[str] | None) -> list[E
 def _seeds(effect: Effect, *, n_tests: int) -> int | None:
     """Seeds with which a gap like this one would be found, by its size and by what so many rearrangements can show."""
     interval, comparison = effect.interval, effect.comparison
-    n = seeds_needed(interval.estimate, interval.se_seeds, df=interval.df_seeds, n_seeds=effect.n_seeds, n_tests=n_tests)
-    while n is not None and smallest_p(comparison.blocks, n_seeds=n, flips_only=comparison.is_interaction) * n_tests >= ALPHA:
+    n = seeds_needed(
+        interval.estimate,
+        interval.se_seeds,
+        df=interval.df_seeds,
+        n_seeds=effect.n_seeds,
+        n_tests=n_tests,
+    )
+    while (
+        n is not None
+        and smallest_p(comparison.blocks, n_seeds=n, flips_only=comparison.is_interaction) * n_tests
+        >= ALPHA
+    ):
         n = n + 1 if n < MOST_SEEDS else None
     return n
 
 
-_COLUMNS = ["kind", "axes", "levels", "against", "metric", "difference", "low", "high", "p", "p_holm", "is_claimed", "omega_squared", "se_seeds", "se_images"]
-_MORE = ["smallest_detectable", "seeds_for_this_gap", "n_seeds", "n_pairs", "n_higher", "sd_of_pairs", "n_same_arm"]
+_COLUMNS = [
+    "kind",
+    "axes",
+    "levels",
+    "against",
+    "metric",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_holm",
+    "is_claimed",
+    "omega_squared",
+    "se_seeds",
+    "se_images",
+]
+_MORE = [
+    "smallest_detectable",
+    "seeds_for_this_gap",
+    "n_seeds",
+    "n_pairs",
+    "n_higher",
+    "sd_of_pairs",
+    "n_same_arm",
+]
 
 
 def effect_frame(effects: Sequence[Effect]) -> pd.DataFrame:
@@ -207,8 +292,12 @@ def effect_frame(effects: Sequence[Effect]) -> pd.DataFrame:
                 "omega_squared": effect.share,
                 "se_seeds": interval.se_seeds,
                 "se_images": interval.se_images,
-                "smallest_detectable": math.nan if math.isinf(effect.smallest_effect) else effect.smallest_effect,
-                "seeds_for_this_gap": math.nan if effect.seeds_for_this_gap is None else float(effect.seeds_for_this_gap),
+                "smallest_detectable": math.nan
+                if math.isinf(effect.smallest_effect)
+                else effect.smallest_effect,
+                "seeds_for_this_gap": math.nan
+                if effect.seeds_for_this_gap is None
+                else float(effect.seeds_for_this_gap),
                 "n_seeds": effect.n_seeds,
                 "n_pairs": effect.n_pairs,
                 "n_higher": effect.n_higher,

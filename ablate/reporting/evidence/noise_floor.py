@@ -28,8 +28,16 @@ class NoiseFloor:
 
 def noise_floor(study: PublishedStudy, trials: pd.DataFrame) -> NoiseFloor:
     """Measure it from the baseline's further seeds where the grid has them, else from the seeds of all arms."""
-    scores = [run.metrics[PRIMARY] for run in noise_runs(study) if is_score(run.metrics.get(PRIMARY, math.nan))]
+    scores = [
+        run.metrics[PRIMARY]
+        for run in noise_runs(study)
+        if is_score(run.metrics.get(PRIMARY, math.nan))
+    ]
     if study.record.noise_seeds and len(scores) > 1:
         return NoiseFloor(float(np.std(scores, ddof=1)), len(scores), is_of_the_baseline=True)
     n_trials = int(trials[PRIMARY].notna().sum()) if PRIMARY in trials else 0
-    return NoiseFloor(math.sqrt(typical_variance(score_array(study.record, trials, PRIMARY))), n_trials, is_of_the_baseline=False)
+    return NoiseFloor(
+        math.sqrt(typical_variance(score_array(study.record, trials, PRIMARY))),
+        n_trials,
+        is_of_the_baseline=False,
+    )

@@ -41,7 +41,9 @@ def summarise(differences: Sequence[float]) -> Gap:
     values = np.asarray([value for value in differences if not math.isnan(value)], dtype=np.float64)
     n = len(values)
     if n < 2:
-        return Gap(mean=float(values[0]) if n else math.nan, sd=math.nan, low=math.nan, high=math.nan, n=n)
+        return Gap(
+            mean=float(values[0]) if n else math.nan, sd=math.nan, low=math.nan, high=math.nan, n=n
+        )
     mean, sd = float(values.mean()), float(values.std(ddof=1))
     half = float(t.ppf((1 + _CONFIDENCE) / 2, n - 1)) * sd / math.sqrt(n)
     return Gap(mean=mean, sd=sd, low=mean - half, high=mean + half, n=n)
@@ -51,7 +53,13 @@ def arm_gap(trials: pd.DataFrame, metric: str, *, arm_id: str, against: str) -> 
     """The gap of one arm to another in `metric`, paired by seed; seeds that either lacks make no pair."""
     scores = scores_of(trials, metric)
     seeds = sorted({seed for arm, seed in scores if arm == arm_id})
-    return summarise([scores[arm_id, seed] - scores[against, seed] for seed in seeds if (against, seed) in scores])
+    return summarise(
+        [
+            scores[arm_id, seed] - scores[against, seed]
+            for seed in seeds
+            if (against, seed) in scores
+        ]
+    )
 
 
 def seed_sd(trials: pd.DataFrame, metric: str) -> float:
@@ -68,4 +76,7 @@ def scores_of(trials: pd.DataFrame, metric: str) -> dict[tuple[str, int], float]
     if metric not in trials:
         return {}
     known = trials.dropna(subset=[metric])
-    return {(arm, int(seed)): float(value) for arm, seed, value in zip(known["arm_id"], known["seed"], known[metric], strict=True)}
+    return {
+        (arm, int(seed)): float(value)
+        for arm, seed, value in zip(known["arm_id"], known["seed"], known[metric], strict=True)
+    }

@@ -38,7 +38,11 @@ COSTS = (
 
 def measured(arms: pd.DataFrame) -> list[Cost]:
     """The costs that any run logged."""
-    return [cost for cost in COSTS if f"{cost.metric}/mean" in arms and arms[f"{cost.metric}/mean"].notna().any()]
+    return [
+        cost
+        for cost in COSTS
+        if f"{cost.metric}/mean" in arms and arms[f"{cost.metric}/mean"].notna().any()
+    ]
 
 
 def pareto_front(arms: pd.DataFrame, cost: Cost) -> list[str]:
@@ -49,7 +53,9 @@ def pareto_front(arms: pd.DataFrame, cost: Cost) -> list[str]:
     sign = -1.0 if cost.is_better_when_high else 1.0
     known = arms.dropna(subset=[f"{cost.metric}/mean", f"{PRIMARY}/mean"])
     prices, scores = sign * known[f"{cost.metric}/mean"], known[f"{PRIMARY}/mean"]
-    order = pd.DataFrame({"arm_id": known["arm_id"], "price": prices, "score": -scores}).sort_values(["price", "score"], kind="stable")
+    order = pd.DataFrame(
+        {"arm_id": known["arm_id"], "price": prices, "score": -scores}
+    ).sort_values(["price", "score"], kind="stable")
     front, best = [], math.inf
     for arm_id, score in zip(order["arm_id"], order["score"], strict=True):
         if float(score) < best:
@@ -62,5 +68,9 @@ def fronts(arms: pd.DataFrame) -> dict[str, list[str]]:
     """Title of each traded cost that differs between arms -> its Pareto front."""
     if f"{PRIMARY}/mean" not in arms:
         return {}
-    differing = [cost for cost in measured(arms) if cost.is_traded and arms[f"{cost.metric}/mean"].nunique() > 1]
+    differing = [
+        cost
+        for cost in measured(arms)
+        if cost.is_traded and arms[f"{cost.metric}/mean"].nunique() > 1
+    ]
     return {cost.title: pareto_front(arms, cost) for cost in differing}

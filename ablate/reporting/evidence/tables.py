@@ -49,7 +49,12 @@ def _judged(run: PublishedRun, select_by: str) -> PublishedRun:
     if run.status != TrialState.COMPLETE or select_by in metrics:
         return run if len(metrics) == len(run.metrics) else replace(run, metrics=metrics)
     told = f"got {run.metrics[select_by]:g}" if select_by in run.metrics else "its run has none"
-    return replace(run, metrics=metrics, status=TrialState.FAILED.value, failure=f"NoScore: {select_by} must be a finite number, {told}")
+    return replace(
+        run,
+        metrics=metrics,
+        status=TrialState.FAILED.value,
+        failure=f"NoScore: {select_by} must be a finite number, {told}",
+    )
 
 
 def complete_runs(study: PublishedStudy, arm_id: str) -> list[PublishedRun]:
@@ -74,21 +79,31 @@ def run_of_trial(study: PublishedStudy) -> dict[tuple[str, int], PublishedRun]:
             continue
         other = found.setdefault((run.arm_id, run.seed), run)
         if other is not run:
-            raise CheckFailed(f"a study must hold one run for each trial, runs {other.run_id} and {run.run_id} both are arm {run.arm_id} with seed {run.seed}")
+            raise CheckFailed(
+                f"a study must hold one run for each trial, runs {other.run_id} and {run.run_id} both are arm {run.arm_id} with seed {run.seed}"
+            )
     return found
 
 
 def noise_runs(study: PublishedStudy) -> list[PublishedRun]:
     """Complete runs of the baseline arm with any seed, those for the noise floor included, in order of the seeds."""
     seeds = {*study.record.seeds, *study.record.noise_seeds}
-    own = [run for run in judged_runs(study) if run.arm_id == study.record.baseline_arm_id and run.seed in seeds and run.status == TrialState.COMPLETE]
+    own = [
+        run
+        for run in judged_runs(study)
+        if run.arm_id == study.record.baseline_arm_id
+        and run.seed in seeds
+        and run.status == TrialState.COMPLETE
+    ]
     return sorted(own, key=lambda run: run.seed)
 
 
 def stray_runs(study: PublishedStudy) -> list[PublishedRun]:
     """Runs of the study whose arm or seed the grid file no longer names, in order of their ids."""
     named = {run.run_id for run in (*run_of_trial(study).values(), *noise_runs(study))}
-    return sorted((run for run in study.runs if run.run_id not in named), key=lambda run: run.run_id)
+    return sorted(
+        (run for run in study.runs if run.run_id not in named), key=lambda run: run.run_id
+    )
 
 
 def trial_frame(study: PublishedStudy) -> pd.DataFrame:
@@ -142,7 +157,11 @@ def arm_frame(study: PublishedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for arm in study.record.arms:
         own = trials[trials["arm_id"] == arm.arm_id]
-        row: dict[str, Any] = {"arm": arm.name, "arm_id": arm.arm_id, **arm_levels(study.record, arm)}
+        row: dict[str, Any] = {
+            "arm": arm.name,
+            "arm_id": arm.arm_id,
+            **arm_levels(study.record, arm),
+        }
         row |= {"is_baseline": arm.arm_id == study.record.baseline_arm_id, "is_champion": False}
         row |= {"n_seeds": int((own["state"] == TrialState.COMPLETE).sum()), "n_trials": len(own)}
         for name in metrics:
@@ -155,7 +174,9 @@ def arm_frame(study: PublishedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     if key not in arms:
         return arms
     ascending = is_better(study.record.select_by, 0.0, 1.0)
-    return arms.sort_values(key, ascending=ascending, kind="stable", na_position="last", ignore_index=True)
+    return arms.sort_values(
+        key, ascending=ascending, kind="stable", na_position="last", ignore_index=True
+    )
 
 
 def champion(record: StudyRecord, trials: pd.DataFrame) -> ArmRecord | None:
@@ -165,14 +186,25 @@ def champion(record: StudyRecord, trials: pd.DataFrame) -> ArmRecord | None:
     """
     if record.select_by not in trials:
         return None
-    scores = trials.dropna(subset=[record.select_by]).groupby("arm_id")[record.select_by].agg(["mean", "size"])
+    scores = (
+        trials.dropna(subset=[record.select_by])
+        .groupby("arm_id")[record.select_by]
+        .agg(["mean", "size"])
+    )
     means = scores["mean"][scores["size"] == scores["size"].max()].to_dict()
-    return best_of(record.select_by, record.arms, lambda arm: float(means.get(arm.arm_id, math.nan)))
+    return best_of(
+        record.select_by, record.arms, lambda arm: float(means.get(arm.arm_id, math.nan))
+    )
 
 
 def metric_names(trials: pd.DataFrame) -> list[str]:
     """The metric columns of a trial frame, in their order."""
-    return [name for name in trials.columns if name in {"best_epoch", "n_epochs", "n_steps"} or name.split("/")[0] in {"val", "test", "cost", "time"}]
+    return [
+        name
+        for name in trials.columns
+        if name in {"best_epoch", "n_epochs", "n_steps"}
+        or name.split("/")[0] in {"val", "test", "cost", "time"}
+    ]
 
 
 def trials_csv(trials: pd.DataFrame) -> str:
@@ -183,8 +215,13 @@ def trials_csv(trials: pd.DataFrame) -> str:
 
 def csv_text(frame: pd.DataFrame) -> str:
     """CSV with `number_text` for floats, `true`/`false`, `quoting.cell` for words and headers, and `\\n` at the end of each line."""
-    printed = [_printed_column(frame.iloc[:, place]) for place in range(frame.shape[1])]  # by place: two classes may bear one name
-    lines = [_csv_line([cell(str(name)) for name in frame.columns]), *map(_csv_line, zip(*printed, strict=True))]
+    printed = [
+        _printed_column(frame.iloc[:, place]) for place in range(frame.shape[1])
+    ]  # by place: two classes may bear one name
+    lines = [
+        _csv_line([cell(str(name)) for name in frame.columns]),
+        *map(_csv_line, zip(*printed, strict=True)),
+    ]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -200,7 +237,10 @@ def _printed_column(column: pd.Series[Any]) -> list[str]:
         return ["true" if value else "false" for value in column]
     if pd.api.types.is_float_dtype(column):
         return [number_text(value) for value in column]
-    return ["" if pd.isna(value) else cell(value) if isinstance(value, str) else str(value) for value in column.tolist()]
+    return [
+        "" if pd.isna(value) else cell(value) if isinstance(value, str) else str(value)
+        for value in column.tolist()
+    ]
 
 
 def _metric_columns(runs: Iterable[PublishedRun]) -> list[str]:

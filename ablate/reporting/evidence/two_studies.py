@@ -64,21 +64,37 @@ def shared_arms(first: StudyRecord, second: StudyRecord) -> tuple[SharedArm, ...
     common = _constant_fields(first).keys() & _constant_fields(second).keys()
 
     def key(arm: ArmRecord) -> str:
-        return repr(sorted((name, value) for name, value in canonical(arm.recipe).items() if name not in common))
+        return repr(
+            sorted(
+                (name, value) for name, value in canonical(arm.recipe).items() if name not in common
+            )
+        )
 
     others = {key(arm): arm for arm in second.arms}
-    return tuple(SharedArm(arm.name, arm, others[key(arm)]) for arm in first.arms if key(arm) in others)
+    return tuple(
+        SharedArm(arm.name, arm, others[key(arm)]) for arm in first.arms if key(arm) in others
+    )
 
 
 def _constant_fields(record: StudyRecord) -> dict[str, str]:
     """Fields of the recipe with one value in all arms."""
     dumps = [arm.recipe.model_dump(mode="json") for arm in record.arms]
-    return {name: str(dumps[0][name]) for name in dumps[0] if len({str(dump[name]) for dump in dumps}) == 1} if dumps else {}
+    return (
+        {
+            name: str(dumps[0][name])
+            for name in dumps[0]
+            if len({str(dump[name]) for dump in dumps}) == 1
+        }
+        if dumps
+        else {}
+    )
 
 
 def _differing(first: StudyRecord, second: StudyRecord) -> dict[str, tuple[str, str]]:
     one, other = ({**_constant_fields(record), **_facts(record)} for record in (first, second))
-    return {name: (one[name], other[name]) for name in one if name in other and one[name] != other[name]}
+    return {
+        name: (one[name], other[name]) for name in one if name in other and one[name] != other[name]
+    }
 
 
 def _facts(record: StudyRecord) -> dict[str, str]:
@@ -91,12 +107,21 @@ def _facts(record: StudyRecord) -> dict[str, str]:
     }
 
 
-def _row(arm: SharedArm, frames: tuple[pd.DataFrame, pd.DataFrame], *, is_paired: bool) -> dict[str, object]:
+def _row(
+    arm: SharedArm, frames: tuple[pd.DataFrame, pd.DataFrame], *, is_paired: bool
+) -> dict[str, object]:
     row: dict[str, object] = {"arm": arm.name}
     for metric in METRICS:
-        scores = [_scores(frame, own.arm_id, metric) for frame, own in zip(frames, (arm.first, arm.second), strict=True)]
+        scores = [
+            _scores(frame, own.arm_id, metric)
+            for frame, own in zip(frames, (arm.first, arm.second), strict=True)
+        ]
         means = [float(own.mean()) if len(own) else math.nan for own in scores]
-        gap = _paired(scores) if is_paired else Gap(means[1] - means[0], math.nan, math.nan, math.nan, 0)
+        gap = (
+            _paired(scores)
+            if is_paired
+            else Gap(means[1] - means[0], math.nan, math.nan, math.nan, 0)
+        )
         row |= {
             f"{metric} first": means[0],
             f"{metric} second": means[1],

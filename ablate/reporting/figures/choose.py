@@ -12,7 +12,14 @@ from ablate.reporting.evidence.comparisons import arm_of_cell, baseline_level
 from ablate.reporting.evidence.effects import PRIMARY, Effect, pair_values, score_array
 from ablate.reporting.evidence.pareto import COSTS, measured, pareto_front
 from ablate.reporting.evidence.tables import level_text
-from ablate.reporting.figures.draw import Picture, draw_arms, draw_axis, draw_confusion, draw_curves, shown_arms
+from ablate.reporting.figures.draw import (
+    Picture,
+    draw_arms,
+    draw_axis,
+    draw_confusion,
+    draw_curves,
+    shown_arms,
+)
 from ablate.reporting.figures.image_tiles import image_pictures
 from ablate.reporting.figures.models import draw_cost, draw_reliability
 from ablate.reporting.predictions.classification_insight import similarity_order
@@ -30,7 +37,15 @@ def draw_gallery(results: Results) -> dict[str, Picture]:
     What has no data is left out.
     """
     axes = [_axis(results, axis) for axis in results.record.axes]
-    pictures = [_arms(results), *axes, _costs(results), _curves(results), _confusion(results), _reliability(results), *image_pictures(results)]
+    pictures = [
+        _arms(results),
+        *axes,
+        _costs(results),
+        _curves(results),
+        _confusion(results),
+        _reliability(results),
+        *image_pictures(results),
+    ]
     return {picture.name: picture for picture in pictures if picture is not None}
 
 
@@ -43,7 +58,13 @@ def _arms(results: Results) -> Picture | None:
     if FIGURE_METRIC not in results.trials or results.trials[FIGURE_METRIC].isna().all():
         return None
     best = results.arms.iloc[0]
-    figure = draw_arms(results.arms, results.trials, metric=FIGURE_METRIC, label=prose(FIGURE_METRIC), noise_sd=results.noise_floor.sd)
+    figure = draw_arms(
+        results.arms,
+        results.trials,
+        metric=FIGURE_METRIC,
+        label=prose(FIGURE_METRIC),
+        noise_sd=results.noise_floor.sd,
+    )
     alt = (
         f"Dot plot of {prose(FIGURE_METRIC)} for {len(shown_arms(results.arms))} of {len(results.arms)} arms, best val score first, a point a seed. "
         f"First: {best['arm']}, mean {best[f'{FIGURE_METRIC}/mean']:.3f}."
@@ -52,7 +73,9 @@ def _arms(results: Results) -> Picture | None:
 
 
 def _axis(results: Results, axis: str) -> Picture | None:
-    effects = [effect for effect in results.effects.of_axis(axis, FIGURE_METRIC) if effect.n_pairs > 0]
+    effects = [
+        effect for effect in results.effects.of_axis(axis, FIGURE_METRIC) if effect.n_pairs > 0
+    ]
     if not effects:
         return None
     differences = pd.concat([pair_frame(results, effect) for effect in effects])
@@ -66,23 +89,42 @@ def _axis(results: Results, axis: str) -> Picture | None:
         label=prose(FIGURE_METRIC),
         noise_sd=results.noise_floor.sd,
     )
-    told = "; ".join(f"{effect.comparison.levels[0]}: {100 * effect.estimate:+.1f} points" for effect in effects)
+    told = "; ".join(
+        f"{effect.comparison.levels[0]}: {100 * effect.estimate:+.1f} points" for effect in effects
+    )
     alt = f"{prose(FIGURE_METRIC)} by level of {axis}, and paired differences to {baseline_level(results.record, axis)} ({told})."
     return Picture(axis_figure_name(axis), figure, alt)
 
 
 def pair_frame(results: Results, effect: Effect) -> pd.DataFrame:
     """Rows (level, seed, difference) of the pairs of a main effect."""
-    values = pair_values(effect.comparison, score_array(results.record, results.trials, effect.metric))
+    values = pair_values(
+        effect.comparison, score_array(results.record, results.trials, effect.metric)
+    )
     seeds = list(results.record.seeds) * len(values)
-    frame = pd.DataFrame({"level": effect.comparison.levels[0], "seed": seeds, "difference": values.ravel()})
+    frame = pd.DataFrame(
+        {"level": effect.comparison.levels[0], "seed": seeds, "difference": values.ravel()}
+    )
     return frame.dropna(subset=["difference"])
 
 
 def axis_frame(effects: list[Effect]) -> pd.DataFrame:
     """One row a level: axis, level, against, difference, low, high."""
-    rows = [(e.comparison.axes[0], e.comparison.levels[0], e.comparison.against[0], e.estimate, e.interval.low, e.interval.high, e.is_claimed) for e in effects]
-    return pd.DataFrame(rows, columns=["axis", "level", "against", "difference", "low", "high", "is_claimed"])
+    rows = [
+        (
+            e.comparison.axes[0],
+            e.comparison.levels[0],
+            e.comparison.against[0],
+            e.estimate,
+            e.interval.low,
+            e.interval.high,
+            e.is_claimed,
+        )
+        for e in effects
+    ]
+    return pd.DataFrame(
+        rows, columns=["axis", "level", "against", "difference", "low", "high", "is_claimed"]
+    )
 
 
 def compared_values(record: StudyRecord, trials: pd.DataFrame, axis: str) -> pd.DataFrame:
@@ -91,9 +133,17 @@ def compared_values(record: StudyRecord, trials: pd.DataFrame, axis: str) -> pd.
     Contexts in which every level was scored with the seed; where there is none, those with at least two levels.
     """
     position = list(record.axes).index(axis)
-    scores = trials.dropna(subset=[FIGURE_METRIC]).set_index(["arm_id", "seed"])[FIGURE_METRIC].to_dict()
+    scores = (
+        trials.dropna(subset=[FIGURE_METRIC]).set_index(["arm_id", "seed"])[FIGURE_METRIC].to_dict()
+    )
     rows = [
-        {"level": cell[position], "seed": seed, "context": (*cell[:position], *cell[position + 1 :]), "value": scores[arm_id, seed], "arm_id": arm_id}
+        {
+            "level": cell[position],
+            "seed": seed,
+            "context": (*cell[:position], *cell[position + 1 :]),
+            "value": scores[arm_id, seed],
+            "arm_id": arm_id,
+        }
         for cell, arm_id in arm_of_cell(record).items()
         for seed in record.seeds
         if (arm_id, seed) in scores
@@ -101,14 +151,21 @@ def compared_values(record: StudyRecord, trials: pd.DataFrame, axis: str) -> pd.
     values = pd.DataFrame(rows, columns=["level", "seed", "context", "value", "arm_id"])
     counts = values.groupby(["context", "seed"])["arm_id"].transform("nunique")
     complete = values[counts == len(record.axes[axis])]
-    return (complete if not complete.empty else values[counts >= 2]).drop(columns="arm_id").reset_index(drop=True)
+    return (
+        (complete if not complete.empty else values[counts >= 2])
+        .drop(columns="arm_id")
+        .reset_index(drop=True)
+    )
 
 
 def _curves(results: Results) -> Picture | None:
     champion, baseline = results.champion, results.baseline
     if champion is None:
         return None
-    curves = curve_frame({arm.arm_id: results.complete_runs(arm.arm_id) for arm in results.record.arms}, metrics=(results.record.select_by, "train/loss"))
+    curves = curve_frame(
+        {arm.arm_id: results.complete_runs(arm.arm_id) for arm in results.record.arms},
+        metrics=(results.record.select_by, "train/loss"),
+    )
     if curves.empty:
         return None
     names = {champion.arm_id: f"best on val: {champion.name}"}
@@ -120,7 +177,9 @@ def _curves(results: Results) -> Picture | None:
     return Picture("learning_curves", figure, alt)
 
 
-def curve_frame(runs: Mapping[str, list[PublishedRun]], *, metrics: tuple[str, ...]) -> pd.DataFrame:
+def curve_frame(
+    runs: Mapping[str, list[PublishedRun]], *, metrics: tuple[str, ...]
+) -> pd.DataFrame:
     """Rows (arm_id, seed, epoch, metric, value) of the per-epoch curves that the runs have."""
     rows = [
         {"arm_id": arm_id, "seed": run.seed, "epoch": epoch, "metric": metric, "value": value}
@@ -143,7 +202,11 @@ def _confusion(results: Results) -> Picture | None:
         f"{100 * hits:.1f} % of the predictions lie on the diagonal."
     )
     order, names = similarity_order(insight.confusion), results.record.data.class_names
-    return Picture("confusion_champion", draw_confusion(insight.confusion[np.ix_(order, order)], [names[c] for c in order]), alt)
+    return Picture(
+        "confusion_champion",
+        draw_confusion(insight.confusion[np.ix_(order, order)], [names[c] for c in order]),
+        alt,
+    )
 
 
 def _reliability(results: Results) -> Picture | None:
@@ -166,7 +229,11 @@ def _costs(results: Results) -> Picture | None:
     arms = results.arms
     if f"{PRIMARY}/mean" not in arms or arms[f"{PRIMARY}/mean"].isna().all():
         return None
-    shown = [cost for cost in measured(arms) if cost.is_traded and _spread(arms[f"{cost.metric}/mean"]) > 1.2][:4]
+    shown = [
+        cost
+        for cost in measured(arms)
+        if cost.is_traded and _spread(arms[f"{cost.metric}/mean"]) > 1.2
+    ][:4]
     if not shown:
         return None
     panels = {cost: pareto_front(arms, cost) for cost in COSTS if cost in shown}

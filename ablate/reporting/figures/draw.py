@@ -27,8 +27,21 @@ Arguments = ParamSpec("Arguments")
 _DARK, _LIGHT = "#1b1b1b", "#b8b8b8"
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _TEXT = {"axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5}
-_STYLE: dict[str, Any] = {**sns.axes_style("whitegrid"), **_TEXT, "svg.hashsalt": "ablate", "svg.fonttype": "path", "figure.dpi": 100}
-_MEAN: dict[str, Any] = {"fmt": "_", "color": _DARK, "markersize": 16, "markeredgewidth": 2, "capsize": 4, "zorder": 3}
+_STYLE: dict[str, Any] = {
+    **sns.axes_style("whitegrid"),
+    **_TEXT,
+    "svg.hashsalt": "ablate",
+    "svg.fonttype": "path",
+    "figure.dpi": 100,
+}
+_MEAN: dict[str, Any] = {
+    "fmt": "_",
+    "color": _DARK,
+    "markersize": 16,
+    "markeredgewidth": 2,
+    "capsize": 4,
+    "zorder": 3,
+}
 _MEAN_SHIFT = 0.08
 _MOST_ARMS, _MOST_CLASS_NAMES = 40, 30
 
@@ -55,10 +68,15 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 
 @styled
-def draw_arms(arms: pd.DataFrame, trials: pd.DataFrame, *, metric: str, label: str, noise_sd: float) -> Figure:
+def draw_arms(
+    arms: pd.DataFrame, trials: pd.DataFrame, *, metric: str, label: str, noise_sd: float
+) -> Figure:
     """One row an arm in the order of `arms`: a point a seed, a bar from mean - SD to mean + SD. The baseline's name is bold, its mean +- `noise_sd` a band."""
     shown = shown_arms(arms)
-    names = [_marked(name, is_baseline) for name, is_baseline in zip(shown["arm"], shown["is_baseline"], strict=True)]
+    names = [
+        _marked(name, is_baseline)
+        for name, is_baseline in zip(shown["arm"], shown["is_baseline"], strict=True)
+    ]
     figure, axes = _figure(width=4.8 + 0.075 * max(map(len, names)), height=1.1 + 0.27 * len(shown))
     places = {arm_id: row for row, arm_id in enumerate(shown["arm_id"])}
     points = trials[trials["arm_id"].isin(places)].dropna(subset=[metric])
@@ -66,7 +84,18 @@ def draw_arms(arms: pd.DataFrame, trials: pd.DataFrame, *, metric: str, label: s
     mean, sd = shown[f"{metric}/mean"], shown[f"{metric}/sd"]
     for middle in mean[shown["is_baseline"]].dropna():
         _noise_band(axes.axvspan, middle, noise_sd)
-    axes.errorbar(mean, range(len(shown)), xerr=sd, fmt="|", color=_DARK, markersize=11, markeredgewidth=2, capsize=3, zorder=3, label="mean ± SD over seeds")
+    axes.errorbar(
+        mean,
+        range(len(shown)),
+        xerr=sd,
+        fmt="|",
+        color=_DARK,
+        markersize=11,
+        markeredgewidth=2,
+        capsize=3,
+        zorder=3,
+        label="mean ± SD over seeds",
+    )
     axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
     axes.set_yticks(range(len(shown)), list(map(plain, names)))
     for text, is_baseline in zip(axes.get_yticklabels(), shown["is_baseline"], strict=True):
@@ -84,7 +113,15 @@ def shown_arms(arms: pd.DataFrame) -> pd.DataFrame:
 
 
 @styled
-def draw_axis(values: pd.DataFrame, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame, label: str, noise_sd: float) -> Figure:
+def draw_axis(
+    values: pd.DataFrame,
+    differences: pd.DataFrame,
+    *,
+    levels: Sequence[str],
+    effects: pd.DataFrame,
+    label: str,
+    noise_sd: float,
+) -> Figure:
     """Left: `values` (level, seed, value), a point a trial, with the mean of the seeds' means ± SD over the seeds.
 
     Right: `differences` (level, seed, difference) in points, a dot a pair; mean and 95 % interval from `effects` (as `gallery.axis_frame`), the noise floor
@@ -99,7 +136,11 @@ def draw_axis(values: pd.DataFrame, differences: pd.DataFrame, *, levels: Sequen
     _draw_differences(right, differences, levels=compared, effects=effects)
     axis, against = effects["axis"].iloc[0], effects["against"].iloc[0]
     left.set_xlabel(plain(axis))
-    right.set(xlabel=plain(axis), ylabel=f"points of {label}", title=plain(f"difference to {short(against, 16)}, 95 % interval"))
+    right.set(
+        xlabel=plain(axis),
+        ylabel=f"points of {label}",
+        title=plain(f"difference to {short(against, 16)}, 95 % interval"),
+    )
     _legend(figure, [left, right], place="lower", n_columns=7)
     return figure
 
@@ -107,26 +148,60 @@ def draw_axis(values: pd.DataFrame, differences: pd.DataFrame, *, levels: Sequen
 def _noise_band(span: Callable[..., Any], middle: float, sd: float) -> None:
     """A grey band of the noise floor; nothing where it is not measured."""
     if not np.isnan(sd):
-        span(middle - sd, middle + sd, color=_LIGHT, alpha=0.35, linewidth=0, zorder=0, label="noise floor, ± SD")
+        span(
+            middle - sd,
+            middle + sd,
+            color=_LIGHT,
+            alpha=0.35,
+            linewidth=0,
+            zorder=0,
+            label="noise floor, ± SD",
+        )
 
 
 def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> None:
     places = {level: place for place, level in enumerate(levels)}
     known = values[values["level"].isin(places)]
-    _seed_points(axes, x=known["level"].map(places) + _side_step(known["seed"]), y=known["value"], seeds=known["seed"])
-    by_seed = known.groupby(["level", "seed"], sort=False)["value"].mean().groupby("level").agg(["mean", "std"]).reindex(list(levels))
-    axes.errorbar(np.arange(len(levels)) + _MEAN_SHIFT, by_seed["mean"], yerr=by_seed["std"], label="mean", **_MEAN)
+    _seed_points(
+        axes,
+        x=known["level"].map(places) + _side_step(known["seed"]),
+        y=known["value"],
+        seeds=known["seed"],
+    )
+    by_seed = (
+        known.groupby(["level", "seed"], sort=False)["value"]
+        .mean()
+        .groupby("level")
+        .agg(["mean", "std"])
+        .reindex(list(levels))
+    )
+    axes.errorbar(
+        np.arange(len(levels)) + _MEAN_SHIFT,
+        by_seed["mean"],
+        yerr=by_seed["std"],
+        label="mean",
+        **_MEAN,
+    )
     _level_ticks(axes, levels)
 
 
-def _draw_differences(axes: Axes, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame) -> None:
+def _draw_differences(
+    axes: Axes, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame
+) -> None:
     places = {level: place for place, level in enumerate(levels)}
     axes.axhline(0, color=_DARK, linewidth=0.9, linestyle="--")
     points = 100 * differences["difference"]
-    _seed_points(axes, x=differences["level"].map(places) + _side_step(differences["seed"]), y=points, seeds=differences["seed"])
+    _seed_points(
+        axes,
+        x=differences["level"].map(places) + _side_step(differences["seed"]),
+        y=points,
+        seeds=differences["seed"],
+    )
     means = effects.set_index("level").reindex(list(levels))
     height = 100 * (means["high"] - means["difference"])
-    axes.errorbar(np.arange(len(levels)) + _MEAN_SHIFT, 100 * means["difference"], yerr=height, **_MEAN)
+    axes.errorbar(
+        np.arange(len(levels)) + _MEAN_SHIFT, 100 * means["difference"], yerr=height, **_MEAN
+    )
     _limit_to_points(axes, points)
     _level_ticks(axes, levels)
 
@@ -145,7 +220,13 @@ def draw_curves(curves: pd.DataFrame, *, names: Mapping[str, str], label: str) -
     metrics = list(dict.fromkeys(curves["metric"]))
     figure = canvas(width=8.0, height=3.2)
     panels = np.atleast_1d(figure.subplots(1, len(metrics)))
-    styles: dict[str, dict[str, Any]] = dict(zip(names, ({"linestyle": "-", "marker": "o"}, {"linestyle": "--", "marker": "s"}), strict=False))
+    styles: dict[str, dict[str, Any]] = dict(
+        zip(
+            names,
+            ({"linestyle": "-", "marker": "o"}, {"linestyle": "--", "marker": "s"}),
+            strict=False,
+        )
+    )
     for axes, metric in zip(panels, metrics, strict=True):
         own = curves[curves["metric"] == metric]
         mean = own.groupby(["arm_id", "epoch"], sort=False, as_index=False)["value"].mean()
@@ -164,8 +245,18 @@ def _emphasise(axes: Axes, curves: pd.DataFrame, style: Mapping[str, Any], name:
     """The mean over the seeds as a line, their range as a band."""
     across = curves.groupby("epoch")["value"].agg(["mean", "min", "max"])
     colour = sns.color_palette("colorblind")[0 if style["linestyle"] == "-" else 1]
-    axes.fill_between(across.index + 1, across["min"], across["max"], color=colour, alpha=0.2, linewidth=0)
-    axes.plot(across.index + 1, across["mean"], color=colour, linewidth=1.8, markersize=4, label=name, **style)
+    axes.fill_between(
+        across.index + 1, across["min"], across["max"], color=colour, alpha=0.2, linewidth=0
+    )
+    axes.plot(
+        across.index + 1,
+        across["mean"],
+        color=colour,
+        linewidth=1.8,
+        markersize=4,
+        label=name,
+        **style,
+    )
 
 
 @styled
@@ -177,11 +268,30 @@ def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Fig
     figure, axes = _figure(width=side + 0.8, height=side)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     names = [plain(short(name)) for name in class_names] if is_named else False
-    numbers = {"annot": np.vectorize(_percent)(shares), "fmt": "", "annot_kws": {"fontsize": 8}} if n_classes <= 15 else {}
-    how = {**numbers, "rasterized": not is_named}  # ten thousand cells as shapes would be megabytes of SVG
+    numbers = (
+        {"annot": np.vectorize(_percent)(shares), "fmt": "", "annot_kws": {"fontsize": 8}}
+        if n_classes <= 15
+        else {}
+    )
+    how = {
+        **numbers,
+        "rasterized": not is_named,
+    }  # ten thousand cells as shapes would be megabytes of SVG
     bar = {"label": "share of the label's images", "shrink": 0.8}
     lines = 0.4 if is_named else 0.0
-    sns.heatmap(shares, ax=axes, cmap="Blues", vmin=0, vmax=1, square=True, xticklabels=names, yticklabels=names, linewidths=lines, cbar_kws=bar, **how)
+    sns.heatmap(
+        shares,
+        ax=axes,
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        square=True,
+        xticklabels=names,
+        yticklabels=names,
+        linewidths=lines,
+        cbar_kws=bar,
+        **how,
+    )
     axes.set(xlabel="predicted class", ylabel="label")
     if is_named:
         axes.tick_params(axis="x", rotation=90 if n_classes > 4 else 0)
@@ -191,20 +301,32 @@ def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Fig
 
 def to_svg(picture: Picture) -> bytes:
     """The figure as SVG with its alt text inside; the same bytes for the same data."""
-    metadata = {"Date": None, "Creator": None, "Title": picture.name, "Description": one_line(picture.alt)}
+    metadata = {
+        "Date": None,
+        "Creator": None,
+        "Title": picture.name,
+        "Description": one_line(picture.alt),
+    }
     return _saved(picture.figure, format="svg", metadata=metadata)
 
 
 def to_png(picture: Picture) -> bytes:
     """The figure as PNG at 110 dots an inch; the same bytes for the same data."""
-    return _saved(picture.figure, format="png", dpi=110, metadata={"Software": None, "Description": one_line(picture.alt)})
+    return _saved(
+        picture.figure,
+        format="png",
+        dpi=110,
+        metadata={"Software": None, "Description": one_line(picture.alt)},
+    )
 
 
 def _saved(figure: Figure, **how: Any) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(_STYLE):
         figure.savefig(buffer, **how)
-        figure.set_layout_engine(None)  # found by the first drawing; even an engine that does nothing has matplotlib draw twice
+        figure.set_layout_engine(
+            None
+        )  # found by the first drawing; even an engine that does nothing has matplotlib draw twice
     return buffer.getvalue()
 
 
@@ -226,7 +348,18 @@ def _seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) ->
     for position, seed in enumerate(sorted(seeds.unique())):
         own = seeds == seed
         marker, colour = _MARKERS[position % len(_MARKERS)], palette[position % len(palette)]
-        axes.scatter(x[own], y[own], marker=marker, s=24, facecolor=colour, edgecolor="white", linewidth=0.5, alpha=0.9, zorder=4, label=f"seed {seed}")
+        axes.scatter(
+            x[own],
+            y[own],
+            marker=marker,
+            s=24,
+            facecolor=colour,
+            edgecolor="white",
+            linewidth=0.5,
+            alpha=0.9,
+            zorder=4,
+            label=f"seed {seed}",
+        )
 
 
 def _side_step(seeds: pd.Series) -> pd.Series:
@@ -238,7 +371,12 @@ def _side_step(seeds: pd.Series) -> pd.Series:
 
 def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
     names, is_crowded = [plain(short(level)) for level in levels], _is_crowded(levels)
-    axes.set_xticks(range(len(names)), names, rotation=30 if is_crowded else 0, ha="right" if is_crowded else "center")
+    axes.set_xticks(
+        range(len(names)),
+        names,
+        rotation=30 if is_crowded else 0,
+        ha="right" if is_crowded else "center",
+    )
     axes.set_xlim(-0.5, len(levels) - 0.5)
     axes.grid(axis="x", visible=False)
 
@@ -255,7 +393,14 @@ def _legend(figure: Figure, panels: Sequence[Axes], *, place: str, n_columns: in
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(name, handle)
     names = list(found)
-    figure.legend(list(found.values()), names, loc=f"outside {place} center", ncols=min(len(names), n_columns), frameon=False, fontsize=8)
+    figure.legend(
+        list(found.values()),
+        names,
+        loc=f"outside {place} center",
+        ncols=min(len(names), n_columns),
+        frameon=False,
+        fontsize=8,
+    )
 
 
 def _marked(name: str, is_baseline: bool) -> str:

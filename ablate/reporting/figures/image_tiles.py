@@ -8,11 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.reporting.figures.draw import Picture
-from ablate.reporting.figures.example_images import Tile, confused_rows, duplicate_rows, mistake_tiles, suspect_tiles
+from ablate.reporting.figures.example_images import (
+    Tile,
+    confused_rows,
+    duplicate_rows,
+    mistake_tiles,
+    suspect_tiles,
+)
 from ablate.reporting.figures.models import draw_tiles
 from ablate.reporting.results import Results
 
-CONFUSED, MISTAKES, SUSPECTS, DUPLICATES = "examples_confused", "examples_mistakes", "examples_suspects", "examples_duplicates"
+CONFUSED, MISTAKES, SUSPECTS, DUPLICATES = (
+    "examples_confused",
+    "examples_mistakes",
+    "examples_suspects",
+    "examples_duplicates",
+)
 _COLUMNS = 5
 _Row = tuple[str, list[tuple[NDArray[np.uint8], str]]]
 
@@ -26,9 +37,18 @@ def image_pictures(results: Results) -> list[Picture]:
             confused,
             "Test images of the most confused pairs of classes, a row a pair; the last image of a row is really of the second class.",
         ),
-        MISTAKES: (_wrapped(results, mistake_tiles(results)), "The test images that the best arm got wrong most confidently."),
-        SUSPECTS: (_wrapped(results, suspect_tiles(results)), "The images whose labels the trials doubt most."),
-        DUPLICATES: (duplicates, "Images of different splits that are all but the same, a pair a row."),
+        MISTAKES: (
+            _wrapped(results, mistake_tiles(results)),
+            "The test images that the best arm got wrong most confidently.",
+        ),
+        SUSPECTS: (
+            _wrapped(results, suspect_tiles(results)),
+            "The images whose labels the trials doubt most.",
+        ),
+        DUPLICATES: (
+            duplicates,
+            "Images of different splits that are all but the same, a pair a row.",
+        ),
     }
     drawn = {name: ([row for row in rows if row[1]], alt) for name, (rows, alt) in alts.items()}
     return [Picture(name, draw_tiles(rows), alt) for name, (rows, alt) in drawn.items() if rows]

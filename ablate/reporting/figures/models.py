@@ -29,8 +29,22 @@ def draw_reliability(bins: Reliability) -> Figure:
     known = bins.count > 0
     low, high = wilson(bins.accuracy[known], bins.count[known])
     spread = np.clip([bins.accuracy[known] - low, high - bins.accuracy[known]], 0, None)
-    upper.errorbar(bins.confidence[known], bins.accuracy[known], yerr=spread, fmt="o", color=blue, markersize=4.5, capsize=2.5, label="a bin, 95 % interval")
-    upper.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1), title=f"calibration error {bins.ece:.3f}")
+    upper.errorbar(
+        bins.confidence[known],
+        bins.accuracy[known],
+        yerr=spread,
+        fmt="o",
+        color=blue,
+        markersize=4.5,
+        capsize=2.5,
+        label="a bin, 95 % interval",
+    )
+    upper.set(
+        ylabel="share that is right",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        title=f"calibration error {bins.ece:.3f}",
+    )
     upper.legend(loc="upper left", frameon=False, fontsize=8)
     lower.bar((np.arange(N_BINS) + 0.5) / N_BINS, bins.count, width=0.9 / N_BINS, color=blue)
     lower.set(xlabel="confidence (probability of the predicted class)", ylabel="predictions")
@@ -46,21 +60,54 @@ def draw_cost(arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], *, label
     for axes, (cost, front) in zip(drawn, panels.items(), strict=True):
         known = arms.dropna(subset=[f"{cost.metric}/mean", f"{PRIMARY}/mean"])
         known = known[known[f"{cost.metric}/mean"] > 0]
-        best = known.set_index("arm_id").reindex([arm_id for arm_id in front if arm_id in set(known["arm_id"])])
-        axes.plot(best[f"{cost.metric}/mean"], best[f"{PRIMARY}/mean"], drawstyle="steps-post", color=_DARK, linewidth=1, zorder=1)
-        kinds = np.select([known["is_champion"], known["is_baseline"]], ["best on val", "baseline"], "other")
+        best = known.set_index("arm_id").reindex(
+            [arm_id for arm_id in front if arm_id in set(known["arm_id"])]
+        )
+        axes.plot(
+            best[f"{cost.metric}/mean"],
+            best[f"{PRIMARY}/mean"],
+            drawstyle="steps-post",
+            color=_DARK,
+            linewidth=1,
+            zorder=1,
+        )
+        kinds = np.select(
+            [known["is_champion"], known["is_baseline"]], ["best on val", "baseline"], "other"
+        )
         for kind, (marker, size) in _MARKS.items():
             for is_on_front, face in ((False, "white"), (True, colours[0])):
                 own = known[(kinds == kind) & (known["arm_id"].isin(front) == is_on_front)]
                 x, y = own[f"{cost.metric}/mean"], own[f"{PRIMARY}/mean"]
-                axes.scatter(x, y, marker=marker, s=size, facecolor=face, edgecolor=colours[0], linewidth=1, zorder=3 + is_on_front)
+                axes.scatter(
+                    x,
+                    y,
+                    marker=marker,
+                    s=size,
+                    facecolor=face,
+                    edgecolor=colours[0],
+                    linewidth=1,
+                    zorder=3 + is_on_front,
+                )
         axes.set_xscale("log")
         axes.set_xlabel(cost.title)
     drawn[0].set_ylabel(label)
-    marks = {"on the front": ("o", colours[0]), "beaten": ("o", "white"), "baseline": ("s", "white"), "best on val": ("*", "white")}
+    marks = {
+        "on the front": ("o", colours[0]),
+        "beaten": ("o", "white"),
+        "baseline": ("s", "white"),
+        "best on val": ("*", "white"),
+    }
     for name, (marker, face) in marks.items():
-        drawn[0].scatter([], [], marker=marker, s=40, facecolor=face, edgecolor=colours[0], label=name)
-    figure.legend(*drawn[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+        drawn[0].scatter(
+            [], [], marker=marker, s=40, facecolor=face, edgecolor=colours[0], label=name
+        )
+    figure.legend(
+        *drawn[0].get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+    )
     return figure
 
 
@@ -78,7 +125,9 @@ def draw_tiles(rows: Sequence[tuple[str, Sequence[tuple[NDArray[np.uint8], str]]
             axes.imshow(image)
             axes.set(xticks=[], yticks=[])
             axes.grid(visible=False)
-            axes.set_title("\n".join(plain(short(line, 24)) for line in caption.split("\n")), fontsize=7.5)
+            axes.set_title(
+                "\n".join(plain(short(line, 24)) for line in caption.split("\n")), fontsize=7.5
+            )
         label = "\n".join(plain(short(line, 18)) for line in name.split("\n"))
         own[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
     return figure

@@ -15,11 +15,38 @@ from ablate.reporting.evidence.tables import best_run, level_text
 from ablate.reporting.pages.sections.target_section import target_sentence
 from ablate.reporting.predictions.classification_insight import ArmInsight, most_confused
 from ablate.reporting.predictions.multilabel_insight import LabelInsight, weakest
-from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, prose, shared_fact, shown_scores
+from ablate.reporting.results import (
+    NOT_MEASURED,
+    Results,
+    best_epoch,
+    prose,
+    shared_fact,
+    shown_scores,
+)
 from ablate.reporting.text import conclusions
-from ablate.reporting.text.errors import error_sentences, mistakes_table, temperature_text, threshold_sentence
-from ablate.reporting.text.errors_multilabel import LOAD_CHAMPION, LOAD_RUN, NO_CALIBRATION, label_errors, label_table
-from ablate.reporting.text.markdown import bullets, code_block, count, join_sections, mean_sd, plural, score, table
+from ablate.reporting.text.errors import (
+    error_sentences,
+    mistakes_table,
+    temperature_text,
+    threshold_sentence,
+)
+from ablate.reporting.text.errors_multilabel import (
+    LOAD_CHAMPION,
+    LOAD_RUN,
+    NO_CALIBRATION,
+    label_errors,
+    label_table,
+)
+from ablate.reporting.text.markdown import (
+    bullets,
+    code_block,
+    count,
+    join_sections,
+    mean_sd,
+    plural,
+    score,
+    table,
+)
 from ablate.study.record import ArmRecord
 from ablate.study.trial import SPLITS, metrics_of
 from ablate.tracking.records import PublishedRun
@@ -82,12 +109,17 @@ def card_data(results: Results, arm: ArmRecord) -> ModelCardData:
     data = results.record.data
     evaluated = []
     for metric, (metric_type, how) in _HUB_METRICS.items():
-        mean, sd = results.number(arm.arm_id, f"test/{metric}/mean"), results.number(arm.arm_id, f"test/{metric}/sd")
+        mean, sd = (
+            results.number(arm.arm_id, f"test/{metric}/mean"),
+            results.number(arm.arm_id, f"test/{metric}/sd"),
+        )
         if math.isnan(mean):
             continue
         n_seeds = int(results.number(arm.arm_id, "n_seeds"))
         low, high = (results.number(arm.arm_id, f"test/{metric}/{end}") for end in ("low", "high"))
-        spread: dict[str, float | list[float]] = {} if math.isnan(sd) else {"sd_over_seeds": round(sd, 4)}
+        spread: dict[str, float | list[float]] = (
+            {} if math.isnan(sd) else {"sd_over_seeds": round(sd, 4)}
+        )
         spread |= {} if math.isnan(low) else {"interval_95": [round(low, 4), round(high, 4)]}
         evaluated.append(
             EvalResult(
@@ -102,7 +134,10 @@ def card_data(results: Results, arm: ArmRecord) -> ModelCardData:
                 metric_args={**how, "n_seeds": n_seeds, **spread},
             )
         )
-    kinds = [*(["multi-label"] if results.has_several_labels else []), *(["synthetic-data"] if data.is_synthetic else [])]
+    kinds = [
+        *(["multi-label"] if results.has_several_labels else []),
+        *(["synthetic-data"] if data.is_synthetic else []),
+    ]
     return ModelCardData(
         model_name=results.slugs[arm.arm_id],
         library_name="timm",
@@ -140,14 +175,28 @@ def _gap(results: Results, arm: ArmRecord) -> str:
 
 def _scores(results: Results, arm: ArmRecord) -> str:
     rows = [
-        [prose(metric), *(conclusions.metric_cell(results, arm.arm_id, f"{split}/{metric}") for split in ("val", "test")), _interval(results, arm, metric)]
+        [
+            prose(metric),
+            *(
+                conclusions.metric_cell(results, arm.arm_id, f"{split}/{metric}")
+                for split in ("val", "test")
+            ),
+            _interval(results, arm, metric),
+        ]
         for metric in metrics_of(results.record.task, len(results.record.data.class_names))
     ]
     chosen = (
         f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; test was scored once a trial. "
         "The interval is of the mean on test, over test images and seeds (whose spread is that of the middle arm of the study, or its own where larger)."
     )
-    return join_sections(["## Results", chosen, table(["metric", "val", "test", "95 % interval, test"], rows), target_sentence(results, arm.arm_id)]).rstrip()
+    return join_sections(
+        [
+            "## Results",
+            chosen,
+            table(["metric", "val", "test", "95 % interval, test"], rows),
+            target_sentence(results, arm.arm_id),
+        ]
+    ).rstrip()
 
 
 def _interval(results: Results, arm: ArmRecord, metric: str) -> str:
@@ -158,9 +207,22 @@ def _interval(results: Results, arm: ArmRecord, metric: str) -> str:
 def _by_seed(results: Results, runs: list[PublishedRun]) -> str:
     if not runs:
         return f"### By seed\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
-    columns = [*shown_scores(results.record), *(() if results.has_several_labels else ("test/nll", "test/ece"))]
-    rows = [[str(run.seed), *(score(run.metrics.get(name, math.nan)) for name in columns), _epoch(run, results), code(run.run_id)] for run in runs]
-    return join_sections(["### By seed", table(["seed", *map(prose, columns), "best epoch", "MLflow run"], rows)]).rstrip()
+    columns = [
+        *shown_scores(results.record),
+        *(() if results.has_several_labels else ("test/nll", "test/ece")),
+    ]
+    rows = [
+        [
+            str(run.seed),
+            *(score(run.metrics.get(name, math.nan)) for name in columns),
+            _epoch(run, results),
+            code(run.run_id),
+        ]
+        for run in runs
+    ]
+    return join_sections(
+        ["### By seed", table(["seed", *map(prose, columns), "best epoch", "MLflow run"], rows)]
+    ).rstrip()
 
 
 def _epoch(run: PublishedRun, results: Results) -> str:
@@ -179,26 +241,52 @@ def _by_class(results: Results, arm: ArmRecord) -> str:
     names = ["precision", "recall", "f1", "auroc"]
     rows = []
     for row in insight.classes.to_dict("records"):
-        rows.append([code(str(row["class"])), *("undefined" if math.isnan(row[name]) else f"{row[name]:.3f}" for name in names), str(row["support"])])
+        rows.append(
+            [
+                code(str(row["class"])),
+                *("undefined" if math.isnan(row[name]) else f"{row[name]:.3f}" for name in names),
+                str(row["support"]),
+            ]
+        )
     note = f"On test, one class against the rest, mean over {plural(insight.n_seeds, 'seed')}, from the stored predictions.{_absent_note(insight)}"
-    return join_sections(["### By class", note, table(["class", "precision", "recall", "F1", "AUROC", "images"], rows)]).rstrip()
+    return join_sections(
+        [
+            "### By class",
+            note,
+            table(["class", "precision", "recall", "F1", "AUROC", "images"], rows),
+        ]
+    ).rstrip()
 
 
 def _errors(results: Results, arm: ArmRecord) -> str:
     of_labels = results.label_insights.get(arm.arm_id)
     if of_labels is not None:
-        return join_sections(["## What it gets wrong", label_errors(of_labels, results.record.data.class_names)]).rstrip()
+        return join_sections(
+            ["## What it gets wrong", label_errors(of_labels, results.record.data.class_names)]
+        ).rstrip()
     insight = results.insights.get(arm.arm_id)
     if insight is None:
         return ""
     names = results.record.data.class_names
     pairs = most_confused(insight, names, n_pairs=_N_CONFUSED)
     confused = (
-        table(["label", "taken for", "predictions"], [[code(label), code(taken), str(n)] for label, taken, n in pairs], n_text_columns=2) if pairs else ""
+        table(
+            ["label", "taken for", "predictions"],
+            [[code(label), code(taken), str(n)] for label, taken, n in pairs],
+            n_text_columns=2,
+        )
+        if pairs
+        else ""
     )
     wrong = mistakes_table(insight, names)
-    confident = f"The most confident mistakes, those that most seeds made first:\n\n{wrong}" if wrong else ""
-    return join_sections(["## What it gets wrong", bullets(error_sentences(insight, names)), confused, confident]).rstrip()
+    confident = (
+        f"The most confident mistakes, those that most seeds made first:\n\n{wrong}"
+        if wrong
+        else ""
+    )
+    return join_sections(
+        ["## What it gets wrong", bullets(error_sentences(insight, names)), confused, confident]
+    ).rstrip()
 
 
 def _calibration(results: Results, arm: ArmRecord) -> str:
@@ -213,12 +301,24 @@ def _calibration(results: Results, arm: ArmRecord) -> str:
     )
     bins = insight.reliability
     rows = [
-        [f"{place / N_BINS:.2f} to {(place + 1) / N_BINS:.2f}", str(bins.count[place]), f"{bins.confidence[place]:.3f}", f"{bins.accuracy[place]:.3f}"]
+        [
+            f"{place / N_BINS:.2f} to {(place + 1) / N_BINS:.2f}",
+            str(bins.count[place]),
+            f"{bins.confidence[place]:.3f}",
+            f"{bins.accuracy[place]:.3f}",
+        ]
         for place in range(N_BINS)
         if bins.count[place]
     ]
     threshold = threshold_sentence(insight, results.record.data.class_names)
-    return join_sections(["## Calibration", told, table(["confidence", "predictions", "mean confidence", "share right"], rows), threshold]).rstrip()
+    return join_sections(
+        [
+            "## Calibration",
+            told,
+            table(["confidence", "predictions", "mean confidence", "share right"], rows),
+            threshold,
+        ]
+    ).rstrip()
 
 
 def _loading(results: Results, arm: ArmRecord) -> str:
@@ -227,9 +327,18 @@ def _loading(results: Results, arm: ArmRecord) -> str:
     if run is None:
         return f"## How to load it\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
     is_champion = results.champion is not None and results.champion.arm_id == arm.arm_id
-    of_champion, of_run = (LOAD_CHAMPION, LOAD_RUN) if results.has_several_labels else (_LOAD_CHAMPION, _LOAD_RUN)
+    of_champion, of_run = (
+        (LOAD_CHAMPION, LOAD_RUN) if results.has_several_labels else (_LOAD_CHAMPION, _LOAD_RUN)
+    )
     told = f"Seed {run.seed}, its best by {prose(results.record.select_by)}. `MLFLOW_TRACKING_URI` names the store that holds the study."
-    return join_sections(["## How to load it", told, _code_block(of_champion if is_champion else "", run, results), _code_block(of_run, run, results)]).rstrip()
+    return join_sections(
+        [
+            "## How to load it",
+            told,
+            _code_block(of_champion if is_champion else "", run, results),
+            _code_block(of_run, run, results),
+        ]
+    ).rstrip()
 
 
 def _code_block(template: str, run: PublishedRun, results: Results) -> str:
@@ -255,13 +364,19 @@ def _data(results: Results) -> str:
                 split,
                 f"{data.n_images[split]:,}",
                 f"{sum(n > 0 for n in counts)} of {len(counts)}",
-                str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}",
+                str(min(counts))
+                if min(counts) == max(counts)
+                else f"{min(counts)} to {max(counts)}",
             ]
         )
-    title, version, licence, origin, rule = map(text, (data.title, data.version, data.licence, data.origin, data.split_rule))
+    title, version, licence, origin, rule = map(
+        text, (data.title, data.version, data.licence, data.origin, data.split_rule)
+    )
     facts = f"{title}, version {version}, licence: {licence}. Origin: {origin}. Splits: {rule}."
     facts += f" Classes regrouped: {conclusions.regrouped_text(data)}." if data.regrouped else ""
-    return join_sections(["## Data", facts, table(["split", "images", "classes present", "images a class"], rows)]).rstrip()
+    return join_sections(
+        ["## Data", facts, table(["split", "images", "classes present", "images a class"], rows)]
+    ).rstrip()
 
 
 def _recipe(recipe: Recipe) -> str:
@@ -269,66 +384,109 @@ def _recipe(recipe: Recipe) -> str:
     matters = canonical(recipe)
     rows = [[code(name), code(level_text(value))] for name, value in matters.items()]
     note = "Fields that cannot matter for this arm are left out. Preprocessing (size, mean, std, interpolation, crop) is the backbone's own."
-    return join_sections(["## Training recipe", note, table(["field", "value"], rows, n_text_columns=2)]).rstrip()
+    return join_sections(
+        ["## Training recipe", note, table(["field", "value"], rows, n_text_columns=2)]
+    ).rstrip()
 
 
 def _use(results: Results, arm: ArmRecord) -> str:
     data = results.record.data
     several = results.has_several_labels
-    knows = "it knows no others" if several else "it gives one of these classes to any image, also to one that shows none of them"
+    knows = (
+        "it knows no others"
+        if several
+        else "it gives one of these classes to any image, also to one that shows none of them"
+    )
     intended = [
         f"To see how this way of transferring {code(arm.recipe.backbone)} does on {text(data.title)}, beside the other arms of the study.",
         f"To {'find' if several else 'tell apart'} these {len(data.class_names)} classes, in images like those of the data: {_listed(data.class_names)}.",
     ]
     limits = [
         f"Trained on {data.n_images.get('train', 0):,} images of {len(data.class_counts.get('train', ()))} classes; {knows}.",
-        *(["The images are synthetic: scores say nothing about photographs."] if data.is_synthetic else []),
-        *([f"The data stand in for {code(data.requested_source)}, on which nothing was measured."] if data.is_fallback else []),
+        *(
+            ["The images are synthetic: scores say nothing about photographs."]
+            if data.is_synthetic
+            else []
+        ),
+        *(
+            [f"The data stand in for {code(data.requested_source)}, on which nothing was measured."]
+            if data.is_fallback
+            else []
+        ),
         f"Licence of the data: {text(data.licence)}. It may limit what the weights can be used for.",
         *_weakest(results, arm),
-        *([] if several else [f"Calibration on test: expected calibration error {conclusions.metric_cell(results, arm.arm_id, 'test/ece')}."]),
+        *(
+            []
+            if several
+            else [
+                f"Calibration on test: expected calibration error {conclusions.metric_cell(results, arm.arm_id, 'test/ece')}."
+            ]
+        ),
         f"Behaviour on other cameras, sites or groups: {NOT_MEASURED}.",
     ]
-    return join_sections(["## Intended use", bullets(intended), "## Limits", bullets(limits)]).rstrip()
+    return join_sections(
+        ["## Intended use", bullets(intended), "## Limits", bullets(limits)]
+    ).rstrip()
 
 
 def _listed(names: tuple[str, ...]) -> str:
     shown = ", ".join(map(code, names[:20]))
-    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more (see the table by class)"
+    return (
+        shown
+        if len(names) <= 20
+        else f"{shown} and {len(names) - 20} more (see the table by class)"
+    )
 
 
 def _weakest(results: Results, arm: ArmRecord) -> list[str]:
     of_labels = results.label_insights.get(arm.arm_id)
     if of_labels is not None:
-        return [f"Weakest classes by F1 on test: {', '.join(f'{code(name)} {f1:.3f}' for name, f1 in weakest(of_labels, n=_N_WORST_CLASSES))}."]
+        return [
+            f"Weakest classes by F1 on test: {', '.join(f'{code(name)} {f1:.3f}' for name, f1 in weakest(of_labels, n=_N_WORST_CLASSES))}."
+        ]
     insight = results.insights.get(arm.arm_id)
     if insight is None:
         return []
-    worst = insight.classes.dropna(subset=["f1"]).sort_values("f1", kind="stable").head(_N_WORST_CLASSES)
-    return [f"Weakest classes by F1 on test: {', '.join(f'{code(name)} {f1:.3f}' for name, f1 in zip(worst['class'], worst['f1'], strict=True))}."]
+    worst = (
+        insight.classes.dropna(subset=["f1"])
+        .sort_values("f1", kind="stable")
+        .head(_N_WORST_CLASSES)
+    )
+    return [
+        f"Weakest classes by F1 on test: {', '.join(f'{code(name)} {f1:.3f}' for name, f1 in zip(worst['class'], worst['f1'], strict=True))}."
+    ]
 
 
 def _compute(results: Results, arm: ArmRecord, runs: list[PublishedRun]) -> str:
     def mean(name: str, digits: int) -> str:
-        return mean_sd(results.number(arm.arm_id, f"{name}/mean"), results.number(arm.arm_id, f"{name}/sd"), digits=digits)
+        return mean_sd(
+            results.number(arm.arm_id, f"{name}/mean"),
+            results.number(arm.arm_id, f"{name}/sd"),
+            digits=digits,
+        )
 
     rows = {
         "device": text(shared_fact(runs, "device")),
         "precision": text(shared_fact(runs, "precision")),
         "s a trial, all in": mean("time/total_s", 1),
         **{
-            cost.title: mean(cost.metric, cost.digits) if cost.metric not in _EQUAL_IN_ALL_SEEDS else count(results.number(arm.arm_id, f"{cost.metric}/mean"))
+            cost.title: mean(cost.metric, cost.digits)
+            if cost.metric not in _EQUAL_IN_ALL_SEEDS
+            else count(results.number(arm.arm_id, f"{cost.metric}/mean"))
             for cost in COSTS
         },
     }
-    return "## Compute\n\nMeans ± SD over seeds.\n\n" + table(["what", "value"], rows.items(), n_text_columns=2)
+    return "## Compute\n\nMeans ± SD over seeds.\n\n" + table(
+        ["what", "value"], rows.items(), n_text_columns=2
+    )
 
 
 def _lineage(results: Results, arm: ArmRecord, runs: list[PublishedRun]) -> str:
     rows = {
         "arm": code(arm.arm_id),
         "MLflow parent run": code(results.study.parent_run_id),
-        "MLflow runs": ", ".join(f"seed {run.seed} {code(run.run_id)}" for run in runs) or NOT_MEASURED,
+        "MLflow runs": ", ".join(f"seed {run.seed} {code(run.run_id)}" for run in runs)
+        or NOT_MEASURED,
         "data fingerprint": code(results.record.data.fingerprint),
         "pretrained weights": text(shared_fact(runs, "weights_source")),
         "weights digest": text(shared_fact(runs, "weights_digest")),

@@ -19,7 +19,9 @@ from ablate.reporting.pages.unmarked import unmarked_report
 
 MARK = ".ablate-report.json"
 SUBFOLDERS = ("figures", "cards")
-_WRITTEN = re.compile(r"README\.md|report\.html|\w+\.csv|cards/[^/\\]+\.md|figures/[^/\\]+\.(?:svg|png)")
+_WRITTEN = re.compile(
+    r"README\.md|report\.html|\w+\.csv|cards/[^/\\]+\.md|figures/[^/\\]+\.(?:svg|png)"
+)
 """The names that a report gives to its files."""
 _LITTER = frozenset({".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini", MARK})
 """Files that say nothing of what a folder is for."""
@@ -43,12 +45,20 @@ def read_mark(out: Path) -> Mark | None:
         mark = Mark.model_validate_json(path.read_bytes())
     except ValidationError:
         return _mark_of_the_unmarked(out)
-    return mark.model_copy(update={"files": {name: digest for name, digest in mark.files.items() if _WRITTEN.fullmatch(name)}})
+    return mark.model_copy(
+        update={
+            "files": {
+                name: digest for name, digest in mark.files.items() if _WRITTEN.fullmatch(name)
+            }
+        }
+    )
 
 
 def _mark_of_the_unmarked(out: Path) -> Mark | None:
     found = unmarked_report(out)
-    return None if found is None else Mark(grid=found.grid_name, files=dict.fromkeys(found.files, ""))
+    return (
+        None if found is None else Mark(grid=found.grid_name, files=dict.fromkeys(found.files, ""))
+    )
 
 
 def write_mark(out: Path, mark: Mark) -> None:
@@ -87,7 +97,9 @@ def _mark_for(out: Path, *, grid_name: str) -> Mark:
     for folder in (out, *out.parents):
         if folder.exists() or folder.is_symlink():
             if not folder.is_dir():
-                raise StoreError(f"the report folder must be a folder, {folder} is a file or leads nowhere; free it, or name another report folder")
+                raise StoreError(
+                    f"the report folder must be a folder, {folder} is a file or leads nowhere; free it, or name another report folder"
+                )
             break
     for name in SUBFOLDERS:
         _check_subfolder(out / name)
@@ -108,9 +120,13 @@ def _mark_for(out: Path, *, grid_name: str) -> Mark:
 
 def _check_subfolder(folder: Path) -> None:
     if folder.is_symlink():
-        raise StoreError(f"{folder.name}/ of a report must be a folder of its own, {folder} is a link; remove the link, or name another report folder")
+        raise StoreError(
+            f"{folder.name}/ of a report must be a folder of its own, {folder} is a link; remove the link, or name another report folder"
+        )
     if folder.exists() and not folder.is_dir():
-        raise StoreError(f"{folder.name}/ of a report must be a folder of its own, {folder} is a file; move the file, or name another report folder")
+        raise StoreError(
+            f"{folder.name}/ of a report must be a folder of its own, {folder} is a file; move the file, or name another report folder"
+        )
 
 
 def check_purpose(out: Path, others: Mapping[str, Path]) -> None:
@@ -118,7 +134,9 @@ def check_purpose(out: Path, others: Mapping[str, Path]) -> None:
     place = out.resolve()
     for purpose, folder in others.items():
         if place.is_relative_to(folder.resolve()):
-            raise StoreError(f"the report folder must lie outside {purpose}, {out} lies in {folder}; name another report folder")
+            raise StoreError(
+                f"the report folder must lie outside {purpose}, {out} lies in {folder}; name another report folder"
+            )
 
 
 def first_file(out: Path) -> str | None:
@@ -145,9 +163,13 @@ def check_in_the_way(out: Path, mark: Mark, names: Collection[str]) -> None:
     for name in names:
         path = out / name
         if path.is_symlink():
-            raise StoreError(f"a report must write files of its own, {path} is a link; remove the link, or name another report folder")
+            raise StoreError(
+                f"a report must write files of its own, {path} is a link; remove the link, or name another report folder"
+            )
         if path.exists() and (name not in mark.files or not path.is_file()):
-            raise StoreError(f"a report must not replace what it did not write, {path} is such a file; move it, or name another report folder")
+            raise StoreError(
+                f"a report must not replace what it did not write, {path} is such a file; move it, or name another report folder"
+            )
 
 
 def remove_stale(out: Path, mark: Mark, names: Collection[str]) -> None:
@@ -165,13 +187,20 @@ def set_aside_edited(out: Path, mark: Mark, names: Collection[str]) -> dict[str,
     moved = {}
     for name in names:
         path = out / name
-        if mark.files.get(name) and path.is_file() and digest_of(path.read_bytes()) != mark.files[name]:
+        if (
+            mark.files.get(name)
+            and path.is_file()
+            and digest_of(path.read_bytes()) != mark.files[name]
+        ):
             moved[name] = path.rename(_free_name(path))
     return moved
 
 
 def _free_name(path: Path) -> Path:
-    candidates = (path.with_name(f"{path.name}.edited{number}") for number in itertools.chain([""], itertools.count(2)))
+    candidates = (
+        path.with_name(f"{path.name}.edited{number}")
+        for number in itertools.chain([""], itertools.count(2))
+    )
     return next(one for one in candidates if not one.exists() and not one.is_symlink())
 
 
@@ -201,4 +230,6 @@ def _check_writable(folder: Path) -> None:
 
 def cannot_be_written(error: OSError, path: Path) -> StoreError:
     """What is said of a folder or file that cannot be written."""
-    return StoreError(f"the report folder must be writable, {path} is not: {error.strerror or error}; free it, or name another report folder")
+    return StoreError(
+        f"the report folder must be writable, {path} is not: {error.strerror or error}; free it, or name another report folder"
+    )

@@ -79,33 +79,51 @@ def _details(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
     return True
 
 
-def _nothing(_self: RendererHTML, _tokens: Sequence[Token], _place: int, _options: OptionsDict, _env: EnvType) -> str:
+def _nothing(
+    _self: RendererHTML, _tokens: Sequence[Token], _place: int, _options: OptionsDict, _env: EnvType
+) -> str:
     return ""
 
 
-def _as_written(_self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType) -> str:
+def _as_written(
+    _self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType
+) -> str:
     return f"{tokens[place].content}\n"
 
 
-def _picture(self: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
+def _picture(
+    self: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType
+) -> str:
     token = tokens[place]
     alt = html.escape(self.renderInlineAsText(token.children, options, env))
     svg = env["images"][token.attrs["src"]]
     return f'<img alt="{alt}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}">'
 
 
-def _table_open(_self: RendererHTML, _tokens: Sequence[Token], _place: int, _options: OptionsDict, _env: EnvType) -> str:
+def _table_open(
+    _self: RendererHTML, _tokens: Sequence[Token], _place: int, _options: OptionsDict, _env: EnvType
+) -> str:
     return '<div class="wide"><table>\n'
 
 
-def _table_close(_self: RendererHTML, _tokens: Sequence[Token], _place: int, _options: OptionsDict, _env: EnvType) -> str:
+def _table_close(
+    _self: RendererHTML, _tokens: Sequence[Token], _place: int, _options: OptionsDict, _env: EnvType
+) -> str:
     return "</table></div>\n"
 
 
-def _cell_open(_self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType) -> str:
+def _cell_open(
+    _self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType
+) -> str:
     token = tokens[place]
-    return f'<{token.tag} class="n">' if token.attrs.get("style") == "text-align:right" else f"<{token.tag}>"
+    return (
+        f'<{token.tag} class="n">'
+        if token.attrs.get("style") == "text-align:right"
+        else f"<{token.tag}>"
+    )
 
 
-def _fence(_self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType) -> str:
+def _fence(
+    _self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType
+) -> str:
     return f"<pre><code>{html.escape(tokens[place].content)}</code></pre>\n"

@@ -15,7 +15,10 @@ from pathlib import Path
 
 from ablate.reporting.pages.html import page
 
-_SOURCE = re.compile(r"^- MLflow: experiment `([^`\n]+)`, parent run `([0-9a-f]{32})`, study `[0-9a-f]{12}`$", re.MULTILINE)
+_SOURCE = re.compile(
+    r"^- MLflow: experiment `([^`\n]+)`, parent run `([0-9a-f]{32})`, study `[0-9a-f]{12}`$",
+    re.MULTILINE,
+)
 _RUN = re.compile(r"^\| .* \| \d+ \| `[0-9a-f]{32}` \| `([0-9a-f]{16})` \|$", re.MULTILINE)
 _LINK = re.compile(r"\]\(((?:cards/[^)\s/]+\.md)|(?:figures/[^)\s/]+\.svg))\)")
 _TABLE = re.compile(r"`(\w+\.csv)`")
@@ -65,7 +68,9 @@ def _trial_ids(trials: str) -> set[str]:
 def _named_files(readme: str) -> tuple[str, ...]:
     links = _LINK.findall(readme)
     drawn = [link.removesuffix(".svg") + ".png" for link in links if link.endswith(".svg")]
-    tables = next((_TABLE.findall(line) for line in readme.splitlines() if line.startswith("As tables: ")), [])
+    tables = next(
+        (_TABLE.findall(line) for line in readme.splitlines() if line.startswith("As tables: ")), []
+    )
     champion = ["cards/champion.md"] if links else []
     return tuple(dict.fromkeys(["README.md", "report.html", *tables, *links, *drawn, *champion]))
 

@@ -61,7 +61,9 @@ class ReportPaths:
         return next((path for path in self.cards if path.name == "champion.md"), None)
 
 
-def write_report(study: PublishedStudy, *, predictions: Predictions, out: Path, pictures: Pictures | None = None) -> ReportPaths:
+def write_report(
+    study: PublishedStudy, *, predictions: Predictions, out: Path, pictures: Pictures | None = None
+) -> ReportPaths:
     """Write the report of a study below `out`; equal runs give equal bytes. `pictures` gives the images that it shows; without it there are none.
 
     What an earlier report wrote is replaced or removed, other files are left alone. Raises StoreError where `out` is not a report's folder or cannot be
@@ -86,15 +88,27 @@ def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> dict[str, P
     """Replace an earlier report of `mark` by `files`. The mark goes first, so that what is half written is known as ours too."""
     path = out / MARK
     try:
-        write_mark(out, mark.model_copy(update={"files": {**mark.files, **dict.fromkeys(files, "")}}))
+        write_mark(
+            out, mark.model_copy(update={"files": {**mark.files, **dict.fromkeys(files, "")}})
+        )
         for name, moved in set_aside_edited(out, mark, files).items():
-            _LOG.warning("%s was changed by hand since a report wrote it; it is kept as %s", out / name, moved.name)
+            _LOG.warning(
+                "%s was changed by hand since a report wrote it; it is kept as %s",
+                out / name,
+                moved.name,
+            )
         for name, content in files.items():
             path = out / name
             write_file(path, content)
         remove_stale(out, mark, files)
         path = out / MARK
-        write_mark(out, Mark(grid=mark.grid, files={name: digest_of(content) for name, content in sorted(files.items())}))
+        write_mark(
+            out,
+            Mark(
+                grid=mark.grid,
+                files={name: digest_of(content) for name, content in sorted(files.items())},
+            ),
+        )
     except OSError as error:
         raise cannot_be_written(error, path) from error
     return {name: out / name for name in files}
@@ -106,7 +120,10 @@ def render_report(results: Results) -> dict[str, bytes]:
     with drawing(pictures, n_processes=spare_processes(len(results.trials))) as drawn_figures:
         texts = render_texts(results, pictures)
         drawn = drawn_figures()
-    texts["report.html"] = page(texts["README.md"], {name: content for name, content in drawn.items() if name.endswith(".svg")})
+    texts["report.html"] = page(
+        texts["README.md"],
+        {name: content for name, content in drawn.items() if name.endswith(".svg")},
+    )
     return {**{name: text.encode() for name, text in texts.items()}, **drawn}
 
 
@@ -120,12 +137,21 @@ def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str,
         "interactions.csv": csv_text(effect_frame(results.effects.interactions)),
         "classes.csv": csv_text(class_frame(results)),
         "confusion_champion.csv": csv_text(confusion_frame(results)),
-        "suspect_labels.csv": csv_text(suspect_frame(results.suspects, results.record.data.class_names)),
+        "suspect_labels.csv": csv_text(
+            suspect_frame(results.suspects, results.record.data.class_names)
+        ),
         "near_duplicates.csv": csv_text(duplicate_frame(results)),
-        **{f"cards/{results.slugs[arm.arm_id]}.md": card_text(results, arm) for arm in results.record.arms},
+        **{
+            f"cards/{results.slugs[arm.arm_id]}.md": card_text(results, arm)
+            for arm in results.record.arms
+        },
     }
     if results.has_several_labels:
-        texts = {name: text for name, text in texts.items() if name.removesuffix(".csv") not in OF_ONE_LABEL}
+        texts = {
+            name: text
+            for name, text in texts.items()
+            if name.removesuffix(".csv") not in OF_ONE_LABEL
+        }
     if results.champion is not None:
         texts["cards/champion.md"] = texts[f"cards/{results.slugs[results.champion.arm_id]}.md"]
     return texts

@@ -59,10 +59,18 @@ def arm_insight(readings: Readings, record: StudyRecord, arm_id: str) -> ArmInsi
     own = [readings.runs[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readings.runs]
     if not own:
         return None
-    matrix, alike = np.sum([one.confusion for one in own], axis=0), _shared_mistakes([one.mistakes for one in own])
-    columns = {name: mean_where_defined(np.stack([getattr(one.classes, name) for one in own])) for name in CLASS_SCORES}
+    matrix, alike = (
+        np.sum([one.confusion for one in own], axis=0),
+        _shared_mistakes([one.mistakes for one in own]),
+    )
+    columns = {
+        name: mean_where_defined(np.stack([getattr(one.classes, name) for one in own]))
+        for name in CLASS_SCORES
+    }
     return ArmInsight(
-        classes=pd.DataFrame({"class": list(record.data.class_names), **columns, "support": own[0].classes.support}),
+        classes=pd.DataFrame(
+            {"class": list(record.data.class_names), **columns, "support": own[0].classes.support}
+        ),
         confusion=matrix,
         n_seeds=len(own),
         reliability=_together([one.reliability for one in own]),
@@ -70,7 +78,9 @@ def arm_insight(readings: Readings, record: StudyRecord, arm_id: str) -> ArmInsi
         ece_softened=float(np.mean([one.ece_softened for one in own])),
         mistakes=_mistakes(alike.head(N_MISTAKES)),
         confused=tuple(
-            _mistakes(alike[(alike["label"] == label) & (alike["predicted"] == taken)].head(N_EXAMPLES))
+            _mistakes(
+                alike[(alike["label"] == label) & (alike["predicted"] == taken)].head(N_EXAMPLES)
+            )
             for label, taken, _ in confused_pairs(matrix, n_pairs=N_PAIRS)
         ),
         thresholds=tuple(one.threshold for one in own if one.threshold is not None),
@@ -85,14 +95,27 @@ def replicate_arrays(readings: Readings, record: StudyRecord) -> dict[str, NDArr
     n_draws = len(next(iter(runs.values()))[PRIMARY])
     nothing = np.full(n_draws, np.nan)
     return {
-        metric: np.array([[runs[arm.arm_id, seed][metric] if (arm.arm_id, seed) in runs else nothing for seed in record.seeds] for arm in record.arms])
+        metric: np.array(
+            [
+                [
+                    runs[arm.arm_id, seed][metric] if (arm.arm_id, seed) in runs else nothing
+                    for seed in record.seeds
+                ]
+                for arm in record.arms
+            ]
+        )
         for metric in (PRIMARY, SECONDARY)
     }
 
 
-def most_confused(insight: ArmInsight, class_names: Sequence[str], *, n_pairs: int) -> list[tuple[str, str, int]]:
+def most_confused(
+    insight: ArmInsight, class_names: Sequence[str], *, n_pairs: int
+) -> list[tuple[str, str, int]]:
     """Return up to `n_pairs` of (label, predicted, errors over all seeds), the most frequent first; ties in order of the classes."""
-    return [(class_names[i], class_names[j], n) for i, j, n in confused_pairs(insight.confusion, n_pairs=n_pairs)]
+    return [
+        (class_names[i], class_names[j], n)
+        for i, j, n in confused_pairs(insight.confusion, n_pairs=n_pairs)
+    ]
 
 
 def confused_pairs(matrix: NDArray[np.int64], *, n_pairs: int) -> list[tuple[int, int, int]]:
@@ -101,7 +124,11 @@ def confused_pairs(matrix: NDArray[np.int64], *, n_pairs: int) -> list[tuple[int
     np.fill_diagonal(errors, 0)
     order = np.argsort(-errors, axis=None, kind="stable")[:n_pairs]
     rows, columns = np.unravel_index(order, errors.shape)
-    return [(int(i), int(j), int(errors[i, j])) for i, j in zip(rows, columns, strict=True) if errors[i, j] > 0]
+    return [
+        (int(i), int(j), int(errors[i, j]))
+        for i, j in zip(rows, columns, strict=True)
+        if errors[i, j] > 0
+    ]
 
 
 def similarity_order(matrix: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -114,27 +141,46 @@ def similarity_order(matrix: NDArray[np.int64]) -> NDArray[np.intp]:
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     distance = 1 - (shares + shares.T) / 2
     np.fill_diagonal(distance, 0.0)
-    return np.asarray(leaves_list(linkage(squareform(distance, checks=False), method="average", optimal_ordering=True)), dtype=np.intp)
+    return np.asarray(
+        leaves_list(
+            linkage(squareform(distance, checks=False), method="average", optimal_ordering=True)
+        ),
+        dtype=np.intp,
+    )
 
 
 def _together(of_seeds: Sequence[Reliability]) -> Reliability:
     count = np.sum([one.count for one in of_seeds], axis=0)
     with np.errstate(invalid="ignore"):
         confidence, accuracy = (
-            np.sum([np.nan_to_num(getattr(one, name)) * one.count for one in of_seeds], axis=0) / count for name in ("confidence", "accuracy")
+            np.sum([np.nan_to_num(getattr(one, name)) * one.count for one in of_seeds], axis=0)
+            / count
+            for name in ("confidence", "accuracy")
         )
     return Reliability(count=count, confidence=confidence, accuracy=accuracy)
 
 
 def _shared_mistakes(of_seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """image_id, label, predicted, mean (confidence), size (seeds): those that the most seeds made alike first, then the most confident, then by id."""
-    alike = pd.concat(of_seeds).groupby(["image_id", "label", "predicted"], sort=True)["confidence"].agg(["mean", "size"]).reset_index()
+    alike = (
+        pd.concat(of_seeds)
+        .groupby(["image_id", "label", "predicted"], sort=True)["confidence"]
+        .agg(["mean", "size"])
+        .reset_index()
+    )
     return alike.sort_values(["size", "mean"], ascending=False, kind="stable")
 
 
 def _mistakes(rows: pd.DataFrame) -> tuple[Mistake, ...]:
     return tuple(
-        Mistake(str(row["image_id"]), int(row["label"]), int(row["predicted"]), float(row["mean"]), int(row["size"])) for row in rows.to_dict("records")
+        Mistake(
+            str(row["image_id"]),
+            int(row["label"]),
+            int(row["predicted"]),
+            float(row["mean"]),
+            int(row["size"]),
+        )
+        for row in rows.to_dict("records")
     )
 
 
@@ -142,4 +188,6 @@ def mean_where_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(seeds, C) -> (C,), NaN where no seed has a value."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(defined, values, 0.0).sum(axis=0) / defined.sum(axis=0), dtype=np.float64)
+        return np.asarray(
+            np.where(defined, values, 0.0).sum(axis=0) / defined.sum(axis=0), dtype=np.float64
+        )

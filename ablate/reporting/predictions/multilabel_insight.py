@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ablate.reporting.predictions.classification_insight import N_MISTAKES, N_PAIRS, mean_where_defined
+from ablate.reporting.predictions.classification_insight import (
+    N_MISTAKES,
+    N_PAIRS,
+    mean_where_defined,
+)
 from ablate.reporting.predictions.read import Readings
 from ablate.study.record import StudyRecord
 
@@ -61,32 +65,53 @@ class LabelInsight:
 
 def label_insight(readings: Readings, record: StudyRecord, arm_id: str) -> LabelInsight | None:
     """Gather an arm's readings, in the order of the seeds; None where there is none."""
-    own = [readings.labels[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readings.labels]
+    own = [
+        readings.labels[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readings.labels
+    ]
     if not own:
         return None
-    columns = {name: mean_where_defined(np.stack([getattr(one.classes, name) for one in own])) for name in LABEL_SCORES}
+    columns = {
+        name: mean_where_defined(np.stack([getattr(one.classes, name) for one in own]))
+        for name in LABEL_SCORES
+    }
     errors = pd.concat([one.errors for one in own])
     n_images = record.data.n_images["test"]
     return LabelInsight(
-        classes=pd.DataFrame({"class": list(record.data.class_names), **columns, "support": own[0].classes.support}),
+        classes=pd.DataFrame(
+            {"class": list(record.data.class_names), **columns, "support": own[0].classes.support}
+        ),
         n_seeds=len(own),
         n_images=n_images,
         exact=float(np.mean([one.n_exact for one in own])) / n_images,
         n_called=float(np.mean([one.n_called for one in own])) / n_images,
         false_positives=_surest(errors[errors["is_called"]], ascending=False),
         false_negatives=_surest(errors[~errors["is_called"]], ascending=True),
-        pairs=_pairs(np.sum([one.wrong_together for one in own], axis=0), np.sum([one.together for one in own], axis=0)),
+        pairs=_pairs(
+            np.sum([one.wrong_together for one in own], axis=0),
+            np.sum([one.together for one in own], axis=0),
+        ),
     )
 
 
 def _surest(errors: pd.DataFrame, *, ascending: bool) -> tuple[LabelError, ...]:
-    alike = errors.groupby(["image_id", "class"], sort=True)["p"].agg(["mean", "size"]).reset_index()
-    first = alike.sort_values(["size", "mean"], ascending=[False, ascending], kind="stable").head(N_MISTAKES)
-    return tuple(LabelError(str(row["image_id"]), int(row["class"]), float(row["mean"]), int(row["size"])) for row in first.to_dict("records"))
+    alike = (
+        errors.groupby(["image_id", "class"], sort=True)["p"].agg(["mean", "size"]).reset_index()
+    )
+    first = alike.sort_values(["size", "mean"], ascending=[False, ascending], kind="stable").head(
+        N_MISTAKES
+    )
+    return tuple(
+        LabelError(str(row["image_id"]), int(row["class"]), float(row["mean"]), int(row["size"]))
+        for row in first.to_dict("records")
+    )
 
 
 def _pairs(wrong: np.ndarray, together: np.ndarray) -> tuple[Pair, ...]:
-    found = [Pair(int(i), int(j), int(wrong[i, j]), int(together[i, j])) for i, j in zip(*np.triu_indices(len(wrong), k=1), strict=True) if wrong[i, j]]
+    found = [
+        Pair(int(i), int(j), int(wrong[i, j]), int(together[i, j]))
+        for i, j in zip(*np.triu_indices(len(wrong), k=1), strict=True)
+        if wrong[i, j]
+    ]
     return tuple(sorted(found, key=lambda pair: -pair.n_wrong)[:N_PAIRS])
 
 

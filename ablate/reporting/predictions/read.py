@@ -16,7 +16,12 @@ from ablate.errors import CheckFailed, StoreError
 from ablate.metrics import multilabel
 from ablate.metrics.calibration import Reliability, fit_temperature, reliability, with_temperature
 from ablate.metrics.classification import PerClass, confusion, per_class, score
-from ablate.metrics.operating_point import OperatingPoint, at_threshold, average_precision, threshold_for_precision
+from ablate.metrics.operating_point import (
+    OperatingPoint,
+    at_threshold,
+    average_precision,
+    threshold_for_precision,
+)
 from ablate.metrics.ranking import rank_classes
 from ablate.metrics.resampling import image_weights, resampled_auroc, resampled_macro_f1
 from ablate.reporting.evidence.effects import PRIMARY, SECONDARY
@@ -91,7 +96,10 @@ class Readings:
     @property
     def resampled(self) -> Mapping[tuple[str, int], Mapping[str, NDArray[np.float64]]]:
         """(arm_id, seed) -> metric -> (draws,) scores on resampled test images."""
-        return {**{key: one.resampled for key, one in self.runs.items()}, **{key: one.resampled for key, one in self.labels.items()}}
+        return {
+            **{key: one.resampled for key, one in self.runs.items()},
+            **{key: one.resampled for key, one in self.labels.items()},
+        }
 
 
 def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
@@ -102,7 +110,9 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
     of_labels: dict[tuple[str, int], LabelReading] = {}
     n_classes = len(study.record.data.class_names)
     runs, target = run_of_trial(study), study.record.target_precision or TARGET_PRECISION
-    for arm_id, seed in itertools.product([arm.arm_id for arm in study.record.arms], study.record.seeds):  # sums must not depend on the order of the runs
+    for arm_id, seed in itertools.product(
+        [arm.arm_id for arm in study.record.arms], study.record.seeds
+    ):  # sums must not depend on the order of the runs
         run = runs.get((arm_id, seed))
         if run is None or run.status != TrialState.COMPLETE:
             continue
@@ -112,28 +122,40 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
             continue
         arrays: dict[str, Arrays] = {}
         for split in HELD_OUT:
-            rows = split_of(frame, "test", run) if split == "test" else frame[frame["split"] == split]
+            rows = (
+                split_of(frame, "test", run) if split == "test" else frame[frame["split"] == split]
+            )
             if rows.empty:
                 continue
             arrays[split] = arrays_of(rows)
             if arrays[split][0].shape[1] != n_classes:
-                raise CheckFailed(f"predictions must have a column for each of the {n_classes} classes, got {arrays[split][0].shape[1]}")
-            splits.setdefault(split, _Split.of(rows, run, n_classes=n_classes)).add(rows, arrays[split][0], run, split=split)
+                raise CheckFailed(
+                    f"predictions must have a column for each of the {n_classes} classes, got {arrays[split][0].shape[1]}"
+                )
+            splits.setdefault(split, _Split.of(rows, run, n_classes=n_classes)).add(
+                rows, arrays[split][0], run, split=split
+            )
         weights = _weights(arrays["test"][1]) if weights is None else weights
         if arrays["test"][1].ndim == 2:
-            of_labels[arm_id, seed] = read_labels(*arrays["test"], image_ids=splits["test"].image_ids, weights=weights)
+            of_labels[arm_id, seed] = read_labels(
+                *arrays["test"], image_ids=splits["test"].image_ids, weights=weights
+            )
         else:
             readings[arm_id, seed] = _read(arrays, splits["test"].image_ids, weights, target=target)
     if of_labels:
         return Readings({}, (), of_labels)
-    return Readings(readings, tuple(splits[split].pooled(split) for split in HELD_OUT if split in splits))
+    return Readings(
+        readings, tuple(splits[split].pooled(split) for split in HELD_OUT if split in splits)
+    )
 
 
 def split_of(frame: pd.DataFrame, split: str, run: PublishedRun) -> pd.DataFrame:
     """The rows of one split. Raises CheckFailed where the run stored none."""
     own = frame[frame["split"] == split]
     if own.empty:
-        raise CheckFailed(f"predictions of run {run.run_id} must hold the split {split}, got {sorted(frame['split'].unique())}")
+        raise CheckFailed(
+            f"predictions of run {run.run_id} must hold the split {split}, got {sorted(frame['split'].unique())}"
+        )
     return own
 
 
@@ -149,7 +171,11 @@ def arrays_of(rows: pd.DataFrame) -> Arrays:
 def split_scores(rows: pd.DataFrame) -> dict[str, float]:
     """Every score of one split, as its trial computed it."""
     probabilities, labels = arrays_of(rows)
-    return multilabel.score(probabilities, labels) if labels.ndim == 2 else score(probabilities, labels)
+    return (
+        multilabel.score(probabilities, labels)
+        if labels.ndim == 2
+        else score(probabilities, labels)
+    )
 
 
 @dataclass
@@ -169,9 +195,23 @@ class _Split:
         """Nothing was read yet."""
         shape = (len(rows), n_classes)
         ids = rows["image_id"].to_numpy(dtype=object)
-        return cls(_digest(rows), run.run_id, ids, labels_of(rows), np.zeros(shape), np.zeros(shape, dtype=np.int64))
+        return cls(
+            _digest(rows),
+            run.run_id,
+            ids,
+            labels_of(rows),
+            np.zeros(shape),
+            np.zeros(shape, dtype=np.int64),
+        )
 
-    def add(self, rows: pd.DataFrame, probabilities: NDArray[np.float64], run: PublishedRun, *, split: str) -> None:
+    def add(
+        self,
+        rows: pd.DataFrame,
+        probabilities: NDArray[np.float64],
+        run: PublishedRun,
+        *,
+        split: str,
+    ) -> None:
         """Add a run's. Raises CheckFailed where its images are others."""
         if _digest(rows) != self.digest:
             raise CheckFailed(
@@ -184,7 +224,13 @@ class _Split:
 
     def pooled(self, split: str) -> Pooled:
         """The mean."""
-        return Pooled(split, tuple(map(str, self.image_ids)), self.labels, self.probabilities / self.n_runs, self.votes)
+        return Pooled(
+            split,
+            tuple(map(str, self.image_ids)),
+            self.labels,
+            self.probabilities / self.n_runs,
+            self.votes,
+        )
 
 
 def _digest(rows: pd.DataFrame) -> str:
@@ -197,7 +243,13 @@ def _weights(labels: NDArray[np.int64]) -> NDArray[np.float32]:
     return image_weights(labels, n_draws=n_draws, seed=0)
 
 
-def _read(arrays: Mapping[str, Arrays], image_ids: NDArray[np.object_], weights: NDArray[np.float32], *, target: float) -> RunReading:
+def _read(
+    arrays: Mapping[str, Arrays],
+    image_ids: NDArray[np.object_],
+    weights: NDArray[np.float32],
+    *,
+    target: float,
+) -> RunReading:
     probabilities, labels = arrays["test"]
     n_classes = probabilities.shape[1]
     predicted, ranking = probabilities.argmax(axis=1), rank_classes(probabilities, labels)
@@ -208,16 +260,30 @@ def _read(arrays: Mapping[str, Arrays], image_ids: NDArray[np.object_], weights:
         confusion=confusion(labels, predicted, n_classes),
         reliability=reliability(probabilities, labels),
         temperature=temperature,
-        ece_softened=reliability(with_temperature(probabilities, temperature), labels).ece if "val" in arrays else math.nan,
+        ece_softened=reliability(with_temperature(probabilities, temperature), labels).ece
+        if "val" in arrays
+        else math.nan,
         mistakes=pd.DataFrame(
-            {"image_id": image_ids[wrong], "label": labels[wrong], "predicted": predicted[wrong], "confidence": probabilities.max(axis=1)[wrong]}
+            {
+                "image_id": image_ids[wrong],
+                "label": labels[wrong],
+                "predicted": predicted[wrong],
+                "confidence": probabilities.max(axis=1)[wrong],
+            }
         ),
-        threshold=_threshold(arrays["val"], probabilities, labels, target=target) if n_classes == 2 and "val" in arrays else None,
-        resampled={PRIMARY: resampled_macro_f1(predicted, labels, weights), SECONDARY: resampled_auroc(ranking, weights)},
+        threshold=_threshold(arrays["val"], probabilities, labels, target=target)
+        if n_classes == 2 and "val" in arrays
+        else None,
+        resampled={
+            PRIMARY: resampled_macro_f1(predicted, labels, weights),
+            SECONDARY: resampled_auroc(ranking, weights),
+        },
     )
 
 
-def _threshold(val: Arrays, probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, target: float) -> Threshold:
+def _threshold(
+    val: Arrays, probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, target: float
+) -> Threshold:
     of_val, labels_of_val = val
     chosen = threshold_for_precision(of_val[:, 1], labels_of_val == 1, target=target)
     point = None if chosen is None else at_threshold(probabilities[:, 1], labels == 1, chosen)

@@ -34,18 +34,38 @@ class LabelReading:
     """Metric -> (draws,) scores on resampled test images."""
 
 
-def read_labels(probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, image_ids: NDArray[np.object_], weights: NDArray[np.float32]) -> LabelReading:
+def read_labels(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    *,
+    image_ids: NDArray[np.object_],
+    weights: NDArray[np.float32],
+) -> LabelReading:
     """Digest test predictions (N, C) against labels (N, C) of 0 and 1; `weights` (draws, N) resample the images."""
-    called, positive, ranking = probabilities >= THRESHOLD, labels == 1, rank_classes(probabilities, labels)
+    called, positive, ranking = (
+        probabilities >= THRESHOLD,
+        labels == 1,
+        rank_classes(probabilities, labels),
+    )
     images, classes = np.nonzero(called != positive)
     count, right = called.astype(np.int64), (called & positive).astype(np.int64)
     together = count.T @ count
     return LabelReading(
         classes=per_label(probabilities, labels, ranking=ranking),
-        errors=pd.DataFrame({"image_id": image_ids[images], "class": classes, "is_called": called[images, classes], "p": probabilities[images, classes]}),
+        errors=pd.DataFrame(
+            {
+                "image_id": image_ids[images],
+                "class": classes,
+                "is_called": called[images, classes],
+                "p": probabilities[images, classes],
+            }
+        ),
         together=together,
         wrong_together=together - right.T @ right,
         n_exact=int((called == positive).all(axis=1).sum()),
         n_called=int(called.sum()),
-        resampled={PRIMARY: resampled_label_f1(probabilities, labels, weights), SECONDARY: resampled_auroc(ranking, weights)},
+        resampled={
+            PRIMARY: resampled_label_f1(probabilities, labels, weights),
+            SECONDARY: resampled_auroc(ranking, weights),
+        },
     )

@@ -41,13 +41,20 @@ def suspect_labels(pooled: Sequence[Pooled]) -> tuple[Suspect, ...]:
     found: list[Suspect] = []
     if not pooled:
         return ()
-    thresholds = class_thresholds(np.concatenate([one.probabilities for one in pooled]), np.concatenate([one.labels for one in pooled]))
+    thresholds = class_thresholds(
+        np.concatenate([one.probabilities for one in pooled]),
+        np.concatenate([one.labels for one in pooled]),
+    )
     for one in pooled:
         n_trials = int(one.votes[0].sum())
         passing = np.where(one.probabilities >= thresholds, one.probabilities, -1.0)
         likely = passing.argmax(axis=1)
         every = np.arange(len(likely))
-        doubted = (passing[every, likely] >= 0) & (likely != one.labels) & (one.votes[every, likely] > _LEAST_VOTES * n_trials)
+        doubted = (
+            (passing[every, likely] >= 0)
+            & (likely != one.labels)
+            & (one.votes[every, likely] > _LEAST_VOTES * n_trials)
+        )
         found += [
             Suspect(
                 split=one.split,
@@ -61,13 +68,26 @@ def suspect_labels(pooled: Sequence[Pooled]) -> tuple[Suspect, ...]:
             )
             for i in np.flatnonzero(doubted)
         ]
-    return tuple(sorted(found, key=lambda suspect: (suspect.p_label - suspect.p_likely, suspect.split, suspect.image_id)))
+    return tuple(
+        sorted(
+            found,
+            key=lambda suspect: (
+                suspect.p_label - suspect.p_likely,
+                suspect.split,
+                suspect.image_id,
+            ),
+        )
+    )
 
 
-def class_thresholds(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def class_thresholds(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """(C,) mean probability of each class on the images labelled so; infinite for a class without an image."""
     n_classes = probabilities.shape[1]
-    own = np.bincount(labels, weights=probabilities[np.arange(len(labels)), labels], minlength=n_classes)
+    own = np.bincount(
+        labels, weights=probabilities[np.arange(len(labels)), labels], minlength=n_classes
+    )
     n_images = np.bincount(labels, minlength=n_classes)
     return np.where(n_images > 0, own / np.maximum(n_images, 1), np.inf)
 
@@ -75,6 +95,28 @@ def class_thresholds(probabilities: NDArray[np.float64], labels: NDArray[np.int6
 def suspect_frame(suspects: Sequence[Suspect], class_names: Sequence[str]) -> pd.DataFrame:
     """One row a suspect, for CSV."""
     rows = [
-        (one.split, one.image_id, class_names[one.label], class_names[one.likely], one.p_label, one.p_likely, one.n_votes, one.n_trials) for one in suspects
+        (
+            one.split,
+            one.image_id,
+            class_names[one.label],
+            class_names[one.likely],
+            one.p_label,
+            one.p_likely,
+            one.n_votes,
+            one.n_trials,
+        )
+        for one in suspects
     ]
-    return pd.DataFrame(rows, columns=["split", "image_id", "label", "trials_see", "p_label", "p_seen", "n_trials_see", "n_trials"])
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "split",
+            "image_id",
+            "label",
+            "trials_see",
+            "p_label",
+            "p_seen",
+            "n_trials_see",
+            "n_trials",
+        ],
+    )

@@ -74,7 +74,9 @@ def block_values(blocks: Sequence[Block], scores: NDArray[np.float64]) -> BlockV
     return BlockValues(tuple(blocks[index] for index in kept), values)
 
 
-def contrast_interval(found: BlockValues, replicates: NDArray[np.floating] | None, *, is_seed_the_unit: bool) -> Interval:
+def contrast_interval(
+    found: BlockValues, replicates: NDArray[np.floating] | None, *, is_seed_the_unit: bool
+) -> Interval:
     """Two-level bootstrap interval: seeds and images.
 
     The level of the seeds is taken in closed form, with n - 1: it is what endless resamples would give, without their bias at 3 seeds. The level of the images
@@ -82,17 +84,35 @@ def contrast_interval(found: BlockValues, replicates: NDArray[np.floating] | Non
     (crossed random effects). With `is_seed_the_unit` the blocks of a seed are not taken as independent.
     """
     variance, df, spare = _seed_variance(found.values, is_seed_the_unit=is_seed_the_unit)
-    images = math.nan if replicates is None or not len(found.blocks) else image_variance(found, replicates)
+    images = (
+        math.nan
+        if replicates is None or not len(found.blocks)
+        else image_variance(found, replicates)
+    )
     total = variance + (0.0 if math.isnan(images) else images)
     df_total = total**2 * df / variance**2 if not math.isnan(images) and variance > 0 else df
     half = float(t.ppf((1 + CONFIDENCE) / 2, df_total)) * math.sqrt(total) if df > 0 else math.nan
-    return Interval(found.estimate, found.estimate - half, found.estimate + half, math.sqrt(variance), math.sqrt(images), df_total, spare)
+    return Interval(
+        found.estimate,
+        found.estimate - half,
+        found.estimate + half,
+        math.sqrt(variance),
+        math.sqrt(images),
+        df_total,
+        spare,
+    )
 
 
-def _seed_variance(values: NDArray[np.float64], *, is_seed_the_unit: bool) -> tuple[float, float, float]:
+def _seed_variance(
+    values: NDArray[np.float64], *, is_seed_the_unit: bool
+) -> tuple[float, float, float]:
     """Variance of the estimate by seeds, its degrees of freedom, and those that equal blocks would have; (NaN, 0, 0) where no block has two seeds."""
     if is_seed_the_unit:
-        whole = values[:, ~np.isnan(values).any(axis=0)].sum(axis=0, keepdims=True) if len(values) else np.empty((1, 0))
+        whole = (
+            values[:, ~np.isnan(values).any(axis=0)].sum(axis=0, keepdims=True)
+            if len(values)
+            else np.empty((1, 0))
+        )
         values = whole
     n = (~np.isnan(values)).sum(axis=1)
     if not (n > 1).any():
@@ -101,7 +121,9 @@ def _seed_variance(values: NDArray[np.float64], *, is_seed_the_unit: bool) -> tu
         means = np.nansum(values, axis=1, keepdims=True) / n[:, None]
         squares = np.nansum((values - means) ** 2, axis=1)
         each = np.where(n > 1, squares / np.maximum(n - 1, 1) / n, np.nan)
-    each = np.where(np.isnan(each), np.nanmean(each), each)  # a block with one seed borrows the others' mean
+    each = np.where(
+        np.isnan(each), np.nanmean(each), each
+    )  # a block with one seed borrows the others' mean
     spare = np.maximum(n - 1, 0)
     return float(each.sum()), _welch(each[spare > 0], spare[spare > 0]), float(spare.sum())
 
@@ -120,7 +142,9 @@ def image_variance(found: BlockValues, replicates: NDArray[np.floating]) -> floa
     own_part = 0.0
     n_cells = sum(block.n_cells for block in found.blocks)
     for block, row in zip(found.blocks, found.values, strict=True):
-        drawn = np.tensordot(np.asarray(block.weights) / n_cells, replicates[list(block.arms)], axes=1)[~np.isnan(row)]  # (seeds, draws)
+        drawn = np.tensordot(
+            np.asarray(block.weights) / n_cells, replicates[list(block.arms)], axes=1
+        )[~np.isnan(row)]  # (seeds, draws)
         own = drawn - drawn.mean(axis=0)
         mean += drawn.mean(axis=0)
         if len(drawn) > 1:

@@ -34,7 +34,9 @@ class PermutationTest:
     smallest_p: float
 
 
-def permutation_test(found: BlockValues, scores: NDArray[np.float64], *, flips_only: bool, is_seed_the_unit: bool) -> PermutationTest:
+def permutation_test(
+    found: BlockValues, scores: NDArray[np.float64], *, flips_only: bool, is_seed_the_unit: bool
+) -> PermutationTest:
     """Test that a contrast is 0. `scores` (arms, seeds) as for `block_values`.
 
     The statistic is the estimate over its standard error by seeds, so that an effect that differs between blocks, yet is alike in every seed, is no noise.
@@ -42,15 +44,23 @@ def permutation_test(found: BlockValues, scores: NDArray[np.float64], *, flips_o
     """
     if not len(found.blocks) or (~np.isnan(found.values)).any(axis=0).sum() < 2:
         return PermutationTest(math.nan, math.nan)
-    ways = [_whole_seeds(found.values)] if is_seed_the_unit else _ways(found, scores, flips_only=flips_only)
+    ways = (
+        [_whole_seeds(found.values)]
+        if is_seed_the_unit
+        else _ways(found, scores, flips_only=flips_only)
+    )
     n_of_unit = tuple(len(unit) for block in ways for unit in block)
     if not any(len(block) > 1 for block in ways):
         return PermutationTest(math.nan, math.nan)
     n_all = math.prod(n_of_unit)
     least = 2 if set(n_of_unit) == {2} else 1
-    statistics = _statistics(ways, _every_choice(n_of_unit) if n_all <= MOST_EXACT else _drawn_choices(n_of_unit))
+    statistics = _statistics(
+        ways, _every_choice(n_of_unit) if n_all <= MOST_EXACT else _drawn_choices(n_of_unit)
+    )
     extreme = statistics >= statistics[0] * (1 - _TINY)
-    return PermutationTest(float(extreme.mean()), least / n_all if n_all <= MOST_EXACT else 1 / (1 + N_DRAWS))
+    return PermutationTest(
+        float(extreme.mean()), least / n_all if n_all <= MOST_EXACT else 1 / (1 + N_DRAWS)
+    )
 
 
 def smallest_p(blocks: Sequence[Block], *, n_seeds: int, flips_only: bool) -> float:
@@ -74,23 +84,36 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def n_arrangements(block: Block) -> int:
     """In how many different ways the block's weights can be dealt to its arms."""
     counts = np.unique(np.round(block.weights, 9), return_counts=True)[1]
-    return math.factorial(len(block.weights)) // math.prod(math.factorial(int(count)) for count in counts)
+    return math.factorial(len(block.weights)) // math.prod(
+        math.factorial(int(count)) for count in counts
+    )
 
 
-def _ways(found: BlockValues, scores: NDArray[np.float64], *, flips_only: bool) -> list[list[NDArray[np.float64]]]:
+def _ways(
+    found: BlockValues, scores: NDArray[np.float64], *, flips_only: bool
+) -> list[list[NDArray[np.float64]]]:
     """For each block and each of its seeds the values that it can take, the one seen first."""
     n_cells = sum(block.n_cells for block in found.blocks)
     ways = []
     for block, row in zip(found.blocks, found.values, strict=True):
         dealt = None if flips_only or len(block.arms) == 2 else _arrangements(block) / n_cells
         seeds = np.flatnonzero(~np.isnan(row))
-        ways.append([np.array([row[seed], -row[seed]]) if dealt is None else dealt @ scores[list(block.arms), seed] for seed in seeds])
+        ways.append(
+            [
+                np.array([row[seed], -row[seed]])
+                if dealt is None
+                else dealt @ scores[list(block.arms), seed]
+                for seed in seeds
+            ]
+        )
     return ways
 
 
 def _whole_seeds(values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """One block: all blocks of a seed together."""
-    return [np.array([value, -value]) for value in values[:, ~np.isnan(values).any(axis=0)].sum(axis=0)]
+    return [
+        np.array([value, -value]) for value in values[:, ~np.isnan(values).any(axis=0)].sum(axis=0)
+    ]
 
 
 def _arrangements(block: Block) -> NDArray[np.float64]:
@@ -100,17 +123,26 @@ def _arrangements(block: Block) -> NDArray[np.float64]:
         others = sorted(_distinct(weights) - {weights})
         return np.array([weights, *others])
     rng = np.random.default_rng(stream(0, "permute", "block", len(weights)))
-    return np.concatenate([[weights], rng.permuted(np.tile(weights, (_MOST_OF_A_BLOCK - 1, 1)), axis=1)])
+    return np.concatenate(
+        [[weights], rng.permuted(np.tile(weights, (_MOST_OF_A_BLOCK - 1, 1)), axis=1)]
+    )
 
 
 def _distinct(weights: tuple[float, ...]) -> set[tuple[float, ...]]:
     """All different orders of `weights`, place by place, without walking through equal ones."""
     if len(weights) == 1:
         return {weights}
-    return {(first, *rest) for first in set(weights) for index in [weights.index(first)] for rest in _distinct((*weights[:index], *weights[index + 1 :]))}
+    return {
+        (first, *rest)
+        for first in set(weights)
+        for index in [weights.index(first)]
+        for rest in _distinct((*weights[:index], *weights[index + 1 :]))
+    }
 
 
-def _statistics(ways: Sequence[Sequence[NDArray[np.float64]]], choices: NDArray[np.int16]) -> NDArray[np.float64]:
+def _statistics(
+    ways: Sequence[Sequence[NDArray[np.float64]]], choices: NDArray[np.int16]
+) -> NDArray[np.float64]:
     """(n,) squared estimate over its variance by seeds, for each row of `choices` (n, units)."""
     estimate, variance = np.zeros(len(choices)), np.full(len(choices), 1e-30)
     place = 0
@@ -120,13 +152,17 @@ def _statistics(ways: Sequence[Sequence[NDArray[np.float64]]], choices: NDArray[
         mean = sum(taken) / len(taken)
         estimate += mean
         if len(taken) > 1:
-            variance += sum((value - mean) ** 2 for value in taken) / (len(taken) * (len(taken) - 1))
+            variance += sum((value - mean) ** 2 for value in taken) / (
+                len(taken) * (len(taken) - 1)
+            )
     return np.asarray(estimate**2 / variance)
 
 
 def _every_choice(n_of_unit: tuple[int, ...]) -> NDArray[np.int16]:
     """(product, units) all combinations; the first row is what was seen."""
-    return np.stack(np.unravel_index(np.arange(math.prod(n_of_unit)), n_of_unit), axis=1).astype(np.int16)
+    return np.stack(np.unravel_index(np.arange(math.prod(n_of_unit)), n_of_unit), axis=1).astype(
+        np.int16
+    )
 
 
 @lru_cache(maxsize=16)
@@ -134,4 +170,6 @@ def _drawn_choices(n_of_unit: tuple[int, ...]) -> NDArray[np.int16]:
     """(1 + N_DRAWS, units): what was seen, then random combinations, the same for every contrast with units like these."""
     rng = np.random.default_rng(stream(0, "permute", *n_of_unit))
     drawn = rng.integers(0, np.array(n_of_unit), size=(N_DRAWS, len(n_of_unit)))
-    return np.asfortranarray(np.concatenate([np.zeros((1, len(n_of_unit)), dtype=np.int64), drawn]).astype(np.int16))
+    return np.asfortranarray(
+        np.concatenate([np.zeros((1, len(n_of_unit)), dtype=np.int64), drawn]).astype(np.int16)
+    )

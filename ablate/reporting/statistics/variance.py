@@ -75,8 +75,12 @@ def seed_check(scores: NDArray[np.float64], columns: Columns) -> SeedCheck:
     spent = without.df - with_crossed.df
     if spent < 1 or with_crossed.df < 1 or with_crossed.squares <= 0:
         return SeedCheck(math.nan, (spent, with_crossed.df), math.nan)
-    f = ((without.squares - with_crossed.squares) / spent) / (with_crossed.squares / with_crossed.df)
-    return SeedCheck(f, (spent, with_crossed.df), float(f_distribution.sf(f, spent, with_crossed.df)))
+    f = ((without.squares - with_crossed.squares) / spent) / (
+        with_crossed.squares / with_crossed.df
+    )
+    return SeedCheck(
+        f, (spent, with_crossed.df), float(f_distribution.sf(f, spent, with_crossed.df))
+    )
 
 
 def omega_squared(scores: NDArray[np.float64], columns: Columns) -> dict[tuple[str, ...], float]:
@@ -93,9 +97,16 @@ def omega_squared(scores: NDArray[np.float64], columns: Columns) -> dict[tuple[s
     full = _fit(y, *base)
     shares: dict[tuple[str, ...], float] = {}
     for axis in columns:
-        shares[(axis,)] = _share(_fit(y, _dummies(seeds), *(own for name, own in mains.items() if name != axis)), full, error=error, total=total)
+        shares[(axis,)] = _share(
+            _fit(y, _dummies(seeds), *(own for name, own in mains.items() if name != axis)),
+            full,
+            error=error,
+            total=total,
+        )
     for one, other in _pairs(list(columns)):
-        shares[(one, other)] = _share(full, _fit(y, *base, _products(mains[one], mains[other])), error=error, total=total)
+        shares[(one, other)] = _share(
+            full, _fit(y, *base, _products(mains[one], mains[other])), error=error, total=total
+        )
     return shares
 
 
@@ -110,7 +121,9 @@ def _fit(y: NDArray[np.float64], *parts: NDArray[np.float64]) -> _Fit:
     if not len(y):
         return _Fit(0.0, 0)
     design = np.concatenate([np.ones((len(y), 1)), *parts], axis=1)
-    solution, _, rank, _ = lstsq(design, y, cond=1e-9, lapack_driver="gelsy")  # several times as fast as by singular values
+    solution, _, rank, _ = lstsq(
+        design, y, cond=1e-9, lapack_driver="gelsy"
+    )  # several times as fast as by singular values
     return _Fit(float(((y - design @ solution) ** 2).sum()), len(y) - int(rank))
 
 
@@ -118,10 +131,14 @@ def _share(small: _Fit, large: _Fit, *, error: float, total: float) -> float:
     spent = small.df - large.df
     if spent < 1 or math.isnan(error) or total + error == 0:
         return math.nan
-    return float(np.clip((small.squares - large.squares - spent * error) / (total + error), 0.0, 1.0))
+    return float(
+        np.clip((small.squares - large.squares - spent * error) / (total + error), 0.0, 1.0)
+    )
 
 
-def _long(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+def _long(
+    scores: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     arms, seeds = np.nonzero(~np.isnan(scores))
     return scores[arms, seeds], arms, seeds
 

@@ -37,13 +37,17 @@ def data_sentence(results: Results) -> str:
         asked = f"The grid asks for {code(data.requested_source)}; its declared fallback {code(data.source)} ({text(data.title)}) was used."
         return f"**Warning: other data than asked for.** {asked}"
     kind = "synthetic images" if data.is_synthetic else "images"
-    return f"Data: **{text(data.title)}** ({code(data.source)}, version {text(data.version)}), {kind}."
+    return (
+        f"Data: **{text(data.title)}** ({code(data.source)}, version {text(data.version)}), {kind}."
+    )
 
 
 def split_sentence(results: Results) -> str:
     """Sizes of the splits, the number of classes, and how the splits were made."""
     data = results.record.data
-    sizes = ", ".join(f"{split} {data.n_images[split]:,}" for split in SPLITS if split in data.class_counts)
+    sizes = ", ".join(
+        f"{split} {data.n_images[split]:,}" for split in SPLITS if split in data.class_counts
+    )
     groups = f" regrouped ({regrouped_text(data)})" if data.regrouped else ""
     images = f"images: {sizes}{_labels_an_image(results)}"
     return f"{len(data.class_names)} classes{groups}; {images}. Splits: {text(data.split_rule)}. Image size: {text(results.record.image_size)}."
@@ -54,7 +58,9 @@ def classes_sentence(results: Results) -> str:
     data = results.record.data
     splits = [split for split in SPLITS if split in data.class_counts]
     told = [_class_text(data, position, splits) for position in range(len(data.class_names))]
-    return f"Classes, images in {' / '.join(splits)}: {some(told, most=_N_NAMED)}." if splits else ""
+    return (
+        f"Classes, images in {' / '.join(splits)}: {some(told, most=_N_NAMED)}." if splits else ""
+    )
 
 
 def _class_text(data: DataFacts, position: int, splits: Sequence[str]) -> str:
@@ -70,15 +76,22 @@ def absent_sentences(results: Results) -> list[str]:
         counts = data.class_counts.get(split, ())
         absent = [code(name) for name, n in zip(data.class_names, counts, strict=False) if n == 0]
         if absent:
-            told.append(f"**{plural(len(absent), 'class')} without an image in {split}: {consequence}.** {some(absent, most=_N_NAMED)}.")
+            told.append(
+                f"**{plural(len(absent), 'class')} without an image in {split}: {consequence}.** {some(absent, most=_N_NAMED)}."
+            )
         if len(counts) - len(absent) == 1:
-            told.append(f"**{split} holds images of one class alone: its scores are of telling nothing apart, however high.**")
+            told.append(
+                f"**{split} holds images of one class alone: its scores are of telling nothing apart, however high.**"
+            )
     return told
 
 
 def regrouped_text(data: DataFacts) -> str:
     """Which classes of the source each class took: `good = nominal; defect = local, global`."""
-    return "; ".join(f"{code(new)} = {some(list(map(code, names)), most=_N_GROUPED)}" for new, names in data.regrouped.items())
+    return "; ".join(
+        f"{code(new)} = {some(list(map(code, names)), most=_N_GROUPED)}"
+        for new, names in data.regrouped.items()
+    )
 
 
 def _labels_an_image(results: Results) -> str:
@@ -95,7 +108,11 @@ def design_sentence(results: Results) -> str:
     states = results.trials["state"].value_counts()
     told = ", ".join(f"{states[state]} {state.lower()}" for state in sorted(states.index))
     record = results.record
-    further = f" Noise floor: the baseline with {plural(len(record.noise_seeds), 'further seed')}." if record.noise_seeds else ""
+    further = (
+        f" Noise floor: the baseline with {plural(len(record.noise_seeds), 'further seed')}."
+        if record.noise_seeds
+        else ""
+    )
     return f"{plural(len(record.arms), 'arm')} x {plural(len(record.seeds), 'seed')} = {plural(len(results.trials), 'trial')}: {told}.{further}"
 
 
@@ -107,7 +124,9 @@ def claims_sentence(results: Results) -> str:
         return "What matters: not asked. A search looks for good arms; which axis does what, a design that chooses cells before training can tell."
     if not tested:
         return "What matters: nothing can be tested, because fewer than 2 seeds of comparable arms completed."
-    claimed = [effect for effect in results.effects.all if effect.is_claimed and effect.metric == MAIN]
+    claimed = [
+        effect for effect in results.effects.all if effect.is_claimed and effect.metric == MAIN
+    ]
     family = f"{plural(tested, 'comparison')} tested, Holm-corrected"
     if not claimed:
         return f"What matters: no effect can be claimed ({family}). {_smallest_found(results)}"
@@ -120,7 +139,11 @@ def claims_sentence(results: Results) -> str:
 
 
 def _smallest_found(results: Results) -> str:
-    sizes = [effect.smallest_effect for effect in results.effects.mains if effect.metric == MAIN and not math.isnan(effect.test.p)]
+    sizes = [
+        effect.smallest_effect
+        for effect in results.effects.mains
+        if effect.metric == MAIN and not math.isnan(effect.test.p)
+    ]
     known = [size for size in sizes if math.isfinite(size)]
     if not known:
         return f"With {plural(len(results.record.seeds), 'seed')} this design could not have shown an effect of any size."
@@ -170,10 +193,19 @@ def noise_sentence(results: Results) -> str:
 def _cost(results: Results) -> str:
     """What the champion trains beside the baseline."""
     champion, baseline = results.champion, results.baseline
-    if champion is None or baseline is None or math.isinf(_trainable(results, champion)) or math.isinf(_trainable(results, baseline)):
+    if (
+        champion is None
+        or baseline is None
+        or math.isinf(_trainable(results, champion))
+        or math.isinf(_trainable(results, baseline))
+    ):
         return ""
     seconds = [results.number(arm.arm_id, "time/train_s/mean") for arm in (champion, baseline)]
-    time = "" if any(map(math.isnan, seconds)) else f" and {seconds[0]:,.1f} s of training instead of {seconds[1]:,.1f} s"
+    time = (
+        ""
+        if any(map(math.isnan, seconds))
+        else f" and {seconds[0]:,.1f} s of training instead of {seconds[1]:,.1f} s"
+    )
     trained, usual = count(_trainable(results, champion)), count(_trainable(results, baseline))
     return f" It trains {f'as many parameters ({trained})' if trained == usual else f'{trained} parameters instead of {usual}'}{time}."
 
@@ -183,7 +215,11 @@ def gap_text(gap: ArmGap) -> str:
     paired = f"paired over {plural(gap.n_seeds, 'seed')}"
     if math.isnan(gap.low):
         return f"{points(gap.difference)} points of test macro F1, {paired}; no spread is known, so it cannot be told apart from seed noise"
-    told = "the interval leaves out 0" if gap.low > 0 or gap.high < 0 else "it cannot be told apart from no difference"
+    told = (
+        "the interval leaves out 0"
+        if gap.low > 0 or gap.high < 0
+        else "it cannot be told apart from no difference"
+    )
     return f"{points(gap.difference)} points of test macro F1 (95 % interval {points(gap.low)} to {points(gap.high)}), {paired}; {told}"
 
 
@@ -193,7 +229,10 @@ def optimism_sentence(results: Results) -> str:
     sd = seed_sd(results.trials, select_by)
     if champion is None or math.isnan(sd):
         return ""
-    n_seeds, n_arms = int(results.number(champion.arm_id, "n_seeds")), int((results.arms["n_seeds"] > 0).sum())
+    n_seeds, n_arms = (
+        int(results.number(champion.arm_id, "n_seeds")),
+        int((results.arms["n_seeds"] > 0).sum()),
+    )
     optimism = expected_optimism(sd, n_arms=n_arms, n_seeds=n_seeds)
     return (
         f"Luck: a trial's {prose(select_by)} has SD {sd:.3f} around the mean of its arm. The best of {n_arms} equal arms with {plural(n_seeds, 'seed')} "
@@ -212,7 +251,10 @@ def ties_sentence(results: Results) -> str:
     tied = [arms[gap.arm_id] for gap in results.to_champion if gap.is_tied]
     if not tied:
         return f"Ties: none of the {plural(len(results.to_champion), 'other arm')} is indistinguishable from it {rule}."
-    cheapest = min([results.champion, *tied], key=lambda arm: (_trainable(results, arm), -results.number(arm.arm_id, f"{MAIN}/mean")))
+    cheapest = min(
+        [results.champion, *tied],
+        key=lambda arm: (_trainable(results, arm), -results.number(arm.arm_id, f"{MAIN}/mean")),
+    )
     named = some([code(arm.name) for arm in tied], most=4)
     if math.isinf(_trainable(results, cheapest)):
         which = ""
@@ -239,12 +281,20 @@ def share_sentence(results: Results, axis: str) -> str:
 def _level_sentence(results: Results, effect: Effect) -> str:
     comparison = effect.comparison
     compared = f"{code(comparison.levels[0])} against {code(comparison.against[0])}"
-    same = f" {plural(comparison.n_same_arm, 'cell')} left out: both levels are the same arm there." if comparison.n_same_arm else ""
+    same = (
+        f" {plural(comparison.n_same_arm, 'cell')} left out: both levels are the same arm there."
+        if comparison.n_same_arm
+        else ""
+    )
     if effect.n_pairs == 0:
         return f"{compared}: nothing to compare, no pair of complete trials differs in this axis alone.{same}"
     spread = "" if math.isnan(effect.sd_of_pairs) else f", SD {100 * effect.sd_of_pairs:.1f}"
     auroc = results.effects.of(comparison, SECONDARY)
-    told = NOT_MEASURED if math.isnan(auroc.estimate) else f"{points(auroc.estimate)} points{_brackets(auroc)}"
+    told = (
+        NOT_MEASURED
+        if math.isnan(auroc.estimate)
+        else f"{points(auroc.estimate)} points{_brackets(auroc)}"
+    )
     return (
         f"{compared}: **{points(effect.estimate)} points** of test macro F1{_brackets(effect)} on average over {plural(effect.n_pairs, 'pair')}{spread} "
         f"(higher in {effect.n_higher}); {effect_verdict(effect)}. AUROC: {told}.{same}"
@@ -266,8 +316,14 @@ def effect_verdict(effect: Effect) -> str:
         else f"{_points_of(effect.smallest_effect)} points could have been shown"
     )
     seeds = effect.seeds_for_this_gap
-    wanted = f"not even {MOST_SEEDS} seeds would show a gap as small as this" if seeds is None else f"a gap of this size would need {seeds} seeds"
-    return f"cannot be told from no effect; with {plural(effect.n_seeds, 'seed')} {size}" + (f", {wanted}" if seeds is None or seeds > effect.n_seeds else "")
+    wanted = (
+        f"not even {MOST_SEEDS} seeds would show a gap as small as this"
+        if seeds is None
+        else f"a gap of this size would need {seeds} seeds"
+    )
+    return f"cannot be told from no effect; with {plural(effect.n_seeds, 'seed')} {size}" + (
+        f", {wanted}" if seeds is None or seeds > effect.n_seeds else ""
+    )
 
 
 def _brackets(effect: Effect) -> str:
@@ -298,7 +354,9 @@ def check_sentence(results: Results) -> str:
 
 
 def _of(results: Results, arm: ArmRecord, metric: str) -> str:
-    return mean_sd(results.number(arm.arm_id, f"{metric}/mean"), results.number(arm.arm_id, f"{metric}/sd"))
+    return mean_sd(
+        results.number(arm.arm_id, f"{metric}/mean"), results.number(arm.arm_id, f"{metric}/sd")
+    )
 
 
 def _trainable(results: Results, arm: ArmRecord) -> float:
@@ -307,7 +365,11 @@ def _trainable(results: Results, arm: ArmRecord) -> float:
 
 
 def _spread(n_seeds: int) -> str:
-    return f"mean ± SD, n = {plural(n_seeds, 'seed')}" if n_seeds > 1 else "n = 1 seed, no spread known"
+    return (
+        f"mean ± SD, n = {plural(n_seeds, 'seed')}"
+        if n_seeds > 1
+        else "n = 1 seed, no spread known"
+    )
 
 
 def metric_cell(results: Results, arm_id: str, metric: str) -> str:

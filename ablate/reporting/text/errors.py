@@ -32,16 +32,28 @@ def _weakest(insight: ArmInsight) -> str:
     known = insight.classes.dropna(subset=["f1"])
     worst = known.iloc[int(known["f1"].to_numpy().argmin())]
     name = code(str(worst["class"]))
-    called = "it calls no image so" if math.isnan(worst["precision"]) else f"{100 * worst['precision']:.0f} % of what it calls {name} is right"
+    called = (
+        "it calls no image so"
+        if math.isnan(worst["precision"])
+        else f"{100 * worst['precision']:.0f} % of what it calls {name} is right"
+    )
     return f"Its weakest class is {name}: it finds {100 * worst['recall']:.0f} % of its images, and {called}."
 
 
 def _sureness(insight: ArmInsight) -> str:
     bins = insight.reliability
-    said = float((bins.confidence[bins.count > 0] * bins.count[bins.count > 0]).sum() / bins.count.sum())
-    right = float((bins.accuracy[bins.count > 0] * bins.count[bins.count > 0]).sum() / bins.count.sum())
+    said = float(
+        (bins.confidence[bins.count > 0] * bins.count[bins.count > 0]).sum() / bins.count.sum()
+    )
+    right = float(
+        (bins.accuracy[bins.count > 0] * bins.count[bins.count > 0]).sum() / bins.count.sum()
+    )
     is_even = abs(said - right) < 0.01
-    verdict = "which is even" if is_even else ("too sure of itself" if said > right else "less sure than it could be")
+    verdict = (
+        "which is even"
+        if is_even
+        else ("too sure of itself" if said > right else "less sure than it could be")
+    )
     return f"It is {100 * said:.0f} % sure on average and right in {100 * right:.0f} %: {verdict}; {temperature_text(insight)}."
 
 
@@ -55,17 +67,29 @@ def temperature_text(insight: ArmInsight) -> str:
 def mistakes_table(insight: ArmInsight, class_names: Sequence[str]) -> str:
     """The most confident mistakes by name of the image: where to look for wrong labels first."""
     rows = [
-        [code(mistake.image_id), code(class_names[mistake.label]), code(class_names[mistake.predicted]), f"{mistake.confidence:.3f}", str(mistake.n_seeds)]
+        [
+            code(mistake.image_id),
+            code(class_names[mistake.label]),
+            code(class_names[mistake.predicted]),
+            f"{mistake.confidence:.3f}",
+            str(mistake.n_seeds),
+        ]
         for mistake in insight.mistakes
     ]
-    return table(["image", "label", "taken for", "confidence", "seeds"], rows, n_text_columns=3) if rows else ""
+    return (
+        table(["image", "label", "taken for", "confidence", "seeds"], rows, n_text_columns=3)
+        if rows
+        else ""
+    )
 
 
 def threshold_sentence(insight: ArmInsight, class_names: Sequence[str]) -> str:
     """Binary tasks: average precision, and what the threshold chosen on val does on test, for each seed."""
     if not insight.thresholds:
         return ""
-    told = [f"average precision {one.average_precision:.3f}, {_kept(one)}" for one in insight.thresholds]
+    told = [
+        f"average precision {one.average_precision:.3f}, {_kept(one)}" for one in insight.thresholds
+    ]
     wanted = insight.thresholds[0].target
     target = f"{wanted:.2f}" if round(wanted, 2) == wanted else f"{wanted:g}"
     against = f"{code(class_names[1])} against {code(class_names[0])}"

@@ -10,9 +10,7 @@ from ablate.quoting import code
 from ablate.reporting.predictions.multilabel_insight import LabelError, LabelInsight
 from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 
-NO_CALIBRATION = (
-    f"Not measured where images have several labels. A class is called from a probability of {THRESHOLD:g}, the same for all classes; no threshold was tuned."
-)
+NO_CALIBRATION = f"Not measured where images have several labels. A class is called from a probability of {THRESHOLD:g}, the same for all classes; no threshold was tuned."
 NO_SUSPECTS = "Suspect labels: not looked for where images have several; the surest errors of the best arm are above."
 LOAD_CHAMPION = f"""import mlflow
 import numpy as np
@@ -49,34 +47,78 @@ def label_error_sentences(insight: LabelInsight) -> list[str]:
     )
     worst = insight.classes.dropna(subset=["f1"]).sort_values("f1", kind="stable").iloc[0]
     name = code(str(worst["class"]))
-    called = "it calls no image so" if math.isnan(worst["precision"]) else f"{100 * worst['precision']:.0f} % of what it calls {name} is right"
-    return [exact, f"Its weakest class is {name}: it finds {100 * worst['recall']:.0f} % of its images, and {called}."]
+    called = (
+        "it calls no image so"
+        if math.isnan(worst["precision"])
+        else f"{100 * worst['precision']:.0f} % of what it calls {name} is right"
+    )
+    return [
+        exact,
+        f"Its weakest class is {name}: it finds {100 * worst['recall']:.0f} % of its images, and {called}.",
+    ]
 
 
 def label_errors(insight: LabelInsight, class_names: Sequence[str]) -> str:
     """The sentences, and tables of wrong pairs and of the surest errors."""
-    pairs = [[code(class_names[pair.first]), code(class_names[pair.second]), str(pair.n_wrong), str(pair.n_together)] for pair in insight.pairs]
-    wrong = table(["called together", "and", "not both labelled", "images so called"], pairs, n_text_columns=2) if pairs else ""
+    pairs = [
+        [
+            code(class_names[pair.first]),
+            code(class_names[pair.second]),
+            str(pair.n_wrong),
+            str(pair.n_together),
+        ]
+        for pair in insight.pairs
+    ]
+    wrong = (
+        table(
+            ["called together", "and", "not both labelled", "images so called"],
+            pairs,
+            n_text_columns=2,
+        )
+        if pairs
+        else ""
+    )
     together = f"Classes that it calls together most often where the labels do not (images, {plural(insight.n_seeds, 'seed')} together):\n\n{wrong}"
     parts = [
         bullets(label_error_sentences(insight)),
         together if pairs else "",
-        _errors("The surest calls without the label, those that most seeds made first: look at their labels.", insight.false_positives, class_names),
-        _errors("The labels that it is surest are not there, those that most seeds missed first.", insight.false_negatives, class_names),
+        _errors(
+            "The surest calls without the label, those that most seeds made first: look at their labels.",
+            insight.false_positives,
+            class_names,
+        ),
+        _errors(
+            "The labels that it is surest are not there, those that most seeds missed first.",
+            insight.false_negatives,
+            class_names,
+        ),
     ]
     return join_sections([part for part in parts if part]).rstrip()
 
 
 def _errors(what: str, errors: Sequence[LabelError], class_names: Sequence[str]) -> str:
-    rows = [[code(one.image_id), code(class_names[one.position]), f"{one.p:.3f}", str(one.n_seeds)] for one in errors]
-    return f"{what}\n\n{table(['image', 'class', 'probability', 'seeds'], rows, n_text_columns=2)}" if rows else ""
+    rows = [
+        [code(one.image_id), code(class_names[one.position]), f"{one.p:.3f}", str(one.n_seeds)]
+        for one in errors
+    ]
+    return (
+        f"{what}\n\n{table(['image', 'class', 'probability', 'seeds'], rows, n_text_columns=2)}"
+        if rows
+        else ""
+    )
 
 
 def label_table(insight: LabelInsight) -> str:
     """Scores by class."""
     names = ["precision", "recall", "f1", "auroc", "average_precision"]
     rows = [
-        [code(str(row["class"])), *("undefined" if math.isnan(row[name]) else f"{row[name]:.3f}" for name in names), str(row["support"])]
+        [
+            code(str(row["class"])),
+            *("undefined" if math.isnan(row[name]) else f"{row[name]:.3f}" for name in names),
+            str(row["support"]),
+        ]
         for row in insight.classes.to_dict("records")
     ]
-    return table(["class", "precision", "recall", "F1", "AUROC", "average precision", "images"], rows)
+    return table(
+        ["class", "precision", "recall", "F1", "AUROC", "average precision", "images"], rows
+    )

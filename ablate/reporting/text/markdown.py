@@ -14,7 +14,11 @@ from ablate.study.trial import is_score
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_text_columns: int = 1) -> str:
     """A pipe table; columns after the first `n_text_columns` are aligned to the right."""
     rule = ["---" if column < n_text_columns else "--:" for column in range(len(header))]
-    lines = [[escape(name) for name in header], rule, *[[escape(value) for value in row] for row in rows]]
+    lines = [
+        [escape(name) for name in header],
+        rule,
+        *[[escape(value) for value in row] for row in rows],
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -68,7 +68,16 @@ def execute(name: str, request: TrialRequest, on_event: OnEvent) -> None:
     def emit(epoch: int, n_epochs: int, metrics: dict[str, float]) -> None:
         numbers = {metric: float(value) for metric, value in metrics.items()}
         try:
-            is_hopeless = on_event(EpochEnded(trial_id, request.attempt, epoch=epoch, n_epochs=n_epochs, metrics=numbers, at=time.time()))
+            is_hopeless = on_event(
+                EpochEnded(
+                    trial_id,
+                    request.attempt,
+                    epoch=epoch,
+                    n_epochs=n_epochs,
+                    metrics=numbers,
+                    at=time.time(),
+                )
+            )
         except BaseException as error:
             raise _ListenerFailed from error
         if is_hopeless and epoch + 1 < n_epochs:
@@ -87,11 +96,17 @@ def _end(name: str, request: TrialRequest, emit: Emit) -> TrialEnded:
         outcome = load(name)(request, emit)
         missing = [file for file in outcome.files if not (request.folder / file).is_file()]
         if missing:
-            raise CheckFailed(f"a completed trial must leave the files that it names, missing in {request.folder}: {', '.join(missing)}")
+            raise CheckFailed(
+                f"a completed trial must leave the files that it names, missing in {request.folder}: {', '.join(missing)}"
+            )
     except _Pruned:
         return TrialEnded(trial_id, attempt, TrialState.PRUNED, at=time.time())
     except (Exception, SystemExit) as error:
-        failure = Failure(kind=type(error).__name__, message=str(error).partition("\n")[0], traceback=traceback.format_exc())
+        failure = Failure(
+            kind=type(error).__name__,
+            message=str(error).partition("\n")[0],
+            traceback=traceback.format_exc(),
+        )
         return TrialEnded(trial_id, attempt, TrialState.FAILED, at=time.time(), failure=failure)
     return TrialEnded(trial_id, attempt, TrialState.COMPLETE, at=time.time(), outcome=outcome)
 

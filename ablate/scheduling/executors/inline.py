@@ -24,5 +24,7 @@ class InlineExecutor:
         """See `Executor.run`."""
         slot = self.slots[0].name
         while (request := take(slot)) is not None:
-            on_event(TrialStarted(request.trial.trial_id, request.attempt, slot=slot, at=time.time()))
+            on_event(
+                TrialStarted(request.trial.trial_id, request.attempt, slot=slot, at=time.time())
+            )
             execute(self._run_trial, request, on_event)

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import IO
 
 from ablate.errors import CheckFailed
-from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT, OnEvent, Slot, Take
+from ablate.scheduling.executors._base import (
+    TRIAL_TIMEOUT,
+    WORKER_DIED,
+    WORKER_SILENT,
+    OnEvent,
+    Slot,
+    Take,
+)
 from ablate.scheduling.executors.worker import ALIVE, PRUNE, START
 from ablate.scheduling.interrupts import whole
 from ablate.study.request import TrialRequest
@@ -33,14 +40,24 @@ _GRACE_S = 3.0
 class LocalExecutor:
     """One worker process a slot, started with the slot's environment when its first trial comes, and away from the terminal's signals and output."""
 
-    def __init__(self, run_trial: str, *, slots: Sequence[Slot], log_folder: Path, timeout_s: float | None = None, silent_s: float = SILENT_S) -> None:
+    def __init__(
+        self,
+        run_trial: str,
+        *,
+        slots: Sequence[Slot],
+        log_folder: Path,
+        timeout_s: float | None = None,
+        silent_s: float = SILENT_S,
+    ) -> None:
         """`run_trial` names the function that runs a trial; what workers print goes to `<log_folder>/<slot>.log`.
 
         A trial that takes longer than `timeout_s`, or whose worker is not heard of for `silent_s`, fails and its worker is replaced. Raises CheckFailed
         without slots.
         """
         if not slots or len({slot.name for slot in slots}) != len(slots):
-            raise CheckFailed(f"a LocalExecutor must have slots of different names, got {[slot.name for slot in slots]}.")
+            raise CheckFailed(
+                f"a LocalExecutor must have slots of different names, got {[slot.name for slot in slots]}."
+            )
         self._run_trial, self._slots, self._log_folder = run_trial, tuple(slots), log_folder
         self._timeout_s, self._silent_s = timeout_s, silent_s
 
@@ -51,7 +68,14 @@ class LocalExecutor:
 
     def run(self, take: Take, on_event: OnEvent) -> None:
         """See `Executor.run`."""
-        workers = [_Worker(slot, run_trial=self._run_trial, log_path=self._log_folder / f"{slot.name.replace(':', '-')}.log") for slot in self._slots]
+        workers = [
+            _Worker(
+                slot,
+                run_trial=self._run_trial,
+                log_path=self._log_folder / f"{slot.name.replace(':', '-')}.log",
+            )
+            for slot in self._slots
+        ]
         try:
             while True:
                 _fill(workers, take, on_event)
@@ -59,11 +83,16 @@ class LocalExecutor:
                 if not busy:
                     return
                 heard = wait(list(busy), timeout=_LOOK_EVERY_S)
-                for worker in [worker for pipe, worker in busy.items() if pipe in heard or worker.is_dead]:
+                for worker in [
+                    worker for pipe, worker in busy.items() if pipe in heard or worker.is_dead
+                ]:
                     for event in worker.events():
                         if on_event(event):
                             worker.prune()
-                for hung in [worker.give_up(timeout_s=self._timeout_s, silent_s=self._silent_s) for worker in busy.values()]:
+                for hung in [
+                    worker.give_up(timeout_s=self._timeout_s, silent_s=self._silent_s)
+                    for worker in busy.values()
+                ]:
                     if hung is not None:
                         on_event(hung)
         finally:
@@ -76,7 +105,11 @@ def _fill(workers: Sequence[_Worker], take: Take, on_event: OnEvent) -> None:
             request = take(worker.slot.name)
             if request is None:
                 return
-            on_event(TrialStarted(request.trial.trial_id, request.attempt, slot=worker.slot.name, at=time.time()))
+            on_event(
+                TrialStarted(
+                    request.trial.trial_id, request.attempt, slot=worker.slot.name, at=time.time()
+                )
+            )
             with whole():  # a process that nobody knows of would stay
                 worker.start(request)
 
@@ -97,7 +130,9 @@ class _Worker:
     @property
     def pipe(self) -> Connection:
         if self._pipe is None:
-            raise CheckFailed(f"the worker of slot {self.slot.name} must be started before it is listened to.")
+            raise CheckFailed(
+                f"the worker of slot {self.slot.name} must be started before it is listened to."
+            )
         return self._pipe
 
     @property
@@ -120,7 +155,9 @@ class _Worker:
         """Ask the process to end its trial after an epoch."""
         if self.request is not None:
             with contextlib.suppress(BrokenPipeError):  # it died this moment: `events` says so
-                self.pipe.send_bytes(PRUNE + f"{self.request.trial.trial_id} {self.request.attempt}".encode())
+                self.pipe.send_bytes(
+                    PRUNE + f"{self.request.trial.trial_id} {self.request.attempt}".encode()
+                )
 
     def events(self) -> Iterator[Event]:
         """What it said since the last call; ends with the trial's failure when it died."""
@@ -146,9 +183,17 @@ class _Worker:
             return None
         now = time.monotonic()
         if timeout_s is not None and now - self._began > timeout_s:
-            return self._killed(self.request, TRIAL_TIMEOUT, f"the trial must end within {timeout_s:g} s (--trial-timeout), it did not")
+            return self._killed(
+                self.request,
+                TRIAL_TIMEOUT,
+                f"the trial must end within {timeout_s:g} s (--trial-timeout), it did not",
+            )
         if now - self._heard > silent_s and not self.pipe.poll():
-            return self._killed(self.request, WORKER_SILENT, f"the worker of slot {self.slot.name} must be heard of every {silent_s:g} s, it was not")
+            return self._killed(
+                self.request,
+                WORKER_SILENT,
+                f"the worker of slot {self.slot.name} must be heard of every {silent_s:g} s, it was not",
+            )
         return None
 
     def end(self) -> None:
@@ -178,7 +223,9 @@ class _Worker:
             self._process = self._popen(theirs.fileno(), log)
 
     def _popen(self, descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        path = [str(Path(entry).absolute()) for entry in sys.path]  # the entry "" means the folder that one is in
+        path = [
+            str(Path(entry).absolute()) for entry in sys.path
+        ]  # the entry "" means the folder that one is in
         return subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", START, json.dumps(path), self._run_trial, str(descriptor)],
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self.slot.environment},
@@ -201,7 +248,13 @@ class _Worker:
         how = _how_it_ended(0 if process is None else process.returncode)
         message = f"the worker of slot {self.slot.name} {how}; what it printed is in {self._log_path.parent.name}/{self._log_path.name}"
         failure = Failure(WORKER_DIED, message, traceback=self._last_words())
-        return TrialEnded(request.trial.trial_id, request.attempt, TrialState.FAILED, at=time.time(), failure=failure)
+        return TrialEnded(
+            request.trial.trial_id,
+            request.attempt,
+            TrialState.FAILED,
+            at=time.time(),
+            failure=failure,
+        )
 
     def _killed(self, request: TrialRequest, kind: str, why: str) -> TrialEnded:
         """Take a process away that hangs, and say where: SIGABRT makes faulthandler print every thread's stack."""
@@ -215,7 +268,13 @@ class _Worker:
         self.reap()
         message = f"{why}; what it printed is in {self._log_path.parent.name}/{self._log_path.name}"
         failure = Failure(kind, message, traceback=self._last_words())
-        return TrialEnded(request.trial.trial_id, request.attempt, TrialState.FAILED, at=time.time(), failure=failure)
+        return TrialEnded(
+            request.trial.trial_id,
+            request.attempt,
+            TrialState.FAILED,
+            at=time.time(),
+            failure=failure,
+        )
 
     def _last_words(self) -> str:
         """The stack that faulthandler printed for this trial, if it did: a segfault's only traceback."""

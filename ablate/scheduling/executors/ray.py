@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import CheckFailed, RequestError, StoreError
-from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT, OnEvent, Slot, Take, load
+from ablate.scheduling.executors._base import (
+    TRIAL_TIMEOUT,
+    WORKER_DIED,
+    WORKER_SILENT,
+    OnEvent,
+    Slot,
+    Take,
+    load,
+)
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, TrialStarted, TrialState, from_json
 
@@ -25,9 +33,20 @@ try:
     from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from ablate.scheduling.executors.ray_node import CONTROL, Depot, Message, Node, Piece, TrialWorker, computing_versions, node_home
+    from ablate.scheduling.executors.ray_node import (
+        CONTROL,
+        Depot,
+        Message,
+        Node,
+        Piece,
+        TrialWorker,
+        computing_versions,
+        node_home,
+    )
 except ImportError as error:
-    raise RequestError(f"--executor ray must have Ray installed, it is not here ({error}); install it with: pip install 'ray>=2.50,<3'") from error
+    raise RequestError(
+        f"--executor ray must have Ray installed, it is not here ({error}); install it with: pip install 'ray>=2.50,<3'"
+    ) from error
 
 SILENT_S = 60.0
 """A worker that has not been heard of for so long is taken for dead."""
@@ -52,7 +71,11 @@ class Share:
     @property
     def options(self) -> dict[str, Any]:
         """As Ray takes them. Ray itself shows a worker its GPUs and no others."""
-        return {"num_cpus": self.cpus, "num_gpus": self.gpus, "runtime_env": {"env_vars": dict(self.environment)}}
+        return {
+            "num_cpus": self.cpus,
+            "num_gpus": self.gpus,
+            "runtime_env": {"env_vars": dict(self.environment)},
+        }
 
 
 @contextlib.contextmanager
@@ -73,7 +96,9 @@ def connected(address: str | None) -> Iterator[None]:
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=code)
     except (RayError, ConnectionError, RuntimeError, ValueError) as error:
-        raise StoreError(f"a Ray cluster must be reachable at {address}, it is not: {_first_line(error)}; start it with: ray start --head") from error
+        raise StoreError(
+            f"a Ray cluster must be reachable at {address}, it is not: {_first_line(error)}; start it with: ray start --head"
+        ) from error
     finally:
         _restore(former)
     try:
@@ -92,7 +117,9 @@ def n_shares(share: Share) -> int:
     """How many trials the cluster holds at a time now. Raises StoreError where it holds none."""
     fitting = sum(_fitting(node["Resources"], share) for node in ray.nodes() if node["Alive"])
     if not fitting:
-        raise StoreError(f"a node of the Ray cluster must have {share.cpus} CPUs and {share.gpus:g} GPUs for a trial, none has: {ray.cluster_resources()}.")
+        raise StoreError(
+            f"a node of the Ray cluster must have {share.cpus} CPUs and {share.gpus:g} GPUs for a trial, none has: {ray.cluster_resources()}."
+        )
     return fitting
 
 
@@ -104,7 +131,15 @@ def has_gpus() -> bool:
 class RayExecutor:
     """One actor a slot, made again when it or its node is lost; so trials wait for Ray to find it a place, and a slot without one takes no trial."""
 
-    def __init__(self, run_trial: str, *, share: Share, max_slots: int | None = None, timeout_s: float | None = None, silent_s: float = SILENT_S) -> None:
+    def __init__(
+        self,
+        run_trial: str,
+        *,
+        share: Share,
+        max_slots: int | None = None,
+        timeout_s: float | None = None,
+        silent_s: float = SILENT_S,
+    ) -> None:
         """As many slots as the cluster has shares now, at most `max_slots`. Must be used inside `connected`.
 
         A trial that takes longer than `timeout_s`, or whose worker is not heard of for `silent_s`, fails and its worker is replaced.
@@ -127,19 +162,43 @@ class RayExecutor:
         if first is None:
             return
         here = ray.get_runtime_context().get_node_id()
-        depot = ray.remote(Depot).options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)).remote()
-        make = ray.remote(**self._share.options, concurrency_groups={CONTROL: 1})(TrialWorker).remote
-        seats = [_Seat(slot.name, depot=depot, make=lambda: make(self._run_trial, here)) for slot in self._slots]
+        depot = (
+            ray.remote(Depot)
+            .options(
+                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
+            )
+            .remote()
+        )
+        make = ray.remote(**self._share.options, concurrency_groups={CONTROL: 1})(
+            TrialWorker
+        ).remote
+        seats = [
+            _Seat(slot.name, depot=depot, make=lambda: make(self._run_trial, here))
+            for slot in self._slots
+        ]
         held = [first]
         try:
-            _conduct(seats, lambda slot: held.pop() if held else take(slot), on_event, timeout_s=self._timeout_s, silent_s=self._silent_s)
+            _conduct(
+                seats,
+                lambda slot: held.pop() if held else take(slot),
+                on_event,
+                timeout_s=self._timeout_s,
+                silent_s=self._silent_s,
+            )
         finally:
             for seat in seats:
                 seat.vacate()
             ray.kill(depot)
 
 
-def _conduct(seats: Sequence[_Seat], take: Take, on_event: OnEvent, *, timeout_s: float | None, silent_s: float) -> None:
+def _conduct(
+    seats: Sequence[_Seat],
+    take: Take,
+    on_event: OnEvent,
+    *,
+    timeout_s: float | None,
+    silent_s: float,
+) -> None:
     last_work = time.monotonic()
     while True:
         is_drained = _fill(seats, take, on_event)
@@ -170,7 +229,11 @@ def _fill(seats: Sequence[_Seat], take: Take, on_event: OnEvent) -> bool:
             request = take(seat.name)
             if request is None:
                 return True
-            on_event(TrialStarted(request.trial.trial_id, request.attempt, slot=seat.name, at=time.time()))
+            on_event(
+                TrialStarted(
+                    request.trial.trial_id, request.attempt, slot=seat.name, at=time.time()
+                )
+            )
             seat.start(request)
     return False
 
@@ -219,7 +282,9 @@ class _Seat:
     def start(self, request: TrialRequest) -> None:
         self.request = request
         self._began = self._heard = time.monotonic()
-        self.awaited = self._actor.run.options(num_returns="streaming").remote(request.model_dump_json(), self._depot)
+        self.awaited = self._actor.run.options(num_returns="streaming").remote(
+            request.model_dump_json(), self._depot
+        )
 
     def prune(self) -> None:
         """Ask the worker to end its trial after an epoch."""
@@ -251,9 +316,17 @@ class _Seat:
             return None
         now = time.monotonic()
         if timeout_s is not None and now - self._began > timeout_s:
-            return self._end(TRIAL_TIMEOUT, f"the trial must end within {timeout_s:g} s (--trial-timeout), it did not", self._stacks())
+            return self._end(
+                TRIAL_TIMEOUT,
+                f"the trial must end within {timeout_s:g} s (--trial-timeout), it did not",
+                self._stacks(),
+            )
         if now - self._heard > silent_s:
-            return self._end(WORKER_SILENT, f"the worker of slot {self.name} must be heard of every {silent_s:g} s, it was not", self._stacks())
+            return self._end(
+                WORKER_SILENT,
+                f"the worker of slot {self.name} must be heard of every {silent_s:g} s, it was not",
+                self._stacks(),
+            )
         return None
 
     def _arrive(self) -> None:
@@ -264,20 +337,34 @@ class _Seat:
             self.vacate()
             self._n_bad_starts += 1
             if self._n_bad_starts >= _MAX_BAD_STARTS:
-                raise StoreError(f"a worker of slot {self.name} must start, it did not {_MAX_BAD_STARTS} times: {_first_line(error)}") from error
+                raise StoreError(
+                    f"a worker of slot {self.name} must start, it did not {_MAX_BAD_STARTS} times: {_first_line(error)}"
+                ) from error
             return
         here = computing_versions()
-        differing = [f"{name} {there} instead of {here[name]}" for name, there in node.versions.items() if there != here[name]]
+        differing = [
+            f"{name} {there} instead of {here[name]}"
+            for name, there in node.versions.items()
+            if there != here[name]
+        ]
         if differing:
-            raise StoreError(f"every node must have the conductor's libraries, {node.host} has {', '.join(differing)}; install the same versions there.")
+            raise StoreError(
+                f"every node must have the conductor's libraries, {node.host} has {', '.join(differing)}; install the same versions there."
+            )
         self._node, self.awaited, self._n_bad_starts = node, None, 0
 
     def _keep(self, piece: Piece) -> None:
         """Write part of a file beside its place, and put it there when it is whole."""
         if self.request is None:
-            raise CheckFailed(f"slot {self.name} must say whose file {piece.name} is before its trial ends.")
+            raise CheckFailed(
+                f"slot {self.name} must say whose file {piece.name} is before its trial ends."
+            )
         checkpoint = self.request.checkpoint
-        folder = self.request.folder if piece.place == "folder" or checkpoint is None else checkpoint.folder
+        folder = (
+            self.request.folder
+            if piece.place == "folder" or checkpoint is None
+            else checkpoint.folder
+        )
         path = folder / piece.name
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
@@ -302,10 +389,19 @@ class _Seat:
         request, self.request = self.request, None
         if request is None:
             raise CheckFailed(f"slot {self.name} must run a trial to lose one.")
-        for place in (request.folder, request.checkpoint.folder if request.checkpoint is not None else request.folder):
+        for place in (
+            request.folder,
+            request.checkpoint.folder if request.checkpoint is not None else request.folder,
+        ):
             for partial in place.rglob("*.partial"):
                 partial.unlink()
-        return TrialEnded(request.trial.trial_id, request.attempt, TrialState.FAILED, at=time.time(), failure=Failure(kind, why, traceback=stack))
+        return TrialEnded(
+            request.trial.trial_id,
+            request.attempt,
+            TrialState.FAILED,
+            at=time.time(),
+            failure=Failure(kind, why, traceback=stack),
+        )
 
 
 def _call(function: str, threads: int) -> Any:
@@ -314,7 +410,9 @@ def _call(function: str, threads: int) -> Any:
 
 def _fitting(resources: Mapping[str, float], share: Share) -> int:
     by_cpu = int(resources.get("CPU", 0) // share.cpus)
-    return by_cpu if not share.gpus else min(by_cpu, int(resources.get("GPU", 0) / share.gpus + 1e-9))
+    return (
+        by_cpu if not share.gpus else min(by_cpu, int(resources.get("GPU", 0) / share.gpus + 1e-9))
+    )
 
 
 def _first_line(error: Exception) -> str:

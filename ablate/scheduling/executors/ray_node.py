@@ -82,7 +82,9 @@ class TrialWorker:
 
     def ready(self) -> Node:
         """Where this is, once it is there."""
-        return Node(ray.get_runtime_context().get_node_id(), socket.gethostname(), computing_versions())
+        return Node(
+            ray.get_runtime_context().get_node_id(), socket.gethostname(), computing_versions()
+        )
 
     @ray.method(concurrency_group=CONTROL)  # type: ignore[untyped-decorator]
     def prune(self, key: str) -> None:
@@ -107,7 +109,9 @@ class TrialWorker:
             said.put(event)
             return f"{event.trial_id} {event.attempt}" in self._pruned
 
-        threading.Thread(target=_serve, args=(self._run_trial, visit, say), name="ablate-trial", daemon=True).start()
+        threading.Thread(
+            target=_serve, args=(self._run_trial, visit, say), name="ablate-trial", daemon=True
+        ).start()
         while True:
             try:
                 event = said.get(timeout=ALIVE_EVERY_S)
@@ -130,8 +134,18 @@ def _serve(run_trial: str, visit: _Visit, say: Any) -> None:
     try:
         execute(run_trial, visit.arrive(), say)
     except BaseException as error:
-        failure = Failure(type(error).__name__, str(error).partition("\n")[0], traceback=traceback.format_exc())
-        say(TrialEnded(request.trial.trial_id, request.attempt, TrialState.FAILED, at=time.time(), failure=failure))
+        failure = Failure(
+            type(error).__name__, str(error).partition("\n")[0], traceback=traceback.format_exc()
+        )
+        say(
+            TrialEnded(
+                request.trial.trial_id,
+                request.attempt,
+                TrialState.FAILED,
+                at=time.time(),
+                failure=failure,
+            )
+        )
 
 
 class _Visit:
@@ -140,7 +154,10 @@ class _Visit:
     def __init__(self, request: TrialRequest, depot: Any, *, is_at_home: bool) -> None:
         self.request, self._depot, self._is_at_home = request, depot, is_at_home
         name = f"{request.trial.trial_id}-{request.attempt}-{os.getpid()}"
-        self._folder, self._checkpoint = node_home() / "visits" / name / "attempt", node_home() / "visits" / name / "checkpoint"
+        self._folder, self._checkpoint = (
+            node_home() / "visits" / name / "attempt",
+            node_home() / "visits" / name / "checkpoint",
+        )
         self._sent: dict[tuple[str, str], tuple[int, int]] = {}
 
     def arrive(self) -> TrialRequest:
@@ -152,13 +169,22 @@ class _Visit:
         self._folder.mkdir(parents=True)
         store = node_home() / "images" / request.store_path.name
         if "meta.json" in self._names(request.store_path):
-            fetch_store(store, lambda name, offset, n_bytes: self._read(request.store_path / name, offset, n_bytes))
+            fetch_store(
+                store,
+                lambda name, offset, n_bytes: self._read(
+                    request.store_path / name, offset, n_bytes
+                ),
+            )
         update: dict[str, Any] = {"folder": self._folder, "store_path": store}
         if request.cache is not None:
-            update["cache"] = request.cache.model_copy(update={"folder": node_home() / "activations"})
+            update["cache"] = request.cache.model_copy(
+                update={"folder": node_home() / "activations"}
+            )
         if request.checkpoint is not None:
             self._take_checkpoint(request.checkpoint.folder)
-            update["checkpoint"] = request.checkpoint.model_copy(update={"folder": self._checkpoint})
+            update["checkpoint"] = request.checkpoint.model_copy(
+                update={"folder": self._checkpoint}
+            )
         return request.model_copy(update=update)
 
     def news(self, *, is_over: bool) -> Iterator[Piece]:
@@ -174,7 +200,10 @@ class _Visit:
         """A failure names the attempt's folder where its reader finds it."""
         if ended.failure is None:
             return ended
-        message, stack = (text.replace(str(self._folder), str(self.request.folder)) for text in (ended.failure.message, ended.failure.traceback))
+        message, stack = (
+            text.replace(str(self._folder), str(self.request.folder))
+            for text in (ended.failure.message, ended.failure.traceback)
+        )
         return dataclasses.replace(ended, failure=Failure(ended.failure.kind, message, stack))
 
     def leave(self) -> None:
@@ -183,7 +212,9 @@ class _Visit:
             shutil.rmtree(self._folder.parent, ignore_errors=True)
 
     def _changed(self, place: str, folder: Path) -> Iterator[Piece]:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".part"):  # whole files only
+        for path in sorted(
+            path for path in folder.rglob("*") if path.is_file() and path.suffix != ".part"
+        ):  # whole files only
             name, facts = path.relative_to(folder).as_posix(), path.stat()
             state = (facts.st_mtime_ns, facts.st_size)
             if self._sent.get((place, name)) == state:

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import Slot
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 _MALLOC = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(8 * 2**30))
 """glibc gives large blocks back to the kernel at once and asks for them again in every batch: each time the pages must be cleared. Keeping them took full
@@ -24,8 +30,15 @@ def gpu_slots(devices: Sequence[str], *, threads: int, trials_per_gpu: int = 1) 
 
     Devices are named as in CUDA_VISIBLE_DEVICES: "0", "1", or their UUIDs.
     """
-    names = [(device, f"gpu:{device}" if trials_per_gpu == 1 else f"gpu:{device}:{index}") for index in range(trials_per_gpu) for device in devices]
-    return tuple(Slot(name, {**thread_environment(threads), "CUDA_VISIBLE_DEVICES": device}) for device, name in names)
+    names = [
+        (device, f"gpu:{device}" if trials_per_gpu == 1 else f"gpu:{device}:{index}")
+        for index in range(trials_per_gpu)
+        for device in devices
+    ]
+    return tuple(
+        Slot(name, {**thread_environment(threads), "CUDA_VISIBLE_DEVICES": device})
+        for device, name in names
+    )
 
 
 def slots_that_fit(peak_mb: float, *, total_mb: float, margin: float) -> int:
@@ -34,7 +47,9 @@ def slots_that_fit(peak_mb: float, *, total_mb: float, margin: float) -> int:
     `peak_mb` is all that a trial's process holds: on a GPU also the CUDA context and what torch's allocator keeps. Raises CheckFailed for no memory at all.
     """
     if not (peak_mb > 0 and total_mb > 0 and 0 <= margin < 1):
-        raise CheckFailed(f"memory must be above 0 MB and a margin in [0, 1), got a peak of {peak_mb:g}, a total of {total_mb:g} and a margin of {margin:g}.")
+        raise CheckFailed(
+            f"memory must be above 0 MB and a margin in [0, 1), got a peak of {peak_mb:g}, a total of {total_mb:g} and a margin of {margin:g}."
+        )
     return max(1, int(total_mb * (1 - margin) // peak_mb))
 
 

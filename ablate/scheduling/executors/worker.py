@@ -30,7 +30,9 @@ def serve(run_trial: str, descriptor: int) -> None:
     requests: queue.SimpleQueue[TrialRequest] = queue.SimpleQueue()
     pruned: set[str] = set()
     is_free = threading.Lock()  # a message is whole on the pipe before the next one begins
-    threading.Thread(target=_listen, args=(pipe, requests, pruned), name="ablate-listener", daemon=True).start()
+    threading.Thread(
+        target=_listen, args=(pipe, requests, pruned), name="ablate-listener", daemon=True
+    ).start()
     threading.Thread(target=_beat, args=(pipe, is_free), name="ablate-heart", daemon=True).start()
 
     def send(event: Event) -> bool:

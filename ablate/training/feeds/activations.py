@@ -34,7 +34,11 @@ from ablate.training.feeds.kept_rows import digest_of as _digest
 
 VERSION = 2
 """Part of the key; grows when the same view would give other rows."""
-_DTYPES = {"float32": (torch.float32, np.float32), "bfloat16": (torch.bfloat16, np.uint16), "float16": (torch.float16, np.float16)}
+_DTYPES = {
+    "float32": (torch.float32, np.float32),
+    "bfloat16": (torch.bfloat16, np.uint16),
+    "float16": (torch.float16, np.float16),
+}
 _verified: set[tuple[str, int, int]] = set()
 """(entry, size, mtime in ns) of the row files that this process has checked."""
 
@@ -129,7 +133,9 @@ class ActivationCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             with locked(self._lock(view)):
                 for number in reversed(range(len(view.doors))):
-                    found = self._open(self.folder / cache_key(view.identity, door=view.doors[number]), use)
+                    found = self._open(
+                        self.folder / cache_key(view.identity, door=view.doors[number]), use
+                    )
                     if found is not None:
                         made = self._reached(view, found, number, use)
                         break
@@ -173,7 +179,12 @@ class ActivationCache:
         (own,) = build_rows((batch,) for batch in view.from_rows(found, number))
         use.took(found, build_s=own.build_s)
         if len(view.doors) - 1 in view.kept:
-            self._keep_or_tell(view, len(view.doors) - 1, dataclasses.replace(own, build_s=own.build_s + found.build_s), use)
+            self._keep_or_tell(
+                view,
+                len(view.doors) - 1,
+                dataclasses.replace(own, build_s=own.build_s + found.build_s),
+                use,
+            )
         return own
 
     def _computed(self, view: View, use: CacheUse) -> Rows:
@@ -187,7 +198,12 @@ class ActivationCache:
     def _keep_or_tell(self, view: View, number: int, rows: Rows, use: CacheUse) -> None:
         """Keep rows; a disk that does not take them stops caching, not training."""
         try:
-            self._keep(self.folder / cache_key(view.identity, door=view.doors[number]), rows, view.identity, view.doors[number])
+            self._keep(
+                self.folder / cache_key(view.identity, door=view.doors[number]),
+                rows,
+                view.identity,
+                view.doors[number],
+            )
         except OSError as error:
             use.problems.append(f"activations are not kept: {error.strerror or error}")
 
@@ -213,11 +229,17 @@ class ActivationCache:
         temporary = entry.with_name(f"{entry.name}.{os.getpid()}.part")
         try:
             temporary.mkdir()
-            with (temporary / ROWS).open("wb") as file:  # NumPy's own writing does not say that the disk is full
+            with (temporary / ROWS).open(
+                "wb"
+            ) as file:  # NumPy's own writing does not say that the disk is full
                 file.write(np.ascontiguousarray(rows.values).data)
-            dtype = next(name for name, (torch_dtype, _) in _DTYPES.items() if torch_dtype == rows.dtype)
+            dtype = next(
+                name for name, (torch_dtype, _) in _DTYPES.items() if torch_dtype == rows.dtype
+            )
             digest = _digest(temporary / ROWS)
-            write_meta(temporary, KeptRows(rows.values.shape, dtype, digest, rows.build_s, door, identity))
+            write_meta(
+                temporary, KeptRows(rows.values.shape, dtype, digest, rows.build_s, door, identity)
+            )
             temporary.rename(entry)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -228,13 +250,21 @@ class ActivationCache:
         bound = self.max_gb * 1e9
         if n_bytes > bound:
             return False
-        entries = sorted((entry for entry in self.folder.iterdir() if (entry / META).is_file()), key=lambda entry: entry.stat().st_mtime)
-        sizes = {entry: (entry / ROWS).stat().st_size if (entry / ROWS).is_file() else 0 for entry in entries}
+        entries = sorted(
+            (entry for entry in self.folder.iterdir() if (entry / META).is_file()),
+            key=lambda entry: entry.stat().st_mtime,
+        )
+        sizes = {
+            entry: (entry / ROWS).stat().st_size if (entry / ROWS).is_file() else 0
+            for entry in entries
+        }
         total = sum(sizes.values())
         for entry in entries:
             if total + n_bytes <= bound:
                 break
-            shutil.rmtree(entry, ignore_errors=True)  # whoever has it mapped keeps its pages until it lets go
+            shutil.rmtree(
+                entry, ignore_errors=True
+            )  # whoever has it mapped keeps its pages until it lets go
             total -= sizes[entry]
         return True
 
@@ -248,10 +278,19 @@ def cache_key(identity: dict[str, Any], *, door: str) -> str:
 def build_rows(batches: Iterable[tuple[Tensor, ...]]) -> tuple[Rows, ...]:
     """Compute into memory: batches of activations at some doors -> the rows of each door. Each has the seconds that all of them took."""
     started = time.perf_counter()
-    columns = zip(*(tuple(one.cpu().contiguous() for one in batch) for batch in batches), strict=True)
+    columns = zip(
+        *(tuple(one.cpu().contiguous() for one in batch) for batch in batches), strict=True
+    )
     whole = [torch.cat(column) for column in columns]
     build_s = time.perf_counter() - started
-    return tuple(Rows(one.view(torch.uint16).numpy() if one.dtype == torch.bfloat16 else one.numpy(), one.dtype, build_s) for one in whole)
+    return tuple(
+        Rows(
+            one.view(torch.uint16).numpy() if one.dtype == torch.bfloat16 else one.numpy(),
+            one.dtype,
+            build_s,
+        )
+        for one in whole
+    )
 
 
 def _verify(entry: Path, kept: KeptRows) -> None:

@@ -48,15 +48,31 @@ class ImageFeed:
         """(N,) or (N, C) of the images in use, in the stored order."""
         return self.sampling.labels
 
-    def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(
+        self, *, policy: str, seed: int, epoch: int, batch_size: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the epoch's batches in the epoch's order, each image in its view of that epoch."""
-        for batch in split_batches(self.sampling.epoch(seed=seed, epoch=epoch), batch_size=batch_size):
-            yield self._normalised(self._views(batch.tolist(), policy=policy, seed=seed, epoch=epoch)), self._labels(batch)
+        for batch in split_batches(
+            self.sampling.epoch(seed=seed, epoch=epoch), batch_size=batch_size
+        ):
+            yield (
+                self._normalised(
+                    self._views(batch.tolist(), policy=policy, seed=seed, epoch=epoch)
+                ),
+                self._labels(batch),
+            )
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the images in use in their stored order, as clean centre crops."""
         for batch in in_order(self.sampling.rows, batch_size=batch_size):
-            yield self._normalised(clean(self.split.images, batch.tolist(), image_size=self.preprocessing.image_size)), self._labels(batch)
+            yield (
+                self._normalised(
+                    clean(
+                        self.split.images, batch.tolist(), image_size=self.preprocessing.image_size
+                    )
+                ),
+                self._labels(batch),
+            )
 
     def view(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[Tensor]:
         """Yield the whole split in its stored order, each image in its view of that epoch: the batches of `train` without their order and labels."""
@@ -84,4 +100,6 @@ class ImageFeed:
         return self.preprocessing.normalised(images)
 
     def _labels(self, batch: Sequence[int] | NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(self.split.labels[np.asarray(batch)]).to(self.compute.device, non_blocking=True)
+        return torch.from_numpy(self.split.labels[np.asarray(batch)]).to(
+            self.compute.device, non_blocking=True
+        )

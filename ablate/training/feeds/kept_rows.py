@@ -41,7 +41,11 @@ def read_meta(entry: Path) -> KeptRows:
     try:
         values = unsealed_json((entry / META).read_bytes(), fields=_FIELDS)
         kept = KeptRows(**{**values, "shape": tuple(values["shape"])})
-        is_sound = all(type(n) is int and n >= 0 for n in kept.shape) and type(kept.build_s) in (int, float) and kept.build_s >= 0
+        is_sound = (
+            all(type(n) is int and n >= 0 for n in kept.shape)
+            and type(kept.build_s) in (int, float)
+            and kept.build_s >= 0
+        )
         n_bytes = kept.n_bytes
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"its {META} is damaged ({error!r})") from None
@@ -55,7 +59,14 @@ def read_meta(entry: Path) -> KeptRows:
 
 def write_meta(entry: Path, kept: KeptRows) -> None:
     """Inverse of `read_meta`. Raises OSError."""
-    values = {"shape": kept.shape, "dtype": kept.dtype, "sha256": kept.sha256, "build_s": kept.build_s, "door": kept.door, "identity": kept.identity}
+    values = {
+        "shape": kept.shape,
+        "dtype": kept.dtype,
+        "sha256": kept.sha256,
+        "build_s": kept.build_s,
+        "door": kept.door,
+        "identity": kept.identity,
+    }
     (entry / META).write_text(sealed_json(values))
 
 

@@ -34,11 +34,17 @@ class MixedFeed:
         """See `Feed`."""
         return self.images.labels
 
-    def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(
+        self, *, policy: str, seed: int, epoch: int, batch_size: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Mixed images (B, 3, S, S) and shares (B, C), which sum to 1 where each image has one label."""
-        for step, (images, labels) in enumerate(self.images.train(policy=policy, seed=seed, epoch=epoch, batch_size=batch_size)):
+        for step, (images, labels) in enumerate(
+            self.images.train(policy=policy, seed=seed, epoch=epoch, batch_size=batch_size)
+        ):
             rng = np.random.Generator(np.random.Philox(stream(seed, "mix", epoch, step)))
-            shares = labels.float() if labels.ndim == 2 else F.one_hot(labels, self.n_classes).float()
+            shares = (
+                labels.float() if labels.ndim == 2 else F.one_hot(labels, self.n_classes).float()
+            )
             yield mixed(images, shares, rng, mixup=self.mixup, cutmix=self.cutmix)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -46,7 +52,9 @@ class MixedFeed:
         return self.images.evaluate(batch_size=batch_size)
 
 
-def mixed(images: Tensor, shares: Tensor, rng: Generator, *, mixup: float, cutmix: float) -> tuple[Tensor, Tensor]:
+def mixed(
+    images: Tensor, shares: Tensor, rng: Generator, *, mixup: float, cutmix: float
+) -> tuple[Tensor, Tensor]:
     """Mix (B, 3, H, W) with itself in a random order, shares (B, C) alike: blended (Zhang et al., 2018) or with a box of the other (Yun et al., 2019)."""
     is_blend = bool(mixup) and (not cutmix or rng.random() < 0.5)
     own = float(rng.beta(mixup, mixup) if is_blend else rng.beta(cutmix, cutmix))
@@ -57,7 +65,9 @@ def mixed(images: Tensor, shares: Tensor, rng: Generator, *, mixup: float, cutmi
     left, right = _extent(images.shape[3], own, rng)
     whole = images.clone()
     whole[:, :, top:bottom, left:right] = images[other, :, top:bottom, left:right]
-    own = 1 - (bottom - top) * (right - left) / (images.shape[2] * images.shape[3])  # what the border cut off stays the image's own
+    own = 1 - (bottom - top) * (right - left) / (
+        images.shape[2] * images.shape[3]
+    )  # what the border cut off stays the image's own
     return whole, torch.lerp(shares[other], shares, own)
 
 

@@ -41,10 +41,14 @@ def every_image(labels: NDArray[np.int64]) -> Sampling:
 
 def epoch_order(n_images: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """Return a permutation of range(n_images) that depends on the seed and the epoch only."""
-    return np.random.Generator(np.random.Philox(key=stream(seed, "order", epoch))).permutation(n_images)
+    return np.random.Generator(np.random.Philox(key=stream(seed, "order", epoch))).permutation(
+        n_images
+    )
 
 
-def few_shot_rows(labels: NDArray[np.int64], image_ids: Sequence[str], *, shots: int | None, seed: int) -> NDArray[np.int64]:
+def few_shot_rows(
+    labels: NDArray[np.int64], image_ids: Sequence[str], *, shots: int | None, seed: int
+) -> NDArray[np.int64]:
     """Return ascending positions of `shots` images of each class, or of all it has; null is all.
 
     The images of a class are ranked by the stream "shots" of seed and image, so 5 shots contain the 1 shot, and every arm of a seed has the same.
@@ -52,5 +56,8 @@ def few_shot_rows(labels: NDArray[np.int64], image_ids: Sequence[str], *, shots:
     if shots is None:
         return np.arange(len(labels))
     rank = np.array([stream(seed, "shots", image_id) for image_id in image_ids])
-    chosen = [own[np.argsort(rank[own], kind="stable")[:shots]] for own in (np.flatnonzero(labels == label) for label in np.unique(labels))]
+    chosen = [
+        own[np.argsort(rank[own], kind="stable")[:shots]]
+        for own in (np.flatnonzero(labels == label) for label in np.unique(labels))
+    ]
     return np.sort(np.concatenate(chosen))

@@ -40,7 +40,9 @@ class Feed(Protocol):
         """(N,) labels in the order of `evaluate`; (N, C) of 0 and 1 where images have several."""
         ...
 
-    def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(
+        self, *, policy: str, seed: int, epoch: int, batch_size: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and labels of one epoch, in the epoch's order."""
         ...
 
@@ -92,16 +94,33 @@ def open_lanes(
     the latest (the recipe's where None).
     """
     use = use or CacheUse()
-    samplings = {"train": train_sampling(recipe, store, seed=seed), **{name: every_image(store.split(name).labels) for name in ("val", "test")}}
-    feeds = {name: ImageFeed(store.split(name), network.preprocessing, compute, sampling) for name, sampling in samplings.items()}
+    samplings = {
+        "train": train_sampling(recipe, store, seed=seed),
+        **{name: every_image(store.split(name).labels) for name in ("val", "test")},
+    }
+    feeds = {
+        name: ImageFeed(store.split(name), network.preprocessing, compute, sampling)
+        for name, sampling in samplings.items()
+    }
     if recipe.mixup or recipe.cutmix:
-        whole = _whole(network, feeds, use, "train images are mixed, kept activations are of single images")
-        return dataclasses.replace(whole, train=MixedFeed(feeds["train"], recipe.mixup, recipe.cutmix, len(store.class_names)))
+        whole = _whole(
+            network, feeds, use, "train images are mixed, kept activations are of single images"
+        )
+        return dataclasses.replace(
+            whole,
+            train=MixedFeed(feeds["train"], recipe.mixup, recipe.cutmix, len(store.class_names)),
+        )
     if sharing is None:
         return _whole(network, feeds, use, "not asked for")
     identity = _identity(network, store, recipe=recipe, compute=compute)
     images = next(feeds["train"].view(policy="none", seed=0, epoch=0, batch_size=N_CHECKED))
-    cut = cut_network(network, images, autocast=autocast, waypoints=sharing.waypoints, structure=json.dumps(identity, sort_keys=True))
+    cut = cut_network(
+        network,
+        images,
+        autocast=autocast,
+        waypoints=sharing.waypoints,
+        structure=json.dumps(identity, sort_keys=True),
+    )
     if isinstance(cut, Uncut):
         return _whole(network, feeds, use, cut.reason)
     last = len(cut.doors) - 1
@@ -110,15 +129,44 @@ def open_lanes(
     kept = frozenset(
         number
         for number, door in enumerate(cut.doors)
-        if is_worth_keeping(recipe.backbone, side, door, device=compute.device) and cut.row_bytes(number) * longest <= MAX_VIEW_BYTES
+        if is_worth_keeping(recipe.backbone, side, door, device=compute.device)
+        and cut.row_bytes(number) * longest <= MAX_VIEW_BYTES
     )
     if last not in kept:
         cut.undo()
-        return _whole(network, feeds, use, f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute")
+        return _whole(
+            network,
+            feeds,
+            use,
+            f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute",
+        )
     wanted: list[View] = []
-    lanes = {name: CutFeed(feed, name, cut, identity, sharing, use, autocast, kept, n_epochs or recipe.epochs, wanted) for name, feed in feeds.items()}
+    lanes = {
+        name: CutFeed(
+            feed,
+            name,
+            cut,
+            identity,
+            sharing,
+            use,
+            autocast,
+            kept,
+            n_epochs or recipe.epochs,
+            wanted,
+        )
+        for name, feed in feeds.items()
+    }
     wanted += [lanes[name].view("none", seed=0, epoch=0) for name in ("val", "test")]
-    return Lanes(lanes["train"], lanes["val"], lanes["test"], cut.suffix, f"cut at {cut.doors[last]}, {cut.row_text(last)}", use, compute, cut.undo)
+    return Lanes(
+        lanes["train"],
+        lanes["val"],
+        lanes["test"],
+        cut.suffix,
+        f"cut at {cut.doors[last]}, {cut.row_text(last)}",
+        use,
+        compute,
+        cut.undo,
+    )
 
 
 def train_sampling(recipe: Recipe, store: ImageStore, *, seed: int) -> Sampling:
@@ -129,7 +177,15 @@ def train_sampling(recipe: Recipe, store: ImageStore, *, seed: int) -> Sampling:
 
 
 def _whole(network: Network, feeds: Mapping[str, ImageFeed], use: CacheUse, why: str) -> Lanes:
-    return Lanes(feeds["train"], feeds["val"], feeds["test"], network.module, f"uncut: {why}", use, feeds["train"].compute)
+    return Lanes(
+        feeds["train"],
+        feeds["val"],
+        feeds["test"],
+        network.module,
+        f"uncut: {why}",
+        use,
+        feeds["train"].compute,
+    )
 
 
 @dataclass(frozen=True)
@@ -171,12 +227,24 @@ class CutFeed:
         """See `Feed`."""
         return self.images.labels
 
-    def train(self, *, policy: str, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(
+        self, *, policy: str, seed: int, epoch: int, batch_size: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""
         if policy != "none" and epoch + 1 < self.n_epochs:
-            self.wanted[:] = [*self.wanted[:2], *(self.view(policy, seed=seed, epoch=later) for later in range(epoch + 1, self.n_epochs))]
-        rows = self._clean_rows() if policy == "none" else self._rows(policy, seed=seed, epoch=epoch)
-        for batch in split_batches(self.images.sampling.epoch(seed=seed, epoch=epoch), batch_size=batch_size):
+            self.wanted[:] = [
+                *self.wanted[:2],
+                *(
+                    self.view(policy, seed=seed, epoch=later)
+                    for later in range(epoch + 1, self.n_epochs)
+                ),
+            ]
+        rows = (
+            self._clean_rows() if policy == "none" else self._rows(policy, seed=seed, epoch=epoch)
+        )
+        for batch in split_batches(
+            self.images.sampling.epoch(seed=seed, epoch=epoch), batch_size=batch_size
+        ):
             yield self._batch(rows, batch)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -187,7 +255,9 @@ class CutFeed:
 
     def _batch(self, rows: Rows, batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         device = self.images.compute.device
-        return rows.batch(batch).to(device, non_blocking=True), torch.from_numpy(self.images.split.labels[batch]).to(device, non_blocking=True)
+        return rows.batch(batch).to(device, non_blocking=True), torch.from_numpy(
+            self.images.split.labels[batch]
+        ).to(device, non_blocking=True)
 
     def _clean_rows(self) -> Rows:
         if not self._clean:
@@ -195,13 +265,19 @@ class CutFeed:
         return self._clean[0]
 
     def _rows(self, policy: str, *, seed: int, epoch: int) -> Rows:
-        return self.sharing.cache.rows(self.view(policy, seed=seed, epoch=epoch), self.use, meanwhile=self.wanted)
+        return self.sharing.cache.rows(
+            self.view(policy, seed=seed, epoch=epoch), self.use, meanwhile=self.wanted
+        )
 
     def view(self, policy: str, *, seed: int, epoch: int) -> View:
         """What the cache is asked for: the split in its view of an epoch, at the doors of the cut."""
         fine = self.images.split.fine
         sharpness = {} if fine is None else {"fine": int(fine.shape[1])}
-        named = {"policy": "none"} if policy == "none" else {"policy": policy, "seed": seed, "epoch": epoch, **sharpness}
+        named = (
+            {"policy": "none"}
+            if policy == "none"
+            else {"policy": policy, "seed": seed, "epoch": epoch, **sharpness}
+        )
         return View(
             identity={**self.identity, "split": self.split, **named},
             doors=self.cut.doors,
@@ -212,7 +288,9 @@ class CutFeed:
 
     def _from_images(self, policy: str, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, ...]]:
         """The prefix over the split in its stored order; the modules of the prefix rest in eval mode whatever the mode of the whole."""
-        for images in self.images.view(policy=policy, seed=seed, epoch=epoch, batch_size=PREFIX_BATCH):
+        for images in self.images.view(
+            policy=policy, seed=seed, epoch=epoch, batch_size=PREFIX_BATCH
+        ):
             with torch.no_grad(), self.autocast():
                 yield self.cut.prefix(images)
 
@@ -223,11 +301,17 @@ class CutFeed:
                 yield self.cut.advance(batch, door=door)
 
 
-def _identity(network: Network, store: ImageStore, *, recipe: Recipe, compute: Compute) -> dict[str, Any]:
+def _identity(
+    network: Network, store: ImageStore, *, recipe: Recipe, compute: Compute
+) -> dict[str, Any]:
     """Everything that determines a row besides the view and the door."""
     return {
         "images": store.clean_key,
-        "preprocessing": [network.preprocessing.image_size, *network.preprocessing.mean, *network.preprocessing.std],
+        "preprocessing": [
+            network.preprocessing.image_size,
+            *network.preprocessing.mean,
+            *network.preprocessing.std,
+        ],
         "backbone": recipe.backbone,
         "weights": network.weights.digest,
         "pooling": network.pooling,

@@ -55,7 +55,14 @@ class Stage:
         return self.recipe.head_lr * factor
 
 
-def open_stage(network: Network, recipe: Recipe, number: int, *, open_lanes: OpenLanes, start: StartingPoint | None) -> Stage:
+def open_stage(
+    network: Network,
+    recipe: Recipe,
+    number: int,
+    *,
+    open_lanes: OpenLanes,
+    start: StartingPoint | None,
+) -> Stage:
     """Freeze what phase `number` (0-based) freezes, cut the network there, and build optimizer, schedule and average from nothing.
 
     `network` is the trial's, with the boundary of its last phase. The weights stay as they are.
@@ -65,7 +72,9 @@ def open_stage(network: Network, recipe: Recipe, number: int, *, open_lanes: Ope
     now = _frozen_for(network, recipe, number)
     lanes = open_lanes(now, sum(one.epochs for one in phases_of(recipe)[: number + 1]))
     optimizer = make_optimizer(now, own)
-    steps_per_epoch = len(split_batches(np.arange(len(lanes.train.labels)), batch_size=recipe.batch_size))
+    steps_per_epoch = len(
+        split_batches(np.arange(len(lanes.train.labels)), batch_size=recipe.batch_size)
+    )
     return Stage(
         phase=phase,
         recipe=own,
@@ -74,7 +83,9 @@ def open_stage(network: Network, recipe: Recipe, number: int, *, open_lanes: Ope
         lanes=lanes,
         optimizer=optimizer,
         peaks=tuple(group["lr"] for group in optimizer.param_groups),
-        scaler=torch.amp.GradScaler(lanes.compute.device, enabled=lanes.compute.precision == "fp16"),
+        scaler=torch.amp.GradScaler(
+            lanes.compute.device, enabled=lanes.compute.precision == "fp16"
+        ),
         average=Average(network, decay=recipe.ema_decay) if recipe.ema_decay > 0 else None,
         start=start,
         n_steps=steps_per_epoch * phase.epochs,
@@ -96,5 +107,7 @@ def _frozen_for(network: Network, recipe: Recipe, number: int) -> Network:
     depths = phase_depths(recipe, n_units=len(network.units))
     if len(depths) == 1:
         return network  # as it was built; it may hold adapters
-    _LOG.info("phase %d of %d: %s", number + 1, len(depths), describe_phases(network, recipe)[number])
+    _LOG.info(
+        "phase %d of %d: %s", number + 1, len(depths), describe_phases(network, recipe)[number]
+    )
     return at_depth(network, depths[number], batch_norm=recipe.batch_norm)

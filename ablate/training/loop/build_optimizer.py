@@ -14,10 +14,18 @@ def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     groups = param_groups(network, recipe)
     is_fused = next(network.module.parameters()).device.type in ("cpu", "cuda")
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.head_lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=is_fused)
+        return torch.optim.SGD(
+            groups,
+            lr=recipe.head_lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            fused=is_fused,
+        )
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.head_lr, fused=is_fused)
     from timm.optim import create_optimizer_v2
 
-    optimizer: torch.optim.Optimizer = create_optimizer_v2(groups, opt=recipe.optimizer, lr=recipe.head_lr, momentum=recipe.momentum)
+    optimizer: torch.optim.Optimizer = create_optimizer_v2(
+        groups, opt=recipe.optimizer, lr=recipe.head_lr, momentum=recipe.momentum
+    )
     return optimizer

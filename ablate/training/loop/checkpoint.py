@@ -81,7 +81,9 @@ class Kept:
     def put_back(self, stage: Stage) -> None:
         """Put everything back as it was, into the stage of the phase that `progress` names; torch's generators too."""
         load_delta(stage.whole, _below("network", self._tensors))
-        _load_optimizer(stage.optimizer, _below("optimizer", self._tensors), self._header["optimizer"])
+        _load_optimizer(
+            stage.optimizer, _below("optimizer", self._tensors), self._header["optimizer"]
+        )
         stage.scaler.load_state_dict(self._header["scaler"])
         if stage.average is not None:
             stage.average.load(_below("average", self._tensors))
@@ -111,28 +113,55 @@ class Checkpoint:
             if _digest(tensors, described["ablate"]) != described[_SHA256]:
                 raise ValueError("its digest does not match")
             return Kept(_progress(header["progress"], tensors), header, tensors)
-        except Exception as error:  # a damaged file raises anything, and costs the checkpoint, not the trial
-            _LOG.warning("the checkpoint %s cannot be read (%s); the trial starts at its beginning", self._path, error)
+        except (
+            Exception
+        ) as error:  # a damaged file raises anything, and costs the checkpoint, not the trial
+            _LOG.warning(
+                "the checkpoint %s cannot be read (%s); the trial starts at its beginning",
+                self._path,
+                error,
+            )
             return None
 
     def save(self, progress: Progress, stage: Stage) -> None:
         """Keep a whole epoch, where it is time and some epoch had a score. A disk that is full costs the checkpoint, not the trial."""
-        if self._path is None or time.monotonic() - self._last < self._every_s or progress.best is None:
+        if (
+            self._path is None
+            or time.monotonic() - self._last < self._every_s
+            or progress.best is None
+        ):
             return
         optimizer_tensors, optimizer_values = _optimizer_state(stage.optimizer)
         tensors = {
             **_above("network", delta(stage.whole)),
             **_above("optimizer", optimizer_tensors),
-            **_above("average", {} if stage.average is None else {name: tensor.cpu().contiguous() for name, tensor in stage.average.tensors.items()}),
+            **_above(
+                "average",
+                {}
+                if stage.average is None
+                else {
+                    name: tensor.cpu().contiguous()
+                    for name, tensor in stage.average.tensors.items()
+                },
+            ),
             **_above("generator", _generators()),
             **_above("best", progress.best.state),
             "predictions": torch.from_numpy(np.ascontiguousarray(progress.best.predictions)),
         }
-        header = {"identity": self._identity, "optimizer": optimizer_values, "scaler": stage.scaler.state_dict(), "progress": _described(progress)}
+        header = {
+            "identity": self._identity,
+            "optimizer": optimizer_values,
+            "scaler": stage.scaler.state_dict(),
+            "progress": _described(progress),
+        }
         try:
             _write(self._path, tensors, json.dumps(header))
         except (OSError, SafetensorError) as error:
-            _LOG.warning("the checkpoint %s cannot be written (%s); the trial goes on without", self._path, error)
+            _LOG.warning(
+                "the checkpoint %s cannot be written (%s); the trial goes on without",
+                self._path,
+                error,
+            )
         self._last = time.monotonic()
 
 
@@ -152,12 +181,18 @@ def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
 
 def _described(progress: Progress) -> dict[str, Any]:
     best = progress.best
-    plain = {one.name: getattr(progress, one.name) for one in dataclasses.fields(progress) if one.name != "best"}
+    plain = {
+        one.name: getattr(progress, one.name)
+        for one in dataclasses.fields(progress)
+        if one.name != "best"
+    }
     return {**plain, "best": None if best is None else {"epoch": best.epoch, "scores": best.scores}}
 
 
 def _progress(values: dict[str, Any], tensors: Mapping[str, Tensor]) -> Progress:
-    best = Best(**values["best"], predictions=tensors["predictions"].numpy(), state=_below("best", tensors))
+    best = Best(
+        **values["best"], predictions=tensors["predictions"].numpy(), state=_below("best", tensors)
+    )
     return Progress(**{**values, "best": best})
 
 
@@ -166,7 +201,10 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor
     tensors: dict[str, Tensor] = {}
     values: dict[str, Any] = {}
     described = optimizer.state_dict()
-    groups = {f"group{index}": {name: group[name] for name in group.keys() - _SET_EACH_TIME} for index, group in enumerate(described["param_groups"])}
+    groups = {
+        f"group{index}": {name: group[name] for name in group.keys() - _SET_EACH_TIME}
+        for index, group in enumerate(described["param_groups"])
+    }
     for index, state in [*described["state"].items(), *groups.items()]:
         for name, value in state.items():
             if isinstance(value, Tensor):
@@ -180,7 +218,9 @@ _SET_EACH_TIME = {"params", "lr", "name"}
 """Of an optimizer's groups: made with it, or set by the schedule before every step."""
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+def _load_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+) -> None:
     """Inverse of `_optimizer_state`. Learning rates stay: the schedule sets them before every step.
 
     State of a parameter gets the parameter's own memory layout: fused optimizers walk both as flat memory, and channels_last is not contiguous.
@@ -201,7 +241,11 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
 
 def _generators() -> dict[str, Tensor]:
     """State of torch's global generators: dropout and drop-path draw from them."""
-    devices = {f"cuda:{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())} if torch.cuda.is_available() else {}
+    devices = (
+        {f"cuda:{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
+        if torch.cuda.is_available()
+        else {}
+    )
     return {"cpu": torch.get_rng_state(), **devices}
 
 
@@ -218,4 +262,8 @@ def _above(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(f"{prefix}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}
+    return {
+        name.removeprefix(f"{prefix}/"): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{prefix}/")
+    }

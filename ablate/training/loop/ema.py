@@ -27,7 +27,11 @@ class Average:
     def update(self) -> None:
         """Take in the weights after a step."""
         floating = [name for name, tensor in self._live.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([self.tensors[name] for name in floating], [self._live[name] for name in floating], 1.0 - self._decay)
+        torch._foreach_lerp_(
+            [self.tensors[name] for name in floating],
+            [self._live[name] for name in floating],
+            1.0 - self._decay,
+        )
         for name in self._live.keys() - set(floating):
             self.tensors[name].copy_(self._live[name])
 

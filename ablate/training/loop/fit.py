@@ -48,7 +48,9 @@ class Fit:
     """Those of the last phase."""
 
 
-def fit(network: Network, course: Course, *, open_lanes: OpenLanes, emit: Emit, checkpoint: Checkpoint) -> Fit:
+def fit(
+    network: Network, course: Course, *, open_lanes: OpenLanes, emit: Emit, checkpoint: Checkpoint
+) -> Fit:
     """Train `network` phase by phase and leave it with the weights of the epoch that is best by `course.select_by` on val, over all phases.
 
     A phase starts from the best weights so far. Goes on from `checkpoint`, where it has an epoch, and emits the epochs before it again. Raises TrialError
@@ -70,7 +72,11 @@ def fit(network: Network, course: Course, *, open_lanes: OpenLanes, emit: Emit, 
         while not is_over(phases[number], done):
             metrics = train_epoch(stage, course, done)
             scores = judge(network, stage, course, done)
-            where = {"phase": number, "frozen_units": stage.network.boundary.depth} if len(phases) > 1 else {}
+            where = (
+                {"phase": number, "frozen_units": stage.network.boundary.depth}
+                if len(phases) > 1
+                else {}
+            )
             done.history.append({**metrics, **scores, **where})
             done.n_epochs += 1
             emit(done.n_epochs - 1, n_epochs(recipe), done.history[-1])
@@ -80,7 +86,15 @@ def fit(network: Network, course: Course, *, open_lanes: OpenLanes, emit: Emit, 
             stage.lanes.close()
 
     best = found_best(done, course.select_by)
-    return Fit(best.epoch, best.scores, best.predictions, done.n_epochs, done.n_steps, done.train_s, stage.lanes)
+    return Fit(
+        best.epoch,
+        best.scores,
+        best.predictions,
+        done.n_epochs,
+        done.n_steps,
+        done.train_s,
+        stage.lanes,
+    )
 
 
 def found_best(done: Progress, select_by: str) -> Best:
@@ -112,13 +126,18 @@ def train_epoch(stage: Stage, course: Course, done: Progress) -> dict[str, float
     recipe, epoch = course.recipe, done.n_epochs
     stage.network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
     losses, norms, head_lr = [], [], 0.0
-    for inputs, labels in stage.lanes.train.train(policy=course.policy, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size):
+    for inputs, labels in stage.lanes.train.train(
+        policy=course.policy, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size
+    ):
         head_lr = stage.set_rates(done.n_steps - done.first_step)
         loss, norm = train_batch(stage, course, inputs, labels)
         losses.append(loss)
         norms.append(norm)
         done.n_steps += 1
-    metrics = {"train/loss": _mean_loss(losses, first_step=done.n_steps - len(losses), epoch=epoch), "lr/head": head_lr}
+    metrics = {
+        "train/loss": _mean_loss(losses, first_step=done.n_steps - len(losses), epoch=epoch),
+        "lr/head": head_lr,
+    }
     if recipe.clip_norm is not None:
         metrics["train/gradient_norm"] = float(torch.stack(norms).mean())
     if stage.start is not None:
@@ -131,26 +150,57 @@ def judge(network: Network, stage: Stage, course: Course, done: Progress) -> dic
     """Score val, `val/<metric>`, with the averaged weights where there are some; keep predictions and weights in `done` where they are the best so far."""
     lanes, batch_size = stage.lanes, _eval_batch(course)
     with nullcontext() if stage.average is None else stage.average.in_place():
-        predictions = predict(network, course.task, lanes.val, forward=lanes.evaluate, compute=course.compute, batch_size=batch_size)
-        scores = {f"val/{name}": value for name, value in course.task.evaluate(predictions, lanes.val.labels).items()}
+        predictions = predict(
+            network,
+            course.task,
+            lanes.val,
+            forward=lanes.evaluate,
+            compute=course.compute,
+            batch_size=batch_size,
+        )
+        scores = {
+            f"val/{name}": value
+            for name, value in course.task.evaluate(predictions, lanes.val.labels).items()
+        }
         chosen_by = scores[course.select_by]
-        if is_score(chosen_by) and (done.best is None or is_better(course.select_by, chosen_by, than=done.best.scores[course.select_by])):
+        if is_score(chosen_by) and (
+            done.best is None
+            or is_better(course.select_by, chosen_by, than=done.best.scores[course.select_by])
+        ):
             done.best = Best(done.n_epochs, scores, predictions, delta(network))
     return scores
 
 
 def _eval_batch(course: Course) -> int:
     """Evaluation needs less memory an image, and shrinks in step where memory is short."""
-    return max(1, EVAL_BATCH * min(course.micro_batch, course.recipe.batch_size) // course.recipe.batch_size)
+    return max(
+        1,
+        EVAL_BATCH * min(course.micro_batch, course.recipe.batch_size) // course.recipe.batch_size,
+    )
 
 
 def predict(
-    network: Network, task: Task, feed: Feed, *, forward: Callable[[Tensor], Tensor], compute: Compute, batch_size: int = EVAL_BATCH
+    network: Network,
+    task: Task,
+    feed: Feed,
+    *,
+    forward: Callable[[Tensor], Tensor],
+    compute: Compute,
+    batch_size: int = EVAL_BATCH,
 ) -> NDArray[np.float32]:
     """Return the predictions of a whole split, (N, C) float32, in the order of the split; the network is left in eval mode."""
     network.module.eval()
     with torch.inference_mode(), autocast(compute):
-        return torch.cat([task.predict(forward(inputs)) for inputs, _ in feed.evaluate(batch_size=batch_size)]).cpu().numpy()
+        return (
+            torch.cat(
+                [
+                    task.predict(forward(inputs))
+                    for inputs, _ in feed.evaluate(batch_size=batch_size)
+                ]
+            )
+            .cpu()
+            .numpy()
+        )
 
 
 def _mean_loss(losses: list[Tensor], *, first_step: int, epoch: int) -> float:

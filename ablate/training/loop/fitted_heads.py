@@ -43,7 +43,9 @@ class Features:
         return np.asarray((values - self.mean) / self.scale, dtype=np.float64)
 
 
-def fit_classifier(network: Network, course: Course, lanes: Lanes, *, weights: Tensor | None, emit: Emit) -> tuple[Fit, Predict]:
+def fit_classifier(
+    network: Network, course: Course, lanes: Lanes, *, weights: Tensor | None, emit: Emit
+) -> tuple[Fit, Predict]:
     """Fit `recipe.classifier`; return what was found, as one epoch, and what predicts a feed. `weights` (C,) are those of the classes, or None.
 
     Deterministic: the same images give the same classifier for every seed. Raises TrialError without a finite score,
@@ -68,22 +70,38 @@ def fit_classifier(network: Network, course: Course, lanes: Lanes, *, weights: T
 
     train_s = time.perf_counter() - started
     of_val = predicted(lanes.val)
-    scores = {f"val/{name}": value for name, value in task.evaluate(of_val, lanes.val.labels).items()}
+    scores = {
+        f"val/{name}": value for name, value in task.evaluate(of_val, lanes.val.labels).items()
+    }
     emit(0, 1, scores)
     if not is_score(scores[course.select_by]):
         raise no_score(course.select_by, scores[course.select_by])
-    return Fit(best_epoch=0, val_scores=scores, val_predictions=of_val, n_epochs=1, n_steps=0, train_s=train_s, lanes=lanes), predicted
+    return Fit(
+        best_epoch=0,
+        val_scores=scores,
+        val_predictions=of_val,
+        n_epochs=1,
+        n_steps=0,
+        train_s=train_s,
+        lanes=lanes,
+    ), predicted
 
 
 def known_features(train: NDArray[np.float64], labels: NDArray[np.int64]) -> Features:
     """Train features (N, D) with their mean and scale; a scale of 1 where nothing varies."""
-    return Features(train, labels, train.mean(axis=0), float(np.sqrt(train.var(axis=0).mean())) or 1.0)
+    return Features(
+        train, labels, train.mean(axis=0), float(np.sqrt(train.var(axis=0).mean())) or 1.0
+    )
 
 
-def features(network: Network, head: nn.Linear, lanes: Lanes, feed: Feed, *, compute: Compute) -> NDArray[np.float64]:
+def features(
+    network: Network, head: nn.Linear, lanes: Lanes, feed: Feed, *, compute: Compute
+) -> NDArray[np.float64]:
     """What goes into the head for a whole feed, clean: (N, D)."""
     seen: list[Tensor] = []
-    handle = head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach().float().cpu()))
+    handle = head.register_forward_pre_hook(
+        lambda _module, inputs: seen.append(inputs[0].detach().float().cpu())
+    )
     network.module.eval()
     try:
         with torch.inference_mode(), autocast(compute):
@@ -94,7 +112,9 @@ def features(network: Network, head: nn.Linear, lanes: Lanes, feed: Feed, *, com
     return np.asarray(torch.cat(seen).double().numpy())
 
 
-def _fit_linear(head: nn.Linear, known: Features, recipe: Recipe, by_class: dict[int, float] | None) -> None:
+def _fit_linear(
+    head: nn.Linear, known: Features, recipe: Recipe, by_class: dict[int, float] | None
+) -> None:
     """Fit on standard features and fold their mean and scale into the head's weights."""
     from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
@@ -112,11 +132,15 @@ def _fit_linear(head: nn.Linear, known: Features, recipe: Recipe, by_class: dict
         head.bias.copy_(torch.from_numpy(offsets - rows @ known.mean))
 
 
-def _neighbours(known: Features, recipe: Recipe, *, n_classes: int) -> Callable[[NDArray[np.float64]], NDArray[np.float32]]:
+def _neighbours(
+    known: Features, recipe: Recipe, *, n_classes: int
+) -> Callable[[NDArray[np.float64]], NDArray[np.float32]]:
     """Features (N, D) -> shares of the neighbours' votes (N, C)."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    model = KNeighborsClassifier(min(recipe.neighbours, len(known.labels)), weights="distance", metric="cosine").fit(known.train, known.labels)
+    model = KNeighborsClassifier(
+        min(recipe.neighbours, len(known.labels)), weights="distance", metric="cosine"
+    ).fit(known.train, known.labels)
 
     def find(values: NDArray[np.float64]) -> NDArray[np.float32]:
         votes = np.zeros((len(values), n_classes), dtype=np.float32)

@@ -58,7 +58,9 @@ def fold(network: Network, lanes: Lanes) -> Lanes:
     Frozen weights must not change while the lanes are used; a phase that thaws units opens new lanes.
     """
     has_frozen = any(isinstance(module, _BatchNorm) for module in network.boundary.resting)
-    is_passed = lanes.forward is network.module or bool(network.adapter_names)  # else the cut is behind everything that is frozen
+    is_passed = lanes.forward is network.module or bool(
+        network.adapter_names
+    )  # else the cut is behind everything that is frozen
     if lanes.compute.precision != "fp32" or not has_frozen or not is_passed:
         return lanes
     inputs = next(lanes.val.evaluate(batch_size=N_CHECKED))[0]
@@ -73,33 +75,62 @@ def fold(network: Network, lanes: Lanes) -> Lanes:
     moved = float((whole - parts).abs().max() / whole.abs().max().clamp(min=1e-12))
     if not n_folded or not moved <= TOLERANCE:
         return lanes
-    return dataclasses.replace(lanes, score=folded, scoring=f"{n_folded} frozen BatchNorms folded, logits move by {moved:.0e} of the largest")
+    return dataclasses.replace(
+        lanes,
+        score=folded,
+        scoring=f"{n_folded} frozen BatchNorms folded, logits move by {moved:.0e} of the largest",
+    )
 
 
-def _stand_ins(network: Network, lanes: Lanes, inputs: Tensor) -> tuple[tuple[tuple[nn.Module, Callable[..., Any]], ...], int]:
+def _stand_ins(
+    network: Network, lanes: Lanes, inputs: Tensor
+) -> tuple[tuple[tuple[nn.Module, Callable[..., Any]], ...], int]:
     """What stands in for each convolution and BatchNorm of a pair, and the number of pairs."""
     stand_ins: list[tuple[nn.Module, Callable[..., Any]]] = []
     pairs = _pairs(network, lanes.forward, inputs)
     for conv, norm in pairs:
         fused = fuse_conv_bn_eval(conv, norm)
-        fused.to(memory_format=torch.channels_last if lanes.compute.channels_last else torch.preserve_format)
-        stand_ins += [(conv, fused.forward), (norm, nn.Sequential(*(getattr(norm, part) for part in _AFTER if hasattr(norm, part))).forward)]
+        fused.to(
+            memory_format=torch.channels_last
+            if lanes.compute.channels_last
+            else torch.preserve_format
+        )
+        stand_ins += [
+            (conv, fused.forward),
+            (
+                norm,
+                nn.Sequential(
+                    *(getattr(norm, part) for part in _AFTER if hasattr(norm, part))
+                ).forward,
+            ),
+        ]
     return tuple(stand_ins), len(pairs)
 
 
-def _pairs(network: Network, forward: Callable[[Tensor], Tensor], inputs: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+def _pairs(
+    network: Network, forward: Callable[[Tensor], Tensor], inputs: Tensor
+) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Frozen convolutions whose output goes into a frozen BatchNorm as it is, each called once."""
     frozen, resting = set(network.boundary.frozen_names), set(network.boundary.resting)
     convs: list[tuple[nn.Conv2d, Tensor]] = []  # the outputs are kept, so that no id is used twice
     norms: list[tuple[nn.BatchNorm2d, Tensor]] = []
     handles = []
     for name, child in network.module.named_modules():
-        if f"{name}.weight" not in frozen or child._forward_hooks or child._forward_pre_hooks or "forward" in vars(child):
+        if (
+            f"{name}.weight" not in frozen
+            or child._forward_hooks
+            or child._forward_pre_hooks
+            or "forward" in vars(child)
+        ):
             continue
         if isinstance(child, nn.Conv2d):
-            handles.append(child.register_forward_hook(lambda conv, _, output: convs.append((conv, output))))
+            handles.append(
+                child.register_forward_hook(lambda conv, _, output: convs.append((conv, output)))
+            )
         elif isinstance(child, nn.BatchNorm2d) and child in resting:
-            handles.append(child.register_forward_pre_hook(lambda norm, given: norms.append((norm, given[0]))))
+            handles.append(
+                child.register_forward_pre_hook(lambda norm, given: norms.append((norm, given[0])))
+            )
     try:
         forward(inputs)
     finally:
@@ -107,5 +138,10 @@ def _pairs(network: Network, forward: Callable[[Tensor], Tensor], inputs: Tensor
             handle.remove()
     before = {id(output): conv for conv, output in convs}
     pairs = [(before[id(given)], norm) for norm, given in norms if id(given) in before]
-    once = {id(module) for called in (convs, norms) for module, _ in called if sum(other is module for other, _ in called) == 1}
+    once = {
+        id(module)
+        for called in (convs, norms)
+        for module, _ in called
+        if sum(other is module for other, _ in called) == 1
+    }
     return [(conv, norm) for conv, norm in pairs if id(conv) in once and id(norm) in once]

@@ -18,10 +18,17 @@ def recipe_factor(step: int, recipe: Recipe, *, n_steps: int) -> float:
         return one_cycle_factor(step, n_steps=n_steps, warmup=recipe.warmup)
     if recipe.schedule == "step" and step >= warmup_steps:
         return recipe.step_factor ** (step // max(1, round(recipe.step_every * n_steps)))
-    return lr_factor(step, n_steps=n_steps, warmup_steps=warmup_steps, schedule="cosine" if recipe.schedule == "cosine" else "constant")
+    return lr_factor(
+        step,
+        n_steps=n_steps,
+        warmup_steps=warmup_steps,
+        schedule="cosine" if recipe.schedule == "cosine" else "constant",
+    )
 
 
-def lr_factor(step: int, *, n_steps: int, warmup_steps: int, schedule: Literal["cosine", "constant"]) -> float:
+def lr_factor(
+    step: int, *, n_steps: int, warmup_steps: int, schedule: Literal["cosine", "constant"]
+) -> float:
     """Return the factor in [0, 1] for a 0-based step: linear warm-up over `warmup_steps`, then constant, or half a cosine that would reach 0 at `n_steps`."""
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
@@ -39,7 +46,11 @@ def one_cycle_factor(step: int, *, n_steps: int, warmup: float) -> float:
     top, last = warmup * n_steps - 1, n_steps - 1
     if step <= top:
         return _between(1 / START_DIVISOR, 1.0, step / top if top > 0 else 1.0)
-    return _between(1.0, 1 / (START_DIVISOR * END_DIVISOR), min(1.0, (step - max(top, 0)) / max(1.0, last - max(top, 0))))
+    return _between(
+        1.0,
+        1 / (START_DIVISOR * END_DIVISOR),
+        min(1.0, (step - max(top, 0)) / max(1.0, last - max(top, 0))),
+    )
 
 
 def _between(start: float, end: float, share: float) -> float:

@@ -32,7 +32,9 @@ class Course:
     """The word for its views; see `spec.policy`."""
 
 
-def train_batch(stage: Stage, course: Course, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def train_batch(
+    stage: Stage, course: Course, inputs: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
     """Step once on a batch of inputs (B, ...) and labels (B,); returns the loss and the norm of all gradients before they were clipped, detached scalars."""
     stage.optimizer.zero_grad(set_to_none=True)
     loss = accumulate_gradients(stage, course, inputs, labels)
@@ -63,7 +65,9 @@ def clip_gradients(stage: Stage) -> Tensor:
     """Scale all gradients together so that their norm is at most the recipe's `clip_norm`; returns the norm that they had, nan where nothing is clipped."""
     if stage.recipe.clip_norm is None:
         return torch.tensor(float("nan"))
-    parameters = [parameter for group in stage.optimizer.param_groups for parameter in group["params"]]
+    parameters = [
+        parameter for group in stage.optimizer.param_groups for parameter in group["params"]
+    ]
     return torch.nn.utils.clip_grad_norm_(parameters, stage.recipe.clip_norm).detach()
 
 
@@ -75,5 +79,7 @@ def micro_batches(n_images: int, *, micro_batch: int) -> list[slice]:
 
 def autocast(compute: Compute) -> AbstractContextManager[None]:
     """Mixed precision as `compute` asks; off for fp32."""
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[compute.precision]
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
+        compute.precision
+    ]
     return torch.autocast(compute.device, dtype, enabled=compute.precision != "fp32")

@@ -49,12 +49,16 @@ class _DepthwiseConv(torch.autograd.Function):
             grad_weight = _weight_gradient(gradient, images, weight, geometry)
         if needs_images:
             dtype = torch.float32 if max(geometry.stride) > 1 else images.dtype
-            found, _ = _convolution_backward(gradient.to(dtype), images.to(dtype), weight.to(dtype), geometry, wants=0)
+            found, _ = _convolution_backward(
+                gradient.to(dtype), images.to(dtype), weight.to(dtype), geometry, wants=0
+            )
             grad_images = found.to(images.dtype)
         return grad_images, grad_weight, None
 
 
-def _weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:
+def _weight_gradient(
+    gradient: Tensor, images: Tensor, weight: Tensor, geometry: _Geometry
+) -> Tensor:
     """The gradient of a (C, 1, kh, kw) weight, float32: whole for a kernel of 3x3, in tiles for a larger one, in fp32 for any other."""
     height, width = weight.shape[2:]
     if min(height, width) < TILE or max(geometry.dilation) > 1:
@@ -64,12 +68,20 @@ def _weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, geometry:
         return _convolution_backward(gradient, images, tile, geometry, wants=1)[1].float()
     whole = torch.empty_like(weight)
     across, down = geometry.padding[1], geometry.padding[0]
-    images, geometry = F.pad(images, (across, across, down, down)), geometry._replace(padding=(0, 0))
-    n_rows, n_columns = ((extent - 1) * step + TILE for extent, step in zip(gradient.shape[2:], geometry.stride, strict=True))
+    images, geometry = (
+        F.pad(images, (across, across, down, down)),
+        geometry._replace(padding=(0, 0)),
+    )
+    n_rows, n_columns = (
+        (extent - 1) * step + TILE
+        for extent, step in zip(gradient.shape[2:], geometry.stride, strict=True)
+    )
     for top in _starts(height):
         for left in _starts(width):
             seen = images[:, :, top : top + n_rows, left : left + n_columns]
-            whole[:, :, top : top + TILE, left : left + TILE] = _convolution_backward(gradient, seen, tile, geometry, wants=1)[1]
+            whole[:, :, top : top + TILE, left : left + TILE] = _convolution_backward(
+                gradient, seen, tile, geometry, wants=1
+            )[1]
     return whole
 
 
@@ -83,11 +95,15 @@ def _starts(extent: int) -> list[int]:
     return [*range(0, extent - TILE, TILE), extent - TILE]
 
 
-def _convolution_backward(gradient: Tensor, images: Tensor, weight: Tensor, geometry: _Geometry, *, wants: int) -> tuple[Tensor, Tensor]:
+def _convolution_backward(
+    gradient: Tensor, images: Tensor, weight: Tensor, geometry: _Geometry, *, wants: int
+) -> tuple[Tensor, Tensor]:
     """(input gradient, weight gradient), of which only number `wants` is computed."""
     stride, padding, dilation, groups = geometry
     mask = [wants == 0, wants == 1, False]
-    found = torch.ops.aten.convolution_backward(gradient, images, weight, None, stride, padding, dilation, False, [0, 0], groups, mask)
+    found = torch.ops.aten.convolution_backward(
+        gradient, images, weight, None, stride, padding, dilation, False, [0, 0], groups, mask
+    )
     return cast(tuple[Tensor, Tensor], found[:2])
 
 
@@ -103,20 +119,37 @@ def detour_depthwise_backward(module: nn.Module) -> int:
 
 
 def _is_depthwise(conv: nn.Conv2d) -> bool:
-    return conv.groups == conv.in_channels > 1 and conv.bias is None and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    return (
+        conv.groups == conv.in_channels > 1
+        and conv.bias is None
+        and conv.padding_mode == "zeros"
+        and not isinstance(conv.padding, str)
+    )
 
 
 def _forward(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
     plain = conv.forward
 
     def forward(images: Tensor) -> Tensor:
-        if not (torch.is_grad_enabled() and torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16):
+        if not (
+            torch.is_grad_enabled()
+            and torch.is_autocast_enabled("cpu")
+            and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        ):
             return plain(images)
         padding = conv.padding
         if isinstance(conv, Conv2dSame):
-            images, padding = pad_same(images, list(conv.kernel_size), list(conv.stride), list(conv.dilation)), (0, 0)
+            images, padding = (
+                pad_same(images, list(conv.kernel_size), list(conv.stride), list(conv.dilation)),
+                (0, 0),
+            )
         return cast(
-            Tensor, _DepthwiseConv.apply(images.bfloat16(), conv.weight, _Geometry(_pair(conv.stride), _pair(padding), _pair(conv.dilation), conv.groups))
+            Tensor,
+            _DepthwiseConv.apply(
+                images.bfloat16(),
+                conv.weight,
+                _Geometry(_pair(conv.stride), _pair(padding), _pair(conv.dilation), conv.groups),
+            ),
         )
 
     return forward

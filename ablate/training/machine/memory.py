@@ -15,7 +15,9 @@ def reset_peak(device: str) -> None:
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return
-    with contextlib.suppress(OSError):  # not Linux, or not allowed: peak_mb then tells the process's peak, an upper bound
+    with contextlib.suppress(
+        OSError
+    ):  # not Linux, or not allowed: peak_mb then tells the process's peak, an upper bound
         Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -24,7 +26,11 @@ def peak_mb(device: str) -> float:
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e6
     try:
-        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        line = next(
+            line
+            for line in Path("/proc/self/status").read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
     except (OSError, StopIteration):
         return float("nan")
     return int(line.split()[1]) * 1024 / 1e6
@@ -32,7 +38,9 @@ def peak_mb(device: str) -> float:
 
 def is_short(error: BaseException) -> bool:
     """Whether an error says that memory, the host's or a GPU's, did not suffice. On a CPU torch says so in the text of a RuntimeError."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return isinstance(
+        error, MemoryError | torch.OutOfMemoryError
+    ) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def halvings(batch_size: int) -> Iterator[int]:

@@ -47,7 +47,9 @@ def choose_compute(home: Path, *, threads: int) -> Compute:
 
 def remembered_at(home: Path, what: str, *details: object) -> Path:
     """Where a measurement of this machine is kept; another processor, torch or detail is another file."""
-    key = "\x1f".join([torch.__version__, _processor(), str(torch.cuda.is_available()), *map(str, details)])
+    key = "\x1f".join(
+        [torch.__version__, _processor(), str(torch.cuda.is_available()), *map(str, details)]
+    )
     return home / f"{what}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
 
 
@@ -65,13 +67,18 @@ def remember(path: Path, values: Mapping[str, Any]) -> None:
     try:
         write_text(path, json.dumps(values))
     except OSError as error:
-        raise StoreError(f"what was measured of this machine must be kept, {path} cannot be written: {error}; set ABLATE_HOME to another place.") from error
+        raise StoreError(
+            f"what was measured of this machine must be kept, {path} cannot be written: {error}; set ABLATE_HOME to another place."
+        ) from error
 
 
 def warn_of_damage(path: Path) -> None:
     """Say that a file, where there is one, could not be used."""
     if path.exists():
-        _LOG.warning("%s is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits", path)
+        _LOG.warning(
+            "%s is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits",
+            path,
+        )
 
 
 def compute_device() -> Literal["cpu", "cuda"]:
@@ -80,7 +87,9 @@ def compute_device() -> Literal["cpu", "cuda"]:
 
 
 def _cuda_compute(threads: int) -> Compute:
-    precision: Literal["bf16", "fp16"] = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    precision: Literal["bf16", "fp16"] = (
+        "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    )
     return Compute(device="cuda", precision=precision, channels_last=True, threads=threads)
 
 
@@ -88,15 +97,29 @@ def _cpu_compute(threads: int) -> Compute:
     n_threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        steps = {(is_bf16, is_last): training_step(is_bf16=is_bf16, is_channels_last=is_last) for is_bf16 in (False, True) for is_last in (False, True)}
+        steps = {
+            (is_bf16, is_last): training_step(is_bf16=is_bf16, is_channels_last=is_last)
+            for is_bf16 in (False, True)
+            for is_last in (False, True)
+        }
         seconds = shortest(steps)
-        gradients = shortest({dtype: _depthwise_gradient(dtype) for dtype in (torch.bfloat16, torch.float32)})
+        gradients = shortest(
+            {dtype: _depthwise_gradient(dtype) for dtype in (torch.bfloat16, torch.float32)}
+        )
     finally:
         torch.set_num_threads(n_threads_before)
-    is_bf16 = min(seconds[True, last] for last in (False, True)) < WORTH_IT * min(seconds[False, last] for last in (False, True))
+    is_bf16 = min(seconds[True, last] for last in (False, True)) < WORTH_IT * min(
+        seconds[False, last] for last in (False, True)
+    )
     is_channels_last = not seconds[is_bf16, False] < WORTH_IT * seconds[is_bf16, True]
     is_depthwise_fp32 = is_bf16 and gradients[torch.float32] < WORTH_IT * gradients[torch.bfloat16]
-    return Compute(device="cpu", precision="bf16" if is_bf16 else "fp32", channels_last=is_channels_last, is_depthwise_fp32=is_depthwise_fp32, threads=threads)
+    return Compute(
+        device="cpu",
+        precision="bf16" if is_bf16 else "fp32",
+        channels_last=is_channels_last,
+        is_depthwise_fp32=is_depthwise_fp32,
+        threads=threads,
+    )
 
 
 def shortest(actions: Mapping[Key, Callable[[], object]]) -> dict[Key, float]:
@@ -115,7 +138,12 @@ def training_step(*, is_bf16: bool, is_channels_last: bool) -> Callable[[], obje
     memory_format = torch.channels_last if is_channels_last else torch.contiguous_format
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        wide = [nn.Conv2d(32, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(), nn.Conv2d(128, 128, 3, padding=1, groups=128, bias=False)]
+        wide = [
+            nn.Conv2d(32, 128, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(),
+            nn.Conv2d(128, 128, 3, padding=1, groups=128, bias=False),
+        ]
         layers = [
             nn.Conv2d(3, 32, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(32),
@@ -147,6 +175,10 @@ def _depthwise_gradient(dtype: torch.dtype) -> Callable[[], object]:
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith(("flags", "Features")))
+        return next(
+            line.split(":", 1)[1].strip()
+            for line in lines
+            if line.startswith(("flags", "Features"))
+        )
     except (OSError, StopIteration):
         return platform.processor()

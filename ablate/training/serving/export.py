@@ -36,13 +36,21 @@ def export_complete(trial_folder: Path, out: Path) -> Path:
     described = read_description(trial_folder)
     trial = Trial.model_validate(described["trial"])
     if trial.recipe.classifier == "knn":
-        raise SpecError("nearest neighbours keep the train images' features instead of weights and cannot be exported; take logistic, ridge or linear")
+        raise SpecError(
+            "nearest neighbours keep the train images' features instead of weights and cannot be exported; take logistic, ridge or linear"
+        )
     network = _trained(trial, trial_folder, described)
     described["is_merged"] = _is_merged(network, trial.recipe)
     if not described["is_merged"]:
         network = _trained(trial, trial_folder, described)
     out.mkdir(parents=True)
-    save_file({name: tensor.detach().contiguous().clone() for name, tensor in network.module.state_dict().items()}, out / WEIGHTS)
+    save_file(
+        {
+            name: tensor.detach().contiguous().clone()
+            for name, tensor in network.module.state_dict().items()
+        },
+        out / WEIGHTS,
+    )
     described[SHA256] = {WEIGHTS: digest_of_file(out / WEIGHTS)}
     (out / TRIAL).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
     return out
@@ -61,7 +69,9 @@ def read_description(folder: Path) -> dict[str, Any]:
         Trial.model_validate(described["trial"])
         len(described["class_names"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{TRIAL} must describe a finished trial, the one in {folder.name} cannot be read; {_COPY}") from error
+        raise WeightsError(
+            f"{TRIAL} must describe a finished trial, the one in {folder.name} cannot be read; {_COPY}"
+        ) from error
     return described  # type: ignore[no-any-return]
 
 
@@ -69,10 +79,14 @@ def read_described(folder: Path, name: str, described: dict[str, Any]) -> dict[s
     """Return the tensors of a file beside a description. Raises WeightsError where it is damaged: not a byte may differ from what was written."""
     path = folder / name
     if not path.is_file():
-        raise WeightsError(f"{name} of a finished trial must be beside its {TRIAL}, in {folder.name} it is not; {_COPY}")
+        raise WeightsError(
+            f"{name} of a finished trial must be beside its {TRIAL}, in {folder.name} it is not; {_COPY}"
+        )
     written = described.get(SHA256, {}).get(name)
     if written is not None and digest_of_file(path) != written:
-        raise WeightsError(f"{name} of a finished trial must be as it was written, the one in {folder.name} is damaged; {_COPY}")
+        raise WeightsError(
+            f"{name} of a finished trial must be as it was written, the one in {folder.name} is damaged; {_COPY}"
+        )
     return read_tensors(path)[1]
 
 
@@ -80,7 +94,12 @@ _COPY = "take the copy among the run's artifacts in MLflow"
 
 
 def _trained(trial: Trial, trial_folder: Path, described: dict[str, Any]) -> Network:
-    network = build_network(trial.recipe, n_classes=len(described["class_names"]), image_size=trial.data.image_size, seed=trial.seed)
+    network = build_network(
+        trial.recipe,
+        n_classes=len(described["class_names"]),
+        image_size=trial.data.image_size,
+        seed=trial.seed,
+    )
     _check_base(network, described.get("facts", {}))
     load_delta(network, read_described(trial_folder, DELTA, described))
     return network
@@ -90,9 +109,15 @@ def _check_base(network: Network, facts: dict[str, str]) -> None:
     """A delta fits no weights but those that it was trained on."""
     if "weights_digest" not in facts:
         return
-    then = WeightsIdentity(source=facts.get("weights_source", "weights"), digest=facts["weights_digest"], content=facts.get("weights_content", ""))
+    then = WeightsIdentity(
+        source=facts.get("weights_source", "weights"),
+        digest=facts["weights_digest"],
+        content=facts.get("weights_content", ""),
+    )
     if not network.weights.is_same(then):
-        raise WeightsError(f"weights must be what the trial was trained from ({then}), now it is {network.weights}; put the former weights back")
+        raise WeightsError(
+            f"weights must be what the trial was trained from ({then}), now it is {network.weights}; put the former weights back"
+        )
 
 
 def _is_merged(network: Network, recipe: Recipe) -> bool:
@@ -100,7 +125,9 @@ def _is_merged(network: Network, recipe: Recipe) -> bool:
     if recipe.adapter_kind in ("none", *NOT_MERGEABLE):
         return False
     side = network.preprocessing.image_size
-    images = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(stream(0, "adapter", "merge")))
+    images = torch.randn(
+        4, 3, side, side, generator=torch.Generator().manual_seed(stream(0, "adapter", "merge"))
+    )
     difference = merge_adapters(network, images)
     with torch.no_grad():
         return is_same(difference, network.module(images))

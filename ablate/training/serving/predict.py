@@ -39,13 +39,24 @@ class Classifier:
     task: Task = "classification"
     """So does whether images have several labels: probabilities do not sum to 1 then."""
 
-    def predict(self, images: NDArray[np.uint8], params: dict[str, Any] | None = None) -> NDArray[np.float32]:  # noqa: ARG002  MLflow passes params
+    def predict(
+        self,
+        images: NDArray[np.uint8],
+        params: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> NDArray[np.float32]:
         """Return probabilities (N, C) float32, in the order of `class_names`, for RGB images (N, H, W, 3) uint8 of any size.
 
         The images get the preprocessing that validation had. `params` is there for MLflow and takes nothing.
         """
-        pictures = [self._prepared(Image.fromarray(image)) for image in np.asarray(images, dtype=np.uint8)]
-        return np.concatenate([self._probabilities(pictures[start : start + MAX_BATCH]) for start in range(0, len(pictures), MAX_BATCH)])
+        pictures = [
+            self._prepared(Image.fromarray(image)) for image in np.asarray(images, dtype=np.uint8)
+        ]
+        return np.concatenate(
+            [
+                self._probabilities(pictures[start : start + MAX_BATCH])
+                for start in range(0, len(pictures), MAX_BATCH)
+            ]
+        )
 
     def classify(self, image: Image.Image) -> dict[str, float]:
         """Return class -> probability for one image, the most probable first."""
@@ -53,13 +64,23 @@ class Classifier:
         return {self.class_names[index]: float(found[index]) for index in np.argsort(-found)}
 
     def _prepared(self, image: Image.Image) -> NDArray[np.uint8]:
-        return square(image, side=self.preprocessing.store_side, resample=INTERPOLATIONS[self.preprocessing.interpolation])
+        return square(
+            image,
+            side=self.preprocessing.store_side,
+            resample=INTERPOLATIONS[self.preprocessing.interpolation],
+        )
 
     def _probabilities(self, squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        images = clean(np.stack(squares), range(len(squares)), image_size=self.preprocessing.image_size)
+        images = clean(
+            np.stack(squares), range(len(squares)), image_size=self.preprocessing.image_size
+        )
         with torch.inference_mode():
             outputs = self.module(self.preprocessing.normalised(images))
-            found: NDArray[np.float32] = (Multilabel().predict(outputs) if self.task == "multilabel" else probabilities(outputs, kind=self.loss)).numpy()
+            found: NDArray[np.float32] = (
+                Multilabel().predict(outputs)
+                if self.task == "multilabel"
+                else probabilities(outputs, kind=self.loss)
+            ).numpy()
         return found
 
 
@@ -70,17 +91,32 @@ def load_classifier(folder: Path | str) -> Classifier:
     trial = Trial.model_validate(described["trial"])
     state = read_described(folder, WEIGHTS, described)
     bare = trial.recipe.model_copy(update={"weights": "none"})
-    if bare.pooling == "auto" and described.get("pooling") in POOLINGS:  # a file of weights may have chosen it
+    if (
+        bare.pooling == "auto" and described.get("pooling") in POOLINGS
+    ):  # a file of weights may have chosen it
         bare = bare.model_copy(update={"pooling": described["pooling"]})
     if described.get("is_merged"):
         bare = bare.model_copy(update={"adapter": "none"})
-    module = build_network(bare, n_classes=len(described["class_names"]), image_size=trial.data.image_size, seed=trial.seed).module
+    module = build_network(
+        bare,
+        n_classes=len(described["class_names"]),
+        image_size=trial.data.image_size,
+        seed=trial.seed,
+    ).module
     admit_biases(module, state)
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise WeightsError(f"{WEIGHTS} must hold the network that {TRIAL} describes, the one in {folder.name} does not; export the trial again") from error
-    return Classifier(module.eval(), Preprocessing(**described["preprocessing"]), tuple(described["class_names"]), trial.recipe.scored_as, trial.task)
+        raise WeightsError(
+            f"{WEIGHTS} must hold the network that {TRIAL} describes, the one in {folder.name} does not; export the trial again"
+        ) from error
+    return Classifier(
+        module.eval(),
+        Preprocessing(**described["preprocessing"]),
+        tuple(described["class_names"]),
+        trial.recipe.scored_as,
+        trial.task,
+    )
 
 
 def _load_pyfunc(data_path: str) -> Classifier:

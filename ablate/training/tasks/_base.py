@@ -24,6 +24,8 @@ class Task(Protocol):
         """What is stored for a batch of outputs: (B, ...) float32."""
         ...
 
-    def evaluate(self, predictions: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[str, float]:
+    def evaluate(
+        self, predictions: NDArray[np.float32], targets: NDArray[np.int64]
+    ) -> dict[str, float]:
         """Scores of a whole split, by metric name without the split."""
         ...

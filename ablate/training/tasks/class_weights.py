@@ -13,7 +13,9 @@ from ablate.recipe.class_weight_rules import check_class_weights
 from ablate.recipe.recipe import Recipe
 
 
-def class_weights(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str]) -> Tensor | None:
+def class_weights(
+    recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str]
+) -> Tensor | None:
     """Return (C,) float32, or None where all classes weigh alike. `labels` (N,), every class among them, or (N, C). Raises SpecError as `check_class_weights`.
 
     Where images have several labels the weights are those of the positives.
@@ -27,18 +29,24 @@ def class_weights(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Seq
     if asked == "balanced":
         return balanced_class_weights(labels, n_classes=n_classes)
     if asked == "effective":
-        return torch.from_numpy(effective_class_weights(counts, beta=recipe.effective_beta).astype(np.float32))
+        return torch.from_numpy(
+            effective_class_weights(counts, beta=recipe.effective_beta).astype(np.float32)
+        )
     return torch.tensor(check_class_weights(recipe, class_names), dtype=torch.float32)
 
 
-def positive_weights(recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str]) -> Tensor:
+def positive_weights(
+    recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str]
+) -> Tensor:
     """Return what a yes weighs beside a no, (C,) float32: for balanced images without the class / images with it, else as given. `labels` (N, C).
 
     A class that every image has would weigh 0, and its rare no nothing to learn from: it weighs at least 1 / N.
     """
     if recipe.class_weights == "balanced":
         n_yes = labels.sum(axis=0)
-        return torch.from_numpy((np.maximum(len(labels) - n_yes, 1 / len(labels)) / n_yes).astype(np.float32))
+        return torch.from_numpy(
+            (np.maximum(len(labels) - n_yes, 1 / len(labels)) / n_yes).astype(np.float32)
+        )
     return torch.tensor(check_class_weights(recipe, class_names), dtype=torch.float32)
 
 
@@ -56,4 +64,6 @@ def effective_class_weights(counts: NDArray[np.integer], *, beta: float) -> NDAr
 
 def log_shares(labels: NDArray[np.int64], *, n_classes: int) -> Tensor:
     """Return the log of each class's share of `labels`, (C,) float32."""
-    return torch.from_numpy(np.log(np.bincount(labels, minlength=n_classes) / len(labels)).astype(np.float32))
+    return torch.from_numpy(
+        np.log(np.bincount(labels, minlength=n_classes) / len(labels)).astype(np.float32)
+    )

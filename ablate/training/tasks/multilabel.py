@@ -28,7 +28,9 @@ class Multilabel:
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Of logits (B, C): the sum over the classes, mean over the images."""
         wanted = targets.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
-        return F.binary_cross_entropy_with_logits(outputs.float(), wanted, pos_weight=self.class_weights, reduction="sum") / self.mass(targets)
+        return F.binary_cross_entropy_with_logits(
+            outputs.float(), wanted, pos_weight=self.class_weights, reduction="sum"
+        ) / self.mass(targets)
 
     def mass(self, targets: Tensor) -> float | Tensor:
         """The number of images."""
@@ -38,6 +40,8 @@ class Multilabel:
         """Logits (B, C) -> probabilities (B, C) float32."""
         return torch.sigmoid(outputs.float())
 
-    def evaluate(self, predictions: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[str, float]:
+    def evaluate(
+        self, predictions: NDArray[np.float32], targets: NDArray[np.int64]
+    ) -> dict[str, float]:
         """Scores of probabilities (N, C) against labels (N, C); see `ablate.metrics.multilabel`."""
         return score(predictions, targets)

@@ -43,7 +43,11 @@ def cache_table(places: Places) -> pd.DataFrame:
             }
         )
     columns = ["backbone", "cut at", "split", "view", "MB", "last use"]
-    return pd.DataFrame(rows, columns=columns).sort_values("last use", ascending=False, kind="stable").reset_index(drop=True)
+    return (
+        pd.DataFrame(rows, columns=columns)
+        .sort_values("last use", ascending=False, kind="stable")
+        .reset_index(drop=True)
+    )
 
 
 def _described(entry: Path) -> dict[str, str]:
@@ -69,16 +73,33 @@ def verify_kept(places: Places, *, remove: bool, say: Callable[[str], None]) -> 
     Each of them is said. With `remove` they are dropped, and whoever needs them makes them again; else nothing is changed.
     Raises StoreError where a folder cannot be removed.
     """
-    stores = sorted(meta.parent for meta in image_folder(places).glob(f"*/{META}") if meta.parent.suffix != PARTIAL)
-    views = sorted(entry for entry in cache_folder(places).glob("*") if entry.is_dir() and entry.suffix != ".part")
-    damaged = {folder: why for folder in stores if (why := _harm(_verify_store, folder)) is not None}
+    stores = sorted(
+        meta.parent
+        for meta in image_folder(places).glob(f"*/{META}")
+        if meta.parent.suffix != PARTIAL
+    )
+    views = sorted(
+        entry
+        for entry in cache_folder(places).glob("*")
+        if entry.is_dir() and entry.suffix != ".part"
+    )
+    damaged = {
+        folder: why for folder in stores if (why := _harm(_verify_store, folder)) is not None
+    }
     damaged |= {folder: why for folder in views if (why := _harm(_verify_view, folder)) is not None}
     for folder, why in damaged.items():
         say(f"damaged: {folder}: {why}")
         if remove:
             _remove(folder)
-    way = "removed; studies make them again" if remove else "`ablate cache verify --remove` drops them, and studies make them again"
-    say(f"{len(stores)} image stores and {len(views)} views: " + (f"{len(damaged)} damaged; {way}" if damaged else "all are sound"))
+    way = (
+        "removed; studies make them again"
+        if remove
+        else "`ablate cache verify --remove` drops them, and studies make them again"
+    )
+    say(
+        f"{len(stores)} image stores and {len(views)} views: "
+        + (f"{len(damaged)} damaged; {way}" if damaged else "all are sound")
+    )
     return len(damaged)
 
 
@@ -88,7 +109,9 @@ def _remove(folder: Path) -> None:
     except FileNotFoundError:
         return  # somebody was faster
     except OSError as error:
-        raise StoreError(f"{folder} must be removed, which failed ({error.strerror}); remove it by hand.") from error
+        raise StoreError(
+            f"{folder} must be removed, which failed ({error.strerror}); remove it by hand."
+        ) from error
 
 
 def _harm(verify: Callable[[Path], None], folder: Path) -> str | None:

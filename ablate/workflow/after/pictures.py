@@ -23,7 +23,11 @@ def made_or_kept(store: MlflowStore, parent_run_id: str, take: Pictures | None) 
                 return kept(store, parent_run_id)
             _keep(store, parent_run_id, thumbnails)
         except StoreError as error:
-            lost = "they are shown, and not kept for later reports" if thumbnails else "the report has none"
+            lost = (
+                "they are shown, and not kept for later reports"
+                if thumbnails
+                else "the report has none"
+            )
             _LOG.warning("%s; %s", error, lost)
         return thumbnails
 
@@ -35,11 +39,15 @@ def kept(store: MlflowStore, parent_run_id: str) -> Thumbnails:
     try:
         return store.read_thumbnails(parent_run_id)
     except Exception as error:  # of a disk, a server, or a damaged file
-        raise StoreError(f"the small images of the study's run {parent_run_id} must be readable, they are not: {error}") from error
+        raise StoreError(
+            f"the small images of the study's run {parent_run_id} must be readable, they are not: {error}"
+        ) from error
 
 
 def _keep(store: MlflowStore, parent_run_id: str, thumbnails: Thumbnails) -> None:
     try:
         store.log_thumbnails(parent_run_id, thumbnails)
     except Exception as error:  # of a disk or a server
-        raise StoreError(f"the study's run {parent_run_id} must take its small images, it did not: {error}") from error
+        raise StoreError(
+            f"the study's run {parent_run_id} must take its small images, it did not: {error}"
+        ) from error

@@ -30,7 +30,13 @@ OVERVIEW = ("val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/avera
 
 
 def report_study(
-    places: Places, *, grid_name: str, study_id: str | None, report_dir: Path, has_images: bool = True, take: Pictures | None = None
+    places: Places,
+    *,
+    grid_name: str,
+    study_id: str | None,
+    report_dir: Path,
+    has_images: bool = True,
+    take: Pictures | None = None,
 ) -> tuple[PublishedStudy, ReportPaths]:
     """Write the report of a published study (the newest of the grid where `study_id` is None), and leave it with the study's run.
 
@@ -43,9 +49,13 @@ def report_study(
         store = open_store(places, grid_name)
         study = read_whole_study(places, store, study_id=study_id)
         pictures = made_or_kept(store, study.parent_run_id, take) if has_images else None
-        paths = write_report(study, predictions=store.read_predictions, out=report_dir, pictures=pictures)
+        paths = write_report(
+            study, predictions=store.read_predictions, out=report_dir, pictures=pictures
+        )
     except OSError as error:
-        raise StoreError(f"a report needs room for what it reads and draws, {error.filename or 'the disk'} has none: {error.strerror or error}") from error
+        raise StoreError(
+            f"a report needs room for what it reads and draws, {error.filename or 'the disk'} has none: {error.strerror or error}"
+        ) from error
     try:
         _upload(store, study, paths, report_dir)
     except (StoreError, OSError) as error:  # the report stands all the same
@@ -53,7 +63,9 @@ def report_study(
     return study, paths
 
 
-def _upload(store: MlflowStore, study: PublishedStudy, paths: ReportPaths, report_dir: Path) -> None:
+def _upload(
+    store: MlflowStore, study: PublishedStudy, paths: ReportPaths, report_dir: Path
+) -> None:
     """Leave the files that were just written with the study's run, and nothing else that lies beside them. Raises StoreError, OSError."""
     summary = paths.readme.read_text().partition("## Arms")[0]
     with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
@@ -61,7 +73,11 @@ def _upload(store: MlflowStore, study: PublishedStudy, paths: ReportPaths, repor
             copy = Path(scratch) / path.relative_to(report_dir)
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, copy)
-        store.log_report(study.parent_run_id, Path(scratch), note=f"{summary}\nThe whole report: artifact `report/report.html`.")
+        store.log_report(
+            study.parent_run_id,
+            Path(scratch),
+            note=f"{summary}\nThe whole report: artifact `report/report.html`.",
+        )
 
 
 def check_report_folder(places: Places, report_dir: Path, grid: Grid) -> None:
@@ -86,7 +102,9 @@ def _other_purposes(places: Places) -> dict[str, Path]:
 def _check_not_itself(places: Places, report_dir: Path) -> None:
     for what, folder in (("ABLATE_HOME", places.home), ("the data folder", places.data_dir)):
         if report_dir.resolve() == folder.resolve():
-            raise StoreError(f"the report folder must not be {what} itself, {report_dir} is; name another report folder")
+            raise StoreError(
+                f"the report folder must not be {what} itself, {report_dir} is; name another report folder"
+            )
 
 
 @contextmanager
@@ -96,9 +114,13 @@ def results_kept(*, again: str) -> Iterator[None]:
         yield
     except OSError as error:
         what = f"{error.filename or 'the disk'}: {error.strerror or error}"
-        raise ReportError(f"all trials that completed are kept, but {what}; once that is mended: {again}") from error
+        raise ReportError(
+            f"all trials that completed are kept, but {what}; once that is mended: {again}"
+        ) from error
     except StoreError as error:
-        raise ReportError(f"all trials that completed are kept, but {error}; once that is mended: {again}") from error
+        raise ReportError(
+            f"all trials that completed are kept, but {error}; once that is mended: {again}"
+        ) from error
 
 
 def arms_overview(study: PublishedStudy) -> pd.DataFrame:

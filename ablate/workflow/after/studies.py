@@ -19,7 +19,9 @@ from ablate.tracking.publisher import Unpublished
 from ablate.workflow.folders import Places
 
 _LONGEST_S = 3650 * 86400.0
-_FOLDER_NAME = re.compile(r"(?P<grid>.+)-(torchvision-[A-Z]\w*|[a-z0-9_]+)-[0-9a-f]{12}(-(search|tune)-[0-9a-f]{6})?")
+_FOLDER_NAME = re.compile(
+    r"(?P<grid>.+)-(torchvision-[A-Z]\w*|[a-z0-9_]+)-[0-9a-f]{12}(-(search|tune)-[0-9a-f]{6})?"
+)
 """GRID-SOURCE-STUDY, and more for a pilot's folder."""
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -27,7 +29,9 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 def seconds_of(text: str, *, option: str) -> float:
     """`30m`, `1.5h`, `1h30m`, `90` (seconds) -> seconds. Raises SpecError naming the option."""
     if len(text) > 40:
-        raise SpecError(f"{option} must be a time such as 90s, 30m, 1h30m or 2d, got {len(text)} characters")
+        raise SpecError(
+            f"{option} must be a time such as 90s, 30m, 1h30m or 2d, got {len(text)} characters"
+        )
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip().lower(), re.ASCII)
     seconds = sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text.strip().lower() or seconds <= 0:
@@ -75,7 +79,9 @@ def sync_grid(places: Places, *, grid_name: str) -> dict[str, Unpublished]:
     Raises SpecError where the grid was never run, StoreError where the store is away.
     """
     folders = find_studies(places, grid_name=grid_name)
-    from ablate.workflow.stores import open_store  # mlflow takes seconds to import, and a status does not need it
+    from ablate.workflow.stores import (
+        open_store,
+    )  # mlflow takes seconds to import, and a status does not need it
 
     return {folder.name: sync_study(folder, open_store(places, grid_name)) for folder in folders}
 
@@ -83,23 +89,41 @@ def sync_grid(places: Places, *, grid_name: str) -> dict[str, Unpublished]:
 def status_tables(status: StudyStatus) -> list[tuple[pd.DataFrame, str]]:
     """A study's status as tables with titles: states, slots, failures."""
     who = _who(status)
-    rate = "" if status.trials_per_hour is None else f"; {status.trials_per_hour:.0f} trials an hour"
+    rate = (
+        "" if status.trials_per_hour is None else f"; {status.trials_per_hour:.0f} trials an hour"
+    )
     word = "at least" if status.is_left_at_least else "about"
     left = "" if status.left_s is None else f", {word} {_span(status.left_s)} left"
     kind = {"search": " (search)", "tune": " (tuning)"}.get(status.stage, "")
     states = [{"state": state, "trials": count} for state, count in status.states.items()]
-    tables = [(pd.DataFrame(states), f"{status.study}{kind}: {status.n_trials} trials, {status.n_attempts} attempts; {who}{rate}{left}")]
+    tables = [
+        (
+            pd.DataFrame(states),
+            f"{status.study}{kind}: {status.n_trials} trials, {status.n_attempts} attempts; {who}{rate}{left}",
+        )
+    ]
     if status.slots:
         doing = [
-            {"slot": one.slot, "trial": one.trial, "attempt": one.attempt, "epochs": f"{one.n_epochs_done}/{one.n_epochs or '?'}", "for": _span(one.for_s)}
+            {
+                "slot": one.slot,
+                "trial": one.trial,
+                "attempt": one.attempt,
+                "epochs": f"{one.n_epochs_done}/{one.n_epochs or '?'}",
+                "for": _span(one.for_s),
+            }
             for one in status.slots
         ]
         tables.append((pd.DataFrame(doing), "Slots"))
     if status.failures:
-        failed = [{"trial": one.trial, "attempt": one.attempt, "why": one.line, "traceback": one.path} for one in status.failures]
+        failed = [
+            {"trial": one.trial, "attempt": one.attempt, "why": one.line, "traceback": one.path}
+            for one in status.failures
+        ]
         tables.append((pd.DataFrame(failed), "Failed"))
     if status.damage:
-        tables.append((pd.DataFrame([{"what": status.damage, "then": "the next call mends it"}]), "Damage"))
+        tables.append(
+            (pd.DataFrame([{"what": status.damage, "then": "the next call mends it"}]), "Damage")
+        )
     return tables
 
 
@@ -109,10 +133,14 @@ def status_notes(status: StudyStatus) -> list[str]:
     if status.repeats:
         why = ", ".join(f"{reason} ({count})" for reason, count in status.repeats.items())
         n_repeats = sum(status.repeats.values())
-        notes.append(f"repeats: {n_repeats} of {status.n_attempts} attempts tried a trial again, after {why}")
+        notes.append(
+            f"repeats: {n_repeats} of {status.n_attempts} attempts tried a trial again, after {why}"
+        )
     if status.n_not_in_optuna:
         when = "soon" if status.conductor else "with the next call"
-        notes.append(f"Optuna: {status.n_not_in_optuna} attempts that have ended are not in its storage yet; they come {when}")
+        notes.append(
+            f"Optuna: {status.n_not_in_optuna} attempts that have ended are not in its storage yet; they come {when}"
+        )
     return notes
 
 

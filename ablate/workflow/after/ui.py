@@ -24,7 +24,9 @@ def serve_ui(places: Places, *, grid_name: str, port: int, say: Callable[[str], 
     read, or holds no such study.
     """
     if places.tracking_uri.startswith(("http://", "https://")):
-        raise StoreError(f"the tracking store is a server already: open {without_password(places.tracking_uri)}")
+        raise StoreError(
+            f"the tracking store is a server already: open {without_password(places.tracking_uri)}"
+        )
     with _listener(port) as listener:
         store = open_store(places, grid_name or "-")
         study = store.read_study(grid_name) if grid_name else None
@@ -42,12 +44,20 @@ def _listener(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
-        reason = "something listens there" if error.errno == errno.EADDRINUSE else f"it does not open ({error.strerror})"
+        reason = (
+            "something listens there"
+            if error.errno == errno.EADDRINUSE
+            else f"it does not open ({error.strerror})"
+        )
         other = port + 1 if 1024 <= port < 65535 else 5000
-        raise StoreError(f"port {port} must be free on {HOST}, but {reason}; choose another: make ui ARGS='--port {other}'") from None
+        raise StoreError(
+            f"port {port} must be free on {HOST}, but {reason}; choose another: make ui ARGS='--port {other}'"
+        ) from None
 
 
-def _say_links(places: Places, study: PublishedStudy, *, base: str, say: Callable[[str], None]) -> None:
+def _say_links(
+    places: Places, study: PublishedStudy, *, base: str, say: Callable[[str], None]
+) -> None:
     from ablate.tracking.ui_server import share_view
 
     has_columns = share_view(places.tracking_uri, study)

@@ -58,11 +58,20 @@ def layout(sheet: Sheet) -> Layout:
     """Return where the tiles of a sheet stand: columns as wide as tiles and captions need, groups as their names need."""
     name_font, caption_font = _font(NAME_PX), _font(CAPTION_PX)
     n_rows, _, side, _, _ = sheet.groups[0].tiles.shape
-    left, lefts = MARGIN + min(MAX_LABEL, max(_width(name, name_font) for name in sheet.rows)) + LABEL_GAP, []
+    left, lefts = (
+        MARGIN + min(MAX_LABEL, max(_width(name, name_font) for name in sheet.rows)) + LABEL_GAP,
+        [],
+    )
     for group in sheet.groups:
         pitch = max(side, *(_width(caption, caption_font) for caption in group.captions)) + GAP
         lefts.append(tuple(left + pitch * column for column in range(len(group.captions))))
-        left += max(pitch * len(group.captions) - GAP, *(_width(word, name_font) for word in group.name.split())) + GROUP_GAP
+        left += (
+            max(
+                pitch * len(group.captions) - GAP,
+                *(_width(word, name_font) for word in group.name.split()),
+            )
+            + GROUP_GAP
+        )
     top = MARGIN + NAME_LINE + GROUP_GAP + NAME_LINE * _n_name_lines(sheet) + CAPTION_LINE
     tops = tuple(top + (side + GAP) * row for row in range(n_rows))
     width = max(left - GROUP_GAP, MARGIN + _width(sheet.title, caption_font)) + MARGIN
@@ -78,14 +87,25 @@ def draw_sheet(sheet: Sheet) -> Image.Image:
     for group, lefts in zip(sheet.groups, places.lefts, strict=True):
         words = group.name.split()
         for line, word in enumerate(words):
-            pen.text((lefts[0], places.tops[0] - CAPTION_LINE - NAME_LINE * (len(words) - line)), word, fill=INK, font=name_font)
+            pen.text(
+                (lefts[0], places.tops[0] - CAPTION_LINE - NAME_LINE * (len(words) - line)),
+                word,
+                fill=INK,
+                font=name_font,
+            )
         for column, (left, caption) in enumerate(zip(lefts, group.captions, strict=True)):
             pen.text((left, places.tops[0] - CAPTION_LINE), caption, fill=PALE, font=caption_font)
             for row, top in enumerate(places.tops):
                 picture.paste(Image.fromarray(group.tiles[row, column]), (left, top))
     side = sheet.groups[0].tiles.shape[2]
     for name, top in zip(sheet.rows, places.tops, strict=True):
-        pen.text((places.lefts[0][0] - LABEL_GAP, top + side // 2), _cut(name, name_font), fill=INK, font=name_font, anchor="rm")
+        pen.text(
+            (places.lefts[0][0] - LABEL_GAP, top + side // 2),
+            _cut(name, name_font),
+            fill=INK,
+            font=name_font,
+            anchor="rm",
+        )
     return picture
 
 
@@ -97,7 +117,9 @@ def write_sheet(sheet: Sheet, path: Path) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise StoreError(f"{path}: must be a file that can be written, got {error.strerror or error}; choose another one with --out") from None
+        raise StoreError(
+            f"{path}: must be a file that can be written, got {error.strerror or error}; choose another one with --out"
+        ) from None
 
 
 def _n_name_lines(sheet: Sheet) -> int:
@@ -115,6 +137,8 @@ def _width(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int
 def _cut(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """The name, shortened until it fits."""
     n_kept = len(name)
-    while n_kept and _width(name[:n_kept] + ("..." if n_kept < len(name) else ""), font) > MAX_LABEL:
+    while (
+        n_kept and _width(name[:n_kept] + ("..." if n_kept < len(name) else ""), font) > MAX_LABEL
+    ):
         n_kept -= 1
     return name if n_kept == len(name) else name[:n_kept] + "..."

@@ -30,8 +30,9 @@ class Kind:
     classifier: str = "linear"
 
     def __str__(self) -> str:
-        return f"{self.backbone}, {self.depth} frozen units, {self.n_trainable:,} trainable, augment {self.augment}, batch {self.batch_size}" + (
-            "" if self.classifier == "linear" else f", {self.classifier} fitted at once"
+        return (
+            f"{self.backbone}, {self.depth} frozen units, {self.n_trainable:,} trainable, augment {self.augment}, batch {self.batch_size}"
+            + ("" if self.classifier == "linear" else f", {self.classifier} fitted at once")
         )
 
 
@@ -54,7 +55,11 @@ class Measured:
     def trial_s(self, recipe: Recipe, n_images: Mapping[str, int]) -> float:
         """Seconds of one trial whose prefix is kept; patience may end it earlier, and every phase counts as the last one, the dearest. `n_images` by split."""
         steps = math.ceil(n_images["train"] / recipe.batch_size)
-        return self.start_s + n_epochs(recipe) * (steps * self.step_s + n_images["val"] * self.val_s) + n_images["test"] * self.end_s
+        return (
+            self.start_s
+            + n_epochs(recipe) * (steps * self.step_s + n_images["val"] * self.val_s)
+            + n_images["test"] * self.end_s
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,17 @@ def kinds_of(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[Kind,
     for arm in resolved.expansion.arms:
         recipe, found = arm.recipe, facts[arm.arm_id]
         policy = policy_word(recipe, source=resolved.data.source)
-        kinds[Kind(recipe.backbone, cut_depth(recipe, found), found.n_trainable, policy, recipe.batch_size, recipe.precision, recipe.classifier)].append(arm)
+        kinds[
+            Kind(
+                recipe.backbone,
+                cut_depth(recipe, found),
+                found.n_trainable,
+                policy,
+                recipe.batch_size,
+                recipe.precision,
+                recipe.classifier,
+            )
+        ].append(arm)
     return dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
 
 
@@ -87,13 +102,20 @@ def nearest(kind: Kind, measured: Sequence[Kind]) -> Kind:
     """The measured kind that a kind is taken as: itself; else of its backbone, of the nearest depth and number of trained weights, augmented as it is."""
 
     def distance(one: Kind) -> tuple[object, ...]:
-        apart = abs(one.depth - kind.depth), abs(one.n_trainable - kind.n_trainable), one.augment != kind.augment, abs(one.batch_size - kind.batch_size)
+        apart = (
+            abs(one.depth - kind.depth),
+            abs(one.n_trainable - kind.n_trainable),
+            one.augment != kind.augment,
+            abs(one.batch_size - kind.batch_size),
+        )
         return one != kind, one.backbone != kind.backbone, one.classifier != kind.classifier, *apart
 
     return min(measured, key=distance)
 
 
-def study_cost(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]) -> Cost:
+def study_cost(
+    resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]
+) -> Cost:
     """Sum over all trials; each view of a shared prefix is computed once, at the price of the deepest cut that asks for it."""
     n_images, seeds = images_by_split(resolved), resolved.record.seeds
     trials_s = longest_s = 0.0
@@ -105,11 +127,15 @@ def study_cost(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], me
             trials_s += trial_s * len(seeds)
             longest_s = max(longest_s, trial_s)
             for view, n_passes in _views(arm, kind, seeds, n_images):
-                passes[kind.backbone, view] = max(passes.get((kind.backbone, view), 0.0), n_passes * found.prefix_s)
+                passes[kind.backbone, view] = max(
+                    passes.get((kind.backbone, view), 0.0), n_passes * found.prefix_s
+                )
     return Cost(trials_s, sum(passes.values()), longest_s)
 
 
-def cost_table(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]) -> list[dict[str, object]]:
+def cost_table(
+    resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]
+) -> list[dict[str, object]]:
     """One row a kind: how often, what one of its trials costs, and whether that was measured."""
     rows: list[dict[str, object]] = []
     numbers = {kind: number for number, kind in enumerate(kinds, start=1)}
@@ -123,7 +149,9 @@ def cost_table(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], me
                 "kind": str(kind),
                 "trials": len(arms) * len(resolved.record.seeds),
                 "s a trial": f"{found.trial_s(longest.recipe, _as_used(resolved, longest.recipe)):.1f}",
-                "ms a prefix pass": f"{found.prefix_s * 1e3:.1f}" if found.prefix_s else "none kept",
+                "ms a prefix pass": f"{found.prefix_s * 1e3:.1f}"
+                if found.prefix_s
+                else "none kept",
                 "peak MB": f"{found.peak_mb:,.0f}",
                 "from": "measured" if one == kind else f"as {numbers[one]}",
             }
@@ -141,8 +169,16 @@ def _as_used(resolved: Resolved, recipe: Recipe) -> dict[str, int]:
     return {**images_by_split(resolved), "train": n_used(recipe, resolved.data_set.facts.of_train)}
 
 
-def _views(arm: ArmRecord, kind: Kind, seeds: tuple[int, ...], n_images: Mapping[str, int]) -> list[tuple[tuple[object, ...], int]]:
+def _views(
+    arm: ArmRecord, kind: Kind, seeds: tuple[int, ...], n_images: Mapping[str, int]
+) -> list[tuple[tuple[object, ...], int]]:
     if not kind.depth:
         return []
     part = Part(arm.recipe, range(n_epochs(arm.recipe)), is_last=True)
-    return views_of(part, seeds, policy=kind.augment, n_train=n_images["train"], n_held_out=n_images["val"] + n_images["test"])
+    return views_of(
+        part,
+        seeds,
+        policy=kind.augment,
+        n_train=n_images["train"],
+        n_held_out=n_images["val"] + n_images["test"],
+    )

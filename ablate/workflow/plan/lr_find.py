@@ -19,11 +19,15 @@ from ablate.workflow.prepare.prepared import Prepared
 N_ROWS = 12
 
 
-def find_lr(prepared: Prepared, arm: ArmRecord, *, lowest: float, highest: float, n_steps: int) -> LrRange:
+def find_lr(
+    prepared: Prepared, arm: ArmRecord, *, lowest: float, highest: float, n_steps: int
+) -> LrRange:
     """Test the arm with the study's first seed. The rates are what `check_rates` lets through."""
     trial = next(trial for trial in prepared.resolved.trials if trial.arm_id == arm.arm_id)
     with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
-        return lr_range(_request(prepared, trial, Path(folder)), lowest=lowest, highest=highest, n_steps=n_steps)
+        return lr_range(
+            _request(prepared, trial, Path(folder)), lowest=lowest, highest=highest, n_steps=n_steps
+        )
 
 
 def find_arm(arms: Sequence[ArmRecord], name: str | None, *, baseline_arm_id: str) -> ArmRecord:
@@ -32,7 +36,9 @@ def find_arm(arms: Sequence[ArmRecord], name: str | None, *, baseline_arm_id: st
         return next(arm for arm in arms if arm.arm_id == baseline_arm_id)
     names = [arm.name for arm in arms]
     if name not in names:
-        raise SpecError(f"--arm must be an arm of the grid as `ablate plan` names them, got {name!r}{nearest(name, names)}")
+        raise SpecError(
+            f"--arm must be an arm of the grid as `ablate plan` names them, got {name!r}{nearest(name, names)}"
+        )
     return arms[names.index(name)]
 
 

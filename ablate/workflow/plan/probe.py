@@ -23,7 +23,16 @@ from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import Event, TrialEnded, TrialOutcome, TrialStarted
 from ablate.training.machine.precision import choose_compute
-from ablate.training.timing_probe import END_S, EPOCHS, PEAK_MB, START_S, STEP_S, STEPS, TOTAL_MB, VAL_S
+from ablate.training.timing_probe import (
+    END_S,
+    EPOCHS,
+    PEAK_MB,
+    START_S,
+    STEP_S,
+    STEPS,
+    TOTAL_MB,
+    VAL_S,
+)
 from ablate.workflow.folders import Places
 from ablate.workflow.plan.estimate import Kind, Measured, kinds_of, study_cost
 from ablate.workflow.prepare.machines import Machines, choose_slots
@@ -55,30 +64,60 @@ class Probes:
     took_s: float
 
 
-def probe_kinds(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], where: Places, *, threads: int, workers: int | None) -> Probes:
+def probe_kinds(
+    resolved: Resolved,
+    kinds: Mapping[Kind, Sequence[ArmRecord]],
+    where: Places,
+    *,
+    threads: int,
+    workers: int | None,
+) -> Probes:
     """Measure the `MAX_KINDS` most common kinds; the others are taken as the nearest of them. Raises StoreError where a probe fails."""
     began = time.perf_counter()
     compute = choose_compute(where.home, threads=threads)
     arms = {kind: of_kind[0] for kind, of_kind in list(kinds.items())[:MAX_KINDS]}
     slots = choose_slots(compute, Machines(workers=workers), n_trials=len(resolved.trials))
-    few = {size: _few_images(resolved.data_set, n_train=STEPS * size) for size in {kind.batch_size for kind in arms}}
+    few = {
+        size: _few_images(resolved.data_set, n_train=STEPS * size)
+        for size in {kind.batch_size for kind in arms}
+    }
     with tempfile.TemporaryDirectory(prefix="ablate-probe-") as scratch:
         folder = Path(scratch)
         stores, decode_s = _stores(few, arms, resolved, folder)
         requests = {
-            kind: _request(resolved, arm, folder / f"probe-{number}", store=stores[kind.backbone, kind.batch_size], compute=compute)
+            kind: _request(
+                resolved,
+                arm,
+                folder / f"probe-{number}",
+                store=stores[kind.backbone, kind.batch_size],
+                compute=compute,
+            )
             for number, (kind, arm) in enumerate(arms.items())
         }
-        outcomes, worker_start_s = _run(LocalExecutor(RUN_PROBE, slots=slots, log_folder=folder / "logs"), list(requests.values()))
-    found = {kind: _measured(kind, outcomes[request.trial.trial_id], few[kind.batch_size]) for kind, request in requests.items()}
+        outcomes, worker_start_s = _run(
+            LocalExecutor(RUN_PROBE, slots=slots, log_folder=folder / "logs"),
+            list(requests.values()),
+        )
+    found = {
+        kind: _measured(kind, outcomes[request.trial.trial_id], few[kind.batch_size])
+        for kind, request in requests.items()
+    }
     total_mb = min(outcome.metrics[TOTAL_MB] for outcome in outcomes.values())
-    return Probes(found, len(slots), decode_s, worker_start_s, total_mb, time.perf_counter() - began)
+    return Probes(
+        found, len(slots), decode_s, worker_start_s, total_mb, time.perf_counter() - began
+    )
 
 
 def _few_images(data_set: DataSet, *, n_train: int) -> DataSet:
     """Just `n_train` images of train, and at most `N_HELD_OUT` of val and test, spread over the classes."""
-    wanted = {name: n_train if name == "train" else min(len(split.labels), N_HELD_OUT) for name, split in data_set.splits.items()}
-    return DataSet(data_set.facts, {name: _part(split, wanted[name]) for name, split in data_set.splits.items()})
+    wanted = {
+        name: n_train if name == "train" else min(len(split.labels), N_HELD_OUT)
+        for name, split in data_set.splits.items()
+    }
+    return DataSet(
+        data_set.facts,
+        {name: _part(split, wanted[name]) for name, split in data_set.splits.items()},
+    )
 
 
 def _part(split: Split, n_images: int) -> Split:
@@ -97,23 +136,43 @@ def _in_turn(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return order[np.argsort(rank, kind="stable")]
 
 
-def _stores(few: Mapping[int, DataSet], arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Path) -> tuple[dict[tuple[str, int], Path], float]:
+def _stores(
+    few: Mapping[int, DataSet], arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Path
+) -> tuple[dict[tuple[str, int], Path], float]:
     """(backbone, batch size) -> image store of the few, and the seconds that one image took."""
     stores, n_images, began = {}, 0, time.perf_counter()
     for backbone, size in sorted({(kind.backbone, kind.batch_size) for kind in arms}):
         wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
-        home = folder / f"batch-{size}"  # a store's key does not say which images of the data it holds
-        fine = wanted.fine_side if any(is_cropped(arm.recipe) for kind, arm in arms.items() if kind.backbone == backbone) else None
-        stores[backbone, size] = build_store(few[size], home=home, side=wanted.store_side, interpolation=wanted.interpolation, fine=fine).path
+        home = (
+            folder / f"batch-{size}"
+        )  # a store's key does not say which images of the data it holds
+        fine = (
+            wanted.fine_side
+            if any(
+                is_cropped(arm.recipe) for kind, arm in arms.items() if kind.backbone == backbone
+            )
+            else None
+        )
+        stores[backbone, size] = build_store(
+            few[size],
+            home=home,
+            side=wanted.store_side,
+            interpolation=wanted.interpolation,
+            fine=fine,
+        ).path
         n_images += sum(len(split.labels) for split in few[size].splits.values())
     return stores, (time.perf_counter() - began) / n_images
 
 
-def _request(resolved: Resolved, arm: ArmRecord, folder: Path, *, store: Path, compute: Compute) -> TrialRequest:
+def _request(
+    resolved: Resolved, arm: ArmRecord, folder: Path, *, store: Path, compute: Compute
+) -> TrialRequest:
     """The arm's first trial, as short as a probe is."""
     folder.mkdir()
     trial: Trial = next(trial for trial in resolved.trials if trial.arm_id == arm.arm_id)
-    short = trial.model_copy(update={"recipe": trial.recipe.model_copy(update={"epochs": EPOCHS, "patience": None})})
+    short = trial.model_copy(
+        update={"recipe": trial.recipe.model_copy(update={"epochs": EPOCHS, "patience": None})}
+    )
     return TrialRequest(
         trial=short,
         attempt=1,
@@ -125,7 +184,9 @@ def _request(resolved: Resolved, arm: ArmRecord, folder: Path, *, store: Path, c
     )
 
 
-def _run(executor: LocalExecutor, requests: list[TrialRequest]) -> tuple[dict[str, TrialOutcome], float]:
+def _run(
+    executor: LocalExecutor, requests: list[TrialRequest]
+) -> tuple[dict[str, TrialOutcome], float]:
     """trial_id -> outcome, and what a worker needs before its first trial begins."""
     left, outcomes = list(requests), {}
     started: dict[str, float] = {}
@@ -137,7 +198,9 @@ def _run(executor: LocalExecutor, requests: list[TrialRequest]) -> tuple[dict[st
         if isinstance(event, TrialEnded):
             if event.outcome is None:
                 why = event.failure.message if event.failure is not None else event.state.value
-                raise StoreError(f"a probe must run before the cost can be estimated, it did not: {why}; plan without --probe.")
+                raise StoreError(
+                    f"a probe must run before the cost can be estimated, it did not: {why}; plan without --probe."
+                )
             outcomes[event.trial_id] = event.outcome
             waits.append(event.at - started[event.trial_id] - event.outcome.metrics["time/total_s"])
 
@@ -152,9 +215,14 @@ def _measured(kind: Kind, outcome: TrialOutcome, few: DataSet) -> Measured:
     prefix_s = metrics["time/prefix_s"] / (n_views * sizes["train"] + sizes["val"] + sizes["test"])
     train_view_s = sizes["train"] * prefix_s
     if kind.classifier != "linear":  # val's view is in the start, train's in the steps
-        step_s, start_s = metrics[STEP_S] - train_view_s / STEPS, metrics[START_S] - sizes["val"] * prefix_s
+        step_s, start_s = (
+            metrics[STEP_S] - train_view_s / STEPS,
+            metrics[START_S] - sizes["val"] * prefix_s,
+        )
         end_s = (metrics[END_S] - sizes["test"] * prefix_s) / sizes["test"]
-        return Measured(max(0.0, start_s), max(0.0, step_s), 0.0, max(0.0, end_s), prefix_s, metrics[PEAK_MB])
+        return Measured(
+            max(0.0, start_s), max(0.0, step_s), 0.0, max(0.0, end_s), prefix_s, metrics[PEAK_MB]
+        )
     first_val_s = (sizes["val"] + (sizes["train"] if n_views > 1 else 0)) * prefix_s
     return Measured(
         start_s=max(0.0, metrics[START_S] - train_view_s),
@@ -166,7 +234,9 @@ def _measured(kind: Kind, outcome: TrialOutcome, few: DataSet) -> Measured:
     )
 
 
-def estimate_lines(resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], probes: Probes) -> list[str]:
+def estimate_lines(
+    resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], probes: Probes
+) -> list[str]:
     """The estimate, and what it rests on."""
     cost = study_cost(resolved, kinds, probes.kinds)
     n_images = sum(resolved.data_set.facts.n_images.values())
@@ -189,10 +259,16 @@ def _duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
 
 
-def packed(machines: Machines, asked: str, resolved: Resolved, where: Places, *, threads: int) -> Machines:
+def packed(
+    machines: Machines, asked: str, resolved: Resolved, where: Places, *, threads: int
+) -> Machines:
     """The machines with `--trials-per-gpu` trials on a GPU. "auto" measures: as many as the memory of the largest kind allows, on GPUs or CPU slots.
 
     Raises SpecError, StoreError.
@@ -201,8 +277,12 @@ def packed(machines: Machines, asked: str, resolved: Resolved, where: Places, *,
     if number is not None:
         return replace(machines, trials_per_gpu=number)
     if machines.kind == "ray":
-        raise SpecError("--trials-per-gpu auto must come with --executor local, memory is measured on this machine; name a number for a cluster")
-    probes = probe_kinds(resolved, kinds_of(resolved, check_arms(resolved)), where, threads=threads, workers=1)
+        raise SpecError(
+            "--trials-per-gpu auto must come with --executor local, memory is measured on this machine; name a number for a cluster"
+        )
+    probes = probe_kinds(
+        resolved, kinds_of(resolved, check_arms(resolved)), where, threads=threads, workers=1
+    )
     largest = max(probes.kinds.values(), key=lambda found: found.peak_mb)
     per_gpu = slots_that_fit(largest.peak_mb, total_mb=probes.total_mb, margin=MARGIN)
     return replace(machines, peak_mb=largest.peak_mb, trials_per_gpu=per_gpu)

@@ -24,7 +24,9 @@ class SharedPasses:
     """With each view computed once for all trials that share it; deeper boundaries start from shallower ones."""
 
 
-def sharing_table(resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks: Looks) -> tuple[list[dict[str, object]], SharedPasses]:
+def sharing_table(
+    resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks: Looks
+) -> tuple[list[dict[str, object]], SharedPasses]:
     """One row for each backbone, cut and augmentation: arms, trials, passes alone and together, and what is decided; then the sum over the study.
 
     `M mult-adds` is what one image's way to the cut takes, `values` the size of its activation there: the first must be worth the second on the
@@ -38,25 +40,43 @@ def sharing_table(resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks
     for arm in resolved.expansion.arms:
         own, policy = facts[arm.arm_id], policy_word(arm.recipe, source=resolved.data.source)
         for depth, part in _parts(arm.recipe, own):
-            groups[arm.recipe.backbone, depth, own.n_units, policy, own.preprocessing.image_size].append(part)
+            groups[
+                arm.recipe.backbone, depth, own.n_units, policy, own.preprocessing.image_size
+            ].append(part)
         users[arm.recipe.backbone, policy] += max(cut_depths(arm.recipe, own)) > 0
     seeds = len(resolved.record.seeds)
     rows: list[dict[str, object]] = []
     seen = set()
     device = looks.device()
     whole = SharedPasses(0, 0)
-    for (backbone, depth, n_units, augment, image_size), parts in sorted(groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])):
+    for (backbone, depth, n_units, augment, image_size), parts in sorted(
+        groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])
+    ):
         alone = together = 0
         cost = looks.prefix_cost(backbone, image_size, depth)
         is_cut = depth > 0 and cost.is_worth_keeping(device)
         for part in parts if is_cut else []:
-            alone += seeds * (len(part.epochs) * (n_used(part.recipe, of_train) + n_val) + (n_test if part.is_last else 0))
-            for view, n_images in views_of(part, resolved.record.seeds, policy=augment, n_train=n_train, n_held_out=n_val + n_test):
+            alone += seeds * (
+                len(part.epochs) * (n_used(part.recipe, of_train) + n_val)
+                + (n_test if part.is_last else 0)
+            )
+            for view, n_images in views_of(
+                part,
+                resolved.record.seeds,
+                policy=augment,
+                n_train=n_train,
+                n_held_out=n_val + n_test,
+            ):
                 if (backbone, view) not in seen:
                     seen.add((backbone, view))
                     together += n_images
         whole = SharedPasses(whole.alone + alone, whole.together + together)
-        decided = _decision(depth, is_cut=is_cut, is_new=together > 0, is_shared=augment == "none" or users[backbone, augment] > 1)
+        decided = _decision(
+            depth,
+            is_cut=is_cut,
+            is_new=together > 0,
+            is_shared=augment == "none" or users[backbone, augment] > 1,
+        )
         rows.append(
             {
                 "backbone": backbone,
@@ -81,7 +101,11 @@ def _decision(depth: int, *, is_cut: bool, is_new: bool, is_shared: bool) -> str
         return "cheaper computed again than kept: whole network"
     if not is_new:
         return "kept by a row above"
-    return "computed once, kept" if is_shared else "computed, views of train not kept: one trial needs them"
+    return (
+        "computed once, kept"
+        if is_shared
+        else "computed, views of train not kept: one trial needs them"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +129,24 @@ def _parts(recipe: Recipe, facts: RecipeFacts) -> Iterator[tuple[int, Part]]:
 
 def n_used(recipe: Recipe, of_train: Sequence[int]) -> int:
     """Train images that a trial learns from, of so many of each class; a kept view is of the whole split, whoever asks for it."""
-    return sum(of_train) if recipe.shots is None else sum(min(count, recipe.shots) for count in of_train)
+    return (
+        sum(of_train)
+        if recipe.shots is None
+        else sum(min(count, recipe.shots) for count in of_train)
+    )
 
 
-def views_of(part: Part, seeds: tuple[int, ...], *, policy: str, n_train: int, n_held_out: int) -> list[tuple[tuple[object, ...], int]]:
+def views_of(
+    part: Part, seeds: tuple[int, ...], *, policy: str, n_train: int, n_held_out: int
+) -> list[tuple[tuple[object, ...], int]]:
     """The views that a phase needs over its seeds, and their images; a random trunk is another network for every seed."""
     recipe = part.recipe
     trunks = seeds if recipe.weights == "none" else ("pretrained",)
-    clean: list[tuple[tuple[object, ...], int]] = [((recipe.weights, trunk, "held out"), n_held_out) for trunk in trunks]
+    clean: list[tuple[tuple[object, ...], int]] = [
+        ((recipe.weights, trunk, "held out"), n_held_out) for trunk in trunks
+    ]
     if policy == "none":
         return clean + [((recipe.weights, trunk, "clean"), n_train) for trunk in trunks]
-    return clean + [((recipe.weights, policy, seed, epoch), n_train) for seed in seeds for epoch in part.epochs]
+    return clean + [
+        ((recipe.weights, policy, seed, epoch), n_train) for seed in seeds for epoch in part.epochs
+    ]

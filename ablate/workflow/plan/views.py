@@ -42,10 +42,14 @@ def read_policy(words: str) -> Recipe:
     augment, *beside = words.split() or [""]
     try:
         fields = dict(one.split("=") for one in beside)
-        numbers = {name: value if name == "flip" else float(value) for name, value in fields.items()}
+        numbers = {
+            name: value if name == "flip" else float(value) for name, value in fields.items()
+        }
         if not fields.keys() <= set(_BESIDE):
             raise ValueError(fields)
-        return Recipe.model_validate({"augment": augment if augment in POLICIES else float(augment), **numbers})
+        return Recipe.model_validate(
+            {"augment": augment if augment in POLICIES else float(augment), **numbers}
+        )
     except (ValueError, ValidationError):
         raise SpecError(
             f"--policy must be one of {', '.join(POLICIES)}, or a strength from 0 to 1, with flip=, color_jitter= or erase= behind it where they are wanted, "
@@ -56,7 +60,9 @@ def read_policy(words: str) -> Recipe:
 def check_out(path: Path) -> Path:
     """Return the path when a PNG can be written there; its folder is made. Raises StoreError."""
     if path.suffix.lower() != ".png" or path.is_dir():
-        raise StoreError(f"--out must be the path of a .png file, got {path}{', which is a folder' if path.is_dir() else ''}")
+        raise StoreError(
+            f"--out must be the path of a .png file, got {path}{', which is a folder' if path.is_dir() else ''}"
+        )
     check_writable(path.parent)
     return path
 
@@ -74,7 +80,9 @@ def choose_backbone(resolved: Resolved, wanted: str | None) -> str:
     if wanted is None:
         return names[0]
     if wanted not in names:
-        raise SpecError(f"--backbone must be a backbone of the grid ({', '.join(names)}), got {wanted!r}{nearest(wanted, names)}")
+        raise SpecError(
+            f"--backbone must be a backbone of the grid ({', '.join(names)}), got {wanted!r}{nearest(wanted, names)}"
+        )
     return wanted
 
 
@@ -89,7 +97,10 @@ def take_sheet(resolved: Resolved, wish: Wish, *, home: Path, on_progress: Progr
     The store is the one that a run of the grid makes and reads, unless a policy that is asked for beside has crops and no arm has any.
     Raises SpecError, DataError, StoreError.
     """
-    backbone, policies = choose_backbone(resolved, wish.backbone), shown_policies(resolved, wish.policies)
+    backbone, policies = (
+        choose_backbone(resolved, wish.backbone),
+        shown_policies(resolved, wish.policies),
+    )
     wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
     store = build_store(
         resolved.data_set,
@@ -104,27 +115,54 @@ def take_sheet(resolved: Resolved, wish: Wish, *, home: Path, on_progress: Progr
 
     def group(word: str) -> Group:
         drawn = [
-            views(train.images, rows, policy=word, image_size=wanted.image_size, interpolation=wanted.interpolation, seed=seed, epoch=epoch, fine=train.fine)
+            views(
+                train.images,
+                rows,
+                policy=word,
+                image_size=wanted.image_size,
+                interpolation=wanted.interpolation,
+                seed=seed,
+                epoch=epoch,
+                fine=train.fine,
+            )
             for epoch in range(wish.n_epochs)
         ]
-        return Group(word, tuple(f"epoch {epoch + 1}" for epoch in range(wish.n_epochs)), _tiles(drawn))
+        return Group(
+            word, tuple(f"epoch {epoch + 1}" for epoch in range(wish.n_epochs)), _tiles(drawn)
+        )
 
     return Sheet(
         title=f"{resolved.grid.name}: train images of {resolved.data.source}, seed {seed}, {wanted.image_size} px for {backbone}",
         rows=tuple(_row_name(train, row, store.class_names) for row in rows),
-        groups=(Group("clean", ("as in val",), _tiles([clean(train.images, rows, image_size=wanted.image_size)])), *map(group, policies)),
+        groups=(
+            Group(
+                "clean",
+                ("as in val",),
+                _tiles([clean(train.images, rows, image_size=wanted.image_size)]),
+            ),
+            *map(group, policies),
+        ),
     )
 
 
 def describe(resolved: Resolved, wish: Wish, sheet: Sheet) -> str:
     """What is on a sheet and what is not, in one line."""
     words, names = [group.name for group in sheet.groups[1:]], backbones_of(resolved)
-    parts = [f"{len(sheet.rows)} train images, clean" + (f" and under {', '.join(words)} in {wish.n_epochs} epochs" if words else "")]
+    parts = [
+        f"{len(sheet.rows)} train images, clean"
+        + (f" and under {', '.join(words)} in {wish.n_epochs} epochs" if words else "")
+    ]
     if not words:
         parts.append("no arm varies them; --policy light would show what that does")
     if len(names) > 1:
-        parts.append(f"for {choose_backbone(resolved, wish.backbone)}, one of {len(names)} backbones; --backbone chooses ({', '.join(names)})")
-    mixing = [name for name in ("mixup", "cutmix") if any(getattr(arm.recipe, name) for arm in resolved.arms_to_check)]
+        parts.append(
+            f"for {choose_backbone(resolved, wish.backbone)}, one of {len(names)} backbones; --backbone chooses ({', '.join(names)})"
+        )
+    mixing = [
+        name
+        for name in ("mixup", "cutmix")
+        if any(getattr(arm.recipe, name) for arm in resolved.arms_to_check)
+    ]
     if mixing:
         parts.append(f"mixing ({', '.join(mixing)}) is not shown")
     return "; ".join(parts)
@@ -139,7 +177,11 @@ def spread(labels: NDArray[np.int64], n_images: int) -> list[int]:
     columns = np.column_stack([several, several.sum(axis=1) == 0])
     classes = [rows.tolist() for rows in map(np.flatnonzero, columns.T) if len(rows)]
     n_first = min(n_images, len(classes))
-    turns = list(dict.fromkeys([i * len(classes) // n_first for i in range(n_first)] + list(range(len(classes)))))
+    turns = list(
+        dict.fromkeys(
+            [i * len(classes) // n_first for i in range(n_first)] + list(range(len(classes)))
+        )
+    )
     chosen: dict[int, int] = {}
     while len(chosen) < min(n_images, len(labels)):
         for turn in turns:

@@ -12,7 +12,13 @@ from typing import Literal
 from ablate.errors import SpecError
 from ablate.scheduling.executors._base import Executor, Slot
 from ablate.scheduling.executors.local import LocalExecutor
-from ablate.scheduling.executors.slots import cpu_environment, cpu_slots, gpu_slots, slots_that_fit, thread_environment
+from ablate.scheduling.executors.slots import (
+    cpu_environment,
+    cpu_slots,
+    gpu_slots,
+    slots_that_fit,
+    thread_environment,
+)
 from ablate.study.request import Compute
 from ablate.workflow.prepare.prepared import Prepared
 
@@ -52,7 +58,13 @@ def parse_kind(text: str, *, address: str | None) -> Literal["local", "ray"]:
 
 
 @contextmanager
-def executor_for(prepared: Prepared, machines: Machines, *, folder: Path | None = None, n_trials: int | None = None) -> Iterator[tuple[Prepared, Executor]]:
+def executor_for(
+    prepared: Prepared,
+    machines: Machines,
+    *,
+    folder: Path | None = None,
+    n_trials: int | None = None,
+) -> Iterator[tuple[Prepared, Executor]]:
     """The executor, while the block runs, and the study as it runs there: a cluster's nodes say how they compute, not the machine that asks.
 
     `folder` and `n_trials` are those of the study that runs, by default the prepared one. Raises RequestError where there is no such cluster, or Ray is not
@@ -61,18 +73,41 @@ def executor_for(prepared: Prepared, machines: Machines, *, folder: Path | None 
     n_trials = len(prepared.resolved.trials) if n_trials is None else n_trials
     if machines.kind == "local":
         slots = choose_slots(prepared.compute, machines, n_trials=n_trials)
-        yield prepared, LocalExecutor(RUN_TRIAL, slots=slots, log_folder=(folder or prepared.folder) / "logs", timeout_s=machines.timeout_s)
+        yield (
+            prepared,
+            LocalExecutor(
+                RUN_TRIAL,
+                slots=slots,
+                log_folder=(folder or prepared.folder) / "logs",
+                timeout_s=machines.timeout_s,
+            ),
+        )
         return
-    from ablate.scheduling.executors.ray import RayExecutor, Share, call_on_node, connected, has_gpus
+    from ablate.scheduling.executors.ray import (
+        RayExecutor,
+        Share,
+        call_on_node,
+        connected,
+        has_gpus,
+    )
 
     with connected(machines.address):
         threads = prepared.compute.threads
         if has_gpus():
-            share = Share(cpus=threads, gpus=1 / machines.trials_per_gpu, environment=thread_environment(threads))
+            share = Share(
+                cpus=threads,
+                gpus=1 / machines.trials_per_gpu,
+                environment=thread_environment(threads),
+            )
         else:
             share = Share(cpus=threads, environment=cpu_environment(threads))
         compute: Compute = call_on_node(CHOOSE_COMPUTE, share, threads=threads)
-        executor = RayExecutor(RUN_TRIAL, share=share, max_slots=min(machines.workers or n_trials, n_trials), timeout_s=machines.timeout_s)
+        executor = RayExecutor(
+            RUN_TRIAL,
+            share=share,
+            max_slots=min(machines.workers or n_trials, n_trials),
+            timeout_s=machines.timeout_s,
+        )
         yield replace(prepared, compute=compute), executor
 
 
@@ -81,10 +116,14 @@ def choose_slots(compute: Compute, machines: Machines, *, n_trials: int) -> tupl
     if compute.device == "cuda":
         import torch
 
-        devices = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
+        devices = os.environ.get(
+            "CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))
+        ).split(",")
         slots = gpu_slots(devices, threads=compute.threads, trials_per_gpu=machines.trials_per_gpu)
         return slots[: min(machines.workers or len(slots), n_trials)]
-    by_memory = slots_that_fit(machines.peak_mb or MEMORY_PER_WORKER_MB, total_mb=_host_memory_mb(), margin=0.1)
+    by_memory = slots_that_fit(
+        machines.peak_mb or MEMORY_PER_WORKER_MB, total_mb=_host_memory_mb(), margin=0.1
+    )
     fitting = max(1, min(len(os.sched_getaffinity(0)) // compute.threads, by_memory))
     return cpu_slots(min(machines.workers or fitting, n_trials), threads=compute.threads)
 

@@ -30,7 +30,14 @@ Value = TypeVar("Value")
 _LIBRARIES = ("torch", "torchvision", "timm", "peft", "safetensors", "huggingface-hub")
 _CODE = ("model", "recipe", "study")
 """Packages of `ablate` that decide what a look sees."""
-_SETTINGS = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME", "XDG_CACHE_HOME")
+_SETTINGS = (
+    "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "TORCH_HOME",
+    "XDG_CACHE_HOME",
+)
 
 
 class Looks(Protocol):
@@ -95,7 +102,11 @@ class Remembered:
     def recipe_facts(self, recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
         """See `Looks`."""
         asked = ["recipe", recipe.model_dump(mode="json"), n_classes, image_size]
-        return self._recalled(asked, _recipe_facts, lambda: self.direct.recipe_facts(recipe, n_classes=n_classes, image_size=image_size))
+        return self._recalled(
+            asked,
+            _recipe_facts,
+            lambda: self.direct.recipe_facts(recipe, n_classes=n_classes, image_size=image_size),
+        )
 
     def check_weights(self, recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentity | None:
         """See `Looks`."""
@@ -104,7 +115,11 @@ class Remembered:
         if seen is not None:
             try:
                 if all(_stamp(Path(name)) == stamp for name, stamp in seen["files"].items()):
-                    return None if seen["identity"] is None else WeightsIdentity.model_validate(seen["identity"])
+                    return (
+                        None
+                        if seen["identity"] is None
+                        else WeightsIdentity.model_validate(seen["identity"])
+                    )
             except (KeyError, AttributeError, ValueError):
                 pass  # damaged: looked at again
         from ablate.model.weights import weight_file
@@ -112,22 +127,43 @@ class Remembered:
         before = _stamps(weight_file(recipe.backbone, recipe.weights))
         identity = self.direct.check_weights(recipe, image_size=image_size)
         after = _stamps(weight_file(recipe.backbone, recipe.weights))
-        is_settled = bool(after) and before == after  # not replaced while it was read, nor fetched just now
+        is_settled = (
+            bool(after) and before == after
+        )  # not replaced while it was read, nor fetched just now
         if is_settled or not are_pretrained(recipe):
-            _write(path, {"files": after, "identity": None if identity is None else identity.model_dump(mode="json")})
+            _write(
+                path,
+                {
+                    "files": after,
+                    "identity": None if identity is None else identity.model_dump(mode="json"),
+                },
+            )
         return identity
 
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
         """See `Looks`."""
-        return self._recalled(["prefix", backbone, image_size, depth], _prefix_cost, lambda: self.direct.prefix_cost(backbone, image_size, depth))
+        return self._recalled(
+            ["prefix", backbone, image_size, depth],
+            _prefix_cost,
+            lambda: self.direct.prefix_cost(backbone, image_size, depth),
+        )
 
     def device(self) -> Device:
         """See `Looks`."""
         dev, driver = Path("/dev"), Path("/proc/driver/nvidia/version")
-        asked = ["device", sorted(path.name for kind in ("nvidia*", "kfd", "dxg") for path in dev.glob(kind)), driver.read_text() if driver.is_file() else ""]
+        asked = [
+            "device",
+            sorted(path.name for kind in ("nvidia*", "kfd", "dxg") for path in dev.glob(kind)),
+            driver.read_text() if driver.is_file() else "",
+        ]
         return self._recalled(asked, _device, lambda: _Answer(self.direct.device())).device
 
-    def _recalled(self, asked: list[Any], made_of: Callable[[dict[str, Any]], Value], look: Callable[[], Value]) -> Value:
+    def _recalled(
+        self,
+        asked: list[Any],
+        made_of: Callable[[dict[str, Any]], Value],
+        look: Callable[[], Value],
+    ) -> Value:
         path = self._path(asked)
         known = _read(path)
         if known is not None:
@@ -146,7 +182,14 @@ class Remembered:
 
 def surroundings() -> str:
     """Everything that any look depends on: versions, the code that looks, and settings of the environment."""
-    return "\x1f".join([sys.version, *_versions(), _digest_of_code(), *(f"{name}={os.environ.get(name)}" for name in _SETTINGS)])
+    return "\x1f".join(
+        [
+            sys.version,
+            *_versions(),
+            _digest_of_code(),
+            *(f"{name}={os.environ.get(name)}" for name in _SETTINGS),
+        ]
+    )
 
 
 @lru_cache(maxsize=1)
@@ -176,12 +219,16 @@ def _version(name: str) -> str:
 
 
 def _recipe_facts(known: dict[str, Any]) -> RecipeFacts:
-    return RecipeFacts(**{**_tupled(known), "preprocessing": Preprocessing(**_tupled(known["preprocessing"]))})
+    return RecipeFacts(
+        **{**_tupled(known), "preprocessing": Preprocessing(**_tupled(known["preprocessing"]))}
+    )
 
 
 def _tupled(values: dict[str, Any]) -> dict[str, Any]:
     """Tuples come back from JSON as lists."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
 
 
 def _prefix_cost(known: dict[str, Any]) -> PrefixCost:

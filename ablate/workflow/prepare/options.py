@@ -18,7 +18,15 @@ MAX_STEPS = 100_000
 MAX_TRIALS_PER_GPU = 64
 
 
-def check_run(*, is_local: bool, threads: int | None, workers: int | None, cache_gb: float, retries: int, trials_per_gpu: str) -> None:
+def check_run(
+    *,
+    is_local: bool,
+    threads: int | None,
+    workers: int | None,
+    cache_gb: float,
+    retries: int,
+    trials_per_gpu: str,
+) -> None:
     """The options of `ablate run` that say how much of a machine it takes. Raises SpecError."""
     check_threads(threads)
     check_workers(workers, is_local=is_local)
@@ -31,7 +39,9 @@ def check_threads(threads: int | None) -> None:
     """`--threads` must be something that this machine can start. Raises SpecError."""
     most = max(MAX_THREADS, n_cores())
     if threads is not None and threads > most:
-        raise SpecError(f"--threads must be at most {most} on this machine of {n_cores()} cores, got {threads}; leave it out to have it measured")
+        raise SpecError(
+            f"--threads must be at most {most} on this machine of {n_cores()} cores, got {threads}; leave it out to have it measured"
+        )
 
 
 def check_workers(workers: int | None, *, is_local: bool = True) -> None:
@@ -41,25 +51,33 @@ def check_workers(workers: int | None, *, is_local: bool = True) -> None:
     most = max(16, WORKERS_A_CORE * n_cores()) if is_local else MAX_WORKERS
     where = f"this machine of {n_cores()} cores" if is_local else "a cluster"
     if workers > most:
-        raise SpecError(f"--workers must be at most {most:,} on {where}, got {workers:,}; leave it out to have as many as fit")
+        raise SpecError(
+            f"--workers must be at most {most:,} on {where}, got {workers:,}; leave it out to have as many as fit"
+        )
 
 
 def check_cache_gb(cache_gb: float) -> None:
     """`--cache-gb` must be a number of gigabytes. Raises SpecError."""
     if not 0 <= cache_gb <= MAX_CACHE_GB:
-        raise SpecError(f"--cache-gb must be a number of GB from 0 to {MAX_CACHE_GB:,.0f}, got {cache_gb:g}; 0 shares nothing between trials")
+        raise SpecError(
+            f"--cache-gb must be a number of GB from 0 to {MAX_CACHE_GB:,.0f}, got {cache_gb:g}; 0 shares nothing between trials"
+        )
 
 
 def check_retries(retries: int) -> None:
     """`--retry` must end at some time. Raises SpecError."""
     if retries > MAX_RETRIES:
-        raise SpecError(f"--retry must be at most {MAX_RETRIES}, got {retries:,}: a worker that dies so often will not do otherwise")
+        raise SpecError(
+            f"--retry must be at most {MAX_RETRIES}, got {retries:,}: a worker that dies so often will not do otherwise"
+        )
 
 
 def check_rates(lowest: float, highest: float, *, n_steps: int) -> None:
     """`--lowest`, `--highest` and `--steps` of an LR range test. Raises SpecError."""
     if not (0 < lowest < highest and math.isfinite(highest)):
-        raise SpecError(f"--lowest must be above 0 and below --highest, got {lowest:g} and {highest:g}")
+        raise SpecError(
+            f"--lowest must be above 0 and below --highest, got {lowest:g} and {highest:g}"
+        )
     if n_steps > MAX_STEPS:
         raise SpecError(f"--steps must be at most {MAX_STEPS:,}, got {n_steps:,}")
 
@@ -71,7 +89,9 @@ def read_trials_per_gpu(text: str) -> int | None:
     is_number = text.isascii() and text.isdecimal() and len(text) <= 4
     if not is_number or not 1 <= int(text) <= MAX_TRIALS_PER_GPU:
         shown = text if len(text) <= 40 else text[:37] + "..."
-        raise SpecError(f"--trials-per-gpu must be auto or a whole number from 1 to {MAX_TRIALS_PER_GPU}, got {shown!r}")
+        raise SpecError(
+            f"--trials-per-gpu must be auto or a whole number from 1 to {MAX_TRIALS_PER_GPU}, got {shown!r}"
+        )
     return int(text)
 
 

@@ -14,7 +14,14 @@ from ablate.data.dataset import DataSet, load_data
 from ablate.errors import SpecError, StoreError
 from ablate.grid.expand import Expansion, expand, noise_seeds, study_record, study_trials
 from ablate.grid.grid_file import Grid
-from ablate.grid.pilot_arms import Candidate, candidates, check_pilot_seed, pilot_record, probe_arms, tuning_arms
+from ablate.grid.pilot_arms import (
+    Candidate,
+    candidates,
+    check_pilot_seed,
+    pilot_record,
+    probe_arms,
+    tuning_arms,
+)
 from ablate.model.facts import RecipeFacts
 from ablate.recipe.canonical import canonical
 from ablate.recipe.class_weight_rules import check_class_weights
@@ -106,7 +113,9 @@ class Prepared:
 
     def _shared(self, trial: Trial) -> dict[str, object]:
         unit = self.unit_of(trial)
-        n_users = 1 if unit is None else self._unit_sizes.get(unit, 2)  # a pilot's trials are not counted, and are many
+        n_users = (
+            1 if unit is None else self._unit_sizes.get(unit, 2)
+        )  # a pilot's trials are not counted, and are many
         return {"waypoints": self.waypoints.get(trial.arm_id, ()), "n_users": n_users}
 
     @cached_property
@@ -118,7 +127,9 @@ class Prepared:
         recipe = trial.recipe
         if self.cache.max_gb == 0 or trial.arm_id not in self.cut_arms:
             return None
-        trunk = f"{recipe.backbone} {recipe.weights}" + (f" {trial.seed}" if recipe.weights == "none" else "")
+        trunk = f"{recipe.backbone} {recipe.weights}" + (
+            f" {trial.seed}" if recipe.weights == "none" else ""
+        )
         policy = policy_word(recipe, source=trial.data.source)
         return f"{trunk} {policy}" + ("" if policy == "none" else f" {trial.seed}")
 
@@ -136,9 +147,13 @@ class Prepared:
         )
 
 
-def resolve(grid: Grid, places: Places, *, seeds: Sequence[int] | None, allow_fallback: bool, command: str) -> Resolved:
+def resolve(
+    grid: Grid, places: Places, *, seeds: Sequence[int] | None, allow_fallback: bool, command: str
+) -> Resolved:
     """Find the data and expand the grid on it. Raises DataError, SpecError."""
-    data, data_set = load_data(grid.data, data_dir=places.data_dir, allow_fallback=allow_fallback, task=grid.task)
+    data, data_set = load_data(
+        grid.data, data_dir=places.data_dir, allow_fallback=allow_fallback, task=grid.task
+    )
     fingerprint = data_set.facts.fingerprint
     _check_metrics(grid, source=data.source, class_names=data_set.facts.class_names)
     expansion = expand(grid, data=data, fingerprint=fingerprint)
@@ -146,21 +161,43 @@ def resolve(grid: Grid, places: Places, *, seeds: Sequence[int] | None, allow_fa
     check_pilot_seed(grid, (*chosen, *noise_seeds(grid, chosen)))
     record = study_record(grid, expansion, facts=data_set.facts, seeds=chosen, command=command)
     trials = study_trials(grid, expansion, data=data, fingerprint=fingerprint, seeds=chosen)
-    return Resolved(grid, data, data_set, expansion, record, tuple(trials), _pilot_plan(grid, expansion, record, data=data))
+    return Resolved(
+        grid,
+        data,
+        data_set,
+        expansion,
+        record,
+        tuple(trials),
+        _pilot_plan(grid, expansion, record, data=data),
+    )
 
 
-def _pilot_plan(grid: Grid, expansion: Expansion, record: StudyRecord, *, data: DataSpec) -> PilotPlan | None:
+def _pilot_plan(
+    grid: Grid, expansion: Expansion, record: StudyRecord, *, data: DataSpec
+) -> PilotPlan | None:
     if grid.search is not None:
         made = pilot_record(grid, record, kind="search", n_trials=grid.search.n_trials)
-        return PilotPlan(made, probe_arms(grid, data=data, fingerprint=record.data.fingerprint), None)
+        return PilotPlan(
+            made, probe_arms(grid, data=data, fingerprint=record.data.fingerprint), None
+        )
     if grid.tune:
         tuning = tuple(candidates(grid, expansion, data=data, fingerprint=record.data.fingerprint))
         arms = tuning_arms(expansion, tuning)
-        return PilotPlan(pilot_record(grid, record, kind="tune", n_trials=len(tuning), arms=arms), arms, tuning)
+        return PilotPlan(
+            pilot_record(grid, record, kind="tune", n_trials=len(tuning), arms=arms), arms, tuning
+        )
     return None
 
 
-def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: int | None, cache_gb: float, on_progress: Progress) -> Prepared:
+def prepare(
+    resolved: Resolved,
+    places: Places,
+    *,
+    report_dir: Path,
+    threads: int | None,
+    cache_gb: float,
+    on_progress: Progress,
+) -> Prepared:
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
     from ablate.data.darkness import brightest_of
     from ablate.data.duplicates import near_duplicates
@@ -180,7 +217,11 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
     on_progress("measuring this machine", 1, 1)
     stores = {}
     cropped = {arm.recipe.backbone for arm in resolved.arms_to_check if is_cropped(arm.recipe)}
-    for backbone, preprocessing in sorted({arm.recipe.backbone: facts[arm.arm_id].preprocessing for arm in resolved.arms_to_check}.items()):
+    for backbone, preprocessing in sorted(
+        {
+            arm.recipe.backbone: facts[arm.arm_id].preprocessing for arm in resolved.arms_to_check
+        }.items()
+    ):
         store = build_store(
             resolved.data_set,
             home=places.home,
@@ -191,12 +232,32 @@ def prepare(resolved: Resolved, places: Places, *, report_dir: Path, threads: in
         )
         stores[backbone] = store.path
     decoded = open_store(stores[min(stores)])
-    seen = {"near_duplicates": near_duplicates(decoded), "brightest": brightest_of(image for split in decoded.splits.values() for image in split.images)}
-    record = resolved.record.model_copy(update={"data": resolved.record.data.model_copy(update=seen)})
+    seen = {
+        "near_duplicates": near_duplicates(decoded),
+        "brightest": brightest_of(
+            image for split in decoded.splits.values() for image in split.images
+        ),
+    }
+    record = resolved.record.model_copy(
+        update={"data": resolved.record.data.model_copy(update=seen)}
+    )
     folder = study_folder(record, places)
     cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb)
-    cut_arms = frozenset(arm.arm_id for arm in resolved.arms_to_check if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0)
-    return Prepared(replace(resolved, record=record), folder, compute, stores, cache, _waypoints(resolved, facts), cut_arms, weights)
+    cut_arms = frozenset(
+        arm.arm_id
+        for arm in resolved.arms_to_check
+        if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0
+    )
+    return Prepared(
+        replace(resolved, record=record),
+        folder,
+        compute,
+        stores,
+        cache,
+        _waypoints(resolved, facts),
+        cut_arms,
+        weights,
+    )
 
 
 def check_arms(resolved: Resolved, *, looks: Looks | None = None) -> dict[str, RecipeFacts]:
@@ -204,7 +265,9 @@ def check_arms(resolved: Resolved, *, looks: Looks | None = None) -> dict[str, R
     return look_at_arms(resolved, looks or Direct())[0]
 
 
-def look_at_arms(resolved: Resolved, looks: Looks) -> tuple[dict[str, RecipeFacts], dict[str, WeightsIdentity]]:
+def look_at_arms(
+    resolved: Resolved, looks: Looks
+) -> tuple[dict[str, RecipeFacts], dict[str, WeightsIdentity]]:
     """Build every arm without memory for its weights, and make sure of the weights. Raises SpecError, WeightsError.
 
     Returns facts by arm_id, and by `weights_name` what recipes with pretrained weights load now.
@@ -218,28 +281,43 @@ def look_at_arms(resolved: Resolved, looks: Looks) -> tuple[dict[str, RecipeFact
         try:
             check_class_weights(arm.recipe, resolved.data_set.facts.class_names)
             if form not in known:
-                known[form] = looks.recipe_facts(arm.recipe.model_copy(update=_FORMLESS), n_classes=n_classes, image_size=image_size)
+                known[form] = looks.recipe_facts(
+                    arm.recipe.model_copy(update=_FORMLESS),
+                    n_classes=n_classes,
+                    image_size=image_size,
+                )
         except SpecError as error:
             raise SpecError(f"arm {arm.name}: {error}") from None
         facts[arm.arm_id] = known[form]
         if asks_for_one_image(arm.recipe) and not known[form].takes_one_image:
             raise SpecError(f"arm {arm.name}: {one_image_mistake(arm.recipe)}")
     recipes = {weights_name(arm.recipe): arm.recipe for arm in resolved.arms_to_check}
-    identities = {name: looks.check_weights(recipe, image_size=image_size) for name, recipe in sorted(recipes.items())}
+    identities = {
+        name: looks.check_weights(recipe, image_size=image_size)
+        for name, recipe in sorted(recipes.items())
+    }
     _check_depths_differ(resolved, facts)
     return facts, {name: identity for name, identity in identities.items() if identity is not None}
 
 
 def study_folder(record: StudyRecord, places: Places) -> Path:
     """The study's own folder; that of its pilot is beside it."""
-    return places.home / "studies" / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
+    return (
+        places.home
+        / "studies"
+        / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
+    )
 
 
-def check_same_weights(resolved: Resolved, places: Places, weights: Mapping[str, WeightsIdentity]) -> None:
+def check_same_weights(
+    resolved: Resolved, places: Places, weights: Mapping[str, WeightsIdentity]
+) -> None:
     """Make sure that what `look_at_arms` found is what finished trials of the study and of its pilot started from. Raises WeightsError."""
     folder = study_folder(resolved.record, places)
     if resolved.pilot is None:
-        check_weights_of_past([folder], resolved.trials, weights, image_size=resolved.data.image_size)
+        check_weights_of_past(
+            [folder], resolved.trials, weights, image_size=resolved.data.image_size
+        )
         return
     tuning = resolved.pilot.tuning or ()
     folders = [folder, pilot_folder_of(folder, resolved.pilot.record)]
@@ -255,16 +333,26 @@ def pilot_folder_of(folder: Path, record: StudyRecord) -> Path:
 
 def _check_metrics(grid: Grid, *, source: str, class_names: Sequence[str]) -> None:
     """The scores that choose, and a target precision, exist for so many classes. Raises SpecError."""
-    has = f"source {source} has {', '.join(class_names[:5])}{', ...' if len(class_names) > 5 else ''}"
+    has = (
+        f"source {source} has {', '.join(class_names[:5])}{', ...' if len(class_names) > 5 else ''}"
+    )
     if grid.target_precision is not None and len(class_names) != 2:
         raise SpecError(
             f'target_precision must be left out where there are not two classes: {has}; data.classes can regroup them, e.g. {{good: [...], defect: ["*"]}}'
         )
     known = [f"val/{metric}" for metric in metrics_of(grid.task, len(class_names))]
-    asked = [("select_by", grid.select_by), *(("design.search.objectives", metric) for metric in (grid.search.objectives if grid.search else ()))]
+    asked = [
+        ("select_by", grid.select_by),
+        *(
+            ("design.search.objectives", metric)
+            for metric in (grid.search.objectives if grid.search else ())
+        ),
+    ]
     for field, metric in asked:
         if metric.startswith("val/") and metric not in known:
-            raise SpecError(f"{field} must be a score of {len(class_names)} classes ({', '.join(known)}), got {metric!r}, which needs exactly 2: {has}")
+            raise SpecError(
+                f"{field} must be a score of {len(class_names)} classes ({', '.join(known)}), got {metric!r}, which needs exactly 2: {has}"
+            )
 
 
 def check_writable(folder: Path) -> None:
@@ -275,7 +363,9 @@ def check_writable(folder: Path) -> None:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        raise StoreError(f"{folder}: must be a folder that can be written, got {error.strerror or error}; choose another one or free it") from None
+        raise StoreError(
+            f"{folder}: must be a folder that can be written, got {error.strerror or error}; choose another one or free it"
+        ) from None
 
 
 def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> None:
@@ -284,9 +374,22 @@ def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> N
         return
     seen: dict[str, str] = {}
     for arm in resolved.arms_to_check:
-        rest = {name: value for name, value in canonical(arm.recipe).items() if name not in ("freeze_depth", "lr_ratio", "batch_norm")}
+        rest = {
+            name: value
+            for name, value in canonical(arm.recipe).items()
+            if name not in ("freeze_depth", "lr_ratio", "batch_norm")
+        }
         depth = facts[arm.arm_id].depth
-        key = repr(sorted({**rest, "depth": depth, **_rates(arm.recipe, depth < facts[arm.arm_id].n_units)}.items(), key=str))
+        key = repr(
+            sorted(
+                {
+                    **rest,
+                    "depth": depth,
+                    **_rates(arm.recipe, depth < facts[arm.arm_id].n_units),
+                }.items(),
+                key=str,
+            )
+        )
         if key in seen:
             raise SpecError(
                 f"arms must differ, but {seen[key]!r} and {arm.name!r} both freeze {depth} of {facts[arm.arm_id].n_units} units of {arm.recipe.backbone}; "
@@ -307,7 +410,13 @@ def _has_a_word_for_each_depth(arms: Iterable[ArmRecord], facts: Mapping[str, Re
 
 
 def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
-    cuts = {arm.arm_id: ((arm.recipe.backbone, arm.recipe.weights), cut_depths(arm.recipe, facts[arm.arm_id])) for arm in resolved.arms_to_check}
+    cuts = {
+        arm.arm_id: (
+            (arm.recipe.backbone, arm.recipe.weights),
+            cut_depths(arm.recipe, facts[arm.arm_id]),
+        )
+        for arm in resolved.arms_to_check
+    }
     at: dict[tuple[str, str], set[int]] = defaultdict(set)
     for place, depths in cuts.values():
         at[place].update(depths)
@@ -337,4 +446,8 @@ def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
 def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
     """The fields that matter only where something of the trunk learns."""
     fields: dict[str, object] = {"batch_norm": recipe.batch_norm} if is_trunk_free else {}
-    return {**fields, "lr_ratio": recipe.lr_ratio} if is_trunk_free or recipe.adapter_kind != "none" else fields
+    return (
+        {**fields, "lr_ratio": recipe.lr_ratio}
+        if is_trunk_free or recipe.adapter_kind != "none"
+        else fields
+    )

@@ -14,8 +14,15 @@ LIBRARIES = ("torch", "torchvision", "timm", "peft", "numpy", "optuna", "mlflow"
 
 def provenance_tags() -> dict[str, str]:
     """Return tags for every run: ablate's version and commit, and `version/<library>` of what computes."""
-    versions = {f"version/{name}": found for name in LIBRARIES if (found := _version(name)) is not None}
-    return {"ablate.version": __version__, "commit": commit(), "version/python": platform.python_version(), **versions}
+    versions = {
+        f"version/{name}": found for name in LIBRARIES if (found := _version(name)) is not None
+    }
+    return {
+        "ablate.version": __version__,
+        "commit": commit(),
+        "version/python": platform.python_version(),
+        **versions,
+    }
 
 
 def commit() -> str:
@@ -23,14 +30,20 @@ def commit() -> str:
     root = Path(__file__).parents[3]
     try:
         head = _git(root, "rev-parse", "HEAD")
-        return head + ("-dirty" if _git(root, "status", "--porcelain", "--untracked-files=no", "--", "ablate") else "")
+        return head + (
+            "-dirty"
+            if _git(root, "status", "--porcelain", "--untracked-files=no", "--", "ablate")
+            else ""
+        )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()  # noqa: S603  fixed arguments, no shell
+    return subprocess.run(  # noqa: S603
+        command, check=True, capture_output=True, text=True, timeout=10
+    ).stdout.strip()
 
 
 def _version(name: str) -> str | None:

@@ -20,7 +20,13 @@ Past = tuple[str, WeightsIdentity]
 """A finished trial's id, and what it started from."""
 
 
-def check_weights_of_past(folders: Sequence[Path], trials: Iterable[Trial], weights: Mapping[str, WeightsIdentity], *, image_size: ImageSize) -> None:
+def check_weights_of_past(
+    folders: Sequence[Path],
+    trials: Iterable[Trial],
+    weights: Mapping[str, WeightsIdentity],
+    *,
+    image_size: ImageSize,
+) -> None:
     """Compare `weights` (`weights_name` -> what is loaded now) with what the finished trials in the studies' folders say that they started from.
 
     `trials` are those that are asked for now; others are known from the folders. Raises WeightsError naming both digests and the ways out. A journal that
@@ -33,7 +39,9 @@ def check_weights_of_past(folders: Sequence[Path], trials: Iterable[Trial], weig
             known |= {trial.trial_id: trial for trial in folder.read_plan().trials}
         past = _past_of(folder, known, image_size=image_size)
         for name, now in weights.items():
-            others = [(trial_id, then) for trial_id, then in past.get(name, ()) if not then.is_same(now)]
+            others = [
+                (trial_id, then) for trial_id, then in past.get(name, ()) if not then.is_same(now)
+            ]
             if others:
                 raise WeightsError(_refusal(others, now))
 
@@ -43,16 +51,26 @@ def identity_of(outcome: TrialOutcome) -> WeightsIdentity | None:
     facts = outcome.facts
     if "weights_digest" not in facts:
         return None
-    return WeightsIdentity(source=facts.get("weights_source", "weights"), digest=facts["weights_digest"], content=facts.get("weights_content", ""))
+    return WeightsIdentity(
+        source=facts.get("weights_source", "weights"),
+        digest=facts["weights_digest"],
+        content=facts.get("weights_content", ""),
+    )
 
 
-def _past_of(folder: StudyFolder, known: Mapping[str, Trial], *, image_size: ImageSize) -> dict[str, list[Past]]:
+def _past_of(
+    folder: StudyFolder, known: Mapping[str, Trial], *, image_size: ImageSize
+) -> dict[str, list[Past]]:
     """`weights_name` -> the finished trials with such weights, in the order of their starts."""
     past: dict[str, list[Past]] = defaultdict(list)
     with suppress(StoreError):
         for (trial_id, _), attempt in attempts(folder.journal.read()).items():
             trial, ended = known.get(trial_id), attempt.ended
-            is_other = trial is None or not are_pretrained(trial.recipe) or trial.data.image_size != image_size
+            is_other = (
+                trial is None
+                or not are_pretrained(trial.recipe)
+                or trial.data.image_size != image_size
+            )
             if trial is None or is_other or ended is None or ended.outcome is None:
                 continue
             identity = identity_of(ended.outcome)

@@ -58,7 +58,9 @@ def adopt_pilot(prepared: Prepared, store: MlflowStore) -> int:
     trial_ids = None if plan.tuning is None else [trial.trial_id for trial in trials]
     folder = pilot_folder(prepared)
     n_adopted = adopt(folder, store, plan.record, trial_ids=trial_ids, tags=provenance_tags())
-    check_weights_of_past([folder], trials, prepared.weights, image_size=prepared.resolved.data.image_size)
+    check_weights_of_past(
+        [folder], trials, prepared.weights, image_size=prepared.resolved.data.image_size
+    )
     return n_adopted
 
 
@@ -82,7 +84,10 @@ def run_pilot(
     """Run what is missing of the pilot, and choose. `names` gets what each trial is called, for whoever listens to `on_event`."""
     began, plan, folder = time.monotonic(), _plan(prepared), pilot_folder(prepared)
     choose: Callable[[], Prepared | None]
-    with executor_for(prepared, machines, folder=folder, n_trials=n_asked(prepared)) as (here, executor):
+    with executor_for(prepared, machines, folder=folder, n_trials=n_asked(prepared)) as (
+        here,
+        executor,
+    ):
         conduct: dict[str, Any] = {
             "record": plan.record,
             "folder": folder,
@@ -95,17 +100,34 @@ def run_pilot(
             "optuna_url": optuna_url,
         }
         if plan.tuning is None:
-            found = run_search(search_plan(prepared.resolved), make_trial=partial(_make_trial, prepared.resolved, names), **conduct)
+            found = run_search(
+                search_plan(prepared.resolved),
+                make_trial=partial(_make_trial, prepared.resolved, names),
+                **conduct,
+            )
             summary, choose = found.summary, partial(_confirmed, prepared, found)
         else:
-            names.update({one.trial.trial_id: arm.name for one, arm in zip(plan.tuning, plan.record.arms, strict=True)})
-            summary, choose = run_study(trials=[one.trial for one in plan.tuning], **conduct), partial(_tuned, prepared, plan.tuning)
-    left = limits.after(n_trials=summary.n_complete + summary.n_pruned + summary.n_failed, seconds=time.monotonic() - began)
+            names.update(
+                {
+                    one.trial.trial_id: arm.name
+                    for one, arm in zip(plan.tuning, plan.record.arms, strict=True)
+                }
+            )
+            summary, choose = (
+                run_study(trials=[one.trial for one in plan.tuning], **conduct),
+                partial(_tuned, prepared, plan.tuning),
+            )
+    left = limits.after(
+        n_trials=summary.n_complete + summary.n_pruned + summary.n_failed,
+        seconds=time.monotonic() - began,
+    )
     return PilotEnd(summary, None if summary.n_left else choose(), left)
 
 
 def _make_trial(resolved: Resolved, names: MutableMapping[str, str], cell: Cell) -> Trial | None:
-    trial = searched_trial(resolved.grid, cell, data=resolved.data, fingerprint=resolved.data_set.facts.fingerprint)
+    trial = searched_trial(
+        resolved.grid, cell, data=resolved.data, fingerprint=resolved.data_set.facts.fingerprint
+    )
     if trial is not None:
         names[trial.trial_id] = searched_name(trial.recipe, tuple(resolved.grid.axes))
     return trial
@@ -117,7 +139,13 @@ def search_plan(resolved: Resolved) -> SearchPlan:
     assert grid.search is not None
     epochs = grid.space.get("epochs")
     ends = () if epochs is None else (epochs.high,) if isinstance(epochs, Range) else epochs.levels
-    return SearchPlan(grid.search, grid.space, select_by=grid.select_by, n_epochs=max([int(end) for end in ends] or [grid.base.epochs]), seed=grid.pilot_seed)
+    return SearchPlan(
+        grid.search,
+        grid.space,
+        select_by=grid.select_by,
+        n_epochs=max([int(end) for end in ends] or [grid.base.epochs]),
+        seed=grid.pilot_seed,
+    )
 
 
 def _confirmed(prepared: Prepared, found: Found) -> Prepared | None:
@@ -131,7 +159,11 @@ def _confirmed(prepared: Prepared, found: Found) -> Prepared | None:
     def describe(trial: Trial) -> tuple[str, dict[str, Any]]:
         return arms[trial.arm_id].name, dict(arms[trial.arm_id].cells[0])
 
-    pilot = _pilot(resolved, pilot_trials(folder, describe, objectives=search.objectives), objectives=search.objectives).model_copy(
+    pilot = _pilot(
+        resolved,
+        pilot_trials(folder, describe, objectives=search.objectives),
+        objectives=search.objectives,
+    ).model_copy(
         update={
             "sampler": search.search.sampler,
             "pruner": search.search.pruner,
@@ -141,21 +173,33 @@ def _confirmed(prepared: Prepared, found: Found) -> Prepared | None:
         }
     )
     chosen = tuple(arms[trial.arm_id] for trial in found.best)
-    return _followed_by(prepared, chosen, pilot=pilot, trials=confirmation(found.best, seeds=resolved.record.seeds))
+    return _followed_by(
+        prepared, chosen, pilot=pilot, trials=confirmation(found.best, seeds=resolved.record.seeds)
+    )
 
 
 def _tuned(prepared: Prepared, tuning: tuple[Candidate, ...]) -> Prepared | None:
     """Every arm with the combination that was best on val, the first of equal ones."""
     resolved, select_by = prepared.resolved, prepared.resolved.grid.select_by
-    names, of_trial = {arm.arm_id: arm.name for arm in resolved.expansion.arms}, {one.trial.trial_id: one for one in tuning}
+    names, of_trial = (
+        {arm.arm_id: arm.name for arm in resolved.expansion.arms},
+        {one.trial.trial_id: one for one in tuning},
+    )
 
     def describe(trial: Trial) -> tuple[str, dict[str, Any]]:
         return names[of_trial[trial.trial_id].of_arm], dict(of_trial[trial.trial_id].tuned)
 
     told = pilot_trials(StudyFolder(pilot_folder(prepared)), describe, objectives=(select_by,))
-    scores = {trial.trial_id: trial.scores[select_by] for trial in told if select_by in trial.scores}
+    scores = {
+        trial.trial_id: trial.scores[select_by] for trial in told if select_by in trial.scores
+    }
     best: dict[str, Candidate | None] = {
-        arm_id: best_of(select_by, [one for one in tuning if one.of_arm == arm_id], lambda one: scores.get(one.trial.trial_id, math.nan)) for arm_id in names
+        arm_id: best_of(
+            select_by,
+            [one for one in tuning if one.of_arm == arm_id],
+            lambda one: scores.get(one.trial.trial_id, math.nan),
+        )
+        for arm_id in names
     }
     n_tried = {arm_id: sum(one.of_arm == arm_id for one in tuning) for arm_id in names}
     arms, lost = tuned_arms(resolved.expansion, best, n_tried)
@@ -169,15 +213,28 @@ def _tuned(prepared: Prepared, tuning: tuple[Candidate, ...]) -> Prepared | None
         baseline_arm_id="" if baseline is None else baseline.trial.arm_id,
     )
     fingerprint = resolved.data_set.facts.fingerprint
-    trials = study_trials(resolved.grid, expansion, data=resolved.data, fingerprint=fingerprint, seeds=resolved.record.seeds)
+    trials = study_trials(
+        resolved.grid,
+        expansion,
+        data=resolved.data,
+        fingerprint=fingerprint,
+        seeds=resolved.record.seeds,
+    )
     chosen = tuple(one.trial.trial_id for one in best.values() if one is not None)
     pilot = _pilot(resolved, told, objectives=(select_by,)).model_copy(update={"chosen": chosen})
     update = {"excluded": expansion.excluded, "baseline_arm_id": expansion.baseline_arm_id}
     record = resolved.record.model_copy(update=update)
-    return _followed_by(replace(prepared, resolved=replace(resolved, expansion=expansion, record=record)), arms, pilot=pilot, trials=trials)
+    return _followed_by(
+        replace(prepared, resolved=replace(resolved, expansion=expansion, record=record)),
+        arms,
+        pilot=pilot,
+        trials=trials,
+    )
 
 
-def _pilot(resolved: Resolved, trials: tuple[PilotTrial, ...], *, objectives: tuple[str, ...]) -> Pilot:
+def _pilot(
+    resolved: Resolved, trials: tuple[PilotTrial, ...], *, objectives: tuple[str, ...]
+) -> Pilot:
     assert resolved.pilot is not None
     stage = resolved.pilot.record.stage
     assert stage is not None
@@ -192,7 +249,9 @@ def _pilot(resolved: Resolved, trials: tuple[PilotTrial, ...], *, objectives: tu
     )
 
 
-def _followed_by(prepared: Prepared, arms: tuple[ArmRecord, ...], *, pilot: Pilot, trials: list[Trial]) -> Prepared:
+def _followed_by(
+    prepared: Prepared, arms: tuple[ArmRecord, ...], *, pilot: Pilot, trials: list[Trial]
+) -> Prepared:
     """The study after a pilot."""
     resolved = prepared.resolved
     record = resolved.record.model_copy(update={"arms": arms, "pilot": pilot})

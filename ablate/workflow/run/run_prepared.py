@@ -65,14 +65,25 @@ def adopt_published(prepared: Prepared, store: MlflowStore) -> int:
     Raises WeightsError where they started from other weights than those that are here, StoreError.
     """
     resolved = prepared.resolved
-    n_adopted = adopt(prepared.folder, store, resolved.record, trial_ids=[trial.trial_id for trial in resolved.trials])
-    check_weights_of_past([prepared.folder], resolved.trials, prepared.weights, image_size=resolved.data.image_size)
+    n_adopted = adopt(
+        prepared.folder,
+        store,
+        resolved.record,
+        trial_ids=[trial.trial_id for trial in resolved.trials],
+    )
+    check_weights_of_past(
+        [prepared.folder], resolved.trials, prepared.weights, image_size=resolved.data.image_size
+    )
     return n_adopted
 
 
 def count_complete(prepared: Prepared) -> int:
     """Return how many of the study's trials an earlier call completed; they are not run again."""
-    complete = {trial_id for (trial_id, _), attempt in attempts(Journal(prepared.folder / JOURNAL).read()).items() if attempt.is_complete}
+    complete = {
+        trial_id
+        for (trial_id, _), attempt in attempts(Journal(prepared.folder / JOURNAL).read()).items()
+        if attempt.is_complete
+    }
     return len(complete & {trial.trial_id for trial in prepared.resolved.trials})
 
 
@@ -90,7 +101,14 @@ def study_clock(prepared: Prepared) -> StudyClock:
 def count_ended(folder: Path) -> int:
     """Return how many trials of a pilot earlier calls completed or pruned."""
     found = attempts(Journal(folder / JOURNAL).read()).items()
-    return len({key[0] for key, attempt in found if attempt.ended is not None and attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED)})
+    return len(
+        {
+            key[0]
+            for key, attempt in found
+            if attempt.ended is not None
+            and attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        }
+    )
 
 
 def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> PublishedRun | None:
@@ -104,7 +122,9 @@ def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> 
     if best is None:
         return None
     trial_folder = folder / "trials" / f"{best.trial_id}-{best.attempt}"
-    if not trial_folder.is_dir() or arm.recipe.classifier == "knn":  # neighbours have no weights to log
+    if (
+        not trial_folder.is_dir() or arm.recipe.classifier == "knn"
+    ):  # neighbours have no weights to log
         return best
     with tempfile.TemporaryDirectory(prefix="ablate-") as temporary:
         try:
@@ -115,5 +135,12 @@ def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> 
         needs = [f"{name}=={version(name)}" for name in MODEL_NEEDS]
         n_classes = len(study.record.data.class_names)
         package = Path(__file__).parents[2]
-        store.log_champion(best.run_id, folder=complete, loader_module=LOADER, n_classes=n_classes, requirements=needs, code_paths=[package])
+        store.log_champion(
+            best.run_id,
+            folder=complete,
+            loader_module=LOADER,
+            n_classes=n_classes,
+            requirements=needs,
+            code_paths=[package],
+        )
     return best

@@ -17,8 +17,12 @@ METRIC = "test/macro_f1"
 def pair(build):
     """The same grid, and a part of it in which every trial scores 0.02 higher; the second has one more level."""
     first = build(axes={"augment": ("none", "light"), "lora_rank": (0, 8)}, seeds=(0, 1, 2))
-    second = build(axes={"augment": ("none", "light", "medium"), "lora_rank": (0,)}, seeds=(1, 2, 3))
-    return first.study, second.with_runs(lambda run: replace(run, metrics={**run.metrics, METRIC: run.metrics[METRIC] + 0.02})).study
+    second = build(
+        axes={"augment": ("none", "light", "medium"), "lora_rank": (0,)}, seeds=(1, 2, 3)
+    )
+    return first.study, second.with_runs(
+        lambda run: replace(run, metrics={**run.metrics, METRIC: run.metrics[METRIC] + 0.02})
+    ).study
 
 
 def test_shared_arms_are_those_with_equal_levels(pair) -> None:
@@ -32,16 +36,23 @@ def test_differences_are_paired_by_shared_seeds(pair) -> None:
     compared = compare_studies(*pair)
     for arm, row in zip(compared.shared, compared.table.to_dict("records"), strict=True):
         first, second = (
-            {run.seed: run.metrics[METRIC] for run in study.runs if run.arm_id == own.arm_id} for study, own in zip(pair, (arm.first, arm.second), strict=True)
+            {run.seed: run.metrics[METRIC] for run in study.runs if run.arm_id == own.arm_id}
+            for study, own in zip(pair, (arm.first, arm.second), strict=True)
         )
         assert row[f"{METRIC} first"] == pytest.approx(np.mean(list(first.values())))
-        assert row[f"{METRIC} low"] <= np.mean([second[seed] - first[seed] for seed in (1, 2)]) <= row[f"{METRIC} high"]
+        assert (
+            row[f"{METRIC} low"]
+            <= np.mean([second[seed] - first[seed] for seed in (1, 2)])
+            <= row[f"{METRIC} high"]
+        )
 
 
 def test_other_data_makes_no_pairs(pair) -> None:
     first, second = pair
     data = second.record.data.model_copy(update={"fingerprint": "e" * 64, "title": "Other flowers"})
-    compared = compare_studies(first, replace(second, record=second.record.model_copy(update={"data": data})))
+    compared = compare_studies(
+        first, replace(second, record=second.record.model_copy(update={"data": data}))
+    )
     assert not compared.is_paired and compared.table[f"{METRIC} low"].isna().all()
     text = comparison_text(compared, first="one", second="two")
     assert "- data: `Rendered flowers` in one, `Other flowers` in two" in text
@@ -56,6 +67,9 @@ def test_text_names_champions_and_arms(pair) -> None:
 
 
 def test_nothing_shared_is_said(build) -> None:
-    first, second = build(axes={"augment": ("none", "light")}), build(axes={"augment": ("medium", "strong")})
+    first, second = (
+        build(axes={"augment": ("none", "light")}),
+        build(axes={"augment": ("medium", "strong")}),
+    )
     text = comparison_text(compare_studies(first.study, second.study), first="one", second="two")
     assert "- 0 arms in both." in text and "Shared arms" not in text

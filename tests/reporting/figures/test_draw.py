@@ -21,13 +21,19 @@ def gallery(published):
 
 def scattered(axes) -> np.ndarray:
     """(N, 2) every point of the panel's scatters."""
-    return np.concatenate([np.asarray(c.get_offsets()) for c in axes.collections if isinstance(c, PathCollection)])
+    return np.concatenate(
+        [np.asarray(c.get_offsets()) for c in axes.collections if isinstance(c, PathCollection)]
+    )
 
 
 def bar(axes) -> list[tuple[float, float]]:
     """(low, high) of the panel's vertical error bars; a bar without ends is not drawn."""
     (container,) = axes.containers
-    return [(segment[0][1], segment[1][1]) for segment in container.lines[2][0].get_segments() if len(segment)]
+    return [
+        (segment[0][1], segment[1][1])
+        for segment in container.lines[2][0].get_segments()
+        if len(segment)
+    ]
 
 
 def test_there_is_a_figure_for_each_axis(published) -> None:
@@ -39,7 +45,9 @@ def test_there_is_a_figure_for_each_axis(published) -> None:
 def test_arms_show_every_trial_and_the_mean_of_each_arm(published) -> None:
     (axes,) = gallery(published)["arms"].figure.axes
     points = scattered(axes)
-    assert sorted(points[:, 0]) == pytest.approx(sorted(run.metrics["test/macro_f1"] for run in published.study.runs))
+    assert sorted(points[:, 0]) == pytest.approx(
+        sorted(run.metrics["test/macro_f1"] for run in published.study.runs)
+    )
     (container,) = axes.containers
     means = compute_results(published.study, published.predictions).arms["test/macro_f1/mean"]
     np.testing.assert_allclose(container.lines[0].get_xdata().astype(float), means)
@@ -61,7 +69,9 @@ def test_an_axis_shows_paired_differences_in_points(published) -> None:
 def test_compared_values_are_balanced(published) -> None:
     values = compared_values(published.study.record, trial_frame(published.study), "freeze_depth")
     assert (values.groupby(["context", "seed"])["level"].nunique() == 2).all()
-    assert all(context[-1] == "0" for context in values["context"])  # with adapters nothing can be compared along this axis
+    assert all(
+        context[-1] == "0" for context in values["context"]
+    )  # with adapters nothing can be compared along this axis
 
 
 def test_one_seed_draws_no_bar(build) -> None:
@@ -69,7 +79,9 @@ def test_one_seed_draws_no_bar(build) -> None:
     assert (bar(left), bar(right)) == ([], [])
     points = scattered(left)
     by_level = [points[points[:, 0] < 0.5], points[points[:, 0] > 0.5]]
-    assert left.containers[0].lines[0].get_ydata().astype(float) == pytest.approx([own[:, 1].mean() for own in by_level])
+    assert left.containers[0].lines[0].get_ydata().astype(float) == pytest.approx(
+        [own[:, 1].mean() for own in by_level]
+    )
 
 
 def test_curves_are_means_over_seeds(published) -> None:
@@ -77,7 +89,9 @@ def test_curves_are_means_over_seeds(published) -> None:
     axes = gallery(published)["learning_curves"].figure.axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
     runs = results.complete_runs(results.champion.arm_id)
-    expected = [np.mean([run.curves["val/macro_f1"][epoch][1] for run in runs]) for epoch in range(3)]
+    expected = [
+        np.mean([run.curves["val/macro_f1"][epoch][1] for run in runs]) for epoch in range(3)
+    ]
     line = lines[f"best on val: {results.champion.name}"]
     np.testing.assert_allclose(line.get_ydata(), expected)
     assert line.get_xdata().tolist() == [1, 2, 3]
@@ -91,15 +105,36 @@ def test_runs_without_curves_make_no_figure(published) -> None:
 
 
 def test_confusion_shows_shares_of_rows_and_an_absent_row_of_zeros() -> None:
-    figure = draw_confusion(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), ["a", "b", "cost in $ and $"])
+    figure = draw_confusion(
+        np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), ["a", "b", "cost in $ and $"]
+    )
     mesh = figure.axes[0].collections[0]
-    np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(3, 3), [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]])
-    assert [text.get_text() for text in figure.axes[0].texts] == ["75", "25", "", "", "100", "", "", "", ""]
+    np.testing.assert_allclose(
+        np.asarray(mesh.get_array()).reshape(3, 3), [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
+    )
+    assert [text.get_text() for text in figure.axes[0].texts] == [
+        "75",
+        "25",
+        "",
+        "",
+        "100",
+        "",
+        "",
+        "",
+        "",
+    ]
     figure.canvas.draw()
 
 
 def test_many_classes_are_drawn_without_names() -> None:
-    assert list(draw_confusion(np.eye(102, dtype=np.int64), [f"c{i}" for i in range(102)]).axes[0].get_xticklabels()) == []
+    assert (
+        list(
+            draw_confusion(np.eye(102, dtype=np.int64), [f"c{i}" for i in range(102)])
+            .axes[0]
+            .get_xticklabels()
+        )
+        == []
+    )
 
 
 def test_the_same_data_gives_the_same_bytes_and_leaves_no_settings_behind(published) -> None:

@@ -24,7 +24,9 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(published) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_what_goes_wrong_in_another_process_is_raised_here(published, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_wrong_in_another_process_is_raised_here(
+    published, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures = draw_gallery(compute_results(published.study, published.predictions))
 
     def broken(_picture: object) -> bytes:
@@ -36,7 +38,9 @@ def test_what_goes_wrong_in_another_process_is_raised_here(published, monkeypatc
     assert module._inherited == ()
 
 
-def test_processes_are_for_large_reports_of_a_process_without_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_are_for_large_reports_of_a_process_without_other_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr(module.threading, "active_count", lambda: 1)
     assert (spare_processes(MANY_RUNS - 1), spare_processes(MANY_RUNS)) == (0, 2)

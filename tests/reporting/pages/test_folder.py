@@ -16,7 +16,13 @@ from ablate.reporting.pages.write import write_report
 
 REPORTS = Path(__file__).parents[3] / "reports"
 SMALL = {"augment": ("none", "light")}
-OWN = {"README.md": "my own words", "cards/mine.md": "a card I wrote", "figures/logo.png": "logo", "private.txt": "private", ".env": "TOKEN=1"}
+OWN = {
+    "README.md": "my own words",
+    "cards/mine.md": "a card I wrote",
+    "figures/logo.png": "logo",
+    "private.txt": "private",
+    ".env": "TOKEN=1",
+}
 
 
 def fill(folder: Path, files: dict[str, str]) -> dict[Path, bytes]:
@@ -27,11 +33,17 @@ def fill(folder: Path, files: dict[str, str]) -> dict[Path, bytes]:
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def claim(out: Path, *, grid_name: str = "flowers", **others: Path):
-    return claim_folder(out, grid_name=grid_name, others={"ABLATE_HOME": others["home"]} if others else {})
+    return claim_folder(
+        out, grid_name=grid_name, others={"ABLATE_HOME": others["home"]} if others else {}
+    )
 
 
 def refusal(out: Path, *, grid_name: str = "flowers", **others: Path) -> str:
@@ -52,8 +64,12 @@ def report(small, tmp_path) -> Path:
     return tmp_path / "report"
 
 
-@pytest.mark.parametrize("name", [*OWN, "deep/er/notes.txt", "cards/.hidden", "trials.csv", "report.html"])
-def test_a_folder_that_holds_a_file_of_somebodys_is_refused_and_stays(tmp_path, small, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [*OWN, "deep/er/notes.txt", "cards/.hidden", "trials.csv", "report.html"]
+)
+def test_a_folder_that_holds_a_file_of_somebodys_is_refused_and_stays(
+    tmp_path, small, name: str
+) -> None:
     out = tmp_path / "docs"
     before = fill(out, {name: OWN.get(name, "mine")})
     expected = f"the report folder must be empty or hold an earlier report of ablate, {out} holds {name} and no report; name another report folder"
@@ -83,7 +99,9 @@ def test_a_folder_that_holds_nothing_is_taken(tmp_path, make: str) -> None:
 def test_a_readme_that_quotes_a_report_is_nobodys_report(tmp_path) -> None:
     """The text of a report in one's own README, even beside its tables: its page does not hold the same words."""
     quoted = (REPORTS / "flowers" / "README.md").read_text()
-    for number, files in enumerate([{}, {"trials.csv": "arm,arm_id,trial_id,seed,state\n"}, {"report.html": "<!doctype html>"}]):
+    for number, files in enumerate(
+        [{}, {"trials.csv": "arm,arm_id,trial_id,seed,state\n"}, {"report.html": "<!doctype html>"}]
+    ):
         out = tmp_path / str(number)
         fill(out, {"README.md": f"# My project\n\n{quoted}", **files})
         assert read_mark(out) is None
@@ -114,8 +132,19 @@ def test_a_report_of_another_grid_is_refused(report) -> None:
 
 
 def test_a_report_again_removes_what_it_wrote_and_nothing_else(report, small, build) -> None:
-    fill(report, {"notes.md": "mine", "cards/mine.md": "mine", "figures/logo.png": "mine", "cards/deep/old.md": "mine"})
-    kept = {name: (report / name).read_bytes() for name in ("notes.md", "cards/mine.md", "figures/logo.png", "cards/deep/old.md")}
+    fill(
+        report,
+        {
+            "notes.md": "mine",
+            "cards/mine.md": "mine",
+            "figures/logo.png": "mine",
+            "cards/deep/old.md": "mine",
+        },
+    )
+    kept = {
+        name: (report / name).read_bytes()
+        for name in ("notes.md", "cards/mine.md", "figures/logo.png", "cards/deep/old.md")
+    }
     edited, stale = sorted(path for path in (report / "cards").glob("augment*.md"))
     edited.write_text("I wrote something here.")
     other = build(axes={"lr_ratio": (0.1, 1.0), "freeze_depth": (-1,)})
@@ -133,9 +162,14 @@ def test_a_page_that_was_changed_by_hand_is_kept_beside_the_new_one(report, smal
         (report / "README.md").write_text(f"My conclusion {number}.")
         write_report(small.study, predictions=small.predictions, out=report)
         assert (report / name).read_text() == f"My conclusion {number}."
-        assert f"{report / 'README.md'} was changed by hand since a report wrote it; it is kept as {name}" in caplog.messages
+        assert (
+            f"{report / 'README.md'} was changed by hand since a report wrote it; it is kept as {name}"
+            in caplog.messages
+        )
     assert (report / "README.md").read_bytes() == whole
-    (report / "trials.csv").write_bytes((report / "trials.csv").read_bytes().replace(b"\n", b"\r\n"))  # as a version control may do
+    (report / "trials.csv").write_bytes(
+        (report / "trials.csv").read_bytes().replace(b"\n", b"\r\n")
+    )  # as a version control may do
     write_report(small.study, predictions=small.predictions, out=report)
     assert not (report / "trials.csv.edited").exists()
 
@@ -148,7 +182,10 @@ def test_a_file_of_ones_own_in_the_way_is_refused(report, small) -> None:
     with pytest.raises(StoreError) as caught:
         write_report(small.study, predictions=small.predictions, out=report)
     card = report / "cards" / "champion.md"
-    assert str(caught.value) == f"a report must not replace what it did not write, {card} is such a file; move it, or name another report folder"
+    assert (
+        str(caught.value)
+        == f"a report must not replace what it did not write, {card} is such a file; move it, or name another report folder"
+    )
     assert {**contents(report), Path(MARK): b""} == {**before, Path(MARK): b""}
 
 
@@ -160,7 +197,10 @@ def test_links_are_never_followed_nor_replaced(report, small, tmp_path) -> None:
     readme.symlink_to(mine)
     with pytest.raises(StoreError) as caught:
         write_report(small.study, predictions=small.predictions, out=report)
-    assert str(caught.value) == f"a report must write files of its own, {readme} is a link; remove the link, or name another report folder"
+    assert (
+        str(caught.value)
+        == f"a report must write files of its own, {readme} is a link; remove the link, or name another report folder"
+    )
     assert readme.is_symlink() and mine.read_text() == "mine"
     readme.unlink()
     os.link(mine, readme)  # another name of one's own file
@@ -186,7 +226,10 @@ def test_a_folder_that_cannot_be_one_is_refused(tmp_path, make: str) -> None:
     else:
         blocked.write_text("mine")
     out = blocked / "report" if make == "below a file" else blocked
-    assert refusal(out) == f"the report folder must be a folder, {blocked} is a file or leads nowhere; free it, or name another report folder"
+    assert (
+        refusal(out)
+        == f"the report folder must be a folder, {blocked} is a file or leads nowhere; free it, or name another report folder"
+    )
 
 
 @pytest.mark.parametrize("name", ["cards", "figures"])
@@ -201,18 +244,35 @@ def test_a_subfolder_that_is_a_link_or_a_file_is_refused(small, tmp_path, name: 
     assert str(caught.value) == linked
     folder.unlink()
     folder.write_text("mine")
-    assert refusal(tmp_path / "report") == f"{name}/ of a report must be a folder of its own, {folder} is a file; move the file, or name another report folder"
+    assert (
+        refusal(tmp_path / "report")
+        == f"{name}/ of a report must be a folder of its own, {folder} is a file; move the file, or name another report folder"
+    )
 
 
 @pytest.mark.parametrize("name", [".", "reports/flowers"])
 def test_a_folder_with_another_purpose_is_refused(tmp_path, name: str) -> None:
     home, out = tmp_path / "home", tmp_path / "home" / name
-    assert refusal(out, home=home) == f"the report folder must lie outside ABLATE_HOME, {out} lies in {home}; name another report folder"
+    assert (
+        refusal(out, home=home)
+        == f"the report folder must lie outside ABLATE_HOME, {out} lies in {home}; name another report folder"
+    )
     assert not home.exists()
     assert claim(tmp_path / "homely", home=home).grid == "flowers"
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"grid": 3, "files": {}}', '{"grid": "flowers", "files": {"a": 1}}', "\x00", '{"grid": "flowers"'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"grid": 3, "files": {}}',
+        '{"grid": "flowers", "files": {"a": 1}}',
+        "\x00",
+        '{"grid": "flowers"',
+    ],
+)
 def test_a_damaged_mark_marks_nothing(tmp_path, text: str) -> None:
     fill(tmp_path, {MARK: text, "README.md": "mine"})
     assert read_mark(tmp_path) is None
@@ -225,7 +285,14 @@ def test_a_mark_that_names_other_files_gives_no_right_to_them(report, small, tmp
         path.write_text("mine")
     (report / "main.py").write_text("mine")
     mark = json.loads((report / MARK).read_text())
-    names = ["../outside.md", str(victims["secret.txt"]), "main.py", "cards/../../outside.md", "cards/..", "figures/../main.py"]
+    names = [
+        "../outside.md",
+        str(victims["secret.txt"]),
+        "main.py",
+        "cards/../../outside.md",
+        "cards/..",
+        "figures/../main.py",
+    ]
     mark["files"] |= dict.fromkeys(names, "")
     (report / MARK).write_text(json.dumps(mark))
     write_report(small.study, predictions=small.predictions, out=report)
@@ -247,7 +314,9 @@ def test_a_report_that_was_cut_short_is_written_again(report, small, monkeypatch
         with pytest.raises(StoreError) as caught:
             write_report(changed.study, predictions=changed.predictions, out=report)
     assert str(caught.value).startswith(f"the report folder must be writable, {report}")
-    assert str(caught.value).endswith(" is not: No space left on device; free it, or name another report folder")
+    assert str(caught.value).endswith(
+        " is not: No space left on device; free it, or name another report folder"
+    )
     assert not list(report.rglob("*.ablate-part"))
     write_report(small.study, predictions=small.predictions, out=report)
     assert contents(report) == whole
@@ -259,7 +328,10 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch) -> No
 
     monkeypatch.setattr(Path, "open", full)
     out = tmp_path / "report"
-    assert refusal(out) == f"the report folder must be writable, {out} is not: Read-only file system; free it, or name another report folder"
+    assert (
+        refusal(out)
+        == f"the report folder must be writable, {out} is not: Read-only file system; free it, or name another report folder"
+    )
 
 
 def test_first_file_and_digests(tmp_path) -> None:

@@ -16,7 +16,11 @@ from ablate.reporting.pages.write import ReportPaths, write_report
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 SMALL = {"augment": ("none", "light")}
@@ -25,22 +29,39 @@ SMALL = {"augment": ("none", "light")}
 @pytest.fixture(scope="module")
 def written(published, tmp_path_factory) -> ReportPaths:
     """A whole report, for tests that only look."""
-    return write_report(published.study, predictions=published.predictions, out=tmp_path_factory.mktemp("report"))
+    return write_report(
+        published.study, predictions=published.predictions, out=tmp_path_factory.mktemp("report")
+    )
 
 
-def test_the_same_runs_give_the_same_bytes_whatever_their_order(published, written, tmp_path) -> None:
-    write_report(replace(published.study, runs=published.study.runs[::-1]), predictions=published.predictions, out=tmp_path)
+def test_the_same_runs_give_the_same_bytes_whatever_their_order(
+    published, written, tmp_path
+) -> None:
+    write_report(
+        replace(published.study, runs=published.study.runs[::-1]),
+        predictions=published.predictions,
+        out=tmp_path,
+    )
     assert len(digests(tmp_path)) == 10 + 11 + 2 * 9 + 1
     assert digests(tmp_path) == digests(written.readme.parent)
 
 
 def test_paths_name_what_was_written(written) -> None:
     out = written.readme.parent
-    named = {written.readme, *written.tables, written.page, *written.cards, *written.figures, written.mark}
+    named = {
+        written.readme,
+        *written.tables,
+        written.page,
+        *written.cards,
+        *written.figures,
+        written.mark,
+    }
     assert named == set(written.files) == {path for path in out.rglob("*") if path.is_file()}
     assert written.champion_card == out / "cards" / "champion.md"
     assert len(list(csv.DictReader((written.readme.parent / "effects.csv").open()))) == 8
-    assert {row["kind"] for row in csv.DictReader((written.readme.parent / "interactions.csv").open())} == {"interaction"}
+    assert {
+        row["kind"] for row in csv.DictReader((written.readme.parent / "interactions.csv").open())
+    } == {"interaction"}
 
 
 def test_links_and_images_resolve(written) -> None:
@@ -65,7 +86,12 @@ def test_no_champion_card_without_a_champion(published, tmp_path) -> None:
 
 
 def test_binary_absent_and_single_seed_studies_have_reports(build, tmp_path) -> None:
-    studies = [build(axes=SMALL, n_classes=2), build(axes=SMALL, absent=(0, 3)), build(axes=SMALL, seeds=(7,)), build(axes={"augment": ("none",)})]
+    studies = [
+        build(axes=SMALL, n_classes=2),
+        build(axes=SMALL, absent=(0, 3)),
+        build(axes=SMALL, seeds=(7,)),
+        build(axes={"augment": ("none",)}),
+    ]
     for number, study in enumerate(studies):
         paths = write_report(study.study, predictions=study.predictions, out=tmp_path / str(number))
         assert "nan" not in paths.readme.read_text() and paths.champion_card is not None

@@ -16,7 +16,9 @@ def read_insight(study, arm, predictions):
 
 
 def own_frames(published, arm):
-    frames = [published.frames[run.run_id] for run in published.study.runs if run.arm_id == arm.arm_id]
+    frames = [
+        published.frames[run.run_id] for run in published.study.runs if run.arm_id == arm.arm_id
+    ]
     return [frame[frame["split"] == "test"] for frame in frames]
 
 
@@ -25,18 +27,36 @@ def test_scores_of_classes_are_means_over_seeds(published) -> None:
     insight = read_insight(published.study, arm, published.predictions)
     labels = [frame["label"].to_numpy() for frame in own_frames(published, arm)]
     probabilities = [frame.filter(like="p_").to_numpy() for frame in own_frames(published, arm)]
-    f1 = [sk.f1_score(y, p.argmax(axis=1), average=None) for y, p in zip(labels, probabilities, strict=True)]
-    auroc = [[sk.roc_auc_score(y == c, p[:, c]) for c in range(5)] for y, p in zip(labels, probabilities, strict=True)]
+    f1 = [
+        sk.f1_score(y, p.argmax(axis=1), average=None)
+        for y, p in zip(labels, probabilities, strict=True)
+    ]
+    auroc = [
+        [sk.roc_auc_score(y == c, p[:, c]) for c in range(5)]
+        for y, p in zip(labels, probabilities, strict=True)
+    ]
     assert insight is not None and insight.n_seeds == 2
     np.testing.assert_allclose(insight.classes["f1"], np.mean(f1, axis=0))
     np.testing.assert_allclose(insight.classes["auroc"], np.mean(auroc, axis=0))
-    np.testing.assert_array_equal(insight.confusion, sum(sk.confusion_matrix(y, p.argmax(axis=1)) for y, p in zip(labels, probabilities, strict=True)))
+    np.testing.assert_array_equal(
+        insight.confusion,
+        sum(
+            sk.confusion_matrix(y, p.argmax(axis=1))
+            for y, p in zip(labels, probabilities, strict=True)
+        ),
+    )
 
 
 def test_macro_f1_of_the_runs_is_the_mean_over_classes(published) -> None:
     for arm in published.study.record.arms:
         insight = read_insight(published.study, arm, published.predictions)
-        published_mean = np.mean([run.metrics["test/macro_f1"] for run in published.study.runs if run.arm_id == arm.arm_id])
+        published_mean = np.mean(
+            [
+                run.metrics["test/macro_f1"]
+                for run in published.study.runs
+                if run.arm_id == arm.arm_id
+            ]
+        )
         assert insight is not None and insight.classes["f1"].mean() == pytest.approx(published_mean)
 
 
@@ -71,7 +91,9 @@ def test_predictions_that_the_store_cannot_give_are_left_out(published) -> None:
 def test_predictions_without_test_are_a_bug(published) -> None:
     arm = published.study.record.arms[0]
     with pytest.raises(CheckFailed) as caught:
-        read_insight(published.study, arm, lambda run: published.frames[run.run_id].query("split == 'val'"))
+        read_insight(
+            published.study, arm, lambda run: published.frames[run.run_id].query("split == 'val'")
+        )
     assert str(caught.value) == "predictions of run run000 must hold the split test, got ['val']"
 
 
@@ -94,11 +116,19 @@ def test_mistakes_are_those_that_most_seeds_made(published) -> None:
     for frame in frames:
         probabilities = frame.filter(like="p_").to_numpy()
         taken = probabilities.argmax(axis=1)
-        wrong += [(i, y, t, p) for i, y, t, p in zip(frame["image_id"], frame["label"], taken, probabilities.max(axis=1), strict=True) if y != t]
+        wrong += [
+            (i, y, t, p)
+            for i, y, t, p in zip(
+                frame["image_id"], frame["label"], taken, probabilities.max(axis=1), strict=True
+            )
+            if y != t
+        ]
     first = insight.mistakes[0]
     own = [p for i, y, t, p in wrong if (i, y, t) == (first.image_id, first.label, first.predicted)]
     assert (first.n_seeds, first.confidence) == (len(own), pytest.approx(np.mean(own)))
-    counts = [sum((i, y, t) == key for i, y, t, _ in wrong) for key in {(i, y, t) for i, y, t, _ in wrong}]
+    counts = [
+        sum((i, y, t) == key for i, y, t, _ in wrong) for key in {(i, y, t) for i, y, t, _ in wrong}
+    ]
     assert first.n_seeds == max(counts)
 
 
@@ -108,7 +138,9 @@ def test_reliability_of_seeds_together_is_that_of_their_predictions_together(pub
     arm = published.study.record.arms[0]
     insight = read_insight(published.study, arm, published.predictions)
     frames = own_frames(published, arm)
-    probabilities = np.concatenate([frame.filter(like="p_").to_numpy() for frame in frames]).astype(float)
+    probabilities = np.concatenate([frame.filter(like="p_").to_numpy() for frame in frames]).astype(
+        float
+    )
     expected = reliability(probabilities, np.concatenate([frame["label"] for frame in frames]))
     np.testing.assert_array_equal(insight.reliability.count, expected.count)
     assert insight.reliability.ece == pytest.approx(expected.ece)

@@ -143,7 +143,9 @@ def test_rows_that_never_fit_stay_in_memory(tmp_path: Path) -> None:
     assert not _entry(cache, {"a": 1}).exists()
 
 
-def test_a_full_disk_stops_caching_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_stops_caching_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
@@ -158,14 +160,20 @@ def test_a_full_disk_stops_caching_and_nothing_else(tmp_path: Path, monkeypatch:
 def test_a_folder_that_cannot_be_made_stops_caching_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     use = CacheUse()
-    rows = ActivationCache(tmp_path / "file" / "cache", 1.0).rows(_view({"a": 1}, _batches(2.0)), use)
+    rows = ActivationCache(tmp_path / "file" / "cache", 1.0).rows(
+        _view({"a": 1}, _batches(2.0)), use
+    )
     assert torch.equal(rows.batch(np.array([0])), torch.full((1, 5), 2.0))
     assert use.problems == ["activations are not kept: Not a directory"]
 
 
 def test_everything_in_the_identity_counts() -> None:
     base = {"weights": "w", "split": "train", "policy": "light", "seed": 0, "epoch": 1}
-    keys = {cache_key(base, door="a"), cache_key(base, door="b"), *(cache_key({**base, name: "other"}, door="a") for name in base)}
+    keys = {
+        cache_key(base, door="a"),
+        cache_key(base, door="b"),
+        *(cache_key({**base, name: "other"}, door="a") for name in base),
+    }
     assert len(keys) == len(base) + 2
     assert cache_key(dict(reversed(base.items())), door="a") == cache_key(base, door="a")
 
@@ -185,7 +193,10 @@ def test_processes_that_race_for_an_entry_build_it_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(3)
     log = tmp_path / "log"
-    processes = [context.Process(target=_race, args=(str(tmp_path / "cache"), str(log), barrier)) for _ in range(3)]
+    processes = [
+        context.Process(target=_race, args=(str(tmp_path / "cache"), str(log), barrier))
+        for _ in range(3)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -207,7 +218,16 @@ def test_an_earlier_door_saves_the_way_to_it(tmp_path: Path) -> None:
     def never() -> Iterator[tuple[Tensor, ...]]:
         raise AssertionError("the images are not needed")
 
-    cache.rows(View({"a": 1}, ("early",), lambda: iter([(early[:4],), (early[4:],)]), from_rows, frozenset({0})), use)
+    cache.rows(
+        View(
+            {"a": 1},
+            ("early",),
+            lambda: iter([(early[:4],), (early[4:],)]),
+            from_rows,
+            frozenset({0}),
+        ),
+        use,
+    )
     both = View({"a": 1}, ("early", "late"), never, from_rows, frozenset({0, 1}))
     for _ in range(2):
         assert torch.equal(cache.rows(both, use).batch(np.arange(6)), early * 10)
@@ -217,7 +237,12 @@ def test_an_earlier_door_saves_the_way_to_it(tmp_path: Path) -> None:
 def test_one_pass_keeps_every_door_that_is_worth_it(tmp_path: Path) -> None:
     cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
     batches = [tuple(torch.full((2, size), float(size)) for size in (9, 5, 3)) for _ in range(3)]
-    cache.rows(View({"a": 1}, ("x", "y", "z"), lambda: iter(batches), lambda *_: iter(()), frozenset({1, 2})), use)
+    cache.rows(
+        View(
+            {"a": 1}, ("x", "y", "z"), lambda: iter(batches), lambda *_: iter(()), frozenset({1, 2})
+        ),
+        use,
+    )
     kept = {door for door in "xyz" if (tmp_path / cache_key({"a": 1}, door=door)).is_dir()}
     assert kept == {"y", "z"}
 
@@ -244,7 +269,10 @@ def test_a_process_that_would_wait_builds_another_view_meanwhile(tmp_path: Path)
         may_end.set()
 
     later = _view({"a": 2}, ahead())
-    assert cache.rows(_view({"a": 1}, _batches(0.0)), use, meanwhile=[later]).batch(np.arange(4)).sum() == 8
+    assert (
+        cache.rows(_view({"a": 1}, _batches(0.0)), use, meanwhile=[later]).batch(np.arange(4)).sum()
+        == 8
+    )
     assert (use.n_built, use.n_reused) == (1, 1)
     assert cache.rows(later, use).batch(np.arange(4)).sum() == 56
     assert (use.n_built, use.n_reused) == (1, 1)  # what was built ahead is not counted again

@@ -23,16 +23,22 @@ SHARES = F.one_hot(torch.arange(6), 6).float()
 
 
 def _mix(seed: int, **alphas: float) -> tuple[torch.Tensor, torch.Tensor]:
-    return mixed(IMAGES, SHARES, np.random.default_rng(seed), **{"mixup": 0.0, "cutmix": 0.0, **alphas})
+    return mixed(
+        IMAGES, SHARES, np.random.default_rng(seed), **{"mixup": 0.0, "cutmix": 0.0, **alphas}
+    )
 
 
 @pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}])
-def test_labels_are_mixed_in_the_shares_of_the_pixels_and_sum_to_one(alphas: dict[str, float]) -> None:
+def test_labels_are_mixed_in_the_shares_of_the_pixels_and_sum_to_one(
+    alphas: dict[str, float],
+) -> None:
     n_mixed = 0
     for seed in range(30):
         images, shares = _mix(seed, **alphas)
         torch.testing.assert_close(shares.sum(1), torch.ones(6))
-        torch.testing.assert_close(images.mean((1, 2, 3)), shares @ torch.arange(6.0), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            images.mean((1, 2, 3)), shares @ torch.arange(6.0), atol=1e-4, rtol=0
+        )
         n_mixed += int((shares.max(1).values < 0.99).sum())
     assert n_mixed > 60
 
@@ -44,8 +50,13 @@ def test_mixup_blends_and_cutmix_pastes_one_box() -> None:
     for own, image in enumerate(pasted):
         rows, columns = torch.nonzero(image[0] != own, as_tuple=True)
         if len(rows):
-            assert (image[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] != own).all()
-            assert set(image.unique().tolist()) == {float(own), float(shares[own].topk(2).indices[shares[own].topk(2).indices != own][0])}
+            assert (
+                image[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] != own
+            ).all()
+            assert set(image.unique().tolist()) == {
+                float(own),
+                float(shares[own].topk(2).indices[shares[own].topk(2).indices != own][0]),
+            }
 
 
 def test_a_coin_decides_between_both() -> None:
@@ -56,22 +67,43 @@ def test_a_coin_decides_between_both() -> None:
 def _feed(store: ImageStore) -> MixedFeed:
     split = store.split("train")
     compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-    return MixedFeed(ImageFeed(split, preprocessing_of("test_efficientnet", image_size=64), compute, every_image(split.labels)), 0.4, 0.0, 3)
+    return MixedFeed(
+        ImageFeed(
+            split,
+            preprocessing_of("test_efficientnet", image_size=64),
+            compute,
+            every_image(split.labels),
+        ),
+        0.4,
+        0.0,
+        3,
+    )
 
 
 def test_batches_follow_from_seed_epoch_and_step(store: ImageStore) -> None:
     feed = _feed(store)
-    drawn = [[shares for _, shares in feed.train(policy="light", seed=seed, epoch=epoch, batch_size=8)] for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))]
+    drawn = [
+        [shares for _, shares in feed.train(policy="light", seed=seed, epoch=epoch, batch_size=8)]
+        for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))
+    ]
     assert all(torch.equal(one, other) for one, other in zip(drawn[0], drawn[1], strict=True))
     assert not any(torch.equal(drawn[0][0], other[0]) for other in drawn[2:])
     assert all(labels.ndim == 1 for _, labels in feed.evaluate(batch_size=8))
 
 
 @pytest.mark.parametrize("mixing", [{"mixup": 0.4}, {"cutmix": 1.0}])
-def test_a_trial_that_mixes_runs_uncut_says_so_and_learns_otherwise(make_request, tmp_path: Path, mixing: dict[str, float]) -> None:
+def test_a_trial_that_mixes_runs_uncut_says_so_and_learns_otherwise(
+    make_request, tmp_path: Path, mixing: dict[str, float]
+) -> None:
     losses = []
     for fields in ({}, mixing):
-        outcome = run_trial(make_request(**fields, head_lr=1e-2, cache=tmp_path / "cache"), lambda _e, _n, metrics: losses.append(metrics["train/loss"]))
-    assert outcome.facts["prefix"] == "uncut: train images are mixed, kept activations are of single images"
+        outcome = run_trial(
+            make_request(**fields, head_lr=1e-2, cache=tmp_path / "cache"),
+            lambda _e, _n, metrics: losses.append(metrics["train/loss"]),
+        )
+    assert (
+        outcome.facts["prefix"]
+        == "uncut: train images are mixed, kept activations are of single images"
+    )
     assert 0 <= outcome.metrics["val/macro_f1"] <= 1
     assert losses[0] != losses[2]

@@ -22,13 +22,17 @@ def test_every_optimizer_of_timm_is_taken_or_refused_with_a_reason() -> None:
     assert theirs == OPTIMIZERS | refused
     assert not OPTIMIZERS & refused
     assert refused >= {"adahessian", "kron", "bnbadamw", "fusedlamb"}
-    assert {name for name in OPTIMIZERS if timm.optim.get_optimizer_info(name).has_momentum} == WITH_MOMENTUM
+    assert {
+        name for name in OPTIMIZERS if timm.optim.get_optimizer_info(name).has_momentum
+    } == WITH_MOMENTUM
 
 
 def _step(network, optimizer, rows: torch.Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
     network.train()
-    F.cross_entropy(network.module.forward_head(network.module.blocks[-1](rows)), torch.arange(4) % 5).backward()
+    F.cross_entropy(
+        network.module.forward_head(network.module.blocks[-1](rows)), torch.arange(4) % 5
+    ).backward()
     optimizer.step()
 
 
@@ -44,7 +48,9 @@ def test_it_learns_and_a_checkpoint_of_it_is_exact(name: str) -> None:
     before = {key: one.detach().clone() for key, one in network.module.named_parameters()}
     for _ in range(3):
         _step(network, optimizer, rows)
-    changed = {key for key, one in network.module.named_parameters() if not torch.equal(one, before[key])}
+    changed = {
+        key for key, one in network.module.named_parameters() if not torch.equal(one, before[key])
+    }
     assert changed >= {"head.weight", "blocks.5.mlp.fc1.weight"} or name in ("lars", "nlars")
     other = build("test_vit", image_size=64, freeze_depth=-1)
     other.module.load_state_dict(network.module.state_dict())
@@ -53,4 +59,7 @@ def test_it_learns_and_a_checkpoint_of_it_is_exact(name: str) -> None:
     for _ in range(3):
         _step(network, optimizer, rows)
         _step(other, resumed, rows)
-    assert all(torch.equal(one, two) for one, two in zip(network.module.parameters(), other.module.parameters(), strict=True))
+    assert all(
+        torch.equal(one, two)
+        for one, two in zip(network.module.parameters(), other.module.parameters(), strict=True)
+    )

@@ -23,13 +23,52 @@ from ablate.training.loop.checkpoint import FILE, Checkpoint, Progress
 from ablate.training.trial_run import run_trial
 
 RECIPES = {
-    "adamw, BatchNorm trains": {"freeze_depth": 0, "batch_norm": "train", "augment": "light", "head_lr": 1e-2},
-    "sgd, last unit": {"freeze_depth": -1, "optimizer": "sgd", "head_lr": 1e-2, "label_smoothing": 0.1, "class_weights": "balanced"},
-    "adapters with dropout": {"freeze_depth": "all", "lora_rank": 2, "lora_dropout": 0.3, "head_lr": 1e-2},
-    "a transformer that drops": {"backbone": "test_vit", "freeze_depth": 0, "head_lr": 1e-3, "schedule": "constant"},
-    "features and branches dropped": {"backbone": "test_resnet", "freeze_depth": 0, "dropout": 0.5, "drop_path": 0.5, "head_lr": 1e-2, "micro_batch": 4},
-    "a probe first": {"strategy": "lp_ft", "freeze_depth": 0, "head_lr": 1e-2, "layer_decay": 0.8, "schedule": "one_cycle", "augment": "light"},
-    "averaged weights": {"freeze_depth": -1, "ema_decay": 0.9, "head_lr": 1e-2},  # within one phase: each begins its own mean
+    "adamw, BatchNorm trains": {
+        "freeze_depth": 0,
+        "batch_norm": "train",
+        "augment": "light",
+        "head_lr": 1e-2,
+    },
+    "sgd, last unit": {
+        "freeze_depth": -1,
+        "optimizer": "sgd",
+        "head_lr": 1e-2,
+        "label_smoothing": 0.1,
+        "class_weights": "balanced",
+    },
+    "adapters with dropout": {
+        "freeze_depth": "all",
+        "lora_rank": 2,
+        "lora_dropout": 0.3,
+        "head_lr": 1e-2,
+    },
+    "a transformer that drops": {
+        "backbone": "test_vit",
+        "freeze_depth": 0,
+        "head_lr": 1e-3,
+        "schedule": "constant",
+    },
+    "features and branches dropped": {
+        "backbone": "test_resnet",
+        "freeze_depth": 0,
+        "dropout": 0.5,
+        "drop_path": 0.5,
+        "head_lr": 1e-2,
+        "micro_batch": 4,
+    },
+    "a probe first": {
+        "strategy": "lp_ft",
+        "freeze_depth": 0,
+        "head_lr": 1e-2,
+        "layer_decay": 0.8,
+        "schedule": "one_cycle",
+        "augment": "light",
+    },
+    "averaged weights": {
+        "freeze_depth": -1,
+        "ema_decay": 0.9,
+        "head_lr": 1e-2,
+    },  # within one phase: each begins its own mean
     "all tools at once": {
         "strategy": "gradual",
         "freeze_depth": -2,
@@ -61,14 +100,23 @@ def run(request: TrialRequest) -> tuple[TrialOutcome, list[tuple[int, int, dict[
 
 def numbers(outcome: TrialOutcome) -> tuple[int, dict[str, float]]:
     """What does not depend on time and memory."""
-    return outcome.best_epoch, {name: value for name, value in outcome.metrics.items() if not name.startswith(("time/", "cost/peak"))}
+    return outcome.best_epoch, {
+        name: value
+        for name, value in outcome.metrics.items()
+        if not name.startswith(("time/", "cost/peak"))
+    }
 
 
 def assert_equal_files(one: TrialRequest, other: TrialRequest) -> None:
     first, second = (load_file(request.folder / "delta.safetensors") for request in (one, other))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    np.testing.assert_array_equal(*(read_predictions(request.folder / "predictions.parquet").filter(like="p_").to_numpy() for request in (one, other)))
+    np.testing.assert_array_equal(
+        *(
+            read_predictions(request.folder / "predictions.parquet").filter(like="p_").to_numpy()
+            for request in (one, other)
+        )
+    )
 
 
 def counted_steps(patch: pytest.MonkeyPatch, before_step: Callable[[int], None]) -> None:
@@ -101,7 +149,9 @@ def run_killed_at(step: int, request: TrialRequest, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_killed_before_any_step_a_trial_ends_with_the_same_numbers(make_request, tmp_path, monkeypatch, recipe):
+def test_killed_before_any_step_a_trial_ends_with_the_same_numbers(
+    make_request, tmp_path, monkeypatch, recipe
+):
     alone = make_request(epochs=N_EPOCHS, **recipe)
     expected, expected_epochs = run(alone)
     assert expected.metrics["n_steps"] == N_EPOCHS * STEPS_PER_EPOCH
@@ -145,10 +195,16 @@ def test_short_epochs_are_not_kept(make_request, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "another trial's", "another torch's"])
-def test_a_checkpoint_that_is_not_the_trials_is_left_aside(make_request, tmp_path, monkeypatch, damage):
+def test_a_checkpoint_that_is_not_the_trials_is_left_aside(
+    make_request, tmp_path, monkeypatch, damage
+):
     expected, _ = run(make_request(epochs=N_EPOCHS))
     folder = tmp_path / "checkpoint"
-    run_killed_at(2 * STEPS_PER_EPOCH, kept(make_request(epochs=N_EPOCHS, seed=int(damage == "another trial's")), folder), monkeypatch)
+    run_killed_at(
+        2 * STEPS_PER_EPOCH,
+        kept(make_request(epochs=N_EPOCHS, seed=int(damage == "another trial's")), folder),
+        monkeypatch,
+    )
     if damage in ("torn", "empty"):
         content = (folder / FILE).read_bytes()
         (folder / FILE).write_bytes(content[: len(content) // 2 if damage == "torn" else 0])
@@ -168,9 +224,15 @@ def test_a_damaged_checkpoint_is_as_none(make_request, tmp_path, monkeypatch):
     checkpoint = Checkpoint(folder, identity=identity, every_s=0.0)
     assert checkpoint.read() is not None
     whole, rng = (folder / FILE).read_bytes(), random.Random(11)
-    places = [*range(16), *(rng.randrange(len(whole)) for _ in range(80)), *(len(whole) - 1 - n for n in range(4))]
+    places = [
+        *range(16),
+        *(rng.randrange(len(whole)) for _ in range(80)),
+        *(len(whole) - 1 - n for n in range(4)),
+    ]
     for at in places:
-        (folder / FILE).write_bytes(whole[:at] + bytes([whole[at] ^ (1 << rng.randrange(8))]) + whole[at + 1 :])
+        (folder / FILE).write_bytes(
+            whole[:at] + bytes([whole[at] ^ (1 << rng.randrange(8))]) + whole[at + 1 :]
+        )
         assert checkpoint.read() is None, at
     for end in (0, 7, 8, 100, len(whole) - 1):
         (folder / FILE).write_bytes(whole[:end])
@@ -185,13 +247,18 @@ def test_a_checkpoint_on_other_weights_is_left_aside(make_request, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     for seed in (1, 2):
         torch.manual_seed(seed)
-        torch.save(create_backbone("test_efficientnet", n_classes=2, image_size=64).state_dict(), f"{seed}.pth")
+        torch.save(
+            create_backbone("test_efficientnet", n_classes=2, image_size=64).state_dict(),
+            f"{seed}.pth",
+        )
     recipe = {"weights": "w.pth", "epochs": N_EPOCHS, "head_lr": 1e-2}
     Path("2.pth").replace("w.pth")
     expected, _ = run(make_request(**recipe))
     Path("w.pth").replace("2.pth")
     Path("1.pth").replace("w.pth")
-    run_killed_at(2 * STEPS_PER_EPOCH, kept(make_request(**recipe), tmp_path / "checkpoint"), monkeypatch)
+    run_killed_at(
+        2 * STEPS_PER_EPOCH, kept(make_request(**recipe), tmp_path / "checkpoint"), monkeypatch
+    )
     Path("2.pth").replace("w.pth")
     outcome, epochs = run(kept(make_request(**recipe), tmp_path / "checkpoint"))
     assert numbers(outcome) == numbers(expected)

@@ -27,14 +27,29 @@ from ablate.training.trial_run import run_trial
 Stores = Callable[[str], ImageStore]
 
 
-def _lanes(stores: Stores, *, cache: Path | None = None, precision: str = "fp32", seed: int = 0, **fields: object) -> tuple[Network, Lanes]:
+def _lanes(
+    stores: Stores,
+    *,
+    cache: Path | None = None,
+    precision: str = "fp32",
+    seed: int = 0,
+    **fields: object,
+) -> tuple[Network, Lanes]:
     recipe = Recipe(**{"backbone": "test_efficientnet", "weights": "none", **fields})
     network = build_network(recipe, n_classes=3, image_size=64, seed=seed)
     _move_statistics(network)
     compute = Compute(device="cpu", precision=precision, channels_last=True, threads=1)
     network.module.to(memory_format=torch.channels_last)
     sharing = None if cache is None else Sharing(ActivationCache(cache, 1.0), (), 2)
-    lanes = open_lanes(network, stores(recipe.backbone), recipe=recipe, compute=compute, autocast=lambda: autocast(compute), sharing=sharing, seed=0)
+    lanes = open_lanes(
+        network,
+        stores(recipe.backbone),
+        recipe=recipe,
+        compute=compute,
+        autocast=lambda: autocast(compute),
+        sharing=sharing,
+        seed=0,
+    )
     return network, lanes
 
 
@@ -49,12 +64,21 @@ def _move_statistics(network: Network) -> None:
             module.bias.data.uniform_(-0.5, 0.5)
 
 
-def _n_norm_calls(network: Network, call: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> int:
+def _n_norm_calls(
+    network: Network,
+    call: Callable[[torch.Tensor], torch.Tensor],
+    inputs: torch.Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> int:
     """How often the network normalises a batch."""
     calls = []
     original = nn.functional.batch_norm
     with monkeypatch.context() as patched, torch.no_grad():
-        patched.setattr(nn.functional, "batch_norm", lambda *given, **named: calls.append(1) or original(*given, **named))
+        patched.setattr(
+            nn.functional,
+            "batch_norm",
+            lambda *given, **named: calls.append(1) or original(*given, **named),
+        )
         call(inputs)
     return len(calls)
 
@@ -72,7 +96,13 @@ def _n_norm_calls(network: Network, call: Callable[[torch.Tensor], torch.Tensor]
     ],
     ids=str,
 )
-def test_folded_logits_are_the_logits(stores: Stores, monkeypatch: pytest.MonkeyPatch, backbone: str, fields: dict[str, object], left: int | None) -> None:
+def test_folded_logits_are_the_logits(
+    stores: Stores,
+    monkeypatch: pytest.MonkeyPatch,
+    backbone: str,
+    fields: dict[str, object],
+    left: int | None,
+) -> None:
     network, lanes = _lanes(stores, backbone=backbone, **fields)
     faster = fold(network, lanes)
     network.module.eval()
@@ -80,14 +110,30 @@ def test_folded_logits_are_the_logits(stores: Stores, monkeypatch: pytest.Monkey
     with torch.no_grad():
         whole, parts = lanes.forward(inputs), faster.evaluate(inputs)
     assert (whole - parts).abs().max() <= 1e-4 * whole.abs().max()
-    norms = _n_norm_calls(network, lanes.forward, inputs, monkeypatch), _n_norm_calls(network, faster.evaluate, inputs, monkeypatch)
+    norms = (
+        _n_norm_calls(network, lanes.forward, inputs, monkeypatch),
+        _n_norm_calls(network, faster.evaluate, inputs, monkeypatch),
+    )
     assert norms[1] == left if left is not None else 0 < norms[1] < norms[0]
-    assert faster.scoring.startswith(f"{norms[0] - norms[1]} frozen BatchNorms folded, logits move by ")
-    assert _n_norm_calls(network, lanes.forward, inputs, monkeypatch) == norms[0]  # nothing stays behind
+    assert faster.scoring.startswith(
+        f"{norms[0] - norms[1]} frozen BatchNorms folded, logits move by "
+    )
+    assert (
+        _n_norm_calls(network, lanes.forward, inputs, monkeypatch) == norms[0]
+    )  # nothing stays behind
 
 
-def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, lanes = _lanes(stores, cache=tmp_path, freeze_depth="all", lora_rank=2, lora_units=2, lora_targets=("*conv_pw*",))
+def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, lanes = _lanes(
+        stores,
+        cache=tmp_path,
+        freeze_depth="all",
+        lora_rank=2,
+        lora_units=2,
+        lora_targets=("*conv_pw*",),
+    )
     assert lanes.how.startswith("cut at ")
     faster = fold(network, lanes)
     network.module.eval()
@@ -95,22 +141,37 @@ def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(store
     with torch.no_grad():
         whole, parts = lanes.forward(rows), faster.evaluate(rows)
     assert (whole - parts).abs().max() <= 1e-4 * whole.abs().max()
-    assert 0 < _n_norm_calls(network, faster.evaluate, rows, monkeypatch) < _n_norm_calls(network, lanes.forward, rows, monkeypatch)
+    assert (
+        0
+        < _n_norm_calls(network, faster.evaluate, rows, monkeypatch)
+        < _n_norm_calls(network, lanes.forward, rows, monkeypatch)
+    )
     for fields in ({"freeze_depth": -1}, {"freeze_depth": "all"}):
         network, lanes = _lanes(stores, cache=tmp_path, **fields)
         assert fold(network, lanes) is lanes
 
 
 @pytest.mark.parametrize(
-    "why", [{"freeze_depth": 0}, {"backbone": "test_vit"}, {"precision": "bf16"}, {"freeze_depth": "all", "adapter": "norm_tuning"}], ids=str
+    "why",
+    [
+        {"freeze_depth": 0},
+        {"backbone": "test_vit"},
+        {"precision": "bf16"},
+        {"freeze_depth": "all", "adapter": "norm_tuning"},
+    ],
+    ids=str,
 )
-def test_where_folding_is_not_exact_or_has_nothing_to_do_the_lanes_stay(stores: Stores, why: dict[str, object]) -> None:
+def test_where_folding_is_not_exact_or_has_nothing_to_do_the_lanes_stay(
+    stores: Stores, why: dict[str, object]
+) -> None:
     network, lanes = _lanes(stores, **why)
     assert fold(network, lanes) is lanes
     assert lanes.scoring == "as trained"
 
 
-def test_a_network_whose_logits_would_move_is_not_folded(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_whose_logits_would_move_is_not_folded(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """E.g. one that also reads what comes out of the convolution."""
     exact = folding.fuse_conv_bn_eval
 
@@ -124,8 +185,18 @@ def test_a_network_whose_logits_would_move_is_not_folded(stores: Stores, monkeyp
     assert fold(network, lanes) is lanes
 
 
-@pytest.mark.parametrize("fields", [{"freeze_depth": -1}, {"freeze_depth": -2, "strategy": "lp_ft", "epochs": 3}, {"classifier": "ridge"}], ids=str)
-def test_a_trial_is_the_same_with_folded_evaluation(make_request, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"freeze_depth": -1},
+        {"freeze_depth": -2, "strategy": "lp_ft", "epochs": 3},
+        {"classifier": "ridge"},
+    ],
+    ids=str,
+)
+def test_a_trial_is_the_same_with_folded_evaluation(
+    make_request, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
+) -> None:
     fields = {"head_lr": 1e-2, "lr_ratio": 1.0, **fields}
     request = make_request(**fields)
     epochs: dict[str, list[dict[str, float]]] = {"folded": [], "plain": []}
@@ -141,17 +212,27 @@ def test_a_trial_is_the_same_with_folded_evaluation(make_request, monkeypatch: p
     weights = [load_file(one.folder / "delta.safetensors") for one in (request, other)]
     assert weights[0].keys() == weights[1].keys()
     if "classifier" not in fields:  # those are fitted on features of the folded trunk
-        assert [metrics["train/loss"] for metrics in epochs["folded"]] == [metrics["train/loss"] for metrics in epochs["plain"]]
+        assert [metrics["train/loss"] for metrics in epochs["folded"]] == [
+            metrics["train/loss"] for metrics in epochs["plain"]
+        ]
         assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    frames = [read_predictions(one.folder / "predictions.parquet")[["p_0", "p_1", "p_2"]].to_numpy() for one in (request, other)]
+    frames = [
+        read_predictions(one.folder / "predictions.parquet")[["p_0", "p_1", "p_2"]].to_numpy()
+        for one in (request, other)
+    ]
     assert frames[0] == pytest.approx(frames[1], abs=1e-5)
 
 
 def test_folding_changes_no_weight_and_no_mode(stores: Stores) -> None:
     network, lanes = _lanes(stores, freeze_depth=-1)
-    before, modes = copy.deepcopy(network.module.state_dict()), [module.training for module in network.module.modules()]
+    before, modes = (
+        copy.deepcopy(network.module.state_dict()),
+        [module.training for module in network.module.modules()],
+    )
     faster = fold(network, lanes)
     assert faster is not lanes
     assert [module.training for module in network.module.modules()] == modes
-    assert all(torch.equal(tensor, before[name]) for name, tensor in network.module.state_dict().items())
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in network.module.state_dict().items()
+    )
     assert before.keys() == network.module.state_dict().keys()

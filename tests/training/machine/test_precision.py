@@ -14,7 +14,9 @@ from ablate.training.machine import precision, threads
 from ablate.training.machine.precision import choose_compute
 from ablate.training.machine.threads import choose_threads
 
-MEASURED = Compute(device="cpu", precision="bf16", channels_last=True, is_depthwise_fp32=True, threads=1)
+MEASURED = Compute(
+    device="cpu", precision="bf16", channels_last=True, is_depthwise_fp32=True, threads=1
+)
 KEPT = MEASURED.model_dump(mode="json")
 DAMAGED = {
     "empty": b"",
@@ -40,25 +42,37 @@ def measured(monkeypatch) -> list[int]:
     """Calls of the measurement."""
     calls: list[int] = []
     monkeypatch.setattr(precision, "compute_device", lambda: "cpu")
-    monkeypatch.setattr(precision, "_cpu_compute", lambda n_threads: calls.append(n_threads) or MEASURED.model_copy(update={"threads": n_threads}))
+    monkeypatch.setattr(
+        precision,
+        "_cpu_compute",
+        lambda n_threads: (
+            calls.append(n_threads) or MEASURED.model_copy(update={"threads": n_threads})
+        ),
+    )
     return calls
 
 
-def test_compute_is_measured_once_for_each_number_of_threads(tmp_path: Path, measured, caplog) -> None:
+def test_compute_is_measured_once_for_each_number_of_threads(
+    tmp_path: Path, measured, caplog
+) -> None:
     assert choose_compute(tmp_path, threads=1) == choose_compute(tmp_path, threads=1) == MEASURED
     assert choose_compute(tmp_path, threads=2).threads == 2
     assert (measured, caplog.messages) == ([1, 2], [])
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_damaged_compute_is_measured_again_and_said(tmp_path: Path, measured, caplog, name: str) -> None:
+def test_damaged_compute_is_measured_again_and_said(
+    tmp_path: Path, measured, caplog, name: str
+) -> None:
     choose_compute(tmp_path, threads=1)
     (path,) = tmp_path.glob("compute-*.json")
     whole = path.read_bytes()
     path.write_bytes(DAMAGED[name])
     assert choose_compute(tmp_path, threads=1) == MEASURED
     assert measured == [1, 1]
-    assert caplog.messages == [f"{path} is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits"]
+    assert caplog.messages == [
+        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits"
+    ]
     assert path.read_bytes() == whole
 
 
@@ -72,11 +86,23 @@ def test_every_byte_of_remembered_compute_may_change(tmp_path: Path, measured, c
             assert choose_compute(tmp_path, threads=1) == MEASURED
 
 
-WRONG_THREADS = [b"", b"{}", b'{"threads": "4"}', b'{"threads": 3}', b'{"threads": true}', b'{"threads": 1e9}', b"[4]", b"\xff", b"[" * 100_000]
+WRONG_THREADS = [
+    b"",
+    b"{}",
+    b'{"threads": "4"}',
+    b'{"threads": 3}',
+    b'{"threads": true}',
+    b'{"threads": 1e9}',
+    b"[4]",
+    b"\xff",
+    b"[" * 100_000,
+]
 
 
 @pytest.mark.parametrize("kept", WRONG_THREADS, ids=map(str, range(len(WRONG_THREADS))))
-def test_damaged_threads_are_measured_again_and_said(tmp_path: Path, monkeypatch, caplog, kept: bytes) -> None:
+def test_damaged_threads_are_measured_again_and_said(
+    tmp_path: Path, monkeypatch, caplog, kept: bytes
+) -> None:
     monkeypatch.setattr(threads, "compute_device", lambda: "cpu")
     monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     monkeypatch.setattr(threads, "speedup", lambda n_threads: 4.0)
@@ -84,7 +110,9 @@ def test_damaged_threads_are_measured_again_and_said(tmp_path: Path, monkeypatch
     (path,) = tmp_path.glob("threads-*.json")
     path.write_bytes(kept)
     assert choose_threads(tmp_path) == 4
-    assert caplog.messages == [f"{path} is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits"]
+    assert caplog.messages == [
+        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits"
+    ]
 
 
 def test_a_measurement_that_cannot_be_kept_is_said(tmp_path: Path, measured) -> None:
@@ -93,6 +121,8 @@ def test_a_measurement_that_cannot_be_kept_is_said(tmp_path: Path, measured) -> 
     path.unlink()
     path.mkdir()
     message = f"what was measured of this machine must be kept, {path} cannot be written: "
-    with pytest.raises(StoreError, match=rf"^{re.escape(message)}.*; set ABLATE_HOME to another place\.$"):
+    with pytest.raises(
+        StoreError, match=rf"^{re.escape(message)}.*; set ABLATE_HOME to another place\.$"
+    ):
         choose_compute(tmp_path, threads=1)
     assert [one.name for one in tmp_path.iterdir()] == [path.name]

@@ -12,7 +12,9 @@ from ablate.training.machine.threads import choose_threads
 
 
 @pytest.mark.parametrize(("speedup", "chosen"), [(1.3, 1), (3.7, 1), (3.9, 4)])
-def test_one_thread_a_slot_unless_all_cores_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speedup: float, chosen: int) -> None:
+def test_one_thread_a_slot_unless_all_cores_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speedup: float, chosen: int
+) -> None:
     monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     monkeypatch.setattr(threads, "speedup", lambda n_threads: speedup if n_threads == 4 else 1.0)
     assert choose_threads(tmp_path) == chosen
@@ -22,7 +24,9 @@ def test_one_thread_a_slot_unless_all_cores_lose_nothing(tmp_path: Path, monkeyp
     assert choose_threads(tmp_path) == chosen
 
 
-def test_one_measurement_that_something_else_disturbed_does_not_choose_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_measurement_that_something_else_disturbed_does_not_choose_all_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     measured = iter([4.8, 1.2, 3.9])
     monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     monkeypatch.setattr(threads, "speedup", lambda _: next(measured))

@@ -17,7 +17,9 @@ LABELS = torch.tensor([0, 2, 1, 1])
 
 def test_the_loss_is_the_log_loss() -> None:
     probabilities = Classification().predict(LOGITS).double().numpy()
-    assert Classification().loss(LOGITS, LABELS).item() == pytest.approx(log_loss(LABELS.numpy(), probabilities), abs=1e-6)
+    assert Classification().loss(LOGITS, LABELS).item() == pytest.approx(
+        log_loss(LABELS.numpy(), probabilities), abs=1e-6
+    )
 
 
 def test_balanced_weights_are_scikit_learns() -> None:
@@ -30,13 +32,17 @@ def test_class_weights_weigh_as_computed_by_hand() -> None:
     weights = torch.tensor([1.0, 4.0, 2.0])
     each = -torch.log_softmax(LOGITS, dim=1)[torch.arange(4), LABELS]
     expected = (each * weights[LABELS]).sum() / weights[LABELS].sum()
-    assert Classification(class_weights=weights).loss(LOGITS, LABELS).item() == pytest.approx(expected.item())
+    assert Classification(class_weights=weights).loss(LOGITS, LABELS).item() == pytest.approx(
+        expected.item()
+    )
 
 
 def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
     log_p = torch.log_softmax(LOGITS, dim=1)
     expected = -(0.9 * log_p[torch.arange(4), LABELS] + 0.1 * log_p.mean(dim=1)).mean()
-    assert Classification(label_smoothing=0.1).loss(LOGITS, LABELS).item() == pytest.approx(expected.item())
+    assert Classification(label_smoothing=0.1).loss(LOGITS, LABELS).item() == pytest.approx(
+        expected.item()
+    )
 
 
 def test_half_precision_logits_are_scored_in_full_precision() -> None:

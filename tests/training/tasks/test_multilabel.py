@@ -34,35 +34,52 @@ def test_smoothing_moves_yes_and_no_towards_one_half() -> None:
 
 
 def test_balanced_weights_make_a_yes_weigh_as_many_times_as_there_are_more_noes() -> None:
-    task = make_task(Recipe(loss="bce", class_weights="balanced"), LABELS, class_names=NAMES, device="cpu")
+    task = make_task(
+        Recipe(loss="bce", class_weights="balanced"), LABELS, class_names=NAMES, device="cpu"
+    )
     assert isinstance(task, Multilabel)
     torch.testing.assert_close(task.class_weights, torch.tensor([1 / 3, 1.0, 3.0]))
     p = torch.sigmoid(_logits())
     targets = torch.from_numpy(LABELS).float()
-    by_hand = -(torch.tensor([1 / 3, 1.0, 3.0]) * targets * p.log() + (1 - targets) * (1 - p).log()).sum() / 4
+    by_hand = (
+        -(torch.tensor([1 / 3, 1.0, 3.0]) * targets * p.log() + (1 - targets) * (1 - p).log()).sum()
+        / 4
+    )
     torch.testing.assert_close(task.loss(_logits(), torch.from_numpy(LABELS)), by_hand)
 
 
 def test_weights_by_name_are_those_of_the_positives() -> None:
-    task = make_task(Recipe(loss="bce", class_weights={"cold": 4.0}), LABELS, class_names=NAMES, device="cpu")
+    task = make_task(
+        Recipe(loss="bce", class_weights={"cold": 4.0}), LABELS, class_names=NAMES, device="cpu"
+    )
     torch.testing.assert_close(task.class_weights, torch.tensor([1.0, 4.0, 1.0]))
-    assert make_task(Recipe(loss="bce"), LABELS, class_names=NAMES, device="cpu").class_weights is None
+    assert (
+        make_task(Recipe(loss="bce"), LABELS, class_names=NAMES, device="cpu").class_weights is None
+    )
 
 
 def test_a_class_that_every_image_has_keeps_a_small_weight() -> None:
     labels = np.array([[1, 0], [1, 1]])
-    task = make_task(Recipe(loss="bce", class_weights="balanced"), labels, class_names=("a", "b"), device="cpu")
+    task = make_task(
+        Recipe(loss="bce", class_weights="balanced"), labels, class_names=("a", "b"), device="cpu"
+    )
     torch.testing.assert_close(task.class_weights, torch.tensor([0.25, 1.0]))
 
 
 def test_parts_of_a_batch_sum_to_the_whole() -> None:
     task, targets = Multilabel(0.1, torch.tensor([1.0, 2.0, 3.0])), torch.from_numpy(LABELS)
-    parts = [task.loss(_logits()[own], targets[own]) * (task.mass(targets[own]) / task.mass(targets)) for own in (slice(0, 3), slice(3, 4))]
+    parts = [
+        task.loss(_logits()[own], targets[own]) * (task.mass(targets[own]) / task.mass(targets))
+        for own in (slice(0, 3), slice(3, 4))
+    ]
     torch.testing.assert_close(sum(parts), task.loss(_logits(), targets))
 
 
 def test_labels_of_mixed_images_mix_as_they_are() -> None:
-    images, targets = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)), torch.from_numpy(LABELS).float()
+    images, targets = (
+        torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)),
+        torch.from_numpy(LABELS).float(),
+    )
     whole, shares = mixed(images, targets, np.random.default_rng(0), mixup=0.4, cutmix=0.0)
     rng = np.random.default_rng(0)
     own, other = rng.beta(0.4, 0.4), rng.permutation(4)
@@ -78,7 +95,10 @@ def test_bce_learns_what_a_softmax_cannot() -> None:
     found = {}
     for task, targets in (
         (Multilabel(), labels),
-        (Classification(), torch.nan_to_num(labels / labels.sum(dim=1, keepdim=True))),  # shares that sum to 1, as a softmax has them
+        (
+            Classification(),
+            torch.nan_to_num(labels / labels.sum(dim=1, keepdim=True)),
+        ),  # shares that sum to 1, as a softmax has them
     ):
         torch.manual_seed(0)
         head = nn.Linear(3, 3)
@@ -87,7 +107,9 @@ def test_bce_learns_what_a_softmax_cannot() -> None:
             optimizer.zero_grad()
             task.loss(head(inputs), targets).backward()
             optimizer.step()
-        found[type(task).__name__] = score(task.predict(head(inputs).detach()).numpy(), labels.numpy())
+        found[type(task).__name__] = score(
+            task.predict(head(inputs).detach()).numpy(), labels.numpy()
+        )
     assert found["Multilabel"]["macro_f1"] == pytest.approx(1.0)
     assert found["Multilabel"]["subset_accuracy"] == 1.0
     assert found["Classification"]["subset_accuracy"] < 0.8

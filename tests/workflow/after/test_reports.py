@@ -50,16 +50,28 @@ def uploaded(grid: str) -> set[str]:
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(grid)
     (run,) = client.search_runs([experiment.experiment_id], "tags.`ablate.kind` = 'study'")
-    below = [client.list_artifacts(run.info.run_id, path) for path in ("report", "report/cards", "report/figures")]
-    return {one.path.removeprefix("report/") for listed in below for one in listed if not one.is_dir}
+    below = [
+        client.list_artifacts(run.info.run_id, path)
+        for path in ("report", "report/cards", "report/figures")
+    ]
+    return {
+        one.path.removeprefix("report/") for listed in below for one in listed if not one.is_dir
+    }
 
 
-def test_a_folder_of_ones_own_is_refused_before_training_and_stays(desk: Path, write_grid: WriteGrid) -> None:
+def test_a_folder_of_ones_own_is_refused_before_training_and_stays(
+    desk: Path, write_grid: WriteGrid
+) -> None:
     for name, content in OWN.items():
         (desk / name).parent.mkdir(parents=True, exist_ok=True)
         (desk / name).write_text(content)
     grid = write_grid("own")
-    for folder, held in ((".", ".env"), ("docs", "README.md"), (str(desk / "docs" / "figures"), "logo.png"), ("/", None)):
+    for folder, held in (
+        (".", ".env"),
+        ("docs", "README.md"),
+        (str(desk / "docs" / "figures"), "logo.png"),
+        ("/", None),
+    ):
         said = ask("run", str(grid), "--report-dir", folder, code=2)
         if held is not None:
             assert said == (
@@ -70,9 +82,14 @@ def test_a_folder_of_ones_own_is_refused_before_training_and_stays(desk: Path, w
         assert ask("run", str(grid), "--report-dir", folder, code=2) == (
             f"grid own: Does it all hang together?\nerror: the report folder must not be {what} itself, {folder} is; name another report folder\n"
         )
-    for folder, what in (("data/new", "the data folder"), ("home/studies/x", "studies/ of ABLATE_HOME")):
+    for folder, what in (
+        ("data/new", "the data folder"),
+        ("home/studies/x", "studies/ of ABLATE_HOME"),
+    ):
         said = ask("run", str(grid), "--report-dir", folder, code=2)
-        assert said.startswith(f"grid own: Does it all hang together?\nerror: the report folder must lie outside {what}, {folder} lies in ")
+        assert said.startswith(
+            f"grid own: Does it all hang together?\nerror: the report folder must lie outside {what}, {folder} lies in "
+        )
     assert contents(desk, *OWN) == OWN
     assert not (desk / "home").exists()
 
@@ -90,7 +107,9 @@ def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device", "/disk/x")
 
 
-def test_a_study_that_was_run(ran: Path, desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_that_was_run(
+    ran: Path, desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One training, looked at from all sides: it takes longer than all the rest."""
     _only_what_was_written_is_uploaded_or_removed(desk, write_grid)
     _no_folder_of_the_machine_is_told(desk)
@@ -105,7 +124,11 @@ def _only_what_was_written_is_uploaded_or_removed(desk: Path, write_grid: WriteG
     assert ask("report", "reported", "--no-images") == "report: reports/reported/README.md\n"
     assert contents(report, *mine) == mine
     here = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
-    assert here - set(mine) == uploaded("reported") == {*json.loads((report / MARK).read_text())["files"], MARK}
+    assert (
+        here - set(mine)
+        == uploaded("reported")
+        == {*json.loads((report / MARK).read_text())["files"], MARK}
+    )
     assert ask("run", str(write_grid("other")), "--report-dir", str(report), code=2) == (
         "grid other: Does it all hang together?\n"
         f"error: the report folder must hold no report of another grid, {report} holds that of 'reported', not of 'other'; name another report folder\n"
@@ -122,16 +145,33 @@ def _no_folder_of_the_machine_is_told(desk: Path) -> None:
     private = [str(desk), f"{Path.home()}/"]
     pages = [path for path in (desk / "reports" / "reported").rglob("*") if path.is_file()]
     assert len(pages) > 20
-    found = [(path.name, folder) for path in pages for folder in private if folder.encode() in path.read_bytes()]
+    found = [
+        (path.name, folder)
+        for path in pages
+        for folder in private
+        if folder.encode() in path.read_bytes()
+    ]
     client = mlflow.MlflowClient()
     runs = client.search_runs([client.get_experiment_by_name("reported").experiment_id])
     assert len(runs) == 3
-    told = [(name, value) for run in runs for name, value in {**run.data.params, **run.data.tags}.items()]
-    assert found + [(name, value) for name, value in told if any(folder in value for folder in private)] == []
+    told = [
+        (name, value)
+        for run in runs
+        for name, value in {**run.data.params, **run.data.tags}.items()
+    ]
+    assert (
+        found
+        + [(name, value) for name, value in told if any(folder in value for folder in private)]
+        == []
+    )
 
 
 def _a_full_disk_after_the_trials(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = {"page": "ablate.reporting.pages.write.write_file", "reading": "ablate.reporting.pages.write.compute_results", "upload": "shutil.copyfile"}
+    places = {
+        "page": "ablate.reporting.pages.write.write_file",
+        "reading": "ablate.reporting.pages.write.compute_results",
+        "upload": "shutil.copyfile",
+    }
     errors = {
         "page": "the report folder must be writable, reports/reported/README.md is not: No space left on device; free it, or name another report folder",
         "reading": "a report needs room for what it reads and draws, /disk/x has none: No space left on device",
@@ -143,14 +183,21 @@ def _a_full_disk_after_the_trials(grid: Path, monkeypatch: pytest.MonkeyPatch) -
         assert "trials: 0 completed now, 2 before, 0 failed" in said, place
         if place in errors:
             again = f"ablate report {grid} --report-dir reports/reported --no-images"
-            assert said.endswith(f"error: all trials that completed are kept, but {errors[place]}; once that is mended: {again}\n"), place
+            assert said.endswith(
+                f"error: all trials that completed are kept, but {errors[place]}; once that is mended: {again}\n"
+            ), place
     assert ask("report", str(grid), "--no-images") == "report: reports/reported/README.md\n"
 
 
 def test_nothing_completed(desk: Path, write_grid: WriteGrid) -> None:
-    grid = write_grid("diverging", ("batch_size: 8", "batch_size: 8, optimizer: sgd, head_lr: 1.0e+30"), ONE_ARM)
+    grid = write_grid(
+        "diverging", ("batch_size: 8", "batch_size: 8, optimizer: sgd, head_lr: 1.0e+30"), ONE_ARM
+    )
     said = ask("run", str(grid), "--only-failed")
-    assert "nothing to do: no trial failed last time; without --only-failed the 2 left are run" in said.replace("\n", " ")
+    assert (
+        "nothing to do: no trial failed last time; without --only-failed the 2 left are run"
+        in said.replace("\n", " ")
+    )
     readme = desk / "reports" / "diverging" / "README.md"
     assert not readme.exists()
     said = ask("run", str(grid), "--workers", "1", code=1)
@@ -160,11 +207,18 @@ def test_nothing_completed(desk: Path, write_grid: WriteGrid) -> None:
     assert "report: reports/diverging/README.md" in said
     assert "No trial completed, so there is no best arm." in readme.read_text()
     study = MlflowStore(places().tracking_uri, "diverging").read_study("diverging")
-    first = {"arm": "freeze_depth=all (baseline)", "val/macro_f1": "-", "test/macro_f1": "-", "seeds": 0}
+    first = {
+        "arm": "freeze_depth=all (baseline)",
+        "val/macro_f1": "-",
+        "test/macro_f1": "-",
+        "seeds": 0,
+    }
     assert arms_overview(study).to_dict("records")[0] == first
 
 
-def test_thumbnails_that_cannot_be_kept_are_shown_all_the_same(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_thumbnails_that_cannot_be_kept_are_shown_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Nor does a damaged file of kept ones cost the report."""
     shown = {("test", "a"): np.zeros((2, 2, 3), dtype=np.uint8)}
     store = MlflowStore("sqlite:///nowhere.db", "g")
@@ -189,7 +243,12 @@ def test_thumbnails_that_cannot_be_kept_are_shown_all_the_same(monkeypatch: pyte
         (StoreError("the store is away"), "the store is away"),
     ],
 )
-def test_what_fails_after_the_trials_names_the_command_that_does_it_again(error: Exception, told: str) -> None:
+def test_what_fails_after_the_trials_names_the_command_that_does_it_again(
+    error: Exception, told: str
+) -> None:
     with pytest.raises(ReportError) as caught, reports.results_kept(again="ablate report x"):
         raise error
-    assert str(caught.value) == f"all trials that completed are kept, but {told}; once that is mended: ablate report x"
+    assert (
+        str(caught.value)
+        == f"all trials that completed are kept, but {told}; once that is mended: ablate report x"
+    )

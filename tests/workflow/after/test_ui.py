@@ -34,9 +34,20 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def act(**environment: str) -> tuple[subprocess.Popen[str], int]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        variables = {"PYTHONPATH": str(ROOT), "ABLATE_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": new_store_uri(tmp_path), **environment}
+        variables = {
+            "PYTHONPATH": str(ROOT),
+            "ABLATE_HOME": str(tmp_path),
+            "MLFLOW_TRACKING_URI": new_store_uri(tmp_path),
+            **environment,
+        }
         command = [sys.executable, "-m", "ablate", "ui", "--port", str(port)]
-        server = subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            command,
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         begun.append(server)
         for line in server.stdout:
             if line.startswith("MLflow UI"):
@@ -76,7 +87,9 @@ def test_nothing_is_left_of_it(start: Start, number: signal.Signals) -> None:
     assert (server.returncode, server.stderr.read()) == expected
 
 
-def test_the_environment_opens_no_other_address_and_the_command_line_shows_no_password(start: Start) -> None:
+def test_the_environment_opens_no_other_address_and_the_command_line_shows_no_password(
+    start: Start,
+) -> None:
     server, port = start(
         MLFLOW_GUNICORN_OPTS="--bind 0.0.0.0:5999",
         MLFLOW_UVICORN_OPTS="--host 0.0.0.0 --workers 3",
@@ -95,11 +108,16 @@ def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StoreError) as caught:
         port = taken.getsockname()[1]
         serve_ui(places(), grid_name="", port=port, say=print)
-    assert str(caught.value) == f"port {port} must be free on 127.0.0.1, but something listens there; choose another: make ui ARGS='--port {port + 1}'"
+    assert (
+        str(caught.value)
+        == f"port {port} must be free on 127.0.0.1, but something listens there; choose another: make ui ARGS='--port {port + 1}'"
+    )
 
 
 @pytest.mark.parametrize("content", [b"x" * 5000, None])
-def test_a_store_that_cannot_be_read_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None) -> None:
+def test_a_store_that_cannot_be_read_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
     store = tmp_path / "m.db"
     store.mkdir() if content is None else store.write_bytes(content)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
@@ -109,13 +127,28 @@ def test_a_store_that_cannot_be_read_ends_it(tmp_path: Path, monkeypatch: pytest
 
 def test_a_server_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@host:1/x")
-    with pytest.raises(StoreError, match=r"^the tracking store is a server already: open https://me:\*\*\*@host:1/x$"):
+    with pytest.raises(
+        StoreError,
+        match=r"^the tracking store is a server already: open https://me:\*\*\*@host:1/x$",
+    ):
         serve_ui(places(), grid_name="", port=0, say=print)
 
 
 def test_the_table_of_runs_shows_trials_with_their_scores_the_best_first() -> None:
     record, trials = toy_study()
-    run = PublishedRun("r", trials[0].trial_id, trials[0].arm_id, 0, 1, "COMPLETE", {"val/macro_f1": 0.5, "test/macro_f1": 0.4}, {}, {}, {}, "")
+    run = PublishedRun(
+        "r",
+        trials[0].trial_id,
+        trials[0].arm_id,
+        0,
+        1,
+        "COMPLETE",
+        {"val/macro_f1": 0.5, "test/macro_f1": 0.4},
+        {},
+        {},
+        {},
+        "",
+    )
     study = PublishedStudy(record, "sqlite:///x", "7", "p", (run,))
     condition = "tags.`ablate.study_id` = 'abc123' AND tags.`ablate.kind` = 'trial'"
     axes = ", ".join(f'"params.`{axis}`"' for axis in (*record.axes, "seed"))
@@ -123,7 +156,10 @@ def test_the_table_of_runs_shows_trials_with_their_scores_the_best_first() -> No
         f'{{"searchFilter": "{condition}", "orderByKey": "metrics.`val/macro_f1`", "orderByAsc": false, '
         f'"selectedColumns": ["metrics.`val/macro_f1`", "metrics.`test/macro_f1`", {axes}]}}'
     )
-    assert shared_view_url("http://h:1/", study) == "http://h:1/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=ablate-abc123"
+    assert (
+        shared_view_url("http://h:1/", study)
+        == "http://h:1/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=ablate-abc123"
+    )
     assert runs_url("http://h:1", study) == (
         "http://h:1/#/experiments/7/runs?workflowType=machine_learning"
         "&searchFilter=tags.%60ablate.study_id%60%20%3D%20%27abc123%27%20AND%20tags.%60ablate.kind%60%20%3D%20%27trial%27"

@@ -35,9 +35,9 @@ def test_the_sum_by_hand(write_grid: Callable[..., Path]) -> None:
     """16 train, 8 val and 9 test images, batch 8, one epoch, two head LRs: 2 arms a kind; the clean view is shared by the kinds that freeze."""
     resolved, facts = resolved_grid(write_grid("reckoned", LIGHT))
     kinds = kinds_of(resolved, facts)
-    assert {(kind.depth > 0, kind.augment): len(arms) for kind, arms in kinds.items()} == dict.fromkeys(
-        [(True, "none"), (True, "light"), (False, "none"), (False, "light")], 2
-    )
+    assert {
+        (kind.depth > 0, kind.augment): len(arms) for kind, arms in kinds.items()
+    } == dict.fromkeys([(True, "none"), (True, "light"), (False, "none"), (False, "light")], 2)
     frozen = Measured(start_s=1.0, step_s=0.5, val_s=0.25, end_s=0.125, prefix_s=2.0, peak_mb=1)
     whole = Measured(start_s=3.0, step_s=10.0, val_s=0.0, end_s=0.0, prefix_s=0.0, peak_mb=1)
     cost = study_cost(resolved, kinds, {kind: frozen if kind.depth else whole for kind in kinds})
@@ -49,7 +49,10 @@ def test_the_sum_by_hand(write_grid: Callable[..., Path]) -> None:
 
 
 FITTED = (
-    ("freeze_depth: [all, -1]", "freeze_depth: [all]\n  shots: [null, 3]\n  classifier: [linear, ridge]"),
+    (
+        "freeze_depth: [all, -1]",
+        "freeze_depth: [all]\n  shots: [null, 3]\n  classifier: [linear, ridge]",
+    ),
     ("1.0e-3, 1.0e-2", "1.0e-3"),
     ("epochs: 1", "epochs: 4"),
 )
@@ -68,11 +71,20 @@ def test_few_shots_and_fitted_classifiers_by_hand(write_grid: Callable[..., Path
     assert cost.trials_s == pytest.approx(trained + fitted)
     assert cost.prefixes_s == pytest.approx((16 + 8 + 9) * 2.0)  # a kept view is of the whole split
     alone = sum(4 * (n + 8) + 9 for n in (16, 6)) + sum(n + 8 + 9 for n in (16, 6))
-    assert f"sharing: {16 + 8 + 9} of {alone} passes" in CliRunner().invoke(app, ["plan", str(path)]).output
+    assert (
+        f"sharing: {16 + 8 + 9} of {alone} passes"
+        in CliRunner().invoke(app, ["plan", str(path)]).output
+    )
 
 
 def test_a_fitted_kind_is_measured_too(write_grid: Callable[..., Path]) -> None:
-    said = CliRunner().invoke(app, ["plan", str(write_grid("fitted_probe", *FITTED)), "--probe", "--workers", "1"]).output
+    said = (
+        CliRunner()
+        .invoke(
+            app, ["plan", str(write_grid("fitted_probe", *FITTED)), "--probe", "--workers", "1"]
+        )
+        .output
+    )
     assert "ridge fitted at once" in said
     assert "It rests on one measured step and evaluation of 2 kinds of arm (" in said
 
@@ -83,7 +95,9 @@ def test_no_study_is_shorter_than_its_longest_trial() -> None:
 
 
 def test_a_kind_is_taken_as_itself_or_as_the_nearest_of_its_backbone() -> None:
-    def kind(backbone: str = "a", depth: int = 5, n_trainable: int = 100, augment: str = "none") -> Kind:
+    def kind(
+        backbone: str = "a", depth: int = 5, n_trainable: int = 100, augment: str = "none"
+    ) -> Kind:
         return Kind(backbone, depth, n_trainable, augment, 16, "auto")
 
     measured = [kind("b"), kind(depth=0), kind(augment="light"), kind()]
@@ -96,14 +110,24 @@ def test_a_kind_is_taken_as_itself_or_as_the_nearest_of_its_backbone() -> None:
 def test_a_few_images_are_spread_over_the_classes() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 2])
     assert labels[_in_turn(labels)].tolist() == [0, 1, 2, 0, 1, 0, 0]
-    split = type("Split", (), {"labels": labels, "image_ids": tuple("abcdefg"), "read": staticmethod("abcdefg".__getitem__)})()
+    split = type(
+        "Split",
+        (),
+        {
+            "labels": labels,
+            "image_ids": tuple("abcdefg"),
+            "read": staticmethod("abcdefg".__getitem__),
+        },
+    )()
     part = _part(split, 9)
     assert [part.read(i) for i in range(9)] == list("aegbfcdae")
     assert part.labels.tolist() == [0, 1, 2, 0, 1, 0, 0, 0, 1]
     assert len(set(part.image_ids)) == 9
 
 
-def test_plan_measures_real_steps_and_says_what_the_estimate_rests_on(write_grid: Callable[..., Path], desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_measures_real_steps_and_says_what_the_estimate_rests_on(
+    write_grid: Callable[..., Path], desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Frozen kinds have a prefix and steps without it, whole ones have none; nothing of the probe stays behind."""
     seen: list[Probes] = []
 
@@ -129,7 +153,13 @@ def test_plan_measures_real_steps_and_says_what_the_estimate_rests_on(write_grid
 
 @pytest.mark.parametrize(
     ("peak_mb", "total_mb", "margin", "slots"),
-    [(1000, 10_000, 0.1, 9), (1000, 10_000, 0.0, 10), (1001, 10_000, 0.0, 9), (4000, 80_000, 0.1, 18), (9000, 8000, 0.1, 1)],
+    [
+        (1000, 10_000, 0.1, 9),
+        (1000, 10_000, 0.0, 10),
+        (1001, 10_000, 0.0, 9),
+        (4000, 80_000, 0.1, 18),
+        (9000, 8000, 0.1, 1),
+    ],
 )
 def test_slots_that_fit(peak_mb: float, total_mb: float, margin: float, slots: int) -> None:
     assert slots_that_fit(peak_mb, total_mb=total_mb, margin=margin) == slots
@@ -149,7 +179,9 @@ def test_measured_memory_bounds_the_slots_of_a_machine(monkeypatch: pytest.Monke
     compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
     monkeypatch.setattr("ablate.workflow.prepare.machines._host_memory_mb", lambda: 16_000.0)
-    assert len(choose_slots(compute, Machines(), n_trials=100)) == 7  # 2,000 MB each, nobody measured
+    assert (
+        len(choose_slots(compute, Machines(), n_trials=100)) == 7
+    )  # 2,000 MB each, nobody measured
     assert len(choose_slots(compute, Machines(peak_mb=500.0), n_trials=100)) == 28
     assert len(choose_slots(compute, Machines(peak_mb=9000.0), n_trials=100)) == 1
     assert len(choose_slots(compute, Machines(peak_mb=500.0, workers=3), n_trials=100)) == 3
@@ -177,24 +209,40 @@ def test_the_peak_of_a_process_is_what_it_held() -> None:
     assert 80 < afterwards < 200
 
 
-def test_trials_per_gpu_auto_goes_by_the_largest_kind_and_a_number_measures_nothing(write_grid: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_per_gpu_auto_goes_by_the_largest_kind_and_a_number_measures_nothing(
+    write_grid: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     resolved, _ = resolved_grid(write_grid("packed"))
 
-    def measured(resolved: Resolved, kinds: Mapping[Kind, object], *given: Any, **named: Any) -> Probes:
-        found = {kind: Measured(0.0, 0.0, 0.0, 0.0, 0.0, peak_mb=1000.0 * number) for number, kind in enumerate(kinds, start=1)}
-        return Probes(found, n_slots=1, decode_s=0.0, worker_start_s=0.0, total_mb=16_000.0, took_s=0.0)
+    def measured(
+        resolved: Resolved, kinds: Mapping[Kind, object], *given: Any, **named: Any
+    ) -> Probes:
+        found = {
+            kind: Measured(0.0, 0.0, 0.0, 0.0, 0.0, peak_mb=1000.0 * number)
+            for number, kind in enumerate(kinds, start=1)
+        }
+        return Probes(
+            found, n_slots=1, decode_s=0.0, worker_start_s=0.0, total_mb=16_000.0, took_s=0.0
+        )
 
     monkeypatch.setattr("ablate.workflow.plan.probe.probe_kinds", measured)
-    assert packed(Machines(), "auto", resolved, places(), threads=1) == Machines(peak_mb=2000.0, trials_per_gpu=7)
+    assert packed(Machines(), "auto", resolved, places(), threads=1) == Machines(
+        peak_mb=2000.0, trials_per_gpu=7
+    )
     monkeypatch.setattr("ablate.workflow.plan.probe.probe_kinds", None)
     assert packed(Machines(), "3", resolved, places(), threads=1) == Machines(trials_per_gpu=3)
     for wrong in ("0", "many", "-1"):
         with pytest.raises(SpecError) as caught:
             packed(Machines(), wrong, resolved, places(), threads=1)
-        assert str(caught.value) == f"--trials-per-gpu must be auto or a whole number from 1 to 64, got {wrong!r}"
+        assert (
+            str(caught.value)
+            == f"--trials-per-gpu must be auto or a whole number from 1 to 64, got {wrong!r}"
+        )
     with pytest.raises(SpecError) as caught:
         packed(Machines(kind="ray"), "auto", resolved, places(), threads=1)
-    assert str(caught.value) == ("--trials-per-gpu auto must come with --executor local, memory is measured on this machine; name a number for a cluster")
+    assert str(caught.value) == (
+        "--trials-per-gpu auto must come with --executor local, memory is measured on this machine; name a number for a cluster"
+    )
 
 
 def test_executor_and_address_are_checked() -> None:

@@ -22,22 +22,41 @@ def _out(*words: str) -> str:
 
 
 def test_plan_counts_the_passes_that_sharing_saves(desk: Path, write_grid: WriteGrid) -> None:
-    grid = write_grid("counted", ("[all, -1]", "[all, -1, 0]"), ("epochs: 1", "epochs: 2"), ("batch_size: 8", "batch_size: 8, augment: light"))
+    grid = write_grid(
+        "counted",
+        ("[all, -1]", "[all, -1, 0]"),
+        ("epochs: 1", "epochs: 2"),
+        ("batch_size: 8", "batch_size: 8, augment: light"),
+    )
     out = _out("plan", str(grid), "--seeds", "0,1")
     # alone: 4 arms with a prefix x 2 seeds x (2 epochs x (16 train + 8 val) + 9 test); random trunks differ by seed, so each has its own 8 + 9 held out
     alone, together = 4 * 2 * (2 * (16 + 8) + 9), 2 * 2 * 16 + 2 * (8 + 9)
-    assert f"sharing: {together:,} of {alone:,} passes through frozen prefixes remain ({alone / together:.1f} times fewer)" in out
+    assert (
+        f"sharing: {together:,} of {alone:,} passes through frozen prefixes remain ({alone / together:.1f} times fewer)"
+        in out
+    )
     assert "nothing to keep: whole network" in out
 
 
-def test_what_plan_says_is_what_happens(desk: Path, write_grid: WriteGrid, tracking_uri: str) -> None:
-    grid = write_grid("happens", ("epochs: 1", "epochs: 2"), ("batch_size: 8", "batch_size: 8, augment: light"))
+def test_what_plan_says_is_what_happens(
+    desk: Path, write_grid: WriteGrid, tracking_uri: str
+) -> None:
+    grid = write_grid(
+        "happens", ("epochs: 1", "epochs: 2"), ("batch_size: 8", "batch_size: 8, augment: light")
+    )
     assert "sharing: 49 of 228 passes" in _out("plan", str(grid))
     _out("run", str(grid), "--workers", "1")
     study = MlflowStore(tracking_uri, "happens").read_study("happens")
-    facts = [run.tags.get("prefix_views") or run.params.get("prefix_views") or run.tags["ablate.prefix_views"] for run in study.runs]
+    facts = [
+        run.tags.get("prefix_views")
+        or run.params.get("prefix_views")
+        or run.tags["ablate.prefix_views"]
+        for run in study.runs
+    ]
     computed = sum(int(fact.split(" computed")[0]) for fact in facts)
-    assert computed == 4  # two epochs of train, val, test: one trial computes them, the others take them
+    assert (
+        computed == 4
+    )  # two epochs of train, val, test: one trial computes them, the others take them
 
 
 def test_kept_activations_are_listed_and_cleared(desk: Path, write_grid: WriteGrid) -> None:
@@ -57,7 +76,9 @@ def test_kept_activations_are_listed_and_cleared(desk: Path, write_grid: WriteGr
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 64])
-def test_a_damaged_cache_is_told_of_and_changes_nothing(desk: Path, write_grid: WriteGrid, damage: bytes, tracking_uri: str) -> None:
+def test_a_damaged_cache_is_told_of_and_changes_nothing(
+    desk: Path, write_grid: WriteGrid, damage: bytes, tracking_uri: str
+) -> None:
     name = f"damaged{len(damage)}"
     _out("run", str(write_grid(name)), "--workers", "1")
     for rows in (desk / "home/activations").glob("*/rows.bin"):

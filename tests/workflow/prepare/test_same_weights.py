@@ -36,10 +36,19 @@ WAYS_OUT = (
 def _trial(seed: int, *, image_size: int = 32, **recipe: object) -> Trial:
     data = DataSpec(source="folder", image_size=image_size)
     changed = RECIPE.model_copy(update=recipe)
-    return Trial(task="classification", data=data, data_fingerprint="f" * 64, recipe=changed, select_by="val/macro_f1", seed=seed)
+    return Trial(
+        task="classification",
+        data=data,
+        data_fingerprint="f" * 64,
+        recipe=changed,
+        select_by="val/macro_f1",
+        seed=seed,
+    )
 
 
-def _finished(folder: Path, trial: Trial, *, state: TrialState = TrialState.COMPLETE, **facts: str) -> None:
+def _finished(
+    folder: Path, trial: Trial, *, state: TrialState = TrialState.COMPLETE, **facts: str
+) -> None:
     journal, is_complete = StudyFolder(folder).journal, state is TrialState.COMPLETE
     journal.append(TrialStarted(trial.trial_id, 1, slot="cpu:0", at=1.0))
     outcome = TrialOutcome(best_epoch=0, metrics={}, facts=facts, files=()) if is_complete else None
@@ -48,7 +57,9 @@ def _finished(folder: Path, trial: Trial, *, state: TrialState = TrialState.COMP
 
 
 def _check(folder: Path, *trials: Trial, now: WeightsIdentity = NOW) -> None:
-    check_weights_of_past([folder, folder / "no pilot"], trials, {weights_name(RECIPE): now}, image_size=32)
+    check_weights_of_past(
+        [folder, folder / "no pilot"], trials, {weights_name(RECIPE): now}, image_size=32
+    )
 
 
 def test_trials_of_other_weights_are_named_with_both_digests(tmp_path: Path) -> None:
@@ -65,9 +76,13 @@ def test_trials_of_other_weights_are_named_with_both_digests(tmp_path: Path) -> 
 
 
 def test_a_package_that_was_upgraded_is_named_with_both_versions(tmp_path: Path) -> None:
-    _finished(tmp_path, _trial(0), weights_source="package some-model 0.1.0", weights_digest="a" * 64)
+    _finished(
+        tmp_path, _trial(0), weights_source="package some-model 0.1.0", weights_digest="a" * 64
+    )
     with pytest.raises(WeightsError) as caught:
-        _check(tmp_path, _trial(0), now=NOW.model_copy(update={"source": "package some-model 0.2.0"}))
+        _check(
+            tmp_path, _trial(0), now=NOW.model_copy(update={"source": "package some-model 0.2.0"})
+        )
     assert str(caught.value) == (
         f"weights must be what the study's finished trials were trained from, they are not: 1 finished trial ({_trial(0).trial_id}) started from "
         f"package some-model 0.1.0, digest aaaaaaaaaaaa; now it is package some-model 0.2.0, digest bbbbbbbbbbbb. {WAYS_OUT}"
@@ -91,10 +106,20 @@ def test_the_same_weights_are_taken(tmp_path: Path, facts: dict[str, str]) -> No
 
 @pytest.mark.parametrize(
     "trial",
-    [_trial(0, weights="none"), _trial(0, weights="other.pth"), _trial(0, backbone="test_vit"), _trial(0, image_size=64), _trial(0, pooling="max")],
-    ids=lambda trial: f"{trial.recipe.backbone} {trial.recipe.weights} {trial.recipe.pooling} {trial.data.image_size}",
+    [
+        _trial(0, weights="none"),
+        _trial(0, weights="other.pth"),
+        _trial(0, backbone="test_vit"),
+        _trial(0, image_size=64),
+        _trial(0, pooling="max"),
+    ],
+    ids=lambda trial: (
+        f"{trial.recipe.backbone} {trial.recipe.weights} {trial.recipe.pooling} {trial.data.image_size}"
+    ),
 )
-def test_what_trials_of_another_kind_started_from_is_their_own(tmp_path: Path, trial: Trial) -> None:
+def test_what_trials_of_another_kind_started_from_is_their_own(
+    tmp_path: Path, trial: Trial
+) -> None:
     _finished(tmp_path, trial, weights_digest="a" * 64)
     _check(tmp_path, trial)
 
@@ -127,8 +152,14 @@ def _said(*words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-@pytest.mark.parametrize("noted", [("source", "digest", "content"), ("source", "digest")], ids=["now", "by a version that noted one digest"])
-def test_a_study_goes_on_with_its_own_weights_only(desk: Path, write_grid: WriteGrid, noted: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "noted",
+    [("source", "digest", "content"), ("source", "digest")],
+    ids=["now", "by a version that noted one digest"],
+)
+def test_a_study_goes_on_with_its_own_weights_only(
+    desk: Path, write_grid: WriteGrid, noted: tuple[str, ...]
+) -> None:
     """Finished trials are written as a run leaves them; `training` tests that a trial says what it started from."""
     grid = write_grid("replaced", ("weights: none", "weights: w.pth"))
     torch.save(_weights(1), "w.pth")
@@ -139,12 +170,26 @@ def test_a_study_goes_on_with_its_own_weights_only(desk: Path, write_grid: Write
     before = (folder / "journal.jsonl").read_bytes()
     assert _said("plan", str(grid))[0] == 0
     torch.save(_weights(2), "w.pth")
-    for command in (("plan",), ("run", "--report-dir", "report"), ("run", "--report-dir", "report", "--seeds", "0,1")):
+    for command in (
+        ("plan",),
+        ("run", "--report-dir", "report"),
+        ("run", "--report-dir", "report", "--seeds", "0,1"),
+    ):
         code, said = _said(*command, str(grid))
         assert code == 2
-        assert "error: weights must be what the study's finished trials were trained from, they are not: 1 finished trial (" in said
+        assert (
+            "error: weights must be what the study's finished trials were trained from, they are not: 1 finished trial ("
+            in said
+        )
     assert (folder / "journal.jsonl").read_bytes() == before
-    save_file({name: tensor for name, tensor in _weights(1).items() if not name.startswith("classifier.")}, "w.pth")
+    save_file(
+        {
+            name: tensor
+            for name, tensor in _weights(1).items()
+            if not name.startswith("classifier.")
+        },
+        "w.pth",
+    )
     code, said = _said("plan", str(grid))
     assert code == 0, said
 
@@ -153,16 +198,27 @@ def test_every_request_says_what_its_trial_starts_from(desk: Path, write_grid: W
     """So that a worker meets weights that were replaced while the study runs; `training` tests what it says then."""
     resolved = _resolved(write_grid("asked", ("weights: none", "weights: w.pth")))
     torch.save(_weights(1), "w.pth")
-    prepared = prepare(resolved, places(), report_dir=desk / "report", threads=1, cache_gb=0, on_progress=lambda *_: None)
+    prepared = prepare(
+        resolved,
+        places(),
+        report_dir=desk / "report",
+        threads=1,
+        cache_gb=0,
+        on_progress=lambda *_: None,
+    )
     expected = identify_weights(resolved.record.arms[0].recipe, image_size=32)
     assert {prepared.request(trial, 1, desk).weights for trial in resolved.trials} == {expected}
 
 
-def test_a_link_leads_no_grid_file_out_of_the_working_folder(desk: Path, write_grid: WriteGrid, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_link_leads_no_grid_file_out_of_the_working_folder(
+    desk: Path, write_grid: WriteGrid, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     outside = tmp_path_factory.mktemp("outside")
     torch.save(_weights(1), outside / "w.pth")
     Path("models").symlink_to(outside)
-    code, said = _said("plan", str(write_grid("linked", ("weights: none", "weights: models/w.pth"))))
+    code, said = _said(
+        "plan", str(write_grid("linked", ("weights: none", "weights: models/w.pth")))
+    )
     assert code == 2
     assert said.splitlines()[-1] == (
         "error: weights must stay below the working folder, 'models/w.pth' leads out of it through a link or '..'; "

@@ -33,7 +33,10 @@ def _run(grid: Path, *options: str, code: int = 0) -> str:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
-        return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in csv.DictReader(file)]
+        return [
+            {name: value for name, value in row.items() if not name.startswith("time/")}
+            for row in csv.DictReader(file)
+        ]
 
 
 def test_a_grid_becomes_a_report_and_is_not_run_again(desk: Path, write_grid: WriteGrid) -> None:
@@ -41,7 +44,9 @@ def test_a_grid_becomes_a_report_and_is_not_run_again(desk: Path, write_grid: Wr
     first = _run(grid, "--workers", "2")
     assert "trials: 4 completed now, 0 before, 0 failed" in first
     report = desk / "reports" / "whole"
-    assert {"README.md", "trials.csv", "arms.csv", "cards", "figures"} <= {path.name for path in report.iterdir()}
+    assert {"README.md", "trials.csv", "arms.csv", "cards", "figures"} <= {
+        path.name for path in report.iterdir()
+    }
     assert len(list((report / "cards").glob("*.md"))) == 5
     before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
     again = _run(grid)
@@ -50,12 +55,18 @@ def test_a_grid_becomes_a_report_and_is_not_run_again(desk: Path, write_grid: Wr
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_one_worker_or_two_or_none_shared_give_equal_trials(desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+def test_one_worker_or_two_or_none_shared_give_equal_trials(
+    desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
     """To the last digit, whichever precision this machine would choose by itself."""
     axes = ("[all, -1]", "[all, -1, 0]")
     base = ("batch_size: 8", f"batch_size: 8, augment: light, precision: {precision}")
     tables = []
-    options_of_runs = (["--workers", "1"], ["--workers", "2"], ["--workers", "2", "--cache-gb", "0"])
+    options_of_runs = (
+        ["--workers", "1"],
+        ["--workers", "2"],
+        ["--workers", "2", "--cache-gb", "0"],
+    )
     for number, options in enumerate(options_of_runs):
         home = desk / f"home{number}"
         monkeypatch.setenv("ABLATE_HOME", str(home))
@@ -72,18 +83,32 @@ def test_one_worker_or_two_or_none_shared_give_equal_trials(desk: Path, write_gr
     assert not list((desk / "home2" / "activations").glob("*/rows.bin"))
 
 
-def test_crops_are_cut_from_images_nearer_their_own_resolution(desk: Path, write_grid: WriteGrid) -> None:
+def test_crops_are_cut_from_images_nearer_their_own_resolution(
+    desk: Path, write_grid: WriteGrid
+) -> None:
     plain = write_grid("uncropped")
     cropped = write_grid("cropped", ("head_lr: [1.0e-3, 1.0e-2]", "augment: [none, light]"))
     for grid in (plain, cropped):
         _run(grid, "--workers", "1")
-    stores = {path.name.partition("-")[2]: open_store(path) for path in (desk / "home" / "images").iterdir() if path.is_dir()}
-    assert {name: None if (fine := store.split("train").fine) is None else fine.shape[1] for name, store in stores.items()} == {"": None, "64": 40}
+    stores = {
+        path.name.partition("-")[2]: open_store(path)
+        for path in (desk / "home" / "images").iterdir()
+        if path.is_dir()
+    }
+    assert {
+        name: None if (fine := store.split("train").fine) is None else fine.shape[1]
+        for name, store in stores.items()
+    } == {"": None, "64": 40}
     assert stores[""].clean_key == stores["64"].clean_key
 
 
 def test_a_trial_that_fails_does_not_stop_the_others(desk: Path, write_grid: WriteGrid) -> None:
-    grid = write_grid("one_fails", ("1.0e-2]", "1.0e+30]"), ("[all, -1]", "[all]"), ("batch_size: 8", "batch_size: 8, optimizer: sgd, warmup: 0.0"))
+    grid = write_grid(
+        "one_fails",
+        ("1.0e-2]", "1.0e+30]"),
+        ("[all, -1]", "[all]"),
+        ("batch_size: 8", "batch_size: 8, optimizer: sgd, warmup: 0.0"),
+    )
     out = _run(grid, code=1)
     assert "trials: 1 completed now, 0 before, 1 failed" in out
     assert "training diverged; lower head_lr" in out
@@ -120,7 +145,9 @@ def test_the_fallback_is_said_wherever_a_reader_looks(desk: Path, write_grid: Wr
         assert "rendered_flowers" in card.read_text()
 
 
-def test_the_champion_is_a_model_that_mlflow_loads(desk: Path, write_grid: WriteGrid, tracking_uri: str) -> None:
+def test_the_champion_is_a_model_that_mlflow_loads(
+    desk: Path, write_grid: WriteGrid, tracking_uri: str
+) -> None:
     _run(write_grid("served"))
     study = MlflowStore(tracking_uri, "served").read_study("served")
     (uri,) = {run.tags["ablate.champion"] for run in study.runs if "ablate.champion" in run.tags}
@@ -136,7 +163,11 @@ def test_the_champion_is_a_model_that_mlflow_loads(desk: Path, write_grid: Write
 def _runs_the_code_of_the_card(desk: Path) -> None:
     """Both ways to load that the champion's card prints, as they stand there: they give one and the same answer."""
     shutil.copy(next((desk / "data/pictures/test/red").glob("*.png")), desk / "image.jpg")
-    blocks = re.findall(r"```python\n(.*?)```", (desk / "reports/served/cards/champion.md").read_text(), flags=re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```",
+        (desk / "reports/served/cards/champion.md").read_text(),
+        flags=re.DOTALL,
+    )
     assert len(blocks) == 2
     by_mlflow: dict[str, Any] = {}
     by_ablate: dict[str, Any] = {}
@@ -144,12 +175,19 @@ def _runs_the_code_of_the_card(desk: Path) -> None:
     exec(blocks[1], by_ablate)
     classified = by_ablate["classifier"].classify(by_ablate["Image"].open("image.jpg"))
     assert sorted(classified) == ["green", "red"]
-    np.testing.assert_allclose(sorted(by_mlflow["probabilities"]), sorted(classified.values()), atol=1e-5)
+    np.testing.assert_allclose(
+        sorted(by_mlflow["probabilities"]), sorted(classified.values()), atol=1e-5
+    )
 
 
-def test_a_copy_across_splits_is_listed_and_shown_unless_images_are_left_out(desk: Path, write_grid: WriteGrid, tracking_uri: str) -> None:
+def test_a_copy_across_splits_is_listed_and_shown_unless_images_are_left_out(
+    desk: Path, write_grid: WriteGrid, tracking_uri: str
+) -> None:
     shutil.copy(desk / "data/pictures/train/red/0.png", desk / "data/pictures/test/red/0.png")
-    grid, report = write_grid("copied", ("[all, -1]", "[all]"), ("1.0e-3, ", "")), desk / "reports/copied"
+    grid, report = (
+        write_grid("copied", ("[all, -1]", "[all]"), ("1.0e-3, ", "")),
+        desk / "reports/copied",
+    )
     _run(grid, "--no-images")
     store = MlflowStore(tracking_uri, "copied")
     parent = store.read_study("copied").parent_run_id
@@ -162,7 +200,9 @@ def test_a_copy_across_splits_is_listed_and_shown_unless_images_are_left_out(des
     for command in (["report", "copied"], ["verify", str(report)]):
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 0, result.output
-    assert (report / "README.md").read_bytes() == before and (report / "figures/examples_duplicates.svg").is_file()
+    assert (report / "README.md").read_bytes() == before and (
+        report / "figures/examples_duplicates.svg"
+    ).is_file()
 
 
 def test_what_mlflow_knows_of_a_trial(desk: Path, write_grid: WriteGrid, tracking_uri: str) -> None:
@@ -171,16 +211,27 @@ def test_what_mlflow_knows_of_a_trial(desk: Path, write_grid: WriteGrid, trackin
     client = mlflow.MlflowClient(tracking_uri)
     parent = client.get_run(study.parent_run_id)
     assert parent.data.tags["ablate.kind"] == "study"
-    assert "## Summary" in parent.data.tags["mlflow.note.content"] and "What matters: " in parent.data.tags["mlflow.note.content"]
-    assert {"report/README.md", "report/effects.csv", "report/report.html"} <= {file.path for file in client.list_artifacts(study.parent_run_id, "report")}
+    assert (
+        "## Summary" in parent.data.tags["mlflow.note.content"]
+        and "What matters: " in parent.data.tags["mlflow.note.content"]
+    )
+    assert {"report/README.md", "report/effects.csv", "report/report.html"} <= {
+        file.path for file in client.list_artifacts(study.parent_run_id, "report")
+    }
     names = [frozenset(client.get_run(published.run_id).data.metrics) for published in study.runs]
-    assert len(set(names)) == 1 and {"cost/macs", "cost/disk_mb", "time/latency_ms", "time/images_per_s"} <= names[0]
+    assert (
+        len(set(names)) == 1
+        and {"cost/macs", "cost/disk_mb", "time/latency_ms", "time/images_per_s"} <= names[0]
+    )
     for published in study.runs:
         run = client.get_run(published.run_id)
         assert run.info.status == "FINISHED"
         assert run.data.tags["mlflow.parentRunId"] == study.parent_run_id
         assert run.data.tags["ablate.seed"] == "0"
-        assert f"| macro_f1 | {run.data.metrics['val/macro_f1']:.3f} | {run.data.metrics['test/macro_f1']:.3f} |" in run.data.tags["mlflow.note.content"]
+        assert (
+            f"| macro_f1 | {run.data.metrics['val/macro_f1']:.3f} | {run.data.metrics['test/macro_f1']:.3f} |"
+            in run.data.tags["mlflow.note.content"]
+        )
         assert run.data.params["backbone"] == "test_efficientnet"
         assert run.data.metrics["param/head_lr"] == float(run.data.params["head_lr"])
         assert {
@@ -212,27 +263,62 @@ main()
 
 def test_a_report_needs_no_torch(desk: Path, write_grid: WriteGrid) -> None:
     _run(write_grid("torchless"))
-    made = {path.name: path.read_bytes() for path in (desk / "reports/torchless").rglob("*") if path.is_file()}
-    command = [sys.executable, "-c", WITHOUT_TORCH, "report", "torchless", "--report-dir", "elsewhere"]
-    subprocess.run(command, check=True, cwd=desk, env=dict(os.environ), capture_output=True, text=True)
-    assert {path.name: path.read_bytes() for path in (desk / "elsewhere").rglob("*") if path.is_file()} == made
+    made = {
+        path.name: path.read_bytes()
+        for path in (desk / "reports/torchless").rglob("*")
+        if path.is_file()
+    }
+    command = [
+        sys.executable,
+        "-c",
+        WITHOUT_TORCH,
+        "report",
+        "torchless",
+        "--report-dir",
+        "elsewhere",
+    ]
+    subprocess.run(
+        command, check=True, cwd=desk, env=dict(os.environ), capture_output=True, text=True
+    )
+    assert {
+        path.name: path.read_bytes() for path in (desk / "elsewhere").rglob("*") if path.is_file()
+    } == made
 
 
 def test_plan_shows_arms_and_what_is_left_out(desk: Path, write_grid: WriteGrid) -> None:
-    grid = write_grid("planned", ("[all, -1]", "[all, -1, 0]"), ("seeds:", "exclude: [{when: {freeze_depth: 0, head_lr: 1.0e-2}, why: too fast}]\nseeds:"))
+    grid = write_grid(
+        "planned",
+        ("[all, -1]", "[all, -1, 0]"),
+        ("seeds:", "exclude: [{when: {freeze_depth: 0, head_lr: 1.0e-2}, why: too fast}]\nseeds:"),
+    )
     result = CliRunner().invoke(app, ["plan", str(grid)])
     assert result.exit_code == 0, result.output
-    assert "grid: 6 cells = 5 arms + 0 merged with an equal one + 1 left out; 1 seed; 5 trials" in result.stdout
+    assert (
+        "grid: 6 cells = 5 arms + 0 merged with an equal one + 1 left out; 1 seed; 5 trials"
+        in result.stdout
+    )
     assert "freeze_depth=0, head_lr=0.01" in result.stdout
     assert "too fast" in result.stdout
     assert not list(desk.glob("home/studies/*"))
 
 
 def test_plan_warns_of_adapters_larger_than_their_layer(desk: Path, write_grid: WriteGrid) -> None:
-    grid = write_grid("larger", ("[all, -1]", "[all]"), ("batch_size: 8", "batch_size: 8, lora_rank: 300"))
+    grid = write_grid(
+        "larger", ("[all, -1]", "[all]"), ("batch_size: 8", "batch_size: 8, lora_rank: 300")
+    )
     out = CliRunner().invoke(app, ["plan", str(grid)]).stdout
-    assert "has adapters with more parameters than the layer they adapt, 15 in all (conv_stem: " in out
-    assert "warning" not in CliRunner().invoke(app, ["plan", str(write_grid("smaller", ("batch_size: 8", "batch_size: 8, lora_rank: 1")))]).stdout
+    assert (
+        "has adapters with more parameters than the layer they adapt, 15 in all (conv_stem: " in out
+    )
+    assert (
+        "warning"
+        not in CliRunner()
+        .invoke(
+            app,
+            ["plan", str(write_grid("smaller", ("batch_size: 8", "batch_size: 8, lora_rank: 1")))],
+        )
+        .stdout
+    )
 
 
 def test_the_resolved_spec_of_a_trial_is_kept(desk: Path, write_grid: WriteGrid) -> None:

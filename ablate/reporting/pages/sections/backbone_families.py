@@ -37,17 +37,42 @@ def families_text(results: Results) -> str:
             str(len(arms)),
             code(arms[0].recipe.backbone),
             code(arms[0].name),
-            *(conclusions.metric_cell(results, arms[0].arm_id, metric) for metric in ("test/macro_f1", "test/auroc_ovr_macro")),
-            *(count_or(results.number(arms[0].arm_id, f"{cost.metric}/mean"), cost.digits) for cost in costs),
+            *(
+                conclusions.metric_cell(results, arms[0].arm_id, metric)
+                for metric in ("test/macro_f1", "test/auroc_ovr_macro")
+            ),
+            *(
+                count_or(results.number(arms[0].arm_id, f"{cost.metric}/mean"), cost.digits)
+                for cost in costs
+            ),
         ]
         for family, arms in found.items()
     ]
-    header = ["kind", "arms", "backbone", "best arm on val", "test macro F1", "test AUROC", *(cost.title for cost in costs)]
+    header = [
+        "kind",
+        "arms",
+        "backbone",
+        "best arm on val",
+        "test macro F1",
+        "test AUROC",
+        *(cost.title for cost in costs),
+    ]
     how = "The best arm on val of each kind of backbone. Kinds differ in size, pretraining and tuning too: this compares networks, not principles."
     told = [_gap(results, family, arms[0]) for family, arms in found.items()]
-    return join_sections([f"## {' against '.join(map(text, found))}", how, table(header, rows, n_text_columns=4), " ".join(filter(None, told))]).rstrip()
+    return join_sections(
+        [
+            f"## {' against '.join(map(text, found))}",
+            how,
+            table(header, rows, n_text_columns=4),
+            " ".join(filter(None, told)),
+        ]
+    ).rstrip()
 
 
 def _gap(results: Results, family: str, arm: ArmRecord) -> str:
     gap = next((gap for gap in results.to_champion if gap.arm_id == arm.arm_id), None)
-    return "" if gap is None else f"The best {text(family)} against the best arm of all: {conclusions.gap_text(gap)}."
+    return (
+        ""
+        if gap is None
+        else f"The best {text(family)} against the best arm of all: {conclusions.gap_text(gap)}."
+    )

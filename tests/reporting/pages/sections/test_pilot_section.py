@@ -25,28 +25,60 @@ def searched(published, **changes):
                    scores={} if score is None else {"val/macro_f1": score, "cost/n_trainable": 100.0 * n})
         for n, score in enumerate(SCORES)
     )  # fmt: skip
-    asked = {"kind": "search", "study_id": "p", "seed": 1000, "n_asked": 6, "objectives": ("val/macro_f1",), "sampler": "tpe", "pruner": "median"}
-    found = {"n_confirm": 10, "space": {"head_lr": "0.001 to 0.1, log scale"}, "trials": trials, "front": ("t5",), "chosen": ("t5", "t3")}
+    asked = {
+        "kind": "search",
+        "study_id": "p",
+        "seed": 1000,
+        "n_asked": 6,
+        "objectives": ("val/macro_f1",),
+        "sampler": "tpe",
+        "pruner": "median",
+    }
+    found = {
+        "n_confirm": 10,
+        "space": {"head_lr": "0.001 to 0.1, log scale"},
+        "trials": trials,
+        "front": ("t5",),
+        "chosen": ("t5", "t3"),
+    }
     return published.with_record(pilot=Pilot(**{**asked, **found, **changes}), axes={})
 
 
 def test_a_search_tells_what_it_spent_and_that_it_concludes_nothing(published) -> None:
     text = text_of(searched(published))
     told = section(text, "Search")
-    assert "- Sampler `tpe`, pruner `median`, pilot seed 1000: 6 of 6 trials: 5 complete, 1 pruned." in told
+    assert (
+        "- Sampler `tpe`, pruner `median`, pilot seed 1000: 6 of 6 trials: 5 complete, 1 pruned."
+        in told
+    )
     assert "- Epochs: 21 in the search; 1 trial ended early after 1 of them." in told
     assert "- Confirmed: the best 10 arms by val macro F1 of the search, each with 2 seeds." in told
     assert "**No score of the search enters a conclusion.**" in told
     names = [arm.name for arm in published.study.record.arms]
-    rows = [line for line in told.split("Best so far")[1].split("What was confirmed")[0].splitlines() if line.startswith("| `")]
-    assert rows == [f"| `{names[0]}` | 1 | 0.500 |", f"| `{names[3]}` ✓ | 4 | 0.625 |", f"| `{names[5]}` ✓ | 6 | 0.750 |"]
+    rows = [
+        line
+        for line in told.split("Best so far")[1].split("What was confirmed")[0].splitlines()
+        if line.startswith("| `")
+    ]
+    assert rows == [
+        f"| `{names[0]}` | 1 | 0.500 |",
+        f"| `{names[3]}` ✓ | 4 | 0.625 |",
+        f"| `{names[5]}` ✓ | 6 | 0.750 |",
+    ]
     assert "What matters: not asked." in section(text, "Summary")
     assert "What each axis changes" not in text
 
 
 def test_a_front_is_shown_in_all_its_objectives(published) -> None:
     goals = ("val/macro_f1", "cost/n_trainable")
-    told = section(text_of(searched(published, objectives=goals, front=("t5", "t3", "t0"), chosen=("t5", "t3", "t0"))), "Search")
+    told = section(
+        text_of(
+            searched(
+                published, objectives=goals, front=("t5", "t3", "t0"), chosen=("t5", "t3", "t0")
+            )
+        ),
+        "Search",
+    )
     names = [arm.name for arm in published.study.record.arms]
     assert "which has 3, fewer than the 10 asked for, the best by val macro F1 first" in told
     assert f"| `{names[5]}` ✓ | 0.750 | 500 |" in told
@@ -54,18 +86,39 @@ def test_a_front_is_shown_in_all_its_objectives(published) -> None:
 
 def test_fewer_complete_trials_than_arms_asked_for_are_said(published) -> None:
     told = section(text_of(searched(published, n_confirm=11)), "Search")
-    assert "the best 10 arms by val macro F1 of the search (11 were asked for, but no more trials ran to their end), each with 2 seeds." in told
+    assert (
+        "the best 10 arms by val macro F1 of the search (11 were asked for, but no more trials ran to their end), each with 2 seeds."
+        in told
+    )
 
 
 def tuned(published):
     """Three rates for each arm; the first arm takes the highest, all others the middle one."""
-    arms = tuple(arm.model_copy(update={"tuned": {"head_lr": 0.1 if n == 0 else 0.01}}) for n, arm in enumerate(published.study.record.arms))
+    arms = tuple(
+        arm.model_copy(update={"tuned": {"head_lr": 0.1 if n == 0 else 0.01}})
+        for n, arm in enumerate(published.study.record.arms)
+    )
     trials = tuple(
-        PilotTrial(trial_id=f"{n}-{rate}", arm=arm.name, levels={"head_lr": rate}, state="COMPLETE", n_epochs=2, scores={"val/macro_f1": score})
+        PilotTrial(
+            trial_id=f"{n}-{rate}",
+            arm=arm.name,
+            levels={"head_lr": rate},
+            state="COMPLETE",
+            n_epochs=2,
+            scores={"val/macro_f1": score},
+        )
         for n, arm in enumerate(arms)
         for rate, score in ((0.001, 0.25), (0.01, 0.5), (0.1, 0.625 if n == 0 else 0.375))
     )
-    pilot = Pilot(kind="tune", study_id="p", seed=1000, n_asked=30, objectives=("val/macro_f1",), space={"head_lr": "0.001, 0.01, 0.1"}, trials=trials)
+    pilot = Pilot(
+        kind="tune",
+        study_id="p",
+        seed=1000,
+        n_asked=30,
+        objectives=("val/macro_f1",),
+        space={"head_lr": "0.001, 0.01, 0.1"},
+        trials=trials,
+    )
     return published.with_record(pilot=pilot, arms=arms)
 
 
@@ -83,18 +136,38 @@ def test_a_study_without_a_pilot_says_nothing_of_one(published) -> None:
 
 
 @pytest.mark.parametrize("forged", [False, True])
-def test_a_pilots_scores_are_checked_against_its_own_runs(published, tmp_path, forged: bool) -> None:
+def test_a_pilots_scores_are_checked_against_its_own_runs(
+    published, tmp_path, forged: bool
+) -> None:
     runs = published.study.runs[:2]
     trials = tuple(
-        PilotTrial(trial_id=run.trial_id, arm="a", levels={}, state="COMPLETE", n_epochs=1, scores={"val/macro_f1": run.metrics["val/macro_f1"]})
+        PilotTrial(
+            trial_id=run.trial_id,
+            arm="a",
+            levels={},
+            state="COMPLETE",
+            n_epochs=1,
+            scores={"val/macro_f1": run.metrics["val/macro_f1"]},
+        )
         for run in runs
     )
     if forged:
-        trials = (trials[0].model_copy(update={"scores": {"val/macro_f1": 0.999}}), trials[1].model_copy(update={"trial_id": "gone"}))
-    study = searched(published, trials=trials, front=(trials[0].trial_id,), chosen=(trials[0].trial_id,))
+        trials = (
+            trials[0].model_copy(update={"scores": {"val/macro_f1": 0.999}}),
+            trials[1].model_copy(update={"trial_id": "gone"}),
+        )
+    study = searched(
+        published, trials=trials, front=(trials[0].trial_id,), chosen=(trials[0].trial_id,)
+    )
     write_report(study.study, predictions=study.predictions, out=tmp_path)
     pilot = replace(published.study, runs=runs)
-    found = [str(one) for one in verify_report(study.study, predictions=study.predictions, folder=tmp_path, pilot=pilot) if one.place.startswith("pilot")]
+    found = [
+        str(one)
+        for one in verify_report(
+            study.study, predictions=study.predictions, folder=tmp_path, pilot=pilot
+        )
+        if one.place.startswith("pilot")
+    ]
     if forged:
         score = runs[0].metrics["val/macro_f1"]
         assert found == [
