@@ -183,7 +183,7 @@ def run_ablate(path: Path, home: Path) -> dict[str, Any]:
 
 def framework() -> dict[str, float]:
     """Seconds of what trains nothing: the plan of 10,000 trials, parsed and expanded, and the report of 500 stored runs with their predictions."""
-    sys.path[:0] = [str(ROOT / "tests" / "reporting"), str(ROOT / "tests" / "tracking")]
+    sys.path[:0] = [str(ROOT / "tests" / "reporting"), str(ROOT / "tests")]
     found = {}
     with tempfile.TemporaryDirectory(prefix="ablate-bench-") as scratch:
         GRIDS["plan"] = {

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests" / "tracking"), str(ROOT / "tests" / "scheduling")]
+sys.path.insert(0, str(ROOT / "tests"))
 
-from toy_study import new_store_uri, toy_study  # noqa: E402
+from support.toy_study import new_store_uri, toy_study  # noqa: E402
 
 from ablate.scheduling.conductor import run_study  # noqa: E402
 from ablate.scheduling.executors.local import LocalExecutor  # noqa: E402
@@ -77,7 +77,7 @@ def main(n_trials: int) -> None:
         axes={"head_lr": levels, "freeze_depth": ("all",)}, seeds=tuple(range(10))
     )
     executor = LocalExecutor(
-        "toy_trials:nothing", slots=cpu_slots(2, threads=1), log_folder=home / "logs"
+        "support.toy_trials:nothing", slots=cpu_slots(2, threads=1), log_folder=home / "logs"
     )
     store = MlflowStore(new_store_uri(home / "store"), "toy")
     run_study(

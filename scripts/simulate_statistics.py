@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "reporting"))
-from simulated import POWER_AXES, Scenario, simulate
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.simulated import POWER_AXES, Scenario, simulate
 
 SMALL = {"a": ("0", "1", "2"), "b": ("0", "1")}
 MERGED = {"a": ("0", "1", "2"), "b": ("0", "1"), "c": ("0", "1")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from grid_fuzz import GRIDS, TEXTS, mutant, outcome
+from support.grid_fuzz import GRIDS, TEXTS, mutant, outcome
 
 N_MUTANTS = 2_000
 

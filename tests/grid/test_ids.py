@@ -18,7 +18,7 @@ GRIDS = {
     path.stem: path
     for path in [
         *sorted((HERE.parents[1] / "experiments").glob("*.yaml")),
-        HERE / "odd_but_valid.yaml",
+        HERE.parent / "support" / "odd_but_valid.yaml",
     ]
 }
 GOLDEN = json.loads((HERE / "golden_ids.json").read_text())

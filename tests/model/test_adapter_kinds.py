@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_zoo import build, changed, images_of, predict, snapshot, train, wake_residuals
 from safetensors.torch import load_file, save_file
+from support.model_zoo import build, changed, images_of, predict, snapshot, train, wake_residuals
 from torch.nn import functional as F
 
 from ablate.errors import SpecError

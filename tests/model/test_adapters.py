@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_zoo import build, changed, images_of, predict, snapshot, train, wake_residuals
+from support.model_zoo import build, changed, images_of, predict, snapshot, train, wake_residuals
 from torch import nn
 from torch.nn import functional as F
 

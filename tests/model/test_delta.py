@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_zoo import build, images_of, predict, snapshot, train
 from safetensors.torch import load_file, save_file
+from support.model_zoo import build, images_of, predict, snapshot, train
 
 from ablate.errors import WeightsError
 from ablate.model.delta import delta, load_delta

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_zoo import TRAINED, build, images_of, wake_residuals
+from support.model_zoo import TRAINED, build, images_of, wake_residuals
 from timm.layers import DropPath
 from torch import Tensor, nn
 

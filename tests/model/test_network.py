@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_zoo import build, images_of, predict
+from support.model_zoo import build, images_of, predict
 
 from ablate.errors import SpecError
 from ablate.model.network import build_network, check_recipe

@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 
 import pytest
-from model_zoo import build
+from support.model_zoo import build
 
 from ablate.errors import CheckFailed
 from ablate.model.param_groups import check_partition, param_groups

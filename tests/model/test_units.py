@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import timm
 import torch
-from model_zoo import IN_ORDER, TRAINED
+from support.model_zoo import IN_ORDER, TRAINED
 from timm.models._manipulate import group_parameters
 from torch import nn
 

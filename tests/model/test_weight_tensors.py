@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from mutated_weights import FORMATS, damage, outcome_of, tiny, write_weights
 from safetensors.torch import save_file
+from support.mutated_weights import FORMATS, damage, outcome_of, tiny, write_weights
 from torch import Tensor
 
 from ablate.errors import WeightsError
@@ -158,7 +158,7 @@ CONTENTS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a whole module": (
         lambda: tiny(seed=1),
-        f"it holds mutated_weights.Tiny besides tensors, and nothing in a file is run; {SAVE}",
+        f"it holds support.mutated_weights.Tiny besides tensors, and nothing in a file is run; {SAVE}",
     ),
 }
 

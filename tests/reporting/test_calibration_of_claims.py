@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
-_spec = importlib.util.spec_from_file_location(
-    "simulated", Path(__file__).with_name("simulated.py")
-)
-simulated = importlib.util.module_from_spec(_spec)
-sys.modules["simulated"] = simulated
-_spec.loader.exec_module(simulated)
-POWER_AXES, Scenario, simulate = simulated.POWER_AXES, simulated.Scenario, simulated.simulate
+from support.simulated import POWER_AXES, Scenario, simulate
 
 
 def test_pure_noise_is_claimed_in_at_most_one_study_of_twenty() -> None:

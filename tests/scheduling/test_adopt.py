@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from test_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, order_in
-from test_search import search
-from toy_execution import RUN
-from toy_study import new_store_uri, toy_study
+from scheduling.test_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, order_in
+from scheduling.test_search import search
+from support.toy_execution import RUN
+from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import StoreError
 from ablate.scheduling.adopt import adopt

@@ -12,8 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 from mlflow import MlflowClient
-from test_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, optuna_states
-from toy_study import new_store_uri, toy_study
+from scheduling.test_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, optuna_states
+from support import TESTS
+from support.toy_study import new_store_uri, toy_study
 
 from ablate.reporting.evidence.tables import trial_frame, trials_csv
 from ablate.scheduling.executors.local import LocalExecutor
@@ -32,7 +33,9 @@ def study():
 
 def conduct_toys(folder: Path, uri: str):
     executor = LocalExecutor(
-        "toy_trials:lengthy", slots=cpu_slots(N_WORKERS, threads=1), log_folder=folder / "workers"
+        "support.toy_trials:lengthy",
+        slots=cpu_slots(N_WORKERS, threads=1),
+        log_folder=folder / "workers",
     )
     return conduct(
         folder,
@@ -45,8 +48,8 @@ def conduct_toys(folder: Path, uri: str):
 
 def start(folder: Path, uri: str) -> subprocess.Popen[bytes]:
     here = Path(__file__).parent
-    paths = [str(here), str(here.parent / "tracking")]
-    script = f"import sys; sys.path[:0] = {paths!r}; from pathlib import Path; from test_chaos import conduct_toys; conduct_toys(Path({str(folder)!r}), {uri!r})"
+    paths = [str(here), str(TESTS)]
+    script = f"import sys; sys.path[:0] = {paths!r}; from pathlib import Path; from scheduling.test_chaos import conduct_toys; conduct_toys(Path({str(folder)!r}), {uri!r})"
     with (folder.parent / "conductor.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-c", script], stdout=log, stderr=log, start_new_session=True

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState as OptunaState
-from toy_execution import RUN, alive, children, one_worker, order, request_of, two_workers
-from toy_study import new_store_uri, toy_study
+from support import TESTS
+from support.toy_execution import RUN, alive, children, one_worker, order, request_of, two_workers
+from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed, StoreError, StudyStopped
 from ablate.scheduling.conductor import run_study
@@ -376,9 +377,9 @@ def start_conductor(folder: Path, uri: str, *, until: Trial) -> subprocess.Popen
     script = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves were started in the background
-sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent / "tracking")]!r}
+sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
 from pathlib import Path
-from test_conductor import MlflowStore, EpochEnded, children, conduct, two_workers
+from scheduling.test_conductor import MlflowStore, EpochEnded, children, conduct, two_workers
 folder = Path({str(folder)!r})
 def tell(event):
     if isinstance(event, EpochEnded) and event.trial_id == {until.trial_id!r}:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_conductor import conduct, journal, order_in
-from toy_study import toy_study
+from scheduling.test_conductor import conduct, journal, order_in
+from support.toy_study import toy_study
 
 from ablate.errors import StoreError
 from ablate.scheduling.status import study_status

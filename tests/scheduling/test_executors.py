@@ -11,9 +11,19 @@ import time
 from pathlib import Path
 
 import pytest
-from toy_cluster import no_worker_stays, on_two_nodes
-from toy_execution import RUN, alive, children, inline, one_worker, order, request_of, two_workers
-from toy_study import toy_study
+from support import TESTS
+from support.toy_cluster import no_worker_stays, on_two_nodes
+from support.toy_execution import (
+    RUN,
+    alive,
+    children,
+    inline,
+    one_worker,
+    order,
+    request_of,
+    two_workers,
+)
+from support.toy_study import toy_study
 
 from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import Slot, load
@@ -117,8 +127,8 @@ def test_a_complete_trial_must_leave_its_files(make, tmp_path):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda folder: InlineExecutor("toy_trials:walk"),
-        lambda f: LocalExecutor("toy_trials:walk", slots=[Slot("a")], log_folder=f),
+        lambda folder: InlineExecutor("support.toy_trials:walk"),
+        lambda f: LocalExecutor("support.toy_trials:walk", slots=[Slot("a")], log_folder=f),
     ],
 )
 def test_a_run_function_that_does_not_exist_fails_each_trial(make, tmp_path):
@@ -333,9 +343,9 @@ def test_workers_die_with_their_conductor(tmp_path):
     order(tmp_path, trial, "wait")
     script = f"""
 import sys
-sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent / "tracking")]!r}
+sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
 from pathlib import Path
-from test_executors import one_worker, run_all, toy_study, children, EpochEnded
+from scheduling.test_executors import one_worker, run_all, toy_study, children, EpochEnded
 folder = Path({str(tmp_path)!r})
 def tell(event):
     if isinstance(event, EpochEnded):
@@ -391,4 +401,4 @@ def test_workers_start_without_torch_mlflow_and_optuna():
 
 
 def test_load_finds_the_real_thing_by_name():
-    assert load("toy_trials:run").__name__ == "run"
+    assert load("support.toy_trials:run").__name__ == "run"

@@ -9,16 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from toy_dying import MILLISECONDS, N_PAIRS, OPERATIONS
+from support import ON_PATH, TESTS
+from support.toy_dying import MILLISECONDS, N_PAIRS, OPERATIONS
 
 HERE = Path(__file__).parent
 N_TRIALS = 3
 
 
 def test_a_study_that_dies_or_is_begun_twice_in_its_first_moments_is_usable(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    environment = {**os.environ, "PYTHONPATH": ON_PATH}
     done = subprocess.run(
-        [sys.executable, str(HERE / "toy_dying.py"), str(tmp_path)],
+        [sys.executable, str(TESTS / "support" / "toy_dying.py"), str(tmp_path)],
         capture_output=True,
         text=True,
         env=environment,

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from test_conductor import conduct
-from toy_study import toy_study
+from scheduling.test_conductor import conduct
+from support.toy_study import toy_study
 
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.interrupts import interruptible, undisturbed, whole
@@ -139,7 +139,7 @@ def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
     """Every call is interrupted where it happens to be; the journal stays readable, and every trial ends complete once."""
     study = toy_study(seeds=range(5))
     conduct(
-        tmp_path / "calm", executor=InlineExecutor("toy_trials:nothing")
+        tmp_path / "calm", executor=InlineExecutor("support.toy_trials:nothing")
     )  # a process that goes on after it broke off an import has half a module
     n_calls = 0
     while True:
@@ -153,7 +153,7 @@ def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
                     timer.start()
                     conduct(
                         tmp_path / "fire",
-                        executor=InlineExecutor("toy_trials:nothing"),
+                        executor=InlineExecutor("support.toy_trials:nothing"),
                         study=study,
                     )
                     break

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from test_conductor import ALL_TOLD, conduct, counts, mlflow_runs
-from toy_study import new_store_uri, toy_study
+from scheduling.test_conductor import ALL_TOLD, conduct, counts, mlflow_runs
+from support.toy_study import new_store_uri, toy_study
 
 from ablate.scheduling.sync import sync_study
 from ablate.tracking.events import Event, TrialEnded

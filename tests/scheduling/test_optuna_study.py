@@ -7,7 +7,7 @@ import sqlite3
 
 import optuna
 import pytest
-from toy_study import toy_events, toy_study
+from support.toy_study import toy_events, toy_study
 
 from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.optuna_study import OptunaStudy, default_url, own_study

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import optuna
 import pytest
-from toy_execution import RUN, order
-from toy_postgres import WHY_NOT, binaries, postgres
-from toy_study import toy_study
+from support import TESTS
+from support.toy_execution import RUN, order
+from support.toy_postgres import WHY_NOT, binaries, postgres
+from support.toy_study import toy_study
 
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
@@ -113,9 +114,9 @@ def test_a_study_that_is_killed_ends_complete_once_in_journal_optuna_and_mlflow(
     order(tmp_path / "trials", trials[3], "wait until 2")
     script = f"""
 import sys
-sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1] / "tracking")]!r}
+sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
 from pathlib import Path
-from test_postgres import run_toy, tell_of
+from scheduling.test_postgres import run_toy, tell_of
 run_toy(Path({str(tmp_path)!r}), {server!r}, on_event=tell_of({trials[3].trial_id!r}))
 """
     conductor = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

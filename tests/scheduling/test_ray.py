@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from toy_cluster import joined, on_two_nodes, two_nodes
-from toy_execution import order, request_of
-from toy_study import toy_study
+from support.toy_cluster import joined, on_two_nodes, two_nodes
+from support.toy_execution import order, request_of
+from support.toy_study import toy_study
 
 from ablate.errors import RequestError, StoreError
 from ablate.scheduling.conductor import run_study
@@ -144,7 +144,7 @@ def test_a_checkpoint_travels_with_its_trial(tmp_path):
             left.append(
                 request_of(trial, tmp_path, attempt=attempt).model_copy(update={"checkpoint": spec})
             )
-        RayExecutor("toy_trials:lengthy", share=Share(cpus=1)).run(
+        RayExecutor("support.toy_trials:lengthy", share=Share(cpus=1)).run(
             lambda slot, left=left: left.pop(0) if left else None, heard.append
         )
         for trial in trials[:2]:
@@ -177,7 +177,7 @@ def test_a_pruned_trial_ends_there_or_an_epoch_later(tmp_path):
         heard.append(event)
         return isinstance(event, EpochEnded)
 
-    RayExecutor("toy_trials:lengthy", share=Share(cpus=1), max_slots=1).run(
+    RayExecutor("support.toy_trials:lengthy", share=Share(cpus=1), max_slots=1).run(
         lambda slot: left.pop(0) if left else None, hear
     )
     assert heard[-1].state is TrialState.PRUNED
@@ -192,7 +192,7 @@ def test_a_share_that_no_node_has_is_refused(tmp_path):
         StoreError,
         match=r"^a node of the Ray cluster must have 7 CPUs and 0 GPUs for a trial, none has: \{.*\}\.$",
     ):
-        RayExecutor("toy_trials:run", share=Share(cpus=7))
+        RayExecutor("support.toy_trials:run", share=Share(cpus=7))
 
 
 @pytest.mark.parametrize("address", [None, "ray://head:10001"])

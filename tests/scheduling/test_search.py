@@ -11,9 +11,9 @@ from pathlib import Path
 import optuna
 import pytest
 from mlflow import MlflowClient
-from test_conductor import ALL_TOLD, conduct, counts, journal, make_request, mlflow_runs
-from toy_execution import children, two_workers
-from toy_study import new_store_uri, toy_study
+from scheduling.test_conductor import ALL_TOLD, conduct, counts, journal, make_request, mlflow_runs
+from support.toy_execution import children, two_workers
+from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed
 from ablate.grid.search_space import Choice, Range, Search
@@ -81,7 +81,7 @@ def search(
         record=record,
         make_trial=make or partial(make_trial, epochs=epochs),
         folder=folder,
-        executor=executor or InlineExecutor("toy_trials:analytic"),
+        executor=executor or InlineExecutor("support.toy_trials:analytic"),
         store=more.pop("store", None),
         make_request=make_request,
         on_event=hear,
@@ -321,7 +321,9 @@ def test_workers_prune_and_die_and_every_trial_ends_once(tmp_path):
             os.kill(min(children()), signal.SIGKILL)
 
     executor = LocalExecutor(
-        "toy_trials:analytic", slots=cpu_slots(2, threads=1), log_folder=tmp_path / "workers"
+        "support.toy_trials:analytic",
+        slots=cpu_slots(2, threads=1),
+        log_folder=tmp_path / "workers",
     )
     found, _ = search(
         tmp_path / "study",
@@ -345,8 +347,8 @@ def test_workers_prune_and_die_and_every_trial_ends_once(tmp_path):
 
 def test_a_pruned_trial_ends_in_every_executor(tmp_path):
     _, trials = toy_study()
-    for make in (lambda folder: InlineExecutor("toy_trials:run"), two_workers):
-        from test_executors import run_all
+    for make in (lambda folder: InlineExecutor("support.toy_trials:run"), two_workers):
+        from scheduling.test_executors import run_all
 
         folder = tmp_path / make.__name__.strip("<>")
         events = run_all(
@@ -383,12 +385,14 @@ def test_a_score_that_is_not_finite_is_never_chosen(tmp_path, pruner, objectives
         "sampler": "nsga2" if objectives else "random",
         "n_best": 16,
     }
-    found, _ = search(tmp_path, executor=InlineExecutor("toy_trials:diverging"), **options)
+    found, _ = search(tmp_path, executor=InlineExecutor("support.toy_trials:diverging"), **options)
     tried = {trial.recipe.lora_rank for trial in StudyFolder(tmp_path).read_plan().trials}
     assert tried == {0, 2, 4, 8}
     assert {trial.recipe.lora_rank for trial in (*found.best, *found.front)} <= {0, 2}
     assert found.best
-    again, unheard = search(tmp_path, executor=InlineExecutor("toy_trials:diverging"), **options)
+    again, unheard = search(
+        tmp_path, executor=InlineExecutor("support.toy_trials:diverging"), **options
+    )
     assert (unheard, again.summary.n_reused, again.best) == ([], 16, found.best)
     described = pilot_trials(
         StudyFolder(tmp_path),
@@ -402,7 +406,7 @@ def test_a_score_that_is_not_finite_is_never_chosen(tmp_path, pruner, objectives
 def test_a_search_without_a_finite_score_finds_nothing(tmp_path, objectives):
     found, _ = search(
         tmp_path,
-        executor=InlineExecutor("toy_trials:without_score"),
+        executor=InlineExecutor("support.toy_trials:without_score"),
         n_trials=5,
         sampler="random",
         objectives=objectives,

@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
-from test_conductor import conduct, journal, order_in
-from toy_study import toy_study
+from scheduling.test_conductor import conduct, journal, order_in
+from support.toy_study import toy_study
 
 from ablate.errors import StoreError
 from ablate.scheduling.lease import holder, lease

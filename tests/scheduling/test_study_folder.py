@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from toy_study import toy_study
+from support.toy_study import toy_study
 
 from ablate.errors import StoreError
 from ablate.scheduling.study_folder import EXHAUSTED, STUDY, STUDY_COPY, StudyFolder, StudyPlan

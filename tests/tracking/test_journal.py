@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_study import failed_events, toy_events, toy_study
+from support.toy_study import failed_events, toy_events, toy_study
 
 from ablate.checksum import sealed
 from ablate.errors import StoreError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_study import failed_events, toy_events, toy_study
+from support.toy_study import failed_events, toy_events, toy_study
 
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, to_json
 from ablate.tracking.journal import attempts

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toy_study import failed_events, new_store_uri, toy_events, toy_study
+from support.toy_study import failed_events, new_store_uri, toy_events, toy_study
 
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
 from ablate.tracking.mlflow_store import MlflowStore

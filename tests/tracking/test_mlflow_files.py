@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from toy_study import failed_events, new_store_uri, toy_events, toy_study
+from support.toy_study import failed_events, new_store_uri, toy_events, toy_study
 
 from ablate.errors import StoreError
 from ablate.tracking.mlflow_files import LackingFile

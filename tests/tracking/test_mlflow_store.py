@@ -14,7 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from toy_study import CLASSES, failed_events, new_store_uri, toy_events, toy_predictions, toy_study
+from support import TESTS
+from support.toy_study import (
+    CLASSES,
+    failed_events,
+    new_store_uri,
+    toy_events,
+    toy_predictions,
+    toy_study,
+)
 
 from ablate.errors import CheckFailed, StoreError
 from ablate.study.record import StudyRecord
@@ -399,7 +407,11 @@ def test_the_champion_is_a_complete_model(uri, client, tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "share.txt").write_text("0.25")
     model_uri = store.log_champion(
-        run.run_id, folder=folder, loader_module="toy_loader", n_classes=3, requirements=["numpy"]
+        run.run_id,
+        folder=folder,
+        loader_module="support.toy_loader",
+        n_classes=3,
+        requirements=["numpy"],
     )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     model = mlflow.pyfunc.load_model(model_uri)
@@ -420,7 +432,11 @@ def test_the_champion_is_a_complete_model(uri, client, tmp_path, monkeypatch):
     assert not [path for path in files if path.suffix in (".pkl", ".pickle")]
     assert (
         store.log_champion(
-            run.run_id, folder=folder, loader_module="toy_loader", n_classes=3, requirements=[]
+            run.run_id,
+            folder=folder,
+            loader_module="support.toy_loader",
+            n_classes=3,
+            requirements=[],
         )
         == model_uri
     )
@@ -458,13 +474,13 @@ def test_nothing_is_printed_and_nothing_global_changes(tmp_path):
     """In a process of its own: a new store from nothing, a study, a champion; no word on stdout or stderr, no mlflow.db in the working folder."""
     script = f"""
 import os, sys
-sys.path[:0] = {[str(Path(__file__).parent)]!r}
+sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
 from pathlib import Path
 from test_mlflow_store import publish_all
 home = Path({str(tmp_path)!r})
 store, *_ = publish_all("sqlite:///new/mlflow.db", home)
 (home / "c").mkdir(); (home / "c" / "share.txt").write_text("0.5")
-store.log_champion(store.read_study("toy").runs[0].run_id, folder=home / "c", loader_module="toy_loader", n_classes=3, requirements=["numpy"])
+store.log_champion(store.read_study("toy").runs[0].run_id, folder=home / "c", loader_module="support.toy_loader", n_classes=3, requirements=["numpy"])
 assert "MLFLOW_TRACKING_URI" not in os.environ
 assert "torch" not in sys.modules
 """

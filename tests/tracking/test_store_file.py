@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from striking import WAIT_S, opener, strike
-from toy_study import new_store_uri, toy_events, toy_study
+from support.striking import WAIT_S, opener, strike
+from support.toy_study import new_store_uri, toy_events, toy_study
 
 from ablate.errors import StoreError
 from ablate.tracking.mlflow_store import MlflowStore

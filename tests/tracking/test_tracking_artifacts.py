@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
-from toy_study import CLASSES, toy_predictions
+from support.toy_study import CLASSES, toy_predictions
 
 from ablate.errors import StoreError
 from ablate.tracking.artifacts import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from spying import moved, spy
+from support.spying import moved, spy
 
 from ablate.errors import SpecError
 from ablate.model.network import build_network, check_recipe

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from pandas.testing import assert_frame_equal
 from safetensors.torch import load_file, save_file
-from tiny_swin import tiny_swin
+from support.tiny_swin import tiny_swin
 
 from ablate.model.backbone import create_backbone
 from ablate.scheduling.executors.local import LocalExecutor
@@ -29,7 +29,7 @@ from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import Event, TrialEnded, TrialOutcome, TrialStarted
 from ablate.training.trial_run import run_trial
 
-assert tiny_swin.__module__ == "tiny_swin"  # known to timm by its import, here and in workers
+assert tiny_swin.__module__ == "support.tiny_swin"  # known to timm by its import, here and in workers
 FAMILIES = {"CNN": "test_efficientnet", "ViT": "test_vit", "Swin": "tiny_swin"}
 RECIPES: dict[str, dict[str, Any]] = {
     "probe": {"freeze_depth": "all"},

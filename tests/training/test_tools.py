@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import load_file
-from spying import moved, spy
+from support.spying import moved, spy
 from timm.utils import ModelEmaV3
 
 from ablate.model.network import build_network

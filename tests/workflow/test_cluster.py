@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from toy_cluster import two_nodes
+from support.toy_cluster import two_nodes
 from typer.testing import CliRunner
 
 from ablate.cli import app

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_conductor import conduct
-from toy_study import toy_study
+from scheduling.test_conductor import conduct
+from support.toy_study import toy_study
 from typer.testing import CliRunner
 
 from ablate.cli import app

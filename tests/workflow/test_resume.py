@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import load_file
-from toy_execution import children
+from support.toy_execution import children
 
 from ablate.grid.parse import load_grid
 from ablate.scheduling.conductor import run_study

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import timm.optim
 import torch
-from model_zoo import build
+from support.model_zoo import build
 from torch.nn import functional as F
 
 from ablate.recipe.optimizers import OPTIMIZERS, REFUSED, WITH_MOMENTUM

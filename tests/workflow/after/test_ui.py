@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from toy_study import new_store_uri, toy_study
+from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import StoreError
 from ablate.tracking.links import runs_url, shared_view_url, view_state

@@ -280,7 +280,7 @@ def test_a_pilot_without_a_finite_score_ends_in_a_sentence(desk, monkeypatch, ki
     """Every trial completes, and no score is a number: nothing is chosen, and nothing trained with it."""
     monkeypatch.setattr(
         "ablate.workflow.prepare.machines.LocalExecutor",
-        lambda run, **_: InlineExecutor("toy_trials:without_score"),
+        lambda run, **_: InlineExecutor("support.toy_trials:without_score"),
     )
     name = "spoilt" + str(len(text))
     out = " ".join(_ablate("run", _write(desk, name, text), "--no-images", code=1).split())

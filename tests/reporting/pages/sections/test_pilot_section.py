@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_report import section, text_of
+from reporting.test_report import section, text_of
 
 from ablate.reporting.pages.sections.pilot_section import pilot_section
 from ablate.reporting.pages.write import write_report

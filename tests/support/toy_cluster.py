@@ -17,14 +17,16 @@ import time
 from pathlib import Path
 
 import pytest
-from toy_execution import BYSTANDERS, RUN
+
+from support import ON_PATH
+from support.toy_execution import BYSTANDERS, RUN
 
 HERE = Path(__file__).parent
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 """Off, it makes Ray listen on 127.0.0.1 alone, on Linux too; read when Ray is imported, which the tests do later."""
 NODE_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent / "tracking", HERE.parents[1]))),
+    "PYTHONPATH": ON_PATH,
 }
 
 

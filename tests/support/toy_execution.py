@@ -11,7 +11,7 @@ from ablate.scheduling.executors.slots import cpu_slots
 from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import Trial
 
-RUN = "toy_trials:run"
+RUN = "support.toy_trials:run"
 BYSTANDERS: set[int] = set()
 """Children of this process that are no workers: a cluster that lives through many tests."""
 

@@ -14,14 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-from toy_study import toy_predictions
-
 from ablate.errors import TrialError
 from ablate.files import write_text
 from ablate.scheduling.executors._base import Emit
 from ablate.study.request import TrialRequest
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
+from support.toy_study import toy_predictions
 
 
 def run(request: TrialRequest, emit: Emit) -> TrialOutcome:

@@ -15,10 +15,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tracking")]
-
-from toy_study import toy_study  # noqa: E402
+TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS))
 
 from ablate.errors import StoreError  # noqa: E402
 from ablate.scheduling.conductor import run_study  # noqa: E402
@@ -26,6 +24,7 @@ from ablate.scheduling.executors.inline import InlineExecutor  # noqa: E402
 from ablate.scheduling.study_folder import StudyFolder  # noqa: E402
 from ablate.study.request import Compute, TrialRequest  # noqa: E402
 from ablate.tracking.journal import attempts  # noqa: E402
+from support.toy_study import toy_study  # noqa: E402
 
 COMPUTE = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
 TOUCHES = {
@@ -61,7 +60,7 @@ def study(folder: Path) -> int:
             record=record,
             trials=trials,
             folder=folder,
-            executor=InlineExecutor("toy_trials:nothing"),
+            executor=InlineExecutor("support.toy_trials:nothing"),
             store=None,
             make_request=request,
             on_event=lambda event: None,

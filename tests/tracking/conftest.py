@@ -1,8 +1,0 @@
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(
-    0, str(Path(__file__).parent)
-)  # toy_study, and toy_loader, which MLflow imports by name
