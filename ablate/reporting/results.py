@@ -17,20 +17,20 @@ from ablate.reporting.evidence.arm_intervals import with_intervals
 from ablate.reporting.evidence.effects import Effects, study_effects
 from ablate.reporting.evidence.noise_floor import NoiseFloor, noise_floor
 from ablate.reporting.evidence.tables import arm_frame, champion, complete_runs, trial_frame
-from ablate.reporting.predictions.classification_insight import (
+from ablate.reporting.insights.classification.class_insight import (
     CLASS_SCORES,
     ArmInsight,
     arm_insight,
     replicate_arrays,
     similarity_order,
 )
-from ablate.reporting.predictions.multilabel_insight import (
+from ablate.reporting.insights.classification.suspects import Suspect, suspect_labels
+from ablate.reporting.insights.multilabel.label_insight import (
     LABEL_SCORES,
     LabelInsight,
     label_insight,
 )
 from ablate.reporting.predictions.read import Pooled, Predictions, Readings, read_study
-from ablate.reporting.predictions.suspects import Suspect, suspect_labels
 from ablate.reporting.predictions.target_precision import with_target
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.trial import BINARY_METRICS, metrics_of

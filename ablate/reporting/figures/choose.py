@@ -22,7 +22,7 @@ from ablate.reporting.figures.draw import (
 )
 from ablate.reporting.figures.image_tiles import image_pictures
 from ablate.reporting.figures.models import draw_cost, draw_reliability
-from ablate.reporting.predictions.classification_insight import similarity_order
+from ablate.reporting.insights.classification.class_insight import similarity_order
 from ablate.reporting.results import Results, prose
 from ablate.reporting.text.markdown import plural
 from ablate.study.record import StudyRecord

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.reporting.insights.classification.class_insight import ArmInsight
 from ablate.reporting.pages.sections.review import N_DUPLICATES, N_SUSPECTS
-from ablate.reporting.predictions.classification_insight import ArmInsight
 from ablate.reporting.results import Results
 
 ImageKey = tuple[str, str]

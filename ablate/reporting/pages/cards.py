@@ -12,9 +12,22 @@ from ablate.recipe.canonical import canonical
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.evidence.pareto import COSTS
 from ablate.reporting.evidence.tables import best_run, level_text
-from ablate.reporting.pages.sections.target_section import target_sentence
-from ablate.reporting.predictions.classification_insight import ArmInsight, most_confused
-from ablate.reporting.predictions.multilabel_insight import LabelInsight, weakest
+from ablate.reporting.insights.classification.at_target import target_sentence
+from ablate.reporting.insights.classification.class_insight import ArmInsight, most_confused
+from ablate.reporting.insights.classification.mistake_text import (
+    error_sentences,
+    mistakes_table,
+    temperature_text,
+    threshold_sentence,
+)
+from ablate.reporting.insights.multilabel.label_insight import LabelInsight, weakest
+from ablate.reporting.insights.multilabel.label_text import (
+    LOAD_CHAMPION,
+    LOAD_RUN,
+    NO_CALIBRATION,
+    label_errors,
+    label_table,
+)
 from ablate.reporting.results import (
     NOT_MEASURED,
     Results,
@@ -24,19 +37,6 @@ from ablate.reporting.results import (
     shown_scores,
 )
 from ablate.reporting.text import conclusions
-from ablate.reporting.text.errors import (
-    error_sentences,
-    mistakes_table,
-    temperature_text,
-    threshold_sentence,
-)
-from ablate.reporting.text.errors_multilabel import (
-    LOAD_CHAMPION,
-    LOAD_RUN,
-    NO_CALIBRATION,
-    label_errors,
-    label_table,
-)
 from ablate.reporting.text.markdown import (
     bullets,
     code_block,

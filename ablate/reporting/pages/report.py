@@ -13,17 +13,21 @@ from ablate.reporting.figures.choose import axis_figure_name
 from ablate.reporting.figures.draw import Picture
 from ablate.reporting.figures.example_images import LEFT_OUT
 from ablate.reporting.figures.image_tiles import CONFUSED, DUPLICATES, MISTAKES, SUSPECTS
+from ablate.reporting.insights.classification.at_target import target_section
+from ablate.reporting.insights.classification.class_insight import most_confused
+from ablate.reporting.insights.classification.mistake_text import (
+    error_sentences,
+    mistakes_table,
+    threshold_sentence,
+)
+from ablate.reporting.insights.multilabel.label_text import label_errors
 from ablate.reporting.pages.sections.adapters import adapters_section
 from ablate.reporting.pages.sections.backbone_families import families_text
 from ablate.reporting.pages.sections.pilot_section import pilot_section
 from ablate.reporting.pages.sections.review import review_text
-from ablate.reporting.pages.sections.target_section import target_section
-from ablate.reporting.predictions.classification_insight import most_confused
 from ablate.reporting.results import Results, prose, shared_fact, shown_scores
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.text import conclusions
-from ablate.reporting.text.errors import error_sentences, mistakes_table, threshold_sentence
-from ablate.reporting.text.errors_multilabel import label_errors
 from ablate.reporting.text.markdown import (
     bullets,
     code_block,

@@ -13,6 +13,7 @@ from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.draw import Picture
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.figures.render import drawing, spare_processes
+from ablate.reporting.insights.classification.suspects import suspect_frame
 from ablate.reporting.one_origin import check_one_origin
 from ablate.reporting.pages.cards import card_text
 from ablate.reporting.pages.folder import (
@@ -31,7 +32,6 @@ from ablate.reporting.pages.html import page
 from ablate.reporting.pages.report import OF_ONE_LABEL, report_text
 from ablate.reporting.pages.sections.review import duplicate_frame
 from ablate.reporting.predictions.read import Predictions
-from ablate.reporting.predictions.suspects import suspect_frame
 from ablate.reporting.results import Results, class_frame, compute_results, confusion_frame
 from ablate.tracking.records import PublishedStudy
 

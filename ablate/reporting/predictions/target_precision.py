@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ablate.reporting.predictions.classification_insight import ArmInsight
+from ablate.reporting.insights.classification.class_insight import ArmInsight
 
 SEEDS, REACHED = "at_target/n_seeds", "at_target/n_reached"
 """Columns of the arm frame: seeds whose predictions could be read, and those of them in which a threshold keeps the target on val."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ablate.quoting import code
+from ablate.reporting.insights.multilabel.label_text import NO_SUSPECTS
 from ablate.reporting.results import Results
-from ablate.reporting.text.errors_multilabel import NO_SUSPECTS
 from ablate.reporting.text.markdown import join_sections, plural, table
 from ablate.study.record import NearDuplicate
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ablate.reporting.predictions.classification_insight import (
+from ablate.reporting.insights.classification.class_insight import (
     N_MISTAKES,
     N_PAIRS,
     mean_where_defined,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ablate.metrics.multilabel import THRESHOLD
 from ablate.quoting import code
-from ablate.reporting.predictions.multilabel_insight import LabelError, LabelInsight
+from ablate.reporting.insights.multilabel.label_insight import LabelError, LabelInsight
 from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 
 NO_CALIBRATION = f"Not measured where images have several labels. A class is called from a probability of {THRESHOLD:g}, the same for all classes; no threshold was tuned."

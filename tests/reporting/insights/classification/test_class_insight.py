@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sk
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.reporting.predictions.classification_insight import arm_insight, most_confused
+from ablate.reporting.insights.classification.class_insight import arm_insight, most_confused
 from ablate.reporting.predictions.read import read_study
 
 

@@ -1,0 +1,1 @@
+"""What predictions say, task by task: one folder a task, two protocols, a registry."""
