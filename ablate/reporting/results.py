@@ -50,7 +50,7 @@ class Results:
     """See `tables.arm_frame`: the best arm first."""
     effects: Effects
     noise_floor: NoiseFloor
-    """Of `effects.PRIMARY`."""
+    """Of the primary metric on test."""
     champion: ArmRecord | None
     to_champion: tuple[ArmGap, ...]
     """Every other scored arm against the champion, in the order of `arms`."""

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ablate.reporting.evidence.comparisons import arm_of_cell, baseline_level
-from ablate.reporting.evidence.effects import PRIMARY, Effect, pair_values, score_array
+from ablate.reporting.evidence.effects import Effect, pair_values, score_array
+from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.evidence.pareto import COSTS, measured, pareto_front
 from ablate.reporting.evidence.tables import level_text
 from ablate.reporting.figures.draw import (
@@ -27,8 +28,6 @@ from ablate.reporting.results import Results, prose
 from ablate.reporting.text.markdown import plural
 from ablate.study.record import StudyRecord
 from ablate.tracking.records import PublishedRun
-
-FIGURE_METRIC = PRIMARY
 
 
 def draw_gallery(results: Results) -> dict[str, Picture]:
@@ -55,26 +54,31 @@ def axis_figure_name(axis: str) -> str:
 
 
 def _arms(results: Results) -> Picture | None:
-    if FIGURE_METRIC not in results.trials or results.trials[FIGURE_METRIC].isna().all():
+    if (
+        results.effects.primary not in results.trials
+        or results.trials[results.effects.primary].isna().all()
+    ):
         return None
     best = results.arms.iloc[0]
     figure = draw_arms(
         results.arms,
         results.trials,
-        metric=FIGURE_METRIC,
-        label=prose(FIGURE_METRIC),
+        metric=results.effects.primary,
+        label=prose(results.effects.primary),
         noise_sd=results.noise_floor.sd,
     )
     alt = (
-        f"Dot plot of {prose(FIGURE_METRIC)} for {len(shown_arms(results.arms))} of {len(results.arms)} arms, best val score first, a point a seed. "
-        f"First: {best['arm']}, mean {best[f'{FIGURE_METRIC}/mean']:.3f}."
+        f"Dot plot of {prose(results.effects.primary)} for {len(shown_arms(results.arms))} of {len(results.arms)} arms, best val score first, a point a seed. "
+        f"First: {best['arm']}, mean {best[f'{results.effects.primary}/mean']:.3f}."
     )
     return Picture("arms", figure, alt)
 
 
 def _axis(results: Results, axis: str) -> Picture | None:
     effects = [
-        effect for effect in results.effects.of_axis(axis, FIGURE_METRIC) if effect.n_pairs > 0
+        effect
+        for effect in results.effects.of_axis(axis, results.effects.primary)
+        if effect.n_pairs > 0
     ]
     if not effects:
         return None
@@ -86,13 +90,13 @@ def _axis(results: Results, axis: str) -> Picture | None:
         differences,
         levels=[level for level in levels if level in set(values["level"])],
         effects=axis_frame(effects),
-        label=prose(FIGURE_METRIC),
+        label=prose(results.effects.primary),
         noise_sd=results.noise_floor.sd,
     )
     told = "; ".join(
         f"{effect.comparison.levels[0]}: {100 * effect.estimate:+.1f} points" for effect in effects
     )
-    alt = f"{prose(FIGURE_METRIC)} by level of {axis}, and paired differences to {baseline_level(results.record, axis)} ({told})."
+    alt = f"{prose(results.effects.primary)} by level of {axis}, and paired differences to {baseline_level(results.record, axis)} ({told})."
     return Picture(axis_figure_name(axis), figure, alt)
 
 
@@ -133,9 +137,8 @@ def compared_values(record: StudyRecord, trials: pd.DataFrame, axis: str) -> pd.
     Contexts in which every level was scored with the seed; where there is none, those with at least two levels.
     """
     position = list(record.axes).index(axis)
-    scores = (
-        trials.dropna(subset=[FIGURE_METRIC]).set_index(["arm_id", "seed"])[FIGURE_METRIC].to_dict()
-    )
+    metric = primary_metric(record)
+    scores = trials.dropna(subset=[metric]).set_index(["arm_id", "seed"])[metric].to_dict()
     rows = [
         {
             "level": cell[position],
@@ -227,7 +230,8 @@ def _spread(values: pd.Series[float]) -> float:
 
 def _costs(results: Results) -> Picture | None:
     arms = results.arms
-    if f"{PRIMARY}/mean" not in arms or arms[f"{PRIMARY}/mean"].isna().all():
+    metric = results.effects.primary
+    if f"{metric}/mean" not in arms or arms[f"{metric}/mean"].isna().all():
         return None
     shown = [
         cost
@@ -236,6 +240,6 @@ def _costs(results: Results) -> Picture | None:
     ][:4]
     if not shown:
         return None
-    panels = {cost: pareto_front(arms, cost) for cost in COSTS if cost in shown}
-    alt = f"{prose(PRIMARY)} of each arm against {', '.join(cost.title for cost in shown)}, with the Pareto front as a line."
-    return Picture("cost", draw_cost(arms, panels, label=prose(PRIMARY)), alt)
+    panels = {cost: pareto_front(arms, cost, metric=metric) for cost in COSTS if cost in shown}
+    alt = f"{prose(metric)} of each arm against {', '.join(cost.title for cost in shown)}, with the Pareto front as a line."
+    return Picture("cost", draw_cost(arms, panels, metric=metric, label=prose(metric)), alt)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from ablate.quoting import code, one_line, text, without_folders
-from ablate.reporting.evidence.effects import PRIMARY, Effect
+from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.pareto import COSTS, fronts, measured
 from ablate.reporting.evidence.tables import NOT_RUN, level_text, run_of_trial, stray_runs
 from ablate.reporting.figures.choose import axis_figure_name
@@ -170,7 +170,7 @@ def _interactions(results: Results) -> str:
     found = [
         effect
         for effect in results.effects.interactions
-        if effect.metric == PRIMARY and effect.n_pairs
+        if effect.metric == results.effects.primary and effect.n_pairs
     ]
     if not found:
         return ""
@@ -228,7 +228,9 @@ def _last(p: float) -> float:
 def _design(results: Results) -> str:
     """What this design can show, level by level."""
     mains = [
-        effect for effect in results.effects.mains if effect.metric == PRIMARY and effect.n_pairs
+        effect
+        for effect in results.effects.mains
+        if effect.metric == results.effects.primary and effect.n_pairs
     ]
     if not mains:
         return ""
@@ -286,7 +288,7 @@ def _costs(results: Results, pictures: Mapping[str, Picture]) -> str:
     names = {arm.arm_id: arm.name for arm in results.record.arms}
     told = [
         f"test macro F1 against {title}: {', '.join(code(names[arm_id]) for arm_id in front)}"
-        for title, front in fronts(results.arms).items()
+        for title, front in fronts(results.arms, metric=results.effects.primary).items()
     ]
     pareto = (
         join_sections(

@@ -12,7 +12,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from ablate.metrics.calibration import Reliability
-from ablate.reporting.evidence.effects import PRIMARY, SECONDARY
+from ablate.reporting.evidence.judged_metrics import judged_metrics
 from ablate.reporting.predictions.read import Readings, Threshold
 from ablate.study.record import StudyRecord
 
@@ -92,7 +92,8 @@ def replicate_arrays(readings: Readings, record: StudyRecord) -> dict[str, NDArr
     runs = readings.resampled
     if not runs:
         return {}
-    n_draws = len(next(iter(runs.values()))[PRIMARY])
+    metrics = judged_metrics(record)
+    n_draws = len(next(iter(runs.values()))[metrics[0]])
     nothing = np.full(n_draws, np.nan)
     return {
         metric: np.array(
@@ -104,7 +105,7 @@ def replicate_arrays(readings: Readings, record: StudyRecord) -> dict[str, NDArr
                 for arm in record.arms
             ]
         )
-        for metric in (PRIMARY, SECONDARY)
+        for metric in metrics
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ablate.errors import some
 from ablate.quoting import code, text
 from ablate.reporting.evidence.arm_contrasts import ArmGap
-from ablate.reporting.evidence.effects import PRIMARY, SECONDARY, Effect
+from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.paired import seed_sd
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import MOST_SEEDS, expected_optimism
@@ -16,7 +16,6 @@ from ablate.reporting.text.markdown import count, mean_sd, p_value, plural, poin
 from ablate.study.record import ArmRecord, DataFacts
 from ablate.study.trial import SPLITS
 
-MAIN = PRIMARY
 _N_NAMED, _LONGEST_NAME = 10, 40
 _WITHOUT = {
     "val": "what was chosen was chosen without looking at them",
@@ -125,7 +124,9 @@ def claims_sentence(results: Results) -> str:
     if not tested:
         return "What matters: nothing can be tested, because fewer than 2 seeds of comparable arms completed."
     claimed = [
-        effect for effect in results.effects.all if effect.is_claimed and effect.metric == MAIN
+        effect
+        for effect in results.effects.all
+        if effect.is_claimed and effect.metric == results.effects.primary
     ]
     family = f"{plural(tested, 'comparison')} tested, Holm-corrected"
     if not claimed:
@@ -142,7 +143,7 @@ def _smallest_found(results: Results) -> str:
     sizes = [
         effect.smallest_effect
         for effect in results.effects.mains
-        if effect.metric == MAIN and not math.isnan(effect.test.p)
+        if effect.metric == results.effects.primary and not math.isnan(effect.test.p)
     ]
     known = [size for size in sizes if math.isfinite(size)]
     if not known:
@@ -159,7 +160,7 @@ def best_sentence(results: Results) -> str:
     select_by, n_seeds = results.record.select_by, int(results.number(champion.arm_id, "n_seeds"))
     return (
         f"Best arm by mean {prose(select_by)} over {plural(n_seeds, 'seed')}: **{code(champion.name)}**, {_of(results, champion, select_by)} on val; "
-        f"on test macro F1 {_of(results, champion, MAIN)} and AUROC {_of(results, champion, SECONDARY)} ({_spread(n_seeds)})."
+        f"on test macro F1 {_of(results, champion, results.effects.primary)} and AUROC {_of(results, champion, results.effects.secondary)} ({_spread(n_seeds)})."
     )
 
 
@@ -253,7 +254,10 @@ def ties_sentence(results: Results) -> str:
         return f"Ties: none of the {plural(len(results.to_champion), 'other arm')} is indistinguishable from it {rule}."
     cheapest = min(
         [results.champion, *tied],
-        key=lambda arm: (_trainable(results, arm), -results.number(arm.arm_id, f"{MAIN}/mean")),
+        key=lambda arm: (
+            _trainable(results, arm),
+            -results.number(arm.arm_id, f"{results.effects.primary}/mean"),
+        ),
     )
     named = some([code(arm.name) for arm in tied], most=4)
     if math.isinf(_trainable(results, cheapest)):
@@ -267,12 +271,15 @@ def ties_sentence(results: Results) -> str:
 
 def axis_sentences(results: Results, axis: str) -> list[str]:
     """One sentence for each level of an axis: its mean paired difference, interval, p and verdict."""
-    return [_level_sentence(results, effect) for effect in results.effects.of_axis(axis, MAIN)]
+    return [
+        _level_sentence(results, effect)
+        for effect in results.effects.of_axis(axis, results.effects.primary)
+    ]
 
 
 def share_sentence(results: Results, axis: str) -> str:
     """How much of the variance of macro F1 the axis explains."""
-    shares = [effect.share for effect in results.effects.of_axis(axis, MAIN)]
+    shares = [effect.share for effect in results.effects.of_axis(axis, results.effects.primary)]
     if not shares or math.isnan(shares[0]):
         return f"Share of the variance of test macro F1 (omega squared): {NOT_MEASURED}."
     return f"Share of the variance of test macro F1 (omega squared): {100 * shares[0]:.0f} %."
@@ -289,7 +296,7 @@ def _level_sentence(results: Results, effect: Effect) -> str:
     if effect.n_pairs == 0:
         return f"{compared}: nothing to compare, no pair of complete trials differs in this axis alone.{same}"
     spread = "" if math.isnan(effect.sd_of_pairs) else f", SD {100 * effect.sd_of_pairs:.1f}"
-    auroc = results.effects.of(comparison, SECONDARY)
+    auroc = results.effects.of(comparison, results.effects.secondary)
     told = (
         NOT_MEASURED
         if math.isnan(auroc.estimate)
