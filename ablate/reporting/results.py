@@ -54,43 +54,43 @@ class Insight(Protocol):
         """What cards say in any case."""
         ...
 
-    def with_columns(self, arms: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
+    def with_columns(self, arms: pd.DataFrame, record: StudyRecord, /) -> pd.DataFrame:
         """The frame of arms with what the task adds to it, or as it was."""
         ...
 
-    def tables(self, results: Results) -> dict[str, pd.DataFrame]:
+    def tables(self, results: Results, /) -> dict[str, pd.DataFrame]:
         """File name without ending -> a table that only this task has; all studies have each."""
         ...
 
-    def pictures(self, results: Results) -> list[Picture]:
+    def pictures(self, results: Results, /) -> list[Picture]:
         """Figures of the best arm."""
         ...
 
-    def tiles(self, results: Results) -> list[TileFigure]:
+    def tiles(self, results: Results, /) -> list[TileFigure]:
         """Figures of example images, without rows where there are none."""
         ...
 
-    def report_sections(self, results: Results) -> list[str]:
+    def report_sections(self, results: Results, /) -> list[str]:
         """Sections of the report, each with its heading, between the axes and the costs."""
         ...
 
-    def error_parts(self, results: Results, show: ShowFigure) -> list[str]:
+    def error_parts(self, results: Results, show: ShowFigure, /) -> list[str]:
         """Paragraphs below "Errors of the best arm"; none where no predictions could be read."""
         ...
 
-    def review_parts(self, results: Results, show: ShowFigure) -> list[str]:
+    def review_parts(self, results: Results, show: ShowFigure, /) -> list[str]:
         """Paragraphs below "Images to look at"."""
         ...
 
-    def card_sections(self, results: Results, arm: ArmRecord) -> list[str]:
+    def card_sections(self, results: Results, arm: ArmRecord, /) -> list[str]:
         """Sections of an arm's card, each with its heading, below its scores."""
         ...
 
-    def score_note(self, results: Results, arm: ArmRecord) -> str:
+    def score_note(self, results: Results, arm: ArmRecord, /) -> str:
         """A sentence below the scores of an arm's card, or nothing."""
         ...
 
-    def limits(self, results: Results, arm: ArmRecord) -> list[str]:
+    def limits(self, results: Results, arm: ArmRecord, /) -> list[str]:
         """Lines of the list of limits of an arm's card."""
         ...
 

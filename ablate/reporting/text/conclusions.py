@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ablate.errors import some
 from ablate.quoting import code, text
 from ablate.reporting.evidence.arm_contrasts import ArmGap
-from ablate.reporting.evidence.effects import PRIMARY, SECONDARY, Effect
+from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.paired import seed_sd
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import MOST_SEEDS, expected_optimism
@@ -16,7 +16,6 @@ from ablate.reporting.text.markdown import count, mean_sd, p_value, plural, poin
 from ablate.study.record import ArmRecord, DataFacts
 from ablate.study.trial import SPLITS
 
-MAIN = PRIMARY
 _N_NAMED, _LONGEST_NAME = 10, 40
 _WITHOUT = {
     "val": "what was chosen was chosen without looking at them",
@@ -95,9 +94,9 @@ def regrouped_text(data: DataFacts) -> str:
 
 
 def _labels_an_image(results: Results) -> str:
-    """Where images have several."""
+    """How many on average, where an image may have several, or none."""
     data = results.record.data
-    if not results.has_several_labels:
+    if not data.image_counts:
         return ""
     n_labels = sum(sum(counts) for counts in data.class_counts.values())
     return f"; {n_labels / sum(data.n_images.values()):.2f} labels an image"
@@ -125,13 +124,15 @@ def claims_sentence(results: Results) -> str:
     if not tested:
         return "What matters: nothing can be tested, because fewer than 2 seeds of comparable arms completed."
     claimed = [
-        effect for effect in results.effects.all if effect.is_claimed and effect.metric == MAIN
+        effect
+        for effect in results.effects.all
+        if effect.is_claimed and effect.metric == results.effects.primary
     ]
     family = f"{plural(tested, 'comparison')} tested, Holm-corrected"
     if not claimed:
         return f"What matters: no effect can be claimed ({family}). {_smallest_found(results)}"
     told = "; ".join(
-        f"{code(effect.comparison.name)} {points(effect.estimate)} points of test macro F1 ({_interval_text(effect)}, {p_value(effect.p_holm)})"
+        f"{code(effect.comparison.name)} {points(effect.estimate)} points of {prose(results.effects.primary)} ({_interval_text(effect)}, {p_value(effect.p_holm)})"
         for effect in sorted(claimed, key=lambda effect: -abs(effect.estimate))[:3]
     )
     more = f"; {len(claimed) - 3} more below" if len(claimed) > 3 else ""
@@ -142,7 +143,7 @@ def _smallest_found(results: Results) -> str:
     sizes = [
         effect.smallest_effect
         for effect in results.effects.mains
-        if effect.metric == MAIN and not math.isnan(effect.test.p)
+        if effect.metric == results.effects.primary and not math.isnan(effect.test.p)
     ]
     known = [size for size in sizes if math.isfinite(size)]
     if not known:
@@ -159,7 +160,7 @@ def best_sentence(results: Results) -> str:
     select_by, n_seeds = results.record.select_by, int(results.number(champion.arm_id, "n_seeds"))
     return (
         f"Best arm by mean {prose(select_by)} over {plural(n_seeds, 'seed')}: **{code(champion.name)}**, {_of(results, champion, select_by)} on val; "
-        f"on test macro F1 {_of(results, champion, MAIN)} and AUROC {_of(results, champion, SECONDARY)} ({_spread(n_seeds)})."
+        f"on {prose(results.effects.primary)} {_of(results, champion, results.effects.primary)} and {results.task.secondary_prose} {_of(results, champion, results.effects.secondary)} ({_spread(n_seeds)})."
     )
 
 
@@ -173,7 +174,7 @@ def gap_sentence(results: Results) -> str:
     gap = gap_to_baseline(results, champion)
     if gap is None:
         return f"Its gap to the baseline {code(baseline.name)} is not measured: no seed completed in both."
-    return f"Against the baseline {code(baseline.name)}: {gap_text(gap)}. {noise_sentence(results)}{_cost(results)}"
+    return f"Against the baseline {code(baseline.name)}: {gap_text(results, gap)}. {noise_sentence(results)}{_cost(results)}"
 
 
 def gap_to_baseline(results: Results, arm: ArmRecord) -> ArmGap | None:
@@ -210,17 +211,17 @@ def _cost(results: Results) -> str:
     return f" It trains {f'as many parameters ({trained})' if trained == usual else f'{trained} parameters instead of {usual}'}{time}."
 
 
-def gap_text(gap: ArmGap) -> str:
+def gap_text(results: Results, gap: ArmGap) -> str:
     """Size, interval and what they allow to say of an arm's gap to another."""
     paired = f"paired over {plural(gap.n_seeds, 'seed')}"
     if math.isnan(gap.low):
-        return f"{points(gap.difference)} points of test macro F1, {paired}; no spread is known, so it cannot be told apart from seed noise"
+        return f"{points(gap.difference)} points of {prose(results.effects.primary)}, {paired}; no spread is known, so it cannot be told apart from seed noise"
     told = (
         "the interval leaves out 0"
         if gap.low > 0 or gap.high < 0
         else "it cannot be told apart from no difference"
     )
-    return f"{points(gap.difference)} points of test macro F1 (95 % interval {points(gap.low)} to {points(gap.high)}), {paired}; {told}"
+    return f"{points(gap.difference)} points of {prose(results.effects.primary)} (95 % interval {points(gap.low)} to {points(gap.high)}), {paired}; {told}"
 
 
 def optimism_sentence(results: Results) -> str:
@@ -246,14 +247,17 @@ def ties_sentence(results: Results) -> str:
         return ""
     if all(math.isnan(gap.p_holm) for gap in results.to_champion):
         return "Ties: not tested, because no arm has 2 complete seeds; nothing here says that a cheaper arm is as good, or that it is not."
-    rule = "(test macro F1 over shared seeds and images, Holm-corrected)"
+    rule = f"({prose(results.effects.primary)} over shared seeds and images, Holm-corrected)"
     arms = {arm.arm_id: arm for arm in results.record.arms}
     tied = [arms[gap.arm_id] for gap in results.to_champion if gap.is_tied]
     if not tied:
         return f"Ties: none of the {plural(len(results.to_champion), 'other arm')} is indistinguishable from it {rule}."
     cheapest = min(
         [results.champion, *tied],
-        key=lambda arm: (_trainable(results, arm), -results.number(arm.arm_id, f"{MAIN}/mean")),
+        key=lambda arm: (
+            _trainable(results, arm),
+            -results.number(arm.arm_id, f"{results.effects.primary}/mean"),
+        ),
     )
     named = some([code(arm.name) for arm in tied], most=4)
     if math.isinf(_trainable(results, cheapest)):
@@ -267,15 +271,18 @@ def ties_sentence(results: Results) -> str:
 
 def axis_sentences(results: Results, axis: str) -> list[str]:
     """One sentence for each level of an axis: its mean paired difference, interval, p and verdict."""
-    return [_level_sentence(results, effect) for effect in results.effects.of_axis(axis, MAIN)]
+    return [
+        _level_sentence(results, effect)
+        for effect in results.effects.of_axis(axis, results.effects.primary)
+    ]
 
 
 def share_sentence(results: Results, axis: str) -> str:
-    """How much of the variance of macro F1 the axis explains."""
-    shares = [effect.share for effect in results.effects.of_axis(axis, MAIN)]
+    """How much of the variance of the primary metric the axis explains."""
+    shares = [effect.share for effect in results.effects.of_axis(axis, results.effects.primary)]
     if not shares or math.isnan(shares[0]):
-        return f"Share of the variance of test macro F1 (omega squared): {NOT_MEASURED}."
-    return f"Share of the variance of test macro F1 (omega squared): {100 * shares[0]:.0f} %."
+        return f"Share of the variance of {prose(results.effects.primary)} (omega squared): {NOT_MEASURED}."
+    return f"Share of the variance of {prose(results.effects.primary)} (omega squared): {100 * shares[0]:.0f} %."
 
 
 def _level_sentence(results: Results, effect: Effect) -> str:
@@ -289,15 +296,15 @@ def _level_sentence(results: Results, effect: Effect) -> str:
     if effect.n_pairs == 0:
         return f"{compared}: nothing to compare, no pair of complete trials differs in this axis alone.{same}"
     spread = "" if math.isnan(effect.sd_of_pairs) else f", SD {100 * effect.sd_of_pairs:.1f}"
-    auroc = results.effects.of(comparison, SECONDARY)
+    secondary = results.effects.of(comparison, results.effects.secondary)
     told = (
         NOT_MEASURED
-        if math.isnan(auroc.estimate)
-        else f"{points(auroc.estimate)} points{_brackets(auroc)}"
+        if math.isnan(secondary.estimate)
+        else f"{points(secondary.estimate)} points{_brackets(secondary)}"
     )
     return (
-        f"{compared}: **{points(effect.estimate)} points** of test macro F1{_brackets(effect)} on average over {plural(effect.n_pairs, 'pair')}{spread} "
-        f"(higher in {effect.n_higher}); {effect_verdict(effect)}. AUROC: {told}.{same}"
+        f"{compared}: **{points(effect.estimate)} points** of {prose(results.effects.primary)}{_brackets(effect)} on average over {plural(effect.n_pairs, 'pair')}{spread} "
+        f"(higher in {effect.n_higher}); {effect_verdict(effect)}. {results.task.secondary_prose}: {told}.{same}"
     )
 
 

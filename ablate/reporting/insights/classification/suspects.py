@@ -1,12 +1,14 @@
-"""Labels that all trials together doubt: confident learning (Northcutt, Jiang and Chuang, 2021) on images that no trial was trained on.
+"""Labels that all trials together doubt, on images that no trial was trained on.
 
-A class's threshold is the mean probability that the trials give it on images labelled so. An image is suspect where another class passes its own threshold and
-is the most probable of those that do. It is a list of images to look at, not of errors: what is merely hard stands in it too.
+The method is confident learning (Northcutt, Jiang and Chuang, 2021). A class's threshold is the mean
+probability that the trials give it on images labelled so. An image is suspect where another class
+passes its own threshold and is the most probable of those that do. It is a list of images to look
+at, not of errors: hard images appear in it as well as wrong labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,86 +39,70 @@ class Suspect:
 
 
 def suspect_labels(pooled: Sequence[Pooled]) -> tuple[Suspect, ...]:
-    """Every suspect of the splits together, the surest first."""
-    found: list[Suspect] = []
+    """Every suspect of the splits together, the most certain first."""
     if not pooled:
         return ()
-    thresholds = class_thresholds(
-        np.concatenate([one.probabilities for one in pooled]),
-        np.concatenate([one.labels for one in pooled]),
-    )
-    for one in pooled:
-        n_trials = int(one.votes[0].sum())
-        passing = np.where(one.probabilities >= thresholds, one.probabilities, -1.0)
-        likely = passing.argmax(axis=1)
-        every = np.arange(len(likely))
-        doubted = (
-            (passing[every, likely] >= 0)
-            & (likely != one.labels)
-            & (one.votes[every, likely] > _LEAST_VOTES * n_trials)
+    probabilities = np.concatenate([split.probabilities for split in pooled])
+    labels = np.concatenate([split.labels for split in pooled])
+    thresholds = class_thresholds(probabilities, labels)
+    suspects: list[Suspect] = []
+    for split in pooled:
+        suspects.extend(_suspects_of(split, thresholds))
+
+    def certainty(suspect: Suspect) -> tuple[float, str, str]:
+        return suspect.p_label - suspect.p_likely, suspect.split, suspect.image_id
+
+    return tuple(sorted(suspects, key=certainty))
+
+
+def _suspects_of(split: Pooled, thresholds: NDArray[np.float64]) -> Iterator[Suspect]:
+    n_trials = int(split.votes[0].sum())
+    rows = np.arange(len(split.labels))
+    passing = np.where(split.probabilities >= thresholds, split.probabilities, -1.0)
+    likely = passing.argmax(axis=1)
+    is_passed = passing[rows, likely] >= 0
+    is_voted = split.votes[rows, likely] > _LEAST_VOTES * n_trials
+    for row in np.flatnonzero(is_passed & is_voted & (likely != split.labels)):
+        yield Suspect(
+            split=split.split,
+            image_id=split.image_ids[row],
+            label=int(split.labels[row]),
+            likely=int(likely[row]),
+            p_label=float(split.probabilities[row, split.labels[row]]),
+            p_likely=float(split.probabilities[row, likely[row]]),
+            n_votes=int(split.votes[row, likely[row]]),
+            n_trials=n_trials,
         )
-        found += [
-            Suspect(
-                split=one.split,
-                image_id=one.image_ids[i],
-                label=int(one.labels[i]),
-                likely=int(likely[i]),
-                p_label=float(one.probabilities[i, one.labels[i]]),
-                p_likely=float(one.probabilities[i, likely[i]]),
-                n_votes=int(one.votes[i, likely[i]]),
-                n_trials=n_trials,
-            )
-            for i in np.flatnonzero(doubted)
-        ]
-    return tuple(
-        sorted(
-            found,
-            key=lambda suspect: (
-                suspect.p_label - suspect.p_likely,
-                suspect.split,
-                suspect.image_id,
-            ),
-        )
-    )
 
 
 def class_thresholds(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """(C,) mean probability of each class on the images labelled so; infinite for a class without an image."""
+    """(C,) mean probability of each class on the images labelled so; infinite without an image."""
     n_classes = probabilities.shape[1]
-    own = np.bincount(
-        labels, weights=probabilities[np.arange(len(labels)), labels], minlength=n_classes
-    )
+    of_labels = probabilities[np.arange(len(labels)), labels]
+    total = np.bincount(labels, weights=of_labels, minlength=n_classes)
     n_images = np.bincount(labels, minlength=n_classes)
-    return np.where(n_images > 0, own / np.maximum(n_images, 1), np.inf)
+    return np.where(n_images > 0, total / np.maximum(n_images, 1), np.inf)
+
+
+_COLUMNS = (
+    "split",
+    "image_id",
+    "label",
+    "trials_see",
+    "p_label",
+    "p_seen",
+    "n_trials_see",
+    "n_trials",
+)
 
 
 def suspect_frame(suspects: Sequence[Suspect], class_names: Sequence[str]) -> pd.DataFrame:
-    """One row a suspect, for CSV."""
-    rows = [
-        (
-            one.split,
-            one.image_id,
-            class_names[one.label],
-            class_names[one.likely],
-            one.p_label,
-            one.p_likely,
-            one.n_votes,
-            one.n_trials,
-        )
-        for one in suspects
-    ]
-    return pd.DataFrame(
-        rows,
-        columns=[
-            "split",
-            "image_id",
-            "label",
-            "trials_see",
-            "p_label",
-            "p_seen",
-            "n_trials_see",
-            "n_trials",
-        ],
-    )
+    """One row per suspect, for CSV."""
+    rows = []
+    for suspect in suspects:
+        names = class_names[suspect.label], class_names[suspect.likely]
+        numbers = suspect.p_label, suspect.p_likely, suspect.n_votes, suspect.n_trials
+        rows.append((suspect.split, suspect.image_id, *names, *numbers))
+    return pd.DataFrame(rows, columns=list(_COLUMNS))

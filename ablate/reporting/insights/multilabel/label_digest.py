@@ -1,27 +1,31 @@
-"""What the test predictions of an arm say where images have several labels: scores by class, the surest errors, classes that are wrongly called together."""
+"""The test predictions of an arm on images with several labels, all seeds together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ablate.reporting.insights.classification.class_insight import (
-    N_MISTAKES,
-    N_PAIRS,
-    mean_where_defined,
-)
+from ablate.reporting.insights.class_scores import class_table
 from ablate.reporting.predictions.read import Readings
 from ablate.study.record import StudyRecord
 
-LABEL_SCORES = ("precision", "recall", "f1", "auroc", "average_precision")
+LABEL_SCORES = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+}
+"""Column of classes.csv -> its heading in a card."""
+_N_ERRORS, _N_PAIRS = 5, 5
 
 
 @dataclass(frozen=True)
 class LabelError:
-    """A class that was called on a test image without the label, or not called in spite of it."""
+    """A class that was called on a test image without the label, or missed in spite of it."""
 
     image_id: str
     position: int
@@ -43,11 +47,11 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class LabelInsight:
+class LabelDigest:
     """The test predictions of one arm's complete trials."""
 
     classes: pd.DataFrame
-    """One row a class: class, precision, recall, f1, auroc, average_precision (means over the seeds where defined), support (images in test)."""
+    """One row per class: class, `LABEL_SCORES` (means over the seeds where defined), support."""
     n_seeds: int
     """Runs whose predictions could be read."""
     n_images: int
@@ -55,67 +59,58 @@ class LabelInsight:
     exact: float
     """Share of the test images of which every class is right, all seeds together."""
     n_called: float
-    """Classes called an image, all seeds together."""
+    """Classes called per image, all seeds together."""
     false_positives: tuple[LabelError, ...]
-    """Those that most seeds made, the surest first."""
+    """Those that most seeds made, the most confident first."""
     false_negatives: tuple[LabelError, ...]
     pairs: tuple[Pair, ...]
     """Most often wrong first."""
 
 
-def label_insight(readings: Readings, record: StudyRecord, arm_id: str) -> LabelInsight | None:
+def label_digest(readings: Readings, record: StudyRecord, arm_id: str) -> LabelDigest | None:
     """Gather an arm's readings, in the order of the seeds; None where there is none."""
-    own = [
-        readings.labels[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readings.labels
-    ]
-    if not own:
+    labels = readings.labels
+    runs = [labels[arm_id, seed] for seed in record.seeds if (arm_id, seed) in labels]
+    if not runs:
         return None
-    columns = {
-        name: mean_where_defined(np.stack([getattr(one.classes, name) for one in own]))
-        for name in LABEL_SCORES
-    }
-    errors = pd.concat([one.errors for one in own])
+    errors = pd.concat([run.errors for run in runs])
     n_images = record.data.n_images["test"]
-    return LabelInsight(
-        classes=pd.DataFrame(
-            {"class": list(record.data.class_names), **columns, "support": own[0].classes.support}
-        ),
-        n_seeds=len(own),
+    return LabelDigest(
+        classes=class_table([run.classes for run in runs], record, scores=tuple(LABEL_SCORES)),
+        n_seeds=len(runs),
         n_images=n_images,
-        exact=float(np.mean([one.n_exact for one in own])) / n_images,
-        n_called=float(np.mean([one.n_called for one in own])) / n_images,
-        false_positives=_surest(errors[errors["is_called"]], ascending=False),
-        false_negatives=_surest(errors[~errors["is_called"]], ascending=True),
-        pairs=_pairs(
-            np.sum([one.wrong_together for one in own], axis=0),
-            np.sum([one.together for one in own], axis=0),
+        exact=float(np.mean([run.n_exact for run in runs])) / n_images,
+        n_called=float(np.mean([run.n_called for run in runs])) / n_images,
+        false_positives=_most_shared(errors[errors["is_called"]], ascending=False),
+        false_negatives=_most_shared(errors[~errors["is_called"]], ascending=True),
+        pairs=_wrong_pairs(
+            np.sum([run.wrong_together for run in runs], axis=0),
+            np.sum([run.together for run in runs], axis=0),
         ),
     )
 
 
-def _surest(errors: pd.DataFrame, *, ascending: bool) -> tuple[LabelError, ...]:
-    alike = (
-        errors.groupby(["image_id", "class"], sort=True)["p"].agg(["mean", "size"]).reset_index()
-    )
-    first = alike.sort_values(["size", "mean"], ascending=[False, ascending], kind="stable").head(
-        N_MISTAKES
-    )
-    return tuple(
-        LabelError(str(row["image_id"]), int(row["class"]), float(row["mean"]), int(row["size"]))
-        for row in first.to_dict("records")
-    )
+def _most_shared(errors: pd.DataFrame, *, ascending: bool) -> tuple[LabelError, ...]:
+    """Errors that most seeds made; then by their probability, lowest first if `ascending`."""
+    same_error = errors.groupby(["image_id", "class"], sort=True)["p"]
+    counted = same_error.agg(["mean", "size"]).reset_index()
+    ranked = counted.sort_values(["size", "mean"], ascending=[False, ascending], kind="stable")
+    shared = []
+    for row in ranked.head(_N_ERRORS).to_dict("records"):
+        error = LabelError(
+            image_id=str(row["image_id"]),
+            position=int(row["class"]),
+            p=float(row["mean"]),
+            n_seeds=int(row["size"]),
+        )
+        shared.append(error)
+    return tuple(shared)
 
 
-def _pairs(wrong: np.ndarray, together: np.ndarray) -> tuple[Pair, ...]:
-    found = [
-        Pair(int(i), int(j), int(wrong[i, j]), int(together[i, j]))
-        for i, j in zip(*np.triu_indices(len(wrong), k=1), strict=True)
-        if wrong[i, j]
-    ]
-    return tuple(sorted(found, key=lambda pair: -pair.n_wrong)[:N_PAIRS])
-
-
-def weakest(insight: LabelInsight, *, n: int) -> Sequence[tuple[str, float]]:
-    """The classes with the least F1 of those present in test, the weakest first."""
-    worst = insight.classes.dropna(subset=["f1"]).sort_values("f1", kind="stable").head(n)
-    return [(str(name), float(f1)) for name, f1 in zip(worst["class"], worst["f1"], strict=True)]
+def _wrong_pairs(wrong: NDArray[np.int64], together: NDArray[np.int64]) -> tuple[Pair, ...]:
+    pairs = []
+    for first, second in zip(*np.triu_indices(len(wrong), k=1), strict=True):
+        if wrong[first, second]:
+            counts = int(wrong[first, second]), int(together[first, second])
+            pairs.append(Pair(int(first), int(second), *counts))
+    return tuple(sorted(pairs, key=lambda pair: -pair.n_wrong)[:_N_PAIRS])
