@@ -14,6 +14,7 @@ NO_SUSPECTS = (
     "Suspect labels: not looked for where images have several; "
     "the surest errors of the best arm are above."
 )
+_IF_CALLED = f"if probability >= {THRESHOLD:g}"
 _LOAD_CHAMPION = f"""import mlflow
 import numpy as np
 from PIL import Image
@@ -23,7 +24,7 @@ model = mlflow.pyfunc.load_model(uri)
 image = np.asarray(Image.open("image.jpg").convert("RGB"))
 class_names = {{class_names}}
 probabilities = model.predict(image[np.newaxis])[0]  # each by itself: they do not sum to 1
-print([name for name, p in zip(class_names, probabilities) if p >= {THRESHOLD:g}])
+print([name for name, probability in zip(class_names, probabilities) {_IF_CALLED}])
 """
 _LOAD_RUN = f"""from pathlib import Path
 
@@ -36,7 +37,7 @@ from ablate.training.serving.predict import load_classifier
 files = mlflow.artifacts.download_artifacts(run_id="{{run_id}}")
 classifier = load_classifier(export_complete(Path(files), Path("classifier")))
 found = classifier.classify(Image.open("image.jpg"))  # class -> probability, the most probable first
-print([name for name, probability in found.items() if probability >= {THRESHOLD:g}])
+print([name for name, probability in found.items() {_IF_CALLED}])
 """
 WORDS = CardWords(
     purpose="To find these {n_classes} classes, in images like those of the data: {classes}.",
