@@ -23,7 +23,7 @@ from ablate.reporting.results import (
     shared_fact,
     shown_scores,
 )
-from ablate.reporting.text import conclusions
+from ablate.reporting.text import conclusions, study_sentences
 from ablate.reporting.text.errors import (
     error_sentences,
     mistakes_table,
@@ -156,8 +156,8 @@ def _opening(results: Results, arm: ArmRecord) -> str:
     told = [
         f"{code(arm.recipe.backbone)}, fine-tuned for image classification: {role} of the study {code(results.record.grid_name)} "
         f"({text(results.record.question) or 'no question was written down'}). {plural(n_seeds, 'seed')} of {len(results.record.seeds)} completed.",
-        conclusions.data_sentence(results),
-        bullets(conclusions.absent_sentences(results)),
+        study_sentences.data_sentence(results),
+        bullets(study_sentences.absent_sentences(results)),
         _gap(results, arm),
     ]
     return join_sections(told).rstrip()
@@ -373,7 +373,9 @@ def _data(results: Results) -> str:
         text, (data.title, data.version, data.licence, data.origin, data.split_rule)
     )
     facts = f"{title}, version {version}, licence: {licence}. Origin: {origin}. Splits: {rule}."
-    facts += f" Classes regrouped: {conclusions.regrouped_text(data)}." if data.regrouped else ""
+    facts += (
+        f" Classes regrouped: {study_sentences.regrouped_text(data)}." if data.regrouped else ""
+    )
     return join_sections(
         ["## Data", facts, table(["split", "images", "classes present", "images a class"], rows)]
     ).rstrip()

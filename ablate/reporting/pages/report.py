@@ -21,7 +21,7 @@ from ablate.reporting.pages.sections.target_section import target_section
 from ablate.reporting.predictions.classification_insight import most_confused
 from ablate.reporting.results import Results, prose, shared_fact, shown_scores
 from ablate.reporting.statistics.power import MOST_SEEDS
-from ablate.reporting.text import conclusions
+from ablate.reporting.text import conclusions, effect_sentences, study_sentences
 from ablate.reporting.text.errors import error_sentences, mistakes_table, threshold_sentence
 from ablate.reporting.text.errors_multilabel import label_errors
 from ablate.reporting.text.markdown import (
@@ -92,11 +92,11 @@ def _title(results: Results) -> str:
 
 def _first_lines(results: Results) -> list[str]:
     told = [
-        conclusions.data_sentence(results),
-        conclusions.split_sentence(results),
-        conclusions.classes_sentence(results),
-        *conclusions.absent_sentences(results),
-        conclusions.design_sentence(results),
+        study_sentences.data_sentence(results),
+        study_sentences.split_sentence(results),
+        study_sentences.classes_sentence(results),
+        *study_sentences.absent_sentences(results),
+        study_sentences.design_sentence(results),
     ]
     return [sentence for sentence in told if sentence]
 
@@ -149,7 +149,7 @@ def _axes(results: Results, pictures: Mapping[str, Picture]) -> str:
         "Each comparison is against the baseline's level, between trials that differ in this axis alone: same seed, same levels of all other axes. "
         "Merged arms count under each of their names; excluded cells make no pair. Intervals hold seeds and test images; p are permutations within a seed, "
         "corrected by Holm over all comparisons of this report. All numbers are in `effects.csv`. "
-        + conclusions.check_sentence(results)
+        + effect_sentences.check_sentence(results)
     )
     sections = [
         _axis(results, axis, pictures)
@@ -160,7 +160,10 @@ def _axes(results: Results, pictures: Mapping[str, Picture]) -> str:
 
 
 def _axis(results: Results, axis: str, pictures: Mapping[str, Picture]) -> str:
-    told = [*conclusions.axis_sentences(results, axis), conclusions.share_sentence(results, axis)]
+    told = [
+        *effect_sentences.axis_sentences(results, axis),
+        effect_sentences.share_sentence(results, axis),
+    ]
     return join_sections(
         [f"### {code(axis)}", bullets(told), _shown(pictures, axis_figure_name(axis))]
     ).rstrip()
@@ -451,7 +454,7 @@ def _data(results: Results) -> str:
         "version": text(data.version),
         "licence": text(data.licence),
         "synthetic": "yes" if data.is_synthetic else "no",
-        **({"classes regrouped": conclusions.regrouped_text(data)} if data.regrouped else {}),
+        **({"classes regrouped": study_sentences.regrouped_text(data)} if data.regrouped else {}),
         "splits": text(data.split_rule),
         "fingerprint": code(data.fingerprint),
     }
