@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.quoting import code, text
 from ablate.reporting.results import NOT_MEASURED, Results, prose
-from ablate.reporting.text import conclusions
+from ablate.reporting.text import conclusions, study_sentences
 from ablate.reporting.text.markdown import bullets, join_sections, plural
 from ablate.study.record import ArmRecord
 
@@ -13,8 +13,8 @@ def opening_text(results: Results, arm: ArmRecord) -> str:
     """Role in the study, data with their warnings, gap to the baseline."""
     parts = [
         _what_it_is(results, arm),
-        conclusions.data_sentence(results),
-        bullets(conclusions.absent_sentences(results)),
+        study_sentences.data_sentence(results),
+        bullets(study_sentences.absent_sentences(results)),
         _gap(results, arm),
     ]
     return join_sections(parts).rstrip()

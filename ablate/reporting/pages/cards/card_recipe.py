@@ -9,7 +9,7 @@ from ablate.recipe.canonical import canonical
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.evidence.tables import level_text
 from ablate.reporting.results import Results
-from ablate.reporting.text import conclusions
+from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import join_sections, table
 from ablate.study.trial import SPLITS
 
@@ -29,7 +29,7 @@ def data_table_section(results: Results) -> str:
         f"Origin: {text(data.origin)}. Splits: {text(data.split_rule)}."
     )
     if data.regrouped:
-        facts += f" Classes regrouped: {conclusions.regrouped_text(data)}."
+        facts += f" Classes regrouped: {study_sentences.regrouped_text(data)}."
     header = ["split", "images", "classes present", "images a class"]
     return join_sections(["## Data", facts, table(header, rows)]).rstrip()
 

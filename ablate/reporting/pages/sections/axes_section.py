@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablate.quoting import code
 from ablate.reporting.figures.choose import axis_figure_name
 from ablate.reporting.results import Results, ShowFigure
-from ablate.reporting.text import conclusions
+from ablate.reporting.text import effect_sentences
 from ablate.reporting.text.markdown import bullets, join_sections
 
 _HOW = (
@@ -25,11 +25,14 @@ def axes_section(results: Results, show: ShowFigure) -> str:
             parts.append(_axis(results, axis, show))
     if not parts:
         return ""
-    how = f"{_HOW} {conclusions.check_sentence(results)}"
+    how = f"{_HOW} {effect_sentences.check_sentence(results)}"
     return join_sections(["## What each axis changes", how, *parts]).rstrip()
 
 
 def _axis(results: Results, axis: str, show: ShowFigure) -> str:
-    lines = [*conclusions.axis_sentences(results, axis), conclusions.share_sentence(results, axis)]
+    lines = [
+        *effect_sentences.axis_sentences(results, axis),
+        effect_sentences.share_sentence(results, axis),
+    ]
     parts = [f"### {code(axis)}", bullets(lines), show(axis_figure_name(axis))]
     return join_sections(parts).rstrip()

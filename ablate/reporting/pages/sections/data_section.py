@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.quoting import code, text
 from ablate.reporting.results import Results, ShowFigure
-from ablate.reporting.text import conclusions
+from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import table
 
 
@@ -22,7 +22,7 @@ def data_section(results: Results, _show: ShowFigure) -> str:
         "synthetic": "yes" if data.is_synthetic else "no",
     }
     if data.regrouped:
-        facts["classes regrouped"] = conclusions.regrouped_text(data)
+        facts["classes regrouped"] = study_sentences.regrouped_text(data)
     facts["splits"] = text(data.split_rule)
     facts["fingerprint"] = code(data.fingerprint)
     return "## Data\n\n" + table(["what", "value"], facts.items(), n_text_columns=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.quoting import text
 from ablate.reporting.results import Results, ShowFigure
-from ablate.reporting.text import conclusions
+from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import bullets
 
 
@@ -17,10 +17,10 @@ def title(results: Results, _show: ShowFigure) -> str:
 def opening(results: Results, _show: ShowFigure) -> str:
     """Data, splits, classes, and how many trials ended how. Warnings stand first."""
     lines = [
-        conclusions.data_sentence(results),
-        conclusions.split_sentence(results),
-        conclusions.classes_sentence(results),
-        *conclusions.absent_sentences(results),
-        conclusions.design_sentence(results),
+        study_sentences.data_sentence(results),
+        study_sentences.split_sentence(results),
+        study_sentences.classes_sentence(results),
+        *study_sentences.absent_sentences(results),
+        study_sentences.design_sentence(results),
     ]
     return bullets(line for line in lines if line)

@@ -65,7 +65,7 @@ def test_a_search_tells_what_it_spent_and_that_it_concludes_nothing(published) -
         f"| `{names[3]}` ✓ | 4 | 0.625 |",
         f"| `{names[5]}` ✓ | 6 | 0.750 |",
     ]
-    assert "What matters: not asked." in section(text, "Summary")
+    assert "What matters: not tested." in section(text, "Summary")
     assert "What each axis changes" not in text
 
 
