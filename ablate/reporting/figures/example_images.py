@@ -47,5 +47,5 @@ def _duplicates(results: Results) -> TileFigure:
         first = Tile((pair.first_split, pair.first_id), pair.first_split)
         second = Tile((pair.second_split, pair.second_id), pair.second_split)
         rows.append(("", [first, second]))
-    alt = "Images of different splits that are all but the same, a pair a row."
+    alt = "Nearly identical images of different splits, one pair per row."
     return TileFigure(DUPLICATES, alt, rows)

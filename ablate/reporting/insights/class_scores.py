@@ -101,12 +101,12 @@ def weakest_sentence(classes: pd.DataFrame) -> str:
 
 
 def weakest_class_sentence(classes: pd.DataFrame) -> str:
-    """The weakest class: how much of it is found, and how much of what is called so is right."""
+    """The weakest class, with its recall and its precision."""
     weakest = ranked_by_f1(classes).iloc[0]
     name = code(str(weakest["class"]))
     if math.isnan(weakest["precision"]):
-        precision = "it calls no image so"
+        precision = "no image is predicted as it"
     else:
-        precision = f"{100 * weakest['precision']:.0f} % of what it calls {name} is right"
-    recall = f"it finds {100 * weakest['recall']:.0f} % of its images"
-    return f"Its weakest class is {name}: {recall}, and {precision}."
+        precision = f"precision {100 * weakest['precision']:.0f} %"
+    recall = f"recall {100 * weakest['recall']:.0f} %"
+    return f"Its weakest class is {name}: {recall}, {precision}."

@@ -54,7 +54,7 @@ def class_tiles(
     for mistakes in digest.confused:
         rows.append(_pair_row(mistakes, digest.n_seeds, pooled, class_names))
     alt = (
-        "Test images of the most confused pairs of classes, a row a pair; "
+        "Test images of the most confused pairs of classes, one pair per row; "
         "the last image of a row is really of the second class."
     )
     wrong = []

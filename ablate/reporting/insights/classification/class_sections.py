@@ -106,7 +106,7 @@ def _bins_table(bins: Reliability) -> str:
                 f"{bins.accuracy[place]:.3f}",
             ]
         )
-    return table(["confidence", "predictions", "mean confidence", "share right"], rows)
+    return table(["confidence", "predictions", "mean confidence", "accuracy"], rows)
 
 
 def calibration_limit(results: Results, arm: ArmRecord) -> str:

@@ -51,13 +51,13 @@ def _confidence(digest: ClassDigest) -> str:
     confidence = _weighted_mean(bins.confidence, bins)
     accuracy = _weighted_mean(bins.accuracy, bins)
     if abs(confidence - accuracy) < _EVEN:
-        verdict = "which is even"
+        verdict = "well calibrated"
     elif confidence > accuracy:
-        verdict = "too sure of itself"
+        verdict = "overconfident"
     else:
-        verdict = "less sure than it could be"
+        verdict = "underconfident"
     return (
-        f"It is {100 * confidence:.0f} % sure on average and right in {100 * accuracy:.0f} %: "
+        f"Mean confidence {100 * confidence:.0f} %, accuracy {100 * accuracy:.0f} %: "
         f"{verdict}; {temperature_text(digest)}."
     )
 
@@ -70,10 +70,10 @@ def _weighted_mean(values: np.ndarray, bins: Reliability) -> float:
 def temperature_text(digest: ClassDigest) -> str:
     """What a temperature fitted on val does to the calibration error on test."""
     if math.isnan(digest.temperature):
-        return f"a temperature is {NOT_MEASURED}, no val predictions were stored"
+        return f"temperature {NOT_MEASURED}, because no val predictions were stored"
     return (
         f"a temperature of {digest.temperature:.2f}, fitted on val, "
-        f"brings its calibration error on test to {digest.ece_softened:.3f}"
+        f"changes its calibration error on test to {digest.ece_softened:.3f}"
     )
 
 
@@ -126,7 +126,7 @@ def _target_text(target: float) -> str:
 def _operating_point(threshold: Threshold) -> str:
     point = threshold.point
     if point is None:
-        return "no threshold keeps it on val"
+        return "no threshold reaches it on val"
     # Nothing is called at this threshold on test: there is no precision.
     precision = NOT_MEASURED if math.isnan(point.precision) else f"{point.precision:.3f}"
     return f"threshold {point.threshold:.3f}: precision {precision}, recall {point.recall:.3f}"

@@ -62,7 +62,7 @@ class LabelInsight:
         names = results.record.data.class_names
         tiles = []
         for kind, errors in (
-            ("called", digest.false_positives),
+            ("predicted", digest.false_positives),
             ("missed", digest.false_negatives),
         ):
             for error in errors:

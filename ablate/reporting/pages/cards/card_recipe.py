@@ -30,7 +30,7 @@ def data_table_section(results: Results) -> str:
     )
     if data.regrouped:
         facts += f" Classes regrouped: {study_sentences.regrouped_text(data)}."
-    header = ["split", "images", "classes present", "images a class"]
+    header = ["split", "images", "classes present", "images per class"]
     return join_sections(["## Data", facts, table(header, rows)]).rstrip()
 
 

@@ -13,9 +13,9 @@ from ablate.reporting.text.markdown import join_sections, points, table
 
 _HEADER = (
     "level",
-    "seen",
-    "smallest shown",
-    "seeds for the gap seen",
+    "observed",
+    "smallest detectable",
+    "seeds for the observed effect",
     "SE, seeds",
     "SE, images",
 )
@@ -30,10 +30,10 @@ def design_section(results: Results, _show: ShowFigure) -> str:
     if not rows:
         return ""
     note = (
-        "The smallest true effect that this design would have claimed with a power of 80 %, and "
-        "the seeds that a true effect of the size seen would need. "
-        f"{conclusions.noise_sentence(results)} Standard errors say what more seeds, or more test "
-        f"images, would buy. All in points of {prose(results.effects.primary)}."
+        "The smallest true effect that this design detects with a power of 80 %, and the seeds "
+        "that a true effect of the observed size would need. "
+        f"{conclusions.noise_sentence(results)} The standard errors show what more seeds, or more "
+        f"test images, would gain. All in points of {prose(results.effects.primary)}."
     )
     return join_sections(["## What this design can show", note, table(_HEADER, rows)]).rstrip()
 

@@ -34,7 +34,7 @@ def review_section(results: Results, show: ShowFigure) -> str:
 def _duplicates(results: Results) -> str:
     duplicates = results.record.data.near_duplicates
     if duplicates is None:
-        return "Near-duplicates across splits: not looked for."
+        return "Near-duplicates across splits: not searched for."
     if not duplicates.n_pairs:
         return f"Near-duplicates across splits: none found ({_HOW})."
     names = results.record.data.class_names
@@ -43,9 +43,9 @@ def _duplicates(results: Results) -> str:
     more = f"; the first {len(rows)} of them" if duplicates.n_pairs > len(rows) else ""
     note = (
         f"Near-duplicates across splits: {n_pairs} ({_HOW}){more}. "
-        "What is in train as well as in val or test flatters every score."
+        "Images of val or test that are also in train make every score too high."
     )
-    header = ["image", "split", "and", "split", "label", "alike"]
+    header = ["image", "split", "and", "split", "label", "correlation"]
     return f"{note}\n\n{table(header, rows, n_text_columns=5)}"
 
 
