@@ -176,7 +176,9 @@ def card_slugs(record: StudyRecord) -> dict[str, str]:
     folded = [arm.slug.casefold() for arm in record.arms]
     slugs = {}
     for arm in record.arms:
+        # Two names that differ in case alone are one file on Windows and macOS.
         is_unique = folded.count(arm.slug.casefold()) == 1
+        # A file name may have 255 bytes, and a letter up to four; `champion` is the copy of one.
         if is_unique and len(arm.slug) <= 120 and arm.slug.casefold() != "champion":
             slugs[arm.arm_id] = arm.slug
         else:
@@ -188,6 +190,7 @@ def best_epoch(run: PublishedRun, select_by: str) -> int | None:
     """The epoch, counted from 1, whose weights were scored; None where the run does not say."""
     if "best_epoch" in run.metrics:
         return int(run.metrics["best_epoch"]) + 1
+    # Runs of older versions did not log their best epoch: it is where the curve has the score.
     score = run.metrics.get(select_by, math.nan)
     for epoch, value in run.curves.get(select_by, ()):
         if math.isclose(value, score, rel_tol=1e-9):
@@ -206,6 +209,7 @@ def run_fact(run: PublishedRun, name: str) -> str:
 
     It may be plain or stand under `ablate.` or `fact/`.
     """
+    # Stores of several versions hold facts under these names, the newest first.
     for place in (run.tags, run.params):
         for key in (f"fact/{name}", f"ablate.{name}", name):
             if place.get(key):

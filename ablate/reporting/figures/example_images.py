@@ -29,6 +29,7 @@ def with_pictures(results: Results, pictures: Pictures | None) -> Results:
 
 def wanted_images(results: Results) -> list[ImageKey]:
     """Every image that the report would show, each once, in order."""
+    # A dictionary, not a set: reports of equal runs are equal, so the order must be.
     keys: dict[ImageKey, None] = {}
     for figure in tile_figures(results):
         keys.update(dict.fromkeys(figure.keys))

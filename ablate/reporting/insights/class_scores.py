@@ -38,12 +38,14 @@ def class_table(
     columns: dict[str, Any] = {"class": list(record.data.class_names)}
     for name in scores:
         columns[name] = mean_where_defined(np.stack([getattr(one, name) for one in of_seeds]))
+    # All seeds are scored on the same images; `predictions.read` checks it.
     columns["support"] = of_seeds[0].support
     return pd.DataFrame(columns)
 
 
 def mean_where_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(seeds, C) -> (C,), NaN where no seed has a value."""
+    # np.nanmean warns for a class that no seed defines; a class absent from test is no surprise.
     is_defined = ~np.isnan(values)
     total = np.where(is_defined, values, 0.0).sum(axis=0)
     with np.errstate(invalid="ignore"):

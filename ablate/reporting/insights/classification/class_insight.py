@@ -52,6 +52,7 @@ class ClassInsight:
         names = results.record.data.class_names
         digest = self._best(results)
         if digest is None:
+            # The file stays: a folder in which it is missing would be another task's report.
             confusion = pd.DataFrame(columns=["label"])
         else:
             confusion = confusion_frame(digest.confusion, names)

@@ -84,6 +84,7 @@ def _typical_image(
     for split in pooled:
         is_of_class = split.labels == label
         if split.split == "test" and is_of_class.any():
+            # Images of other classes never win: their confidence is below every probability.
             confidence = np.where(is_of_class, split.probabilities[:, label], -1.0)
             image_id = split.image_ids[int(confidence.argmax())]
             yield Tile(("test", image_id), f"really {class_names[label]}")

@@ -63,6 +63,7 @@ def _confidence(digest: ClassDigest) -> str:
 
 
 def _weighted_mean(values: np.ndarray, bins: Reliability) -> float:
+    # Empty bins are NaN.
     is_filled = bins.count > 0
     return float((values[is_filled] * bins.count[is_filled]).sum() / bins.count.sum())
 

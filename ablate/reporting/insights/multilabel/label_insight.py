@@ -61,6 +61,7 @@ class LabelInsight:
             return []
         names = results.record.data.class_names
         tiles = []
+        # Missed labels after wrong ones, as in the tables.
         for kind, errors in (
             ("predicted", digest.false_positives),
             ("missed", digest.false_negatives),

@@ -22,6 +22,7 @@ def compute_section(results: Results, arm: ArmRecord) -> str:
         "s per trial, in total": _mean_sd(results, arm, "time/total_s", digits=1),
     }
     for cost in COSTS:
+        # ± 0 would look like a measurement.
         if cost.metric in _EQUAL_IN_ALL_SEEDS:
             rows[cost.title] = count(results.number(arm.arm_id, f"{cost.metric}/mean"))
         else:

@@ -22,6 +22,7 @@ def opening_text(results: Results, arm: ArmRecord) -> str:
 
 def _what_it_is(results: Results, arm: ArmRecord) -> str:
     record = results.record
+    # e.g. "image classification"
     purpose = results.task.hub_task.replace("-", " ")
     question = text(record.question) or "no question was written down"
     n_seeds = int(results.number(arm.arm_id, "n_seeds"))

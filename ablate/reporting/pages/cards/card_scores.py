@@ -42,6 +42,7 @@ def by_seed_section(results: Results, arm: ArmRecord) -> str:
     metrics = [*shown_scores(results.record), *results.insight.words.scores_by_seed]
     rows = []
     for run in runs:
+        # Not every version logged every metric.
         scores = [score(run.metrics.get(name, math.nan)) for name in metrics]
         epoch = best_epoch(run, results.record.select_by)
         epoch_text = NOT_MEASURED if epoch is None else str(epoch)

@@ -45,6 +45,7 @@ def families_text(results: Results, _show: ShowFigure) -> str:
     Empty where all backbones are of one kind.
     """
     by_family = families(results)
+    # Studies of before families were recorded have none.
     if len(by_family) < 2:
         return ""
     known = measured(results.arms)

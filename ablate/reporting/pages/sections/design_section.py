@@ -39,6 +39,7 @@ def design_section(results: Results, _show: ShowFigure) -> str:
 
 
 def _row(effect: Effect) -> list[str]:
+    # Infinite where so few seeds have no rearrangement rare enough, NaN where nothing was tested.
     smallest = "none"
     if math.isfinite(effect.smallest_effect):
         smallest = f"{100 * effect.smallest_effect:.1f}"

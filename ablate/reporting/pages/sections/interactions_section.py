@@ -41,6 +41,7 @@ def interactions_section(results: Results, _show: ShowFigure) -> str:
 
 def _rank(effect: Effect) -> tuple[float, float]:
     """The smallest p first, then the largest; what was not tested last."""
+    # NaN compares with nothing, so a sort would leave it anywhere.
     p = math.inf if math.isnan(effect.test.p) else effect.test.p
     return p, -abs(effect.estimate)
 

@@ -60,6 +60,7 @@ def _row(pair: NearDuplicate, names: tuple[str, ...]) -> list[str]:
 
 def _name(label: Label, names: tuple[str, ...]) -> str:
     """The class, or all of an image's as a list of labels has them."""
+    # Names are joined as a list of labels in a CSV source has them.
     if isinstance(label, int):
         return names[label]
     return ";".join(names[position] for position in label)

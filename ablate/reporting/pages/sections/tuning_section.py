@@ -64,6 +64,7 @@ def _at_the_edge(
     for field in fields:
         tried = {_number(trial.levels.get(field)) for trial in trials}
         numbers = sorted(number for number in tried if number is not None)
+        # Of two values, one or the other is always at the edge.
         if len(numbers) > 2 and _number(tuned.get(field)) in (numbers[0], numbers[-1]):
             edges.append(code(field))
     return ", ".join(edges) or "-"
