@@ -44,7 +44,8 @@ def tile_figures(results: Results) -> list[TileFigure]:
 def _duplicates(results: Results) -> TileFigure:
     rows = []
     duplicates = results.record.data.near_duplicates
-    for pair in duplicates.pairs[:N_DUPLICATES] if duplicates else ():
+    pairs = () if duplicates is None else duplicates.pairs[:N_DUPLICATES]
+    for pair in pairs:
         first = Tile((pair.first_split, pair.first_id), pair.first_split)
         second = Tile((pair.second_split, pair.second_id), pair.second_split)
         rows.append(("", [first, second]))

@@ -70,6 +70,11 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
+def yes_or_no(is_true: bool) -> str:
+    """A truth in a table's cell."""
+    return "yes" if is_true else "no"
+
+
 def count(value: float) -> str:
     """A whole number with separators, or `not measured`."""
     return NOT_MEASURED if math.isnan(value) else f"{value:,.0f}"

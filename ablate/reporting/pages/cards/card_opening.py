@@ -36,8 +36,10 @@ def _what_it_is(results: Results, arm: ArmRecord) -> str:
 def _role(results: Results, arm: ArmRecord) -> str:
     is_champion = results.champion is not None and results.champion.arm_id == arm.arm_id
     is_baseline = arm.arm_id == results.record.baseline_arm_id
+    if is_champion and is_baseline:
+        return "the best arm on val and the baseline"
     if is_champion:
-        return "the best arm on val and the baseline" if is_baseline else "the best arm on val"
+        return "the best arm on val"
     return "one arm, the baseline," if is_baseline else "one arm"
 
 

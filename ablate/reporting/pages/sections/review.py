@@ -71,7 +71,8 @@ def duplicate_frame(results: Results) -> pd.DataFrame:
     names = results.record.data.class_names
     duplicates = results.record.data.near_duplicates
     rows = []
-    for pair in duplicates.pairs if duplicates else ():
+    pairs = () if duplicates is None else duplicates.pairs
+    for pair in pairs:
         first = (pair.first_split, pair.first_id, _name(pair.first_label, names))
         second = (pair.second_split, pair.second_id, _name(pair.second_label, names))
         rows.append((*first, *second, pair.likeness, pair.is_mirrored))
