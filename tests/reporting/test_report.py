@@ -183,8 +183,8 @@ def test_interactions_and_what_the_design_can_show_are_tables(published) -> None
 def test_costs_that_nobody_measured_are_named(published) -> None:
     part = section(text_of(published), "Cost")
     assert (
-        "Not measured: multiply-adds an image, s saved by sharing, images/s at inference, latency at batch 1, ms"
-        in part
+        "Not measured: multiply-adds an image, s saved by sharing, images/s at inference, "
+        "latency at batch 1, ms" in part
     )
     assert "- test macro F1 against trained parameters: `" in part
 
@@ -219,8 +219,8 @@ def test_merged_and_excluded_cells_are_listed_with_reasons(published) -> None:
     text = text_of(published)
     assert "| `freeze_depth=all augment=none` | 2 | `lr_ratio=0.1`; `lr_ratio=1.0` |" in text
     assert (
-        "- adapters are compared on a frozen trunk (4 cells): `freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`"
-        in text
+        "- adapters are compared on a frozen trunk (4 cells): "
+        "`freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`" in text
     )
 
 
