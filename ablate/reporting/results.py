@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from ablate.study.tasks import TaskSpec, metric_prose, task_of
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 NOT_MEASURED = "not measured"
+OfArm = TypeVar("OfArm")
 ShowFigure = Callable[[str], str]
 """Name of a figure -> the Markdown that shows it, empty where it was not drawn."""
 
@@ -133,6 +134,12 @@ class Results:
     def baseline(self) -> ArmRecord | None:
         """The reference arm."""
         return baseline_of(self.record)
+
+    def of_champion(self, by_arm: Mapping[str, OfArm]) -> OfArm | None:
+        """The champion's entry of a table by arm_id; None without a champion, or without one."""
+        if self.champion is None:
+            return None
+        return by_arm.get(self.champion.arm_id)
 
     def complete_runs(self, arm_id: str) -> list[PublishedRun]:
         """The arm's completed runs, in the order of the seeds."""

@@ -20,6 +20,11 @@ DUPLICATES = "examples_duplicates"
 N_DUPLICATES = 10
 
 
+def left_out_note(results: Results) -> str:
+    """What a report says that was asked to show no images; `verify` looks for it."""
+    return LEFT_OUT if results.thumbnails is None else ""
+
+
 def with_pictures(results: Results, pictures: Pictures | None) -> Results:
     """The results with small versions of the images that the report shows; None leaves them out."""
     if pictures is None:

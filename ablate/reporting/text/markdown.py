@@ -95,6 +95,11 @@ def plural(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
+def headed(heading: str, body: str) -> str:
+    """A line above what it is about; nothing without a body."""
+    return f"{heading}\n\n{body}" if body else ""
+
+
 def join_sections(sections: Iterable[str]) -> str:
     """Sections with an empty line between them, empty ones dropped, and a newline at the end."""
     return "\n\n".join(section for section in sections if section) + "\n"
