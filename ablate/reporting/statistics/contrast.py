@@ -1,152 +1,119 @@
-"""A contrast: a weighted difference of arms, block by block, and what seeds and images say of its sampling error.
+"""A contrast: a weighted difference of arms, and the part of a study in which it can be computed.
 
-A block holds the arms that a comparison ties together, with weights that sum to 0. Blocks share no arm, so that given a seed their values are independent:
-a pair of arms is the simplest block; a merged arm that stands in two cells joins the pairs of both.
+A contrast is the mean over matched cells of a signed sum of arms: level less baseline's level for a
+main effect, a difference of differences for an interaction, one arm less another for a gap. Trials
+that failed leave holes; a contrast is then computed from the cells and seeds that are complete.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Block:
-    """Arms that stand together."""
+class Contrast:
+    """What is compared: every matched cell weighs the same."""
 
-    arms: tuple[int, ...]
-    """Places of the arms in the arrays of scores."""
-    weights: tuple[float, ...]
-    """One an arm: how often it stands on the side of the level, less how often on the other. They sum to 0."""
+    cells: tuple[tuple[int, ...], ...]
+    """Places of the arms of each matched cell, in the order of `signs`."""
+    signs: tuple[int, ...]
+    """+1 -1 for a pair, +1 -1 -1 +1 for an interaction, +1 for one arm alone."""
+
+    def weights(self, n_arms: int, kept: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """Return (n_arms,) weights of the arms in the mean over the cells, or over those `kept`."""
+        weights = np.zeros(n_arms)
+        cells = np.asarray(self.cells, dtype=np.int64).reshape(-1, len(self.signs))
+        if kept is not None:
+            cells = cells[kept]
+        for column, sign in enumerate(self.signs):
+            # add.at, because a merged arm may stand in several cells
+            np.add.at(weights, cells[:, column], sign / len(cells))
+        return weights
+
+
+def gap(arm: int, reference: int) -> Contrast:
+    """Return the contrast of one arm with another."""
+    return Contrast(cells=((arm, reference),), signs=(1, -1))
+
+
+def alone(arm: int) -> Contrast:
+    """Return the score of one arm as a contrast, so that it gets its interval as all others do."""
+    return Contrast(cells=((arm,),), signs=(1,))
+
+
+@dataclass(frozen=True)
+class CompletePart:
+    """The cells and seeds of a study from which a contrast is computed, without a hole."""
+
+    weights: NDArray[np.float64]
+    """(arms,); all zero where the contrast has no complete cell."""
+    seeds: NDArray[np.int64]
+    """Places of the seeds; at least one, where there is a complete cell."""
     n_cells: int
-    """Matched cells that it comes from: its share in the mean."""
+    n_cells_left_out: int
+    """Cells without a complete trial of one of their arms in those seeds."""
+
+    def by_seed(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (seeds,) the value of the contrast in each seed. `scores` is (arms, seeds)."""
+        support = self.weights != 0
+        return np.asarray(self.weights[support] @ scores[np.ix_(support, self.seeds)])
 
 
-@dataclass(frozen=True)
-class BlockValues:
-    """The blocks that were scored, with a value for each seed."""
+def complete_part(contrast: Contrast, scores: NDArray[np.float64]) -> CompletePart:
+    """Choose cells and seeds for a contrast on `scores` (arms, seeds; NaN where a trial has none).
 
-    blocks: tuple[Block, ...]
-    values: NDArray[np.float64]
-    """(blocks, seeds): the contrast of a block in a seed, already times its share; NaN where one of its arms has no score. The mean over the seeds of each
-    row, summed over the rows, is the estimate."""
-
-    @property
-    def estimate(self) -> float:
-        """The contrast: each matched cell weighs the same, whichever seeds failed. NaN without a block."""
-        return float(np.nanmean(self.values, axis=1).sum()) if len(self.blocks) else math.nan
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its sampling error."""
-
-    estimate: float
-    low: float
-    """NaN where one seed leaves the error unknown."""
-    high: float
-    se_seeds: float
-    """Standard error that more seeds would shrink."""
-    se_images: float
-    """Standard error that more test images would shrink; NaN where no predictions were to be had."""
-    df: float
-    df_seeds: float
-    """Degrees of freedom of `se_seeds` alone, if all blocks are equally noisy."""
-
-    @property
-    def leaves_out_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
-
-def block_values(blocks: Sequence[Block], scores: NDArray[np.float64]) -> BlockValues:
-    """Evaluate `blocks` on `scores` (arms, seeds; NaN where a trial has none). Blocks without a complete seed are left out, the others share their weight."""
-    raw = [np.asarray(block.weights) @ scores[list(block.arms)] for block in blocks]
-    kept = [index for index, row in enumerate(raw) if not np.isnan(row).all()]
-    n_cells = sum(blocks[index].n_cells for index in kept)
-    values = np.array([raw[index] / n_cells for index in kept]).reshape(len(kept), scores.shape[1])
-    return BlockValues(tuple(blocks[index] for index in kept), values)
-
-
-def contrast_interval(
-    found: BlockValues, replicates: NDArray[np.floating] | None, *, is_seed_the_unit: bool
-) -> Interval:
-    """Two-level bootstrap interval: seeds and images.
-
-    The level of the seeds is taken in closed form, with n - 1: it is what endless resamples would give, without their bias at 3 seeds. The level of the images
-    is that of `replicates` (arms, seeds, draws), the scores on resampled images. What both levels count, the noise of one image in one run, is taken off once
-    (crossed random effects). With `is_seed_the_unit` the blocks of a seed are not taken as independent.
+    With nothing missing it is all of both. Otherwise either the incomplete cells or the incomplete
+    seeds go, whichever leaves more to learn from: the number of cells times the degrees of freedom
+    of the seeds. The choice looks at what is missing, never at a score, so it favours no side.
     """
-    variance, df, spare = _seed_variance(found.values, is_seed_the_unit=is_seed_the_unit)
-    images = (
-        math.nan
-        if replicates is None or not len(found.blocks)
-        else image_variance(found, replicates)
-    )
-    total = variance + (0.0 if math.isnan(images) else images)
-    df_total = total**2 * df / variance**2 if not math.isnan(images) and variance > 0 else df
-    half = float(t.ppf((1 + CONFIDENCE) / 2, df_total)) * math.sqrt(total) if df > 0 else math.nan
-    return Interval(
-        found.estimate,
-        found.estimate - half,
-        found.estimate + half,
-        math.sqrt(variance),
-        math.sqrt(images),
-        df_total,
-        spare,
+    n_arms = len(scores)
+    cells = np.asarray(contrast.cells, dtype=np.int64).reshape(-1, len(contrast.signs))
+    is_complete = ~np.isnan(scores)[cells].any(axis=1)  # (cells, seeds)
+    chosen = _largest_full_block(is_complete)
+    if chosen is None:
+        empty = np.empty(0, dtype=np.int64)
+        return CompletePart(np.zeros(n_arms), empty, n_cells=0, n_cells_left_out=len(cells))
+    rows, seeds = chosen
+    return CompletePart(
+        weights=contrast.weights(n_arms, kept=rows),
+        seeds=seeds,
+        n_cells=int(rows.sum()),
+        n_cells_left_out=int((~rows).sum()),
     )
 
 
-def _seed_variance(
-    values: NDArray[np.float64], *, is_seed_the_unit: bool
-) -> tuple[float, float, float]:
-    """Variance of the estimate by seeds, its degrees of freedom, and those that equal blocks would have; (NaN, 0, 0) where no block has two seeds."""
-    if is_seed_the_unit:
-        whole = (
-            values[:, ~np.isnan(values).any(axis=0)].sum(axis=0, keepdims=True)
-            if len(values)
-            else np.empty((1, 0))
-        )
-        values = whole
-    n = (~np.isnan(values)).sum(axis=1)
-    if not (n > 1).any():
-        return math.nan, 0.0, 0.0
-    with np.errstate(invalid="ignore"):
-        means = np.nansum(values, axis=1, keepdims=True) / n[:, None]
-        squares = np.nansum((values - means) ** 2, axis=1)
-        each = np.where(n > 1, squares / np.maximum(n - 1, 1) / n, np.nan)
-    each = np.where(
-        np.isnan(each), np.nanmean(each), each
-    )  # a block with one seed borrows the others' mean
-    spare = np.maximum(n - 1, 0)
-    return float(each.sum()), _welch(each[spare > 0], spare[spare > 0]), float(spare.sum())
+def complete_arms(
+    scores: NDArray[np.float64],
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]] | None:
+    """Return the arms (mask) and seeds (places) that form the largest table without a hole.
+
+    None where no two seeds share a complete arm.
+    """
+    chosen = _largest_full_block(~np.isnan(scores))
+    if chosen is None or len(chosen[1]) < 2:
+        return None
+    return chosen
 
 
-def _welch(variances: NDArray[np.float64], spare: NDArray[np.int64]) -> float:
-    """Welch-Satterthwaite degrees of freedom of a sum of variances, corrected for their own noise, between those of one block and all together."""
-    if len(variances) == 1 or variances.sum() == 0:
-        return float(spare.sum())
-    plain = variances.sum() ** 2 / (variances**2 / (spare + 2)).sum() - 2
-    return float(np.clip(plain, spare.min(), spare.sum()))
+def _largest_full_block(
+    is_complete: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]] | None:
+    """Return rows (mask) and columns (places) of a block that is True throughout, or None.
 
-
-def image_variance(found: BlockValues, replicates: NDArray[np.floating]) -> float:
-    """Variance of the estimate by the draw of images alone. The part that one run does not share with the block's other seeds is the seeds' already."""
-    mean = np.zeros(replicates.shape[2])
-    own_part = 0.0
-    n_cells = sum(block.n_cells for block in found.blocks)
-    for block, row in zip(found.blocks, found.values, strict=True):
-        drawn = np.tensordot(
-            np.asarray(block.weights) / n_cells, replicates[list(block.arms)], axes=1
-        )[~np.isnan(row)]  # (seeds, draws)
-        own = drawn - drawn.mean(axis=0)
-        mean += drawn.mean(axis=0)
-        if len(drawn) > 1:
-            own_part += own.var(axis=1, ddof=1).sum() / (len(drawn) - 1) / len(drawn)
-    return max(float(mean.var(ddof=1)) - own_part, 0.0)
+    Columns come in by how complete they are. Among equal blocks the one with more seeds is taken.
+    """
+    by_completeness = np.argsort(-is_complete.sum(axis=0), kind="stable")
+    best: tuple[NDArray[np.bool_], NDArray[np.int64]] | None = None
+    most = 0
+    for n_seeds in range(is_complete.shape[1], 0, -1):
+        seeds = np.sort(by_completeness[:n_seeds])
+        rows = is_complete[:, seeds].all(axis=1)
+        # one seed has no degree of freedom, and is the last resort
+        information = int(rows.sum()) * max(2 * (n_seeds - 1), 1)
+        if information > most:
+            most = information
+            best = (rows, seeds)
+    return best

@@ -1,42 +1,136 @@
-"""What a design can show: the smallest effect it would find, the seeds that a gap would need, and the luck of the best."""
+"""What a design can show: the smallest effect it finds, the seeds that a question needs, luck.
+
+All of it is for the method of `seed_variance` and `verdict`. It is known before a trial is trained,
+but for the noise of a trial: that comes from a pilot, an earlier study or a guess.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
-from scipy.stats import norm
+from scipy.optimize import brentq
+from scipy.stats import nct, norm, t
+
+from ablate.reporting.statistics.seed_variance import PRIOR_DF
 
 POWER = 0.8
-ALPHA = 0.05
 MOST_SEEDS = 100
 """More are not worth naming."""
 
 
+@dataclass(frozen=True)
+class Design:
+    """What the precision of a comparison depends on, besides the noise and the number of seeds."""
+
+    square: float
+    """Sum of the squared weights of the arms: 2 for a pair of arms, 2 / n for n matched pairs."""
+    rank: int
+    """Of the family's span: how many independent comparisons lend it their variance."""
+    alpha: float
+    """Error that this one comparison may use: the family's over the number of comparisons."""
+
+    def df(self, n_seeds: int) -> float:
+        """Degrees of freedom of the moderated variance with `n_seeds`; 0 with one."""
+        own = n_seeds - 1
+        others = (self.rank - 1) * own
+        if others == 0:
+            return float(own)
+        return own + others * PRIOR_DF / (others + PRIOR_DF)
+
+    def se(self, n_seeds: int, *, sd: float, se_images: float = 0.0) -> float:
+        """Standard error with `n_seeds`, where a trial varies by `sd` around its arm and seed."""
+        return math.hypot(sd * math.sqrt(self.square / n_seeds), se_images)
+
+
+def smallest_effect(design: Design, n_seeds: int, *, sd: float, se_images: float = 0.0) -> float:
+    """Return the true difference that is found with a power of 80 %; infinite with one seed.
+
+    By the noncentral t distribution. It takes the difference as alike in all matched cells.
+    """
+    df = design.df(n_seeds)
+    if df <= 0:
+        return math.inf
+    se = design.se(n_seeds, sd=sd, se_images=se_images)
+    seeds_only = design.se(n_seeds, sd=sd)
+    if seeds_only > 0:
+        df = df * (se / seeds_only) ** 4  # as in `estimate`: the images' part is known
+    critical = float(t.isf(design.alpha / 2, min(df, 1e6)))
+
+    def lacking(shift: float) -> float:
+        return float(nct.sf(critical, min(df, 1e6), shift)) - POWER
+
+    highest = critical + 1.0
+    while lacking(highest) < 0:
+        highest *= 2
+    return float(brentq(lacking, 0.0, highest, xtol=1e-4)) * se
+
+
+def seeds_to_find(
+    design: Design, effect: float, *, sd: float, se_images: float = 0.0
+) -> int | None:
+    """Return the fewest seeds that find a true `effect` with a power of 80 %.
+
+    None beyond `MOST_SEEDS`: also where the test images alone are too few for it.
+    """
+    for n_seeds in range(2, MOST_SEEDS + 1):
+        if smallest_effect(design, n_seeds, sd=sd, se_images=se_images) <= abs(effect):
+            return n_seeds
+    return None
+
+
+def seeds_to_settle(
+    design: Design, half_width: float, *, sd: float, se_images: float = 0.0
+) -> int | None:
+    """Return the fewest seeds with which the interval reaches no further than `half_width`.
+
+    That settles a question about a margin, whichever way. None beyond `MOST_SEEDS`.
+    """
+    for n_seeds in range(2, MOST_SEEDS + 1):
+        quantile = float(t.isf(design.alpha / 2, design.df(n_seeds)))
+        if quantile * design.se(n_seeds, sd=sd, se_images=se_images) <= half_width:
+            return n_seeds
+    return None
+
+
 def expected_optimism(sd: float, *, n_arms: int, n_seeds: int) -> float:
-    """How much better the best of `n_arms` equal arms is expected to look by luck alone: Blom's approximation of the largest of n normal means."""
+    """Return how much better the best of `n_arms` equal arms is expected to look by luck alone.
+
+    Blom's approximation of the largest of n normal means (1958). In the units of `sd`, the SD of a
+    trial around its arm.
+    """
     if n_arms < 2:
         return 0.0
-    return float(norm.ppf((n_arms - 0.375) / (n_arms + 0.25))) * sd / math.sqrt(n_seeds)
+    highest = float(norm.ppf((n_arms - 0.375) / (n_arms + 0.25)))
+    return highest * sd / math.sqrt(n_seeds)
 
 
-def minimum_detectable_effect(se: float, *, df: float, n_tests: int) -> float:
-    """The true difference, in units of `se`'s, that a two-sided test at 5 % among `n_tests` finds with a power of 80 %. Infinite without degrees of freedom."""
-    return float(_factor(np.asarray(df), n_tests=n_tests)) * se if df > 0 else math.inf
+def luck_on_test(val: NDArray[np.float64], test: NDArray[np.float64]) -> tuple[float, float]:
+    """Return (correlation, expected gain) of the best arm's luck that its test score shares.
+
+    `val`, `test` are (arms, seeds). Trials share luck between val and test (the same weights), so
+    an arm that is chosen for its val score is lucky on test too: rho times what it gained on val.
+    The correlation is that of the deviations around arm and seed; (NaN, NaN) where it is unknown.
+    """
+    known = ~(np.isnan(val) | np.isnan(test))
+    rows = known.all(axis=1)
+    if rows.sum() < 2 or val.shape[1] < 2:
+        return math.nan, math.nan
+    on_val = _deviations(val[rows])
+    on_test = _deviations(test[rows])
+    spread = math.sqrt(float((on_val**2).sum() * (on_test**2).sum()))
+    if spread == 0:
+        return math.nan, math.nan
+    correlation = float((on_val * on_test).sum()) / spread
+    df = (on_test.shape[0] - 1) * (on_test.shape[1] - 1)
+    sd = math.sqrt(float((on_test**2).sum()) / df)
+    gain = expected_optimism(sd, n_arms=int(rows.sum()), n_seeds=val.shape[1])
+    return correlation, max(correlation, 0.0) * gain
 
 
-def seeds_needed(gap: float, se: float, *, df: float, n_seeds: int, n_tests: int) -> int | None:
-    """The fewest seeds with which the smallest detectable effect is no larger than `gap`; `se` and `df` are those of `n_seeds`. None beyond `MOST_SEEDS`."""
-    if n_seeds < 2 or math.isnan(se) or math.isnan(gap) or gap == 0:
-        return None
-    n = np.arange(2, MOST_SEEDS + 1)
-    detectable = _factor(df * (n - 1) / (n_seeds - 1), n_tests=n_tests) * se * np.sqrt(n_seeds / n)
-    enough = n[detectable <= abs(gap)]
-    return int(enough[0]) if len(enough) else None
-
-
-def _factor(df: NDArray[np.floating], *, n_tests: int) -> NDArray[np.float64]:
-    """Standard errors that a true effect must measure."""
-    return np.asarray(stdtrit(df, 1 - ALPHA / (2 * n_tests)) + stdtrit(df, POWER))
+def _deviations(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is left of complete scores (arms, seeds) without their arms' and seeds' means."""
+    without_arms = scores - scores.mean(axis=1, keepdims=True)
+    return np.asarray(without_arms - without_arms.mean(axis=0, keepdims=True))

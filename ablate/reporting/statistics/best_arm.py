@@ -1,0 +1,117 @@
+"""The best arm: every arm against a reference at once, and the arms that may be the best."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi, norm, t
+
+from ablate.reporting.statistics.contrast import gap
+from ablate.reporting.statistics.estimate import estimates
+from ablate.reporting.statistics.seed_variance import Span
+
+
+@lru_cache(maxsize=4096)
+def dunnett_quantile(n_arms: int, df: float, *, alpha: float, is_two_sided: bool) -> float:
+    """Return c with P(max of n_arms t's > c) = alpha, for arms against one shared reference.
+
+    The t's share the reference, so they correlate by 0.5, and their variance (Dunnett, 1955). The
+    probability is integrated over both, and solved by bisection between one t's quantile and
+    Bonferroni's.
+    """
+    share = alpha / 2 if is_two_sided else alpha
+    low = _t_quantile(share, df)
+    high = _t_quantile(share / n_arms, df)
+    if n_arms < 2:
+        return low
+    for _ in range(40):
+        middle = (low + high) / 2
+        if _exceedance(middle, n_arms, df, is_two_sided=is_two_sided) > alpha:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def may_be_best(
+    scores: NDArray[np.float64],
+    replicates: NDArray[np.floating] | None,
+    *,
+    alpha: float,
+    is_lower_better: bool = False,
+) -> NDArray[np.bool_]:
+    """Return (arms,) whether an arm may be the best: the truly best is among them in 1 - alpha.
+
+    An arm is out when some other is better by more than Dunnett's one-sided quantile times their
+    standard error (Gupta, 1965; Hsu, 1996). The truly best arm is wrongly out only if one of its
+    own differences is that far off, so only those have to hold together. An arm without a score,
+    or with one seed, is never out.
+    """
+    sign = -1.0 if is_lower_better else 1.0
+    values = sign * scores
+    n_arms = len(scores)
+    span = Span.of([gap(arm, 0) for arm in range(1, n_arms)], values)
+    is_in = np.ones(n_arms, dtype=np.bool_)
+    for arm in range(n_arms):
+        for better in _better_arms(arm, values):
+            (estimate,) = estimates([gap(better, arm)], values, replicates, span=span)
+            if math.isnan(estimate.half_width(alpha)):
+                continue
+            quantile = dunnett_quantile(
+                n_arms - 1, coarse_df(estimate.df), alpha=alpha, is_two_sided=False
+            )
+            if estimate.value > quantile * estimate.se:
+                is_in[arm] = False
+                break
+    return is_in
+
+
+def coarse_df(df: float) -> float:
+    """Return the degrees of freedom rounded down, so that few quantiles are computed; on the safe
+    side by less than a percent of the quantile."""
+    if math.isinf(df) or df > 400:
+        return 400.0
+    if df > 20:
+        return float(math.floor(df / 4) * 4)
+    return math.floor(df * 4) / 4
+
+
+def _better_arms(arm: int, values: NDArray[np.float64]) -> list[int]:
+    """The arms with a higher mean than `arm`, the highest first: most arms are out at once."""
+    n_scores = (~np.isnan(values)).sum(axis=1)
+    means = np.nansum(values, axis=1) / np.maximum(n_scores, 1)
+    means[n_scores == 0] = -np.inf
+    return [int(other) for other in np.argsort(-means) if means[other] > means[arm]]
+
+
+def _t_quantile(share: float, df: float) -> float:
+    return float(norm.isf(share)) if math.isinf(df) else float(t.isf(share, df))
+
+
+def _exceedance(c: float, n_arms: int, df: float, *, is_two_sided: bool) -> float:
+    """P(max > c), integrated over the reference's error z and, where df is finite, the scale."""
+    z = np.linspace(-7, 7, 281)
+    density_of_z = norm.pdf(z) * (z[1] - z[0])
+    scales, density_of_scale = _scales(df)
+    bound = math.sqrt(2) * c * scales[:, None]  # (scales, 1)
+    one_arm = norm.cdf(bound + z)
+    if is_two_sided:
+        one_arm = one_arm - norm.cdf(-bound + z)
+    within = (one_arm**n_arms) @ density_of_z  # (scales,)
+    return 1 - float(within @ density_of_scale)
+
+
+def _scales(df: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes and weights over the estimated SD in units of the true one: chi / sqrt(df)."""
+    if math.isinf(df):
+        return np.ones(1), np.ones(1)
+    root = math.sqrt(df)
+    # all but 1e-9 of the distribution, by Gauss and Legendre
+    low, high = chi.ppf([1e-9, 1 - 1e-9], df) / root
+    nodes, weights = np.polynomial.legendre.leggauss(80)
+    scales = (high - low) / 2 * nodes + (high + low) / 2
+    density = chi.pdf(scales * root, df) * root * weights * (high - low) / 2
+    return scales, np.asarray(density / density.sum())

@@ -1,0 +1,96 @@
+"""Verdicts of a family of comparisons, which hold together: each from its simultaneous interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ablate.reporting.statistics.estimate import Estimate
+
+ALPHA = 0.05
+"""The share of studies in which anything that a report's family says may be false."""
+INTERACTIONS_ALPHA = 0.01
+"""The interactions' part of it, where a study has any; main effects keep the rest."""
+
+
+class Verdict(StrEnum):
+    """What may be said of a comparison."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    NO_LARGER = "no larger"
+    """No difference larger than the margin, or than the farther end of the interval."""
+    UNDECIDED = "undecided"
+    UNKNOWN = "unknown"
+    """One seed, or no score: nothing can be said."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A comparison, its simultaneous interval and its verdict: one answer, wherever it is shown."""
+
+    estimate: Estimate
+    low: float
+    """NaN where the error is unknown."""
+    high: float
+    p: float
+    """Corrected: below `ALPHA` exactly where the interval excludes 0."""
+    verdict: Verdict
+    beyond_margin: bool
+    """Whether the difference is larger than the margin for sure (better or worse by more)."""
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.verdict in (Verdict.BETTER, Verdict.WORSE)
+
+    @property
+    def largest(self) -> float:
+        """The largest difference, either way, that the interval holds."""
+        return max(abs(self.low), abs(self.high))
+
+
+def judge(
+    estimates: Sequence[Estimate],
+    *,
+    alpha: float = ALPHA,
+    margin: float | None = None,
+    is_lower_better: bool = False,
+) -> tuple[Judged, ...]:
+    """Judge the comparisons of one family together.
+
+    Intervals are Bonferroni's, so all of them hold at once in at least 1 - alpha of studies,
+    however they depend on each other; and every verdict follows from its interval. `margin` is the
+    difference that matters, in units of the metric (equivalence as in Schuirmann, 1987).
+    """
+    n_known = sum(not math.isnan(estimate.half_width(ALPHA)) for estimate in estimates)
+    each = alpha / max(n_known, 1)
+    return tuple(
+        _judge(estimate, alpha=each, margin=margin, is_lower_better=is_lower_better)
+        for estimate in estimates
+    )
+
+
+def _judge(
+    estimate: Estimate, *, alpha: float, margin: float | None, is_lower_better: bool
+) -> Judged:
+    half = estimate.half_width(alpha)
+    if math.isnan(half) or math.isnan(estimate.value):
+        return Judged(estimate, math.nan, math.nan, math.nan, Verdict.UNKNOWN, beyond_margin=False)
+    low = estimate.value - half
+    high = estimate.value + half
+    # p is scaled to be compared with 5 %, whatever part of the 5 % this family and comparison has
+    p = min(estimate.p * ALPHA / alpha, 1.0)
+    verdict = _verdict(low, high, margin=margin, is_lower_better=is_lower_better)
+    beyond = margin is not None and (low > margin or high < -margin)
+    return Judged(estimate, low, high, p, verdict, beyond_margin=beyond)
+
+
+def _verdict(low: float, high: float, *, margin: float | None, is_lower_better: bool) -> Verdict:
+    if low > 0 or high < 0:
+        is_gain = (low > 0) != is_lower_better
+        return Verdict.BETTER if is_gain else Verdict.WORSE
+    if margin is not None and -margin <= low and high <= margin:
+        return Verdict.NO_LARGER
+    return Verdict.UNDECIDED
