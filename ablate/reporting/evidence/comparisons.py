@@ -1,7 +1,8 @@
-"""Which arms a study lets us compare: cells that differ in one axis (main effects) or in two (interactions), gathered into independent blocks of arms.
+"""What a study lets us compare: cells that differ in one axis (main effects) or in two.
 
-Merged arms stand in every cell that they answer, excluded cells make no pair, so no level profits from the company it was tried in. Cells answered by the same
-arm on both sides (the axis cannot matter there) make no pair either.
+Merged arms stand in every cell that they answer, excluded cells make no pair, so no level profits
+from the company that it was tried in. Cells answered by the same arm on both sides (the axis cannot
+matter there) make no pair either.
 """
 
 from __future__ import annotations
@@ -16,23 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.reporting.evidence.tables import level_text
-from ablate.reporting.statistics.contrast import Block
+from ablate.reporting.statistics.contrast import Contrast
 from ablate.study.record import StudyRecord
 
 Cell = tuple[str, ...]
+_PAIR = (1, -1)
+_SQUARE = (1, -1, -1, 1)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Levels of one axis, or of two, against other levels: the baseline's where they can be compared."""
+    """Levels of one axis, or of two, against other levels: the baseline's where that is possible."""
 
     axes: tuple[str, ...]
     levels: tuple[str, ...]
     against: tuple[str, ...]
-    sides: tuple[tuple[int, ...], ...]
-    """Matched cells as places of arms in the record: (level, baseline's level), or (both, first alone, second alone, neither)."""
-    blocks: tuple[Block, ...]
-    """The same, joined where they share an arm."""
+    contrast: Contrast
+    """Matched cells as places of arms in the record: (level, baseline's level) for a main effect,
+    (both, first alone, second alone, neither) for an interaction."""
     n_same_arm: int
     """Matched cells left out because one arm answers several of them: the axis cannot matter there."""
 
@@ -43,37 +45,33 @@ class Comparison:
     @property
     def name(self) -> str:
         """`augment=light`, or `augment=light x lora_rank=8`."""
-        return " x ".join(
-            f"{axis}={level}" for axis, level in zip(self.axes, self.levels, strict=True)
-        )
-
-    @property
-    def signs(self) -> tuple[int, ...]:
-        """The contrast of one matched cell."""
-        return (1, -1, -1, 1) if self.is_interaction else (1, -1)
+        named = zip(self.axes, self.levels, strict=True)
+        return " x ".join(f"{axis}={level}" for axis, level in named)
 
 
 def main_comparisons(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
-    """Every level but the baseline's, axis by axis, between arms in `scored` (arm_ids with a complete trial)."""
-    return tuple(
-        _comparison(
-            record, {axis: level}, scored=scored, against={axis: baseline_level(record, axis)}
-        )
-        for axis in record.axes
-        for level in other_levels(record, axis)
-    )
+    """Every level but the baseline's, axis by axis.
+
+    Between arms in `scored` (arm_ids with a complete trial).
+    """
+    comparisons = []
+    for axis in record.axes:
+        against = {axis: baseline_level(record, axis)}
+        for level in other_levels(record, axis):
+            comparisons.append(_comparison(record, {axis: level}, scored=scored, against=against))
+    return tuple(comparisons)
 
 
 def interactions(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
     """Every two axes and every two of their levels, where there are cells to compare.
 
-    Against the baseline's levels; where an axis cannot matter beside those, against the first levels beside which it can.
+    Against the baseline's levels; where an axis cannot matter beside those, against the first levels
+    beside which it can.
     """
-    return tuple(
-        comparison
-        for pair in itertools.combinations(record.axes, 2)
-        for comparison in _interactions_of(record, pair, scored=scored)
-    )
+    comparisons: list[Comparison] = []
+    for pair in itertools.combinations(record.axes, 2):
+        comparisons += _interactions_of(record, pair, scored=scored)
+    return tuple(comparisons)
 
 
 def _interactions_of(
@@ -81,17 +79,18 @@ def _interactions_of(
 ) -> list[Comparison]:
     orders = [[baseline_level(record, axis), *other_levels(record, axis)] for axis in axes]
     for against in itertools.product(*orders):
-        changes = [
-            tuple(level for level in order if level != reference)
-            for order, reference in zip(orders, against, strict=True)
-        ]
-        levels = [dict(zip(axes, pair, strict=True)) for pair in itertools.product(*changes)]
-        found = [
-            _comparison(record, own, scored=scored, against=dict(zip(axes, against, strict=True)))
-            for own in levels
-        ]
-        if any(comparison.blocks for comparison in found):
-            return [comparison for comparison in found if comparison.blocks]
+        references = dict(zip(axes, against, strict=True))
+        others = []
+        for order, reference in zip(orders, against, strict=True):
+            others.append([level for level in order if level != reference])
+        comparisons = []
+        for levels in itertools.product(*others):
+            changes = dict(zip(axes, levels, strict=True))
+            comparison = _comparison(record, changes, scored=scored, against=references)
+            if comparison.contrast.cells:
+                comparisons.append(comparison)
+        if comparisons:
+            return comparisons
     return []
 
 
@@ -102,41 +101,44 @@ def other_levels(record: StudyRecord, axis: str) -> list[str]:
 
 
 def arm_of_cell(record: StudyRecord) -> dict[Cell, str]:
-    """Return levels (as text, in the order of the axes) -> arm_id, for every cell that an arm answers."""
-    return {
-        tuple(level_text(cell[axis]) for axis in record.axes): arm.arm_id
-        for arm in record.arms
-        for cell in arm.cells
-        if set(record.axes) <= set(cell)
-    }
+    """Return levels (as text, in the order of the axes) -> arm_id, for every answered cell."""
+    arms: dict[Cell, str] = {}
+    for arm in record.arms:
+        for cell in arm.cells:
+            if set(record.axes) <= set(cell):
+                arms[tuple(level_text(cell[axis]) for axis in record.axes)] = arm.arm_id
+    return arms
 
 
 def baseline_level(record: StudyRecord, axis: str) -> str:
-    """The baseline arm's level of `axis`; the first of its cells speaks where it answers several. Without a baseline, the first level."""
-    cells = [
-        cell
-        for arm in record.arms
-        if arm.arm_id == record.baseline_arm_id
-        for cell in arm.cells
-        if axis in cell
-    ]
-    level: Any = cells[0][axis] if cells else record.axes[axis][0]
+    """The baseline arm's level of `axis`; the first level where there is no baseline.
+
+    Where the baseline answers several cells, the first of them speaks.
+    """
+    level: Any = record.axes[axis][0]
+    for arm in record.arms:
+        if arm.arm_id == record.baseline_arm_id:
+            levels = [cell[axis] for cell in arm.cells if axis in cell]
+            level = levels[0] if levels else level
     return level_text(level)
 
 
 def axis_columns(record: StudyRecord) -> dict[str, NDArray[np.float64]]:
-    """Axis -> (arms, levels): the share of the arm's cells at each level. Axes of one level are left out."""
+    """Axis -> (arms, levels): the share of the arm's cells at each level.
+
+    Axes of one level are left out.
+    """
     columns = {}
     for axis, levels in record.axes.items():
         order = list(map(level_text, levels))
-        if len(order) > 1:
-            counts = [
-                Counter(level_text(cell[axis]) for cell in arm.cells if axis in cell)
-                for arm in record.arms
-            ]
-            columns[axis] = np.array(
-                [[count[level] / max(count.total(), 1) for level in order] for count in counts]
-            )
+        if len(order) < 2:
+            continue
+        shares = np.zeros((len(record.arms), len(order)))
+        for place, arm in enumerate(record.arms):
+            counts = Counter(level_text(cell[axis]) for cell in arm.cells if axis in cell)
+            for column, level in enumerate(order):
+                shares[place, column] = counts[level] / max(counts.total(), 1)
+        columns[axis] = shares
     return columns
 
 
@@ -148,60 +150,35 @@ def _comparison(
     against: Mapping[str, str],
 ) -> Comparison:
     places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
-    sides = list(_matched(record, changes, against=against))
-    kept = [
-        side for side in sides if len(set(side)) == len(side) and all(arm in scored for arm in side)
-    ]
+    cells = []
+    n_same_arm = 0
+    for corners in _matched(record, changes, against=against):
+        if len(set(corners)) < len(corners):
+            n_same_arm += 1
+        elif all(arm in scored for arm in corners):
+            cells.append(tuple(places[arm] for arm in corners))
     return Comparison(
         axes=tuple(changes),
         levels=tuple(changes.values()),
         against=tuple(against[axis] for axis in changes),
-        sides=tuple(tuple(places[arm] for arm in side) for side in kept),
-        blocks=_blocks([tuple(places[arm] for arm in side) for side in kept]),
-        n_same_arm=sum(len(set(side)) < len(side) for side in sides),
+        contrast=Contrast(tuple(cells), _SQUARE if len(changes) == 2 else _PAIR),
+        n_same_arm=n_same_arm,
     )
 
 
 def _matched(
     record: StudyRecord, changes: Mapping[str, str], *, against: Mapping[str, str]
 ) -> Iterator[tuple[str, ...]]:
-    """The arms of matched cells, in the order of `Comparison.sides`."""
-    arms, axes = arm_of_cell(record), list(record.axes)
+    """The arms of matched cells, in the order of `Comparison.contrast`."""
+    arms = arm_of_cell(record)
+    choices = [(level, against[axis]) for axis, level in changes.items()]
     for cell in arms:
-        named = dict(zip(axes, cell, strict=True))
+        named = dict(zip(record.axes, cell, strict=True))
         if any(named[axis] != level for axis, level in changes.items()):
             continue
-        corners = [
-            tuple({**named, **dict(zip(changes, picked, strict=True))}.values())
-            for picked in itertools.product(
-                *((level, against[axis]) for axis, level in changes.items())
-            )
-        ]
+        corners = []
+        for levels in itertools.product(*choices):
+            corner = {**named, **dict(zip(changes, levels, strict=True))}
+            corners.append(tuple(corner.values()))
         if all(corner in arms for corner in corners):
             yield tuple(arms[corner] for corner in corners)
-
-
-def _blocks(sides: list[tuple[int, ...]]) -> tuple[Block, ...]:
-    """Join matched cells that share an arm. The signs of a pair are + -, of a square + - - +."""
-    groups: list[tuple[set[int], list[tuple[int, ...]]]] = []
-    for side in sides:
-        touching = [group for group in groups if group[0] & set(side)]
-        merged = (
-            {*side}.union(*(group[0] for group in touching)),
-            [*itertools.chain.from_iterable(group[1] for group in touching), side],
-        )
-        groups = [group for group in groups if group not in touching] + [merged]
-    return tuple(_block(own) for _, own in groups)
-
-
-def _block(sides: list[tuple[int, ...]]) -> Block:
-    signs = (1, -1) if len(sides[0]) == 2 else (1, -1, -1, 1)
-    weights: Counter[int] = Counter()
-    for side in sides:
-        for arm, sign in zip(side, signs, strict=True):
-            weights[arm] += sign
-    return Block(
-        arms=tuple(sorted(weights)),
-        weights=tuple(float(weights[arm]) for arm in sorted(weights)),
-        n_cells=len(sides),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -10,8 +11,26 @@ from numpy.typing import NDArray
 from scipy.stats import chi, norm, t
 
 from ablate.reporting.statistics.contrast import gap
-from ablate.reporting.statistics.estimate import estimates
+from ablate.reporting.statistics.estimate import Estimate, estimates
 from ablate.reporting.statistics.seed_variance import Span
+from ablate.reporting.statistics.verdict import Judged, judge
+
+
+def judge_gaps(
+    gaps: Sequence[Estimate], *, alpha: float, is_lower_better: bool = False
+) -> tuple[Judged, ...]:
+    """Judge all arms against one reference together: by Dunnett's quantile.
+
+    It assumes that all gaps are equally well known. Where trials failed they are not, and
+    Bonferroni's quantile, which assumes nothing, takes its place.
+    """
+    known = [gap for gap in gaps if not math.isnan(gap.half_width(alpha))]
+    if len({coarse_df(gap.df) for gap in known}) != 1:
+        return judge(gaps, alpha=alpha, is_lower_better=is_lower_better)
+    quantile = dunnett_quantile(len(known), coarse_df(known[0].df), alpha=alpha, is_two_sided=True)
+    # the error that a single comparison may have, for the quantile to be Dunnett's
+    each = 2 * float(t.sf(quantile, coarse_df(known[0].df)))
+    return judge(gaps, alpha=each * len(known), is_lower_better=is_lower_better)
 
 
 @lru_cache(maxsize=4096)

@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lstsq
 from scipy.stats import chi2
-from scipy.stats import f as f_distribution
 
 Columns = Mapping[str, NDArray[np.float64]]
 """Axis -> (arms, levels) rows that sum to 1: where in the axis an arm stands."""
-EXCHANGEABLE_FROM = 0.05
-"""Below this p the blocks of a seed are not taken as independent."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +26,6 @@ class Noise:
     sd: float
     """NaN with one seed."""
     df: int
-
-
-@dataclass(frozen=True)
-class SeedCheck:
-    """Whether levels of the axes fare alike in every seed: an F test of level x seed against the noise."""
-
-    f: float
-    df: tuple[int, int]
-    p: float
-    """NaN where the design leaves nothing to test with."""
-
-    @property
-    def is_seed_the_unit(self) -> bool:
-        """Whether the seeds disagree about the levels, so that only they can be taken as independent."""
-        return self.p < EXCHANGEABLE_FROM
 
 
 def noise(scores: NDArray[np.float64]) -> Noise:
@@ -64,23 +46,6 @@ def typical_variance(scores: NDArray[np.float64]) -> float:
         return math.nan
     spare = n[known] - 1
     return float(np.median(np.nanvar(scores[known], axis=1, ddof=1) * spare / chi2.median(spare)))
-
-
-def seed_check(scores: NDArray[np.float64], columns: Columns) -> SeedCheck:
-    """Test level x seed of all axes together."""
-    y, arms, seeds = _long(scores)
-    small = [_dummies(arms), _dummies(seeds)]
-    crossed = [_products(own[arms], small[1]) for own in columns.values()]
-    without, with_crossed = _fit(y, *small), _fit(y, *small, *crossed)
-    spent = without.df - with_crossed.df
-    if spent < 1 or with_crossed.df < 1 or with_crossed.squares <= 0:
-        return SeedCheck(math.nan, (spent, with_crossed.df), math.nan)
-    f = ((without.squares - with_crossed.squares) / spent) / (
-        with_crossed.squares / with_crossed.df
-    )
-    return SeedCheck(
-        f, (spent, with_crossed.df), float(f_distribution.sf(f, spent, with_crossed.df))
-    )
 
 
 def omega_squared(scores: NDArray[np.float64], columns: Columns) -> dict[tuple[str, ...], float]:

@@ -1,0 +1,76 @@
+"""Effects as a table: effects.csv and interactions.csv, and what the library returns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from ablate.reporting.evidence.effects import Effect
+
+COLUMNS = (
+    "kind",
+    "axes",
+    "levels",
+    "against",
+    "metric",
+    "difference",
+    "low",
+    "high",
+    "p_corrected",
+    "verdict",
+    "omega_squared",
+    "se_seeds",
+    "se_images",
+    "df",
+    "smallest_detectable",
+    "seeds_to_settle",
+    "n_seeds",
+    "n_pairs",
+    "n_higher",
+    "sd_of_pairs",
+    "n_same_arm",
+    "n_cells_left_out",
+)
+
+
+def effect_frame(effects: Sequence[Effect]) -> pd.DataFrame:
+    """One row per effect, in units of the metric; what is not known is NaN."""
+    return pd.DataFrame([_row(effect) for effect in effects], columns=list(COLUMNS))
+
+
+def _row(effect: Effect) -> dict[str, Any]:
+    comparison = effect.comparison
+    judged = effect.judged
+    estimate = judged.estimate
+    settled_by = effect.seeds_to_settle
+    return {
+        "kind": "interaction" if comparison.is_interaction else "main effect",
+        "axes": " x ".join(comparison.axes),
+        "levels": " x ".join(comparison.levels),
+        "against": " x ".join(comparison.against),
+        "metric": effect.metric,
+        "difference": estimate.value,
+        "low": judged.low,
+        "high": judged.high,
+        "p_corrected": judged.p,
+        "verdict": judged.verdict.value,
+        "omega_squared": effect.share,
+        "se_seeds": estimate.se_seeds,
+        "se_images": estimate.se_images,
+        "df": _finite(estimate.df),
+        "smallest_detectable": _finite(effect.smallest_effect),
+        "seeds_to_settle": math.nan if settled_by is None else float(settled_by),
+        "n_seeds": estimate.n_seeds,
+        "n_pairs": effect.n_pairs,
+        "n_higher": effect.n_higher,
+        "sd_of_pairs": effect.sd_of_pairs,
+        "n_same_arm": comparison.n_same_arm,
+        "n_cells_left_out": estimate.n_cells_left_out,
+    }
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else math.nan
