@@ -32,12 +32,14 @@ FLOORS = {
     "ablate.files": 0,
     "ablate.leaving": 0,
     "ablate.quoting": 0,
+    "ablate.schema_version": 0,
     "ablate.streams": 0,
     "ablate.terminal": 0,
 }
 _BARE = {"ablate.errors", "ablate.streams"}
 GROUND: dict[str, set[str]] = {
     "ablate.recipe": _BARE,
+    "ablate.schema_version": {"ablate.errors"},
     "ablate.study": {*_BARE, "ablate.recipe"},
     "ablate.grid": {*_BARE, "ablate.recipe", "ablate.study"},
 }

@@ -16,6 +16,7 @@ from ablate.checksum import is_sealed, sealed, unsealed
 from ablate.errors import StoreError, some
 from ablate.files import write_text
 from ablate.grid.pilot_arms import searched_name
+from ablate.schema_version import KEY, SCHEMA_VERSION, check_schema
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.trial import Trial
 from ablate.tracking.journal import Journal
@@ -66,12 +67,13 @@ class StudyFolder:
             ) from error
 
     def read_plan(self) -> StudyPlan:
-        """What the study is, as its last conductor knew it; from the copy where the file itself is damaged.
+        """What the study is, as its last conductor knew it.
 
-        Raises StoreError where neither can be read.
+        Taken from the copy where the file itself is damaged. Raises StoreError where neither can be
+        read, or a later version of ablate wrote it.
         """
         try:
-            return StudyPlan.from_json((self.path / STUDY).read_bytes())
+            return self._plan_in(STUDY)
         except (OSError, ValueError) as error:
             plan = self._copied_plan()
             if plan is None:
@@ -88,8 +90,22 @@ class StudyFolder:
 
     def _copied_plan(self) -> StudyPlan | None:
         with contextlib.suppress(OSError, ValueError):
-            return StudyPlan.from_json((self.path / STUDY_COPY).read_bytes())
+            return self._plan_in(STUDY_COPY)
         return None
+
+    def _plan_in(self, name: str) -> StudyPlan:
+        path = self.path / name
+        return StudyPlan.from_json(path.read_bytes(), place=str(path))
+
+    def check_schema(self) -> None:
+        """Raise NewerSchema where a later version of ablate wrote anything of the study.
+
+        Whoever is about to write asks here first. What is damaged or missing is not judged.
+        """
+        for name in (STUDY, STUDY_COPY):
+            with contextlib.suppress(OSError, ValueError):
+                self._plan_in(name)
+        self.journal.reading()
 
     def strays(self, known: Container[AttemptKey]) -> list[str]:
         """Names of attempts that left files here and of which the journal, which has the `known` ones, says nothing."""
@@ -147,26 +163,27 @@ class StudyPlan:
     def to_json(self) -> str:
         """Inverse of `from_json`, with a checksum."""
         trials: Sequence[object] = [trial.model_dump(mode="json") for trial in self.trials]
-        return sealed(
-            json.dumps(
-                {
-                    "record": self.record.model_dump(mode="json"),
-                    "trials": trials,
-                    "tags": dict(self.tags),
-                },
-                separators=(",", ":"),
-            )
-        )
+        values = {
+            KEY: SCHEMA_VERSION,
+            "record": self.record.model_dump(mode="json"),
+            "trials": trials,
+            "tags": dict(self.tags),
+        }
+        return sealed(json.dumps(values, separators=(",", ":")))
 
     @classmethod
-    def from_json(cls, text: bytes) -> StudyPlan:
-        """Read a plan, also one of a former version, which has no checksum. Raises ValueError for anything else."""
+    def from_json(cls, text: bytes, *, place: str = "the plan of a study") -> StudyPlan:
+        """Read a plan, also one of version 1, which has no checksum.
+
+        Raises NewerSchema, naming `place`, for one of a later version, ValueError for anything else.
+        """
         whole = text.strip()
         content = unsealed(whole) if is_sealed(whole) else whole
         if content is None:
             raise ValueError("its checksum is not that of its text")
         try:
             values = json.loads(content.decode())
+            check_schema(values.pop(KEY, None), place=place)
             plan = cls(
                 StudyRecord.model_validate(values.pop("record")),
                 _trials(values.pop("trials")),

@@ -3,7 +3,7 @@
     {"event":"epoch_ended", ..., "n":3, "v":2, "crc":"9f0c2b1a"}
 
 `n` counts the lines of one attempt, so that a line that is lost, repeated or moved is noticed; `v` is
-the version of this form; `crc` is a checksum of all before it. Version 1 had none of the three.
+the schema version; `crc` is a checksum of all before it. Version 1 had none of the three.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.checksum import is_sealed, sealed, unsealed
-from ablate.errors import StoreError, some
+from ablate.errors import some
+from ablate.schema_version import SCHEMA_VERSION, NewerSchema, newer_schema
 from ablate.tracking.events import Event, TrialEnded, TrialStarted, from_json, to_json
 
-VERSION = 2
 _PADDING = b"\0 \t\r"
 """What an editor or a power cut leaves around a line; no byte of an event is among them."""
 _BOM = b"\xef\xbb\xbf"
@@ -31,7 +31,14 @@ AttemptKey = tuple[str, int]
 
 
 class NewerLine(Exception):
-    """A line that is whole and of a later version than this one; its number is the argument."""
+    """A line that is whole and that only a later version of ablate understands."""
+
+    def __init__(self, version: object, *, number: int | None = None) -> None:
+        """`version` is what the line says of its form, None where it says nothing."""
+        super().__init__(version, number)
+        self.version = version
+        self.number = number
+        """Number of the line in its file, from 1; None for a line without a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class Reading:
 
 def encode(event: Event, *, place: int) -> bytes:
     """The line of an event that is the `place`-th of its attempt, counted from 0."""
-    values = {**to_json(event), "n": place, "v": VERSION}
+    values = {**to_json(event), "n": place, "v": SCHEMA_VERSION}
     return sealed(json.dumps(values, separators=(",", ":"))).encode() + b"\n"
 
 
@@ -113,23 +120,23 @@ def read_lines(content: bytes) -> Reading:
     return _Reader().read(content)
 
 
-def refuse(path: Path, newer: NewerLine) -> StoreError:
+def refuse(path: Path, newer: NewerLine) -> NewerSchema:
     """The error for a journal of a later version."""
-    return StoreError(
-        f"the journal {path} must be of this version, but line {newer} is of a newer one; a newer ablate reads it."
-    )
+    return newer_schema(newer.version, place=f"line {newer.number} of the journal {path}")
 
 
 def _sealed_line(body: bytes) -> Line:
     """Its checksum is right, so whatever is strange in it is not damage."""
+    version = None
     try:
         values = json.loads(body.decode())
-        place, version = values.pop("n"), values.pop("v")
-        if version != VERSION or type(place) is not int:
-            raise ValueError(version)
+        version = values.pop("v")
+        place = values.pop("n")
+        if version != SCHEMA_VERSION or type(place) is not int:
+            raise NewerLine(version)
         return Line(from_json(values), place)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NewerLine from error
+        raise NewerLine(version) from error
 
 
 def _plain_line(text: bytes) -> Line | None:
@@ -155,8 +162,8 @@ class _Reader:
         for number, raw in enumerate(whole, start=1):
             try:
                 self._take(number, raw)
-            except NewerLine as error:
-                raise NewerLine(number) from error
+            except NewerLine as newer:
+                raise NewerLine(newer.version, number=number) from newer
         self._take_tail(len(whole) + 1, tail)
         return self._reading()
 

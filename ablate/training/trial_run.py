@@ -24,6 +24,7 @@ from ablate.model.one_image import is_about_one_image
 from ablate.recipe.one_image import one_image_mistake
 from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
+from ablate.schema_version import KEY, SCHEMA_VERSION
 from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.artifacts import write_predictions
@@ -357,6 +358,7 @@ def _write_description(
 ) -> None:
     preprocessing = network.preprocessing
     described = {
+        KEY: SCHEMA_VERSION,
         "trial_id": trial.trial_id,
         "arm_id": trial.arm_id,
         "trial": trial.model_dump(mode="json"),

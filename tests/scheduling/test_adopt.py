@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from scheduling.test_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, order_in
-from scheduling.test_search import search
+from support.toy_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, order_in
 from support.toy_execution import RUN
+from support.toy_search import search
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import StoreError

@@ -12,8 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 from mlflow import MlflowClient
-from scheduling.test_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, optuna_states
 from support import TESTS
+from support.toy_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, optuna_states
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.reporting.evidence.tables import trial_frame, trials_csv

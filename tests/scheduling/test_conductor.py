@@ -16,102 +16,30 @@ import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState as OptunaState
 from support import TESTS
-from support.toy_execution import RUN, alive, children, one_worker, order, request_of, two_workers
+from support.toy_conductor import (
+    ALL_TOLD,
+    conduct,
+    counts,
+    journal,
+    mlflow_runs,
+    optuna_states,
+    order_in,
+)
+from support.toy_execution import RUN, alive, children, one_worker, request_of, two_workers
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed, StoreError, StudyStopped
-from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import Limits
-from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.optuna_study import OptunaStudy
 from ablate.scheduling.study_folder import JOURNAL
-from ablate.scheduling.summary import StudySummary
 from ablate.scheduling.sync import sync_study
-from ablate.study.record import StudyRecord
-from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.publisher import Unpublished
-
-ALL_TOLD = Unpublished(n_attempts=0, why="")
-
-
-def make_request(trial: Trial, attempt: int, folder: Path) -> TrialRequest:
-    assert folder.is_dir()
-    assert not list(folder.iterdir())
-    compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-    return TrialRequest(
-        trial=trial, attempt=attempt, n_classes=3, store_path=folder, folder=folder, compute=compute
-    )
-
-
-def conduct(
-    folder: Path,
-    *,
-    store=None,
-    executor=None,
-    study: tuple[StudyRecord, list[Trial]] | None = None,
-    on_event=None,
-    limits: Limits | None = None,
-) -> tuple[StudySummary, list[Event]]:
-    record, trials = study or toy_study()
-    heard: list[Event] = []
-
-    def hear(event: Event) -> None:
-        heard.append(event)
-        if on_event:
-            on_event(event)
-
-    summary = run_study(
-        record=record,
-        trials=trials,
-        folder=folder,
-        executor=executor or InlineExecutor(RUN),
-        store=store,
-        make_request=make_request,
-        on_event=hear,
-        tags={"commit": "c0ffee"},
-        limits=limits,
-    )
-    return summary, heard
-
-
-def counts(summary: StudySummary) -> tuple[int, int, int]:
-    return summary.n_complete, summary.n_reused, summary.n_failed
-
-
-def journal(folder: Path) -> Journal:
-    return Journal(folder / JOURNAL)
-
-
-def order_in(folder: Path, trial: Trial, what: str) -> None:
-    order(folder / "trials", trial, what)
-
-
-def optuna_states(folder: Path, record: StudyRecord) -> list[tuple[str, int, str]]:
-    found = OptunaStudy(record, {}, url=default_url(folder)).trials
-    return [
-        (t.user_attrs.get("trial_id"), t.user_attrs.get("attempt"), t.state.name) for t in found
-    ]
-
-
-def mlflow_runs(uri: str) -> dict[tuple[str, int], str]:
-    """(trial_id, attempt) -> status of every child run; fails where there are two."""
-    client = MlflowClient(tracking_uri=uri)
-    runs = [
-        run
-        for experiment in client.search_experiments()
-        for run in client.search_runs([experiment.experiment_id])
-        if run.data.tags.get("ablate.kind") == "trial"
-    ]
-    keys = [
-        (run.data.tags["ablate.trial_id"], int(run.data.tags["ablate.attempt"])) for run in runs
-    ]
-    assert max(Counter(keys).values(), default=1) == 1
-    return {key: run.info.status for key, run in zip(keys, runs, strict=True)}
 
 
 @pytest.fixture
@@ -377,9 +305,12 @@ def start_conductor(folder: Path, uri: str, *, until: Trial) -> subprocess.Popen
     script = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves were started in the background
-sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
+sys.path[:0] = {[str(TESTS)]!r}
 from pathlib import Path
-from scheduling.test_conductor import MlflowStore, EpochEnded, children, conduct, two_workers
+from support.toy_conductor import conduct
+from support.toy_execution import children, two_workers
+from ablate.tracking.events import EpochEnded
+from ablate.tracking.mlflow_store import MlflowStore
 folder = Path({str(folder)!r})
 def tell(event):
     if isinstance(event, EpochEnded) and event.trial_id == {until.trial_id!r}:
@@ -731,33 +662,6 @@ def test_workers_that_cannot_start_stop_the_study_in_a_sentence(tmp_path):
 
 V1 = Path(__file__).parent / "study_v1"
 """A study of the version before journals had checksums: three trials, one of them with a failed attempt before."""
-
-
-def test_a_study_of_the_former_version_is_published_and_not_trained_again(tmp_path, uri):
-    _, trials = study = toy_study(seeds=(0,))
-    folder = tmp_path / "study"
-    shutil.copytree(V1, folder)
-    before = (folder / JOURNAL).read_bytes()
-    summary, heard = conduct(folder, store=MlflowStore(uri, "toy"), study=study)
-    assert (counts(summary), heard, summary.unpublished, summary.damage) == (
-        (0, 3, 0),
-        [],
-        ALL_TOLD,
-        "",
-    )
-    assert (folder / JOURNAL).read_bytes() == before
-    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 3, "FAILED": 1}
-    scores = [
-        event.outcome.metrics
-        for event in journal(folder).read()
-        if isinstance(event, TrialEnded) and event.outcome
-    ]
-    published = {
-        run.trial_id: run.metrics["val/macro_f1"]
-        for run in MlflowStore(uri, "toy").read_study("toy").runs
-    }
-    assert sorted(published.values()) == sorted(one["val/macro_f1"] for one in scores)
-    assert published == {trial.trial_id: int(trial.trial_id[:6], 16) / 0xFFFFFF for trial in trials}
 
 
 def test_a_study_of_the_former_version_that_was_cut_short_goes_on(tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from scheduling.test_conductor import conduct, journal, order_in
+from support.toy_conductor import conduct, journal, order_in
 from support.toy_study import toy_study
 
 from ablate.errors import StoreError

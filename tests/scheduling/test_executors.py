@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -19,8 +18,10 @@ from support.toy_execution import (
     children,
     inline,
     one_worker,
+    only,
     order,
     request_of,
+    run_all,
     two_workers,
 )
 from support.toy_study import toy_study
@@ -33,29 +34,11 @@ from ablate.scheduling.executors.slots import cpu_slots, gpu_slots
 from ablate.study.request import TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
-from ablate.tracking.journal import Attempt, attempts
 
 on_ray = pytest.param(
     on_two_nodes, marks=pytest.mark.xdist_group("ray")
 )  # one cluster, whatever the number of processes
 every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers, on_ray])
-
-
-def run_all(executor, trials: list[Trial], folder: Path, on_event=None) -> list[Event]:
-    heard: list[Event] = []
-    left = [request_of(trial, folder) for trial in trials]
-
-    def hear(event: Event) -> bool | None:
-        assert threading.current_thread() is threading.main_thread()
-        heard.append(event)
-        return on_event(event) if on_event else None
-
-    executor.run(lambda slot: left.pop(0) if left else None, hear)
-    return heard
-
-
-def only(events: list[Event], trial: Trial) -> Attempt:
-    return attempts(events)[(trial.trial_id, 1)]
 
 
 @every_executor
@@ -343,9 +326,11 @@ def test_workers_die_with_their_conductor(tmp_path):
     order(tmp_path, trial, "wait")
     script = f"""
 import sys
-sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
+sys.path[:0] = {[str(TESTS)]!r}
 from pathlib import Path
-from scheduling.test_executors import one_worker, run_all, toy_study, children, EpochEnded
+from support.toy_execution import children, one_worker, run_all
+from support.toy_study import toy_study
+from ablate.tracking.events import EpochEnded
 folder = Path({str(tmp_path)!r})
 def tell(event):
     if isinstance(event, EpochEnded):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from scheduling.test_conductor import conduct
+from support.toy_conductor import conduct
 from support.toy_study import toy_study
 
 from ablate.scheduling.executors.inline import InlineExecutor

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from scheduling.test_conductor import ALL_TOLD, conduct, counts, mlflow_runs
+from support.toy_conductor import ALL_TOLD, conduct, counts, mlflow_runs
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.scheduling.sync import sync_study

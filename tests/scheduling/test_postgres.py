@@ -9,23 +9,17 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
 import optuna
 import pytest
 from support import TESTS
-from support.toy_execution import RUN, order
-from support.toy_postgres import WHY_NOT, binaries, postgres
+from support.toy_execution import order
+from support.toy_postgres import WHY_NOT, binaries, postgres, run_toy
 from support.toy_study import toy_study
 
-from ablate.scheduling.conductor import run_study
-from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.study_folder import JOURNAL
-from ablate.study.request import Compute, TrialRequest
 from ablate.tracking.databases import with_driver
-from ablate.tracking.events import EpochEnded
 from ablate.tracking.journal import Journal, attempts
-from ablate.tracking.mlflow_store import MlflowStore
 
 pytestmark = [
     pytest.mark.services,
@@ -42,44 +36,6 @@ def server() -> Iterator[tuple[str, str]]:
     """URLs for MLflow and for Optuna, which cannot share a database."""
     with postgres("mlflow", "optuna") as (mlflow, optuna_url):
         yield with_driver(mlflow), with_driver(optuna_url)
-
-
-def run_toy(folder: Path, server: tuple[str, str], *, on_event=lambda event: None):
-    """All trials of the toy study, told to the server."""
-    record, trials = toy_study()
-
-    def make_request(trial, attempt: int, attempt_folder: Path) -> TrialRequest:
-        compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-        return TrialRequest(
-            trial=trial,
-            attempt=attempt,
-            n_classes=3,
-            store_path=folder,
-            folder=attempt_folder,
-            compute=compute,
-        )
-
-    return run_study(
-        record=record,
-        trials=trials,
-        folder=folder,
-        executor=InlineExecutor(RUN),
-        store=MlflowStore(server[0], "toy", artifact_root=folder / "artifacts"),
-        make_request=make_request,
-        on_event=on_event,
-        optuna_url=server[1],
-    )
-
-
-def tell_of(trial_id: str):
-    """Say on standard output that a trial is in its middle."""
-
-    def on_event(event) -> None:
-        if event.trial_id == trial_id and isinstance(event, EpochEnded):
-            sys.stdout.write("waits\n")
-            sys.stdout.flush()
-
-    return on_event
 
 
 def states(server: tuple[str, str]) -> tuple[Counter[str], Counter[str]]:
@@ -114,9 +70,9 @@ def test_a_study_that_is_killed_ends_complete_once_in_journal_optuna_and_mlflow(
     order(tmp_path / "trials", trials[3], "wait until 2")
     script = f"""
 import sys
-sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
+sys.path[:0] = {[str(TESTS)]!r}
 from pathlib import Path
-from scheduling.test_postgres import run_toy, tell_of
+from support.toy_postgres import run_toy, tell_of
 run_toy(Path({str(tmp_path)!r}), {server!r}, on_event=tell_of({trials[3].trial_id!r}))
 """
     conductor = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

@@ -5,89 +5,29 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from functools import partial
-from pathlib import Path
 
 import optuna
 import pytest
 from mlflow import MlflowClient
-from scheduling.test_conductor import ALL_TOLD, conduct, counts, journal, make_request, mlflow_runs
-from support.toy_execution import children, two_workers
+from support.toy_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs
+from support.toy_execution import children, run_all, two_workers
+from support.toy_search import PILOT, make_trial, search
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed
-from ablate.grid.search_space import Choice, Range, Search
-from ablate.recipe.recipe import Recipe
+from ablate.grid.search_space import Choice
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import default_url
 from ablate.scheduling.pilot_summary import pilot_trials
-from ablate.scheduling.run_search import Found, confirmation, run_search
-from ablate.scheduling.search import Cell, SearchPlan
+from ablate.scheduling.run_search import Found, confirmation
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
-from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
 from ablate.tracking.mlflow_store import MlflowStore
-
-PILOT = 1000
-SPACE = {
-    "head_lr": Range(low=1e-5, high=1.0, log=True),
-    "weight_decay": Range(low=1e-6, high=1.0, log=True),
-    "lora_rank": Choice(levels=(0, 2, 4, 8)),
-    "lora_units": Range(low=1, high=4, when={"lora_rank": (2, 4, 8)}),
-}
-TEMPLATE = toy_study()[1][0]
-N_EPOCHS = 9
-
-
-def make_trial(cell: Cell, *, epochs: int = N_EPOCHS) -> Trial:
-    return TEMPLATE.model_copy(update={"recipe": Recipe(epochs=epochs, **cell), "seed": PILOT})
-
-
-def search(
-    folder: Path,
-    *,
-    sampler: str = "tpe",
-    pruner: str = "none",
-    n_trials: int = 30,
-    seed: int = 0,
-    epochs: int = N_EPOCHS,
-    executor=None,
-    on_event=None,
-    space=None,
-    objectives=(),
-    n_best: int = 3,
-    make=None,
-    **more,
-):
-    heard: list[Event] = []
-
-    def hear(event: Event) -> None:
-        heard.append(event)
-        if on_event:
-            on_event(event)
-
-    space = space or SPACE
-    record = toy_study()[0].model_copy(update={"arms": (), "axes": dict.fromkeys(space, ())})
-    asked = Search(
-        sampler=sampler, n_trials=n_trials, confirm=n_best, pruner=pruner, objectives=objectives
-    )
-    found = run_search(
-        SearchPlan(asked, space, select_by="val/macro_f1", n_epochs=epochs, seed=seed),
-        record=record,
-        make_trial=make or partial(make_trial, epochs=epochs),
-        folder=folder,
-        executor=executor or InlineExecutor("support.toy_trials:analytic"),
-        store=more.pop("store", None),
-        make_request=make_request,
-        on_event=hear,
-        **more,
-    )
-    return found, heard
 
 
 def score(found: Found, heard: list[Event]) -> float:
@@ -348,8 +288,6 @@ def test_workers_prune_and_die_and_every_trial_ends_once(tmp_path):
 def test_a_pruned_trial_ends_in_every_executor(tmp_path):
     _, trials = toy_study()
     for make in (lambda folder: InlineExecutor("support.toy_trials:run"), two_workers):
-        from scheduling.test_executors import run_all
-
         folder = tmp_path / make.__name__.strip("<>")
         events = run_all(
             make(folder),

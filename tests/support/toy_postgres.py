@@ -8,10 +8,19 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ablate.scheduling.conductor import run_study
+from ablate.scheduling.executors.inline import InlineExecutor
+from ablate.study.request import Compute, TrialRequest
+from ablate.tracking.events import EpochEnded
+from ablate.tracking.mlflow_store import MlflowStore
+from support.toy_execution import RUN
+from support.toy_study import toy_study
 
 WHY_NOT = (
     "no PostgreSQL server is installed: make test-services installs it (apt-get install postgresql)"
@@ -80,3 +89,41 @@ def postgres(*databases: str) -> Iterator[list[str]]:
 def _user() -> str:
     """Whom the server runs as: PostgreSQL refuses root."""
     return "postgres" if os.geteuid() == 0 else getpass.getuser()
+
+
+def run_toy(folder: Path, server: tuple[str, str], *, on_event=lambda event: None):
+    """All trials of the toy study, told to the server."""
+    record, trials = toy_study()
+
+    def make_request(trial, attempt: int, attempt_folder: Path) -> TrialRequest:
+        compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
+        return TrialRequest(
+            trial=trial,
+            attempt=attempt,
+            n_classes=3,
+            store_path=folder,
+            folder=attempt_folder,
+            compute=compute,
+        )
+
+    return run_study(
+        record=record,
+        trials=trials,
+        folder=folder,
+        executor=InlineExecutor(RUN),
+        store=MlflowStore(server[0], "toy", artifact_root=folder / "artifacts"),
+        make_request=make_request,
+        on_event=on_event,
+        optuna_url=server[1],
+    )
+
+
+def tell_of(trial_id: str):
+    """Say on standard output that a trial is in its middle."""
+
+    def on_event(event) -> None:
+        if event.trial_id == trial_id and isinstance(event, EpochEnded):
+            sys.stdout.write("waits\n")
+            sys.stdout.flush()
+
+    return on_event

@@ -132,7 +132,11 @@ def test_a_journal_of_a_later_version_is_refused_in_one_line_and_left_as_it_is(
     with path.open("a") as file:
         file.write(sealed(json.dumps(values, separators=(",", ":"))) + "\n")
     before = path.read_bytes()
-    message = f"the journal {path} must be of this version, but line 2 is of a newer one; a newer ablate reads it."
+    found = "version 3" if values.get("v") == 3 else "content that this ablate does not know"
+    message = (
+        f"line 2 of the journal {path} must have schema version 2 or older, it has {found}: "
+        "a newer ablate wrote it; update ablate to open this study."
+    )
     for act in (Journal(path).read, Journal(path).mend, partial(Journal(path).append, START)):
         with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
             act()

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from support import TESTS
+from support.toy_store import publish_all
 from support.toy_study import (
     CLASSES,
     failed_events,
@@ -25,7 +26,6 @@ from support.toy_study import (
 )
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.study.record import StudyRecord
 from ablate.tracking.events import TrialEnded, TrialStarted, TrialState
 from ablate.tracking.links import compare_url
 from ablate.tracking.mlflow_store import MlflowStore
@@ -40,30 +40,6 @@ def uri(tmp_path: Path) -> str:
 @pytest.fixture
 def client(uri) -> MlflowClient:
     return MlflowClient(tracking_uri=uri)
-
-
-def publish_all(
-    uri: str, tmp_path: Path, *, finish: bool = True
-) -> tuple[MlflowStore, StudyRecord, list]:
-    """The first trial completes, the second fails and completes at the second attempt, the third fails, the fourth is left running."""
-    record, trials = toy_study(seeds=(0, 1))
-    store = MlflowStore(uri, "toy")
-    store.start_study(record, {"commit": "c0ffee"})
-    one, two, three, four, *_ = trials
-    scripts = [
-        (one, toy_events(one, folder=tmp_path / "1", at=1_700_000_000.0)),
-        (two, failed_events(two, at=1_700_000_010.0)),
-        (two, toy_events(two, folder=tmp_path / "2", attempt=2, at=1_700_000_020.0)),
-        (three, failed_events(three, at=1_700_000_030.0)),
-        (four, failed_events(four, at=1_700_000_040.0)[:2]),
-    ]
-    for trial, events in scripts:
-        folder = tmp_path / ("2" if trial is two else "1")
-        for event in events:
-            store.publish(event, trial=trial, folder=folder)
-    if finish:
-        store.finish_study("FAILED")
-    return store, record, trials
 
 
 def everything(client: MlflowClient) -> list:
@@ -474,9 +450,9 @@ def test_nothing_is_printed_and_nothing_global_changes(tmp_path):
     """In a process of its own: a new store from nothing, a study, a champion; no word on stdout or stderr, no mlflow.db in the working folder."""
     script = f"""
 import os, sys
-sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
+sys.path[:0] = {[str(TESTS)]!r}
 from pathlib import Path
-from test_mlflow_store import publish_all
+from support.toy_store import publish_all
 home = Path({str(tmp_path)!r})
 store, *_ = publish_all("sqlite:///new/mlflow.db", home)
 (home / "c").mkdir(); (home / "c" / "share.txt").write_text("0.5")

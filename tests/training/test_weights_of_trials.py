@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from ablate.errors import TrialError, WeightsError
 from ablate.model.backbone import create_backbone
 from ablate.model.network import identify_weights
+from ablate.schema_version import KEY, SCHEMA_VERSION, NewerSchema
 from ablate.tracking.events import TrialOutcome
 from ablate.training.serving.export import DELTA, SHA256, TRIAL, WEIGHTS, export_complete
 from ablate.training.serving.predict import load_classifier
@@ -128,11 +129,25 @@ def test_a_damaged_model_is_told(finished, tmp_path) -> None:  # type: ignore[no
         )
 
 
+def test_what_a_newer_version_left_is_refused(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    request, _ = finished
+    folder = export_complete(request.folder, tmp_path / "whole")
+    described = json.loads((folder / TRIAL).read_text())
+    assert described[KEY] == SCHEMA_VERSION
+    (folder / TRIAL).write_text(json.dumps({KEY: SCHEMA_VERSION + 1, "rooms": "of another form"}))
+    with pytest.raises(NewerSchema) as caught:
+        load_classifier(folder)
+    assert str(caught.value) == (
+        f"{TRIAL} in whole must have schema version {SCHEMA_VERSION} or older, it has version "
+        f"{SCHEMA_VERSION + 1}: a newer ablate wrote it; update ablate to open this study."
+    )
+
+
 def test_what_older_versions_left_is_read(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    """Their descriptions have no digests of files, and one of the weights."""
+    """Their descriptions have no version, no digests of files, and one of the weights."""
     request, _ = finished
     described = json.loads((request.folder / TRIAL).read_text())
-    del described[SHA256], described["facts"]["weights_content"]
+    del described[KEY], described[SHA256], described["facts"]["weights_content"]
     old = Path(shutil.copytree(request.folder, tmp_path / "old"))
     (old / TRIAL).write_text(json.dumps(described))
     folder = export_complete(old, tmp_path / "whole")

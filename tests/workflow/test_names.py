@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduling.test_conductor import conduct
+from support.toy_conductor import conduct
 from support.toy_study import toy_study
 from typer.testing import CliRunner
 

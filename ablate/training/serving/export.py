@@ -17,6 +17,7 @@ from ablate.model.merge import NOT_MERGEABLE, is_same, merge_adapters
 from ablate.model.network import Network, build_network
 from ablate.model.weight_tensors import read_tensors
 from ablate.recipe.recipe import Recipe
+from ablate.schema_version import KEY, check_schema
 from ablate.streams import stream
 from ablate.study.trial import Trial
 from ablate.study.weights_identity import WeightsIdentity
@@ -63,12 +64,16 @@ def digest_of_file(path: Path) -> str:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return the description of the trial whose files are in `folder`. Raises WeightsError where it cannot be read."""
+    """Return the description of the trial whose files are in `folder`.
+
+    Raises WeightsError where it cannot be read, NewerSchema where a later version of ablate wrote it.
+    """
     try:
         described = json.loads((folder / TRIAL).read_text())
+        check_schema(described.get(KEY), place=f"{TRIAL} in {folder.name}")
         Trial.model_validate(described["trial"])
         len(described["class_names"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"{TRIAL} must describe a finished trial, the one in {folder.name} cannot be read; {_COPY}"
         ) from error
