@@ -1,4 +1,6 @@
-"""What MLflow holds of a study is not trained again by a home that does not know it: another home, or one whose journal was lost."""
+"""What MLflow holds of a study is not trained again by a home that does not know it: another home,
+or one whose journal was lost.
+"""
 
 from __future__ import annotations
 
@@ -85,12 +87,13 @@ def test_an_adoption_that_was_killed_is_made_again(tmp_path, uri):
     adopted(tmp_path / "second", uri, study)
     path = tmp_path / "second" / JOURNAL
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    # ends it as KILLED
     conduct(
         tmp_path / "second",
         store=MlflowStore(uri, "toy"),
         study=study,
         limits=Limits(max_trials=1, only_failed=True),
-    )  # ends it as KILLED
+    )
     assert adopted(tmp_path / "second", uri, study) == 6
     assert counts(conduct(tmp_path / "second", store=MlflowStore(uri, "toy"), study=study)[0]) == (
         0,

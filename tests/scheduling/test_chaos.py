@@ -1,4 +1,7 @@
-"""Whatever dies: twenty times kill -9, of a worker or of the conductor, at random moments. The study ends complete, each trial once, with the same numbers."""
+"""Whatever dies: twenty times kill -9, of a worker or of the conductor, at random moments.
+
+The study ends complete, each trial once, with the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,9 @@ def workers_of(conductor: subprocess.Popen[bytes]) -> list[int]:
 
 
 def kill_here_and_there(folder: Path, uri: str, moments: random.Random) -> None:
-    """Kill at random moments, also before a conductor has begun, and start again; return once the study has ended in spite of it."""
+    """Kill at random moments, also before a conductor has begun, and start again; return once the
+    study has ended in spite of it.
+    """
     victims = ["conductor"] * N_CONDUCTORS_KILLED + ["worker"] * (N_KILLS - N_CONDUCTORS_KILLED)
     moments.shuffle(victims)
     conductor = start(folder, uri)

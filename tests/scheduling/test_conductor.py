@@ -186,7 +186,8 @@ def test_a_killed_worker_costs_one_trial_only(tmp_path, uri):
     assert counts(summary) == (5, 0, 1)
     assert summary.failures[0].failure.kind == "WorkerDied"
     assert summary.failures[0].path.read_text() == (
-        "WorkerDied: the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when memory is short); what it printed is in workers/cpu-0.log\n"
+        "WorkerDied: the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when "
+        "memory is short); what it printed is in workers/cpu-0.log\n"
     )
     (folder / "trials" / f"{trials[0].trial_id}.do").unlink()
     assert counts(conduct(folder, store=MlflowStore(uri, "toy"), study=study)[0]) == (1, 5, 0)
@@ -234,7 +235,10 @@ def test_an_interrupted_study_says_killed_and_goes_on(kind, tmp_path, uri):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
-    """Control-C in a terminal goes to the whole foreground group. Workers are not in it; the conductor puts them away and says KILLED."""
+    """Control-C in a terminal goes to the whole foreground group.
+
+    Workers are not in it; the conductor puts them away and says KILLED.
+    """
     record, trials = study = toy_study()
     folder = tmp_path / "study"
     order_in(folder, trials[1], "wait")
@@ -244,9 +248,8 @@ def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
     try:
         _, errors = conductor.communicate(timeout=60)
     except subprocess.TimeoutExpired:
-        os.killpg(
-            conductor.pid, signal.SIGKILL
-        )  # else it would stand among the children of the tests that follow
+        # else it would stand among the children of the tests that follow
+        os.killpg(conductor.pid, signal.SIGKILL)
         raise
     assert conductor.returncode == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
@@ -301,7 +304,9 @@ def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
 
 
 def start_conductor(folder: Path, uri: str, *, until: Trial) -> subprocess.Popen[str]:
-    """Run the study in a process of its own, which prints its workers' ids once `until` has ended its first epoch."""
+    """Run the study in a process of its own, which prints its workers' ids once `until` has ended
+    its first epoch.
+    """
     script = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves were started in the background
@@ -448,7 +453,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
         StoreError,
-        match=rf"^the study's folder must be writable, {tmp_path}/file is not: .*; set ABLATE_HOME to another place\.$",
+        match=rf"^the study's folder must be writable, {tmp_path}/file is not: .*; "
+        r"set ABLATE_HOME to another place\.$",
     ):
         conduct(tmp_path / "file")
 
@@ -525,7 +531,9 @@ def test_a_journal_that_cannot_be_written_ends_the_call_and_the_next_goes_on(tmp
 
 
 def test_a_checkpoint_lives_as_long_as_its_trial_may_go_on(tmp_path):
-    """Kept for a trial that was killed or whose worker died; gone once it is complete, or failed by itself."""
+    """Kept for a trial that was killed or whose worker died; gone once it is complete, or failed by
+    itself.
+    """
     _, trials = study = toy_study()
     folder = tmp_path / "study"
     order_in(folder, trials[0], "exit")
@@ -576,7 +584,8 @@ def test_sync_needs_a_study_that_nobody_runs(tmp_path, uri):
         sync_study(tmp_path, MlflowStore(uri, "toy"))
     with pytest.raises(
         StoreError,
-        match=rf"^{tmp_path}/study.json must say what the study is, it cannot be read \(.*\); running the grid again writes it\.$",
+        match=rf"^{tmp_path}/study.json must say what the study is, it cannot be read \(.*\); "
+        r"running the grid again writes it\.$",
     ):
         sync_study(tmp_path, MlflowStore(uri, "toy"))
 
@@ -614,7 +623,8 @@ def test_a_folder_that_cannot_be_made_any_more_is_named(tmp_path):
     (folder / "trials").write_text("in the way")
     with pytest.raises(
         StoreError,
-        match=r"^the study's folder must be writable, .* cannot be made: .*; free space, the same command goes on\.$",
+        match=r"^the study's folder must be writable, .* cannot be made: .*; free space, "
+        r"the same command goes on\.$",
     ):
         conduct(folder, study=study)
     (folder / "trials").unlink()
@@ -661,7 +671,8 @@ def test_workers_that_cannot_start_stop_the_study_in_a_sentence(tmp_path):
 
 
 V1 = Path(__file__).parent / "study_v1"
-"""A study of the version before journals had checksums: three trials, one of them with a failed attempt before."""
+"""A study of the version before journals had checksums: three trials, one of them with a failed
+attempt before."""
 
 
 def test_a_study_of_the_former_version_that_was_cut_short_goes_on(tmp_path):
@@ -697,7 +708,8 @@ def test_a_trial_whose_line_is_damaged_is_run_again_with_the_same_score(tmp_path
     summary, _ = conduct(folder, study=study)
     assert counts(summary) == (1, 2, 0)
     assert summary.damage.startswith(
-        f"the journal {folder / JOURNAL} is damaged: line {n_line + 1} cannot be read and is left out; attempt "
+        f"the journal {folder / JOURNAL} is damaged: line {n_line + 1} cannot be read and is left "
+        "out; attempt "
     )
     kept = attempts(journal(folder).read())
     assert {

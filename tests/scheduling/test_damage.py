@@ -1,4 +1,7 @@
-"""The drill: a finished study, and damage to every file of its folder. Whoever looks or runs gets an answer or a sentence, never another score."""
+"""The drill: a finished study, and damage to every file of its folder.
+
+Whoever looks or runs gets an answer or a sentence, never another score.
+"""
 
 from __future__ import annotations
 

@@ -35,9 +35,8 @@ from ablate.study.request import TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 
-on_ray = pytest.param(
-    on_two_nodes, marks=pytest.mark.xdist_group("ray")
-)  # one cluster, whatever the number of processes
+# one cluster, whatever the number of processes
+on_ray = pytest.param(on_two_nodes, marks=pytest.mark.xdist_group("ray"))
 every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers, on_ray])
 
 
@@ -125,7 +124,9 @@ def test_a_run_function_that_does_not_exist_fails_each_trial(make, tmp_path):
 
 @every_executor
 def test_take_is_asked_again_after_an_end(make, tmp_path):
-    """A trial that is tried again: there is nothing to take while it runs, and something once it failed."""
+    """A trial that is tried again: there is nothing to take while it runs, and something once it
+    failed.
+    """
     _, (trial, *_) = toy_study()
     order(tmp_path, trial, "raise")
     left, heard = [request_of(trial, tmp_path)], []
@@ -253,7 +254,8 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
 
     events = run_all(one_worker(tmp_path), trials[:2], tmp_path, on_event=kill)
     assert only(events, trials[0]).ended.failure.message == (
-        "the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when memory is short); what it printed is in workers/cpu-0.log"
+        "the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when memory is "
+        "short); what it printed is in workers/cpu-0.log"
     )
     assert len(only(events, trials[0]).epochs) == 1
     assert only(events, trials[1]).is_complete

@@ -58,7 +58,9 @@ def locks_held_after_strikes(act: Callable[[threading.Event], None]) -> list[int
 
 
 def test_no_bytecode_at_which_a_signal_leaves_a_lock_held():
-    """Every moment of threading.Event.set, one by one: bare, some of them leave its lock held (else this test shows nothing); in `whole`, none does."""
+    """Every moment of threading.Event.set, one by one: bare, some of them leave its lock held (else
+    this test shows nothing); in `whole`, none does.
+    """
 
     def in_whole(event: threading.Event) -> None:
         with whole():
@@ -136,11 +138,12 @@ def test_whoever_ignores_interrupts_goes_on_ignoring_them():
 
 
 def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
-    """Every call is interrupted where it happens to be; the journal stays readable, and every trial ends complete once."""
+    """Every call is interrupted where it happens to be; the journal stays readable, and every trial
+    ends complete once.
+    """
     study = toy_study(seeds=range(5))
-    conduct(
-        tmp_path / "calm", executor=InlineExecutor("support.toy_trials:nothing")
-    )  # a process that goes on after it broke off an import has half a module
+    # a process that goes on after it broke off an import has half a module
+    conduct(tmp_path / "calm", executor=InlineExecutor("support.toy_trials:nothing"))
     n_calls = 0
     while True:
         n_calls += 1

@@ -1,4 +1,6 @@
-"""A real MLflow server that is stopped for the middle third of a study: nothing waits for it, nothing is lost, all is published after it returns."""
+"""A real MLflow server that is stopped for the middle third of a study: nothing waits for it,
+nothing is lost, all is published after it returns.
+"""
 
 from __future__ import annotations
 

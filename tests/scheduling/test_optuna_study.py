@@ -161,12 +161,15 @@ def test_what_optuna_reads_and_nobody_can_use_is_made_again(tmp_path, caplog):
         connection.commit()
     assert own_study(tmp_path, record, by_id(trials)).trials == []
     assert caplog.messages == [
-        f"Optuna's file {tmp_path}/optuna.db is made again from the journal: TypeError: unhashable type: 'list'"
+        f"Optuna's file {tmp_path}/optuna.db is made again from the journal: TypeError: "
+        "unhashable type: 'list'"
     ]
 
 
 def test_a_folder_may_have_any_name(tmp_path):
-    """Characters that mean something in a URL: the file lies in the folder all the same, and is found again."""
+    """Characters that mean something in a URL: the file lies in the folder all the same, and is
+    found again.
+    """
     record, trials = toy_study()
     folder = tmp_path / "50% of a?b=c#d & ü"
     folder.mkdir()

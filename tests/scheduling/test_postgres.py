@@ -1,4 +1,7 @@
-"""A study whose Optuna storage and MLflow store are one real PostgreSQL server. `make test-services` installs what this needs."""
+"""A study whose Optuna storage and MLflow store are one real PostgreSQL server.
+
+`make test-services` installs what this needs.
+"""
 
 from __future__ import annotations
 

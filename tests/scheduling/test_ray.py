@@ -1,4 +1,6 @@
-"""What only a cluster can do: lose a node, carry files and stores over, refuse a cluster that is not there."""
+"""What only a cluster can do: lose a node, carry files and stores over, refuse a cluster that is
+not there.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def toy_request(trial, attempt: int, folder: Path) -> TrialRequest:
 
 
 def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends_complete(tmp_path):
-    """First attempts take four seconds, and the second node is killed when both nodes are in the middle of one."""
+    """First attempts take four seconds, and the second node is killed when both nodes are in the
+    middle of one.
+    """
     cluster = joined()
     record, trials = toy_study(seeds=(0,))
     for trial in trials:
@@ -126,7 +130,9 @@ def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
 
 
 def test_a_checkpoint_travels_with_its_trial(tmp_path):
-    """`lengthy` goes on from what is kept and keeps each epoch: an attempt on either node reads the one before it, whatever node that was on."""
+    """`lengthy` goes on from what is kept and keeps each epoch: an attempt on either node reads the
+    one before it, whatever node that was on.
+    """
     joined()
     from ablate.scheduling.executors.ray import RayExecutor, Share
 
@@ -190,7 +196,8 @@ def test_a_share_that_no_node_has_is_refused(tmp_path):
 
     with pytest.raises(
         StoreError,
-        match=r"^a node of the Ray cluster must have 7 CPUs and 0 GPUs for a trial, none has: \{.*\}\.$",
+        match=r"^a node of the Ray cluster must have 7 CPUs and 0 GPUs for a trial, none has: "
+        r"\{.*\}\.$",
     ):
         RayExecutor("support.toy_trials:run", share=Share(cpus=7))
 
@@ -203,7 +210,8 @@ def test_no_address_and_the_client_protocol_are_refused(address, monkeypatch):
     with pytest.raises(StoreError) as caught, connected(address):
         pass
     assert str(caught.value) == (
-        "--executor ray must have a cluster's --address (or RAY_ADDRESS), HOST:PORT or auto as a machine of the cluster sees it, "
+        "--executor ray must have a cluster's --address (or RAY_ADDRESS), "
+        "HOST:PORT or auto as a machine of the cluster sees it, "
         f"got {address!r}; start one with: ray start --head"
     )
 
@@ -212,13 +220,15 @@ def test_without_ray_the_way_out_is_said():
     code = (
         "import sys; sys.modules['ray'] = None\n"
         "from ablate.errors import RequestError\n"
-        "try:\n    import ablate.scheduling.executors.ray\nexcept RequestError as error:\n    print(error)"
+        "try:\n    import ablate.scheduling.executors.ray\nexcept RequestError as error:\n    "
+        "print(error)"
     )
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert said == (
-        "--executor ray must have Ray installed, it is not here (import of ray halted; None in sys.modules); install it with: pip install 'ray>=2.50,<3'\n"
+        "--executor ray must have Ray installed, it is not here (import of ray halted; "
+        "None in sys.modules); install it with: pip install 'ray>=2.50,<3'\n"
     )
     assert issubclass(StoreError, RequestError)
 

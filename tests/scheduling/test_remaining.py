@@ -34,7 +34,9 @@ START = 1_700_000_000.0
 def simulated(
     kinds: list[int], seconds: list[float], *, n_slots: int
 ) -> tuple[list[tuple[float, Left | None, bool]], float]:
-    """Run trials in their order on slots; after each end (time, what the clock says, whether every kind has ended); and the time of the last end."""
+    """Run trials in their order on slots; after each end (time, what the clock says, whether every
+    kind has ended); and the time of the last end.
+    """
     clock = StudyClock({str(i): RECIPES[kind] for i, kind in enumerate(kinds)}, len(kinds))
     waiting, running, said, known = iter(enumerate(kinds)), [], [], set()
 

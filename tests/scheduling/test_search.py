@@ -1,4 +1,6 @@
-"""Searches over a cheap analytic stand-in: what samplers and pruners are worth, and that a search is a study like any other."""
+"""Searches over a cheap analytic stand-in: what samplers and pruners are worth, and that a search
+is a study like any other.
+"""
 
 from __future__ import annotations
 
@@ -86,9 +88,8 @@ def test_every_sampler_proposes_different_trials_within_the_space(sampler, tmp_p
 def test_every_pruner_leaves_something_to_compare(pruner, tmp_path):
     found, _ = search(tmp_path, pruner=pruner, n_trials=16)
     assert found.summary.n_complete + found.summary.n_pruned == 16
-    assert (found.summary.n_pruned > 0) == (
-        pruner != "patient"
-    )  # which waits for a trial that no longer gets better, and these always do
+    # which waits for a trial that no longer gets better, and these always do
+    assert (found.summary.n_pruned > 0) == (pruner != "patient")
     assert len(found.best) == min(3, found.summary.n_complete) > 0
 
 
@@ -118,7 +119,9 @@ def test_cells_that_make_no_sense_are_passed_over(tmp_path):
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
 def test_a_search_that_is_continued_proposes_what_is_new(sampler, tmp_path):
-    """More past trials than tries for a new one: a sampler that began its stream anew would repeat all of them, and the search would end."""
+    """More past trials than tries for a new one: a sampler that began its stream anew would repeat
+    all of them, and the search would end.
+    """
     search(tmp_path, sampler=sampler, n_trials=60, epochs=1)
     found, _ = search(tmp_path, sampler=sampler, n_trials=90, epochs=1)
     assert (found.summary.n_reused, found.summary.n_complete, found.summary.n_left) == (60, 30, 0)

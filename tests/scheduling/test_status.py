@@ -58,10 +58,11 @@ def test_a_study_that_rests_and_one_that_runs(tmp_path):
     clock = StudyClock({trial.trial_id: trial.recipe for trial in trials}, 6)
     clock.hear_all(log.read())
     left = clock.left(time.time())
+    # it runs longer than any of its kind did
     assert (runs.left_s, runs.is_left_at_least) == (
         pytest.approx(left.seconds),
         True,
-    )  # it runs longer than any of its kind did
+    )
     assert runs.trials_per_hour > 0
 
 
@@ -88,7 +89,8 @@ def test_a_damaged_journal_is_said_and_left_as_it_is(tmp_path):
     found = study_status(folder)
     assert found.states == {"COMPLETE": 2, "KILLED": 1}
     assert found.damage == (
-        f"the journal {folder / JOURNAL} is damaged: line 6 cannot be read and is left out; attempt {trials[1].trial_id}-1 counts as not completed"
+        f"the journal {folder / JOURNAL} is damaged: line 6 cannot be read and is left out; "
+        f"attempt {trials[1].trial_id}-1 counts as not completed"
     )
     assert (folder / JOURNAL).read_bytes() == before
     table, title = status_tables(found)[-1]

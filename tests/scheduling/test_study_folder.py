@@ -1,4 +1,6 @@
-"""What a study is, kept in its folder: damage of it is never read, and costs nothing where its copy is whole."""
+"""What a study is, kept in its folder: damage of it is never read, and costs nothing where its copy
+is whole.
+"""
 
 from __future__ import annotations
 
@@ -74,13 +76,15 @@ def test_a_damaged_plan_is_taken_from_its_copy_and_said(tmp_path, plan, content,
     assert folder.read_plan() == plan
     (said,) = caplog.messages
     assert re.fullmatch(
-        rf"{tmp_path}/study\.json cannot be read \(.*\); its copy study\.copy\.json is taken, and running the grid again writes both",
+        rf"{tmp_path}/study\.json cannot be read \(.*\); its copy study\.copy\.json is taken, "
+        r"and running the grid again writes both",
         said,
     )
     (tmp_path / STUDY_COPY).write_bytes(content)
     with pytest.raises(
         StoreError,
-        match=rf"^{tmp_path}/study\.json must say what the study is, it cannot be read \(.*\); running the grid again writes it\.$",
+        match=rf"^{tmp_path}/study\.json must say what the study is, it cannot be read \(.*\); "
+        r"running the grid again writes it\.$",
     ):
         folder.read_plan()
     folder.write_plan(plan)

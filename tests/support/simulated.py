@@ -47,7 +47,9 @@ class Scenario:
 
 
 def simulate(scenario: Scenario, *, n_studies: int, seed: int) -> dict[str, float]:
-    """Shares over the studies: any claimed; found (the planted level); false beside it; covered (main effects whose 95 % interval holds the truth)."""
+    """Shares over the studies: any claimed; found (the planted level); false beside it; covered
+    (main effects whose 95 % interval holds the truth).
+    """
     record = make_record(scenario)
     truth = (
         true_effect(record, scenario)
@@ -88,7 +90,9 @@ def is_planted(effect: Any, scenario: Scenario) -> bool:
 
 
 def make_record(scenario: Scenario) -> StudyRecord:
-    """Cells of the grid; with `merged`, those that differ in `b` alone at the first level of `a` are one arm."""
+    """Cells of the grid; with `merged`, those that differ in `b` alone at the first level of `a`
+    are one arm.
+    """
     cells: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for levels in itertools.product(*scenario.axes.values()):
         cell = dict(zip(scenario.axes, levels, strict=True))
@@ -99,14 +103,36 @@ def make_record(scenario: Scenario) -> StudyRecord:
         ArmRecord(arm_id="/".join(key), name="/".join(key), recipe=recipe, cells=tuple(own))
         for key, own in cells.items()
     )
+    # fmt: skip
     facts = DataFacts(
-        source="simulated", title="simulated", version="1", licence="none", origin="drawn", is_synthetic=True, requested_source="simulated",
-        class_names=tuple(map(str, range(N_CLASSES))), class_counts={}, fingerprint="0" * 64, split_rule="official",
-    )  # fmt: skip
+        source="simulated",
+        title="simulated",
+        version="1",
+        licence="none",
+        origin="drawn",
+        is_synthetic=True,
+        requested_source="simulated",
+        class_names=tuple(map(str, range(N_CLASSES))),
+        class_counts={},
+        fingerprint="0" * 64,
+        split_rule="official",
+    )
+    # fmt: skip
     return StudyRecord(
-        study_id="s", grid_name="g", question="", task="classification", data=facts, image_size="1", axes=scenario.axes, baseline_arm_id=arms[0].arm_id,
-        select_by="val/macro_f1", seeds=tuple(range(scenario.n_seeds)), arms=arms, excluded=(), command="",
-    )  # fmt: skip
+        study_id="s",
+        grid_name="g",
+        question="",
+        task="classification",
+        data=facts,
+        image_size="1",
+        axes=scenario.axes,
+        baseline_arm_id=arms[0].arm_id,
+        select_by="val/macro_f1",
+        seeds=tuple(range(scenario.n_seeds)),
+        arms=arms,
+        excluded=(),
+        command="",
+    )
 
 
 def draw_study(
@@ -164,7 +190,9 @@ def draw_latent(
 def predict(
     latent: float, image: NDArray[np.float64], labels: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Probabilities of a trial: images are hard or easy for all trials alike, and each trial has its own noise on each image."""
+    """Probabilities of a trial: images are hard or easy for all trials alike, and each trial has
+    its own noise on each image.
+    """
     logits = (
         image
         + 0.7 * rng.normal(size=image.shape)

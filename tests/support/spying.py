@@ -1,4 +1,6 @@
-"""Looking over the loop's shoulder: what stands in network and optimizer before and after every optimizer step of a trial."""
+"""Looking over the loop's shoulder: what stands in network and optimizer before and after every
+optimizer step of a trial.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A Swin Transformer of two small stages: timm's own smallest has 28 million parameters. Importing this module makes it known to timm."""
+"""A Swin Transformer of two small stages: timm's own smallest has 28 million parameters.
+
+Importing this module makes it known to timm.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A real Ray cluster of two nodes on 127.0.0.1, in a process of its own that ends when its parent does.
+"""A real Ray cluster of two nodes on 127.0.0.1, in a process of its own that ends when its parent
+does.
 
-As a program: starts the cluster in the folder that it is given, prints its address, and for each line "kill" on its input kills the second node's raylet
-and, for "join", adds a node in its place.
+As a program: starts the cluster in the folder that it is given, prints its address, and for each
+line "kill" on its input kills the second node's raylet and, for "join", adds a node in its place.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from support.toy_execution import BYSTANDERS, RUN
 
 HERE = Path(__file__).parent
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-"""Off, it makes Ray listen on 127.0.0.1 alone, on Linux too; read when Ray is imported, which the tests do later."""
+"""Off, it makes Ray listen on 127.0.0.1 alone, on Linux too; read when Ray is imported, which the
+tests do later."""
 NODE_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "PYTHONPATH": ON_PATH,
@@ -34,9 +36,8 @@ class TwoNodes:
     """The test's end of the cluster."""
 
     def __init__(self) -> None:
-        self.folder = Path(
-            tempfile.mkdtemp(prefix="ray", dir="/tmp")
-        )  # sockets' names must be short
+        # sockets' names must be short
+        self.folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "toy_cluster.py"), str(self.folder)],
             stdin=subprocess.PIPE,
@@ -72,7 +73,9 @@ def two_nodes() -> TwoNodes:
 
 
 def _only_one() -> None:
-    """Make sure that no other process of this test run has a cluster: two at a time starve each other on two cores, and then hang."""
+    """Make sure that no other process of this test run has a cluster: two at a time starve each
+    other on two cores, and then hang.
+    """
     session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     lock = (Path(tempfile.gettempdir()) / f"ablate-ray-{session}.lock").open("w")
     atexit.register(lock.close)
@@ -80,7 +83,8 @@ def _only_one() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise AssertionError(
-            "Ray's tests must run in one process: pytest -n 2 --dist loadgroup, with a pytest that pytest-xdist knows"
+            "Ray's tests must run in one process: pytest -n 2 --dist loadgroup, "
+            "with a pytest that pytest-xdist knows"
         ) from None
 
 

@@ -1,9 +1,11 @@
 """Studies that die in their first moments: imports once, then forks a process for each death.
 
-As a program: takes a folder, prints one JSON line a death, `{"death": ..., "codes": [...], "complete": n}`.
+As a program: takes a folder, prints one JSON line a death, `{"death": ..., "codes": [...],
+"complete": n}`.
 
-A death is SIGKILL at the k-th time that the process opens, makes, renames, cuts or removes something in the study's folder, or SIGALRM, which nobody
-handles, after some milliseconds. `codes` are those of the process that dies and of the one that goes on.
+A death is SIGKILL at the k-th time that the process opens, makes, renames, cuts or removes
+something in the study's folder, or SIGALRM, which nobody handles, after some milliseconds. `codes`
+are those of the process that dies and of the one that goes on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A PostgreSQL server for tests: Debian's binaries, a folder and a port of its own on 127.0.0.1, and never root."""
+"""A PostgreSQL server for tests: Debian's binaries, a folder and a port of its own on 127.0.0.1,
+and never root.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ WHY_NOT = (
 
 
 def binaries() -> Path | None:
-    """Folder of initdb and pg_ctl, which Debian keeps out of the PATH; None where no server is installed."""
+    """Folder of initdb and pg_ctl, which Debian keeps out of the PATH; None where no server is
+    installed.
+    """
     found = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3])
     )

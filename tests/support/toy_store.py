@@ -12,7 +12,9 @@ from support.toy_study import failed_events, toy_events, toy_study
 def publish_all(
     uri: str, tmp_path: Path, *, finish: bool = True
 ) -> tuple[MlflowStore, StudyRecord, list]:
-    """The first trial completes, the second fails and completes at the second attempt, the third fails, the fourth is left running."""
+    """The first trial completes, the second fails and completes at the second attempt, the third
+    fails, the fourth is left running.
+    """
     record, trials = toy_study(seeds=(0, 1))
     store = MlflowStore(uri, "toy")
     store.start_study(record, {"commit": "c0ffee"})

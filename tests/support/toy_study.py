@@ -1,4 +1,6 @@
-"""A small study without images, and a tracking store that is made once a session and copied for each test."""
+"""A small study without images, and a tracking store that is made once a session and copied for
+each test.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,9 @@
-"""Trials that need no torch. What a trial does is told by files in the folder above its attempt's: `<trial_id>.do`, e.g. "exit", or "exit until 3" for its
-first two attempts. A node that has no such folder finds them in $TOY_ORDERS."""
+"""Trials that need no torch.
+
+What a trial does is told by files in the folder above its attempt's: `<trial_id>.do`, e.g. "exit",
+or "exit until 3" for its first two attempts. A node that has no such folder finds them in
+$TOY_ORDERS.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,8 @@ def run(request: TrialRequest, emit: Emit) -> TrialOutcome:
             _obey(order)
     write_predictions(request.folder / "predictions.parquet", toy_predictions())
     (request.folder / "where.txt").write_text(
-        f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
+        f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')} "
+        f"{os.environ.get('CUDA_VISIBLE_DEVICES')}"
     )
     return TrialOutcome(
         best_epoch=1,
@@ -64,9 +69,8 @@ def _obey(order: str) -> None:
             time.sleep(4)
         case "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
-            time.sleep(
-                600
-            )  # the signal stops the process a moment later, in whatever this thread does then
+            # the signal stops the process a moment later, in whatever this thread does then
+            time.sleep(600)
         case "child":
             subprocess.Popen(
                 [sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False
@@ -80,7 +84,9 @@ def nothing(request: TrialRequest, emit: Emit) -> TrialOutcome:
 
 
 def lengthy(request: TrialRequest, emit: Emit) -> TrialOutcome:
-    """Four epochs of a chain of numbers; each needs the one before it, and another attempt goes on from the last one kept."""
+    """Four epochs of a chain of numbers; each needs the one before it, and another attempt goes on
+    from the last one kept.
+    """
     kept = request.checkpoint.folder / "epochs.json"
     scores = json.loads(kept.read_text()) if kept.exists() else []
     for epoch, score in enumerate(scores):
@@ -102,7 +108,9 @@ def lengthy(request: TrialRequest, emit: Emit) -> TrialOutcome:
 
 
 def analytic(request: TrialRequest, emit: Emit) -> TrialOutcome:
-    """A smooth stand-in for training: best at head_lr 10^-2.3, weight_decay 10^-3 and rank 8, and learned over 9 epochs; no noise."""
+    """A smooth stand-in for training: best at head_lr 10^-2.3, weight_decay 10^-3 and rank 8, and
+    learned over 9 epochs; no noise.
+    """
     recipe = request.trial.recipe
     distance = (
         (math.log10(recipe.head_lr) + 2.3) ** 2

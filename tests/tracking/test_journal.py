@@ -155,7 +155,8 @@ def test_a_damaged_journal_is_mended_by_the_first_append_and_kept_aside(tmp_path
     (aside,) = tmp_path.glob("journal.damaged-*.jsonl")
     assert aside.read_bytes() == before
     sentence = (
-        f"the journal {path} is damaged: line 2 cannot be read and is left out; attempt {complete[0].trial_id}-1 counts as not completed; "
+        f"the journal {path} is damaged: line 2 cannot be read and is left out; "
+        f"attempt {complete[0].trial_id}-1 counts as not completed; "
         f"the damaged file is kept as {aside.name}"
     )
     assert caplog.messages == [sentence]

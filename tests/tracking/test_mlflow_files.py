@@ -1,4 +1,6 @@
-"""Files that were deleted from a store are written again of the journal and its attempts, the same to the last byte."""
+"""Files that were deleted from a store are written again of the journal and its attempts, the same
+to the last byte.
+"""
 
 from __future__ import annotations
 
@@ -77,8 +79,10 @@ def test_a_report_sees_that_predictions_are_gone(uri, tmp_path):
     assert store.lacks_files(store.read_study("toy"))
     study = store.read_study("toy")
     message = (
-        f"the run {study.runs[0].run_id} must hold predictions.parquet, which could not be read from {path.parent.as_uri()}: there is no such file; "
-        "ablate sync toy writes it again where the study's journal is, else put the file back there."
+        f"the run {study.runs[0].run_id} must hold predictions.parquet, "
+        f"which could not be read from {path.parent.as_uri()}: there is no such file; "
+        "ablate sync toy writes it again where the study's journal is, "
+        "else put the file back there."
     )
     with pytest.raises(LackingFile, match=f"^{re.escape(message)}$"):
         store.read_predictions(study.runs[0])

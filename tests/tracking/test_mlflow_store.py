@@ -221,7 +221,8 @@ def test_predictions_are_read_back(uri, tmp_path):
     with pytest.raises(
         StoreError,
         match=re.escape(
-            f"the run {study.runs[2].run_id} must hold predictions.parquet, which could not be read from file://"
+            f"the run {study.runs[2].run_id} must hold predictions.parquet, "
+            "which could not be read from file://"
         ),
     ):
         store.read_predictions(study.runs[2])
@@ -254,7 +255,9 @@ def test_an_end_that_broke_off_is_published_again(uri, client, tmp_path):
 
 
 def test_an_attempt_of_the_same_number_that_started_later_is_another_run(uri, tmp_path):
-    """A journal was deleted, so attempts count from 1 again: the new result must not vanish behind the old one."""
+    """A journal was deleted, so attempts count from 1 again: the new result must not vanish behind
+    the old one.
+    """
     record, (one, *_) = toy_study()
     for events in (
         failed_events(one, at=1_700_000_000.0),
@@ -308,7 +311,8 @@ def test_publishing_needs_a_start(uri, tmp_path):
     with pytest.raises(
         CheckFailed,
         match=re.escape(
-            f"a trial's start must be published before its EpochEnded, ('{one.trial_id}', 1) was not."
+            f"a trial's start must be published before its EpochEnded, ('{one.trial_id}', "
+            "1) was not."
         ),
     ):
         store.publish(epoch, trial=one, folder=tmp_path)
@@ -324,14 +328,16 @@ def test_the_newest_study_or_the_one_that_is_named(uri):
     with pytest.raises(
         StoreError,
         match=re.escape(
-            f"the experiment 'toy' of {uri!r} must hold the study 'third'; studies there: second, first."
+            f"the experiment 'toy' of {uri!r} must hold the study 'third'; studies there: second, "
+            "first."
         ),
     ):
         store.read_study("toy", "third")
     with pytest.raises(
         StoreError,
         match=re.escape(
-            f"the tracking store {uri!r} must hold the experiment 'toi', it does not; did you mean toy?"
+            f"the tracking store {uri!r} must hold the experiment 'toi', it does not; "
+            "did you mean toy?"
         ),
     ):
         store.read_study("toi")
@@ -442,12 +448,15 @@ def test_the_link_names_every_run(uri, tmp_path):
         study.record, tracking_uri=uri, experiment_id="7", parent_run_id="p", runs=study.runs * 30
     )
     assert unquote(compare_url("http://h", large)) == (
-        "http://h/#/experiments/7?searchFilter=tags.`ablate.study_id` = 'abc123' AND tags.`ablate.kind` = 'trial'&compareRunsMode=CHART"
+        "http://h/#/experiments/7?searchFilter=tags.`ablate.study_id` = 'abc123' AND "
+        "tags.`ablate.kind` = 'trial'&compareRunsMode=CHART"
     )
 
 
 def test_nothing_is_printed_and_nothing_global_changes(tmp_path):
-    """In a process of its own: a new store from nothing, a study, a champion; no word on stdout or stderr, no mlflow.db in the working folder."""
+    """In a process of its own: a new store from nothing, a study, a champion; no word on stdout or
+    stderr, no mlflow.db in the working folder.
+    """
     script = f"""
 import os, sys
 sys.path[:0] = {[str(TESTS)]!r}

@@ -32,7 +32,8 @@ def test_sqlite_paths(tmp_path: Path, monkeypatch):
     assert sqlite_path("http://host") is None
     for uri in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
         with says(
-            f"a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an absolute path), got {uri!r}."
+            "a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an "
+            f"absolute path), got {uri!r}."
         ):
             sqlite_path(uri)
 
@@ -76,7 +77,8 @@ def test_sqlalchemy_before_2_1_lets_sqlite_decode(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("uri", ["./mlruns", "mlruns", "file:///mlruns"])
 def test_plain_folders_are_refused_with_the_way_out(uri):
     with says(
-        f"the tracking store must be sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://HOST/NAME, got {uri!r}: "
+        "the tracking store must be sqlite:///PATH, http(s)://HOST or a database URL such as "
+        f"postgresql://HOST/NAME, got {uri!r}: "
         f"MLflow 3 keeps no runs in plain folders."
     ):
         check_uri(uri)
@@ -84,7 +86,8 @@ def test_plain_folders_are_refused_with_the_way_out(uri):
 
 def test_a_misspelt_scheme_gets_the_nearest_word():
     with says(
-        "the tracking store must be sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://HOST/NAME, got 'sqlit:///m.db'; did you mean sqlite?"
+        "the tracking store must be sqlite:///PATH, http(s)://HOST or a database URL such as "
+        "postgresql://HOST/NAME, got 'sqlit:///m.db'; did you mean sqlite?"
     ):
         check_uri("sqlit:///m.db")
 
@@ -93,7 +96,8 @@ def test_a_file_that_is_no_database(tmp_path: Path):
     path = tmp_path / "m.db"
     path.write_text("x" * 5000)
     with says(
-        f"the tracking store's file must be a SQLite database that can be written, 'sqlite:///{path}' is not: file is not a database; "
+        "the tracking store's file must be a SQLite database that can be written, "
+        f"'sqlite:///{path}' is not: file is not a database; "
         f"set MLFLOW_TRACKING_URI to another place."
     ):
         check_uri(f"sqlite:///{path}")
@@ -109,7 +113,8 @@ def test_a_port_where_nobody_listens_is_refused(scheme):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with says(
-        f"the tracking store must be reachable, {scheme}://127.0.0.1:{port} is not ([Errno 111] Connection refused); "
+        f"the tracking store must be reachable, {scheme}://127.0.0.1:{port} is not ([Errno 111] "
+        "Connection refused); "
         f"start the server, or set MLFLOW_TRACKING_URI to another store."
     ):
         check_uri(f"{scheme}://user:secret@127.0.0.1:{port}/name")
@@ -120,7 +125,8 @@ def test_a_server_that_listens_and_says_nothing_is_refused(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with says(
-            f"the tracking store must be reachable, http://127.0.0.1:{port} is not (no answer within 1 s); "
+            f"the tracking store must be reachable, http://127.0.0.1:{port} is not (no answer "
+            "within 1 s); "
             f"start the server, or set MLFLOW_TRACKING_URI to another store."
         ):
             check_uri(f"http://127.0.0.1:{port}")
@@ -148,6 +154,7 @@ def test_an_address_that_http_cannot_carry_is_a_problem_and_no_traceback():
 
 def test_a_url_without_a_host():
     with says(
-        "the tracking store must be sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://HOST/NAME, got 'http://', which names no host."
+        "the tracking store must be sqlite:///PATH, http(s)://HOST or a database URL such as "
+        "postgresql://HOST/NAME, got 'http://', which names no host."
     ):
         check_uri("http://")

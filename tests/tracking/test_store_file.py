@@ -1,4 +1,6 @@
-"""A store's file: whole or not there, whoever dies while it is made; moved aside where it is broken; and after a move it names what lies beside it."""
+"""A store's file: whole or not there, whoever dies while it is made; moved aside where it is
+broken; and after a move it names what lies beside it.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ def publish(uri: str, folder: Path, *, n_trials: int = 1, grid_name: str = "toy"
     return store
 
 
-# -- made whole or not at all ------------------------------------------------------------------------------------------------------------
+# -- made whole or not at all
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -111,14 +114,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "mlflow.db"
     message = (
-        f"the tracking store's folder must be one that can be written, {path.parent} is not: [Errno 20] Not a directory: '{path}'; "
+        f"the tracking store's folder must be one that can be written, {path.parent} is not: "
+        f"[Errno 20] Not a directory: '{path}'; "
         "free it, or set MLFLOW_TRACKING_URI to another place."
     )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
         make_whole(path, Path.touch)
 
 
-# -- broken ------------------------------------------------------------------------------------------------------------------------------
+# -- broken
+# ------------------------------------------------------------------------------------------------------------------------------
 
 
 def drop_revision(path: Path) -> None:
@@ -166,7 +171,8 @@ def test_a_half_made_store_is_called_so_and_can_be_moved_aside_and_made_again(da
         re.escape(f"the tracking store must answer, {uri!r} did not: ")
         + r"[^\n]+"
         + re.escape(
-            f"; it was left in the middle of its making and holds no run: move {path} away, the same command makes it again."
+            f"; it was left in the middle of its making and holds no run: move {path} away, "
+            "the same command makes it again."
         )
     )
     with pytest.raises(BrokenStore, match=f"^{said}$"):
@@ -190,7 +196,8 @@ def test_a_store_with_runs_that_does_not_open_stays_where_it_is(tmp_path):
         MlflowStore(later, "toy").check_reachable()
     assert not isinstance(caught.value, BrokenStore)
     said = (
-        f"; use the version of MLflow that wrote it, or bring it to this one with: mlflow db upgrade '{later}'. "
+        "; use the version of MLflow that wrote it, or bring it to this one with: "
+        f"mlflow db upgrade '{later}'. "
         f"Or move {tmp_path / 'mlflow.db'} away and publish the journals again: ablate sync toy"
     )
     assert str(caught.value).endswith(said)
@@ -212,7 +219,8 @@ def test_a_damaged_store_is_broken_and_not_away(kept, tmp_path):
     )
     with pytest.raises(
         BrokenStore,
-        match=rf"^the tracking store's file must be a SQLite database that can be written, '{uri}' is not: [^\n]+; set MLF",
+        match=r"^the tracking store's file must be a SQLite database that can be written, "
+        rf"'{uri}' is not: [^\n]+; set MLF",
     ):
         MlflowStore(uri, "toy").check_reachable()
 
@@ -240,14 +248,16 @@ def test_a_new_store_that_does_not_open_for_another_reason_is_not_broken(tmp_pat
     with pytest.raises(
         StoreError,
         match=re.escape(
-            f"the tracking store must answer, {uri!r} did not: OSError: [Errno 24] Too many open files; use"
+            f"the tracking store must answer, {uri!r} did not: OSError: "
+            "[Errno 24] Too many open files; use"
         ),
     ) as caught:
         MlflowStore(uri, "toy").check_reachable()
     assert not isinstance(caught.value, BrokenStore)
 
 
-# -- moved and copied --------------------------------------------------------------------------------------------------------------------
+# -- moved and copied
+# --------------------------------------------------------------------------------------------------------------------
 
 NAMES = ["project 2#b", "what?", "100%", "%41%3F", "wörk;x=1&y@home:80", "new\nline"]
 """Any other: test_reach.py::test_a_sqlite_url_means_its_file."""
