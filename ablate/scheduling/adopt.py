@@ -1,4 +1,6 @@
-"""Take over what a tracking store holds of a study and its journal does not know: trials that another home published, or whose journal was lost."""
+"""Take over what a tracking store holds of a study and its journal does not know: trials that
+another home published, or whose journal was lost.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Source(Protocol):
     def read_attempts(
         self, study_id: str, *, states: Container[str], but: Container[str]
     ) -> tuple[PublishedAttempt, ...]:
-        """The attempts of a study in some states, oldest first, without those of the trials in `but`."""
+        """The attempts of a study in some states, oldest first, without those of the trials in
+        `but`.
+        """
         ...
 
     def fetch_files(self, attempt: PublishedAttempt, into: Path) -> None:
@@ -44,10 +48,12 @@ def adopt(
     trial_ids: Collection[str] | None,
     tags: Mapping[str, str] | None = None,
 ) -> int:
-    """Write the trials that `source` holds as ended, and the journal in the folder `path` does not, into that journal; return how many.
+    """Write the trials that `source` holds as ended, and the journal in the folder `path` does not,
+    into that journal; return how many.
 
-    They keep attempt, times and scores, so that publishing them finds the runs that are there. Their files are copied first: a trial whose predictions cannot
-    be read is left to be trained. `trial_ids` are the study's; None for a search, whose trials are those that were proposed.
+    They keep attempt, times and scores, so that publishing them finds the runs that are there.
+    Their files are copied first: a trial whose predictions cannot be read is left to be trained.
+    `trial_ids` are the study's; None for a search, whose trials are those that were proposed.
     Raises StoreError where another process owns the study, or the store does not answer.
     """
     folder = StudyFolder(path)

@@ -1,4 +1,6 @@
-"""Signals that ask for an end: SIGTERM (a cluster's, a service manager's) is treated as Control-C is. Only the main thread hears signals."""
+"""Signals that ask for an end: SIGTERM (a cluster's, a service manager's) is treated as Control-C
+is. Only the main thread hears signals.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,18 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Shield:
-    """Whether an interrupt must wait, and whether one was asked for. Only the main thread reads and writes it: that is where Python runs handlers."""
+    """Whether an interrupt must wait, and whether one was asked for.
+
+    Only the main thread reads and writes it: that is where Python runs handlers.
+    """
 
     depth = 0
     is_asked = False
-    """From the signal on until a block of `interruptible` has ended by it, or what was begun is put away.
+    """From the signal on until a block of `interruptible` has ended by it, or what was begun is put
+    away.
 
     An exception alone can be lost: libraries swallow it where they try imports, and Python itself
-    in callbacks and destructors. Then the next `whole` raises it again.
-    """
+    in callbacks and destructors. Then the next `whole` raises it again."""
 
 
 def _raise_if_asked() -> None:
@@ -34,7 +39,10 @@ def _raise_if_asked() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt for SIGTERM and SIGINT inside the block, but never inside `whole`. Whoever handles or ignores SIGINT otherwise keeps that."""
+    """Raise KeyboardInterrupt for SIGTERM and SIGINT inside the block, but never inside `whole`.
+
+    Whoever handles or ignores SIGINT otherwise keeps that.
+    """
     handlers: dict[signal.Signals, Any] = {signal.SIGTERM: _interrupt}
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, leave):
         handlers[signal.SIGINT] = _interrupt
@@ -53,8 +61,10 @@ def interruptible() -> Iterator[None]:
 def whole() -> Iterator[None]:
     """Run the block to its end before an interrupt is raised.
 
-    An exception that comes from nowhere can leave half a line in a file, or Python's own locks held for ever: `with condition:` gives no guarantee between
-    taking the lock and entering the block (seen once: a signal inside threading.Event.set, and everybody who used the event afterwards waited).
+    An exception that comes from nowhere can leave half a line in a file, or Python's own locks held
+    for ever: `with condition:` gives no guarantee between taking the lock and entering the block
+    (seen once: a signal inside threading.Event.set, and everybody who used the event afterwards
+    waited).
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -16,11 +16,14 @@ from ablate.tracking.events import EpochEnded, TrialEnded, TrialStarted, TrialSt
 from ablate.tracking.journal import Attempt
 
 RETRIED = frozenset({WORKER_DIED, WORKER_SILENT, TRIAL_TIMEOUT})
-"""Kinds of failure that another attempt may not meet. A trial's own error comes again: the same seed makes the same mistake."""
+"""Kinds of failure that another attempt may not meet. A trial's own error comes again: the same
+seed makes the same mistake."""
 
 
 class TrialQueue(Protocol):
-    """What a conductor asks for work: `Queue` for designs that are known in advance, `SearchQueue` for one that learns."""
+    """What a conductor asks for work: `Queue` for designs that are known in advance, `SearchQueue`
+    for one that learns.
+    """
 
     @property
     def n_reused(self) -> int:
@@ -33,7 +36,9 @@ class TrialQueue(Protocol):
         ...
 
     def take(self) -> tuple[Trial, int] | None:
-        """The next trial and the number of its attempt, or None: nothing is left, or nothing may start now."""
+        """The next trial and the number of its attempt, or None: nothing is left, or nothing may
+        start now.
+        """
         ...
 
     def started(self, event: TrialStarted) -> None:
@@ -63,14 +68,18 @@ class Limits:
     """Run only trials whose last attempt FAILED."""
 
     def after(self, *, n_trials: int, seconds: float) -> Limits:
-        """What is left for the next stage of a call, after one that ran so many trials and took so long."""
+        """What is left for the next stage of a call, after one that ran so many trials and took so
+        long.
+        """
         max_trials = None if self.max_trials is None else max(0, self.max_trials - n_trials)
         budget_s = None if self.budget_s is None else max(0.0, self.budget_s - seconds)
         return replace(self, max_trials=max_trials, budget_s=budget_s)
 
 
 class Queue:
-    """The trials that are not complete: seed by seed, so that a study that is cut short is balanced, and within a seed in the order of `WorkUnits`."""
+    """The trials that are not complete: seed by seed, so that a study that is cut short is
+    balanced, and within a seed in the order of `WorkUnits`.
+    """
 
     def __init__(
         self,
@@ -110,7 +119,9 @@ class Queue:
         self._started: dict[str, float] = {}
 
     def take(self) -> tuple[Trial, int] | None:
-        """The next trial and the number of its attempt, or None: nothing is left, or nothing may start any more."""
+        """The next trial and the number of its attempt, or None: nothing is left, or nothing may
+        start any more.
+        """
         trial = None if self._is_spent() else self._left.take()
         if trial is None:
             return None
@@ -142,7 +153,9 @@ class Queue:
         return True
 
     def is_hopeless(self, event: EpochEnded) -> bool:  # noqa: ARG002
-        """Never: what a trial that is ended early would have reached is unknown, and effects estimated without it would be too good."""
+        """Never: what a trial that is ended early would have reached is unknown, and effects
+        estimated without it would be too good.
+        """
         return False
 
     @property

@@ -22,7 +22,10 @@ class MlflowProjection:
         trials: Mapping[str, Trial],
         folder: StudyFolder,
     ) -> None:
-        """`plan` tells what the study is by now: a search finds its arms on the way. `trials` by trial_id."""
+        """`plan` tells what the study is by now: a search finds its arms on the way.
+
+        `trials` by trial_id.
+        """
         self._store, self._plan, self._trials, self._folder = store, plan, trials, folder
         self._begun: StudyPlan | None = None
 

@@ -1,4 +1,6 @@
-"""How far Optuna's own file lags behind a study's journal, without importing Optuna: whoever looks should not wait for it."""
+"""How far Optuna's own file lags behind a study's journal, without importing Optuna: whoever looks
+should not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ WHERE ids.key = 'trial_id' AND attempts.key = 'attempt'
 
 
 def n_missing(folder: Path, ended: Collection[tuple[str, int]]) -> int | None:
-    """Return how many of the attempts that have `ended`, (trial_id, number), Optuna's file in a study's folder lacks.
+    """Return how many of the attempts that have `ended`, (trial_id, number), Optuna's file in a
+    study's folder lacks.
 
     None where there is no such file, or nobody can read it now.
     """

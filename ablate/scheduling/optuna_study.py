@@ -1,6 +1,8 @@
-"""The study in Optuna: one finished Optuna trial an attempt that has ended, for its dashboard and its importances. It never enumerates the grid.
+"""The study in Optuna: one finished Optuna trial an attempt that has ended, for its dashboard and
+its importances. It never enumerates the grid.
 
-Measured (Optuna 5): its GridSampler and BruteForceSampler lose the points of workers that die and repeat others. Which trials there are is ablate's business.
+Measured (Optuna 5): its GridSampler and BruteForceSampler lose the points of workers that die and
+repeat others. Which trials there are is ablate's business.
 """
 
 from __future__ import annotations
@@ -44,7 +46,10 @@ Described = tuple[dict[str, Any], dict[str, BaseDistribution]]
 
 
 class OptunaStudy:
-    """A projection of the journal into Optuna's storage. Only its owner, the conductor, writes to it."""
+    """A projection of the journal into Optuna's storage.
+
+    Only its owner, the conductor, writes to it.
+    """
 
     def __init__(
         self,
@@ -55,10 +60,11 @@ class OptunaStudy:
         describe: Callable[[Trial], Described] | None = None,
         objectives: Sequence[str] = (),
     ) -> None:
-        """Make or open the study in the storage at `url`; `trials` by trial_id. Raises StoreError when the storage cannot be used.
+        """Make or open the study in the storage at `url`; `trials` by trial_id.
 
-        `describe` says a trial's parameters; without it they are the levels of its arm in `record`. `objectives` are the scores of a trial, by
-        default `select_by` alone.
+        Raises StoreError when the storage cannot be used. `describe` says a trial's parameters;
+        without it they are the levels of its arm in `record`. `objectives` are the scores of a
+        trial, by default `select_by` alone.
         """
         self._objectives = tuple(objectives) or (record.select_by,)
         self._record, self._trials, self._describe = record, trials, describe or self._levels
@@ -77,9 +83,8 @@ class OptunaStudy:
             )
         except Exception as error:
             raise StoreError(
-                f"Optuna's storage must be usable, {without_password(url)!r} is not: {type(error).__name__}: {hide_passwords(str(error))}".partition(
-                    "\n"
-                )[0]
+                f"Optuna's storage must be usable, {without_password(url)!r} is not: "
+                f"{type(error).__name__}: {hide_passwords(str(error))}".partition("\n")[0]
             ) from error
         self._told: set[tuple[str, int]] = set()
 
@@ -97,14 +102,18 @@ class OptunaStudy:
             raise StoreError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
 
     def begin(self) -> None:
-        """See `Projection`: note what the storage has, and give an end to what a former version or a dead search left running."""
+        """See `Projection`: note what the storage has, and give an end to what a former version or
+        a dead search left running.
+        """
         for found in self._study.get_trials(deepcopy=False):
             if not found.state.is_finished():
                 self._study.tell(found.number, state=TrialState.FAIL)
             self._told.add(_told_as(found))
 
     def tell(self, event: events.Event) -> None:
-        """See `Projection`: an attempt that has ended becomes a finished trial in one transaction, so that nothing is ever left running."""
+        """See `Projection`: an attempt that has ended becomes a finished trial in one transaction,
+        so that nothing is ever left running.
+        """
         key = (event.trial_id, event.attempt)
         if isinstance(event, events.TrialEnded) and key not in self._told:
             self._study.add_trial(self._frozen(event))
@@ -140,7 +149,8 @@ class OptunaStudy:
     def _levels(self, trial: Trial) -> Described:
         if trial.arm_id not in self._cells:
             raise CheckFailed(
-                f"every trial must belong to an arm of its study, {trial.trial_id} with arm {trial.arm_id} does not."
+                "every trial must belong to an arm of its study, "
+                f"{trial.trial_id} with arm {trial.arm_id} does not."
             )
         return {
             axis: _choice(level) for axis, level in self._cells[trial.arm_id].cells[0].items()
@@ -163,10 +173,11 @@ def own_study(
     describe: Callable[[Trial], Described] | None = None,
     objectives: Sequence[str] = (),
 ) -> OptunaStudy:
-    """The study in the SQLite file of its own folder. A file that cannot be used is made again: all that is in it comes from the journal.
+    """The study in the SQLite file of its own folder.
 
-    So it is after a process died while Optuna made its tables (seen: two rows where Optuna expects one, and it never opens the file again), and where
-    a page of the file is damaged.
+    A file that cannot be used is made again: all that is in it comes from the journal. So it is
+    after a process died while Optuna made its tables (seen: two rows where Optuna expects one, and
+    it never opens the file again), and where a page of the file is damaged.
     """
     try:
         if not _is_sound(folder / OPTUNA_FILE):
@@ -189,7 +200,10 @@ def own_study(
 
 
 def _take_away(path: Path) -> None:
-    """Delete a file of Optuna's; what is no file is nothing of Optuna's, and is only renamed. Raises OSError."""
+    """Delete a file of Optuna's; what is no file is nothing of Optuna's, and is only renamed.
+
+    Raises OSError.
+    """
     if path.is_dir() and not path.is_symlink():
         path.rename(path.with_name(f"no-{path.name}-{time.time():.0f}"))
     else:
@@ -197,7 +211,10 @@ def _take_away(path: Path) -> None:
 
 
 def _is_sound(path: Path) -> bool:
-    """Whether SQLite can read every page of the file, or there is none yet. Milliseconds: such a file has some hundred KB."""
+    """Whether SQLite can read every page of the file, or there is none yet.
+
+    Milliseconds: such a file has some hundred KB.
+    """
     if not path.exists():
         return True
     try:
@@ -215,7 +232,9 @@ def default_url(folder: Path) -> str:
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:
-    """SQLite writes ahead and syncs less: a crash of the machine may lose its last trials, and the journal brings them back."""
+    """SQLite writes ahead and syncs less: a crash of the machine may lose its last trials, and the
+    journal brings them back.
+    """
     storage = optuna.storages.RDBStorage(
         url, engine_kwargs={"connect_args": {"timeout": 20}} if url.startswith("sqlite") else None
     )
@@ -232,7 +251,9 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
 
 
 def _study_name(record: StudyRecord) -> str:
-    """Optuna's categorical parameters cannot get new choices, so a grid with edited axes is a new Optuna study."""
+    """Optuna's categorical parameters cannot get new choices, so a grid with edited axes is a new
+    Optuna study.
+    """
     axes = json.dumps(
         {axis: [_choice(level) for level in levels] for axis, levels in record.axes.items()},
         sort_keys=True,

@@ -1,4 +1,6 @@
-"""What a pilot's journal says of its trials, as the study after it keeps it and the report shows it."""
+"""What a pilot's journal says of its trials, as the study after it keeps it and the report shows
+it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ def pilot_trials(
     *,
     objectives: Sequence[str],
 ) -> tuple[PilotTrial, ...]:
-    """The trials of a pilot that were started, in the order of its plan. `describe` gives a trial's arm and what was tried in it."""
+    """The trials of a pilot that were started, in the order of its plan.
+
+    `describe` gives a trial's arm and what was tried in it.
+    """
     of_trial: dict[str, list[Attempt]] = {}
     for (trial_id, _), attempt in attempts(folder.journal.read()).items():
         of_trial.setdefault(trial_id, []).append(attempt)

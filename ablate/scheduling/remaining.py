@@ -1,4 +1,6 @@
-"""How long a study still takes, by what trials of each kind took: cheap ones say little of dear ones."""
+"""How long a study still takes, by what trials of each kind took: cheap ones say little of dear
+ones.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ class Left:
 
     seconds: float
     is_at_least: bool
-    """Whether it may well be more: some trials are of a kind of which none has ended yet, or one runs longer than its kind did."""
+    """Whether it may well be more: some trials are of a kind of which none has ended yet, or one
+    runs longer than its kind did."""
 
 
 @lru_cache(maxsize=4096)
@@ -56,7 +59,8 @@ def kind_of(recipe: Recipe) -> Kind:
 
 @lru_cache(maxsize=4096)
 def prior(recipe: Recipe) -> float:
-    """What a trial costs beside others, before one of its kind was seen; 1 is an epoch of a head on kept features.
+    """What a trial costs beside others, before one of its kind was seen; 1 is an epoch of a head on
+    kept features.
 
     Low on purpose: measured ratios are larger, and "at least" must hold.
     """
@@ -72,7 +76,10 @@ def prior(recipe: Recipe) -> float:
 
 @dataclass
 class StudyClock:
-    """Hears a study's events and says how long is left. Trials of which no recipe is known (of a search) are one kind."""
+    """Hears a study's events and says how long is left.
+
+    Trials of which no recipe is known (of a search) are one kind.
+    """
 
     recipes: Mapping[str, Recipe]
     """trial_id -> recipe; may grow."""
@@ -113,10 +120,11 @@ class StudyClock:
             )
 
     def left(self, now: float, *, n_slots: int | None = None) -> Left | None:
-        """Return what is left at `now` (seconds since 1970), or None where nothing runs or nothing is known yet.
+        """Return what is left at `now` (seconds since 1970), or None where nothing runs or nothing
+        is known yet.
 
-        `n_slots` trials run side by side, by default as many as do now. With durations that hold, the
-        truth is not more than the longest trial beyond it.
+        `n_slots` trials run side by side, by default as many as do now. With durations that hold,
+        the truth is not more than the longest trial beyond it.
         """
         waiting = self._waiting()
         if not self._started or not (self._seconds or self._epoch_s):
@@ -161,7 +169,9 @@ class StudyClock:
         return kind
 
     def _expected(self, kind: Kind, trial_id: str = "") -> float:
-        """Seconds of one trial: by its own epochs, by trials of its kind, or by others in proportion to what is known before."""
+        """Seconds of one trial: by its own epochs, by trials of its kind, or by others in
+        proportion to what is known before.
+        """
         if kind in self._seconds:
             return statistics.median(self._seconds[kind][-5:])
         if trial_id in self._epoch_s:
@@ -170,7 +180,9 @@ class StudyClock:
         return statistics.median(like) if like else self._at_least(self._priors[kind])
 
     def _at_least(self, prior_of_kind: float) -> float:
-        """Seconds of a trial of a kind that nobody saw, from kinds that should not be dearer; 0 where there are none."""
+        """Seconds of a trial of a kind that nobody saw, from kinds that should not be dearer; 0
+        where there are none.
+        """
         measured = {kind: statistics.median(seconds) for kind, seconds in self._seconds.items()}
         for trial_id, seconds in self._epoch_s.items():
             measured.setdefault(self._kind(trial_id), seconds)

@@ -1,4 +1,6 @@
-"""A search as a study of its own: the same journal, executors and projections, and trials that are proposed on the way."""
+"""A search as a study of its own: the same journal, executors and projections, and trials that are
+proposed on the way.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class Found:
     """What a search found."""
 
     best: tuple[Trial, ...]
-    """The best trials with their pilot seed, the best first: their arms go into the confirmation stage, their scores into no conclusion."""
+    """The best trials with their pilot seed, the best first: their arms go into the confirmation
+    stage, their scores into no conclusion."""
     front: tuple[Trial, ...]
     """The trials that no other beats in every objective."""
     summary: StudySummary
@@ -48,9 +51,10 @@ def run_search(
     limits: Limits | None = None,
     optuna_url: str | None = None,
 ) -> Found:
-    """Run a search to its end, from where earlier calls left it, and return its best trials. `record` has no arms yet; it gets those that are proposed.
+    """Run a search to its end, from where earlier calls left it, and return its best trials.
 
-    Raises what `run_study` raises, as it does.
+    `record` has no arms yet; it gets those that are proposed. Raises what `run_study` raises, as it
+    does.
     """
     places = StudyFolder(folder)
     with interruptible(), lease(folder):
@@ -92,9 +96,11 @@ def run_search(
 
 
 def confirmation(best: Sequence[Trial], *, seeds: Sequence[int]) -> list[Trial]:
-    """The trials of the confirmation stage, seed by seed: every arm of `best` with every seed, none of which the search has seen.
+    """The trials of the confirmation stage, seed by seed: every arm of `best` with every seed, none
+    of which the search has seen.
 
-    Raises CheckFailed for a seed that the search used: an arm that was chosen because of a score may not bring that score along.
+    Raises CheckFailed for a seed that the search used: an arm that was chosen because of a score
+    may not bring that score along.
     """
     seen = sorted({trial.seed for trial in best} & set(seeds))
     if seen:

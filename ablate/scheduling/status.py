@@ -1,4 +1,6 @@
-"""How a study stands, from its folder alone: any process may look, at any time, while the conductor works or after it died."""
+"""How a study stands, from its folder alone: any process may look, at any time, while the conductor
+works or after it died.
+"""
 
 from __future__ import annotations
 
@@ -58,22 +60,28 @@ class StudyStatus:
     """Who owns the study now; None where nobody runs it."""
     n_trials: int
     states: dict[str, int]
-    """COMPLETE, PRUNED, FAILED, KILLED (the next call runs it again), RUNNING, WAITING: they add up to `n_trials`."""
+    """COMPLETE, PRUNED, FAILED, KILLED (the next call runs it again), RUNNING, WAITING: they add up
+    to `n_trials`."""
     n_attempts: int
     trials_per_hour: float | None
-    """Of the slots that are busy now, by the median time of a completed trial; None where nothing runs or nothing is known."""
+    """Of the slots that are busy now, by the median time of a completed trial; None where nothing
+    runs or nothing is known."""
     left_s: float | None
-    """Until all trials have ended, by what trials of each kind took; None where nothing runs or nothing is known."""
+    """Until all trials have ended, by what trials of each kind took; None where nothing runs or
+    nothing is known."""
     is_left_at_least: bool
     """Whether it may well be more: see `Left`."""
     slots: tuple[SlotStatus, ...]
     failures: tuple[FailureStatus, ...]
     repeats: dict[str, int]
-    """Attempts beyond the first of their trial, by what ended the attempt before: `WorkerDied`, `KILLED`, ..."""
+    """Attempts beyond the first of their trial, by what ended the attempt before: `WorkerDied`,
+    `KILLED`, ..."""
     n_not_in_optuna: int | None
-    """Attempts that have ended and that Optuna's storage lacks; None where it is not the file beside the study."""
+    """Attempts that have ended and that Optuna's storage lacks; None where it is not the file
+    beside the study."""
     damage: str = ""
-    """What is damaged in the journal, in a sentence; empty where nothing is. The next call mends it."""
+    """What is damaged in the journal, in a sentence; empty where nothing is. The next call mends
+    it."""
 
     @property
     def is_over(self) -> bool:
@@ -147,7 +155,9 @@ def study_status(path: Path) -> StudyStatus:
 
 
 def _repeats(found: Mapping[tuple[str, int], Attempt]) -> dict[str, int]:
-    """What ended the attempts that were followed by another one of their trial -> how often, the most frequent first."""
+    """What ended the attempts that were followed by another one of their trial -> how often, the
+    most frequent first.
+    """
     reasons: Counter[str] = Counter()
     for trial_id, number in found:
         before = found.get((trial_id, number - 1))

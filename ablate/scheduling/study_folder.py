@@ -1,4 +1,6 @@
-"""Where a study keeps what, and what the study is: enough to say how it stands, and to tell MLflow of it, without its data and without torch."""
+"""Where a study keeps what, and what the study is: enough to say how it stands, and to tell MLflow
+of it, without its data and without torch.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ STUDY_COPY = "study.copy.json"
 _LOG = logging.getLogger(__name__)
 OPTUNA_FILE = "optuna.db"
 EXHAUSTED = "exhausted"
-"""File in a search's folder: the number of trials that were asked for when its space had nothing more to propose."""
+"""File in a search's folder: the number of trials that were asked for when its space had nothing
+more to propose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class StudyFolder:
             write_text(self.path / STUDY_COPY, text)
         except OSError as error:
             raise StoreError(
-                f"the study's folder must be writable, {self.path} is not: {error}; set ABLATE_HOME to another place."
+                f"the study's folder must be writable, {self.path} is not: {error}; "
+                "set ABLATE_HOME to another place."
             ) from error
 
     def read_plan(self) -> StudyPlan:
@@ -78,10 +82,12 @@ class StudyFolder:
             plan = self._copied_plan()
             if plan is None:
                 raise StoreError(
-                    f"{self.path / STUDY} must say what the study is, it cannot be read ({error}); running the grid again writes it."
+                    f"{self.path / STUDY} must say what the study is, "
+                    f"it cannot be read ({error}); running the grid again writes it."
                 ) from error
             _LOG.warning(
-                "%s cannot be read (%s); its copy %s is taken, and running the grid again writes both",
+                "%s cannot be read (%s); its copy %s is taken, "
+                "and running the grid again writes both",
                 self.path / STUDY,
                 error,
                 STUDY_COPY,
@@ -108,7 +114,9 @@ class StudyFolder:
         self.journal.reading()
 
     def strays(self, known: Container[AttemptKey]) -> list[str]:
-        """Names of attempts that left files here and of which the journal, which has the `known` ones, says nothing."""
+        """Names of attempts that left files here and of which the journal, which has the `known`
+        ones, says nothing.
+        """
         with contextlib.suppress(OSError):
             folders = sorted(
                 path
@@ -130,7 +138,10 @@ class StudyFolder:
             return False
 
     def note_exhausted(self, n_asked: int) -> None:
-        """Keep that a search had nothing more to propose. Where that cannot be written, the next call finds it out again."""
+        """Keep that a search had nothing more to propose.
+
+        Where that cannot be written, the next call finds it out again.
+        """
         with contextlib.suppress(OSError):
             write_text(self.path / EXHAUSTED, str(n_asked))
 
@@ -149,9 +160,8 @@ class StudyPlan:
         if trial.arm_id not in {arm.arm_id for arm in arms}:
             cell = {axis: getattr(trial.recipe, axis) for axis in self.record.axes}
             name = searched_name(trial.recipe, tuple(cell))
-            name = (
-                f"{name} {trial.arm_id}" if name in {arm.name for arm in arms} else name
-            )  # numbers that differ beyond four digits
+            # numbers that differ beyond four digits
+            name = f"{name} {trial.arm_id}" if name in {arm.name for arm in arms} else name
             arms = (
                 *arms,
                 ArmRecord(arm_id=trial.arm_id, name=name, recipe=trial.recipe, cells=(cell,)),
@@ -175,7 +185,8 @@ class StudyPlan:
     def from_json(cls, text: bytes, *, place: str = "the plan of a study") -> StudyPlan:
         """Read a plan, also one of version 1, which has no checksum.
 
-        Raises NewerSchema, naming `place`, for one of a later version, ValueError for anything else.
+        Raises NewerSchema, naming `place`, for one of a later version, ValueError for anything
+        else.
         """
         whole = text.strip()
         content = unsealed(whole) if is_sealed(whole) else whole

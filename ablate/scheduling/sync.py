@@ -1,4 +1,7 @@
-"""Catch up: tell a tracking store what a study's journal says, without running anything. Telling it twice changes nothing."""
+"""Catch up: tell a tracking store what a study's journal says, without running anything.
+
+Telling it twice changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,11 @@ from ablate.tracking.publisher import PATIENCE_S, Publisher, Store, Unpublished
 
 
 def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> Unpublished:
-    """Publish the study in the folder `path` and return what could not be told; attempts that a dead conductor left running are ended as KILLED first.
+    """Publish the study in the folder `path` and return what could not be told; attempts that a
+    dead conductor left running are ended as KILLED first.
 
-    Raises StoreError when a conductor owns the study (it publishes itself), or the folder does not say what the study is.
+    Raises StoreError when a conductor owns the study (it publishes itself), or the folder does not
+    say what the study is.
     """
     folder = StudyFolder(path)
     with lease(path):
@@ -35,7 +40,10 @@ def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> U
 
 
 def end_running(folder: StudyFolder, *, why: str) -> None:
-    """Write KILLED to the journal for every attempt in it that has no end. Only the study's owner may."""
+    """Write KILLED to the journal for every attempt in it that has no end.
+
+    Only the study's owner may.
+    """
     journal = folder.journal
     for (trial_id, attempt), found in attempts(journal.read()).items():
         if found.is_running:
@@ -51,7 +59,9 @@ def end_running(folder: StudyFolder, *, why: str) -> None:
 
 
 def _status(folder: StudyFolder, trial_ids: Iterable[str]) -> str:
-    """MLflow's status of the study's run: FINISHED where every trial is complete, KILLED where some were not run to an end."""
+    """MLflow's status of the study's run: FINISHED where every trial is complete, KILLED where some
+    were not run to an end.
+    """
     last: dict[str, TrialState] = {}
     for (trial_id, _), attempt in attempts(folder.journal.read()).items():
         if attempt.ended is not None and last.get(trial_id) is not TrialState.COMPLETE:

@@ -1,4 +1,5 @@
-"""Which trial goes next: trials that share kept activations are a unit, which one trial builds and the others use while it is warm.
+"""Which trial goes next: trials that share kept activations are a unit, which one trial builds and
+the others use while it is warm.
 
     round       consecutive trials of one seed; a round begins when the one before has nothing left that is worth starting, so a study that is cut short has
                 every arm equally often, give or take one a slot
@@ -6,8 +7,9 @@
     cold unit   nobody has built it, and nobody does: second choice, together with trials that share nothing
     busy unit   another slot builds it now: last choice, after cold units of the next round
 
-Trials that are left to choose last meet a busy unit only where nothing else remains; `training.lanes` then lets them build other views of it meanwhile.
-Numbers do not depend on any of this: activations are computed in the same batches whoever does it.
+Trials that are left to choose last meet a busy unit only where nothing else remains;
+`training.lanes` then lets them build other views of it meanwhile. Numbers do not depend on any of
+this: activations are computed in the same batches whoever does it.
 """
 
 from __future__ import annotations

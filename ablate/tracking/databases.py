@@ -1,4 +1,6 @@
-"""Database servers behind MLflow and Optuna: which driver speaks to them, and whether they can be used, found out in seconds."""
+"""Database servers behind MLflow and Optuna: which driver speaks to them, and whether they can be
+used, found out in seconds.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ _DRIVERS = {
     "postgresql": ("psycopg", "psycopg2", "psycopg[binary]", 5432),
     "mysql": ("pymysql", "MySQLdb", "pymysql", 3306),
 }
-"""Dialect -> the driver that ablate names, SQLAlchemy's own default, what to install, the usual port."""
+"""Dialect -> the driver that ablate names, SQLAlchemy's own default, what to install, the usual
+port."""
 
 
 def with_driver(url: str) -> str:
-    """Name the driver in a URL that leaves it open: postgresql://... -> postgresql+psycopg://..., where SQLAlchemy's default is not installed."""
+    """Name the driver in a URL that leaves it open: postgresql://... -> postgresql+psycopg://...,
+    where SQLAlchemy's default is not installed.
+    """
     scheme, mark, rest = url.partition("://")
     if scheme == "postgres":  # as some services write it
         scheme = "postgresql"
@@ -36,27 +41,31 @@ def check_driver(url: str) -> None:
     if dialect in _DRIVERS and driver and find_spec(driver) is None:
         package = _DRIVERS[dialect][2] if driver == _DRIVERS[dialect][0] else driver
         raise StoreError(
-            f"{without_password(url)} must have its driver {driver}, it is not installed; install it with: pip install '{package}'"
+            f"{without_password(url)} must have its driver {driver}, it is not installed; "
+            f"install it with: pip install '{package}'"
         )
 
 
 def check_database(url: str, *, what: str, setting: str) -> None:
-    """Return when a database's driver is there and its server accepts connections. Raises StoreError within seconds otherwise.
+    """Return when a database's driver is there and its server accepts connections.
 
-    `what` the database is for and the `setting` that names it go into the message. Files and databases on a local socket are left to their users.
+    Raises StoreError within seconds otherwise. `what` the database is for and the `setting` that
+    names it go into the message. Files and databases on a local socket are left to their users.
     """
     check_driver(url)
     dialect = url.partition("://")[0].partition("+")[0]
     if dialect not in _DRIVERS and dialect != "sqlite":
         raise StoreError(
-            f"{what} must be postgresql://HOST/NAME, mysql://HOST/NAME or sqlite:///PATH, got {without_password(url)!r}; see {setting}."
+            f"{what} must be postgresql://HOST/NAME, mysql://HOST/NAME or sqlite:///PATH, "
+            f"got {without_password(url)!r}; see {setting}."
         )
     if dialect == "sqlite":
         return
     address = address_of(url)
     if address.problem:
         raise StoreError(
-            f"{what} must be a database URL such as postgresql://HOST/NAME, got {without_password(url)!r}: {address.problem}."
+            f"{what} must be a database URL such as postgresql://HOST/NAME, "
+            f"got {without_password(url)!r}: {address.problem}."
         )
     if not address.host:
         return
@@ -64,21 +73,28 @@ def check_database(url: str, *, what: str, setting: str) -> None:
     problem = problem_of(partial(connect, host, port))
     if problem:
         raise StoreError(
-            f"{what} must be reachable, {dialect}://{host}:{port} is not ({problem}); start the server, or set {setting} to another one."
+            f"{what} must be reachable, {dialect}://{host}:{port} is not ({problem}); "
+            f"start the server, or set {setting} to another one."
         )
 
 
 def check_apart(optuna_url: str, tracking_uri: str) -> None:
-    """Raises StoreError where Optuna and MLflow are given one database: each keeps the version of its tables in `alembic_version` (seen with PostgreSQL)."""
+    """Raises StoreError where Optuna and MLflow are given one database: each keeps the version of
+    its tables in `alembic_version` (seen with PostgreSQL).
+    """
     if _place(optuna_url) == _place(tracking_uri):
         raise StoreError(
-            f"Optuna and MLflow must have a database each, both got {without_password(optuna_url)!r}: each keeps the version of its tables in a table of the "
+            "Optuna and MLflow must have a database each, both got "
+            f"{without_password(optuna_url)!r}: each keeps the version of its tables in a table "
+            "of the "
             "same name; create a second database and name it in ABLATE_OPTUNA."
         )
 
 
 def artifact_location(tracking_uri: str, grid_name: str, *, root: Path | None) -> str | None:
-    """Where the files of a new experiment go: beside a SQLite store, below `root` for a database without a server; a server decides itself (None)."""
+    """Where the files of a new experiment go: beside a SQLite store, below `root` for a database
+    without a server; a server decides itself (None).
+    """
     path = sqlite_path(tracking_uri)
     if path is not None:
         return artifact_uri(path, grid_name)

@@ -1,4 +1,6 @@
-"""What happens to a trial, as frozen records that travel from a worker to the journal and on to MLflow."""
+"""What happens to a trial, as frozen records that travel from a worker to the journal and on to
+MLflow.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class TrialOutcome:
     best_epoch: int
     """0-based epoch with the best `select_by`; the scores below are of the weights at its end."""
     metrics: dict[str, float]
-    """`val/macro_f1`, `test/auroc_ovr_macro`, ..., `time/train_s`, `cost/n_trainable`, ...: one number each, the same names in every run."""
+    """`val/macro_f1`, `test/auroc_ovr_macro`, ..., `time/train_s`, `cost/n_trainable`, ...: one
+    number each, the same names in every run."""
     facts: dict[str, str]
     """What is not a number: `device`, `precision`, `weights_source`, `weights_digest`, `units`, ..."""
     files: tuple[str, ...]
@@ -119,7 +122,9 @@ _LARGEST_COUNT = 2**53
 
 
 def _check(fields: dict[str, Any]) -> None:
-    """Raises ValueError for a value that is not of its field's kind: JSON has fewer kinds than Python."""
+    """Raises ValueError for a value that is not of its field's kind: JSON has fewer kinds than
+    Python.
+    """
     for name, value in fields.items():
         is_right = _RIGHT.get(name)
         if is_right is not None and not is_right(value):

@@ -1,6 +1,7 @@
-"""The journal: every event of a study, one JSON line each, on disk before anybody else hears of it. It is the truth; MLflow and Optuna are projections.
+"""The journal: every event of a study, one JSON line each, on disk before anybody else hears of it.
 
-Each line has a checksum, so damage is noticed and never read: see `journal_lines`.
+It is the truth; MLflow and Optuna are projections. Each line has a checksum, so damage is noticed
+and never read: see `journal_lines`.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class Journal:
         """Lines of each attempt; None until the file is known to end with a whole line."""
 
     def append(self, event: Event) -> None:
-        """Add one event. It is in the kernel's hands when this returns, so that no death of a process can lose it, and an end is on disk, with all before it.
+        """Add one event.
 
-        A power cut can cost starts and epochs after the last end: trials that run again anyway. Raises StoreError when the event cannot be kept; then
-        nothing of it stays in the file, or the next append takes it away.
+        It is in the kernel's hands when this returns, so that no death of a process can lose it,
+        and an end is on disk, with all before it. A power cut can cost starts and epochs after the
+        last end: trials that run again anyway. Raises StoreError when the event cannot be kept;
+        then nothing of it stays in the file, or the next append takes it away.
         """
         try:
             n_lines = self._made_ready()
@@ -59,11 +62,15 @@ class Journal:
         except OSError as error:
             self._n_lines = None
             raise StoreError(
-                f"the study's journal must be writable, {self.path} is not: {error}; free space or pass another folder."
+                f"the study's journal must be writable, {self.path} is not: {error}; "
+                "free space or pass another folder."
             ) from error
 
     def read(self) -> list[Event]:
-        """Every event so far, oldest first, less what is damaged: see `reading`. Raises StoreError for a file that cannot be read."""
+        """Every event so far, oldest first, less what is damaged: see `reading`.
+
+        Raises StoreError for a file that cannot be read.
+        """
         return self.reading().events
 
     def reading(self) -> Reading:
@@ -77,9 +84,11 @@ class Journal:
             raise journal_lines.refuse(self.path, newer) from newer
 
     def mend(self) -> str:
-        """Write the journal again without what is damaged in it; return, and log, a sentence that says what that was; empty where nothing was.
+        """Write the journal again without what is damaged in it; return, and log, a sentence that
+        says what that was; empty where nothing was.
 
-        The damaged file is kept beside it. Attempts that lack an event are ended as KILLED. Only the study's owner may. Raises StoreError.
+        The damaged file is kept beside it. Attempts that lack an event are ended as KILLED. Only
+        the study's owner may. Raises StoreError.
         """
         reading = self.reading()
         if reading.is_whole:
@@ -90,7 +99,8 @@ class Journal:
             self._write_again(_mended(reading, why=problem), aside=aside)
         except OSError as error:
             raise StoreError(
-                f"{reading.sentence(self.path)}; it cannot be mended: {error}; free space, the same command goes on."
+                f"{reading.sentence(self.path)}; it cannot be mended: {error}; free space, "
+                "the same command goes on."
             ) from error
         self._n_lines = None
         _LOG.warning("%s", problem)
@@ -98,11 +108,15 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes of its whole lines, 0 where there is no file yet. Raises StoreError where it cannot be read."""
+        """Bytes of its whole lines, 0 where there is no file yet.
+
+        Raises StoreError where it cannot be read.
+        """
         return self._content().rfind(b"\n") + 1
 
     def follow(self, position: int) -> Iterator[tuple[Event, int]]:
-        """Yield each whole event from byte `position` (0, or one that was yielded) to the end, with the position behind it; a chunk in memory at a time.
+        """Yield each whole event from byte `position` (0, or one that was yielded) to the end, with
+        the position behind it; a chunk in memory at a time.
 
         What is damaged meanwhile is passed over: the next `mend` says so.
         """
@@ -127,11 +141,14 @@ class Journal:
             return b""
         except OSError as error:
             raise StoreError(
-                f"the study's journal must be a file that can be read, {self.path} is not: {error}; move it away, or give it back."
+                f"the study's journal must be a file that can be read, {self.path} is not: "
+                f"{error}; move it away, or give it back."
             ) from error
 
     def _made_ready(self) -> dict[AttemptKey, int]:
-        """Make the file where there is none, mend what is damaged and cut off a torn last line, so that the next line starts at its own beginning."""
+        """Make the file where there is none, mend what is damaged and cut off a torn last line, so
+        that the next line starts at its own beginning.
+        """
         if self._n_lines is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             reading = self.reading()
@@ -161,7 +178,9 @@ class Journal:
             raise
 
     def _write_again(self, events: list[Event], *, aside: Path) -> None:
-        """Put a journal of these events in the place of the file, which is kept `aside`; whoever reads meanwhile sees one or the other."""
+        """Put a journal of these events in the place of the file, which is kept `aside`; whoever
+        reads meanwhile sees one or the other.
+        """
         half = self.path.with_name(f"{self.path.name}.part")
         n_lines: dict[AttemptKey, int] = {}
         with half.open("wb") as file:
@@ -236,7 +255,10 @@ class Attempt:
 
 
 def attempts(events: Iterable[Event]) -> dict[tuple[str, int], Attempt]:
-    """Fold events into (trial_id, attempt) -> Attempt, in order of the starts. The first end of an attempt counts; one that never started is left out."""
+    """Fold events into (trial_id, attempt) -> Attempt, in order of the starts.
+
+    The first end of an attempt counts; one that never started is left out.
+    """
     found: dict[tuple[str, int], Attempt] = {}
     for event in events:
         key = (event.trial_id, event.attempt)

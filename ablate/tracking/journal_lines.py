@@ -2,8 +2,8 @@
 
     {"event":"epoch_ended", ..., "n":3, "v":2, "crc":"9f0c2b1a"}
 
-`n` counts the lines of one attempt, so that a line that is lost, repeated or moved is noticed; `v` is
-the schema version; `crc` is a checksum of all before it. Version 1 had none of the three.
+`n` counts the lines of one attempt, so that a line that is lost, repeated or moved is noticed; `v`
+is the schema version; `crc` is a checksum of all before it. Version 1 had none of the three.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from ablate.tracking import projection
 from ablate.tracking.records import PublishedStudy
 
 _COMPARED = 100
-"""Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart view."""
+"""Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart
+view."""
 _TABS = {"workflowType": "machine_learning"}
 """Without it a new browser is asked first what the experiment is about."""
 _SCORES = ("test/macro_f1", "test/auroc_ovr_macro", "test/average_precision", "time/train_s")
@@ -20,7 +21,9 @@ _SCORES = ("test/macro_f1", "test/auroc_ovr_macro", "test/average_precision", "t
 
 
 def compare_url(base_url: str, study: PublishedStudy) -> str:
-    """Return the link of MLflow's UI at `base_url` (e.g. http://127.0.0.1:5000) that compares all of a study's runs."""
+    """Return the link of MLflow's UI at `base_url` (e.g. http://127.0.0.1:5000) that compares all
+    of a study's runs.
+    """
     if len(study.runs) <= _COMPARED:
         runs, experiments = (
             quote(json.dumps(ids, separators=(",", ":")))
@@ -40,7 +43,9 @@ def runs_url(base_url: str, study: PublishedStudy) -> str:
 
 
 def shared_view_url(base_url: str, study: PublishedStudy) -> str:
-    """Return the link to the same table with a column for each score and axis; the view must have been stored."""
+    """Return the link to the same table with a column for each score and axis; the view must have
+    been stored.
+    """
     return _table_url(base_url, study, {"viewStateShareKey": view_key(study.record)})
 
 
@@ -50,9 +55,11 @@ def view_key(record: StudyRecord) -> str:
 
 
 def view_state(study: PublishedStudy) -> str:
-    """Return what MLflow's UI keeps of a table's view that is shared: which runs, in which order, which columns.
+    """Return what MLflow's UI keeps of a table's view that is shared: which runs, in which order,
+    which columns.
 
-    It reads it from the experiment's tag `mlflow.sharedViewState.<key>`; so its own button "Share" writes it.
+    It reads it from the experiment's tag `mlflow.sharedViewState.<key>`; so its own button "Share"
+    writes it.
     """
     record = study.record
     logged = {name for run in study.runs for name in run.metrics}

@@ -1,4 +1,6 @@
-"""An attempt made again of its run: what a journal would say of it, for a home whose journal does not know it."""
+"""An attempt made again of its run: what a journal would say of it, for a home whose journal does
+not know it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ _ENDLESS = sys.float_info.max
 def read_attempt(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt | None:
     """Return a complete or pruned attempt as its journal had it.
 
-    None, and a warning, for a run whose files cannot be read, or that holds another trial than it says: one of another version of `ablate`.
+    None, and a warning, for a run whose files cannot be read, or that holds another trial than it
+    says: one of another version of `ablate`.
     """
     try:
         return _read(client, files, run)
@@ -51,7 +54,8 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
     trial = Trial.model_validate_json(files.text(run, SPEC))
     if trial.trial_id != tags[projection.TRIAL]:
         raise StoreError(
-            f"the run {run.info.run_id} must hold the trial that it is tagged with, its {SPEC} is of {trial.trial_id}"
+            f"the run {run.info.run_id} must hold the trial that it is tagged with, "
+            f"its {SPEC} is of {trial.trial_id}"
         )
     number, state = (
         int(tags[projection.ATTEMPT]),
@@ -74,7 +78,9 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
 
 
 def _seconds(time_ms: int) -> float:
-    """Seconds of which the store makes the same milliseconds again: a half more, because a quotient may lie below the whole number that it stands for."""
+    """Seconds of which the store makes the same milliseconds again: a half more, because a quotient
+    may lie below the whole number that it stands for.
+    """
     return (time_ms + 0.5) / 1000
 
 

@@ -34,7 +34,10 @@ class RunFiles:
             return self.fetch(run, name, into=Path(scratch)).read_text()
 
     def fetch(self, run: Run, name: str, *, into: Path) -> Path:
-        """Path of a run's file: where it lies, or a copy in `into`. Raises LackingFile where it cannot be read."""
+        """Path of a run's file: where it lies, or a copy in `into`.
+
+        Raises LackingFile where it cannot be read.
+        """
         folder = _local_folder(run)
         if folder is not None:
             if (folder / name).is_file():
@@ -55,8 +58,10 @@ class RunFiles:
 
     def _lacking(self, run: Run, name: str, why: str) -> LackingFile:
         return LackingFile(
-            f"the run {run.info.run_id} must hold {name}, which could not be read from {run.info.artifact_uri}: {why}; "
-            f"ablate sync {self._grid_name} writes it again where the study's journal is, else put the file back there."
+            f"the run {run.info.run_id} must hold {name}, which could not be read from "
+            f"{run.info.artifact_uri}: {why}; "
+            f"ablate sync {self._grid_name} writes it again where the study's journal is, "
+            "else put the file back there."
         )
 
     def copy(self, run: Run, name: str, *, into: Path) -> None:

@@ -1,4 +1,7 @@
-"""A trained network as a complete MLflow model: files, loader, signature and what it needs. Imported by the store, which sets mlflow up first."""
+"""A trained network as a complete MLflow model: files, loader, signature and what it needs.
+
+Imported by the store, which sets mlflow up first.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ class ModelNeeds:
     """What loads a model."""
 
     loader_module: str
-    """Has `_load_pyfunc(data_path)`; what that returns predicts probabilities (B, n_classes) float32 from images (B, H, W, 3) uint8."""
+    """Has `_load_pyfunc(data_path)`; what that returns predicts probabilities (B, n_classes)
+    float32 from images (B, H, W, 3) uint8."""
     requirements: tuple[str, ...]
     """pip requirements."""
     code_paths: tuple[Path, ...]
@@ -40,9 +44,8 @@ def log_model(
         tags={"loader_module": needs.loader_module},
     )
     with tempfile.TemporaryDirectory(prefix="ablate-") as scratch, warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=".*An input example was not provided"
-        )  # the signature is written by hand
+        # the signature is written by hand
+        warnings.filterwarnings("ignore", message=".*An input example was not provided")
         pyfunc.save_model(
             str(Path(scratch, name)),
             loader_module=needs.loader_module,

@@ -17,7 +17,9 @@ from ablate.tracking.records import PublishedRun
 
 
 def read_curves(client: MlflowClient, files: RunFiles, run: Run) -> Curves:
-    """From the run's one file; a run without it (still running, killed from outside), or with a damaged one, is asked for each metric."""
+    """From the run's one file; a run without it (still running, killed from outside), or with a
+    damaged one, is asked for each metric.
+    """
     if projection.CURVES in run.data.tags:
         curves = sound_curves(
             lambda: files.text(run, run.data.tags[projection.CURVES]), run_id=run.info.run_id

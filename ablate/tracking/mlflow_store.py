@@ -1,7 +1,8 @@
-"""MLflow as the door to reporting: a study's events projected into runs, and read back. The only module that imports mlflow.
+"""MLflow as the door to reporting: a study's events projected into runs, and read back.
 
-experiment = grid name; parent run = study; child run = one attempt of a trial. A run is RUNNING until everything of it is there, so a run that has ended
-is whole, and publishing again what is there already changes nothing.
+The only module that imports mlflow. experiment = grid name; parent run = study; child run = one
+attempt of a trial. A run is RUNNING until everything of it is there, so a run that has ended is
+whole, and publishing again what is there already changes nothing.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ class MlflowStore:
     def __init__(
         self, tracking_uri: str, grid_name: str, *, artifact_root: Path | None = None
     ) -> None:
-        """Name the store; nothing is opened before the first call. See `artifact_location` for `artifact_root`."""
+        """Name the store; nothing is opened before the first call.
+
+        See `artifact_location` for `artifact_root`.
+        """
         self.tracking_uri = tracking_uri
         self._artifact_root = artifact_root
         self.grid_name = grid_name
@@ -87,23 +91,30 @@ class MlflowStore:
         self._tags: dict[str, str] = {}
         self._parent_run_id = ""
         self._known: dict[tuple[str, int, int], tuple[str, bool]] = {}
-        """(trial_id, attempt, start in ms) -> (run id, whether it is RUNNING), as found when the study was started."""
+        """(trial_id, attempt, start in ms) -> (run id, whether it is RUNNING), as found when the
+        study was started."""
         self._touched: set[str] = set()
         self._tried: set[tuple[str, int]] = set()
-        """(trial_id, attempt) of the starts that were published, or may have been: a server can make a run and lose the answer."""
+        """(trial_id, attempt) of the starts that were published, or may have been: a server can
+        make a run and lose the answer."""
         self._open: dict[tuple[str, int], str | None] = {}
         """(trial_id, attempt) -> run id; None where the run has ended and is whole."""
         self._ended: dict[tuple[str, int], Run] = {}
-        """(trial_id, attempt) -> run that had ended before, until its end comes by: then its files are looked for."""
+        """(trial_id, attempt) -> run that had ended before, until its end comes by: then its files
+        are looked for."""
         self._epochs: dict[tuple[str, int], list[EpochEnded]] = {}
         self._runs: dict[
             str, Run
         ] = {}  # of the study that was read last: where their artifacts lie
 
-    # -- before a study ------------------------------------------------------------------------------------------------------------------
+    # -- before a study
+    # ------------------------------------------------------------------------------------------------------------------
 
     def check_reachable(self) -> None:
-        """Return when runs can be written. Raises StoreError within seconds when the store cannot be used."""
+        """Return when runs can be written.
+
+        Raises StoreError within seconds when the store cannot be used.
+        """
         check_driver(self.tracking_uri)
         check_uri(self.tracking_uri)
         try:
@@ -112,7 +123,8 @@ class MlflowStore:
             raise unopened(self.tracking_uri, error, grid_name=self.grid_name) from error
         if experiment is not None and experiment.lifecycle_stage != "active":
             raise StoreError(
-                f"the experiment {self.grid_name!r} must not be deleted in {without_password(self.tracking_uri)!r}; "
+                f"the experiment {self.grid_name!r} must not be deleted in "
+                f"{without_password(self.tracking_uri)!r}; "
                 f"restore it there, or give the grid file another name."
             )
 
@@ -127,14 +139,17 @@ class MlflowStore:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """Whatever the store's client raises in the block is a StoreError: a server can go away at any moment."""
+        """Whatever the store's client raises in the block is a StoreError: a server can go away at
+        any moment.
+        """
         try:
             yield
         except AblateError:
             raise
         except Exception as error:
             raise StoreError(
-                f"the tracking store must answer, {without_password(self.tracking_uri)!r} did not: {first_line(error)}"
+                f"the tracking store must answer, {without_password(self.tracking_uri)!r} did "
+                f"not: {first_line(error)}"
             ) from error
 
     @cached_property
@@ -149,10 +164,14 @@ class MlflowStore:
             )
         )
 
-    # -- publishing ----------------------------------------------------------------------------------------------------------------------
+    # -- publishing
+    # ----------------------------------------------------------------------------------------------------------------------
 
     def start_study(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
-        """Make or find the study's parent run, set it RUNNING and return its id. `tags` (commit, versions, ...) go on it and on the runs that follow."""
+        """Make or find the study's parent run, set it RUNNING and return its id.
+
+        `tags` (commit, versions, ...) go on it and on the runs that follow.
+        """
         everything = {**tags, **projection.study_tags(record)}
         parents = self._search(
             projection.STUDY, record.study_id, kind=projection.study_kind(record)
@@ -182,7 +201,9 @@ class MlflowStore:
         return self._parent_run_id
 
     def _outer_run(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
-        """The run of the study that a pilot prepares; made where it is not there, as KILLED: it is taken up once the pilot is over."""
+        """The run of the study that a pilot prepares; made where it is not there, as KILLED: it is
+        taken up once the pilot is over.
+        """
         outer = projection.outer_study(record)
         found = self._search(projection.STUDY, outer.study_id, kind="study")
         if found:
@@ -203,14 +224,18 @@ class MlflowStore:
         self._client.log_inputs(run_id, datasets=[dataset_input(record)])
 
     def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
-        """Project one event of `trial`, whose attempt left its files in `folder`. Publishing the same events again, in their order, changes nothing."""
+        """Project one event of `trial`, whose attempt left its files in `folder`.
+
+        Publishing the same events again, in their order, changes nothing.
+        """
         if isinstance(event, TrialStarted):
             self._publish_start(event, trial)
             return
         key = (event.trial_id, event.attempt)
         if key not in self._open:
             raise CheckFailed(
-                f"a trial's start must be published before its {type(event).__name__}, {key} was not."
+                f"a trial's start must be published before its {type(event).__name__}, "
+                f"{key} was not."
             )
         run_id = self._open[key]
         if run_id is None:
@@ -272,7 +297,9 @@ class MlflowStore:
         )
 
     def _pass_by(self, event: Event, trial: Trial, folder: Path) -> None:
-        """An event of a run that had ended before: only at its end, files that are gone from the store are written again."""
+        """An event of a run that had ended before: only at its end, files that are gone from the
+        store are written again.
+        """
         key = (event.trial_id, event.attempt)
         run = self._ended.get(key)
         if run is None:
@@ -284,7 +311,8 @@ class MlflowStore:
             gone = self._files.lacking(run, (SPEC, CURVES, *files))
             if PREDICTIONS in gone and not (folder / PREDICTIONS).is_file():
                 raise StoreError(
-                    f"the run {run.info.run_id} must hold {PREDICTIONS}, it is gone from MLflow and from {folder}"
+                    f"the run {run.info.run_id} must hold {PREDICTIONS}, "
+                    f"it is gone from MLflow and from {folder}"
                 )
             if gone:
                 self._log_files(
@@ -314,9 +342,8 @@ class MlflowStore:
         self._log_files(
             run_id, event, trial, folder, names=() if event.outcome is None else event.outcome.files
         )
-        self._log_metrics(
-            run_id, projection.param_metrics(trial), at=event.at, step=0
-        )  # last: the UI's plots begin with the metric that was logged first
+        # last: the UI's plots begin with the metric that was logged first
+        self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)
         self._client.log_batch(run_id, tags=run_tags(tags))
         self._client.set_terminated(
             run_id, status=projection.STATUS[event.state], end_time=milliseconds(event.at)
@@ -325,7 +352,9 @@ class MlflowStore:
     def _log_files(
         self, run_id: str, event: TrialEnded, trial: Trial, folder: Path, *, names: Sequence[str]
     ) -> None:
-        """Put an attempt's files with its run: those called `names` from its folder, and what is made of its events."""
+        """Put an attempt's files with its run: those called `names` from its folder, and what is
+        made of its events.
+        """
         with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
             made = Path(scratch)
             (made / CURVES).write_text(
@@ -342,7 +371,9 @@ class MlflowStore:
             self._client.log_artifacts(run_id, scratch)
 
     def close_stale(self) -> int:
-        """Close as KILLED every run of the study that is RUNNING and of which nothing was published since `start_study`; return how many."""
+        """Close as KILLED every run of the study that is RUNNING and of which nothing was published
+        since `start_study`; return how many.
+        """
         stale = [
             run_id
             for run_id, is_running in self._known.values()
@@ -381,22 +412,28 @@ class MlflowStore:
             ],
         )
 
-    # -- after a study -------------------------------------------------------------------------------------------------------------------
+    # -- after a study
+    # -------------------------------------------------------------------------------------------------------------------
 
     def log_report(self, parent_run_id: str, folder: Path, *, note: str) -> None:
-        """Put a report's folder under `report/` of the parent run, and `note` (Markdown) where the UI shows a run's description. Raises StoreError."""
+        """Put a report's folder under `report/` of the parent run, and `note` (Markdown) where the
+        UI shows a run's description. Raises StoreError.
+        """
         try:
             self._client.log_artifacts(parent_run_id, str(folder), artifact_path=REPORT)
             self._client.set_tag(parent_run_id, projection.NOTE, note[: projection.TAG_LENGTH])
         except Exception as error:
             raise StoreError(
-                f"the study's run {parent_run_id} must take its report, it did not: {first_line(error)}"
+                f"the study's run {parent_run_id} must take its report, it did not: "
+                f"{first_line(error)}"
             ) from error
 
     def log_thumbnails(
         self, parent_run_id: str, thumbnails: Mapping[tuple[str, str], np.ndarray]
     ) -> None:
-        """Keep small versions of the images that a report shows, (split, image_id) -> (H, W, 3) uint8, with the parent run."""
+        """Keep small versions of the images that a report shows, (split, image_id) -> (H, W, 3)
+        uint8, with the parent run.
+        """
         with self._answering(), tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
             write_thumbnails(Path(scratch, THUMBNAILS), thumbnails)
             self._client.log_artifact(parent_run_id, str(Path(scratch, THUMBNAILS)))
@@ -419,10 +456,12 @@ class MlflowStore:
         requirements: Sequence[str],
         code_paths: Sequence[Path] = (),
     ) -> str:
-        """Log the files of `folder` as a complete pyfunc model of a run and return its URI, `models:/<id>`; a run that has its model already keeps it.
+        """Log the files of `folder` as a complete pyfunc model of a run and return its URI,
+        `models:/<id>`; a run that has its model already keeps it.
 
-        `loader_module` names a module with `_load_pyfunc(data_path)`; its `predict` takes images uint8 (B, H, W, 3) and returns probabilities float32
-        (B, n_classes). `requirements` are pip requirements; `code_paths` are folders of source that travel with the model.
+        `loader_module` names a module with `_load_pyfunc(data_path)`; its `predict` takes images
+        uint8 (B, H, W, 3) and returns probabilities float32 (B, n_classes). `requirements` are pip
+        requirements; `code_paths` are folders of source that travel with the model.
         """
         with self._answering():
             run = self._client.get_run(run_id)
@@ -436,13 +475,15 @@ class MlflowStore:
             self._client.set_tag(run_id, projection.CHAMPION, uri)
             return uri
 
-    # -- reading -------------------------------------------------------------------------------------------------------------------------
+    # -- reading
+    # -------------------------------------------------------------------------------------------------------------------------
 
     def read_study(self, grid_name: str, study_id: str | None = None) -> PublishedStudy:
-        """Return a grid's newest study, or the one named: the newest attempt of each of its trials, a complete one before any other.
+        """Return a grid's newest study, or the one named: the newest attempt of each of its trials,
+        a complete one before any other.
 
-        Runs come in the order of the record's arms and seeds; runs of arms and seeds that the record no longer holds are left out. Raises StoreError when
-        there is no such study.
+        Runs come in the order of the record's arms and seeds; runs of arms and seeds that the
+        record no longer holds are left out. Raises StoreError when there is no such study.
         """
         if grid_name != self.grid_name:
             return MlflowStore(self.tracking_uri, grid_name).read_study(grid_name, study_id)
@@ -455,7 +496,8 @@ class MlflowStore:
         record = StudyRecord.model_validate_json(self._files.text(parent, STUDY))
         if not record.arms:
             raise StoreError(
-                f"the study {record.study_id} of {self.grid_name} must have arms, its pilot has not chosen any yet; {record.command} goes on."
+                f"the study {record.study_id} of {self.grid_name} must have arms, "
+                f"its pilot has not chosen any yet; {record.command} goes on."
             )
         arms, seeds = (
             [arm.arm_id for arm in record.arms],
@@ -482,14 +524,19 @@ class MlflowStore:
         )
 
     def read_predictions(self, run: PublishedRun) -> pd.DataFrame:
-        """Return a run's predictions: columns split, image_id, label, p_0 ... Raises StoreError when the run has none."""
+        """Return a run's predictions: columns split, image_id, label, p_0 ...
+
+        Raises StoreError when the run has none.
+        """
         with self._answering(), tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
             return read_predictions(
                 self._files.fetch(self._run(run.run_id), PREDICTIONS, into=Path(scratch))
             )
 
     def lacks_files(self, study: PublishedStudy) -> bool:
-        """Whether files that a report reads are gone from a study's runs; `ablate.scheduling.sync` writes them again where its journal is."""
+        """Whether files that a report reads are gone from a study's runs; `ablate.scheduling.sync`
+        writes them again where its journal is.
+        """
         with self._answering():
             ended = [self._run(run.run_id) for run in study.runs if run.status == "COMPLETE"]
             with ThreadPoolExecutor(_READERS) as readers:
@@ -498,10 +545,11 @@ class MlflowStore:
     def read_attempts(
         self, study_id: str, *, states: Container[str], but: Container[str]
     ) -> tuple[PublishedAttempt, ...]:
-        """The attempts of a study that ended in one of `states`, oldest first, without those of the trials in `but`: their events, made again of their runs.
+        """The attempts of a study that ended in one of `states`, oldest first, without those of the
+        trials in `but`: their events, made again of their runs.
 
-        Runs of another version whose trial is another one now are left out, and with a warning those whose files cannot be read. Raises StoreError where
-        the store does not answer.
+        Runs of another version whose trial is another one now are left out, and with a warning
+        those whose files cannot be read. Raises StoreError where the store does not answer.
         """
         with self._answering():
             if self._client.get_experiment_by_name(self.grid_name) is None:
@@ -520,7 +568,10 @@ class MlflowStore:
             return tuple(attempt for attempt in attempts if attempt is not None)
 
     def fetch_files(self, attempt: PublishedAttempt, into: Path) -> None:
-        """Copy what an attempt left into a folder, which is made. Raises StoreError for a file that cannot be read."""
+        """Copy what an attempt left into a folder, which is made.
+
+        Raises StoreError for a file that cannot be read.
+        """
         with self._answering():
             into.mkdir(parents=True, exist_ok=True)
             run = self._run(attempt.run_id)
@@ -538,7 +589,8 @@ class MlflowStore:
             near = difflib.get_close_matches(self.grid_name, names, n=1)
             hint = f"did you mean {near[0]}?" if near else "run the grid first."
             raise StoreError(
-                f"the tracking store {without_password(self.tracking_uri)!r} must hold the experiment {self.grid_name!r}, it does not; {hint}"
+                f"the tracking store {without_password(self.tracking_uri)!r} must hold the "
+                f"experiment {self.grid_name!r}, it does not; {hint}"
             )
         parents = self._search(projection.KIND, "study", kind="study")
         if study_id is not None:
@@ -548,7 +600,8 @@ class MlflowStore:
             held = ", ".join(run.data.tags[projection.STUDY] for run in parents) or "none"
             what = "a study" if study_id is None else f"the study {study_id!r}"
             raise StoreError(
-                f"the experiment {self.grid_name!r} of {without_password(self.tracking_uri)!r} must hold {what}; studies there: {held}."
+                f"the experiment {self.grid_name!r} of {without_password(self.tracking_uri)!r} "
+                f"must hold {what}; studies there: {held}."
             )
         return found[0]
 

@@ -20,11 +20,13 @@ from ablate.tracking.store_file import (
 )
 
 _ENGINES = ("_engine_map", "_db_uri_sql_alchemy_engine_map")
-"""Where versions of MLflow keep a process's connections by URL, beyond the end of whoever asked for them."""
+"""Where versions of MLflow keep a process's connections by URL, beyond the end of whoever asked for
+them."""
 
 
 def prepare_file(tracking_uri: str) -> None:
-    """Before a store is opened: make the file of a SQLite store that is missing, and let one that was moved name the artifacts beside it.
+    """Before a store is opened: make the file of a SQLite store that is missing, and let one that
+    was moved name the artifacts beside it.
 
     Nothing for other stores. Raises StoreError, sqlite3.Error.
     """
@@ -52,16 +54,20 @@ def unopened(tracking_uri: str, error: Exception, *, grid_name: str) -> StoreErr
     let_go(tracking_uri)
     if holds_no_run(path) and not _opens(path):
         return BrokenStore(
-            f"{said}; it was left in the middle of its making and holds no run: move {path} away, the same command makes it again."
+            f"{said}; it was left in the middle of its making and holds no run: move {path} away, "
+            "the same command makes it again."
         )
     return StoreError(
-        f"{said}; use the version of MLflow that wrote it, or bring it to this one with: mlflow db upgrade '{uri}'. "
+        f"{said}; use the version of MLflow that wrote it, or bring it to this one with: "
+        f"mlflow db upgrade '{uri}'. "
         f"Or move {path} away and publish the journals again: ablate sync {grid_name}"
     )
 
 
 def _opens(path: Path) -> bool:
-    """Whether a copy of a store opens, or none can be made: then something else is wrong than what is in it, and may pass."""
+    """Whether a copy of a store opens, or none can be made: then something else is wrong than what
+    is in it, and may pass.
+    """
     with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
         copy = Path(scratch, path.name)
         try:
@@ -78,7 +84,9 @@ def _opens(path: Path) -> bool:
 
 
 def let_go(tracking_uri: str) -> None:
-    """Close what this process holds of a store: after its file was renamed it would go on writing to the old one."""
+    """Close what this process holds of a store: after its file was renamed it would go on writing
+    to the old one.
+    """
     for name in _ENGINES:
         engine = getattr(SqlAlchemyStore, name, {}).pop(tracking_uri, None)
         if engine is not None:

@@ -1,4 +1,6 @@
-"""Passwords of tracking and storage URIs: whatever prints, logs or keeps a URI, or a text that may hold one, asks here."""
+"""Passwords of tracking and storage URIs: whatever prints, logs or keeps a URI, or a text that may
+hold one, asks here.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,9 @@ _WITHOUT_SLASHES = re.compile(r"(?P<start>[\w+.-]*:)(?P<secret>.+)@", re.DOTALL)
 def without_password(uri: str) -> str:
     """Return a store's URI as it may be printed: no password before the host, none in the query.
 
-    Databases are read as SQLAlchemy reads them: what stands before an `@` may hold `/`, `?` and `#`.
-    A password with an `@` of its own is hidden up to the last one, though part of what follows may go
-    with it. Of http(s) a user without a password is hidden too: so tokens are written. A URI
+    Databases are read as SQLAlchemy reads them: what stands before an `@` may hold `/`, `?` and
+    `#`. A password with an `@` of its own is hidden up to the last one, though part of what follows
+    may go with it. Of http(s) a user without a password is hidden too: so tokens are written. A URI
     whose scheme was forgotten is read as one. What is no URI comes back as it was.
     """
     found = _URI.fullmatch(uri)
@@ -44,10 +46,11 @@ def without_password(uri: str) -> str:
 
 
 def hide_passwords(text: str) -> str:
-    """Return a text that somebody else wrote (an exception, a server) with each URI in it as it may be printed.
+    """Return a text that somebody else wrote (an exception, a server) with each URI in it as it may
+    be printed.
 
-    URIs of the environment are found as a whole, as they are and as Python quotes them; others end at
-    a space or a quotation mark.
+    URIs of the environment are found as a whole, as they are and as Python quotes them; others end
+    at a space or a quotation mark.
     """
     for uri in filter(None, map(os.environ.get, SETTINGS)):
         rest, shown = _after_scheme(uri), _after_scheme(without_password(uri))
@@ -59,7 +62,9 @@ def hide_passwords(text: str) -> str:
 
 
 def _after_scheme(uri: str) -> str:
-    """What a text holds of a URI even where its scheme was completed: `postgresql+psycopg://` of `postgresql://`."""
+    """What a text holds of a URI even where its scheme was completed: `postgresql+psycopg://` of
+    `postgresql://`.
+    """
     return uri.partition("://")[2] or uri
 
 

@@ -1,7 +1,8 @@
-"""The publisher: follows the journal in a thread of its own and tells a projection (MLflow, Optuna) each event in order, trying again while it is away.
+"""The publisher: follows the journal in a thread of its own and tells a projection (MLflow, Optuna)
+each event in order, trying again while it is away.
 
-Nothing that happens here can stop, slow down or fail a study, and what waits to be told waits in the journal, not in memory. What could not be told is told
-by the next call.
+Nothing that happens here can stop, slow down or fail a study, and what waits to be told waits in
+the journal, not in memory. What could not be told is told by the next call.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from ablate.tracking.passwords import hide_passwords
 _BEGIN, _STUDY = "begin", "study"
 """Keys that are no attempt's."""
 PATIENCE_S = 30.0
-"""How long `close` waits for a projection that does not answer. One that answers gets all the time it needs."""
+"""How long `close` waits for a projection that does not answer. One that answers gets all the time
+it needs."""
 _LONGEST_PAUSE_S = 15.0
 _TRIES = 3
 """Tries of one step while the projection itself answers: more will not help."""
@@ -89,26 +91,33 @@ class Unpublished:
 
 
 def attempt_key(trial_id: str, attempt: int) -> str:
-    """Return the key of an attempt, which is also its name in files and folders: `<trial_id>-<attempt>`."""
+    """Return the key of an attempt, which is also its name in files and folders:
+    `<trial_id>-<attempt>`.
+    """
     return f"{trial_id}-{attempt}"
 
 
 class Publisher:
     """A thread that follows a journal on behalf of one projection.
 
-    When the projection answers and a step still fails three times, the step and all that follow of its attempt are put aside, so that one broken file does
-    not hold up the others.
+    When the projection answers and a step still fails three times, the step and all that follow of
+    its attempt are put aside, so that one broken file does not hold up the others.
     """
 
     def __init__(
         self, journal: Journal, projection: Projection, *, trial_ids: Container[str]
     ) -> None:
-        """Start at the journal's beginning. Events of trials that are not in `trial_ids` are passed over: a grid that was edited told them then."""
+        """Start at the journal's beginning.
+
+        Events of trials that are not in `trial_ids` are passed over: a grid that was edited told
+        them then.
+        """
         self._journal, self._projection, self._trial_ids = journal, projection, trial_ids
         self._position, self._past_end = 0, journal.size
         self._is_settled = False
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
-        """Not a threading.Event: a signal that interrupts its `set` can leave its lock held for ever, and the conductor would wait on it."""
+        """Not a threading.Event: a signal that interrupts its `set` can leave its lock held for
+        ever, and the conductor would wait on it."""
         self._closing: tuple[str, float] | None = None
         """Once closing: the study's status, and seconds of patience."""
         self._last_success = time.monotonic()
@@ -123,7 +132,9 @@ class Publisher:
         self._wake.put(None)
 
     def close(self, status: str, *, patience_s: float = PATIENCE_S) -> Unpublished:
-        """Wait until everything is told, or until a projection that does not answer has had its time; return what is missing."""
+        """Wait until everything is told, or until a projection that does not answer has had its
+        time; return what is missing.
+        """
         self._last_success = time.monotonic()
         self._closing = (status, patience_s)
         self._wake.put(None)
@@ -145,9 +156,8 @@ class Publisher:
         while True:
             while not self._wake.empty():
                 self._wake.get()
-            closing = (
-                self._closing
-            )  # read before the journal: what was appended before `close` is told before `finish`
+            # read before the journal: what was appended before `close` is told before `finish`
+            closing = self._closing
             if not self._catch_up():
                 return
             if closing is not None:

@@ -1,4 +1,6 @@
-"""Whether a tracking store can be used, found out in seconds: MLflow's own clients try a dead server or a broken file again for minutes."""
+"""Whether a tracking store can be used, found out in seconds: MLflow's own clients try a dead
+server or a broken file again for minutes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from ablate.tracking.passwords import hide_passwords as hide_passwords
 from ablate.tracking.passwords import without_password as without_password
 
 _MEANT_BY_SQLALCHEMY = "?%"
-"""Characters of a path that SQLAlchemy reads as more than themselves; `#`, `@` and blanks it takes as they are."""
+"""Characters of a path that SQLAlchemy reads as more than themselves; `#`, `@` and blanks it takes
+as they are."""
 
 REACH_S = 4.0
 """How long a server may take to accept a connection."""
@@ -32,7 +35,9 @@ _FORMS = "sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://
 
 
 class BrokenStore(StoreError):
-    """A SQLite store whose file is damaged or was never made whole, so that nothing can be read from it."""
+    """A SQLite store whose file is damaged or was never made whole, so that nothing can be read
+    from it.
+    """
 
 
 def sqlite_url(path: Path) -> str:
@@ -52,13 +57,17 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_path(tracking_uri: str) -> Path | None:
-    """Return the absolute path of a SQLite store's file, or None for another kind of store. Raises StoreError for SQLite without a file."""
+    """Return the absolute path of a SQLite store's file, or None for another kind of store.
+
+    Raises StoreError for SQLite without a file.
+    """
     if tracking_uri.partition(":")[0].partition("+")[0] != "sqlite":
         return None
     path, _, options = tracking_uri.partition("://")[2].partition("?")
     if not path.startswith("/") or path in ("/", "/:memory:"):
         raise StoreError(
-            f"a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an absolute path), got {without_password(tracking_uri)!r}."
+            "a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an "
+            f"absolute path), got {without_password(tracking_uri)!r}."
         )
     is_for_sqlite = path.startswith("/file:") and "uri=true" in options.lower()
     name = path.removeprefix("/file:") if is_for_sqlite else path[1:]
@@ -74,21 +83,25 @@ def _sqlalchemy_decodes() -> bool:
 
 
 def check_uri(tracking_uri: str) -> None:
-    """Return when the store's file can be written or its server accepts connections; make the file's folder. Raises StoreError within seconds otherwise."""
+    """Return when the store's file can be written or its server accepts connections; make the
+    file's folder. Raises StoreError within seconds otherwise.
+    """
     path = sqlite_path(tracking_uri)
     if path is not None:
         return _check_file(path, tracking_uri)
     scheme = tracking_uri.partition(":")[0].partition("+")[0] if ":" in tracking_uri else ""
     if scheme in ("", "file"):
         raise StoreError(
-            f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: MLflow 3 keeps no runs in plain folders."
+            f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: "
+            "MLflow 3 keeps no runs in plain folders."
         )
     if scheme in _PORTS:
         return _check_server(tracking_uri, scheme)
     near = difflib.get_close_matches(scheme, ["sqlite", *_PORTS], n=1)
     if near:
         raise StoreError(
-            f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}; did you mean {near[0]}?"
+            f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}; "
+            f"did you mean {near[0]}?"
         )
     return None  # databricks and the like: MLflow's own business
 
@@ -113,7 +126,8 @@ def _check_file(path: Path, tracking_uri: str) -> None:
         )
         kind = BrokenStore if is_damaged else StoreError
         raise kind(
-            f"the tracking store's file must be a SQLite database that can be written, {without_password(tracking_uri)!r} is not: {error}; "
+            "the tracking store's file must be a SQLite database that can be written, "
+            f"{without_password(tracking_uri)!r} is not: {error}; "
             f"set MLFLOW_TRACKING_URI to another place."
         ) from error
 
@@ -122,20 +136,23 @@ def _check_server(tracking_uri: str, scheme: str) -> None:
     address = address_of(tracking_uri)
     if address.problem:
         raise StoreError(
-            f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: {address.problem}."
+            f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: "
+            f"{address.problem}."
         )
     host, port = address.host, address.port or _PORTS[scheme]
     if not host:
         if scheme in ("http", "https"):
             raise StoreError(
-                f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}, which names no host."
+                f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}, "
+                "which names no host."
             )
         return  # a database on a local socket
     is_http = scheme in ("http", "https")
     problem = problem_of(partial(_ask, tracking_uri) if is_http else partial(connect, host, port))
     if problem:
         raise StoreError(
-            f"the tracking store must be reachable, {scheme}://{host}:{port} is not ({problem}); start the server, or set MLFLOW_TRACKING_URI to another store."
+            f"the tracking store must be reachable, {scheme}://{host}:{port} is not ({problem}); "
+            "start the server, or set MLFLOW_TRACKING_URI to another store."
         )
 
 
@@ -151,7 +168,9 @@ class Address:
 
 
 def address_of(uri: str) -> Address:
-    """Read a URI: of a database as SQLAlchemy does, whose passwords may hold what ends a host elsewhere."""
+    """Read a URI: of a database as SQLAlchemy does, whose passwords may hold what ends a host
+    elsewhere.
+    """
     try:
         if uri.startswith(("http://", "https://")):
             parts = urlsplit(uri)
@@ -163,9 +182,8 @@ def address_of(uri: str) -> Address:
         return Address(problem=_UNREADABLE)
     except Exception as error:  # sqlalchemy.exc.ArgumentError, which repeats the URI
         return Address(problem=f"it cannot be read as a URL ({type(error).__name__})")
-    if (
-        "@" in f"{url.host}{url.database}" or "?" in uri.rpartition("@")[0]
-    ):  # of which part, only its writer knows
+    # of which part, only its writer knows
+    if "@" in f"{url.host}{url.database}" or "?" in uri.rpartition("@")[0]:
         return Address(problem=_UNREADABLE)
     return Address(url.host, url.port, url.database or "")
 
@@ -176,7 +194,9 @@ def connect(host: str, port: int) -> None:
 
 
 def _ask(tracking_uri: str) -> None:
-    """Return when something answers HTTP there, whatever it says; through a proxy where one is set, as MLflow's client does."""
+    """Return when something answers HTTP there, whatever it says; through a proxy where one is set,
+    as MLflow's client does.
+    """
     parts = urlsplit(tracking_uri)
     url = parts._replace(
         netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/health"
@@ -186,14 +206,16 @@ def _ask(tracking_uri: str) -> None:
     except urllib.error.HTTPError as error:
         error.close()  # an answer
     except urllib.error.URLError as error:
-        if not isinstance(
-            error.reason, ssl.SSLCertVerificationError
-        ):  # whom to trust is settled by MLflow's own variables
+        # whom to trust is settled by MLflow's own variables
+        if not isinstance(error.reason, ssl.SSLCertVerificationError):
             raise OSError(str(error.reason)) from error
 
 
 def problem_of(attempt: Callable[[], None]) -> str:
-    """Say why an attempt failed, or return nothing. In a thread of its own, because looking up a name has no timeout."""
+    """Say why an attempt failed, or return nothing.
+
+    In a thread of its own, because looking up a name has no timeout.
+    """
     problems = [f"no answer within {REACH_S:.0f} s"]
 
     def act() -> None:

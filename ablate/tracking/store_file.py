@@ -1,7 +1,9 @@
-"""The file of a SQLite tracking store: made whole or not at all, moved aside where it is broken, and told where its artifacts lie after it was moved.
+"""The file of a SQLite tracking store: made whole or not at all, moved aside where it is broken,
+and told where its artifacts lie after it was moved.
 
-MLflow makes some fifty tables in as many transactions, inside the file that everybody opens. A process that dies meanwhile, or a second one that does the
-same, leaves a file that MLflow never opens again. So a store is made in a file of its own, under a lock, and renamed.
+MLflow makes some fifty tables in as many transactions, inside the file that everybody opens. A
+process that dies meanwhile, or a second one that does the same, leaves a file that MLflow never
+opens again. So a store is made in a file of its own, under a lock, and renamed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from ablate.errors import StoreError
 ARTIFACTS = "artifacts"
 """Folder beside a store's file, where the files of its runs go."""
 _BESIDE = ("-wal", "-shm", "-journal")
-"""Endings of what SQLite keeps beside a database; what belongs to another database would be played into a new one."""
+"""Endings of what SQLite keeps beside a database; what belongs to another database would be played
+into a new one."""
 _STUDIES = "studies"
 
 
@@ -30,9 +33,11 @@ def artifact_uri(path: Path, experiment: str) -> str:
 
 
 def make_whole(path: Path, make: Callable[[Path], None]) -> None:
-    """Make a store where none is: `make` gets the path of a file that is not there yet; what it leaves appears at `path` in one step.
+    """Make a store where none is: `make` gets the path of a file that is not there yet; what it
+    leaves appears at `path` in one step.
 
-    Several processes may ask for it at once: one makes it, the others wait. Raises StoreError where the folder cannot be written.
+    Several processes may ask for it at once: one makes it, the others wait. Raises StoreError where
+    the folder cannot be written.
     """
     if not is_missing(path):
         return
@@ -54,7 +59,9 @@ def make_whole(path: Path, make: Callable[[Path], None]) -> None:
 
 
 def is_missing(path: Path) -> bool:
-    """Whether there is no file, or an empty database: what SQLite leaves that was opened and never written."""
+    """Whether there is no file, or an empty database: what SQLite leaves that was opened and never
+    written.
+    """
     try:
         if path.stat().st_size == 0:
             return True
@@ -66,7 +73,10 @@ def is_missing(path: Path) -> bool:
 
 
 def holds_no_run(path: Path) -> bool:
-    """Whether a store can be read and holds no run. One that does not open then was left in the middle of its making."""
+    """Whether a store can be read and holds no run.
+
+    One that does not open then was left in the middle of its making.
+    """
     try:
         with closing(_open(path)) as connection:
             tables = {
@@ -89,7 +99,9 @@ def copy_database(path: Path, copy: Path) -> None:
 
 
 def move_aside(path: Path, *, inode: int) -> Path | None:
-    """Move a broken store to a name of its own and return that; None where another process did so first: the file is no longer the one with `inode`."""
+    """Move a broken store to a name of its own and return that; None where another process did so
+    first: the file is no longer the one with `inode`.
+    """
     with locked(path):
         try:
             if path.stat().st_ino != inode:
@@ -118,15 +130,17 @@ def _free_name(path: Path) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Own the making of the store at `path` while the block runs; whoever else wants to waits. Raises StoreError where its folder cannot be written."""
+    """Own the making of the store at `path` while the block runs; whoever else wants to waits.
+
+    Raises StoreError where its folder cannot be written.
+    """
     lock = path.with_name(path.name + ".lock")
     descriptor = _lock(lock)
     try:
         yield
     finally:
-        lock.unlink(
-            missing_ok=True
-        )  # still owned: whoever waited for this file sees that it is gone, and makes another
+        # still owned: whoever waited for this file sees that it is gone, and makes another
+        lock.unlink(missing_ok=True)
         os.close(descriptor)
 
 
@@ -152,10 +166,13 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def follow_artifacts(path: Path) -> int:
-    """Let a store that was moved or copied name the artifacts beside it, not those at its former place; return how many experiments that concerns.
+    """Let a store that was moved or copied name the artifacts beside it, not those at its former
+    place; return how many experiments that concerns.
 
-    MLflow keeps absolute places. Only those that this program chose are changed (`artifact_uri`), and only where the files lie here, or are gone from there, or
-    where this is a home with journals, which write them again: a copy must neither read nor write its original. Raises sqlite3.Error.
+    MLflow keeps absolute places. Only those that this program chose are changed (`artifact_uri`),
+    and only where the files lie here, or are gone from there, or where this is a home with
+    journals, which write them again: a copy must neither read nor write its original. Raises
+    sqlite3.Error.
     """
     with closing(_open(path)) as connection:
         found = connection.execute(
@@ -183,11 +200,16 @@ def follow_artifacts(path: Path) -> int:
 def _rename(
     connection: sqlite3.Connection, table: str, column: str, experiment_id: int, old: str, new: str
 ) -> None:
-    """Let a column's places of one experiment begin with `new` instead of `old`. Without the table there is nothing to do: it came with MLflow 3."""
+    """Let a column's places of one experiment begin with `new` instead of `old`.
+
+    Without the table there is nothing to do: it came with MLflow 3.
+    """
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
         return
     connection.execute(
-        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE experiment_id = ? AND substr({column}, 1, ?) = ?",  # noqa: S608  names from above
+        f"UPDATE {table} SET {column} = ? || substr({column}, "
+        f"?) WHERE experiment_id = ? AND substr({column}, 1, "
+        "?) = ?",  # noqa: S608  names from above
         (new, len(old) + 1, experiment_id, len(old) + 1, f"{old}/"),
     )
 
@@ -224,5 +246,6 @@ def _count(path: Path, query: str) -> int | None:
 
 def _not_writable(path: Path, error: OSError) -> StoreError:
     return StoreError(
-        f"the tracking store's folder must be one that can be written, {path.parent} is not: {error}; free it, or set MLFLOW_TRACKING_URI to another place."
+        f"the tracking store's folder must be one that can be written, {path.parent} is not: "
+        f"{error}; free it, or set MLFLOW_TRACKING_URI to another place."
     )

@@ -1,8 +1,8 @@
 """MLflow's UI, served by this process alone: nothing of it outlives the process, however that ends.
 
-`mlflow server` starts two processes and, for jobs that ablate has no use for, nine more; it writes the
-store's URI on command lines that everybody can read, and takes options from the environment that open
-other addresses. What it serves is an application as any other, so it is served here.
+`mlflow server` starts two processes and, for jobs that ablate has no use for, nine more; it writes
+the store's URI on command lines that everybody can read, and takes options from the environment
+that open other addresses. What it serves is an application as any other, so it is served here.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def application(tracking_uri: str, *, artifact_folder: str) -> Any:
     except Exception as error:
         reason = hide_passwords(f"{type(error).__name__}: {error}".partition("\n")[0])
         raise StoreError(
-            f"MLflow's UI must be able to open the tracking store, {without_password(tracking_uri)!r} does not open: {reason}"
+            "MLflow's UI must be able to open the tracking store, "
+            f"{without_password(tracking_uri)!r} does not open: {reason}"
         ) from error
     return app
 
@@ -76,7 +77,9 @@ def serve(app: Any, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever handles them already: nothing that it holds needs putting away, and an open request must not hold up the end."""
+    """Leaves signals to whoever handles them already: nothing that it holds needs putting away, and
+    an open request must not hold up the end.
+    """
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

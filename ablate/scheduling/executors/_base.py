@@ -21,7 +21,8 @@ RunTrial = Callable[[TrialRequest, Emit], TrialOutcome]
 OnEvent = Callable[[Event], bool | None]
 """Hears an event; True after an epoch asks its trial to end there, as PRUNED."""
 Take = Callable[[str], TrialRequest | None]
-"""Slot name -> the next request for it, or None when there is nothing to do until a running trial ends."""
+"""Slot name -> the next request for it, or None when there is nothing to do until a running trial
+ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,11 @@ class Slot:
 
 
 class Executor(Protocol):
-    """Runs trials on slots. What runs them is named, not passed, so that a worker imports it itself and the caller never needs torch."""
+    """Runs trials on slots.
+
+    What runs them is named, not passed, so that a worker imports it itself and the caller never
+    needs torch.
+    """
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -45,16 +50,20 @@ class Executor(Protocol):
     def run(self, take: Take, on_event: OnEvent) -> None:
         """Run what `take` hands out; return when it has nothing and nothing is running.
 
-        For each request `on_event` gets one TrialStarted, its EpochEnded in order, and one TrialEnded, COMPLETE, PRUNED or FAILED, whatever happens.
-        A trial whose epoch `on_event` answered with True ends as PRUNED, there or an epoch later, unless it had none left.
-        Both functions are called in the caller's thread. `take` is asked again after every end. An exception of theirs (KeyboardInterrupt included) ends
-        the workers and is raised; trials that ran then have no end, and it is the caller who knows what to make of that.
+        For each request `on_event` gets one TrialStarted, its EpochEnded in order, and one
+        TrialEnded, COMPLETE, PRUNED or FAILED, whatever happens. A trial whose epoch `on_event`
+        answered with True ends as PRUNED, there or an epoch later, unless it had none left. Both
+        functions are called in the caller's thread. `take` is asked again after every end. An
+        exception of theirs (KeyboardInterrupt included) ends the workers and is raised; trials that
+        ran then have no end, and it is the caller who knows what to make of that.
         """
         ...
 
 
 def load(name: str) -> RunTrial:
-    """Return the function that an importable name such as "ablate.training.trial_run:run_trial" means. Raises CheckFailed when there is none."""
+    """Return the function that an importable name such as "ablate.training.trial_run:run_trial"
+    means. Raises CheckFailed when there is none.
+    """
     module, _, function = name.partition(":")
     found = getattr(importlib.import_module(module), function, None)
     if not callable(found):
@@ -63,7 +72,10 @@ def load(name: str) -> RunTrial:
 
 
 def execute(name: str, request: TrialRequest, on_event: OnEvent) -> None:
-    """Run one request in this process and report its epochs and its end. Whatever the trial raises becomes FAILED; what `on_event` raises is raised."""
+    """Run one request in this process and report its epochs and its end.
+
+    Whatever the trial raises becomes FAILED; what `on_event` raises is raised.
+    """
 
     def emit(epoch: int, n_epochs: int, metrics: dict[str, float]) -> None:
         numbers = {metric: float(value) for metric, value in metrics.items()}
@@ -97,7 +109,8 @@ def _end(name: str, request: TrialRequest, emit: Emit) -> TrialEnded:
         missing = [file for file in outcome.files if not (request.folder / file).is_file()]
         if missing:
             raise CheckFailed(
-                f"a completed trial must leave the files that it names, missing in {request.folder}: {', '.join(missing)}"
+                "a completed trial must leave the files that it names, "
+                f"missing in {request.folder}: {', '.join(missing)}"
             )
     except _Pruned:
         return TrialEnded(trial_id, attempt, TrialState.PRUNED, at=time.time())

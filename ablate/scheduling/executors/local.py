@@ -1,4 +1,7 @@
-"""Trials in processes of this machine: one long-lived worker a slot. A worker that dies is an event of its trial, and the next trial gets a new one."""
+"""Trials in processes of this machine: one long-lived worker a slot.
+
+A worker that dies is an event of its trial, and the next trial gets a new one.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ from ablate.study.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, TrialStarted, TrialState, from_json
 
 _LOOK_EVERY_S = 1.0
-"""How often silent workers are looked at: a dead one whose children hold its pipe open would never be heard of otherwise."""
+"""How often silent workers are looked at: a dead one whose children hold its pipe open would never
+be heard of otherwise."""
 SILENT_S = 60.0
 """A worker that has not been heard of for so long is taken for dead, though it exists."""
 _GRACE_S = 3.0
@@ -38,7 +42,9 @@ _GRACE_S = 3.0
 
 
 class LocalExecutor:
-    """One worker process a slot, started with the slot's environment when its first trial comes, and away from the terminal's signals and output."""
+    """One worker process a slot, started with the slot's environment when its first trial comes,
+    and away from the terminal's signals and output.
+    """
 
     def __init__(
         self,
@@ -49,14 +55,16 @@ class LocalExecutor:
         timeout_s: float | None = None,
         silent_s: float = SILENT_S,
     ) -> None:
-        """`run_trial` names the function that runs a trial; what workers print goes to `<log_folder>/<slot>.log`.
+        """`run_trial` names the function that runs a trial; what workers print goes to
+        `<log_folder>/<slot>.log`.
 
-        A trial that takes longer than `timeout_s`, or whose worker is not heard of for `silent_s`, fails and its worker is replaced. Raises CheckFailed
-        without slots.
+        A trial that takes longer than `timeout_s`, or whose worker is not heard of for `silent_s`,
+        fails and its worker is replaced. Raises CheckFailed without slots.
         """
         if not slots or len({slot.name for slot in slots}) != len(slots):
             raise CheckFailed(
-                f"a LocalExecutor must have slots of different names, got {[slot.name for slot in slots]}."
+                "a LocalExecutor must have slots of different names, "
+                f"got {[slot.name for slot in slots]}."
             )
         self._run_trial, self._slots, self._log_folder = run_trial, tuple(slots), log_folder
         self._timeout_s, self._silent_s = timeout_s, silent_s
@@ -178,7 +186,9 @@ class _Worker:
             yield self._death(self.request)
 
     def give_up(self, *, timeout_s: float | None, silent_s: float) -> TrialEnded | None:
-        """End a worker whose trial takes too long, or of which nothing is heard; return its trial's failure, or None where all is well."""
+        """End a worker whose trial takes too long, or of which nothing is heard; return its trial's
+        failure, or None where all is well.
+        """
         if self.request is None:
             return None
         now = time.monotonic()
@@ -192,12 +202,16 @@ class _Worker:
             return self._killed(
                 self.request,
                 WORKER_SILENT,
-                f"the worker of slot {self.slot.name} must be heard of every {silent_s:g} s, it was not",
+                f"the worker of slot {self.slot.name} must be heard of every {silent_s:g} s, "
+                "it was not",
             )
         return None
 
     def end(self) -> None:
-        """Hang up; the process ends by itself, in the middle of a trial too. Children of the trial go with it."""
+        """Hang up; the process ends by itself, in the middle of a trial too.
+
+        Children of the trial go with it.
+        """
         if self._pipe is not None:
             self._pipe.close()
         if self._process is not None:
@@ -223,9 +237,8 @@ class _Worker:
             self._process = self._popen(theirs.fileno(), log)
 
     def _popen(self, descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        path = [
-            str(Path(entry).absolute()) for entry in sys.path
-        ]  # the entry "" means the folder that one is in
+        # the entry "" means the folder that one is in
+        path = [str(Path(entry).absolute()) for entry in sys.path]
         return subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", START, json.dumps(path), self._run_trial, str(descriptor)],
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self.slot.environment},
@@ -257,7 +270,9 @@ class _Worker:
         )
 
     def _killed(self, request: TrialRequest, kind: str, why: str) -> TrialEnded:
-        """Take a process away that hangs, and say where: SIGABRT makes faulthandler print every thread's stack."""
+        """Take a process away that hangs, and say where: SIGABRT makes faulthandler print every
+        thread's stack.
+        """
         self.request = None
         if self._process is not None:
             _signal_group(self._process, signal.SIGCONT)
@@ -277,7 +292,9 @@ class _Worker:
         )
 
     def _last_words(self) -> str:
-        """The stack that faulthandler printed for this trial, if it did: a segfault's only traceback."""
+        """The stack that faulthandler printed for this trial, if it did: a segfault's only
+        traceback.
+        """
         with self._log_path.open("rb") as log:
             log.seek(self._log_start)
             text = log.read(1 << 20).decode(errors="replace")
@@ -293,7 +310,10 @@ def _how_it_ended(code: int) -> str:
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signal the worker and its children; they are a session of their own. A group that is gone is fine."""
+    """Signal the worker and its children; they are a session of their own.
+
+    A group that is gone is fine.
+    """
     try:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):

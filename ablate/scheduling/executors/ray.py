@@ -1,6 +1,8 @@
-"""Trials on a Ray cluster: one actor a slot, placed by Ray's own resources. Only `ray.py` and `ray_node.py` know Ray; a node that is lost is an event.
+"""Trials on a Ray cluster: one actor a slot, placed by Ray's own resources.
 
-Requests, events, files and stacks travel as arguments and results of actors, so through Ray's object store; nothing here opens a connection.
+Only `ray.py` and `ray_node.py` know Ray; a node that is lost is an event. Requests, events, files
+and stacks travel as arguments and results of actors, so through Ray's object store; nothing here
+opens a connection.
 """
 
 from __future__ import annotations
@@ -45,13 +47,15 @@ try:
     )
 except ImportError as error:
     raise RequestError(
-        f"--executor ray must have Ray installed, it is not here ({error}); install it with: pip install 'ray>=2.50,<3'"
+        f"--executor ray must have Ray installed, it is not here ({error}); install it with: "
+        "pip install 'ray>=2.50,<3'"
     ) from error
 
 SILENT_S = 60.0
 """A worker that has not been heard of for so long is taken for dead."""
 START_S = 600.0
-"""How long a cluster may be without a single worker before the study gives up: nodes that start, or come back, need time."""
+"""How long a cluster may be without a single worker before the study gives up: nodes that start, or
+come back, need time."""
 _LOOK_EVERY_S = 1.0
 _STACKS_S = 3.0
 _MAX_BAD_STARTS = 3
@@ -80,14 +84,17 @@ class Share:
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Be part of the Ray cluster at `address` ("auto": the one of this machine, or HOST:PORT), by default that of $RAY_ADDRESS. Starts none.
+    """Be part of the Ray cluster at `address` ("auto": the one of this machine, or HOST:PORT), by
+    default that of $RAY_ADDRESS. Starts none.
 
-    The code of `ablate` goes to the nodes through Ray; what it needs must be installed on them. Raises StoreError where there is no such cluster.
+    The code of `ablate` goes to the nodes through Ray; what it needs must be installed on them.
+    Raises StoreError where there is no such cluster.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     if not address or address == "local" or address.startswith("ray://"):
         raise StoreError(
-            f"--executor ray must have a cluster's --address (or RAY_ADDRESS), HOST:PORT or auto as a machine of the cluster sees it, got {address!r}; "
+            "--executor ray must have a cluster's --address (or RAY_ADDRESS), "
+            f"HOST:PORT or auto as a machine of the cluster sees it, got {address!r}; "
             "start one with: ray start --head"
         )
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -97,7 +104,8 @@ def connected(address: str | None) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=code)
     except (RayError, ConnectionError, RuntimeError, ValueError) as error:
         raise StoreError(
-            f"a Ray cluster must be reachable at {address}, it is not: {_first_line(error)}; start it with: ray start --head"
+            f"a Ray cluster must be reachable at {address}, it is not: {_first_line(error)}; "
+            "start it with: ray start --head"
         ) from error
     finally:
         _restore(former)
@@ -108,7 +116,9 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def call_on_node(function: str, share: Share, *, threads: int) -> Any:
-    """Call `module:function` with (the node's home, threads=...) where `share` is to be had, and return what it returns."""
+    """Call `module:function` with (the node's home, threads=...) where `share` is to be had, and
+    return what it returns.
+    """
     remote = ray.remote(_call).options(**share.options)
     return ray.get(remote.remote(function, threads))
 
@@ -118,7 +128,8 @@ def n_shares(share: Share) -> int:
     fitting = sum(_fitting(node["Resources"], share) for node in ray.nodes() if node["Alive"])
     if not fitting:
         raise StoreError(
-            f"a node of the Ray cluster must have {share.cpus} CPUs and {share.gpus:g} GPUs for a trial, none has: {ray.cluster_resources()}."
+            f"a node of the Ray cluster must have {share.cpus} CPUs and {share.gpus:g} GPUs for a "
+            f"trial, none has: {ray.cluster_resources()}."
         )
     return fitting
 
@@ -129,7 +140,9 @@ def has_gpus() -> bool:
 
 
 class RayExecutor:
-    """One actor a slot, made again when it or its node is lost; so trials wait for Ray to find it a place, and a slot without one takes no trial."""
+    """One actor a slot, made again when it or its node is lost; so trials wait for Ray to find it a
+    place, and a slot without one takes no trial.
+    """
 
     def __init__(
         self,
@@ -140,9 +153,10 @@ class RayExecutor:
         timeout_s: float | None = None,
         silent_s: float = SILENT_S,
     ) -> None:
-        """As many slots as the cluster has shares now, at most `max_slots`. Must be used inside `connected`.
+        """As many slots as the cluster has shares now, at most `max_slots`.
 
-        A trial that takes longer than `timeout_s`, or whose worker is not heard of for `silent_s`, fails and its worker is replaced.
+        Must be used inside `connected`. A trial that takes longer than `timeout_s`, or whose worker
+        is not heard of for `silent_s`, fails and its worker is replaced.
         """
         if not ray.is_initialized():
             raise CheckFailed("a RayExecutor must be made inside `connected`.")
@@ -209,7 +223,8 @@ def _conduct(
             last_work = time.monotonic()
         elif time.monotonic() - last_work > START_S:
             raise StoreError(
-                f"the Ray cluster must have room for a trial within {START_S:g} s, it has none: {ray.cluster_resources()}; the same command goes on."
+                f"the Ray cluster must have room for a trial within {START_S:g} s, it has none: "
+                f"{ray.cluster_resources()}; the same command goes on."
             )
         for seat in _heard(busy if is_drained else seats):
             for event in seat.listen():
@@ -222,7 +237,9 @@ def _conduct(
 
 
 def _fill(seats: Sequence[_Seat], take: Take, on_event: OnEvent) -> bool:
-    """Hand requests to the workers that are there and free; whether there is nothing left to hand out."""
+    """Hand requests to the workers that are there and free; whether there is nothing left to hand
+    out.
+    """
     for seat in seats:
         seat.occupy()
         if seat.is_free:
@@ -256,7 +273,8 @@ class _Seat:
         self.request: TrialRequest | None = None
         """What it is running."""
         self.awaited: Any = None
-        """What it says next: that it is there, or how its trial goes; None where it has nothing to do."""
+        """What it says next: that it is there, or how its trial goes; None where it has nothing to
+        do."""
         self._depot, self._make = depot, make
         self._actor: Any = None
         self._node: Node | None = None
@@ -311,7 +329,9 @@ class _Seat:
             yield event
 
     def give_up(self, *, timeout_s: float | None, silent_s: float) -> TrialEnded | None:
-        """End a worker whose trial takes too long, or of which nothing is heard; its trial's failure, or None where all is well."""
+        """End a worker whose trial takes too long, or of which nothing is heard; its trial's
+        failure, or None where all is well.
+        """
         if self.request is None:
             return None
         now = time.monotonic()
@@ -330,7 +350,10 @@ class _Seat:
         return None
 
     def _arrive(self) -> None:
-        """The worker says where it is. Raises StoreError where it computes with other libraries, or cannot start again and again."""
+        """The worker says where it is.
+
+        Raises StoreError where it computes with other libraries, or cannot start again and again.
+        """
         try:
             node: Node = ray.get(self.awaited)
         except RayError as error:
@@ -338,7 +361,8 @@ class _Seat:
             self._n_bad_starts += 1
             if self._n_bad_starts >= _MAX_BAD_STARTS:
                 raise StoreError(
-                    f"a worker of slot {self.name} must start, it did not {_MAX_BAD_STARTS} times: {_first_line(error)}"
+                    f"a worker of slot {self.name} must start, it did not {_MAX_BAD_STARTS} "
+                    f"times: {_first_line(error)}"
                 ) from error
             return
         here = computing_versions()
@@ -349,7 +373,8 @@ class _Seat:
         ]
         if differing:
             raise StoreError(
-                f"every node must have the conductor's libraries, {node.host} has {', '.join(differing)}; install the same versions there."
+                "every node must have the conductor's libraries, "
+                f"{node.host} has {', '.join(differing)}; install the same versions there."
             )
         self._node, self.awaited, self._n_bad_starts = node, None, 0
 
@@ -420,7 +445,10 @@ def _first_line(error: Exception) -> str:
 
 
 def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
-    """Ray sets signal handlers of its own; whoever called knows better what an interrupt means. Only the main thread may."""
+    """Ray sets signal handlers of its own; whoever called knows better what an interrupt means.
+
+    Only the main thread may.
+    """
     with contextlib.suppress(ValueError):
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,4 +1,6 @@
-"""The node's end of the Ray executor: what runs a trial there, and what reads files on the conductor's machine for it. Messages travel through Ray alone."""
+"""The node's end of the Ray executor: what runs a trial there, and what reads files on the
+conductor's machine for it. Messages travel through Ray alone.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Part of a file that goes back to the conductor; the last part has no bytes and puts the file in its place."""
+    """Part of a file that goes back to the conductor; the last part has no bytes and puts the file
+    in its place.
+    """
 
     place: str
     """The field of the request that names the folder: "folder" or "checkpoint"."""
@@ -100,7 +104,9 @@ class TrialWorker:
             return file.read()
 
     def run(self, text: str, depot: Any) -> Iterator[Message]:
-        """Run one request, given as JSON, and say what happens to it; files come before the event that speaks of them."""
+        """Run one request, given as JSON, and say what happens to it; files come before the event
+        that speaks of them.
+        """
         request = TrialRequest.model_validate_json(text)
         visit = _Visit(request, depot, is_at_home=self._is_at_home)
         said: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -149,7 +155,10 @@ def _serve(run_trial: str, visit: _Visit, say: Any) -> None:
 
 
 class _Visit:
-    """A request away from the conductor's machine: its paths there, and here. On the conductor's own machine they are the same."""
+    """A request away from the conductor's machine: its paths there, and here.
+
+    On the conductor's own machine they are the same.
+    """
 
     def __init__(self, request: TrialRequest, depot: Any, *, is_at_home: bool) -> None:
         self.request, self._depot, self._is_at_home = request, depot, is_at_home
@@ -188,7 +197,9 @@ class _Visit:
         return request.model_copy(update=update)
 
     def news(self, *, is_over: bool) -> Iterator[Piece]:
-        """Files that are new or changed here: the checkpoint after an epoch, what the attempt leaves at its end."""
+        """Files that are new or changed here: the checkpoint after an epoch, what the attempt
+        leaves at its end.
+        """
         if self._is_at_home:
             return
         if is_over:
@@ -212,9 +223,10 @@ class _Visit:
             shutil.rmtree(self._folder.parent, ignore_errors=True)
 
     def _changed(self, place: str, folder: Path) -> Iterator[Piece]:
+        # whole files only
         for path in sorted(
             path for path in folder.rglob("*") if path.is_file() and path.suffix != ".part"
-        ):  # whole files only
+        ):
             name, facts = path.relative_to(folder).as_posix(), path.stat()
             state = (facts.st_mtime_ns, facts.st_size)
             if self._sent.get((place, name)) == state:
@@ -250,7 +262,9 @@ def _sweep() -> None:
 
 
 def node_home() -> Path:
-    """Stores and activations of a node: the `$ABLATE_HOME` that stood when Ray was started there, else `.ablate` in the user's folder."""
+    """Stores and activations of a node: the `$ABLATE_HOME` that stood when Ray was started there,
+    else `.ablate` in the user's folder.
+    """
     return Path(os.environ.get("ABLATE_HOME") or Path.home() / ".ablate").absolute()
 
 

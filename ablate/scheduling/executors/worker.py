@@ -1,4 +1,7 @@
-"""The process behind a local slot: requests in, events out, as JSON over one pipe. Imports nothing heavy before its first request."""
+"""The process behind a local slot: requests in, events out, as JSON over one pipe.
+
+Imports nothing heavy before its first request.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,21 @@ from ablate.study.request import TrialRequest
 from ablate.tracking.events import Event, to_json
 
 ALIVE, ALIVE_EVERY_S = b"", 2.0
-"""What a worker sends while it can do anything at all: a process that is stopped, or held fast in foreign code, cannot."""
+"""What a worker sends while it can do anything at all: a process that is stopped, or held fast in
+foreign code, cannot."""
 PRUNE = b"prune "
-"""Begins the message that a trial is to be ended; its id and attempt follow, because it may have ended by itself meanwhile."""
+"""Begins the message that a trial is to be ended; its id and attempt follow, because it may have
+ended by itself meanwhile."""
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ablate.scheduling.executors.worker import serve; serve(sys.argv[2], int(sys.argv[3]))"
-"""What the interpreter of a worker runs: arguments are the parent's sys.path as JSON, the name of the run function, and the pipe's descriptor."""
+"""What the interpreter of a worker runs: arguments are the parent's sys.path as JSON, the name of
+the run function, and the pipe's descriptor."""
 
 
 def serve(run_trial: str, descriptor: int) -> None:
-    """Run requests until the conductor hangs up. A conductor that dies takes its workers with it, at once and in the middle of a trial."""
+    """Run requests until the conductor hangs up.
+
+    A conductor that dies takes its workers with it, at once and in the middle of a trial.
+    """
     faulthandler.enable()
     os.set_inheritable(descriptor, False)  # children of a trial must not keep the pipe open
     pipe = Connection(descriptor)
