@@ -1,7 +1,9 @@
-"""The conductor: the one process that owns a study. It hands trials to an executor and keeps the journal, which Optuna and MLflow follow.
+"""The conductor: the one process that owns a study.
 
-The order is always the same: journal, then everybody else. So whatever dies, the journal knows what happened, and the next call takes it up from there:
-complete trials are not run again, trials that were running or failed get another attempt, and what the projections missed is told again.
+It hands trials to an executor and keeps the journal, which Optuna and MLflow follow. The order is
+always the same: journal, then everybody else. So whatever dies, the journal knows what happened,
+and the next call takes it up from there: complete trials are not run again, trials that were
+running or failed get another attempt, and what the projections missed is told again.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from ablate.tracking.publisher import PATIENCE_S, Projection, Publisher, Store, 
 MakeRequest = Callable[[Trial, int, Path], TrialRequest]
 """(trial, attempt, the attempt's empty folder) -> what the executor is handed."""
 CHECKPOINT_EVERY_S = 20.0
-"""Work that a killed trial may lose besides the epoch that it was in. Trials that are shorter pay nothing for checkpoints."""
+"""Work that a killed trial may lose besides the epoch that it was in. Trials that are shorter pay
+nothing for checkpoints."""
 _INTERRUPTED_PATIENCE_S = 5.0
 _LOG = logging.getLogger(__name__)
 _NOTHING_MISSING = Unpublished(n_attempts=0, why="")
@@ -57,14 +60,17 @@ def run_study(
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     unit_of: UnitOf = alone,
 ) -> StudySummary:
-    """Bring every trial to its end, in the order of `WorkUnits` and within `limits`, and return what this call achieved.
+    """Bring every trial to its end, in the order of `WorkUnits` and within `limits`, and return
+    what this call achieved.
 
-    `folder` keeps the study: `journal.jsonl`, `study.json`, `optuna.db`, `trials/<trial_id>-<attempt>/` (what an attempt leaves), `checkpoints/<trial_id>/`
-    (the last whole epoch of a trial that has not ended), `failures/<trial_id>-<attempt>.txt` (full tracebacks). `tags` go on every run in MLflow.
-    `on_event` hears each event after it is in the journal.
-    Raises StoreError when the folder or Optuna's storage cannot be used, or another process owns the study; StudyStopped where that is so once a trial has
-    begun. On KeyboardInterrupt or SIGTERM running trials
-    are recorded as KILLED, and KeyboardInterrupt is raised; so it is for whatever else `on_event` or the executor raises.
+    `folder` keeps the study: `journal.jsonl`, `study.json`, `optuna.db`,
+    `trials/<trial_id>-<attempt>/` (what an attempt leaves), `checkpoints/<trial_id>/` (the last
+    whole epoch of a trial that has not ended), `failures/<trial_id>-<attempt>.txt` (full
+    tracebacks). `tags` go on every run in MLflow. `on_event` hears each event after it is in the
+    journal. Raises StoreError when the folder or Optuna's storage cannot be used, or another
+    process owns the study; StudyStopped where that is so once a trial has begun. On
+    KeyboardInterrupt or SIGTERM running trials are recorded as KILLED, and KeyboardInterrupt is
+    raised; so it is for whatever else `on_event` or the executor raises.
     """
     plan = StudyPlan(record, tuple(trials), tags or {})
     with interruptible(), lease(folder):
@@ -81,7 +87,11 @@ def run_study(
 
 
 class Conductor:
-    """The state of one call. To make one is to take the study up, so its maker must hold the lease: trials that a dead conductor left running are ended."""
+    """The state of one call.
+
+    To make one is to take the study up, so its maker must hold the lease: trials that a dead
+    conductor left running are ended.
+    """
 
     def __init__(
         self,
@@ -110,12 +120,15 @@ class Conductor:
         folder.write_plan(plan)
 
     def _lost(self) -> str:
-        """What the folder shows of lines that the journal had, in a sentence; empty where nothing is missing."""
+        """What the folder shows of lines that the journal had, in a sentence; empty where nothing
+        is missing.
+        """
         strays = self._folder.strays(self.past)
         if not strays:
             return ""
         lost = (
-            f"the journal {self._journal.path} says nothing of {some(strays, most=3)}, which left files beside it: lines of it are lost, and a trial of "
+            f"the journal {self._journal.path} says nothing of {some(strays, most=3)}, "
+            "which left files beside it: lines of it are lost, and a trial of "
             "which it knows no end runs again"
         )
         _LOG.warning("%s", lost)
@@ -134,10 +147,11 @@ class Conductor:
             executor.run(self.take, self.on_event)
             status = "FAILED" if self._failures else "FINISHED"
         except BaseException as error:
+            # a journal that cannot be written now is settled by the next call
             with (
                 undisturbed(),
                 contextlib.suppress(StoreError),
-            ):  # a journal that cannot be written now is settled by the next call
+            ):
                 end_running(self._folder, why="the conductor was interrupted")
             if isinstance(error, OSError) or (isinstance(error, StoreError) and self._has_begun):
                 raise StudyStopped(_stopped(error)) from error
@@ -152,7 +166,9 @@ class Conductor:
         return self._summary(missing)
 
     def _start_followers(self, store: Store | None, optuna: Projection) -> dict[str, Publisher]:
-        """Begin to tell Optuna and MLflow: first the past, of which they skip what they have, then what comes."""
+        """Begin to tell Optuna and MLflow: first the past, of which they skip what they have, then
+        what comes.
+        """
         projections: dict[str, Projection] = {"optuna": optuna}
         if store is not None:
             projections["mlflow"] = MlflowProjection(
@@ -180,19 +196,22 @@ class Conductor:
             self.plan = self.plan.with_trial(trial)
             self._folder.write_plan(self.plan)
         folder = self._folder.attempt(trial.trial_id, attempt)
-        shutil.rmtree(
-            folder, ignore_errors=True
-        )  # a conductor died between making it and its first line in the journal
+        # a conductor died between making it and its first line in the journal
+        shutil.rmtree(folder, ignore_errors=True)
         try:
             folder.mkdir(parents=True)
         except OSError as error:
             raise StoreError(
-                f"the study's folder must be writable, {folder} cannot be made: {error}; free space, the same command goes on."
+                f"the study's folder must be writable, {folder} cannot be made: {error}; "
+                "free space, the same command goes on."
             ) from error
         return self._make_request(trial, attempt, folder)
 
     def on_event(self, event: Event) -> bool:
-        """Journal first; then what follows from it; then those who only listen. True asks a trial to end here."""
+        """Journal first; then what follows from it; then those who only listen.
+
+        True asks a trial to end here.
+        """
         with whole():
             return self._note(event)
 
@@ -259,11 +278,15 @@ class Conductor:
 
 
 def _stopped(error: StoreError | OSError) -> str:
-    """Why a study that had begun cannot go on. An OSError comes from the executor's own files and processes: those of a trial end the trial."""
+    """Why a study that had begun cannot go on.
+
+    An OSError comes from the executor's own files and processes: those of a trial end the trial.
+    """
     return (
         str(error)
         if isinstance(error, StoreError)
-        else f"the study's workers must be able to start and to write their logs, they are not: {error}."
+        else "the study's workers must be able to start and to write their logs, they are not: "
+        f"{error}."
     )
 
 

@@ -1,7 +1,9 @@
-"""Search: trials that Optuna's samplers propose one after the other, and that its pruners may end early.
+"""Search: trials that Optuna's samplers propose one after the other, and that its pruners may end
+early.
 
-For finding good arms, never for estimating effects: what is proposed depends on what was seen. So a search ends with its best few arms, which are then
-trained with seeds that the search has not seen, and only those enter conclusions.
+For finding good arms, never for estimating effects: what is proposed depends on what was seen. So a
+search ends with its best few arms, which are then trained with seeds that the search has not seen,
+and only those enter conclusions.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ from ablate.tracking.journal import Attempt
 
 Cell = dict[str, Level]
 _SAME_AGAIN = 50
-"""Proposals in a row of trials that there are already, or that make no sense, after which a space counts as exhausted."""
+"""Proposals in a row of trials that there are already, or that make no sense, after which a space
+counts as exhausted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,9 @@ class SearchPlan:
 
 
 class SearchQueue:
-    """See `Queue`: the next trial is the sampler's proposal after all that has ended, in this call and before."""
+    """See `Queue`: the next trial is the sampler's proposal after all that has ended, in this call
+    and before.
+    """
 
     def __init__(
         self,
@@ -79,8 +84,9 @@ class SearchQueue:
         make_trial: Callable[[Cell], Trial | None],
         limits: Limits,
     ) -> None:
-        """`known` are the trials behind `past`, by trial_id; `make_trial` gives a cell of the space its recipe and the pilot seed, or None for one that makes
-        no sense."""
+        """`known` are the trials behind `past`, by trial_id; `make_trial` gives a cell of the space
+        its recipe and the pilot seed, or None for one that makes no sense.
+        """
         self._plan, self._make_trial, self._limits, self._start = (
             plan,
             make_trial,
@@ -88,9 +94,8 @@ class SearchQueue:
             time.monotonic(),
         )
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ExperimentalWarning
-            )  # several samplers and pruners carry that label for years
+            # several samplers and pruners carry that label for years
+            warnings.simplefilter("ignore", ExperimentalWarning)
             self._study = optuna.create_study(
                 directions=[direction_of(name) for name in plan.objectives],
                 sampler=_sampler(plan, n_past=len(known)),
@@ -104,9 +109,8 @@ class SearchQueue:
         self._retries: dict[str, int] = {}
         self._left: deque[Trial] = deque()
         self._n_started = 0
-        self._n_tries = _SAME_AGAIN + (
-            len(known) if plan.search.sampler == "qmc" else 0
-        )  # its points come in one order, those of earlier calls first
+        # its points come in one order, those of earlier calls first
+        self._n_tries = _SAME_AGAIN + (len(known) if plan.search.sampler == "qmc" else 0)
         self.is_exhausted = False
         """Whether the space has nothing more to propose."""
         self.n_reused = 0
@@ -131,7 +135,9 @@ class SearchQueue:
             self._held_back, self._left = len(self._left) - len(failed), deque(failed)
 
     def take(self) -> tuple[Trial, int] | None:
-        """The next trial and the number of its attempt, or None where the search is over, or waits for nothing but ends."""
+        """The next trial and the number of its attempt, or None where the search is over, or waits
+        for nothing but ends.
+        """
         trial = self._next()
         if trial is None:
             return None
@@ -176,7 +182,10 @@ class SearchQueue:
         return False
 
     def is_hopeless(self, event: EpochEnded) -> bool:
-        """Whether the pruner gives up on a trial after this epoch. Never where several objectives are weighed."""
+        """Whether the pruner gives up on a trial after this epoch.
+
+        Never where several objectives are weighed.
+        """
         if len(self._plan.objectives) > 1:
             return False
         asked, value = (
@@ -196,13 +205,17 @@ class SearchQueue:
         return unproposed + len(self._left) + self._held_back
 
     def front(self) -> list[Trial]:
-        """The trials that no other beats in every objective, the best by the first one first; of one objective, the best trial. Only complete ones count."""
+        """The trials that no other beats in every objective, the best by the first one first; of
+        one objective, the best trial. Only complete ones count.
+        """
         return self._trials_of(
             [trial for trial in self._study.best_trials if "trial_id" in trial.user_attrs]
         )
 
     def best(self, n_arms: int) -> list[Trial]:
-        """The trials of the best arms by `select_by`, the best first; of those on the front, where several objectives are weighed."""
+        """The trials of the best arms by `select_by`, the best first; of those on the front, where
+        several objectives are weighed.
+        """
         if len(self._plan.objectives) > 1:
             return self.front()[:n_arms]
         complete = [
@@ -247,7 +260,9 @@ class SearchQueue:
         return cell
 
     def _take_up(self, trial: Trial, attempts: Sequence[Attempt]) -> None:
-        """Take up what an earlier call proposed: what has ended is told again, what was killed, failed or never started is proposed again, first of all."""
+        """Take up what an earlier call proposed: what has ended is told again, what was killed,
+        failed or never started is proposed again, first of all.
+        """
         trial_id = trial.trial_id
         self._trials[trial_id] = trial
         self._asked[trial_id] = asked = self._ask_again(trial)
@@ -273,7 +288,9 @@ class SearchQueue:
         self._left.append(trial)
 
     def _ask_again(self, trial: Trial) -> optuna.Trial:
-        """A running Optuna trial with the parameters of a trial that was proposed in an earlier call."""
+        """A running Optuna trial with the parameters of a trial that was proposed in an earlier
+        call.
+        """
         cell: Cell = {}
         for axis, searched in self._plan.space.items():
             if is_active(searched, cell):
@@ -315,16 +332,17 @@ def _tell(
 
 
 def _sampler(plan: SearchPlan, *, n_past: int) -> BaseSampler:
-    """A call that goes on draws from another place of the stream than the calls before it, or it would propose what they did; qmc has one set of points."""
+    """A call that goes on draws from another place of the stream than the calls before it, or it
+    would propose what they did; qmc has one set of points.
+    """
     n_trials, seed = plan.search.n_trials, stream(plan.seed, "search", n_past) % 2**32
     n_startup = min(10, max(2, n_trials // 4))
     match plan.search.sampler:
         case "random":
             return RandomSampler(seed=seed)
         case "tpe":
-            return TPESampler(
-                seed=seed, n_startup_trials=n_startup, constant_liar=True
-            )  # several slots ask before others have told
+            # several slots ask before others have told
+            return TPESampler(seed=seed, n_startup_trials=n_startup, constant_liar=True)
         case "gp":
             return GPSampler(seed=seed, n_startup_trials=n_startup)
         case "cma-es":
