@@ -27,8 +27,8 @@ from ablate.scheduling.study_folder import OPTUNA_FILE
 from ablate.study.record import StudyRecord
 from ablate.study.trial import Trial, is_better
 from ablate.tracking import events
+from ablate.tracking.connectivity import sqlite_url
 from ablate.tracking.passwords import hide_passwords, without_password
-from ablate.tracking.reach import sqlite_url
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 _LOG = logging.getLogger(__name__)

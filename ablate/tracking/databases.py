@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ablate.errors import StoreError
+from ablate.tracking.connectivity import address_of, connect, problem_of, sqlite_path
 from ablate.tracking.passwords import without_password
-from ablate.tracking.reach import address_of, connect, problem_of, sqlite_path
 from ablate.tracking.store_file import artifact_uri
 
 _DRIVERS = {

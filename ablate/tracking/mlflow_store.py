@@ -44,6 +44,7 @@ from ablate.tracking.artifacts import (  # noqa: E402
     read_thumbnails,
     write_thumbnails,
 )
+from ablate.tracking.connectivity import check_uri, without_password  # noqa: E402
 from ablate.tracking.databases import artifact_location, check_driver  # noqa: E402
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
 from ablate.tracking.mlflow_attempts import read_attempt  # noqa: E402
@@ -60,7 +61,6 @@ from ablate.tracking.mlflow_runs import (  # noqa: E402
     start_key,
 )
 from ablate.tracking.mlflow_tables import prepare_file, unopened  # noqa: E402
-from ablate.tracking.reach import check_uri, without_password  # noqa: E402
 from ablate.tracking.records import PublishedAttempt, PublishedRun, PublishedStudy  # noqa: E402
 
 for _name in ("mlflow", "alembic"):

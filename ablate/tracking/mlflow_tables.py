@@ -9,8 +9,8 @@ from pathlib import Path
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from ablate.errors import StoreError
+from ablate.tracking.connectivity import BrokenStore, sqlite_path, sqlite_url, without_password
 from ablate.tracking.mlflow_runs import first_line
-from ablate.tracking.reach import BrokenStore, sqlite_path, sqlite_url, without_password
 from ablate.tracking.store_file import (
     ARTIFACTS,
     copy_database,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ablate.errors import SpecError, StoreError
 from ablate.grid.parse import nearest
+from ablate.tracking.connectivity import sqlite_path, sqlite_url
 from ablate.tracking.databases import check_apart, check_database, with_driver
-from ablate.tracking.reach import sqlite_path, sqlite_url
 
 MLFLOW = "mlflow.db"
 """Name of the default tracking store's file."""

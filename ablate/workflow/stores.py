@@ -8,10 +8,10 @@ from pathlib import Path
 from ablate.errors import StoreError
 from ablate.scheduling.study_folder import JOURNAL, StudyFolder
 from ablate.scheduling.sync import sync_study
+from ablate.tracking.connectivity import BrokenStore
 from ablate.tracking.mlflow_files import LackingFile
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.mlflow_tables import let_go
-from ablate.tracking.reach import BrokenStore
 from ablate.tracking.records import PublishedStudy
 from ablate.tracking.store_file import move_aside
 from ablate.workflow.folders import MLFLOW, Places

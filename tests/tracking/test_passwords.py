@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.errors import StoreError
+from ablate.tracking.connectivity import check_uri
 from ablate.tracking.databases import check_apart, check_database
 from ablate.tracking.passwords import hide_passwords, without_password
-from ablate.tracking.reach import check_uri
 
 DATABASES = ["postgresql", "postgresql+psycopg", "postgres", "mysql", "mssql+pyodbc"]
 LETTERS = "ΔΘΛΞΠΣΦΨΩ"

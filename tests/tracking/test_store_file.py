@@ -17,8 +17,8 @@ from support.striking import WAIT_S, opener, strike
 from support.toy_study import new_store_uri, toy_events, toy_study
 
 from ablate.errors import StoreError
+from ablate.tracking.connectivity import BrokenStore, sqlite_url
 from ablate.tracking.mlflow_store import MlflowStore
-from ablate.tracking.reach import BrokenStore, sqlite_url
 from ablate.tracking.store_file import (
     artifact_uri,
     follow_artifacts,
@@ -226,7 +226,7 @@ def test_a_damaged_store_is_broken_and_not_away(kept, tmp_path):
 
 
 def test_a_locked_store_is_not_broken(tmp_path, monkeypatch):
-    monkeypatch.setattr("ablate.tracking.reach.REACH_S", 0.1)
+    monkeypatch.setattr("ablate.tracking.connectivity.REACH_S", 0.1)
     uri = new_store_uri(tmp_path)
     other = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -12,8 +12,14 @@ from sqlalchemy import make_url
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from ablate.errors import StoreError
-from ablate.tracking import reach
-from ablate.tracking.reach import check_uri, problem_of, sqlite_path, sqlite_url, without_password
+from ablate.tracking import connectivity
+from ablate.tracking.connectivity import (
+    check_uri,
+    problem_of,
+    sqlite_path,
+    sqlite_url,
+    without_password,
+)
 
 
 def says(message: str):
