@@ -18,7 +18,7 @@ from pathlib import Path
 from ablate.errors import StoreError, StudyStopped, some
 from ablate.files import write_text
 from ablate.scheduling.executors._base import Executor
-from ablate.scheduling.interrupts import interruptible, undisturbed, whole
+from ablate.scheduling.interrupts import ignoring_signals, interruptible, uninterrupted
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import RETRIED, Limits, Queue, TrialQueue, distinct
 from ablate.scheduling.mlflow_projection import MlflowProjection
@@ -77,7 +77,7 @@ def run_study(
         make = keeping(make_request, folder, checkpoint_every_s)
         conductor = Conductor(plan, StudyFolder(folder), make_request=make, listener=on_event)
         queue = Queue(trials, conductor.past, limits=limits or Limits(), unit_of=unit_of)
-        with whole():
+        with uninterrupted():
             optuna = (
                 OptunaStudy(record, conductor.trials, url=optuna_url)
                 if optuna_url
@@ -140,7 +140,7 @@ class Conductor:
         """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
         self._queue = queue
         self.past = {}
-        with whole():
+        with uninterrupted():
             followers = self._start_followers(store, optuna)
         status = "KILLED"
         try:
@@ -149,7 +149,7 @@ class Conductor:
         except BaseException as error:
             # a journal that cannot be written now is settled by the next call
             with (
-                undisturbed(),
+                ignoring_signals(),
                 contextlib.suppress(StoreError),
             ):
                 end_running(self._folder, why="the conductor was interrupted")
@@ -157,7 +157,7 @@ class Conductor:
                 raise StudyStopped(_stopped(error)) from error
             raise
         finally:
-            with undisturbed():
+            with ignoring_signals():
                 patience_s = _INTERRUPTED_PATIENCE_S if status == "KILLED" else PATIENCE_S
                 missing = {
                     name: follower.close(status, patience_s=patience_s)
@@ -183,7 +183,7 @@ class Conductor:
 
     def take(self, slot: str) -> TrialRequest | None:  # noqa: ARG002
         """The next request, or None while nothing may start."""
-        with whole():
+        with uninterrupted():
             return self._take()
 
     def _take(self) -> TrialRequest | None:
@@ -212,7 +212,7 @@ class Conductor:
 
         True asks a trial to end here.
         """
-        with whole():
+        with uninterrupted():
             return self._note(event)
 
     def _note(self, event: Event) -> bool:

@@ -28,7 +28,7 @@ class _Shield:
     away.
 
     An exception alone can be lost: libraries swallow it where they try imports, and Python itself
-    in callbacks and destructors. Then the next `whole` raises it again."""
+    in callbacks and destructors. Then the next `uninterrupted` raises it again."""
 
 
 def _raise_if_asked() -> None:
@@ -39,7 +39,7 @@ def _raise_if_asked() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt for SIGTERM and SIGINT inside the block, but never inside `whole`.
+    """Raise KeyboardInterrupt for SIGTERM and SIGINT inside the block, but never inside `uninterrupted`.
 
     Whoever handles or ignores SIGINT otherwise keeps that.
     """
@@ -58,7 +58,7 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def whole() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Run the block to its end before an interrupt is raised.
 
     An exception that comes from nowhere can leave half a line in a file, or Python's own locks held
@@ -78,7 +78,7 @@ def whole() -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def ignoring_signals() -> Iterator[None]:
     """Let neither interrupt the block: what is being put away must not stay half open."""
     if threading.current_thread() is threading.main_thread():
         _Shield.is_asked = False  # it was heard: this is what follows from it

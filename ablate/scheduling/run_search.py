@@ -11,7 +11,7 @@ from pathlib import Path
 from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.conductor import CHECKPOINT_EVERY_S, Conductor, MakeRequest, keeping
 from ablate.scheduling.executors._base import Executor
-from ablate.scheduling.interrupts import interruptible, whole
+from ablate.scheduling.interrupts import interruptible, uninterrupted
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import OptunaStudy, own_study
@@ -72,7 +72,7 @@ def run_search(
             limits=limits or Limits(),
         )
         queue.is_exhausted = places.is_exhausted(search.search.n_trials)
-        with whole():
+        with uninterrupted():
             if optuna_url is None:
                 optuna = own_study(
                     folder,

@@ -16,7 +16,7 @@ from support.toy_conductor import conduct
 from support.toy_study import toy_study
 
 from ablate.scheduling.executors.inline import InlineExecutor
-from ablate.scheduling.interrupts import interruptible, undisturbed, whole
+from ablate.scheduling.interrupts import ignoring_signals, interruptible, uninterrupted
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import Journal, attempts
@@ -59,11 +59,11 @@ def locks_held_after_strikes(act: Callable[[threading.Event], None]) -> list[int
 
 def test_no_bytecode_at_which_a_signal_leaves_a_lock_held():
     """Every moment of threading.Event.set, one by one: bare, some of them leave its lock held (else
-    this test shows nothing); in `whole`, none does.
+    this test shows nothing); in `uninterrupted`, none does.
     """
 
     def in_whole(event: threading.Event) -> None:
-        with whole():
+        with uninterrupted():
             event.set()
 
     assert locks_held_after_strikes(threading.Event.set)
@@ -73,14 +73,14 @@ def test_no_bytecode_at_which_a_signal_leaves_a_lock_held():
 def test_an_interrupt_that_waits_is_raised_at_the_end_of_the_outermost_block():
     done = []
     with pytest.raises(KeyboardInterrupt), interruptible():
-        with whole():
-            with whole():
+        with uninterrupted():
+            with uninterrupted():
                 signal.raise_signal(signal.SIGTERM)
                 done.append("inner")
             done.append("outer")
         done.append("never")
     assert done == ["inner", "outer"]
-    with interruptible(), whole():
+    with interruptible(), uninterrupted():
         pass  # it is not raised a second time
 
 
@@ -97,11 +97,11 @@ def test_an_interrupt_that_a_library_swallowed_is_raised_by_the_next_whole_block
     done = []
     with pytest.raises(KeyboardInterrupt), interruptible():
         swallow(number)
-        with whole():
+        with uninterrupted():
             done.append("the block to its end")
         done.append("never")
     assert done == ["the block to its end"]
-    with interruptible(), whole():
+    with interruptible(), uninterrupted():
         pass  # it is not raised a second time
 
 
@@ -121,9 +121,9 @@ def test_what_is_put_away_after_an_interrupt_is_not_interrupted_by_it_again():
         try:
             signal.raise_signal(signal.SIGTERM)
         finally:
-            with undisturbed():
+            with ignoring_signals():
                 done.append("put away")
-            with whole():
+            with uninterrupted():
                 done.append("and more")
     assert done == ["put away", "and more"]
 
@@ -161,7 +161,7 @@ def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
                     )
                     break
                 finally:
-                    with undisturbed():
+                    with ignoring_signals():
                         timer.cancel()
                         timer.join()
         except KeyboardInterrupt:

@@ -28,7 +28,7 @@ from ablate.scheduling.executors._base import (
     Take,
 )
 from ablate.scheduling.executors.worker import ALIVE, PRUNE, START
-from ablate.scheduling.interrupts import whole
+from ablate.scheduling.interrupts import uninterrupted
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, TrialStarted, TrialState, from_json
 
@@ -118,7 +118,7 @@ def _fill(workers: Sequence[_Worker], take: Take, on_event: OnEvent) -> None:
                     request.trial.trial_id, request.attempt, slot=worker.slot.name, at=time.time()
                 )
             )
-            with whole():  # a process that nobody knows of would stay
+            with uninterrupted():  # a process that nobody knows of would stay
                 worker.start(request)
 
 
