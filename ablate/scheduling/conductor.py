@@ -3,7 +3,7 @@
 It hands trials to an executor and keeps the journal, which Optuna and MLflow follow. The order is
 always the same: journal, then everybody else. So whatever dies, the journal knows what happened,
 and the next call takes it up from there: complete trials are not run again, trials that were
-running or failed get another attempt, and what the projections missed is told again.
+running or failed get another attempt, and what the followers missed is told again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from ablate.files import write_text
 from ablate.scheduling.executors._base import Executor
 from ablate.scheduling.interrupts import ignoring_signals, interruptible, uninterrupted
 from ablate.scheduling.lease import lease
-from ablate.scheduling.limits import RETRIED, Limits, Queue, TrialQueue, distinct
-from ablate.scheduling.mlflow_projection import MlflowProjection
+from ablate.scheduling.limits import RETRIED, Limits
+from ablate.scheduling.mlflow_follower import MlflowFollower
 from ablate.scheduling.optuna_study import OptunaStudy, own_study
+from ablate.scheduling.queue import Queue, TrialQueue, distinct
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
 from ablate.scheduling.sync import end_running
@@ -33,7 +34,7 @@ from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
 from ablate.tracking.projection import failure_text
-from ablate.tracking.publisher import PATIENCE_S, Projection, Publisher, Store, Unpublished
+from ablate.tracking.publisher import PATIENCE_S, Follower, Publisher, Store, Unpublished
 
 MakeRequest = Callable[[Trial, int, Path], TrialRequest]
 """(trial, attempt, the attempt's empty folder) -> what the executor is handed."""
@@ -135,13 +136,13 @@ class Conductor:
         return lost
 
     def conduct(
-        self, queue: TrialQueue, executor: Executor, *, store: Store | None, optuna: Projection
+        self, queue: TrialQueue, executor: Executor, *, store: Store | None, optuna: Follower
     ) -> StudySummary:
         """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
         self._queue = queue
         self.past = {}
         with uninterrupted():
-            followers = self._start_followers(store, optuna)
+            publishers = self._start_publishers(store, optuna)
         status = "KILLED"
         try:
             executor.run(self.take, self.on_event)
@@ -160,26 +161,26 @@ class Conductor:
             with ignoring_signals():
                 patience_s = _INTERRUPTED_PATIENCE_S if status == "KILLED" else PATIENCE_S
                 missing = {
-                    name: follower.close(status, patience_s=patience_s)
-                    for name, follower in followers.items()
+                    name: publisher.close(status, patience_s=patience_s)
+                    for name, publisher in publishers.items()
                 }
         return self._summary(missing)
 
-    def _start_followers(self, store: Store | None, optuna: Projection) -> dict[str, Publisher]:
+    def _start_publishers(self, store: Store | None, optuna: Follower) -> dict[str, Publisher]:
         """Begin to tell Optuna and MLflow: first the past, of which they skip what they have, then
         what comes.
         """
-        projections: dict[str, Projection] = {"optuna": optuna}
+        followers: dict[str, Follower] = {"optuna": optuna}
         if store is not None:
-            projections["mlflow"] = MlflowProjection(
+            followers["mlflow"] = MlflowFollower(
                 store, lambda: self.plan, trials=self.trials, folder=self._folder
             )
-        followers = {
-            name: Publisher(self._journal, projection, trial_ids=self.trials)
-            for name, projection in projections.items()
+        publishers = {
+            name: Publisher(self._journal, follower, trial_ids=self.trials)
+            for name, follower in followers.items()
         }
-        self._wake = tuple(follower.wake for follower in followers.values())
-        return followers
+        self._wake = tuple(publisher.wake for publisher in publishers.values())
+        return publishers
 
     def take(self, slot: str) -> TrialRequest | None:  # noqa: ARG002
         """The next request, or None while nothing may start."""

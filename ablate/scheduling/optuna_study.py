@@ -89,7 +89,7 @@ class OptunaStudy:
         self._told: set[tuple[str, int]] = set()
 
     def is_up(self) -> bool:
-        """See `Projection`."""
+        """See `Follower`."""
         self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return True
 
@@ -102,7 +102,7 @@ class OptunaStudy:
             raise StoreError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
 
     def begin(self) -> None:
-        """See `Projection`: note what the storage has, and give an end to what a former version or
+        """See `Follower`: note what the storage has, and give an end to what a former version or
         a dead search left running.
         """
         for found in self._study.get_trials(deepcopy=False):
@@ -111,7 +111,7 @@ class OptunaStudy:
             self._told.add(_told_as(found))
 
     def tell(self, event: events.Event) -> None:
-        """See `Projection`: an attempt that has ended becomes a finished trial in one transaction,
+        """See `Follower`: an attempt that has ended becomes a finished trial in one transaction,
         so that nothing is ever left running.
         """
         key = (event.trial_id, event.attempt)
@@ -120,10 +120,10 @@ class OptunaStudy:
             self._told.add(key)
 
     def settle(self) -> None:
-        """See `Projection`."""
+        """See `Follower`."""
 
     def finish(self, status: str) -> None:
-        """See `Projection`."""
+        """See `Follower`."""
 
     def _frozen(self, ended: events.TrialEnded) -> FrozenTrial:
         trial = self._trials[ended.trial_id]

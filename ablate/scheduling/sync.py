@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ablate.scheduling.lease import lease
-from ablate.scheduling.limits import distinct
-from ablate.scheduling.mlflow_projection import MlflowProjection
+from ablate.scheduling.mlflow_follower import MlflowFollower
+from ablate.scheduling.queue import distinct
 from ablate.scheduling.study_folder import StudyFolder
 from ablate.tracking.events import Failure, TrialEnded, TrialState
 from ablate.tracking.journal import attempts
@@ -33,7 +33,7 @@ def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> U
         trials = distinct(plan.trials)
         publisher = Publisher(
             journal,
-            MlflowProjection(store, lambda: plan, trials=trials, folder=folder),
+            MlflowFollower(store, lambda: plan, trials=trials, folder=folder),
             trial_ids=trials,
         )
         return publisher.close(_status(folder, trials.keys()), patience_s=patience_s)

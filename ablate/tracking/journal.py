@@ -1,6 +1,6 @@
 """The journal: every event of a study, one JSON line each, on disk before anybody else hears of it.
 
-It is the truth; MLflow and Optuna are projections. Each line has a checksum, so damage is noticed
+It is the truth; MLflow and Optuna follow it. Each line has a checksum, so damage is noticed
 and never read: see `journal_lines`.
 """
 

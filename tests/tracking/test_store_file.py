@@ -260,7 +260,7 @@ def test_a_new_store_that_does_not_open_for_another_reason_is_not_broken(tmp_pat
 # --------------------------------------------------------------------------------------------------------------------
 
 NAMES = ["project 2#b", "what?", "100%", "%41%3F", "wörk;x=1&y@home:80", "new\nline"]
-"""Any other: test_reach.py::test_a_sqlite_url_means_its_file."""
+"""Any other: test_connectivity.py::test_a_sqlite_url_means_its_file."""
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from ablate.tracking.events import Event
 from ablate.tracking.publisher import Store
 
 
-class MlflowProjection:
-    """See `Projection`. All its calls are idempotent, because the store's are."""
+class MlflowFollower:
+    """See `Follower`. All its calls are idempotent, because the store's are."""
 
     def __init__(
         self,
