@@ -1,5 +1,7 @@
-"""Signals that ask for an end: SIGTERM (a cluster's, a service manager's) is treated as Control-C
-is. Only the main thread hears signals.
+"""Signals that ask for an end.
+
+SIGTERM (a cluster's, a service manager's) is treated as Control-C is. Only the main thread hears
+signals.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ class _Shield:
     in callbacks and destructors. Then the next `uninterrupted` raises it again."""
 
 
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 def _raise_if_asked() -> None:
     if _Shield.is_asked and not _Shield.depth:
         _Shield.is_asked = False
@@ -39,9 +45,9 @@ def _raise_if_asked() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt for SIGTERM and SIGINT inside the block, but never inside `uninterrupted`.
+    """Raise KeyboardInterrupt for SIGTERM and SIGINT inside the block.
 
-    Whoever handles or ignores SIGINT otherwise keeps that.
+    Never inside `uninterrupted`. Whoever handles or ignores SIGINT otherwise keeps that.
     """
     handlers: dict[signal.Signals, Any] = {signal.SIGTERM: _interrupt}
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, leave):
@@ -50,10 +56,10 @@ def interruptible() -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if threading.current_thread() is threading.main_thread():
+            if _is_main_thread():
                 _Shield.is_asked = False
             raise
-        if threading.current_thread() is threading.main_thread():
+        if _is_main_thread():
             _raise_if_asked()
 
 
@@ -66,7 +72,7 @@ def uninterrupted() -> Iterator[None]:
     (seen once: a signal inside threading.Event.set, and everybody who used the event afterwards
     waited).
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _is_main_thread():
         yield
         return
     _Shield.depth += 1
@@ -80,7 +86,7 @@ def uninterrupted() -> Iterator[None]:
 @contextmanager
 def ignoring_signals() -> Iterator[None]:
     """Let neither interrupt the block: what is being put away must not stay half open."""
-    if threading.current_thread() is threading.main_thread():
+    if _is_main_thread():
         _Shield.is_asked = False  # it was heard: this is what follows from it
     with _handled(dict.fromkeys(_ENDING, signal.SIG_IGN)):
         yield
@@ -94,7 +100,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 @contextmanager
 def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
+    if not _is_main_thread():
         yield
         return
     former = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -1,4 +1,4 @@
-"""MLflow as a projection of the journal: a study's parent run, and the child runs of its trials."""
+"""MLflow follows the journal: a study's parent run, and the child runs of its trials."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ class MlflowFollower:
         trials: Mapping[str, Trial],
         folder: StudyFolder,
     ) -> None:
-        """`plan` tells what the study is by now: a search finds its arms on the way.
+        """`plan` returns what the study is by now: a search finds its arms on the way.
 
         `trials` by trial_id.
         """
-        self._store, self._plan, self._trials, self._folder = store, plan, trials, folder
+        self._store = store
+        self._plan = plan
+        self._trials = trials
+        self._folder = folder
         self._begun: StudyPlan | None = None
+        """The plan that the study's run was made with."""
 
     def is_up(self) -> bool:
         """Whether the store answers."""
@@ -44,7 +48,7 @@ class MlflowFollower:
         self._begun = plan
 
     def tell(self, event: Event) -> None:
-        """Project one event."""
+        """Publish one event, with the files of its attempt."""
         self._store.publish(
             event,
             trial=self._trials[event.trial_id],

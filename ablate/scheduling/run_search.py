@@ -1,5 +1,6 @@
-"""A search as a study of its own: the same journal, executors and projections, and trials that are
-proposed on the way.
+"""A search as a study of its own, whose trials are proposed on the way.
+
+The journal, the executors and what follows the journal are those of any study.
 """
 
 from __future__ import annotations
@@ -96,8 +97,7 @@ def run_search(
 
 
 def confirmation(best: Sequence[Trial], *, seeds: Sequence[int]) -> list[Trial]:
-    """The trials of the confirmation stage, seed by seed: every arm of `best` with every seed, none
-    of which the search has seen.
+    """The trials of the confirmation stage: every arm of `best` with every seed, seed by seed.
 
     Raises CheckFailed for a seed that the search used: an arm that was chosen because of a score
     may not bring that score along.

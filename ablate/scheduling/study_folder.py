@@ -1,5 +1,6 @@
-"""Where a study keeps what, and what the study is: enough to say how it stands, and to tell MLflow
-of it, without its data and without torch.
+"""Where a study keeps what, and what the study is.
+
+Enough to say how it stands and to publish it, without its data and without torch.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ from ablate.tracking.journal import Journal
 from ablate.tracking.journal_lines import AttemptKey
 from ablate.tracking.publisher import attempt_key
 
-JOURNAL, STUDY = "journal.jsonl", "study.json"
+JOURNAL = "journal.jsonl"
+STUDY = "study.json"
 STUDY_COPY = "study.copy.json"
 """The same as `study.json`, for a search above all: what it proposed stands nowhere else."""
-_LOG = logging.getLogger(__name__)
 OPTUNA_FILE = "optuna.db"
 EXHAUSTED = "exhausted"
 """File in a search's folder: the number of trials that were asked for when its space had nothing
 more to propose."""
+_MOST_DIGITS = 9
+"""Of an attempt's number in the name of a folder that ablate made."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +118,12 @@ class StudyFolder:
         self.journal.reading()
 
     def strays(self, known: Container[AttemptKey]) -> list[str]:
-        """Names of attempts that left files here and of which the journal, which has the `known`
-        ones, says nothing.
-        """
+        """Names of attempts that left files here and are not `known` to the journal."""
         with contextlib.suppress(OSError):
-            folders = sorted(
-                path
-                for path in (self.path / "trials").iterdir()
-                if path.is_dir() and any(path.iterdir())
-            )
             return [
                 path.name
-                for path in folders
-                if (key := _attempt_of(path.name)) is not None and key not in known
+                for path in sorted((self.path / "trials").iterdir())
+                if _is_stray(path, known)
             ]
         return []
 
@@ -158,17 +155,16 @@ class StudyPlan:
         """The plan with one more trial, and its arm where that is new."""
         arms = self.record.arms
         if trial.arm_id not in {arm.arm_id for arm in arms}:
-            cell = {axis: getattr(trial.recipe, axis) for axis in self.record.axes}
-            name = searched_name(trial.recipe, tuple(cell))
-            # numbers that differ beyond four digits
-            name = f"{name} {trial.arm_id}" if name in {arm.name for arm in arms} else name
-            arms = (
-                *arms,
-                ArmRecord(arm_id=trial.arm_id, name=name, recipe=trial.recipe, cells=(cell,)),
-            )
-        return StudyPlan(
-            self.record.model_copy(update={"arms": arms}), (*self.trials, trial), self.tags
-        )
+            arms = (*arms, self._arm(trial))
+        record = self.record.model_copy(update={"arms": arms})
+        return StudyPlan(record, (*self.trials, trial), self.tags)
+
+    def _arm(self, trial: Trial) -> ArmRecord:
+        cell = {axis: getattr(trial.recipe, axis) for axis in self.record.axes}
+        name = searched_name(trial.recipe, tuple(cell))
+        if name in {arm.name for arm in self.record.arms}:
+            name = f"{name} {trial.arm_id}"  # numbers that differ beyond four digits
+        return ArmRecord(arm_id=trial.arm_id, name=name, recipe=trial.recipe, cells=(cell,))
 
     def to_json(self) -> str:
         """Inverse of `from_json`, with a checksum."""
@@ -202,22 +198,26 @@ class StudyPlan:
             )
         except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
-        strays = {trial.arm_id for trial in plan.trials} - {arm.arm_id for arm in plan.record.arms}
-        if values or strays:
-            raise ValueError(
-                f"it has strange keys or arms: {some(sorted(values.keys() | strays), most=3)}"
-            )
+        arms = {arm.arm_id for arm in plan.record.arms}
+        unknown = {trial.arm_id for trial in plan.trials} - arms | values.keys()
+        if unknown:
+            raise ValueError(f"it has unknown keys or arms: {some(sorted(unknown), most=3)}")
         return plan
+
+
+def _is_stray(path: Path, known: Container[AttemptKey]) -> bool:
+    """Whether a folder holds files of an attempt that is not known."""
+    key = _attempt_of(path.name)
+    if key is None or key in known:
+        return False
+    return path.is_dir() and any(path.iterdir())
 
 
 def _attempt_of(name: str) -> AttemptKey | None:
     """Inverse of `attempt_key`; None for another name."""
     trial_id, _, number = name.rpartition("-")
-    return (
-        (trial_id, int(number))
-        if number.isdecimal() and number.isascii() and len(number) < 10
-        else None
-    )
+    is_number = number.isdecimal() and number.isascii() and len(number) <= _MOST_DIGITS
+    return (trial_id, int(number)) if is_number else None
 
 
 def _trials(values: Any) -> tuple[Trial, ...]:
