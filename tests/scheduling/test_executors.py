@@ -274,7 +274,7 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
             "stop",
             {"silent_s": 3.0},
             "WorkerSilent",
-            "the worker of slot cpu:0 must be heard of every 3 s, it was not",
+            "the worker of slot cpu:0 must send a sign of life every 3 s, it did not",
         ),
     ],
 )

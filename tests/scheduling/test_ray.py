@@ -118,7 +118,7 @@ def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
     slot = attempts(heard)[trials[0].trial_id, 1].started.slot
     assert (stopped.failure.kind, stopped.failure.message) == (
         "WorkerSilent",
-        f"the worker of slot {slot} must be heard of every 8 s, it was not",
+        f"the worker of slot {slot} must send a sign of life every 8 s, it did not",
     )
     assert [left_early.failure.kind, crashed.failure.kind] == ["WorkerDied", "WorkerDied"]
     assert (hung.failure.kind, hung.failure.message) == (
@@ -134,7 +134,8 @@ def test_a_checkpoint_travels_with_its_trial(tmp_path):
     one before it, whatever node that was on.
     """
     joined()
-    from ablate.scheduling.executors.ray import RayExecutor, Share
+    from ablate.scheduling.executors.ray import RayExecutor
+    from ablate.scheduling.executors.ray_cluster import Share
 
     _, trials = toy_study()
     chains = {}
@@ -172,7 +173,8 @@ def test_a_checkpoint_travels_with_its_trial(tmp_path):
 def test_a_pruned_trial_ends_there_or_an_epoch_later(tmp_path):
     _, trials = toy_study()
     joined()
-    from ablate.scheduling.executors.ray import RayExecutor, Share
+    from ablate.scheduling.executors.ray import RayExecutor
+    from ablate.scheduling.executors.ray_cluster import Share
 
     heard: list = []
     spec = CheckpointSpec(folder=tmp_path / "kept", every_s=0)
@@ -192,7 +194,8 @@ def test_a_pruned_trial_ends_there_or_an_epoch_later(tmp_path):
 
 def test_a_share_that_no_node_has_is_refused(tmp_path):
     joined()
-    from ablate.scheduling.executors.ray import RayExecutor, Share
+    from ablate.scheduling.executors.ray import RayExecutor
+    from ablate.scheduling.executors.ray_cluster import Share
 
     with pytest.raises(
         StoreError,
@@ -204,7 +207,7 @@ def test_a_share_that_no_node_has_is_refused(tmp_path):
 
 @pytest.mark.parametrize("address", [None, "ray://head:10001"])
 def test_no_address_and_the_client_protocol_are_refused(address, monkeypatch):
-    from ablate.scheduling.executors.ray import connected
+    from ablate.scheduling.executors.ray_cluster import connected
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(StoreError) as caught, connected(address):
@@ -253,6 +256,6 @@ def test_nothing_else_imports_ray():
     [(1, 0.0, 8), (3, 0.0, 2), (1, 1.0, 2), (1, 0.5, 4), (1, 1 / 3, 6), (4, 0.25, 2), (9, 0.0, 0)],
 )
 def test_trials_that_fit_on_a_node_of_eight_cpus_and_two_gpus(cpus, gpus, fitting):
-    from ablate.scheduling.executors.ray import Share, _fitting
+    from ablate.scheduling.executors.ray_cluster import Share, fitting
 
-    assert _fitting({"CPU": 8.0, "GPU": 2.0}, Share(cpus=cpus, gpus=gpus)) == fitting
+    assert fitting({"CPU": 8.0, "GPU": 2.0}, Share(cpus=cpus, gpus=gpus)) == fitting

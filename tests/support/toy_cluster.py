@@ -92,7 +92,7 @@ def _only_one() -> None:
 def joined() -> TwoNodes:
     """The cluster, with this process as a part of it."""
     cluster = two_nodes()
-    from ablate.scheduling.executors.ray import connected
+    from ablate.scheduling.executors.ray_cluster import connected
 
     connection = connected(cluster.address)
     connection.__enter__()
@@ -103,7 +103,8 @@ def joined() -> TwoNodes:
 def on_two_nodes(folder: Path, **limits: float):
     """A Ray executor with a slot on each node."""
     joined()
-    from ablate.scheduling.executors.ray import RayExecutor, Share
+    from ablate.scheduling.executors.ray import RayExecutor
+    from ablate.scheduling.executors.ray_cluster import Share
 
     environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TOY_ORDERS": str(folder)}
     return RayExecutor(RUN, share=Share(cpus=1, environment=environment), **limits)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
-from ablate.scheduling.executors._base import OnEvent, Slot, Take, execute
-from ablate.tracking.events import TrialStarted
+from ablate.scheduling.executors._base import OnEvent, Slot, Take, execute, started
 
 
 class InlineExecutor:
@@ -27,7 +24,5 @@ class InlineExecutor:
         """See `Executor.run`."""
         slot = self.slots[0].name
         while (request := take(slot)) is not None:
-            on_event(
-                TrialStarted(request.trial.trial_id, request.attempt, slot=slot, at=time.time())
-            )
+            on_event(started(request, slot=slot))
             execute(self._run_trial, request, on_event)

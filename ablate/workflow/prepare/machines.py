@@ -83,13 +83,8 @@ def executor_for(
             ),
         )
         return
-    from ablate.scheduling.executors.ray import (
-        RayExecutor,
-        Share,
-        call_on_node,
-        connected,
-        has_gpus,
-    )
+    from ablate.scheduling.executors.ray import RayExecutor
+    from ablate.scheduling.executors.ray_cluster import Share, call_on_node, connected, has_gpus
 
     with connected(machines.address):
         threads = prepared.compute.threads
