@@ -21,8 +21,8 @@ from ablate.tracking.journal import attempts
 from ablate.tracking.records import PublishedAttempt
 
 _LOG = logging.getLogger(__name__)
+# A search does not try again what its pruner ended.
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-"""A search does not try again what its pruner ended."""
 
 
 class Source(Protocol):

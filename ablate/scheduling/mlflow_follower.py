@@ -30,8 +30,8 @@ class MlflowFollower:
         self._plan = plan
         self._trials = trials
         self._folder = folder
+        # The plan that the study's run was made with.
         self._begun: StudyPlan | None = None
-        """The plan that the study's run was made with."""
 
     def is_up(self) -> bool:
         """Whether the store answers."""

@@ -81,8 +81,8 @@ class Queue:
         self._left = WorkUnits(left[: limits.max_trials], unit_of)
         self._n_held_back = len(trials) - self.n_reused - len(self._left)
         self._n_retries: Counter[str] = Counter()
+        # Seconds of each trial that completed, in this call and before.
         self._durations = _durations(past)
-        """Seconds of each trial that completed, in this call and before."""
         self._started: dict[str, float] = {}
 
     def take(self) -> tuple[Trial, int] | None:

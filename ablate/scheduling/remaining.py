@@ -36,10 +36,10 @@ COSTLESS = frozenset(
     }
 )
 """Fields of a recipe that change what is learned and not how long that takes."""
+# A trial that has run so many times as long as its kind did is of a kind of its own.
 _OVERDUE = 1.2
-"""A trial that has run so many times as long as its kind did is of a kind of its own."""
+# Trials of a kind that say what the next one takes: machines get slower and faster.
 _N_RECENT = 5
-"""Trials of a kind that say what the next one takes: machines get slower and faster."""
 
 Kind = tuple[object, ...]
 

@@ -23,8 +23,8 @@ from ablate.tracking.projection import failure_line
 RUNNING = "RUNNING"
 WAITING = "WAITING"
 _UNFINISHED = (RUNNING, WAITING, TrialState.KILLED.value, TrialState.FAILED.value)
+# Of a trial, so that none takes no time at all.
 _SHORTEST_S = 1e-3
-"""Of a trial, so that none takes no time at all."""
 Attempts = Mapping[tuple[str, int], Attempt]
 """(trial_id, attempt) -> its record."""
 

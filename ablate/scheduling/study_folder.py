@@ -34,8 +34,8 @@ OPTUNA_FILE = "optuna.db"
 EXHAUSTED = "exhausted"
 """File in a search's folder: the number of trials that were asked for when its space had nothing
 more to propose."""
+# Of an attempt's number in the name of a folder that ablate made.
 _MOST_DIGITS = 9
-"""Of an attempt's number in the name of a folder that ablate made."""
 _LOG = logging.getLogger(__name__)
 
 

@@ -51,8 +51,8 @@ class WorkUnits:
         ]
         self._again: deque[Trial] = deque()
         self._warm: set[str] = set()
+        # Unit -> its trials that run now.
         self._running: Counter[str] = Counter()
-        """Unit -> its trials that run now."""
         self._n_waiting = len(trials)
 
     def _queues(self, placed_trials: Sequence[Placed]) -> Round:

@@ -23,9 +23,9 @@ from ablate.errors import StoreError
 from ablate.tracking.passwords import hide_passwords as hide_passwords
 from ablate.tracking.passwords import without_password as without_password
 
+# Characters of a path that SQLAlchemy reads as more than themselves; `#`, `@` and blanks it takes
+# as they are.
 _MEANT_BY_SQLALCHEMY = "?%"
-"""Characters of a path that SQLAlchemy reads as more than themselves; `#`, `@` and blanks it takes
-as they are."""
 
 REACH_S = 4.0
 """How long a server may take to accept a connection."""

@@ -14,12 +14,12 @@ from ablate.tracking.connectivity import address_of, connect, problem_of, sqlite
 from ablate.tracking.passwords import without_password
 from ablate.tracking.store_file import artifact_uri
 
+# Dialect -> the driver that ablate names, SQLAlchemy's own default, what to install, the usual
+# port.
 _DRIVERS = {
     "postgresql": ("psycopg", "psycopg2", "psycopg[binary]", 5432),
     "mysql": ("pymysql", "MySQLdb", "pymysql", 3306),
 }
-"""Dialect -> the driver that ablate names, SQLAlchemy's own default, what to install, the usual
-port."""
 
 
 def with_driver(url: str) -> str:

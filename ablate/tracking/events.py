@@ -116,8 +116,8 @@ def from_json(values: dict[str, Any]) -> Event:
     return kind(**fields)
 
 
+# Seconds from 1970 to the year 10000: no clock shows more.
 _LATEST = 253402300800.0
-"""Seconds from 1970 to the year 10000: no clock shows more."""
 _LARGEST_COUNT = 2**53
 
 

@@ -27,8 +27,8 @@ from ablate.tracking.events import (
 )
 from ablate.tracking.journal_lines import AttemptKey, NewerLine, Reading
 
+# Bytes of the journal in memory at a time while it is followed.
 _CHUNK = 1 << 18
-"""Bytes of the journal in memory at a time while it is followed."""
 DAMAGED = "JournalDamaged"
 """Kind of the failure of an attempt of which a line was lost."""
 _LOG = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Name the file; it is made, with its folder, by the first `append`."""
         self.path = path
+        # Lines of each attempt; None until the file is known to end with a whole line.
         self._n_lines: dict[AttemptKey, int] | None = None
-        """Lines of each attempt; None until the file is known to end with a whole line."""
 
     def append(self, event: Event) -> None:
         """Add one event.

@@ -19,8 +19,8 @@ from ablate.errors import some
 from ablate.schema_version import SCHEMA_VERSION, NewerSchema, newer_schema
 from ablate.tracking.events import Event, TrialEnded, TrialStarted, from_json, to_json
 
+# What an editor or a power cut leaves around a line; no byte of an event is among them.
 _PADDING = b"\0 \t\r"
-"""What an editor or a power cut leaves around a line; no byte of an event is among them."""
 _BOM = b"\xef\xbb\xbf"
 _BEGINNING = re.compile(rb'(?=\{"event":)')
 _SEALED = re.compile(rb'.*,"crc":"[0-9a-f]{8}"\}', re.DOTALL)
@@ -231,8 +231,8 @@ class _Lines:
     """The lines of one attempt, by their places."""
 
     def __init__(self) -> None:
+        # Place -> number in the file and event.
         self._at: dict[int, tuple[int, Event]] = {}
-        """Place -> number in the file and event."""
         self._has_plain = False
         self._is_contradicted = False
         self.repeated: list[int] = []

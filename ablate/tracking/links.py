@@ -11,13 +11,13 @@ from ablate.study.trial import is_better
 from ablate.tracking import projection
 from ablate.tracking.records import PublishedStudy
 
+# Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart
+# view.
 _COMPARED = 100
-"""Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart
-view."""
+# Without it a new browser is asked first what the experiment is about.
 _TABS = {"workflowType": "machine_learning"}
-"""Without it a new browser is asked first what the experiment is about."""
+# Columns of the table of runs beside `select_by` and the axes.
 _SCORES = ("test/macro_f1", "test/auroc_ovr_macro", "test/average_precision", "time/train_s")
-"""Columns of the table of runs beside `select_by` and the axes."""
 
 
 def compare_url(base_url: str, study: PublishedStudy) -> str:

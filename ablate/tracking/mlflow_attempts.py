@@ -28,8 +28,8 @@ from ablate.tracking.mlflow_files import CURVES, SPEC, RunFiles
 from ablate.tracking.records import PublishedAttempt
 
 _LOG = logging.getLogger(__name__)
+# What MLflow keeps of an infinite number.
 _ENDLESS = sys.float_info.max
-"""What MLflow keeps of an infinite number."""
 
 
 def read_attempt(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt | None:

@@ -68,10 +68,10 @@ for _name in ("mlflow", "alembic"):
 
 MODEL, REPORT, THUMBNAILS = "model", "report", "thumbnails.parquet"
 _PAGE = 500
+# Threads that fetch curves: on a tracking server each is a request.
 _READERS = 8
-"""Threads that fetch curves: on a tracking server each is a request."""
+# MLflow's UI opens an experiment without a kind on a page for traces of language models.
 _OPENS_ON_RUNS = {"mlflow.experimentKind": "custom_model_development"}
-"""MLflow's UI opens an experiment without a kind on a page for traces of language models."""
 
 
 class MlflowStore:
@@ -90,18 +90,18 @@ class MlflowStore:
         self._record: StudyRecord | None = None
         self._tags: dict[str, str] = {}
         self._parent_run_id = ""
+        # (trial_id, attempt, start in ms) -> (run id, whether it is RUNNING), as found when the
+        # study was started.
         self._known: dict[tuple[str, int, int], tuple[str, bool]] = {}
-        """(trial_id, attempt, start in ms) -> (run id, whether it is RUNNING), as found when the
-        study was started."""
         self._touched: set[str] = set()
+        # (trial_id, attempt) of the starts that were published, or may have been: a server can make
+        # a run and lose the answer.
         self._tried: set[tuple[str, int]] = set()
-        """(trial_id, attempt) of the starts that were published, or may have been: a server can
-        make a run and lose the answer."""
+        # (trial_id, attempt) -> run id; None where the run has ended and is whole.
         self._open: dict[tuple[str, int], str | None] = {}
-        """(trial_id, attempt) -> run id; None where the run has ended and is whole."""
+        # (trial_id, attempt) -> run that had ended before, until its end comes by: then its files
+        # are looked for.
         self._ended: dict[tuple[str, int], Run] = {}
-        """(trial_id, attempt) -> run that had ended before, until its end comes by: then its files
-        are looked for."""
         self._epochs: dict[tuple[str, int], list[EpochEnded]] = {}
         self._runs: dict[
             str, Run

@@ -19,9 +19,9 @@ from ablate.tracking.store_file import (
     make_whole,
 )
 
+# Where versions of MLflow keep a process's connections by URL, beyond the end of whoever asked for
+# them.
 _ENGINES = ("_engine_map", "_db_uri_sql_alchemy_engine_map")
-"""Where versions of MLflow keep a process's connections by URL, beyond the end of whoever asked for
-them."""
 
 
 def prepare_file(tracking_uri: str) -> None:

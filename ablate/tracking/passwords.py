@@ -17,13 +17,13 @@ _IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s\"'<>`]+")
 _WITH_PASSWORD = re.compile(r"[^:/?#@]*:(?P<secret>.*)@", re.DOTALL)
 _TOKEN = re.compile(r"(?P<secret>[^:/?#@]+)@")
 _HOST = re.compile(r"[^:/?#@]*(:\d*)?([/?#]|$)")
+# An & that no further `name=` follows belongs to the value: it should have been written %26.
 _PARAMETER = re.compile(r"[?&#](?P<name>[^=&]*)=(?P<secret>[^&]*(&(?![^=&]+=)[^&]*)*)", re.DOTALL)
-"""An & that no further `name=` follows belongs to the value: it should have been written %26."""
 _SECRET_NAME = re.compile(
     r"pass|pwd|secret|token|credential|odbc_connect|key$|signature$|^sig$", re.IGNORECASE
 )
+# What is left of a URI whose scheme, or whose two slashes, were forgotten.
 _WITHOUT_SLASHES = re.compile(r"(?P<start>[\w+.-]*:)(?P<secret>.+)@", re.DOTALL)
-"""What is left of a URI whose scheme, or whose two slashes, were forgotten."""
 
 
 def without_password(uri: str) -> str:

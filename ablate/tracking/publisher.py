@@ -33,8 +33,8 @@ One that answers gets all the time it needs.
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 15.0
 _POLL_S = 0.1
+# Tries of one step while the follower itself answers: more will not help.
 _TRIES = 3
-"""Tries of one step while the follower itself answers: more will not help."""
 
 
 class Store(Protocol):
@@ -128,16 +128,16 @@ class Publisher:
         self._follower = follower
         self._trial_ids = trial_ids
         self._position = 0
+        # Byte of the journal where this call's events begin.
         self._past_end = journal.size
-        """Byte of the journal where this call's events begin."""
         self._is_settled = False
         # Not a threading.Event: a signal that interrupts its `set` can leave its lock held for
         # ever, and the conductor would wait on it.
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._closing: _Closing | None = None
         self._last_success = time.monotonic()
+        # Key of what was put aside -> why.
         self._aside: dict[str, str] = {}
-        """Key of what was put aside -> why."""
         self._why = ""
         self._is_whole = False
         self._thread = threading.Thread(target=self._serve, name="ablate-publisher", daemon=True)

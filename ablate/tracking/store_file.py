@@ -21,9 +21,9 @@ from ablate.errors import StoreError
 
 ARTIFACTS = "artifacts"
 """Folder beside a store's file, where the files of its runs go."""
+# Endings of what SQLite keeps beside a database; what belongs to another database would be played
+# into a new one.
 _BESIDE = ("-wal", "-shm", "-journal")
-"""Endings of what SQLite keeps beside a database; what belongs to another database would be played
-into a new one."""
 _STUDIES = "studies"
 
 

@@ -35,17 +35,15 @@ from ablate.scheduling.interrupts import uninterrupted
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, from_json
 
+# How often silent workers are checked. A dead one whose children hold its pipe open would never be
+# noticed otherwise.
 _POLL_S = 1.0
-"""How often silent workers are checked.
-
-A dead one whose children hold its pipe open would never be noticed otherwise.
-"""
 SILENT_S = 60.0
 """A worker that sends nothing for so long is taken for dead, though it exists."""
+# Time that a worker has between SIGTERM and SIGKILL.
 _GRACE_S = 3.0
-"""Time that a worker has between SIGTERM and SIGKILL."""
+# Bytes of a worker's log that are searched for its last stack.
 _LARGEST_STACK = 1 << 20
-"""Bytes of a worker's log that are searched for its last stack."""
 
 
 class LocalExecutor:
@@ -136,8 +134,8 @@ class _Worker:
         self._log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
+        # Byte of the log where the present trial begins.
         self._log_start = 0
-        """Byte of the log where the present trial begins."""
         self._began = 0.0
         self._last_message = 0.0
 

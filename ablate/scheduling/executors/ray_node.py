@@ -158,8 +158,8 @@ class _Visit:
         self._scratch = node_home() / "visits" / name
         self._folder = self._scratch / "attempt"
         self._checkpoint = self._scratch / "checkpoint"
+        # (place, name) of a file -> its time of change and its size when it was sent.
         self._sent: dict[tuple[str, str], tuple[int, int]] = {}
-        """(place, name) of a file -> its time of change and its size when it was sent."""
 
     def arrive(self) -> TrialRequest:
         """Get what is missing here, and return the request with this machine's paths."""

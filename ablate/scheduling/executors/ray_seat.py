@@ -25,8 +25,8 @@ from ablate.scheduling.executors.ray_node import Message, Node, Piece, computing
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import Event, Failure, TrialEnded, from_json
 
+# How long a worker has to send its stacks.
 _STACKS_S = 3.0
-"""How long a worker has to send its stacks."""
 _MAX_BAD_STARTS = 3
 
 
