@@ -44,7 +44,17 @@ GROUND: dict[str, set[str]] = {
     "ablate.grid": {*_BARE, "ablate.recipe", "ablate.study"},
 }
 """Floor 0 stands on itself: recipes use the errors and the streams, studies use recipes, grids use both."""
-MLFLOW_MODULES = ("attempts", "files", "model", "runs", "store", "tables")
+MLFLOW_MODULES = (
+    "attempts",
+    "experiment",
+    "files",
+    "model",
+    "publication",
+    "reading",
+    "runs",
+    "store",
+    "tables",
+)
 MODULES = sorted((ROOT / "ablate").rglob("*.py"))
 
 

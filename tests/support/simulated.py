@@ -104,13 +104,33 @@ def make_record(scenario: Scenario) -> StudyRecord:
         for key, own in cells.items()
     )
     facts = DataFacts(
-        source="simulated", title="simulated", version="1", licence="none", origin="drawn", is_synthetic=True, requested_source="simulated",
-        class_names=tuple(map(str, range(N_CLASSES))), class_counts={}, fingerprint="0" * 64, split_rule="official",
-    )  # fmt: skip
+        source="simulated",
+        title="simulated",
+        version="1",
+        licence="none",
+        origin="drawn",
+        is_synthetic=True,
+        requested_source="simulated",
+        class_names=tuple(map(str, range(N_CLASSES))),
+        class_counts={},
+        fingerprint="0" * 64,
+        split_rule="official",
+    )
     return StudyRecord(
-        study_id="s", grid_name="g", question="", task="classification", data=facts, image_size="1", axes=scenario.axes, baseline_arm_id=arms[0].arm_id,
-        select_by="val/macro_f1", seeds=tuple(range(scenario.n_seeds)), arms=arms, excluded=(), command="",
-    )  # fmt: skip
+        study_id="s",
+        grid_name="g",
+        question="",
+        task="classification",
+        data=facts,
+        image_size="1",
+        axes=scenario.axes,
+        baseline_arm_id=arms[0].arm_id,
+        select_by="val/macro_f1",
+        seeds=tuple(range(scenario.n_seeds)),
+        arms=arms,
+        excluded=(),
+        command="",
+    )
 
 
 def draw_study(

@@ -69,7 +69,7 @@ def test_plain_paths_keep_the_urls_that_they_had():
 
 @pytest.mark.parametrize("name", ["what?", "100%", "%3F", "new\nline"])
 def test_sqlalchemy_before_2_1_lets_sqlite_decode(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(reach, "_sqlalchemy_decodes", lambda: False)
+    monkeypatch.setattr(connectivity, "_sqlalchemy_decodes", lambda: False)
     path = tmp_path / name / "mlflow.db"
     path.parent.mkdir()
     url = sqlite_url(path)
@@ -127,7 +127,7 @@ def test_a_port_where_nobody_listens_is_refused(scheme):
 
 
 def test_a_server_that_listens_and_says_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(reach, "REACH_S", 1.0)
+    monkeypatch.setattr(connectivity, "REACH_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with says(
