@@ -1,5 +1,6 @@
-"""Whether a tracking store can be used, found out in seconds: MLflow's own clients try a dead
-server or a broken file again for minutes.
+"""Whether a tracking store can be used, found out in seconds.
+
+MLflow's own clients try a dead server or a broken file again for minutes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,15 +31,15 @@ _MEANT_BY_SQLALCHEMY = "?%"
 
 REACH_S = 4.0
 """How long a server may take to accept a connection."""
+_SLACK_S = 0.5
+# Scheme -> the port that its servers listen on by default.
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _UNREADABLE = "its port must be a number, and / ? # @ in a password must be written %2F %3F %23 %40"
 _FORMS = "sqlite:///PATH, http(s)://HOST or a database URL such as postgresql://HOST/NAME"
 
 
 class BrokenStore(StoreError):
-    """A SQLite store whose file is damaged or was never made whole, so that nothing can be read
-    from it.
-    """
+    """A SQLite store of which nothing can be read: it is damaged, or was never made whole."""
 
 
 def sqlite_url(path: Path) -> str:
@@ -69,8 +71,9 @@ def sqlite_path(tracking_uri: str) -> Path | None:
             "a SQLite tracking store must be sqlite:///PATH of a file (four slashes for an "
             f"absolute path), got {without_password(tracking_uri)!r}."
         )
+    # SQLite's own form of a URI, which it decodes itself.
     is_for_sqlite = path.startswith("/file:") and "uri=true" in options.lower()
-    name = path.removeprefix("/file:") if is_for_sqlite else path[1:]
+    name = path.removeprefix("/file:") if is_for_sqlite else path.removeprefix("/")
     if "%" in name and (is_for_sqlite or _sqlalchemy_decodes()):
         name = os.fsdecode(unquote_to_bytes(name))
     return Path(name).absolute()
@@ -83,14 +86,16 @@ def _sqlalchemy_decodes() -> bool:
 
 
 def check_uri(tracking_uri: str) -> None:
-    """Return when the store's file can be written or its server accepts connections; make the
-    file's folder. Raises StoreError within seconds otherwise.
+    """Return when the store's file can be written, or its server accepts connections.
+
+    Makes the file's folder. Raises StoreError within seconds otherwise.
     """
     path = sqlite_path(tracking_uri)
     if path is not None:
         return _check_file(path, tracking_uri)
-    scheme = tracking_uri.partition(":")[0].partition("+")[0] if ":" in tracking_uri else ""
-    if scheme in ("", "file"):
+    before_colon, colon, _ = tracking_uri.partition(":")
+    scheme = before_colon.partition("+")[0]
+    if not colon or scheme in ("", "file"):
         raise StoreError(
             f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: "
             "MLflow 3 keeps no runs in plain folders."
@@ -109,27 +114,27 @@ def check_uri(tracking_uri: str) -> None:
 def _check_file(path: Path, tracking_uri: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=REACH_S, isolation_level=None)
-        try:
+        with closing(sqlite3.connect(path, timeout=REACH_S, isolation_level=None)) as connection:
+            # A write lock that is given back: whether the file can be written, without writing.
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("PRAGMA schema_version").fetchone()
             connection.execute("ROLLBACK")
             (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        finally:
-            connection.close()
         if problem != "ok":
             raise sqlite3.DatabaseError(" ".join(problem.split()))
     except (OSError, sqlite3.Error) as error:
-        # sqlite3 has an OperationalError for what may pass: a lock, a full disk, a read-only file
-        is_damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
-            error, sqlite3.OperationalError
-        )
-        kind = BrokenStore if is_damaged else StoreError
+        kind = BrokenStore if _is_damage(error) else StoreError
         raise kind(
             "the tracking store's file must be a SQLite database that can be written, "
             f"{without_password(tracking_uri)!r} is not: {error}; "
-            f"set MLFLOW_TRACKING_URI to another place."
+            "set MLFLOW_TRACKING_URI to another place."
         ) from error
+
+
+def _is_damage(error: Exception) -> bool:
+    # sqlite3 has an OperationalError for what may pass: a lock, a full disk, a read-only file.
+    is_passing = isinstance(error, sqlite3.OperationalError)
+    return isinstance(error, sqlite3.DatabaseError) and not is_passing
 
 
 def _check_server(tracking_uri: str, scheme: str) -> None:
@@ -139,19 +144,23 @@ def _check_server(tracking_uri: str, scheme: str) -> None:
             f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: "
             f"{address.problem}."
         )
-    host, port = address.host, address.port or _PORTS[scheme]
-    if not host:
-        if scheme in ("http", "https"):
+    is_http = scheme in ("http", "https")
+    if not address.host:
+        if is_http:
             raise StoreError(
                 f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}, "
                 "which names no host."
             )
         return  # a database on a local socket
-    is_http = scheme in ("http", "https")
-    problem = problem_of(partial(_ask, tracking_uri) if is_http else partial(connect, host, port))
+    port = address.port or _PORTS[scheme]
+    if is_http:
+        problem = problem_of(partial(_ask, tracking_uri))
+    else:
+        problem = problem_of(partial(connect, address.host, port))
     if problem:
+        server = f"{scheme}://{address.host}:{port}"
         raise StoreError(
-            f"the tracking store must be reachable, {scheme}://{host}:{port} is not ({problem}); "
+            f"the tracking store must be reachable, {server} is not ({problem}); "
             "start the server, or set MLFLOW_TRACKING_URI to another store."
         )
 
@@ -168,8 +177,9 @@ class Address:
 
 
 def address_of(uri: str) -> Address:
-    """Read a URI: of a database as SQLAlchemy does, whose passwords may hold what ends a host
-    elsewhere.
+    """Read a URI, that of a database as SQLAlchemy does.
+
+    Its passwords may hold what ends a host elsewhere.
     """
     try:
         if uri.startswith(("http://", "https://")):
@@ -182,7 +192,7 @@ def address_of(uri: str) -> Address:
         return Address(problem=_UNREADABLE)
     except Exception as error:  # sqlalchemy.exc.ArgumentError, which repeats the URI
         return Address(problem=f"it cannot be read as a URL ({type(error).__name__})")
-    # of which part, only its writer knows
+    # An @ or ? that stands in one part may belong to another; which, only its writer knows.
     if "@" in f"{url.host}{url.database}" or "?" in uri.rpartition("@")[0]:
         return Address(problem=_UNREADABLE)
     return Address(url.host, url.port, url.database or "")
@@ -194,13 +204,13 @@ def connect(host: str, port: int) -> None:
 
 
 def _ask(tracking_uri: str) -> None:
-    """Return when something answers HTTP there, whatever it says; through a proxy where one is set,
-    as MLflow's client does.
+    """Return when something answers HTTP there, whatever it says.
+
+    Through a proxy where one is set, as MLflow's client does.
     """
     parts = urlsplit(tracking_uri)
-    url = parts._replace(
-        netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/health"
-    ).geturl()
+    host = parts.netloc.rpartition("@")[2]  # without the user and the password
+    url = parts._replace(netloc=host, path=parts.path.rstrip("/") + "/health").geturl()
     try:
         urllib.request.urlopen(url, timeout=REACH_S).close()  # noqa: S310
     except urllib.error.HTTPError as error:
@@ -224,14 +234,11 @@ def problem_of(attempt: Callable[[], None]) -> str:
             problems[:] = [""]
         except TimeoutError:
             return
-        except (
-            OSError,
-            http.client.HTTPException,
-            ValueError,
-        ) as error:  # ValueError: a path that HTTP cannot carry
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # A ValueError: a path that HTTP cannot carry.
             problems[:] = [str(error) or type(error).__name__]
 
     thread = threading.Thread(target=act, name="ablate-reach", daemon=True)
     thread.start()
-    thread.join(REACH_S + 0.5)
+    thread.join(REACH_S + _SLACK_S)
     return problems[0]
