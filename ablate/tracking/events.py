@@ -42,7 +42,7 @@ class TrialOutcome:
     """`val/macro_f1`, `test/auroc_ovr_macro`, ..., `time/train_s`, `cost/n_trainable`, ...: one
     number each, the same names in every run."""
     facts: dict[str, str]
-    """What is not a number: `device`, `precision`, `weights_source`, `weights_digest`, `units`, ..."""
+    """What is not a number: `device`, `precision`, `weights_source`, `weights_digest`, ..."""
     files: tuple[str, ...]
     """Artifacts in the attempt's folder: `predictions.parquet`, `delta.safetensors`, ..."""
 
@@ -122,8 +122,9 @@ _LARGEST_COUNT = 2**53
 
 
 def _check(fields: dict[str, Any]) -> None:
-    """Raises ValueError for a value that is not of its field's kind: JSON has fewer kinds than
-    Python.
+    """Raises ValueError for a value that is not of its field's kind.
+
+    JSON has fewer kinds than Python.
     """
     for name, value in fields.items():
         is_right = _RIGHT.get(name)

@@ -1,7 +1,7 @@
 """The journal: every event of a study, one JSON line each, on disk before anybody else hears of it.
 
-It is the truth; MLflow and Optuna follow it. Each line has a checksum, so damage is noticed
-and never read: see `journal_lines`.
+It is the truth; MLflow and Optuna follow it. Each line has a checksum, so damage is noticed and
+never read: see `journal_lines`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +56,8 @@ class Journal:
             n_lines = self._made_ready()
             key = (event.trial_id, event.attempt)
             place = n_lines.get(key, 0)
-            self._write(
-                journal_lines.encode(event, place=place), is_end=isinstance(event, TrialEnded)
-            )
+            line = journal_lines.encode(event, place=place)
+            self._write(line, is_end=isinstance(event, TrialEnded))
             n_lines[key] = place + 1
         except OSError as error:
             self._n_lines = None
@@ -84,10 +84,10 @@ class Journal:
             raise journal_lines.refuse(self.path, newer) from newer
 
     def mend(self) -> str:
-        """Write the journal again without what is damaged in it; return, and log, a sentence that
-        says what that was; empty where nothing was.
+        """Write the journal again without what is damaged in it.
 
-        The damaged file is kept beside it. Attempts that lack an event are ended as KILLED. Only
+        Returns, and logs, a sentence that says what that was; empty where nothing was. The damaged
+        file is kept beside it. Attempts that lack an event are ended as KILLED. Only
         the study's owner may. Raises StoreError.
         """
         reading = self.reading()
@@ -115,10 +115,10 @@ class Journal:
         return self._content().rfind(b"\n") + 1
 
     def follow(self, position: int) -> Iterator[tuple[Event, int]]:
-        """Yield each whole event from byte `position` (0, or one that was yielded) to the end, with
-        the position behind it; a chunk in memory at a time.
+        """Yield each whole event from byte `position` to the end, with the position behind it.
 
-        What is damaged meanwhile is passed over: the next `mend` says so.
+        `position` is 0, or one that was yielded. A chunk is in memory at a time. What is damaged
+        meanwhile is passed over: the next `mend` says so.
         """
         if not self.path.exists():
             return
@@ -146,21 +146,23 @@ class Journal:
             ) from error
 
     def _made_ready(self) -> dict[AttemptKey, int]:
-        """Make the file where there is none, mend what is damaged and cut off a torn last line, so
-        that the next line starts at its own beginning.
+        """Let the next line start at its own beginning; return the lines of each attempt.
+
+        Makes the file where there is none, mends what is damaged and cuts off a torn last line.
         """
-        if self._n_lines is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._n_lines is not None:
+            return self._n_lines
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        reading = self.reading()
+        if not reading.is_whole:
+            self.mend()
             reading = self.reading()
-            if not reading.is_whole:
-                self.mend()
-                reading = self.reading()
-            with self.path.open("ab+") as file:
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
-                os.fsync(file.fileno())
-            _keep_name(self.path)
-            self._n_lines = dict(reading.n_lines)
+        with self.path.open("ab+") as file:
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+            os.fsync(file.fileno())
+        _keep_name(self.path)
+        self._n_lines = dict(reading.n_lines)
         return self._n_lines
 
     def _write(self, line: bytes, *, is_end: bool) -> None:
@@ -178,16 +180,17 @@ class Journal:
             raise
 
     def _write_again(self, events: list[Event], *, aside: Path) -> None:
-        """Put a journal of these events in the place of the file, which is kept `aside`; whoever
-        reads meanwhile sees one or the other.
+        """Put a journal of these events in the place of the file, which is kept `aside`.
+
+        Whoever reads meanwhile sees one or the other.
         """
         half = self.path.with_name(f"{self.path.name}.part")
-        n_lines: dict[AttemptKey, int] = {}
+        n_lines: Counter[AttemptKey] = Counter()
         with half.open("wb") as file:
             for event in events:
                 key = (event.trial_id, event.attempt)
-                n_lines[key] = n_lines.get(key, 0) + 1
-                file.write(journal_lines.encode(event, place=n_lines[key] - 1))
+                file.write(journal_lines.encode(event, place=n_lines[key]))
+                n_lines[key] += 1
             file.flush()
             os.fsync(file.fileno())
         try:
@@ -200,29 +203,32 @@ class Journal:
     def _aside(self) -> Path:
         """A name beside the journal that nothing has yet."""
         stem = f"{self.path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-        names = (
-            f"{stem}{again}{self.path.suffix}" for again in ("", *(f"-{i}" for i in range(2, 1000)))
-        )
-        return next(path for name in names if not (path := self.path.with_name(name)).exists())
+        path = self.path.with_name(stem + self.path.suffix)
+        number = 1
+        while path.exists():  # two in one second
+            number += 1
+            path = self.path.with_name(f"{stem}-{number}{self.path.suffix}")
+        return path
 
 
 def _mended(reading: Reading, *, why: str) -> list[Event]:
     """The events of a damaged journal, and an end for each attempt that lacks one of its own."""
-    events, broken = reading.events, set(reading.broken)
-    begun = attempts(events)
-    startless = broken - begun.keys()
-    events = [event for event in events if (event.trial_id, event.attempt) not in startless]
+    begun = attempts(reading.events)
+    # Of an attempt whose start is lost nothing is kept: its trial runs again under that number.
+    startless = set(reading.broken) - begun.keys()
+    events: list[Event] = []
+    for event in reading.events:
+        if (event.trial_id, event.attempt) not in startless:
+            events.append(event)
     failure = Failure(DAMAGED, why, traceback="")
-    ends = [
-        TrialEnded(*key, TrialState.KILLED, at=time.time(), failure=failure)
-        for key in reading.broken
-        if key in begun
-    ]
-    return [*events, *ends]
+    for key in reading.broken:
+        if key in begun:
+            events.append(TrialEnded(*key, TrialState.KILLED, at=time.time(), failure=failure))
+    return events
 
 
 def _keep_name(path: Path) -> None:
-    """A file's name must survive a power cut as well."""
+    """Let a file's name survive a power cut as well: its folder is a file of its own."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -251,7 +257,10 @@ class Attempt:
     @property
     def events(self) -> list[Event]:
         """Its events, oldest first."""
-        return [self.started, *self.epochs, *([self.ended] if self.ended else [])]
+        events: list[Event] = [self.started, *self.epochs]
+        if self.ended is not None:
+            events.append(self.ended)
+        return events
 
 
 def attempts(events: Iterable[Event]) -> dict[tuple[str, int], Attempt]:
@@ -259,15 +268,15 @@ def attempts(events: Iterable[Event]) -> dict[tuple[str, int], Attempt]:
 
     The first end of an attempt counts; one that never started is left out.
     """
-    found: dict[tuple[str, int], Attempt] = {}
+    by_key: dict[tuple[str, int], Attempt] = {}
     for event in events:
         key = (event.trial_id, event.attempt)
         if isinstance(event, TrialStarted):
-            found[key] = Attempt(started=event, epochs=[])
-        elif key not in found:
+            by_key[key] = Attempt(started=event, epochs=[])
+        elif key not in by_key:
             continue
         elif isinstance(event, EpochEnded):
-            found[key].epochs.append(event)
-        elif found[key].ended is None:
-            found[key].ended = event
-    return found
+            by_key[key].epochs.append(event)
+        elif by_key[key].ended is None:
+            by_key[key].ended = event
+    return by_key

@@ -185,7 +185,10 @@ class _Reader:
         for line in kept:
             self._keep(number, line)
         is_all_there = kept and len(kept) >= n_begun
-        (self._repaired if is_all_there else self._damaged).append(number)
+        if is_all_there:
+            self._repaired.append(number)
+        else:
+            self._damaged.append(number)
 
     def _take_tail(self, number: int, tail: bytes) -> None:
         """A damaged newline makes the last line look torn, but nothing stands behind a torn end."""
@@ -221,10 +224,12 @@ class _Reader:
     ) -> list[Event]:
         """Each attempt's events in their order, at the places in the file that its lines have."""
         ordered = {key: iter(lines.in_order()) for key, lines in of_attempt.items()}
-        events = [
-            event for _, line in self._lines if (event := next(ordered[line.key], None)) is not None
-        ]
-        return [event for event in events if not (_key(event) in broken and _is_end(event))]
+        events = []
+        for _, line in self._lines:
+            event = next(ordered[line.key], None)  # fewer than its lines, where some are repeated
+            if event is not None and not (_key(event) in broken and _is_end(event)):
+                events.append(event)
+        return events
 
 
 class _Lines:
@@ -270,6 +275,7 @@ class _Lines:
         numbers = [number for number, _ in self._at.values()]
         events = self.in_order()
         is_short = len(self._at) < self.n_lines
+        # What is damaged behind its last line may have been its next one.
         has_end = any(map(_is_end, events))
         is_cut = not has_end and any(number > max(numbers) for number in damaged)
         may_lack = self._has_plain and (

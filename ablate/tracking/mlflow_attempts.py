@@ -1,5 +1,6 @@
-"""An attempt made again of its run: what a journal would say of it, for a home whose journal does
-not know it.
+"""An attempt made again of its run: what a journal would say of it.
+
+For a home whose journal does not know it.
 """
 
 from __future__ import annotations
@@ -57,20 +58,23 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
             f"the run {run.info.run_id} must hold the trial that it is tagged with, "
             f"its {SPEC} is of {trial.trial_id}"
         )
-    number, state = (
-        int(tags[projection.ATTEMPT]),
-        TrialState(projection.state_of(run.info.status, tags)),
-    )
+    number = int(tags[projection.ATTEMPT])
+    state = TrialState(projection.state_of(run.info.status, tags))
     left = files.left_by_trial(run)
-    start_s, end_s = _seconds(run.info.start_time), _seconds(run.info.end_time)
-    curves = curves_from_json(files.text(run, CURVES))
+    start_s = _seconds(run.info.start_time)
+    end_s = _seconds(run.info.end_time)
     outcome = None
     if state is TrialState.COMPLETE:
         outcome = TrialOutcome(
-            _best_epoch(client, run, trial), _metrics(run.data.metrics), _facts(tags), left
+            best_epoch=_best_epoch(client, run, trial),
+            metrics=_metrics(run.data.metrics),
+            facts=_facts(tags),
+            files=left,
         )
+    slot = tags.get(projection.SLOT, "")
+    curves = curves_from_json(files.text(run, CURVES))
     events: tuple[Event, ...] = (
-        TrialStarted(trial.trial_id, number, slot=tags.get(projection.SLOT, ""), at=start_s),
+        TrialStarted(trial.trial_id, number, slot=slot, at=start_s),
         *_epochs(trial.trial_id, number, curves, start_s=start_s, end_s=end_s),
         TrialEnded(trial.trial_id, number, state, at=end_s, outcome=outcome),
     )
@@ -78,9 +82,8 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
 
 
 def _seconds(time_ms: int) -> float:
-    """Seconds of which the store makes the same milliseconds again: a half more, because a quotient
-    may lie below the whole number that it stands for.
-    """
+    """Seconds of which the store makes the same milliseconds again."""
+    # A half more, because a quotient may lie below the whole number that it stands for.
     return (time_ms + 0.5) / 1000
 
 
@@ -92,13 +95,13 @@ def _epochs(
         for epoch, value in curve:
             by_epoch.setdefault(epoch, {})[name] = value
     n_epochs = max(by_epoch, default=-1) + 1
+    # MLflow keeps the times of epochs with their metrics only: they are spread evenly.
     step_s = (end_s - start_s) / (n_epochs + 1)
-    return [
-        EpochEnded(
-            trial_id, attempt, epoch, n_epochs, by_epoch[epoch], at=start_s + step_s * (epoch + 1)
-        )
-        for epoch in sorted(by_epoch)
-    ]
+    events = []
+    for epoch in sorted(by_epoch):
+        at = start_s + step_s * (epoch + 1)
+        events.append(EpochEnded(trial_id, attempt, epoch, n_epochs, by_epoch[epoch], at=at))
+    return events
 
 
 def _best_epoch(client: MlflowClient, run: Run, trial: Trial) -> int:

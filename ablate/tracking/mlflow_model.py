@@ -44,10 +44,11 @@ def log_model(
         tags={"loader_module": needs.loader_module},
     )
     with tempfile.TemporaryDirectory(prefix="ablate-") as scratch, warnings.catch_warnings():
-        # the signature is written by hand
+        model_folder = str(Path(scratch, name))
+        # No example of an input: the signature is written by hand.
         warnings.filterwarnings("ignore", message=".*An input example was not provided")
         pyfunc.save_model(
-            str(Path(scratch, name)),
+            model_folder,
             loader_module=needs.loader_module,
             data_path=str(folder),
             code_paths=[str(path) for path in needs.code_paths] or None,
@@ -60,7 +61,7 @@ def log_model(
                 run_id=run.info.run_id,
             ),
         )
-        client.log_model_artifacts(logged.model_id, str(Path(scratch, name)))
+        client.log_model_artifacts(logged.model_id, model_folder)
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return f"models:/{logged.model_id}"
@@ -69,19 +70,15 @@ def log_model(
 def has_model(client: MlflowClient, uri: str) -> bool:
     """Whether the files of a model that was logged as `uri` are still there."""
     try:
-        return any(
-            file.path == "MLmodel"
-            for file in client.list_logged_model_artifacts(uri.removeprefix("models:/"))
-        )
+        files = client.list_logged_model_artifacts(uri.removeprefix("models:/"))
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
+    return any(file.path == "MLmodel" for file in files)
 
 
 def _signature(n_classes: int) -> ModelSignature:
-    images, probabilities = (
-        TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3)),
-        TensorSpec(np.dtype(np.float32), (-1, n_classes)),
-    )
+    images = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))
+    probabilities = TensorSpec(np.dtype(np.float32), (-1, n_classes))
     return ModelSignature(inputs=Schema([images]), outputs=Schema([probabilities]))

@@ -56,15 +56,13 @@ def application(tracking_uri: str, *, artifact_folder: str) -> Any:
 
 
 def share_view(tracking_uri: str, study: PublishedStudy) -> bool:
-    """Store the view of a study's runs with its experiment; whether that could be done."""
+    """Store the view of a study's runs with its experiment; return whether that could be done."""
     tag = f"{_SHARED_VIEW}{links.view_key(study.record)}"
+    state = links.view_state(study)
     try:
-        MlflowClient(tracking_uri).set_experiment_tag(
-            study.experiment_id, tag, links.view_state(study)
-        )
-    except (
-        Exception
-    ) as error:  # a store that may only be read: the UI is as good, with fewer columns
+        MlflowClient(tracking_uri).set_experiment_tag(study.experiment_id, tag, state)
+    except Exception as error:
+        # A store that may only be read: the UI is as good, with fewer columns.
         _LOG.info("the view of the study's runs is not stored: %s", hide_passwords(str(error)))
         return False
     return True
@@ -77,8 +75,9 @@ def serve(app: Any, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever handles them already: nothing that it holds needs putting away, and
-    an open request must not hold up the end.
+    """Leaves signals to whoever handles them already.
+
+    Nothing that it holds needs putting away, and an open request must not hold up the end.
     """
 
     @contextmanager
