@@ -52,7 +52,11 @@ def conduct_toys(folder: Path, uri: str):
 def start(folder: Path, uri: str) -> subprocess.Popen[bytes]:
     here = Path(__file__).parent
     paths = [str(here), str(TESTS)]
-    script = f"import sys; sys.path[:0] = {paths!r}; from pathlib import Path; from scheduling.test_chaos import conduct_toys; conduct_toys(Path({str(folder)!r}), {uri!r})"
+    script = (
+        f"import sys; sys.path[:0] = {paths!r}; from pathlib import Path; "
+        f"from scheduling.test_chaos import conduct_toys; conduct_toys(Path({str(folder)!r}), "
+        f"{uri!r})"
+    )
     with (folder.parent / "conductor.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-c", script], stdout=log, stderr=log, start_new_session=True

@@ -265,7 +265,7 @@ def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
 
 
 def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
-    """kill -9 of the whole conductor, twice; the third call finishes, and everybody says the same."""
+    """kill -9 of the conductor, twice; the third call finishes, and everybody says the same."""
     record, trials = study = toy_study()
     folder = tmp_path / "study"
     victims = trials[1], trials[3]
@@ -309,7 +309,8 @@ def start_conductor(folder: Path, uri: str, *, until: Trial) -> subprocess.Popen
     """
     script = f"""
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves were started in the background
+# SIGINT is ignored where the tests themselves were started in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = {[str(TESTS)]!r}
 from pathlib import Path
 from support.toy_conductor import conduct
@@ -352,7 +353,7 @@ def published_as_running(client: MlflowClient) -> bool:
 
 
 class FlakyStore(MlflowStore):
-    """A real store of which the network fails in the middle: every call of the `away` ones raises."""
+    """A real store whose network fails in the middle: every call of the `away` ones raises."""
 
     def __init__(self, uri: str, grid_name: str, *, away: range) -> None:
         super().__init__(uri, grid_name)
@@ -510,7 +511,7 @@ def test_only_failed_runs_only_what_failed(tmp_path):
 
 
 def test_a_journal_that_cannot_be_written_ends_the_call_and_the_next_goes_on(tmp_path, monkeypatch):
-    """A disk that fills up: the error says so, no worker stays, and nothing is lost but what ran."""
+    """A disk that fills up: the error says so, no worker stays, only what ran is lost."""
     study = toy_study()
     append, n_lines = Journal.append, []
 
@@ -591,7 +592,7 @@ def test_sync_needs_a_study_that_nobody_runs(tmp_path, uri):
 
 
 def test_stores_locked_for_seconds_cost_nothing(tmp_path, uri):
-    """Somebody's transaction holds MLflow's and Optuna's files for longer than SQLite itself waits."""
+    """A transaction holds MLflow's and Optuna's files for longer than SQLite itself waits."""
     record, trials = study = toy_study()
     conduct(
         tmp_path / "study", store=MlflowStore(uri, "toy"), study=study, limits=Limits(max_trials=1)
@@ -645,7 +646,10 @@ def test_a_full_disk_that_leaves_half_a_line_loses_no_trial(tmp_path, monkeypatc
             raise OSError(errno.ENOSPC, "No space left on device")
         write(self, line, is_end=is_end)
 
-    message = rf"^the study's journal must be writable, {folder / JOURNAL} is not: .*No space left on device; free space or pass another folder\.$"
+    message = (
+        rf"^the study's journal must be writable, {folder / JOURNAL} is not: "
+        r".*No space left on device; free space or pass another folder\.$"
+    )
     with monkeypatch.context() as patch, pytest.raises(StudyStopped, match=message):
         patch.setattr(Journal, "_write", fill_up)
         conduct(folder, study=study)
@@ -664,7 +668,10 @@ class WithoutSpace:
 
 
 def test_workers_that_cannot_start_stop_the_study_in_a_sentence(tmp_path):
-    message = "the study's workers must be able to start and to write their logs, they are not: [Errno 28] No space left on device: 'worker.log'."
+    message = (
+        "the study's workers must be able to start and to write their logs, they are not: "
+        "[Errno 28] No space left on device: 'worker.log'."
+    )
     with pytest.raises(StudyStopped, match=f"^{re.escape(message)}$"):
         conduct(tmp_path / "study", executor=WithoutSpace())
     assert counts(conduct(tmp_path / "study")[0]) == (6, 0, 0)

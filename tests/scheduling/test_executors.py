@@ -378,7 +378,10 @@ def test_a_request_crosses_a_process_unchanged(tmp_path):
 
 
 def test_workers_start_without_torch_mlflow_and_optuna():
-    code = "import sys, ablate.scheduling.executors.worker, ablate.scheduling.executors.local; print({'torch', 'mlflow', 'optuna'} & set(sys.modules))"
+    code = (
+        "import sys, ablate.scheduling.executors.worker, ablate.scheduling.executors.local; "
+        "print({'torch', 'mlflow', 'optuna'} & set(sys.modules))"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

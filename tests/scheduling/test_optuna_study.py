@@ -86,7 +86,10 @@ def test_levels_that_optuna_has_no_word_for_are_told_as_json(tmp_path):
 def test_a_trial_of_no_arm_is_a_bug(tmp_path):
     record, _ = toy_study()
     _, (*_, stranger) = toy_study(axes={"freeze_depth": (-7,)})
-    message = f"every trial must belong to an arm of its study, {stranger.trial_id} with arm {stranger.arm_id} does not."
+    message = (
+        f"every trial must belong to an arm of its study, {stranger.trial_id} with arm "
+        f"{stranger.arm_id} does not."
+    )
     with pytest.raises(CheckFailed, match=f"^{re.escape(message)}$"):
         OptunaStudy(record, by_id([stranger]), url=default_url(tmp_path)).tell(
             TrialEnded(stranger.trial_id, 1, TrialState.FAILED, at=0.0)
@@ -115,7 +118,7 @@ def test_a_file_that_optuna_cannot_open_any_more_is_made_again(tmp_path):
 
 
 def damages():
-    """Every 17th piece of the file lost, filled or changed; its beginning; and files that are none."""
+    """Every 17th piece of the file lost, filled or changed; its beginning; and other files."""
     chance = random.Random(3)
     for part in range(6):
         yield (

@@ -237,7 +237,7 @@ def test_without_ray_the_way_out_is_said():
 
 
 def test_nothing_else_imports_ray():
-    """At the top of a module, that is: whoever asks for Ray imports its executor inside a function."""
+    """At the top of a module: whoever asks for Ray imports its executor inside a function."""
     sources = sorted((Path(__file__).parents[2] / "ablate").rglob("*.py"))
     importing = {
         path.name

@@ -1,4 +1,4 @@
-"""Time left, on a simulated clock: studies of cheap and dear trials, of which the truth is known."""
+"""Time left, on a simulated clock: studies whose truth is known, of cheap and costly trials."""
 
 from __future__ import annotations
 
@@ -132,9 +132,7 @@ def test_nothing_is_said_where_nothing_is_known_or_nothing_runs() -> None:
     assert clock.left(START + 9) is None
 
 
-def test_a_trial_that_is_tried_again_counts_again_and_a_search_counts_what_it_has_not_proposed() -> (
-    None
-):
+def test_trials_that_are_tried_again_and_those_not_proposed_yet_count() -> None:
     clock = StudyClock({}, 4)
     broken = Failure("WorkerDied", "gone", "")
     clock.hear_all(

@@ -51,13 +51,16 @@ CHARACTERS = [
     "%YAML 2.0\n",
 ]
 _WORDS = """
-null ~ yes no on off true false 0 -0 0.0 -0.0 1 -1 08 010 0o17 0x1F 0b_ 0b101 1_000 1__0 _1 1e3 1e-3 1E+3 1.e-2 .5 5. 1e999 1e-999 -1e999 .inf -.inf .nan NaN
-inf 1:30 1:30.5 190:20:30 2001-01-01 2001-12-14t21:59:43.10-05:00 = << <<: *a &a &a[*a] !!str !!int !!float !!null !!set !!binary !!timestamp !!omap
-!!python/name:os
-!x '' "" '0.1' "1" [] {} [[]] [{}] {{}} [a,b] {a:1} ? - -- --- ... | > |- >+2 @x `x` %x all none light auto "*" * ** ../x /etc/passwd C:\\x a/b x.y
-9223372036854775807 9223372036854775808 18446744073709551616 -9223372036854775809 1e308 4.9e-324 0.30000000000000004 when why levels low high log search random
-phases epochs seeds name question axes base exclude baseline design tune data classes sizes fractions train val test freeze_depth head_lr lora_rank lora_targets
-class_weights full one_factor leave_one_out classification multilabel val/macro_f1 test/macro_f1 cost/n_trainable tpe cma-es
+null ~ yes no on off true false 0 -0 0.0 -0.0 1 -1 08 010 0o17 0x1F 0b_ 0b101 1_000 1__0 _1 1e3
+1e-3 1E+3 1.e-2 .5 5. 1e999 1e-999 -1e999 .inf -.inf .nan NaN inf 1:30 1:30.5 190:20:30 2001-01-01
+2001-12-14t21:59:43.10-05:00 = << <<: *a &a &a[*a] !!str !!int !!float !!null !!set !!binary
+!!timestamp !!omap !!python/name:os !x '' "" '0.1' "1" [] {} [[]] [{}] {{}} [a,b] {a:1} ? - -- ---
+... | > |- >+2 @x `x` %x all none light auto "*" * ** ../x /etc/passwd C:\\x a/b x.y
+9223372036854775807 9223372036854775808 18446744073709551616 -9223372036854775809 1e308 4.9e-324
+0.30000000000000004 when why levels low high log search random phases epochs seeds name question
+axes base exclude baseline design tune data classes sizes fractions train val test freeze_depth
+head_lr lora_rank lora_targets class_weights full one_factor leave_one_out classification
+multilabel val/macro_f1 test/macro_f1 cost/n_trainable tpe cma-es
 """
 WORDS = [
     *_WORDS.split(),
@@ -220,7 +223,7 @@ def _in_values(text: str, rng: random.Random) -> str:
 
 
 def _change_one(values: Any, rng: random.Random) -> None:
-    """Change one place of nested values, in place: another value, another key, one less, one more."""
+    """Change one place of nested values: another value, another key, one less, one more."""
     spots = list(_spots(values))
     if not spots:
         return

@@ -73,7 +73,7 @@ def study(folder: Path) -> int:
 
 
 def die_at(folder: Path, operation: int) -> None:
-    """Arrange for this process to be killed when it touches the folder for the `operation`-th time."""
+    """Arrange that this process is killed when it touches the folder the `operation`-th time."""
     left = operation
 
     def hear(event: str, arguments: tuple) -> None:

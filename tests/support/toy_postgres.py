@@ -78,7 +78,10 @@ def postgres(*databases: str) -> Iterator[list[str]]:
             "UTF8",
             "--locale=C",
         )
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off -c shared_buffers=16MB -c max_connections=40"
+        options = (
+            f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c "
+            "fsync=off -c shared_buffers=16MB -c max_connections=40"
+        )
         act("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
         try:
             for name in databases:

@@ -189,7 +189,10 @@ def test_mending_is_whole_or_not_at_all(tmp_path: Path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full_disk)
         lost = f"the journal {path} is damaged: line 9 cannot be read and is left out"
-        message = rf"^{lost}; it cannot be mended: .*No space left.*; free space, the same command goes on\.$"
+        message = (
+            rf"^{lost}; it cannot be mended: .*No space left.*; free space, "
+            r"the same command goes on\.$"
+        )
         with pytest.raises(StoreError, match=message):
             Journal(path).mend()
     assert path.read_bytes() == before
@@ -257,7 +260,10 @@ def test_an_end_that_is_not_on_disk_was_not_appended(tmp_path: Path, monkeypatch
 
 def test_a_folder_in_the_journals_place_is_named(tmp_path: Path):
     (tmp_path / "journal.jsonl").mkdir()
-    message = rf"^the study's journal must be a file that can be read, {tmp_path}/journal.jsonl is not: .*; move it away, or give it back\.$"
+    message = (
+        rf"^the study's journal must be a file that can be read, {tmp_path}/journal.jsonl is not: "
+        r".*; move it away, or give it back\.$"
+    )
     for act in (
         Journal(tmp_path / "journal.jsonl").read,
         partial(Journal(tmp_path / "journal.jsonl").append, START),

@@ -101,7 +101,10 @@ def test_predictions_that_are_gone_everywhere_are_named(uri, tmp_path):
     again.start_study(record, {})
     for event in events[:-1]:
         again.publish(event, trial=trial, folder=tmp_path / "first")
-    message = f"the run {run.run_id} must hold predictions.parquet, it is gone from MLflow and from {tmp_path / 'first'}"
+    message = (
+        f"the run {run.run_id} must hold predictions.parquet, "
+        f"it is gone from MLflow and from {tmp_path / 'first'}"
+    )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
         again.publish(events[-1], trial=trial, folder=tmp_path / "first")
 

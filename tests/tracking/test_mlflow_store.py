@@ -353,7 +353,10 @@ def test_runs_of_arms_that_left_the_grid_are_left_out(uri, tmp_path):
 
 def test_a_deleted_experiment_is_named(uri, client):
     client.delete_experiment(client.create_experiment("toy"))
-    message = f"the experiment 'toy' must not be deleted in {uri!r}; restore it there, or give the grid file another name."
+    message = (
+        f"the experiment 'toy' must not be deleted in {uri!r}; restore it there, "
+        "or give the grid file another name."
+    )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
         MlflowStore(uri, "toy").check_reachable()
 
@@ -465,7 +468,14 @@ from support.toy_store import publish_all
 home = Path({str(tmp_path)!r})
 store, *_ = publish_all("sqlite:///new/mlflow.db", home)
 (home / "c").mkdir(); (home / "c" / "share.txt").write_text("0.5")
-store.log_champion(store.read_study("toy").runs[0].run_id, folder=home / "c", loader_module="support.toy_loader", n_classes=3, requirements=["numpy"])
+run_id = store.read_study("toy").runs[0].run_id
+store.log_champion(
+    run_id,
+    folder=home / "c",
+    loader_module="support.toy_loader",
+    n_classes=3,
+    requirements=["numpy"],
+)
 assert "MLFLOW_TRACKING_URI" not in os.environ
 assert "torch" not in sys.modules
 """

@@ -45,8 +45,7 @@ def publish(uri: str, folder: Path, *, n_trials: int = 1, grid_name: str = "toy"
     return store
 
 
-# -- made whole or not at all
-# ------------------------------------------------------------------------------------------------------------
+# made whole or not at all
 
 
 @pytest.mark.parametrize(
@@ -122,8 +121,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         make_whole(path, Path.touch)
 
 
-# -- broken
-# ------------------------------------------------------------------------------------------------------------------------------
+# broken
 
 
 def drop_revision(path: Path) -> None:
@@ -256,8 +254,7 @@ def test_a_new_store_that_does_not_open_for_another_reason_is_not_broken(tmp_pat
     assert not isinstance(caught.value, BrokenStore)
 
 
-# -- moved and copied
-# --------------------------------------------------------------------------------------------------------------------
+# moved and copied
 
 NAMES = ["project 2#b", "what?", "100%", "%41%3F", "wörk;x=1&y@home:80", "new\nline"]
 """Any other: test_connectivity.py::test_a_sqlite_url_means_its_file."""

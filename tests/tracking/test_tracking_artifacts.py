@@ -48,7 +48,10 @@ def test_probabilities_of_twelve_classes_keep_their_order(tmp_path: Path):
 
 
 def test_lengths_must_agree(tmp_path: Path):
-    message = "split val: there must be one label and one row of probabilities an image, got 2 images, 3 labels, 2 rows"
+    message = (
+        "split val: there must be one label and one row of probabilities an image, got 2 images, "
+        "3 labels, 2 rows"
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         write_predictions(
             tmp_path / "p.parquet", {"val": (["a", "b"], np.zeros(3), np.ones((2, 2)))}
@@ -64,7 +67,10 @@ def test_a_table_that_is_no_table_of_predictions_is_refused(tmp_path: Path):
     ):
         read_predictions(path)
     pd.DataFrame({"split": ["val"], "label": [0]}).to_parquet(path)
-    message = f"predictions must have the columns split, image_id, label, p_0, ...; {path} lacks image_id, p_0"
+    message = (
+        "predictions must have the columns split, image_id, label, p_0, ...; "
+        f"{path} lacks image_id, p_0"
+    )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
         read_predictions(path)
 
