@@ -121,16 +121,8 @@ def test_a_module_is_not_longer_than_about_400_lines(path: Path) -> None:
         (
             "mlflow",
             {
-                f"ablate.tracking.{name}"
-                for name in (
-                    "mlflow_attempts",
-                    "mlflow_files",
-                    "mlflow_model",
-                    "mlflow_runs",
-                    "mlflow_store",
-                    "mlflow_tables",
-                    "ui_server",
-                )
+                *(f"ablate.tracking.mlflow_{name}" for name in MLFLOW_MODULES),
+                "ablate.tracking.ui_server",
             },
         ),
         ("optuna", {"ablate.scheduling"}),
