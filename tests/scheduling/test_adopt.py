@@ -5,6 +5,7 @@ or one whose journal was lost.
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -154,13 +155,15 @@ def test_only_trials_of_the_study_are_taken(tmp_path, uri):
 
 
 def test_a_search_is_taken_over_with_what_it_proposed(tmp_path, uri):
-    told = {"n_trials": 5, "executor": InlineExecutor(RUN)}
-    first, heard = search(tmp_path / "first", store=MlflowStore(uri, "toy"), **told)
+    searched = partial(
+        search, store=MlflowStore(uri, "toy"), n_trials=5, executor=InlineExecutor(RUN)
+    )
+    first, heard = searched(tmp_path / "first")
     before = mlflow_runs(uri)
     assert len(before) == 5
     record = StudyFolder(tmp_path / "first").read_plan().record.model_copy(update={"arms": ()})
     assert adopt(tmp_path / "second", MlflowStore(uri, "toy"), record, trial_ids=None) == 5
-    again, heard = search(tmp_path / "second", store=MlflowStore(uri, "toy"), **told)
+    again, heard = searched(tmp_path / "second")
     assert (counts(again.summary), heard, again.summary.unpublished) == ((0, 5, 0), [], ALL_TOLD)
     assert again.best == first.best
     assert mlflow_runs(uri) == before

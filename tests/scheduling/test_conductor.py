@@ -25,7 +25,17 @@ from support.toy_conductor import (
     optuna_states,
     order_in,
 )
-from support.toy_execution import RUN, alive, children, one_worker, request_of, two_workers
+from support.toy_execution import (
+    RUN,
+    alive,
+    children,
+    end_of,
+    line_of,
+    one_worker,
+    outcome_of,
+    request_of,
+    two_workers,
+)
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed, StoreError, StudyStopped
@@ -71,7 +81,9 @@ def test_a_study_ends_complete_in_the_journal_in_optuna_and_in_mlflow(make, tmp_
     published = MlflowStore(uri, "toy").read_study("toy")
     assert [run.trial_id for run in published.runs] == [trial.trial_id for trial in trials]
     scores = {
-        event.trial_id: event.outcome.metrics for event in heard if isinstance(event, TrialEnded)
+        event.trial_id: outcome_of(event).metrics
+        for event in heard
+        if isinstance(event, TrialEnded)
     }
     assert {run.trial_id: run.metrics for run in published.runs} == scores
     parent = MlflowClient(tracking_uri=uri).get_run(published.parent_run_id)
@@ -214,7 +226,7 @@ def test_an_interrupted_study_says_killed_and_goes_on(kind, tmp_path, uri):
     assert children() == set()
     stopped = attempts(journal(folder).read())
     assert not any(attempt.is_running for attempt in stopped.values())
-    states = Counter(attempt.ended.state for attempt in stopped.values())
+    states = Counter(end_of(attempt).state for attempt in stopped.values())
     assert states.keys() <= {TrialState.KILLED, TrialState.COMPLETE}
     assert set(mlflow_runs(uri).values()) <= {"KILLED", "FINISHED"}
     assert (
@@ -243,7 +255,7 @@ def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
     folder = tmp_path / "study"
     order_in(folder, trials[1], "wait")
     conductor = start_conductor(folder, uri, until=trials[1])
-    workers = [int(pid) for pid in conductor.stdout.readline().split()]
+    workers = [int(pid) for pid in line_of(conductor).split()]
     os.killpg(conductor.pid, number)
     try:
         _, errors = conductor.communicate(timeout=60)
@@ -255,7 +267,7 @@ def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert not any(map(alive, workers))
     stopped = attempts(journal(folder).read())
-    assert stopped[(trials[1].trial_id, 1)].ended.state is TrialState.KILLED
+    assert end_of(stopped[(trials[1].trial_id, 1)]).state is TrialState.KILLED
     assert not any(attempt.is_running for attempt in stopped.values())
     assert "RUNNING" not in mlflow_runs(uri).values()
     assert "RUNNING" not in {state for *_, state in optuna_states(folder, record)}
@@ -285,7 +297,7 @@ def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
         trial.trial_id: 1 for trial in trials
     }
     in_journal = {
-        key: {"COMPLETE": "FINISHED"}.get(attempt.ended.state, attempt.ended.state)
+        key: {"COMPLETE": "FINISHED"}.get(end_of(attempt).state, end_of(attempt).state)
         for key, attempt in kept.items()
     }
     assert mlflow_runs(uri) == in_journal
@@ -297,7 +309,7 @@ def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
     _, heard = conduct(tmp_path / "undisturbed", study=study)
     expected = {event.trial_id: event.outcome for event in heard if isinstance(event, TrialEnded)}
     assert {
-        trial_id: attempt.ended.outcome
+        trial_id: end_of(attempt).outcome
         for (trial_id, _), attempt in kept.items()
         if attempt.is_complete
     } == expected
@@ -334,7 +346,7 @@ conduct(folder, store=MlflowStore({uri!r}, "toy"), executor=two_workers(folder),
 
 def kill_conductor_at(folder: Path, uri: str, victim: Trial) -> None:
     conductor = start_conductor(folder, uri, until=victim)
-    workers = [int(pid) for pid in conductor.stdout.readline().split()]
+    workers = [int(pid) for pid in line_of(conductor).split()]
     client = MlflowClient(tracking_uri=uri)
     while not published_as_running(client):
         assert conductor.poll() is None
@@ -720,7 +732,7 @@ def test_a_trial_whose_line_is_damaged_is_run_again_with_the_same_score(tmp_path
     )
     kept = attempts(journal(folder).read())
     assert {
-        key[0]: attempt.ended.outcome for key, attempt in kept.items() if attempt.is_complete
+        key[0]: end_of(attempt).outcome for key, attempt in kept.items() if attempt.is_complete
     } == whole
     again, heard = conduct(folder, study=study)
     assert (counts(again), heard, again.damage) == ((0, 3, 0), [], "")

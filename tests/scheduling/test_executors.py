@@ -16,15 +16,18 @@ from support.toy_execution import (
     RUN,
     alive,
     children,
+    failure_of,
     inline,
+    line_of,
     one_worker,
     only,
     order,
+    outcome_of,
     request_of,
     run_all,
     two_workers,
 )
-from support.toy_study import toy_study
+from support.toy_study import end_in, toy_study
 
 from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import Slot, load
@@ -48,13 +51,13 @@ def test_every_request_starts_runs_its_epochs_and_ends_once(make, tmp_path):
     for trial in trials:
         mine = [event for event in events if event.trial_id == trial.trial_id]
         assert [type(event) for event in mine] == [TrialStarted, EpochEnded, EpochEnded, TrialEnded]
-        assert [event.epoch for event in mine[1:3]] == [0, 1]
-        assert mine[-1].state is TrialState.COMPLETE
-        assert (
-            mine[-1].outcome.metrics["val/macro_f1"]
-            == mine[2].metrics["val/macro_f1"]
-            == int(trial.trial_id[:6], 16) / 0xFFFFFF
-        )
+        epochs = [event for event in mine if isinstance(event, EpochEnded)]
+        assert [event.epoch for event in epochs] == [0, 1]
+        end = end_in(mine)
+        assert end.state is TrialState.COMPLETE
+        score = int(trial.trial_id[:6], 16) / 0xFFFFFF
+        assert outcome_of(end).metrics["val/macro_f1"] == score
+        assert epochs[-1].metrics["val/macro_f1"] == score
     assert {event.slot for event in events if isinstance(event, TrialStarted)} <= {
         slot.name for slot in make(tmp_path).slots
     }
@@ -70,7 +73,7 @@ def test_a_trial_that_raises_fails_with_its_traceback_and_the_others_go_on(make,
     _, trials = toy_study()
     order(tmp_path, trials[1], "raise")
     events = run_all(make(tmp_path), trials, tmp_path)
-    failure = only(events, trials[1]).ended.failure
+    failure = failure_of(only(events, trials[1]))
     assert (failure.kind, failure.message) == ("TrialError", "the loss must be finite, got nan")
     assert "in _obey" in failure.traceback
     assert failure.traceback.endswith("TrialError: the loss must be finite, got nan\nin step 3\n")
@@ -89,7 +92,7 @@ def test_a_trial_that_calls_exit_fails(make, tmp_path):
     _, trials = toy_study()
     order(tmp_path, trials[0], "sys.exit")
     assert (
-        only(run_all(make(tmp_path), trials[:2], tmp_path), trials[0]).ended.failure.message
+        failure_of(only(run_all(make(tmp_path), trials[:2], tmp_path), trials[0])).message
         == "enough"
     )
 
@@ -98,7 +101,7 @@ def test_a_trial_that_calls_exit_fails(make, tmp_path):
 def test_a_complete_trial_must_leave_its_files(make, tmp_path):
     _, trials = toy_study()
     order(tmp_path, trials[0], "forget")
-    failure = only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]).ended.failure
+    failure = failure_of(only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]))
     folder = tmp_path / f"{trials[0].trial_id}-1"
     assert (failure.kind, failure.message) == (
         "CheckFailed",
@@ -115,7 +118,7 @@ def test_a_complete_trial_must_leave_its_files(make, tmp_path):
 )
 def test_a_run_function_that_does_not_exist_fails_each_trial(make, tmp_path):
     _, trials = toy_study()
-    failure = only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]).ended.failure
+    failure = failure_of(only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]))
     assert (failure.kind, failure.message) == (
         "CheckFailed",
         "a run function must be named module:function, 'support.toy_trials:walk' is none.",
@@ -225,7 +228,7 @@ def test_a_worker_that_dies_fails_its_trial_and_is_replaced(what, how, tmp_path)
     _, trials = toy_study()
     order(tmp_path, trials[1], what)
     events = run_all(one_worker(tmp_path), trials, tmp_path)
-    failure = only(events, trials[1]).ended.failure
+    failure = failure_of(only(events, trials[1]))
     assert (failure.kind, failure.message) == (
         "WorkerDied",
         f"the worker of slot cpu:0 {how}; what it printed is in workers/cpu-0.log",
@@ -253,7 +256,7 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
             os.kill(worker, signal.SIGKILL)
 
     events = run_all(one_worker(tmp_path), trials[:2], tmp_path, on_event=kill)
-    assert only(events, trials[0]).ended.failure.message == (
+    assert failure_of(only(events, trials[0])).message == (
         "the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when memory is "
         "short); what it printed is in workers/cpu-0.log"
     )
@@ -285,7 +288,7 @@ def test_a_trial_that_hangs_is_given_up_and_its_stack_is_kept(what, limits, kind
         RUN, slots=cpu_slots(1, threads=1), log_folder=tmp_path / "workers", **limits
     )
     events = run_all(executor, trials[:3], tmp_path)
-    failure = only(events, trials[1]).ended.failure
+    failure = failure_of(only(events, trials[1]))
     assert (failure.kind, failure.message) == (
         kind,
         f"{why}; what it printed is in workers/cpu-0.log",
@@ -340,7 +343,7 @@ def tell(event):
 run_all(one_worker(folder), toy_study()[1][:1], folder, on_event=tell)
 """
     conductor = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    worker = int(conductor.stdout.readline())
+    worker = int(line_of(conductor))
     conductor.kill()
     conductor.communicate()
     for _ in range(200):

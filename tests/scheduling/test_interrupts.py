@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -47,12 +48,13 @@ def struck(act: Callable[[], None], *, at: int) -> bool:
 
 def locks_held_after_strikes(act: Callable[[threading.Event], None]) -> list[int]:
     """The bytecodes of `act` after which a signal leaves the event's lock held for ever."""
-    held, at = [], 1
+    held: list[int] = []
+    at = 1
     while True:
         event = threading.Event()
-        if not struck(lambda event=event: act(event), at=at):
+        if not struck(partial(act, event), at=at):
             return held
-        if event._cond._lock.locked():
+        if event._cond._lock.locked():  # type: ignore[attr-defined]
             held.append(at)
         at += 1
 

@@ -11,12 +11,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 
 import optuna
 import pytest
+from mlflow import MlflowClient
 from support import TESTS
-from support.toy_execution import order
+from support.toy_execution import line_of, order
 from support.toy_postgres import WHY_NOT, binaries, postgres, run_toy
 from support.toy_study import toy_study
 
@@ -41,27 +43,29 @@ def server() -> Iterator[tuple[str, str]]:
         yield with_driver(mlflow), with_driver(optuna_url)
 
 
+def experiment_id(client: MlflowClient) -> str:
+    experiment = client.get_experiment_by_name("toy")
+    assert experiment is not None
+    return experiment.experiment_id
+
+
 def states(server: tuple[str, str]) -> tuple[Counter[str], Counter[str]]:
     """Trials by state in Optuna, child runs by status in MLflow."""
-    from mlflow import MlflowClient
-
     (summary,) = optuna.get_all_study_summaries(server[1])
     found = Counter(
         trial.state.name
         for trial in optuna.load_study(study_name=summary.study_name, storage=server[1]).trials
     )
     client = MlflowClient(server[0])
-    runs = client.search_runs([client.get_experiment_by_name("toy").experiment_id], max_results=100)
+    runs = client.search_runs([experiment_id(client)], max_results=100)
     return found, Counter(run.info.status for run in runs if "mlflow.parentRunId" in run.data.tags)
 
 
 def artifact_uri(server: tuple[str, str]) -> str:
     """Where the files of a finished run lie."""
-    from mlflow import MlflowClient
-
     client = MlflowClient(server[0])
     (run, *_) = client.search_runs(
-        [client.get_experiment_by_name("toy").experiment_id],
+        [experiment_id(client)],
         filter_string="attributes.status = 'FINISHED'",
         max_results=1,
     )
@@ -79,7 +83,7 @@ from support.toy_postgres import run_toy, tell_of
 run_toy(Path({str(tmp_path)!r}), {server!r}, on_event=tell_of({trials[3].trial_id!r}))
 """
     conductor = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert "waits\n" in iter(conductor.stdout.readline, "")
+    assert "waits\n" in iter(partial(line_of, conductor), "")
     os.kill(conductor.pid, signal.SIGKILL)
     conductor.communicate()
 

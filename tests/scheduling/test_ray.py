@@ -8,12 +8,13 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from support.toy_cluster import joined, on_two_nodes, two_nodes
-from support.toy_execution import order, request_of
+from support.toy_execution import end_of, failure_of, order, request_of
 from support.toy_study import toy_study
 
 from ablate.errors import RequestError, StoreError
@@ -21,7 +22,7 @@ from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
 from ablate.study.request import CheckpointSpec, Compute, TrialRequest
 from ablate.tracking.artifacts import read_predictions
-from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
+from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialState
 from ablate.tracking.journal import attempts
 
 pytestmark = [
@@ -52,7 +53,9 @@ def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends
     record, trials = toy_study(seeds=(0,))
     for trial in trials:
         order(tmp_path / "trials", trial, "slow until 2")
-    heard, running, killed = [], set(), []
+    heard: list[Event] = []
+    running: set[str] = set()
+    killed: list[str] = []
 
     def on_event(event) -> None:
         heard.append(event)
@@ -61,7 +64,8 @@ def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends
         if isinstance(event, TrialEnded):
             running.discard(event.trial_id)
         if len(running) == 2 and not killed:
-            killed.append(cluster.do("kill"))
+            cluster.do("kill")
+            killed.append("the second node")
 
     try:
         summary = run_study(
@@ -83,6 +87,7 @@ def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends
         if isinstance(event, TrialEnded) and event.state is TrialState.FAILED
     ]
     slot = attempts(heard)[lost.trial_id, 1].started.slot
+    assert lost.failure is not None
     assert lost.failure.kind == "WorkerDied"
     assert lost.failure.message.startswith(f"the worker of slot {slot} on ")
     for trial in trials:
@@ -113,20 +118,25 @@ def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
     on_two_nodes(tmp_path, timeout_s=12.0, silent_s=8.0).run(
         lambda slot: left.pop(0) if left else None, heard.append
     )
-    ends = {event.trial_id: event for event in heard if isinstance(event, TrialEnded)}
-    stopped, left_early, crashed, hung, *others = [ends[trial.trial_id] for trial in trials]
-    slot = attempts(heard)[trials[0].trial_id, 1].started.slot
-    assert (stopped.failure.kind, stopped.failure.message) == (
+    kept = attempts(heard)
+    tried = [kept[trial.trial_id, 1] for trial in trials]
+    stopped, left_early, crashed, hung = map(failure_of, tried[:4])
+    slot = tried[0].started.slot
+    assert (stopped.kind, stopped.message) == (
         "WorkerSilent",
         f"the worker of slot {slot} must send a sign of life every 8 s, it did not",
     )
-    assert [left_early.failure.kind, crashed.failure.kind] == ["WorkerDied", "WorkerDied"]
-    assert (hung.failure.kind, hung.failure.message) == (
+    assert [left_early.kind, crashed.kind] == ["WorkerDied", "WorkerDied"]
+    assert (hung.kind, hung.message) == (
         "TrialTimeout",
         "the trial must end within 12 s (--trial-timeout), it did not",
     )
-    assert "in _obey" in hung.failure.traceback
-    assert [end.state for end in others] == [TrialState.COMPLETE] * 2
+    assert "in _obey" in hung.traceback
+    assert [end_of(attempt).state for attempt in tried[4:]] == [TrialState.COMPLETE] * 2
+
+
+def _next_of(left: list[TrialRequest], slot: str) -> TrialRequest | None:
+    return left.pop(0) if left else None
 
 
 def test_a_checkpoint_travels_with_its_trial(tmp_path):
@@ -138,7 +148,7 @@ def test_a_checkpoint_travels_with_its_trial(tmp_path):
     from ablate.scheduling.executors.ray_cluster import Share
 
     _, trials = toy_study()
-    chains = {}
+    chains: dict[str, list[float]] = {}
     for attempt, epochs_before in ((1, 0), (2, 2)):
         heard: list = []
         left = []
@@ -152,7 +162,7 @@ def test_a_checkpoint_travels_with_its_trial(tmp_path):
                 request_of(trial, tmp_path, attempt=attempt).model_copy(update={"checkpoint": spec})
             )
         RayExecutor("support.toy_trials:lengthy", share=Share(cpus=1)).run(
-            lambda slot, left=left: left.pop(0) if left else None, heard.append
+            partial(_next_of, left), heard.append
         )
         for trial in trials[:2]:
             chain = [

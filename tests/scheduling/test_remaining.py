@@ -38,7 +38,10 @@ def simulated(
     kind has ended); and the time of the last end.
     """
     clock = StudyClock({str(i): RECIPES[kind] for i, kind in enumerate(kinds)}, len(kinds))
-    waiting, running, said, known = iter(enumerate(kinds)), [], [], set()
+    waiting = iter(enumerate(kinds))
+    running: list[tuple[float, int, int]] = []
+    said: list[tuple[float, Left | None, bool]] = []
+    known: set[str] = set()
 
     def start(slot: int, at: float) -> None:
         for number, kind in itertools.islice(waiting, 1):

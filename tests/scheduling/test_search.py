@@ -12,7 +12,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 from support.toy_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs
-from support.toy_execution import children, run_all, two_workers
+from support.toy_execution import children, end_of, outcome_of, run_all, two_workers
 from support.toy_search import PILOT, make_trial, search
 from support.toy_study import new_store_uri, toy_study
 
@@ -149,7 +149,7 @@ def test_several_objectives_give_the_front_the_best_first(sampler, tmp_path):
         n_best=2,
     )
     scores = {
-        event.trial_id: [event.outcome.metrics[name] for name in goals]
+        event.trial_id: [outcome_of(event).metrics[name] for name in goals]
         for event in heard
         if isinstance(event, TrialEnded)
     }
@@ -183,7 +183,7 @@ def test_what_a_search_tells_of_its_trials(tmp_path):
         assert trial.scores == (
             {}
             if trial.state == "PRUNED"
-            else {"val/macro_f1": ends[trial.trial_id].outcome.metrics["val/macro_f1"]}
+            else {"val/macro_f1": outcome_of(ends[trial.trial_id]).metrics["val/macro_f1"]}
         )
 
 
@@ -232,7 +232,7 @@ def test_a_search_that_is_interrupted_goes_on_with_what_it_saw(tmp_path):
     killed = [
         trial_id
         for (trial_id, _), attempt in before.items()
-        if attempt.ended.state is TrialState.KILLED
+        if end_of(attempt).state is TrialState.KILLED
     ]
     assert len(killed) == 1
     found, heard = search(tmp_path / "study", n_trials=12, store=MlflowStore(uri, "toy"))
@@ -281,7 +281,7 @@ def test_workers_prune_and_die_and_every_trial_ends_once(tmp_path):
     ends = Counter(
         trial_id
         for (trial_id, _), attempt in kept.items()
-        if attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        if end_of(attempt).state in (TrialState.COMPLETE, TrialState.PRUNED)
     )
     assert set(ends.values()) == {1}
     assert len(ends) == 30

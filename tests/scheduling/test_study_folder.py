@@ -8,6 +8,7 @@ import json
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.toy_study import toy_study
@@ -49,7 +50,7 @@ def test_no_change_of_a_byte_is_read(tmp_path, plan):
             StudyPlan.from_json(whole[:place])
 
 
-WRONG = [None, True, [], {}, "x", 10**30, float("nan"), [[]], {"a": {}}]
+WRONG: list[Any] = [None, True, [], {}, "x", 10**30, float("nan"), [[]], {"a": {}}]
 
 
 @pytest.mark.parametrize("value", WRONG)

@@ -4,6 +4,8 @@ the way.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,7 +46,7 @@ def _grid(seeds: tuple[int, ...] = (0, 1)) -> list[Trial]:
     ]
 
 
-def _named(trial: Trial | None) -> tuple[int, str, float] | None:
+def _named(trial: Trial | None) -> tuple[int, Any, Any] | None:
     return None if trial is None else (trial.seed, trial.recipe.augment, trial.recipe.head_lr)
 
 

@@ -5,6 +5,8 @@ Random weights, small images.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -68,7 +70,7 @@ IN_ORDER = {  # only taken apart, on the meta device
 
 
 def build(
-    backbone: str, *, image_size: int, seed: int = 0, n_classes: int = 5, **fields: object
+    backbone: str, *, image_size: int, seed: int = 0, n_classes: int = 5, **fields: Any
 ) -> Network:
     """A network with random weights."""
     return build_network(

@@ -56,7 +56,10 @@ def simulate(scenario: Scenario, *, n_studies: int, seed: int) -> dict[str, floa
         if scenario.n_images
         else dict.fromkeys(METRICS, scenario.effect * SD)
     )
-    claims, found, false, covered = [], [], [], {metric: [] for metric in METRICS}
+    claims: list[bool] = []
+    found: list[bool] = []
+    false: list[bool] = []
+    covered: dict[str, list[bool]] = {metric: [] for metric in METRICS}
     for study in range(n_studies):
         effects = study_effects(
             record, *draw_study(record, scenario, np.random.default_rng([seed, study]))

@@ -42,6 +42,7 @@ def strike(uri: str, number: signal.Signals, *, after_s: float) -> None:
         time.sleep(0.002)
     time.sleep(after_s)
     if process.is_alive():
+        assert process.pid is not None
         os.kill(process.pid, number)
     process.join(WAIT_S)
     assert process.exitcode is not None

@@ -37,7 +37,7 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def tiny_swin(pretrained: bool = False, **given: Any) -> nn.Module:
     """Windows of 4x4 patches, shifted in every second block, on 16x16 and then 8x8 patches."""
-    form = {
+    form: dict[str, Any] = {
         "patch_size": 4,
         "window_size": 4,
         "embed_dim": 24,

@@ -16,11 +16,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support import ON_PATH
-from support.toy_execution import BYSTANDERS, RUN
+from support.toy_execution import BYSTANDERS, RUN, line_of
 
 HERE = Path(__file__).parent
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -48,16 +49,18 @@ class TwoNodes:
             start_new_session=True,
         )
         BYSTANDERS.add(self._process.pid)
-        self.address = self._process.stdout.readline().strip()
+        self.address = line_of(self._process).strip()
 
     def do(self, command: str) -> None:
         """Have it done."""
+        assert self._process.stdin is not None
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
-        assert self._process.stdout.readline().strip() == command
+        assert line_of(self._process).strip() == command
 
     def end(self) -> None:
         """Hang up."""
+        assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
 
@@ -100,7 +103,7 @@ def joined() -> TwoNodes:
     return cluster
 
 
-def on_two_nodes(folder: Path, **limits: float):
+def on_two_nodes(folder: Path, **limits: Any) -> Any:
     """A Ray executor with a slot on each node."""
     joined()
     from ablate.scheduling.executors.ray import RayExecutor
@@ -132,7 +135,7 @@ def _is_worker(process: Path, mark: bytes) -> bool:
 def _serve(folder: Path) -> None:
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    small: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
 
     def add():

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -121,6 +122,8 @@ def tell(death: str, folder: Path, codes: list[int]) -> None:
         "complete": len(complete),
         "distinct": len(set(complete)),
     }
+    # Not sys.stdout, which a death may have left half written.
+    assert sys.__stdout__ is not None
     sys.__stdout__.write(json.dumps(line) + "\n")
     sys.__stdout__.flush()
 
@@ -128,24 +131,12 @@ def tell(death: str, folder: Path, codes: list[int]) -> None:
 def main(root: Path) -> None:
     for operation in OPERATIONS:
         folder = root / f"operation-{operation}"
-        tell(
-            folder.name,
-            folder,
-            [
-                code_of(
-                    fork(
-                        folder, lambda folder=folder, operation=operation: die_at(folder, operation)
-                    )
-                )
-            ],
-        )
+        code = code_of(fork(folder, partial(die_at, folder, operation)))
+        tell(folder.name, folder, [code])
     for milliseconds in MILLISECONDS:
         folder = root / f"after-{milliseconds}"
-        tell(
-            folder.name,
-            folder,
-            [code_of(fork(folder, lambda milliseconds=milliseconds: die_after(milliseconds)))],
-        )
+        code = code_of(fork(folder, partial(die_after, milliseconds)))
+        tell(folder.name, folder, [code])
     for number in range(N_PAIRS):
         folder = root / f"pair-{number}"
         pids = [fork(folder), fork(folder)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -98,3 +99,9 @@ def outcome_of(event: TrialEnded) -> TrialOutcome:
     """What a completed trial found."""
     assert event.outcome is not None
     return event.outcome
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    """The next line that a process prints; waits for it."""
+    assert process.stdout is not None
+    return process.stdout.readline()

@@ -60,7 +60,7 @@ def postgres(*databases: str) -> Iterator[list[str]]:
             capture_output=True,
             text=True,
             cwd=folder,
-            **({"user": user} if os.geteuid() == 0 else {}),
+            user=user if os.geteuid() == 0 else None,
         )
         assert done.returncode == 0, done.stderr or done.stdout
 

@@ -27,7 +27,8 @@ N_EPOCHS = 9
 
 
 def make_trial(cell: Cell, *, epochs: int = N_EPOCHS) -> Trial:
-    return TEMPLATE.model_copy(update={"recipe": Recipe(epochs=epochs, **cell), "seed": PILOT})
+    recipe = Recipe.model_validate({"epochs": epochs, **cell})
+    return TEMPLATE.model_copy(update={"recipe": recipe, "seed": PILOT})
 
 
 def search(

@@ -35,7 +35,8 @@ AXES = {"freeze_depth": ("all", -1), "lr_ratio": (0.1, 1.0)}
 def toy_study(
     *, seeds: Sequence[int] = (0, 1), study_id: str = "abc123", grid_name: str = "toy", axes=AXES
 ) -> tuple[StudyRecord, list[Trial]]:
-    arms, trials = [], []
+    arms: list[ArmRecord] = []
+    trials: list[Trial] = []
     for levels in itertools.product(*axes.values()):
         cell = dict(zip(axes, levels, strict=True))
         recipe = Recipe(**{"weight_decay": 0.05, **cell})
@@ -116,6 +117,13 @@ def toy_events(
         *epochs,
         TrialEnded(trial.trial_id, attempt, TrialState.COMPLETE, at=at + n_epochs, outcome=outcome),
     ]
+
+
+def end_in(events: Sequence[Event]) -> TrialEnded:
+    """The last of an attempt's events, which is its end."""
+    end = events[-1]
+    assert isinstance(end, TrialEnded)
+    return end
 
 
 def failed_events(trial: Trial, *, attempt: int = 1, at: float = 1_700_000_000.0) -> list[Event]:

@@ -87,6 +87,7 @@ def lengthy(request: TrialRequest, emit: Emit) -> TrialOutcome:
     """Four epochs of a chain of numbers; each needs the one before it, and another attempt goes on
     from the last one kept.
     """
+    assert request.checkpoint is not None
     kept = request.checkpoint.folder / "epochs.json"
     scores = json.loads(kept.read_text()) if kept.exists() else []
     for epoch, score in enumerate(scores):

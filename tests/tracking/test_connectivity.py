@@ -152,8 +152,11 @@ def test_a_password_is_not_printed(uri, shown):
 
 
 def test_an_address_that_http_cannot_carry_is_a_problem_and_no_traceback():
+    def ask() -> None:
+        "/Ω".encode("ascii")
+
     assert (
-        problem_of(lambda: "/Ω".encode("ascii") and None)
+        problem_of(ask)
         == "'ascii' codec can't encode character '\\u03a9' in position 1: ordinal not in range(128)"
     )
 

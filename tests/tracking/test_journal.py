@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.toy_study import failed_events, toy_events, toy_study
+from support.toy_execution import end_of
+from support.toy_study import end_in, failed_events, toy_events, toy_study
 
 from ablate.checksum import sealed
 from ablate.errors import StoreError
@@ -164,7 +165,8 @@ def test_a_damaged_journal_is_mended_by_the_first_append_and_kept_aside(tmp_path
     kept = attempts(Journal(path).read())
     first = kept[(complete[0].trial_id, 1)]
     assert first.events[:-1] == [complete[0], *complete[2:-1]]
-    assert (first.ended.state, first.ended.failure) == (
+    end = end_of(first)
+    assert (end.state, end.failure) == (
         TrialState.KILLED,
         Failure(DAMAGED, sentence, traceback=""),
     )
@@ -247,7 +249,7 @@ def test_an_end_that_is_not_on_disk_was_not_appended(tmp_path: Path, monkeypatch
     path, (complete, _) = written(tmp_path)
     before, journal = path.read_bytes(), Journal(path)
     journal.append(TrialStarted("x", 1, slot="cpu:0", at=9.0))
-    end = TrialEnded("x", 1, TrialState.COMPLETE, at=10.0, outcome=complete[-1].outcome)
+    end = TrialEnded("x", 1, TrialState.COMPLETE, at=10.0, outcome=end_in(complete).outcome)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full_disk)
         with pytest.raises(StoreError):

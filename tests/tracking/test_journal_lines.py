@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -242,7 +243,7 @@ def test_lines_of_version_1_that_are_no_events_cost_the_attempts_around_them():
     assert len(doubled.repeated) == len(lines)
 
 
-VALUES = [
+VALUES: list[Any] = [
     None,
     True,
     -1,

@@ -58,6 +58,8 @@ def everything(client: MlflowClient) -> list:
                 str(path.relative_to(run.info.artifact_uri.removeprefix("file://")))
                 for path in Path(run.info.artifact_uri[7:]).rglob("*")
             )
+            assert run.inputs is not None
+            digests = [data.dataset.digest for data in run.inputs.dataset_inputs]
             found.append(
                 (
                     run.info.run_id,
@@ -66,7 +68,7 @@ def everything(client: MlflowClient) -> list:
                     run.data.tags,
                     histories,
                     files,
-                    [i.dataset.digest for i in run.inputs.dataset_inputs],
+                    digests,
                 )
             )
     return found
