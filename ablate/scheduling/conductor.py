@@ -138,7 +138,7 @@ class Conductor:
     def conduct(
         self, queue: TrialQueue, executor: Executor, *, store: Store | None, optuna: Follower
     ) -> StudySummary:
-        """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
+        """Run what the queue gives until it has nothing; close what was begun, whatever happens."""
         self._queue = queue
         self.past = {}
         with uninterrupted():

@@ -19,7 +19,7 @@ from ablate.checksum import is_sealed, sealed, unsealed
 from ablate.errors import StoreError, some
 from ablate.files import write_text
 from ablate.grid.pilot_arms import searched_name
-from ablate.schema_version import KEY, SCHEMA_VERSION, check_schema
+from ablate.schema_version import KEY, SCHEMA_VERSION, NewerSchema, check_schema
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.trial import Trial
 from ablate.tracking.journal import Journal
@@ -115,7 +115,12 @@ class StudyFolder:
         for name in (STUDY, STUDY_COPY):
             with contextlib.suppress(OSError, ValueError):
                 self._plan_in(name)
-        self.journal.reading()
+        try:
+            self.journal.reading()
+        except NewerSchema:
+            raise
+        except StoreError:
+            return  # it cannot be read: whoever opens the study says so
 
     def strays(self, known: Container[AttemptKey]) -> list[str]:
         """Names of attempts that left files here and are not `known` to the journal."""

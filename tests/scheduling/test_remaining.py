@@ -41,7 +41,7 @@ def simulated(
     waiting = iter(enumerate(kinds))
     running: list[tuple[float, int, int]] = []
     said: list[tuple[float, Left | None, bool]] = []
-    known: set[str] = set()
+    known: set[int] = set()
 
     def start(slot: int, at: float) -> None:
         for number, kind in itertools.islice(waiting, 1):

@@ -152,7 +152,7 @@ def draw_study(
         {metric: np.empty((*shape, N_DRAWS)) for metric in METRICS},
     )
     for place in np.ndindex(shape):
-        probabilities = predict(latent[place], image, labels, rng)
+        probabilities = predict(float(latent[place]), image, labels, rng)
         own = score(probabilities, labels)
         scores[PRIMARY][place], scores[SECONDARY][place] = own["macro_f1"], own["auroc_ovr_macro"]
         replicates[PRIMARY][place] = resampled_macro_f1(

@@ -49,8 +49,9 @@ def gpu_slots(devices: Sequence[str], *, threads: int, trials_per_gpu: int = 1) 
 def slots_that_fit(peak_mb: float, *, total_mb: float, margin: float) -> int:
     """How many trials of `peak_mb` fit into `total_mb`, the share `margin` of it left free.
 
-    At least one, which may then halve its batches. `peak_mb` is all that a trial's process holds: on a GPU also the CUDA context and what torch's
-    allocator keeps. Raises CheckFailed for no memory at all.
+    At least one, which may then halve its batches. `peak_mb` is all that a trial's process holds:
+    on a GPU also the CUDA context and what torch's allocator keeps. Raises CheckFailed for no
+    memory at all.
     """
     if not (peak_mb > 0 and total_mb > 0 and 0 <= margin < 1):
         raise CheckFailed(
