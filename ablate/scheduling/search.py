@@ -168,7 +168,7 @@ class SearchQueue:
         """Nothing follows from a start."""
 
     def ended(self, event: TrialEnded, trial: Trial) -> bool:
-        """Tell the sampler how a trial ended; return whether it gets another attempt in this call."""
+        """Tell the sampler how a trial ended; return whether it gets another attempt now."""
         is_hung = (
             event.state is TrialState.FAILED
             and event.failure is not None
