@@ -73,6 +73,8 @@ class TaskSpec:
     """What an image is labelled with: a key of `ablate.targets.TARGETS`."""
     hub_task: str
     """The hub's pipeline tag."""
+    has_confusion: bool = False
+    """Whether an image is taken for another class, so that such pairs can be counted."""
     hub_tags: tuple[str, ...] = ()
     """Further tags of its model cards."""
     field_rules: Mapping[str, FieldRule] = field(default_factory=dict)

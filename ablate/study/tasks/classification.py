@@ -30,4 +30,5 @@ CLASSIFICATION = TaskSpec(
     secondary="auroc_ovr_macro",
     targets="one_label",
     hub_task="image-classification",
+    has_confusion=True,
 )
