@@ -17,6 +17,8 @@ from ablate.reporting.evidence.tables import arm_frame, trial_frame
 from ablate.reporting.figures.example_images import Pictures
 from ablate.reporting.pages.folder import check_folder, check_purpose
 from ablate.reporting.pages.write import ReportPaths, write_report
+from ablate.study.record import StudyRecord
+from ablate.study.tasks import task_of
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.after.pictures import made_or_kept
@@ -26,7 +28,6 @@ from ablate.workflow.stores import open_store, read_whole_study
 _LOG = logging.getLogger(__name__)
 HOME_FOLDERS = ("activations", "artifacts", "data", "images", "looks", "studies", "views")
 """Folders that ABLATE_HOME may hold."""
-OVERVIEW = ("val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/average_precision")
 
 
 def report_study(
@@ -124,9 +125,10 @@ def results_kept(*, again: str) -> Iterator[None]:
 
 
 def arms_overview(study: PublishedStudy) -> pd.DataFrame:
-    """One row an arm, as text: mean +- SD over seeds of macro F1 and AUROC, the best by val first."""
+    """One row per arm, as text: mean +- SD over seeds of the main scores, the best by val first."""
     trials = trial_frame(study)
-    shown = [name for name in OVERVIEW if name in trials] or list(OVERVIEW[:2])
+    main = main_scores(study.record)
+    shown = [name for name in main if name in trials] or main[:2]
     rows = []
     for arm in arm_frame(study, trials).to_dict("records"):
         own = trials[trials["arm_id"] == arm["arm_id"]]
@@ -134,6 +136,14 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
         scores = {name: _mean_sd(own[name]) if name in own else "-" for name in shown}
         rows.append({"arm": f"{arm['arm']}{mark}", **scores, "seeds": int(arm["n_seeds"])})
     return pd.DataFrame(rows)
+
+
+def main_scores(record: StudyRecord) -> list[str]:
+    """The primary metric on val, then the test scores that the console has room for."""
+    task = task_of(record.task)
+    of_few_classes = [metric.name for metric in task.metrics if metric.n_classes is not None]
+    on_test = (task.primary, task.secondary, *of_few_classes)
+    return [f"val/{task.primary}", *(f"test/{name}" for name in on_test)]
 
 
 def _mean_sd(values: pd.Series[float]) -> str:
