@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mlflow import MlflowClient, pyfunc
+from mlflow import MlflowClient, artifacts, pyfunc
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -74,6 +74,13 @@ def has_model(client: MlflowClient, uri: str) -> bool:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
+
+
+def fetch_model(uri: str, *, tracking_uri: str, into: Path) -> Path:
+    """Copy a logged model into `into`; return the folder of the files that were logged."""
+    copied = Path(artifacts.download_artifacts(uri, dst_path=str(into), tracking_uri=tracking_uri))
+    data = Model.load(str(copied)).flavors["python_function"]["data"]
+    return copied / str(data)
 
 
 def _signature(n_classes: int) -> ModelSignature:

@@ -30,6 +30,17 @@ def ui_command(grid: str = "", *, port: int | None = None) -> str:
     return shlex.join([*command, "--port", str(port)] if port else command)
 
 
+def report_command(
+    grid: str, *, report_dir: Path, has_images: bool = True, is_published: bool = True
+) -> str:
+    """The command that writes a report again, after publishing what MLflow lacks."""
+    words = ["ablate", "report", grid, "--report-dir", str(report_dir)]
+    if not has_images:
+        words.append("--no-images")
+    publish = "" if is_published else f"{shlex.join(['ablate', 'sync', grid])} && "
+    return publish + shlex.join(words)
+
+
 def _has_target(name: str) -> bool:
     """Whether the Makefile of the working folder is one with this target."""
     try:

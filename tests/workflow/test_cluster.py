@@ -21,7 +21,7 @@ from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.tracking.journal import Journal, attempts
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 from ablate.workflow.prepare.machines import RUN_TRIAL
 from ablate.workflow.prepare.prepared import prepare, resolve
 
@@ -87,7 +87,7 @@ def test_a_cluster_gives_the_numbers_of_one_machine(
     for store in stores:
         verify_store(store.parent)
 
-    where = places()
+    where = find_folders()
     resolved = resolve(load_grid(path), where, seeds=None, allow_fallback=False, command="")
     prepared = prepare(
         resolved,

@@ -18,7 +18,7 @@ from ablate.scheduling.limits import Limits
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyPlan
 from ablate.tracking.events import EpochEnded, Event, TrialEnded
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 from ablate.workflow.prepare.machines import RUN_TRIAL
 from ablate.workflow.prepare.prepared import prepare, resolve
 
@@ -33,7 +33,7 @@ LONG = ("epochs: 1, batch_size: 8", "epochs: 5, batch_size: 4, precision: fp32, 
 def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(
     desk: Path, write_grid: Callable[..., Path]
 ) -> None:
-    where = places()
+    where = find_folders()
     resolved = resolve(
         load_grid(write_grid("resumed", LONG, *DEEP)),
         where,
