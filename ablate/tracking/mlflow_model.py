@@ -76,11 +76,13 @@ def has_model(client: MlflowClient, uri: str) -> bool:
         raise
 
 
-def fetch_model(uri: str, *, tracking_uri: str, into: Path) -> Path:
+def fetch_model(client: MlflowClient, uri: str, *, tracking_uri: str, into: Path) -> Path:
     """Copy a logged model into `into`; return the folder of the files that were logged."""
-    copied = Path(artifacts.download_artifacts(uri, dst_path=str(into), tracking_uri=tracking_uri))
-    data = Model.load(str(copied)).flavors["python_function"]["data"]
-    return copied / str(data)
+    # By its location: of a models:/ URI mlflow asks the store of the process, which may be another.
+    location = client.get_logged_model(uri.removeprefix("models:/")).artifact_location
+    copied = artifacts.download_artifacts(location, dst_path=str(into), tracking_uri=tracking_uri)
+    data = Model.load(copied).flavors["python_function"]["data"]
+    return Path(copied, str(data))
 
 
 def _signature(n_classes: int) -> ModelSignature:

@@ -442,7 +442,7 @@ class MlflowStore:
             logged = str(self._client.get_run(run_id).data.tags.get(projection.CHAMPION, ""))
             if not logged or not has_model(self._client, logged):
                 return None
-            return fetch_model(logged, tracking_uri=self.tracking_uri, into=into)
+            return fetch_model(self._client, logged, tracking_uri=self.tracking_uri, into=into)
 
     # -- reading -------------------------------------------------------------------------------------------------------------------------
 

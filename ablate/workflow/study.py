@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,10 +27,14 @@ from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.after.reports import report_study
 from ablate.workflow.champion import Champion
 from ablate.workflow.folders import Folders
+from ablate.workflow.notebook import page
 from ablate.workflow.stores import open_store, read_whole_study
 
 if TYPE_CHECKING:
     from ablate.workflow.run.run_grid import RunOutcome
+
+
+_SCORE = re.compile(r"(val|test)/.+/(mean|sd)")
 
 
 class Study:
@@ -154,9 +159,13 @@ class Study:
         return f"Study of grid {self.grid_name}"
 
     def _repr_html_(self) -> str:
-        from ablate.workflow.notebook import study_html
-
-        return study_html(self, arm_frame(self.published, self.trials))
+        # Without the intervals of `arms`: those read every prediction of the study.
+        arms = arm_frame(self.published, self.trials)
+        scores = [name for name in map(str, arms) if _SCORE.fullmatch(name)]
+        shown = arms[["arm", "is_baseline", "is_champion", "n_seeds", *scores]]
+        states = [f"{n} {state}" for state, n in self.trials["state"].value_counts().items()]
+        lines = [f"trials: {', '.join(states)}"]
+        return page(f"Study of grid {self.grid_name}", self.record.question, lines, shown)
 
 
 def _named(stored: pd.DataFrame, class_names: tuple[str, ...]) -> pd.DataFrame:

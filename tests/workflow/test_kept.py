@@ -81,7 +81,7 @@ def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk
         end = (
             "removed; studies make them again"
             if options
-            else "`ablate cache verify --remove` drops them, and studies make them again"
+            else "`ablate cache verify --remove` removes them, and studies make them again"
         )
         assert f"2 image stores and 3 views: 4 damaged; {end}" in out
         assert stores[0].is_dir() == views[0].is_dir() == (not options)

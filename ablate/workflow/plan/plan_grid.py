@@ -139,9 +139,22 @@ class Plan:
         )
 
     def _repr_html_(self) -> str:
-        from ablate.workflow.notebook import plan_html
+        from ablate.workflow.notebook import page
 
-        return plan_html(self)
+        facts = self.resolved.data_set.facts
+        n_images = sum(facts.n_images.values())
+        lines = [
+            f"{facts.title}: {len(facts.class_names)} classes, {n_images} images",
+            f"{len(self.planned_arms)} arms, {self.n_trials} trials, "
+            f"{len(self.left_out)} cells left out",
+        ]
+        if self.passes.together:
+            lines.append(
+                f"{self.passes.together:,} of {self.passes.alone:,} passes through frozen "
+                "prefixes remain after sharing"
+            )
+        arms = self.arms.drop(columns="arm_id")
+        return page(f"Plan of grid {self.grid.name}", self.grid.question, lines, arms)
 
 
 def plan_grid(
