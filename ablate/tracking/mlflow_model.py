@@ -14,6 +14,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from ablate.tracking.store_file import local_path
+
 
 @dataclass(frozen=True, slots=True)
 class ModelNeeds:
@@ -77,12 +79,17 @@ def has_model(client: MlflowClient, uri: str) -> bool:
 
 
 def fetch_model(client: MlflowClient, uri: str, *, tracking_uri: str, into: Path) -> Path:
-    """Copy a logged model into `into`; return the folder of the files that were logged."""
+    """The files that were logged as a model: where they lie, or a copy in `into`."""
     # By its location: of a models:/ URI mlflow asks the store of the process, which may be another.
     location = client.get_logged_model(uri.removeprefix("models:/")).artifact_location
-    copied = artifacts.download_artifacts(location, dst_path=str(into), tracking_uri=tracking_uri)
-    data = Model.load(copied).flavors["python_function"]["data"]
-    return Path(copied, str(data))
+    folder = local_path(location) if location.startswith("file:") else None
+    if folder is None:
+        copied = artifacts.download_artifacts(
+            location, dst_path=str(into), tracking_uri=tracking_uri
+        )
+        folder = Path(copied)
+    data = Model.load(str(folder)).flavors["python_function"]["data"]
+    return folder / str(data)
 
 
 def _signature(n_classes: int) -> ModelSignature:

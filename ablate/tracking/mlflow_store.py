@@ -20,6 +20,7 @@ from typing import Any
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # the library prints nothing
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the publisher has its own patience
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }.items():
@@ -437,7 +438,7 @@ class MlflowStore:
             return uri
 
     def fetch_champion(self, run_id: str, *, into: Path) -> Path | None:
-        """Copy the model that `log_champion` logged for a run; return its folder, None without one."""
+        """Folder of the model that `log_champion` logged for a run, or a copy; None without one."""
         with self._answering():
             logged = str(self._client.get_run(run_id).data.tags.get(projection.CHAMPION, ""))
             if not logged or not has_model(self._client, logged):
