@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 from ablate.study.record import StudyRecord
+from ablate.study.tasks import task_of
 from ablate.study.trial import is_better
 from ablate.tracking import projection
 from ablate.tracking.records import PublishedStudy
@@ -16,8 +17,6 @@ from ablate.tracking.records import PublishedStudy
 _COMPARED = 100
 # Without it a new browser is asked first what the experiment is about.
 _TABS = {"workflowType": "machine_learning"}
-# Columns of the table of runs beside `select_by` and the axes.
-_SCORES = ("test/macro_f1", "test/auroc_ovr_macro", "test/average_precision", "time/train_s")
 
 
 def compare_url(base_url: str, study: PublishedStudy) -> str:
@@ -64,7 +63,8 @@ def view_state(study: PublishedStudy) -> str:
     """
     record = study.record
     logged = {name for run in study.runs for name in run.metrics}
-    scores = [name for name in dict.fromkeys((record.select_by, *_SCORES)) if name in logged]
+    wanted = dict.fromkeys((record.select_by, *_shown_scores(record), "time/train_s"))
+    scores = [name for name in wanted if name in logged]
     columns = [f"metrics.`{name}`" for name in scores]
     columns += [f"params.`{axis}`" for axis in (*record.axes, "seed")]
     return json.dumps({**_facets(record), "selectedColumns": columns})
@@ -93,3 +93,10 @@ def _quoted(ids: Sequence[str]) -> str:
 
 def _root(base_url: str) -> str:
     return f"{base_url.rstrip('/')}/#"
+
+
+def _shown_scores(record: StudyRecord) -> list[str]:
+    """The test scores that stand in the table of runs."""
+    task = task_of(record.task)
+    names = task.metrics_of(len(record.data.class_names))
+    return [f"test/{name}" for name in names if task.metric(name).is_shown]

@@ -248,7 +248,7 @@ class Publication:
             (made / SPEC).write_text(trial.model_dump_json(indent=2))
             if event.failure is not None:
                 (made / FAILURE).write_text(projection.failure_text(event.failure))
-            add_confusion(made, folder, files=names, class_names=class_names)
+            add_confusion(made, folder, files=names, class_names=class_names, task=trial.task)
             for name in names:
                 self._experiment.client.log_artifact(attempt.run_id, str(folder / name))
             self._experiment.client.log_artifacts(attempt.run_id, scratch)

@@ -21,6 +21,7 @@ for _name, _value in {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the publisher has its own patience
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # the library prints nothing
 }.items():
     os.environ.setdefault(_name, _value)
 
@@ -36,7 +37,12 @@ from ablate.tracking.artifacts import (  # noqa: E402
 )
 from ablate.tracking.events import Event  # noqa: E402
 from ablate.tracking.mlflow_experiment import Experiment  # noqa: E402
-from ablate.tracking.mlflow_model import ModelNeeds, has_model, log_model  # noqa: E402
+from ablate.tracking.mlflow_model import (  # noqa: E402
+    ModelNeeds,
+    fetch_model,
+    has_model,
+    log_model,
+)
 from ablate.tracking.mlflow_publication import Publication  # noqa: E402
 from ablate.tracking.mlflow_reading import (  # noqa: E402
     lacks_predictions,
@@ -173,6 +179,15 @@ class MlflowStore:
             )
             client.set_tag(run_id, projection.CHAMPION, uri)
             return uri
+
+    def fetch_champion(self, run_id: str, *, into: Path) -> Path | None:
+        """Folder of the model that `log_champion` logged for a run, or a copy; None without one."""
+        with self._experiment.answering():
+            client = self._experiment.client
+            logged = str(client.get_run(run_id).data.tags.get(projection.CHAMPION, ""))
+            if not logged or not has_model(client, logged):
+                return None
+            return fetch_model(client, logged, tracking_uri=self.tracking_uri, into=into)
 
     # Reading a study back. All raise StoreError where the store does not answer.
 

@@ -24,7 +24,7 @@ from ablate.scheduling.executors.slots import cpu_slots
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import default_url
 from ablate.scheduling.pilot_summary import pilot_trials
-from ablate.scheduling.run_search import Found, confirmation
+from ablate.scheduling.run_search import SearchResult, confirmation
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
@@ -32,7 +32,7 @@ from ablate.tracking.journal import attempts
 from ablate.tracking.mlflow_store import MlflowStore
 
 
-def score(found: Found, heard: list[Event]) -> float:
+def score(found: SearchResult, heard: list[Event]) -> float:
     scores = {
         event.trial_id: event.outcome.metrics["val/macro_f1"]
         for event in heard

@@ -7,6 +7,7 @@ import pytest
 from support.toy_conductor import conduct, journal, order_in
 from support.toy_study import toy_study
 
+from ablate.console.status import status_tables
 from ablate.errors import StoreError
 from ablate.scheduling.lease import holder, lease
 from ablate.scheduling.limits import Limits
@@ -14,7 +15,6 @@ from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.tracking.events import EpochEnded, Failure, TrialEnded, TrialStarted, TrialState
-from ablate.workflow.after.studies import status_tables
 
 
 def test_a_study_that_rests_and_one_that_runs(tmp_path):
@@ -96,8 +96,8 @@ def test_a_damaged_journal_is_said_and_left_as_it_is(tmp_path):
         f"attempt {trials[1].trial_id}-1 counts as not completed"
     )
     assert (folder / JOURNAL).read_bytes() == before
-    table, title = status_tables(found)[-1]
-    assert (title, table.to_dict("records")) == (
+    rows, title = status_tables(found)[-1]
+    assert (title, rows) == (
         "Damage",
         [{"what": found.damage, "then": "the next call mends it"}],
     )

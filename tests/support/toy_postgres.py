@@ -18,6 +18,8 @@ from pathlib import Path
 
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import StudyPlan
 from ablate.study.request import Compute, TrialRequest
 from ablate.tracking.events import EpochEnded
 from ablate.tracking.mlflow_store import MlflowStore
@@ -114,14 +116,15 @@ def run_toy(folder: Path, server: tuple[str, str], *, on_event=lambda event: Non
         )
 
     return run_study(
-        record=record,
-        trials=trials,
-        folder=folder,
-        executor=InlineExecutor(RUN),
-        store=MlflowStore(server[0], "toy", artifact_root=folder / "artifacts"),
-        make_request=make_request,
-        on_event=on_event,
-        optuna_url=server[1],
+        StudyPlan(record, tuple(trials)),
+        Session(
+            folder,
+            InlineExecutor(RUN),
+            make_request,
+            store=MlflowStore(server[0], "toy", artifact_root=folder / "artifacts"),
+            on_event=on_event,
+            optuna_url=server[1],
+        ),
     )
 
 

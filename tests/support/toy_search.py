@@ -10,6 +10,8 @@ from ablate.recipe.recipe import Recipe
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.run_search import run_search
 from ablate.scheduling.search import Cell, SearchPlan
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import StudyPlan
 from ablate.study.trial import Trial
 from ablate.tracking.events import Event
 from support.toy_conductor import make_request
@@ -61,13 +63,14 @@ def search(
     )
     found = run_search(
         SearchPlan(asked, space, select_by="val/macro_f1", n_epochs=epochs, seed=seed),
-        record=record,
+        StudyPlan(record, ()),
+        Session(
+            folder,
+            executor or InlineExecutor("support.toy_trials:analytic"),
+            make_request,
+            on_event=hear,
+            **more,
+        ),
         make_trial=make or partial(make_trial, epochs=epochs),
-        folder=folder,
-        executor=executor or InlineExecutor("support.toy_trials:analytic"),
-        store=more.pop("store", None),
-        make_request=make_request,
-        on_event=hear,
-        **more,
     )
     return found, heard
