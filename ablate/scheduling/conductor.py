@@ -108,7 +108,7 @@ class Conductor:
         return lost
 
     def conduct(self, queue: TrialQueue, optuna: Follower) -> StudySummary:
-        """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
+        """Run what the queue gives until it has nothing; close what was begun, whatever happens."""
         self._queue = queue
         self.past = {}
         with uninterrupted():

@@ -1,7 +1,4 @@
-"""What MLflow is told of a trial: plain dictionaries of parameters, metrics and tags, and back.
-
-Knows the names, not the library.
-"""
+"""What MLflow is told of a trial: plain dictionaries of parameters, metrics and tags, and back. Knows the names, not the library."""
 
 from __future__ import annotations
 
@@ -26,8 +23,7 @@ SLOT = "ablate.slot"
 NOT_FACTS = ("ablate.", "mlflow.", "version/")
 """Beginnings of the tags that are not facts of a trial's outcome; `commit` is the only other one."""
 STAGE = "ablate.stage"
-"""On the runs of studies in two stages: `search`, `tune`, or `study` for the one whose trials
-conclusions are made of."""
+"""On the runs of studies in two stages: `search`, `tune`, or `study` for the one whose trials conclusions are made of."""
 CURVE_PREFIX, PARAM_PREFIX = "epoch/", "param/"
 NOTE = "mlflow.note.content"
 """What the UI shows as a run's description, as Markdown."""
@@ -48,34 +44,25 @@ _STATE = {"FINISHED": "COMPLETE", "FAILED": "FAILED", "KILLED": "KILLED"}
 
 
 def state_of(status: str, tags: Mapping[str, str]) -> str:
-    """Return the TrialState value of a run, or RUNNING: its own tag once it has ended, else what
-    MLflow's status says.
-    """
+    """Return the TrialState value of a run, or RUNNING: its own tag once it has ended, else what MLflow's status says."""
     return tags.get(STATE, _STATE.get(status, "RUNNING")) if status in _STATE else "RUNNING"
 
 
 def trial_params(trial: Trial) -> dict[str, str]:
-    """Every field of the recipe by its own name, `seed`, and the data's fields as `data.<name>`;
-    values as `param_text` has them.
-    """
+    """Every field of the recipe by its own name, `seed`, and the data's fields as `data.<name>`; values as `param_text` has them."""
     return {name: param_text(value) for name, value in _flat(trial).items()}
 
 
 def param_text(value: Any) -> str:
-    """What a store keeps of a parameter: the value as in YAML, cut where the store would refuse it.
-
-    Whoever compares parameters compares these.
-    """
+    """What a store keeps of a parameter: the value as in YAML, cut where the store would refuse it. Whoever compares parameters compares these."""
     text = value if isinstance(value, str) else json.dumps(value)
     return text[:PARAM_LENGTH]
 
 
 def param_metrics(trial: Trial) -> dict[str, float]:
-    """The numeric parameters again as `param/<name>`, because MLflow keeps parameters as text and
-    sorts 10 before 9.
+    """The numeric parameters again as `param/<name>`, because MLflow keeps parameters as text and sorts 10 before 9.
 
-    Fields that may also be a word (`freeze_depth: all`) or null have none, so that all runs have
-    the same metrics; `cost/n_frozen_units` sorts instead.
+    Fields that may also be a word (`freeze_depth: all`) or null have none, so that all runs have the same metrics; `cost/n_frozen_units` sorts instead.
     """
     values = {
         name: value
@@ -149,9 +136,7 @@ def stage_tags(record: StudyRecord) -> dict[str, str]:
 
 
 def study_kind(record: StudyRecord) -> str:
-    """`study`, or `pilot` for one that only prepares another: nobody who asks for a grid's newest
-    study gets a pilot.
-    """
+    """`study`, or `pilot` for one that only prepares another: nobody who asks for a grid's newest study gets a pilot."""
     return "study" if record.stage is None else "pilot"
 
 
@@ -188,8 +173,7 @@ def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
         if name in outcome.facts
     )
     head = (
-        f"{code(arm_name(trial, record))}, seed {trial.seed}: "
-        f"{code(trial.recipe.backbone)} on {text(data.title)}. {warning}"
+        f"{code(arm_name(trial, record))}, seed {trial.seed}: {code(trial.recipe.backbone)} on {text(data.title)}. {warning}"
         f"Epoch {outcome.best_epoch + 1} was chosen on val."
     )
     table = "\n".join(["| metric | val | test |", "|---|--:|--:|", *rows])
@@ -209,8 +193,9 @@ def study_tags(record: StudyRecord) -> dict[str, str]:
         KIND: study_kind(record),
         STUDY: record.study_id,
         **stage_tags(record),
-        NOTE: f"{text(record.question)}\n\nData: {text(record.data.title)}. Again: "
-        f"{code(record.command)}"[:TAG_LENGTH],
+        NOTE: f"{text(record.question)}\n\nData: {text(record.data.title)}. Again: {code(record.command)}"[
+            :TAG_LENGTH
+        ],
         "ablate.data": record.data.title,
         "ablate.data_is_fallback": str(record.data.is_fallback).lower(),
     }
@@ -227,9 +212,7 @@ def failure_text(failure: Failure) -> str:
 
 
 def curve_metrics(event: EpochEnded, *, first: str) -> dict[str, float]:
-    """An epoch's metrics under the names that MLflow shows as curves, `first` before the others: it
-    colours the UI's parallel coordinates.
-    """
+    """An epoch's metrics under the names that MLflow shows as curves, `first` before the others: it colours the UI's parallel coordinates."""
     return {
         CURVE_PREFIX + name: event.metrics[name]
         for name in sorted(event.metrics, key=lambda name: name != first)

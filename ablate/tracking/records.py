@@ -42,10 +42,7 @@ class PublishedStudy:
 
 @dataclass(frozen=True, slots=True)
 class PublishedAttempt:
-    """One attempt that has ended, as it would stand in a journal.
-
-    Times of epochs are spread evenly: MLflow keeps them with their metrics only.
-    """
+    """One attempt that has ended, as it would stand in a journal. Times of epochs are spread evenly: MLflow keeps them with their metrics only."""
 
     run_id: str
     trial: Trial
