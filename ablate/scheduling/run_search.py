@@ -13,7 +13,8 @@ from ablate.scheduling.conductor import Conductor
 from ablate.scheduling.interrupts import interruptible, uninterrupted
 from ablate.scheduling.lease import lease
 from ablate.scheduling.optuna_study import OptunaStudy, own_study
-from ablate.scheduling.search import Cell, SearchPlan, SearchQueue
+from ablate.scheduling.samplers import SearchPlan
+from ablate.scheduling.search import Cell, SearchQueue
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary

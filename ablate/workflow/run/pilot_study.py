@@ -22,7 +22,7 @@ from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.pilot_summary import pilot_trials
 from ablate.scheduling.run_search import SearchResult, confirmation, run_search
-from ablate.scheduling.search import SearchPlan
+from ablate.scheduling.samplers import SearchPlan
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
