@@ -20,7 +20,7 @@ from ablate.scheduling.interrupts import ignoring_signals, interruptible, uninte
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import RETRIED
 from ablate.scheduling.mlflow_follower import MlflowFollower
-from ablate.scheduling.optuna_study import OptunaStudy, own_study
+from ablate.scheduling.optuna_study import OptunaStudy, study_in_folder
 from ablate.scheduling.queue import Queue, TrialQueue, distinct
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
@@ -62,7 +62,7 @@ def run_study(plan: StudyPlan, session: Session, *, unit_of: UnitOf = alone) -> 
 def _optuna(plan: StudyPlan, conductor: Conductor, session: Session) -> OptunaStudy:
     if session.optuna_url:
         return OptunaStudy(plan.record, conductor.trials, url=session.optuna_url)
-    return own_study(session.folder, plan.record, conductor.trials)
+    return study_in_folder(session.folder, plan.record, conductor.trials)
 
 
 class Conductor:
@@ -80,6 +80,8 @@ class Conductor:
         self._session = session
         self._folder = StudyFolder(session.folder)
         self._journal = self._folder.journal
+        # In this order: what is damaged would be read as trials that never ran, and what runs still
+        # by the journal has nobody left who could end it.
         self._damage = self._journal.mend()
         end_running(self._folder, why="its conductor died")
         self.past = attempts(self._journal.read())
@@ -91,12 +93,11 @@ class Conductor:
         self._retried: Counter[str] = Counter()
         self._failures: dict[str, FailedTrial] = {}
         self._wake: tuple[Callable[[], None], ...] = ()
+        # Last: a study that cannot be taken up keeps the plan that it had.
         self._folder.write_plan(plan)
 
     def _lost(self) -> str:
-        """What the folder shows of lines that the journal had, in a sentence; empty where nothing
-        is missing.
-        """
+        """What the folder shows of lines that the journal lost, in a sentence, or nothing."""
         strays = self._folder.strays(self.past)
         if not strays:
             return ""
@@ -110,7 +111,7 @@ class Conductor:
     def conduct(self, queue: TrialQueue, optuna: Follower) -> StudySummary:
         """Run what the queue gives until it has nothing; close what was begun, whatever happens."""
         self._queue = queue
-        self.past = {}
+        self.past = {}  # thousands of epochs, which nobody needs any more
         with uninterrupted():
             publishers = self._start_publishers(optuna)
         status = "KILLED"

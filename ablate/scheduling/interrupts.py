@@ -49,6 +49,7 @@ def interruptible() -> Iterator[None]:
 
     Never inside `uninterrupted`. Whoever handles or ignores SIGINT otherwise keeps that.
     """
+    # Ignored, as in a job in the background, or handled by whoever calls: then it stays so.
     handlers: dict[signal.Signals, Any] = {signal.SIGTERM: _interrupt}
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, leave):
         handlers[signal.SIGINT] = _interrupt

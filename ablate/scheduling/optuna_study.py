@@ -163,7 +163,7 @@ class OptunaStudy:
         return levels, self._space
 
 
-def own_study(
+def study_in_folder(
     folder: Path,
     record: StudyRecord,
     trials: Mapping[str, Trial],

@@ -74,6 +74,7 @@ class Queue:
         failed = {trial_id for trial_id, (_, attempt) in last.items() if _has_failed(attempt)}
         done = {trial_id for (trial_id, _), attempt in past.items() if attempt.is_complete}
 
+        # A trial is done where any attempt completed, also one before a failed repetition.
         left = [trial for trial in trials if trial.trial_id not in done]
         self.n_reused = len(trials) - len(left)
         if limits.only_failed:
@@ -109,6 +110,7 @@ class Queue:
             self._durations.append(event.at - began)
         if not _may_be_retried(event) or self._n_retries[event.trial_id] >= self._limits.retries:
             return False
+        # Behind all others: what killed the worker, a full memory say, may be over by then.
         self._n_retries[event.trial_id] += 1
         self._left.again(trial)
         return True

@@ -12,7 +12,7 @@ from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.conductor import Conductor
 from ablate.scheduling.interrupts import interruptible, uninterrupted
 from ablate.scheduling.lease import lease
-from ablate.scheduling.optuna_study import OptunaStudy, own_study
+from ablate.scheduling.optuna_study import OptunaStudy, study_in_folder
 from ablate.scheduling.samplers import SearchPlan
 from ablate.scheduling.search import Cell, SearchQueue
 from ablate.scheduling.session import Session
@@ -58,6 +58,7 @@ def run_search(
             make_trial=make_trial,
             limits=session.limits,
         )
+        # As an earlier call found it: to find it again costs dozens of proposals.
         queue.is_exhausted = folder.is_exhausted(n_asked)
         with uninterrupted():
             optuna = _optuna(plan, conductor, queue, search=search, session=session)
@@ -77,7 +78,7 @@ def _optuna(
     session: Session,
 ) -> OptunaStudy:
     if session.optuna_url is None:
-        return own_study(
+        return study_in_folder(
             session.folder,
             plan.record,
             conductor.trials,

@@ -100,6 +100,7 @@ def study_status(path: Path) -> StudyStatus:
     """Read the study in the folder `path`. Raises StoreError where the folder holds none."""
     folder = StudyFolder(path)
     plan = folder.read_plan()
+    # Before the journal: trials that a conductor ends in between would seem killed otherwise.
     conductor = holder(path)
     reading = folder.journal.reading()
     names = _names(plan)

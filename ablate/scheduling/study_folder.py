@@ -66,6 +66,7 @@ class StudyFolder:
         """Keep what the study is. Raises StoreError where the folder cannot be written."""
         text = plan.to_json()
         try:
+            # One after the other: whatever cuts this short, one of the two is whole.
             write_text(self.path / STUDY, text)
             write_text(self.path / STUDY_COPY, text)
         except OSError as error:
@@ -174,6 +175,7 @@ class StudyPlan:
     def to_json(self) -> str:
         """Inverse of `from_json`, with a checksum."""
         trials: Sequence[object] = [trial.model_dump(mode="json") for trial in self.trials]
+        # The version first: a later form may have nothing else in common with this one.
         values = {
             KEY: SCHEMA_VERSION,
             "record": self.record.model_dump(mode="json"),

@@ -29,6 +29,7 @@ def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> U
         plan = folder.read_plan()
         journal = folder.journal
         journal.mend()
+        # Else their runs would be RUNNING in the store until somebody resumes the study.
         end_running(folder, why="its conductor died")
         trials = distinct(plan.trials)
         follower = MlflowFollower(store, lambda: plan, trials=trials, folder=folder)

@@ -95,6 +95,8 @@ class WorkUnits:
     def _choices(self) -> Iterator[deque[Placed]]:
         """The queues whose first trial may go next, the best choice first."""
         busy = []
+        # Rounds in their order, so that a later seed starts only where an earlier one has nothing
+        # that is worth starting.
         for queues in self._rounds:
             waiting = {unit: queue for unit, queue in queues.items() if queue}
             by_place = sorted(waiting, key=lambda unit: waiting[unit][0][0])

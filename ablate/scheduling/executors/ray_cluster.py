@@ -57,6 +57,7 @@ def connected(address: str | None) -> Iterator[None]:
             f"as a machine of the cluster sees it, got {address!r}; "
             "start one with: ray start --head"
         )
+    # `ray.init` sets handlers of its own; the caller's come back below.
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     code = {"py_modules": [str(Path(__file__).parents[2])]}

@@ -153,6 +153,7 @@ class Seat:
             folder = self.request.checkpoint.folder
         path = folder / piece.name
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Who reads meanwhile sees the former file, and a node that is lost leaves no half of one.
         partial = path.with_name(path.name + ".partial")
         with partial.open("ab") as file:
             file.write(piece.data)
@@ -181,7 +182,7 @@ class Seat:
             raise CheckFailed(f"slot {self.name} must run a trial to lose one.")
         _remove_partial(request.folder)
         if request.checkpoint is not None:
-            _remove_partial(request.checkpoint.folder)
+            _remove_partial(request.checkpoint.folder)  # the next attempt begins them again
         return failed(request, Failure(kind, why, traceback=stack))
 
 

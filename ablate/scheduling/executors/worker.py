@@ -43,7 +43,8 @@ def serve(run_trial: str, descriptor: int) -> None:
     pipe = Connection(descriptor)
     requests: queue.SimpleQueue[TrialRequest] = queue.SimpleQueue()
     pruned: set[str] = set()
-    is_free = threading.Lock()  # a message is whole on the pipe before the next one begins
+    # The heart and the trial share the pipe: a message is whole before the next one begins.
+    is_free = threading.Lock()
     _start("ablate-listener", _listen, pipe, requests, pruned)
     _start("ablate-heart", _beat, pipe, is_free)
 
