@@ -1,5 +1,4 @@
-"""Search: trials that Optuna's samplers propose one after the other, and that its pruners may end
-early.
+"""Search: trials that Optuna's samplers propose, and that its pruners may end early.
 
 For finding good arms, never for estimating effects: what is proposed depends on what was seen. So a
 search ends with its best few arms, which are then trained with seeds that the search has not seen,
@@ -30,9 +29,9 @@ from ablate.tracking.events import EpochEnded, TrialEnded, TrialStarted, TrialSt
 from ablate.tracking.journal import Attempt
 
 Cell = dict[str, Level]
+# Proposals in a row of trials that there are already, or that make no sense, after which a space
+# counts as exhausted.
 _SAME_AGAIN = 50
-"""Proposals in a row of trials that there are already, or that make no sense, after which a space
-counts as exhausted."""
 
 
 class SearchQueue:

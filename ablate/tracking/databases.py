@@ -78,7 +78,7 @@ def check_database(url: str, *, what: str, setting: str) -> None:
             f"got {without_password(url)!r}; see {setting}."
         )
     if dialect == "sqlite":
-        return
+        return  # whoever opens the file says what is wrong with it
     address = address_of(url)
     if address.problem:
         raise StoreError(
@@ -86,7 +86,7 @@ def check_database(url: str, *, what: str, setting: str) -> None:
             f"got {without_password(url)!r}: {address.problem}."
         )
     if not address.host:
-        return
+        return  # a local socket
     port = address.port or _DRIVERS[dialect].port
     problem = problem_of(partial(connect, address.host, port))
     if problem:

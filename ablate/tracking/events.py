@@ -1,5 +1,6 @@
-"""What happens to a trial, as frozen records that travel from a worker to the journal and on to
-MLflow.
+"""What happens to a trial, as frozen records.
+
+They travel from a worker to the journal and on to MLflow.
 """
 
 from __future__ import annotations

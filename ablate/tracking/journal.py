@@ -60,7 +60,7 @@ class Journal:
             self._write(line, is_end=isinstance(event, TrialEnded))
             n_lines[key] = place + 1
         except OSError as error:
-            self._n_lines = None
+            self._n_lines = None  # what the file holds now is found out by the next append
             raise StoreError(
                 f"the study's journal must be writable, {self.path} is not: {error}; "
                 "free space or pass another folder."
@@ -172,6 +172,7 @@ class Journal:
             with self.path.open("ab", buffering=0) as file:
                 if file.write(line) != len(line):
                     raise OSError("only a part of the line could be written")
+                # Only an end is worth the milliseconds: a trial without one runs again anyway.
                 if is_end:
                     os.fsync(file.fileno())
         except OSError:

@@ -64,6 +64,7 @@ def log_model(
             ),
         )
         client.log_model_artifacts(logged.model_id, model_folder)
+    # Until then the model is not READY: a call that is cut short leaves none that seems whole.
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return f"models:/{logged.model_id}"

@@ -55,8 +55,7 @@ class Publication:
         # study was started.
         self._known: dict[tuple[str, int, int], tuple[str, bool]] = {}
         self._touched: set[str] = set()
-        # (trial_id, attempt) of the starts that were published, or may have been: a server can make
-        # a run and lose the answer.
+        # (trial_id, attempt) of the starts that were published, or may have been.
         self._tried: set[tuple[str, int]] = set()
         self._attempts: dict[tuple[str, int], _Attempt] = {}
 
@@ -151,6 +150,7 @@ class Publication:
             run = self._experiment.run(run_id)
             self._attempts[key] = _Attempt(run_id, ended_before=run)
             return
+        # A server can have made the run and lost the answer.
         if not run_id and key in self._tried:
             run_id = self._find_started(event)
         self._tried.add(key)
@@ -208,6 +208,7 @@ class Publication:
         self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)
         client = self._experiment.client
         client.log_batch(run_id, tags=run_tags(tags))
+        # After everything else: a run that has ended is whole, and is not written to again.
         client.set_terminated(
             run_id, status=projection.STATUS[event.state], end_time=milliseconds(event.at)
         )

@@ -39,6 +39,7 @@ def prepare_file(tracking_uri: str) -> None:
 
 def _make_tables(path: Path, *, artifacts: Path) -> None:
     url = sqlite_url(path)
+    # Opening a store makes its tables.
     SqlAlchemyStore(url, artifacts.as_uri())
     let_go(url)
 

@@ -55,6 +55,7 @@ def hide_passwords(text: str) -> str:
     For texts that somebody else wrote: an exception, a server. URIs of the environment are found as
     a whole, as they are and as Python quotes them; others end at a space or a quotation mark.
     """
+    # First the URIs that are known: their passwords may hold a space, which ends others.
     for uri in filter(None, map(os.environ.get, SETTINGS)):
         rest = _after_scheme(uri)
         shown = _after_scheme(without_password(uri))

@@ -23,8 +23,7 @@ from ablate.errors import StoreError
 
 ARTIFACTS = "artifacts"
 """Folder beside a store's file, where the files of its runs go."""
-# Endings of what SQLite keeps beside a database; what belongs to another database would be played
-# into a new one.
+# Endings of what SQLite keeps beside a database.
 _BESIDE = ("-wal", "-shm", "-journal")
 _STUDIES = "studies"
 
@@ -46,11 +45,13 @@ def make_whole(path: Path, make: Callable[[Path], None]) -> None:
     with locked(path):
         if not is_missing(path):
             return
+        # Of makers that were killed: the lock is ours, so nobody writes to them.
         for left_over in path.parent.glob(f"{path.name}.*.part*"):
             left_over.unlink(missing_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             make(part)
+            # SQLite would play what belongs to a former database into the new one.
             for ending in _BESIDE:
                 path.with_name(path.name + ending).unlink(missing_ok=True)
             part.replace(path)
@@ -61,9 +62,8 @@ def make_whole(path: Path, make: Callable[[Path], None]) -> None:
 
 
 def is_missing(path: Path) -> bool:
-    """Whether there is no file, or an empty database: what SQLite leaves that was opened and never
-    written.
-    """
+    """Whether there is no file, or an empty database."""
+    # SQLite makes an empty file where a database is opened and never written.
     try:
         if path.stat().st_size == 0:
             return True
@@ -108,6 +108,7 @@ def move_aside(path: Path, *, inode: int) -> Path | None:
             return None
         aside = _free_name(path)
         try:
+            # The database last: as long as it is there, another process waits for the lock.
             for ending in _BESIDE:
                 beside = path.with_name(path.name + ending)
                 if beside.exists():

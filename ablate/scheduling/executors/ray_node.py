@@ -189,8 +189,9 @@ class _Visit:
         return ours
 
     def news(self, *, is_over: bool) -> Iterator[Piece]:
-        """Files that are new or changed here: the checkpoint after an epoch, what the attempt
-        leaves at its end.
+        """Files that are new or changed here.
+
+        The checkpoint after an epoch, and at the trial's end what the attempt leaves.
         """
         if self._is_at_home:
             return
