@@ -64,7 +64,6 @@ def view_state(study: PublishedStudy) -> str:
     record = study.record
     logged = {name for run in study.runs for name in run.metrics}
     wanted = dict.fromkeys((record.select_by, *_shown_scores(record), "time/train_s"))
-    # The UI shows a column for every name that it is given, also for one that no run has.
     scores = [name for name in wanted if name in logged]
     columns = [f"metrics.`{name}`" for name in scores]
     columns += [f"params.`{axis}`" for axis in (*record.axes, "seed")]

@@ -66,7 +66,7 @@ def published(run: Run, curves: Curves) -> PublishedRun:
 
 def preference(run: Run) -> tuple[bool, int, int]:
     """Sorts the run that speaks for its trial last."""
-    # A complete attempt counts before a later one; equal numbers come from two homes.
+    # A complete attempt counts before a later one that is not.
     is_complete = projection.state_of(run.info.status, run.data.tags) == "COMPLETE"
     return is_complete, int(run.data.tags[projection.ATTEMPT]), run.info.start_time
 

@@ -108,7 +108,6 @@ def move_aside(path: Path, *, inode: int) -> Path | None:
             return None
         aside = _free_name(path)
         try:
-            # The database last: as long as it is there, another process waits for the lock.
             for ending in _BESIDE:
                 beside = path.with_name(path.name + ending)
                 if beside.exists():

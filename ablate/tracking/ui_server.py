@@ -33,7 +33,7 @@ def application(tracking_uri: str, *, artifact_folder: str) -> Any:
     It reads its settings from the environment of its process, which nobody else can read. Raises
     StoreError where the store does not open.
     """
-    # Jobs would start nine more processes, which outlive this one.
+    # Jobs, which ablate has no use for, would start nine more processes.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     warnings.filterwarnings("ignore", message="starlette.middleware.wsgi is deprecated")
     from mlflow import server
