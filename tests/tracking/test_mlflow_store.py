@@ -217,9 +217,8 @@ def test_predictions_are_read_back(uri, tmp_path):
     store, *_ = publish_all(uri, tmp_path)
     study = store.read_study("toy")
     frame = store.read_predictions(study.runs[0])
-    assert frame["image_id"].tolist() == [
-        name for ids, _, _ in toy_predictions().values() for name in ids
-    ]
+    written = toy_predictions().values()
+    assert frame["image_id"].tolist() == [name for split in written for name in split.image_ids]
     with pytest.raises(
         StoreError,
         match=re.escape(
