@@ -184,5 +184,5 @@ def test_a_head_that_sees_more_than_a_row_is_refused() -> None:
         check_rows(module, head, recipe, image_size=8)
     assert (
         str(caught.value)
-        == "classifier: ridge needs one row of features an image, the head of somebody sees something else; take linear"
+        == "classifier: ridge needs one row of features per image, the head of somebody sees something else; take linear"
     )
