@@ -41,7 +41,7 @@ def cost_of_depth(backbone: str, image_size: int, depth: int) -> PrefixCost:
 
 
 def cost_before(backbone: str, image_size: int, split_point: str) -> PrefixCost:
-    """Return the cost of all that is called before a module. Raises KeyError if it is not called."""
+    """Return the cost of all that is called before a module. Raises KeyError if it never is."""
     events, _ = _trace(backbone, image_size)
     return _cost_before(split_point, events)
 

@@ -126,7 +126,7 @@ def _with_earlier_points(
 
 def _modules_behind(network: Network, depth: int) -> set[str]:
     """The modules with parameters in the units behind the `depth` leading ones."""
-    modules = set()
+    modules: set[str] = set()
     for unit in network.units[depth:]:
         modules.update(owner_of(name) for name in unit.parameter_names)
     return modules

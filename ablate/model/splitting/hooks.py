@@ -1,9 +1,9 @@
 """What is put into a module so that it can run in two parts: placeholders and guards.
 
-A *placeholder* takes the place of a module's forward pass. While the suffix runs it returns zeros of
-the recorded shape and dtype; otherwise it runs the module. A *guard* stands at a split point. While
-the prefix runs it records what comes in, and at the last point it ends the pass; while the suffix
-runs it replaces what came of the zeros by the kept activation.
+A *placeholder* takes the place of a module's forward pass. While the suffix runs it returns zeros
+of the recorded shape and dtype; otherwise it runs the module. A *guard* stands at a split point.
+While the prefix runs it records what comes in, and at the last point it ends the pass; while the
+suffix runs it replaces what came of the zeros by the kept activation.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class PassState:
         self.seen = {}
 
 
-def install_hooks(module: nn.Module, plan: SplitPlan, state: PassState) -> Undo:
+def install_hooks(module: nn.Module, plan: SplitPlan, state: PassState) -> Callable[[], None]:
     """Put placeholders and guards into a module, in place; returns what takes them out again."""
     steps: list[Undo] = []
     for name, points in plan.skipped.items():

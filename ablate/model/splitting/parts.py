@@ -24,7 +24,7 @@ class SplitNetwork:
     module: nn.Module
     image_shape: torch.Size
     """(3, S, S)."""
-    undo: Callable[[], object]
+    undo: Callable[[], None]
     """Make the network whole again; `prefix`, `advance` and `suffix` must not be called after."""
     _plan: SplitPlan
     _state: PassState

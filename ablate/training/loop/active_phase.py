@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ablate.model.network import Network, at_depth, phase_depths
+from ablate.model.assemble import phase_depths
+from ablate.model.network import Network, at_depth
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import at_phase, phases_of
