@@ -29,7 +29,7 @@ from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze
 from ablate.model.linear_head import check_rows, linear_head
 from ablate.model.one_image import takes_one_image
 from ablate.model.units import Unit
-from ablate.model.weights import digest_of, load_backbone
+from ablate.model.weights.load import digest_of, load_backbone
 from ablate.recipe.recipe import Recipe
 from ablate.streams import stream
 from ablate.study.weights_identity import WeightsIdentity

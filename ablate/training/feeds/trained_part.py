@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ablate.data.store import ImageStore
 from ablate.model.cost import is_worth_keeping
+from ablate.model.network import Network
 from ablate.model.splitting.call_order import Autocast
 from ablate.model.splitting.find_split import NotSplit, split_network
 from ablate.model.splitting.parts import SplitNetwork
-from ablate.model.network import Network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import CacheSpec, Compute
 from ablate.training.feeds.activations import ActivationCache, CacheUse, Rows, View

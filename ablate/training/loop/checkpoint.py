@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ablate.model.delta import delta, load_delta
-from ablate.model.weight_values import digest_of_tensors
+from ablate.model.weights.tensor_values import digest_of_tensors
 from ablate.training.loop.active_phase import Stage
 
 FILE = "checkpoint.safetensors"

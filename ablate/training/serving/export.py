@@ -15,7 +15,7 @@ from ablate.errors import SpecError, WeightsError
 from ablate.model.delta import load_delta
 from ablate.model.merge import NOT_MERGEABLE, is_same, merge_adapters
 from ablate.model.network import Network, build_network
-from ablate.model.weight_tensors import read_tensors
+from ablate.model.weights.read_file import read_tensors
 from ablate.recipe.recipe import Recipe
 from ablate.streams import stream
 from ablate.study.trial import Trial

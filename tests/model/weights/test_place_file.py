@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ablate.errors import SpecError, WeightsError
 from ablate.model.network import build_network, check_recipe
-from ablate.model.weights import load_backbone
+from ablate.model.weights.load import load_backbone
 from ablate.recipe.recipe import Recipe
 
 _VIT = {"backbone": "vit_tiny_patch16_224", "image_size": 224}

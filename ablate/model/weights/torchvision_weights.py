@@ -14,8 +14,8 @@ from timm.models import split_model_name_tag
 from torch import Tensor, nn
 
 from ablate.errors import WeightsError
-from ablate.model.weight_files import trunk_tensors
-from ablate.model.weight_values import digest_of_tensors, odd_values
+from ablate.model.weights.place_file import trunk_tensors
+from ablate.model.weights.tensor_values import digest_of_tensors, odd_values
 
 BY_NAME = {
     name: name

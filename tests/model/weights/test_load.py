@@ -14,9 +14,9 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from ablate.errors import WeightsError
-from ablate.model import weights as weights_module
 from ablate.model.network import build_network, identify_weights
-from ablate.model.weights import check_weights, digest_of, load_backbone
+from ablate.model.weights import load as weights_module
+from ablate.model.weights.load import check_weights, digest_of, load_backbone
 from ablate.recipe.recipe import Recipe
 
 _WAYS_OUT = (

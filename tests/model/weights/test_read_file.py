@@ -18,9 +18,9 @@ from support.mutated_weights import FORMATS, damage, outcome_of, tiny, write_wei
 from torch import Tensor
 
 from ablate.errors import WeightsError
-from ablate.model.weight_files import place_file, trunk_tensors
-from ablate.model.weight_tensors import read_tensors, shown
-from ablate.model.weight_values import digest_of_tensors
+from ablate.model.weights.place_file import place_file, trunk_tensors
+from ablate.model.weights.read_file import read_tensors, shown
+from ablate.model.weights.tensor_values import digest_of_tensors
 
 MUST_BE = "must be a safetensors file or a state dict of tensors alone"
 SAVE = "save it again with safetensors.torch.save_file(model.state_dict(), path)"

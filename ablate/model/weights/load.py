@@ -22,10 +22,10 @@ from ablate.errors import WeightsError
 from ablate.files import inside
 from ablate.model.backbone import Pooling, classifier_names, create_backbone, pretrained_cfg_of
 from ablate.model.facts import ImageSize
-from ablate.model.torchvision_weights import load_torchvision
-from ablate.model.weight_files import place_file, trunk_tensors
-from ablate.model.weight_tensors import read_tensors, shown
-from ablate.model.weight_values import digest_of_tensors, odd_values
+from ablate.model.weights.place_file import place_file, trunk_tensors
+from ablate.model.weights.read_file import read_tensors, shown
+from ablate.model.weights.tensor_values import digest_of_tensors, odd_values
+from ablate.model.weights.torchvision_weights import load_torchvision
 
 _WORDS = ("auto", "hub", "torchvision", "none")
 _HUB_SECONDS = 8.0

@@ -8,8 +8,8 @@ import torch
 import torchvision
 
 from ablate.errors import WeightsError
-from ablate.model.torchvision_weights import BY_NAME, BY_ORDER, place_torchvision
-from ablate.model.weights import load_backbone
+from ablate.model.weights.load import load_backbone
+from ablate.model.weights.torchvision_weights import BY_NAME, BY_ORDER, place_torchvision
 
 
 def _random_torchvision(name: str) -> torch.nn.Module:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ablate.errors import WeightsError, some
 from ablate.model.backbone import Pooling, classifier_names
-from ablate.model.weight_tensors import read_tensors, shown
-from ablate.model.weight_values import digest_of_tensors, odd_forms, odd_values
+from ablate.model.weights.read_file import read_tensors, shown
+from ablate.model.weights.tensor_values import digest_of_tensors, odd_forms, odd_values
 
 _NOT_TRUNK = (
     *(
