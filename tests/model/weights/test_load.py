@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from ablate.errors import WeightsError
 from ablate.model.network import build_network, identify_weights
-from ablate.model.weights import load as weights_module
+from ablate.model.weights import hub
 from ablate.model.weights.load import check_weights, digest_of, load_backbone
 from ablate.recipe.recipe import Recipe
 
@@ -66,7 +66,7 @@ def test_a_hub_that_keeps_silent_is_given_up_on(
     silent_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     _point_hub_at(silent_port, monkeypatch, tmp_path)
-    monkeypatch.setattr(weights_module, "_HUB_SECONDS", 1.0)
+    monkeypatch.setattr(hub, "_HUB_SECONDS", 1.0)
     with pytest.raises(WeightsError) as caught:
         check_weights("test_vit", "hub")
     reasons = ("no answer in 1 s", "ReadTimeout")
