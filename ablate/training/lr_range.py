@@ -16,8 +16,8 @@ from ablate.recipe.policy import policy_word
 from ablate.recipe.strategy import phases_of
 from ablate.study.request import TrialRequest
 from ablate.training.feeds.trained_part import open_lanes, train_sampling
-from ablate.training.loop.active_phase import open_stage
-from ablate.training.loop.l2_sp import StartingPoint
+from ablate.training.loop.active_phase import open_phase
+from ablate.training.loop.l2_sp import L2SP
 from ablate.training.loop.step import Course, autocast, train_batch
 from ablate.training.trial_run import make_task, slot_compute
 
@@ -64,7 +64,7 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
         class_names=store.class_names,
         device=compute.device,
     )
-    stage = open_stage(
+    stage = open_phase(
         network,
         recipe,
         len(phases_of(recipe)) - 1,
@@ -77,7 +77,7 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
             sharing=None,
             seed=seed,
         ),
-        start=StartingPoint(network) if recipe.l2_sp > 0 else None,
+        l2_sp=L2SP(network) if recipe.l2_sp > 0 else None,
     )
     course = Course(
         recipe,

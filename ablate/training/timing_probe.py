@@ -12,7 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from ablate.errors import CheckFailed
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import TrialOutcome
-from ablate.training.loop.fit import Emit
+from ablate.training.loop.fit import EmitEpoch
 from ablate.training.trial_run import run_trial
 
 EPOCHS, STEPS = 2, 2
@@ -21,7 +21,7 @@ START_S, STEP_S, VAL_S, END_S = "probe/start_s", "probe/step_s", "probe/val_s", 
 PEAK_MB, TOTAL_MB = "probe/peak_mb", "probe/total_mb"
 
 
-def run_probe(request: TrialRequest, emit: Emit) -> TrialOutcome:
+def run_probe(request: TrialRequest, emit: EmitEpoch) -> TrialOutcome:
     """Run a trial of `EPOCHS` epochs of `STEPS` batches as it is, and add what its parts took to its metrics.
 
     `probe/step_s`: one optimizer step, with the batch that it needs; `probe/val_s`: between the epochs, so scoring val and whatever an epoch begins with;

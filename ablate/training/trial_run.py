@@ -33,7 +33,7 @@ from ablate.training.feeds.trained_part import Lanes, open_lanes, sharing_of, tr
 from ablate.training.inference_cost import inference_cost
 from ablate.training.loop.active_phase import describe_phases
 from ablate.training.loop.checkpoint import Checkpoint
-from ablate.training.loop.fit import Emit, Fit, fit, predict
+from ablate.training.loop.fit import EmitEpoch, Fit, fit, predict
 from ablate.training.loop.fitted_heads import fit_classifier
 from ablate.training.loop.folding import fold
 from ablate.training.loop.step import Course, autocast
@@ -50,7 +50,7 @@ N_MERGED = 8
 _LOG = logging.getLogger(__name__)
 
 
-def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
+def run_trial(request: TrialRequest, emit: EmitEpoch) -> TrialOutcome:
     """Train, select the best epoch on val, score test once, and leave predictions, delta weights and the trial's own description in `request.folder`.
 
     Where memory does not hold a batch, the trial starts again with half as many images in the network at a time and the same batch size. Raises TrialError
@@ -81,7 +81,7 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
     )
 
 
-def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome:
+def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOutcome:
     started = time.perf_counter()
     trial, recipe = request.trial, request.trial.recipe
     compute = slot_compute(request.compute, recipe)

@@ -12,7 +12,7 @@ import sklearn.metrics as sk
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import phases_of
 from ablate.training.loop import fit
-from ablate.training.loop.checkpoint import Progress
+from ablate.training.loop.progress import TrainingProgress
 from ablate.training.tasks.classification import Classification
 
 LABELS = np.array([0] * 7 + [1] * 3)
@@ -36,7 +36,7 @@ ORACLES = {
 
 def _judged(
     select_by: str, monkeypatch: pytest.MonkeyPatch, *, patience: int | None = None
-) -> Progress:
+) -> TrainingProgress:
     """Let the loop judge the scripted epochs one by one until its phase is over."""
     recipe = Recipe(backbone="test_efficientnet", epochs=len(EPOCHS), patience=patience)
     course: Any = SimpleNamespace(
@@ -47,10 +47,10 @@ def _judged(
         micro_batch=recipe.batch_size,
     )
     stage: Any = SimpleNamespace(
-        lanes=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), average=None
+        lanes=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), ema=None
     )
     network: Any = None
-    done = Progress()
+    done = TrainingProgress()
     monkeypatch.setattr(fit, "delta", lambda network: {})
     monkeypatch.setattr(
         fit,

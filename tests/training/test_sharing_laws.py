@@ -29,7 +29,9 @@ from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import Event, TrialEnded, TrialOutcome, TrialStarted
 from ablate.training.trial_run import run_trial
 
-assert tiny_swin.__module__ == "support.tiny_swin"  # known to timm by its import, here and in workers
+assert (
+    tiny_swin.__module__ == "support.tiny_swin"
+)  # known to timm by its import, here and in workers
 FAMILIES = {"CNN": "test_efficientnet", "ViT": "test_vit", "Swin": "tiny_swin"}
 RECIPES: dict[str, dict[str, Any]] = {
     "probe": {"freeze_depth": "all"},

@@ -11,8 +11,8 @@ from timm.utils import ModelEmaV3
 from ablate.model.network import build_network
 from ablate.recipe.phase import Phase
 from ablate.training.loop import step as step_module
-from ablate.training.loop.ema import Average
-from ablate.training.loop.l2_sp import StartingPoint
+from ablate.training.loop.ema import EMA
+from ablate.training.loop.l2_sp import L2SP
 from ablate.training.trial_run import run_trial
 
 FULL = {"freeze_depth": 0, "head_lr": 1e-2, "epochs": 2}
@@ -49,7 +49,7 @@ def test_the_mean_of_the_weights_is_that_by_hand_and_is_what_is_kept(
 
 def test_it_is_timms_mean(make_request) -> None:
     network = build_network(make_request(**FULL).trial.recipe, n_classes=3, image_size=64, seed=0)
-    own, timms = Average(network, decay=0.7), ModelEmaV3(network.module, decay=0.7)
+    own, timms = EMA(network, decay=0.7), ModelEmaV3(network.module, decay=0.7)
     for seed in range(3):
         torch.manual_seed(seed)
         with torch.no_grad():
@@ -180,7 +180,7 @@ def test_l2_sp_pulls(make_request, monkeypatch) -> None:
 
 def test_the_gradient_of_l2_sp_is_torchs_of_the_penalty(make_request) -> None:
     network = build_network(make_request(**FULL).trial.recipe, n_classes=3, image_size=64, seed=0)
-    start = StartingPoint(network)
+    start = L2SP(network)
     first = {name: one.detach().clone() for name, one in network.module.named_parameters()}
     with torch.no_grad():
         for one in network.module.parameters():

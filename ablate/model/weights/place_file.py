@@ -72,7 +72,7 @@ class _Unpacked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
+class _Match:
     """How an encoder's tensors and a trunk's go together."""
 
     wanted: Mapping[str, Tensor]
@@ -96,17 +96,17 @@ def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
     left_out = set(_left_out(module, encoder))
     trunk = {name: tensor for name, tensor in encoder.items() if name not in left_out}
     _refuse_any(path, list(odd_forms(trunk)))
-    fit = _best_fit(module, encoder)
-    if fit.faults:
+    match = _best_match(module, encoder)
+    if match.faults:
         raise WeightsError(
             f"weights {shown(path.name)} must fit the trunk of {backbone}; "
-            f"{'; '.join(fit.faults)}. Is it another backbone, or another image_size?"
+            f"{'; '.join(match.faults)}. Is it another backbone, or another image_size?"
         )
-    _refuse_any(path, list(odd_values(fit.tensors, fit.wanted)))
+    _refuse_any(path, list(odd_values(match.tensors, match.wanted)))
     with torch.no_grad():
-        for name, tensor in fit.tensors.items():
-            fit.wanted[name].copy_(tensor)
-    return Placed(_notes(module, file, fit), _pooling(module, encoder), digest_of_tensors(trunk))
+        for name, tensor in match.tensors.items():
+            match.wanted[name].copy_(tensor)
+    return Placed(_notes(module, file, match), _pooling(module, encoder), digest_of_tensors(trunk))
 
 
 def trunk_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -151,17 +151,17 @@ def _refuse_any(path: Path, faults: Sequence[str]) -> None:
     )
 
 
-def _notes(module: nn.Module, file: _Unpacked, fit: _Fit) -> str:
+def _notes(module: nn.Module, file: _Unpacked, match: _Match) -> str:
     """What was undone and left out; that the classifier is left out goes without saying."""
     notes = []
     if file.prefix:
         notes.append(" > ".join([*file.containers, f"{file.prefix}*"]))
-    for name, tensor in fit.tensors.items():
+    for name, tensor in match.tensors.items():
         before = file.encoder.get(name)
         if before is not None and before.shape != tensor.shape:
             notes.append(f"{name} resized from {list(before.shape)}")
     outside = [_part_of(name) for name in file.state if not name.startswith(file.prefix)]
-    inside = [f"{file.prefix}{_part_of(name)}" for name in fit.left_out]
+    inside = [f"{file.prefix}{_part_of(name)}" for name in match.left_out]
     counts = Counter([*outside, *inside])
     if file.prefix or not set(counts) <= set(classifier_names(module)):
         parts = [f"{shown(name)} ({count})" for name, count in counts.items()]
@@ -169,21 +169,21 @@ def _notes(module: nn.Module, file: _Unpacked, fit: _Fit) -> str:
     return "; ".join(notes)
 
 
-def _best_fit(module: nn.Module, encoder: Mapping[str, Tensor]) -> _Fit:
+def _best_match(module: nn.Module, encoder: Mapping[str, Tensor]) -> _Match:
     """As it stands, or else as timm's own filter of the model's family converts it."""
-    plain = _fit(module, encoder)
+    plain = _match(module, encoder)
     # where timm's families keep it; `timm.models.load_checkpoint` finds it likewise
     convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
     if not plain.faults or convert is None:
         return plain
     try:
-        converted = _fit(module, convert(dict(encoder), module))
+        converted = _match(module, convert(dict(encoder), module))
     except Exception:  # a filter that meets what it was not written for raises anything
         return plain
     return plain if converted.faults else converted
 
 
-def _fit(module: nn.Module, encoder: Mapping[str, Tensor]) -> _Fit:
+def _match(module: nn.Module, encoder: Mapping[str, Tensor]) -> _Match:
     wanted = trunk_tensors(module)
     left_out = _left_out(module, encoder)
     tensors = dict(encoder)
@@ -200,7 +200,7 @@ def _fit(module: nn.Module, encoder: Mapping[str, Tensor]) -> _Fit:
     for kind, names in faults.items():
         if names:
             texts.append(f"{kind}: {some(names, most=_N_LISTED)}")
-    return _Fit(wanted, tensors, left_out, texts)
+    return _Match(wanted, tensors, left_out, texts)
 
 
 def _misshapen(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.training.feeds.batches import split_batches
-from ablate.training.loop.active_phase import Stage
+from ablate.training.loop.active_phase import ActivePhase
 from ablate.training.tasks._base import Task
 
 
@@ -33,23 +33,25 @@ class Course:
 
 
 def train_batch(
-    stage: Stage, course: Course, inputs: Tensor, labels: Tensor
+    stage: ActivePhase, course: Course, inputs: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Step once on a batch of inputs (B, ...) and labels (B,); returns the loss and the norm of all gradients before they were clipped, detached scalars."""
     stage.optimizer.zero_grad(set_to_none=True)
     loss = accumulate_gradients(stage, course, inputs, labels)
     stage.scaler.unscale_(stage.optimizer)
-    if stage.start is not None:
-        stage.start.add_gradient(stage.network, weight=stage.recipe.l2_sp)
+    if stage.l2_sp is not None:
+        stage.l2_sp.add_gradient(stage.network, weight=stage.recipe.l2_sp)
     norm = clip_gradients(stage)
     stage.scaler.step(stage.optimizer)
     stage.scaler.update()
-    if stage.average is not None:
-        stage.average.update()
+    if stage.ema is not None:
+        stage.ema.update()
     return loss, norm
 
 
-def accumulate_gradients(stage: Stage, course: Course, inputs: Tensor, labels: Tensor) -> Tensor:
+def accumulate_gradients(
+    stage: ActivePhase, course: Course, inputs: Tensor, labels: Tensor
+) -> Tensor:
     """Leave the gradients of a batch's loss in the parameters and return the loss; the gradients of parts of a batch are summed up to those of the whole."""
     task, loss = course.task, torch.zeros((), device=labels.device)
     for part in micro_batches(len(labels), micro_batch=course.micro_batch):
@@ -61,7 +63,7 @@ def accumulate_gradients(stage: Stage, course: Course, inputs: Tensor, labels: T
     return loss
 
 
-def clip_gradients(stage: Stage) -> Tensor:
+def clip_gradients(stage: ActivePhase) -> Tensor:
     """Scale all gradients together so that their norm is at most the recipe's `clip_norm`; returns the norm that they had, nan where nothing is clipped."""
     if stage.recipe.clip_norm is None:
         return torch.tensor(float("nan"))

@@ -18,8 +18,9 @@ from ablate.study.request import CheckpointSpec, TrialRequest
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training.loop import fit
-from ablate.training.loop.active_phase import Stage
-from ablate.training.loop.checkpoint import FILE, Checkpoint, Progress
+from ablate.training.loop.active_phase import ActivePhase
+from ablate.training.loop.checkpoint import FILE, Checkpoint
+from ablate.training.loop.progress import TrainingProgress
 from ablate.training.trial_run import run_trial
 
 RECIPES = {
@@ -121,19 +122,19 @@ def assert_equal_files(one: TrialRequest, other: TrialRequest) -> None:
 
 def counted_steps(patch: pytest.MonkeyPatch, before_step: Callable[[int], None]) -> None:
     """Call `before_step` with the number of each optimizer step, counted over all epochs and attempts, before it is taken."""
-    train_epoch, set_rates = fit.train_epoch, Stage.set_rates
-    now: list[Progress] = []
+    train_epoch, set_rates = fit.train_epoch, ActivePhase.set_rates
+    now: list[TrainingProgress] = []
 
     def epoch(stage, course, done):
         now[:] = [done]
         return train_epoch(stage, course, done)
 
-    def rates(stage: Stage, step: int) -> float:
+    def rates(stage: ActivePhase, step: int) -> float:
         before_step(now[0].n_steps)
         return set_rates(stage, step)
 
     patch.setattr(fit, "train_epoch", epoch)
-    patch.setattr(Stage, "set_rates", rates)
+    patch.setattr(ActivePhase, "set_rates", rates)
 
 
 def run_killed_at(step: int, request: TrialRequest, monkeypatch: pytest.MonkeyPatch) -> None:
