@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ablate.recipe.optimizers import OPTIMIZERS, REFUSED, WITH_MOMENTUM
 from ablate.recipe.recipe import Recipe
 from ablate.training.loop.build_optimizer import make_optimizer
-from ablate.training.loop.checkpoint import _load_optimizer, _optimizer_state
+from ablate.training.loop.optimizer_state import load_optimizer, optimizer_state
 
 RECIPE = Recipe(backbone="test_vit", weights="none", freeze_depth=-1, head_lr=1e-2, lr_ratio=0.5)
 
@@ -55,7 +55,7 @@ def test_it_learns_and_a_checkpoint_of_it_is_exact(name: str) -> None:
     other = build("test_vit", image_size=64, freeze_depth=-1)
     other.module.load_state_dict(network.module.state_dict())
     resumed = make_optimizer(other, recipe)
-    _load_optimizer(resumed, *_optimizer_state(optimizer))
+    load_optimizer(resumed, *optimizer_state(optimizer))
     for _ in range(3):
         _step(network, optimizer, rows)
         _step(other, resumed, rows)
