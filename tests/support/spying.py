@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ablate.training.loop import fit
-from ablate.training.loop.active_phase import Stage
+from ablate.training.loop.active_phase import ActivePhase
 
 
 @dataclass
 class Step:
     """One optimizer step, as its arguments and effects were."""
 
-    stage: Stage
+    stage: ActivePhase
     epoch: int
     rates: dict[str, float]
     """Parameter -> LR."""
@@ -32,7 +32,7 @@ class Step:
     norm: float = float("nan")
 
 
-def tensors(stage: Stage) -> dict[str, Tensor]:
+def tensors(stage: ActivePhase) -> dict[str, Tensor]:
     module = stage.network.module
     return {
         name: tensor.detach().clone()
