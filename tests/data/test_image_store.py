@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 from torchvision.transforms import v2
 
-from ablate.data import store
+from ablate.data import build_store as building
+from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, Split, load_data
-from ablate.data.store import build_store, open_store, square, verify_store
+from ablate.data.square import square
+from ablate.data.store import open_store, store_key, verify_store
 from ablate.errors import DataError, StoreError
 from ablate.study.trial import DataSpec
 
@@ -158,7 +160,7 @@ def test_a_pickle_in_a_store_is_not_loaded(data_set: DataSet, tmp_path: Path) ->
 
 
 def test_what_a_killed_builder_left_is_in_nobodys_way(data_set: DataSet, tmp_path: Path) -> None:
-    key = store.store_key(data_set.facts.fingerprint, side=16, interpolation="bicubic")
+    key = store_key(data_set.facts.fingerprint, side=16, interpolation="bicubic")
     for name in (key, f"{key}.partial"):
         (tmp_path / "home" / "images" / name).mkdir(parents=True)
         (tmp_path / "home" / "images" / name / "train.npy").write_bytes(b"half")
@@ -326,7 +328,7 @@ def test_a_large_data_set_is_kept_at_a_lower_resolution(
     data_set: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_images = len(data_set.splits["train"].labels)
-    monkeypatch.setattr(store, "MAX_FINE_BYTES", n_images * 3 * 100 + 5)
+    monkeypatch.setattr(building, "MAX_FINE_BYTES", n_images * 3 * 100 + 5)
     fine = (
         build_store(data_set, home=tmp_path, side=8, interpolation="bicubic", fine=12)
         .split("train")
@@ -416,7 +418,7 @@ def test_a_meta_file_that_does_not_fit_on_the_disk_loses_no_image(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(store, "_write_durably", full)
+        patched.setattr(building, "_write_durably", full)
         with pytest.raises(StoreError, match=r"needs more room"):
             build_store(data_set, home=tmp_path, side=16, interpolation="bicubic")
     calls: list[int] = []

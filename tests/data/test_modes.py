@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ablate.data.build_store import build_store
 from ablate.data.dataset import load_data
 from ablate.data.images import read_image
-from ablate.data.store import build_store
 from ablate.study.trial import DataSpec
 
 

@@ -13,7 +13,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from ablate.data.augment import clean, views
 from ablate.data.operations import GREY, MIX, MIX_BINS, N_BINS, OPERATIONS, RAND, TRIVIAL, magnitude
-from ablate.data.store import square
+from ablate.data.square import square
 from ablate.recipe.policy import policy_of, policy_word
 from ablate.recipe.recipe import Recipe
 

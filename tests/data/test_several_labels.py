@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, load_data
 from ablate.data.duplicates import near_duplicates
 from ablate.data.iterative import deal_by_labels, stratify
 from ablate.data.sources._base import Item
-from ablate.data.store import build_store, open_store
+from ablate.data.store import open_store
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions, Sizes
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, Split
-from ablate.data.store import ImageStore, build_store
+from ablate.data.store import ImageStore
 from ablate.model.backbone import preprocessing_of
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import DataFacts

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ablate.data.augment import POLICIES, clean, views
-from ablate.data.store import StoredSplit, build_store
+from ablate.data.build_store import build_store
+from ablate.data.store import StoredSplit
 from ablate.errors import SpecError, StoreError
 from ablate.grid.parse import nearest
 from ablate.model.backbone import preprocessing_of

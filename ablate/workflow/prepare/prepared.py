@@ -199,9 +199,10 @@ def prepare(
     on_progress: Progress,
 ) -> Prepared:
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
+    from ablate.data.build_store import build_store
     from ablate.data.darkness import brightest_of
     from ablate.data.duplicates import near_duplicates
-    from ablate.data.store import build_store, open_store
+    from ablate.data.store import open_store
     from ablate.training.machine.precision import choose_compute
     from ablate.training.machine.threads import choose_threads
 
