@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from ablate.data.augment import POLICIES, clean, views
+from ablate.data.augment import clean, views
+from ablate.data.augment_levels import POLICIES
 from ablate.data.build_store import build_store
 from ablate.data.store import StoredSplit
 from ablate.errors import SpecError, StoreError
