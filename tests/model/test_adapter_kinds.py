@@ -165,7 +165,8 @@ def test_dora_refuses_a_filter_of_length_zero(monkeypatch: pytest.MonkeyPatch) -
         _network(*_CNN, "dora")
     assert (
         str(caught.value)
-        == "dora divides by the length of each filter, and some are zero in conv_stem of tf_efficientnet_lite0; name others in lora_targets"
+        == "dora divides by the length of each filter, and some are zero in conv_stem of "
+        "tf_efficientnet_lite0; name others in lora_targets"
     )
 
 
@@ -264,20 +265,25 @@ def test_an_adapter_larger_than_its_layer_is_told_of() -> None:
         (
             "vpt",
             "resnet18",
-            "adapter vpt must find blocks of a plain ViT in the frozen units stem, layer1, layer2, layer3, layer4 of resnet18, there is none; "
+            "adapter vpt must find blocks of a plain ViT in the frozen units stem, layer1, layer2, "
+            "layer3, layer4 of resnet18, there is none; "
             "take another adapter, or a ViT or DeiT",
         ),
         (
             "bottleneck",
             "resnet18",
-            "adapter bottleneck must find attention (attn.proj) or an MLP (mlp.fc2) in the frozen units stem, layer1, layer2, layer3, layer4 of resnet18, "
-            "there is none; take lora, dora, ia3, ssf or norm_tuning, or a ViT, DeiT, Swin or ConvNeXt",
+            "adapter bottleneck must find attention (attn.proj) or an MLP (mlp.fc2) in the frozen "
+            "units stem, layer1, layer2, layer3, layer4 of resnet18, "
+            "there is none; take lora, dora, ia3, ssf or norm_tuning, or a ViT, DeiT, Swin or "
+            "ConvNeXt",
         ),
         (
             "adaptformer",
             "resnet18",
-            "adapter adaptformer must find an MLP (mlp.fc1, mlp.fc2) in the frozen units stem, layer1, layer2, layer3, layer4 of resnet18, "
-            "there is none; take lora, dora, ia3, ssf or norm_tuning, or a ViT, DeiT, Swin or ConvNeXt",
+            "adapter adaptformer must find an MLP (mlp.fc1, mlp.fc2) in the frozen units stem, "
+            "layer1, layer2, layer3, layer4 of resnet18, "
+            "there is none; take lora, dora, ia3, ssf or norm_tuning, or a ViT, DeiT, Swin or "
+            "ConvNeXt",
         ),
     ],
 )

@@ -137,8 +137,10 @@ def test_targets_that_match_nothing() -> None:
             image_size="auto",
         )
     assert str(caught.value) == (
-        "lora_targets must match a Linear or an ungrouped convolution in the frozen units blocks.4, blocks.5 of test_vit, got ['*.attn.query']; "
-        "eligible there: blocks.4.attn.qkv, blocks.4.attn.proj, blocks.4.mlp.fc1, blocks.4.mlp.fc2, blocks.5.attn.qkv ..."
+        "lora_targets must match a Linear or an ungrouped convolution in the frozen units "
+        "blocks.4, blocks.5 of test_vit, got ['*.attn.query']; "
+        "eligible there: blocks.4.attn.qkv, blocks.4.attn.proj, blocks.4.mlp.fc1, "
+        "blocks.4.mlp.fc2, blocks.5.attn.qkv ..."
     )
 
 
@@ -150,7 +152,8 @@ def test_targets_that_match_only_what_cannot_be_adapted() -> None:
             image_size=64,
         )
     assert str(caught.value) == (
-        "lora_targets must match a Linear or an ungrouped convolution in the frozen units final_conv of test_nfnet, got ['final_conv']; "
+        "lora_targets must match a Linear or an ungrouped convolution in the frozen units "
+        "final_conv of test_nfnet, got ['final_conv']; "
         "nothing there is eligible; adapt more units"
     )
 
@@ -166,8 +169,14 @@ def test_nothing_frozen_leaves_nothing_to_adapt(freeze_depth: int) -> None:
     assert (
         str(caught.value)
         == {
-            0: "a recipe must make sense, this one does not: LoRA adapts the frozen units, and freeze_depth 0 leaves none",
-            -5: "freeze_depth must leave a frozen unit for LoRA to adapt, got -5, which frees all 5 of test_resnet",
+            0: (
+                "a recipe must make sense, this one does not: LoRA adapts the frozen units, and "
+                "freeze_depth 0 leaves none"
+            ),
+            -5: (
+                "freeze_depth must leave a frozen unit for LoRA to adapt, got -5, which frees all "
+                "5 of test_resnet"
+            ),
         }[freeze_depth]
     )
 

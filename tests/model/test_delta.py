@@ -67,6 +67,7 @@ def test_a_delta_of_another_recipe_changes_nothing() -> None:
     with pytest.raises(WeightsError) as caught:
         load_delta(network, {"head.weight": torch.zeros(2, 2), "norm.bias": torch.zeros(3)})
     assert str(caught.value) == (
-        "a delta must hold exactly the tensors that the recipe trains, it differs in ['head.bias', 'norm.bias', 'head.weight']; was it saved by another recipe?"
+        "a delta must hold exactly the tensors that the recipe trains, it differs in ['head.bias', "
+        "'norm.bias', 'head.weight']; was it saved by another recipe?"
     )
     assert all(torch.equal(tensor, before[name]) for name, tensor in snapshot(network).items())

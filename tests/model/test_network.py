@@ -98,7 +98,8 @@ def test_units_that_interleave_cannot_be_cut() -> None:
             Recipe(backbone="cait_xxs24_224", freeze_depth=-1), n_classes=5, image_size="auto"
         )
     assert str(caught.value) == (
-        "freeze_depth must be all or 0 for cait_xxs24_224, whose units do not run one after the other (blocks.22+blocks_token_only.0 runs after "
+        "freeze_depth must be all or 0 for cait_xxs24_224, whose units do not run one after the "
+        "other (blocks.22+blocks_token_only.0 runs after "
         "blocks.23+blocks_token_only.1), got a depth of 24"
     )
 

@@ -1,4 +1,7 @@
-"""Whether a network can train with one image at a time is known before it is built: the meta device refuses what a real step refuses."""
+"""Whether a network can train with one image at a time is known before it is built.
+
+The meta device refuses what a real step refuses.
+"""
 
 from __future__ import annotations
 

@@ -118,7 +118,8 @@ def test_units_that_do_not_cover_the_trunk_are_a_bug_with_names() -> None:
         check_cover(units, ["a.weight", "b.weight", "c.bias"])
     assert (
         str(caught.value)
-        == "every trunk parameter must be in exactly one of 2 units, these are not: ['a.weight', 'c.bias']"
+        == "every trunk parameter must be in exactly one of 2 units, these are not: ['a.weight', "
+        "'c.bias']"
     )
 
 

@@ -1,4 +1,7 @@
-"""The score that is asked for picks the best epoch and says when patience ends: scripted epochs of a binary task about which the scores disagree."""
+"""The score that is asked for picks the best epoch and says when patience ends.
+
+Scripted epochs of a binary task about which the scores disagree.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a network costs at inference: counted multiply-adds against closed forms, and a measurement that leaves no trace."""
+"""What a network costs at inference.
+
+Counted multiply-adds against closed forms, and a measurement that leaves no trace.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,11 @@ def test_multiply_adds_are_those_of_the_textbook() -> None:
     [("resnet18", 1.82), ("vit_tiny_patch16_224", 1.26), ("tf_efficientnet_lite0", 0.39)],
 )
 def test_multiply_adds_are_those_that_others_publish(backbone: str, giga: float) -> None:
-    """resnet18: 1.82 G (timm's results table). vit_tiny: 1.26 G, attention's two products included. lite0: 0.39 G without biases and activations."""
+    """resnet18: 1.82 G (timm's results table).
+
+    vit_tiny: 1.26 G, attention's two products included. lite0: 0.39 G without biases and
+    activations.
+    """
     assert count_macs(
         timm.create_model(backbone, num_classes=1000).eval(), image_size=224
     ) / 1e9 == pytest.approx(giga, abs=0.01)
@@ -106,10 +113,16 @@ def test_a_trial_logs_what_its_network_costs(make_request, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("backbone", "family"),
     [
-        ("resnet18", "CNN"), ("tf_efficientnet_lite0", "CNN"), ("convnext_atto", "CNN"), ("regnety_002", "CNN"), ("vit_tiny_patch16_224", "ViT"),
-        ("swin_tiny_patch4_window7_224", "ViT"), ("mixer_s32_224", "MLP"), ("coatnet_nano_rw_224", "hybrid"),
+        ("resnet18", "CNN"),
+        ("tf_efficientnet_lite0", "CNN"),
+        ("convnext_atto", "CNN"),
+        ("regnety_002", "CNN"),
+        ("vit_tiny_patch16_224", "ViT"),
+        ("swin_tiny_patch4_window7_224", "ViT"),
+        ("mixer_s32_224", "MLP"),
+        ("coatnet_nano_rw_224", "hybrid"),
     ],
-)  # fmt: skip
+)
 def test_families_are_told_apart(backbone: str, family: str) -> None:
     with torch.device("meta"):
         assert family_of(timm.create_model(backbone)) == family

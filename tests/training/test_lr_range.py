@@ -1,4 +1,5 @@
-"""The LR range test finds where a loss falls fastest, keeps the ratios of the groups, and leaves nothing behind."""
+"""The LR range test finds where a loss falls fastest, keeps the ratios of the groups, and leaves
+nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Memory that is short: parts of a batch give the gradients of the whole, and a trial starts again with smaller parts."""
+"""Where memory is short.
+
+Parts of a batch give the gradients of the whole, and a trial starts again with smaller parts.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ def test_a_last_part_of_one_image_joins_the_part_before_it():
 
 @pytest.fixture
 def short_of(monkeypatch):
-    """Memory that holds so many images at a time: the real trial, broken off where it asks for more."""
+    """Memory that holds so many images at a time.
+
+    The real trial, broken off where it asks for more.
+    """
 
     def shorten(n_images: int, error: Exception) -> list[int]:
         tried, real = [], trial_run._run
@@ -78,13 +84,17 @@ def test_batch_norm_that_trains_is_named(make_request, short_of):
     short_of(4, MemoryError())
     outcome = run_trial(make_request(freeze_depth=0), lambda *epoch: None)
     assert outcome.facts["micro_batch"] == (
-        "4 of 8, gradients summed, because memory was short; BatchNorm that trains saw 4 images at a time, not 8"
+        "4 of 8, gradients summed, because memory was short; BatchNorm that trains saw 4 images at "
+        "a time, not 8"
     )
 
 
 def test_memory_that_holds_not_even_one_image_fails_the_trial(make_request, short_of):
     short_of(0, MemoryError("no"))
-    message = r"^memory must hold one image of the trial's network at least, it does not: no; take a smaller backbone or image_size$"
+    message = (
+        r"^memory must hold one image of the trial's network at least, it does not: no; take "
+        r"a smaller backbone or image_size$"
+    )
     with pytest.raises(TrialError, match=message):
         run_trial(make_request(), lambda *epoch: None)
 
@@ -114,8 +124,10 @@ def test_one_image_where_batch_norm_trains_is_told_with_the_ways_out(
         run_trial(make_request(**fields), lambda *_: None)
     field = next(iter(fields))
     assert str(caught.value) == (
-        f"{field} must leave at least 2 images in the network at a time, got 1: BatchNorm that trains at the end of test_efficientnet sees one value of "
-        f"each channel there, which has no variance; take a larger {field}, batch_norm: frozen, or a larger data.image_size"
+        f"{field} must leave at least 2 images in the network at a time, got 1: BatchNorm that "
+        "trains at the end of test_efficientnet sees one value of "
+        f"each channel there, which has no variance; take a larger {field}, batch_norm: frozen, or "
+        "a larger data.image_size"
     )
 
 

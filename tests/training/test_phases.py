@@ -1,4 +1,7 @@
-"""What a change of phase does: thaws, puts the best weights back, and begins optimizer and schedule anew."""
+"""What a change of phase does.
+
+Thaws, puts the best weights back, and begins optimizer and schedule anew.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ def test_no_momentum_survives_and_the_schedule_begins_anew(make_request, monkeyp
 def test_every_parameter_learns_at_its_own_rate_at_every_step(
     make_request, monkeypatch, schedule: str, optimizer: str
 ) -> None:
-    """Against the formula, in every phase, frozen units counted: head_lr x lr_ratio x layer_decay ** (units from the head) x factor of the schedule."""
+    """Against the formula, in every phase, frozen units counted.
+
+    The rate is head_lr x lr_ratio x layer_decay ** (units from the head) x factor of the schedule.
+    """
     steps = spy(monkeypatch)
     request = make_request(
         epochs=4,
@@ -103,7 +109,10 @@ def test_every_parameter_learns_at_its_own_rate_at_every_step(
 
 
 def test_the_best_weights_so_far_are_put_back_at_a_change(make_request, monkeypatch) -> None:
-    """Val is made to like epoch 1 best: phase 2 starts from its weights, bit for bit, and not from those of epoch 2."""
+    """Val is made to like epoch 1 best.
+
+    Phase 2 starts from its weights, bit for bit, and not from those of epoch 2.
+    """
     scores = iter([0.1, 0.9, 0.2, 0.3, 0.4])
     monkeypatch.setattr(
         "ablate.training.tasks.classification.Classification.evaluate",
@@ -154,7 +163,8 @@ def test_the_log_and_the_record_say_what_thaws(make_request, caplog) -> None:
     ]
     assert (
         outcome.facts["phases"]
-        == "1: 1 epochs, 7 of 7 units frozen, thaws nothing; 2: 2 epochs, 5 of 7 units frozen, thaws blocks.4 conv_head+bn2"
+        == "1: 1 epochs, 7 of 7 units frozen, thaws nothing; 2: 2 epochs, 5 of 7 units frozen, "
+        "thaws blocks.4 conv_head+bn2"
     )
 
 
@@ -202,7 +212,10 @@ def test_the_probe_of_lp_ft_reads_what_a_probe_has_left_in_the_cache(
 def test_the_batch_norm_policy_rules_what_is_thawed_in_each_phase(
     make_request, monkeypatch, policy: str, affine: int, statistics: int
 ) -> None:
-    """Bit by bit: BatchNorm of a frozen unit rests whatever the policy; of a free unit it does what the policy says, and its counter counts steps."""
+    """Bit by bit: BatchNorm of a frozen unit rests whatever the policy.
+
+    Of a free unit it does what the policy says, and its counter counts steps.
+    """
     steps = spy(monkeypatch)
     _run(
         make_request(
@@ -236,5 +249,6 @@ def test_phases_that_freeze_again_are_refused_before_anything_starts() -> None:
     with pytest.raises(SpecError) as caught:
         check_recipe(recipe, n_classes=3, image_size=64)
     assert str(caught.value) == (
-        "phases must thaw units and never freeze them again, got freeze_depth 0, all for the 7 units of test_efficientnet"
+        "phases must thaw units and never freeze them again, got freeze_depth 0, all for the 7 "
+        "units of test_efficientnet"
     )

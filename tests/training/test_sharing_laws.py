@@ -1,12 +1,20 @@
-"""Nothing is computed twice, and nothing shows it: for a CNN, a ViT and a Swin, what is shared equals what is not.
+"""Nothing is computed twice, and nothing shows it.
 
-|                          | what is compared                                                   | how closely                                      |
-|--------------------------|--------------------------------------------------------------------|--------------------------------------------------|
-| cached equals direct     | a trial on kept activations, one on the whole network              | best epoch; macro F1 0.005; loss 1e-5, bf16 1e-3 |
-| cold equals warm         | the trial that fills the cache, one that finds everything there    | exactly                                          |
-| alone equals shared      | a trial with a bound of 0 GB, which keeps and shares nothing       | exactly                                          |
-| evicted equals kept      | a trial whose views were dropped, by others and by its own         | exactly                                          |
-| one worker equals two    | trials one after the other, and side by side in two processes      | exactly                                          |
+For a CNN, a ViT and a Swin, what is shared equals what is not.
+
+| law                   | what is compared                              | how closely           |
+|-----------------------|-----------------------------------------------|-----------------------|
+| cached equals direct  | kept activations, and the whole network       | best epoch; macro F1  |
+|                       |                                               | 0.005; loss 1e-5,     |
+|                       |                                               | bf16 1e-3             |
+| cold equals warm      | a trial that fills the cache, and one that    | exactly               |
+|                       | finds everything there                        |                       |
+| alone equals shared   | a bound of 0 GB, which keeps and shares       | exactly               |
+|                       | nothing                                       |                       |
+| evicted equals kept   | views that were dropped, by other trials and  | exactly               |
+|                       | by the trial itself                           |                       |
+| one worker equals two | one after the other, and side by side in two  | exactly               |
+|                       | processes                                     |                       |
 """
 
 from __future__ import annotations
@@ -48,7 +56,10 @@ def request_of(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> MakeRequest:
-    """Requests on trunks with the same weights for every seed, as pretrained ones are: only the views tell seeds apart."""
+    """Requests on trunks with the same weights for every seed, as pretrained ones are.
+
+    Only the views tell seeds apart.
+    """
     folder = tmp_path_factory.mktemp("trunks")
     monkeypatch.chdir(folder)
 
@@ -102,7 +113,10 @@ def _assert_same(
 def test_cached_equals_direct(
     request_of: MakeRequest, tmp_path: Path, family: str, recipe: str, precision: str
 ) -> None:
-    """Another seed, policy and precision have been there before: their views are not taken for the trial's own."""
+    """Another seed, policy and precision have been there before.
+
+    Their views are not taken for the trial's own.
+    """
     fields, cache = {**RECIPES[recipe], "precision": precision}, tmp_path / "cache"
     if recipe == "probe":
         _run(request_of(family, **fields, cache=cache, seed=1))
@@ -196,7 +210,8 @@ def _run_on(
 
 @pytest.mark.parametrize("precision", LOSS)
 def test_one_worker_equals_two(request_of: MakeRequest, tmp_path: Path, precision: str) -> None:
-    """All families in one study, two arms of each on the same views, so that two workers meet at one cache."""
+    """All families in one study, two arms of each on the same views, so that two workers meet at
+    one cache."""
     found = {}
     for n_slots in (1, 2):
         asked = [

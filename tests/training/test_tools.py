@@ -1,4 +1,7 @@
-"""Each tool of the loop does what its name says: EMA, clipping, L2-SP, accumulation. Switched off, each of these tests is red."""
+"""Each tool of the loop does what its name says: EMA, clipping, L2-SP, accumulation.
+
+Switched off, each of these tests is red.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,10 @@ def test_it_is_timms_mean(make_request) -> None:
 
 
 def test_the_mean_is_scored_and_the_weights_train_on_bit_for_bit(make_request, monkeypatch) -> None:
-    """After an epoch's end the next step starts from the weights, not from their mean; and no step differs from those of a trial without a mean."""
+    """After an epoch's end the next step starts from the weights, not from their mean.
+
+    And no step differs from those of a trial without a mean.
+    """
     steps = spy(monkeypatch)
     _, with_mean = _run(make_request(**FULL, ema_decay=0.9))
     _, without = _run(make_request(**FULL))
@@ -102,7 +108,10 @@ def test_clipping_bounds_the_norm_of_all_gradients(
 def test_l2_sp_adds_its_gradient_to_the_trunks_weights_and_to_nothing_else(
     make_request, monkeypatch
 ) -> None:
-    """In every step of every phase, by hand: 0.3 * (w - start), where the start is that of the trial and not of the phase."""
+    """In every step of every phase it is, by hand, 0.3 * (w - start).
+
+    The start is that of the trial and not of the phase.
+    """
     of_loss: list[dict[str, torch.Tensor]] = []
     accumulate = step_module.accumulate_gradients
 
@@ -146,7 +155,10 @@ def test_l2_sp_adds_its_gradient_to_the_trunks_weights_and_to_nothing_else(
 
 
 def test_l2_sp_pulls(make_request, monkeypatch) -> None:
-    """A strong one keeps the trunk's weights near their start; the head, biases and norms are not held; weight decay leaves what it holds alone."""
+    """A strong one keeps the trunk's weights near their start.
+
+    The head, biases and norms are not held; weight decay leaves what it holds alone.
+    """
     ends = {}
     for weight in (0.0, 30.0):
         steps = spy(monkeypatch)

@@ -1,4 +1,7 @@
-"""What a trial starts from, and what is left of it: weights that were replaced and files that were damaged are told, never used."""
+"""What a trial starts from, and what is left of it.
+
+Weights that were replaced and files that were damaged are told, never used.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +58,10 @@ def test_weights_that_are_replaced_while_a_study_runs_end_the_trial(finished, ma
             lambda *_: None,
         )
     assert str(caught.value) == (
-        f"weights must stay what the study began with (file w.pth, digest {request.weights.digest[:12]}), now it is file w.pth, digest {now.digest[:12]}; "
-        "put the former weights back and run the same command again, or give the new ones a path of their own"
+        "weights must stay what the study began with (file w.pth, digest "
+        f"{request.weights.digest[:12]}), now it is file w.pth, digest {now.digest[:12]}; "
+        "put the former weights back and run the same command again, or give the new ones a path "
+        "of their own"
     )
 
 
@@ -67,7 +72,8 @@ def test_a_delta_is_put_on_its_own_weights_only(finished, tmp_path) -> None:  # 
     with pytest.raises(WeightsError) as caught:
         export_complete(request.folder, tmp_path / "whole")
     assert str(caught.value) == (
-        f"weights must be what the trial was trained from (file w.pth, digest {request.weights.digest[:12]}), now it is file w.pth, digest {now.digest[:12]}; "
+        "weights must be what the trial was trained from (file w.pth, digest "
+        f"{request.weights.digest[:12]}), now it is file w.pth, digest {now.digest[:12]}; "
         "put the former weights back"
     )
     assert not (tmp_path / "whole").exists()
@@ -91,14 +97,16 @@ def test_a_damaged_delta_is_told(finished, tmp_path) -> None:  # type: ignore[no
             export_complete(request.folder, tmp_path / "whole")
         assert (
             str(caught.value)
-            == f"{DELTA} of a finished trial must be as it was written, the one in {request.folder.name} is damaged; {COPY}"
+            == f"{DELTA} of a finished trial must be as it was written, the one in "
+            f"{request.folder.name} is damaged; {COPY}"
         )
     (request.folder / DELTA).unlink()
     with pytest.raises(WeightsError) as caught:
         export_complete(request.folder, tmp_path / "whole")
     assert (
         str(caught.value)
-        == f"{DELTA} of a finished trial must be beside its {TRIAL}, in {request.folder.name} it is not; {COPY}"
+        == f"{DELTA} of a finished trial must be beside its {TRIAL}, in {request.folder.name} it "
+        f"is not; {COPY}"
     )
     (request.folder / DELTA).write_bytes(whole)
     export_complete(request.folder, tmp_path / "whole")
@@ -115,7 +123,8 @@ def test_a_damaged_model_is_told(finished, tmp_path) -> None:  # type: ignore[no
             load_classifier(folder)
         assert (
             str(caught.value)
-            == f"{WEIGHTS} of a finished trial must be as it was written, the one in whole is damaged; {COPY}"
+            == f"{WEIGHTS} of a finished trial must be as it was written, the one in whole is "
+            f"damaged; {COPY}"
         )
     (folder / WEIGHTS).write_bytes(model)
     for text in ("", "{", "[]", "{}", described.replace('"recipe"', '"recipes"'), described[:200]):
@@ -143,13 +152,19 @@ def test_what_older_versions_left_is_read(finished, tmp_path) -> None:  # type: 
     (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-4])
     with pytest.raises(
         WeightsError,
-        match=r"^weights model.safetensors must be a safetensors file or a state dict of tensors alone, it is damaged",
+        match=(
+            r"^weights model.safetensors must be a safetensors file or a state dict of tensors "
+            r"alone, it is damaged"
+        ),
     ):
         load_classifier(folder)
 
 
 def test_activations_of_other_weights_are_not_taken(make_request, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """The cache knows weights by their tensors: another file under the same name shares nothing, the same tensors in another file share all."""
+    """The cache knows weights by their tensors.
+
+    Another file under the same name shares nothing, the same tensors in another file share all.
+    """
     monkeypatch.chdir(tmp_path)
     _write_weights(1)
     recipe = {"weights": "w.pth", "epochs": 1, "freeze_depth": -1}

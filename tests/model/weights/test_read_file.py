@@ -1,4 +1,7 @@
-"""Files that are no weights, or weights that nothing can be trained from: one message each, never a traceback, a hang or silence."""
+"""Files that are no weights, or weights that nothing can be trained from.
+
+One message each, never a traceback, a hang or silence.
+"""
 
 from __future__ import annotations
 
@@ -154,11 +157,17 @@ CONTENTS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a program": (
         lambda: {"state_dict": _Bomb()},
-        f"it holds {os.system.__module__}.system besides tensors, and nothing in a file is run; {SAVE}",
+        (
+            f"it holds {os.system.__module__}.system besides tensors, "
+            f"and nothing in a file is run; {SAVE}"
+        ),
     ),
     "a whole module": (
         lambda: tiny(seed=1),
-        f"it holds support.mutated_weights.Tiny besides tensors, and nothing in a file is run; {SAVE}",
+        (
+            "it holds support.mutated_weights.Tiny besides tensors, and nothing in a file is run; "
+            f"{SAVE}"
+        ),
     ),
 }
 
@@ -260,7 +269,8 @@ def test_tensors_that_nothing_can_be_trained_from(kind: str, tmp_path: Path) -> 
     name, make, said = UNFIT[kind]
     torch.save(_with(name, make()), tmp_path / "mine.pth")
     assert outcome_of(tmp_path / "mine.pth") == (
-        "weights mine.pth must hold the trunk's tensors as finite numbers in floating point, dense and in memory; "
+        "weights mine.pth must hold the trunk's tensors as finite numbers in floating point, dense "
+        "and in memory; "
         f"{name} {said}. Save the trained network's state dict again, in float32"
     )
 
@@ -294,7 +304,8 @@ def test_names_are_told_so_that_they_can_be_printed(tmp_path: Path) -> None:
     said = f"unexpected: '\\udcff\\x1b[31m', {'x' * 80}...."
     assert (
         outcome_of(tmp_path / "mine.pth")
-        == f"weights mine.pth must fit the trunk of tiny; {said} Is it another backbone, or another image_size?"
+        == f"weights mine.pth must fit the trunk of tiny; {said} Is it another backbone, or "
+        "another image_size?"
     )
     assert shown("conv.weight") == "conv.weight"
 
@@ -325,7 +336,10 @@ def test_equal_tensors_have_equal_digests_however_they_are_packed(tmp_path: Path
 def test_damaged_files_are_refused_in_one_sentence_or_are_finite_weights(
     file: str, tmp_path: Path
 ) -> None:
-    """Of an archive of torch every damage that changes a value is found; the other formats have no checksums."""
+    """Of an archive of torch every damage that changes a value is found.
+
+    The other formats have no checksums.
+    """
     write_weights(tmp_path / file, STATE)
     whole, rng = (tmp_path / file).read_bytes(), random.Random(20)
     refused = 0

@@ -1,4 +1,7 @@
-"""The vocabulary of optimizers is what timm offers and a trial can use; each learns, and goes on from a checkpoint as if nothing had happened."""
+"""The vocabulary of optimizers is what timm offers and a trial can use.
+
+Each learns, and goes on from a checkpoint as if nothing had happened.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A trial that is killed anywhere and goes on ends with the numbers of one that was left alone, bit for bit on the CPU in fp32."""
+"""A trial that is killed anywhere and goes on ends with the numbers of one that was left alone,
+bit for bit on the CPU in fp32."""
 
 from __future__ import annotations
 
@@ -121,7 +122,8 @@ def assert_equal_files(one: TrialRequest, other: TrialRequest) -> None:
 
 
 def counted_steps(patch: pytest.MonkeyPatch, before_step: Callable[[int], None]) -> None:
-    """Call `before_step` with the number of each optimizer step, counted over all epochs and attempts, before it is taken."""
+    """Call `before_step` with the number of each optimizer step, counted over all epochs and
+    attempts, before it is taken."""
     train_epoch, set_rates = fit.train_epoch, ActivePhase.set_rates
     now: list[TrainingProgress] = []
 
@@ -169,7 +171,8 @@ def test_killed_before_any_step_a_trial_ends_with_the_same_numbers(
 
 
 def test_killed_again_and_again(make_request, tmp_path, monkeypatch):
-    """Early stopping counts on through the kills, and nothing is trained twice but the epoch that was broken off."""
+    """Early stopping counts on through the kills, and nothing is trained twice but the epoch
+    that was broken off."""
     recipe = {"freeze_depth": 0, "head_lr": 1e-2, "patience": 2, "epochs": 8}
     alone = make_request(**recipe)
     expected, expected_epochs = run(alone)
@@ -217,7 +220,10 @@ def test_a_checkpoint_that_is_not_the_trials_is_left_aside(
 
 
 def test_a_damaged_checkpoint_is_as_none(make_request, tmp_path, monkeypatch):
-    """Whichever byte is other than it was written: a tensor's value, the header, a length. No value of it is trained on."""
+    """Whichever byte is other than it was written: a tensor's value, the header, a length.
+
+    No value of it is trained on.
+    """
     folder = tmp_path / "checkpoint"
     run_killed_at(2 * STEPS_PER_EPOCH, kept(make_request(epochs=N_EPOCHS), folder), monkeypatch)
     with safe_open(folder / FILE, framework="pt") as file:
@@ -244,7 +250,10 @@ def test_a_damaged_checkpoint_is_as_none(make_request, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_on_other_weights_is_left_aside(make_request, tmp_path, monkeypatch):
-    """The trunk's frozen part is not in it: with another file under the same name it would be a mixture of two networks."""
+    """The trunk's frozen part is not in it.
+
+    With another file under the same name it would be a mixture of two networks.
+    """
     monkeypatch.chdir(tmp_path)
     for seed in (1, 2):
         torch.manual_seed(seed)

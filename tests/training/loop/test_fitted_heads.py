@@ -99,7 +99,8 @@ def test_neighbours_are_not_exported(make_request) -> None:
     with pytest.raises(SpecError) as caught:
         export_complete(request.folder, request.folder / "whole")
     assert str(caught.value) == (
-        "nearest neighbours keep the train images' features instead of weights and cannot be exported; take logistic, ridge or linear"
+        "nearest neighbours keep the train images' features instead of weights and cannot be "
+        "exported; take logistic, ridge or linear"
     )
 
 
@@ -172,7 +173,8 @@ def test_a_head_that_cannot_be_fitted_is_refused_before_anything_starts(
         check_recipe(recipe, n_classes=3, image_size=64)
     assert (
         str(caught.value)
-        == f"classifier: {classifier} needs a head that is one linear layer with a bias, that of {backbone} is not; take linear"
+        == f"classifier: {classifier} needs a head that is one linear layer with a bias, that of "
+        f"{backbone} is not; take linear"
     )
 
 
@@ -184,5 +186,6 @@ def test_a_head_that_sees_more_than_a_row_is_refused() -> None:
         check_rows(module, head, recipe, image_size=8)
     assert (
         str(caught.value)
-        == "classifier: ridge needs one row of features per image, the head of somebody sees something else; take linear"
+        == "classifier: ridge needs one row of features per image, the head of somebody sees "
+        "something else; take linear"
     )

@@ -1,4 +1,7 @@
-"""Folded evaluation beside the network as it is: the same logits, fewer BatchNorms, and nothing of it left behind."""
+"""Folded evaluation beside the network as it is.
+
+The same logits, fewer BatchNorms, and nothing of it left behind.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,11 @@ def _lanes(
 
 
 def _move_statistics(network: Network) -> None:
-    """As trained: fresh BatchNorms have a mean of 0 and a variance of 1, and folding them would change next to nothing."""
+    """As trained.
+
+    Fresh BatchNorms have a mean of 0 and a variance of 1, and folding them would change next to
+    nothing.
+    """
     torch.manual_seed(3)
     for module in network.module.modules():
         if isinstance(module, nn.BatchNorm2d):

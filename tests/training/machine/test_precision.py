@@ -1,4 +1,7 @@
-"""What was measured of a machine is remembered; a file of it that is damaged is never believed and never ends anything."""
+"""What was measured of a machine is remembered.
+
+A file of it that is damaged is never believed and never ends anything.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,8 @@ def test_damaged_compute_is_measured_again_and_said(
     assert choose_compute(tmp_path, threads=1) == MEASURED
     assert measured == [1, 1]
     assert caplog.messages == [
-        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits"
+        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may "
+        "differ in their last digits"
     ]
     assert path.read_bytes() == whole
 
@@ -111,7 +115,8 @@ def test_damaged_threads_are_measured_again_and_said(
     path.write_bytes(kept)
     assert choose_threads(tmp_path) == 4
     assert caplog.messages == [
-        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits"
+        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may "
+        "differ in their last digits"
     ]
 
 
