@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from support.model_zoo import build, changed, images_of, predict, snapshot, train, wake_residuals
+from support.untyped import untyped
 from torch import nn
 from torch.nn import functional as F
 
@@ -185,7 +186,7 @@ def test_an_adapter_is_the_low_rank_product_scaled_by_alpha_over_rank() -> None:
     network = build(
         "test_vit", image_size=64, lora_rank=2, lora_alpha=6.0, lora_targets=("blocks.5.mlp.fc2",)
     )
-    layer = network.module.get_submodule("blocks.5.mlp.fc2")
+    layer = untyped(network.module, "blocks.5.mlp.fc2")
     down, up = (network.module.get_parameter(name) for name in network.adapter_names)
     nn.init.normal_(up, generator=torch.Generator().manual_seed(0))
     tokens = torch.randn(3, 7, down.shape[1])
@@ -205,6 +206,6 @@ def test_an_adapter_starts_the_same_whatever_else_is_adapted() -> None:
 def test_dropout_of_adapters_stays_awake_inside_frozen_units() -> None:
     network = build("test_vit", image_size=64, lora_rank=2, lora_dropout=0.5)
     network.train()
-    layer = network.module.get_submodule("blocks.0.mlp.fc1")
+    layer = untyped(network.module, "blocks.0.mlp.fc1")
     assert layer.lora_dropout["default"].training
     assert not layer.base_layer.training

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from ablate.errors import WeightsError
 from ablate.model.delta import delta, load_delta
 from ablate.recipe.recipe import Recipe
 
-_CASES = {
+_CASES: dict[str, dict[str, Any]] = {
     "probe": {"freeze_depth": "all"},
     "last unit": {"freeze_depth": -1},
     "full": {"freeze_depth": 0},

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from typing import Any
 
 import pytest
 from support.model_zoo import build
@@ -10,7 +11,7 @@ from ablate.errors import CheckFailed
 from ablate.model.param_groups import check_partition, param_groups
 from ablate.recipe.recipe import Recipe
 
-_CASES = {
+_CASES: dict[str, dict[str, Any]] = {
     "probe": {"freeze_depth": "all"},
     "last unit": {"freeze_depth": -1},
     "full": {"freeze_depth": 0},

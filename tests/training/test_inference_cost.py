@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ablate.model.family import family_of
-from ablate.model.network import build_network
+from ablate.model.network import Network, build_network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.training import inference_cost as measured
@@ -87,7 +87,12 @@ def test_it_is_measured_once_for_each_structure(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(measured, "_KNOWN", {})
     calls = []
     measure = measured._measure
-    monkeypatch.setattr(measured, "_measure", lambda *known: calls.append(1) or measure(*known))
+
+    def counted(network: Network, compute: Compute) -> measured.InferenceCost:
+        calls.append(1)
+        return measure(network, compute)
+
+    monkeypatch.setattr(measured, "_measure", counted)
     plain, adapted = _network(freeze_depth="all"), _network(freeze_depth="all", lora_rank=2)
     costs = [
         inference_cost(network, COMPUTE)

@@ -99,9 +99,10 @@ def _assert_same(
     ]
     assert scores[0] == scores[1]
     assert one[1].best_epoch == other[1].best_epoch
-    assert_frame_equal(
-        *(read_predictions(request.folder / "predictions.parquet") for request, _ in (one, other))
+    first, second = (
+        read_predictions(request.folder / "predictions.parquet") for request, _ in (one, other)
     )
+    assert_frame_equal(first, second)
     weights = [load_file(request.folder / "delta.safetensors") for request, _ in (one, other)]
     assert weights[0].keys() == weights[1].keys()
     assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])

@@ -33,7 +33,7 @@ def _write_weights(seed: int) -> None:
 
 
 @pytest.fixture
-def finished(make_request, tmp_path, monkeypatch):  # type: ignore[no-untyped-def]
+def finished(make_request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _write_weights(1)
     request = make_request(weights="w.pth", epochs=1)
@@ -42,13 +42,13 @@ def finished(make_request, tmp_path, monkeypatch):  # type: ignore[no-untyped-de
     return request, run_trial(request, lambda *_: None)
 
 
-def test_a_trial_says_what_it_started_from(finished) -> None:  # type: ignore[no-untyped-def]
+def test_a_trial_says_what_it_started_from(finished) -> None:
     request, outcome = finished
     facts = {name: outcome.facts[f"weights_{name}"] for name in ("source", "digest", "content")}
     assert facts == request.weights.model_dump()
 
 
-def test_weights_that_are_replaced_while_a_study_runs_end_the_trial(finished, make_request) -> None:  # type: ignore[no-untyped-def]
+def test_weights_that_are_replaced_while_a_study_runs_end_the_trial(finished, make_request) -> None:
     request, _ = finished
     _write_weights(2)
     now = identify_weights(request.trial.recipe, image_size=64)
@@ -65,7 +65,7 @@ def test_weights_that_are_replaced_while_a_study_runs_end_the_trial(finished, ma
     )
 
 
-def test_a_delta_is_put_on_its_own_weights_only(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_delta_is_put_on_its_own_weights_only(finished, tmp_path) -> None:
     request, _ = finished
     _write_weights(2)
     now = identify_weights(request.trial.recipe, image_size=64)
@@ -88,7 +88,7 @@ def _damages(content: bytes) -> list[bytes]:
     return [*flips, content[: len(content) // 2], b"", b"text"]
 
 
-def test_a_damaged_delta_is_told(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_delta_is_told(finished, tmp_path) -> None:
     request, _ = finished
     whole = (request.folder / DELTA).read_bytes()
     for damaged in _damages(whole):
@@ -112,7 +112,7 @@ def test_a_damaged_delta_is_told(finished, tmp_path) -> None:  # type: ignore[no
     export_complete(request.folder, tmp_path / "whole")
 
 
-def test_a_damaged_model_is_told(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_model_is_told(finished, tmp_path) -> None:
     request, _ = finished
     folder = export_complete(request.folder, tmp_path / "whole")
     load_classifier(folder)
@@ -137,7 +137,7 @@ def test_a_damaged_model_is_told(finished, tmp_path) -> None:  # type: ignore[no
         )
 
 
-def test_what_older_versions_left_is_read(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_what_older_versions_left_is_read(finished, tmp_path) -> None:
     """Their descriptions have no digests of files, and one of the weights."""
     request, _ = finished
     described = json.loads((request.folder / TRIAL).read_text())
@@ -160,7 +160,7 @@ def test_what_older_versions_left_is_read(finished, tmp_path) -> None:  # type: 
         load_classifier(folder)
 
 
-def test_activations_of_other_weights_are_not_taken(make_request, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_activations_of_other_weights_are_not_taken(make_request, tmp_path, monkeypatch) -> None:
     """The cache knows weights by their tensors.
 
     Another file under the same name shares nothing, the same tensors in another file share all.

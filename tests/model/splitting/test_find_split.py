@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Any, Literal
 
 import pytest
 import torch
+from support.untyped import untyped
 
 from ablate.model.network import Network, build_network
 from ablate.model.splitting.find_split import NotSplit, split_network
@@ -31,15 +33,12 @@ FAMILIES = [
 ]
 
 
-def _network(backbone: str, **recipe: object) -> tuple[Network, torch.Tensor]:
+OF_ONE_SIZE = ("eva", "vit", "deit", "swin", "mixer", "test_vit", "levit", "efficientformer")
+
+
+def _network(backbone: str, **recipe: Any) -> tuple[Network, torch.Tensor]:
     torch.set_num_threads(1)
-    size = (
-        "auto"
-        if backbone.startswith(
-            ("eva", "vit", "deit", "swin", "mixer", "test_vit", "levit", "efficientformer")
-        )
-        else 64
-    )
+    size: int | Literal["auto"] = "auto" if backbone.startswith(OF_ONE_SIZE) else 64
     network = build_network(
         Recipe(backbone=backbone, weights="none", **recipe), n_classes=4, image_size=size, seed=0
     )
@@ -58,7 +57,7 @@ def _network(backbone: str, **recipe: object) -> tuple[Network, torch.Tensor]:
 )
 @pytest.mark.parametrize("backbone", FAMILIES)
 def test_prefix_and_suffix_are_the_network_in_training_too(
-    backbone: str, recipe: dict[str, object]
+    backbone: str, recipe: dict[str, Any]
 ) -> None:
     network, images = _network(backbone, **recipe)
     split = split_network(network, images, autocast=nullcontext)
@@ -127,17 +126,16 @@ def test_statistics_that_move_are_of_the_suffix() -> None:
         if getattr(child, "running_mean", None) is not None
     }
     network.train()
-    before = {name: network.module.get_submodule(name).running_mean.clone() for name in moving}
+    before = {name: untyped(network.module, name).running_mean.clone() for name in moving}
     split.prefix(images)
     assert all(
-        torch.equal(network.module.get_submodule(name).running_mean, before[name])
-        for name in moving
+        torch.equal(untyped(network.module, name).running_mean, before[name]) for name in moving
     )
     split.suffix(split.prefix(images)[-1])
     moved = {
         name
         for name in moving
-        if not torch.equal(network.module.get_submodule(name).running_mean, before[name])
+        if not torch.equal(untyped(network.module, name).running_mean, before[name])
     }
     assert moved == {name for name in moving if name.startswith("layer4")}
 

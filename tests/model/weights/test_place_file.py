@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from support.untyped import untyped
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
@@ -105,7 +106,7 @@ def _mae(trunk: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
-_LAYOUTS = {
+_LAYOUTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "MoCo v2": (
         _moco_v2,
         {"backbone": "resnet18", "image_size": 64},
@@ -233,7 +234,7 @@ def test_pooling_is_what_the_recipe_says() -> None:
             image_size=64,
             seed=0,
         )
-        module = network.module.eval()
+        module = untyped(network.module.eval())
         tokens = module.forward_features(
             torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         )
@@ -253,9 +254,10 @@ def test_pooling_is_what_the_recipe_says() -> None:
         image_size=64,
         seed=0,
     )
-    features = cnn.module.eval().forward_features(torch.rand(2, 3, 64, 64))
+    module = untyped(cnn.module.eval())
+    features = module.forward_features(torch.rand(2, 3, 64, 64))
     torch.testing.assert_close(
-        cnn.module.forward_head(features, pre_logits=True), features.amax((2, 3))
+        module.forward_head(features, pre_logits=True), features.amax((2, 3))
     )
 
 

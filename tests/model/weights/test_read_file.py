@@ -321,7 +321,7 @@ def test_equal_tensors_have_equal_digests_however_they_are_packed(tmp_path: Path
     }
     contents = set()
     for file, state in packed.items():
-        write_weights(tmp_path / file, state)  # type: ignore[arg-type]
+        write_weights(tmp_path / file, state)
         contents.add(place_file(tiny(seed=2), tmp_path / file, backbone="tiny").content)
     assert contents == {digest_of_tensors(trunk_tensors(tiny(seed=1)))}
     save_file(_with("conv.bias", STATE["conv.bias"] + 1e-6), tmp_path / "other.safetensors")

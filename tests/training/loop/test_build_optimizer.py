@@ -20,7 +20,7 @@ RECIPE = Recipe(backbone="test_vit", weights="none", freeze_depth=-1, head_lr=1e
 
 
 def test_every_optimizer_of_timm_is_taken_or_refused_with_a_reason() -> None:
-    theirs = set(timm.optim.list_optimizers())
+    theirs = {str(name) for name in timm.optim.list_optimizers()}
     refused = {name for name in theirs if name.startswith(tuple(REFUSED))}
     assert theirs == OPTIMIZERS | refused
     assert not OPTIMIZERS & refused

@@ -113,12 +113,11 @@ def assert_equal_files(one: TrialRequest, other: TrialRequest) -> None:
     first, second = (load_file(request.folder / "delta.safetensors") for request in (one, other))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    np.testing.assert_array_equal(
-        *(
-            read_predictions(request.folder / "predictions.parquet").filter(like="p_").to_numpy()
-            for request in (one, other)
-        )
+    first_scores, second_scores = (
+        read_predictions(request.folder / "predictions.parquet").filter(like="p_").to_numpy()
+        for request in (one, other)
     )
+    np.testing.assert_array_equal(first_scores, second_scores)
 
 
 def counted_steps(patch: pytest.MonkeyPatch, before_step: Callable[[int], None]) -> None:

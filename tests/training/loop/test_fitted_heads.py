@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
+from support.untyped import untyped
 
 from ablate.data.augment import clean
 from ablate.data.store import ImageStore
@@ -26,7 +28,7 @@ from ablate.training.trial_run import run_trial
 def _features(request, store: ImageStore, split: str) -> np.ndarray:
     """As timm gives them."""
     network = build_network(request.trial.recipe, n_classes=3, image_size=64, seed=0)
-    module = network.module.eval()
+    module = untyped(network.module.eval())
     images = clean(store.split(split).images, range(len(store.split(split).labels)), image_size=64)
     with torch.no_grad():
         pooled = module.forward_head(
@@ -155,7 +157,7 @@ def test_only_what_matters_names_a_fitted_arm() -> None:
     ],
 )
 def test_what_cannot_be_fitted_is_left_out_with_the_reason(
-    fields: dict[str, object], why: str
+    fields: dict[str, Any], why: str
 ) -> None:
     assert contradiction(Recipe(classifier="logistic", **fields)) == why
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def _lanes(
     cache: Path | None = None,
     precision: str = "fp32",
     seed: int = 0,
-    **fields: object,
+    **fields: Any,
 ) -> tuple[Network, Lanes]:
     recipe = Recipe(**{"backbone": "test_efficientnet", "weights": "none", **fields})
     network = build_network(recipe, n_classes=3, image_size=64, seed=seed)
@@ -65,6 +66,8 @@ def _move_statistics(network: Network) -> None:
     torch.manual_seed(3)
     for module in network.module.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.uniform_(-0.5, 0.5)
             module.running_var.uniform_(0.5, 2.0)
             module.weight.data.uniform_(0.5, 1.5)
@@ -80,12 +83,13 @@ def _n_norm_calls(
     """How often the network normalises a batch."""
     calls = []
     original = nn.functional.batch_norm
+
+    def counted(*args: Any, **kwargs: Any) -> torch.Tensor:
+        calls.append(1)
+        return original(*args, **kwargs)
+
     with monkeypatch.context() as patched, torch.no_grad():
-        patched.setattr(
-            nn.functional,
-            "batch_norm",
-            lambda *given, **named: calls.append(1) or original(*given, **named),
-        )
+        patched.setattr(nn.functional, "batch_norm", counted)
         call(inputs)
     return len(calls)
 
@@ -107,7 +111,7 @@ def test_folded_logits_are_the_logits(
     stores: Stores,
     monkeypatch: pytest.MonkeyPatch,
     backbone: str,
-    fields: dict[str, object],
+    fields: dict[str, Any],
     left: int | None,
 ) -> None:
     network, lanes = _lanes(stores, backbone=backbone, **fields)
@@ -169,7 +173,7 @@ def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(
     ids=str,
 )
 def test_where_folding_is_not_exact_or_has_nothing_to_do_the_lanes_stay(
-    stores: Stores, why: dict[str, object]
+    stores: Stores, why: dict[str, Any]
 ) -> None:
     network, lanes = _lanes(stores, **why)
     assert fold(network, lanes) is lanes
@@ -202,7 +206,7 @@ def test_a_network_whose_logits_would_move_is_not_folded(
     ids=str,
 )
 def test_a_trial_is_the_same_with_folded_evaluation(
-    make_request, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
+    make_request, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
 ) -> None:
     fields = {"head_lr": 1e-2, "lr_ratio": 1.0, **fields}
     request = make_request(**fields)

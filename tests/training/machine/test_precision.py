@@ -45,13 +45,12 @@ def measured(monkeypatch) -> list[int]:
     """Calls of the measurement."""
     calls: list[int] = []
     monkeypatch.setattr(precision, "compute_device", lambda: "cpu")
-    monkeypatch.setattr(
-        precision,
-        "_cpu_compute",
-        lambda n_threads: (
-            calls.append(n_threads) or MEASURED.model_copy(update={"threads": n_threads})
-        ),
-    )
+
+    def measure(n_threads: int) -> Compute:
+        calls.append(n_threads)
+        return MEASURED.model_copy(update={"threads": n_threads})
+
+    monkeypatch.setattr(precision, "_cpu_compute", measure)
     return calls
 
 
