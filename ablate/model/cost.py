@@ -88,8 +88,12 @@ def _trace(backbone: str, image_size: int) -> tuple[tuple[_Event, ...], tuple[fr
 def _record_call(
     events: list[_Event], name: str, _module: nn.Module, inputs: tuple[Any, ...]
 ) -> None:
-    is_tensor = bool(inputs) and isinstance(inputs[0], Tensor)
-    events.append(_Event(name, n_values=inputs[0].numel() if is_tensor else 0))
+    # containers are called with lists, and some modules with keywords alone
+    if inputs and isinstance(inputs[0], Tensor):
+        n_values = inputs[0].numel()
+    else:
+        n_values = 0
+    events.append(_Event(name, n_values=n_values))
 
 
 def _record_end(

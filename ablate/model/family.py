@@ -19,8 +19,10 @@ def family_of(module: nn.Module) -> Family:
     # squeeze-and-excite is called attention too, but has no heads
     has_attention = any(hasattr(child, "num_heads") for child in module.modules())
     has_convolution = any(_overlaps(child) for child in module.modules())
+    if has_attention and has_convolution:
+        return "hybrid"
     if has_attention:
-        return "hybrid" if has_convolution else "ViT"
+        return "ViT"
     return "CNN" if has_convolution else "MLP"
 
 

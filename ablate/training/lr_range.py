@@ -22,7 +22,7 @@ from ablate.recipe.strategy import phases_of
 from ablate.study.request import Compute, TrialRequest
 from ablate.training.feeds.trained_part import Lanes, open_lanes, train_sampling
 from ablate.training.loop.active_phase import ActivePhase, open_phase
-from ablate.training.loop.l2_sp import L2SP
+from ablate.training.loop.l2_sp import l2_sp_of
 from ablate.training.loop.step import Course, autocast, train_batch
 from ablate.training.trial_run import make_task, slot_compute
 
@@ -140,7 +140,7 @@ def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute)
         recipe,
         len(phases_of(recipe)) - 1,
         open_lanes=open_unshared,
-        l2_sp=L2SP(network) if recipe.l2_sp > 0 else None,
+        l2_sp=l2_sp_of(network, recipe),
     )
 
 

@@ -63,8 +63,9 @@ def add_dora(module: nn.Module, site: AdapterSite) -> Adapters:
     targets, skipped = choose_targets(module, site, types=_TYPES, why_not=why_not)
     config = _lora_config(recipe, targets, use_dora=True)
     adapters = _inject(module, site, config, targets=targets, skipped=skipped)
-    # on the meta device lengths have no values
-    dead = _layers_of_length_zero(module, adapters) if site.seed is not None else []
+    if site.seed is None:
+        return adapters  # on the meta device lengths have no values
+    dead = _layers_of_length_zero(module, adapters)
     if dead:
         raise SpecError(
             f"dora divides by the length of each filter, and some are zero in {', '.join(dead)} "

@@ -21,7 +21,7 @@ from ablate.recipe.strategy import at_phase, phases_of
 from ablate.training.feeds.batches import split_batches
 from ablate.training.feeds.trained_part import Lanes
 from ablate.training.loop.build_optimizer import make_optimizer
-from ablate.training.loop.ema import EMA
+from ablate.training.loop.ema import EMA, ema_of
 from ablate.training.loop.l2_sp import L2SP
 from ablate.training.loop.schedule import recipe_factor
 
@@ -95,7 +95,7 @@ def open_phase(
         peaks=tuple(group["lr"] for group in optimizer.param_groups),
         # fp16 alone has too short a range for gradients; elsewhere the scaler passes them on
         scaler=torch.amp.GradScaler(compute.device, enabled=compute.precision == "fp16"),
-        ema=EMA(network, decay=recipe.ema_decay) if recipe.ema_decay > 0 else None,
+        ema=ema_of(network, recipe),
         l2_sp=l2_sp,
         n_steps=len(batches) * phase.epochs,
     )

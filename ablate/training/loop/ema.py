@@ -13,6 +13,12 @@ from torch import Tensor
 
 from ablate.model.delta import movable
 from ablate.model.network import Network
+from ablate.recipe.recipe import Recipe
+
+
+def ema_of(network: Network, recipe: Recipe) -> EMA | None:
+    """Return a mean that begins with the weights as they are, where the recipe asks for it."""
+    return EMA(network, decay=recipe.ema_decay) if recipe.ema_decay > 0 else None
 
 
 class EMA:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from ablate.study.trial import is_better, is_score
 from ablate.training.feeds.trained_part import Feed, Lanes
 from ablate.training.loop.active_phase import ActivePhase, OpenLanes, open_phase
 from ablate.training.loop.checkpoint import Checkpoint
-from ablate.training.loop.l2_sp import L2SP
+from ablate.training.loop.l2_sp import l2_sp_of
 from ablate.training.loop.progress import Best, TrainingProgress
 from ablate.training.loop.step import Course, autocast, train_batch
 from ablate.training.tasks._base import Task
@@ -67,7 +67,7 @@ def fit(
     """
     recipe = course.recipe
     phases = phases_of(recipe)
-    l2_sp = L2SP(network) if recipe.l2_sp > 0 else None
+    l2_sp = l2_sp_of(network, recipe)
     kept = checkpoint.read()
     progress = TrainingProgress() if kept is None else kept.progress
     for epoch, metrics in enumerate(progress.history):
@@ -178,7 +178,7 @@ def judge(
     """
     lanes = active.lanes
     select_by = course.select_by
-    with nullcontext() if active.ema is None else active.ema.in_place():
+    with _scored_weights(active):
         predictions = predict(
             network,
             course.task,
@@ -215,6 +215,11 @@ def predict(
             batches.append(task.predict(forward(inputs)))  # (B, C)
         # one copy from the device for the whole split
         return torch.cat(batches).cpu().numpy()
+
+
+def _scored_weights(active: ActivePhase) -> AbstractContextManager[None]:
+    """The averaged weights in place of the others, where the recipe asks for them."""
+    return nullcontext() if active.ema is None else active.ema.in_place()
 
 
 def _is_best(best: Best | None, score: float, select_by: str) -> bool:

@@ -12,6 +12,12 @@ from torch import Tensor, nn
 
 from ablate.model.network import Network
 from ablate.model.param_groups import pulled_parameters
+from ablate.recipe.recipe import Recipe
+
+
+def l2_sp_of(network: Network, recipe: Recipe) -> L2SP | None:
+    """Return the starting point as it is now, where the recipe asks for it."""
+    return L2SP(network) if recipe.l2_sp > 0 else None
 
 
 class L2SP:

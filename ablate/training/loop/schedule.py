@@ -21,12 +21,9 @@ def recipe_factor(step: int, recipe: Recipe, *, n_steps: int) -> float:
     if recipe.schedule == "step" and step >= warmup_steps:
         steps_per_drop = max(1, round(recipe.step_every * n_steps))
         return recipe.step_factor ** (step // steps_per_drop)
-    return lr_factor(
-        step,
-        n_steps=n_steps,
-        warmup_steps=warmup_steps,
-        schedule="cosine" if recipe.schedule == "cosine" else "constant",
-    )
+    # "step" comes here during its warm-up alone, where the shape does not matter
+    shape: Literal["cosine", "constant"] = "cosine" if recipe.schedule == "cosine" else "constant"
+    return lr_factor(step, n_steps=n_steps, warmup_steps=warmup_steps, schedule=shape)
 
 
 def lr_factor(
@@ -54,7 +51,8 @@ def one_cycle_factor(step: int, *, n_steps: int, warmup: float) -> float:
     """
     top = warmup * n_steps - 1
     if step <= top:
-        return _between(1 / START_DIVISOR, 1.0, step / top if top > 0 else 1.0)
+        share = step / top if top > 0 else 1.0
+        return _between(1 / START_DIVISOR, 1.0, share)
     # without warm-up the peak is at step 0
     peak_step = max(top, 0)
     last_step = n_steps - 1
