@@ -120,7 +120,8 @@ def test_an_unknown_policy_is_refused() -> None:
         draw([0], "heavy")
     assert (
         str(error.value)
-        == "policy must be one of none, light, medium, strong, randaugment, trivialaugment, augmix, got 'heavy'."
+        == "policy must be one of none, light, medium, strong, randaugment, trivialaugment, "
+        "augmix, got 'heavy'."
     )
 
 

@@ -1,4 +1,5 @@
-"""Policies and strengths on real photographs and textile surfaces, against torchvision's own classes."""
+"""Policies and strengths on real photographs and textile surfaces, against torchvision's own
+classes."""
 
 from __future__ import annotations
 
