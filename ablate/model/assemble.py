@@ -40,6 +40,7 @@ def assemble(
     reason = contradiction(recipe)
     if reason:
         raise SpecError(f"a recipe must make sense, this one does not: {reason}")
+    # names before anything is wrapped: those that timm's groups are matched by
     head_names = head_names_of(module)
     units = find_units(module, head_names)
     depths = phase_depths(recipe, n_units=len(units))
@@ -54,6 +55,7 @@ def assemble(
     if recipe.dropout > 0:
         drop_features(module, p=recipe.dropout)
 
+    # parameters are followed by identity, since wrapping renames them
     names_before = {id(parameter): name for name, parameter in module.named_parameters()}
     site = AdapterSite(recipe, adapted_units(recipe, units, depth), frozenset(order), seed)
     adapters = _adapt(module, site, n_units=len(units), depth=depth)
@@ -64,6 +66,7 @@ def assemble(
         boundary, frozen_names=tuple(name for name in frozen_names if name not in adapted)
     )
     _set_trainable(module, boundary)
+    # in this order: train() wakes what the boundary holds
     module.train()
     boundary.hold()
     return Assembled(

@@ -95,6 +95,7 @@ def create_backbone(
     """
     cfg = pretrained_cfg_of(backbone)
     side = resolve_image_size(backbone, image_size)
+    # timm's sizes are (channels, height, width)
     native = int(cfg.input_size[1])
     arguments: dict[str, Any] = {}
     # only position embeddings fix the size; timm's convolutional networks refuse `img_size`
@@ -204,6 +205,7 @@ def run_order(
             f"image_size must suit {backbone}, which was pretrained at {native} and cannot take "
             f"{image_size} ({_first_line(error)}); try auto"
         ) from error
+    # a network of several outputs, or of a map of them, is none for classification
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (2, _PROBE_CLASSES):
         raise SpecError(
             f"backbone must turn an image into one row of logits, {backbone} does not; "

@@ -72,9 +72,11 @@ def _trace(backbone: str, image_size: int) -> tuple[tuple[_Event, ...], tuple[fr
         module = create_backbone(backbone, n_classes=2, image_size=image_size).eval()
         for name, child in module.named_modules():
             child.register_forward_pre_hook(partial(_record_call, events, name))
+            # 1d to 3d convolutions have this private base alone in common
             if isinstance(child, nn.Linear | nn.modules.conv._ConvNd):
                 child.register_forward_hook(partial(_record_end, events, name))
         module(torch.empty(1, 3, image_size, image_size))
+    # the head is the last group: what a linear probe begins with
     prefixes = tuple(f"{name}." for name in classifier_names(module))
     head_names = [name for name, _ in module.named_parameters() if name.startswith(prefixes)]
     groups = [unit.parameter_names for unit in find_units(module, head_names)]

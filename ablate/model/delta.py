@@ -30,6 +30,7 @@ def load_delta(network: Network, state: Mapping[str, Tensor]) -> None:
     tensors = movable(network)
     strays = sorted(tensors.keys() ^ state.keys())
     misshapen = []
+    # all is checked before anything is copied
     for name, tensor in tensors.items():
         if name in state and state[name].shape != tensor.shape:
             misshapen.append(name)
@@ -40,6 +41,7 @@ def load_delta(network: Network, state: Mapping[str, Tensor]) -> None:
         )
     with torch.no_grad():
         for name, tensor in tensors.items():
+            # in place: optimizer and averages hold the same tensors
             tensor.copy_(state[name])
 
 
@@ -54,6 +56,7 @@ def movable(network: Network) -> dict[str, Tensor]:
             tensors[name] = parameter
     resting = {id(child) for child in network.boundary.resting}
     moving = {name for name, child in module.named_modules() if id(child) not in resting}
+    # buffers that are computed at construction (relative positions) are in no state dict
     persistent = module.state_dict(keep_vars=True)
     for name, buffer in module.named_buffers():
         if name in persistent and name.rpartition(".")[0] in moving:

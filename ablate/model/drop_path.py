@@ -59,5 +59,6 @@ def drop_features(module: nn.Module, *, p: float) -> None:
     def drop(head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
         return (F.dropout(inputs[0], p, training=head.training), *inputs[1:])
 
+    # a pre-hook sees what goes into the classifier, after the pooling
     for name in classifier_names(module):
         module.get_submodule(name).register_forward_pre_hook(drop)

@@ -75,6 +75,7 @@ def freeze(
     Returns the boundary, already held. `batch_norm` rules the free units: frozen: all fixed |
     affine: statistics fixed | adapt: scale and shift fixed | train: nothing fixed.
     """
+    # what the policy fixes in the free units joins these below
     frozen: set[str] = set()
     for unit in units[:depth]:
         frozen.update(unit.parameter_names)
@@ -85,7 +86,9 @@ def freeze(
                 continue
             if batch_norm in ("frozen", "adapt"):
                 names = {f"{name}.{leaf}" for leaf, _ in child.named_parameters(recurse=False)}
+                # a head may hold a BatchNorm, which is new and must learn
                 frozen |= names - set(head_names)
+            # in eval mode the statistics stay, and scale and shift can still learn
             if batch_norm in ("frozen", "affine"):
                 resting[name] = child
     for name, parameter in module.named_parameters():

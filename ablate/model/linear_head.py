@@ -16,6 +16,7 @@ def linear_head(module: nn.Module, head_names: Sequence[str], recipe: Recipe) ->
 
     Raises SpecError where it is something else.
     """
+    # weight and bias of one layer have one owner
     owners = {name.rpartition(".")[0] for name in head_names}
     head = module.get_submodule(owners.pop()) if len(owners) == 1 else None
     if not isinstance(head, nn.Linear) or head.bias is None:

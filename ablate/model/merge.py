@@ -37,6 +37,7 @@ def merge_adapters(network: Network, images: Tensor) -> float:
     module = network.module.eval()
     with torch.no_grad():
         before = module(images)
+        # by name, since each merge replaces a module
         for name in network.targets:
             _replace_child(module, name, _merged(module.get_submodule(name)))
         return float((module(images) - before).abs().max())
@@ -67,6 +68,7 @@ def _merged(layer: nn.Module) -> nn.Module:
     if not hasattr(layer, "get_base_layer"):
         return layer  # bitfit, norm_tuning: nothing is around it
     adapted = cast(Any, layer)  # peft's LoRA, DoRA or IA3 layer
+    # safe: peft refuses a merge that gives values that are not finite
     adapted.merge(safe_merge=True)
     return cast(nn.Module, adapted.get_base_layer())
 

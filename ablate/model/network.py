@@ -82,9 +82,11 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
     arm of a seed. Torch's global generator is left as it was. Raises SpecError and WeightsError.
     """
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
+    # before weights are read: an image size that does not fit is refused at once
     order = _run_order(recipe, preprocessing)
     with _seeded(stream(seed, "init")):
         module, weights = _load(recipe, n_classes=n_classes, image_size=image_size)
+    # pretrained or not, the head is drawn: its classes are the data set's
     _draw_head(module, seed)
     # peft and torch initialise what is drawn anew by name afterwards: the seed makes it repeatable
     with _seeded(stream(seed, "adapter")):
@@ -122,6 +124,7 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
     side = preprocessing.image_size
     order = _run_order(recipe, preprocessing)
+    # whatever is drawn on the way, the global generator stays as it was
     with _seeded(0), torch.device("meta"):
         module = create_backbone(
             recipe.backbone,
@@ -163,6 +166,7 @@ def at_depth(network: Network, depth: int, *, batch_norm: BatchNormPolicy) -> Ne
         batch_norm=batch_norm,
         head_names=network.head_names,
     )
+    # a new record around the same module
     return dataclasses.replace(network, boundary=boundary)
 
 

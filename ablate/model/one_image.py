@@ -19,6 +19,7 @@ def takes_one_image(module: nn.Module, *, image_size: int) -> bool:
         return True
     try:
         with torch.no_grad(), torch.device("meta"):
+            # shapes are checked on the meta device as they are elsewhere
             module(torch.empty(1, 3, image_size, image_size))
     except ValueError as error:
         return not is_about_one_image(error)

@@ -48,6 +48,7 @@ def param_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
     for name, parameter in network.module.named_parameters():
         if parameter.requires_grad:
             members.setdefault(key_of(name, parameter), []).append(parameter)
+    # sorted, so that a checkpoint finds its groups whatever the order of the modules
     groups = []
     for key in sorted(members):
         groups.append({"params": members[key], **_settings(network, recipe, key)})
@@ -103,6 +104,7 @@ class _Keys:
         below = 0
         if part == "trunk" and self._has_layer_decay:
             below = len(self._network.units) - self._unit_of[name]
+        # the scales of IA3 and DoRA can have more dimensions than one, of size 1
         is_flat = parameter.ndim <= 1 or any(scale in name for scale in SCALES)
         return _GroupKey(PARTS.index(part), below, is_flat)
 
@@ -114,6 +116,7 @@ def _settings(network: Network, recipe: Recipe, key: _GroupKey) -> dict[str, Any
     timm's schedules only.
     """
     part = PARTS[key.part]
+    # the head is new and learns at the full rate
     lr = recipe.head_lr
     if part != "head":
         lr = recipe.head_lr * recipe.lr_ratio * recipe.layer_decay**key.units_below_head
@@ -121,6 +124,7 @@ def _settings(network: Network, recipe: Recipe, key: _GroupKey) -> dict[str, Any
     if key.units_below_head:
         place = f"{part}.{network.units[-key.units_below_head].name}"
     is_pulled = part == "trunk" and recipe.l2_sp > 0
+    # L2-SP pulls to the start instead of to zero
     is_decayed = not key.is_flat and not is_pulled
     return {
         "lr": lr,

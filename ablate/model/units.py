@@ -57,6 +57,7 @@ def find_units(module: nn.Module, head_names: Sequence[str]) -> tuple[Unit, ...]
 
     Raises CheckFailed unless they cover each trunk parameter exactly once.
     """
+    # a parameter, not a module, is what a unit owns: a class token belongs to no submodule
     heads = frozenset(head_names)
     trunk = {name: tensor for name, tensor in module.named_parameters() if name not in heads}
     matcher = cast(Any, module).group_matcher(coarse=True)
@@ -130,6 +131,7 @@ def _merge_loose_groups(
             last_regular = i
     merged: list[_MergedGroup] = []
     for i, (ordinal, names) in enumerate(groups.items()):
+        # between regular groups it belongs to what it follows, whatever it holds
         is_tail = i > last_regular
         has_weight = any("." in name and trunk[name].ndim >= 2 for name in names)
         if not merged or not _is_loose(ordinal) or (is_tail and has_weight):
@@ -193,6 +195,7 @@ def _distinct_paths(i: int, groups: Sequence[Sequence[str]]) -> str:
     """The shortest module paths that hold no parameter of another group, two at most."""
     others = set(chain.from_iterable(groups[:i])) | set(chain.from_iterable(groups[i + 1 :]))
     deepest = max(name.count(".") for name in groups[i])
+    # from whole subtrees down to single parameters
     for n_parts in range(1, deepest + 2):
         paths = list(dict.fromkeys(_first_parts(name, n_parts) for name in groups[i]))
         inside = tuple(f"{path}." for path in paths)

@@ -109,6 +109,7 @@ def choose_targets(
         if isinstance(child, types):
             verdicts[name] = why_not(name, child)
     wanted = [name for name in verdicts if _is_asked_for(site.recipe, name)]
+    # what is asked for and cannot be adapted is recorded, not refused
     targets = tuple(name for name in wanted if not verdicts[name])
     if not targets:
         eligible = [name for name, reason in verdicts.items() if not reason]
@@ -136,6 +137,7 @@ def new_names(wrapped: Mapping[str, Wrapped]) -> tuple[str, ...]:
 
 def generator_of(seed: int, name: str) -> torch.Generator:
     """The generator that draws an adapter's parameter: the same whatever else is adapted."""
+    # on the CPU: a GPU's generator would draw other numbers
     return torch.Generator().manual_seed(stream(seed, "adapter", name))
 
 

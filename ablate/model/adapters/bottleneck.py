@@ -50,6 +50,7 @@ class Serial(Wrapped):
 
     def forward(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Inputs of the module, (B, N, D) or (B, D, H, W) -> outputs of its shape."""
+        # attention is called with masks besides
         output = first_output(self.base_layer(inputs, *args, **kwargs))
         narrow = F.gelu(self.down(output))  # width instead of D
         return output + cast(Tensor, self.up(self.dropout(narrow)))
@@ -181,4 +182,5 @@ def _draw(parameter: nn.Parameter, name: str, seed: int) -> None:
         # torch's own initialisation of a Linear, from a generator of its own
         nn.init.kaiming_uniform_(parameter, a=5**0.5, generator=generator_of(seed, name))
     else:
+        # `up`, so that the adapter adds nothing at first, and biases
         nn.init.zeros_(parameter)

@@ -145,12 +145,14 @@ def _inject(
     from peft import inject_adapter_in_model  # type: ignore[attr-defined,unused-ignore]
 
     before = {id(parameter) for parameter in module.parameters()}
+    # low_cpu_mem_usage makes new parameters on the meta device
     inject_adapter_in_model(config, module, low_cpu_mem_usage=site.seed is None)
     names = []
     for name, parameter in module.named_parameters():
         if id(parameter) not in before:
             names.append(name)
     adapted = {re.split(r"\.(?:lora|ia3)_", name)[0] for name in names}
+    # peft matches names by its own rules: a target too many would train unseen
     if adapted != set(targets):
         difference = sorted(adapted.symmetric_difference(targets))
         raise CheckFailed(f"adapters must sit on exactly the targets, they differ in: {difference}")

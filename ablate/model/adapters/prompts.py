@@ -47,6 +47,7 @@ class Prompted(Wrapped):
         patches = tokens[:, self.n_prefix :]
         seen = torch.cat([prefix, prompts, patches], dim=1)  # (B, N + P, D)
         output = first_output(self.base_layer(seen, *args, **kwargs))
+        # what the block made of its prompts is dropped
         first_patch = self.n_prefix + prompts.shape[1]
         return torch.cat([output[:, : self.n_prefix], output[:, first_patch:]], dim=1)
 

@@ -57,6 +57,7 @@ class ScaleShift(Wrapped):
         layer = cast(Any, self.base_layer)
         with torch.no_grad():
             shift = self.shift if layer.bias is None else self.shift + self.scale * layer.bias
+            # the first dimension of a weight is the output's channels
             layer.weight.mul_(self.scale.view(-1, *[1] * (layer.weight.ndim - 1)))
             layer.bias = nn.Parameter(shift.detach().clone())
         return cast(nn.Module, layer)

@@ -44,6 +44,7 @@ def learning_modules(network: Network) -> set[str]:
     for name, parameter in network.module.named_parameters():
         if parameter.requires_grad:
             learning.add(owner_of(name))
+    # in training mode a BatchNorm moves its statistics without any gradient
     resting = {id(module) for module in network.boundary.resting}
     for name, child in network.module.named_modules():
         has_statistics = getattr(child, "running_mean", None) is not None
@@ -82,6 +83,7 @@ def modules_shortly_before(first: str, calls: Sequence[str]) -> list[str]:
 def skippable_before(point: str, calls: Sequence[str]) -> list[str]:
     """Return the outermost modules that are called before the split point and never after it."""
     start = calls.index(point)
+    # a module that is called again behind the split point must run there
     late = set(calls[start:])
     early = []
     for name in dict.fromkeys(calls[:start]):

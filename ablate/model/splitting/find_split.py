@@ -93,8 +93,10 @@ def _find_plan(
     problem: str | None = "nothing is frozen before the first module that learns"
     for point in [*modules_around(first, calls), *modules_shortly_before(first, calls)]:
         skipped = skippable_before(point, calls)
+        # nothing that learns may be left out, nor may the point lie in a module that owns such
         if not skipped or learning.intersection(skipped) or is_inside_another(point, learning):
             continue
+        # 0: the only split point so far
         plan = SplitPlan((point,), dict.fromkeys(skipped, frozenset({0})))
         problem = check.problem_of(plan)
         if problem is None:
@@ -112,6 +114,7 @@ def _with_earlier_points(
     depths: Sequence[int],
 ) -> SplitPlan:
     """The plan with the split points of other freeze depths from which its own can be reached."""
+    # from the last point backwards, so that each new one comes in front; 0 freezes nothing
     for depth in sorted(set(depths) - {0}, reverse=True):
         first = first_called(calls, _modules_behind(network, depth))
         if first is None:

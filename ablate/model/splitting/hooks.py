@@ -120,10 +120,12 @@ def _placeholder(
     state: PassState,
 ) -> Callable[..., Any]:
     def forward_or_zeros(*args: Any, **kwargs: Any) -> Any:
+        # a suffix: what comes of this module is replaced at the split point
         if state.start in points and state.kept is not None:
             return plan.outputs[name].zeros(len(state.kept), device=state.kept.device)
         output = forward(*args, **kwargs)
         if state.stop is not None and name not in plan.outputs:
+            # zeros can stand for a tensor alone
             if not isinstance(output, Tensor):
                 raise TypeError(f"{name} returns {type(output).__name__}")
             plan.outputs[name] = TensorKind.of(output)

@@ -114,6 +114,7 @@ def _from_package(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
 
 def _from_hub(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
     cfg = pretrained_cfg_of(backbone)
+    # asked first, so that a machine without a network is told within seconds
     check_hub(backbone, cfg.hf_hub_id, cfg.url)
     try:
         module = create(pretrained=True)
@@ -130,6 +131,7 @@ def _from_hub(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
             f"weights of {backbone} from the timm hub must be finite numbers; {odd}. "
             f"Remove them from the hub's cache. {WAYS_OUT}"
         )
+    # timm has just fetched it
     path = cached_at(cfg.hf_hub_id, cfg.url)
     content = "" if path is None else digest_of_file(path)
     return Loaded(module, f"hub {cfg.hf_hub_id or cfg.url}", content)

@@ -95,6 +95,7 @@ def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
     _check_heads(module, file.prefix, encoder, path)
     left_out = set(_left_out(module, encoder))
     trunk = {name: tensor for name, tensor in encoder.items() if name not in left_out}
+    # before timm's filter converts them, which would raise anything
     _refuse_any(path, list(odd_forms(trunk)))
     match = _best_match(module, encoder)
     if match.faults:
@@ -189,7 +190,7 @@ def _match(module: nn.Module, encoder: Mapping[str, Tensor]) -> _Match:
     tensors = dict(encoder)
     for name in left_out:
         del tensors[name]
-    # a BatchNorm computes the same without its count of batches
+    # old files lack them: a BatchNorm computes the same without its count of batches
     counted = [name for name in wanted if not name.endswith("num_batches_tracked")]
     faults = {
         "missing": [name for name in counted if name not in tensors],
@@ -228,6 +229,7 @@ def _prefix_of(module: nn.Module, state: Mapping[str, Tensor]) -> str:
     counts: Counter[str] = Counter()
     for name in state:
         parts = name.split(".")
+        # no encoder is wrapped more deeply than in three names
         for i in range(min(4, len(parts))):
             if ".".join(parts[i:]) in wanted:
                 counts["".join(f"{part}." for part in parts[:i])] += 1

@@ -53,6 +53,7 @@ def load_torchvision(
             "weights: torchvision must be asked for an architecture that both libraries build "
             f"alike, got {backbone}; those are {known}"
         )
+    # imported here: few trials ask for it
     from torchvision.models import get_model_weights
 
     weights = next(iter(get_model_weights(name))).__class__.DEFAULT

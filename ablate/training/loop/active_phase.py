@@ -59,6 +59,7 @@ class ActivePhase:
         """Set every group's LR for a 0-based step of the phase; returns the head's."""
         factor = recipe_factor(step, self.recipe, n_steps=self.n_steps)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            # every group by the same factor: ratios between parts stay
             group["lr"] = peak * factor
         return self.recipe.head_lr * factor
 

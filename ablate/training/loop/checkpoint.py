@@ -109,6 +109,7 @@ class Checkpoint:
             **_above("best", progress.best.state),
             "predictions": torch.from_numpy(np.ascontiguousarray(progress.best.predictions)),
         }
+        # torch's generators among the tensors: their states are bytes
         header = {
             "identity": self._identity,
             "optimizer": optimizer_values,
@@ -150,6 +151,7 @@ def _write(path: Path, tensors: dict[str, Tensor], header: str) -> None:
     save_file(tensors, part, metadata={"ablate": header, _SHA256: _digest(tensors, header)})
     with part.open("rb") as file:
         os.fsync(file.fileno())
+    # atomic on one file system: a reader sees the former file or this one
     part.replace(path)
 
 

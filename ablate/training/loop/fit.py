@@ -78,6 +78,7 @@ def fit(
         if number > progress.phase:
             progress.begin(number)
         elif kept is not None:
+            # only the phase that was broken off; later ones begin from nothing
             kept.put_back(active)
         while not is_over(phases[number], progress):
             metrics = train_epoch(active, course, progress)
@@ -87,7 +88,9 @@ def fit(
             progress.history.append(metrics)
             progress.n_epochs += 1
             emit(progress.n_epochs - 1, n_epochs(recipe), metrics)
+            # after the epoch was emitted: read back, it is emitted again
             checkpoint.save(progress, active)
+        # the next phase, and the trial's result, begin with the best weights, not the last
         load_delta(network, best_of(progress, course.select_by).state)
         # the last phase's lanes score test
         if number + 1 < len(phases):

@@ -106,6 +106,7 @@ def features(
 ) -> NDArray[np.float64]:
     """What goes into the head for a whole feed, clean: (N, D)."""
     batches: list[Tensor] = []
+    # what goes into the head is what timm calls pre_logits
     handle = head.register_forward_pre_hook(
         lambda _module, inputs: batches.append(inputs[0].detach().float().cpu())
     )
@@ -136,6 +137,7 @@ def _fit_linear(
     if len(rows) == 1:
         rows = np.concatenate([np.zeros_like(rows), rows])
         offsets = np.concatenate([np.zeros_like(offsets), offsets])
+    # w . (x - mean) / scale + b = (w / scale) . x + (b - (w / scale) . mean)
     rows = rows / known.scale
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(rows))

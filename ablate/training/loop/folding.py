@@ -101,10 +101,12 @@ def _substitutes(
     layout = torch.channels_last if lanes.compute.channels_last else torch.preserve_format
     substitutes: list[tuple[nn.Module, Callable[..., Any]]] = []
     for conv, norm in pairs:
+        # a copy: the network's own layers stay as they are
         fused = fuse_conv_bn_eval(conv, norm)
         fused.to(memory_format=layout)
         after = [getattr(norm, name) for name in _AFTER if hasattr(norm, name)]
         substitutes.append((conv, fused.forward))
+        # timm's BatchNorms activate, too, and an empty Sequential returns its input
         substitutes.append((norm, nn.Sequential(*after).forward))
     return tuple(substitutes)
 

@@ -48,6 +48,7 @@ def load_optimizer(
         else:
             index = int(owner)
             state.setdefault(index, {})[name] = _like(parameters[index], value)
+    # torch casts the state to each parameter's device
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
