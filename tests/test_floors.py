@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "ablate.__main__": 10,
     "ablate.cli": 9,
-    "ablate.cache_commands": 8,
+    "ablate.api": 8,
     "ablate.console": 7,
     "ablate.exits": 6,
     "ablate.workflow": 6,
@@ -27,12 +27,14 @@ FLOORS = {
     "ablate.grid": 0,
     "ablate.study": 0,
     "ablate.recipe": 0,
+    "ablate._version": 0,
     "ablate.checksum": 0,
     "ablate.errors": 0,
     "ablate.files": 0,
     "ablate.leaving": 0,
     "ablate.quoting": 0,
     "ablate.streams": 0,
+    "ablate.targets": 0,
     "ablate.terminal": 0,
 }
 _BARE = {"ablate.errors", "ablate.streams"}
@@ -40,6 +42,7 @@ GROUND: dict[str, set[str]] = {
     "ablate.recipe": _BARE,
     "ablate.study": {*_BARE, "ablate.recipe"},
     "ablate.grid": {*_BARE, "ablate.recipe", "ablate.study"},
+    "ablate.targets": {*_BARE, "ablate.study"},
 }
 """Floor 0 stands on itself: recipes use the errors and the streams, studies use recipes, grids use both."""
 MLFLOW_MODULES = ("attempts", "files", "model", "runs", "store", "tables")

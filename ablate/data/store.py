@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from ablate.checksum import unsealed_json
 from ablate.errors import StoreError
 from ablate.study.trial import SPLITS
+from ablate.targets import Targets, targets_of_array
 
 VERSION = 1
 """Part of the key; grows when the same images would be stored otherwise."""
@@ -71,6 +72,10 @@ class ImageStore:
     def split(self, name: str) -> StoredSplit:
         """Return train, val or test."""
         return self.splits[name]
+
+    def targets(self, name: str) -> Targets:
+        """The labels of train, val or test."""
+        return targets_of_array(self.splits[name].labels, n_classes=len(self.class_names))
 
 
 def store_key(fingerprint: str, *, side: int, interpolation: str, fine: int | None = None) -> str:

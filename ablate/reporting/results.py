@@ -33,22 +33,10 @@ from ablate.reporting.predictions.read import Pooled, Predictions, Readings, rea
 from ablate.reporting.predictions.suspects import Suspect, suspect_labels
 from ablate.reporting.predictions.target_precision import with_target
 from ablate.study.record import ArmRecord, StudyRecord
-from ablate.study.trial import BINARY_METRICS, metrics_of
+from ablate.study.tasks import metric_prose, task_of
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 NOT_MEASURED = "not measured"
-PROSE_METRICS = {
-    "macro_f1": "macro F1",
-    "auroc_ovr_macro": "AUROC",
-    "average_precision_macro": "mean average precision",
-    "micro_f1": "micro F1",
-    "subset_accuracy": "subset accuracy",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "nll": "log loss",
-    "ece": "calibration error",
-    "average_precision": "average precision",
-}
 
 
 @dataclass(frozen=True)
@@ -156,23 +144,10 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
 
 def shown_scores(record: StudyRecord) -> list[str]:
     """The scores that tables of arms and of seeds show: what chooses first."""
-    known = metrics_of(record.task, len(record.data.class_names))
-    more = [
-        metric
-        for metric in ("accuracy", *BINARY_METRICS, "average_precision_macro", "subset_accuracy")
-        if metric in known
-    ]
-    return list(
-        dict.fromkeys(
-            [
-                record.select_by,
-                "val/macro_f1",
-                "test/macro_f1",
-                "test/auroc_ovr_macro",
-                *(f"test/{name}" for name in more),
-            ]
-        )
-    )
+    task = task_of(record.task)
+    n_classes = len(record.data.class_names)
+    shown = [f"test/{name}" for name in task.metrics_of(n_classes) if task.metric(name).is_shown]
+    return list(dict.fromkeys([record.select_by, f"val/{task.primary}", *shown]))
 
 
 def class_frame(results: Results) -> pd.DataFrame:
@@ -233,7 +208,7 @@ def best_epoch(run: PublishedRun, select_by: str) -> int | None:
 def prose(metric: str) -> str:
     """`val/macro_f1` as words: "val macro F1"."""
     split, _, name = metric.rpartition("/")
-    return " ".join(part for part in (split, PROSE_METRICS.get(name, name)) if part)
+    return " ".join(part for part in (split, metric_prose(name)) if part)
 
 
 def run_fact(run: PublishedRun, name: str) -> str:

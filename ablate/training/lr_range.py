@@ -24,7 +24,8 @@ from ablate.training.feeds.trained_part import Lanes, open_lanes, train_sampling
 from ablate.training.loop.active_phase import ActivePhase, open_phase
 from ablate.training.loop.l2_sp import l2_sp_of
 from ablate.training.loop.step import Course, autocast, train_batch
-from ablate.training.trial_run import make_task, slot_compute
+from ablate.training.tasks import TrainTargets, make_task
+from ablate.training.trial_run import slot_compute
 
 BREAKS_AT = 4.0
 """The test ends where the smoothed loss is so many times its least."""
@@ -147,12 +148,9 @@ def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute)
 def _course(request: TrialRequest, store: ImageStore, compute: Compute) -> Course:
     recipe = request.trial.recipe
     seed = request.trial.seed
-    task = make_task(
-        recipe,
-        train_sampling(recipe, store, seed=seed).labels,
-        class_names=store.class_names,
-        device=compute.device,
-    )
+    rows = train_sampling(recipe, store, seed=seed).rows
+    in_use = TrainTargets(store.targets("train").take(rows), store.class_names)
+    task = make_task(request.trial.task, recipe, in_use, device=compute.device)
     return Course(
         recipe=recipe,
         task=task,

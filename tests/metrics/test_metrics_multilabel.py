@@ -9,8 +9,9 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from ablate.errors import CheckFailed, TrialError
 from ablate.metrics.multilabel import per_label, resampled_label_f1, score
 from ablate.metrics.ranking import rank_classes
-from ablate.metrics.resampling import image_weights, resampled_auroc
-from ablate.study.trial import MULTILABEL_METRICS
+from ablate.metrics.resampling import image_weights, resampled_area
+from ablate.study.tasks.multilabel import MULTILABEL
+from ablate.targets import SeveralLabels
 
 
 def _draw(seed: int, *, n: int = 60, n_classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +31,7 @@ def test_scores_are_those_of_scikit_learn_over_the_classes_present(seed: int, n:
     called, found = probabilities >= 0.5, score(probabilities, labels)
     present = [c for c in range(5) if labels[:, c].any()]
     mixed = [c for c in present if not labels[:, c].all()]
-    assert set(found) == set(MULTILABEL_METRICS)
+    assert set(found) == set(MULTILABEL.metric_names)
     assert found["subset_accuracy"] == pytest.approx((called == labels).all(axis=1).mean())
     if called.any() or labels.any():
         assert found["micro_f1"] == pytest.approx(
@@ -57,7 +58,7 @@ def test_scores_are_those_of_scikit_learn_over_the_classes_present(seed: int, n:
 
 def test_a_perfect_answer_scores_one_although_a_class_is_absent_and_one_everywhere() -> None:
     labels = np.array([[1, 0, 0, 1], [0, 1, 0, 1], [1, 1, 0, 1]])
-    assert score(0.2 + 0.6 * labels, labels) == dict.fromkeys(MULTILABEL_METRICS, 1.0)
+    assert score(0.2 + 0.6 * labels, labels) == dict.fromkeys(MULTILABEL.metric_names, 1.0)
 
 
 def test_an_absent_class_that_is_called_costs_micro_f1_alone() -> None:
@@ -76,14 +77,14 @@ def test_a_draw_of_every_image_once_gives_the_score_itself() -> None:
     same = np.ones((2, len(labels)), dtype=np.float32)
     found = score(probabilities, labels)
     assert resampled_label_f1(probabilities, labels, same) == pytest.approx([found["macro_f1"]] * 2)
-    assert resampled_auroc(rank_classes(probabilities, labels), same) == pytest.approx(
+    assert resampled_area(rank_classes(probabilities, labels), same) == pytest.approx(
         [found["auroc_ovr_macro"]] * 2
     )
 
 
 def test_draws_are_of_whole_images_and_their_scores_those_of_the_images_drawn() -> None:
     probabilities, labels = _draw(4, n=300)
-    weights = image_weights(labels, n_draws=400, seed=0)
+    weights = image_weights(SeveralLabels(labels, labels.shape[1]), n_draws=400, seed=0)
     assert weights.sum(axis=1) == pytest.approx(np.full(400, 300.0), rel=1e-5)
     of_class = weights @ labels[:, 0]
     assert of_class.std() > 1  # classes vary in size: nothing was drawn within a class
@@ -97,10 +98,10 @@ def test_draws_are_of_whole_images_and_their_scores_those_of_the_images_drawn() 
 def test_the_spread_of_draws_is_that_of_fresh_images() -> None:
     fresh = [score(*_draw(1000 + seed, n=300)) for seed in range(200)]
     probabilities, labels = _draw(5, n=300)
-    weights = image_weights(labels, n_draws=400, seed=0)
+    weights = image_weights(SeveralLabels(labels, labels.shape[1]), n_draws=400, seed=0)
     drawn = {
         "macro_f1": resampled_label_f1(probabilities, labels, weights),
-        "auroc_ovr_macro": resampled_auroc(rank_classes(probabilities, labels), weights),
+        "auroc_ovr_macro": resampled_area(rank_classes(probabilities, labels), weights),
     }
     for name, values in drawn.items():
         assert values.std() == pytest.approx(np.std([one[name] for one in fresh]), rel=0.25), name

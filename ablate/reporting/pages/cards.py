@@ -48,7 +48,8 @@ from ablate.reporting.text.markdown import (
     table,
 )
 from ablate.study.record import ArmRecord
-from ablate.study.trial import SPLITS, metrics_of
+from ablate.study.tasks import task_of
+from ablate.study.trial import SPLITS
 from ablate.tracking.records import PublishedRun
 
 _HUB_METRICS = {
@@ -183,7 +184,7 @@ def _scores(results: Results, arm: ArmRecord) -> str:
             ),
             _interval(results, arm, metric),
         ]
-        for metric in metrics_of(results.record.task, len(results.record.data.class_names))
+        for metric in task_of(results.record.task).metrics_of(len(results.record.data.class_names))
     ]
     chosen = (
         f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; test was scored once a trial. "

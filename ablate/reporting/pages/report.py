@@ -38,7 +38,7 @@ from ablate.reporting.text.markdown import (
     table,
 )
 from ablate.study.record import ArmRecord, ExcludedCell
-from ablate.study.trial import metrics_of
+from ablate.study.tasks import task_of
 from ablate.tracking.events import TrialState
 
 _COMMIT_NAMES = ("commit", "mlflow.source.git.commit")
@@ -505,7 +505,9 @@ def _reproduce(results: Results) -> str:
         for name in TABLES
         if not (results.has_several_labels and name in OF_ONE_LABEL)
     )
-    metrics = ", ".join(metrics_of(results.record.task, len(results.record.data.class_names)))
+    metrics = ", ".join(
+        task_of(results.record.task).metrics_of(len(results.record.data.class_names))
+    )
     files = f"As tables: {tables} (metrics {metrics}). Cards: `cards/`. In one file: `report.html`."
     return join_sections(["## How to reproduce", command, bullets(facts), files, listed]).rstrip()
 

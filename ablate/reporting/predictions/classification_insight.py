@@ -13,7 +13,8 @@ from scipy.spatial.distance import squareform
 
 from ablate.metrics.calibration import Reliability
 from ablate.reporting.evidence.effects import PRIMARY, SECONDARY
-from ablate.reporting.predictions.read import Readings, Threshold
+from ablate.reporting.predictions.classification import RunReading, Threshold
+from ablate.reporting.predictions.read import Readings
 from ablate.study.record import StudyRecord
 
 CLASS_SCORES = ("precision", "recall", "f1", "auroc")
@@ -56,7 +57,8 @@ class ArmInsight:
 
 def arm_insight(readings: Readings, record: StudyRecord, arm_id: str) -> ArmInsight | None:
     """Gather an arm's readings, in the order of the seeds; None where there is none."""
-    own = [readings.runs[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readings.runs]
+    runs = readings.of_kind(RunReading)
+    own = [runs[arm_id, seed] for seed in record.seeds if (arm_id, seed) in runs]
     if not own:
         return None
     matrix, alike = (

@@ -13,6 +13,7 @@ from ablate.reporting.predictions.classification_insight import (
     N_PAIRS,
     mean_where_defined,
 )
+from ablate.reporting.predictions.multilabel import LabelReading
 from ablate.reporting.predictions.read import Readings
 from ablate.study.record import StudyRecord
 
@@ -65,9 +66,8 @@ class LabelInsight:
 
 def label_insight(readings: Readings, record: StudyRecord, arm_id: str) -> LabelInsight | None:
     """Gather an arm's readings, in the order of the seeds; None where there is none."""
-    own = [
-        readings.labels[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readings.labels
-    ]
+    runs = readings.of_kind(LabelReading)
+    own = [runs[arm_id, seed] for seed in record.seeds if (arm_id, seed) in runs]
     if not own:
         return None
     columns = {

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from ablate.quoting import code
+from ablate.reporting.predictions.classification import Threshold
 from ablate.reporting.predictions.classification_insight import ArmInsight, most_confused
-from ablate.reporting.predictions.read import Threshold
 from ablate.reporting.results import NOT_MEASURED
 from ablate.reporting.text.markdown import plural, table
 

@@ -215,7 +215,7 @@ def predict(
     batches = []
     with torch.inference_mode(), autocast(compute):
         for inputs, _ in feed.evaluate(batch_size=batch_size):
-            batches.append(task.predict(forward(inputs)))  # (B, C)
+            batches.append(task.predictions(forward, inputs))  # (B, C)
         # one copy from the device for the whole split
         return torch.cat(batches).cpu().numpy()
 
