@@ -23,7 +23,7 @@ from ablate.study.request import Compute, TrialRequest
 from ablate.training.feeds.trained_part import Lanes, open_lanes, train_sampling
 from ablate.training.loop.active_phase import ActivePhase, open_phase
 from ablate.training.loop.l2_sp import l2_sp_of
-from ablate.training.loop.step import Course, autocast, train_batch
+from ablate.training.loop.step import TrainingSetup, autocast, train_batch
 from ablate.training.tasks import TrainTargets, make_task
 from ablate.training.trial_run import slot_compute
 
@@ -63,18 +63,18 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
     torch.set_num_threads(compute.threads)
     store = open_store(request.store_path)
     active = _open_last_phase(request, store, compute)
-    course = _course(request, store, compute)
+    setup = _setup(request, store, compute)
     rates: list[float] = []
     losses = Smoothed()
-    with _own_generators(course.seed, compute):
+    with _own_generators(setup.seed, compute):
         active.network.train()
-        batches = itertools.islice(_endless_batches(active, course), n_steps)
+        batches = itertools.islice(_endless_batches(active, setup), n_steps)
         for step, (inputs, labels) in enumerate(batches):
             rate = lowest * (highest / lowest) ** (step / max(1, n_steps - 1))
             rates.append(rate)
             for group, peak in zip(active.optimizer.param_groups, active.peaks, strict=True):
                 group["lr"] = peak / active.recipe.head_lr * rate
-            loss, _ = train_batch(active, course, inputs, labels)
+            loss, _ = train_batch(active, setup, inputs, labels)
             if losses.add(float(loss)):
                 break
     # a loss that is not finite is in no mean, its rate is left out with it
@@ -145,13 +145,13 @@ def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute)
     )
 
 
-def _course(request: TrialRequest, store: ImageStore, compute: Compute) -> Course:
+def _setup(request: TrialRequest, store: ImageStore, compute: Compute) -> TrainingSetup:
     recipe = request.trial.recipe
     seed = request.trial.seed
     rows = train_sampling(recipe, store, seed=seed).rows
     in_use = TrainTargets(store.targets("train").take(rows), store.class_names)
     task = make_task(request.trial.task, recipe, in_use, device=compute.device)
-    return Course(
+    return TrainingSetup(
         recipe=recipe,
         task=task,
         compute=compute,
@@ -162,14 +162,14 @@ def _course(request: TrialRequest, store: ImageStore, compute: Compute) -> Cours
     )
 
 
-def _endless_batches(active: ActivePhase, course: Course) -> Iterator[tuple[Tensor, Tensor]]:
+def _endless_batches(active: ActivePhase, setup: TrainingSetup) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of inputs (B, ...) and labels (B,), epoch after epoch."""
     for epoch in itertools.count():
         yield from active.lanes.train.train(
-            policy=course.policy,
-            seed=course.seed,
+            policy=setup.policy,
+            seed=setup.seed,
             epoch=epoch,
-            batch_size=course.recipe.batch_size,
+            batch_size=setup.recipe.batch_size,
         )
 
 

@@ -36,7 +36,7 @@ from ablate.training.loop.checkpoint import Checkpoint
 from ablate.training.loop.fit import EmitEpoch, Fit, fit, predict
 from ablate.training.loop.fitted_heads import fit_classifier
 from ablate.training.loop.folding import fold
-from ablate.training.loop.step import Course, autocast
+from ablate.training.loop.step import TrainingSetup, autocast
 from ablate.training.machine import memory
 from ablate.training.machine.depthwise import detour_depthwise_backward
 from ablate.training.serving.export import DELTA, SHA256, TRIAL, digest_of_file
@@ -124,7 +124,7 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
     )
     in_use = TrainTargets(store.targets("train").take(sampling.rows), store.class_names)
     task = make_task(trial.task, recipe, in_use, device=compute.device)
-    course = Course(recipe, task, compute, trial.seed, trial.select_by, micro_batch, policy)
+    setup = TrainingSetup(recipe, task, compute, trial.seed, trial.select_by, micro_batch, policy)
 
     with torch.random.fork_rng(
         devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []
@@ -132,13 +132,13 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
         if recipe.classifier == "linear":
             checkpoint = _checkpoint(request, compute, network, micro_batch=micro_batch)
-            found = fit(network, course, open_lanes=open_phase, emit=emit, checkpoint=checkpoint)
+            found = fit(network, setup, open_lanes=open_phase, emit=emit, checkpoint=checkpoint)
             test_predictions = predict(
                 network, task, found.lanes.test, forward=found.lanes.evaluate, compute=compute
             )
         else:
             found, predicted = fit_classifier(
-                network, course, open_phase(network, 1), weights=task.class_weights, emit=emit
+                network, setup, open_phase(network, 1), weights=task.class_weights, emit=emit
             )
             test_predictions = predicted(found.lanes.test)
     lanes = found.lanes

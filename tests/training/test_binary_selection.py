@@ -42,14 +42,14 @@ def _judged(
 ) -> TrainingProgress:
     """Let the loop judge the scripted epochs one by one until its phase is over."""
     recipe = Recipe(backbone="test_efficientnet", epochs=len(EPOCHS), patience=patience)
-    course: Any = SimpleNamespace(
+    setup: Any = SimpleNamespace(
         select_by=select_by,
         recipe=recipe,
         task=Classification(),
         compute=None,
         micro_batch=recipe.batch_size,
     )
-    stage: Any = SimpleNamespace(
+    active: Any = SimpleNamespace(
         lanes=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), ema=None
     )
     network: Any = None
@@ -63,7 +63,7 @@ def _judged(
         ).astype(np.float32),
     )
     while not fit.is_over(phases_of(recipe)[0], done):
-        fit.judge(network, stage, course, done)
+        fit.judge(network, active, setup, done)
         done.n_epochs += 1
     return done
 

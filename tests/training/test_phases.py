@@ -56,7 +56,7 @@ def test_no_momentum_survives_and_the_schedule_begins_anew(make_request, monkeyp
     steps = spy(monkeypatch)
     _run(make_request(**GRADUAL, warmup=0.5))
     assert [i for i, step in enumerate(steps) if not step.has_momentum] == [0, 6, 12]
-    assert len({id(step.stage.optimizer) for step in steps}) == 3
+    assert len({id(step.active.optimizer) for step in steps}) == 3
     rates = [step.rates["classifier.weight"] for step in steps]
     assert rates[:6] == rates[6:12] == rates[12:]
     assert rates[:4] == sorted(rates[:4])
@@ -100,7 +100,7 @@ def test_every_parameter_learns_at_its_own_rate_at_every_step(
             step.rates.keys()
             == {
                 name
-                for name in step.stage.network.module.state_dict()
+                for name in step.active.network.module.state_dict()
                 if name in below or "classifier" in name
             }
             - frozen

@@ -115,12 +115,12 @@ def test_l2_sp_adds_its_gradient_to_the_trunks_weights_and_to_nothing_else(
     of_loss: list[dict[str, torch.Tensor]] = []
     accumulate = step_module.accumulate_gradients
 
-    def noted(stage, *rest):
-        loss = accumulate(stage, *rest)
+    def noted(active, *rest):
+        loss = accumulate(active, *rest)
         of_loss.append(
             {
                 name: one.grad.clone()
-                for name, one in stage.network.module.named_parameters()
+                for name, one in active.network.module.named_parameters()
                 if one.grad is not None
             }
         )
@@ -171,10 +171,10 @@ def test_l2_sp_pulls(make_request, monkeypatch) -> None:
         )
         first, last = steps[0].before, steps[-1].after
         ends[weight] = {name: float((last[name] - first[name]).norm()) for name in steps[0].rates}
-        names = {id(one): name for name, one in steps[0].stage.network.module.named_parameters()}
+        names = {id(one): name for name, one in steps[0].active.network.module.named_parameters()}
         decayed = {
             names[id(one)]
-            for group in steps[0].stage.optimizer.param_groups
+            for group in steps[0].active.optimizer.param_groups
             if group["weight_decay"]
             for one in group["params"]
         }

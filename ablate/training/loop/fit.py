@@ -24,7 +24,7 @@ from ablate.training.loop.active_phase import ActivePhase, OpenLanes, open_phase
 from ablate.training.loop.checkpoint import Checkpoint
 from ablate.training.loop.l2_sp import l2_sp_of
 from ablate.training.loop.progress import Best, TrainingProgress
-from ablate.training.loop.step import Course, autocast, train_batch
+from ablate.training.loop.step import TrainingSetup, autocast, train_batch
 from ablate.training.tasks._base import Task
 
 EmitEpoch = Callable[[int, int, dict[str, float]], None]
@@ -52,7 +52,7 @@ class Fit:
 
 def fit(
     network: Network,
-    course: Course,
+    setup: TrainingSetup,
     *,
     open_lanes: OpenLanes,
     emit: EmitEpoch,
@@ -60,12 +60,12 @@ def fit(
 ) -> Fit:
     """Train `network` phase by phase and leave it with the weights of the best epoch.
 
-    The best is that of all phases by `course.select_by` on val; a phase starts from the best
+    The best is that of all phases by `setup.select_by` on val; a phase starts from the best
     weights so far. Goes on from `checkpoint`, where it has an epoch, and emits the epochs before it
     again. Raises TrialError where the loss stops being finite, naming the step, and where no epoch
     has a finite score to be chosen by.
     """
-    recipe = course.recipe
+    recipe = setup.recipe
     phases = phases_of(recipe)
     l2_sp = l2_sp_of(network, recipe)
     kept = checkpoint.read()
@@ -81,8 +81,8 @@ def fit(
             # only the phase that was broken off; later ones begin from nothing
             kept.put_back(active)
         while not is_over(phases[number], progress):
-            metrics = train_epoch(active, course, progress)
-            metrics |= judge(network, active, course, progress)
+            metrics = train_epoch(active, setup, progress)
+            metrics |= judge(network, active, setup, progress)
             if len(phases) > 1:
                 metrics |= {"phase": number, "frozen_units": active.network.boundary.depth}
             progress.history.append(metrics)
@@ -91,12 +91,12 @@ def fit(
             # after the epoch was emitted: read back, it is emitted again
             checkpoint.save(progress, active)
         # the next phase, and the trial's result, begin with the best weights, not the last
-        load_delta(network, best_of(progress, course.select_by).state)
+        load_delta(network, best_of(progress, setup.select_by).state)
         # the last phase's lanes score test
         if number + 1 < len(phases):
             active.lanes.close()
 
-    best = best_of(progress, course.select_by)
+    best = best_of(progress, setup.select_by)
     return Fit(
         best_epoch=best.epoch,
         val_scores=best.scores,
@@ -138,24 +138,24 @@ def is_over(phase: Phase, progress: TrainingProgress) -> bool:
 
 
 def train_epoch(
-    active: ActivePhase, course: Course, progress: TrainingProgress
+    active: ActivePhase, setup: TrainingSetup, progress: TrainingProgress
 ) -> dict[str, float]:
     """Train on every image once, and count the steps in `progress`.
 
     Returns what the epoch says of itself: `train/loss`, `lr/head`, ...
     """
     started = time.perf_counter()
-    recipe = course.recipe
+    recipe = setup.recipe
     epoch = progress.n_epochs
     active.network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
     losses = []
     norms = []
     head_lr = 0.0
     for inputs, labels in active.lanes.train.train(
-        policy=course.policy, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size
+        policy=setup.policy, seed=setup.seed, epoch=epoch, batch_size=recipe.batch_size
     ):
         head_lr = active.set_rates(progress.n_steps - progress.first_step)
-        loss, norm = train_batch(active, course, inputs, labels)
+        loss, norm = train_batch(active, setup, inputs, labels)
         losses.append(loss)
         norms.append(norm)
         progress.n_steps += 1
@@ -173,24 +173,24 @@ def train_epoch(
 
 
 def judge(
-    network: Network, active: ActivePhase, course: Course, progress: TrainingProgress
+    network: Network, active: ActivePhase, setup: TrainingSetup, progress: TrainingProgress
 ) -> dict[str, float]:
     """Score val, `val/<metric>`, with the averaged weights where there are some.
 
     Keeps predictions and weights in `progress` where they are the best so far.
     """
     lanes = active.lanes
-    select_by = course.select_by
+    select_by = setup.select_by
     with _scored_weights(active):
         predictions = predict(
             network,
-            course.task,
+            setup.task,
             lanes.val,
             forward=lanes.evaluate,
-            compute=course.compute,
-            batch_size=_eval_batch(course),
+            compute=setup.compute,
+            batch_size=_eval_batch(setup),
         )
-        metrics = course.task.evaluate(predictions, lanes.val.labels)
+        metrics = setup.task.evaluate(predictions, lanes.val.labels)
         scores = {f"val/{name}": value for name, value in metrics.items()}
         if _is_best(progress.best, scores[select_by], select_by):
             # inside the context: the delta is that of the averaged weights
@@ -231,10 +231,10 @@ def _is_best(best: Best | None, score: float, select_by: str) -> bool:
     return best is None or is_better(select_by, score, than=best.scores[select_by])
 
 
-def _eval_batch(course: Course) -> int:
+def _eval_batch(setup: TrainingSetup) -> int:
     """Evaluation needs less memory per image, and shrinks in step where memory is short."""
-    batch_size = course.recipe.batch_size
-    return max(1, EVAL_BATCH * min(course.micro_batch, batch_size) // batch_size)
+    batch_size = setup.recipe.batch_size
+    return max(1, EVAL_BATCH * min(setup.micro_batch, batch_size) // batch_size)
 
 
 def _mean_loss(losses: list[Tensor], *, first_step: int, epoch: int) -> float:

@@ -24,7 +24,7 @@ from ablate.study.request import Compute
 from ablate.study.trial import is_score
 from ablate.training.feeds.trained_part import Feed, Lanes
 from ablate.training.loop.fit import EVAL_BATCH, EmitEpoch, Fit, no_score, predict
-from ablate.training.loop.step import Course, autocast
+from ablate.training.loop.step import TrainingSetup, autocast
 
 Predict = Callable[[Feed], NDArray[np.float32]]
 
@@ -49,7 +49,7 @@ class Features:
 
 
 def fit_classifier(
-    network: Network, course: Course, lanes: Lanes, *, weights: Tensor | None, emit: EmitEpoch
+    network: Network, setup: TrainingSetup, lanes: Lanes, *, weights: Tensor | None, emit: EmitEpoch
 ) -> tuple[Fit, Predict]:
     """Fit `recipe.classifier`; return what was found, as one epoch, and what predicts a feed.
 
@@ -58,8 +58,8 @@ def fit_classifier(
     not one linear layer, as a plan does.
     """
     started = time.perf_counter()
-    recipe = course.recipe
-    compute = course.compute
+    recipe = setup.recipe
+    compute = setup.compute
     head = linear_head(network.module, network.head_names, recipe)
     features_of = partial(features, network, head, lanes, compute=compute)
     known = known_features(features_of(lanes.train), lanes.train.labels)
@@ -73,16 +73,16 @@ def fit_classifier(
     else:
         _fit_linear(head, known, recipe, by_class)
         predict_feed = partial(
-            predict, network, course.task, forward=lanes.evaluate, compute=compute
+            predict, network, setup.task, forward=lanes.evaluate, compute=compute
         )
     train_s = time.perf_counter() - started
 
     predictions = predict_feed(lanes.val)
-    metrics = course.task.evaluate(predictions, lanes.val.labels)
+    metrics = setup.task.evaluate(predictions, lanes.val.labels)
     scores = {f"val/{name}": value for name, value in metrics.items()}
     emit(0, 1, scores)
-    if not is_score(scores[course.select_by]):
-        raise no_score(course.select_by, scores[course.select_by])
+    if not is_score(scores[setup.select_by]):
+        raise no_score(setup.select_by, scores[setup.select_by])
     result = Fit(
         best_epoch=0,
         val_scores=scores,

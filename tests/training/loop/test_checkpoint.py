@@ -126,13 +126,13 @@ def counted_steps(patch: pytest.MonkeyPatch, before_step: Callable[[int], None])
     train_epoch, set_rates = fit.train_epoch, ActivePhase.set_rates
     now: list[TrainingProgress] = []
 
-    def epoch(stage, course, done):
+    def epoch(active, setup, done):
         now[:] = [done]
-        return train_epoch(stage, course, done)
+        return train_epoch(active, setup, done)
 
-    def rates(stage: ActivePhase, step: int) -> float:
+    def rates(active: ActivePhase, step: int) -> float:
         before_step(now[0].n_steps)
-        return set_rates(stage, step)
+        return set_rates(active, step)
 
     patch.setattr(fit, "train_epoch", epoch)
     patch.setattr(ActivePhase, "set_rates", rates)
