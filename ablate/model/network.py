@@ -21,7 +21,7 @@ from ablate.model.backbone import (
     run_order,
     set_pooling,
 )
-from ablate.model.dropping import check_drop_path, drop_features, drop_path_of
+from ablate.model.drop_path import check_drop_path, drop_features, drop_path_of
 from ablate.model.facts import ImageSize, Preprocessing, RecipeFacts
 from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze, resolve_depth
 from ablate.model.linear_head import check_rows, linear_head

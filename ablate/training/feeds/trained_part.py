@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ablate.data.store import ImageStore
 from ablate.model.cost import is_worth_keeping
-from ablate.model.cut import Autocast, Cut, Uncut, cut_network
+from ablate.model.splitting.find_split import Autocast, Cut, Uncut, cut_network
 from ablate.model.network import Network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import CacheSpec, Compute

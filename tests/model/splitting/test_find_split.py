@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from ablate.model.cut import Cut, Uncut, cut_network
+from ablate.model.splitting.find_split import Cut, Uncut, cut_network
 from ablate.model.network import Network, build_network
 from ablate.recipe.recipe import Recipe
 
