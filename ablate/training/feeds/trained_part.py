@@ -16,7 +16,9 @@ from torch import Tensor
 
 from ablate.data.store import ImageStore
 from ablate.model.cost import is_worth_keeping
-from ablate.model.splitting.find_split import Autocast, Cut, Uncut, cut_network
+from ablate.model.splitting.call_order import Autocast
+from ablate.model.splitting.find_split import NotSplit, split_network
+from ablate.model.splitting.parts import SplitNetwork
 from ablate.model.network import Network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import CacheSpec, Compute
@@ -114,21 +116,21 @@ def open_lanes(
         return _whole(network, feeds, use, "not asked for")
     identity = _identity(network, store, recipe=recipe, compute=compute)
     images = next(feeds["train"].view(policy="none", seed=0, epoch=0, batch_size=N_CHECKED))
-    cut = cut_network(
+    cut = split_network(
         network,
         images,
         autocast=autocast,
-        waypoints=sharing.waypoints,
+        earlier_depths=sharing.waypoints,
         structure=json.dumps(identity, sort_keys=True),
     )
-    if isinstance(cut, Uncut):
+    if isinstance(cut, NotSplit):
         return _whole(network, feeds, use, cut.reason)
-    last = len(cut.doors) - 1
+    last = len(cut.split_points) - 1
     longest = max(len(feed) for feed in feeds.values())
     side = network.preprocessing.image_size
     kept = frozenset(
         number
-        for number, door in enumerate(cut.doors)
+        for number, door in enumerate(cut.split_points)
         if is_worth_keeping(recipe.backbone, side, door, device=compute.device)
         and cut.row_bytes(number) * longest <= MAX_VIEW_BYTES
     )
@@ -138,7 +140,7 @@ def open_lanes(
             network,
             feeds,
             use,
-            f"{cut.row_text(last)} an image at {cut.doors[last]} cost more to keep than to compute",
+            f"{cut.row_text(last)} an image at {cut.split_points[last]} cost more to keep than to compute",
         )
     wanted: list[View] = []
     lanes = {
@@ -162,7 +164,7 @@ def open_lanes(
         lanes["val"],
         lanes["test"],
         cut.suffix,
-        f"cut at {cut.doors[last]}, {cut.row_text(last)}",
+        f"cut at {cut.split_points[last]}, {cut.row_text(last)}",
         use,
         compute,
         cut.undo,
@@ -210,7 +212,7 @@ class CutFeed:
 
     images: ImageFeed
     split: str
-    cut: Cut
+    cut: SplitNetwork
     identity: dict[str, Any]
     sharing: Sharing
     use: CacheUse
@@ -280,7 +282,7 @@ class CutFeed:
         )
         return View(
             identity={**self.identity, "split": self.split, **named},
-            doors=self.cut.doors,
+            doors=self.cut.split_points,
             from_images=lambda: self._from_images(policy, seed=seed, epoch=epoch),
             from_rows=self._from_rows,
             kept=self.kept if policy == "none" or self.sharing.n_users > 1 else frozenset(),
@@ -298,7 +300,7 @@ class CutFeed:
         for positions in in_order(np.arange(len(self.images)), batch_size=PREFIX_BATCH):
             batch, _ = self._batch(rows, positions)
             with torch.no_grad(), self.autocast():
-                yield self.cut.advance(batch, door=door)
+                yield self.cut.advance(batch, start=door)
 
 
 def _identity(
