@@ -63,6 +63,8 @@ class RecipeFacts:
     targets: tuple[str, ...]
     skipped_targets: Mapping[str, str]
     oversized: Mapping[str, str]
+    pooling: str = "auto"
+    """What pools the last feature map, settled where the recipe says `auto`."""
     takes_one_image: bool = True
     """Whether it can train with one image in the network at a time."""
 

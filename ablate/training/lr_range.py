@@ -20,7 +20,6 @@ from ablate.training.loop.active_phase import open_stage
 from ablate.training.loop.l2_sp import StartingPoint
 from ablate.training.loop.step import Course, autocast, train_batch
 from ablate.training.tasks import TrainTargets, make_task
-from ablate.training.trial_run import slot_compute
 
 BREAKS_AT = 4.0
 """The test ends where the smoothed loss is so many times its least."""
@@ -46,7 +45,8 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
 
     Groups keep their ratios (`lr_ratio`, `layer_decay`). Nothing is written or cached, and nothing of the request's trial is touched.
     """
-    recipe, compute = request.trial.recipe, slot_compute(request.compute, request.trial.recipe)
+    recipe = request.trial.recipe
+    compute = request.compute.of(recipe)
     torch.set_num_threads(compute.threads)
     store = open_store(request.store_path)
     network = build_network(

@@ -13,6 +13,7 @@ from ablate.model.network import Network, at_depth, phase_depths
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import at_phase, phases_of
+from ablate.study.trial_facts import PhaseFact
 from ablate.training.feeds.batches import split_batches
 from ablate.training.feeds.trained_part import Lanes
 from ablate.training.loop.build_optimizer import make_optimizer
@@ -92,22 +93,36 @@ def open_stage(
     )
 
 
-def describe_phases(network: Network, recipe: Recipe) -> tuple[str, ...]:
-    """Say what each phase trains, e.g. `8 epochs, 0 of 6 units frozen, thaws stem blocks.0 blocks.1`."""
-    depths = phase_depths(recipe, n_units=len(network.units))
-    before = (len(network.units), *depths)
-    return tuple(
-        f"{phase.epochs} epochs{'' if phase.until == 'epochs' else f' at most, until {phase.patience} without a better score'}, "
-        f"{depth} of {len(network.units)} units frozen, thaws {' '.join(unit.name for unit in network.units[depth:earlier]) or 'nothing'}"
-        for phase, depth, earlier in zip(phases_of(recipe), depths, before, strict=False)
-    )
+def phase_facts(network: Network, recipe: Recipe) -> tuple[PhaseFact, ...]:
+    """What each phase trains."""
+    n_units = len(network.units)
+    depths = phase_depths(recipe, n_units=n_units)
+    before = (n_units, *depths)
+    facts = []
+    for phase, depth, earlier in zip(phases_of(recipe), depths, before, strict=False):
+        fact = PhaseFact(
+            epochs=phase.epochs,
+            patience=None if phase.until == "epochs" else phase.patience,
+            freeze_depth=depth,
+            n_units=n_units,
+            thawed=tuple(unit.name for unit in network.units[depth:earlier]),
+        )
+        facts.append(fact)
+    return tuple(facts)
 
 
 def _frozen_for(network: Network, recipe: Recipe, number: int) -> Network:
     depths = phase_depths(recipe, n_units=len(network.units))
     if len(depths) == 1:
         return network  # as it was built; it may hold adapters
+    fact = phase_facts(network, recipe)[number]
     _LOG.info(
-        "phase %d of %d: %s", number + 1, len(depths), describe_phases(network, recipe)[number]
+        "phase %d of %d: %d epochs, %d of %d units frozen, thaws %s",
+        number + 1,
+        len(depths),
+        fact.epochs,
+        fact.freeze_depth,
+        fact.n_units,
+        " ".join(fact.thawed) or "nothing",
     )
     return at_depth(network, depths[number], batch_norm=recipe.batch_norm)

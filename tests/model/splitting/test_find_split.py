@@ -7,9 +7,9 @@ from contextlib import nullcontext
 import pytest
 import torch
 
+from ablate.model.network import Network, build_network
 from ablate.model.splitting.find_split import NotSplit, split_network
 from ablate.model.splitting.parts import SplitNetwork
-from ablate.model.network import Network, build_network
 from ablate.recipe.recipe import Recipe
 
 FAMILIES = [
