@@ -79,6 +79,8 @@ class RecipeFacts:
     """Module that could have carried one but for its kind -> why."""
     oversized: Mapping[str, str]
     """Target whose adapter has more parameters than the module itself -> both counts."""
+    pooling: str = "auto"
+    """What pools the last feature map, settled where the recipe says `auto`."""
     takes_one_image: bool = True
     """Whether it can train with one image in the network at a time."""
 

@@ -150,6 +150,7 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
         oversized=parts.adapters.oversized,
+        pooling=pooling_of(module),
         takes_one_image=is_fitted or takes_one_image(module, image_size=side),
     )
 

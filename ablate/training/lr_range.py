@@ -25,7 +25,6 @@ from ablate.training.loop.active_phase import ActivePhase, open_phase
 from ablate.training.loop.l2_sp import l2_sp_of
 from ablate.training.loop.step import TrainingSetup, autocast, train_batch
 from ablate.training.tasks import TrainTargets, make_task
-from ablate.training.trial_run import slot_compute
 
 BREAKS_AT = 4.0
 """The test ends where the smoothed loss is so many times its least."""
@@ -59,7 +58,7 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
     trial is touched.
     """
     recipe = request.trial.recipe
-    compute = slot_compute(request.compute, recipe)
+    compute = request.compute.of(recipe)
     torch.set_num_threads(compute.threads)
     store = open_store(request.store_path)
     active = _open_last_phase(request, store, compute)

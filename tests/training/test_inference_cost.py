@@ -112,7 +112,7 @@ def test_a_trial_logs_what_its_network_costs(make_request, tmp_path) -> None:
         export_complete(request.folder, tmp_path / "whole") / "model.safetensors"
     ).stat().st_size / 1e6
     assert outcome.metrics["cost/disk_mb"] == pytest.approx(whole, abs=0.05)
-    assert outcome.facts["family"] == "CNN"
+    assert outcome.facts.family == "CNN"
 
 
 @pytest.mark.parametrize(

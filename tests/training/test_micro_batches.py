@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ablate.errors import TrialError
+from ablate.study.trial_facts import MicroBatch
 from ablate.training import trial_run
 from ablate.training.loop.step import micro_batches
 from ablate.training.machine import memory
@@ -71,8 +72,8 @@ def test_parts_are_halved_until_memory_holds_them(make_request, short_of, caplog
     tried = short_of(3, error)
     outcome = run_trial(make_request(freeze_depth=-1, batch_norm="frozen"), lambda *epoch: None)
     assert tried == [8, 4, 2]
-    assert outcome.facts["micro_batch"] == "2 of 8, gradients summed, because memory was short"
-    assert whole.facts["micro_batch"] == "8 (whole batches)"
+    assert outcome.facts.micro_batch == MicroBatch(size=2, batch_size=8, reason="memory")
+    assert whole.facts.micro_batch == MicroBatch(size=8, batch_size=8, reason="whole batches")
     assert outcome.metrics["n_steps"] == whole.metrics["n_steps"]
     assert outcome.metrics["val/nll"] == pytest.approx(whole.metrics["val/nll"], abs=1e-4)
     assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [
@@ -83,9 +84,8 @@ def test_parts_are_halved_until_memory_holds_them(make_request, short_of, caplog
 def test_batch_norm_that_trains_is_named(make_request, short_of):
     short_of(4, MemoryError())
     outcome = run_trial(make_request(freeze_depth=0), lambda *epoch: None)
-    assert outcome.facts["micro_batch"] == (
-        "4 of 8, gradients summed, because memory was short; BatchNorm that trains saw 4 images at "
-        "a time, not 8"
+    assert outcome.facts.micro_batch == MicroBatch(
+        size=4, batch_size=8, reason="memory", n_seen_by_norms=4
     )
 
 

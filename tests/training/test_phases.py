@@ -17,6 +17,7 @@ from ablate.errors import SpecError
 from ablate.model.network import build_network, check_recipe
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
+from ablate.study.trial_facts import PhaseFact
 from ablate.training.trial_run import run_trial
 
 GRADUAL = {
@@ -161,10 +162,9 @@ def test_the_log_and_the_record_say_what_thaws(make_request, caplog) -> None:
         "phase 1 of 2: 1 epochs, 7 of 7 units frozen, thaws nothing",
         "phase 2 of 2: 2 epochs, 5 of 7 units frozen, thaws blocks.4 conv_head+bn2",
     ]
-    assert (
-        outcome.facts["phases"]
-        == "1: 1 epochs, 7 of 7 units frozen, thaws nothing; 2: 2 epochs, 5 of 7 units frozen, "
-        "thaws blocks.4 conv_head+bn2"
+    assert outcome.facts.phases == (
+        PhaseFact(epochs=1, freeze_depth=7, n_units=7),
+        PhaseFact(epochs=2, freeze_depth=5, n_units=7, thawed=("blocks.4", "conv_head+bn2")),
     )
 
 
@@ -175,8 +175,9 @@ def test_cut_anew_at_each_boundary_a_trial_is_that_of_the_whole_network(
     recipe = {**GRADUAL, "freeze_depth": -2, "backbone": backbone, "augment": "light"}
     direct, direct_epochs = _run(make_request(**recipe))
     shared, shared_epochs = _run(make_request(**recipe, cache=tmp_path / "cache"))
-    assert shared.facts["prefix"].count("cut at ") == 3
-    assert len(set(shared.facts["prefix"].split("; then "))) == 3
+    points = [cut.at for cut in shared.facts.prefix]
+    assert None not in points
+    assert len(set(points)) == len(points) == 3
     losses = [
         [metrics["train/loss"] for _, _, metrics in epochs]
         for epochs in (direct_epochs, shared_epochs)
@@ -199,10 +200,11 @@ def test_the_probe_of_lp_ft_reads_what_a_probe_has_left_in_the_cache(
             cache=tmp_path / "cache",
         )
     )
-    assert outcome.facts["prefix_views"] == "0 computed, 3 from the cache"
-    assert outcome.facts["prefix"].endswith(
-        "; then uncut: nothing is frozen before the first module that learns"
-    )
+    assert (outcome.facts.views_computed, outcome.facts.views_from_cache) == (0, 3)
+    assert [cut.why_uncut for cut in outcome.facts.prefix] == [
+        "",
+        "nothing is frozen before the first module that learns",
+    ]
 
 
 @pytest.mark.parametrize(

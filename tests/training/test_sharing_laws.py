@@ -33,6 +33,7 @@ from ablate.model.backbone import create_backbone
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
 from ablate.study.request import TrialRequest
+from ablate.study.trial_facts import PrefixCut
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import Event, TrialEnded, TrialOutcome, TrialStarted
 from ablate.training.trial_run import run_trial
@@ -131,11 +132,9 @@ def test_cached_equals_direct(
         )
     direct, direct_losses = _run(request_of(family, **fields))
     cached, cached_losses = _run(request_of(family, **fields, cache=cache))
-    assert (direct.facts["prefix"], cached.facts["prefix"][:7]) == (
-        "uncut: not asked for",
-        "cut at ",
-    )
-    assert direct.facts["precision"] == cached.facts["precision"] == precision
+    assert direct.facts.prefix == (PrefixCut(why_uncut="not asked for"),)
+    assert cached.facts.prefix[0].at is not None
+    assert direct.facts.precision == cached.facts.precision == precision
     assert cached.best_epoch == direct.best_epoch
     for name in ("val/macro_f1", "test/macro_f1"):
         assert cached.metrics[name] == pytest.approx(direct.metrics[name], abs=0.005)
@@ -152,17 +151,18 @@ def test_cold_warm_alone_and_evicted_are_one_trial(
     fields = {**RECIPES["last unit"], "precision": precision}
     cold_request = request_of(family, **fields, cache=tmp_path / "roomy")
     cold, _ = _run(cold_request)
-    assert (
-        cold.facts["prefix_views"] == "4 computed, 0 from the cache"
+    assert (cold.facts.views_computed, cold.facts.views_from_cache) == (
+        4,
+        0,
     )  # two epochs of train, val, test
     warm_request = request_of(family, **fields, cache=tmp_path / "roomy")
     warm, _ = _run(warm_request)
-    assert warm.facts["prefix_views"] == "0 computed, 4 from the cache"
+    assert (warm.facts.views_computed, warm.facts.views_from_cache) == (0, 4)
     _assert_same((cold_request, cold), (warm_request, warm))
 
     alone_request = request_of(family, **fields, cache=tmp_path / "nothing", max_gb=0)
     alone, _ = _run(alone_request)
-    assert alone.facts["prefix_views"] == "4 computed, 0 from the cache"
+    assert (alone.facts.views_computed, alone.facts.views_from_cache) == (4, 0)
     assert not (tmp_path / "nothing").exists()
     _assert_same((cold_request, cold), (alone_request, alone))
 
@@ -174,7 +174,7 @@ def test_cold_warm_alone_and_evicted_are_one_trial(
     for _ in range(2):
         evicted_request = request_of(family, **fields, **tight)
         evicted, _ = _run(evicted_request)
-        assert int(evicted.facts["prefix_views"].split()[0]) >= 3
+        assert evicted.facts.views_computed >= 3
         assert (
             sum(path.stat().st_size for path in (tmp_path / "tight").glob("*/rows.bin"))
             <= 1.1 * sizes[-1]
@@ -185,7 +185,7 @@ def test_cold_warm_alone_and_evicted_are_one_trial(
         shutil.rmtree(entry)
     half_request = request_of(family, **fields, cache=tmp_path / "roomy")
     half, _ = _run(half_request)
-    assert half.facts["prefix_views"] == "2 computed, 2 from the cache"
+    assert (half.facts.views_computed, half.facts.views_from_cache) == (2, 2)
     _assert_same((cold_request, cold), (half_request, half))
 
 
@@ -225,7 +225,7 @@ def test_one_worker_equals_two(request_of: MakeRequest, tmp_path: Path, precisio
         outcomes, slots = _run_on(n_slots, asked, tmp_path / f"logs{n_slots}")
         assert len(slots) == n_slots
         assert len(outcomes) == len(asked) == 2 * len(FAMILIES)
-        assert {outcome.facts["precision"] for outcome in outcomes.values()} == {precision}
+        assert {outcome.facts.precision for outcome in outcomes.values()} == {precision}
         found[n_slots] = [(request, outcomes[request.trial.trial_id]) for request in asked]
     for one, two in zip(found[1], found[2], strict=True):
         assert one[0].trial == two[0].trial

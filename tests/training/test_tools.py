@@ -13,6 +13,7 @@ from timm.utils import ModelEmaV3
 
 from ablate.model.network import build_network
 from ablate.recipe.phase import Phase
+from ablate.study.trial_facts import MicroBatch
 from ablate.training.loop import step as step_module
 from ablate.training.loop.ema import EMA
 from ablate.training.loop.l2_sp import L2SP
@@ -230,7 +231,7 @@ def test_micro_batches_are_asked_for_and_give_the_steps_of_whole_batches(
     finally:
         handle.remove()
     assert (max(sizes), sum(sizes)) == (3, 2 * 19)
-    assert parts.facts["micro_batch"] == "3 of 8, gradients summed, as asked"
+    assert parts.facts.micro_batch == MicroBatch(size=3, batch_size=8, reason="as asked")
     assert whole.metrics["n_steps"] == parts.metrics["n_steps"]
     for one, other in zip(steps[:n_whole], steps[n_whole:], strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-4)

@@ -44,8 +44,7 @@ def finished(make_request, tmp_path, monkeypatch):
 
 def test_a_trial_says_what_it_started_from(finished) -> None:
     request, outcome = finished
-    facts = {name: outcome.facts[f"weights_{name}"] for name in ("source", "digest", "content")}
-    assert facts == request.weights.model_dump()
+    assert outcome.facts.weights == request.weights
 
 
 def test_weights_that_are_replaced_while_a_study_runs_end_the_trial(finished, make_request) -> None:
@@ -169,10 +168,10 @@ def test_activations_of_other_weights_are_not_taken(make_request, tmp_path, monk
     _write_weights(1)
     recipe = {"weights": "w.pth", "epochs": 1, "freeze_depth": -1}
     first = run_trial(make_request(**recipe, cache=tmp_path / "cache"), lambda *_: None)
-    assert first.facts["prefix_views"] == "3 computed, 0 from the cache"
+    assert (first.facts.views_computed, first.facts.views_from_cache) == (3, 0)
     _write_weights(2)
     other = run_trial(make_request(**recipe, cache=tmp_path / "cache"), lambda *_: None)
-    assert other.facts["prefix_views"] == "3 computed, 0 from the cache"
+    assert (other.facts.views_computed, other.facts.views_from_cache) == (3, 0)
     alone = run_trial(make_request(**recipe, cache=tmp_path / "another cache"), lambda *_: None)
     assert _scores(other) == _scores(alone)
     save_file(torch.load("w.pth", weights_only=True), "w.safetensors")
@@ -180,7 +179,7 @@ def test_activations_of_other_weights_are_not_taken(make_request, tmp_path, monk
         make_request(**{**recipe, "weights": "w.safetensors"}, cache=tmp_path / "cache"),
         lambda *_: None,
     )
-    assert again.facts["prefix_views"] == "0 computed, 3 from the cache"
+    assert (again.facts.views_computed, again.facts.views_from_cache) == (0, 3)
     assert _scores(again) == _scores(other)
 
 

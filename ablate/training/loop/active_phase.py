@@ -6,7 +6,7 @@ Made anew for every phase, so nothing of an optimizer survives a change.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,10 @@ import torch
 
 from ablate.model.assemble import phase_depths
 from ablate.model.network import Network, at_depth
-from ablate.model.units import Unit
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import at_phase, phases_of
+from ablate.study.trial_facts import PhaseFact
 from ablate.training.feeds.batches import split_batches
 from ablate.training.feeds.trained_part import Lanes
 from ablate.training.loop.build_optimizer import make_optimizer
@@ -102,33 +102,37 @@ def open_phase(
     )
 
 
-def describe_phases(network: Network, recipe: Recipe) -> tuple[str, ...]:
-    """Say what each phase trains.
-
-    E.g. `8 epochs, 0 of 6 units frozen, thaws stem blocks.0 blocks.1`.
-    """
-    units = network.units
-    texts = []
-    earlier_depth = len(units)
-    depths = phase_depths(recipe, n_units=len(units))
+def phase_facts(network: Network, recipe: Recipe) -> tuple[PhaseFact, ...]:
+    """What each phase trains."""
+    n_units = len(network.units)
+    depths = phase_depths(recipe, n_units=n_units)
+    earlier_depth = n_units
+    facts = []
     for phase, depth in zip(phases_of(recipe), depths, strict=True):
-        length = f"{phase.epochs} epochs"
-        if phase.until != "epochs":
-            length = f"{length} at most, until {phase.patience} without a better score"
-        thawed = _unit_names(units[depth:earlier_depth])
-        texts.append(f"{length}, {depth} of {len(units)} units frozen, thaws {thawed}")
+        fact = PhaseFact(
+            epochs=phase.epochs,
+            patience=None if phase.until == "epochs" else phase.patience,
+            freeze_depth=depth,
+            n_units=n_units,
+            thawed=tuple(unit.name for unit in network.units[depth:earlier_depth]),
+        )
+        facts.append(fact)
         earlier_depth = depth
-    return tuple(texts)
-
-
-def _unit_names(units: Sequence[Unit]) -> str:
-    return " ".join(unit.name for unit in units) or "nothing"
+    return tuple(facts)
 
 
 def _freeze_for_phase(network: Network, recipe: Recipe, number: int) -> Network:
     depths = phase_depths(recipe, n_units=len(network.units))
     if len(depths) == 1:
         return network  # as it was built; it may hold adapters
-    text = describe_phases(network, recipe)[number]
-    _LOG.info("phase %d of %d: %s", number + 1, len(depths), text)
+    fact = phase_facts(network, recipe)[number]
+    _LOG.info(
+        "phase %d of %d: %d epochs, %d of %d units frozen, thaws %s",
+        number + 1,
+        len(depths),
+        fact.epochs,
+        fact.freeze_depth,
+        fact.n_units,
+        " ".join(fact.thawed) or "nothing",
+    )
     return at_depth(network, depths[number], batch_norm=recipe.batch_norm)

@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ablate.model.network import Network
+from ablate.study.trial_facts import FoldedNorms
 from ablate.training.feeds.trained_part import Lanes
 
 TOLERANCE = 1e-4
@@ -82,7 +83,7 @@ def fold(network: Network, lanes: Lanes) -> Lanes:
     return dataclasses.replace(
         lanes,
         score=folded,
-        scoring=f"{len(pairs)} frozen BatchNorms folded, logits move by {moved:.0e} of the largest",
+        folded_norms=FoldedNorms(n=len(pairs), moved=moved),
     )
 
 

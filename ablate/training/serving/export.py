@@ -22,6 +22,7 @@ from ablate.model.weights.read_file import read_tensors
 from ablate.recipe.recipe import Recipe
 from ablate.streams import stream
 from ablate.study.trial import Trial
+from ablate.study.trial_facts import read_facts
 from ablate.study.weights_identity import WeightsIdentity
 
 WEIGHTS = "model.safetensors"
@@ -116,20 +117,15 @@ def _trained(trial: Trial, trial_folder: Path, described: dict[str, Any]) -> Net
         image_size=trial.data.image_size,
         seed=trial.seed,
     )
-    _check_base(network, described.get("facts", {}))
+    _check_base(network, read_facts(described.get("facts", {})).weights)
     load_delta(network, read_described(trial_folder, DELTA, described))
     return network
 
 
-def _check_base(network: Network, facts: dict[str, str]) -> None:
-    """A delta fits no weights but those that it was trained on."""
-    if "weights_digest" not in facts:
+def _check_base(network: Network, then: WeightsIdentity | None) -> None:
+    """A delta fits no weights but those that it was trained on; `then` is what it began with."""
+    if then is None:
         return
-    then = WeightsIdentity(
-        source=facts.get("weights_source", "weights"),
-        digest=facts["weights_digest"],
-        content=facts.get("weights_content", ""),
-    )
     if not network.weights.is_same(then):
         raise WeightsError(
             f"weights must be what the trial was trained from ({then}), now it is "

@@ -19,6 +19,7 @@ from ablate.model.linear_head import check_rows
 from ablate.model.network import build_network, check_recipe
 from ablate.recipe.canonical import canonical, contradiction
 from ablate.recipe.recipe import Recipe
+from ablate.study.trial_facts import TrainImages
 from ablate.tracking.artifacts import read_predictions
 from ablate.training.serving.export import export_complete
 from ablate.training.serving.predict import load_classifier
@@ -80,7 +81,7 @@ def test_predictions_are_scikit_learns(
         expected = torch.softmax(logits, 1).numpy()
     np.testing.assert_allclose(_stored(request), expected, atol=5e-3)
     assert outcome.metrics["n_steps"] == 0
-    assert outcome.facts["prefix"].startswith("cut at ")
+    assert outcome.facts.prefix[0].at is not None
 
 
 @pytest.mark.parametrize("classifier", ["logistic", "ridge"])
@@ -125,7 +126,7 @@ def test_two_classes_have_the_probabilities_of_the_model(make_request) -> None:
 
 def test_few_shots_are_what_is_fitted(make_request) -> None:
     facts = run_trial(make_request(classifier="logistic", shots=2), lambda *_: None).facts
-    assert facts["train_images"] == "6 of 19, 2 a class, drawn by the seed"
+    assert facts.train_images == TrainImages(n_used=6, n_all=19, shots=2)
 
 
 def test_only_what_matters_names_a_fitted_arm() -> None:

@@ -19,6 +19,7 @@ from ablate.data.store import ImageStore
 from ablate.model.network import Network, build_network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
+from ablate.study.trial_facts import FoldedNorms
 from ablate.tracking.artifacts import read_predictions
 from ablate.training import trial_run as trial_module
 from ablate.training.feeds.activations import ActivationCache
@@ -126,9 +127,8 @@ def test_folded_logits_are_the_logits(
         _n_norm_calls(network, faster.evaluate, inputs, monkeypatch),
     )
     assert norms[1] == left if left is not None else 0 < norms[1] < norms[0]
-    assert faster.scoring.startswith(
-        f"{norms[0] - norms[1]} frozen BatchNorms folded, logits move by "
-    )
+    assert faster.folded_norms.n == norms[0] - norms[1]
+    assert 0 <= faster.folded_norms.moved <= 1e-4
     assert (
         _n_norm_calls(network, lanes.forward, inputs, monkeypatch) == norms[0]
     )  # nothing stays behind
@@ -145,7 +145,7 @@ def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(
         lora_units=2,
         lora_targets=("*conv_pw*",),
     )
-    assert lanes.how.startswith("cut at ")
+    assert lanes.cut.at is not None
     faster = fold(network, lanes)
     network.module.eval()
     rows = torch.cat([batch for batch, _ in lanes.val.evaluate(batch_size=64)])
@@ -177,7 +177,7 @@ def test_where_folding_is_not_exact_or_has_nothing_to_do_the_lanes_stay(
 ) -> None:
     network, lanes = _lanes(stores, **why)
     assert fold(network, lanes) is lanes
-    assert lanes.scoring == "as trained"
+    assert lanes.folded_norms == FoldedNorms()
 
 
 def test_a_network_whose_logits_would_move_is_not_folded(
@@ -212,11 +212,11 @@ def test_a_trial_is_the_same_with_folded_evaluation(
     request = make_request(**fields)
     epochs: dict[str, list[dict[str, float]]] = {"folded": [], "plain": []}
     folded = run_trial(request, lambda *epoch: epochs["folded"].append(epoch[2]))
-    assert "frozen BatchNorms folded" in folded.facts["evaluation"]
+    assert folded.facts.folded_norms.n > 0
     other = make_request(**fields)
     monkeypatch.setattr(trial_module, "fold", lambda _, lanes: lanes)
     plain = run_trial(other, lambda *epoch: epochs["plain"].append(epoch[2]))
-    assert plain.facts["evaluation"] == "as trained"
+    assert plain.facts.folded_norms == FoldedNorms()
     assert folded.best_epoch == plain.best_epoch
     for name in ("val/nll", "test/nll"):
         assert folded.metrics[name] == pytest.approx(plain.metrics[name], abs=1e-5)
