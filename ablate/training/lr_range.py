@@ -20,7 +20,7 @@ from ablate.model.network import Network, build_network
 from ablate.recipe.policy import policy_word
 from ablate.recipe.strategy import phases_of
 from ablate.study.request import Compute, TrialRequest
-from ablate.training.feeds.trained_part import Lanes, open_lanes, train_sampling
+from ablate.training.feeds.trained_part import TrainedPart, open_trained_part, train_sampling
 from ablate.training.loop.active_phase import ActivePhase, open_phase
 from ablate.training.loop.l2_sp import l2_sp_of
 from ablate.training.loop.step import TrainingSetup, autocast, train_batch
@@ -124,8 +124,8 @@ def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
 
-    def open_unshared(now: Network, _n_epochs: int) -> Lanes:
-        return open_lanes(
+    def open_unshared(now: Network, _n_epochs: int) -> TrainedPart:
+        return open_trained_part(
             now,
             store,
             recipe=recipe,
@@ -139,7 +139,7 @@ def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute)
         network,
         recipe,
         len(phases_of(recipe)) - 1,
-        open_lanes=open_unshared,
+        open_trained_part=open_unshared,
         l2_sp=l2_sp_of(network, recipe),
     )
 
@@ -164,7 +164,7 @@ def _setup(request: TrialRequest, store: ImageStore, compute: Compute) -> Traini
 def _endless_batches(active: ActivePhase, setup: TrainingSetup) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of inputs (B, ...) and labels (B,), epoch after epoch."""
     for epoch in itertools.count():
-        yield from active.lanes.train.train(
+        yield from active.trained_part.train.train(
             policy=setup.policy,
             seed=setup.seed,
             epoch=epoch,

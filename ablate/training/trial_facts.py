@@ -14,7 +14,7 @@ from ablate.model.network import Network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.study.trial_facts import Merge, MicroBatch, TrainImages, TrialFacts
-from ablate.training.feeds.trained_part import Lanes
+from ablate.training.feeds.trained_part import TrainedPart
 from ablate.training.loop.active_phase import phase_facts
 from ablate.training.loop.step import TrainingSetup
 
@@ -25,14 +25,14 @@ N_MERGED = 8
 def trial_facts(
     network: Network,
     setup: TrainingSetup,
-    lanes: Lanes,
+    trained_part: TrainedPart,
     *,
     n_train: int,
     class_weights: Tensor | None,
 ) -> TrialFacts:
     """Return all but what merging would show (`merge_of`).
 
-    `lanes` are those of the last phase, `n_train` is the size of the whole train split.
+    `trained_part` is that of the last phase, `n_train` is the size of the whole train split.
     """
     recipe = setup.recipe
     phases = phase_facts(network, recipe)
@@ -55,14 +55,14 @@ def trial_facts(
         adapter=recipe.adapter_kind,
         layers_without_adapter=tuple(network.skipped_targets),
         adapters_larger_than_their_layer=dict(network.oversized),
-        prefix=tuple(lanes.use.cuts),
-        views_computed=lanes.use.n_built,
-        views_from_cache=lanes.use.n_reused,
-        folded_norms=lanes.folded_norms,
-        cache_problems=tuple(lanes.use.problems),
+        prefix=tuple(trained_part.use.cuts),
+        views_computed=trained_part.use.n_built,
+        views_from_cache=trained_part.use.n_reused,
+        folded_norms=trained_part.folded_norms,
+        cache_problems=tuple(trained_part.use.problems),
         phases=phases if len(phases) > 1 else (),
         micro_batch=_micro_batch(recipe, setup.micro_batch),
-        train_images=_train_images(recipe, lanes, n_train=n_train),
+        train_images=_train_images(recipe, trained_part, n_train=n_train),
         views=setup.policy,
         class_weights=weights,
     )
@@ -107,12 +107,12 @@ def _micro_batch(recipe: Recipe, size: int) -> MicroBatch:
     )
 
 
-def _train_images(recipe: Recipe, lanes: Lanes, *, n_train: int) -> TrainImages:
+def _train_images(recipe: Recipe, trained_part: TrainedPart, *, n_train: int) -> TrainImages:
     n_short = 0
     if recipe.shots is not None:
-        n_short = int((np.bincount(lanes.train.labels) < recipe.shots).sum())
+        n_short = int((np.bincount(trained_part.train.labels) < recipe.shots).sum())
     return TrainImages(
-        n_used=len(lanes.train.labels),
+        n_used=len(trained_part.train.labels),
         n_all=n_train,
         shots=recipe.shots,
         n_short_classes=n_short,

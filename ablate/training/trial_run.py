@@ -25,7 +25,12 @@ from ablate.targets.codecs import SplitPredictions
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training.feeds.activations import CacheUse
-from ablate.training.feeds.trained_part import Lanes, open_lanes, sharing_of, train_sampling
+from ablate.training.feeds.trained_part import (
+    TrainedPart,
+    open_trained_part,
+    sharing_of,
+    train_sampling,
+)
 from ablate.training.inference_cost import inference_cost
 from ablate.training.loop.checkpoint import Checkpoint
 from ablate.training.loop.fit import EmitEpoch, Fit, fit, predict
@@ -97,8 +102,8 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
     sharing = None if request.cache is None else sharing_of(request.cache)
     use = CacheUse()
 
-    def open_phase(now: Network, n_epochs: int) -> Lanes:
-        opened = open_lanes(
+    def open_phase(now: Network, n_epochs: int) -> TrainedPart:
+        opened = open_trained_part(
             now,
             store,
             recipe=recipe,
@@ -125,19 +130,25 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
         if recipe.classifier == "linear":
             checkpoint = _checkpoint(request, compute, network, micro_batch=micro_batch)
-            found = fit(network, setup, open_lanes=open_phase, emit=emit, checkpoint=checkpoint)
+            found = fit(
+                network, setup, open_trained_part=open_phase, emit=emit, checkpoint=checkpoint
+            )
             test_predictions = predict(
-                network, task, found.lanes.test, forward=found.lanes.evaluate, compute=compute
+                network,
+                task,
+                found.trained_part.test,
+                forward=found.trained_part.evaluate,
+                compute=compute,
             )
         else:
             found, predicted = fit_classifier(
                 network, setup, open_phase(network, 1), weights=task.class_weights, emit=emit
             )
-            test_predictions = predicted(found.lanes.test)
-    lanes = found.lanes
+            test_predictions = predicted(found.trained_part.test)
+    trained_part = found.trained_part
     test_scores = {
         f"test/{name}": value
-        for name, value in task.evaluate(test_predictions, lanes.test.labels).items()
+        for name, value in task.evaluate(test_predictions, trained_part.test.labels).items()
     }
 
     outputs = {"val": found.val_predictions, "test": test_predictions}
@@ -148,13 +159,13 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
     write_predictions(request.folder / PREDICTIONS, predictions, task=trial.task)
     _write_delta(network, request.folder / DELTA)
     costs = _costs(
-        network, found, lanes.use, folder=request.folder, compute=compute, started=started
+        network, found, trained_part.use, folder=request.folder, compute=compute, started=started
     )
     inference = inference_cost(network, compute).metrics
     facts = trial_facts(
         network,
         setup,
-        lanes,
+        trained_part,
         n_train=len(store.split("train").labels),
         class_weights=task.class_weights,
     )

@@ -50,7 +50,7 @@ def _judged(
         micro_batch=recipe.batch_size,
     )
     active: Any = SimpleNamespace(
-        lanes=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), ema=None
+        trained_part=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), ema=None
     )
     network: Any = None
     done = TrainingProgress()

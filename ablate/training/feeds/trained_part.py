@@ -59,7 +59,7 @@ class Feed(Protocol):
 
 
 @dataclass(frozen=True)
-class Lanes:
+class TrainedPart:
     """The splits and what they flow through."""
 
     train: Feed
@@ -72,7 +72,7 @@ class Lanes:
     use: CacheUse
     compute: Compute
     close: Callable[[], object] = lambda: None
-    """Make the network whole again, so that it can be split elsewhere. The lanes are of no use
+    """Make the network whole again, so that it can be split elsewhere. It is of no use
     afterwards."""
     score: Callable[[Tensor], Tensor] | None = None
     """As `forward`, for evaluation alone, where there is a faster way."""
@@ -84,7 +84,7 @@ class Lanes:
         return (self.score or self.forward)(inputs)
 
 
-def open_lanes(
+def open_trained_part(
     network: Network,
     store: ImageStore,
     *,
@@ -95,32 +95,32 @@ def open_lanes(
     seed: int,
     use: CacheUse | None = None,
     n_epochs: int | None = None,
-) -> Lanes:
+) -> TrainedPart:
     """Split the network where that pays and return what trains it; without `sharing` it runs whole.
 
-    `seed` draws the few-shot subset. `use` counts on what earlier lanes of the trial used.
-    `n_epochs`, counted over all phases, is where these lanes end at the latest (the recipe's where
+    `seed` draws the few-shot subset. `use` counts on what earlier phases of the trial used.
+    `n_epochs`, counted over all phases, is where this one ends at the latest (the recipe's where
     None).
     """
     use = use or CacheUse()
     feeds = _image_feeds(network, store, recipe=recipe, compute=compute, seed=seed)
     if recipe.mixup or recipe.cutmix:
-        lanes = _whole(
+        trained_part = _whole(
             network, feeds, use, "train images are mixed, kept activations are of single images"
         )
         mixed = MixedFeed(feeds["train"], recipe.mixup, recipe.cutmix, len(store.class_names))
-        lanes = dataclasses.replace(lanes, train=mixed)
+        trained_part = dataclasses.replace(trained_part, train=mixed)
     elif sharing is None:
-        lanes = _whole(network, feeds, use, "not asked for")
+        trained_part = _whole(network, feeds, use, "not asked for")
     else:
         trunk = trunk_of(network, store, recipe=recipe, compute=compute)
         prefix = _split(network, feeds, trunk, autocast=autocast, sharing=sharing, use=use)
         if isinstance(prefix, str):
-            lanes = _whole(network, feeds, use, prefix)
+            trained_part = _whole(network, feeds, use, prefix)
         else:
-            lanes = _on_kept_rows(prefix, feeds, n_epochs=n_epochs or recipe.epochs)
-    use.cuts.append(lanes.cut)
-    return lanes
+            trained_part = _on_kept_rows(prefix, feeds, n_epochs=n_epochs or recipe.epochs)
+    use.cuts.append(trained_part.cut)
+    return trained_part
 
 
 def train_sampling(recipe: Recipe, store: ImageStore, *, seed: int) -> Sampling:
@@ -163,9 +163,11 @@ def _image_feeds(
     }
 
 
-def _whole(network: Network, feeds: Mapping[str, ImageFeed], use: CacheUse, why: str) -> Lanes:
+def _whole(
+    network: Network, feeds: Mapping[str, ImageFeed], use: CacheUse, why: str
+) -> TrainedPart:
     """Images through the whole network."""
-    return Lanes(
+    return TrainedPart(
         feeds["train"],
         feeds["val"],
         feeds["test"],
@@ -176,13 +178,13 @@ def _whole(network: Network, feeds: Mapping[str, ImageFeed], use: CacheUse, why:
     )
 
 
-def _on_kept_rows(prefix: Prefix, feeds: Mapping[str, ImageFeed], *, n_epochs: int) -> Lanes:
+def _on_kept_rows(prefix: Prefix, feeds: Mapping[str, ImageFeed], *, n_epochs: int) -> TrainedPart:
     """Kept activations of the prefix through the suffix."""
     kept = {name: KeptFeed(feed, name, prefix, n_epochs) for name, feed in feeds.items()}
     prefix.ahead.held_out = [kept[name].view(CLEAN, seed=0, epoch=0) for name in ("val", "test")]
     split = prefix.split
     last = len(split.split_points) - 1
-    return Lanes(
+    return TrainedPart(
         kept["train"],
         kept["val"],
         kept["test"],

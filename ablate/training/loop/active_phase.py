@@ -19,13 +19,13 @@ from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import at_phase, phases_of
 from ablate.study.trial_facts import PhaseFact
 from ablate.training.feeds.batches import split_batches
-from ablate.training.feeds.trained_part import Lanes
+from ablate.training.feeds.trained_part import TrainedPart
 from ablate.training.loop.build_optimizer import make_optimizer
 from ablate.training.loop.ema import EMA, ema_of
 from ablate.training.loop.l2_sp import L2SP
 from ablate.training.loop.schedule import recipe_factor
 
-OpenLanes = Callable[[Network, int], Lanes]
+OpenTrainedPart = Callable[[Network, int], TrainedPart]
 """Takes the network as a phase freezes it, and the epochs, over all phases, after which the phase
 ends at the latest."""
 _LOG = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class ActivePhase:
     whole: Network
     """With the boundary of the last phase: its delta is what a trial keeps, whatever is thawed by
     now."""
-    lanes: Lanes
+    trained_part: TrainedPart
     optimizer: torch.optim.Optimizer
     peaks: tuple[float, ...]
     """Peak LR of each of the optimizer's groups."""
@@ -69,7 +69,7 @@ def open_phase(
     recipe: Recipe,
     number: int,
     *,
-    open_lanes: OpenLanes,
+    open_trained_part: OpenTrainedPart,
     l2_sp: L2SP | None,
 ) -> ActivePhase:
     """Freeze what phase `number` (0-based) freezes, split the network there, and build the rest.
@@ -82,16 +82,16 @@ def open_phase(
     phase_recipe = at_phase(recipe, phase)
     frozen_network = _freeze_for_phase(network, recipe, number)
     last_epoch = sum(earlier.epochs for earlier in phases[: number + 1])
-    lanes = open_lanes(frozen_network, last_epoch)
+    trained_part = open_trained_part(frozen_network, last_epoch)
     optimizer = make_optimizer(frozen_network, phase_recipe)
-    batches = split_batches(np.arange(len(lanes.train.labels)), batch_size=recipe.batch_size)
-    compute = lanes.compute
+    batches = split_batches(np.arange(len(trained_part.train.labels)), batch_size=recipe.batch_size)
+    compute = trained_part.compute
     return ActivePhase(
         phase=phase,
         recipe=phase_recipe,
         network=frozen_network,
         whole=network,
-        lanes=lanes,
+        trained_part=trained_part,
         optimizer=optimizer,
         peaks=tuple(group["lr"] for group in optimizer.param_groups),
         # fp16 alone has too short a range for gradients; elsewhere the scaler passes them on

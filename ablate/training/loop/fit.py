@@ -19,8 +19,8 @@ from ablate.recipe.phase import Phase
 from ablate.recipe.strategy import n_epochs, phases_of
 from ablate.study.request import Compute
 from ablate.study.trial import is_better, is_score
-from ablate.training.feeds.trained_part import Feed, Lanes
-from ablate.training.loop.active_phase import ActivePhase, OpenLanes, open_phase
+from ablate.training.feeds.trained_part import Feed, TrainedPart
+from ablate.training.loop.active_phase import ActivePhase, OpenTrainedPart, open_phase
 from ablate.training.loop.checkpoint import Checkpoint
 from ablate.training.loop.l2_sp import l2_sp_of
 from ablate.training.loop.progress import Best, TrainingProgress
@@ -46,15 +46,15 @@ class Fit:
     n_steps: int
     train_s: float
     """Seconds in training steps, without evaluation."""
-    lanes: Lanes
-    """Those of the last phase."""
+    trained_part: TrainedPart
+    """That of the last phase."""
 
 
 def fit(
     network: Network,
     setup: TrainingSetup,
     *,
-    open_lanes: OpenLanes,
+    open_trained_part: OpenTrainedPart,
     emit: EmitEpoch,
     checkpoint: Checkpoint,
 ) -> Fit:
@@ -74,7 +74,9 @@ def fit(
         emit(epoch, n_epochs(recipe), metrics)
 
     for number in range(progress.phase, len(phases)):
-        active = open_phase(network, recipe, number, open_lanes=open_lanes, l2_sp=l2_sp)
+        active = open_phase(
+            network, recipe, number, open_trained_part=open_trained_part, l2_sp=l2_sp
+        )
         if number > progress.phase:
             progress.begin(number)
         elif kept is not None:
@@ -92,9 +94,9 @@ def fit(
             checkpoint.save(progress, active)
         # the next phase, and the trial's result, begin with the best weights, not the last
         load_delta(network, best_of(progress, setup.select_by).state)
-        # the last phase's lanes score test
+        # the last phase's part scores test
         if number + 1 < len(phases):
-            active.lanes.close()
+            active.trained_part.close()
 
     best = best_of(progress, setup.select_by)
     return Fit(
@@ -104,7 +106,7 @@ def fit(
         n_epochs=progress.n_epochs,
         n_steps=progress.n_steps,
         train_s=progress.train_s,
-        lanes=active.lanes,
+        trained_part=active.trained_part,
     )
 
 
@@ -151,7 +153,7 @@ def train_epoch(
     losses = []
     norms = []
     head_lr = 0.0
-    for inputs, labels in active.lanes.train.train(
+    for inputs, labels in active.trained_part.train.train(
         policy=setup.policy, seed=setup.seed, epoch=epoch, batch_size=recipe.batch_size
     ):
         head_lr = active.set_rates(progress.n_steps - progress.first_step)
@@ -179,18 +181,18 @@ def judge(
 
     Keeps predictions and weights in `progress` where they are the best so far.
     """
-    lanes = active.lanes
+    trained_part = active.trained_part
     select_by = setup.select_by
     with _scored_weights(active):
         predictions = predict(
             network,
             setup.task,
-            lanes.val,
-            forward=lanes.evaluate,
+            trained_part.val,
+            forward=trained_part.evaluate,
             compute=setup.compute,
             batch_size=_eval_batch(setup),
         )
-        metrics = setup.task.evaluate(predictions, lanes.val.labels)
+        metrics = setup.task.evaluate(predictions, trained_part.val.labels)
         scores = {f"val/{name}": value for name, value in metrics.items()}
         if _is_best(progress.best, scores[select_by], select_by):
             # inside the context: the delta is that of the averaged weights

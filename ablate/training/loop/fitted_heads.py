@@ -22,7 +22,7 @@ from ablate.model.network import Network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.study.trial import is_score
-from ablate.training.feeds.trained_part import Feed, Lanes
+from ablate.training.feeds.trained_part import Feed, TrainedPart
 from ablate.training.loop.fit import EVAL_BATCH, EmitEpoch, Fit, no_score, predict
 from ablate.training.loop.step import TrainingSetup, autocast
 
@@ -49,7 +49,12 @@ class Features:
 
 
 def fit_classifier(
-    network: Network, setup: TrainingSetup, lanes: Lanes, *, weights: Tensor | None, emit: EmitEpoch
+    network: Network,
+    setup: TrainingSetup,
+    trained_part: TrainedPart,
+    *,
+    weights: Tensor | None,
+    emit: EmitEpoch,
 ) -> tuple[Fit, Predict]:
     """Fit `recipe.classifier`; return what was found, as one epoch, and what predicts a feed.
 
@@ -61,8 +66,8 @@ def fit_classifier(
     recipe = setup.recipe
     compute = setup.compute
     head = linear_head(network.module, network.head_names, recipe)
-    features_of = partial(features, network, head, lanes, compute=compute)
-    known = known_features(features_of(lanes.train), lanes.train.labels)
+    features_of = partial(features, network, head, trained_part, compute=compute)
+    known = known_features(features_of(trained_part.train), trained_part.train.labels)
     by_class = None if weights is None else dict(enumerate(weights.double().tolist()))
     predict_feed: Predict
     if recipe.classifier == "knn":
@@ -73,12 +78,12 @@ def fit_classifier(
     else:
         _fit_linear(head, known, recipe, by_class)
         predict_feed = partial(
-            predict, network, setup.task, forward=lanes.evaluate, compute=compute
+            predict, network, setup.task, forward=trained_part.evaluate, compute=compute
         )
     train_s = time.perf_counter() - started
 
-    predictions = predict_feed(lanes.val)
-    metrics = setup.task.evaluate(predictions, lanes.val.labels)
+    predictions = predict_feed(trained_part.val)
+    metrics = setup.task.evaluate(predictions, trained_part.val.labels)
     scores = {f"val/{name}": value for name, value in metrics.items()}
     emit(0, 1, scores)
     if not is_score(scores[setup.select_by]):
@@ -90,7 +95,7 @@ def fit_classifier(
         n_epochs=1,
         n_steps=0,
         train_s=train_s,
-        lanes=lanes,
+        trained_part=trained_part,
     )
     return result, predict_feed
 
@@ -102,7 +107,7 @@ def known_features(train: NDArray[np.float64], labels: NDArray[np.int64]) -> Fea
 
 
 def features(
-    network: Network, head: nn.Linear, lanes: Lanes, feed: Feed, *, compute: Compute
+    network: Network, head: nn.Linear, trained_part: TrainedPart, feed: Feed, *, compute: Compute
 ) -> NDArray[np.float64]:
     """What goes into the head for a whole feed, clean: (N, D)."""
     batches: list[Tensor] = []
@@ -114,7 +119,7 @@ def features(
     try:
         with torch.inference_mode(), autocast(compute):
             for inputs, _ in feed.evaluate(batch_size=EVAL_BATCH):
-                lanes.evaluate(inputs)
+                trained_part.evaluate(inputs)
     finally:
         handle.remove()
     return np.asarray(torch.cat(batches).double().numpy())

@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ablate.model.network import Network
 from ablate.study.trial_facts import FoldedNorms
-from ablate.training.feeds.trained_part import Lanes
+from ablate.training.feeds.trained_part import TrainedPart
 
 TOLERANCE = 1e-4
 """By how much of the largest logit folding may move any, on the images that it is checked with."""
@@ -58,48 +58,48 @@ class Folded:
                 vars(module).pop("forward", None)
 
 
-def fold(network: Network, lanes: Lanes) -> Lanes:
-    """Return the lanes with an evaluation that is folded, where that is exact enough.
+def fold(network: Network, trained_part: TrainedPart) -> TrainedPart:
+    """Return the trained part with an evaluation that is folded, where that is exact enough.
 
     That is in fp32, and only if the logits of a few val images stay. Frozen weights must not change
-    while the lanes are used; a phase that thaws units opens new lanes.
+    while it is used; a phase that thaws units opens a new one.
     """
-    if not _can_pay(network, lanes):
-        return lanes
-    inputs = next(lanes.val.evaluate(batch_size=N_CHECKED))[0]
+    if not _can_pay(network, trained_part):
+        return trained_part
+    inputs = next(trained_part.val.evaluate(batch_size=N_CHECKED))[0]
     network.module.eval()
     try:
         with torch.no_grad():
-            pairs = _find_pairs(network, lanes.forward, inputs[:2])
-            folded = Folded(lanes.forward, _substitutes(pairs, lanes))
-            whole = lanes.forward(inputs)
+            pairs = _find_pairs(network, trained_part.forward, inputs[:2])
+            folded = Folded(trained_part.forward, _substitutes(pairs, trained_part))
+            whole = trained_part.forward(inputs)
             parts = folded(inputs)
     finally:
         network.train()
     moved = float((whole - parts).abs().max() / whole.abs().max().clamp(min=1e-12))
     # written so that NaN, too, leaves the network as it is
     if not pairs or not moved <= TOLERANCE:
-        return lanes
+        return trained_part
     return dataclasses.replace(
-        lanes,
+        trained_part,
         score=folded,
         folded_norms=FoldedNorms(n=len(pairs), moved=moved),
     )
 
 
-def _can_pay(network: Network, lanes: Lanes) -> bool:
+def _can_pay(network: Network, trained_part: TrainedPart) -> bool:
     """Whether evaluation runs frozen BatchNorms, in a precision in which folding is exact."""
     has_frozen = any(isinstance(module, _BatchNorm) for module in network.boundary.resting)
     # else the split is behind everything that is frozen, and kept activations come from there
-    runs_frozen = lanes.forward is network.module or bool(network.adapter_names)
-    return lanes.compute.precision == "fp32" and has_frozen and runs_frozen
+    runs_frozen = trained_part.forward is network.module or bool(network.adapter_names)
+    return trained_part.compute.precision == "fp32" and has_frozen and runs_frozen
 
 
 def _substitutes(
-    pairs: Sequence[tuple[nn.Conv2d, nn.BatchNorm2d]], lanes: Lanes
+    pairs: Sequence[tuple[nn.Conv2d, nn.BatchNorm2d]], trained_part: TrainedPart
 ) -> tuple[tuple[nn.Module, Callable[..., Any]], ...]:
     """What is called in place of each convolution and each BatchNorm."""
-    layout = torch.channels_last if lanes.compute.channels_last else torch.preserve_format
+    layout = torch.channels_last if trained_part.compute.channels_last else torch.preserve_format
     substitutes: list[tuple[nn.Module, Callable[..., Any]]] = []
     for conv, norm in pairs:
         # a copy: the network's own layers stay as they are

@@ -65,7 +65,7 @@ def accumulate_gradients(
     def forward(part: Tensor) -> Tensor:
         # Mixed precision ends with the network: losses are computed in fp32.
         with autocast(setup.compute):
-            return active.lanes.forward(part)
+            return active.trained_part.forward(part)
 
     for part in micro_batches(len(labels), micro_batch=setup.micro_batch):
         share = task.mass(labels[part]) / task.mass(labels)

@@ -23,7 +23,7 @@ from ablate.study.trial_facts import FoldedNorms
 from ablate.tracking.artifacts import read_predictions
 from ablate.training import trial_run as trial_module
 from ablate.training.feeds.activations import ActivationCache
-from ablate.training.feeds.trained_part import Lanes, Sharing, open_lanes
+from ablate.training.feeds.trained_part import Sharing, TrainedPart, open_trained_part
 from ablate.training.loop import folding
 from ablate.training.loop.folding import fold
 from ablate.training.loop.step import autocast
@@ -32,21 +32,21 @@ from ablate.training.trial_run import run_trial
 Stores = Callable[[str], ImageStore]
 
 
-def _lanes(
+def _trained_part(
     stores: Stores,
     *,
     cache: Path | None = None,
     precision: str = "fp32",
     seed: int = 0,
     **fields: Any,
-) -> tuple[Network, Lanes]:
+) -> tuple[Network, TrainedPart]:
     recipe = Recipe(**{"backbone": "test_efficientnet", "weights": "none", **fields})
     network = build_network(recipe, n_classes=3, image_size=64, seed=seed)
     _move_statistics(network)
     compute = Compute(device="cpu", precision=precision, channels_last=True, threads=1)
     network.module.to(memory_format=torch.channels_last)
     sharing = None if cache is None else Sharing(ActivationCache(cache, 1.0), (), 2)
-    lanes = open_lanes(
+    trained_part = open_trained_part(
         network,
         stores(recipe.backbone),
         recipe=recipe,
@@ -55,7 +55,7 @@ def _lanes(
         sharing=sharing,
         seed=0,
     )
-    return network, lanes
+    return network, trained_part
 
 
 def _move_statistics(network: Network) -> None:
@@ -115,29 +115,29 @@ def test_folded_logits_are_the_logits(
     fields: dict[str, Any],
     left: int | None,
 ) -> None:
-    network, lanes = _lanes(stores, backbone=backbone, **fields)
-    faster = fold(network, lanes)
+    network, trained_part = _trained_part(stores, backbone=backbone, **fields)
+    faster = fold(network, trained_part)
     network.module.eval()
-    inputs = torch.cat([batch for batch, _ in lanes.val.evaluate(batch_size=64)])
+    inputs = torch.cat([batch for batch, _ in trained_part.val.evaluate(batch_size=64)])
     with torch.no_grad():
-        whole, parts = lanes.forward(inputs), faster.evaluate(inputs)
+        whole, parts = trained_part.forward(inputs), faster.evaluate(inputs)
     assert (whole - parts).abs().max() <= 1e-4 * whole.abs().max()
     norms = (
-        _n_norm_calls(network, lanes.forward, inputs, monkeypatch),
+        _n_norm_calls(network, trained_part.forward, inputs, monkeypatch),
         _n_norm_calls(network, faster.evaluate, inputs, monkeypatch),
     )
     assert norms[1] == left if left is not None else 0 < norms[1] < norms[0]
     assert faster.folded_norms.n == norms[0] - norms[1]
     assert 0 <= faster.folded_norms.moved <= 1e-4
     assert (
-        _n_norm_calls(network, lanes.forward, inputs, monkeypatch) == norms[0]
+        _n_norm_calls(network, trained_part.forward, inputs, monkeypatch) == norms[0]
     )  # nothing stays behind
 
 
 def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, lanes = _lanes(
+    network, trained_part = _trained_part(
         stores,
         cache=tmp_path,
         freeze_depth="all",
@@ -145,21 +145,21 @@ def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(
         lora_units=2,
         lora_targets=("*conv_pw*",),
     )
-    assert lanes.cut.at is not None
-    faster = fold(network, lanes)
+    assert trained_part.cut.at is not None
+    faster = fold(network, trained_part)
     network.module.eval()
-    rows = torch.cat([batch for batch, _ in lanes.val.evaluate(batch_size=64)])
+    rows = torch.cat([batch for batch, _ in trained_part.val.evaluate(batch_size=64)])
     with torch.no_grad():
-        whole, parts = lanes.forward(rows), faster.evaluate(rows)
+        whole, parts = trained_part.forward(rows), faster.evaluate(rows)
     assert (whole - parts).abs().max() <= 1e-4 * whole.abs().max()
     assert (
         0
         < _n_norm_calls(network, faster.evaluate, rows, monkeypatch)
-        < _n_norm_calls(network, lanes.forward, rows, monkeypatch)
+        < _n_norm_calls(network, trained_part.forward, rows, monkeypatch)
     )
     for fields in ({"freeze_depth": -1}, {"freeze_depth": "all"}):
-        network, lanes = _lanes(stores, cache=tmp_path, **fields)
-        assert fold(network, lanes) is lanes
+        network, trained_part = _trained_part(stores, cache=tmp_path, **fields)
+        assert fold(network, trained_part) is trained_part
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(
 def test_where_folding_is_not_exact_or_has_nothing_to_do_the_lanes_stay(
     stores: Stores, why: dict[str, Any]
 ) -> None:
-    network, lanes = _lanes(stores, **why)
-    assert fold(network, lanes) is lanes
-    assert lanes.folded_norms == FoldedNorms()
+    network, trained_part = _trained_part(stores, **why)
+    assert fold(network, trained_part) is trained_part
+    assert trained_part.folded_norms == FoldedNorms()
 
 
 def test_a_network_whose_logits_would_move_is_not_folded(
@@ -192,8 +192,8 @@ def test_a_network_whose_logits_would_move_is_not_folded(
         return fused
 
     monkeypatch.setattr(folding, "fuse_conv_bn_eval", off)
-    network, lanes = _lanes(stores, freeze_depth="all")
-    assert fold(network, lanes) is lanes
+    network, trained_part = _trained_part(stores, freeze_depth="all")
+    assert fold(network, trained_part) is trained_part
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_trial_is_the_same_with_folded_evaluation(
     folded = run_trial(request, lambda *epoch: epochs["folded"].append(epoch[2]))
     assert folded.facts.folded_norms.n > 0
     other = make_request(**fields)
-    monkeypatch.setattr(trial_module, "fold", lambda _, lanes: lanes)
+    monkeypatch.setattr(trial_module, "fold", lambda _, trained_part: trained_part)
     plain = run_trial(other, lambda *epoch: epochs["plain"].append(epoch[2]))
     assert plain.facts.folded_norms == FoldedNorms()
     assert folded.best_epoch == plain.best_epoch
@@ -235,13 +235,13 @@ def test_a_trial_is_the_same_with_folded_evaluation(
 
 
 def test_folding_changes_no_weight_and_no_mode(stores: Stores) -> None:
-    network, lanes = _lanes(stores, freeze_depth=-1)
+    network, trained_part = _trained_part(stores, freeze_depth=-1)
     before, modes = (
         copy.deepcopy(network.module.state_dict()),
         [module.training for module in network.module.modules()],
     )
-    faster = fold(network, lanes)
-    assert faster is not lanes
+    faster = fold(network, trained_part)
+    assert faster is not trained_part
     assert [module.training for module in network.module.modules()] == modes
     assert all(
         torch.equal(tensor, before[name]) for name, tensor in network.module.state_dict().items()
