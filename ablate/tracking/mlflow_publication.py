@@ -16,6 +16,7 @@ from mlflow.entities import Metric, Param, Run
 from ablate.errors import CheckFailed, StoreError
 from ablate.study.record import StudyRecord
 from ablate.study.trial import Trial
+from ablate.study.trial_facts import facts_to_tags
 from ablate.tracking import projection
 from ablate.tracking.artifacts import PREDICTIONS, add_confusion, curves_of, curves_to_json
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted
@@ -198,8 +199,7 @@ class Publication:
             tags[projection.FAILURE] = projection.failure_line(event.failure)
         if event.outcome is not None:
             outcome = event.outcome
-            for name, fact in outcome.facts.items():
-                tags[name] = fact[: projection.TAG_LENGTH]
+            tags |= facts_to_tags(outcome.facts, longest=projection.TAG_LENGTH)
             tags[projection.NOTE] = projection.trial_note(trial, outcome, self._started_record())
             files = outcome.files
             self._log_metrics(run_id, outcome.metrics, at=event.at, step=outcome.best_epoch)

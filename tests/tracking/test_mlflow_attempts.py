@@ -10,6 +10,7 @@ import pytest
 from support.toy_execution import outcome_of
 from support.toy_study import end_in, failed_events, new_store_uri, toy_events, toy_study
 
+from ablate.study.trial_facts import TrialFacts
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialState
 from ablate.tracking.mlflow_store import MlflowStore
 
@@ -57,7 +58,7 @@ def test_a_complete_attempt_is_read_back(at, uri, tmp_path):
         "tiny": 5e-324,
         "val/ece": 0.1 + 0.2,
     }
-    facts = {"device": "cpu", "weights_source": "x" * 3000}
+    facts = TrialFacts(device="cpu", weights_source="x" * 3000)
     events = [*before, replace(end, outcome=replace(outcome, metrics=metrics, facts=facts))]
     store = publish(uri, events, trial, tmp_path / "1")
     (read,) = store.read_attempts("abc123", states=ENDED, but=())
