@@ -87,13 +87,16 @@ def call_on_node(function: str, share: Share, *, threads: int) -> Any:
 
 def n_shares(share: Share) -> int:
     """How many trials the cluster holds at a time now. Raises StoreError where it holds none."""
-    fitting = sum(fitting(node["Resources"], share) for node in ray.nodes() if node["Alive"])
-    if not fitting:
+    n_fitting = 0
+    for node in ray.nodes():
+        if node["Alive"]:
+            n_fitting += fitting(node["Resources"], share)
+    if not n_fitting:
         raise StoreError(
             f"a node of the Ray cluster must have {share.cpus} CPUs and {share.gpus:g} GPUs for a "
             f"trial, none has: {ray.cluster_resources()}."
         )
-    return fitting
+    return n_fitting
 
 
 def has_gpus() -> bool:
