@@ -15,7 +15,7 @@ from ablate.errors import SpecError
 from ablate.recipe.recipe import Recipe
 from ablate.study.tasks.classification import CLASSIFICATION
 from ablate.targets import OneLabel
-from ablate.training.tasks import Task, TrainTargets, make_task
+from ablate.training.tasks import TrainTargets, make_task
 from ablate.training.tasks.class_weights import (
     check_class_weights,
     class_weights,
@@ -33,9 +33,11 @@ NAMES = ("a", "b", "c")
 KINDS = pytest.mark.parametrize("kind", ["cross_entropy", "focal", "bce"])
 
 
-def _task(recipe: Recipe, labels: np.ndarray) -> Task:
+def _task(recipe: Recipe, labels: np.ndarray) -> Classification:
     in_use = TrainTargets(OneLabel(labels, len(NAMES)), NAMES)
-    return make_task(CLASSIFICATION.name, recipe, in_use, device="cpu")
+    task = make_task(CLASSIFICATION.name, recipe, in_use, device="cpu")
+    assert isinstance(task, Classification)
+    return task
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 2.5])
