@@ -187,7 +187,7 @@ def test_kept_activations_give_the_same_trials(switches: Path) -> None:
 
 
 def test_what_looks_ahead_sees_several_labels_too(switches: Path) -> None:
-    """A probe of the plan takes steps, and the LR search a hundred, with the loss of several labels.
+    """A probe of the plan takes steps, and the LR search too, with the loss of several labels.
 
     Neither leaves a study.
     """
