@@ -209,17 +209,3 @@ def prose(metric: str) -> str:
     """`val/macro_f1` as words: "val macro F1"."""
     split, _, name = metric.rpartition("/")
     return " ".join(part for part in (split, metric_prose(name)) if part)
-
-
-def run_fact(run: PublishedRun, name: str) -> str:
-    """A fact that is not a number, wherever the store keeps it: a tag or a parameter, plain or under `ablate.` or `fact/`."""
-    for place in (run.tags, run.params):
-        for key in (f"fact/{name}", f"ablate.{name}", name):
-            if place.get(key):
-                return place[key]
-    return NOT_MEASURED
-
-
-def shared_fact(runs: list[PublishedRun], name: str) -> str:
-    """A fact of several runs: the value, or all of them in order where the runs differ."""
-    return ", ".join(dict.fromkeys(run_fact(run, name) for run in runs)) or NOT_MEASURED

@@ -20,7 +20,6 @@ from ablate.reporting.results import (
     Results,
     best_epoch,
     prose,
-    shared_fact,
     shown_scores,
 )
 from ablate.reporting.text import conclusions
@@ -37,6 +36,7 @@ from ablate.reporting.text.errors_multilabel import (
     label_errors,
     label_table,
 )
+from ablate.reporting.text.facts import boundary_text, commit_text, shared_text
 from ablate.reporting.text.markdown import (
     bullets,
     code_block,
@@ -467,8 +467,8 @@ def _compute(results: Results, arm: ArmRecord, runs: list[PublishedRun]) -> str:
         )
 
     rows = {
-        "device": text(shared_fact(runs, "device")),
-        "precision": text(shared_fact(runs, "precision")),
+        "device": text(shared_text(runs, lambda facts: facts.device)),
+        "precision": text(shared_text(runs, lambda facts: facts.precision)),
         "s a trial, all in": mean("time/total_s", 1),
         **{
             cost.title: mean(cost.metric, cost.digits)
@@ -489,11 +489,11 @@ def _lineage(results: Results, arm: ArmRecord, runs: list[PublishedRun]) -> str:
         "MLflow runs": ", ".join(f"seed {run.seed} {code(run.run_id)}" for run in runs)
         or NOT_MEASURED,
         "data fingerprint": code(results.record.data.fingerprint),
-        "pretrained weights": text(shared_fact(runs, "weights_source")),
-        "weights digest": text(shared_fact(runs, "weights_digest")),
-        "freeze boundary": text(shared_fact(runs, "freeze_depth")),
-        "commit": text(shared_fact(runs, "commit")),
-        "torch": text(shared_fact(runs, "torch")),
+        "pretrained weights": text(shared_text(runs, lambda facts: facts.weights_source)),
+        "weights digest": text(shared_text(runs, lambda facts: facts.weights_digest)),
+        "freeze boundary": text(shared_text(runs, boundary_text)),
+        "commit": text(commit_text(runs)),
+        "torch": text(shared_text(runs, lambda facts: facts.torch)),
         "command": code(results.record.command),
     }
     return "## Lineage\n\n" + table(["what", "value"], rows.items(), n_text_columns=2)

@@ -19,11 +19,12 @@ from ablate.reporting.pages.sections.pilot_section import pilot_section
 from ablate.reporting.pages.sections.review import review_text
 from ablate.reporting.pages.sections.target_section import target_section
 from ablate.reporting.predictions.classification_insight import most_confused
-from ablate.reporting.results import Results, prose, shared_fact, shown_scores
+from ablate.reporting.results import Results, prose, shown_scores
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.text import conclusions
 from ablate.reporting.text.errors import error_sentences, mistakes_table, threshold_sentence
 from ablate.reporting.text.errors_multilabel import label_errors
+from ablate.reporting.text.facts import commit_text, versions_text
 from ablate.reporting.text.markdown import (
     bullets,
     code_block,
@@ -41,7 +42,6 @@ from ablate.study.record import ArmRecord, ExcludedCell
 from ablate.study.tasks import task_of
 from ablate.tracking.events import TrialState
 
-_COMMIT_NAMES = ("commit", "mlflow.source.git.commit")
 _N_INTERACTIONS = 12
 TABLES = (
     "trials",
@@ -55,7 +55,6 @@ TABLES = (
 )
 OF_ONE_LABEL = ("confusion_champion", "suspect_labels")
 """Tables that there are only where each image has one label."""
-_VERSION_NAMES = ("versions", "version", "python", "torch", "timm", "torchvision", "peft")
 
 
 def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
@@ -461,24 +460,9 @@ def _data(results: Results) -> str:
 def _reproduce(results: Results) -> str:
     study = results.study
     runs = [run for arm in results.record.arms for run in results.complete_runs(arm.arm_id)]
-    versions = {name: shared_fact(runs, name) for name in _VERSION_NAMES}
-    commit = next(
-        (
-            fact
-            for fact in (shared_fact(runs, name) for name in _COMMIT_NAMES)
-            if fact != "not measured"
-        ),
-        "not measured",
-    )
-    told = (
-        ", ".join(
-            f"{name} {text(value)}" for name, value in versions.items() if value != "not measured"
-        )
-        or "not measured"
-    )
     facts = [
-        f"commit: {text(commit)}",
-        f"versions: {told}",
+        f"commit: {text(commit_text(runs))}",
+        f"versions: {versions_text(runs)}",
         f"MLflow: experiment {code(results.record.grid_name)}, parent run {code(study.parent_run_id)}, study {code(results.record.study_id)}",
     ]
     strays = stray_runs(study)

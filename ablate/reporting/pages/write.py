@@ -32,7 +32,9 @@ from ablate.reporting.pages.report import OF_ONE_LABEL, report_text
 from ablate.reporting.pages.sections.review import duplicate_frame
 from ablate.reporting.predictions.read import Predictions
 from ablate.reporting.predictions.suspects import suspect_frame
+from ablate.reporting.report_record import NAME, report_json
 from ablate.reporting.results import Results, class_frame, compute_results, confusion_frame
+from ablate.reporting.summarise import report_record
 from ablate.tracking.records import PublishedStudy
 
 _LOG = logging.getLogger(__name__)
@@ -47,13 +49,23 @@ class ReportPaths:
     page: Path
     cards: tuple[Path, ...]
     figures: tuple[Path, ...]
+    record: Path
+    """`report.json`: the same for programs."""
     mark: Path
     """By which the next report knows these files as ours."""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All of it."""
-        return self.readme, *self.tables, self.page, *self.cards, *self.figures, self.mark
+        return (
+            self.readme,
+            self.record,
+            *self.tables,
+            self.page,
+            *self.cards,
+            *self.figures,
+            self.mark,
+        )
 
     @property
     def champion_card(self) -> Path | None:
@@ -80,6 +92,7 @@ def write_report(
         page=written["report.html"],
         cards=tuple(path for name, path in written.items() if name.startswith("cards/")),
         figures=tuple(path for name, path in written.items() if name.startswith("figures/")),
+        record=written[NAME],
         mark=out / MARK,
     )
 
@@ -124,7 +137,10 @@ def render_report(results: Results) -> dict[str, bytes]:
         texts["README.md"],
         {name: content for name, content in drawn.items() if name.endswith(".svg")},
     )
-    return {**{name: text.encode() for name, text in texts.items()}, **drawn}
+    files = {**{name: text.encode() for name, text in texts.items()}, **drawn}
+    digests = {name: digest_of(content) for name, content in files.items()}
+    files[NAME] = report_json(report_record(results, files=digests)).encode()
+    return files
 
 
 def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str, str]:

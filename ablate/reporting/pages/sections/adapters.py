@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 
 from ablate.quoting import code, text
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.evidence.effects import PRIMARY
-from ablate.reporting.results import NOT_MEASURED, Results, prose, run_fact
+from ablate.reporting.results import NOT_MEASURED, Results, prose
+from ablate.reporting.text.facts import merge_text
 from ablate.reporting.text.markdown import count, join_sections, mean_sd, table
 
 ADAPTER_FIELDS = (
@@ -21,7 +21,6 @@ ADAPTER_FIELDS = (
     "bottleneck_width",
     "prompt_tokens",
 )
-_DIFFERENCE = re.compile(r"(?P<how>merged .* differ by at most )(?P<difference>\d\.\de[-+]\d\d)")
 _HEADER = (
     "arm",
     "adapter",
@@ -69,9 +68,7 @@ def _row(results: Results, arm_id: str) -> list[str]:
     merged = (
         "-"
         if arm.recipe.adapter_kind == "none"
-        else text(
-            _merged([run_fact(run, "adapter_merge") for run in results.complete_runs(arm_id)])
-        )
+        else text(merge_text([run.facts.adapter_merge for run in results.complete_runs(arm_id)]))
     )
     measured = [
         _measured(results, arm_id, metric, digits=digits)
@@ -86,17 +83,6 @@ def _row(results: Results, arm_id: str) -> list[str]:
         *measured,
         merged,
     ]
-
-
-def _merged(facts: list[str]) -> str:
-    """What the runs of an arm say of merging; of runs that differ in the difference alone, the one with the largest."""
-    told = [_DIFFERENCE.fullmatch(fact) for fact in facts]
-    if facts and len({found and found["how"] for found in told}) == 1 and told[0] is not None:
-        return max(
-            (found for found in told if found is not None),
-            key=lambda found: float(found["difference"]),
-        ).group()
-    return ", ".join(dict.fromkeys(facts)) or NOT_MEASURED
 
 
 def _measured(results: Results, arm_id: str, metric: str, *, digits: int) -> str:

@@ -6,8 +6,9 @@ from collections import defaultdict
 
 from ablate.quoting import code, text
 from ablate.reporting.evidence.pareto import COSTS, measured
-from ablate.reporting.results import NOT_MEASURED, Results, shared_fact
+from ablate.reporting.results import NOT_MEASURED, Results
 from ablate.reporting.text import conclusions
+from ablate.reporting.text.facts import shared_text
 from ablate.reporting.text.markdown import count_or, join_sections, table
 from ablate.study.record import ArmRecord
 
@@ -19,7 +20,7 @@ def families(results: Results) -> dict[str, list[ArmRecord]]:
     arms = {arm.arm_id: arm for arm in results.record.arms}
     found: dict[str, list[ArmRecord]] = defaultdict(list)
     for arm_id in results.arms["arm_id"]:
-        family = shared_fact(results.complete_runs(arm_id), "family")
+        family = shared_text(results.complete_runs(arm_id), lambda facts: facts.family)
         if family != NOT_MEASURED:
             found[family].append(arms[arm_id])
     return dict(found)
