@@ -1,4 +1,4 @@
-"""Losses beside independent ones: torchvision's focal loss, scikit-learn's log loss and one-vs-rest, torch's soft cross-entropy, and sums by hand."""
+"""Losses beside independent ones: torchvision's, scikit-learn's, torch's, and sums by hand."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ def test_bce_predicts_as_scikit_learns_one_vs_rest_does() -> None:
 @KINDS
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 def test_a_mixed_label_costs_what_its_parts_cost(kind: str, weights: torch.Tensor | None) -> None:
-    """Every loss is linear in the label, so a mixture costs the mixture of the losses (over the mixture of the weights)."""
+    """Every loss is linear in the label, so a mixture costs the mixture of the losses.
+
+    That is, over the mixture of the weights.
+    """
     task = Classification(0.0, weights, kind=kind)  # type: ignore[arg-type]
     for logits, shares in zip(LOGITS, MIXED, strict=True):
         costs = torch.stack(

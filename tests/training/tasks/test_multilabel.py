@@ -91,7 +91,7 @@ def test_labels_of_mixed_images_mix_as_they_are() -> None:
 
 
 def test_bce_learns_what_a_softmax_cannot() -> None:
-    """Three switches that are on or off by themselves: every combination comes, also none and all."""
+    """Three switches that are on or off by themselves: every combination, also none and all."""
     labels = torch.tensor([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]).repeat(8, 1)
     inputs = labels.float() + 0.1 * torch.randn(64, 3, generator=torch.Generator().manual_seed(2))
     found = {}
