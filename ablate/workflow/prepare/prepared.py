@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,9 +33,10 @@ from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.tasks import task_of
 from ablate.study.trial import DataSpec, Trial
-from ablate.study.view_identity import CLEAN, planned_trunk, train_views_name
+from ablate.study.view_identity import planned_trunk, train_views_name
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.workflow.folders import Folders
+from ablate.workflow.prepare.cut_depths import cut_depths, waypoints_of
 from ablate.workflow.prepare.network_facts import Direct, Looks
 from ablate.workflow.prepare.same_weights import check_weights_of_past
 
@@ -260,7 +261,7 @@ def prepare(
         compute,
         stores,
         cache,
-        _waypoints(resolved, facts, weights, compute),
+        waypoints_of(resolved.arms_to_check, facts, weights, compute),
         cut_arms,
         weights,
     )
@@ -413,53 +414,6 @@ def _has_a_word_for_each_depth(arms: Iterable[ArmRecord], facts: Mapping[str, Re
         if not is_plain or words.setdefault((arm.recipe.backbone, own.depth), word) != word:
             return False
     return True
-
-
-def _waypoints(
-    resolved: Resolved,
-    facts: Mapping[str, RecipeFacts],
-    weights: Mapping[str, WeightsIdentity],
-    compute: Compute,
-) -> dict[str, tuple[int, ...]]:
-    """arm_id -> smaller depths at which other arms cut the same trunk."""
-    depths_of_trunk: dict[str, set[int]] = defaultdict(set)
-    trunk_of_arm: dict[str, str] = {}
-    deepest: dict[str, int] = {}
-    for arm in resolved.arms_to_check:
-        found = facts[arm.arm_id]
-        # Any seed will do: arms are compared within one.
-        trunk = planned_trunk(
-            arm.recipe, pooling=found.pooling, seed=0, weights=weights, compute=compute
-        )
-        name = train_views_name(trunk, policy=CLEAN, seed=0)
-        depths = cut_depths(arm.recipe, found)
-        depths_of_trunk[name].update(depths)
-        trunk_of_arm[arm.arm_id] = name
-        deepest[arm.arm_id] = max(depths)
-    return {
-        arm_id: _earlier(deepest[arm_id], depths_of_trunk[name])
-        for arm_id, name in trunk_of_arm.items()
-    }
-
-
-def _earlier(depth: int, others: Iterable[int]) -> tuple[int, ...]:
-    return tuple(sorted({other for other in others if 0 < other < depth}))
-
-
-def cut_depths(recipe: Recipe, facts: RecipeFacts) -> tuple[int, ...]:
-    """Leading units that are neither free nor adapted, in each phase of training."""
-    if recipe.mixup or recipe.cutmix:
-        return (0,) * max(1, len(facts.phase_depths))
-    return facts.phase_depths if len(facts.phase_depths) > 1 else (cut_depth(recipe, facts),)
-
-
-def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
-    """Leading units that are neither free nor adapted; none where images are mixed."""
-    if recipe.mixup or recipe.cutmix:
-        return 0
-    if recipe.adapter_kind == "none":
-        return facts.depth
-    return 0 if recipe.lora_units == "all" else max(0, facts.depth - recipe.lora_units)
 
 
 def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
