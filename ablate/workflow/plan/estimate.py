@@ -17,7 +17,8 @@ from ablate.recipe.strategy import n_epochs
 from ablate.study.record import ArmRecord
 from ablate.study.view_identity import planned_trunk
 from ablate.workflow.plan.sharing import Part, n_used, views_of
-from ablate.workflow.prepare.prepared import Resolved, cut_depth
+from ablate.workflow.prepare.cut_depths import cut_depth
+from ablate.workflow.prepare.prepared import Resolved
 
 
 @dataclass(frozen=True, slots=True)

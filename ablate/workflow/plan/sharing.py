@@ -23,8 +23,9 @@ from ablate.study.view_identity import (
     view_name,
 )
 from ablate.study.weights_identity import WeightsIdentity, weights_name
+from ablate.workflow.prepare.cut_depths import cut_depths
 from ablate.workflow.prepare.network_facts import Looks
-from ablate.workflow.prepare.prepared import Resolved, cut_depths
+from ablate.workflow.prepare.prepared import Resolved
 
 
 @dataclass(frozen=True, slots=True)

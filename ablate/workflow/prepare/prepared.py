@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
@@ -23,19 +23,19 @@ from ablate.grid.pilot_arms import (
     tuning_arms,
 )
 from ablate.model.facts import RecipeFacts
-from ablate.recipe.canonical import canonical
 from ablate.recipe.class_weight_rules import check_class_weights
 from ablate.recipe.one_image import asks_for_one_image, one_image_mistake
 from ablate.recipe.policy import is_cropped, policy_word
 from ablate.recipe.recipe import Recipe
-from ablate.recipe.strategy import is_single
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.tasks import task_of
 from ablate.study.trial import DataSpec, Trial
-from ablate.study.view_identity import CLEAN, planned_trunk, train_views_name
+from ablate.study.view_identity import planned_trunk, train_views_name
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.workflow.folders import Folders
+from ablate.workflow.prepare.cut_depths import cut_depths, waypoints_of
+from ablate.workflow.prepare.equal_arms import check_depths_differ
 from ablate.workflow.prepare.network_facts import Direct, Looks
 from ablate.workflow.prepare.same_weights import check_weights_of_past
 
@@ -260,7 +260,7 @@ def prepare(
         compute,
         stores,
         cache,
-        _waypoints(resolved, facts, weights, compute),
+        waypoints_of(resolved.arms_to_check, facts, weights, compute),
         cut_arms,
         weights,
     )
@@ -302,7 +302,7 @@ def look_at_arms(
         name: looks.check_weights(recipe, image_size=image_size)
         for name, recipe in sorted(recipes.items())
     }
-    _check_depths_differ(resolved, facts)
+    check_depths_differ(resolved.arms_to_check, facts)
     return facts, {name: identity for name, identity in identities.items() if identity is not None}
 
 
@@ -372,101 +372,3 @@ def check_writable(folder: Path) -> None:
         raise StoreError(
             f"{folder}: must be a folder that can be written, got {error.strerror or error}; choose another one or free it"
         ) from None
-
-
-def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> None:
-    """`all` and the number of units are the same place: training both would count one arm twice."""
-    if _has_a_word_for_each_depth(resolved.arms_to_check, facts):
-        return
-    seen: dict[str, str] = {}
-    for arm in resolved.arms_to_check:
-        rest = {
-            name: value
-            for name, value in canonical(arm.recipe).items()
-            if name not in ("freeze_depth", "lr_ratio", "batch_norm")
-        }
-        depth = facts[arm.arm_id].depth
-        key = repr(
-            sorted(
-                {
-                    **rest,
-                    "depth": depth,
-                    **_rates(arm.recipe, depth < facts[arm.arm_id].n_units),
-                }.items(),
-                key=str,
-            )
-        )
-        if key in seen:
-            raise SpecError(
-                f"arms must differ, but {seen[key]!r} and {arm.name!r} both freeze {depth} of {facts[arm.arm_id].n_units} units of {arm.recipe.backbone}; "
-                "name each freeze_depth once (all is the same as the number of units)"
-            )
-        seen[key] = arm.name
-
-
-def _has_a_word_for_each_depth(arms: Iterable[ArmRecord], facts: Mapping[str, RecipeFacts]) -> bool:
-    """Whether no depth is named in two ways: then arms, which differ, differ in more than the name of a depth. Tells it cheaply; False may be either."""
-    words: dict[tuple[str, int], object] = {}
-    for arm in arms:
-        own, word = facts[arm.arm_id], arm.recipe.freeze_depth
-        is_plain = is_single(arm.recipe) and (own.depth < own.n_units or word == "all")
-        if not is_plain or words.setdefault((arm.recipe.backbone, own.depth), word) != word:
-            return False
-    return True
-
-
-def _waypoints(
-    resolved: Resolved,
-    facts: Mapping[str, RecipeFacts],
-    weights: Mapping[str, WeightsIdentity],
-    compute: Compute,
-) -> dict[str, tuple[int, ...]]:
-    """arm_id -> smaller depths at which other arms cut the same trunk."""
-    depths_of_trunk: dict[str, set[int]] = defaultdict(set)
-    trunk_of_arm: dict[str, str] = {}
-    deepest: dict[str, int] = {}
-    for arm in resolved.arms_to_check:
-        found = facts[arm.arm_id]
-        # Any seed will do: arms are compared within one.
-        trunk = planned_trunk(
-            arm.recipe, pooling=found.pooling, seed=0, weights=weights, compute=compute
-        )
-        name = train_views_name(trunk, policy=CLEAN, seed=0)
-        depths = cut_depths(arm.recipe, found)
-        depths_of_trunk[name].update(depths)
-        trunk_of_arm[arm.arm_id] = name
-        deepest[arm.arm_id] = max(depths)
-    return {
-        arm_id: _earlier(deepest[arm_id], depths_of_trunk[name])
-        for arm_id, name in trunk_of_arm.items()
-    }
-
-
-def _earlier(depth: int, others: Iterable[int]) -> tuple[int, ...]:
-    return tuple(sorted({other for other in others if 0 < other < depth}))
-
-
-def cut_depths(recipe: Recipe, facts: RecipeFacts) -> tuple[int, ...]:
-    """Leading units that are neither free nor adapted, in each phase of training."""
-    if recipe.mixup or recipe.cutmix:
-        return (0,) * max(1, len(facts.phase_depths))
-    return facts.phase_depths if len(facts.phase_depths) > 1 else (cut_depth(recipe, facts),)
-
-
-def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
-    """Leading units that are neither free nor adapted; none where images are mixed."""
-    if recipe.mixup or recipe.cutmix:
-        return 0
-    if recipe.adapter_kind == "none":
-        return facts.depth
-    return 0 if recipe.lora_units == "all" else max(0, facts.depth - recipe.lora_units)
-
-
-def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
-    """The fields that matter only where something of the trunk learns."""
-    fields: dict[str, object] = {"batch_norm": recipe.batch_norm} if is_trunk_free else {}
-    return (
-        {**fields, "lr_ratio": recipe.lr_ratio}
-        if is_trunk_free or recipe.adapter_kind != "none"
-        else fields
-    )

@@ -21,7 +21,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.training.machine import precision
 from ablate.training.trial_run import run_trial
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 from ablate.workflow.plan.sharing import sharing_table
 from ablate.workflow.prepare.network_facts import Direct
 from ablate.workflow.prepare.prepared import look_at_arms, prepare, resolve
@@ -144,7 +144,7 @@ def write_axis(desk: Path) -> Callable[[str], Path]:
 def test_the_views_that_are_planned_are_those_that_are_computed(
     axis: str, write_axis: Callable[[str], Path], desk: Path
 ) -> None:
-    where = places()
+    where = find_folders()
     grid = load_grid(write_axis(axis))
     resolved = resolve(grid, where, seeds=None, allow_fallback=False, command="")
     assert len(resolved.expansion.arms) == 2
