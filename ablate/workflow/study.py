@@ -20,7 +20,8 @@ from ablate.reporting.evidence.tables import (
     trial_frame,
 )
 from ablate.reporting.pages.write import ReportPaths
-from ablate.reporting.results import Results, compute_results
+from ablate.reporting.compute import compute_results
+from ablate.reporting.results import Results
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedRun, PublishedStudy
