@@ -218,7 +218,7 @@ def _checks(results: Results) -> list[ReportCheck]:
     pairs = None if data.near_duplicates is None else data.near_duplicates.n_pairs
     checks = [
         ReportCheck(name="near_duplicates_across_splits", n_found=pairs),
-        ReportCheck(name="suspect_labels", n_found=len(results.suspects)),
+        *[ReportCheck(name=name, n_found=n) for name, n in results.insight.checks().items()],
         ReportCheck(name="files_of_several_frames", n_found=data.n_first_frames),
     ]
     for split in ("val", "test"):

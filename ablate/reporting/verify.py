@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ablate.errors import AblateError, SpecError
 from ablate.recipe.canonical import relevant
+from ablate.reporting.compute import compute_results
 from ablate.reporting.differences import Finding, text_differences, value_differences
 from ablate.reporting.evidence.tables import noise_runs, run_of_trial
 from ablate.reporting.figures.choose import draw_gallery
@@ -27,7 +28,7 @@ from ablate.reporting.pages.old_report import cited_run_ids, cited_study, leaves
 from ablate.reporting.pages.write import render_texts
 from ablate.reporting.predictions.read import Predictions, split_scores
 from ablate.reporting.report_record import NAME, ReportRecord, read_report_record
-from ablate.reporting.results import Results, compute_results
+from ablate.reporting.results import Results
 from ablate.reporting.summarise import report_record
 from ablate.study.record import StudyRecord
 from ablate.tracking.events import TrialState

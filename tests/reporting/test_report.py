@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ablate.quoting import code
+from ablate.reporting.compute import compute_results
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.pages.report import report_text
-from ablate.reporting.results import compute_results
 from ablate.reporting.text.markdown import escape, mean_sd, points, table
 
 
@@ -29,10 +29,12 @@ def test_first_lines_say_which_data_was_used(published) -> None:
     assert text_of(published).splitlines()[:6] == [
         "# Which way of transferring works?",
         "",
-        "- **Warning: the images are synthetic stand-ins.** The grid asks for `flowers102`, which was not to be had; its declared fallback `rendered_flowers` "
-        "(Rendered flowers) was used. Nothing below says anything about `flowers102`.",
+        "- **Warning: the images are synthetic stand-ins.** `flowers102` is not available here; "
+        "the declared fallback `rendered_flowers` (Rendered flowers) was used instead. "
+        "No result below says anything about `flowers102`.",
         "- 5 classes; images: train 60, val 60, test 60. Splits: official. Image size: 128.",
-        "- Classes, images in train / val / test: `species 0` 12 / 12 / 12, `species 1` 12 / 12 / 12, `species 2` 12 / 12 / 12, `species 3` 12 / 12 / 12, "
+        "- Classes, images in train / val / test: `species 0` 12 / 12 / 12, "
+        "`species 1` 12 / 12 / 12, `species 2` 12 / 12 / 12, `species 3` 12 / 12 / 12, "
         "`species 4` 12 / 12 / 12.",
         "- 10 arms x 2 seeds = 20 trials: 20 complete.",
     ]
@@ -51,9 +53,9 @@ def test_no_warning_where_the_requested_data_was_used(published) -> None:
 def test_a_real_fallback_is_a_warning_without_the_word_synthetic(published) -> None:
     data = published.study.record.data.model_copy(update={"is_synthetic": False})
     line = text_of(published.with_record(data=data)).splitlines()[2]
-    assert (
-        line.startswith("- **Warning: other data than asked for.** The grid asks for `flowers102`;")
-        and "synthetic" not in line
+    assert line == (
+        "- **Warning: not the data set that the grid asks for.** `flowers102` is not available "
+        "here; the declared fallback `rendered_flowers` (Rendered flowers) was used instead."
     )
 
 
@@ -62,12 +64,14 @@ def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
     for run in published.study.runs:
         by_arm.setdefault(run.arm_id, []).append(run.metrics)
     best = max(by_arm.values(), key=lambda runs: statistics.mean(m["val/macro_f1"] for m in runs))
-    f1, auroc = ([m[f"test/{name}"] for m in best] for name in ("macro_f1", "auroc_ovr_macro"))
+    f1 = [metrics["test/macro_f1"] for metrics in best]
+    auroc = [metrics["test/auroc_ovr_macro"] for metrics in best]
     summary = section(text_of(published), "Summary")
     assert (
-        f"on test macro F1 {np.mean(f1):.3f} ± {np.std(f1, ddof=1):.3f} and AUROC {np.mean(auroc):.3f} ± {np.std(auroc, ddof=1):.3f} (mean ± SD, n = 2 seeds)"
-        in summary
-    )
+        f"on test macro F1 {np.mean(f1):.3f} ± {np.std(f1, ddof=1):.3f} "
+        f"and AUROC {np.mean(auroc):.3f} ± {np.std(auroc, ddof=1):.3f} "
+        "(mean ± SD, n = 2 seeds)"
+    ) in summary
     differences = [
         m["test/macro_f1"] - b["test/macro_f1"]
         for m, b in zip(best, by_arm[f"{0:012x}"], strict=True)
@@ -95,17 +99,19 @@ def test_a_gap_within_seed_noise_is_called_so(published) -> None:
         )
 
     summary = section(text_of(published.with_runs(level_off)), "Summary")
-    assert "paired over 2 seeds; it cannot be told apart from no difference." in summary
+    assert "paired over 2 seeds; the interval includes 0." in summary
 
 
 @pytest.mark.parametrize(
-    ("n_trainable", "told"),
+    ("n_trainable", "sentence"),
     [
-        (500.0, "It trains as many parameters (500) and"),
-        (600.0, "It trains 600 parameters instead of 500 and"),
+        (500.0, "It trains as many parameters (500), in "),
+        (600.0, "It trains 600 parameters instead of 500, in "),
     ],
 )
-def test_what_the_champion_trains_is_told_beside_the_baseline(published, n_trainable, told) -> None:
+def test_what_the_champion_trains_is_compared_with_the_baseline(
+    published, n_trainable, sentence
+) -> None:
     last = published.study.record.arms[-1].arm_id
 
     def change(run):
@@ -119,20 +125,20 @@ def test_what_the_champion_trains_is_told_beside_the_baseline(published, n_train
             },
         )
 
-    assert told in section(text_of(published.with_runs(change)), "Summary")
+    assert sentence in section(text_of(published.with_runs(change)), "Summary")
 
 
 def test_one_seed_is_said_to_know_no_spread(build) -> None:
     summary = section(text_of(build(seeds=(0,))), "Summary")
     assert (
-        "- Ties: not tested, because no arm has 2 complete seeds; nothing here says that a cheaper arm is as good, or that it is not."
-        in summary
-    )
-    assert "(n = 1 seed, no spread known)" in summary
+        "- Ties: not tested, because no arm has 2 complete seeds; "
+        "whether a cheaper arm is as good is unknown."
+    ) in summary
+    assert "(n = 1 seed, spread unknown)" in summary
     assert (
-        "points of test macro F1, paired over 1 seed; no spread is known, so it cannot be told apart from seed noise."
-        in summary
-    )
+        "points of test macro F1, paired over 1 seed; "
+        "the spread is unknown, so this may be seed noise alone."
+    ) in summary
     assert (
         "nothing can be tested, because fewer than 2 seeds of comparable arms completed" in summary
     )
@@ -159,7 +165,7 @@ def test_the_noise_floor_is_that_of_the_baselines_further_seeds(published) -> No
     assert (
         f"Noise floor: SD {100 * sd:.1f} points over the baseline's seeds (n = 5 trials)." in text
     )
-    assert "= 20 trials: 20 complete. Noise floor: the baseline with 3 further seeds." in text
+    assert "= 20 trials: 20 complete. Noise floor: 3 additional seeds of the baseline." in text
     assert "left out, because" not in text
 
 
@@ -177,8 +183,8 @@ def test_interactions_and_what_the_design_can_show_are_tables(published) -> None
 def test_costs_that_nobody_measured_are_named(published) -> None:
     part = section(text_of(published), "Cost")
     assert (
-        "Not measured: multiply-adds an image, s saved by sharing, images/s at inference, latency at batch 1, ms"
-        in part
+        "Not measured: multiply-adds an image, s saved by sharing, images/s at inference, "
+        "latency at batch 1, ms" in part
     )
     assert "- test macro F1 against trained parameters: `" in part
 
@@ -186,7 +192,7 @@ def test_costs_that_nobody_measured_are_named(published) -> None:
 def test_the_baseline_can_win(published) -> None:
     best = compute_results(published.study, published.predictions).champion
     assert best is not None
-    assert "The baseline itself is the best arm: no variation beat it on val." in text_of(
+    assert "The baseline itself is the best arm: no other arm scores higher on val." in text_of(
         published.with_record(baseline_arm_id=best.arm_id)
     )
 
@@ -206,15 +212,15 @@ def test_each_axis_has_one_sentence_a_level_and_a_figure(published) -> None:
     for axis in published.study.record.axes:
         assert f"### `{axis}`" in axes and f"](figures/axis_{axis}.svg)" in axes
     assert len(re.findall(r"^- `", axes, flags=re.MULTILINE)) == 4
-    assert "2 cells left out: both levels are the same arm there." in axes
+    assert "2 cells not counted: both levels are the same arm there." in axes
 
 
 def test_merged_and_excluded_cells_are_listed_with_reasons(published) -> None:
     text = text_of(published)
     assert "| `freeze_depth=all augment=none` | 2 | `lr_ratio=0.1`; `lr_ratio=1.0` |" in text
     assert (
-        "- adapters are compared on a frozen trunk (4 cells): `freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`"
-        in text
+        "- adapters are compared on a frozen trunk (4 cells): "
+        "`freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`" in text
     )
 
 

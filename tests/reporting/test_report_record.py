@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from ablate.errors import SpecError
+from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.folder import MARK, digest_of
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.report_record import (
@@ -21,7 +22,6 @@ from ablate.reporting.report_record import (
     report_json,
     report_schema_text,
 )
-from ablate.reporting.results import compute_results
 from ablate.reporting.text.note import study_note
 from ablate.reporting.verify import report_source, verify_report
 

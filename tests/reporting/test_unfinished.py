@@ -11,13 +11,13 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ablate.errors import StoreError
+from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.tables import best_run, run_of_trial
 from ablate.reporting.evidence.two_studies import compare_studies
 from ablate.reporting.figures.choose import draw_gallery
-from ablate.reporting.pages.cards import card_text
+from ablate.reporting.pages.cards.card import card_text
 from ablate.reporting.pages.report import report_text
 from ablate.reporting.pages.write import render_texts
-from ablate.reporting.results import compute_results
 from ablate.reporting.text.two_studies_text import comparison_text
 from ablate.study.trial import best_of, is_score
 from ablate.workflow.after.reports import arms_overview
@@ -35,6 +35,8 @@ METRICS = [
     "best_epoch",
 ]
 BLANK = re.compile(r"\b(nan|inf|None(?!:))\b")
+NOT_SCORED = "not covered by any test score below"
+NOTHING_TO_SEPARATE = "its scores cannot show whether a model separates the classes"
 ENDS = st.sampled_from(
     [
         "COMPLETE",
@@ -173,7 +175,7 @@ def counted(study, **counts: tuple[int, ...]):
 
 
 def first_lines(study) -> list[str]:
-    results = replace(compute_results(study.study, study.predictions), insights={}, champion=None)
+    results = replace(compute_results(study.study, study.predictions), champion=None)
     text = report_text(results, {})
     return text.partition("\n\n")[2].partition("\n\n## ")[0].splitlines()
 
@@ -195,31 +197,38 @@ def test_the_first_lines_name_the_first_ten_classes_and_count_the_rest(build) ->
 
 
 @pytest.mark.parametrize(
-    ("absent", "told"),
+    ("absent", "warnings"),
     [
         ({"val": (4, 4, 4), "test": (4, 4, 4)}, []),
-        ({"val": (4, 4, 4), "test": (4, 0, 4)}, ["- **1 class without an image in test: no score below says anything about them.** `class 1`."]),
+        (
+            {"val": (4, 4, 4), "test": (4, 0, 4)},
+            [f"- **1 class without images in test: {NOT_SCORED}.** `class 1`."],
+        ),
         (
             {"val": (4, 0, 0), "test": (4, 0, 4)},
             [
-                "- **2 classes without an image in val: what was chosen was chosen without looking at them.** `class 1`, `class 2`.",
-                "- **val holds images of one class alone: its scores are of telling nothing apart, however high.**",
-                "- **1 class without an image in test: no score below says anything about them.** `class 1`.",
+                "- **2 classes without images in val: not considered when the best epoch "
+                "and the best arm were chosen.** `class 1`, `class 2`.",
+                f"- **val holds images of one class only: {NOTHING_TO_SEPARATE}.**",
+                f"- **1 class without images in test: {NOT_SCORED}.** `class 1`.",
             ],
         ),
-        ({"val": (4, 4, 4), "test": (0, 0, 9)}, [
-            "- **2 classes without an image in test: no score below says anything about them.** `class 0`, `class 1`.",
-            "- **test holds images of one class alone: its scores are of telling nothing apart, however high.**",
-        ]),
+        (
+            {"val": (4, 4, 4), "test": (0, 0, 9)},
+            [
+                f"- **2 classes without images in test: {NOT_SCORED}.** `class 0`, `class 1`.",
+                f"- **test holds images of one class only: {NOTHING_TO_SEPARATE}.**",
+            ],
+        ),
     ],
-)  # fmt: skip
+)
 def test_classes_that_a_split_lacks_stand_in_the_first_lines_of_report_and_cards(
-    build, absent, told
+    build, absent, warnings
 ) -> None:
     study = counted(
         build(axes={"augment": ("none", "light")}, n_classes=3), train=(4, 4, 4), **absent
     )
-    assert [line for line in first_lines(study) if line.startswith("- **")] == told
+    assert [line for line in first_lines(study) if line.startswith("- **")] == warnings
     results = compute_results(study.study, study.predictions)
     opening = card_text(results, results.record.arms[0]).partition("\n## ")[0]
-    assert [line for line in opening.splitlines() if line.startswith("- **")] == told
+    assert [line for line in opening.splitlines() if line.startswith("- **")] == warnings

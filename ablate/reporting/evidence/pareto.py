@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.reporting.evidence.effects import PRIMARY
+from ablate.study.trial import is_better
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,18 @@ def measured(arms: pd.DataFrame) -> list[Cost]:
     ]
 
 
-def pareto_front(arms: pd.DataFrame, cost: Cost) -> list[str]:
+def pareto_front(arms: pd.DataFrame, cost: Cost, *, metric: str) -> list[str]:
     """arm_ids that no other arm beats: none is as good and cheaper, nor as cheap and better. By means over the seeds, the cheapest first.
 
-    `arms` as `tables.arm_frame`. Arms without both numbers are left out.
+    `arms` as `tables.arm_frame`; `metric` is the score. Arms without both numbers are left out.
     """
     sign = -1.0 if cost.is_better_when_high else 1.0
-    known = arms.dropna(subset=[f"{cost.metric}/mean", f"{PRIMARY}/mean"])
-    prices, scores = sign * known[f"{cost.metric}/mean"], known[f"{PRIMARY}/mean"]
-    order = pd.DataFrame(
-        {"arm_id": known["arm_id"], "price": prices, "score": -scores}
-    ).sort_values(["price", "score"], kind="stable")
+    known = arms.dropna(subset=[f"{cost.metric}/mean", f"{metric}/mean"])
+    prices = sign * known[f"{cost.metric}/mean"]
+    losses = known[f"{metric}/mean"] * (1.0 if is_better(metric, 0.0, than=1.0) else -1.0)
+    order = pd.DataFrame({"arm_id": known["arm_id"], "price": prices, "score": losses}).sort_values(
+        ["price", "score"], kind="stable"
+    )
     front, best = [], math.inf
     for arm_id, score in zip(order["arm_id"], order["score"], strict=True):
         if float(score) < best:
@@ -64,13 +65,13 @@ def pareto_front(arms: pd.DataFrame, cost: Cost) -> list[str]:
     return front
 
 
-def fronts(arms: pd.DataFrame) -> dict[str, list[str]]:
+def fronts(arms: pd.DataFrame, *, metric: str) -> dict[str, list[str]]:
     """Title of each traded cost that differs between arms -> its Pareto front."""
-    if f"{PRIMARY}/mean" not in arms:
+    if f"{metric}/mean" not in arms:
         return {}
     differing = [
         cost
         for cost in measured(arms)
         if cost.is_traded and arms[f"{cost.metric}/mean"].nunique() > 1
     ]
-    return {cost.title: pareto_front(arms, cost) for cost in differing}
+    return {cost.title: pareto_front(arms, cost, metric=metric) for cost in differing}

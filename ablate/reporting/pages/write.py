@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.reporting.evidence.effects import effect_frame
-from ablate.reporting.evidence.tables import csv_text, trials_csv
+from ablate.reporting.compute import compute_results
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.draw import Picture
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.figures.render import drawing, spare_processes
 from ablate.reporting.one_origin import check_one_origin
-from ablate.reporting.pages.cards import card_text
+from ablate.reporting.pages.cards.card import card_text
 from ablate.reporting.pages.folder import (
     MARK,
     Mark,
@@ -28,12 +27,11 @@ from ablate.reporting.pages.folder import (
     write_mark,
 )
 from ablate.reporting.pages.html import page
-from ablate.reporting.pages.report import OF_ONE_LABEL, report_text
-from ablate.reporting.pages.sections.review import duplicate_frame
+from ablate.reporting.pages.report import report_text
+from ablate.reporting.pages.tables import table_texts
 from ablate.reporting.predictions.read import Predictions
-from ablate.reporting.predictions.suspects import suspect_frame
 from ablate.reporting.report_record import NAME, report_json
-from ablate.reporting.results import Results, class_frame, compute_results, confusion_frame
+from ablate.reporting.results import Results
 from ablate.reporting.summarise import report_record
 from ablate.tracking.records import PublishedStudy
 
@@ -45,27 +43,20 @@ class ReportPaths:
     """What was written."""
 
     readme: Path
+    record: Path
+    """`report.json`: the same for programs."""
     tables: tuple[Path, ...]
     page: Path
     cards: tuple[Path, ...]
     figures: tuple[Path, ...]
-    record: Path
-    """`report.json`: the same for programs."""
     mark: Path
     """By which the next report knows these files as ours."""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All of it."""
-        return (
-            self.readme,
-            self.record,
-            *self.tables,
-            self.page,
-            *self.cards,
-            *self.figures,
-            self.mark,
-        )
+        folders = (*self.tables, *self.cards, *self.figures)
+        return (self.readme, self.page, self.record, *folders, self.mark)
 
     @property
     def champion_card(self) -> Path | None:
@@ -76,10 +67,12 @@ class ReportPaths:
 def write_report(
     study: PublishedStudy, *, predictions: Predictions, out: Path, pictures: Pictures | None = None
 ) -> ReportPaths:
-    """Write the report of a study below `out`; equal runs give equal bytes. `pictures` gives the images that it shows; without it there are none.
+    """Write the report of a study below `out`; equal runs give equal bytes.
 
-    What an earlier report wrote is replaced or removed, other files are left alone. Raises StoreError where `out` is not a report's folder or cannot be
-    written, CheckFailed where runs contradict each other, WeightsError where runs of one name of weights started from different tensors.
+    `pictures` gives the images that it shows; without it there are none. What an earlier report
+    wrote is replaced or removed, other files are left alone. Raises StoreError where `out` is not a
+    report's folder or cannot be written, CheckFailed where runs contradict each other, WeightsError
+    where runs of one name of weights started from different tensors.
     """
     check_one_origin(study)
     mark = claim_folder(out, grid_name=study.record.grid_name, others={})
@@ -88,22 +81,22 @@ def write_report(
     written = _write_all(out, mark, files)
     return ReportPaths(
         readme=written["README.md"],
-        tables=tuple(path for name, path in written.items() if name.endswith(".csv")),
-        page=written["report.html"],
-        cards=tuple(path for name, path in written.items() if name.startswith("cards/")),
-        figures=tuple(path for name, path in written.items() if name.startswith("figures/")),
         record=written[NAME],
+        tables=tuple(written[name] for name in files if name.endswith(".csv")),
+        page=written["report.html"],
+        cards=tuple(written[name] for name in files if name.startswith("cards/")),
+        figures=tuple(written[name] for name in files if name.startswith("figures/")),
         mark=out / MARK,
     )
 
 
 def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> dict[str, Path]:
-    """Replace an earlier report of `mark` by `files`. The mark goes first, so that what is half written is known as ours too."""
+    """Replace an earlier report of `mark` by `files`."""
     path = out / MARK
     try:
-        write_mark(
-            out, mark.model_copy(update={"files": {**mark.files, **dict.fromkeys(files, "")}})
-        )
+        # The mark goes first, so that what is half written is known as ours too.
+        planned = {**mark.files, **dict.fromkeys(files, "")}
+        write_mark(out, mark.model_copy(update={"files": planned}))
         for name, moved in set_aside_edited(out, mark, files).items():
             _LOG.warning(
                 "%s was changed by hand since a report wrote it; it is kept as %s",
@@ -115,13 +108,8 @@ def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> dict[str, P
             write_file(path, content)
         remove_stale(out, mark, files)
         path = out / MARK
-        write_mark(
-            out,
-            Mark(
-                grid=mark.grid,
-                files={name: digest_of(content) for name, content in sorted(files.items())},
-            ),
-        )
+        digests = {name: digest_of(content) for name, content in sorted(files.items())}
+        write_mark(out, Mark(grid=mark.grid, files=digests))
     except OSError as error:
         raise cannot_be_written(error, path) from error
     return {name: out / name for name in files}
@@ -133,11 +121,9 @@ def render_report(results: Results) -> dict[str, bytes]:
     with drawing(pictures, n_processes=spare_processes(len(results.trials))) as drawn_figures:
         texts = render_texts(results, pictures)
         drawn = drawn_figures()
-    texts["report.html"] = page(
-        texts["README.md"],
-        {name: content for name, content in drawn.items() if name.endswith(".svg")},
-    )
-    files = {**{name: text.encode() for name, text in texts.items()}, **drawn}
+    inlined = {name: content for name, content in drawn.items() if name.endswith(".svg")}
+    texts["report.html"] = page(texts["README.md"], inlined)
+    files = {name: text.encode() for name, text in texts.items()} | drawn
     digests = {name: digest_of(content) for name, content in files.items()}
     files[NAME] = report_json(report_record(results, files=digests)).encode()
     return files
@@ -145,29 +131,11 @@ def render_report(results: Results) -> dict[str, bytes]:
 
 def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str, str]:
     """Return path -> text of everything with numbers in it: README.md, tables and cards."""
-    texts = {
-        "README.md": report_text(results, pictures),
-        "trials.csv": trials_csv(results.trials),
-        "arms.csv": csv_text(results.arms),
-        "effects.csv": csv_text(effect_frame(results.effects.mains)),
-        "interactions.csv": csv_text(effect_frame(results.effects.interactions)),
-        "classes.csv": csv_text(class_frame(results)),
-        "confusion_champion.csv": csv_text(confusion_frame(results)),
-        "suspect_labels.csv": csv_text(
-            suspect_frame(results.suspects, results.record.data.class_names)
-        ),
-        "near_duplicates.csv": csv_text(duplicate_frame(results)),
-        **{
-            f"cards/{results.slugs[arm.arm_id]}.md": card_text(results, arm)
-            for arm in results.record.arms
-        },
-    }
-    if results.has_several_labels:
-        texts = {
-            name: text
-            for name, text in texts.items()
-            if name.removesuffix(".csv") not in OF_ONE_LABEL
-        }
+    texts = {"README.md": report_text(results, pictures)}
+    for name, csv in table_texts(results).items():
+        texts[f"{name}.csv"] = csv
+    for arm in results.record.arms:
+        texts[f"cards/{results.slugs[arm.arm_id]}.md"] = card_text(results, arm)
     if results.champion is not None:
         texts["cards/champion.md"] = texts[f"cards/{results.slugs[results.champion.arm_id]}.md"]
     return texts

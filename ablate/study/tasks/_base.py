@@ -32,6 +32,8 @@ class Metric:
     """Whether it is a mean over the classes that a split has images of."""
     n_classes: int | None = None
     """The only number of classes that the metric exists for; None for every number."""
+    highest: float = 1.0
+    """The largest value that it can have; infinite for an error without a bound."""
     hub: HubMetric | None = None
     """None where a model card's metadata leaves it out."""
 

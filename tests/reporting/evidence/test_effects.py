@@ -11,25 +11,25 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.comparisons import (
     axis_columns,
     baseline_level,
     interactions,
     main_comparisons,
 )
-from ablate.reporting.evidence.effects import PRIMARY, pair_values, score_array, study_effects
+from ablate.reporting.evidence.effects import pair_values, score_array, study_effects
 from ablate.reporting.evidence.paired import arm_gap, seed_sd, summarise
 from ablate.reporting.evidence.tables import trial_frame
-from ablate.reporting.results import compute_results
 from ablate.reporting.statistics.power import (
     expected_optimism,
     minimum_detectable_effect,
     seeds_needed,
 )
 from ablate.reporting.statistics.variance import noise, omega_squared, seed_check
-from ablate.reporting.text.conclusions import effect_verdict
+from ablate.reporting.text.effect_sentences import effect_verdict
 
-METRIC = PRIMARY
+METRIC = "test/macro_f1"
 
 
 def planted(published, value):
@@ -365,6 +365,11 @@ def test_a_gap_larger_than_what_could_be_shown_is_not_called_too_small(published
     )
     assert not effect.is_claimed
     assert effect_verdict(effect) == (
-        "not claimed: a gap so large would be if it were alike beside every level of the other axes, but its SD over pairs is 31.0"
+        "not significant: an effect of this size would be if it were equal at every level "
+        "of the other axes, but its SD over pairs is 31.0"
     )
-    assert "could have been shown" in effect_verdict(replace(effect, smallest_effect=0.25))
+    undetected = replace(effect, smallest_effect=0.25, seeds_for_this_gap=None)
+    assert effect_verdict(undetected) == (
+        f"not significant; with {effect.n_seeds} seeds this design detects 25.0 points or more, "
+        "an effect of this size would need more than 100 seeds"
+    )

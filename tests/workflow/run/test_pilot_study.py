@@ -178,7 +178,7 @@ def test_a_search_that_is_killed_twice_ends_complete_and_only_its_confirmation_c
     readme = (here / "reports/searched/README.md").read_text()
     assert "**No score of the search enters a conclusion.**" in readme
     assert "5 of 5 trials: 5 complete" in readme
-    assert "What matters: not asked." in readme
+    assert "What matters: not tested." in readme
 
     assert "searched: every number is what the store gives" in _ablate("verify", "reports/searched")
     assert _ablate("sync", "searched").count("all is published") == 2

@@ -1,4 +1,4 @@
-"""What adapters cost and give: a section of the report where a grid varies one of their fields."""
+"""What adapters cost and give: a section where a grid varies one of their fields."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import math
 
 from ablate.quoting import code, text
 from ablate.recipe.recipe import Recipe
-from ablate.reporting.evidence.effects import PRIMARY
-from ablate.reporting.results import NOT_MEASURED, Results, prose
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.text.facts import merge_text
 from ablate.reporting.text.markdown import count, join_sections, mean_sd, table
 
@@ -29,24 +28,25 @@ _HEADER = (
     "share of all",
     "peak memory, MB",
     "training s",
-    prose(PRIMARY),
-    "merged into the backbone",
+)
+_NOTE = (
+    "Means over seeds, ± SD. The share counts head and adapters. Memory and seconds depend on the "
+    "machine, and on what a trial took from the cache."
 )
 
 
-def adapters_section(results: Results) -> str:
+def adapters_section(results: Results, _show: ShowFigure) -> str:
     """The table of adapters; empty where the grid varies none of `ADAPTER_FIELDS`."""
-    if not any(
-        len(levels) > 1 for axis, levels in results.record.axes.items() if axis in ADAPTER_FIELDS
-    ):
+    axes = results.record.axes
+    if not any(len(axes[field]) > 1 for field in ADAPTER_FIELDS if field in axes):
         return ""
-    note = "Means over seeds, ± SD. The share counts head and adapters. Memory and seconds depend on the machine, and on what a trial took from the cache."
+    header = [*_HEADER, prose(results.effects.primary), "merged into the backbone"]
     rows = [_row(results, arm_id) for arm_id in results.arms["arm_id"]]
-    return join_sections(["## Adapters", note, table(_HEADER, rows, n_text_columns=3)]).rstrip()
+    return join_sections(["## Adapters", _NOTE, table(header, rows, n_text_columns=3)]).rstrip()
 
 
 def size_of(recipe: Recipe) -> str:
-    """What makes the recipe's adapter large or small, in words: "rank 8", "width 64", "10 tokens", or a dash."""
+    """What makes the recipe's adapter large or small: "rank 8", "width 64", "10 tokens", "-"."""
     kind = recipe.adapter_kind
     if kind in ("lora", "dora"):
         return f"rank {recipe.lora_rank}"
@@ -57,37 +57,29 @@ def size_of(recipe: Recipe) -> str:
 
 def _row(results: Results, arm_id: str) -> list[str]:
     arm = next(arm for arm in results.record.arms if arm.arm_id == arm_id)
-    trained, every = (
-        results.number(arm_id, f"cost/{name}/mean") for name in ("n_trainable", "n_parameters")
-    )
-    share = (
-        NOT_MEASURED
-        if math.isnan(trained) or math.isnan(every)
-        else f"{100 * trained / every:.2f} %"
-    )
-    merged = (
-        "-"
-        if arm.recipe.adapter_kind == "none"
-        else text(merge_text([run.facts.adapter_merge for run in results.complete_runs(arm_id)]))
-    )
-    measured = [
-        _measured(results, arm_id, metric, digits=digits)
-        for metric, digits in (("cost/peak_memory_mb", 0), ("time/train_s", 1), (PRIMARY, 3))
-    ]
+    n_trained = results.number(arm_id, "cost/n_trainable/mean")
+    n_all = results.number(arm_id, "cost/n_parameters/mean")
+    share = NOT_MEASURED
+    if not (math.isnan(n_trained) or math.isnan(n_all)):
+        share = f"{100 * n_trained / n_all:.2f} %"
+    merged = "-"
+    if arm.recipe.adapter_kind != "none":
+        runs = results.complete_runs(arm_id)
+        merged = text(merge_text([run.facts.adapter_merge for run in runs]))
     return [
         code(arm.name),
         arm.recipe.adapter_kind,
         size_of(arm.recipe),
-        count(trained),
+        count(n_trained),
         share,
-        *measured,
+        _mean_sd(results, arm_id, "cost/peak_memory_mb", digits=0),
+        _mean_sd(results, arm_id, "time/train_s", digits=1),
+        _mean_sd(results, arm_id, results.effects.primary, digits=3),
         merged,
     ]
 
 
-def _measured(results: Results, arm_id: str, metric: str, *, digits: int) -> str:
-    return mean_sd(
-        results.number(arm_id, f"{metric}/mean"),
-        results.number(arm_id, f"{metric}/sd"),
-        digits=digits,
-    )
+def _mean_sd(results: Results, arm_id: str, metric: str, *, digits: int) -> str:
+    mean = results.number(arm_id, f"{metric}/mean")
+    sd = results.number(arm_id, f"{metric}/sd")
+    return mean_sd(mean, sd, digits=digits)

@@ -1,0 +1,56 @@
+"""The report on how to make it again: command, commit, versions, runs, tables."""
+
+from __future__ import annotations
+
+from ablate.quoting import code, one_line, text
+from ablate.reporting.evidence.tables import run_of_trial, stray_runs
+from ablate.reporting.pages.tables import table_names
+from ablate.reporting.results import Results, ShowFigure
+from ablate.reporting.text.facts import commit_text, versions_text
+from ablate.reporting.text.markdown import bullets, code_block, join_sections, plural, table
+
+
+def reproduce_section(results: Results, _show: ShowFigure) -> str:
+    """The command, what it needs, and every run."""
+    command = code_block(one_line(results.record.command), language="sh")
+    parts = ["## How to reproduce", command, bullets(_facts(results)), _files(results)]
+    return join_sections([*parts, _runs(results)]).rstrip()
+
+
+def _facts(results: Results) -> list[str]:
+    runs = []
+    for arm in results.record.arms:
+        runs += results.complete_runs(arm.arm_id)
+    study, record = results.study, results.record
+    lines = [
+        f"commit: {text(commit_text(runs))}",
+        f"versions: {versions_text(runs)}",
+        f"MLflow: experiment {code(record.grid_name)}, parent run {code(study.parent_run_id)}, "
+        f"study {code(record.study_id)}",
+    ]
+    strays = ", ".join(code(run.run_id) for run in stray_runs(study))
+    if strays:
+        why = "because the grid file no longer names their arm or seed"
+        lines.append(f"left out, {why}: runs {strays}")
+    return lines
+
+
+def _files(results: Results) -> str:
+    record = results.record
+    names = ", ".join(code(f"{name}.csv") for name in table_names(results))
+    metrics = ", ".join(results.task.metrics_of(len(record.data.class_names)))
+    return f"As tables: {names} (metrics {metrics}). Cards: `cards/`. In one file: `report.html`."
+
+
+def _runs(results: Results) -> str:
+    by_trial = run_of_trial(results.study)
+    rows = []
+    for arm in results.record.arms:
+        for seed in results.record.seeds:
+            run = by_trial.get((arm.arm_id, seed))
+            if run is not None:
+                rows.append([code(arm.name), str(seed), code(run.run_id), code(run.trial_id)])
+    listed = table(["arm", "seed", "MLflow run", "trial"], rows, n_text_columns=4)
+    # Hundreds of runs are folded away; GitHub and the page both open them.
+    summary = f"<details><summary>{plural(len(rows), 'run')}</summary>"
+    return f"{summary}\n\n{listed}\n\n</details>"

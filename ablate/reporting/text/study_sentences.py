@@ -1,0 +1,130 @@
+"""The first lines of a report: which data, which splits and classes, which design."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablate.errors import some
+from ablate.quoting import code, text
+from ablate.reporting.results import Results
+from ablate.reporting.text.markdown import plural, shortened
+from ablate.study.record import DataFacts
+from ablate.study.trial import SPLITS
+
+_N_NAMED_CLASSES = 10
+_N_GROUPED_CLASSES = 20
+_LONGEST_NAME = 40
+_CONSEQUENCES = {
+    "val": "not considered when the best epoch and the best arm were chosen",
+    "test": "not covered by any test score below",
+}
+"""Split -> what it means for a class that the split has no image of."""
+
+
+def data_sentence(results: Results) -> str:
+    """Which data was really used: one line, or a warning where the fallback stood in."""
+    data = results.record.data
+    if data.is_fallback:
+        return _fallback_warning(data)
+    kind = "synthetic images" if data.is_synthetic else "images"
+    version = text(data.version)
+    return f"Data: **{text(data.title)}** ({code(data.source)}, version {version}), {kind}."
+
+
+def _fallback_warning(data: DataFacts) -> str:
+    requested = code(data.requested_source)
+    replaced = (
+        f"{requested} is not available here; the declared fallback {code(data.source)} "
+        f"({text(data.title)}) was used instead."
+    )
+    if not data.is_synthetic:
+        return f"**Warning: not the data set that the grid asks for.** {replaced}"
+    return (
+        f"**Warning: the images are synthetic stand-ins.** {replaced} "
+        f"No result below says anything about {requested}."
+    )
+
+
+def split_sentence(results: Results) -> str:
+    """Sizes of the splits, the number of classes, and how the splits were made."""
+    data = results.record.data
+    sizes = [f"{split} {data.n_images[split]:,}" for split in _known_splits(data)]
+    images = f"images: {', '.join(sizes)}{_labels_per_image(results)}"
+    classes = f"{len(data.class_names)} classes"
+    if data.regrouped:
+        classes += f" regrouped ({regrouped_text(data)})"
+    image_size = text(results.record.image_size)
+    return f"{classes}; {images}. Splits: {text(data.split_rule)}. Image size: {image_size}."
+
+
+def _known_splits(data: DataFacts) -> list[str]:
+    return [split for split in SPLITS if split in data.class_counts]
+
+
+def _labels_per_image(results: Results) -> str:
+    """The mean number of labels of an image; empty where each image has one."""
+    data = results.record.data
+    if not data.image_counts:
+        return ""
+    n_labels = sum(sum(counts) for counts in data.class_counts.values())
+    return f"; {n_labels / sum(data.n_images.values()):.2f} labels per image"
+
+
+def regrouped_text(data: DataFacts) -> str:
+    """Which classes of the source each class took: `good = nominal; defect = local, global`."""
+    groups = [
+        f"{code(new)} = {some(list(map(code, sources)), most=_N_GROUPED_CLASSES)}"
+        for new, sources in data.regrouped.items()
+    ]
+    return "; ".join(groups)
+
+
+def classes_sentence(results: Results) -> str:
+    """The first classes with their images in each split.
+
+    Class names come from folder names: a wrong level of the folder tree shows in this line.
+    """
+    data = results.record.data
+    splits = _known_splits(data)
+    if not splits:
+        return ""
+    classes = [_class_text(data, position, splits) for position in range(len(data.class_names))]
+    return f"Classes, images in {' / '.join(splits)}: {some(classes, most=_N_NAMED_CLASSES)}."
+
+
+def _class_text(data: DataFacts, position: int, splits: Sequence[str]) -> str:
+    counts = [f"{data.class_counts[split][position]:,}" for split in splits]
+    return f"{code(shortened(data.class_names[position], _LONGEST_NAME))} {' / '.join(counts)}"
+
+
+def absent_sentences(results: Results) -> list[str]:
+    """A warning for each of val and test that lacks classes, or that holds a single one."""
+    data = results.record.data
+    warnings = []
+    for split, consequence in _CONSEQUENCES.items():
+        counts = data.class_counts.get(split, ())
+        # Not strict: a study whose splits were never counted has no counts.
+        absent = [code(name) for name, n in zip(data.class_names, counts, strict=False) if n == 0]
+        if absent:
+            without = f"{plural(len(absent), 'class')} without images in {split}"
+            named = some(absent, most=_N_NAMED_CLASSES)
+            warnings.append(f"**{without}: {consequence}.** {named}.")
+        if len(counts) - len(absent) == 1:
+            warnings.append(
+                f"**{split} holds images of one class only: "
+                "its scores cannot show whether a model separates the classes.**"
+            )
+    return warnings
+
+
+def design_sentence(results: Results) -> str:
+    """Arms, seeds, and how many trials ended in which state."""
+    record = results.record
+    states = results.trials["state"].value_counts()
+    ended = ", ".join(f"{states[state]} {state.lower()}" for state in sorted(states.index))
+    size = f"{plural(len(record.arms), 'arm')} x {plural(len(record.seeds), 'seed')}"
+    sentence = f"{size} = {plural(len(results.trials), 'trial')}: {ended}."
+    if record.noise_seeds:
+        n_more = plural(len(record.noise_seeds), "additional seed")
+        sentence += f" Noise floor: {n_more} of the baseline."
+    return sentence
