@@ -29,7 +29,7 @@ def print_document(value: object) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value of the library as JSON knows it: frames as lists of rows, what is not finite as null."""
+    """A value as JSON knows it: frames as lists of rows, numbers that are not finite as null."""
     if value is None or isinstance(value, (bool, int, str)):
         return value.value if isinstance(value, Enum) else value
     if isinstance(value, float):

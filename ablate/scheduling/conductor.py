@@ -93,7 +93,7 @@ class Conductor:
         self._folder.write_plan(plan)
 
     def _lost(self) -> str:
-        """What the folder shows of lines that the journal had, in a sentence; empty where nothing is missing."""
+        """What the folder shows of lines that the journal lost; empty where nothing is missing."""
         strays = self._folder.strays(self.past)
         if not strays:
             return ""
@@ -105,7 +105,7 @@ class Conductor:
         return lost
 
     def conduct(self, queue: TrialQueue, optuna: Projection) -> StudySummary:
-        """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
+        """Run what the queue gives until it is empty; close what was begun, whatever happens."""
         self._queue = queue
         self.past = {}
         with whole():
@@ -171,7 +171,10 @@ class Conductor:
         return self._session.request(trial, attempt, folder)
 
     def on_event(self, event: Event) -> bool:
-        """Journal first; then what follows from it; then those who only listen. True asks a trial to end here."""
+        """Journal first, then what follows from it, then those who only listen.
+
+        True asks a trial to end here.
+        """
         with whole():
             return self._note(event)
 

@@ -1,7 +1,8 @@
-"""Search: trials that Optuna's samplers propose one after the other, and that its pruners may end early.
+"""Search: trials that Optuna's samplers propose one by one, and that its pruners may end early.
 
-For finding good arms, never for estimating effects: what is proposed depends on what was seen. So a search ends with its best few arms, which are then
-trained with seeds that the search has not seen, and only those enter conclusions.
+For finding good arms, never for estimating effects: what is proposed depends on what was seen. So a
+search ends with its best few arms, which are then trained with seeds that the search has not seen,
+and only those enter conclusions.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import math
 import time
 import warnings
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,10 @@ from ablate.tracking.journal import Attempt
 
 Cell = dict[str, Level]
 _SAME_AGAIN = 50
-"""Proposals in a row of trials that there are already, or that make no sense, after which a space counts as exhausted."""
+"""A space counts as exhausted after so many useless proposals in a row.
+
+Useless are trials that there are already, and cells that make no sense.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class SearchPlan:
 
 
 class SearchQueue:
-    """See `Queue`: the next trial is the sampler's proposal after all that has ended, in this call and before."""
+    """See `Queue`: the next trial is the sampler's proposal after all that has ended so far."""
 
     def __init__(
         self,
@@ -79,18 +83,18 @@ class SearchQueue:
         make_trial: Callable[[Cell], Trial | None],
         limits: Limits,
     ) -> None:
-        """`known` are the trials behind `past`, by trial_id; `make_trial` gives a cell of the space its recipe and the pilot seed, or None for one that makes
-        no sense."""
-        self._plan, self._make_trial, self._limits, self._start = (
-            plan,
-            make_trial,
-            limits,
-            time.monotonic(),
-        )
+        """`known` are the trials behind `past`, by trial_id.
+
+        `make_trial` gives a cell of the space its recipe and the pilot seed, or None for one that
+        makes no sense.
+        """
+        self._plan = plan
+        self._make_trial = make_trial
+        self._limits = limits
+        self._start = time.monotonic()
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ExperimentalWarning
-            )  # several samplers and pruners carry that label for years
+            # Several samplers and pruners have carried that label for years.
+            warnings.simplefilter("ignore", ExperimentalWarning)
             self._study = optuna.create_study(
                 directions=[direction_of(name) for name in plan.objectives],
                 sampler=_sampler(plan, n_past=len(known)),
@@ -104,34 +108,37 @@ class SearchQueue:
         self._retries: dict[str, int] = {}
         self._left: deque[Trial] = deque()
         self._n_started = 0
-        self._n_tries = _SAME_AGAIN + (
-            len(known) if plan.search.sampler == "qmc" else 0
-        )  # its points come in one order, those of earlier calls first
+        self._n_tries = _SAME_AGAIN
+        if (
+            plan.search.sampler == "qmc"
+        ):  # its points come in one order, those of earlier calls first
+            self._n_tries += len(known)
         self.is_exhausted = False
         """Whether the space has nothing more to propose."""
         self.n_reused = 0
+        attempts_of: dict[str, list[Attempt]] = defaultdict(list)
+        for attempt in past.values():
+            attempts_of[attempt.started.trial_id].append(attempt)
         for trial in known.values():
-            self._take_up(
-                trial,
-                [
-                    attempt
-                    for attempt in past.values()
-                    if attempt.started.trial_id == trial.trial_id
-                ],
-            )
+            self._take_up(trial, attempts_of[trial.trial_id])
         self._held_back = 0
         """Trials of earlier calls that this one leaves alone."""
         if limits.only_failed:
-            last = {attempt.started.trial_id: attempt.ended for attempt in past.values()}
-            failed = [
-                trial
-                for trial in self._left
-                if (end := last.get(trial.trial_id)) is not None and end.state is TrialState.FAILED
-            ]
-            self._held_back, self._left = len(self._left) - len(failed), deque(failed)
+            self._hold_back(attempts_of)
+
+    def _hold_back(self, attempts_of: Mapping[str, Sequence[Attempt]]) -> None:
+        """Leave alone what has not failed in its last attempt."""
+        failed: deque[Trial] = deque()
+        for trial in self._left:
+            attempts = attempts_of[trial.trial_id]
+            end = attempts[-1].ended if attempts else None
+            if end is not None and end.state is TrialState.FAILED:
+                failed.append(trial)
+        self._held_back = len(self._left) - len(failed)
+        self._left = failed
 
     def take(self) -> tuple[Trial, int] | None:
-        """The next trial and the number of its attempt, or None where the search is over, or waits for nothing but ends."""
+        """The next trial and the number of its attempt; None where there is nothing to start."""
         trial = self._next()
         if trial is None:
             return None
@@ -148,13 +155,11 @@ class SearchQueue:
         )
         if is_spent or self._n_started == self._limits.max_trials:
             return None
-        trial = (
-            self._left.popleft()
-            if self._left
-            else None
-            if self._limits.only_failed
-            else self._propose()
-        )
+        trial: Trial | None = None
+        if self._left:
+            trial = self._left.popleft()
+        elif not self._limits.only_failed:
+            trial = self._propose()
         self._n_started += trial is not None
         return trial
 
@@ -162,7 +167,7 @@ class SearchQueue:
         """Nothing follows from a start."""
 
     def ended(self, event: TrialEnded, trial: Trial) -> bool:
-        """Tell the sampler how a trial ended; return whether it gets another attempt in this call."""
+        """Report a trial's end to the sampler; return whether it gets another attempt now."""
         is_hung = (
             event.state is TrialState.FAILED
             and event.failure is not None
@@ -176,13 +181,11 @@ class SearchQueue:
         return False
 
     def is_hopeless(self, event: EpochEnded) -> bool:
-        """Whether the pruner gives up on a trial after this epoch. Never where several objectives are weighed."""
-        if len(self._plan.objectives) > 1:
+        """Whether the pruner gives up on a trial after this epoch."""
+        if len(self._plan.objectives) > 1:  # Optuna's pruners compare one number
             return False
-        asked, value = (
-            self._asked[event.trial_id],
-            event.metrics.get(self._plan.select_by, math.nan),
-        )
+        asked = self._asked[event.trial_id]
+        value = event.metrics.get(self._plan.select_by, math.nan)
         if math.isfinite(value):
             asked.report(value, event.epoch)
         return asked.should_prune()
@@ -190,19 +193,25 @@ class SearchQueue:
     @property
     def n_left(self) -> int:
         """Trials that the search may still propose, and those that wait for another attempt."""
-        unproposed = (
-            0 if self.is_exhausted else max(0, self._plan.search.n_trials - len(self._trials))
-        )
+        unproposed = max(0, self._plan.search.n_trials - len(self._trials))
+        if self.is_exhausted:
+            unproposed = 0
         return unproposed + len(self._left) + self._held_back
 
     def front(self) -> list[Trial]:
-        """The trials that no other beats in every objective, the best by the first one first; of one objective, the best trial. Only complete ones count."""
+        """The complete trials that no other beats in every objective.
+
+        The best by the first objective comes first; with one objective it is the only one.
+        """
         return self._trials_of(
             [trial for trial in self._study.best_trials if "trial_id" in trial.user_attrs]
         )
 
     def best(self, n_arms: int) -> list[Trial]:
-        """The trials of the best arms by `select_by`, the best first; of those on the front, where several objectives are weighed."""
+        """The trials of the best arms by `select_by`, the best first.
+
+        Where several objectives are weighed, only those on the front.
+        """
         if len(self._plan.objectives) > 1:
             return self.front()[:n_arms]
         complete = [
@@ -212,9 +221,9 @@ class SearchQueue:
         ]
         return self._trials_of(complete)[:n_arms]
 
-    def _trials_of(self, found: Sequence[FrozenTrial]) -> list[Trial]:
+    def _trials_of(self, asked: Sequence[FrozenTrial]) -> list[Trial]:
         ordered = sorted(
-            found,
+            asked,
             key=lambda trial: trial.values[0],
             reverse=is_better(self._plan.select_by, 1.0, than=0.0),
         )
@@ -232,7 +241,8 @@ class SearchQueue:
             trial = self._make_trial(self._cell(asked))
             if trial is not None and trial.trial_id not in self._trials:
                 asked.set_user_attr("trial_id", trial.trial_id)
-                self._trials[trial.trial_id], self._asked[trial.trial_id] = trial, asked
+                self._trials[trial.trial_id] = trial
+                self._asked[trial.trial_id] = asked
                 self._parameters[trial.trial_id] = dict(asked.params), dict(asked.distributions)
                 return trial
             self._study.tell(asked, state=OptunaState.FAIL)  # the same again says nothing new
@@ -247,33 +257,30 @@ class SearchQueue:
         return cell
 
     def _take_up(self, trial: Trial, attempts: Sequence[Attempt]) -> None:
-        """Take up what an earlier call proposed: what has ended is told again, what was killed, failed or never started is proposed again, first of all."""
+        """Take up what an earlier call proposed.
+
+        The sampler hears again of what has ended. What was killed, failed or never started is
+        proposed again, before anything new.
+        """
         trial_id = trial.trial_id
+        asked = self._ask_again(trial)
         self._trials[trial_id] = trial
-        self._asked[trial_id] = asked = self._ask_again(trial)
+        self._asked[trial_id] = asked
         self._parameters[trial_id] = dict(asked.params), dict(asked.distributions)
-        self._n_attempts[trial_id] = max(
-            (attempt.started.attempt for attempt in attempts), default=0
-        )
+        numbers = [attempt.started.attempt for attempt in attempts]
+        self._n_attempts[trial_id] = max(numbers, default=0)
         for attempt in attempts:
-            if attempt.ended is not None and attempt.ended.state in (
-                TrialState.COMPLETE,
-                TrialState.PRUNED,
-            ):
+            end = attempt.ended
+            if end is not None and end.state in (TrialState.COMPLETE, TrialState.PRUNED):
                 for event in attempt.epochs:
-                    self.is_hopeless(event)
+                    self.is_hopeless(event)  # the pruner compares later trials with this one
                 self.n_reused += 1
-                _tell(
-                    self._study,
-                    self._asked.pop(trial_id),
-                    attempt.ended,
-                    objectives=self._plan.objectives,
-                )
+                _tell(self._study, self._asked.pop(trial_id), end, objectives=self._plan.objectives)
                 return
         self._left.append(trial)
 
     def _ask_again(self, trial: Trial) -> optuna.Trial:
-        """A running Optuna trial with the parameters of a trial that was proposed in an earlier call."""
+        """A running Optuna trial with the parameters of one that an earlier call proposed."""
         cell: Cell = {}
         for axis, searched in self._plan.space.items():
             if is_active(searched, cell):
@@ -302,10 +309,8 @@ def _word(level: Level) -> bool | int | float | str | None:
 def _tell(
     study: optuna.Study, asked: optuna.Trial, ended: TrialEnded, *, objectives: Sequence[str]
 ) -> None:
-    values = [
-        math.nan if ended.outcome is None else ended.outcome.metrics.get(name, math.nan)
-        for name in objectives
-    ]
+    metrics = {} if ended.outcome is None else ended.outcome.metrics
+    values = [metrics.get(name, math.nan) for name in objectives]
     if ended.state is TrialState.COMPLETE and all(map(math.isfinite, values)):
         study.tell(asked, values)
     elif ended.state is TrialState.PRUNED:
@@ -315,16 +320,20 @@ def _tell(
 
 
 def _sampler(plan: SearchPlan, *, n_past: int) -> BaseSampler:
-    """A call that goes on draws from another place of the stream than the calls before it, or it would propose what they did; qmc has one set of points."""
-    n_trials, seed = plan.search.n_trials, stream(plan.seed, "search", n_past) % 2**32
+    """The sampler of a call, after `n_past` trials of earlier calls.
+
+    A call that goes on draws from another place of the stream than the calls before it, or it would
+    propose what they did; qmc has one set of points.
+    """
+    n_trials = plan.search.n_trials
+    seed = stream(plan.seed, "search", n_past) % 2**32
     n_startup = min(10, max(2, n_trials // 4))
     match plan.search.sampler:
         case "random":
             return RandomSampler(seed=seed)
         case "tpe":
-            return TPESampler(
-                seed=seed, n_startup_trials=n_startup, constant_liar=True
-            )  # several slots ask before others have told
+            # Several slots ask before the trials of others have ended.
+            return TPESampler(seed=seed, n_startup_trials=n_startup, constant_liar=True)
         case "gp":
             return GPSampler(seed=seed, n_startup_trials=n_startup)
         case "cma-es":

@@ -1,4 +1,4 @@
-"""The best arm of a study at work: class probabilities of new images, without a network connection."""
+"""The best arm of a study at work on new images, without a network connection."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Study:
         """`study_id` None is the newest study of the grid."""
         self.grid_name = grid_name
         self.outcome = outcome
-        """What the call of `ablate.run` that gave this study has achieved; None for `open_study`."""
+        """What the call of `ablate.run` behind it has achieved; None for `open_study`."""
         self._folders = folders
         self._study_id = study_id
 
@@ -95,8 +95,8 @@ class Study:
     def predictions(self, arm: str | None = None) -> pd.DataFrame:
         """One row per seed and image of an arm, the champion where none is named.
 
-        `arm` is a name or an arm_id; see `columns.PREDICTIONS`. Raises SpecError for an arm that the
-        study does not have, StoreError where its predictions cannot be read.
+        `arm` is a name or an arm_id; see `columns.PREDICTIONS`. Raises SpecError for an arm that
+        the study does not have, StoreError where its predictions cannot be read.
         """
         chosen = self._champion_arm() if arm is None else self._arm(arm)
         frames = []
