@@ -23,7 +23,10 @@ _PLAIN = {
     "≥": ">=",
     "·": ".",
 }
-_ERRORS, _BEFORE = "ablate.plain", "replace"
+_ERRORS = "ablate.plain"
+"""Name of the handler that writes characters which an encoding lacks."""
+_BEFORE = "replace"
+"""What stands in for it until it is registered."""
 
 
 class PatientStream(io.TextIOWrapper):
@@ -90,13 +93,16 @@ def _patient(stream: TextIO | None, descriptor: int) -> PatientStream:
             encoding="utf-8",
             errors=_ERRORS,
         )
-    encoding, is_by_line, is_at_once = stream.encoding, stream.line_buffering, stream.write_through
+    encoding = stream.encoding
+    line_buffering = stream.line_buffering
+    write_through = stream.write_through
+    # From here on the old stream is of no use: its buffer belongs to the new one.
     return PatientStream(
         stream.detach(),
         encoding=encoding,
         errors=_ERRORS,
-        line_buffering=is_by_line,
-        write_through=is_at_once,
+        line_buffering=line_buffering,
+        write_through=write_through,
     )
 
 
