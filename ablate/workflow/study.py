@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from ablate.reporting.evidence.tables import (
 from ablate.reporting.pages.write import ReportPaths
 from ablate.reporting.results import Results, compute_results
 from ablate.study.record import ArmRecord, StudyRecord
+from ablate.targets.codecs import CODECS
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.after.reports import report_study
@@ -101,7 +103,7 @@ class Study:
         chosen = self._champion_arm() if arm is None else self._arm(arm)
         frames = []
         for run in complete_runs(self.published, chosen.arm_id):
-            frame = _named(self._store.read_predictions(run), self.record.data.class_names)
+            frame = _named(self._store.read_predictions(run), self.record)
             frame.insert(0, "seed", run.seed)
             frame.insert(0, "arm", chosen.name)
             frames.append(frame)
@@ -168,22 +170,24 @@ class Study:
         return page(f"Study of grid {self.grid_name}", self.record.question, lines, shown)
 
 
-def _named(stored: pd.DataFrame, class_names: tuple[str, ...]) -> pd.DataFrame:
+def _named(stored: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
     """Stored predictions with classes by name instead of by number."""
-    probabilities = stored[[f"p_{index}" for index in range(len(class_names))]].to_numpy()
-    frame = stored[["split", "image_id"]].copy()
-    frame["label"] = _labels(stored, class_names)
-    frame["top_class"] = [class_names[index] for index in probabilities.argmax(axis=1)]
-    for index, name in enumerate(class_names):
-        frame[f"p/{name}"] = probabilities[:, index].astype(float)
-    return frame
+    class_names = record.data.class_names
+    frames = []
+    for split, rows in stored.groupby("split", sort=False):
+        columns = {name: rows[name].to_numpy() for name in rows}
+        decoded = CODECS[record.task].decode(columns, n_classes=len(class_names))
+        memberships = decoded.targets.membership().tolist()
+        frame = pd.DataFrame({"split": split, "image_id": decoded.image_ids})
+        frame["label"] = [_words(row, class_names) for row in memberships]
+        frame["top_class"] = [class_names[index] for index in decoded.outputs.argmax(axis=1)]
+        for index, name in enumerate(class_names):
+            frame[f"p/{name}"] = decoded.outputs[:, index].astype(float)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
-def _labels(stored: pd.DataFrame, class_names: tuple[str, ...]) -> list[str]:
-    if "label" in stored:
-        return [class_names[index] for index in stored["label"]]
-    marks = stored[[f"y_{index}" for index in range(len(class_names))]].to_numpy()
-    return [
-        ", ".join(name for name, mark in zip(class_names, row, strict=True) if mark)
-        for row in marks
-    ]
+def _words(membership: Sequence[int], class_names: Sequence[str]) -> str:
+    """The classes that an image belongs to, of one number per class."""
+    names = [name for name, is_in in zip(class_names, membership, strict=True) if is_in]
+    return ", ".join(names)
