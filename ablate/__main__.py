@@ -1,4 +1,8 @@
-"""Where the program begins. From its first line on an interrupt is answered in a sentence: what the commands need takes a moment to import."""
+"""Where the program begins.
+
+From its first line on an interrupt is answered in a sentence: what the commands need takes a moment
+to import.
+"""
 
 from __future__ import annotations
 

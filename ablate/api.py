@@ -7,8 +7,8 @@
     study.effects                                # what each level changes, with its uncertainty
     study.champion.predict(["my/photo.jpg"])     # class names and probabilities
 
-The commands call the same functions. Nothing is printed; `on_event` and `on_progress` hear how a run
-goes. Every error that is raised on purpose is an `AblateError`.
+The commands call the same functions. Nothing is printed; `on_event` and `on_progress` hear how a
+run goes. Every error that is raised on purpose is an `AblateError`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ GridLike = Grid | Mapping[str, Any] | Path | str
 
 
 def load_grid(grid: GridLike, *, name: str = "grid") -> Grid:
-    """Read and check a grid: a path, a name in `experiments/`, or a mapping as a file would hold it.
+    """Read and check a grid: a path, a name in `experiments/`, or what a file would hold.
 
     `name` is what a mapping's study and report are called; a key `question` is what it asks. Raises
     SpecError that lists every mistake.
@@ -95,8 +95,8 @@ def run(
     """Train what is missing of a grid's trials, publish each in MLflow, and write the report.
 
     What completed before is not trained again. A trial that fails does not raise: `study.outcome`
-    counts it. `on_event` hears each start, epoch and end of a trial; `on_progress` hears (what, done,
-    total) of the preparation. Raises RequestError before anything is started; StudyStopped,
+    counts it. `on_event` hears each start, epoch and end of a trial; `on_progress` hears (what,
+    done, total) of the preparation. Raises RequestError before anything is started; StudyStopped,
     ReportError after; KeyboardInterrupt, after which the same call goes on.
     """
     from ablate.workflow.run.run_grid import run_grid

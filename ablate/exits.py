@@ -24,8 +24,8 @@ def user_errors(*, is_json: bool = False) -> Iterator[Callable[[], None]]:
     Control-C and SIGTERM are a sentence and 130. Where `is_json`, standard output gets a document
     `{"error": ..., "message": ..., "exit_code": ...}` beside the message on standard error.
 
-    Yields what a command calls once its imports are done: from then on an interrupt is an exception,
-    so that what was begun is put away.
+    Yields what a command calls once its imports are done: from then on an interrupt is an
+    exception, so that what was begun is put away.
     """
     from ablate.errors import ReportError, RequestError
 

@@ -1,4 +1,4 @@
-"""The library's face: its names, what it costs to import, and a study from a dict to predictions."""
+"""The library's face: names, cost of importing it, and a study from a dict to predictions."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ def test_the_names_are_in_one_place() -> None:
 
 
 def test_importing_it_imports_nothing_of_it() -> None:
-    code = "import sys, ablate; print(sorted(name for name in sys.modules if name.split('.')[0] == 'ablate'))"
+    code = (
+        "import sys, ablate; "
+        "print(sorted(name for name in sys.modules if name.split('.')[0] == 'ablate'))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
     )

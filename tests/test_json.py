@@ -108,6 +108,8 @@ def test_the_cache(ran: Any) -> None:
 
 def test_the_ui(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     links = Links("http://127.0.0.1:5000", "tiny", "trials", "compare")
+    # It ends the whole process at the next interrupt, here pytest.
+    monkeypatch.setattr("ablate.cli.ui.leave_at_once", lambda sentence: None)
     monkeypatch.setattr(ui, "serve_ui", lambda folders, on_links, **named: on_links(links))
     assert ablate("ui", "tiny") == {
         "ui": "http://127.0.0.1:5000",
@@ -132,7 +134,10 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("command", MISTAKES)
-def test_a_mistake_is_a_document_too(desk: Path, command: str) -> None:
+def test_a_mistake_is_a_document_too(
+    desk: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ablate.cli.ui.leave_at_once", lambda sentence: None)
     document = ablate(command, *MISTAKES[command], code=2)
     assert document.keys() == {"error", "message", "exit_code"}
     assert document["error"] in ("SpecError", "StoreError")

@@ -46,7 +46,8 @@ app.add_typer(cache_app, name="cache")
 def main() -> None:
     """Run the command of this process's arguments.
 
-    Whatever it may interrupt is put away by then, so an interrupt after it ends the process at once.
+    Whatever it may interrupt is put away by then, so an interrupt after it ends the process
+    at once.
     """
     leave_at_once()
     atexit.register(finish_undisturbed)  # registered first, so called last

@@ -29,7 +29,7 @@ def print_document(value: object) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value of the library as JSON knows it: frames as lists of rows, what is not finite as null."""
+    """A value as JSON knows it: frames as lists of rows, numbers that are not finite as null."""
     if value is None or isinstance(value, (bool, int, str)):
         return value.value if isinstance(value, Enum) else value
     if isinstance(value, float):
@@ -42,7 +42,7 @@ def plain(value: Any) -> Any:
         fields = dataclasses.fields(value)
         return {field.name: plain(getattr(value, field.name)) for field in fields}
     if hasattr(value, "model_dump"):  # pydantic, without importing it
-        return value.model_dump(mode="json")
+        return plain(value.model_dump(mode="json"))
     if hasattr(value, "to_dict"):  # a DataFrame, without importing pandas
         return [plain(row) for row in value.to_dict("records")]
     if hasattr(value, "item"):  # a number of numpy

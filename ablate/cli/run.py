@@ -105,6 +105,11 @@ def run(
         from ablate.workflow.run.run_options import RunOptions
 
         kind = parse_kind(executor, address=address, workers=workers)
+        budget_s = timeout_s = None
+        if budget is not None:
+            budget_s = read_seconds(budget, option="--budget")
+        if trial_timeout is not None:
+            timeout_s = read_seconds(trial_timeout, option="--trial-timeout")
         options = RunOptions(
             seeds=chosen_seeds,
             report_dir=report_dir,
@@ -117,10 +122,8 @@ def run(
             trials_per_gpu=trials_per_gpu,
             cache_gb=cache_gb,
             max_trials=max_trials,
-            budget_s=None if budget is None else read_seconds(budget, option="--budget"),
-            trial_timeout_s=None
-            if trial_timeout is None
-            else read_seconds(trial_timeout, option="--trial-timeout"),
+            budget_s=budget_s,
+            trial_timeout_s=timeout_s,
             retries=retry,
             only_failed=only_failed,
         )

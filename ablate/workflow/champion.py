@@ -1,4 +1,4 @@
-"""The best arm of a study at work: class probabilities of new images, without a network connection."""
+"""The best arm of a study at work on new images, without a network connection."""
 
 from __future__ import annotations
 
@@ -43,24 +43,18 @@ class Champion:
         validation had. Raises DataError for what is no image, WeightsError, StoreError where the
         trial's files are damaged or gone.
         """
-        if isinstance(images, (str, Path)) or not isinstance(images, Sequence | np.ndarray):
-            images = [images]
-        if isinstance(images, np.ndarray) and images.ndim < 4:
-            images = [images]
+        classifier = self._classifier
         rows = []
-        for position, image in enumerate(images):
-            found = self._classifier.classify(_opened(image))  # the most probable class first
-            name = str(image) if isinstance(image, (str, Path)) else str(position)
+        for position, image in enumerate(_several(images)):
+            found = classifier.classify(_opened(image))  # the most probable class first
             top = next(iter(found))
-            row: dict[str, object] = {
-                "image": name,
-                "top_class": top,
-                "top_probability": found[top],
-            }
-            for class_name in self._classifier.class_names:
-                row[f"p/{class_name}"] = found[class_name]
+            is_file = isinstance(image, (str, Path))
+            row: dict[str, object] = {"image": str(image) if is_file else str(position)}
+            row |= {"top_class": top, "top_probability": found[top]}
+            for name in classifier.class_names:
+                row[f"p/{name}"] = found[name]
             rows.append(row)
-        names = [f"p/{name}" for name in self._classifier.class_names]
+        names = [f"p/{name}" for name in classifier.class_names]
         return pd.DataFrame(rows, columns=["image", "top_class", "top_probability", *names])
 
     @cached_property
@@ -89,6 +83,14 @@ class Champion:
 
     def __repr__(self) -> str:
         return f"Champion {self.arm.name}, seed {self.run.seed}"
+
+
+def _several(images: Any) -> Sequence[Any]:
+    """One image is as good as a list of one."""
+    if isinstance(images, np.ndarray):
+        return list(images) if images.ndim == 4 else [images]
+    is_list = isinstance(images, Sequence) and not isinstance(images, str)
+    return images if is_list else [images]
 
 
 def _opened(image: Any) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The columns of every DataFrame that the library gives: name, type, meaning. The docs list them."""
+"""The columns of every DataFrame that the library gives. The docs list them."""
 
 from __future__ import annotations
 

@@ -54,5 +54,5 @@ class StudyContext:
         return self.resolved.trials
 
     def followed_by(self, prepared: Prepared, *, limits: Limits) -> StudyContext:
-        """The context of the study that a pilot has prepared, with what the pilot left of limits."""
+        """The context of the study that a pilot has prepared, with what it left of the limits."""
         return replace(self, prepared=prepared, limits=limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ import pandas as pd
 
 from ablate.errors import SpecError, StoreError
 from ablate.grid.parse import nearest
-from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.effects import effect_frame
 from ablate.reporting.evidence.tables import (
     arm_frame,
@@ -21,7 +21,7 @@ from ablate.reporting.evidence.tables import (
     trial_frame,
 )
 from ablate.reporting.pages.write import ReportPaths
-from ablate.reporting.results import Results
+from ablate.reporting.results import Results, compute_results
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.targets.codecs import CODECS
 from ablate.tracking.mlflow_store import MlflowStore
@@ -56,7 +56,7 @@ class Study:
         """`study_id` None is the newest study of the grid."""
         self.grid_name = grid_name
         self.outcome = outcome
-        """What the call of `ablate.run` that gave this study has achieved; None for `open_study`."""
+        """What the call of `ablate.run` behind it has achieved; None for `open_study`."""
         self._folders = folders
         self._study_id = study_id
 
@@ -97,8 +97,8 @@ class Study:
     def predictions(self, arm: str | None = None) -> pd.DataFrame:
         """One row per seed and image of an arm, the champion where none is named.
 
-        `arm` is a name or an arm_id; see `columns.PREDICTIONS`. Raises SpecError for an arm that the
-        study does not have, StoreError where its predictions cannot be read.
+        `arm` is a name or an arm_id; see `columns.PREDICTIONS`. Raises SpecError for an arm that
+        the study does not have, StoreError where its predictions cannot be read.
         """
         chosen = self._champion_arm() if arm is None else self._arm(arm)
         frames = []
@@ -172,14 +172,22 @@ class Study:
 
 def _named(stored: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
     """Stored predictions with classes by name instead of by number."""
-    names = record.data.class_names
-    predictions = CODECS[record.task].decode(dict(stored.items()), n_classes=len(names))
-    frame = stored[["split", "image_id"]].copy()
-    labels = []
-    for row in predictions.targets.membership():
-        labels.append(", ".join(name for name, mark in zip(names, row, strict=True) if mark))
-    frame["label"] = labels
-    frame["top_class"] = [names[index] for index in predictions.outputs.argmax(axis=1)]
-    for index, name in enumerate(names):
-        frame[f"p/{name}"] = predictions.outputs[:, index].astype(float)
-    return frame
+    class_names = record.data.class_names
+    frames = []
+    for split, rows in stored.groupby("split", sort=False):
+        columns = {name: rows[name].to_numpy() for name in rows}
+        decoded = CODECS[record.task].decode(columns, n_classes=len(class_names))
+        memberships = decoded.targets.membership().tolist()
+        frame = pd.DataFrame({"split": split, "image_id": decoded.image_ids})
+        frame["label"] = [_words(row, class_names) for row in memberships]
+        frame["top_class"] = [class_names[index] for index in decoded.outputs.argmax(axis=1)]
+        for index, name in enumerate(class_names):
+            frame[f"p/{name}"] = decoded.outputs[:, index].astype(float)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _words(membership: Sequence[int], class_names: Sequence[str]) -> str:
+    """The classes that an image belongs to, of one number per class."""
+    names = [name for name, is_in in zip(class_names, membership, strict=True) if is_in]
+    return ", ".join(names)

@@ -37,8 +37,8 @@ def test_classes_are_named_with_their_images(flowers: DataSet) -> None:
     names = flowers.facts.class_names[:10]
     line = classes_line(flowers.facts)
     assert (
-        line
-        == f"classes (images in train/val/test): {', '.join(f'{name} 30/20/30' for name in names)} and 4 more"
+        line == "classes (images in train/val/test): "
+        f"{', '.join(f'{name} 30/20/30' for name in names)} and 4 more"
     )
     assert line in _said(flowers)
 
@@ -50,7 +50,8 @@ def test_names_are_said_as_they_are_written(flowers: DataSet, name: str) -> None
     )
     said = _said(replace(flowers, facts=facts))
     assert said.startswith(
-        "data: [/pets] (synthetic; 14 classes; train 420, val 280, test 420 images; splits: official)\n"
+        "data: [/pets] (synthetic; 14 classes; train 420, val 280, test 420 images; splits: "
+        "official)\n"
     )
     shown = {"a\x1b[31m": r"a\x1b[31m", "caf\udce9": r"caf\xe9"}.get(name, name)
     assert f"classes (images in train/val/test): {shown} 30/20/30, " in said

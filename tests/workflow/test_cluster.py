@@ -1,4 +1,7 @@
-"""A real study on a real cluster of two nodes, through the command line, beside the same study on this machine."""
+"""A real study on a real cluster of two nodes, through the command line.
+
+Beside the same study on this machine.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,10 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
 def test_a_cluster_gives_the_numbers_of_one_machine(
     write_grid: Callable[..., Path], desk: Path
 ) -> None:
-    """Weights and predictions come back as well: the report is made from them, and every number verifies."""
+    """Weights and predictions come back as well.
+
+    The report is made from them, and every number verifies.
+    """
     path = write_grid("clustered", ("batch_size: 8}", "batch_size: 8, precision: fp32}"))
     cluster = two_nodes()
     command = [

@@ -1,4 +1,7 @@
-"""What is kept is compared with what was written; dark pictures and stacks are said; lost pictures cost no report."""
+"""What is kept is compared with what was written; dark pictures and stacks are said.
+
+Lost pictures cost no report.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +76,8 @@ def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk
         code, out = _called("cache", "verify", *options)
         assert code == 1
         assert (
-            f"damaged: {stores[0]}: an image store must hold what was written, val.npy of {stores[0]} does not; remove the folder"
-            in out
+            f"damaged: {stores[0]}: an image store must hold what was written, val.npy of "
+            f"{stores[0]} does not; remove the folder" in out
         )
         assert f"damaged: {stores[1]}: " in out
         assert f"damaged: {views[0]}: its digest does not match" in out
@@ -128,7 +131,10 @@ def test_dark_pictures_and_stacks_are_said_and_small_images_that_cannot_be_kept_
 
     _darken(desk / "data/pictures")
     grid = str(write_grid("dark", *ONE_ARM))
-    way = "if they are not meant to be so dark (masks, 12 bits kept in 16, values from 0 to 1), scale them, all by the same factor"
+    way = (
+        "if they are not meant to be so dark (masks, 12 bits kept in 16, values from 0 to 1), "
+        "scale them, all by the same factor"
+    )
     code, out = _called("plan", grid)
     assert code == 0
     assert f"warning: the brightest pixel of 16 images looked at is 47 of 255; {way}" in out

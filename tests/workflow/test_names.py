@@ -1,4 +1,4 @@
-"""Grids whose names begin alike, or end in what looks like a suffix, are never taken for each other."""
+"""Grids whose names begin alike, or seem to end in a suffix, are never taken for each other."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError
+from ablate.workflow import grid_names
 from ablate.workflow.after.studies import find_studies
 from ablate.workflow.folders import find_folders
 from ablate.workflow.grid_names import find_grid, grid_name
@@ -118,6 +119,7 @@ def test_a_study_that_cannot_be_read_counts_as_its_folder_says(
 
 def test_names_are_taken_as_run_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(grid_names, "packaged_grids", lambda: tmp_path / "no examples")
     (tmp_path / "experiments").mkdir()
     for file in ("shoes.yaml", "shoes.v2.yaml", "boots.yml", "odd.yaml.yml"):
         (tmp_path / "experiments" / file).write_text("")
@@ -140,7 +142,8 @@ def test_names_are_taken_as_run_takes_them(tmp_path: Path, monkeypatch: pytest.M
     for nothing in ("", "/", ".", "..", "a/.."):
         with pytest.raises(
             SpecError,
-            match=r"^GRID must be a name in experiments/ \(boots, odd\.yaml, shoes, shoes\.v2\) or the path of a \.yaml file, got ",
+            match=r"^GRID must be a name in experiments/ \(boots, odd\.yaml, shoes, shoes\.v2\) "
+            r"or the path of a \.yaml file, got ",
         ):
             grid_name(nothing)
 

@@ -1,4 +1,8 @@
-"""kill -9 of a worker that really trains: the next attempt goes on from the last whole epoch, and every number is that of a study that nobody disturbed."""
+"""kill -9 of a worker that really trains.
+
+The next attempt goes on from the last whole epoch, and every number is that of a study that nobody
+disturbed.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,10 @@ _LOG = logging.getLogger(__name__)
 
 
 def made_or_kept(store: MlflowStore, parent_run_id: str, take: Pictures | None) -> Pictures:
-    """Small images: made anew by `take` and kept, or those that were kept. What goes wrong is a warning."""
+    """Small images: made anew by `take` and kept, or those that were kept.
+
+    What goes wrong is a warning.
+    """
 
     def pictures(wanted: Sequence[ImageKey]) -> Thumbnails:
         thumbnails: Thumbnails = {}

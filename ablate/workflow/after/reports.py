@@ -124,8 +124,8 @@ def _check_not_itself(folders: Folders, report_dir: Path) -> None:
 def results_kept(*, again: str) -> Iterator[None]:
     """Turn what goes wrong after the trials into an error that names the way on.
 
-    `again` is the command that repeats the block. Raises ReportError for a folder, a disk or a store
-    that fails.
+    `again` is the command that repeats the block. Raises ReportError for a folder, a disk or a
+    store that fails.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Reports looked at again: against their source, and two studies beside each other. Needs no torch."""
+"""Reports checked against their source, and two studies beside each other. Needs no torch."""
 
 from __future__ import annotations
 

@@ -36,9 +36,9 @@ def serve_ui(
 ) -> None:
     """Serve MLflow's UI on 127.0.0.1, whatever the environment says, until the process ends.
 
-    `on_links` hears the addresses before the first request is answered: of the UI, and of the newest
-    study of a grid where `grid_name` is not empty. Raises StoreError where the port is taken, the
-    store is a server itself or cannot be read, or holds no such study.
+    `on_links` hears the addresses before the first request is answered: of the UI, and of the
+    newest study of a grid where `grid_name` is not empty. Raises StoreError where the port is
+    taken, the store is a server itself or cannot be read, or holds no such study.
     """
     if folders.tracking_uri.startswith(("http://", "https://")):
         raise StoreError(

@@ -48,7 +48,7 @@ class RangeTest:
 def find_lr(
     prepared: Prepared, arm: ArmRecord, *, lowest: float, highest: float, n_steps: int
 ) -> LrRange:
-    """Test the arm with the study's first seed. The rates are what `check_rates` lets through."""
+    """Test the arm with the study's first seed. The rates are what `check_rates` admits."""
     trial = next(trial for trial in prepared.resolved.trials if trial.arm_id == arm.arm_id)
     with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
         return lr_range(
@@ -81,7 +81,10 @@ def find_lr_of_grid(
 
 
 def find_arm(arms: Sequence[ArmRecord], name: str | None, *, baseline_arm_id: str) -> ArmRecord:
-    """Return the arm of that name, without one the baseline. Raises SpecError with the nearest name."""
+    """Return the arm of that name, without one the baseline.
+
+    Raises SpecError with the nearest name.
+    """
     if name is None:
         return next(arm for arm in arms if arm.arm_id == baseline_arm_id)
     names = [arm.name for arm in arms]

@@ -1,7 +1,7 @@
 """Studies in two stages under one command: a pilot that chooses, and the study of its choice.
 
-The pilot is a search, or a tuning of every arm. It is a study of its own, in a folder of its own, so
-it resumes as any other; the study after it begins once the pilot is over.
+The pilot is a search, or a tuning of every arm. It is a study of its own, in a folder of its own,
+so it resumes as any other; the study after it begins once the pilot is over.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`ablate ui` is one process on 127.0.0.1: when it has ended, however it ended, nothing of it is left."""
+"""`ablate ui` is one process on 127.0.0.1.
+
+When it has ended, however it ended, nothing of it is left.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ Start = Callable[..., tuple[subprocess.Popen[str], int]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start `ablate ui` on an empty store and wait until it answers; what is left of it at the end is killed."""
+    """Start `ablate ui` on an empty store and wait until it answers.
+
+    What is left of it at the end is killed.
+    """
     begun: list[subprocess.Popen[str]] = []
 
     def act(**environment: str) -> tuple[subprocess.Popen[str], int]:
@@ -110,7 +116,8 @@ def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         serve_ui(find_folders(), grid_name="", port=port, on_links=print)
     assert (
         str(caught.value)
-        == f"port {port} must be free on 127.0.0.1, but something listens there; choose another: make ui ARGS='--port {port + 1}'"
+        == f"port {port} must be free on 127.0.0.1, but something listens there; choose another: "
+        f"make ui ARGS='--port {port + 1}'"
     )
 
 
@@ -153,7 +160,8 @@ def test_the_table_of_runs_shows_trials_with_their_scores_the_best_first() -> No
     condition = "tags.`ablate.study_id` = 'abc123' AND tags.`ablate.kind` = 'trial'"
     axes = ", ".join(f'"params.`{axis}`"' for axis in (*record.axes, "seed"))
     assert view_state(study) == (
-        f'{{"searchFilter": "{condition}", "orderByKey": "metrics.`val/macro_f1`", "orderByAsc": false, '
+        f'{{"searchFilter": "{condition}", "orderByKey": "metrics.`val/macro_f1`", '
+        '"orderByAsc": false, '
         f'"selectedColumns": ["metrics.`val/macro_f1`", "metrics.`test/macro_f1`", {axes}]}}'
     )
     assert (

@@ -133,5 +133,6 @@ def test_a_name_that_no_file_system_takes_is_no_grid(name: str, desk: Path) -> N
     with pytest.raises(SpecError) as caught:
         find_grid(name)
     assert str(caught.value) == (
-        f"GRID must be a name in experiments/ (there are none here) or the path of a .yaml file, got {name[:60]!r}... ({len(name)} characters)"
+        "GRID must be a name in experiments/ (there are none here) or the path of a .yaml file, "
+        f"got {name[:60]!r}... ({len(name)} characters)"
     )
