@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.errors import SpecError
-from ablate.grid.design import RandomDesign, design_cells, design_name, drawn
+from ablate.grid.design import RandomDesign, design_cells, design_name, draw_arms
 from ablate.grid.expand import expand, study_record
 from ablate.grid.parse import parse_grid
 from ablate.study.record import DataFacts
@@ -112,7 +112,7 @@ def test_draws_are_even():
     ids = [f"{index}" for index in range(10)]
     counts = {
         arm_id: sum(
-            arm_id in drawn(ids, "0", RandomDesign(random=4), seed=seed) for seed in range(300)
+            arm_id in draw_arms(ids, "0", RandomDesign(random=4), seed=seed) for seed in range(300)
         )
         for arm_id in ids
     }

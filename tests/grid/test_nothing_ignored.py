@@ -138,7 +138,7 @@ def test_a_pilot_seed_is_for_a_pilot() -> None:
         parse_grid(text, name="g", shown_as="g.yaml")
     assert str(caught.value).splitlines() == [
         "g.yaml: 1 mistake, nothing was started",
-        "  line 7: pilot_seed: must be left out where nothing is searched or tuned: no trial has it",
+        "  line 7: pilot_seed: must be left out where nothing is searched or tuned: no trial uses it",
     ]
 
 

@@ -171,7 +171,7 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
                 "  line 5: design.search.objectives[1]: must be one of val/macro_f1, val/auroc_ovr_macro, val/accuracy, val/balanced_accuracy, val/nll, "
                 "val/ece, val/average_precision, cost/n_trainable, cost/n_parameters, cost/delta_mb, cost/peak_memory_mb, "
                 "time/train_s, time/total_s, got 'test/macro_f1': "
-                "test is sealed, it is read by the report alone",
+                "test is sealed, only the report reads it",
                 "  line 5: design.search.objectives[2]: must differ from the objectives before it, got 'cost/n_trainable' again",
                 "  line 5: design.search.objectives: must begin with select_by (val/macro_f1), which ranks the arms that are confirmed, got 'cost/n_trainable'",
                 "  line 5: design.search.pruner: must be none for 3 objectives: a pruner compares trials by one score, got 'median'",
@@ -228,11 +228,11 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
                 ("seeds:", "baseline: {lora_rank: 0}\nseeds:"),
             ],
             [
-                "  line 5: pruner: is not a field here: pruners belong to a search; effects that are estimated without the trials that one ended early "
-                "would be too good",
-                "  line 7: axes.head_lr: must be a list of levels: ranges and conditions belong to a search design, this one estimates effects of levels",
-                "  line 10: axes.lora_units: must be a list of levels: ranges and conditions belong to a search design, this one estimates effects of levels",
-                "  line 11: axes.lora_targets: must be a list of levels: ranges and conditions belong to a search design, this one estimates effects of levels",
+                "  line 5: pruner: is not a field here: pruners belong to a search; "
+                "without the trials that a pruner ended early, estimated effects would be too good",
+                "  line 7: axes.head_lr: must be a list of levels: ranges and conditions belong to a search design, this design estimates effects of levels",
+                "  line 10: axes.lora_units: must be a list of levels: ranges and conditions belong to a search design, this design estimates effects of levels",
+                "  line 11: axes.lora_targets: must be a list of levels: ranges and conditions belong to a search design, this design estimates effects of levels",
             ],
         ),
     ],
@@ -247,8 +247,8 @@ def test_what_is_no_search(changes: list[tuple[str, str]], told: list[str]) -> N
 def test_a_pruner_in_a_random_design_is_refused_with_the_reason() -> None:
     design = ("axes:", "design: {random: 3, pruner: hyperband}\naxes:")
     assert mistakes(TUNE, design) == [
-        "  line 4: design.pruner: is not a field here: pruners belong to a search; effects that are estimated without the trials that one ended early "
-        "would be too good"
+        "  line 4: design.pruner: is not a field here: pruners belong to a search; "
+        "without the trials that a pruner ended early, estimated effects would be too good"
     ]
 
 
@@ -328,7 +328,7 @@ def test_a_field_that_decides_which_cells_are_equal_cannot_be_tuned() -> None:
     with pytest.raises(SpecError) as caught:
         candidates(grid, expand(grid, data=DATA, fingerprint="f"), data=DATA, fingerprint="f")
     assert str(caught.value) == (
-        "tune must leave the arms as they are, but with head_lr: 0.001, optimizer: sgd other cells are equal than without: make it an axis, or leave it in base"
+        "tune must not change which cells are merged into one arm, but head_lr: 0.001, optimizer: sgd would; make the field an axis, or leave it in base"
     )
 
 

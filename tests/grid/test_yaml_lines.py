@@ -128,20 +128,20 @@ def test_it_reads_what_a_library_has_written(values: object) -> None:
         ),
         (
             "[" * 5000,
-            "line 1: a grid file must have at most 12 lists and mappings inside one another, here begins one more",
+            "line 1: a grid file must have at most 12 lists and mappings inside one another, one more begins here",
         ),
         (
             "- " * 5000,
-            "line 1: a grid file must have at most 12 lists and mappings inside one another, here begins one more",
+            "line 1: a grid file must have at most 12 lists and mappings inside one another, one more begins here",
         ),
         (
             "{a: " * 5000,
-            "line 1: a grid file must have at most 12 lists and mappings inside one another, here begins one more",
+            "line 1: a grid file must have at most 12 lists and mappings inside one another, one more begins here",
         ),
         ("? [a]\n: 1", "line 1: a key must be text, got a list or a mapping, which begins here"),
         (
             "[" + "1," * MAX_VALUES + "]",
-            f"line 1: a grid file must hold at most {MAX_VALUES} values, here begins one more",
+            f"line 1: a grid file must hold at most {MAX_VALUES} values, one more begins here",
         ),
         (
             "a:\n\tb: 1",
@@ -221,13 +221,13 @@ def test_any_word_is_a_value_and_numbers_are_those_of_python(word: str) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("0.1", "; numbers stand without quotes"),
-        ("1e-3", "; numbers stand without quotes"),
-        ("010", "; numbers stand without leading zeros"),
-        ("08", "; numbers stand without leading zeros"),
-        ("0x1F", "; numbers stand in decimal digits"),
-        ("1:30", "; numbers stand in decimal digits"),
-        ("0,5", "; the decimal sign is a point"),
+        ("0.1", "; write numbers without quotes"),
+        ("1e-3", "; write numbers without quotes"),
+        ("010", "; write numbers without leading zeros"),
+        ("08", "; write numbers without leading zeros"),
+        ("0x1F", "; write numbers in decimal digits"),
+        ("1:30", "; write numbers in decimal digits"),
+        ("0,5", "; the decimal separator is a point"),
         ("light", ""),
         ("", ""),
         (True, ""),
