@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ablate.data.dataset import load_data
-from ablate.data.sources._base import NotToBeHad
+from ablate.data.sources._base import NotAvailable
 from ablate.data.sources._places import below
 from ablate.errors import DataError, escaped, is_printable
 from ablate.study.trial import DataSpec, Fractions, TaskName
@@ -127,7 +127,7 @@ def test_a_link_to_nothing_is_broken_and_no_fallback_hides_it(tmp_path: Path) ->
     spec = DataSpec(source="folder", path="pets", fallback="rendered_flowers")
     with pytest.raises(DataError) as caught:
         load_data(spec, data_dir=tmp_path, allow_fallback=True)
-    assert not isinstance(caught.value, NotToBeHad)
+    assert not isinstance(caught.value, NotAvailable)
     assert str(caught.value) == (
         f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got 'pets', a link to {tmp_path / 'gone'}, where nothing is; {FOLDER}"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from ablate.data.sources._base import Collection, Item, NotToBeHad
+from ablate.data.sources._base import Collection, Item, NotAvailable
 from ablate.data.sources._files import file_item
 from ablate.data.sources._index import read_index
 from ablate.data.sources._network import is_reachable, stalls_are_errors
@@ -20,7 +20,7 @@ _KEY_OF_SPLIT = {"train": "trnid", "val": "valid", "test": "tstid"}
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
-    """Return the photographs. Raises NotToBeHad where they are not below `data_dir` and cannot be fetched."""
+    """Return the photographs. Raises NotAvailable where they are not below `data_dir` and cannot be fetched."""
     del spec
     index = data_dir / "flowers102" / "index.csv"
     if index.exists():
@@ -61,14 +61,14 @@ def _fetch(data_dir: Path) -> None:
     )
     home = Flowers102._download_url_prefix
     if not is_reachable(home):
-        raise NotToBeHad(
+        raise NotAvailable(
             f"{wanted}, but {home.split('/')[2]} does not answer; give the folder that holds flowers102 as the data folder."
         )
     try:
         with stalls_are_errors():
             Flowers102(data_dir, download=True)
     except (RuntimeError, OSError) as error:
-        raise NotToBeHad(
+        raise NotAvailable(
             f"{wanted}, which failed ({error}); give the folder that holds flowers102 as the data folder."
         ) from error
 

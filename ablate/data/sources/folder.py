@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ablate.data.sources._base import Collection, Item, NotToBeHad
+from ablate.data.sources._base import Collection, Item, NotAvailable
 from ablate.data.sources._class_names import check_class_names
 from ablate.data.sources._files import NamedFile, item_of, unlisted_remarks
 from ablate.data.sources._index import read_index, unread_columns_remarks
@@ -23,7 +23,7 @@ _TABLES = frozenset({".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json", ".parquet
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
-    """Return the images of `spec.path`. Raises NotToBeHad where it does not exist, DataError where it leads outside or holds nothing fit."""
+    """Return the images of `spec.path`. Raises NotAvailable where it does not exist, DataError where it leads outside or holds nothing fit."""
     what = "a folder or a CSV file"
     path = data_path(spec, data_dir=data_dir, what=what)
     remarks: Sequence[str] = ()
@@ -62,7 +62,7 @@ def _way_out(path: Path) -> str:
 def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
     """Return the path that `data.path` names; `what` is what must lie there.
 
-    Raises NotToBeHad where there is nothing, DataError where it leads outside or is no path.
+    Raises NotAvailable where there is nothing, DataError where it leads outside or is no path.
     """
     if not spec.path:
         raise DataError(f"source folder needs data.path: {what} below the data folder.")
@@ -70,7 +70,7 @@ def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
     try:
         path.stat()
     except FileNotFoundError:
-        kind: type[DataError] = NotToBeHad
+        kind: type[DataError] = NotAvailable
         reason = "which does not exist"
         if path.is_symlink():
             kind = DataError

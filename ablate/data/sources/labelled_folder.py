@@ -20,7 +20,7 @@ COLUMNS = ("image", "labels", "split")
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
-    """Return the images that `labels.csv` lists. Raises NotToBeHad where the folder does not exist, DataError where it leads outside or the list is wrong."""
+    """Return the images that `labels.csv` lists. Raises NotAvailable where the folder does not exist, DataError where it leads outside or the list is wrong."""
     root = data_path(spec, data_dir=data_dir, what=f"a folder with {LABELS}")
     if not _has_list(root):
         raise DataError(

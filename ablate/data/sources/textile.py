@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ablate.data.images import SUFFIXES
-from ablate.data.sources._base import Collection, NotToBeHad
+from ablate.data.sources._base import Collection, NotAvailable
 from ablate.data.sources._files import file_item
 from ablate.study.trial import DataSpec
 
@@ -14,12 +14,12 @@ CLASS_NAMES = ("nominal", "local", "global")
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
-    """Return the package's images; they have no official split. Raises NotToBeHad where the package is not installed."""
+    """Return the package's images; they have no official split. Raises NotAvailable where the package is not installed."""
     del spec, data_dir
     try:
         import conformal_clip_data
     except ImportError:
-        raise NotToBeHad(
+        raise NotAvailable(
             "source textile needs the package conformal-clip-data, which is not installed: pip install conformal-clip-data."
         ) from None
     root = conformal_clip_data.textile_simulated_root()

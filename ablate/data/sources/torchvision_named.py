@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ablate.data.sources._base import Collection, Item, NotToBeHad
+from ablate.data.sources._base import Collection, Item, NotAvailable
 from ablate.data.sources._network import is_reachable, stalls_are_errors
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec
@@ -75,7 +75,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
-    """Return the images of `torchvision:<Name>` below `data_dir`, fetched where needed. Raises NotToBeHad where that cannot be done."""
+    """Return the images of `torchvision:<Name>` below `data_dir`, fetched where needed. Raises NotAvailable where that cannot be done."""
     import torchvision
 
     name = spec.source.removeprefix(PREFIX)
@@ -115,14 +115,14 @@ def _open(name: str, recipe: Recipe, split: str, *, data_dir: Path) -> Any:
         pass
     home = recipe.home.split("/")[2]
     if not is_reachable(recipe.home):
-        raise NotToBeHad(
+        raise NotAvailable(
             f"source {PREFIX}{name} must be below the data folder {data_dir} or be fetched, but {home} does not answer; copy it there by hand."
         )
     try:
         with stalls_are_errors():
             return kind(data_dir, **arguments, download=True)
     except (RuntimeError, OSError) as error:
-        raise NotToBeHad(
+        raise NotAvailable(
             f"source {PREFIX}{name} must be below the data folder {data_dir} or be fetched, which failed ({error})."
         ) from error
 
