@@ -38,7 +38,7 @@ def write_index(data_dir: Path, text: str) -> DataSpec:
 @pytest.mark.parametrize("word", ["valid", "Validation", "dev"])
 def test_split_folders_have_several_names(plants: Path, word: str) -> None:
     (plants / "plants" / "val").rename(plants / "plants" / word)
-    collection = folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
+    collection = image_folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
     assert {item.split for item in collection.items} == {"train", "val", "test"}
 
 
@@ -47,7 +47,7 @@ def test_hidden_files_and_other_files_are_no_images(plants: Path) -> None:
     for name in (".0.png", "notes.txt"):
         (rose / name).write_text("x")
     (plants / "plants" / ".cache").mkdir()
-    collection = folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
+    collection = image_folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
     assert len(collection.items) == 24
 
 
@@ -55,7 +55,7 @@ def test_images_lie_at_any_depth_of_a_class_folder(
     plants: Path, make_image: Callable[..., Path]
 ) -> None:
     make_image(plants / "plants" / "train" / "rose" / "red" / "deep" / "x.png")
-    collection = folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
+    collection = image_folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
     assert ("train/rose/red/deep/x.png", 2) in {
         (item.image_id, item.label) for item in collection.items
     }

@@ -10,7 +10,7 @@ from ablate.data.sources._files import item_of, named_files, unlisted_remarks
 from ablate.data.sources._index import check_splits_complete, split_of_row
 from ablate.data.sources._places import relative_to
 from ablate.data.sources._table import Row, Table, read_table
-from ablate.data.sources.folder import VERSION, data_path
+from ablate.data.sources.image_folder import VERSION, data_path
 from ablate.errors import DataError, escaped
 from ablate.study.trial import DataSpec
 
