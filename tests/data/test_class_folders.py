@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ablate.data.dataset import DataSet, load_data
-from ablate.data.sources._kinds import readable_kind, unreadable_kind
+from ablate.data.first_bytes import foreign_format, readable_kind
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions
 
@@ -124,7 +124,7 @@ def test_images_of_every_name_that_can_be_read_are_taken(
 
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0"
-LINKS = "mend or remove them (after a clone, git-annex and DVC fetch the files first)."
+LINKS = "repair or remove them (after a clone, git-annex and DVC fetch the files first)."
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_folders_without_the_right_to_read_them(
     ],
 )
 def test_words_are_no_images(head: bytes, kind: str | None) -> None:
-    assert (readable_kind(head), unreadable_kind(head)) == (kind, None)
+    assert (readable_kind(head), foreign_format(head)) == (kind, None)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WebP", "PPM"])

@@ -144,7 +144,7 @@ def test_a_data_folder_in_a_circle(tmp_path: Path) -> None:
         tmp_path / "data", "pets"
     )  # Python 3.13 follows as far as it goes, and finds nothing
     assert message in (
-        f"the data folder must not be a link in a circle, got '{tmp_path / 'data'}'; mend it, or give another one with --data-dir.",
+        f"the data folder must not be a link in a circle, got '{tmp_path / 'data'}'; repair it, or give another one with --data-dir.",
         f"data.path must be a folder or a CSV file below the data folder {tmp_path / 'data'}, got 'pets', which cannot be read (Too many levels of "
         f"symbolic links); {FOLDER}",
     )

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from ablate.data.dataset import load_data
-from ablate.data.sources import flowers102, folder, torchvision_named
+from ablate.data.sources import flowers102, image_folder, torchvision_named
 from ablate.data.sources._network import is_reachable
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions

@@ -83,5 +83,5 @@ def resolved(root: Path) -> Path:
         return root.resolve()
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"the data folder must not be a link in a circle, got '{escaped(str(root))}'; mend it, or give another one with --data-dir."
+            f"the data folder must not be a link in a circle, got '{escaped(str(root))}'; repair it, or give another one with --data-dir."
         ) from error
