@@ -123,8 +123,8 @@ def test_classes_that_only_sound_like_splits(
 @pytest.mark.parametrize(
     ("folder", "way_out"),
     [
-        ("pets/dataset", "or say data.path: pets/dataset"),
-        ("pets/a/b", "or say data.path: pets/a/b"),
+        ("pets/dataset", "or write data.path: pets/dataset"),
+        ("pets/a/b", "or write data.path: pets/a/b"),
     ],
 )
 def test_a_wrapper_says_where_the_classes_are(
@@ -150,7 +150,7 @@ def test_a_wrapper_in_a_split(tmp_path: Path, draw: Draw) -> None:
 def test_an_archive_that_was_unpacked_twice(tmp_path: Path, draw: Draw) -> None:
     draw("pets/cat", "pets/dog", "pets/animals/cat", "pets/animals/dog")
     assert _message(tmp_path) == (
-        "class folders must lie once, pets/animals holds folders with the names of its neighbours (cat, dog), as an archive that was unpacked twice; "
+        "class folders must be there once, pets/animals holds folders with the names of its neighbours (cat, dog), as an archive that was unpacked twice; "
         "remove one of the two."
     )
 

@@ -136,7 +136,7 @@ def test_labels_that_are_numbers_are_sorted_as_numbers(plants: Path) -> None:
         ),
         (
             "file,label\na.png,1\na.png,2",
-            "a file must stand once in index.csv, 'a.png' stands in rows 2 and 3, with label '1' and '2'; keep one row.",
+            "a file must be named once in index.csv, 'a.png' is named in rows 2 and 3, with label '1' and '2'; keep one row.",
         ),
         (
             "file,label,split\na.png,1,holdout",

@@ -107,7 +107,7 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
         ),
         (
             "file,label,label\ncat/0.ppm,cat,odd\n",
-            "each column of index.csv must have a name of its own, label stands more than once; remove or rename one.",
+            "each column of index.csv must have a name of its own, label is given more than once; remove or rename one.",
         ),
         *(
             (
@@ -156,8 +156,8 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
         ),
         (
             _text("./cat//0.ppm,dog", "dog/../dog/1.ppm,dog"),
-            "a file must stand once in index.csv, 'cat/0.ppm' and './cat//0.ppm' are one file in rows 2 and 14, with label 'cat' and 'dog'; keep one row; "
-            "so it is with 1 more rows.",
+            "a file must be named once in index.csv, 'cat/0.ppm' and './cat//0.ppm' are one file in rows 2 and 14, with label 'cat' and 'dog'; keep one row; "
+            "1 more row repeats a file.",
         ),
         (
             _text().replace("dog/0.ppm,dog", "dog/0.ppm,Cat"),
@@ -226,8 +226,8 @@ def test_one_file_through_a_link(pets: Path) -> None:
     (pets / "dog" / "same.ppm").symlink_to("../cat/0.ppm")
     os.link(pets / "cat" / "1.ppm", pets / "dog" / "hard.ppm")
     assert _message(pets, _text("dog/same.ppm,dog", "dog/hard.ppm,dog")) == (
-        "a file must stand once in index.csv, 'cat/0.ppm' and 'dog/same.ppm' are one file in rows 2 and 14, with label 'cat' and 'dog'; keep one row; "
-        "so it is with 1 more rows."
+        "a file must be named once in index.csv, 'cat/0.ppm' and 'dog/same.ppm' are one file in rows 2 and 14, with label 'cat' and 'dog'; keep one row; "
+        "1 more row repeats a file."
     )
 
 
