@@ -287,14 +287,14 @@ def test_a_data_set_of_torchvision(tmp_path: Path) -> None:
     )
 
 
-def test_a_data_set_of_torchvision_that_is_not_to_be_had(
+def test_a_data_set_of_torchvision_that_is_not_available(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = torchvision_named.RECIPES["CIFAR10"]
+    download = torchvision_named.DOWNLOADS["CIFAR10"]
     monkeypatch.setitem(
-        torchvision_named.RECIPES,
+        torchvision_named.DOWNLOADS,
         "CIFAR10",
-        torchvision_named.Recipe(NOWHERE, recipe.argument, recipe.splits),
+        torchvision_named.Download(NOWHERE, download.argument, download.splits),
     )
     assert message_of(DataSpec(source="torchvision:CIFAR10", **DRAWN), tmp_path) == (
         f"source torchvision:CIFAR10 must be below the data folder {tmp_path} or be fetched, but 127.0.0.1:9 does not answer; copy it there by hand."
@@ -302,7 +302,7 @@ def test_a_data_set_of_torchvision_that_is_not_to_be_had(
 
 
 def test_an_unknown_data_set_of_torchvision(tmp_path: Path) -> None:
-    names = ", ".join(torchvision_named.RECIPES)
+    names = ", ".join(torchvision_named.DOWNLOADS)
     message = message_of(DataSpec(source="torchvision:CIFAR-10"), tmp_path)
     assert (
         message
@@ -313,8 +313,8 @@ def test_an_unknown_data_set_of_torchvision(tmp_path: Path) -> None:
 def test_every_named_data_set_exists() -> None:
     import torchvision
 
-    assert len(torchvision_named.RECIPES) == 15
-    assert all(hasattr(torchvision.datasets, name) for name in torchvision_named.RECIPES)
+    assert len(torchvision_named.DOWNLOADS) == 15
+    assert all(hasattr(torchvision.datasets, name) for name in torchvision_named.DOWNLOADS)
 
 
 def test_a_closed_port_and_an_odd_scheme_are_not_reachable() -> None:

@@ -1,4 +1,7 @@
-"""Which level of a tree of folders holds the classes. A tree that can be read in two ways is refused."""
+"""Which level of a tree of folders holds the classes.
+
+A tree that can be read in two ways is refused.
+"""
 
 from __future__ import annotations
 
