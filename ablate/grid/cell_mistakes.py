@@ -9,7 +9,7 @@ from typing import Any
 from ablate.grid.search_mistakes import is_search
 from ablate.grid.wording import nearest, shown, shown_levels
 from ablate.grid.yaml_lines import Problem, YamlPath
-from ablate.recipe.levels import asked_levels, meaning
+from ablate.recipe.levels import meaning
 
 
 @dataclass(frozen=True, slots=True)
