@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ablate.data.dataset import DataSet, load_data
-from ablate.data.first_bytes import foreign_format, readable_kind
+from ablate.data.first_bytes import check_is_image, foreign_format, readable_kind
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions
 
@@ -447,6 +447,25 @@ def test_folders_without_the_right_to_read_them(
 )
 def test_words_are_no_images(head: bytes, kind: str | None) -> None:
     assert (readable_kind(head), foreign_format(head)) == (kind, None)
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\0\0\0\x18ftypmsf1\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x18ftyphevx\0\0\0\0", "HEIC"),
+        (bytes(128) + b"DICM", "DICOM"),
+        (b"8BPS\0\1", "a Photoshop file"),
+    ],
+)
+def test_one_table_of_foreign_images_serves_folders_and_single_files(
+    tmp_path: Path, draw: Draw, head: bytes, name: str
+) -> None:
+    draw("pets/cat", "pets/dog")
+    (tmp_path / "data/pets/cat/scan").write_bytes(head)
+    assert f"cat/scan ({name})" in _message(tmp_path)
+    with pytest.raises(DataError, match=f"got {name}: scan; save it as PNG or JPEG"):
+        check_is_image(head, name="scan")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WebP", "PPM"])
