@@ -11,7 +11,7 @@ import pytest
 
 from ablate.data.dataset import load_data
 from ablate.errors import DataError, is_printable
-from ablate.study.trial import DataSpec, Fractions, Task
+from ablate.study.trial import DataSpec, Fractions
 
 DRAWN: dict[str, Any] = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 N_TREES = 40
@@ -94,7 +94,7 @@ def test_any_tree_is_a_data_set_or_a_sentence(tmp_path: Path, oddity: float) -> 
         (data_dir / "pets").mkdir(parents=True)
         _grow(rng, data_dir / "pets", depth=2, oddity=oddity)
         _write_index(rng, data_dir / "pets" / "index.csv")
-        sources: tuple[tuple[str, Task], ...] = (
+        sources: tuple[tuple[str, str], ...] = (
             ("pets", "classification"),
             ("pets/index.csv", "classification"),
             ("pets", "multilabel"),
