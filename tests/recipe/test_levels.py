@@ -153,7 +153,9 @@ def mistakes(axis: str, *changes: tuple[str, str]) -> list[str]:
         ),
         (
             "head_lr: ['0,1']",
-            ["line 6: axes.head_lr[0]: must be a number, got '0,1'; the decimal separator is a point"],
+            [
+                "line 6: axes.head_lr[0]: must be a number, got '0,1'; the decimal separator is a point"
+            ],
         ),
         (
             "erase: [0.1, '0.1']",
