@@ -22,7 +22,7 @@ from ablate.data.each_image import for_each
 from ablate.data.images import Look
 from ablate.data.regroup import regroup
 from ablate.data.sources import source_of
-from ablate.data.sources._base import Collection, Item, NotToBeHad, targets_of
+from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
 from ablate.data.sources._places import below, relative_to
 from ablate.data.splits import Parts, split_items, subset_items
 from ablate.errors import DataError
@@ -157,11 +157,11 @@ def _collect(
     try:
         collect = source_of(spec.source, field="source", task=task)
         return _resolved(spec, spec.source), collect(spec, data_dir=data_dir)
-    except NotToBeHad as error:
+    except NotAvailable as error:
         if spec.fallback is None:
             raise
         if not allow_fallback:
-            raise NotToBeHad(
+            raise NotAvailable(
                 f"{error} The declared fallback {spec.fallback} was not allowed."
             ) from error
     resolved = _resolved(spec, spec.fallback)

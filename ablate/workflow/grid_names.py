@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ablate.errors import SpecError
-from ablate.grid.parse import nearest
+from ablate.grid.wording import nearest
 
 GRIDS = Path("experiments")
 SUFFIXES = (".yaml", ".yml")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ablate.errors import SpecError, StoreError
-from ablate.grid.parse import nearest
+from ablate.grid.wording import nearest
 from ablate.reporting.evidence.effects import effect_frame
 from ablate.reporting.evidence.tables import (
     arm_frame,

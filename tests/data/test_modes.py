@@ -1,4 +1,7 @@
-"""Every way of storing colours that was read before is read to the same pixels: the digests are those of the version before this test."""
+"""Every way of storing colours that was read before is read to the same pixels.
+
+The digests are those of the version before this test.
+"""
 
 from __future__ import annotations
 

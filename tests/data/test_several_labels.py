@@ -163,8 +163,8 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
         ("image,labels\n,tit\n", "every row of labels.csv must name an image, row 2 does not."),
         (
             "image,labels\n0.png,tit\n0.png,wren\n",
-            "a file must stand once in labels.csv, '0.png' stands in rows 2 and 3, with labels "
-            "'tit' and 'wren'; keep one row.",
+            "a file must be named once in labels.csv, '0.png' is named in rows 2 and 3, with "
+            "labels 'tit' and 'wren'; keep one row.",
         ),
         (
             "image,labels\n0.png,tit;;wren\n",

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from ablate.errors import SpecError
-from ablate.grid.parse import nearest
+from ablate.grid.wording import nearest
 from ablate.scheduling.status import StudyStatus, study_status
 from ablate.scheduling.study_folder import JOURNAL, STUDY
 from ablate.scheduling.sync import sync_study

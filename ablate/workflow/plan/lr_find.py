@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ablate.errors import SpecError
 from ablate.grid.grid_file import Grid
-from ablate.grid.parse import nearest
+from ablate.grid.wording import nearest
 from ablate.study.record import ArmRecord
 from ablate.study.request import TrialRequest
 from ablate.study.trial import Trial

@@ -15,7 +15,7 @@ from ablate.data.augment import clean, views
 from ablate.data.augment_levels import POLICIES
 from ablate.data.build_store import build_store
 from ablate.errors import SpecError, StoreError
-from ablate.grid.parse import nearest
+from ablate.grid.wording import nearest
 from ablate.model.backbone import preprocessing_of
 from ablate.recipe.policy import is_cropped, policy_word
 from ablate.recipe.recipe import Recipe
