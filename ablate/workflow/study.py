@@ -12,6 +12,7 @@ import pandas as pd
 
 from ablate.errors import SpecError, StoreError
 from ablate.grid.wording import nearest
+from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.effects import effect_frame
 from ablate.reporting.evidence.tables import (
     arm_frame,
@@ -21,7 +22,7 @@ from ablate.reporting.evidence.tables import (
     trial_frame,
 )
 from ablate.reporting.pages.write import ReportPaths
-from ablate.reporting.results import Results, compute_results
+from ablate.reporting.results import Results
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.targets.codecs import CODECS
 from ablate.tracking.mlflow_store import MlflowStore
