@@ -1,4 +1,8 @@
-"""Where the program begins. From its first line on an interrupt is answered in a sentence: what the commands need takes a moment to import."""
+"""Where the program begins.
+
+From its first line on an interrupt is answered in a sentence: what the commands need takes a moment
+to import.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ def main() -> None:
     from ablate.terminal import ensure_utf8
 
     ensure_utf8()
-    from ablate.cli import main as run_command
+    from ablate.cli.main import main as run_command
 
     run_command()
 

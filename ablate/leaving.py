@@ -1,4 +1,4 @@
-"""How the program ends when it is asked to while nothing needs putting away: at once, in one sentence.
+"""How the program ends while nothing needs putting away: at once, in one sentence.
 
 Imports next to nothing: until it has been imported, an interrupt is a traceback.
 """
@@ -22,10 +22,10 @@ _sentence = [SENTENCE]
 
 
 def leave_at_once(sentence: str = SENTENCE) -> None:
-    """From here on SIGINT and SIGTERM end the process with a sentence. Whoever started it with SIGINT ignored keeps that.
+    """From here on SIGINT and SIGTERM end the process with a sentence.
 
-    No exception is raised: libraries that are half imported swallow one or print it, and nothing that
-    is begun yet needs it.
+    Whoever started it with SIGINT ignored keeps that. No exception is raised: libraries that are
+    half imported swallow one or print it, and nothing that is begun yet needs it.
     """
     _sentence[:] = [sentence]
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -34,17 +34,18 @@ def leave_at_once(sentence: str = SENTENCE) -> None:
 
 
 def finish_undisturbed() -> None:
-    """From here on SIGINT and SIGTERM are ignored: for the end of the process, when all is done and said.
+    """From here on SIGINT and SIGTERM are ignored: for the end of the process, when all is done.
 
-    The interpreter gives signals back to the system before it clears its modules away, which takes a
-    second with PyTorch. What came then would turn the exit code of a finished command into a signal's.
+    The interpreter gives signals back to the system before it clears its modules away, which takes
+    a second with PyTorch. What came then would turn the exit code of a finished command into a
+    signal's.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """Signal handler: say that the command was interrupted, and end the process without another word."""
+    """Signal handler: print that the command was interrupted, and end the process."""
     try:
         sys.stdout.flush()
         os.write(2, f"{_sentence[0]}\n".encode())

@@ -1,4 +1,7 @@
-"""Standard output and error as ablate uses them: no reader that has gone, full disk or narrow encoding ends a study."""
+"""Standard output and error as ablate uses them.
+
+No reader that has gone, full disk or narrow encoding ends a study.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,17 @@ _PLAIN = {
     "≥": ">=",
     "·": ".",
 }
-_ERRORS, _BEFORE = "ablate.plain", "replace"
+_ERRORS = "ablate.plain"
+"""Name of the handler that writes characters which an encoding lacks."""
+_BEFORE = "replace"
+"""What stands in for it until it is registered."""
 
 
 class PatientStream(io.TextIOWrapper):
-    """Text for whoever reads it: once it cannot be written (`| head` has ended, a disk is full), the rest goes nowhere."""
+    """Text for whoever reads it.
+
+    Once it cannot be written (`| head` has ended, a disk is full), the rest goes nowhere.
+    """
 
     def write(self, text: str) -> int:
         """Return the characters taken, as if they had been written."""
@@ -51,9 +60,9 @@ class PatientStream(io.TextIOWrapper):
 
 
 def ensure_utf8() -> None:
-    """Begin again with UTF-8 for files where the locale has another encoding: reports, grids and names hold more than ASCII.
+    """Begin again with UTF-8 for files where the locale has another encoding.
 
-    The terminal keeps its own encoding.
+    Reports, grids and names hold more than ASCII. The terminal keeps its own encoding.
     """
     if sys.getfilesystemencoding().lower() in ("utf-8", "utf8"):
         return
@@ -65,13 +74,10 @@ def ensure_utf8() -> None:
 
 
 def be_patient() -> None:
-    """Make standard output and error such streams, and give this process back those that were closed before it began."""
+    """Make standard output and error such streams; open again those that were closed."""
     codecs.register_error(_ERRORS, _in_plain_characters)
-    for descriptor in (
-        0,
-        1,
-        2,
-    ):  # else the next file that is opened takes the place of a closed one
+    # Else the next file that is opened takes the place of a closed one.
+    for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
@@ -87,13 +93,16 @@ def _patient(stream: TextIO | None, descriptor: int) -> PatientStream:
             encoding="utf-8",
             errors=_ERRORS,
         )
-    encoding, is_by_line, is_at_once = stream.encoding, stream.line_buffering, stream.write_through
+    encoding = stream.encoding
+    line_buffering = stream.line_buffering
+    write_through = stream.write_through
+    # From here on the old stream is of no use: its buffer belongs to the new one.
     return PatientStream(
         stream.detach(),
         encoding=encoding,
         errors=_ERRORS,
-        line_buffering=is_by_line,
-        write_through=is_at_once,
+        line_buffering=line_buffering,
+        write_through=write_through,
     )
 
 

@@ -1,4 +1,7 @@
-"""The command as a program: its exit codes, its help, its first moments, and terminals that can do little."""
+"""The command as a program.
+
+Its exit codes, its help, its first moments, and terminals that can do little.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,10 @@ def test_an_interrupt_in_the_first_moments_is_a_sentence(
     tmp_path: Path, number: signal.Signals, delay_s: float
 ) -> None:
     """From the moment at which the program's own code begins: here, when it takes its handlers."""
-    begin = "import sys; sys.argv[1:] = ['run', 'nothing.yaml']; from ablate.leaving import leave_at_once; leave_at_once(); print(flush=True)"
+    begin = (
+        "import sys; sys.argv[1:] = ['run', 'nothing.yaml']; "
+        "from ablate.leaving import leave_at_once; leave_at_once(); print(flush=True)"
+    )
     code = f"{begin}; from ablate.__main__ import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -130,7 +136,10 @@ def test_an_interrupt_in_the_first_moments_is_a_sentence(
     ids=str,
 )
 def test_a_terminal_that_can_do_little(tmp_path: Path, environment: dict[str, str]) -> None:
-    code = "from ablate.terminal import be_patient, ensure_utf8; ensure_utf8(); be_patient(); print('0.9 \\u00b1 0.1 \\u2192')"
+    code = (
+        "from ablate.terminal import be_patient, ensure_utf8; ensure_utf8(); be_patient(); "
+        "print('0.9 \\u00b1 0.1 \\u2192')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},

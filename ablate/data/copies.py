@@ -1,4 +1,4 @@
-"""Images that are there more than once, byte for byte: said before training."""
+"""Images that are there more than once, byte for byte: reported before training."""
 
 from __future__ import annotations
 
@@ -19,29 +19,41 @@ class HashedItem:
     digest: str
 
 
+Pair = tuple[HashedItem, HashedItem]
+"""An image and a later one with the same bytes."""
+
+
 def copies(images: Sequence[HashedItem]) -> list[str]:
-    """Say how many images are copies of an earlier one, the worst kind first."""
-    groups: defaultdict[str, list[HashedItem]] = defaultdict(list)
-    for image in images:
-        groups[image.digest].append(image)
-    pairs = [(group[0], other) for group in groups.values() for other in group[1:]]
-    contrary = [pair for pair in pairs if pair[0].item.label != pair[1].item.label]
-    leaked = [pair for pair in pairs if pair[0].split != pair[1].split]
+    """Return lines on how many images are copies of an earlier one, the worst kind first."""
+    pairs = _pairs(images)
+    contrary = [(first, other) for first, other in pairs if first.item.label != other.item.label]
+    leaked = [(first, other) for first, other in pairs if first.split != other.split]
     lines = []
     if contrary:
         lines.append(_line("warning", contrary, "with other labels"))
     if leaked:
         lines.append(_line("warning", leaked, "in another split"))
+    # Harmless beside the other two, and not worth a line of its own then.
     if pairs and not contrary and not leaked:
         lines.append(_line("note", pairs, "with the same label in the same split"))
     return lines
 
 
-def _line(word: str, pairs: Sequence[tuple[HashedItem, HashedItem]], where: str) -> str:
+def _pairs(images: Sequence[HashedItem]) -> list[Pair]:
+    by_digest: defaultdict[str, list[HashedItem]] = defaultdict(list)
+    for image in images:
+        by_digest[image.digest].append(image)
+    pairs: list[Pair] = []
+    for first, *others in by_digest.values():
+        pairs += [(first, other) for other in others]
+    return pairs
+
+
+def _line(word: str, pairs: Sequence[Pair], how: str) -> str:
     first, other = pairs[0]
     example = f"{_name(first)} = {_name(other)}"
     n_images = "1 image is" if len(pairs) == 1 else f"{len(pairs)} images are"
-    return f"{word}: {n_images} there again {where}, byte for byte, for example {example}"
+    return f"{word}: {n_images} there again {how}, byte for byte, for example {example}"
 
 
 def _name(image: HashedItem) -> str:

@@ -1,6 +1,8 @@
-"""Arrays of images on disk while a store is built: a kill at any time leaves what can be taken up, a full disk is an error and no signal.
+"""Arrays of images on disk while a store is built.
 
-`done.txt` lists the images that are there, each with a checksum of its pixels.
+A kill at any time leaves what a later build can continue, and a full disk is an error, not a signal
+that kills the process. `done.txt` lists the images that are there, each with a checksum of its
+pixels.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ Place = tuple[str, int]
 
 
 class ArrayFile:
-    """An (n, side, side, 3) uint8 array in NumPy's format that is filled image by image, by several threads.
+    """An (n, side, side, 3) uint8 array in NumPy's format, filled image by image by some threads.
 
-    Pixels are written with the file's own calls: writing to memory that stands for a full disk would kill the process.
+    Pixels are written with the file's own calls: on a full disk, writing to mapped memory would
+    kill the process (SIGBUS) instead of raising.
     """
 
     def __init__(self, path: Path, *, n: int, side: int) -> None:
@@ -33,18 +36,19 @@ class ArrayFile:
     def put(self, position: int, pixels: NDArray[np.uint8]) -> None:
         """Write one image, (side, side, 3). Raises OSError where the disk is full."""
         rest = memoryview(pixels.tobytes())
-        at = self.values.offset + position * len(rest)
+        offset = self.values.offset + position * len(rest)
         while rest:
-            n_written = os.pwrite(self._file.fileno(), rest, at)
+            # pwrite takes the offset along: threads share the file without a lock.
+            n_written = os.pwrite(self._file.fileno(), rest, offset)
             rest = rest[n_written:]
-            at += n_written
+            offset += n_written
 
     def finish(self) -> None:
-        """Bring everything to the disk. Raises OSError."""
+        """Flush everything to the disk. Raises OSError."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file; the mapped values stay readable."""
         self._file.close()
 
 
@@ -57,26 +61,31 @@ def checksum(images: Sequence[NDArray[np.uint8]]) -> int:
 
 
 def sound_places(done: Path, arrays: Mapping[str, Sequence[ArrayFile]]) -> set[Place]:
-    """Images that an earlier build left, whose pixels are those that it wrote: after a power cut the list may be ahead of the pixels.
+    """Images that an earlier build left, and whose pixels are still those that it wrote.
 
-    `arrays`: split -> the arrays that its images are written to.
+    After a power cut the list may be ahead of the pixels. `arrays`: split -> the arrays that its
+    images are written to.
     """
+    if not done.is_file():
+        return set()
     places = set()
-    for line in done.read_text(errors="replace").splitlines() if done.is_file() else ():
-        with suppress(
-            ValueError, KeyError, IndexError
-        ):  # the last line of a killed builder may be cut off
-            name, position, written = line.split(" ")
-            at = int(position)
-            if checksum([array.values[at] for array in arrays[name]]) == int(written):
-                places.add((name, at))
+    for line in done.read_text(errors="replace").splitlines():
+        # The last line of a killed build may be cut off.
+        with suppress(ValueError, KeyError, IndexError):
+            split, position_word, checksum_word = line.split(" ")
+            position = int(position_word)
+            pixels = [array.values[position] for array in arrays[split]]
+            if checksum(pixels) == int(checksum_word):
+                places.add((split, position))
     return places
 
 
 def _mapped(path: Path, *, n: int, side: int) -> Any:
     """The array that an earlier build left, where it has the right form, else an empty one."""
+    shape = (n, side, side, 3)
     with suppress(OSError, ValueError, EOFError):
-        left = np.lib.format.open_memmap(path, mode="r+")
-        if left.shape == (n, side, side, 3) and left.dtype == np.uint8 and not np.isfortran(left):
-            return left
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, side, side, 3))
+        earlier = np.lib.format.open_memmap(path, mode="r+")
+        is_fit = earlier.shape == shape and earlier.dtype == np.uint8
+        if is_fit and not np.isfortran(earlier):
+            return earlier
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)

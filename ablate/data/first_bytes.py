@@ -1,8 +1,12 @@
-"""What a file is, by its first bytes: damage must not be said of a file that is whole and something else."""
+"""What a file is, by its first bytes: a file that is whole but no image must not be called damaged.
+
+The one table of formats, for decoding single images and for walking through folders of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import DataError
@@ -10,44 +14,83 @@ from ablate.files import irregular_kind
 
 FORMAT_NAMES = "JPEG, PNG, BMP, GIF, TIFF, WebP or PPM"
 N_BYTES = 512
-"""As many bytes as are needed to tell."""
-_BOX_BRANDS: Mapping[bytes, str] = {
-    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"), "HEIC"),
-    **dict.fromkeys((b"qt  ", b"isom", b"iso2", b"mp41", b"mp42", b"M4V "), "a video"),
-}
-"""The brand in the `ftyp` box of an ISO media file -> its format."""
-_MAGIC: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"II\xbc\x01", "JPEG XR"),
-    (8, b"CR\x02\0", "a camera's raw file"),
-    (0, b"IIU\0", "a camera's raw file"),
-    (0, b"IIRO", "a camera's raw file"),
-    (0, b"FUJIFILMCCD-RAW", "a camera's raw file"),
-    (4, b"ftypcrx ", "a camera's raw file"),
-    (0, b"8BPS", "a Photoshop file"),
-    (0, b"gimp xcf", "a GIMP file"),
-    (0, b"%PDF", "PDF"),
-    (0, b"%!PS", "PostScript"),
-    (128, b"DICM", "DICOM"),
-    (0, b"SIMPLE  =", "FITS"),
-    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
-    (0, b"#?RADIANCE", "Radiance HDR"),
-    (0, b"DDS ", "DDS"),
-    (0, b"qoif", "QOI"),
-    (0, b"\0\0\1\0", "an icon (ICO)"),
-    (8, b"AVI ", "a video"),
-    (0, b"\x1aE\xdf\xa3", "a video"),
-    (0, b"\x93NUMPY", "a NumPy array"),
-    (0, b"\x89HDF", "HDF5"),
-    (0, b"PK\3\4", "a ZIP archive"),
-    (0, b"\x1f\x8b", "a gzip archive"),
-    (0, b"\0\5\x16\7", "a Mac's resource file"),
+"""How many first bytes are read: as many as the patterns below need, and some text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignFormat:
+    """A format that cannot be read here."""
+
+    name: str
+    pattern: re.Pattern[bytes]
+    """Matches from the first byte on."""
+    is_picture: bool = False
+    """Whether the file may well be a picture of the data set: never left out in silence."""
+
+
+def _foreign(
+    name: str, *signatures: bytes, start: int = 0, is_picture: bool = False
+) -> ForeignFormat:
+    """A format whose files have one of these signatures at position `start`."""
+    alternatives = b"|".join(map(re.escape, signatures))
+    pattern = re.compile(b".{%d}(?:%s)" % (start, alternatives), re.DOTALL)
+    return ForeignFormat(name, pattern, is_picture)
+
+
+_HEIC_BRANDS = (
+    b"ftypheic",
+    b"ftypheix",
+    b"ftypheim",
+    b"ftypheis",
+    b"ftyphevc",
+    b"ftyphevx",
+    b"ftypmif1",
+    b"ftypmsf1",
 )
-_SUPPORTED = (
+_VIDEO_BRANDS = (b"ftypqt  ", b"ftypisom", b"ftypiso2", b"ftypmp41", b"ftypmp42", b"ftypM4V ")
+_FOREIGN = (
+    # ISO media files: a length of 4 bytes, then the `ftyp` box with the brand.
+    _foreign("AVIF", b"ftypavif", b"ftypavis", start=4, is_picture=True),
+    _foreign("HEIC", *_HEIC_BRANDS, start=4, is_picture=True),
+    _foreign("a video", *_VIDEO_BRANDS, start=4),
+    _foreign("JPEG 2000", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", is_picture=True),
+    _foreign("JPEG XL", b"\0\0\0\x0cJXL ", b"\xff\x0a", is_picture=True),
+    _foreign("JPEG XR", b"II\xbc\x01"),
+    # Raw files of Canon and others are TIFF files by their first bytes: these come before TIFF.
+    _foreign("a camera's raw file", b"CR\x02\0", start=8),
+    _foreign("a camera's raw file", b"IIU\0", b"IIRO", b"FUJIFILMCCD-RAW"),
+    _foreign("a camera's raw file", b"ftypcrx ", start=4),
+    _foreign("a Photoshop file", b"8BPS", is_picture=True),
+    _foreign("a GIMP file", b"gimp xcf"),
+    _foreign("PDF", b"%PDF"),
+    _foreign("PostScript", b"%!PS"),
+    _foreign("DICOM", b"DICM", start=128, is_picture=True),
+    _foreign("FITS", b"SIMPLE  ="),
+    _foreign("OpenEXR", b"\x76\x2f\x31\x01"),
+    _foreign("Radiance HDR", b"#?RADIANCE"),
+    _foreign("DDS", b"DDS "),
+    _foreign("QOI", b"qoif"),
+    _foreign("an icon (ICO)", b"\0\0\1\0"),
+    _foreign("a video", b"AVI ", start=8),
+    _foreign("a video", b"\x1aE\xdf\xa3"),
+    _foreign("a NumPy array", b"\x93NUMPY"),
+    _foreign("HDF5", b"\x89HDF"),
+    _foreign("a ZIP archive", b"PK\3\4"),
+    _foreign("a gzip archive", b"\x1f\x8b"),
+    _foreign("a Mac's resource file", b"\0\5\x16\7"),
+)
+_READABLE = (
+    ("JPEG", re.compile(rb"\xff\xd8\xff")),
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("GIF", re.compile(rb"GIF8[79]a")),
+    # A text may begin with BM too: zeros follow in an image.
+    ("BMP", re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL)),
+    ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
+    ("WebP", re.compile(rb"RIFF.{4}WEBP", re.DOTALL)),
+    ("PPM", re.compile(rb"P[1-6]\s+(#|\d+\s+\d+\s)")),
+)
+# Looser than _READABLE: what begins so may be a damaged image, and is left to the decoder.
+_MAYBE_IMAGE = (
     b"\xff\xd8",
     b"\x89PNG",
     b"BM",
@@ -59,8 +102,27 @@ _SUPPORTED = (
 )
 
 
+def readable_kind(head: bytes) -> str | None:
+    """Return the format of a file's first bytes, one that can be read, or None."""
+    for name, pattern in _READABLE:
+        if pattern.match(head):
+            return name
+    return None
+
+
+def foreign_format(head: bytes) -> ForeignFormat | None:
+    """Return the format of a file's first bytes, one that cannot be read here, or None."""
+    for foreign in _FOREIGN:
+        if foreign.pattern.match(head):
+            return foreign
+    return None
+
+
 def check_is_regular(mode: int, *, name: str) -> None:
-    """Refuse whatever is not a regular file, by `st_mode`: to open a pipe would wait for ever. Raises DataError."""
+    """Refuse whatever is not a regular file, by `st_mode`. Raises DataError.
+
+    Opening a pipe would wait for ever.
+    """
     kind = irregular_kind(mode)
     if kind is not None:
         raise DataError(
@@ -69,9 +131,9 @@ def check_is_regular(mode: int, *, name: str) -> None:
 
 
 def check_is_image(head: bytes, *, name: str) -> None:
-    """Refuse a file whose first `N_BYTES` bytes say that it is no image, or one of an unsupported format. Raises DataError.
+    """Refuse a file by its first `N_BYTES` bytes: no image, or one of an unsupported format.
 
-    Nothing is said of a file that may be a damaged image.
+    Lets pass what may be a damaged image. Raises DataError.
     """
     if not head:
         raise DataError(
@@ -79,45 +141,46 @@ def check_is_image(head: bytes, *, name: str) -> None:
         )
     if head.startswith(b"version https://git-lfs"):
         raise DataError(
-            f"an image must hold pixels, got a Git LFS pointer: {name}; fetch the images with `git lfs pull`."
+            f"an image must hold pixels, got a Git LFS pointer: {name}; "
+            "fetch the images with `git lfs pull`."
         )
     if not head.strip(b"\0"):
         raise DataError(
-            f"an image must hold pixels, got a file that begins with {len(head)} zero bytes: {name}; copy it again or remove it."
+            f"an image must hold pixels, got a file that begins with {len(head)} zero bytes: "
+            f"{name}; copy it again or remove it."
         )
-    kind = _kind_of(head)
-    if kind is not None:
+    foreign = foreign_format(head)
+    if foreign is not None:
         raise DataError(
-            f"an image must be a {FORMAT_NAMES} file, got {kind}: {name}; save it as PNG or JPEG, or remove it."
+            f"an image must be a {FORMAT_NAMES} file, got {foreign.name}: {name}; "
+            "save it as PNG or JPEG, or remove it."
         )
-    text = _text_of(head)
+    text = _text_kind(head)
     if text is not None:
         raise DataError(
-            f"an image must be a {FORMAT_NAMES} file, got {text}: {name}; fetch the image again or remove it."
+            f"an image must be a {FORMAT_NAMES} file, got {text}: {name}; "
+            "fetch the image again or remove it."
         )
 
 
 def read_head(path: Path, *, name: str) -> bytes:
-    """Return the first bytes of a regular file. Raises DataError where it is none, OSError where it cannot be read."""
+    """Return the first bytes of a regular file.
+
+    Raises DataError where it is no regular file, OSError where it cannot be read.
+    """
     check_is_regular(path.stat().st_mode, name=name)
     with path.open("rb") as file:
         return file.read(N_BYTES)
 
 
-def _kind_of(head: bytes) -> str | None:
-    for start, magic, kind in _MAGIC:
-        if head.startswith(magic, start):
-            return kind
-    return _BOX_BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
-
-
-def _text_of(head: bytes) -> str | None:
+def _text_kind(head: bytes) -> str | None:
     """What kind of text a file begins with, or None."""
-    if head.startswith(_SUPPORTED):
+    if head.startswith(_MAYBE_IMAGE):
         return None
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<svg" in start:
         return "SVG"
+    # What a failed download leaves: the server's error page under the image's name.
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "a web page"
     if not _is_text(head):
@@ -127,8 +190,10 @@ def _text_of(head: bytes) -> str | None:
 
 def _is_text(head: bytes) -> bool:
     """Whether bytes are UTF-8 without control characters; the last character may be cut off."""
-    if any((byte < 32 and byte not in b"\t\n\r\f") or byte == 127 for byte in head):
-        return False
+    for byte in head:
+        is_control = byte < 32 or byte == 127
+        if is_control and byte not in b"\t\n\r\f":
+            return False
     try:
         head[: N_BYTES - 4].decode("utf-8")
     except UnicodeDecodeError as error:

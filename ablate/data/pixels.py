@@ -1,4 +1,7 @@
-"""From a decoded image to RGB: turned upright, transparency over white, grey levels of more than 8 bits brought to 8."""
+"""From a decoded image to RGB.
+
+Turned upright, transparency over white, grey levels of more than 8 bits reduced to 8.
+"""
 
 from __future__ import annotations
 
@@ -31,21 +34,29 @@ _PLAIN_MODES = frozenset(
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an opened image has 16 or 32 bits a channel, whose range no file states. A PPM file states it."""
-    if image.format == "PPM":
+    """Whether an opened image has 16 or 32 bits per channel and does not state their range."""
+    if image.format == "PPM":  # states its range, and Pillow scales by it
         return False
     stored = " ".join(str(tile[3]) for tile in getattr(image, "tile", []))
     return image.mode.startswith("I") or ";16" in stored
 
 
 def upright_rgb(image: Image.Image, *, name: str) -> Image.Image:
-    """Return a decoded image as RGB, turned by its EXIF tag. Raises DataError where its range or its colours are not known."""
+    """Return a decoded image as RGB, turned by its EXIF tag.
+
+    Raises DataError where its range or its colours are not known.
+    """
     turn = _turn_of(image)
-    return _as_rgb(image if turn is None else image.transpose(turn), name=name)
+    if turn is not None:
+        image = image.transpose(turn)
+    return _as_rgb(image, name=name)
 
 
 def forget_other_tags(image: Image.Image) -> None:
-    """Before a TIFF is decoded: Pillow turns it itself, and reads blocks of tags for that which may lead anywhere."""
+    """Before a TIFF is decoded: drop the blocks of tags that its pixels do not need.
+
+    Pillow turns a TIFF itself, and follows these blocks for it, which may lead anywhere in a file.
+    """
     if image.format == "TIFF":
         tags = image.getexif()
         for block in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
@@ -54,23 +65,29 @@ def forget_other_tags(image: Image.Image) -> None:
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
-    """What the orientation tag asks for; no other tag matters, and a tag that makes no sense turns nothing, as in viewers."""
+    """What the orientation tag asks for.
+
+    No other tag matters, and a tag that makes no sense turns nothing, as in viewers.
+    """
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
         if orientation is None:
             orientation = _orientation_in(image.info.get("exif", b""))
         return _TURNS.get(orientation)
-    except Exception:  # whatever a parser of foreign metadata raises, the pixels are whole
+    except Exception:  # whatever broken metadata makes a parser raise, the pixels are whole
         return None
 
 
 def _orientation_in(exif: bytes) -> int | None:
-    """The orientation in a block of EXIF; Pillow stops reading at the first tag whose value lies nowhere."""
+    """The orientation in a block of EXIF, read tag by tag.
+
+    Pillow stops reading at the first tag whose value lies outside the block.
+    """
     tiff = exif.removeprefix(b"Exif\0\0")
     order = "<" if tiff[:2] == b"II" else ">"
     (start,) = struct.unpack_from(f"{order}I", tiff, 4)
     (n_tags,) = struct.unpack_from(f"{order}H", tiff, start)
-    for i in range(n_tags):
+    for i in range(n_tags):  # 12 bytes each, after the 2 bytes of their number
         tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * i)
         if (tag, kind) == (ExifTags.Base.Orientation, _SHORT):
             return int(value)
@@ -87,32 +104,41 @@ def _as_rgb(image: Image.Image, *, name: str) -> Image.Image:
         return image.convert("RGB")
     if image.mode not in _PLAIN_MODES:
         raise DataError(
-            f"an image must be grey, RGB, CMYK or of a palette, got {image.mode} colours: {name}; save it as RGB."
+            f"an image must be grey, RGB, CMYK or of a palette, got {image.mode} colours: {name}; "
+            "save it as RGB."
         )
     if image.has_transparency_data:
-        over = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(over, image.convert("RGBA")).convert("RGB")
+        # White, as in viewers: what lies under transparent pixels is often noise, or black.
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 
 def _from_int32(image: Image.Image, *, name: str) -> Image.Image:
     values = np.asarray(image)
-    lowest, highest = int(values.min()), int(values.max())
+    lowest = int(values.min())
+    highest = int(values.max())
     if lowest < 0 or highest >= DEEP_LEVELS:
         raise DataError(
-            f"an image of 32-bit integers must have values from 0 to {DEEP_LEVELS - 1}, got {lowest} to {highest}: {name}; "
+            f"an image of 32-bit integers must have values from 0 to {DEEP_LEVELS - 1}, "
+            f"got {lowest} to {highest}: {name}; "
             "scale it to its own range, and save it with 8 bits."
         )
     return _from_grey((values >> 8).astype(np.uint8))
 
 
 def _check_float(image: Image.Image, *, name: str) -> None:
-    """Floats state no range: 0 to 1 and 0 to 255 are both usual, and the first would become black."""
+    """Refuse floats that are not in 0 to 255. Raises DataError.
+
+    No file states the range of floats: 0 to 1 is as usual, and would become black.
+    """
     values = np.asarray(image)
-    lowest, highest = float(values.min()), float(values.max())
+    lowest = float(values.min())
+    highest = float(values.max())
     if not (lowest >= 0 and 1 < highest <= 255):
         raise DataError(
-            f"an image of floats must have values from 0 to 255, and some above 1, got {lowest:g} to {highest:g}: {name}; scale it, and save it with 8 bits."
+            "an image of floats must have values from 0 to 255, and some above 1, "
+            f"got {lowest:g} to {highest:g}: {name}; scale it, and save it with 8 bits."
         )
 
 

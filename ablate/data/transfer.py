@@ -16,9 +16,10 @@ _META = "meta.json"
 
 
 def fetch_store(path: Path, read: ReadPiece) -> None:
-    """Make sure of a whole image store at `path`: read it piece by piece where there is none, and compare every array with its digest.
+    """Ensure that a whole image store is at `path`: where there is none, read it piece by piece.
 
-    Processes that ask at the same time wait for one of them. Raises StoreError where what arrives is not what was written, or there is no room.
+    Every array is compared with its digest. Processes that ask at the same time wait for one of
+    them. Raises StoreError where what arrives is not what was written, or there is no room.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +28,8 @@ def fetch_store(path: Path, read: ReadPiece) -> None:
                 _fetch(path, read)
     except OSError as error:
         raise StoreError(
-            f"the image store must be writable on every machine, {path.parent} is not ({error}); set ABLATE_HOME there."
+            f"the image store must be writable on every machine, {path.parent} is not ({error}); "
+            "set ABLATE_HOME there."
         ) from error
 
 
@@ -42,6 +44,7 @@ def _is_whole(path: Path) -> bool:
 def _fetch(path: Path, read: ReadPiece) -> None:
     """Copy into a folder beside the final one, verify, rename."""
     partial = path.with_suffix(".partial")
+    # A killed process may have left the one, an incomplete store may be the other.
     for leftover in (partial, path):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()

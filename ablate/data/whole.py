@@ -1,4 +1,7 @@
-"""Whether a decoder filled the whole image. Some files end properly too early, and the rest of the image stays black."""
+"""Whether a decoder filled the whole image.
+
+Some files are well formed and end too early; the rest of the image stays black.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ _ADAM7 = (
 )
 """x and y of the first pixel of each pass of an interlaced PNG, and the steps."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Colour type of a PNG -> numbers per pixel."""
 _PIECE_BYTES = 2**20
 
 
@@ -30,19 +34,26 @@ class EndsEarly(ValueError):
 
 
 def check_tiles(image: ImageFile.ImageFile) -> None:
-    """Before an image is decoded: its strips or tiles, as the file lists them, must cover it. Raises EndsEarly."""
-    if image.format != "TIFF":  # a frame of a GIF may be smaller than the image
+    """Before an image is decoded: its strips or tiles, as the file lists them, must cover it.
+
+    Raises EndsEarly.
+    """
+    # Of the other formats, a GIF lists a frame, which may be smaller than the image.
+    if image.format != "TIFF":
         return
-    places = {tile[1] for tile in image.tile if tile[1] is not None}  # channels may be apart
-    area = sum((right - left) * (bottom - top) for left, top, right, bottom in places)
-    if area < image.width * image.height:
-        raise EndsEarly(f"its strips hold {area} of {image.width * image.height} pixels")
+    # A set: where channels are stored apart, each lists the same boxes again.
+    boxes = {tile[1] for tile in image.tile if tile[1] is not None}
+    area = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+    n_pixels = image.width * image.height
+    if area < n_pixels:
+        raise EndsEarly(f"its strips hold {area} of {n_pixels} pixels")
 
 
 def check_rows(image: Image.Image, path: Path) -> None:
-    """After a PNG was decoded: were all rows there? Pillow leaves rows black that the file does not have. Raises EndsEarly.
+    """After a PNG was decoded: check that all rows were there. Raises EndsEarly.
 
-    Only a PNG whose last row is black, or that is interlaced, is read again: it is inflated and its bytes are counted.
+    Pillow leaves rows black that the file does not have. So only a PNG whose last row is black, or
+    that is interlaced, is read again: it is inflated and its bytes are counted.
     """
     if image.format != "PNG":
         return
@@ -50,23 +61,23 @@ def check_rows(image: Image.Image, path: Path) -> None:
     if last_row.any() and not image.info.get("interlace"):
         return
     with path.open("rb") as file:
-        expected, there = _counted_bytes(file)
-    if there < expected:
-        raise EndsEarly(f"it holds {there} of {expected} bytes of pixels")
+        n_expected, n_present = _counted_bytes(file)
+    if n_present < n_expected:
+        raise EndsEarly(f"it holds {n_present} of {n_expected} bytes of pixels")
 
 
 def _counted_bytes(file: BinaryIO) -> tuple[int, int]:
     """Bytes of pixels that the header of a PNG promises, and those that are there."""
-    file.seek(8)
-    expected = 0
-    there = 0
+    file.seek(8)  # behind the signature
+    n_expected = 0
+    n_present = 0
     inflate = zlib.decompressobj()
     for kind, data in _chunks(file):
         if kind == b"IHDR":
-            expected = _promised_bytes(data)
+            n_expected = _promised_bytes(data)
         elif kind == b"IDAT":
-            there += _inflated_bytes(inflate, data)
-    return expected, there
+            n_present += _inflated_bytes(inflate, data)
+    return n_expected, n_present
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
@@ -88,15 +99,19 @@ def _promised_bytes(header: bytes) -> int:
     passes = _ADAM7 if interlace else ((0, 0, 1, 1),)
     total = 0
     for left, top, step_x, step_y in passes:
-        columns = -(-(width - left) // step_x)
+        columns = -(-(width - left) // step_x)  # rounded up
         rows = -(-(height - top) // step_y)
         if columns > 0 and rows > 0:
+            # each row begins with a byte that names its filter
             total += rows * (1 + (columns * n_bits + 7) // 8)
     return total
 
 
 def _inflated_bytes(inflate: Any, data: bytes) -> int:
-    """How many bytes some more compressed ones become, held a piece at a time."""
+    """How many bytes some more compressed ones become.
+
+    Inflated in pieces of `_PIECE_BYTES`: a small file can promise gigabytes.
+    """
     total = 0
     while data and not inflate.eof:
         total += len(inflate.decompress(data, _PIECE_BYTES))

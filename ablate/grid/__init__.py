@@ -1,1 +1,4 @@
-"""Grid files: read, checked, and expanded into arms and trials. Standard library, pydantic and yaml only."""
+"""Grid files: read, checked, and expanded into arms and trials.
+
+Standard library, pydantic and yaml only.
+"""

@@ -1,4 +1,7 @@
-"""Designs: which cells of a grid are trained. All but a search choose cells, never results, so each gives effects that can be estimated without bias."""
+"""Designs: which cells of a grid are trained.
+
+All but a search choose cells without looking at results, so effects are estimated without bias.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from ablate.grid.search_space import Search
+from ablate.grid.search_space import Cell, Search
 from ablate.grid.size import MAX_CELLS, cells_mistake
+from ablate.grid.yaml_lines import Problem
 from ablate.recipe.recipe import Level
 from ablate.streams import stream
 
-Cell = dict[str, Level]
 N_POOL = 10_000
 """Cells that a random design draws its arms from where the full grid has more than `MAX_CELLS`."""
 
@@ -25,23 +28,27 @@ class RandomDesign(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     random: int = Field(
-        ge=2, le=MAX_CELLS, strict=True, description="arms, the baseline among them"
+        ge=2, le=MAX_CELLS, strict=True, description="number of arms, the baseline included"
     )
 
 
 class SearchDesign(BaseModel):
-    """Arms that a sampler proposes one after the other. For finding good arms, never for estimating effects."""
+    """Arms that a sampler proposes one by one: for finding good arms, never to estimate effects."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     search: Search
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, SearchDesign) or (isinstance(value, dict) and "search" in value):
+    if isinstance(value, SearchDesign):
+        return "searched"
+    if isinstance(value, dict) and "search" in value:
         return "searched"
     return "drawn" if isinstance(value, dict | RandomDesign) else "named"
 
 
+# The discriminator keeps pydantic's errors to the one branch that was meant: without it a
+# misspelt key of a search would be reported once for each of the three kinds.
 Design = Annotated[
     Annotated[Literal["full", "one_factor", "leave_one_out"], Tag("named")]
     | Annotated[RandomDesign, Tag("drawn")]
@@ -55,15 +62,18 @@ def design_cells(
 ) -> Iterator[Cell]:
     """Yield the cells that a design asks for, axis -> level; the first axis varies slowest.
 
-    A random design draws later, among arms that make sense: of all cells, or in a grid of very many of `N_POOL` that are drawn evenly by `seed`.
+    A random design yields its candidates: `draw_arms` chooses later, among arms that make sense.
+    They are all cells of the grid, or in a very large grid `N_POOL` drawn evenly by `seed`.
 
-    `one_factor` and `leave_one_out` are the baseline and every cell that differs from it in one axis; for `leave_one_out` the baseline is the full recipe
-    and each axis has two levels, with and without a component.
+    `one_factor` and `leave_one_out` are the baseline and every cell that differs from it in one
+    axis; for `leave_one_out` the baseline is the full recipe and each axis has two levels, with
+    and without a component.
     """
     if design in ("one_factor", "leave_one_out"):
         yield from _neighbours(axes, baseline)
         return
-    if isinstance(design, RandomDesign) and math.prod(map(len, axes.values())) > MAX_CELLS:
+    n_cells = math.prod(map(len, axes.values()))
+    if isinstance(design, RandomDesign) and n_cells > MAX_CELLS:
         yield from _pool(axes, baseline, seed=seed)
         return
     for levels in itertools.product(*axes.values()):
@@ -71,63 +81,74 @@ def design_cells(
 
 
 def _neighbours(axes: Mapping[str, Sequence[Level]], baseline: Cell) -> Iterator[Cell]:
-    """The baseline and the cells that differ from it in one axis, in the order that they have in the full grid."""
-    middle = tuple(levels.index(baseline[axis]) for axis, levels in axes.items())
-    places = {middle}
+    """The baseline and the cells that differ from it in one axis, ordered as in the full grid."""
+    center = _positions(axes, baseline)
+    neighbours = {center}
     for number, levels in enumerate(axes.values()):
-        places |= {(*middle[:number], index, *middle[number + 1 :]) for index in range(len(levels))}
-    yield from _cells_at(sorted(places), axes)
+        for index in range(len(levels)):
+            neighbours.add((*center[:number], index, *center[number + 1 :]))
+    yield from _cells_at(sorted(neighbours), axes)
 
 
 def _pool(axes: Mapping[str, Sequence[Level]], baseline: Cell, *, seed: int) -> Iterator[Cell]:
     """The baseline and `N_POOL` cells, drawn evenly; fewer where one was drawn twice."""
     rng = np.random.Generator(np.random.Philox(key=stream(seed, "permute", "cells")))
-    drawn_places = rng.integers(
-        [len(levels) for levels in axes.values()], size=(N_POOL, len(axes))
-    ).tolist()
-    middle = tuple(levels.index(baseline[axis]) for axis, levels in axes.items())
-    yield from _cells_at(sorted({middle, *map(tuple, drawn_places)}), axes)
+    n_levels = [len(levels) for levels in axes.values()]
+    positions = rng.integers(n_levels, size=(N_POOL, len(axes))).tolist()
+    pool = {_positions(axes, baseline), *map(tuple, positions)}
+    yield from _cells_at(sorted(pool), axes)
+
+
+def _positions(axes: Mapping[str, Sequence[Level]], cell: Cell) -> tuple[int, ...]:
+    """For each axis the index of the cell's level."""
+    return tuple(levels.index(cell[axis]) for axis, levels in axes.items())
 
 
 def _cells_at(
-    places: Iterable[tuple[int, ...]], axes: Mapping[str, Sequence[Level]]
+    positions: Iterable[tuple[int, ...]], axes: Mapping[str, Sequence[Level]]
 ) -> Iterator[Cell]:
-    """The cells at these positions of the levels of each axis."""
-    for place in places:
-        yield {
-            axis: levels[index] for (axis, levels), index in zip(axes.items(), place, strict=True)
-        }
+    for indices in positions:
+        cell: Cell = {}
+        for (axis, levels), index in zip(axes.items(), indices, strict=True):
+            cell[axis] = levels[index]
+        yield cell
 
 
-def drawn(arm_ids: Sequence[str], baseline_arm_id: str, design: Design, *, seed: int) -> list[str]:
-    """Return the arms that are trained, in their order: all of them, or as many as a random design asks for, drawn with the grid's first seed."""
+def draw_arms(
+    arm_ids: Sequence[str], baseline_arm_id: str, design: Design, *, seed: int
+) -> list[str]:
+    """Return the arms that are trained, in their order.
+
+    All of them, or as many as a random design asks for, drawn with the grid's first seed.
+    """
     if not isinstance(design, RandomDesign):
         return list(arm_ids)
+    # Drawn from arms, not from cells: merged and excluded cells would make some arms likelier.
     others = [arm_id for arm_id in arm_ids if arm_id != baseline_arm_id]
-    order = np.random.Generator(
-        np.random.Philox(key=stream(seed, "permute", "design"))
-    ).permutation(len(others))
+    rng = np.random.Generator(np.random.Philox(key=stream(seed, "permute", "design")))
+    order = rng.permutation(len(others))
     chosen = {baseline_arm_id, *(others[index] for index in order[: design.random - 1])}
     return [arm_id for arm_id in arm_ids if arm_id in chosen]
 
 
 def design_name(design: Design) -> str:
-    """The design as the report says it: `full`, ..., `random 12` or `search tpe 30`."""
+    """The design as the report names it: `full`, ..., `random 12` or `search tpe 30`."""
     if isinstance(design, SearchDesign):
         return f"search {design.search.sampler} {design.search.n_trials}"
-    return f"random {design.random}" if isinstance(design, RandomDesign) else design
+    if isinstance(design, RandomDesign):
+        return f"random {design.random}"
+    return design
 
 
-def design_mistakes(
-    design: Any, axes: Mapping[str, Sequence[Any]]
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield (place, sentence) for what the design alone cannot know."""
+def design_mistakes(design: Any, axes: Mapping[str, Sequence[Any]]) -> Iterator[Problem]:
+    """Yield what is wrong between a design, as the file has it, and the levels of the axes."""
     if design == "leave_one_out":
         for axis, levels in axes.items():
             if isinstance(levels, list) and len(levels) != 2:
                 yield (
                     ("axes", axis),
-                    f"must have two levels in a leave_one_out design, with and without the component, got {len(levels)}; or take one_factor",
+                    "must have two levels in a leave_one_out design, with and without the "
+                    f"component, got {len(levels)}; or take one_factor",
                 )
     if design in ("full", "one_factor", "leave_one_out"):
         too_many = cells_mistake([max(1, len(levels)) for levels in axes.values()], design)

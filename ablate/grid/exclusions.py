@@ -13,7 +13,10 @@ MAX_EXCLUSIONS = 1_000
 
 
 class Exclusion(BaseModel):
-    """Cells that are not trained, and why. A cell matches when every named axis has one of the named levels."""
+    """Cells that are not trained, and why.
+
+    A cell matches when every named axis has one of the named levels.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     when: dict[str, Any] = Field(min_length=1, description="axis -> level, or a list of levels")
@@ -25,30 +28,44 @@ When = tuple[tuple[str, frozenset[Hashable]], ...]
 
 
 class Rules:
-    """The exclusions of a grid, ready to be asked of many cells: each rule is looked at only for cells that have a level of its first axis."""
+    """The exclusions of a grid, indexed so that many cells can be checked quickly.
+
+    A rule is tested only against cells that have one of the levels of its most selective axis.
+    """
 
     def __init__(self, exclusions: Sequence[Exclusion]) -> None:
-        self._whys = [exclusion.why for exclusion in exclusions]
-        self._whens = [_typed(exclusion.when) for exclusion in exclusions]
+        self._reasons = [exclusion.why for exclusion in exclusions]
+        self._whens = [_typed_when(exclusion.when) for exclusion in exclusions]
         self._numbers: dict[tuple[str, Hashable], list[int]] = {}
         for number, when in enumerate(self._whens):
+            # The axis with the fewest levels: fewest cells have to be compared with the rule.
             axis, levels = min(when, key=lambda part: len(part[1]))
             for level in levels:
                 self._numbers.setdefault((axis, level), []).append(number)
 
-    def why_not(self, cell: Mapping[str, Hashable]) -> str | None:
-        """Why a cell, axis -> level as its field keeps it, is not trained, by the first rule that says so; None for one that is."""
+    def reason_excluded(self, cell: Mapping[str, Hashable]) -> str | None:
+        """Why a cell, axis -> level as its field keeps it, is not trained; None for one that is.
+
+        Where several rules match, the first of the file gives the reason.
+        """
         if not self._numbers:
             return None
-        numbers = sorted(number for part in cell.items() for number in self._numbers.get(part, ()))
-        for number in numbers:
-            if all(axis in cell and cell[axis] in levels for axis, levels in self._whens[number]):
-                return self._whys[number]
+        numbers: list[int] = []
+        for axis_and_level in cell.items():
+            numbers += self._numbers.get(axis_and_level, ())
+        for number in sorted(numbers):
+            if _matches(self._whens[number], cell):
+                return self._reasons[number]
         return None
 
 
-def _typed(when: Mapping[str, Any]) -> When:
-    return tuple(
-        (axis, frozenset(meaning(axis, level) for level in asked_levels(wanted)))
-        for axis, wanted in when.items()
-    )
+def _matches(when: When, cell: Mapping[str, Hashable]) -> bool:
+    return all(axis in cell and cell[axis] in levels for axis, levels in when)
+
+
+def _typed_when(when: Mapping[str, Any]) -> When:
+    parts = []
+    for axis, wanted in when.items():
+        levels = frozenset(meaning(axis, level) for level in asked_levels(wanted))
+        parts.append((axis, levels))
+    return tuple(parts)

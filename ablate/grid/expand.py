@@ -1,4 +1,8 @@
-"""From a grid to its arms and trials: contradictions dropped with a reason, equivalent cells merged, trials ordered so that a cut study is balanced."""
+"""From a grid to its arms and trials.
+
+Contradictions are dropped with a reason, equivalent cells are merged, and trials are ordered so
+that a study that is cut short stays balanced.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ablate.grid.design import design_cells, design_name, drawn
+from ablate.grid.design import design_cells, design_name, draw_arms
 from ablate.grid.grid_file import Grid
+from ablate.grid.search_space import Cell
 from ablate.grid.size import check_trials
 from ablate.recipe.canonical import contradiction, relevant
 from ablate.recipe.recipe import Level, Recipe
@@ -29,45 +34,65 @@ class Expansion:
     baseline_arm_id: str
 
 
+@dataclass(slots=True)
+class _MergedCells:
+    """The cells of a grid by arm, in the order of the grid file."""
+
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+    """arm_id -> its recipe, as its first cell has it."""
+    cells: dict[str, list[Cell]] = field(default_factory=dict)
+    """arm_id -> the cells that train alike."""
+    excluded: list[ExcludedCell] = field(default_factory=list)
+    baseline_arm_id: str = ""
+
+
 def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
-    """Return the arms of `grid` on the resolved data, in the order of the grid file; the first axis varies slowest. A search has none yet."""
+    """Return the arms of `grid` on the resolved data, in the order of the grid file.
+
+    The first axis varies slowest. A search has no arms yet.
+    """
     if grid.search is not None:
         return Expansion(arms=(), excluded=(), n_cells=0, baseline_arm_id="")
-    recipes: dict[str, Recipe] = {}
-    cells: dict[str, list[dict[str, Level]]] = {}
-    excluded = []
-    baseline, baseline_arm_id = grid.baseline_cell, ""
-    typed: dict[tuple[str, str], Any] = {}
-    for cell in grid_cells(grid):
-        levels = {axis: _typed(axis, level, typed) for axis, level in cell.items()}
-        recipe = grid.base.model_copy(update=levels)
-        why = grid.rules.why_not(levels) or contradiction(recipe)
-        if why is not None:
-            excluded.append(ExcludedCell(cell=cell, why=why))
-            continue
-        arm_id = arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0).arm_id
-        recipes.setdefault(arm_id, recipe)
-        cells.setdefault(arm_id, []).append(cell)
-        if cell == baseline:
-            baseline_arm_id = arm_id
-    chosen = drawn(list(recipes), baseline_arm_id, grid.design, seed=grid.seeds[0])
+    merged = _merge_cells(grid, data=data, fingerprint=fingerprint)
+    chosen = draw_arms(
+        list(merged.recipes), merged.baseline_arm_id, grid.design, seed=grid.seeds[0]
+    )
     varied = tuple(axis for axis, levels in grid.levels.items() if len(levels) > 1)
-    names = _arm_names(varied, {arm_id: recipes[arm_id] for arm_id in chosen})
-    arms = tuple(
-        ArmRecord(
-            arm_id=arm_id, name=names[arm_id], recipe=recipes[arm_id], cells=tuple(cells[arm_id])
-        )
-        for arm_id in chosen
-    )
+    names = _arm_names(varied, {arm_id: merged.recipes[arm_id] for arm_id in chosen})
+    arms = []
+    for arm_id in chosen:
+        recipe = merged.recipes[arm_id]
+        cells = tuple(merged.cells[arm_id])
+        arms.append(ArmRecord(arm_id=arm_id, name=names[arm_id], recipe=recipe, cells=cells))
     return Expansion(
-        arms=arms,
-        excluded=tuple(excluded),
-        n_cells=len(excluded) + sum(len(arm.cells) for arm in arms),
-        baseline_arm_id=baseline_arm_id,
+        arms=tuple(arms),
+        excluded=tuple(merged.excluded),
+        n_cells=len(merged.excluded) + sum(len(arm.cells) for arm in arms),
+        baseline_arm_id=merged.baseline_arm_id,
     )
 
 
-def grid_cells(grid: Grid) -> Iterator[dict[str, Level]]:
+def _merge_cells(grid: Grid, *, data: DataSpec, fingerprint: str) -> _MergedCells:
+    merged = _MergedCells()
+    baseline = grid.baseline_cell
+    known_levels: dict[tuple[str, str], Any] = {}
+    for cell in grid_cells(grid):
+        levels = {axis: _typed(axis, level, known_levels) for axis, level in cell.items()}
+        recipe = grid.base.model_copy(update=levels)
+        why = grid.rules.reason_excluded(levels) or contradiction(recipe)
+        if why is not None:
+            merged.excluded.append(ExcludedCell(cell=cell, why=why))
+            continue
+        # Cells whose difference cannot matter have one arm_id: that is what merges them.
+        arm_id = arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0).arm_id
+        merged.recipes.setdefault(arm_id, recipe)
+        merged.cells.setdefault(arm_id, []).append(cell)
+        if cell == baseline:
+            merged.baseline_arm_id = arm_id
+    return merged
+
+
+def grid_cells(grid: Grid) -> Iterator[Cell]:
     """The combinations of the axes' levels that the grid's design asks for."""
     return design_cells(grid.levels, grid.baseline_cell, grid.design, seed=grid.seeds[0])
 
@@ -75,30 +100,37 @@ def grid_cells(grid: Grid) -> Iterator[dict[str, Level]]:
 def study_trials(
     grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint: str, seeds: Sequence[int]
 ) -> list[Trial]:
-    """Every arm with every seed, seed by seed: a study that is cut short has each arm equally often, give or take one. The noise floor's trials come last.
+    """Every arm with every seed, seed by seed; the noise floor's trials come last.
 
-    Raises SpecError where they are too many.
+    Seed by seed, because a study that is cut short then has each arm equally often, give or take
+    one. Raises SpecError where there are too many trials.
     """
     check_trials([(len(expansion.arms), "arms"), (len(seeds), "seeds")], n_more=grid.noise_floor)
-    arms = [arm for arm in expansion.arms if arm.arm_id == expansion.baseline_arm_id]
-    asked = [(arm, seed) for seed in seeds for arm in expansion.arms] + [
-        (arm, seed) for seed in noise_seeds(grid, seeds) for arm in arms
-    ]
+    recipes_and_seeds = [(arm.recipe, seed) for seed in seeds for arm in expansion.arms]
+    for seed in noise_seeds(grid, seeds):
+        for arm in expansion.arms:
+            if arm.arm_id == expansion.baseline_arm_id:
+                recipes_and_seeds.append((arm.recipe, seed))
     return [
-        arm_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed)
-        for arm, seed in asked
+        arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=seed)
+        for recipe, seed in recipes_and_seeds
     ]
 
 
 def noise_seeds(grid: Grid, seeds: Sequence[int]) -> tuple[int, ...]:
     """The further seeds of the baseline arm, numbered after the largest of `seeds`."""
-    return tuple(range(max(seeds) + 1, max(seeds) + 1 + grid.noise_floor))
+    first = max(seeds) + 1
+    return tuple(range(first, first + grid.noise_floor))
 
 
 def study_record(
     grid: Grid, expansion: Expansion, *, facts: DataFacts, seeds: Sequence[int], command: str
 ) -> StudyRecord:
-    """Return what the report needs to know. The study's id follows the grid's name and the data, so that an edited grid goes on with its finished trials."""
+    """Return what the report needs to know.
+
+    The study's id follows the grid's name and the data alone, so that an edited grid continues
+    with its finished trials.
+    """
     identity = "\x1f".join([grid.name, facts.source, facts.fingerprint])
     return StudyRecord(
         study_id=hashlib.sha256(identity.encode()).hexdigest()[:12],
@@ -133,37 +165,42 @@ def arm_trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, s
 
 
 def _arm_names(varied: tuple[str, ...], recipes: Mapping[str, Recipe]) -> dict[str, str]:
-    """arm_id -> name. Lists of text can read alike, `[a, b]` and `[a+b]`: such arms carry their ids."""
+    """arm_id -> name; names are unique.
+
+    Levels that are lists of text can read alike, `[a, b]` and `[a+b]`: such arms carry their ids.
+    """
     names = {arm_id: _arm_name(varied, recipe) for arm_id, recipe in recipes.items()}
     counts = Counter(names.values())
-    return {
-        arm_id: name if counts[name] == 1 else f"{name} ({arm_id})"
-        for arm_id, name in names.items()
-    }
+    for arm_id, name in names.items():
+        if counts[name] > 1:
+            names[arm_id] = f"{name} ({arm_id})"
+    return names
 
 
 def _arm_name(varied: tuple[str, ...], recipe: Recipe) -> str:
-    """Axes that vary and matter for this recipe; a switch that is off is said, since "none" is a level."""
+    """The axes that vary and matter for this recipe, each with its level."""
     matter = relevant(recipe)
-    return (
-        " ".join(f"{axis}={_word(getattr(recipe, axis))}" for axis in varied if axis in matter)
-        or "base"
-    )
+    words = [f"{axis}={_word(getattr(recipe, axis))}" for axis in varied if axis in matter]
+    return " ".join(words) or "base"
 
 
 def _word(level: Any) -> str:
-    """A level in a name; what is not there is YAML's null, a switch true or false."""
+    """A level in a name, spelled as YAML spells it."""
+    # YAML's null, not "none": that word is a level of some fields.
     if level is None or isinstance(level, bool):
         return json.dumps(level)
-    return ("+".join(map(str, level)) or "none") if isinstance(level, tuple) else str(level)
+    if isinstance(level, tuple):
+        return "+".join(map(str, level)) or "none"
+    return str(level)
 
 
-def _typed(axis: str, level: Level, typed: dict[tuple[str, str], Any]) -> Any:
-    """A level as validation makes it: lists from YAML become tuples, whole numbers of float fields become floats. Each level is validated once, in `typed`.
+def _typed(axis: str, level: Level, known_levels: dict[tuple[str, str], Any]) -> Any:
+    """A level as its field keeps it: YAML's lists become tuples, ints of float fields floats.
 
-    That is as good as validating whole recipes: no check of a recipe looks at two of its fields.
+    Each level is validated once and kept in `known_levels`. That is as good as validating whole
+    recipes, and much faster: no check of a recipe compares two of its fields.
     """
-    key = axis, repr(level)
-    if key not in typed:
-        typed[key] = getattr(Recipe.model_validate({axis: level}), axis)
-    return typed[key]
+    key = (axis, repr(level))
+    if key not in known_levels:
+        known_levels[key] = getattr(Recipe.model_validate({axis: level}), axis)
+    return known_levels[key]

@@ -1,4 +1,4 @@
-"""Names of grid files: a grid's name is also that of its MLflow experiment, its folders and its report."""
+"""Names of grid files: a grid's name also names its MLflow experiment, folders and report."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from pathlib import Path
 from ablate.errors import SpecError
 
 MAX_BYTES = 100
-"""Of a name in UTF-8: a study's folder adds the source and an id to it, and file systems take 255 bytes."""
+"""Of a name in UTF-8: a study's folder adds source and id, and file systems take 255 bytes."""
 _VALID = re.compile(r"[^\W_][\w.-]*")
 
 
 def check_name(path: Path) -> None:
-    """Raises SpecError where a grid cannot be called as its file is. Letters and digits of every script can."""
+    """Check that a grid can have the name of its file. Letters and digits of every script can.
+
+    Raises SpecError.
+    """
     name = path.stem
+    # surrogateescape: names that are no valid UTF-8 reach Python with surrogates in them.
     if len(name.encode(errors="surrogateescape")) > MAX_BYTES:
-        shown = name[:60]
         raise SpecError(
-            f"{str(path)[:200]!r}: the name of a grid file must have at most {MAX_BYTES} bytes, got {shown!r}...; "
-            "it names the experiment, folders and the report: rename the file"
+            f"{str(path)[:200]!r}: the name of a grid file must have at most {MAX_BYTES} bytes, "
+            f"got {name[:60]!r}...; it names the experiment, folders and the report: "
+            "rename the file"
         )
+    # macOS writes decomposed letters (NFD): the same visible name would be two experiments.
     if not _VALID.fullmatch(name) or not unicodedata.is_normalized("NFC", name):
         raise SpecError(
-            f"{_shown(path)}: the name of a grid file must be letters, digits, '_', '-' and '.' and begin with a letter or digit, "
-            f"got {name!r}; it names the experiment, folders and the report: rename the file, e.g. to {_suggested(name)}{path.suffix}"
+            f"{_shown(path)}: the name of a grid file must be letters, digits, '_', '-' and '.' "
+            f"and begin with a letter or digit, got {name!r}; it names the experiment, folders "
+            f"and the report: rename the file, e.g. to {_suggested(name)}{path.suffix}"
         )
 
 

@@ -21,12 +21,18 @@ _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def selectable() -> tuple[str, ...]:
-    """What may pick the best epoch and the champion. Val only: test is sealed. Each task has some of them."""
+    """What may pick the best epoch and the champion; each task has some of them.
+
+    Val only: test is sealed.
+    """
     return tuple(f"val/{name}" for name in all_metric_names())
 
 
 class Grid(BaseModel):
-    """A grid file. `parse_grid` is the way to make one from text: it also checks what one field alone cannot know."""
+    """A grid file.
+
+    Make one from text with `parse_grid`: it also checks what one field alone cannot know.
+    """
 
     model_config = _FROZEN
     task: TaskName
@@ -35,11 +41,13 @@ class Grid(BaseModel):
     axes: dict[str, Axis] = Field(min_length=1, description="field of base -> its levels")
     design: Design = Field(
         "full",
-        description="which cells of the grid are trained: full | one_factor | leave_one_out | {random: n} | {search: {...}}",
+        description="which cells of the grid are trained: full | one_factor | leave_one_out | "
+        "{random: n} | {search: {...}}",
     )
     tune: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict,
-        description="field of base -> levels: every arm is tuned over all combinations on val with the pilot seed, then trained with its best",
+        description="field of base -> levels: every arm is tuned over all combinations on val "
+        "with the pilot seed, then trained with its best one",
     )
     pilot_seed: Seed = Field(
         1000, description="seed of the trials of a search or a tuning; must not be among seeds"
@@ -48,18 +56,20 @@ class Grid(BaseModel):
     seeds: tuple[Seed, ...] = Field(
         min_length=1,
         max_length=MAX_SEEDS,
-        description="replicates: every arm is trained once with each",
+        description="replicates: every arm is trained once with each seed",
     )
     noise_floor: int = Field(
         0,
         ge=0,
         le=100,
         strict=True,
-        description="further seeds of the baseline arm alone: their spread is the noise floor of the report",
+        description="number of further seeds of the baseline arm alone: their spread is the "
+        "noise floor of the report",
     )
     baseline: dict[str, Any] = Field(
         default_factory=dict,
-        description="levels of the arm that every difference is measured against; needed in all designs but a search",
+        description="levels of the arm that every difference is measured against; needed in all "
+        "designs but a search",
     )
     select_by: Annotated[str, OneOf(selectable)] = Field(
         description="picks the best epoch and the champion"
@@ -69,15 +79,17 @@ class Grid(BaseModel):
         gt=0,
         lt=1,
         strict=True,
-        description="of two classes: the report tells the recall on test at the threshold that keeps this precision of the second class on val",
+        description="for two classes: the report gives the recall on test at the threshold that "
+        "reaches this precision of the second class on val",
     )
+    # Neither stands in the file as a field: the one is the file's name, the other its comment.
     name: str = Field("", exclude=True)
     question: str = Field("", exclude=True)
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in_defaults_of_task(cls, values: Any) -> Any:
-        """A task may have defaults of its own: `loss` is bce without being said where images have several labels."""
+        """A task may have its own defaults: `loss` is bce where images have several labels."""
         if not isinstance(values, dict) or not isinstance(values.get("base"), dict):
             return values
         task = TASKS.get(str(values.get("task")))
@@ -87,7 +99,10 @@ class Grid(BaseModel):
 
     @property
     def levels(self) -> dict[str, tuple[Any, ...]]:
-        """Axis -> its levels; axes that a search draws from a range, or under a condition, have none here."""
+        """Axis -> its levels.
+
+        Axes that a search draws from a range, or under a condition, are not in it.
+        """
         return {axis: levels for axis, levels in self.axes.items() if isinstance(levels, tuple)}
 
     @property
@@ -97,21 +112,22 @@ class Grid(BaseModel):
 
     @property
     def space(self) -> dict[str, SearchAxis]:
-        """The axes as a search sees them."""
+        """The axes in the form that a search uses."""
         return space_of(self.axes)
 
     @property
     def baseline_cell(self) -> dict[str, Level]:
-        """Axis -> level; an axis that `baseline` leaves out takes the level that `base` has, else its first."""
+        """Axis -> level; an axis that `baseline` omits has the level of `base`, else its first."""
         rest = {axis: self._usual_level(axis, levels) for axis, levels in self.levels.items()}
         return {**rest, **self.baseline}
 
     def _usual_level(self, axis: str, levels: tuple[Any, ...]) -> Level:
         usual = getattr(self.base, axis)
+        # Returned as the axis spells it (0, not 0.0): cells are compared with it as they stand.
         same: list[Level] = [level for level in levels if meaning(axis, level) == usual]
         return same[0] if same else levels[0]
 
     @cached_property
     def rules(self) -> Rules:
-        """The exclusions, ready to be asked of many cells."""
+        """The exclusions, indexed for many cells."""
         return Rules(self.exclude)

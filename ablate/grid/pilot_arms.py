@@ -1,4 +1,7 @@
-"""From a grid to its pilot: which trials a tuning asks for, what a search may propose, and the arms that either hands to the study after it."""
+"""From a grid to its pilot, the tuning or search before the study.
+
+Which trials a tuning asks for, what a search may propose, and the arms that either hands on.
+"""
 
 from __future__ import annotations
 
@@ -34,21 +37,25 @@ class Candidate:
 
 
 def check_pilot_seed(grid: Grid, seeds: Sequence[int]) -> None:
-    """The seed that chooses must not be one that judges. Raises SpecError."""
-    if (grid.search is not None or grid.tune) and grid.pilot_seed in seeds:
+    """Check that the seed that chooses is none of those that judge. Raises SpecError."""
+    has_pilot = grid.search is not None or bool(grid.tune)
+    if has_pilot and grid.pilot_seed in seeds:
         raise SpecError(PILOT_AMONG_SEEDS.format(grid.pilot_seed))
 
 
 def searched_trial(grid: Grid, cell: Cell, *, data: DataSpec, fingerprint: str) -> Trial | None:
-    """The trial of a proposed cell, with the pilot seed; None for one that the grid excludes or that makes no sense."""
+    """The trial of a proposed cell, with the pilot seed.
+
+    None for a cell that the grid excludes or that contradicts itself.
+    """
     recipe = grid.base.model_copy(update=dict(cell))
-    if grid.rules.why_not(cell) or contradiction(recipe):
+    if grid.rules.reason_excluded(cell) or contradiction(recipe):
         return None
     return arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=grid.pilot_seed)
 
 
 def probe_arms(grid: Grid, *, data: DataSpec, fingerprint: str) -> tuple[ArmRecord, ...]:
-    """Arms that take every level and bound of a search's axes once: what is checked before it starts."""
+    """Arms that take every level and bound of a search's axes once: checked before it starts."""
     arms = {}
     for cell in probe_cells(grid.space):
         trial = searched_trial(grid, cell, data=data, fingerprint=fingerprint)
@@ -65,51 +72,57 @@ def probe_arms(grid: Grid, *, data: DataSpec, fingerprint: str) -> tuple[ArmReco
 def searched_name(recipe: Recipe, axes: Sequence[str]) -> str:
     """The arm as a report names it: the axes that matter for it, numbers to four digits."""
     matter = relevant(recipe)
-    return (
-        " ".join(f"{axis}={_short(getattr(recipe, axis))}" for axis in axes if axis in matter)
-        or "base"
-    )
+    words = [f"{axis}={_short(getattr(recipe, axis))}" for axis in axes if axis in matter]
+    return " ".join(words) or "base"
 
 
 def _short(level: Any) -> str:
     if level is None or isinstance(level, bool):
         return json.dumps(level)
-    return (
-        f"{level:.4g}"
-        if isinstance(level, float)
-        else "+".join(map(str, level))
-        if isinstance(level, tuple)
-        else str(level)
-    )
+    # Unlike levels that a grid lists, a sampler's are long fractions.
+    if isinstance(level, float):
+        return f"{level:.4g}"
+    if isinstance(level, tuple):
+        return "+".join(map(str, level))
+    return str(level)
 
 
 def candidates(
     grid: Grid, expansion: Expansion, *, data: DataSpec, fingerprint: str
 ) -> list[Candidate]:
-    """Every arm with every combination of the tuned fields that makes sense for it, arm by arm; combinations that cannot differ for an arm come once.
+    """Every arm with every combination of the tuned fields that makes sense for it, arm by arm.
 
-    Raises SpecError where a combination would merge or split arms, or leaves an arm nothing.
+    Combinations that cannot differ for an arm come once. Raises SpecError where a combination
+    would merge or split arms, or where an arm has no combination left.
     """
-    combinations = [(len(levels), f"levels of {name}") for name, levels in grid.tune.items()]
-    check_trials([(len(expansion.arms), "arms"), *combinations], what="a tuning")
-    found: list[Candidate] = []
+    factors = [(len(levels), f"levels of {name}") for name, levels in grid.tune.items()]
+    check_trials([(len(expansion.arms), "arms"), *factors], what="a tuning")
     for tuned in _combinations(grid.tune):
         _check_arms_stay_apart(grid, expansion, tuned, data=data, fingerprint=fingerprint)
+    all_candidates: list[Candidate] = []
     for arm in expansion.arms:
-        own: dict[str, Candidate] = {}
-        for tuned in _combinations(grid.tune):
-            recipe = arm.recipe.model_copy(update=tuned)
-            if contradiction(recipe) is None:
-                trial = arm_trial(
-                    grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=grid.pilot_seed
-                )
-                own.setdefault(trial.trial_id, Candidate(arm.arm_id, tuned, trial))
-        if not own:
+        of_arm = _candidates_of(arm, grid, data=data, fingerprint=fingerprint)
+        if not of_arm:
             raise SpecError(
-                f"tune must leave every arm a combination that makes sense, {arm.name} has none; give it one, or exclude the arm's cells"
+                "tune must leave every arm a combination that makes sense, "
+                f"{arm.name} has none; give it one, or exclude the arm's cells"
             )
-        found += own.values()
-    return found
+        all_candidates += of_arm
+    return all_candidates
+
+
+def _candidates_of(
+    arm: ArmRecord, grid: Grid, *, data: DataSpec, fingerprint: str
+) -> list[Candidate]:
+    by_trial: dict[str, Candidate] = {}
+    for tuned in _combinations(grid.tune):
+        recipe = arm.recipe.model_copy(update=tuned)
+        if contradiction(recipe) is None:
+            trial = arm_trial(
+                grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=grid.pilot_seed
+            )
+            by_trial.setdefault(trial.trial_id, Candidate(arm.arm_id, tuned, trial))
+    return list(by_trial.values())
 
 
 def _combinations(tune: Mapping[str, Sequence[Any]]) -> Iterator[Cell]:
@@ -120,43 +133,54 @@ def _combinations(tune: Mapping[str, Sequence[Any]]) -> Iterator[Cell]:
 def _check_arms_stay_apart(
     grid: Grid, expansion: Expansion, tuned: Cell, *, data: DataSpec, fingerprint: str
 ) -> None:
-    """Fields that decide whether an axis matters cannot be tuned: cells that are one arm would become two, or two arms one."""
-    arm_of: dict[str, set[str]] = {}
+    """Check that the arms stay as they are with the tuned fields set. Raises SpecError.
+
+    A field that decides whether an axis matters cannot be tuned: cells that are one arm would
+    become two, or two arms one.
+    """
+    arms_by_tuned_id: dict[str, set[str]] = {}
     for arm in expansion.arms:
         for cell in arm.cells:
             levels = {axis: typed_level(axis, level) for axis, level in cell.items()}
             recipe = grid.base.model_copy(update={**levels, **tuned})
-            arm_of.setdefault(
-                arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0).arm_id,
-                set(),
-            ).add(arm.arm_id)
-    n_arms = len({arm_id for arm_ids in arm_of.values() for arm_id in arm_ids})
-    if len(arm_of) != n_arms or any(len(arm_ids) > 1 for arm_ids in arm_of.values()):
+            trial = arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0)
+            arms_by_tuned_id.setdefault(trial.arm_id, set()).add(arm.arm_id)
+    some_merge = any(len(arm_ids) > 1 for arm_ids in arms_by_tuned_id.values())
+    n_arms = len(set().union(*arms_by_tuned_id.values()))
+    some_split = len(arms_by_tuned_id) > n_arms
+    if some_merge or some_split:
         words = ", ".join(f"{name}: {level}" for name, level in tuned.items())
         raise SpecError(
-            f"tune must leave the arms as they are, but with {words} other cells are equal than without: make it an axis, or leave it in base"
+            f"tune must not change which cells are merged into one arm, but {words} would; "
+            "make the field an axis, or leave it in base"
         )
 
 
 def tuned_arms(
     expansion: Expansion, best: Mapping[str, Candidate | None], n_tried: Mapping[str, int]
 ) -> tuple[tuple[ArmRecord, ...], tuple[ExcludedCell, ...]]:
-    """The arms with what each was tuned to, and the cells of arms of which no pilot trial completed. Both maps go by arm_id in the expansion."""
-    arms, lost = [], []
+    """The arms with what each was tuned to, and the cells of arms that have no best candidate.
+
+    Those are the arms of which no pilot trial completed. Both maps go by arm_id in the expansion.
+    """
+    arms = []
+    lost: list[ExcludedCell] = []
     for arm in expansion.arms:
         chosen = best[arm.arm_id]
         if chosen is None:
             why = f"none of the {n_tried[arm.arm_id]} trials of its tuning completed"
             lost += [ExcludedCell(cell=cell, why=why) for cell in arm.cells]
         else:
-            recipe, matter = chosen.trial.recipe, relevant(chosen.trial.recipe)
-            tuned = {name: level for name, level in chosen.tuned.items() if name in matter}
-            arms.append(
-                arm.model_copy(
-                    update={"arm_id": chosen.trial.arm_id, "recipe": recipe, "tuned": tuned}
-                )
-            )
+            arms.append(_tuned_arm(arm, chosen))
     return tuple(arms), tuple(lost)
+
+
+def _tuned_arm(arm: ArmRecord, chosen: Candidate) -> ArmRecord:
+    recipe = chosen.trial.recipe
+    matter = relevant(recipe)
+    tuned = {name: level for name, level in chosen.tuned.items() if name in matter}
+    changes = {"arm_id": chosen.trial.arm_id, "recipe": recipe, "tuned": tuned}
+    return arm.model_copy(update=changes)
 
 
 def pilot_record(
@@ -167,21 +191,15 @@ def pilot_record(
     n_trials: int,
     arms: Sequence[ArmRecord] = (),
 ) -> StudyRecord:
-    """The record of a study's pilot. Its id follows what decides its trials, so that an edited space is another search, and a longer one goes on."""
-    asked = grid.model_dump(
-        mode="json",
-        include={"base", "axes", "pilot_seed", "select_by", "exclude"},
-        exclude_defaults=True,
-    )
-    if grid.search is not None:
-        asked["search"] = grid.search.model_dump(mode="json", exclude={"n_trials", "confirm"})
-    identity = f"{record.study_id}\x1f{kind}" + (f"\x1f{asked!r}" if kind == "search" else "")
+    """The record of a study's pilot."""
+    axes: Mapping[str, Any] = {**record.axes, **grid.tune}
+    if kind == "search":
+        axes = dict.fromkeys(grid.axes, ())
+    identity = _pilot_identity(grid, record.study_id, kind)
     return record.model_copy(
         update={
             "study_id": hashlib.sha256(identity.encode()).hexdigest()[:12],
-            "axes": dict.fromkeys(grid.axes, ())
-            if kind == "search"
-            else {**record.axes, **grid.tune},
+            "axes": axes,
             "baseline_arm_id": "",
             "seeds": (grid.pilot_seed,),
             "noise_seeds": (),
@@ -191,25 +209,40 @@ def pilot_record(
     )
 
 
+def _pilot_identity(grid: Grid, study_id: str, kind: PilotKind) -> str:
+    """What the pilot's id is made of: what decides the trials of a search.
+
+    An edited space is another search; one with more trials continues the same search.
+    """
+    if kind != "search":
+        return f"{study_id}\x1f{kind}"
+    deciding = grid.model_dump(
+        mode="json",
+        include={"base", "axes", "pilot_seed", "select_by", "exclude"},
+        exclude_defaults=True,
+    )
+    if grid.search is not None:
+        deciding["search"] = grid.search.model_dump(mode="json", exclude={"n_trials", "confirm"})
+    # The repr of a dict: ids in journals of finished searches depend on it to the last character.
+    return f"{study_id}\x1f{kind}\x1f{deciding!r}"
+
+
 def tuning_arms(expansion: Expansion, tried: Sequence[Candidate]) -> tuple[ArmRecord, ...]:
     """The arms of a tuning: each arm of the grid with each combination that is tried."""
-    of = {arm.arm_id: arm for arm in expansion.arms}
-    made = []
-    for one in tried:
-        arm, words = (
-            of[one.of_arm],
-            " ".join(f"{name}={_short(level)}" for name, level in one.tuned.items()),
-        )
-        cells = tuple({**cell, **one.tuned} for cell in arm.cells)
-        made.append(
+    arm_by_id = {arm.arm_id: arm for arm in expansion.arms}
+    arms = []
+    for candidate in tried:
+        arm = arm_by_id[candidate.of_arm]
+        words = " ".join(f"{name}={_short(level)}" for name, level in candidate.tuned.items())
+        arms.append(
             ArmRecord(
-                arm_id=one.trial.arm_id,
+                arm_id=candidate.trial.arm_id,
                 name=f"{arm.name} {words}",
-                recipe=one.trial.recipe,
-                cells=cells,
+                recipe=candidate.trial.recipe,
+                cells=tuple({**cell, **candidate.tuned} for cell in arm.cells),
             )
         )
-    return tuple(made)
+    return tuple(arms)
 
 
 def space_words(grid: Grid) -> dict[str, str]:

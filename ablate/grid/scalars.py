@@ -1,4 +1,8 @@
-"""What an unquoted word of a grid file is: null, true or false, a number in decimal digits, else text. Dates, octal, hexadecimal and 1:30 stay text."""
+"""What an unquoted word of a grid file is.
+
+Null, true or false, a number in decimal digits, else text. Dates, octal and hexadecimal numbers and
+1:30 stay text.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,21 @@ import re
 from typing import Any
 
 MAX_DIGITS = 100
-"""Characters of a number: no field takes longer ones, and Python converts no more than some thousand digits."""
+"""Characters of a number: no field takes longer ones, and Python converts only a few thousand."""
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOLS = {
-    spelling: value
-    for word, value in {
-        "yes": True,
-        "true": True,
-        "on": True,
-        "no": False,
-        "false": False,
-        "off": False,
-    }.items()
-    for spelling in (word, word.title(), word.upper())
-}
+_TRUE_WORDS = ("yes", "true", "on")
+_FALSE_WORDS = ("no", "false", "off")
+
+
+def _spellings(words: tuple[str, ...], value: bool) -> dict[str, bool]:
+    """YAML 1.1 takes each of these words in three spellings: `yes`, `Yes`, `YES`."""
+    spellings: dict[str, bool] = {}
+    for word in words:
+        spellings |= {word: value, word.title(): value, word.upper(): value}
+    return spellings
+
+
+_BOOLS = _spellings(_TRUE_WORDS, True) | _spellings(_FALSE_WORDS, False)
 _INT = re.compile(r"[-+]?(0|[1-9]\d*(_\d+)*)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\d+(_\d+)*(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _NO_FLOAT = re.compile(r"[-+]?[\d_]+", re.ASCII)
@@ -31,9 +36,10 @@ _COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
 
 def plain_value(word: str) -> Any:
-    """Return what an unquoted word stands for. `1e-3` is a number, as in YAML 1.2; `yes` and `no` are switches, as in YAML 1.1.
+    """Return what an unquoted word stands for.
 
-    Raises ValueError for a number of more than `MAX_DIGITS` characters.
+    `1e-3` is a number, as in YAML 1.2 (PyYAML reads it as text); `yes` and `no` are switches, as
+    in YAML 1.1. Raises ValueError for a number of more than `MAX_DIGITS` characters.
     """
     if word in _NULLS:
         return None
@@ -44,27 +50,29 @@ def plain_value(word: str) -> Any:
         return word
     if len(word) > MAX_DIGITS:
         raise ValueError(f"must be a number of at most {MAX_DIGITS} characters, got {len(word)}")
-    digits = word.replace("_", "")
-    return number(digits.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    digits = word.replace("_", "").lower()
+    # YAML writes `.inf` and `.nan`, Python reads `inf` and `nan`.
+    return number(digits.replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def _number_type(word: str) -> type[int] | type[float] | None:
     """Which type reads the word as a number, None where it is text."""
     if _INT.fullmatch(word):
         return int
+    # `007` fits the pattern of a float but may be an id: it stays text, and gets a hint below.
     if _FLOAT.fullmatch(word) and not _NO_FLOAT.fullmatch(word):
         return float
     return float if _NOT_FINITE.fullmatch(word) else None
 
 
 def number_hint(value: Any) -> str:
-    """What to write instead of a text that was meant as a number, to go at the end of a sentence; empty for anything else."""
+    """How to write a text that was meant as a number, for the end of a sentence; else empty."""
     if not isinstance(value, str) or len(value) > MAX_DIGITS:
         return ""
     if _number_type(value) is not None:
-        return "; numbers stand without quotes"
+        return "; write numbers without quotes"
     if _LEADING_ZEROS.fullmatch(value):
-        return "; numbers stand without leading zeros"
+        return "; write numbers without leading zeros"
     if _OTHER_BASE.fullmatch(value) or _SEXAGESIMAL.fullmatch(value):
-        return "; numbers stand in decimal digits"
-    return "; the decimal sign is a point" if _COMMA.fullmatch(value) else ""
+        return "; write numbers in decimal digits"
+    return "; the decimal separator is a point" if _COMMA.fullmatch(value) else ""

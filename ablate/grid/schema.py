@@ -1,4 +1,4 @@
-"""The JSON Schema of grid files, for editors: completion and red lines while one types."""
+"""The JSON Schema of grid files, for editors: completion and error marks while typing."""
 
 from __future__ import annotations
 
@@ -10,27 +10,37 @@ from pydantic import BaseModel
 from ablate.grid.grid_file import Grid
 from ablate.recipe.recipe import Recipe
 
+_TYPE_WORDS = {"integer": "int", "number": "number", "string": "text", "array": "list"}
+_LIMIT_SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
 
 def grid_schema() -> dict[str, Any]:
-    """Return the schema; each axis takes a list of values of its field of `base`, and in a search a range or levels with a condition."""
+    """Return the schema.
+
+    Each axis takes a list of values of its field of `base`, and in a search a range, or levels
+    with a condition.
+    """
     schema = Grid.model_json_schema()
     fields = Recipe.model_json_schema()["properties"]
     schema["title"] = "ablate grid file"
+    # Pydantic knows axes and tune as mappings of anything: which names and values they take
+    # depends on the recipe's fields.
     schema["properties"]["axes"] = {
         "type": "object",
         "description": "field of base -> its levels",
         "minProperties": 1,
         "additionalProperties": False,
-        "properties": {
-            name: {"anyOf": [_levels(field), {"$ref": "#/$defs/Range"}, {"$ref": "#/$defs/Choice"}]}
-            for name, field in fields.items()
-        },
+        "properties": {name: _axis(field) for name, field in fields.items()},
     }
     schema["properties"]["tune"] |= {
         "additionalProperties": False,
         "properties": {name: _levels(field) for name, field in fields.items()},
     }
     return schema
+
+
+def _axis(field: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [_levels(field), {"$ref": "#/$defs/Range"}, {"$ref": "#/$defs/Choice"}]}
 
 
 def _levels(field: dict[str, Any]) -> dict[str, Any]:
@@ -43,23 +53,31 @@ def grid_schema_text() -> str:
 
 
 def field_table(model: type[BaseModel]) -> str:
-    """The fields of a model as a Markdown table; `docs/grid-files.md` holds those of `DataSpec` and `Recipe`."""
+    """The fields of a model as a Markdown table.
+
+    `docs/grid-files.md` holds those of `DataSpec` and `Recipe`.
+    """
     rows = ["| field | takes | default | meaning |", "|---|---|---|---|"]
     for name, schema in model.model_json_schema()["properties"].items():
-        field = model.model_fields[name]
-        default = (
-            "required"
-            if field.is_required()
-            else f"`{'null' if field.default is None else field.default}`"
-        )
-        takes = ", ".join(word for one in schema.get("anyOf", [schema]) for word in _takes(one))
-        meaning = (field.description or "").replace("|", "\\|")
-        rows.append(f"| `{name}` | {takes} | {default} | {meaning} |")
+        takes: list[str] = []
+        for branch in schema.get("anyOf", [schema]):
+            takes += _takes(branch)
+        meaning = (model.model_fields[name].description or "").replace("|", "\\|")
+        rows.append(f"| `{name}` | {', '.join(takes)} | {_default(model, name)} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
+def _default(model: type[BaseModel], name: str) -> str:
+    field = model.model_fields[name]
+    if field.is_required():
+        return "required"
+    return "`null`" if field.default is None else f"`{field.default}`"
+
+
 def _takes(schema: dict[str, Any]) -> list[str]:
+    """What one branch of a field's schema takes, in words."""
     if "$ref" in schema:
+        # The one model inside these two is that of the splits' fractions and sizes.
         return ["{train: ..., val: ..., test: ...}"]
     if "enum" in schema or "const" in schema:
         return [f"`{word}`" for word in schema.get("enum", [schema.get("const")])]
@@ -67,18 +85,14 @@ def _takes(schema: dict[str, Any]) -> list[str]:
         return ["`null`"]
     if schema["type"] == "object":
         return ["mapping"]
-    kind = {"integer": "int", "number": "number", "string": "text", "array": "list"}[schema["type"]]
-    limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    return [
-        " ".join(
-            [
-                kind,
-                *(f"{sign} {_bound(schema[key])}" for key, sign in limits.items() if key in schema),
-            ]
-        )
-    ]
+    words = [_TYPE_WORDS[schema["type"]]]
+    for key, sign in _LIMIT_SIGNS.items():
+        if key in schema:
+            words.append(f"{sign} {_bound(schema[key])}")
+    return [" ".join(words)]
 
 
 def _bound(limit: float) -> str:
     """`1`, `0.5` or `1,000,000`."""
-    return f"{limit:,}" if limit == int(limit) and abs(limit) >= 10_000 else f"{limit:g}"
+    is_long = limit == int(limit) and abs(limit) >= 10_000
+    return f"{limit:,}" if is_long else f"{limit:g}"

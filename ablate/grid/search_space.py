@@ -1,4 +1,4 @@
-"""What a search is asked to do: who proposes trials, who gives up on them, and the space that is searched."""
+"""What a search is asked to do: who proposes trials, who ends them early, and the space."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 Sampler = Literal["random", "tpe", "gp", "cma-es", "qmc", "nsga2"]
 Pruner = Literal["none", "median", "hyperband", "wilcoxon", "patient"]
 Cell = dict[str, Level]
+"""One combination of levels: axis -> level."""
 COSTS = (
     "cost/n_trainable",
     "cost/n_parameters",
@@ -32,28 +33,24 @@ COSTS = (
 )
 """What a search may weigh against a score."""
 MAX_SEARCH = 10_000
-"""Trials of a search: a sampler looks at all of them before it proposes the next one."""
-_FEWEST_RANGES: Mapping[str, tuple[int, str]] = {
-    "cma-es": (
-        2,
-        "it moves a normal distribution through ranges, and draws everything else at random",
-    ),
-    "qmc": (1, "it spreads points evenly over ranges, and draws everything else at random"),
-}
-"""Sampler -> how many unconditional ranges it needs, and why."""
-
-Condition = Annotated[
-    tuple[Any, ...],
-    BeforeValidator(lambda levels: levels if isinstance(levels, list | tuple) else (levels,)),
-    WithJsonSchema({}),
-]
+"""Trials of a search: a sampler reads all of them before it proposes the next one."""
 
 
+def _as_list(levels: Any) -> Any:
+    """A condition may name a single level without brackets."""
+    return levels if isinstance(levels, list | tuple) else (levels,)
+
+
+Condition = Annotated[tuple[Any, ...], BeforeValidator(_as_list), WithJsonSchema({})]
+# Strict, and in this order: else pydantic would make 1.0 of a whole number, or 1 of true.
 Bound = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)]
 
 
 class Range(BaseModel):
-    """Values of an axis between two bounds, both included; whole numbers where the field has whole numbers."""
+    """Values of an axis between two bounds, both included.
+
+    They are whole numbers where the field takes whole numbers.
+    """
 
     model_config = _FROZEN
     low: Bound
@@ -77,9 +74,11 @@ class Choice(BaseModel):
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, Range) or (isinstance(value, dict) and "levels" not in value):
+    if isinstance(value, Range):
         return "range"
-    return "choice" if isinstance(value, dict | Choice) else "list"
+    if isinstance(value, dict):
+        return "choice" if "levels" in value else "range"
+    return "choice" if isinstance(value, Choice) else "list"
 
 
 Axis = Annotated[
@@ -91,7 +90,7 @@ Axis = Annotated[
 
 
 class Search(BaseModel):
-    """How many trials are looked at, who proposes them, who gives up on them, and how many arms are trained again with all seeds."""
+    """How many trials are run, who proposes and ends them, how many arms are trained again."""
 
     model_config = _FROZEN
     sampler: Sampler = Field(description="who proposes trials")
@@ -102,16 +101,19 @@ class Search(BaseModel):
         ge=1,
         le=MAX_SEARCH,
         strict=True,
-        description="best arms that are trained with all seeds; only those enter conclusions",
+        description="number of best arms that are trained again with all seeds; only those enter "
+        "conclusions",
     )
     pruner: Pruner = Field("none", description="who ends hopeless trials early")
     objectives: tuple[str, ...] = Field(
         (),
-        description="several scores to weigh: select_by first, then further val/<metric> or costs; empty: select_by alone",
+        description="several scores to weigh: select_by first, then further val/<metric> or "
+        "costs; empty: select_by alone",
     )
 
 
 SearchAxis = Range | Choice
+"""An axis as a search reads it: a plain list of levels is a `Choice` without a condition."""
 
 
 def is_active(axis: SearchAxis, cell: Cell) -> bool:
@@ -120,108 +122,78 @@ def is_active(axis: SearchAxis, cell: Cell) -> bool:
 
 
 def space_of(axes: Mapping[str, Any]) -> dict[str, SearchAxis]:
-    """The axes of a grid as a search sees them: values in the type of their field."""
-    return {name: _typed(name, axis) for name, axis in axes.items()}
+    """The axes of a grid as a search reads them: values in the type of their field."""
+    return {name: _typed_axis(name, axis) for name, axis in axes.items()}
 
 
-def _typed(name: str, axis: Any) -> SearchAxis:
+def _typed_axis(name: str, axis: Any) -> SearchAxis:
+    when = _typed_when(axis)
     if isinstance(axis, Range):
-        low, high = typed_level(name, axis.low), typed_level(name, axis.high)
-        return axis.model_copy(update={"low": low, "high": high, "when": _typed_when(axis)})
+        low = typed_level(name, axis.low)
+        high = typed_level(name, axis.high)
+        return axis.model_copy(update={"low": low, "high": high, "when": when})
     levels = axis.levels if isinstance(axis, Choice) else axis
-    return Choice(
-        levels=tuple(typed_level(name, level) for level in levels), when=_typed_when(axis)
-    )
+    return Choice(levels=_typed_levels(name, levels), when=when)
 
 
 def _typed_when(axis: Any) -> dict[str, tuple[Level, ...]]:
-    """A condition in the types of the axes that it speaks of."""
-    when = axis.when if isinstance(axis, Range | Choice) else {}
-    return {
-        name: tuple(typed_level(name, level) for level in levels) for name, levels in when.items()
-    }
+    """A condition in the types of the axes that it names."""
+    if not isinstance(axis, Range | Choice):
+        return {}
+    return {name: _typed_levels(name, levels) for name, levels in axis.when.items()}
+
+
+def _typed_levels(name: str, levels: Sequence[Any]) -> tuple[Level, ...]:
+    return tuple(typed_level(name, level) for level in levels)
 
 
 def probe_cells(space: Mapping[str, SearchAxis]) -> list[Cell]:
-    """Cells that together take every level and every bound of a range, with the first levels of what comes before them: what is checked before a search."""
-    cells = [_first(space, {})]
+    """Cells that together take every level and every bound of a range.
+
+    They are what is checked before a search; axes that are not probed have their first level.
+    """
+    cells = [_first_cell(space, {})]
     for name, axis in space.items():
-        for level in _ends(axis):
+        for level in _probed_levels(axis):
             wanted: Cell = {name: level}
+            # Without the levels that its conditions ask for, the axis would not be active.
             for other, levels in _conditions(space, name):
                 wanted.setdefault(other, levels[0])
-            cells.append(_first(space, wanted))
+            cells.append(_first_cell(space, wanted))
+    # Cells can hold lists, so that they cannot be keys of a dict themselves.
     return list({repr(cell): cell for cell in cells}.values())
 
 
 def _conditions(
     space: Mapping[str, SearchAxis], name: str
 ) -> Iterator[tuple[str, Sequence[Level]]]:
+    """The conditions of an axis, and those of the axes that they name."""
     for other, levels in space[name].when.items():
         yield other, levels
         yield from _conditions(space, other)
 
 
-def _ends(axis: SearchAxis) -> Sequence[Level]:
+def _probed_levels(axis: SearchAxis) -> Sequence[Level]:
     return (axis.low, axis.high) if isinstance(axis, Range) else axis.levels
 
 
-def _first(space: Mapping[str, SearchAxis], wanted: Cell) -> Cell:
+def _first_cell(space: Mapping[str, SearchAxis], wanted: Cell) -> Cell:
+    """The wanted levels, and of every other active axis the first."""
     cell: Cell = {}
     for name, axis in space.items():
         if is_active(axis, cell):
-            cell[name] = wanted.get(name, _ends(axis)[0])
+            cell[name] = wanted.get(name, _probed_levels(axis)[0])
     return cell
 
 
 def describe_axis(axis: SearchAxis) -> str:
     """The axis as prose: `0.0001 to 0.1, log scale, where lora_rank is 4 or 8`."""
-    told = (
-        f"{axis.low:g} to {axis.high:g}{', log scale' if axis.log else ''}"
-        if isinstance(axis, Range)
-        else ", ".join(map(str, axis.levels))
-    )
-    return told + "".join(
-        f", where {name} is {' or '.join(map(str, levels))}" for name, levels in axis.when.items()
-    )
-
-
-def sampler_mistake(search: Search, space: Mapping[str, SearchAxis]) -> str | None:
-    """Why a sampler cannot search a space, or None."""
-    needed, why = _FEWEST_RANGES.get(search.sampler, (0, ""))
-    ranges = [name for name, axis in space.items() if isinstance(axis, Range) and not axis.when]
-    if len(ranges) < needed:
-        return f"must have at least {needed} range{'s' if needed > 1 else ''} without `when` for {search.sampler}, got {len(ranges)}: {why}; take tpe"
-    if search.sampler == "cma-es" and len(search.objectives) > 1:
-        return f"must be another sampler than cma-es for {len(search.objectives)} objectives: it ranks by one score; take nsga2 or tpe"
-    return None
-
-
-def objective_mistakes(
-    search: Search, *, select_by: str, selectable: Sequence[str]
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield (place in `search`, sentence) for objectives that cannot be weighed."""
-    known = (*selectable, *COSTS)
-    for index, name in enumerate(search.objectives):
-        if name not in known:
-            sealed = (
-                ": test is sealed, it is read by the report alone"
-                if name.startswith("test/")
-                else ""
-            )
-            yield ("objectives", index), f"must be one of {', '.join(known)}, got {name!r}{sealed}"
-        elif name in search.objectives[:index]:
-            yield (
-                ("objectives", index),
-                f"must differ from the objectives before it, got {name!r} again",
-            )
-    if search.objectives and search.objectives[0] != select_by:
-        yield (
-            ("objectives",),
-            f"must begin with select_by ({select_by}), which ranks the arms that are confirmed, got {search.objectives[0]!r}",
-        )
-    if len(search.objectives) > 1 and search.pruner != "none":
-        yield (
-            ("pruner",),
-            f"must be none for {len(search.objectives)} objectives: a pruner compares trials by one score, got {search.pruner!r}",
-        )
+    if isinstance(axis, Range):
+        parts = [f"{axis.low:g} to {axis.high:g}"]
+        if axis.log:
+            parts.append("log scale")
+    else:
+        parts = [*map(str, axis.levels)]
+    for name, levels in axis.when.items():
+        parts.append(f"where {name} is {' or '.join(map(str, levels))}")
+    return ", ".join(parts)

@@ -1,4 +1,8 @@
-"""How large a grid may be. Measured: a plan takes 2 s for 10,000 arms and 9 s for 50,000, and 10,000 arms with 10 seeds each are 4 s more."""
+"""How large a grid may be.
+
+Measured: a plan takes 2 s for 10,000 arms and 9 s for 50,000; 10,000 arms with 10 seeds each take
+4 s more.
+"""
 
 from __future__ import annotations
 
@@ -8,39 +12,53 @@ from collections.abc import Iterable, Sequence
 from ablate.errors import SpecError
 
 MAX_CELLS = 50_000
-"""Combinations of levels that a design looks at one by one."""
+"""Combinations of levels that a design examines one by one."""
 MAX_TRIALS = 100_000
 """Of a study, or of its tuning."""
+_LARGEST_WRITTEN_OUT = 10**15
+_MOST_FACTORS = 8
 
 
 def cells_mistake(n_levels: Sequence[int], design: str) -> str | None:
-    """Why a design cannot look at all combinations of so many levels an axis, or None."""
-    n_cells = math.prod(n_levels) if design == "full" else 1 + sum(n - 1 for n in n_levels)
+    """Why a design cannot examine all combinations of so many levels per axis, or None."""
+    product = ""
+    if design == "full":
+        n_cells = math.prod(n_levels)
+        product = f" ({shown_product(n_levels)} levels)"
+    else:
+        n_cells = 1 + sum(n - 1 for n in n_levels)
     if n_cells <= MAX_CELLS:
         return None
-    product = f" ({shown_product(n_levels)} levels)" if design == "full" else ""
-    return f"must be at most {MAX_CELLS:,} cells in design {design}, got {shown_count(n_cells)}{product}; take fewer levels, design {{random: n}} or a search"
+    return (
+        f"must be at most {MAX_CELLS:,} cells in design {design}, got {shown_count(n_cells)}"
+        f"{product}; take fewer levels, design {{random: n}} or a search"
+    )
 
 
 def check_trials(
     factors: Sequence[tuple[int, str]], *, n_more: int = 0, what: str = "a study"
 ) -> None:
-    """Raises SpecError where the product of the factors, e.g. (12, "arms") and (3, "seeds"), and `n_more` trials are too many."""
+    """Check the number of trials: the product of the factors, and `n_more` on top.
+
+    `factors` are e.g. (12, "arms") and (3, "seeds"). Raises SpecError where they are too many.
+    """
     n_trials = math.prod(n for n, _ in factors) + n_more
     if n_trials > MAX_TRIALS:
         product = " x ".join(f"{n:,} {noun}" for n, noun in factors)
         raise SpecError(
-            f"{what} must have at most {MAX_TRIALS:,} trials, got {shown_count(n_trials)} ({product}); "
+            f"{what} must have at most {MAX_TRIALS:,} trials, "
+            f"got {shown_count(n_trials)} ({product}); "
             "take fewer levels or seeds, design {random: n} or a search"
         )
 
 
 def shown_count(n: int) -> str:
-    """`1,000,000`; of a number that nobody can read, its size."""
-    return f"{n:,}" if n < 10**15 else f"about 10^{len(str(n)) - 1}"
+    """`1,000,000`; a number too long to read is given as a power of ten."""
+    return f"{n:,}" if n < _LARGEST_WRITTEN_OUT else f"about 10^{len(str(n)) - 1}"
 
 
 def shown_product(numbers: Iterable[int]) -> str:
-    """`10 x 100 x 1000`, of many the first."""
-    words = [str(n) for n in numbers]
-    return " x ".join(words[:8]) + (" x ..." if len(words) > 8 else "")
+    """`10 x 100 x 1000`; of many factors only the first."""
+    factors = [str(n) for n in numbers]
+    product = " x ".join(factors[:_MOST_FACTORS])
+    return product if len(factors) <= _MOST_FACTORS else f"{product} x ..."

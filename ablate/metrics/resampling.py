@@ -1,4 +1,4 @@
-"""Scores on resampled test images: the same draw for every run, so differences stay paired by image.
+"""Scores on resampled test images, the same draw for every run: differences stay paired by image.
 
 A draw is a row of weights, one per image. Images are drawn within their stratum, for one label
 within their class: splits are stratified, and macro means need every class. Of the n images of a
@@ -31,13 +31,13 @@ def image_weights(targets: Targets, *, n_draws: int, seed: int) -> NDArray[np.fl
     return weights
 
 
-def resampled_auroc(ranking: Ranking, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return (n_draws,) one-vs-rest macro AUROC over the classes present, to first order.
+def resampled_area(ranking: Ranking, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return (n_draws,) mean one-vs-rest area over the classes present, to first order.
 
     The first order in the weights is DeLong's placement values, and what an interval needs: the
     rest is of the order 1 / N. NaN where fewer than two classes are present.
     """
-    area = ranking.auroc
+    area = ranking.area
     n_class = ranking.n_class
     is_defined = ~np.isnan(area)
     if not is_defined.any():
@@ -45,6 +45,7 @@ def resampled_auroc(ranking: Ranking, weights: NDArray[np.float32]) -> NDArray[n
     n_rest = ranking.n_images - n_class
     n_own_side = np.where(ranking.is_class, n_class[:, None], n_rest[:, None])
     shift = (ranking.placements - area[:, None]) / (n_own_side * is_defined.sum())
+    # An image moves the area of every class: its shifts are summed over the rows of the ranking.
     influence = np.bincount(
         ranking.order[is_defined].ravel(),
         weights=shift[is_defined].ravel(),
@@ -58,6 +59,7 @@ def sums_by_group(
     weights: NDArray[np.float32], groups: NDArray[np.integer], n_groups: int
 ) -> NDArray[np.float64]:
     """(n_draws, N) -> (n_draws, n_groups): sums of the columns of each group."""
+    # reduceat over sorted columns: a matrix product with one-hot groups would be mostly zeros
     sums = np.zeros((len(weights), n_groups))
     order = np.argsort(groups, kind="stable")
     present, starts = np.unique(groups[order], return_index=True)

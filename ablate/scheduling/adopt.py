@@ -1,4 +1,7 @@
-"""Take over what a tracking store holds of a study and its journal does not know: trials that another home published, or whose journal was lost."""
+"""Take over trials that a tracking store holds and the study's journal does not know.
+
+Another home published them, or their journal was lost.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from ablate.scheduling.lease import lease
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.study.record import StudyRecord
 from ablate.tracking.artifacts import PREDICTIONS, read_predictions
-from ablate.tracking.events import TrialState
+from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import attempts
 from ablate.tracking.records import PublishedAttempt
 
 _LOG = logging.getLogger(__name__)
+# A search does not try again what its pruner ended.
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-"""A search does not try again what its pruner ended."""
 
 
 class Source(Protocol):
@@ -28,11 +31,11 @@ class Source(Protocol):
     def read_attempts(
         self, study_id: str, *, states: Container[str], but: Container[str]
     ) -> tuple[PublishedAttempt, ...]:
-        """The attempts of a study in some states, oldest first, without those of the trials in `but`."""
+        """The attempts of a study in some states, oldest first, less those of trials in `but`."""
         ...
 
     def fetch_files(self, attempt: PublishedAttempt, into: Path) -> None:
-        """Copy what an attempt left into a folder; raise StoreError for a file that cannot be read."""
+        """Copy an attempt's files into a folder; raise StoreError where one cannot be read."""
         ...
 
 
@@ -44,29 +47,27 @@ def adopt(
     trial_ids: Collection[str] | None,
     tags: Mapping[str, str] | None = None,
 ) -> int:
-    """Write the trials that `source` holds as ended, and the journal in the folder `path` does not, into that journal; return how many.
+    """Write trials that `source` holds as ended into the journal in the folder `path`.
 
-    They keep attempt, times and scores, so that publishing them finds the runs that are there. Their files are copied first: a trial whose predictions cannot
-    be read is left to be trained. `trial_ids` are the study's; None for a search, whose trials are those that were proposed.
+    Returns how many the journal did not have. They keep attempt, times and scores, so that
+    publishing them finds the runs that are there. Their files are copied first: a trial whose
+    predictions cannot be read is left to be trained. `trial_ids` are the study's; None for a
+    search, whose trials are those that were proposed.
     Raises StoreError where another process owns the study, or the store does not answer.
     """
     folder = StudyFolder(path)
     with lease(path):
-        ended = {
-            key[0]
-            for key, attempt in attempts(folder.journal.read()).items()
-            if attempt.ended is not None and attempt.ended.state in _ENDED
-        }
-        found = source.read_attempts(
-            record.study_id, states=[state.value for state in _ENDED], but=ended
+        published = source.read_attempts(
+            record.study_id, states=[state.value for state in _ENDED], but=_ended_trials(folder)
         )
-        wanted = [
-            attempt for attempt in found if trial_ids is None or attempt.trial.trial_id in trial_ids
-        ]
         taken: dict[str, PublishedAttempt] = {}
-        for attempt in wanted:
-            if attempt.trial.trial_id not in taken and _copy_files(folder, source, attempt):
-                taken[attempt.trial.trial_id] = attempt
+        for attempt in published:
+            trial_id = attempt.trial.trial_id
+            is_of_study = trial_ids is None or trial_id in trial_ids
+            if is_of_study and trial_id not in taken and _copy_files(folder, source, attempt):
+                taken[trial_id] = attempt
+        # Files, then the plan, then the journal: whatever cuts this short, a trial that the journal
+        # knows has its files, and its place in the plan.
         if trial_ids is None and taken:
             _write_plan(folder, record, taken, tags or {})
         for attempt in taken.values():
@@ -75,10 +76,19 @@ def adopt(
         return len(taken)
 
 
+def _ended_trials(folder: StudyFolder) -> set[str]:
+    """Ids of the trials that need no attempt more, by the journal."""
+    ended = set()
+    for (trial_id, _), attempt in attempts(folder.journal.read()).items():
+        if attempt.ended is not None and attempt.ended.state in _ENDED:
+            ended.add(trial_id)
+    return ended
+
+
 def _copy_files(folder: StudyFolder, source: Source, attempt: PublishedAttempt) -> bool:
     """Whether what the attempt left lies in its folder now, whole."""
-    place = folder.attempt(attempt.trial.trial_id, attempt.attempt)
-    half = place.with_name(f"{place.name}.part")
+    target = folder.attempt(attempt.trial.trial_id, attempt.attempt)
+    half = target.with_name(f"{target.name}.part")
     shutil.rmtree(half, ignore_errors=True)
     try:
         source.fetch_files(attempt, half)
@@ -92,13 +102,14 @@ def _copy_files(folder: StudyFolder, source: Source, attempt: PublishedAttempt) 
             error,
         )
         return False
-    shutil.rmtree(place, ignore_errors=True)
-    half.replace(place)
+    shutil.rmtree(target, ignore_errors=True)
+    half.replace(target)
     return True
 
 
 def _is_complete(attempt: PublishedAttempt) -> bool:
-    return getattr(attempt.events[-1], "outcome", None) is not None
+    last = attempt.events[-1]
+    return isinstance(last, TrialEnded) and last.outcome is not None
 
 
 def _write_plan(

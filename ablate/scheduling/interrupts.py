@@ -1,4 +1,8 @@
-"""Signals that ask for an end: SIGTERM (a cluster's, a service manager's) is treated as Control-C is. Only the main thread hears signals."""
+"""Signals that ask for an end.
+
+SIGTERM (a cluster's, a service manager's) is treated as Control-C is. Only the main thread hears
+signals.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +19,22 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Shield:
-    """Whether an interrupt must wait, and whether one was asked for. Only the main thread reads and writes it: that is where Python runs handlers."""
+    """Whether an interrupt must wait, and whether one was asked for.
+
+    Only the main thread reads and writes it: that is where Python runs handlers.
+    """
 
     depth = 0
     is_asked = False
-    """From the signal on until a block of `interruptible` has ended by it, or what was begun is put away.
+    """From the signal on until a block of `interruptible` has ended by it, or what was begun is put
+    away.
 
     An exception alone can be lost: libraries swallow it where they try imports, and Python itself
-    in callbacks and destructors. Then the next `whole` raises it again.
-    """
+    in callbacks and destructors. Then the next `uninterrupted` raises it again."""
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _raise_if_asked() -> None:
@@ -34,7 +45,11 @@ def _raise_if_asked() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt for SIGTERM and SIGINT inside the block, but never inside `whole`. Whoever handles or ignores SIGINT otherwise keeps that."""
+    """Raise KeyboardInterrupt for SIGTERM and SIGINT inside the block.
+
+    Never inside `uninterrupted`. Whoever handles or ignores SIGINT otherwise keeps that.
+    """
+    # Ignored, as in a job in the background, or handled by whoever calls: then it stays so.
     handlers: dict[signal.Signals, Any] = {signal.SIGTERM: _interrupt}
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, leave):
         handlers[signal.SIGINT] = _interrupt
@@ -42,21 +57,23 @@ def interruptible() -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if threading.current_thread() is threading.main_thread():
+            if _is_main_thread():
                 _Shield.is_asked = False
             raise
-        if threading.current_thread() is threading.main_thread():
+        if _is_main_thread():
             _raise_if_asked()
 
 
 @contextmanager
-def whole() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Run the block to its end before an interrupt is raised.
 
-    An exception that comes from nowhere can leave half a line in a file, or Python's own locks held for ever: `with condition:` gives no guarantee between
-    taking the lock and entering the block (seen once: a signal inside threading.Event.set, and everybody who used the event afterwards waited).
+    An exception that comes from nowhere can leave half a line in a file, or Python's own locks held
+    for ever: `with condition:` gives no guarantee between taking the lock and entering the block
+    (seen once: a signal inside threading.Event.set, and everybody who used the event afterwards
+    waited).
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _is_main_thread():
         yield
         return
     _Shield.depth += 1
@@ -68,9 +85,9 @@ def whole() -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def ignoring_signals() -> Iterator[None]:
     """Let neither interrupt the block: what is being put away must not stay half open."""
-    if threading.current_thread() is threading.main_thread():
+    if _is_main_thread():
         _Shield.is_asked = False  # it was heard: this is what follows from it
     with _handled(dict.fromkeys(_ENDING, signal.SIG_IGN)):
         yield
@@ -84,7 +101,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 @contextmanager
 def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
+    if not _is_main_thread():
         yield
         return
     former = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -1,6 +1,8 @@
-"""The study in Optuna: one finished Optuna trial an attempt that has ended, for its dashboard and its importances. It never enumerates the grid.
+"""The study in Optuna, for its dashboard and its importances.
 
-Measured (Optuna 5): its GridSampler and BruteForceSampler lose the points of workers that die and repeat others. Which trials there are is ablate's business.
+One finished Optuna trial for each attempt that has ended. Optuna never enumerates the grid:
+measured (Optuna 5), its GridSampler and BruteForceSampler lose the points of workers that die and
+repeat others. Which trials there are is ablate's business.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from ablate.scheduling.study_folder import OPTUNA_FILE
 from ablate.study.record import StudyRecord
 from ablate.study.trial import Trial, is_better
 from ablate.tracking import events
+from ablate.tracking.connectivity import sqlite_url
 from ablate.tracking.passwords import hide_passwords, without_password
-from ablate.tracking.reach import sqlite_url
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 _LOG = logging.getLogger(__name__)
@@ -38,13 +40,17 @@ _STATES = {
     events.TrialState.KILLED: TrialState.FAIL,
 }
 
-
+AttemptKey = tuple[str, int]
+"""(trial_id, attempt)."""
 Described = tuple[dict[str, Any], dict[str, BaseDistribution]]
 """A trial's parameters, and what each of them was chosen from."""
 
 
 class OptunaStudy:
-    """A projection of the journal into Optuna's storage. Only its owner, the conductor, writes to it."""
+    """A follower of the journal that writes into Optuna's storage.
+
+    Only its owner, the conductor, writes to it.
+    """
 
     def __init__(
         self,
@@ -55,107 +61,109 @@ class OptunaStudy:
         describe: Callable[[Trial], Described] | None = None,
         objectives: Sequence[str] = (),
     ) -> None:
-        """Make or open the study in the storage at `url`; `trials` by trial_id. Raises StoreError when the storage cannot be used.
+        """Make or open the study in the storage at `url`; `trials` by trial_id.
 
-        `describe` says a trial's parameters; without it they are the levels of its arm in `record`. `objectives` are the scores of a trial, by
-        default `select_by` alone.
+        Raises StoreError when the storage cannot be used. `describe` returns a trial's parameters;
+        without it they are the levels of its arm in `record`. `objectives` are the scores of a
+        trial, by default `select_by` alone.
         """
         self._objectives = tuple(objectives) or (record.select_by,)
-        self._record, self._trials, self._describe = record, trials, describe or self._levels
-        self._space: dict[str, BaseDistribution] = {
-            axis: CategoricalDistribution([_choice(level) for level in levels])
-            for axis, levels in record.axes.items()
-            if levels
-        }
-        self._cells = {arm.arm_id: arm for arm in record.arms}
-        try:
-            self._study = optuna.create_study(
-                study_name=_study_name(record),
-                storage=_storage(url),
-                directions=[direction_of(name) for name in self._objectives],
-                load_if_exists=True,
-            )
-        except Exception as error:
-            raise StoreError(
-                f"Optuna's storage must be usable, {without_password(url)!r} is not: {type(error).__name__}: {hide_passwords(str(error))}".partition(
-                    "\n"
-                )[0]
-            ) from error
-        self._told: set[tuple[str, int]] = set()
+        self._record = record
+        self._trials = trials
+        self._describe = describe or self._levels
+        self._space = _space(record)
+        self._arms = {arm.arm_id: arm for arm in record.arms}
+        self._study = _open(record, url, self._objectives)
+        self._stored: set[AttemptKey] = set()
 
     def is_up(self) -> bool:
-        """See `Projection`."""
+        """See `Follower`."""
         self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return True
 
     def check_readable(self) -> None:
         """Raises StoreError where the storage holds what nobody can read."""
         try:
-            for found in self._study.get_trials(deepcopy=False):
-                hash(_told_as(found))
+            for stored in self._study.get_trials(deepcopy=False):
+                hash(_attempt_of(stored))
         except Exception as error:
             raise StoreError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
 
     def begin(self) -> None:
-        """See `Projection`: note what the storage has, and give an end to what a former version or a dead search left running."""
-        for found in self._study.get_trials(deepcopy=False):
-            if not found.state.is_finished():
-                self._study.tell(found.number, state=TrialState.FAIL)
-            self._told.add(_told_as(found))
+        """See `Follower`: note what the storage has.
+
+        What a former version or a dead search left running is ended.
+        """
+        for stored in self._study.get_trials(deepcopy=False):
+            if not stored.state.is_finished():
+                self._study.tell(stored.number, state=TrialState.FAIL)
+            self._stored.add(_attempt_of(stored))
 
     def tell(self, event: events.Event) -> None:
-        """See `Projection`: an attempt that has ended becomes a finished trial in one transaction, so that nothing is ever left running."""
+        """See `Follower`: an attempt that has ended becomes a finished trial in one transaction.
+
+        So nothing is ever left running.
+        """
         key = (event.trial_id, event.attempt)
-        if isinstance(event, events.TrialEnded) and key not in self._told:
+        if isinstance(event, events.TrialEnded) and key not in self._stored:
             self._study.add_trial(self._frozen(event))
-            self._told.add(key)
+            self._stored.add(key)
 
     def settle(self) -> None:
-        """See `Projection`."""
+        """See `Follower`."""
 
     def finish(self, status: str) -> None:
-        """See `Projection`."""
-
-    def _frozen(self, ended: events.TrialEnded) -> FrozenTrial:
-        trial = self._trials[ended.trial_id]
-        params, distributions = self._describe(trial)
-        state = _STATES[ended.state]
-        scores = ended.outcome.metrics if ended.outcome is not None else {}
-        values = [scores.get(name, math.nan) for name in self._objectives]
-        if state is TrialState.COMPLETE and not all(map(math.isfinite, values)):
-            state = TrialState.FAIL  # Optuna has no complete trial without a number
-        return optuna.trial.create_trial(
-            state=state,
-            values=values if state is TrialState.COMPLETE else None,
-            params=params,
-            distributions=distributions,
-            user_attrs={
-                "trial_id": trial.trial_id,
-                "attempt": ended.attempt,
-                "seed": trial.seed,
-                "arm": self._name(trial),
-            },
-        )
-
-    def _levels(self, trial: Trial) -> Described:
-        if trial.arm_id not in self._cells:
-            raise CheckFailed(
-                f"every trial must belong to an arm of its study, {trial.trial_id} with arm {trial.arm_id} does not."
-            )
-        return {
-            axis: _choice(level) for axis, level in self._cells[trial.arm_id].cells[0].items()
-        }, self._space
-
-    def _name(self, trial: Trial) -> str:
-        return self._cells[trial.arm_id].name if trial.arm_id in self._cells else trial.arm_id
+        """See `Follower`."""
 
     @property
     def trials(self) -> list[FrozenTrial]:
         """What the storage holds."""
         return self._study.get_trials(deepcopy=False)
 
+    def _frozen(self, ended: events.TrialEnded) -> FrozenTrial:
+        trial = self._trials[ended.trial_id]
+        params, distributions = self._describe(trial)
+        arm = self._arms.get(trial.arm_id)
+        attributes = {
+            "trial_id": trial.trial_id,
+            "attempt": ended.attempt,
+            "seed": trial.seed,
+            "arm": trial.arm_id if arm is None else arm.name,
+        }
+        values = self._values(ended)
+        state = _STATES[ended.state]
+        if state is TrialState.COMPLETE and values is None:
+            state = TrialState.FAIL
+        return optuna.trial.create_trial(
+            state=state,
+            values=values,
+            params=params,
+            distributions=distributions,
+            user_attrs=attributes,
+        )
 
-def own_study(
+    def _values(self, ended: events.TrialEnded) -> list[float] | None:
+        """The scores of a completed trial; None where one is missing or not finite.
+
+        Optuna has no complete trial without a number.
+        """
+        if ended.outcome is None or ended.state is not events.TrialState.COMPLETE:
+            return None
+        values = [ended.outcome.metrics.get(name, math.nan) for name in self._objectives]
+        return values if all(map(math.isfinite, values)) else None
+
+    def _levels(self, trial: Trial) -> Described:
+        arm = self._arms.get(trial.arm_id)
+        if arm is None:
+            raise CheckFailed(
+                "every trial must belong to an arm of its study, "
+                f"{trial.trial_id} with arm {trial.arm_id} does not."
+            )
+        levels = {axis: _choice(level) for axis, level in arm.cells[0].items()}
+        return levels, self._space
+
+
+def study_in_folder(
     folder: Path,
     record: StudyRecord,
     trials: Mapping[str, Trial],
@@ -163,33 +171,37 @@ def own_study(
     describe: Callable[[Trial], Described] | None = None,
     objectives: Sequence[str] = (),
 ) -> OptunaStudy:
-    """The study in the SQLite file of its own folder. A file that cannot be used is made again: all that is in it comes from the journal.
+    """The study in the SQLite file of its own folder.
 
-    So it is after a process died while Optuna made its tables (seen: two rows where Optuna expects one, and it never opens the file again), and where
-    a page of the file is damaged.
+    A file that cannot be used is made again: all that is in it comes from the journal. So it is
+    after a process died while Optuna made its tables (seen: two rows where Optuna expects one, and
+    it never opens the file again), and where a page of the file is damaged.
     """
+    path = folder / OPTUNA_FILE
+
+    def opened() -> OptunaStudy:
+        url = default_url(folder)
+        return OptunaStudy(record, trials, url=url, describe=describe, objectives=objectives)
+
     try:
-        if not _is_sound(folder / OPTUNA_FILE):
+        if not _is_sound(path):
             raise StoreError("SQLite finds it damaged")
-        study = OptunaStudy(
-            record, trials, url=default_url(folder), describe=describe, objectives=objectives
-        )
+        study = opened()
         study.check_readable()
         return study
     except StoreError as error:
-        _LOG.warning(
-            "Optuna's file %s is made again from the journal: %s", folder / OPTUNA_FILE, error
-        )
-        for path in folder.glob(f"{OPTUNA_FILE}*"):  # with its -wal and -shm
+        _LOG.warning("Optuna's file %s is made again from the journal: %s", path, error)
+        for leftover in folder.glob(f"{OPTUNA_FILE}*"):  # with its -wal and -shm
             with contextlib.suppress(OSError):
-                _take_away(path)
-        return OptunaStudy(
-            record, trials, url=default_url(folder), describe=describe, objectives=objectives
-        )
+                _take_away(leftover)
+        return opened()
 
 
 def _take_away(path: Path) -> None:
-    """Delete a file of Optuna's; what is no file is nothing of Optuna's, and is only renamed. Raises OSError."""
+    """Delete a file of Optuna's; what is no file is nothing of Optuna's, and is only renamed.
+
+    Raises OSError.
+    """
     if path.is_dir() and not path.is_symlink():
         path.rename(path.with_name(f"no-{path.name}-{time.time():.0f}"))
     else:
@@ -197,7 +209,10 @@ def _take_away(path: Path) -> None:
 
 
 def _is_sound(path: Path) -> bool:
-    """Whether SQLite can read every page of the file, or there is none yet. Milliseconds: such a file has some hundred KB."""
+    """Whether SQLite can read every page of the file, or there is none yet.
+
+    Milliseconds: such a file has some hundred KB.
+    """
     if not path.exists():
         return True
     try:
@@ -214,41 +229,70 @@ def default_url(folder: Path) -> str:
     return sqlite_url(folder / OPTUNA_FILE)
 
 
+def _open(record: StudyRecord, url: str, objectives: Sequence[str]) -> optuna.Study:
+    try:
+        return optuna.create_study(
+            study_name=_study_name(record),
+            storage=_storage(url),
+            directions=[direction_of(name) for name in objectives],
+            load_if_exists=True,
+        )
+    except Exception as error:  # Optuna lets through whatever SQLAlchemy and its drivers raise
+        reason = f"{type(error).__name__}: {hide_passwords(str(error))}".partition("\n")[0]
+        raise StoreError(
+            f"Optuna's storage must be usable, {without_password(url)!r} is not: {reason}"
+        ) from error
+
+
 def _storage(url: str) -> optuna.storages.RDBStorage:
-    """SQLite writes ahead and syncs less: a crash of the machine may lose its last trials, and the journal brings them back."""
-    storage = optuna.storages.RDBStorage(
-        url, engine_kwargs={"connect_args": {"timeout": 20}} if url.startswith("sqlite") else None
-    )
-    if url.startswith("sqlite"):
-        from sqlalchemy import event
+    if not url.startswith("sqlite"):
+        return optuna.storages.RDBStorage(url)
+    from sqlalchemy import event
 
-        @event.listens_for(storage.engine, "connect")
-        def _quicken(connection: Any, _: Any) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 20}})
 
-        storage.engine.dispose()
+    @event.listens_for(storage.engine, "connect")
+    def _quicken(connection: Any, _: Any) -> None:
+        # SQLite writes ahead and syncs less: a crash of the machine may lose its last trials, and
+        # the journal brings them back.
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    storage.engine.dispose()  # connections that were made before the listener
     return storage
 
 
+def _space(record: StudyRecord) -> dict[str, BaseDistribution]:
+    """Axis -> what its levels are chosen from; axes without levels (of a search) are left out."""
+    space: dict[str, BaseDistribution] = {}
+    for axis, levels in record.axes.items():
+        if levels:
+            space[axis] = CategoricalDistribution([_choice(level) for level in levels])
+    return space
+
+
 def _study_name(record: StudyRecord) -> str:
-    """Optuna's categorical parameters cannot get new choices, so a grid with edited axes is a new Optuna study."""
-    axes = json.dumps(
-        {axis: [_choice(level) for level in levels] for axis, levels in record.axes.items()},
-        sort_keys=True,
-    )
-    return f"{record.grid_name}-{record.study_id}-{hashlib.sha256(f'{record.select_by} {axes}'.encode()).hexdigest()[:6]}"
+    """The study's name in Optuna, which depends on the axes.
+
+    Optuna's categorical parameters cannot get new choices, so a grid with edited axes is another
+    study there.
+    """
+    axes = {axis: list(map(_choice, levels)) for axis, levels in record.axes.items()}
+    text = f"{record.select_by} {json.dumps(axes, sort_keys=True)}"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return f"{record.grid_name}-{record.study_id}-{digest}"
 
 
-def _told_as(found: FrozenTrial) -> tuple[str, int]:
-    """(trial_id, attempt) that an Optuna trial stands for."""
-    return found.user_attrs.get("trial_id", ""), found.user_attrs.get("attempt", 0)
+def _attempt_of(stored: FrozenTrial) -> AttemptKey:
+    """The attempt that an Optuna trial stands for."""
+    return stored.user_attrs.get("trial_id", ""), stored.user_attrs.get("attempt", 0)
 
 
 def _choice(level: Any) -> CategoricalChoiceType:
-    return (
-        level if level is None or isinstance(level, bool | int | float | str) else json.dumps(level)
-    )
+    """A level as Optuna takes it: lists become JSON."""
+    if level is None or isinstance(level, bool | int | float | str):
+        return level
+    return json.dumps(level)
 
 
 def direction_of(select_by: str) -> Literal["maximize", "minimize"]:

@@ -1,4 +1,4 @@
-"""What a pilot's journal says of its trials, as the study after it keeps it and the report shows it."""
+"""The trials of a pilot as the study after it keeps them and the report shows them."""
 
 from __future__ import annotations
 
@@ -19,39 +19,30 @@ def pilot_trials(
     *,
     objectives: Sequence[str],
 ) -> tuple[PilotTrial, ...]:
-    """The trials of a pilot that were started, in the order of its plan. `describe` gives a trial's arm and what was tried in it."""
-    of_trial: dict[str, list[Attempt]] = {}
+    """The trials of a pilot that were started, in the order of its plan.
+
+    `describe` gives a trial's arm and what was tried in it.
+    """
+    tries: dict[str, list[Attempt]] = {}
     for (trial_id, _), attempt in attempts(folder.journal.read()).items():
-        of_trial.setdefault(trial_id, []).append(attempt)
+        tries.setdefault(trial_id, []).append(attempt)
+    started = [trial for trial in folder.read_plan().trials if trial.trial_id in tries]
     return tuple(
-        _told(trial, of_trial[trial.trial_id], *describe(trial), objectives)
-        for trial in folder.read_plan().trials
-        if trial.trial_id in of_trial
+        _pilot_trial(trial, tries[trial.trial_id], described=describe(trial), objectives=objectives)
+        for trial in started
     )
 
 
-def _told(
+def _pilot_trial(
     trial: Trial,
     tries: Sequence[Attempt],
-    arm: str,
-    levels: Mapping[str, Any],
+    *,
+    described: tuple[str, Mapping[str, Any]],
     objectives: Sequence[str],
 ) -> PilotTrial:
+    arm, levels = described
+    # A complete attempt speaks for the trial, also where a later one was begun.
     last = next((attempt for attempt in tries if attempt.is_complete), tries[-1])
-    outcome = (
-        last.ended.outcome
-        if last.ended is not None and last.ended.state is TrialState.COMPLETE
-        else None
-    )
-    scores = (
-        {}
-        if outcome is None
-        else {
-            name: outcome.metrics[name]
-            for name in objectives
-            if math.isfinite(outcome.metrics.get(name, math.nan))
-        }
-    )
     state = TrialState.KILLED if last.ended is None else last.ended.state
     n_epochs = max((epoch.epoch + 1 for attempt in tries for epoch in attempt.epochs), default=0)
     return PilotTrial(
@@ -60,5 +51,14 @@ def _told(
         levels=dict(levels),
         state=state.value,
         n_epochs=n_epochs,
-        scores=scores,
+        scores=_scores(last, objectives),
     )
+
+
+def _scores(attempt: Attempt, objectives: Sequence[str]) -> dict[str, float]:
+    """Objective -> score of a complete attempt, those that are finite; empty for any other."""
+    ended = attempt.ended
+    if ended is None or ended.outcome is None or ended.state is not TrialState.COMPLETE:
+        return {}
+    scores = {name: ended.outcome.metrics.get(name, math.nan) for name in objectives}
+    return {name: score for name, score in scores.items() if math.isfinite(score)}

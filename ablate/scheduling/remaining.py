@@ -1,4 +1,7 @@
-"""How long a study still takes, by what trials of each kind took: cheap ones say little of dear ones."""
+"""How long a study still takes, by what trials of each kind took.
+
+Cheap trials say little of expensive ones, so each kind is counted by itself.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,10 @@ COSTLESS = frozenset(
     }
 )
 """Fields of a recipe that change what is learned and not how long that takes."""
+# A trial that has run so many times as long as its kind did is of a kind of its own.
 _OVERDUE = 1.2
-"""A trial that has run so many times as long as its kind did is of a kind of its own."""
+# Trials of a kind that say what the next one takes: machines get slower and faster.
+_N_RECENT = 5
 
 Kind = tuple[object, ...]
 
@@ -45,7 +50,8 @@ class Left:
 
     seconds: float
     is_at_least: bool
-    """Whether it may well be more: some trials are of a kind of which none has ended yet, or one runs longer than its kind did."""
+    """Whether it may well be more: some trials are of a kind of which none has ended yet, or one
+    runs longer than its kind did."""
 
 
 @lru_cache(maxsize=4096)
@@ -56,33 +62,39 @@ def kind_of(recipe: Recipe) -> Kind:
 
 @lru_cache(maxsize=4096)
 def prior(recipe: Recipe) -> float:
-    """What a trial costs beside others, before one of its kind was seen; 1 is an epoch of a head on kept features.
+    """What a trial costs beside others, before one of its kind was seen.
 
-    Low on purpose: measured ratios are larger, and "at least" must hold.
+    1 is an epoch of a head on kept features. Low on purpose: measured ratios are larger, and
+    "at least" must hold.
     """
-    an_epoch = 1.0
+    per_epoch = 1.0
     if not is_clean(recipe):
-        an_epoch += 1.0
+        per_epoch += 1.0
     if recipe.adapter_kind != "none":
-        an_epoch += 3.0
+        per_epoch += 3.0
     elif frees_trunk(recipe):
-        an_epoch += 2.0 if isinstance(recipe.freeze_depth, int) and recipe.freeze_depth < 0 else 4.0
-    return an_epoch * n_epochs(recipe)
+        is_partly_frozen = isinstance(recipe.freeze_depth, int) and recipe.freeze_depth < 0
+        per_epoch += 2.0 if is_partly_frozen else 4.0
+    return per_epoch * n_epochs(recipe)
 
 
 @dataclass
 class StudyClock:
-    """Hears a study's events and says how long is left. Trials of which no recipe is known (of a search) are one kind."""
+    """Hears a study's events and says how long is left.
+
+    Trials of which no recipe is known (of a search) are one kind.
+    """
 
     recipes: Mapping[str, Recipe]
     """trial_id -> recipe; may grow."""
     n_trials: int
     _started: dict[str, float] = field(default_factory=dict)
     """Of trials that run, seconds since 1970."""
-    _epoch_s: dict[str, float] = field(default_factory=dict)
+    _by_epochs_s: dict[str, float] = field(default_factory=dict)
     """Of trials that run: what the whole trial takes by its epochs so far, in seconds."""
     _ended: set[str] = field(default_factory=set)
     _seconds: dict[Kind, list[float]] = field(default_factory=dict)
+    """What trials of a kind took that have ended."""
     _priors: dict[Kind, float] = field(default_factory=dict)
 
     def hear(self, event: Event) -> None:
@@ -90,10 +102,10 @@ class StudyClock:
         if isinstance(event, TrialStarted):
             self._ended.discard(event.trial_id)
             self._started[event.trial_id] = event.at
-            self._epoch_s.pop(event.trial_id, None)
+            self._by_epochs_s.pop(event.trial_id, None)
         elif isinstance(event, EpochEnded):
-            since = event.at - self._started.get(event.trial_id, event.at)
-            self._epoch_s[event.trial_id] = since / (event.epoch + 1) * event.n_epochs
+            since_s = event.at - self._started.get(event.trial_id, event.at)
+            self._by_epochs_s[event.trial_id] = since_s / (event.epoch + 1) * event.n_epochs
         else:
             self._hear_end(event)
 
@@ -104,50 +116,46 @@ class StudyClock:
 
     def _hear_end(self, event: TrialEnded) -> None:
         began = self._started.pop(event.trial_id, None)
-        self._epoch_s.pop(event.trial_id, None)
+        self._by_epochs_s.pop(event.trial_id, None)
         if event.state is not TrialState.KILLED:  # the next call runs those again
             self._ended.add(event.trial_id)
         if event.state in (TrialState.COMPLETE, TrialState.PRUNED) and began is not None:
-            self._seconds.setdefault(self._kind(event.trial_id), []).append(
-                max(event.at - began, 0.0)
-            )
+            of_kind = self._seconds.setdefault(self._kind(event.trial_id), [])
+            of_kind.append(max(event.at - began, 0.0))
 
     def left(self, now: float, *, n_slots: int | None = None) -> Left | None:
-        """Return what is left at `now` (seconds since 1970), or None where nothing runs or nothing is known yet.
+        """Return what is left at `now`, seconds since 1970.
 
-        `n_slots` trials run side by side, by default as many as do now. With durations that hold, the
-        truth is not more than the longest trial beyond it.
+        None where nothing runs or nothing is known yet. `n_slots` trials run side by side, by
+        default as many as do now. With durations that hold, the truth is not more than the longest
+        trial beyond it.
         """
         waiting = self._waiting()
-        if not self._started or not (self._seconds or self._epoch_s):
+        if not self._started or not (self._seconds or self._by_epochs_s):
             return None
-        running = {trial_id: now - began for trial_id, began in self._started.items()}
-        of_running = {
-            trial_id: self._expected(self._kind(trial_id), trial_id) for trial_id in running
-        }
-        rests = [max(of_running[trial_id] - for_s, 0.0) for trial_id, for_s in running.items()]
-        of_waiting = {kind: self._expected(kind) for kind in waiting}
-        work_s = sum(rests) + sum(of_waiting[kind] * count for kind, count in waiting.items())
-        longest_s = max([*rests, *of_waiting.values()])
-        is_overdue = any(
-            for_s > _OVERDUE * of_running[trial_id] for trial_id, for_s in running.items()
-        )
-        kinds = {*waiting, *map(self._kind, running)}
+        rests_s = []
+        is_overdue = False
+        for trial_id, began in self._started.items():
+            for_s = now - began
+            expected_s = self._expected(self._kind(trial_id), trial_id)
+            rests_s.append(max(expected_s - for_s, 0.0))
+            is_overdue = is_overdue or for_s > _OVERDUE * expected_s
+        waiting_s = {kind: self._expected(kind) for kind in waiting}
+        work_s = sum(rests_s) + sum(waiting_s[kind] * count for kind, count in waiting.items())
+        longest_s = max([*rests_s, *waiting_s.values()])
+        kinds = {*waiting, *map(self._kind, self._started)}
         is_unknown = any(kind not in self._seconds for kind in kinds)
-        return Left(max(work_s / (n_slots or len(running)), longest_s), is_overdue or is_unknown)
+        seconds = max(work_s / (n_slots or len(self._started)), longest_s)
+        return Left(seconds, is_at_least=is_overdue or is_unknown)
 
     def _waiting(self) -> Counter[Kind]:
         """Trials that have neither begun nor ended, by kind."""
-        known = {
-            **dict.fromkeys(self.recipes),
-            **dict.fromkeys(self._ended),
-            **dict.fromkeys(self._started),
-        }
-        waiting = Counter(
-            self._kind(trial_id)
-            for trial_id in known
-            if trial_id not in self._ended and trial_id not in self._started
-        )
+        # A dict, not a set: its order, and with it the sum, is the same in every process.
+        known = dict.fromkeys([*self.recipes, *self._ended, *self._started])
+        waiting: Counter[Kind] = Counter()
+        for trial_id in known:
+            if trial_id not in self._ended and trial_id not in self._started:
+                waiting[self._kind(trial_id)] += 1
         n_unnamed = self.n_trials - len(known)
         if n_unnamed > 0:
             waiting[self._kind("")] += n_unnamed
@@ -161,24 +169,30 @@ class StudyClock:
         return kind
 
     def _expected(self, kind: Kind, trial_id: str = "") -> float:
-        """Seconds of one trial: by its own epochs, by trials of its kind, or by others in proportion to what is known before."""
+        """Seconds of a trial.
+
+        By trials of its kind that have ended, by its own epochs, by those of its kind that run, or
+        else by trials of other kinds, in proportion to their `prior`.
+        """
         if kind in self._seconds:
-            return statistics.median(self._seconds[kind][-5:])
-        if trial_id in self._epoch_s:
-            return self._epoch_s[trial_id]
-        like = [seconds for other, seconds in self._epoch_s.items() if self._kind(other) == kind]
-        return statistics.median(like) if like else self._at_least(self._priors[kind])
+            return statistics.median(self._seconds[kind][-_N_RECENT:])
+        if trial_id in self._by_epochs_s:
+            return self._by_epochs_s[trial_id]
+        alike = [s for other, s in self._by_epochs_s.items() if self._kind(other) == kind]
+        if alike:
+            return statistics.median(alike)
+        return self._at_least(self._priors[kind])
 
     def _at_least(self, prior_of_kind: float) -> float:
-        """Seconds of a trial of a kind that nobody saw, from kinds that should not be dearer; 0 where there are none."""
-        measured = {kind: statistics.median(seconds) for kind, seconds in self._seconds.items()}
-        for trial_id, seconds in self._epoch_s.items():
-            measured.setdefault(self._kind(trial_id), seconds)
-        cheaper = {
-            kind: seconds
-            for kind, seconds in measured.items()
-            if self._priors[kind] <= prior_of_kind
-        }
+        """Seconds of a trial of a kind that nobody saw, from kinds that should not cost more.
+
+        0 where there are none.
+        """
+        measured_s = {kind: statistics.median(seconds) for kind, seconds in self._seconds.items()}
+        for trial_id, seconds in self._by_epochs_s.items():
+            measured_s.setdefault(self._kind(trial_id), seconds)
+        cheaper = [kind for kind in measured_s if self._priors[kind] <= prior_of_kind]
         if not cheaper:
             return 0.0
-        return sum(cheaper.values()) / sum(self._priors[kind] for kind in cheaper) * prior_of_kind
+        total_s = sum(measured_s[kind] for kind in cheaper)
+        return total_s / sum(self._priors[kind] for kind in cheaper) * prior_of_kind

@@ -1,7 +1,8 @@
-"""Search: trials that Optuna's samplers propose one after the other, and that its pruners may end early.
+"""Search: trials that Optuna's samplers propose, and that its pruners may end early.
 
-For finding good arms, never for estimating effects: what is proposed depends on what was seen. So a search ends with its best few arms, which are then
-trained with seeds that the search has not seen, and only those enter conclusions.
+For finding good arms, never for estimating effects: what is proposed depends on what was seen. So a
+search ends with its best few arms, which are then trained with seeds that the search has not seen,
+and only those enter conclusions.
 """
 
 from __future__ import annotations
@@ -10,65 +11,34 @@ import json
 import math
 import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    MedianPruner,
-    NopPruner,
-    PatientPruner,
-    WilcoxonPruner,
-)
-from optuna.samplers import (
-    BaseSampler,
-    CmaEsSampler,
-    GPSampler,
-    NSGAIISampler,
-    QMCSampler,
-    RandomSampler,
-    TPESampler,
-)
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from ablate.grid.search_space import Range, Search, SearchAxis, is_active
+from ablate.grid.search_space import Range, SearchAxis, is_active
 from ablate.recipe.recipe import Level
 from ablate.scheduling.limits import RETRIED, Limits
 from ablate.scheduling.optuna_study import Described, direction_of
-from ablate.streams import stream
+from ablate.scheduling.samplers import SearchPlan, pruner_of, sampler_of
 from ablate.study.trial import Trial, is_better
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt
 
 Cell = dict[str, Level]
+# Proposals in a row of trials that there are already, or that make no sense, after which a space
+# counts as exhausted.
 _SAME_AGAIN = 50
-"""Proposals in a row of trials that there are already, or that make no sense, after which a space counts as exhausted."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchPlan:
-    """What is searched, how, and with which seed the sampler draws."""
-
-    search: Search
-    space: Mapping[str, SearchAxis]
-    select_by: str
-    n_epochs: int
-    """The most epochs of a trial."""
-    seed: int
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """The scores that are weighed, `select_by` first."""
-        return self.search.objectives or (self.select_by,)
 
 
 class SearchQueue:
-    """See `Queue`: the next trial is the sampler's proposal after all that has ended, in this call and before."""
+    """See `TrialQueue`: the next trial is the sampler's proposal.
+
+    It knows of all that has ended, in this call and before.
+    """
 
     def __init__(
         self,
@@ -79,59 +49,68 @@ class SearchQueue:
         make_trial: Callable[[Cell], Trial | None],
         limits: Limits,
     ) -> None:
-        """`known` are the trials behind `past`, by trial_id; `make_trial` gives a cell of the space its recipe and the pilot seed, or None for one that makes
-        no sense."""
-        self._plan, self._make_trial, self._limits, self._start = (
-            plan,
-            make_trial,
-            limits,
-            time.monotonic(),
-        )
+        """`known` are the trials behind `past`, by trial_id.
+
+        `make_trial` gives a cell of the space its recipe and the pilot seed, or None for one that
+        makes no sense.
+        """
+        self._plan = plan
+        self._make_trial = make_trial
+        self._limits = limits
+        self._start = time.monotonic()
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ExperimentalWarning
-            )  # several samplers and pruners carry that label for years
+            # Several samplers and pruners carry that label for years.
+            warnings.simplefilter("ignore", ExperimentalWarning)
             self._study = optuna.create_study(
                 directions=[direction_of(name) for name in plan.objectives],
-                sampler=_sampler(plan, n_past=len(known)),
-                pruner=_pruner(plan),
+                sampler=sampler_of(plan, n_past=len(known)),
+                pruner=pruner_of(plan),
             )
+        # What was proposed, in its order.
         self._trials: dict[str, Trial] = {}
-        """What was proposed, in its order."""
         self._asked: dict[str, optuna.Trial] = {}
         self._parameters: dict[str, Described] = {}
         self._n_attempts: dict[str, int] = {}
-        self._retries: dict[str, int] = {}
+        self._n_retries: Counter[str] = Counter()
         self._left: deque[Trial] = deque()
         self._n_started = 0
-        self._n_tries = _SAME_AGAIN + (
-            len(known) if plan.search.sampler == "qmc" else 0
-        )  # its points come in one order, those of earlier calls first
+        self._n_tries = _SAME_AGAIN
+        if plan.search.sampler == "qmc":
+            # Its points come in one order, those of earlier calls first.
+            self._n_tries += len(known)
         self.is_exhausted = False
         """Whether the space has nothing more to propose."""
         self.n_reused = 0
-        for trial in known.values():
-            self._take_up(
-                trial,
-                [
-                    attempt
-                    for attempt in past.values()
-                    if attempt.started.trial_id == trial.trial_id
-                ],
-            )
-        self._held_back = 0
-        """Trials of earlier calls that this one leaves alone."""
+        self._take_up_past(known, past)
+        # Trials of earlier calls that this one leaves alone.
+        self._n_held_back = 0
         if limits.only_failed:
-            last = {attempt.started.trial_id: attempt.ended for attempt in past.values()}
-            failed = [
-                trial
-                for trial in self._left
-                if (end := last.get(trial.trial_id)) is not None and end.state is TrialState.FAILED
-            ]
-            self._held_back, self._left = len(self._left) - len(failed), deque(failed)
+            self._hold_back_all_but_failed(past)
+
+    def _take_up_past(
+        self, known: Mapping[str, Trial], past: Mapping[tuple[str, int], Attempt]
+    ) -> None:
+        tries: dict[str, list[Attempt]] = {}
+        for (trial_id, _), attempt in past.items():
+            tries.setdefault(trial_id, []).append(attempt)
+        for trial_id, trial in known.items():
+            self._take_up(trial, tries.get(trial_id, []))
+
+    def _hold_back_all_but_failed(self, past: Mapping[tuple[str, int], Attempt]) -> None:
+        last = {trial_id: attempt.ended for (trial_id, _), attempt in past.items()}
+        failed = deque[Trial]()
+        for trial in self._left:
+            end = last.get(trial.trial_id)
+            if end is not None and end.state is TrialState.FAILED:
+                failed.append(trial)
+        self._n_held_back = len(self._left) - len(failed)
+        self._left = failed
 
     def take(self) -> tuple[Trial, int] | None:
-        """The next trial and the number of its attempt, or None where the search is over, or waits for nothing but ends."""
+        """The next trial and the number of its attempt.
+
+        None where the search is over, or waits for nothing but ends.
+        """
         trial = self._next()
         if trial is None:
             return None
@@ -140,81 +119,85 @@ class SearchQueue:
         return trial, attempt
 
     def _next(self) -> Trial | None:
-        if self._left and self._left[0].trial_id in self._retries:
+        if self._left and self._left[0].trial_id in self._n_retries:
             return self._left.popleft()  # retries count against no limit
-        is_spent = (
-            self._limits.budget_s is not None
-            and time.monotonic() - self._start > self._limits.budget_s
-        )
-        if is_spent or self._n_started == self._limits.max_trials:
+        if self._is_spent() or self._n_started == self._limits.max_trials:
             return None
-        trial = (
-            self._left.popleft()
-            if self._left
-            else None
-            if self._limits.only_failed
-            else self._propose()
-        )
-        self._n_started += trial is not None
+        trial = None
+        if self._left:
+            trial = self._left.popleft()
+        elif not self._limits.only_failed:
+            trial = self._propose()
+        if trial is not None:
+            self._n_started += 1
         return trial
+
+    def _is_spent(self) -> bool:
+        budget_s = self._limits.budget_s
+        return budget_s is not None and time.monotonic() - self._start > budget_s
 
     def started(self, event: TrialStarted) -> None:
         """Nothing follows from a start."""
 
     def ended(self, event: TrialEnded, trial: Trial) -> bool:
-        """Tell the sampler how a trial ended; return whether it gets another attempt in this call."""
+        """Tell the sampler how a trial ended; return whether it gets another attempt now."""
         is_hung = (
             event.state is TrialState.FAILED
             and event.failure is not None
             and event.failure.kind in RETRIED
         )
-        if is_hung and self._retries.get(event.trial_id, 0) < self._limits.retries:
-            self._retries[event.trial_id] = self._retries.get(event.trial_id, 0) + 1
+        if is_hung and self._n_retries[event.trial_id] < self._limits.retries:
+            self._n_retries[event.trial_id] += 1
             self._left.appendleft(trial)
             return True
         _tell(self._study, self._asked.pop(event.trial_id), event, objectives=self._plan.objectives)
         return False
 
     def is_hopeless(self, event: EpochEnded) -> bool:
-        """Whether the pruner gives up on a trial after this epoch. Never where several objectives are weighed."""
+        """Whether the pruner gives up on a trial after this epoch.
+
+        Never where several objectives are weighed.
+        """
         if len(self._plan.objectives) > 1:
             return False
-        asked, value = (
-            self._asked[event.trial_id],
-            event.metrics.get(self._plan.select_by, math.nan),
-        )
-        if math.isfinite(value):
+        asked = self._asked[event.trial_id]
+        value = event.metrics.get(self._plan.select_by, math.nan)
+        if math.isfinite(value):  # Optuna keeps no nan of an epoch
             asked.report(value, event.epoch)
         return asked.should_prune()
 
     @property
     def n_left(self) -> int:
         """Trials that the search may still propose, and those that wait for another attempt."""
-        unproposed = (
-            0 if self.is_exhausted else max(0, self._plan.search.n_trials - len(self._trials))
-        )
-        return unproposed + len(self._left) + self._held_back
+        n_waiting = len(self._left) + self._n_held_back
+        if self.is_exhausted:
+            return n_waiting
+        return n_waiting + max(0, self._plan.search.n_trials - len(self._trials))
 
     def front(self) -> list[Trial]:
-        """The trials that no other beats in every objective, the best by the first one first; of one objective, the best trial. Only complete ones count."""
-        return self._trials_of(
-            [trial for trial in self._study.best_trials if "trial_id" in trial.user_attrs]
-        )
+        """The complete trials that no other beats in every objective.
+
+        The best by the first objective first; of one objective, the best trial.
+        """
+        # A proposal that was refused has no trial_id.
+        proposed = [trial for trial in self._study.best_trials if "trial_id" in trial.user_attrs]
+        return self._trials_of(proposed)
 
     def best(self, n_arms: int) -> list[Trial]:
-        """The trials of the best arms by `select_by`, the best first; of those on the front, where several objectives are weighed."""
+        """The trials of the best arms by `select_by`, the best first.
+
+        Of those on the front, where several objectives are weighed.
+        """
         if len(self._plan.objectives) > 1:
             return self.front()[:n_arms]
-        complete = [
-            trial
-            for trial in self._study.get_trials(deepcopy=False)
-            if trial.state is OptunaState.COMPLETE and "trial_id" in trial.user_attrs
-        ]
-        return self._trials_of(complete)[:n_arms]
+        complete = self._study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
+        proposed = [trial for trial in complete if "trial_id" in trial.user_attrs]
+        return self._trials_of(proposed)[:n_arms]
 
-    def _trials_of(self, found: Sequence[FrozenTrial]) -> list[Trial]:
+    def _trials_of(self, frozen: Sequence[FrozenTrial]) -> list[Trial]:
+        """Optuna's trials as ours, the best by the first objective first."""
         ordered = sorted(
-            found,
+            frozen,
             key=lambda trial: trial.values[0],
             reverse=is_better(self._plan.select_by, 1.0, than=0.0),
         )
@@ -232,12 +215,16 @@ class SearchQueue:
             trial = self._make_trial(self._cell(asked))
             if trial is not None and trial.trial_id not in self._trials:
                 asked.set_user_attr("trial_id", trial.trial_id)
-                self._trials[trial.trial_id], self._asked[trial.trial_id] = trial, asked
-                self._parameters[trial.trial_id] = dict(asked.params), dict(asked.distributions)
+                self._keep(trial, asked)
                 return trial
             self._study.tell(asked, state=OptunaState.FAIL)  # the same again says nothing new
         self.is_exhausted = True
         return None
+
+    def _keep(self, trial: Trial, asked: optuna.Trial) -> None:
+        self._trials[trial.trial_id] = trial
+        self._asked[trial.trial_id] = asked
+        self._parameters[trial.trial_id] = dict(asked.params), dict(asked.distributions)
 
     def _cell(self, asked: optuna.Trial) -> Cell:
         cell: Cell = {}
@@ -247,33 +234,28 @@ class SearchQueue:
         return cell
 
     def _take_up(self, trial: Trial, attempts: Sequence[Attempt]) -> None:
-        """Take up what an earlier call proposed: what has ended is told again, what was killed, failed or never started is proposed again, first of all."""
-        trial_id = trial.trial_id
-        self._trials[trial_id] = trial
-        self._asked[trial_id] = asked = self._ask_again(trial)
-        self._parameters[trial_id] = dict(asked.params), dict(asked.distributions)
-        self._n_attempts[trial_id] = max(
-            (attempt.started.attempt for attempt in attempts), default=0
-        )
+        """Take up what an earlier call proposed.
+
+        What has ended is told to the sampler again. What was killed, failed or never started is
+        proposed again, first of all.
+        """
+        self._keep(trial, self._ask_again(trial))
+        numbers = [attempt.started.attempt for attempt in attempts]
+        self._n_attempts[trial.trial_id] = max(numbers, default=0)
         for attempt in attempts:
-            if attempt.ended is not None and attempt.ended.state in (
-                TrialState.COMPLETE,
-                TrialState.PRUNED,
-            ):
+            ended = attempt.ended
+            if ended is not None and ended.state in (TrialState.COMPLETE, TrialState.PRUNED):
+                # The pruner compares later trials with what this one reported.
                 for event in attempt.epochs:
                     self.is_hopeless(event)
                 self.n_reused += 1
-                _tell(
-                    self._study,
-                    self._asked.pop(trial_id),
-                    attempt.ended,
-                    objectives=self._plan.objectives,
-                )
+                asked = self._asked.pop(trial.trial_id)
+                _tell(self._study, asked, ended, objectives=self._plan.objectives)
                 return
         self._left.append(trial)
 
     def _ask_again(self, trial: Trial) -> optuna.Trial:
-        """A running Optuna trial with the parameters of a trial that was proposed in an earlier call."""
+        """A running Optuna trial with the parameters of a trial of an earlier call."""
         cell: Cell = {}
         for axis, searched in self._plan.space.items():
             if is_active(searched, cell):
@@ -302,54 +284,11 @@ def _word(level: Level) -> bool | int | float | str | None:
 def _tell(
     study: optuna.Study, asked: optuna.Trial, ended: TrialEnded, *, objectives: Sequence[str]
 ) -> None:
-    values = [
-        math.nan if ended.outcome is None else ended.outcome.metrics.get(name, math.nan)
-        for name in objectives
-    ]
+    metrics = {} if ended.outcome is None else ended.outcome.metrics
+    values = [metrics.get(name, math.nan) for name in objectives]
     if ended.state is TrialState.COMPLETE and all(map(math.isfinite, values)):
         study.tell(asked, values)
     elif ended.state is TrialState.PRUNED:
         study.tell(asked, state=OptunaState.PRUNED)
     else:
         study.tell(asked, state=OptunaState.FAIL)
-
-
-def _sampler(plan: SearchPlan, *, n_past: int) -> BaseSampler:
-    """A call that goes on draws from another place of the stream than the calls before it, or it would propose what they did; qmc has one set of points."""
-    n_trials, seed = plan.search.n_trials, stream(plan.seed, "search", n_past) % 2**32
-    n_startup = min(10, max(2, n_trials // 4))
-    match plan.search.sampler:
-        case "random":
-            return RandomSampler(seed=seed)
-        case "tpe":
-            return TPESampler(
-                seed=seed, n_startup_trials=n_startup, constant_liar=True
-            )  # several slots ask before others have told
-        case "gp":
-            return GPSampler(seed=seed, n_startup_trials=n_startup)
-        case "cma-es":
-            return CmaEsSampler(
-                seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
-            )
-        case "qmc":
-            return QMCSampler(
-                seed=stream(plan.seed, "search", "points") % 2**32,
-                scramble=True,
-                warn_independent_sampling=False,
-            )
-        case "nsga2":
-            return NSGAIISampler(seed=seed, population_size=max(4, n_trials // 5))
-
-
-def _pruner(plan: SearchPlan) -> BasePruner:
-    match plan.search.pruner:
-        case "none":
-            return NopPruner()
-        case "median":
-            return MedianPruner(n_startup_trials=4, n_warmup_steps=1)
-        case "hyperband":
-            return HyperbandPruner(min_resource=1, max_resource=plan.n_epochs, reduction_factor=3)
-        case "wilcoxon":
-            return WilcoxonPruner(p_threshold=0.1)
-        case "patient":
-            return PatientPruner(MedianPruner(n_startup_trials=4), patience=1)

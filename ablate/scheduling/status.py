@@ -1,23 +1,32 @@
-"""How a study stands, from its folder alone: any process may look, at any time, while the conductor works or after it died."""
+"""How a study stands, from its folder alone.
+
+Any process may ask, at any time, while the conductor works or after it died.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.scheduling.lease import holder
 from ablate.scheduling.optuna_lag import n_missing
-from ablate.scheduling.remaining import StudyClock
-from ablate.scheduling.study_folder import StudyFolder
-from ablate.tracking.events import TrialState
+from ablate.scheduling.remaining import Left, StudyClock
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan
+from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import Attempt, attempts
 from ablate.tracking.projection import failure_line
 
-RUNNING, WAITING = "RUNNING", "WAITING"
+RUNNING = "RUNNING"
+WAITING = "WAITING"
+_UNFINISHED = (RUNNING, WAITING, TrialState.KILLED.value, TrialState.FAILED.value)
+# Of a trial, so that none takes no time at all.
+_SHORTEST_S = 1e-3
+Attempts = Mapping[tuple[str, int], Attempt]
+"""(trial_id, attempt) -> its record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,105 +67,101 @@ class StudyStatus:
     """Who owns the study now; None where nobody runs it."""
     n_trials: int
     states: dict[str, int]
-    """COMPLETE, PRUNED, FAILED, KILLED (the next call runs it again), RUNNING, WAITING: they add up to `n_trials`."""
+    """COMPLETE, PRUNED, FAILED, KILLED (the next call runs it again), RUNNING, WAITING: they add up
+    to `n_trials`."""
     n_attempts: int
     trials_per_hour: float | None
-    """Of the slots that are busy now, by the median time of a completed trial; None where nothing runs or nothing is known."""
+    """Of the slots that are busy now, by the median time of a completed trial; None where nothing
+    runs or nothing is known."""
     left_s: float | None
-    """Until all trials have ended, by what trials of each kind took; None where nothing runs or nothing is known."""
+    """Until all trials have ended, by what trials of each kind took; None where nothing runs or
+    nothing is known."""
     is_left_at_least: bool
     """Whether it may well be more: see `Left`."""
     slots: tuple[SlotStatus, ...]
     failures: tuple[FailureStatus, ...]
     repeats: dict[str, int]
-    """Attempts beyond the first of their trial, by what ended the attempt before: `WorkerDied`, `KILLED`, ..."""
+    """Attempts beyond the first of their trial, by what ended the attempt before: `WorkerDied`,
+    `KILLED`, ..."""
     n_not_in_optuna: int | None
-    """Attempts that have ended and that Optuna's storage lacks; None where it is not the file beside the study."""
+    """Attempts that have ended and that Optuna's storage lacks; None where it is not the file
+    beside the study."""
     damage: str = ""
-    """What is damaged in the journal, in a sentence; empty where nothing is. The next call mends it."""
+    """What is damaged in the journal, in a sentence; empty where nothing is. The next call mends
+    it."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to run: every trial has ended for good."""
-        return all(
-            self.states.get(state, 0) == 0
-            for state in (RUNNING, WAITING, TrialState.KILLED.value, TrialState.FAILED.value)
-        )
+        return not any(self.states.get(state, 0) for state in _UNFINISHED)
 
 
 def study_status(path: Path) -> StudyStatus:
     """Read the study in the folder `path`. Raises StoreError where the folder holds none."""
     folder = StudyFolder(path)
-    plan, conductor = folder.read_plan(), holder(path)
-    arms = {arm.arm_id: arm.name for arm in plan.record.arms}
-    names = {trial.trial_id: f"{arms[trial.arm_id]}, seed {trial.seed}" for trial in plan.trials}
+    plan = folder.read_plan()
+    # Before the journal: trials that a conductor ends in between would seem killed otherwise.
+    conductor = holder(path)
     reading = folder.journal.reading()
-    found = {key: attempt for key, attempt in attempts(reading.events).items() if key[0] in names}
-    last: dict[str, Attempt] = {}
-    for (trial_id, _), attempt in found.items():
-        if trial_id not in last or not last[trial_id].is_complete:
-            last[trial_id] = attempt
-    states = Counter(
-        _state(last.get(trial_id), is_conducted=conductor is not None) for trial_id in names
-    )
-    stage = plan.record.stage
-    n_trials = max(
-        len(names), 0 if stage is None or folder.is_exhausted(stage.n_trials) else stage.n_trials
-    )
-    states[WAITING] += n_trials - len(names)  # what a search has not proposed yet
-    running = (
-        [attempt for attempt in last.values() if attempt.is_running]
-        if conductor is not None
-        else []
-    )
-    durations = [
-        attempt.ended.at - attempt.started.at
-        for attempt in found.values()
-        if attempt.is_complete and attempt.ended is not None
-    ]
-    per_second = (
-        len(running) / max(statistics.median(durations), 1e-3) if running and durations else None
-    )
-    clock = StudyClock({trial.trial_id: trial.recipe for trial in plan.trials}, n_trials)
-    clock.hear_all(event for attempt in found.values() for event in attempt.events)
-    left = None if conductor is None else clock.left(time.time())
+    names = _names(plan)
+    # Trials that left the grid since are in the journal still.
+    known = {key: attempt for key, attempt in attempts(reading.events).items() if key[0] in names}
+    last = _last_attempts(known)
+    running = []
+    if conductor is not None:
+        running = [attempt for attempt in last.values() if attempt.is_running]
+    n_trials = _n_trials(folder, plan)
+    left = None if conductor is None else _left(plan, known, n_trials=n_trials)
     return StudyStatus(
         study=path.name,
-        stage="" if stage is None else stage.kind,
+        stage="" if plan.record.stage is None else plan.record.stage.kind,
         conductor=conductor,
         n_trials=n_trials,
-        states={state: count for state, count in sorted(states.items()) if count},
-        n_attempts=len(found),
-        trials_per_hour=None if per_second is None else per_second * 3600,
+        states=_states(names, last, n_trials=n_trials, is_conducted=conductor is not None),
+        n_attempts=len(known),
+        trials_per_hour=_trials_per_hour(known, n_running=len(running)),
         left_s=None if left is None else left.seconds,
         is_left_at_least=left is not None and left.is_at_least,
-        slots=tuple(
-            sorted((_slot(attempt, names) for attempt in running), key=lambda slot: slot.slot)
-        ),
-        failures=tuple(
-            _failure(attempt, names, folder)
-            for attempt in last.values()
-            if attempt.ended is not None and attempt.ended.state is TrialState.FAILED
-        ),
+        slots=_slots(running, names),
+        failures=_failures(last, names, folder),
         damage=reading.sentence(folder.journal.path),
-        repeats=_repeats(found),
-        n_not_in_optuna=n_missing(
-            path, {key for key, attempt in found.items() if attempt.ended is not None}
-        ),
+        repeats=_repeats(known),
+        n_not_in_optuna=_n_not_in_optuna(path, known),
     )
 
 
-def _repeats(found: Mapping[tuple[str, int], Attempt]) -> dict[str, int]:
-    """What ended the attempts that were followed by another one of their trial -> how often, the most frequent first."""
-    reasons: Counter[str] = Counter()
-    for trial_id, number in found:
-        before = found.get((trial_id, number - 1))
-        if before is not None and before.ended is not None:
-            failure, state = before.ended.failure, before.ended.state
-            reasons[
-                failure.kind if state is TrialState.FAILED and failure is not None else state.value
-            ] += 1
-    return dict(reasons.most_common())
+def _names(plan: StudyPlan) -> dict[str, str]:
+    """trial_id -> what a reader calls the trial."""
+    arms = {arm.arm_id: arm.name for arm in plan.record.arms}
+    return {trial.trial_id: f"{arms[trial.arm_id]}, seed {trial.seed}" for trial in plan.trials}
+
+
+def _n_trials(folder: StudyFolder, plan: StudyPlan) -> int:
+    """Trials that the study has in the end: a search proposes them on the way."""
+    stage = plan.record.stage
+    if stage is None or folder.is_exhausted(stage.n_trials):
+        return len(plan.trials)
+    return max(len(plan.trials), stage.n_trials)
+
+
+def _last_attempts(known: Attempts) -> dict[str, Attempt]:
+    """trial_id -> the attempt that speaks for the trial: one that completed, else its last."""
+    last: dict[str, Attempt] = {}
+    for (trial_id, _), attempt in known.items():
+        if trial_id not in last or not last[trial_id].is_complete:
+            last[trial_id] = attempt
+    return last
+
+
+def _states(
+    trial_ids: Iterable[str], last: Mapping[str, Attempt], *, n_trials: int, is_conducted: bool
+) -> dict[str, int]:
+    """State -> number of trials, states without one left out."""
+    states: Counter[str] = Counter()
+    for trial_id in trial_ids:
+        states[_state(last.get(trial_id), is_conducted=is_conducted)] += 1
+    states[WAITING] += n_trials - states.total()  # what a search has not proposed yet
+    return {state: count for state, count in sorted(states.items()) if count}
 
 
 def _state(attempt: Attempt | None, *, is_conducted: bool) -> str:
@@ -167,8 +172,31 @@ def _state(attempt: Attempt | None, *, is_conducted: bool) -> str:
     return attempt.ended.state.value
 
 
-def _slot(attempt: Attempt, names: dict[str, str]) -> SlotStatus:
-    started, epoch = attempt.started, attempt.epochs[-1] if attempt.epochs else None
+def _trials_per_hour(known: Attempts, *, n_running: int) -> float | None:
+    durations_s = []
+    for attempt in known.values():
+        if attempt.is_complete and attempt.ended is not None:
+            durations_s.append(attempt.ended.at - attempt.started.at)
+    if not n_running or not durations_s:
+        return None
+    return n_running / max(statistics.median(durations_s), _SHORTEST_S) * 3600
+
+
+def _left(plan: StudyPlan, known: Attempts, *, n_trials: int) -> Left | None:
+    clock = StudyClock({trial.trial_id: trial.recipe for trial in plan.trials}, n_trials)
+    for attempt in known.values():
+        clock.hear_all(attempt.events)
+    return clock.left(time.time())
+
+
+def _slots(running: Iterable[Attempt], names: Mapping[str, str]) -> tuple[SlotStatus, ...]:
+    slots = [_slot(attempt, names) for attempt in running]
+    return tuple(sorted(slots, key=lambda slot: slot.slot))
+
+
+def _slot(attempt: Attempt, names: Mapping[str, str]) -> SlotStatus:
+    started = attempt.started
+    epoch = attempt.epochs[-1] if attempt.epochs else None
     return SlotStatus(
         slot=started.slot,
         trial=names[started.trial_id],
@@ -179,13 +207,37 @@ def _slot(attempt: Attempt, names: dict[str, str]) -> SlotStatus:
     )
 
 
-def _failure(attempt: Attempt, names: dict[str, str], folder: StudyFolder) -> FailureStatus:
-    started = attempt.started
-    assert attempt.ended is not None
-    line = "" if attempt.ended.failure is None else failure_line(attempt.ended.failure)
-    return FailureStatus(
-        names[started.trial_id],
-        started.attempt,
-        line,
-        str(folder.failure(started.trial_id, started.attempt)),
-    )
+def _failures(
+    last: Mapping[str, Attempt], names: Mapping[str, str], folder: StudyFolder
+) -> tuple[FailureStatus, ...]:
+    failures = []
+    for trial_id, attempt in last.items():
+        ended = attempt.ended
+        if ended is not None and ended.state is TrialState.FAILED:
+            line = "" if ended.failure is None else failure_line(ended.failure)
+            path = str(folder.failure(trial_id, ended.attempt))
+            failures.append(FailureStatus(names[trial_id], ended.attempt, line, path))
+    return tuple(failures)
+
+
+def _repeats(known: Attempts) -> dict[str, int]:
+    """What ended attempts that were followed by another one of their trial -> how often.
+
+    The most frequent first.
+    """
+    reasons: Counter[str] = Counter()
+    for trial_id, number in known:
+        before = known.get((trial_id, number - 1))
+        if before is not None and before.ended is not None:
+            reasons[_reason(before.ended)] += 1
+    return dict(reasons.most_common())
+
+
+def _reason(ended: TrialEnded) -> str:
+    if ended.state is TrialState.FAILED and ended.failure is not None:
+        return ended.failure.kind
+    return ended.state.value
+
+
+def _n_not_in_optuna(path: Path, known: Attempts) -> int | None:
+    return n_missing(path, {key for key, attempt in known.items() if attempt.ended is not None})

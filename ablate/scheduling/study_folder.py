@@ -1,4 +1,7 @@
-"""Where a study keeps what, and what the study is: enough to say how it stands, and to tell MLflow of it, without its data and without torch."""
+"""Where a study keeps what, and what the study is.
+
+Enough to say how it stands and to publish it, without its data and without torch.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +19,24 @@ from ablate.checksum import is_sealed, sealed, unsealed
 from ablate.errors import StoreError, some
 from ablate.files import write_text
 from ablate.grid.pilot_arms import searched_name
+from ablate.schema_version import KEY, SCHEMA_VERSION, NewerSchema, check_schema
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.trial import Trial
 from ablate.tracking.journal import Journal
 from ablate.tracking.journal_lines import AttemptKey
 from ablate.tracking.publisher import attempt_key
 
-JOURNAL, STUDY = "journal.jsonl", "study.json"
+JOURNAL = "journal.jsonl"
+STUDY = "study.json"
 STUDY_COPY = "study.copy.json"
 """The same as `study.json`, for a search above all: what it proposed stands nowhere else."""
-_LOG = logging.getLogger(__name__)
 OPTUNA_FILE = "optuna.db"
 EXHAUSTED = "exhausted"
-"""File in a search's folder: the number of trials that were asked for when its space had nothing more to propose."""
+"""File in a search's folder: the number of trials that were asked for when its space had nothing
+more to propose."""
+# Of an attempt's number in the name of a folder that ablate made.
+_MOST_DIGITS = 9
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +66,33 @@ class StudyFolder:
         """Keep what the study is. Raises StoreError where the folder cannot be written."""
         text = plan.to_json()
         try:
+            # One after the other: whatever cuts this short, one of the two is whole.
             write_text(self.path / STUDY, text)
             write_text(self.path / STUDY_COPY, text)
         except OSError as error:
             raise StoreError(
-                f"the study's folder must be writable, {self.path} is not: {error}; set ABLATE_HOME to another place."
+                f"the study's folder must be writable, {self.path} is not: {error}; "
+                "set ABLATE_HOME to another place."
             ) from error
 
     def read_plan(self) -> StudyPlan:
-        """What the study is, as its last conductor knew it; from the copy where the file itself is damaged.
+        """What the study is, as its last conductor knew it.
 
-        Raises StoreError where neither can be read.
+        Taken from the copy where the file itself is damaged. Raises StoreError where neither can be
+        read, or a later version of ablate wrote it.
         """
         try:
-            return StudyPlan.from_json((self.path / STUDY).read_bytes())
+            return self._plan_in(STUDY)
         except (OSError, ValueError) as error:
             plan = self._copied_plan()
             if plan is None:
                 raise StoreError(
-                    f"{self.path / STUDY} must say what the study is, it cannot be read ({error}); running the grid again writes it."
+                    f"{self.path / STUDY} must say what the study is, "
+                    f"it cannot be read ({error}); running the grid again writes it."
                 ) from error
             _LOG.warning(
-                "%s cannot be read (%s); its copy %s is taken, and running the grid again writes both",
+                "%s cannot be read (%s); its copy %s is taken, "
+                "and running the grid again writes both",
                 self.path / STUDY,
                 error,
                 STUDY_COPY,
@@ -88,21 +101,35 @@ class StudyFolder:
 
     def _copied_plan(self) -> StudyPlan | None:
         with contextlib.suppress(OSError, ValueError):
-            return StudyPlan.from_json((self.path / STUDY_COPY).read_bytes())
+            return self._plan_in(STUDY_COPY)
         return None
 
+    def _plan_in(self, name: str) -> StudyPlan:
+        path = self.path / name
+        return StudyPlan.from_json(path.read_bytes(), place=str(path))
+
+    def check_schema(self) -> None:
+        """Raise NewerSchema where a later version of ablate wrote anything of the study.
+
+        Whoever is about to write asks here first. What is damaged or missing is not judged.
+        """
+        for name in (STUDY, STUDY_COPY):
+            with contextlib.suppress(OSError, ValueError):
+                self._plan_in(name)
+        try:
+            self.journal.reading()
+        except NewerSchema:
+            raise
+        except StoreError:
+            return  # it cannot be read: whoever opens the study says so
+
     def strays(self, known: Container[AttemptKey]) -> list[str]:
-        """Names of attempts that left files here and of which the journal, which has the `known` ones, says nothing."""
+        """Names of attempts that left files here and are not `known` to the journal."""
         with contextlib.suppress(OSError):
-            folders = sorted(
-                path
-                for path in (self.path / "trials").iterdir()
-                if path.is_dir() and any(path.iterdir())
-            )
             return [
                 path.name
-                for path in folders
-                if (key := _attempt_of(path.name)) is not None and key not in known
+                for path in sorted((self.path / "trials").iterdir())
+                if _is_stray(path, known)
             ]
         return []
 
@@ -114,7 +141,10 @@ class StudyFolder:
             return False
 
     def note_exhausted(self, n_asked: int) -> None:
-        """Keep that a search had nothing more to propose. Where that cannot be written, the next call finds it out again."""
+        """Keep that a search had nothing more to propose.
+
+        Where that cannot be written, the next call finds it out again.
+        """
         with contextlib.suppress(OSError):
             write_text(self.path / EXHAUSTED, str(n_asked))
 
@@ -125,48 +155,49 @@ class StudyPlan:
 
     record: StudyRecord
     trials: tuple[Trial, ...]
-    tags: Mapping[str, str]
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def with_trial(self, trial: Trial) -> StudyPlan:
         """The plan with one more trial, and its arm where that is new."""
         arms = self.record.arms
         if trial.arm_id not in {arm.arm_id for arm in arms}:
-            cell = {axis: getattr(trial.recipe, axis) for axis in self.record.axes}
-            name = searched_name(trial.recipe, tuple(cell))
-            name = (
-                f"{name} {trial.arm_id}" if name in {arm.name for arm in arms} else name
-            )  # numbers that differ beyond four digits
-            arms = (
-                *arms,
-                ArmRecord(arm_id=trial.arm_id, name=name, recipe=trial.recipe, cells=(cell,)),
-            )
-        return StudyPlan(
-            self.record.model_copy(update={"arms": arms}), (*self.trials, trial), self.tags
-        )
+            arms = (*arms, self._arm(trial))
+        record = self.record.model_copy(update={"arms": arms})
+        return StudyPlan(record, (*self.trials, trial), self.tags)
+
+    def _arm(self, trial: Trial) -> ArmRecord:
+        cell = {axis: getattr(trial.recipe, axis) for axis in self.record.axes}
+        name = searched_name(trial.recipe, tuple(cell))
+        if name in {arm.name for arm in self.record.arms}:
+            name = f"{name} {trial.arm_id}"  # numbers that differ beyond four digits
+        return ArmRecord(arm_id=trial.arm_id, name=name, recipe=trial.recipe, cells=(cell,))
 
     def to_json(self) -> str:
         """Inverse of `from_json`, with a checksum."""
         trials: Sequence[object] = [trial.model_dump(mode="json") for trial in self.trials]
-        return sealed(
-            json.dumps(
-                {
-                    "record": self.record.model_dump(mode="json"),
-                    "trials": trials,
-                    "tags": dict(self.tags),
-                },
-                separators=(",", ":"),
-            )
-        )
+        # The version first: a later form may have nothing else in common with this one.
+        values = {
+            KEY: SCHEMA_VERSION,
+            "record": self.record.model_dump(mode="json"),
+            "trials": trials,
+            "tags": dict(self.tags),
+        }
+        return sealed(json.dumps(values, separators=(",", ":")))
 
     @classmethod
-    def from_json(cls, text: bytes) -> StudyPlan:
-        """Read a plan, also one of a former version, which has no checksum. Raises ValueError for anything else."""
+    def from_json(cls, text: bytes, *, place: str = "the plan of a study") -> StudyPlan:
+        """Read a plan, also one of version 1, which has no checksum.
+
+        Raises NewerSchema, naming `place`, for one of a later version, ValueError for anything
+        else.
+        """
         whole = text.strip()
         content = unsealed(whole) if is_sealed(whole) else whole
         if content is None:
             raise ValueError("its checksum is not that of its text")
         try:
             values = json.loads(content.decode())
+            check_schema(values.pop(KEY, None), place=place)
             plan = cls(
                 StudyRecord.model_validate(values.pop("record")),
                 _trials(values.pop("trials")),
@@ -174,22 +205,26 @@ class StudyPlan:
             )
         except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
-        strays = {trial.arm_id for trial in plan.trials} - {arm.arm_id for arm in plan.record.arms}
-        if values or strays:
-            raise ValueError(
-                f"it has strange keys or arms: {some(sorted(values.keys() | strays), most=3)}"
-            )
+        arms = {arm.arm_id for arm in plan.record.arms}
+        unknown = {trial.arm_id for trial in plan.trials} - arms | values.keys()
+        if unknown:
+            raise ValueError(f"it has unknown keys or arms: {some(sorted(unknown), most=3)}")
         return plan
+
+
+def _is_stray(path: Path, known: Container[AttemptKey]) -> bool:
+    """Whether a folder holds files of an attempt that is not known."""
+    key = _attempt_of(path.name)
+    if key is None or key in known:
+        return False
+    return path.is_dir() and any(path.iterdir())
 
 
 def _attempt_of(name: str) -> AttemptKey | None:
     """Inverse of `attempt_key`; None for another name."""
     trial_id, _, number = name.rpartition("-")
-    return (
-        (trial_id, int(number))
-        if number.isdecimal() and number.isascii() and len(number) < 10
-        else None
-    )
+    is_number = number.isdecimal() and number.isascii() and len(number) <= _MOST_DIGITS
+    return (trial_id, int(number)) if is_number else None
 
 
 def _trials(values: Any) -> tuple[Trial, ...]:

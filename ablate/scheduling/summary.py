@@ -35,7 +35,8 @@ class StudySummary:
     """Ended early by a search's pruner in this call."""
     n_failed: int
     n_left: int
-    """Not started, because the budget or another limit of this call was reached; the next call starts them."""
+    """Not started, because the budget or another limit of this call was reached; the next call
+    starts them."""
     n_retries: int
     """Attempts beyond a trial's first in this call; counted beside the trials."""
     failures: tuple[FailedTrial, ...]
@@ -44,7 +45,8 @@ class StudySummary:
     optuna_problem: str
     """Why Optuna's storage lags behind the journal, or empty; the next call catches it up."""
     damage: str = ""
-    """What was damaged in the journal when this call began, and mended, in a sentence; empty where nothing was."""
+    """What was damaged in the journal when this call began, and mended, in a sentence; empty where
+    nothing was."""
     retried: Mapping[str, int] = field(default_factory=dict)
     """Why attempts were repeated in this call -> how often; they add up to `n_retries`."""
 

@@ -1,4 +1,7 @@
-"""Catch up: tell a tracking store what a study's journal says, without running anything. Telling it twice changes nothing."""
+"""Catch up: tell a tracking store what a study's journal says, without running anything.
+
+Safe to repeat.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ablate.scheduling.lease import lease
-from ablate.scheduling.limits import distinct
-from ablate.scheduling.mlflow_projection import MlflowProjection
+from ablate.scheduling.mlflow_follower import MlflowFollower
+from ablate.scheduling.queue import distinct
 from ablate.scheduling.study_folder import StudyFolder
 from ablate.tracking.events import Failure, TrialEnded, TrialState
 from ablate.tracking.journal import attempts
@@ -16,42 +19,39 @@ from ablate.tracking.publisher import PATIENCE_S, Publisher, Store, Unpublished
 
 
 def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> Unpublished:
-    """Publish the study in the folder `path` and return what could not be told; attempts that a dead conductor left running are ended as KILLED first.
+    """Publish the study in the folder `path` and return what could not be published.
 
-    Raises StoreError when a conductor owns the study (it publishes itself), or the folder does not say what the study is.
+    Attempts that a dead conductor left running are ended as KILLED first. Raises StoreError when a
+    conductor owns the study (it publishes itself), or the folder does not say what the study is.
     """
     folder = StudyFolder(path)
     with lease(path):
-        plan, journal = folder.read_plan(), folder.journal
+        plan = folder.read_plan()
+        journal = folder.journal
         journal.mend()
+        # Else their runs would be RUNNING in the store until somebody resumes the study.
         end_running(folder, why="its conductor died")
         trials = distinct(plan.trials)
-        publisher = Publisher(
-            journal,
-            MlflowProjection(store, lambda: plan, trials=trials, folder=folder),
-            trial_ids=trials,
-        )
+        follower = MlflowFollower(store, lambda: plan, trials=trials, folder=folder)
+        publisher = Publisher(journal, follower, trial_ids=trials)
         return publisher.close(_status(folder, trials.keys()), patience_s=patience_s)
 
 
 def end_running(folder: StudyFolder, *, why: str) -> None:
-    """Write KILLED to the journal for every attempt in it that has no end. Only the study's owner may."""
+    """Write KILLED to the journal for every attempt in it that has no end.
+
+    Only the study's owner may.
+    """
     journal = folder.journal
-    for (trial_id, attempt), found in attempts(journal.read()).items():
-        if found.is_running:
-            journal.append(
-                TrialEnded(
-                    trial_id,
-                    attempt,
-                    TrialState.KILLED,
-                    at=time.time(),
-                    failure=Failure("Killed", why, traceback=""),
-                )
-            )
+    failure = Failure("Killed", why, traceback="")
+    for (trial_id, number), attempt in attempts(journal.read()).items():
+        if attempt.is_running:
+            at = time.time()
+            journal.append(TrialEnded(trial_id, number, TrialState.KILLED, at=at, failure=failure))
 
 
 def _status(folder: StudyFolder, trial_ids: Iterable[str]) -> str:
-    """MLflow's status of the study's run: FINISHED where every trial is complete, KILLED where some were not run to an end."""
+    """MLflow's status of the study's run: KILLED where some trials were not run to an end."""
     last: dict[str, TrialState] = {}
     for (trial_id, _), attempt in attempts(folder.journal.read()).items():
         if attempt.ended is not None and last.get(trial_id) is not TrialState.COMPLETE:

@@ -1,13 +1,19 @@
-"""Which trial goes next: trials that share kept activations are a unit, which one trial builds and the others use while it is warm.
+"""Which trial goes next. Trials that share kept activations are a unit.
 
-    round       consecutive trials of one seed; a round begins when the one before has nothing left that is worth starting, so a study that is cut short has
-                every arm equally often, give or take one a slot
-    warm unit   a trial of it has completed: first choice, because its views are there and nothing has pushed them out yet
-    cold unit   nobody has built it, and nobody does: second choice, together with trials that share nothing
+One trial of a unit builds the activations, and the others use them while they are warm.
+
+    round       consecutive trials of one seed; a round begins when the one before has nothing left
+                that is worth starting, so a study that is cut short has every arm equally often,
+                give or take one per slot
+    warm unit   a trial of it has completed: first choice, because its views are there and nothing
+                has pushed them out yet
+    cold unit   nobody has built it, and nobody does: second choice, together with trials that share
+                nothing
     busy unit   another slot builds it now: last choice, after cold units of the next round
 
-Trials that are left to choose last meet a busy unit only where nothing else remains; `training.lanes` then lets them build other views of it meanwhile.
-Numbers do not depend on any of this: activations are computed in the same batches whoever does it.
+Trials that are left to choose last meet a busy unit only where nothing else remains;
+`training.lanes` then lets them build other views of it meanwhile. Numbers do not depend on any of
+this: activations are computed in the same batches whoever does it.
 """
 
 from __future__ import annotations
@@ -22,6 +28,12 @@ UnitOf = Callable[[Trial], str | None]
 """Names the unit of a trial; None: it shares nothing, and nobody waits for it."""
 
 
+Placed = tuple[int, Trial]
+"""A trial with its place in the grid."""
+Round = dict[str | None, deque[Placed]]
+"""Unit -> its trials that wait, of one seed."""
+
+
 def alone(trial: Trial) -> str | None:  # noqa: ARG001
     """Every trial by itself: they run in the order of the grid."""
     return None
@@ -31,18 +43,23 @@ class WorkUnits:
     """The trials that wait, and what is known of the units of those that run."""
 
     def __init__(self, trials: Sequence[Trial], unit_of: UnitOf) -> None:
+        """`trials` in the order of the grid."""
         self._unit_of = unit_of
-        self._rounds: list[dict[str | None, deque[tuple[int, Trial]]]] = []
-        """For each round: unit -> trials with their places in the grid."""
+        self._rounds = [
+            self._queues(list(placed))
+            for _, placed in groupby(enumerate(trials), key=lambda placed: placed[1].seed)
+        ]
         self._again: deque[Trial] = deque()
         self._warm: set[str] = set()
+        # Unit -> its trials that run now.
         self._running: Counter[str] = Counter()
         self._n_waiting = len(trials)
-        for _, one_round in groupby(enumerate(trials), key=lambda placed: placed[1].seed):
-            units: dict[str | None, deque[tuple[int, Trial]]] = {}
-            for place, trial in one_round:
-                units.setdefault(unit_of(trial), deque()).append((place, trial))
-            self._rounds.append(units)
+
+    def _queues(self, placed_trials: Sequence[Placed]) -> Round:
+        queues: Round = {}
+        for place, trial in placed_trials:
+            queues.setdefault(self._unit_of(trial), deque()).append((place, trial))
+        return queues
 
     def __len__(self) -> int:
         return self._n_waiting
@@ -75,13 +92,17 @@ class WorkUnits:
         self._again.append(trial)
         self._n_waiting += 1
 
-    def _choices(self) -> Iterator[deque[tuple[int, Trial]]]:
+    def _choices(self) -> Iterator[deque[Placed]]:
         """The queues whose first trial may go next, the best choice first."""
         busy = []
-        for units in self._rounds:
-            waiting = {unit: queue for unit, queue in units.items() if queue}
+        # Rounds in their order, so that a later seed starts only where an earlier one has nothing
+        # that is worth starting.
+        for queues in self._rounds:
+            waiting = {unit: queue for unit, queue in queues.items() if queue}
             by_place = sorted(waiting, key=lambda unit: waiting[unit][0][0])
-            yield from (waiting[unit] for unit in by_place if unit in self._warm)
+            for unit in by_place:
+                if unit in self._warm:
+                    yield waiting[unit]
             for unit in by_place:
                 if unit is None or (unit not in self._warm and not self._running[unit]):
                     yield waiting[unit]

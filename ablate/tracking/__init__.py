@@ -1,1 +1,1 @@
-"""What happened: events and the journal that keeps them (the truth), and their projection into MLflow."""
+"""What happened: events, the journal that keeps them (the truth), and their way into MLflow."""

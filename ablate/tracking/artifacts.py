@@ -1,4 +1,7 @@
-"""Files that a trial leaves for its report: predictions as parquet, confusion matrices as tables, curves as JSON."""
+"""Files that a trial leaves for its report.
+
+Predictions as parquet, confusion matrices as tables, curves as JSON.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,7 @@ def write_predictions(
         _check_lengths(split, of_split)
         columns = CODECS[task].encode(of_split)
         frames.append(pd.DataFrame({"split": split, **columns}))
+    # A trial that is killed while it writes must not leave half a table under the real name.
     half = path.with_name(path.name + ".part")
     pd.concat(frames, ignore_index=True).to_parquet(half, index=False)
     half.replace(path)
@@ -143,7 +147,7 @@ def curves_of(epochs: Iterable[EpochEnded]) -> Curves:
 
 
 def curves_to_json(curves: Curves) -> str:
-    """Text of `curves.json`: metric -> [[epoch, value], ...], and a checksum where there are any."""
+    """Text of `curves.json`: metric -> [[epoch, value], ...], and a checksum if there are any."""
     text = json.dumps(curves, sort_keys=True)
     return sealed(text) if curves else text
 

@@ -1,4 +1,7 @@
-"""What happens to a trial, as frozen records that travel from a worker to the journal and on to MLflow."""
+"""What happens to a trial, as frozen records.
+
+They travel from a worker to the journal and on to MLflow.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from ablate.study.trial_facts import TrialFacts, read_facts, store_facts
 
 
 class TrialState(StrEnum):
@@ -37,9 +42,10 @@ class TrialOutcome:
     best_epoch: int
     """0-based epoch with the best `select_by`; the scores below are of the weights at its end."""
     metrics: dict[str, float]
-    """`val/macro_f1`, `test/auroc_ovr_macro`, ..., `time/train_s`, `cost/n_trainable`, ...: one number each, the same names in every run."""
-    facts: dict[str, str]
-    """What is not a number: `device`, `precision`, `weights_source`, `weights_digest`, `units`, ..."""
+    """`val/macro_f1`, `test/auroc_ovr_macro`, ..., `time/train_s`, `cost/n_trainable`, ...: one
+    number each, the same names in every run."""
+    facts: TrialFacts
+    """How they came about: device, precision, weights, units, ..."""
     files: tuple[str, ...]
     """Artifacts in the attempt's folder: `predictions.parquet`, `delta.safetensors`, ..."""
 
@@ -88,7 +94,10 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 def to_json(event: Event) -> dict[str, Any]:
     """Return the event as JSON values with its kind under `event`."""
-    return {"event": _NAMES[type(event)], **dataclasses.asdict(event)}
+    values = {"event": _NAMES[type(event)], **dataclasses.asdict(event)}
+    if isinstance(event, TrialEnded) and event.outcome is not None:
+        values["outcome"]["facts"] = store_facts(event.outcome.facts)
+    return values
 
 
 def from_json(values: dict[str, Any]) -> Event:
@@ -105,7 +114,9 @@ def from_json(values: dict[str, Any]) -> Event:
         if fields.get("outcome") is not None:
             outcome = dict(fields["outcome"])
             _check(outcome)
-            fields["outcome"] = TrialOutcome(**{**outcome, "files": tuple(outcome["files"])})
+            outcome["facts"] = read_facts(outcome["facts"])
+            outcome["files"] = tuple(outcome["files"])
+            fields["outcome"] = TrialOutcome(**outcome)
         if fields.get("failure") is not None:
             failure = dict(fields["failure"])
             _check(failure)
@@ -113,13 +124,16 @@ def from_json(values: dict[str, Any]) -> Event:
     return kind(**fields)
 
 
+# Seconds from 1970 to the year 10000: no clock shows more.
 _LATEST = 253402300800.0
-"""Seconds from 1970 to the year 10000: no clock shows more."""
 _LARGEST_COUNT = 2**53
 
 
 def _check(fields: dict[str, Any]) -> None:
-    """Raises ValueError for a value that is not of its field's kind: JSON has fewer kinds than Python."""
+    """Raises ValueError for a value that is not of its field's kind.
+
+    JSON has fewer kinds than Python.
+    """
     for name, value in fields.items():
         is_right = _RIGHT.get(name)
         if is_right is not None and not is_right(value):
@@ -147,7 +161,7 @@ def _are_numbers(value: object) -> bool:
 
 
 def _are_facts(value: object) -> bool:
-    return type(value) is dict and all(map(_is_text, value.values()))
+    return type(value) is dict  # `read_facts` checks each of them
 
 
 def _are_texts(value: object) -> bool:

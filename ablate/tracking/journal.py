@@ -1,6 +1,7 @@
-"""The journal: every event of a study, one JSON line each, on disk before anybody else hears of it. It is the truth; MLflow and Optuna are projections.
+"""The journal: every event of a study, one JSON line each, on disk before anybody else hears of it.
 
-Each line has a checksum, so damage is noticed and never read: see `journal_lines`.
+It is the truth; MLflow and Optuna follow it. Each line has a checksum, so damage is noticed and
+never read: see `journal_lines`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +28,8 @@ from ablate.tracking.events import (
 )
 from ablate.tracking.journal_lines import AttemptKey, NewerLine, Reading
 
+# Bytes of the journal in memory at a time while it is followed.
 _CHUNK = 1 << 18
-"""Bytes of the journal in memory at a time while it is followed."""
 DAMAGED = "JournalDamaged"
 """Kind of the failure of an attempt of which a line was lost."""
 _LOG = logging.getLogger(__name__)
@@ -39,31 +41,36 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Name the file; it is made, with its folder, by the first `append`."""
         self.path = path
+        # Lines of each attempt; None until the file is known to end with a whole line.
         self._n_lines: dict[AttemptKey, int] | None = None
-        """Lines of each attempt; None until the file is known to end with a whole line."""
 
     def append(self, event: Event) -> None:
-        """Add one event. It is in the kernel's hands when this returns, so that no death of a process can lose it, and an end is on disk, with all before it.
+        """Add one event.
 
-        A power cut can cost starts and epochs after the last end: trials that run again anyway. Raises StoreError when the event cannot be kept; then
-        nothing of it stays in the file, or the next append takes it away.
+        It is in the kernel's hands when this returns, so that no death of a process can lose it,
+        and an end is on disk, with all before it. A power cut can cost starts and epochs after the
+        last end: trials that run again anyway. Raises StoreError when the event cannot be kept;
+        then nothing of it stays in the file, or the next append takes it away.
         """
         try:
             n_lines = self._made_ready()
             key = (event.trial_id, event.attempt)
             place = n_lines.get(key, 0)
-            self._write(
-                journal_lines.encode(event, place=place), is_end=isinstance(event, TrialEnded)
-            )
+            line = journal_lines.encode(event, place=place)
+            self._write(line, is_end=isinstance(event, TrialEnded))
             n_lines[key] = place + 1
         except OSError as error:
-            self._n_lines = None
+            self._n_lines = None  # what the file holds now is found out by the next append
             raise StoreError(
-                f"the study's journal must be writable, {self.path} is not: {error}; free space or pass another folder."
+                f"the study's journal must be writable, {self.path} is not: {error}; "
+                "free space or pass another folder."
             ) from error
 
     def read(self) -> list[Event]:
-        """Every event so far, oldest first, less what is damaged: see `reading`. Raises StoreError for a file that cannot be read."""
+        """Every event so far, oldest first, less what is damaged: see `reading`.
+
+        Raises StoreError for a file that cannot be read.
+        """
         return self.reading().events
 
     def reading(self) -> Reading:
@@ -77,9 +84,11 @@ class Journal:
             raise journal_lines.refuse(self.path, newer) from newer
 
     def mend(self) -> str:
-        """Write the journal again without what is damaged in it; return, and log, a sentence that says what that was; empty where nothing was.
+        """Write the journal again without what is damaged in it.
 
-        The damaged file is kept beside it. Attempts that lack an event are ended as KILLED. Only the study's owner may. Raises StoreError.
+        Returns, and logs, a sentence that says what that was; empty where nothing was. The damaged
+        file is kept beside it. Attempts that lack an event are ended as KILLED. Only
+        the study's owner may. Raises StoreError.
         """
         reading = self.reading()
         if reading.is_whole:
@@ -90,7 +99,8 @@ class Journal:
             self._write_again(_mended(reading, why=problem), aside=aside)
         except OSError as error:
             raise StoreError(
-                f"{reading.sentence(self.path)}; it cannot be mended: {error}; free space, the same command goes on."
+                f"{reading.sentence(self.path)}; it cannot be mended: {error}; free space, "
+                "the same command goes on."
             ) from error
         self._n_lines = None
         _LOG.warning("%s", problem)
@@ -98,13 +108,17 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes of its whole lines, 0 where there is no file yet. Raises StoreError where it cannot be read."""
+        """Bytes of its whole lines, 0 where there is no file yet.
+
+        Raises StoreError where it cannot be read.
+        """
         return self._content().rfind(b"\n") + 1
 
     def follow(self, position: int) -> Iterator[tuple[Event, int]]:
-        """Yield each whole event from byte `position` (0, or one that was yielded) to the end, with the position behind it; a chunk in memory at a time.
+        """Yield each whole event from byte `position` to the end, with the position behind it.
 
-        What is damaged meanwhile is passed over: the next `mend` says so.
+        `position` is 0, or one that was yielded. A chunk is in memory at a time. What is damaged
+        meanwhile is passed over: the next `mend` says so.
         """
         if not self.path.exists():
             return
@@ -127,23 +141,28 @@ class Journal:
             return b""
         except OSError as error:
             raise StoreError(
-                f"the study's journal must be a file that can be read, {self.path} is not: {error}; move it away, or give it back."
+                f"the study's journal must be a file that can be read, {self.path} is not: "
+                f"{error}; move it away, or give it back."
             ) from error
 
     def _made_ready(self) -> dict[AttemptKey, int]:
-        """Make the file where there is none, mend what is damaged and cut off a torn last line, so that the next line starts at its own beginning."""
-        if self._n_lines is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Let the next line start at its own beginning; return the lines of each attempt.
+
+        Makes the file where there is none, mends what is damaged and cuts off a torn last line.
+        """
+        if self._n_lines is not None:
+            return self._n_lines
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        reading = self.reading()
+        if not reading.is_whole:
+            self.mend()
             reading = self.reading()
-            if not reading.is_whole:
-                self.mend()
-                reading = self.reading()
-            with self.path.open("ab+") as file:
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
-                os.fsync(file.fileno())
-            _keep_name(self.path)
-            self._n_lines = dict(reading.n_lines)
+        with self.path.open("ab+") as file:
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+            os.fsync(file.fileno())
+        _keep_name(self.path)
+        self._n_lines = dict(reading.n_lines)
         return self._n_lines
 
     def _write(self, line: bytes, *, is_end: bool) -> None:
@@ -153,6 +172,7 @@ class Journal:
             with self.path.open("ab", buffering=0) as file:
                 if file.write(line) != len(line):
                     raise OSError("only a part of the line could be written")
+                # Only an end is worth the milliseconds: a trial without one runs again anyway.
                 if is_end:
                     os.fsync(file.fileno())
         except OSError:
@@ -161,14 +181,17 @@ class Journal:
             raise
 
     def _write_again(self, events: list[Event], *, aside: Path) -> None:
-        """Put a journal of these events in the place of the file, which is kept `aside`; whoever reads meanwhile sees one or the other."""
+        """Put a journal of these events in the place of the file, which is kept `aside`.
+
+        Whoever reads meanwhile sees one or the other.
+        """
         half = self.path.with_name(f"{self.path.name}.part")
-        n_lines: dict[AttemptKey, int] = {}
+        n_lines: Counter[AttemptKey] = Counter()
         with half.open("wb") as file:
             for event in events:
                 key = (event.trial_id, event.attempt)
-                n_lines[key] = n_lines.get(key, 0) + 1
-                file.write(journal_lines.encode(event, place=n_lines[key] - 1))
+                file.write(journal_lines.encode(event, place=n_lines[key]))
+                n_lines[key] += 1
             file.flush()
             os.fsync(file.fileno())
         try:
@@ -181,29 +204,32 @@ class Journal:
     def _aside(self) -> Path:
         """A name beside the journal that nothing has yet."""
         stem = f"{self.path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-        names = (
-            f"{stem}{again}{self.path.suffix}" for again in ("", *(f"-{i}" for i in range(2, 1000)))
-        )
-        return next(path for name in names if not (path := self.path.with_name(name)).exists())
+        path = self.path.with_name(stem + self.path.suffix)
+        number = 1
+        while path.exists():  # two in one second
+            number += 1
+            path = self.path.with_name(f"{stem}-{number}{self.path.suffix}")
+        return path
 
 
 def _mended(reading: Reading, *, why: str) -> list[Event]:
     """The events of a damaged journal, and an end for each attempt that lacks one of its own."""
-    events, broken = reading.events, set(reading.broken)
-    begun = attempts(events)
-    startless = broken - begun.keys()
-    events = [event for event in events if (event.trial_id, event.attempt) not in startless]
+    begun = attempts(reading.events)
+    # Of an attempt whose start is lost nothing is kept: its trial runs again under that number.
+    startless = set(reading.broken) - begun.keys()
+    events: list[Event] = []
+    for event in reading.events:
+        if (event.trial_id, event.attempt) not in startless:
+            events.append(event)
     failure = Failure(DAMAGED, why, traceback="")
-    ends = [
-        TrialEnded(*key, TrialState.KILLED, at=time.time(), failure=failure)
-        for key in reading.broken
-        if key in begun
-    ]
-    return [*events, *ends]
+    for key in reading.broken:
+        if key in begun:
+            events.append(TrialEnded(*key, TrialState.KILLED, at=time.time(), failure=failure))
+    return events
 
 
 def _keep_name(path: Path) -> None:
-    """A file's name must survive a power cut as well."""
+    """Let a file's name survive a power cut as well: its folder is a file of its own."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -232,20 +258,26 @@ class Attempt:
     @property
     def events(self) -> list[Event]:
         """Its events, oldest first."""
-        return [self.started, *self.epochs, *([self.ended] if self.ended else [])]
+        events: list[Event] = [self.started, *self.epochs]
+        if self.ended is not None:
+            events.append(self.ended)
+        return events
 
 
 def attempts(events: Iterable[Event]) -> dict[tuple[str, int], Attempt]:
-    """Fold events into (trial_id, attempt) -> Attempt, in order of the starts. The first end of an attempt counts; one that never started is left out."""
-    found: dict[tuple[str, int], Attempt] = {}
+    """Fold events into (trial_id, attempt) -> Attempt, in order of the starts.
+
+    The first end of an attempt counts; one that never started is left out.
+    """
+    by_key: dict[tuple[str, int], Attempt] = {}
     for event in events:
         key = (event.trial_id, event.attempt)
         if isinstance(event, TrialStarted):
-            found[key] = Attempt(started=event, epochs=[])
-        elif key not in found:
+            by_key[key] = Attempt(started=event, epochs=[])
+        elif key not in by_key:
             continue
         elif isinstance(event, EpochEnded):
-            found[key].epochs.append(event)
-        elif found[key].ended is None:
-            found[key].ended = event
-    return found
+            by_key[key].epochs.append(event)
+        elif by_key[key].ended is None:
+            by_key[key].ended = event
+    return by_key

@@ -2,8 +2,8 @@
 
     {"event":"epoch_ended", ..., "n":3, "v":2, "crc":"9f0c2b1a"}
 
-`n` counts the lines of one attempt, so that a line that is lost, repeated or moved is noticed; `v` is
-the version of this form; `crc` is a checksum of all before it. Version 1 had none of the three.
+`n` counts the lines of one attempt, so that a line that is lost, repeated or moved is noticed; `v`
+is the schema version; `crc` is a checksum of all before it. Version 1 had none of the three.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.checksum import is_sealed, sealed, unsealed
-from ablate.errors import StoreError, some
+from ablate.errors import some
+from ablate.schema_version import SCHEMA_VERSION, NewerSchema, newer_schema
 from ablate.tracking.events import Event, TrialEnded, TrialStarted, from_json, to_json
 
-VERSION = 2
+# What an editor or a power cut leaves around a line; no byte of an event is among them.
 _PADDING = b"\0 \t\r"
-"""What an editor or a power cut leaves around a line; no byte of an event is among them."""
 _BOM = b"\xef\xbb\xbf"
 _BEGINNING = re.compile(rb'(?=\{"event":)')
 _SEALED = re.compile(rb'.*,"crc":"[0-9a-f]{8}"\}', re.DOTALL)
@@ -31,7 +31,14 @@ AttemptKey = tuple[str, int]
 
 
 class NewerLine(Exception):
-    """A line that is whole and of a later version than this one; its number is the argument."""
+    """A line that is whole and that only a later version of ablate understands."""
+
+    def __init__(self, version: object, *, number: int | None = None) -> None:
+        """`version` is what the line says of its form, None where it says nothing."""
+        super().__init__(version, number)
+        self.version = version
+        self.number = number
+        """Number of the line in its file, from 1; None for a line without a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class Reading:
 
 def encode(event: Event, *, place: int) -> bytes:
     """The line of an event that is the `place`-th of its attempt, counted from 0."""
-    values = {**to_json(event), "n": place, "v": VERSION}
+    values = {**to_json(event), "n": place, "v": SCHEMA_VERSION}
     return sealed(json.dumps(values, separators=(",", ":"))).encode() + b"\n"
 
 
@@ -113,23 +120,23 @@ def read_lines(content: bytes) -> Reading:
     return _Reader().read(content)
 
 
-def refuse(path: Path, newer: NewerLine) -> StoreError:
+def refuse(path: Path, newer: NewerLine) -> NewerSchema:
     """The error for a journal of a later version."""
-    return StoreError(
-        f"the journal {path} must be of this version, but line {newer} is of a newer one; a newer ablate reads it."
-    )
+    return newer_schema(newer.version, place=f"line {newer.number} of the journal {path}")
 
 
 def _sealed_line(body: bytes) -> Line:
     """Its checksum is right, so whatever is strange in it is not damage."""
+    version = None
     try:
         values = json.loads(body.decode())
-        place, version = values.pop("n"), values.pop("v")
-        if version != VERSION or type(place) is not int:
-            raise ValueError(version)
+        version = values.pop("v")
+        place = values.pop("n")
+        if version != SCHEMA_VERSION or type(place) is not int:
+            raise NewerLine(version)
         return Line(from_json(values), place)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NewerLine from error
+        raise NewerLine(version) from error
 
 
 def _plain_line(text: bytes) -> Line | None:
@@ -155,8 +162,8 @@ class _Reader:
         for number, raw in enumerate(whole, start=1):
             try:
                 self._take(number, raw)
-            except NewerLine as error:
-                raise NewerLine(number) from error
+            except NewerLine as newer:
+                raise NewerLine(newer.version, number=number) from newer
         self._take_tail(len(whole) + 1, tail)
         return self._reading()
 
@@ -178,7 +185,10 @@ class _Reader:
         for line in kept:
             self._keep(number, line)
         is_all_there = kept and len(kept) >= n_begun
-        (self._repaired if is_all_there else self._damaged).append(number)
+        if is_all_there:
+            self._repaired.append(number)
+        else:
+            self._damaged.append(number)
 
     def _take_tail(self, number: int, tail: bytes) -> None:
         """A damaged newline makes the last line look torn, but nothing stands behind a torn end."""
@@ -214,18 +224,20 @@ class _Reader:
     ) -> list[Event]:
         """Each attempt's events in their order, at the places in the file that its lines have."""
         ordered = {key: iter(lines.in_order()) for key, lines in of_attempt.items()}
-        events = [
-            event for _, line in self._lines if (event := next(ordered[line.key], None)) is not None
-        ]
-        return [event for event in events if not (_key(event) in broken and _is_end(event))]
+        events = []
+        for _, line in self._lines:
+            event = next(ordered[line.key], None)  # fewer than its lines, where some are repeated
+            if event is not None and not (_key(event) in broken and _is_end(event)):
+                events.append(event)
+        return events
 
 
 class _Lines:
     """The lines of one attempt, by their places."""
 
     def __init__(self) -> None:
+        # Place -> number in the file and event.
         self._at: dict[int, tuple[int, Event]] = {}
-        """Place -> number in the file and event."""
         self._has_plain = False
         self._is_contradicted = False
         self.repeated: list[int] = []
@@ -263,6 +275,7 @@ class _Lines:
         numbers = [number for number, _ in self._at.values()]
         events = self.in_order()
         is_short = len(self._at) < self.n_lines
+        # What is damaged behind its last line may have been its next one.
         has_end = any(map(_is_end, events))
         is_cut = not has_end and any(number > max(numbers) for number in damaged)
         may_lack = self._has_plain and (

@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 from ablate.study.record import StudyRecord
+from ablate.study.tasks import task_of
 from ablate.study.trial import is_better
 from ablate.tracking import projection
 from ablate.tracking.records import PublishedStudy
 
+# Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart
+# view.
 _COMPARED = 100
-"""Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart view."""
+# Without it a new browser is asked first what the experiment is about.
 _TABS = {"workflowType": "machine_learning"}
-"""Without it a new browser is asked first what the experiment is about."""
-_SCORES = ("test/macro_f1", "test/auroc_ovr_macro", "test/average_precision", "time/train_s")
-"""Columns of the table of runs beside `select_by` and the axes."""
 
 
 def compare_url(base_url: str, study: PublishedStudy) -> str:
-    """Return the link of MLflow's UI at `base_url` (e.g. http://127.0.0.1:5000) that compares all of a study's runs."""
-    if len(study.runs) <= _COMPARED:
-        runs, experiments = (
-            quote(json.dumps(ids, separators=(",", ":")))
-            for ids in ([run.run_id for run in study.runs], [study.experiment_id])
-        )
-        return f"{_root(base_url)}/compare-runs?runs={runs}&experiments={experiments}"
-    return f"{_root(base_url)}/experiments/{study.experiment_id}?searchFilter={quote(_trials_of(study.record))}&compareRunsMode=CHART"
+    """Return the link of MLflow's UI that compares all of a study's runs.
+
+    `base_url` is where the UI is, e.g. http://127.0.0.1:5000.
+    """
+    if len(study.runs) > _COMPARED:
+        condition = quote(_trials_of(study.record))
+        experiment = f"{_root(base_url)}/experiments/{study.experiment_id}"
+        return f"{experiment}?searchFilter={condition}&compareRunsMode=CHART"
+    runs = _quoted([run.run_id for run in study.runs])
+    experiments = _quoted([study.experiment_id])
+    return f"{_root(base_url)}/compare-runs?runs={runs}&experiments={experiments}"
 
 
 def runs_url(base_url: str, study: PublishedStudy) -> str:
-    """Return the link to the table of a study's trials, a row each, the best by `select_by` first."""
-    facets = {
-        name: str(value).lower() if isinstance(value, bool) else value
-        for name, value in _facets(study.record).items()
-    }
-    return _table_url(base_url, study, facets)
+    """Return the link to the table of a study's trials, the best by `select_by` first."""
+    query = dict(_facets(study.record))
+    for name, value in query.items():
+        if isinstance(value, bool):
+            query[name] = str(value).lower()  # as JavaScript writes it
+    return _table_url(base_url, study, query)
 
 
 def shared_view_url(base_url: str, study: PublishedStudy) -> str:
-    """Return the link to the same table with a column for each score and axis; the view must have been stored."""
+    """Return the link to the same table with a column for each score and axis.
+
+    The view must have been stored.
+    """
     return _table_url(base_url, study, {"viewStateShareKey": view_key(study.record)})
 
 
@@ -50,16 +56,17 @@ def view_key(record: StudyRecord) -> str:
 
 
 def view_state(study: PublishedStudy) -> str:
-    """Return what MLflow's UI keeps of a table's view that is shared: which runs, in which order, which columns.
+    """Return what MLflow's UI keeps of a shared view: which runs, in which order, which columns.
 
-    It reads it from the experiment's tag `mlflow.sharedViewState.<key>`; so its own button "Share" writes it.
+    It reads it from the experiment's tag `mlflow.sharedViewState.<key>`; so its own button "Share"
+    writes it.
     """
     record = study.record
     logged = {name for run in study.runs for name in run.metrics}
-    scores = [name for name in dict.fromkeys((record.select_by, *_SCORES)) if name in logged]
-    columns = [f"metrics.`{name}`" for name in scores] + [
-        f"params.`{axis}`" for axis in (*record.axes, "seed")
-    ]
+    wanted = dict.fromkeys((record.select_by, *_shown_scores(record), "time/train_s"))
+    scores = [name for name in wanted if name in logged]
+    columns = [f"metrics.`{name}`" for name in scores]
+    columns += [f"params.`{axis}`" for axis in (*record.axes, "seed")]
     return json.dumps({**_facets(record), "selectedColumns": columns})
 
 
@@ -76,8 +83,20 @@ def _trials_of(record: StudyRecord) -> str:
 
 
 def _table_url(base_url: str, study: PublishedStudy, query: Mapping[str, object]) -> str:
-    return f"{_root(base_url)}/experiments/{study.experiment_id}/runs?{urlencode({**_TABS, **query}, quote_via=quote)}"
+    experiment = f"{_root(base_url)}/experiments/{study.experiment_id}"
+    return f"{experiment}/runs?{urlencode({**_TABS, **query}, quote_via=quote)}"
+
+
+def _quoted(ids: Sequence[str]) -> str:
+    return quote(json.dumps(ids, separators=(",", ":")))
 
 
 def _root(base_url: str) -> str:
     return f"{base_url.rstrip('/')}/#"
+
+
+def _shown_scores(record: StudyRecord) -> list[str]:
+    """The test scores that stand in the table of runs."""
+    task = task_of(record.task)
+    names = task.metrics_of(len(record.data.class_names))
+    return [f"test/{name}" for name in names if task.metric(name).is_shown]

@@ -1,4 +1,7 @@
-"""An attempt made again of its run: what a journal would say of it, for a home whose journal does not know it."""
+"""An attempt made again of its run: what a journal would say of it.
+
+For a home whose journal does not know it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from mlflow.entities import Run
 
 from ablate.errors import StoreError
 from ablate.study.trial import Trial
+from ablate.study.trial_facts import facts_of_tags
 from ablate.tracking import projection
 from ablate.tracking.artifacts import Curves, curves_from_json
 from ablate.tracking.events import (
@@ -26,14 +30,15 @@ from ablate.tracking.mlflow_files import CURVES, SPEC, RunFiles
 from ablate.tracking.records import PublishedAttempt
 
 _LOG = logging.getLogger(__name__)
+# What MLflow keeps of an infinite number.
 _ENDLESS = sys.float_info.max
-"""What MLflow keeps of an infinite number."""
 
 
 def read_attempt(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt | None:
     """Return a complete or pruned attempt as its journal had it.
 
-    None, and a warning, for a run whose files cannot be read, or that holds another trial than it says: one of another version of `ablate`.
+    None, and a warning, for a run whose files cannot be read, or that holds another trial than it
+    says: one of another version of `ablate`.
     """
     try:
         return _read(client, files, run)
@@ -51,22 +56,26 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
     trial = Trial.model_validate_json(files.text(run, SPEC))
     if trial.trial_id != tags[projection.TRIAL]:
         raise StoreError(
-            f"the run {run.info.run_id} must hold the trial that it is tagged with, its {SPEC} is of {trial.trial_id}"
+            f"the run {run.info.run_id} must hold the trial that it is tagged with, "
+            f"its {SPEC} is of {trial.trial_id}"
         )
-    number, state = (
-        int(tags[projection.ATTEMPT]),
-        TrialState(projection.state_of(run.info.status, tags)),
-    )
+    number = int(tags[projection.ATTEMPT])
+    state = TrialState(projection.state_of(run.info.status, tags))
     left = files.left_by_trial(run)
-    start_s, end_s = _seconds(run.info.start_time), _seconds(run.info.end_time)
-    curves = curves_from_json(files.text(run, CURVES))
+    start_s = _seconds(run.info.start_time)
+    end_s = _seconds(run.info.end_time)
     outcome = None
     if state is TrialState.COMPLETE:
         outcome = TrialOutcome(
-            _best_epoch(client, run, trial), _metrics(run.data.metrics), _facts(tags), left
+            best_epoch=_best_epoch(client, run, trial),
+            metrics=_metrics(run.data.metrics),
+            facts=facts_of_tags(tags),
+            files=left,
         )
+    slot = tags.get(projection.SLOT, "")
+    curves = curves_from_json(files.text(run, CURVES))
     events: tuple[Event, ...] = (
-        TrialStarted(trial.trial_id, number, slot=tags.get(projection.SLOT, ""), at=start_s),
+        TrialStarted(trial.trial_id, number, slot=slot, at=start_s),
         *_epochs(trial.trial_id, number, curves, start_s=start_s, end_s=end_s),
         TrialEnded(trial.trial_id, number, state, at=end_s, outcome=outcome),
     )
@@ -74,7 +83,8 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
 
 
 def _seconds(time_ms: int) -> float:
-    """Seconds of which the store makes the same milliseconds again: a half more, because a quotient may lie below the whole number that it stands for."""
+    """Seconds of which the store makes the same milliseconds again."""
+    # A half more, because a quotient may lie below the whole number that it stands for.
     return (time_ms + 0.5) / 1000
 
 
@@ -86,13 +96,13 @@ def _epochs(
         for epoch, value in curve:
             by_epoch.setdefault(epoch, {})[name] = value
     n_epochs = max(by_epoch, default=-1) + 1
+    # MLflow keeps the times of epochs with their metrics only: they are spread evenly.
     step_s = (end_s - start_s) / (n_epochs + 1)
-    return [
-        EpochEnded(
-            trial_id, attempt, epoch, n_epochs, by_epoch[epoch], at=start_s + step_s * (epoch + 1)
-        )
-        for epoch in sorted(by_epoch)
-    ]
+    events = []
+    for epoch in sorted(by_epoch):
+        at = start_s + step_s * (epoch + 1)
+        events.append(EpochEnded(trial_id, attempt, epoch, n_epochs, by_epoch[epoch], at=at))
+    return events
 
 
 def _best_epoch(client: MlflowClient, run: Run, trial: Trial) -> int:
@@ -108,12 +118,3 @@ def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _number(value: float) -> float:
     return math.copysign(math.inf, value) if abs(value) >= _ENDLESS else value
-
-
-def _facts(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags that say what the trial found: all that neither MLflow nor the study put there."""
-    return {
-        name: value
-        for name, value in tags.items()
-        if name != "commit" and not name.startswith(projection.NOT_FACTS)
-    }

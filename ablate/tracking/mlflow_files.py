@@ -13,8 +13,11 @@ from mlflow.entities import Run
 from ablate.errors import StoreError
 from ablate.tracking.store_file import local_path
 
-CURVES, STUDY, SPEC, FAILURE = "curves.json", "study.json", "spec.json", "failure.txt"
-"""What the store itself writes with a run."""
+# What the store itself writes with a run.
+CURVES = "curves.json"
+STUDY = "study.json"
+SPEC = "spec.json"
+FAILURE = "failure.txt"
 _CONFUSION = "confusion_"
 
 
@@ -26,7 +29,9 @@ class RunFiles:
     """The files of a store's runs."""
 
     def __init__(self, client: MlflowClient, tracking_uri: str, *, grid_name: str) -> None:
-        self._client, self._tracking_uri, self._grid_name = client, tracking_uri, grid_name
+        self._client = client
+        self._tracking_uri = tracking_uri
+        self._grid_name = grid_name
 
     def text(self, run: Run, name: str) -> str:
         """A file's text. Raises LackingFile where it cannot be read."""
@@ -34,39 +39,41 @@ class RunFiles:
             return self.fetch(run, name, into=Path(scratch)).read_text()
 
     def fetch(self, run: Run, name: str, *, into: Path) -> Path:
-        """Path of a run's file: where it lies, or a copy in `into`. Raises LackingFile where it cannot be read."""
+        """Path of a run's file: where it lies, or a copy in `into`.
+
+        Raises LackingFile where it cannot be read.
+        """
         folder = _local_folder(run)
         if folder is not None:
             if (folder / name).is_file():
                 return folder / name
             raise self._lacking(run, name, "there is no such file")
+        uri = f"{run.info.artifact_uri}/{name}"
         try:
-            return Path(
-                artifacts.download_artifacts(
-                    artifact_uri=f"{run.info.artifact_uri}/{name}",
-                    dst_path=str(into),
-                    tracking_uri=self._tracking_uri,
-                )
+            copied = artifacts.download_artifacts(
+                artifact_uri=uri, dst_path=str(into), tracking_uri=self._tracking_uri
             )
-        except Exception as error:
-            raise self._lacking(
-                run, name, f"{type(error).__name__}: {error}".partition("\n")[0]
-            ) from error
+            return Path(copied)
+        except Exception as error:  # MLflow lets through whatever its libraries raise
+            why = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise self._lacking(run, name, why) from error
 
     def _lacking(self, run: Run, name: str, why: str) -> LackingFile:
         return LackingFile(
-            f"the run {run.info.run_id} must hold {name}, which could not be read from {run.info.artifact_uri}: {why}; "
-            f"ablate sync {self._grid_name} writes it again where the study's journal is, else put the file back there."
+            f"the run {run.info.run_id} must hold {name}, which could not be read from "
+            f"{run.info.artifact_uri}: {why}; "
+            f"ablate sync {self._grid_name} writes it again where the study's journal is, "
+            "else put the file back there."
         )
 
     def copy(self, run: Run, name: str, *, into: Path) -> None:
         """Copy a file into a folder. Raises LackingFile where it cannot be read."""
-        found = self.fetch(run, name, into=into)
-        if found != into / name:
-            shutil.copyfile(found, into / name)
+        path = self.fetch(run, name, into=into)
+        if path != into / name:
+            shutil.copyfile(path, into / name)
 
     def lacking(self, run: Run, names: Iterable[str]) -> list[str]:
-        """Which of `names` are not there. Files on a server cost one request a run."""
+        """Which of `names` are not there. Files on a server cost one request per run."""
         folder = _local_folder(run)
         if folder is not None:
             return [name for name in names if not (folder / name).is_file()]
@@ -74,15 +81,13 @@ class RunFiles:
         return [name for name in names if name not in there]
 
     def left_by_trial(self, run: Run) -> tuple[str, ...]:
-        """Names of the files that the run's trial left, without those that the store wrote of them."""
-        there = [
-            file.path for file in self._client.list_artifacts(run.info.run_id) if not file.is_dir
-        ]
-        return tuple(
-            name
-            for name in there
-            if name not in (CURVES, STUDY, SPEC, FAILURE) and not name.startswith(_CONFUSION)
-        )
+        """Names of the files that the run's trial left, without what the store made of them."""
+        left = []
+        for file in self._client.list_artifacts(run.info.run_id):
+            is_made = file.path in (CURVES, STUDY, SPEC, FAILURE)
+            if not (file.is_dir or is_made or file.path.startswith(_CONFUSION)):
+                left.append(file.path)
+        return tuple(left)
 
 
 def _local_folder(run: Run) -> Path | None:

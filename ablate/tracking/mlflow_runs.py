@@ -15,28 +15,40 @@ from ablate.tracking.mlflow_files import RunFiles
 from ablate.tracking.passwords import hide_passwords
 from ablate.tracking.records import PublishedRun
 
+# Prefixes of the metrics that are there for MLflow's UI.
+_SHOWN = (projection.CURVE_PREFIX, projection.PARAM_PREFIX)
+# Of a data set, in MLflow.
+_LONGEST_DIGEST = 36
+
 
 def read_curves(client: MlflowClient, files: RunFiles, run: Run) -> Curves:
-    """From the run's one file; a run without it (still running, killed from outside), or with a damaged one, is asked for each metric."""
-    if projection.CURVES in run.data.tags:
-        curves = sound_curves(
-            lambda: files.text(run, run.data.tags[projection.CURVES]), run_id=run.info.run_id
-        )
+    """A run's metrics per epoch, from its one file of curves.
+
+    A run without it (still running, killed from outside), or with a damaged one, is asked for each
+    metric.
+    """
+    run_id = run.info.run_id
+    name_of_file = run.data.tags.get(projection.CURVES)
+    if name_of_file is not None:
+        curves = sound_curves(lambda: files.text(run, name_of_file), run_id=run_id)
         if curves:
             return curves
-    names = [name for name in run.data.metrics if name.startswith(projection.CURVE_PREFIX)]
-    histories = {name: client.get_metric_history(run.info.run_id, name) for name in names}
-    return {
-        name.removeprefix(projection.CURVE_PREFIX): tuple(
-            sorted({point.step: point.value for point in history}.items())
-        )
-        for name, history in histories.items()
-    }
+    by_metric: Curves = {}
+    for name in run.data.metrics:
+        if name.startswith(projection.CURVE_PREFIX):
+            history = client.get_metric_history(run_id, name)
+            # The last value of a step counts: an epoch may have been published twice.
+            values = {point.step: point.value for point in history}
+            by_metric[name.removeprefix(projection.CURVE_PREFIX)] = tuple(sorted(values.items()))
+    return by_metric
 
 
 def published(run: Run, curves: Curves) -> PublishedRun:
     """A child run as a report reads it."""
-    tags, metrics = run.data.tags, run.data.metrics
+    tags = run.data.tags
+    metrics = {
+        name: value for name, value in run.data.metrics.items() if not name.startswith(_SHOWN)
+    }
     return PublishedRun(
         run_id=run.info.run_id,
         trial_id=tags[projection.TRIAL],
@@ -44,11 +56,7 @@ def published(run: Run, curves: Curves) -> PublishedRun:
         seed=int(tags[projection.SEED]),
         attempt=int(tags[projection.ATTEMPT]),
         status=projection.state_of(run.info.status, tags),
-        metrics={
-            name: value
-            for name, value in metrics.items()
-            if not name.startswith((projection.CURVE_PREFIX, projection.PARAM_PREFIX))
-        },
+        metrics=metrics,
         curves=curves,
         params=dict(run.data.params),
         tags=dict(tags),
@@ -58,6 +66,7 @@ def published(run: Run, curves: Curves) -> PublishedRun:
 
 def preference(run: Run) -> tuple[bool, int, int]:
     """Sorts the run that speaks for its trial last."""
+    # A complete attempt counts before a later one that is not.
     is_complete = projection.state_of(run.info.status, run.data.tags) == "COMPLETE"
     return is_complete, int(run.data.tags[projection.ATTEMPT]), run.info.start_time
 
@@ -84,13 +93,12 @@ def run_tags(tags: Mapping[str, str]) -> list[RunTag]:
 def dataset_input(record: StudyRecord) -> DatasetInput:
     """A study's data, for MLflow's table of inputs."""
     facts = record.data
+    source = {"source": facts.source, "version": facts.version, "origin": facts.origin}
     dataset = Dataset(
         name=facts.title,
-        digest=facts.fingerprint[:36],
+        digest=facts.fingerprint[:_LONGEST_DIGEST],
         source_type="ablate",
-        source=json.dumps(
-            {"source": facts.source, "version": facts.version, "origin": facts.origin}
-        ),
+        source=json.dumps(source),
         profile=json.dumps(projection.data_profile(facts)),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "train, val, test")])

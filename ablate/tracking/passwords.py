@@ -1,4 +1,7 @@
-"""Passwords of tracking and storage URIs: whatever prints, logs or keeps a URI, or a text that may hold one, asks here."""
+"""Passwords of tracking and storage URIs.
+
+Whatever prints, logs or keeps a URI, or a text that may hold one, asks here.
+"""
 
 from __future__ import annotations
 
@@ -15,51 +18,59 @@ _IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s\"'<>`]+")
 _WITH_PASSWORD = re.compile(r"[^:/?#@]*:(?P<secret>.*)@", re.DOTALL)
 _TOKEN = re.compile(r"(?P<secret>[^:/?#@]+)@")
 _HOST = re.compile(r"[^:/?#@]*(:\d*)?([/?#]|$)")
+# An & that no further `name=` follows belongs to the value: it should have been written %26.
 _PARAMETER = re.compile(r"[?&#](?P<name>[^=&]*)=(?P<secret>[^&]*(&(?![^=&]+=)[^&]*)*)", re.DOTALL)
-"""An & that no further `name=` follows belongs to the value: it should have been written %26."""
 _SECRET_NAME = re.compile(
     r"pass|pwd|secret|token|credential|odbc_connect|key$|signature$|^sig$", re.IGNORECASE
 )
+# What is left of a URI whose scheme, or whose two slashes, were forgotten.
 _WITHOUT_SLASHES = re.compile(r"(?P<start>[\w+.-]*:)(?P<secret>.+)@", re.DOTALL)
-"""What is left of a URI whose scheme, or whose two slashes, were forgotten."""
 
 
 def without_password(uri: str) -> str:
     """Return a store's URI as it may be printed: no password before the host, none in the query.
 
-    Databases are read as SQLAlchemy reads them: what stands before an `@` may hold `/`, `?` and `#`.
-    A password with an `@` of its own is hidden up to the last one, though part of what follows may go
-    with it. Of http(s) a user without a password is hidden too: so tokens are written. A URI
+    Databases are read as SQLAlchemy reads them: what stands before an `@` may hold `/`, `?` and
+    `#`. A password with an `@` of its own is hidden up to the last one, though part of what follows
+    may go with it. Of http(s) a user without a password is hidden too: so tokens are written. A URI
     whose scheme was forgotten is read as one. What is no URI comes back as it was.
     """
-    found = _URI.fullmatch(uri)
-    if found is None:
+    match = _URI.fullmatch(uri)
+    if match is None:
         return _WITHOUT_SLASHES.sub(rf"\g<start>{HIDDEN}@", uri, count=1)
-    is_http = found["scheme"].lower() in ("http", "https")
-    shown, end = "", 0
-    for first, last in _merged(sorted(_secrets(found["rest"], is_http=is_http))):
-        shown += found["rest"][end:first] + HIDDEN
+    scheme = match["scheme"]
+    rest = match["rest"]
+    is_http = scheme.lower() in ("http", "https")
+    shown = ""
+    end = 0
+    for first, last in _merged(sorted(_secrets(rest, is_http=is_http))):
+        shown += rest[end:first] + HIDDEN
         end = last
-    return f"{found['scheme']}://{shown}{found['rest'][end:]}"
+    return f"{scheme}://{shown}{rest[end:]}"
 
 
 def hide_passwords(text: str) -> str:
-    """Return a text that somebody else wrote (an exception, a server) with each URI in it as it may be printed.
+    """Return a text with each URI in it as it may be printed.
 
-    URIs of the environment are found as a whole, as they are and as Python quotes them; others end at
-    a space or a quotation mark.
+    For texts that somebody else wrote: an exception, a server. URIs of the environment are found as
+    a whole, as they are and as Python quotes them; others end at a space or a quotation mark.
     """
+    # First the URIs that are known: their passwords may hold a space, which ends others.
     for uri in filter(None, map(os.environ.get, SETTINGS)):
-        rest, shown = _after_scheme(uri), _after_scheme(without_password(uri))
+        rest = _after_scheme(uri)
+        shown = _after_scheme(without_password(uri))
         if rest == shown:
             continue
         for written in (rest, repr(rest)[1:-1]):
             text = text.replace(written, shown)
-    return _IN_TEXT.sub(lambda found: without_password(found[0]), text)
+    return _IN_TEXT.sub(lambda match: without_password(match[0]), text)
 
 
 def _after_scheme(uri: str) -> str:
-    """What a text holds of a URI even where its scheme was completed: `postgresql+psycopg://` of `postgresql://`."""
+    """What a text holds of a URI even where its scheme was completed.
+
+    `postgresql+psycopg://` of `postgresql://`.
+    """
     return uri.partition("://")[2] or uri
 
 

@@ -1,7 +1,8 @@
-"""The publisher: follows the journal in a thread of its own and tells a projection (MLflow, Optuna) each event in order, trying again while it is away.
+"""The publisher tells a follower of the journal (MLflow, Optuna) each event, in order.
 
-Nothing that happens here can stop, slow down or fail a study, and what waits to be told waits in the journal, not in memory. What could not be told is told
-by the next call.
+It reads the journal in a thread of its own and tries again while the follower is away. Nothing that
+happens here can stop, slow down or fail a study. What waits to be told waits in the journal, not in
+memory, and what could not be told is told by the next call.
 """
 
 from __future__ import annotations
@@ -21,13 +22,19 @@ from ablate.tracking.events import Event
 from ablate.tracking.journal import Journal
 from ablate.tracking.passwords import hide_passwords
 
-_BEGIN, _STUDY = "begin", "study"
-"""Keys that are no attempt's."""
+# Keys that are no attempt's.
+_BEGIN = "begin"
+_STUDY = "study"
 PATIENCE_S = 30.0
-"""How long `close` waits for a projection that does not answer. One that answers gets all the time it needs."""
+"""How long `close` waits for a follower that does not answer.
+
+One that answers gets all the time it needs.
+"""
+_FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 15.0
+_POLL_S = 0.1
+# Tries of one step while the follower itself answers: more will not help.
 _TRIES = 3
-"""Tries of one step while the projection itself answers: more will not help."""
 
 
 class Store(Protocol):
@@ -42,7 +49,7 @@ class Store(Protocol):
         ...
 
     def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
-        """Project one event of `trial`, whose attempt left its files in `folder`."""
+        """Keep one event of `trial`, whose attempt left its files in `folder`."""
         ...
 
     def close_stale(self) -> int:
@@ -54,8 +61,11 @@ class Store(Protocol):
         ...
 
 
-class Projection(Protocol):
-    """Something that is told what the journal says. Each call may raise, and is then made again."""
+class Follower(Protocol):
+    """Something that is told what the journal says.
+
+    Each call may raise, and is then made again.
+    """
 
     def is_up(self) -> bool:
         """Whether it answers at all."""
@@ -66,7 +76,7 @@ class Projection(Protocol):
         ...
 
     def tell(self, event: Event) -> object:
-        """Project one event; events come in their order, and those of earlier calls come again."""
+        """Keep one event; events come in their order, and those of earlier calls come again."""
         ...
 
     def settle(self) -> object:
@@ -80,7 +90,7 @@ class Projection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unpublished:
-    """What a projection was not told."""
+    """What a follower was not told."""
 
     n_attempts: int
     """Different attempts of trials with at least one event missing."""
@@ -88,30 +98,45 @@ class Unpublished:
     """The last error in one line; empty when nothing is missing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """What the caller of `close` asked for."""
+
+    status: str
+    patience_s: float
+
+
 def attempt_key(trial_id: str, attempt: int) -> str:
-    """Return the key of an attempt, which is also its name in files and folders: `<trial_id>-<attempt>`."""
+    """Return `<trial_id>-<attempt>`: an attempt's key, and its name in files and folders."""
     return f"{trial_id}-{attempt}"
 
 
 class Publisher:
-    """A thread that follows a journal on behalf of one projection.
+    """A thread that reads a journal on behalf of one follower.
 
-    When the projection answers and a step still fails three times, the step and all that follow of its attempt are put aside, so that one broken file does
-    not hold up the others.
+    When the follower answers and a step still fails three times, the step and all that follow of
+    its attempt are put aside, so that one broken file does not hold up the others.
     """
 
-    def __init__(
-        self, journal: Journal, projection: Projection, *, trial_ids: Container[str]
-    ) -> None:
-        """Start at the journal's beginning. Events of trials that are not in `trial_ids` are passed over: a grid that was edited told them then."""
-        self._journal, self._projection, self._trial_ids = journal, projection, trial_ids
-        self._position, self._past_end = 0, journal.size
+    def __init__(self, journal: Journal, follower: Follower, *, trial_ids: Container[str]) -> None:
+        """Start at the journal's beginning.
+
+        Events of trials that are not in `trial_ids` are passed over: they are of a grid that was
+        edited since, and were told then.
+        """
+        self._journal = journal
+        self._follower = follower
+        self._trial_ids = trial_ids
+        self._position = 0
+        # Byte of the journal where this call's events begin.
+        self._past_end = journal.size
         self._is_settled = False
+        # Not a threading.Event: a signal that interrupts its `set` can leave its lock held for
+        # ever, and the conductor would wait on it.
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
-        """Not a threading.Event: a signal that interrupts its `set` can leave its lock held for ever, and the conductor would wait on it."""
-        self._closing: tuple[str, float] | None = None
-        """Once closing: the study's status, and seconds of patience."""
+        self._closing: _Closing | None = None
         self._last_success = time.monotonic()
+        # Key of what was put aside -> why.
         self._aside: dict[str, str] = {}
         self._why = ""
         self._is_whole = False
@@ -123,35 +148,35 @@ class Publisher:
         self._wake.put(None)
 
     def close(self, status: str, *, patience_s: float = PATIENCE_S) -> Unpublished:
-        """Wait until everything is told, or until a projection that does not answer has had its time; return what is missing."""
+        """Wait until everything is told, and return what is missing.
+
+        A follower that does not answer has `patience_s` to come back.
+        """
         self._last_success = time.monotonic()
-        self._closing = (status, patience_s)
+        self._closing = _Closing(status, patience_s)
         self._wake.put(None)
         self._thread.join()
         if self._is_whole and not self._aside:
             return Unpublished(n_attempts=0, why="")
-        untold = {
-            attempt_key(event.trial_id, event.attempt)
-            for event, _ in self._journal.follow(self._position)
-            if event.trial_id in self._trial_ids
-        }
-        return Unpublished(
-            n_attempts=len((untold | set(self._aside)) - {_BEGIN, _STUDY}), why=self._why
-        )
+        missing = set(self._aside) - {_BEGIN, _STUDY}
+        for event, _ in self._journal.follow(self._position):
+            if event.trial_id in self._trial_ids:
+                missing.add(attempt_key(event.trial_id, event.attempt))
+        return Unpublished(n_attempts=len(missing), why=self._why)
 
     def _serve(self) -> None:
-        if not self._do(_BEGIN, self._projection.begin):
+        if not self._do(_BEGIN, self._follower.begin):
             return
         while True:
             while not self._wake.empty():
                 self._wake.get()
-            closing = (
-                self._closing
-            )  # read before the journal: what was appended before `close` is told before `finish`
+            # Read before the journal: what was appended before `close` is told before `finish`.
+            closing = self._closing
             if not self._catch_up():
                 return
             if closing is not None:
-                self._is_whole = self._do(_STUDY, partial(self._projection.finish, closing[0]))
+                finish = partial(self._follower.finish, closing.status)
+                self._is_whole = self._do(_STUDY, finish)
                 return
             self._wake.get()
 
@@ -160,55 +185,59 @@ class Publisher:
         for event, position in self._journal.follow(self._position):
             if position > self._past_end and not self._settle():
                 return False
-            if event.trial_id in self._trial_ids and not self._do(
-                attempt_key(event.trial_id, event.attempt), partial(self._projection.tell, event)
-            ):
+            if event.trial_id in self._trial_ids and not self._tell(event):
                 return False
             self._position = position
         return self._position < self._past_end or self._settle()
 
+    def _tell(self, event: Event) -> bool:
+        key = attempt_key(event.trial_id, event.attempt)
+        return self._do(key, partial(self._follower.tell, event))
+
     def _settle(self) -> bool:
         if not self._is_settled:
-            self._is_settled = self._do(_STUDY, self._projection.settle)
+            self._is_settled = self._do(_STUDY, self._follower.settle)
         return self._is_settled
 
     def _do(self, key: str, act: Callable[[], object]) -> bool:
         """Do one step, or put it aside. False when the time is over and the step stays undone."""
-        tries = 0
+        n_tries = 0
         while not self._is_aside(key):
             try:
                 act()
                 self._last_success = time.monotonic()
                 return True
             except Exception as error:
-                self._why = hide_passwords(f"{type(error).__name__}: {error}".partition("\n")[0])
-            tries += 1
-            if tries >= _TRIES and self._answers():
+                first_line = f"{type(error).__name__}: {error}".partition("\n")[0]
+                self._why = hide_passwords(first_line)
+            n_tries += 1
+            if n_tries >= _TRIES and self._answers():
                 self._aside[key] = self._why
             elif self._is_over():
                 return False
             else:
-                self._pause(min(0.1 * 2**tries, _LONGEST_PAUSE_S))
+                self._pause(min(_FIRST_PAUSE_S * 2 ** (n_tries - 1), _LONGEST_PAUSE_S))
         return True
 
     def _is_aside(self, key: str) -> bool:
+        # Without its beginning a follower has no place for anything else.
         if _BEGIN in self._aside:
             self._aside.setdefault(key, self._why)
         return key in self._aside
 
     def _answers(self) -> bool:
         try:
-            return self._projection.is_up()
+            return self._follower.is_up()
         except Exception:
             return False
 
     def _is_over(self) -> bool:
-        return (
-            self._closing is not None and time.monotonic() - self._last_success > self._closing[1]
-        )
+        if self._closing is None:
+            return False
+        return time.monotonic() - self._last_success > self._closing.patience_s
 
     def _pause(self, seconds: float) -> None:
         """Wait, but not beyond the end of a closing publisher's patience."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._is_over():
-            time.sleep(min(left, 0.1))
+            time.sleep(min(left, _POLL_S))

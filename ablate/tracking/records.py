@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ablate.study.provenance import Provenance, provenance_of_tags
 from ablate.study.record import StudyRecord
 from ablate.study.trial import Trial
+from ablate.study.trial_facts import TrialFacts, facts_of_tags
 from ablate.tracking.events import Event
 
 
@@ -20,13 +22,23 @@ class PublishedRun:
     attempt: int
     status: str
     metrics: dict[str, float]
-    """Final values: `val/macro_f1`, `test/...`, `time/train_s`, `cost/...`."""
+    """Final values: `val/<metric>`, `test/...`, `time/train_s`, `cost/...`."""
     curves: dict[str, tuple[tuple[int, float], ...]]
-    """Per epoch: `train/loss`, `val/macro_f1`, ... -> ((epoch, value), ...) in order of the epochs."""
+    """Per epoch: `train/loss`, `val/<metric>`, ... -> ((epoch, value), ...) in order of the epochs."""
     params: dict[str, str]
     tags: dict[str, str]
     failure: str
     """First line of what went wrong; empty when nothing did."""
+
+    @property
+    def facts(self) -> TrialFacts:
+        """How the scores came about, as the run's tags say."""
+        return facts_of_tags(self.tags)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Which code, libraries and machine made the run, as its tags say."""
+        return provenance_of_tags(self.tags)
 
 
 @dataclass(frozen=True, slots=True)

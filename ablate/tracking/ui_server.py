@@ -1,8 +1,8 @@
 """MLflow's UI, served by this process alone: nothing of it outlives the process, however that ends.
 
-`mlflow server` starts two processes and, for jobs that ablate has no use for, nine more; it writes the
-store's URI on command lines that everybody can read, and takes options from the environment that open
-other addresses. What it serves is an application as any other, so it is served here.
+`mlflow server` starts two processes and, for jobs that ablate has no use for, nine more; it writes
+the store's URI on command lines that everybody can read, and takes options from the environment
+that open other addresses. What it serves is an application as any other, so it is served here.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def application(tracking_uri: str, *, artifact_folder: str) -> Any:
     It reads its settings from the environment of its process, which nobody else can read. Raises
     StoreError where the store does not open.
     """
+    # Jobs, which ablate has no use for, would start nine more processes.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     warnings.filterwarnings("ignore", message="starlette.middleware.wsgi is deprecated")
     from mlflow import server
@@ -49,21 +50,20 @@ def application(tracking_uri: str, *, artifact_folder: str) -> Any:
     except Exception as error:
         reason = hide_passwords(f"{type(error).__name__}: {error}".partition("\n")[0])
         raise StoreError(
-            f"MLflow's UI must be able to open the tracking store, {without_password(tracking_uri)!r} does not open: {reason}"
+            "MLflow's UI must be able to open the tracking store, "
+            f"{without_password(tracking_uri)!r} does not open: {reason}"
         ) from error
     return app
 
 
 def share_view(tracking_uri: str, study: PublishedStudy) -> bool:
-    """Store the view of a study's runs with its experiment; whether that could be done."""
+    """Store the view of a study's runs with its experiment; return whether that could be done."""
     tag = f"{_SHARED_VIEW}{links.view_key(study.record)}"
+    state = links.view_state(study)
     try:
-        MlflowClient(tracking_uri).set_experiment_tag(
-            study.experiment_id, tag, links.view_state(study)
-        )
-    except (
-        Exception
-    ) as error:  # a store that may only be read: the UI is as good, with fewer columns
+        MlflowClient(tracking_uri).set_experiment_tag(study.experiment_id, tag, state)
+    except Exception as error:
+        # A store that may only be read: the UI is as good, with fewer columns.
         _LOG.info("the view of the study's runs is not stored: %s", hide_passwords(str(error)))
         return False
     return True
@@ -76,7 +76,10 @@ def serve(app: Any, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever handles them already: nothing that it holds needs putting away, and an open request must not hold up the end."""
+    """Leaves signals to whoever handles them already.
+
+    Nothing that it holds needs putting away, and an open request must not hold up the end.
+    """
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,1 +1,1 @@
-"""What a command does, step by step: prepare a study, run it, report it. Prints nothing: the command line does."""
+"""What a command does, step by step: prepare a study, run it, report it. Prints nothing."""

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from ablate.console.before_run import classes_line, say_what
+from ablate.console.before_run import classes_line, show_data
 from ablate.data.dataset import DataSet, load_data
 from ablate.study.trial import DataSpec
 from ablate.workflow.prepare.prepared import Resolved
@@ -29,7 +29,7 @@ def _said(data_set: DataSet) -> str:
     resolved: Any = SimpleNamespace(
         data_set=data_set, expansion=SimpleNamespace(arms=()), pilot=None
     )
-    say_what(console, cast("Resolved", resolved))
+    show_data(console, cast("Resolved", resolved))
     return cast("io.StringIO", console.file).getvalue()
 
 
@@ -37,8 +37,8 @@ def test_classes_are_named_with_their_images(flowers: DataSet) -> None:
     names = flowers.facts.class_names[:10]
     line = classes_line(flowers.facts)
     assert (
-        line
-        == f"classes (images in train/val/test): {', '.join(f'{name} 30/20/30' for name in names)} and 4 more"
+        line == "classes (images in train/val/test): "
+        f"{', '.join(f'{name} 30/20/30' for name in names)} and 4 more"
     )
     assert line in _said(flowers)
 
@@ -50,7 +50,8 @@ def test_names_are_said_as_they_are_written(flowers: DataSet, name: str) -> None
     )
     said = _said(replace(flowers, facts=facts))
     assert said.startswith(
-        "data: [/pets] (synthetic; 14 classes; train 420, val 280, test 420 images; splits: official)\n"
+        "data: [/pets] (synthetic; 14 classes; train 420, val 280, test 420 images; splits: "
+        "official)\n"
     )
     shown = {"a\x1b[31m": r"a\x1b[31m", "caf\udce9": r"caf\xe9"}.get(name, name)
     assert f"classes (images in train/val/test): {shown} 30/20/30, " in said

@@ -26,7 +26,10 @@ def make_image() -> Callable[..., Path]:
 
 @pytest.fixture
 def plants(tmp_path: Path, make_image: Callable[..., Path]) -> Path:
-    """A data folder with `plants/<split>/<class>/<n>.png`: 3 classes; 4 train, 2 val and 2 test images of each."""
+    """A data folder with `plants/<split>/<class>/<n>.png`.
+
+    3 classes; 4 train, 2 val and 2 test images of each.
+    """
     for split, n in (("train", 4), ("val", 2), ("test", 2)):
         for label, name in enumerate(("fern", "moss", "rose")):
             for i in range(n):
@@ -39,7 +42,10 @@ def plants(tmp_path: Path, make_image: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Callable[..., None]:
-    """Write an image of its own pixels to each path below `data`, bytes that no library decides: `draw("pets/cat", "pets/dog/1.png")`, six in a folder."""
+    """Write an image of its own pixels to each path below `data`; six in a folder.
+
+    `draw("pets/cat", "pets/dog/1.png")`. The bytes are written by hand: no library decides them.
+    """
     count = itertools.count()
 
     def one(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from ablate.data.dataset import load_data
 from ablate.errors import DataError, is_printable
 from ablate.study.trial import DataSpec, Fractions
 
-DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
+DRAWN: dict[str, Any] = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 N_TREES = 40
 PLAIN = ["cat", "dog", "cow", "train", "test", "val", "masks", "a b", "1"]
 ODD = [
@@ -93,11 +94,12 @@ def test_any_tree_is_a_data_set_or_a_sentence(tmp_path: Path, oddity: float) -> 
         (data_dir / "pets").mkdir(parents=True)
         _grow(rng, data_dir / "pets", depth=2, oddity=oddity)
         _write_index(rng, data_dir / "pets" / "index.csv")
-        for path, task in (
+        sources: tuple[tuple[str, str], ...] = (
             ("pets", "classification"),
             ("pets/index.csv", "classification"),
             ("pets", "multilabel"),
-        ):
+        )
+        for path, task in sources:
             try:
                 _, data_set = load_data(
                     DataSpec(source="folder", path=path, **DRAWN),

@@ -1,4 +1,7 @@
-"""What lies under an image's name and is none, or none that can be used: one sentence that names it, never damage where it is whole."""
+"""What lies under an image's name and is no image, or none that can be used.
+
+One sentence names it, and never calls a whole file damaged.
+"""
 
 from __future__ import annotations
 
@@ -166,7 +169,10 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 def test_a_link_to_itself(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to("a.png")
     assert set(refusals(tmp_path / "a.png")) == {
-        "an image must be a file that can be read, this one cannot: a (Too many levels of symbolic links)."
+        (
+            "an image must be a file that can be read, this one cannot: a (Too many levels of "
+            "symbolic links)."
+        )
     }
 
 
@@ -236,7 +242,8 @@ def test_metadata_are_read_up_to_a_bound_and_then_said_to_be_too_large(
     with pytest.raises(DataError) as error:
         read_image(tmp_path / "a.png", name="a")
     assert str(error.value) == (
-        "an image must have at most 16 MB of metadata in one piece, got more: a; strip them, e.g. with `exiftool -all= FILE`."
+        "an image must have at most 16 MB of metadata in one piece, got more: a; strip them, "
+        "e.g. with `exiftool -all= FILE`."
     )
 
 
@@ -303,7 +310,8 @@ def test_floats_without_a_known_range(tmp_path: Path, lowest: float) -> None:
         read_image(tmp_path / "a.tif", name="a")
     shown = "nan to nan" if np.isnan(lowest) else f"{lowest:g} to 0.75"
     assert str(error.value) == (
-        f"an image of floats must have values from 0 to 255, and some above 1, got {shown}: a; scale it, and save it with 8 bits."
+        f"an image of floats must have values from 0 to 255, and some above 1, got {shown}: "
+        "a; scale it, and save it with 8 bits."
     )
 
 
@@ -313,7 +321,8 @@ def test_integers_outside_16_bits(tmp_path: Path, extremes: tuple[int, int]) -> 
     with pytest.raises(DataError) as error:
         read_image(tmp_path / "a.tif", name="a")
     assert str(error.value) == (
-        f"an image of 32-bit integers must have values from 0 to 65535, got {extremes[0]} to {extremes[1]}: a; "
+        f"an image of 32-bit integers must have values from 0 to 65535, got {extremes[0]} to "
+        f"{extremes[1]}: a; "
         "scale it to its own range, and save it with 8 bits."
     )
 

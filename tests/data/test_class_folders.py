@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,12 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ablate.data.dataset import DataSet, load_data
-from ablate.data.sources._kinds import readable_kind, unreadable_kind
+from ablate.data.first_bytes import check_is_image, foreign_format, readable_kind
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions
 
 Draw = Callable[..., None]
-DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
+DRAWN: dict[str, Any] = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 PPM = b"P6 1 1 255\n\1\2\3"
 
 
@@ -63,11 +64,17 @@ def test_nothing_is_said_of_images_alone(tmp_path: Path, pets: Path) -> None:
         ),
         (
             [".DS_Store", "._0.ppm", "._1.ppm"],
-            "left out: 3 entries not taken for images (._* 2, .DS_Store 1), for example cat/.DS_Store",
+            (
+                "left out: 3 entries not taken for images (._* 2, .DS_Store 1), for example "
+                "cat/.DS_Store"
+            ),
         ),
         (
             [".ipynb_checkpoints/0-checkpoint.ppm"],
-            "left out: 1 entry not taken for images (.ipynb_checkpoints/ 1), for example cat/.ipynb_checkpoints/",
+            (
+                "left out: 1 entry not taken for images (.ipynb_checkpoints/ 1), for example "
+                "cat/.ipynb_checkpoints/"
+            ),
         ),
         (
             ["@eaDir/0.ppm"],
@@ -100,8 +107,14 @@ def test_what_lies_beside_the_classes_is_counted(tmp_path: Path, pets: Path) -> 
     (pets / "all.csv").write_text("file,label\n")
     (pets / "__MACOSX" / "cat").mkdir(parents=True)
     assert _load(tmp_path).remarks == (
-        "left out: 3 entries not taken for images (__MACOSX/ 1, .csv 1, .png 1), for example __MACOSX/",
-        "note: all.csv in pets is not read, the folders are; an index is given by its own path, data.path: pets/all.csv (labels.csv is for task multilabel)",
+        (
+            "left out: 3 entries not taken for images (__MACOSX/ 1, .csv 1, .png 1), for example "
+            "__MACOSX/"
+        ),
+        (
+            "note: all.csv in pets is not read, the folders are; an index is given by its own "
+            "path, data.path: pets/all.csv (labels.csv is for task multilabel)"
+        ),
     )
 
 
@@ -124,7 +137,7 @@ def test_images_of_every_name_that_can_be_read_are_taken(
 
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0"
-LINKS = "mend or remove them (after a clone, git-annex and DVC fetch the files first)."
+LINKS = "repair or remove them (after a clone, git-annex and DVC fetch the files first)."
 
 
 @pytest.mark.parametrize(
@@ -134,8 +147,10 @@ LINKS = "mend or remove them (after a clone, git-annex and DVC fetch the files f
             (
                 name,
                 content,
-                "an image must be JPEG, PNG, BMP, GIF, TIFF, WebP or PPM, these are of kinds that cannot be read here: "
-                f"cat/{name}{said}; convert them, for example to PNG, or move them out of the class folders.",
+                "an image must be JPEG, PNG, BMP, GIF, TIFF, WebP or PPM, these are of kinds "
+                "that cannot be read here: "
+                f"cat/{name}{said}; convert them, for example to PNG, or move them out of the "
+                "class folders.",
             )
             for name, content, said in (
                 ("x.HEIC", b"", ""),
@@ -150,21 +165,29 @@ LINKS = "mend or remove them (after a clone, git-annex and DVC fetch the files f
             (
                 name,
                 PPM,
-                "an image must have the suffix of its kind, these are images by their first bytes but not by their names: "
-                f"cat/{name} (PPM); rename them (.jpg, .png), or move them out of the class folders if they are copies.",
+                "an image must have the suffix of its kind, these are images by their first "
+                "bytes but not by their names: "
+                f"cat/{name} (PPM); rename them (.jpg, .png), or move them out of the class "
+                "folders if they are copies.",
             )
             for name in ("0.ppm~", "0.bak", "0.jpg_large", "0.ppm.orig")
         ),
         (
             "x.png",
             b"",
-            "an image must have bytes, these files are empty: cat/x.png; fetch them again or remove them.",
+            (
+                "an image must have bytes, these files are empty: cat/x.png; fetch them again or "
+                "remove them."
+            ),
         ),
         *(
             (
                 "x.png",
                 content,
-                "an image must be the image itself, these are pointers of Git LFS or git-annex: cat/x.png; fetch the files (git lfs pull, git annex get).",
+                (
+                    "an image must be the image itself, these are pointers of Git LFS or "
+                    "git-annex: cat/x.png; fetch the files (git lfs pull, git annex get)."
+                ),
             )
             for content in (
                 b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
@@ -175,7 +198,8 @@ LINKS = "mend or remove them (after a clone, git-annex and DVC fetch the files f
             (
                 name,
                 PPM,
-                f"a class folder must hold images alone, these look like masks or labels of the images beside them: cat/{named}; move them out of the "
+                "a class folder must hold images alone, these look like masks or labels of "
+                f"the images beside them: cat/{named}; move them out of the "
                 "class folders, or name the images in a CSV (columns file, label, split).",
             )
             for name, named in (
@@ -195,12 +219,18 @@ LINKS = "mend or remove them (after a clone, git-annex and DVC fetch the files f
         (
             "new\nline.png",
             PPM,
-            r"names of files and folders must be UTF-8 without control characters, these are not: cat/new\nline.png; rename them.",
+            (
+                r"names of files and folders must be UTF-8 without control characters, these are "
+                r"not: cat/new\nline.png; rename them."
+            ),
         ),
         (
             "bell\a/x.png",
             PPM,
-            r"names of files and folders must be UTF-8 without control characters, these are not: cat/bell\x07; rename them.",
+            (
+                r"names of files and folders must be UTF-8 without control characters, these are "
+                r"not: cat/bell\x07; rename them."
+            ),
         ),
     ],
 )
@@ -235,7 +265,8 @@ def test_words_for_masks_without_the_image_are_names(
 def test_images_that_are_called_alike_are_said(tmp_path: Path, draw: Draw, pets: Path) -> None:
     draw("pets/cat/0.pgm", "pets/dog/1.pgm")
     assert _load(tmp_path).remarks == (
-        "note: 2 images are called as another one beside them but for the suffix, as masks or copies would be; each is taken: "
+        "note: 2 images are called as another one beside them but for the suffix, as masks or "
+        "copies would be; each is taken: "
         "cat/0.pgm = cat/0.ppm, dog/1.pgm = dog/1.ppm",
     )
 
@@ -243,7 +274,10 @@ def test_images_that_are_called_alike_are_said(tmp_path: Path, draw: Draw, pets:
 def test_images_deep_in_a_class_are_said(tmp_path: Path, draw: Draw, pets: Path) -> None:
     draw("pets/cat/tabby", "pets/cat/black/left")
     assert _load(tmp_path).remarks == (
-        "note: images in sub-folders of a class count as images of that class: cat/black, cat/tabby",
+        (
+            "note: images in sub-folders of a class count as images of that class: cat/black, "
+            "cat/tabby"
+        ),
     )
 
 
@@ -255,9 +289,9 @@ def test_names_that_are_not_utf8(tmp_path: Path, pets: Path, place: str) -> None
     except OSError:
         pytest.skip("this file system has UTF-8 names alone")
     named = r"cat/fa\xe7ade.ppm" if place == "name" else r"ma\xefs"
-    assert (
-        _message(tmp_path)
-        == f"names of files and folders must be UTF-8 without control characters, these are not: {named}; rename them."
+    assert _message(tmp_path) == (
+        "names of files and folders must be UTF-8 without control characters, these are not: "
+        f"{named}; rename them."
     )
 
 
@@ -284,9 +318,16 @@ def test_every_problem_of_every_file_is_said_at_once_and_nothing_is_opened(
     (pets / "dog" / "x.heic").write_bytes(b"")
     assert _message(tmp_path) == "\n  ".join(
         [
-            f"a link must lead to a file, these lead nowhere or in a circle: cat/up, cat/gone.png, cat/self.png; {LINKS}",
-            "an image must be a regular file, these are pipes, sockets or devices: cat/pipe.png, cat/zero.png, dog/pipe; remove them.",
-            "an image must be JPEG, PNG, BMP, GIF, TIFF, WebP or PPM, these are of kinds that cannot be read here: dog/x.heic; convert them, for example to "
+            (
+                "a link must lead to a file, these lead nowhere or in a circle: cat/up, "
+                f"cat/gone.png, cat/self.png; {LINKS}"
+            ),
+            (
+                "an image must be a regular file, these are pipes, sockets or devices: "
+                "cat/pipe.png, cat/zero.png, dog/pipe; remove them."
+            ),
+            "an image must be JPEG, PNG, BMP, GIF, TIFF, WebP or PPM, these are of kinds that "
+            "cannot be read here: dog/x.heic; convert them, for example to "
             "PNG, or move them out of the class folders.",
         ]
     )
@@ -310,7 +351,8 @@ def test_one_file_under_two_names(
 ) -> None:
     link(pets / "cat" / "0.ppm", pets / "dog" / "9.ppm")
     assert _message(tmp_path) == (
-        "an image must be there once, these are one file under two names, through a link: cat/0.ppm = dog/9.ppm; remove one of the two."
+        "an image must be there once, these are one file under two names, through a link: "
+        "cat/0.ppm = dog/9.ppm; remove one of the two."
     )
 
 
@@ -333,8 +375,10 @@ def test_links_out_of_the_data_folder_say_so(
     target = tmp_path / "disk" / ("one.ppm" if name.endswith(".ppm") else "more")
     (pets / name).symlink_to(target)
     assert _message(tmp_path) == (
-        f"an image must stay below the data folder {tmp_path / 'data'}, but '{name}' is a link to {target}, which lies outside; "
-        f"give --data-dir {tmp_path} (make: DATA_DIR=...) with data.path from there, or copy the files."
+        f"an image must stay below the data folder {tmp_path / 'data'}, but '{name}' is a "
+        f"link to {target}, which lies outside; "
+        f"give --data-dir {tmp_path} (make: DATA_DIR=...) with data.path from there, or copy "
+        "the files."
     )
     data_set = load_data(
         DataSpec(source="folder", path="data/pets", **DRAWN),
@@ -351,8 +395,10 @@ def test_links_out_of_the_data_folder_are_counted(tmp_path: Path, draw: Draw, pe
             tmp_path / "disk" / "more" / f"{number}.ppm"
         )
     assert _message(tmp_path) == (
-        f"an image must stay below the data folder {tmp_path / 'data'}, but 'dog/more0.ppm' is a link to {tmp_path / 'disk/more/0.ppm'}, which lies outside; "
-        f"give --data-dir {tmp_path} (make: DATA_DIR=...) with data.path from there, or copy the files.\n  2 more links lead out of the data folder."
+        f"an image must stay below the data folder {tmp_path / 'data'}, but 'dog/more0.ppm' "
+        f"is a link to {tmp_path / 'disk/more/0.ppm'}, which lies outside; "
+        f"give --data-dir {tmp_path} (make: DATA_DIR=...) with data.path from there, or copy "
+        "the files.\n  2 more links lead out of the data folder."
     )
 
 
@@ -364,7 +410,8 @@ def test_files_without_the_right_to_read_them(
         os, "access", lambda path, mode: str(path) not in locked
     )  # as root, chmod would forbid nothing
     assert _message(tmp_path) == (
-        "files and folders must be readable, these are not: cat/0.ppm, dog/1.ppm; give yourself the right to read them (chmod -R u+rX)."
+        "files and folders must be readable, these are not: cat/0.ppm, dog/1.ppm; give "
+        "yourself the right to read them (chmod -R u+rX)."
     )
 
 
@@ -381,9 +428,9 @@ def test_folders_without_the_right_to_read_them(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)  # as root, chmod would forbid nothing
-    assert (
-        _message(tmp_path)
-        == f"files and folders must be readable, these are not: {said}; give yourself the right to read them (chmod -R u+rX)."
+    assert _message(tmp_path) == (
+        f"files and folders must be readable, these are not: {said}; give yourself the right "
+        "to read them (chmod -R u+rX)."
     )
 
 
@@ -399,7 +446,26 @@ def test_folders_without_the_right_to_read_them(
     ],
 )
 def test_words_are_no_images(head: bytes, kind: str | None) -> None:
-    assert (readable_kind(head), unreadable_kind(head)) == (kind, None)
+    assert (readable_kind(head), foreign_format(head)) == (kind, None)
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\0\0\0\x18ftypmsf1\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x18ftyphevx\0\0\0\0", "HEIC"),
+        (bytes(128) + b"DICM", "DICOM"),
+        (b"8BPS\0\1", "a Photoshop file"),
+    ],
+)
+def test_one_table_of_foreign_images_serves_folders_and_single_files(
+    tmp_path: Path, draw: Draw, head: bytes, name: str
+) -> None:
+    draw("pets/cat", "pets/dog")
+    (tmp_path / "data/pets/cat/scan").write_bytes(head)
+    assert f"cat/scan ({name})" in _message(tmp_path)
+    with pytest.raises(DataError, match=f"got {name}: scan; save it as PNG or JPEG"):
+        check_is_image(head, name="scan")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WebP", "PPM"])

@@ -1,4 +1,6 @@
-"""Mutated image files are read or refused, in short; `scripts/fuzz_images.py` is the long form, with bounds on time and memory.
+"""Mutated image files are read or refused, in short.
+
+`scripts/fuzz_images.py` is the long form, with bounds on time and memory.
 
 ABLATE_FUZZ sets how many files are tried.
 """

@@ -1,16 +1,17 @@
-"""What identifies data sets that were right before: fingerprints, ids and labels of version 0.7, and they must stay."""
+"""What identifies data sets stays: fingerprints, ids and labels are those of version 0.7."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ablate.data.dataset import load_data
 from ablate.study.trial import DataSpec, Fractions, Sizes, TaskName
 
-HALVES = {"split_seed": 3, "fractions": Fractions(train=0.5, val=0.25, test=0.25)}
+HALVES: dict[str, Any] = {"split_seed": 3, "fractions": Fractions(train=0.5, val=0.25, test=0.25)}
 NAMES = ("Rot", "blau", "10", "9")
 
 

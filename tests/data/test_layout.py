@@ -1,9 +1,13 @@
-"""Which level of a tree holds the classes: trees that can be read in two ways are refused with both ways out."""
+"""Which level of a tree holds the classes.
+
+Trees that can be read in two ways are refused with both ways out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +16,7 @@ from ablate.data.sources._roles import split_and_rest
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions
 
-DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
+DRAWN: dict[str, Any] = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 BY_CSV = "name the images in a CSV (columns file, label, split) and give it as data.path."
 Draw = Callable[..., None]
 
@@ -34,8 +38,10 @@ def _message(tmp_path: Path) -> str:
 def _splits_text(names: str, below: str | None) -> str:
     inside = f", with {below} in the first" if below else ""
     return (
-        f"class folders must be called as their classes, pets holds {names}{inside}: they look like splits or folds of the same classes. "
-        f"If they are splits, rename them to train, val and test, with one folder per class directly in each; if they are classes, {BY_CSV}"
+        f"class folders must be called as their classes, pets holds {names}{inside}: they "
+        "look like splits or folds of the same classes. "
+        "If they are splits, rename them to train, val and test, with one folder per class "
+        f"directly in each; if they are classes, {BY_CSV}"
     )
 
 
@@ -123,8 +129,8 @@ def test_classes_that_only_sound_like_splits(
 @pytest.mark.parametrize(
     ("folder", "way_out"),
     [
-        ("pets/dataset", "or say data.path: pets/dataset"),
-        ("pets/a/b", "or say data.path: pets/a/b"),
+        ("pets/dataset", "or write data.path: pets/dataset"),
+        ("pets/a/b", "or write data.path: pets/a/b"),
     ],
 )
 def test_a_wrapper_says_where_the_classes_are(
@@ -133,7 +139,8 @@ def test_a_wrapper_says_where_the_classes_are(
     draw(f"{folder}/cat", f"{folder}/dog", "pets/__MACOSX/cat/._0.png")
     only = folder.split("/")[1]
     assert _message(tmp_path) == (
-        f"a folder of images must hold one folder per class, pets holds {only} alone, with the folders cat, dog in {folder}; move those up to pets, {way_out}."
+        f"a folder of images must hold one folder per class, pets holds {only} alone, with "
+        f"the folders cat, dog in {folder}; move those up to pets, {way_out}."
     )
 
 
@@ -142,7 +149,8 @@ def test_a_wrapper_in_a_split(tmp_path: Path, draw: Draw) -> None:
         *(f"pets/{split}/{split}/{name}" for split in ("train", "test") for name in ("cat", "dog"))
     )
     assert _message(tmp_path) == (
-        "a folder of images must hold one folder per class, pets/test holds test alone, with the folders cat, dog in pets/test/test; "
+        "a folder of images must hold one folder per class, pets/test holds test alone, with "
+        "the folders cat, dog in pets/test/test; "
         "move those up to pets/test, which is the split."
     )
 
@@ -150,7 +158,8 @@ def test_a_wrapper_in_a_split(tmp_path: Path, draw: Draw) -> None:
 def test_an_archive_that_was_unpacked_twice(tmp_path: Path, draw: Draw) -> None:
     draw("pets/cat", "pets/dog", "pets/animals/cat", "pets/animals/dog")
     assert _message(tmp_path) == (
-        "class folders must lie once, pets/animals holds folders with the names of its neighbours (cat, dog), as an archive that was unpacked twice; "
+        "class folders must be there once, pets/animals holds folders with the names of its "
+        "neighbours (cat, dog), as an archive that was unpacked twice; "
         "remove one of the two."
     )
 
@@ -169,7 +178,8 @@ def test_images_beside_their_labels_are_no_classes(
 ) -> None:
     draw(*(f"pets/{name}" for name in names))
     assert _message(tmp_path) == (
-        f"class folders must be called as their classes, pets holds {', '.join(names)}, which look like images and their masks or labels; "
+        f"class folders must be called as their classes, pets holds {', '.join(names)}, which "
+        "look like images and their masks or labels; "
         f"sort the images into class folders, or {BY_CSV}"
     )
 
@@ -177,7 +187,8 @@ def test_images_beside_their_labels_are_no_classes(
 def test_a_class_that_is_called_as_a_split(tmp_path: Path, draw: Draw) -> None:
     draw("pets/train", "pets/bus")
     assert _message(tmp_path) == (
-        "a folder must hold either split folders or class folders, pets holds both; these are no splits: bus. If they are, rename them to train, val or test; "
+        "a folder must hold either split folders or class folders, pets holds both; these are "
+        "no splits: bus. If they are, rename them to train, val or test; "
         f"if not, move them away; or, where train is a class, {BY_CSV}"
     )
 
@@ -185,7 +196,8 @@ def test_a_class_that_is_called_as_a_split(tmp_path: Path, draw: Draw) -> None:
 def test_a_split_without_class_folders(tmp_path: Path, draw: Draw) -> None:
     draw("pets/train/cat", "pets/train/dog", "pets/test")
     assert _message(tmp_path) == (
-        "a split folder must hold one folder per class, pets/test holds none; move it away (what is missing is drawn from train where data.split_seed and "
+        "a split folder must hold one folder per class, pets/test holds none; move it away "
+        "(what is missing is drawn from train where data.split_seed and "
         f"data.fractions are set), or, if it is a class, {BY_CSV}"
     )
 
@@ -194,7 +206,8 @@ def test_a_split_without_images(tmp_path: Path, draw: Draw) -> None:
     draw("pets/train/cat", "pets/train/dog")
     (tmp_path / "data/pets/val/cat").mkdir(parents=True)
     assert _message(tmp_path) == (
-        "a split folder must hold images, pets/val holds none; fill or remove it (what is missing is drawn from train where data.split_seed and "
+        "a split folder must hold images, pets/val holds none; fill or remove it (what is "
+        "missing is drawn from train where data.split_seed and "
         "data.fractions are set)."
     )
 
@@ -205,7 +218,10 @@ def test_a_split_without_images(tmp_path: Path, draw: Draw) -> None:
         ((), "."),
         (
             ("pets/1.png", "pets/2.png"),
-            " but 2 files; sort them into class folders, or name them in a CSV (columns file, label) and give it as data.path.",
+            (
+                " but 2 files; sort them into class folders, or name them in a CSV (columns file, "
+                "label) and give it as data.path."
+            ),
         ),
         (
             ("pets/1.png", "pets/all.csv"),
@@ -249,7 +265,8 @@ def test_classes_that_differ_in_spelling_alone(
         pytest.skip("this file system takes both names for one")
     lower, upper = sorted([first, second])
     assert _message(tmp_path) == (
-        f"classes must differ in more than case, blanks, Unicode form or zeros, data.path pets has {lower!r} and {upper!r}; "
+        "classes must differ in more than case, blanks, Unicode form or zeros, data.path "
+        f"pets has {lower!r} and {upper!r}; "
         "give both one name, or names that differ."
     )
 

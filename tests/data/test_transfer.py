@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,11 +57,9 @@ def reader(path: Path, *, calls: list[str] | None = None, spoil: str = ""):
 
 @pytest.mark.parametrize("is_fine", [False, True])
 def test_a_fetched_store_is_the_same_and_is_fetched_once(tmp_path, is_fine):
-    theirs, mine, calls = (
-        make_store(tmp_path / "theirs" / "abc", is_fine=is_fine),
-        tmp_path / "mine" / "abc",
-        [],
-    )
+    theirs = make_store(tmp_path / "theirs" / "abc", is_fine=is_fine)
+    mine = tmp_path / "mine" / "abc"
+    calls: list[Any] = []
     fetch_store(mine, reader(theirs, calls=calls))
     verify_store(mine)
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == {
@@ -82,7 +81,8 @@ def test_what_arrives_otherwise_than_it_was_written_is_refused_and_not_kept(tmp_
     theirs, mine = make_store(tmp_path / "theirs" / "abc"), tmp_path / "mine" / "abc"
     with pytest.raises(
         StoreError,
-        match=r"^an image store must hold what was written, val\.npy of .*abc\.partial does not; .*$",
+        match=r"^an image store must hold what was written, "
+        r"val\.npy of .*abc\.partial does not; .*$",
     ):
         fetch_store(mine, reader(theirs, spoil="val.npy"))
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["abc.lock"]
@@ -93,7 +93,10 @@ def test_a_spoilt_meta_is_refused(tmp_path):
     (theirs / "meta.json").write_text("[]")
     with pytest.raises(
         StoreError,
-        match=r"^an image store must have a sound meta\.json, got a damaged one \(.*\); remove the store, and it is built again\.$",
+        match=(
+            r"^an image store must have a sound meta\.json, got a damaged one \(.*\); remove the "
+            r"store, and it is built again\.$"
+        ),
     ):
         fetch_store(mine, reader(theirs))
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["abc.lock"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.errors import SpecError
-from ablate.grid.design import RandomDesign, design_cells, design_name, drawn
+from ablate.grid.design import RandomDesign, design_cells, design_name, draw_arms
 from ablate.grid.expand import expand, study_record
 from ablate.grid.parse import parse_grid
 from ablate.study.record import DataFacts
@@ -88,7 +88,8 @@ def test_leave_one_out_needs_two_levels():
         grid_of("leave_one_out")
     assert str(caught.value) == (
         "g.yaml: 1 mistake, nothing was started\n"
-        "  line 5: axes.freeze_depth: must have two levels in a leave_one_out design, with and without the component, got 3; or take one_factor"
+        "  line 5: axes.freeze_depth: must have two levels in a leave_one_out design, with "
+        "and without the component, got 3; or take one_factor"
     )
 
 
@@ -112,7 +113,7 @@ def test_draws_are_even():
     ids = [f"{index}" for index in range(10)]
     counts = {
         arm_id: sum(
-            arm_id in drawn(ids, "0", RandomDesign(random=4), seed=seed) for seed in range(300)
+            arm_id in draw_arms(ids, "0", RandomDesign(random=4), seed=seed) for seed in range(300)
         )
         for arm_id in ids
     }
@@ -125,7 +126,10 @@ def test_draws_are_even():
     [
         (
             "one_facter",
-            "  line 8: design: must be 'full', 'one_factor' or 'leave_one_out', got 'one_facter'; did you mean 'one_factor'?",
+            (
+                "  line 8: design: must be 'full', 'one_factor' or 'leave_one_out', got "
+                "'one_facter'; did you mean 'one_factor'?"
+            ),
         ),
         ("{random: 1}", "  line 8: design.random: must be greater than or equal to 2, got 1"),
         ("{random: 3, seed: 1}", "  line 8: design.seed: is not a field here"),
@@ -144,7 +148,8 @@ def test_what_is_no_design(design, sentence):
 def test_the_record_says_the_design(design, name):
     grid = grid_of(design)
     facts = DataFacts(
-        source="a", title="A", version="1", licence="l", origin="o", is_synthetic=True, requested_source="a", class_names=("x", "y"),
+        source="a", title="A", version="1", licence="l", origin="o", is_synthetic=True,
+        requested_source="a", class_names=("x", "y"),
         class_counts={}, fingerprint="f", split_rule="official",
     )  # fmt: skip
     record = study_record(

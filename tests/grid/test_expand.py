@@ -1,8 +1,9 @@
-"""Cells become arms: merged where they are the same, excluded where they make no sense, balanced in their order."""
+"""Cells become arms: merged where they are the same, excluded where they make no sense."""
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ AXES = {
 
 
 def _grid(**changes: object) -> Grid:
-    fields = {
+    fields: dict[str, Any] = {
         "task": "classification",
         "data": DATA,
         "base": Recipe(),

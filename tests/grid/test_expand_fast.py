@@ -1,4 +1,7 @@
-"""The fast way through a grid beside the slow one: every cell validated whole, every field's relevance asked anew."""
+"""The fast way through a grid beside the slow one.
+
+The slow one validates every cell whole, and asks for the relevance of every field anew.
+"""
 
 from __future__ import annotations
 
@@ -179,7 +182,8 @@ def test_expanding_at_once_is_expanding_cell_by_cell(
     )
     expansion = expand(grid, data=DATA, fingerprint="f")
     arms: dict[str, list[dict[str, Any]]] = {}
-    recipes, excluded = {}, []
+    recipes: dict[str, Recipe] = {}
+    excluded = []
     for values in itertools.product(*axes.values()):
         cell = dict(zip(axes, values, strict=True))
         recipe = Recipe.model_validate({**grid.base.model_dump(), **cell})

@@ -48,8 +48,10 @@ def test_names_that_are_refused_with_one_that_is_taken(name: str, suggested: str
     with pytest.raises(SpecError) as caught:
         check_name(path)
     assert str(caught.value) == (
-        f"{shown}: the name of a grid file must be letters, digits, '_', '-' and '.' and begin with a letter or digit, "
-        f"got {path.stem!r}; it names the experiment, folders and the report: rename the file, e.g. to {suggested}.yaml"
+        f"{shown}: the name of a grid file must be letters, digits, '_', '-' and '.' and "
+        "begin with a letter or digit, "
+        f"got {path.stem!r}; it names the experiment, folders and the report: rename the "
+        f"file, e.g. to {suggested}.yaml"
     )
     check_name(Path(f"{suggested}.yaml"))
 
@@ -59,7 +61,8 @@ def test_long_names_are_refused(name: str) -> None:
     with pytest.raises(SpecError) as caught:
         check_name(Path(f"{name}.yaml"))
     assert str(caught.value) == (
-        f"{(name + '.yaml')[:200]!r}: the name of a grid file must have at most 100 bytes, got {name[:60]!r}...; "
+        f"{(name + '.yaml')[:200]!r}: the name of a grid file must have at most 100 bytes, "
+        f"got {name[:60]!r}...; "
         "it names the experiment, folders and the report: rename the file"
     )
 

@@ -1,4 +1,4 @@
-"""Whatever is written in a grid file, it is refused in a whole message or planned; see `grid_fuzz`."""
+"""Whatever is in a grid file, it is refused in a whole message or planned; see `grid_fuzz`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Arms and trials keep their ids: `golden_ids.json` was written before levels were compared by what they mean; finished trials are found by these ids."""
+"""Arms and trials keep their ids, by which finished trials are found.
+
+`golden_ids.json` was written before levels were compared by what they mean.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +40,7 @@ def test_every_golden_grid_is_here() -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_ids_names_and_exclusions_are_those_of_before(name: str) -> None:
     grid = load_grid(GRIDS[name])
-    asked = {"data": grid.data, "fingerprint": "f"}
+    asked: dict[str, Any] = {"data": grid.data, "fingerprint": "f"}
     expansion = expand(grid, **asked)
     trials = study_trials(grid, expansion, **asked, seeds=grid.seeds)
     probes = probe_arms(grid, **asked) if grid.search else ()

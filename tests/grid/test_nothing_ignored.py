@@ -22,7 +22,9 @@ data:
   sizes: {train: 10}
   classes: {good: [a], bad: [b]}
 base: {freeze_depth: all, phases: [{epochs: 1}]}
-design: {search: {sampler: tpe, n_trials: 3, confirm: 1, objectives: [val/macro_f1, cost/n_trainable]}}
+design:
+  search:
+    {sampler: tpe, n_trials: 3, confirm: 1, objectives: [val/macro_f1, cost/n_trainable]}
 axes:
   head_lr: {low: 0.1, high: 1, log: true}
   lora_rank: [0, 4]
@@ -105,7 +107,10 @@ def test_an_unknown_key_is_refused_at_every_level(
         ("name:", "line 11: name: is not a field here: a grid is called as its file is"),
         (
             "question: Does it matter?",
-            "line 11: question: is not a field here: the question of a grid is the first comment of its file",
+            (
+                "line 11: question: is not a field here: the question of a grid is the first "
+                "comment of its file"
+            ),
         ),
         (
             "exclude: [{when: {}, why: x}]",
@@ -122,7 +127,10 @@ def test_an_unknown_key_is_refused_at_every_level(
         ("seeds: [3]", "line 11: seeds: is given twice; keep one"),
         (
             "<<: {noise_floor: 3}",
-            "line 11: <<: is YAML's way to merge mappings, which a grid file does not take: write the fields out",
+            (
+                "line 11: <<: is YAML's way to merge mappings, which a grid file does not take: "
+                "write the fields out"
+            ),
         ),
     ],
 )
@@ -138,7 +146,10 @@ def test_a_pilot_seed_is_for_a_pilot() -> None:
         parse_grid(text, name="g", shown_as="g.yaml")
     assert str(caught.value).splitlines() == [
         "g.yaml: 1 mistake, nothing was started",
-        "  line 7: pilot_seed: must be left out where nothing is searched or tuned: no trial has it",
+        (
+            "  line 7: pilot_seed: must be left out where nothing is searched or tuned: no trial "
+            "uses it"
+        ),
     ]
 
 
@@ -181,9 +192,9 @@ def test_another_encoding_is_refused(data: bytes, byte: str, at: int, tmp_path: 
     path.write_bytes(data)
     with pytest.raises(SpecError) as caught:
         load_grid(path)
-    assert (
-        str(caught.value)
-        == f"{path}: a grid file must be readable text in UTF-8, got byte 0x{byte} at position {at}; save it as UTF-8"
+    assert str(caught.value) == (
+        f"{path}: a grid file must be readable text in UTF-8, got byte 0x{byte} at position "
+        f"{at}; save it as UTF-8"
     )
 
 

@@ -67,25 +67,42 @@ select_by: test/macro_f1
 """
     assert _message(text).splitlines() == [
         "x.yaml: 18 mistakes, nothing was started",
-        "  line 1: task: must be 'classification' or 'multilabel', got 'clasification'; did you mean 'classification'?",
+        (
+            "  line 1: task: must be 'classification' or 'multilabel', got 'clasification'; did "
+            "you mean 'classification'?"
+        ),
         "  line 2: data.sizes.train: must be greater than or equal to 1, got 0",
         "  line 2: data.image_sise: is not a field here; did you mean 'image_size'?",
         "  line 4: base.backbon: is not a field here; did you mean 'backbone'?",
         "  line 5: base.epochs: must be greater than or equal to 1, got 0",
         "  line 6: base.head_lr: must be a finite number, got nan",
-        "  line 7: base.weights: must be auto, hub, torchvision, none or a path below the working folder, without '..', got '../../etc/passwd'",
+        (
+            "  line 7: base.weights: must be auto, hub, torchvision, none or a path below the "
+            "working folder, without '..', got '../../etc/passwd'"
+        ),
         "  line 8: base.freeze_depth: must be 'all' or an int, got 'al'; did you mean 'all'?",
         "  line 10: axes.freeze_depth[1]: must be 'all' or an int, got 'al'; did you mean 'all'?",
         "  line 10: axes.freeze_depth[3]: must differ from the levels before it, got -1 again",
-        "  line 11: axes.augment[0]: must be 'none', 'light', 'medium', 'strong', 'randaugment', 'trivialaugment' or 'augmix' or a number, "
+        "  line 11: axes.augment[0]: must be 'none', 'light', 'medium', 'strong', "
+        "'randaugment', 'trivialaugment' or 'augmix' or a number, "
         "got 'ligth'; did you mean 'light'?",
-        "  line 12: axes.lr_ration: must be a field of base, got 'lr_ration'; did you mean 'lr_ratio'?",
+        (
+            "  line 12: axes.lr_ration: must be a field of base, got 'lr_ration'; did you mean "
+            "'lr_ratio'?"
+        ),
         "  line 13: axes.lora_rank: must be a list of at least one level, got 4",
         "  line 15: exclude[0].why: must be text that is not empty, got ''",
-        "  line 15: exclude[0].when.lora_rnk: must be an axis of this grid (freeze_depth, augment, lr_ration), got 'lora_rnk'; did you mean 'lr_ration'?",
+        (
+            "  line 15: exclude[0].when.lora_rnk: must be an axis of this grid (freeze_depth, "
+            "augment, lr_ration), got 'lora_rnk'; did you mean 'lr_ration'?"
+        ),
         "  line 16: seeds: must differ from one another, got [0, 0]",
-        "  line 17: baseline.freeze_depth: must be a level of axes.freeze_depth ('all', 'al', -1, -1), got 3",
-        "  line 18: select_by: must be 'val/macro_f1', 'val/auroc_ovr_macro', 'val/accuracy', 'val/balanced_accuracy', 'val/nll', 'val/ece' "
+        (
+            "  line 17: baseline.freeze_depth: must be a level of axes.freeze_depth ('all', 'al', "
+            "-1, -1), got 3"
+        ),
+        "  line 18: select_by: must be 'val/macro_f1', 'val/auroc_ovr_macro', 'val/accuracy', "
+        "'val/balanced_accuracy', 'val/nll', 'val/ece' "
         "or 'val/average_precision', got 'test/macro_f1'; did you mean 'val/macro_f1'?",
     ]
 
@@ -111,17 +128,26 @@ select_by: test/macro_f1
         (
             "baseline: {freeze_depth: all}",
             "baseline: {freeze_depth: 0}\nexclude: [{when: {freeze_depth: 0}, why: too slow}]",
-            "x.yaml: 1 mistake, nothing was started\n  line 9: baseline: must be a cell that is trained, but it is excluded: too slow",
+            (
+                "x.yaml: 1 mistake, nothing was started\n  line 9: baseline: must be a cell that "
+                "is trained, but it is excluded: too slow"
+            ),
         ),
         (
             "{epochs: 2}",
             "{epochs: 2.5}",
-            "x.yaml: 1 mistake, nothing was started\n  line 4: base.epochs: must be an int, got 2.5",
+            (
+                "x.yaml: 1 mistake, nothing was started\n  line 4: base.epochs: must be an int, "
+                "got 2.5"
+            ),
         ),
         (
             "{epochs: 2}",
             "{epochs: true}",
-            "x.yaml: 1 mistake, nothing was started\n  line 4: base.epochs: must be an int, got True",
+            (
+                "x.yaml: 1 mistake, nothing was started\n  line 4: base.epochs: must be an int, "
+                "got True"
+            ),
         ),
     ],
 )
@@ -130,19 +156,20 @@ def test_one_mistake_one_line(old: str, new: str, message: str) -> None:
 
 
 def test_what_is_no_mapping_is_refused() -> None:
-    assert (
-        _message("- 1\n")
-        == "x.yaml: a grid file must be a mapping with task, data, base, axes, seeds, baseline and select_by, got [1]"
+    assert _message("- 1\n") == (
+        "x.yaml: a grid file must be a mapping with task, data, base, axes, seeds, baseline "
+        "and select_by, got [1]"
     )
-    assert (
-        _message("")
-        == "x.yaml: a grid file must be a mapping with task, data, base, axes, seeds, baseline and select_by, got None"
+    assert _message("") == (
+        "x.yaml: a grid file must be a mapping with task, data, base, axes, seeds, baseline "
+        "and select_by, got None"
     )
 
 
 def test_python_objects_and_aliases_are_refused() -> None:
     assert _message(GOOD + "extra: !!python/object/apply:os.system [ls]\n") == (
-        "x.yaml: line 11: a grid file must not use YAML tags, got !!python/object/apply:os.system: write the plain value"
+        "x.yaml: line 11: a grid file must not use YAML tags, got "
+        "!!python/object/apply:os.system: write the plain value"
     )
     assert (
         _message("a: &a [1]\nb: *a\n")

@@ -12,6 +12,7 @@ from ablate.grid.expand import expand, study_record
 from ablate.grid.grid_file import Grid
 from ablate.grid.parse import parse_grid
 from ablate.grid.pilot_arms import (
+    Candidate,
     candidates,
     check_pilot_seed,
     pilot_record,
@@ -54,7 +55,8 @@ baseline: {freeze_depth: all, augment: none}
 select_by: val/macro_f1
 """
 FACTS = DataFacts(
-    source="a", title="A", version="1", licence="l", origin="o", is_synthetic=True, requested_source="a", class_names=("x", "y"),
+    source="a", title="A", version="1", licence="l", origin="o", is_synthetic=True,
+    requested_source="a", class_names=("x", "y"),
     class_counts={}, fingerprint="f", split_rule="official",
 )  # fmt: skip
 
@@ -85,6 +87,7 @@ def test_a_search_grid_is_a_space_in_the_types_of_its_fields() -> None:
         (type(axis.low), type(axis.high)) for axis in grid.space.values() if isinstance(axis, Range)
     ]
     assert bounds == [(float, float), (int, int)]
+    assert grid.search is not None
     assert (grid.search.pruner, grid.search.objectives, grid.pilot_seed) == ("none", (), 1000)
     assert expand(grid, data=DATA, fingerprint="f").arms == ()
 
@@ -99,7 +102,7 @@ def test_probes_take_every_level_and_bound_with_its_condition() -> None:
     }.items():
         assert {cell[name] for cell in cells if name in cell} == set(ends)
     for cell in cells:
-        assert ("lora_units" in cell) == (cell["lora_rank"] > 0)
+        assert ("lora_units" in cell) == (cell["lora_rank"] in (4, 8))
         assert ("lora_targets" in cell) == (cell["lora_rank"] == 8)
     arms = probe_arms(grid_of(SEARCH), data=DATA, fingerprint="f")
     assert len({arm.arm_id for arm in arms}) == len(arms)
@@ -132,7 +135,10 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
         (
             [("sampler: tpe, n_trials", "sampler: cma-ed, n_trails")],
             [
-                "  line 5: design.search.sampler: must be 'random', 'tpe', 'gp', 'cma-es', 'qmc' or 'nsga2', got 'cma-ed'; did you mean 'cma-es'?",
+                (
+                    "  line 5: design.search.sampler: must be 'random', 'tpe', 'gp', 'cma-es', "
+                    "'qmc' or 'nsga2', got 'cma-ed'; did you mean 'cma-es'?"
+                ),
                 "  line 5: design.search.n_trials: must be given",
                 "  line 5: design.search.n_trails: is not a field here; did you mean 'n_trials'?",
             ],
@@ -140,14 +146,16 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
         (
             [("sampler: tpe", "sampler: cma-es")],
             [
-                "  line 5: design.search.sampler: must have at least 2 ranges without `when` for cma-es, got 1: it moves a normal distribution through ranges, "
+                "  line 5: design.search.sampler: must have at least 2 ranges without `when` "
+                "for cma-es, got 1: it moves a normal distribution through ranges, "
                 "and draws everything else at random; take tpe"
             ],
         ),
         (
             [("sampler: tpe", "sampler: qmc"), ("{low: 1.0e-4, high: 1, log: true}", "[0.1, 0.2]")],
             [
-                "  line 5: design.search.sampler: must have at least 1 range without `when` for qmc, got 0: it spreads points evenly over ranges, "
+                "  line 5: design.search.sampler: must have at least 1 range without `when` "
+                "for qmc, got 0: it spreads points evenly over ranges, "
                 "and draws everything else at random; take tpe"
             ],
         ),
@@ -157,39 +165,70 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
                 ("[0, 4, 8]", "[0, 4, 8]\n  weight_decay: {low: 0, high: 1}"),
             ],
             [
-                "  line 5: design.search.sampler: must be another sampler than cma-es for 2 objectives: it ranks by one score; take nsga2 or tpe"
+                (
+                    "  line 5: design.search.sampler: must be another sampler than cma-es for 2 "
+                    "objectives: it ranks by one score; take nsga2 or tpe"
+                )
             ],
         ),
         (
             [
                 (
                     "confirm: 2",
-                    "confirm: 2, pruner: median, objectives: [cost/n_trainable, test/macro_f1, cost/n_trainable]",
+                    (
+                        "confirm: 2, pruner: median, objectives: [cost/n_trainable, "
+                        "test/macro_f1, cost/n_trainable]"
+                    ),
                 )
             ],
             [
-                "  line 5: design.search.objectives[1]: must be one of val/macro_f1, val/auroc_ovr_macro, val/accuracy, val/balanced_accuracy, val/nll, "
-                "val/ece, val/average_precision, cost/n_trainable, cost/n_parameters, cost/delta_mb, cost/peak_memory_mb, "
+                "  line 5: design.search.objectives[1]: must be one of val/macro_f1, "
+                "val/auroc_ovr_macro, val/accuracy, val/balanced_accuracy, val/nll, "
+                "val/ece, val/average_precision, cost/n_trainable, cost/n_parameters, "
+                "cost/delta_mb, cost/peak_memory_mb, "
                 "time/train_s, time/total_s, got 'test/macro_f1': "
-                "test is sealed, it is read by the report alone",
-                "  line 5: design.search.objectives[2]: must differ from the objectives before it, got 'cost/n_trainable' again",
-                "  line 5: design.search.objectives: must begin with select_by (val/macro_f1), which ranks the arms that are confirmed, got 'cost/n_trainable'",
-                "  line 5: design.search.pruner: must be none for 3 objectives: a pruner compares trials by one score, got 'median'",
+                "test is sealed, only the report reads it",
+                (
+                    "  line 5: design.search.objectives[2]: must differ from the objectives "
+                    "before it, got 'cost/n_trainable' again"
+                ),
+                (
+                    "  line 5: design.search.objectives: must begin with select_by "
+                    "(val/macro_f1), which ranks the arms that are confirmed, got "
+                    "'cost/n_trainable'"
+                ),
+                (
+                    "  line 5: design.search.pruner: must be none for 3 objectives: a pruner "
+                    "compares trials by one score, got 'median'"
+                ),
             ],
         ),
         (
             [
                 (
                     "seeds: [0, 1]",
-                    "seeds: [0, 1000]\nbaseline: {lora_rank: 0}\nnoise_floor: 2\ntune: {batch_size: [1, 2]}",
+                    (
+                        "seeds: [0, 1000]\nbaseline: {lora_rank: 0}\nnoise_floor: 2\ntune: "
+                        "{batch_size: [1, 2]}"
+                    ),
                 )
             ],
             [
-                "  line 12: seeds: pilot_seed (1000) must not be among seeds: an arm that was chosen because of a score may not bring that score along",
-                "  line 13: baseline: must be left out in a search design: a search compares the arms that it confirms with one another",
-                "  line 14: noise_floor: must be left out in a search design: it is the spread of the baseline, and a search has none; "
+                (
+                    "  line 12: seeds: pilot_seed (1000) must not be among seeds: an arm that was "
+                    "chosen because of a score may not bring that score along"
+                ),
+                (
+                    "  line 13: baseline: must be left out in a search design: a search compares "
+                    "the arms that it confirms with one another"
+                ),
+                "  line 14: noise_floor: must be left out in a search design: it is the "
+                "spread of the baseline, and a search has none; "
                 "seeds give the spread of the arms that it confirms",
-                "  line 15: tune: must be left out in a search design: the search tunes every field that is an axis",
+                (
+                    "  line 15: tune: must be left out in a search design: the search tunes every "
+                    "field that is an axis"
+                ),
             ],
         ),
         (
@@ -215,11 +254,21 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
                 ("levels: [auto, [a, b]]", "levels: [7]"),
             ],
             [
-                "  line 10: axes.lora_units.when.lora_rank: must be a level of axes.lora_rank (0, 4, 8), got 3",
-                "  line 10: axes.lora_units.when.lora_targets: must be an axis that stands before this one (head_lr, freeze_depth, lora_rank), "
+                (
+                    "  line 10: axes.lora_units.when.lora_rank: must be a level of axes.lora_rank "
+                    "(0, 4, 8), got 3"
+                ),
+                "  line 10: axes.lora_units.when.lora_targets: must be an axis that stands "
+                "before this one (head_lr, freeze_depth, lora_rank), "
                 "got 'lora_targets'",
-                "  line 10: axes.lora_units.when.head_lr: must be an axis with a list of levels, got 'head_lr', which is a range",
-                "  line 11: axes.lora_targets.levels[0]: must be 'auto' or a list, got 7; did you mean 'auto'?",
+                (
+                    "  line 10: axes.lora_units.when.head_lr: must be an axis with a list of "
+                    "levels, got 'head_lr', which is a range"
+                ),
+                (
+                    "  line 11: axes.lora_targets.levels[0]: must be 'auto' or a list, got 7; did "
+                    "you mean 'auto'?"
+                ),
             ],
         ),
         (
@@ -228,11 +277,20 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
                 ("seeds:", "baseline: {lora_rank: 0}\nseeds:"),
             ],
             [
-                "  line 5: pruner: is not a field here: pruners belong to a search; effects that are estimated without the trials that one ended early "
-                "would be too good",
-                "  line 7: axes.head_lr: must be a list of levels: ranges and conditions belong to a search design, this one estimates effects of levels",
-                "  line 10: axes.lora_units: must be a list of levels: ranges and conditions belong to a search design, this one estimates effects of levels",
-                "  line 11: axes.lora_targets: must be a list of levels: ranges and conditions belong to a search design, this one estimates effects of levels",
+                "  line 5: pruner: is not a field here: pruners belong to a search; "
+                "without the trials that a pruner ended early, estimated effects would be too good",
+                (
+                    "  line 7: axes.head_lr: must be a list of levels: ranges and conditions "
+                    "belong to a search design, this design estimates effects of levels"
+                ),
+                (
+                    "  line 10: axes.lora_units: must be a list of levels: ranges and conditions "
+                    "belong to a search design, this design estimates effects of levels"
+                ),
+                (
+                    "  line 11: axes.lora_targets: must be a list of levels: ranges and "
+                    "conditions belong to a search design, this design estimates effects of levels"
+                ),
             ],
         ),
     ],
@@ -247,8 +305,8 @@ def test_what_is_no_search(changes: list[tuple[str, str]], told: list[str]) -> N
 def test_a_pruner_in_a_random_design_is_refused_with_the_reason() -> None:
     design = ("axes:", "design: {random: 3, pruner: hyperband}\naxes:")
     assert mistakes(TUNE, design) == [
-        "  line 4: design.pruner: is not a field here: pruners belong to a search; effects that are estimated without the trials that one ended early "
-        "would be too good"
+        "  line 4: design.pruner: is not a field here: pruners belong to a search; "
+        "without the trials that a pruner ended early, estimated effects would be too good"
     ]
 
 
@@ -269,16 +327,19 @@ def test_what_is_no_tuning() -> None:
         "  line 7: tune.lr_ratio[0]: must be greater than 0, got 0",
         "  line 7: tune.lr_ratio[1]: must differ from the levels before it, got 0 again",
         "  line 7: tune.lr_ratio[1]: must be greater than 0, got 0",
-        "  line 7: tune.augment: must not be an axis as well: axes are compared, what is tuned is chosen for each arm",
+        (
+            "  line 7: tune.augment: must not be an axis as well: axes are compared, what is "
+            "tuned is chosen for each arm"
+        ),
     ]
 
 
 def test_seeds_from_elsewhere_may_not_be_the_pilots() -> None:
     with pytest.raises(SpecError) as caught:
         check_pilot_seed(grid_of(TUNE), (0, 1000))
-    assert (
-        str(caught.value)
-        == "pilot_seed (1000) must not be among seeds: an arm that was chosen because of a score may not bring that score along"
+    assert str(caught.value) == (
+        "pilot_seed (1000) must not be among seeds: an arm that was chosen because of a score "
+        "may not bring that score along"
     )
     check_pilot_seed(
         grid_of(TUNE, ("tune: {head_lr: [1.0e-3, 1.0e-2], lr_ratio: [0.1, 1]}\n", "")), (0, 1000)
@@ -296,12 +357,9 @@ def test_every_arm_is_tuned_over_what_can_matter_for_it() -> None:
         "freeze_depth=0 augment=none": 4,
         "freeze_depth=0 augment=light": 4,
     }
-    assert {one.trial.seed for one in tried} == {1000}
-    assert len({one.trial.trial_id for one in tried}) == 12
-    best = {
-        arm.arm_id: next(one for one in reversed(tried) if one.of_arm == arm.arm_id)
-        for arm in expansion.arms
-    }
+    assert {candidate.trial.seed for candidate in tried} == {1000}
+    assert len({candidate.trial.trial_id for candidate in tried}) == 12
+    best: dict[str, Candidate | None] = {candidate.of_arm: candidate for candidate in tried}
     best[expansion.arms[1].arm_id] = None
     arms, lost = tuned_arms(expansion, best, dict.fromkeys(best, 2))
     assert [(arm.name, arm.tuned) for arm in arms] == [
@@ -328,7 +386,8 @@ def test_a_field_that_decides_which_cells_are_equal_cannot_be_tuned() -> None:
     with pytest.raises(SpecError) as caught:
         candidates(grid, expand(grid, data=DATA, fingerprint="f"), data=DATA, fingerprint="f")
     assert str(caught.value) == (
-        "tune must leave the arms as they are, but with head_lr: 0.001, optimizer: sgd other cells are equal than without: make it an axis, or leave it in base"
+        "tune must not change which cells are merged into one arm, but head_lr: 0.001, "
+        "optimizer: sgd would; make the field an axis, or leave it in base"
     )
 
 

@@ -1,9 +1,13 @@
-"""Grids are counted before they are built: what would take minutes is refused in one sentence, and small designs of huge grids are built directly."""
+"""Grids are counted before they are built: what would take minutes is refused in one sentence.
+
+Small designs of huge grids are built directly.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,13 +41,14 @@ def grid_of(
     levels = ", ".join(f"{number / 2000 + 0.0005:.4f}" for number in range(n_levels))
     axes = "\n".join(f"  {field}: [{levels}]" for field in FIELDS[:n_axes])
     text = (
-        f"# q?\ntask: classification\ndata: {{source: rendered_flowers}}\nbase: {{freeze_depth: -1}}\naxes:\n{axes}\ndesign: {design}\n"
+        "# q?\ntask: classification\ndata: {source: rendered_flowers}\nbase: "
+        f"{{freeze_depth: -1}}\naxes:\n{axes}\ndesign: {design}\n"
         f"seeds: {seeds}\nbaseline: {{}}\nselect_by: val/macro_f1\n{more}"
     )
     return parse_grid(text, name="g", shown_as="g.yaml")
 
 
-def refused(*asked: int, **named: str) -> str:
+def refused(*asked: int, **named: Any) -> str:
     with pytest.raises(SpecError) as caught:
         grid_of(*asked, **named)
     return str(caught.value).split("\n  ", 1)[1]
@@ -53,17 +58,17 @@ WAY_OUT = "take fewer levels, design {random: n} or a search"
 
 
 def test_too_many_cells_are_refused_with_their_count() -> None:
-    assert (
-        refused(5, 9)
-        == f"line 5: axes: must be at most 50,000 cells in design full, got 59,049 (9 x 9 x 9 x 9 x 9 levels); {WAY_OUT}"
+    assert refused(5, 9) == (
+        "line 5: axes: must be at most 50,000 cells in design full, got 59,049 (9 x 9 x 9 x "
+        f"9 x 9 levels); {WAY_OUT}"
     )
     assert refused(10, 1000) == (
         "line 5: axes: must be at most 50,000 cells in design full, got about 10^30 "
         f"(1000 x 1000 x 1000 x 1000 x 1000 x 1000 x 1000 x 1000 x ... levels); {WAY_OUT}"
     )
-    assert (
-        refused(1, 1001)
-        == "line 6: axes.head_lr: must have at most 1000 levels, got 1001; a search takes a range of them"
+    assert refused(1, 1001) == (
+        "line 6: axes.head_lr: must have at most 1000 levels, got 1001; a search takes a "
+        "range of them"
     )
 
 
@@ -90,7 +95,9 @@ def _walked(axes: dict[str, list[int]], baseline: dict[str, int]) -> list[dict[s
     st.data(),
 )
 def test_the_direct_way_is_the_slow_one(axes: dict[str, list[int]], data: st.DataObject) -> None:
-    baseline = {axis: data.draw(st.sampled_from(levels)) for axis, levels in axes.items()}
+    baseline: dict[str, Any] = {
+        axis: data.draw(st.sampled_from(levels)) for axis, levels in axes.items()
+    }
     assert list(design_cells(axes, baseline, "one_factor")) == _walked(axes, baseline)
 
 
@@ -123,12 +130,13 @@ def test_draws_from_a_huge_grid_are_even() -> None:
 def test_too_many_trials_are_refused_with_their_count() -> None:
     grid = grid_of(2, 40)
     expansion = expand(grid, data=grid.data, fingerprint="f")
-    asked = {"data": grid.data, "fingerprint": "f"}
+    asked: dict[str, Any] = {"data": grid.data, "fingerprint": "f"}
     assert len(study_trials(grid, expansion, **asked, seeds=range(3))) == 4800
     with pytest.raises(SpecError) as caught:
         study_trials(grid, expansion, **asked, seeds=range(63))
     assert str(caught.value) == (
-        "a study must have at most 100,000 trials, got 100,800 (1,600 arms x 63 seeds); take fewer levels or seeds, design {random: n} or a search"
+        "a study must have at most 100,000 trials, got 100,800 (1,600 arms x 63 seeds); take "
+        "fewer levels or seeds, design {random: n} or a search"
     )
 
 
@@ -140,7 +148,8 @@ def test_a_tuning_is_counted_too() -> None:
             grid, expand(grid, data=grid.data, fingerprint="f"), data=grid.data, fingerprint="f"
         )
     assert str(caught.value) == (
-        "a tuning must have at most 100,000 trials, got 240,000 (400 arms x 300 levels of batch_size x 2 levels of epochs); "
+        "a tuning must have at most 100,000 trials, got 240,000 (400 arms x 300 levels of "
+        "batch_size x 2 levels of epochs); "
         "take fewer levels or seeds, design {random: n} or a search"
     )
 

@@ -1,4 +1,7 @@
-"""The reader of grid files: plain values with their lines, and one sentence for everything in YAML that is not for a grid file."""
+"""The reader of grid files: plain values with their lines.
+
+Everything in YAML that is not for a grid file is refused in one sentence.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ from ablate.grid.yaml_lines import MAX_VALUES, read_yaml
         ("a: [~, null, Null, ]\nb:", {"a": [None, None, None], "b": None}),
         ("a: [yes, No, ON, off, True, FALSE]", {"a": [True, False, True, False, True, False]}),
         (
-            "a: [010, 08, 0x1F, 0b_, 0b1, 0o7, 1:30, 190:20:30.5, 2001-01-01, =, 1__0, _1, 1_, NaN, inf]",
+            (
+                "a: [010, 08, 0x1F, 0b_, 0b1, 0o7, 1:30, 190:20:30.5, 2001-01-01, =, 1__0, _1, "
+                "1_, NaN, inf]"
+            ),
             {
                 "a": [
                     "010",
@@ -104,7 +110,10 @@ def test_it_reads_what_a_library_has_written(values: object) -> None:
         ),
         (
             "a: !!python/object/apply:os.system [ls]",
-            "line 1: a grid file must not use YAML tags, got !!python/object/apply:os.system: write the plain value",
+            (
+                "line 1: a grid file must not use YAML tags, got !!python/object/apply:os.system: "
+                "write the plain value"
+            ),
         ),
         (
             "a: !!set {b}",
@@ -128,24 +137,36 @@ def test_it_reads_what_a_library_has_written(values: object) -> None:
         ),
         (
             "[" * 5000,
-            "line 1: a grid file must have at most 12 lists and mappings inside one another, here begins one more",
+            (
+                "line 1: a grid file must have at most 12 lists and mappings inside one another, "
+                "one more begins here"
+            ),
         ),
         (
             "- " * 5000,
-            "line 1: a grid file must have at most 12 lists and mappings inside one another, here begins one more",
+            (
+                "line 1: a grid file must have at most 12 lists and mappings inside one another, "
+                "one more begins here"
+            ),
         ),
         (
             "{a: " * 5000,
-            "line 1: a grid file must have at most 12 lists and mappings inside one another, here begins one more",
+            (
+                "line 1: a grid file must have at most 12 lists and mappings inside one another, "
+                "one more begins here"
+            ),
         ),
         ("? [a]\n: 1", "line 1: a key must be text, got a list or a mapping, which begins here"),
         (
             "[" + "1," * MAX_VALUES + "]",
-            f"line 1: a grid file must hold at most {MAX_VALUES} values, here begins one more",
+            f"line 1: a grid file must hold at most {MAX_VALUES} values, one more begins here",
         ),
         (
             "a:\n\tb: 1",
-            "line 2, column 1: this is not YAML: found character '\\t' that cannot start any token; put spaces in place of the tab",
+            (
+                "line 2, column 1: this is not YAML: found character '\\t' that cannot start any "
+                "token; put spaces in place of the tab"
+            ),
         ),
         (
             "a: 1\nb: \x00",
@@ -186,7 +207,10 @@ def test_what_ends_the_reading(text: str, message: str) -> None:
         (
             "<<: {a: 1}",
             [
-                "line 1: <<: is YAML's way to merge mappings, which a grid file does not take: write the fields out"
+                (
+                    "line 1: <<: is YAML's way to merge mappings, which a grid file does not "
+                    "take: write the fields out"
+                )
             ],
         ),
         ("a: " + "9" * 101, ["line 1: a: must be a number of at most 100 characters, got 101"]),
@@ -221,13 +245,13 @@ def test_any_word_is_a_value_and_numbers_are_those_of_python(word: str) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("0.1", "; numbers stand without quotes"),
-        ("1e-3", "; numbers stand without quotes"),
-        ("010", "; numbers stand without leading zeros"),
-        ("08", "; numbers stand without leading zeros"),
-        ("0x1F", "; numbers stand in decimal digits"),
-        ("1:30", "; numbers stand in decimal digits"),
-        ("0,5", "; the decimal sign is a point"),
+        ("0.1", "; write numbers without quotes"),
+        ("1e-3", "; write numbers without quotes"),
+        ("010", "; write numbers without leading zeros"),
+        ("08", "; write numbers without leading zeros"),
+        ("0x1F", "; write numbers in decimal digits"),
+        ("1:30", "; write numbers in decimal digits"),
+        ("0,5", "; the decimal separator is a point"),
         ("light", ""),
         ("", ""),
         (True, ""),

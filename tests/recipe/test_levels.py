@@ -115,7 +115,7 @@ def mistakes(axis: str, *changes: tuple[str, str]) -> list[str]:
         (
             "weight_decay: ['0.1', 0.1]",
             [
-                "line 6: axes.weight_decay[0]: must be a number, got '0.1'; numbers stand without quotes"
+                "line 6: axes.weight_decay[0]: must be a number, got '0.1'; write numbers without quotes"
             ],
         ),
         ("weight_decay: [no, 0]", ["line 6: axes.weight_decay[0]: must be a number, got False"]),
@@ -123,14 +123,14 @@ def mistakes(axis: str, *changes: tuple[str, str]) -> list[str]:
         (
             "epochs: [010, 8]",
             [
-                "line 6: axes.epochs[0]: must be an int, got '010'; numbers stand without leading zeros"
+                "line 6: axes.epochs[0]: must be an int, got '010'; write numbers without leading zeros"
             ],
         ),
         (
             "epochs: [0x10, 1:30]",
             [
-                "line 6: axes.epochs[0]: must be an int, got '0x10'; numbers stand in decimal digits",
-                "line 6: axes.epochs[1]: must be an int, got '1:30'; numbers stand in decimal digits",
+                "line 6: axes.epochs[0]: must be an int, got '0x10'; write numbers in decimal digits",
+                "line 6: axes.epochs[1]: must be an int, got '1:30'; write numbers in decimal digits",
             ],
         ),
         (
@@ -147,17 +147,19 @@ def mistakes(axis: str, *changes: tuple[str, str]) -> list[str]:
         (
             "phases: [[{epochs: '2', head_lr: yes}]]",
             [
-                "line 6: axes.phases[0][0].epochs: must be an int, got '2'; numbers stand without quotes",
+                "line 6: axes.phases[0][0].epochs: must be an int, got '2'; write numbers without quotes",
                 "line 6: axes.phases[0][0].head_lr: must be a number, got True",
             ],
         ),
         (
             "head_lr: ['0,1']",
-            ["line 6: axes.head_lr[0]: must be a number, got '0,1'; the decimal sign is a point"],
+            [
+                "line 6: axes.head_lr[0]: must be a number, got '0,1'; the decimal separator is a point"
+            ],
         ),
         (
             "erase: [0.1, '0.1']",
-            ["line 6: axes.erase[1]: must be a number, got '0.1'; numbers stand without quotes"],
+            ["line 6: axes.erase[1]: must be a number, got '0.1'; write numbers without quotes"],
         ),
     ],
 )
@@ -173,14 +175,14 @@ def test_levels(axis: str, told: list[str]) -> None:
         (
             "seeds: [0, 1]",
             "seeds: [1, '1']",
-            ["line 7: seeds[1]: must be an int, got '1'; numbers stand without quotes"],
+            ["line 7: seeds[1]: must be an int, got '1'; write numbers without quotes"],
         ),
         (
             "seeds: [0, 1]",
             "seeds: [08, 010]",
             [
-                "line 7: seeds[0]: must be an int, got '08'; numbers stand without leading zeros",
-                "line 7: seeds[1]: must be an int, got '010'; numbers stand without leading zeros",
+                "line 7: seeds[0]: must be an int, got '08'; write numbers without leading zeros",
+                "line 7: seeds[1]: must be an int, got '010'; write numbers without leading zeros",
             ],
         ),
         (
@@ -208,12 +210,12 @@ def test_levels(axis: str, told: list[str]) -> None:
         (
             "seeds: [0, 1]",
             "seeds: [0]\nnoise_floor: '2'",
-            ["line 8: noise_floor: must be an int, got '2'; numbers stand without quotes"],
+            ["line 8: noise_floor: must be an int, got '2'; write numbers without quotes"],
         ),
         (
             "seeds: [0, 1]",
             "seeds: [0]\ntarget_precision: '0.9'",
-            ["line 8: target_precision: must be a number, got '0.9'; numbers stand without quotes"],
+            ["line 8: target_precision: must be a number, got '0.9'; write numbers without quotes"],
         ),
         (
             "seeds: [0, 1]",
@@ -225,7 +227,7 @@ def test_levels(axis: str, told: list[str]) -> None:
         (
             "seeds: [0, 1]",
             "seeds: [0]\ndesign: {random: '3'}",
-            ["line 8: design.random: must be an int, got '3'; numbers stand without quotes"],
+            ["line 8: design.random: must be an int, got '3'; write numbers without quotes"],
         ),
         (
             "seeds: [0, 1]",
@@ -242,20 +244,20 @@ def test_levels(axis: str, told: list[str]) -> None:
         (
             "flowers}",
             "flowers, split_seed: '1'}",
-            ["line 3: data.split_seed: must be an int, got '1'; numbers stand without quotes"],
+            ["line 3: data.split_seed: must be an int, got '1'; write numbers without quotes"],
         ),
         (
             "flowers}",
             "flowers, image_size: '64'}",
             [
-                "line 3: data.image_size: must be 'auto' or an int, got '64'; numbers stand without quotes"
+                "line 3: data.image_size: must be 'auto' or an int, got '64'; write numbers without quotes"
             ],
         ),
         (
             "flowers}",
             "flowers, fractions: {train: '0.5', val: yes, test: 0.25}}",
             [
-                "line 3: data.fractions.train: must be a number, got '0.5'; numbers stand without quotes",
+                "line 3: data.fractions.train: must be a number, got '0.5'; write numbers without quotes",
                 "line 3: data.fractions.val: must be a number, got True",
             ],
         ),

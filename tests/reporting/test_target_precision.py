@@ -235,7 +235,7 @@ def test_an_old_record_is_read(study) -> None:
         (
             "0.9\n",
             "'0.9'\n",
-            "  line 8: target_precision: must be a number, got '0.9'; numbers stand without quotes",
+            "  line 8: target_precision: must be a number, got '0.9'; write numbers without quotes",
         ),
         ("0.9\n", ".nan\n", "  line 8: target_precision: must be a finite number, got nan"),
         (

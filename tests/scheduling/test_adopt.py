@@ -1,14 +1,17 @@
-"""What MLflow holds of a study is not trained again by a home that does not know it: another home, or one whose journal was lost."""
+"""What MLflow holds of a study is not trained again by a home that does not know it: another home,
+or one whose journal was lost.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
-from scheduling.test_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, order_in
-from scheduling.test_search import search
+from support.toy_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, order_in
 from support.toy_execution import RUN
+from support.toy_search import search
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import StoreError
@@ -85,12 +88,13 @@ def test_an_adoption_that_was_killed_is_made_again(tmp_path, uri):
     adopted(tmp_path / "second", uri, study)
     path = tmp_path / "second" / JOURNAL
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    # ends it as KILLED
     conduct(
         tmp_path / "second",
         store=MlflowStore(uri, "toy"),
         study=study,
         limits=Limits(max_trials=1, only_failed=True),
-    )  # ends it as KILLED
+    )
     assert adopted(tmp_path / "second", uri, study) == 6
     assert counts(conduct(tmp_path / "second", store=MlflowStore(uri, "toy"), study=study)[0]) == (
         0,
@@ -151,13 +155,15 @@ def test_only_trials_of_the_study_are_taken(tmp_path, uri):
 
 
 def test_a_search_is_taken_over_with_what_it_proposed(tmp_path, uri):
-    told = {"n_trials": 5, "executor": InlineExecutor(RUN)}
-    first, heard = search(tmp_path / "first", store=MlflowStore(uri, "toy"), **told)
+    searched = partial(
+        search, store=MlflowStore(uri, "toy"), n_trials=5, executor=InlineExecutor(RUN)
+    )
+    first, heard = searched(tmp_path / "first")
     before = mlflow_runs(uri)
     assert len(before) == 5
     record = StudyFolder(tmp_path / "first").read_plan().record.model_copy(update={"arms": ()})
     assert adopt(tmp_path / "second", MlflowStore(uri, "toy"), record, trial_ids=None) == 5
-    again, heard = search(tmp_path / "second", store=MlflowStore(uri, "toy"), **told)
+    again, heard = searched(tmp_path / "second")
     assert (counts(again.summary), heard, again.summary.unpublished) == ((0, 5, 0), [], ALL_TOLD)
     assert again.best == first.best
     assert mlflow_runs(uri) == before

@@ -1,4 +1,7 @@
-"""Whatever dies: twenty times kill -9, of a worker or of the conductor, at random moments. The study ends complete, each trial once, with the same numbers."""
+"""Whatever dies: twenty times kill -9, of a worker or of the conductor, at random moments.
+
+The study ends complete, each trial once, with the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from collections import Counter
 from pathlib import Path
 
 from mlflow import MlflowClient
-from scheduling.test_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, optuna_states
 from support import TESTS
+from support.toy_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, optuna_states
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.reporting.evidence.tables import trial_frame, trials_csv
@@ -49,7 +52,11 @@ def conduct_toys(folder: Path, uri: str):
 def start(folder: Path, uri: str) -> subprocess.Popen[bytes]:
     here = Path(__file__).parent
     paths = [str(here), str(TESTS)]
-    script = f"import sys; sys.path[:0] = {paths!r}; from pathlib import Path; from scheduling.test_chaos import conduct_toys; conduct_toys(Path({str(folder)!r}), {uri!r})"
+    script = (
+        f"import sys; sys.path[:0] = {paths!r}; from pathlib import Path; "
+        f"from scheduling.test_chaos import conduct_toys; conduct_toys(Path({str(folder)!r}), "
+        f"{uri!r})"
+    )
     with (folder.parent / "conductor.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-c", script], stdout=log, stderr=log, start_new_session=True
@@ -69,7 +76,9 @@ def workers_of(conductor: subprocess.Popen[bytes]) -> list[int]:
 
 
 def kill_here_and_there(folder: Path, uri: str, moments: random.Random) -> None:
-    """Kill at random moments, also before a conductor has begun, and start again; return once the study has ended in spite of it."""
+    """Kill at random moments, also before a conductor has begun, and start again; return once the
+    study has ended in spite of it.
+    """
     victims = ["conductor"] * N_CONDUCTORS_KILLED + ["worker"] * (N_KILLS - N_CONDUCTORS_KILLED)
     moments.shuffle(victims)
     conductor = start(folder, uri)

@@ -16,102 +16,40 @@ import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState as OptunaState
 from support import TESTS
-from support.toy_execution import RUN, alive, children, one_worker, order, request_of, two_workers
+from support.toy_conductor import (
+    ALL_TOLD,
+    conduct,
+    counts,
+    journal,
+    mlflow_runs,
+    optuna_states,
+    order_in,
+)
+from support.toy_execution import (
+    RUN,
+    alive,
+    children,
+    end_of,
+    line_of,
+    one_worker,
+    outcome_of,
+    request_of,
+    two_workers,
+)
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed, StoreError, StudyStopped
-from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import Limits
-from ablate.scheduling.optuna_study import OptunaStudy, default_url
+from ablate.scheduling.optuna_study import OptunaStudy
 from ablate.scheduling.study_folder import JOURNAL
-from ablate.scheduling.summary import StudySummary
 from ablate.scheduling.sync import sync_study
-from ablate.study.record import StudyRecord
-from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.publisher import Unpublished
-
-ALL_TOLD = Unpublished(n_attempts=0, why="")
-
-
-def make_request(trial: Trial, attempt: int, folder: Path) -> TrialRequest:
-    assert folder.is_dir()
-    assert not list(folder.iterdir())
-    compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-    return TrialRequest(
-        trial=trial, attempt=attempt, n_classes=3, store_path=folder, folder=folder, compute=compute
-    )
-
-
-def conduct(
-    folder: Path,
-    *,
-    store=None,
-    executor=None,
-    study: tuple[StudyRecord, list[Trial]] | None = None,
-    on_event=None,
-    limits: Limits | None = None,
-) -> tuple[StudySummary, list[Event]]:
-    record, trials = study or toy_study()
-    heard: list[Event] = []
-
-    def hear(event: Event) -> None:
-        heard.append(event)
-        if on_event:
-            on_event(event)
-
-    summary = run_study(
-        record=record,
-        trials=trials,
-        folder=folder,
-        executor=executor or InlineExecutor(RUN),
-        store=store,
-        make_request=make_request,
-        on_event=hear,
-        tags={"commit": "c0ffee"},
-        limits=limits,
-    )
-    return summary, heard
-
-
-def counts(summary: StudySummary) -> tuple[int, int, int]:
-    return summary.n_complete, summary.n_reused, summary.n_failed
-
-
-def journal(folder: Path) -> Journal:
-    return Journal(folder / JOURNAL)
-
-
-def order_in(folder: Path, trial: Trial, what: str) -> None:
-    order(folder / "trials", trial, what)
-
-
-def optuna_states(folder: Path, record: StudyRecord) -> list[tuple[str, int, str]]:
-    found = OptunaStudy(record, {}, url=default_url(folder)).trials
-    return [
-        (t.user_attrs.get("trial_id"), t.user_attrs.get("attempt"), t.state.name) for t in found
-    ]
-
-
-def mlflow_runs(uri: str) -> dict[tuple[str, int], str]:
-    """(trial_id, attempt) -> status of every child run; fails where there are two."""
-    client = MlflowClient(tracking_uri=uri)
-    runs = [
-        run
-        for experiment in client.search_experiments()
-        for run in client.search_runs([experiment.experiment_id])
-        if run.data.tags.get("ablate.kind") == "trial"
-    ]
-    keys = [
-        (run.data.tags["ablate.trial_id"], int(run.data.tags["ablate.attempt"])) for run in runs
-    ]
-    assert max(Counter(keys).values(), default=1) == 1
-    return {key: run.info.status for key, run in zip(keys, runs, strict=True)}
 
 
 @pytest.fixture
@@ -143,7 +81,9 @@ def test_a_study_ends_complete_in_the_journal_in_optuna_and_in_mlflow(make, tmp_
     published = MlflowStore(uri, "toy").read_study("toy")
     assert [run.trial_id for run in published.runs] == [trial.trial_id for trial in trials]
     scores = {
-        event.trial_id: event.outcome.metrics for event in heard if isinstance(event, TrialEnded)
+        event.trial_id: outcome_of(event).metrics
+        for event in heard
+        if isinstance(event, TrialEnded)
     }
     assert {run.trial_id: run.metrics for run in published.runs} == scores
     parent = MlflowClient(tracking_uri=uri).get_run(published.parent_run_id)
@@ -258,7 +198,8 @@ def test_a_killed_worker_costs_one_trial_only(tmp_path, uri):
     assert counts(summary) == (5, 0, 1)
     assert summary.failures[0].failure.kind == "WorkerDied"
     assert summary.failures[0].path.read_text() == (
-        "WorkerDied: the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when memory is short); what it printed is in workers/cpu-0.log\n"
+        "WorkerDied: the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when "
+        "memory is short); what it printed is in workers/cpu-0.log\n"
     )
     (folder / "trials" / f"{trials[0].trial_id}.do").unlink()
     assert counts(conduct(folder, store=MlflowStore(uri, "toy"), study=study)[0]) == (1, 5, 0)
@@ -285,7 +226,7 @@ def test_an_interrupted_study_says_killed_and_goes_on(kind, tmp_path, uri):
     assert children() == set()
     stopped = attempts(journal(folder).read())
     assert not any(attempt.is_running for attempt in stopped.values())
-    states = Counter(attempt.ended.state for attempt in stopped.values())
+    states = Counter(end_of(attempt).state for attempt in stopped.values())
     assert states.keys() <= {TrialState.KILLED, TrialState.COMPLETE}
     assert set(mlflow_runs(uri).values()) <= {"KILLED", "FINISHED"}
     assert (
@@ -306,25 +247,27 @@ def test_an_interrupted_study_says_killed_and_goes_on(kind, tmp_path, uri):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
-    """Control-C in a terminal goes to the whole foreground group. Workers are not in it; the conductor puts them away and says KILLED."""
+    """Control-C in a terminal goes to the whole foreground group.
+
+    Workers are not in it; the conductor puts them away and says KILLED.
+    """
     record, trials = study = toy_study()
     folder = tmp_path / "study"
     order_in(folder, trials[1], "wait")
     conductor = start_conductor(folder, uri, until=trials[1])
-    workers = [int(pid) for pid in conductor.stdout.readline().split()]
+    workers = [int(pid) for pid in line_of(conductor).split()]
     os.killpg(conductor.pid, number)
     try:
         _, errors = conductor.communicate(timeout=60)
     except subprocess.TimeoutExpired:
-        os.killpg(
-            conductor.pid, signal.SIGKILL
-        )  # else it would stand among the children of the tests that follow
+        # else it would stand among the children of the tests that follow
+        os.killpg(conductor.pid, signal.SIGKILL)
         raise
     assert conductor.returncode == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert not any(map(alive, workers))
     stopped = attempts(journal(folder).read())
-    assert stopped[(trials[1].trial_id, 1)].ended.state is TrialState.KILLED
+    assert end_of(stopped[(trials[1].trial_id, 1)]).state is TrialState.KILLED
     assert not any(attempt.is_running for attempt in stopped.values())
     assert "RUNNING" not in mlflow_runs(uri).values()
     assert "RUNNING" not in {state for *_, state in optuna_states(folder, record)}
@@ -334,7 +277,7 @@ def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
 
 
 def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
-    """kill -9 of the whole conductor, twice; the third call finishes, and everybody says the same."""
+    """kill -9 of the conductor, twice; the third call finishes, and everybody says the same."""
     record, trials = study = toy_study()
     folder = tmp_path / "study"
     victims = trials[1], trials[3]
@@ -354,7 +297,7 @@ def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
         trial.trial_id: 1 for trial in trials
     }
     in_journal = {
-        key: {"COMPLETE": "FINISHED"}.get(attempt.ended.state, attempt.ended.state)
+        key: {"COMPLETE": "FINISHED"}.get(end_of(attempt).state, end_of(attempt).state)
         for key, attempt in kept.items()
     }
     assert mlflow_runs(uri) == in_journal
@@ -366,20 +309,26 @@ def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
     _, heard = conduct(tmp_path / "undisturbed", study=study)
     expected = {event.trial_id: event.outcome for event in heard if isinstance(event, TrialEnded)}
     assert {
-        trial_id: attempt.ended.outcome
+        trial_id: end_of(attempt).outcome
         for (trial_id, _), attempt in kept.items()
         if attempt.is_complete
     } == expected
 
 
 def start_conductor(folder: Path, uri: str, *, until: Trial) -> subprocess.Popen[str]:
-    """Run the study in a process of its own, which prints its workers' ids once `until` has ended its first epoch."""
+    """Run the study in a process of its own, which prints its workers' ids once `until` has ended
+    its first epoch.
+    """
     script = f"""
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves were started in the background
-sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
+# SIGINT is ignored where the tests themselves were started in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.path[:0] = {[str(TESTS)]!r}
 from pathlib import Path
-from scheduling.test_conductor import MlflowStore, EpochEnded, children, conduct, two_workers
+from support.toy_conductor import conduct
+from support.toy_execution import children, two_workers
+from ablate.tracking.events import EpochEnded
+from ablate.tracking.mlflow_store import MlflowStore
 folder = Path({str(folder)!r})
 def tell(event):
     if isinstance(event, EpochEnded) and event.trial_id == {until.trial_id!r}:
@@ -397,7 +346,7 @@ conduct(folder, store=MlflowStore({uri!r}, "toy"), executor=two_workers(folder),
 
 def kill_conductor_at(folder: Path, uri: str, victim: Trial) -> None:
     conductor = start_conductor(folder, uri, until=victim)
-    workers = [int(pid) for pid in conductor.stdout.readline().split()]
+    workers = [int(pid) for pid in line_of(conductor).split()]
     client = MlflowClient(tracking_uri=uri)
     while not published_as_running(client):
         assert conductor.poll() is None
@@ -416,7 +365,7 @@ def published_as_running(client: MlflowClient) -> bool:
 
 
 class FlakyStore(MlflowStore):
-    """A real store of which the network fails in the middle: every call of the `away` ones raises."""
+    """A real store whose network fails in the middle: every call of the `away` ones raises."""
 
     def __init__(self, uri: str, grid_name: str, *, away: range) -> None:
         super().__init__(uri, grid_name)
@@ -517,7 +466,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
         StoreError,
-        match=rf"^the study's folder must be writable, {tmp_path}/file is not: .*; set ABLATE_HOME to another place\.$",
+        match=rf"^the study's folder must be writable, {tmp_path}/file is not: .*; "
+        r"set ABLATE_HOME to another place\.$",
     ):
         conduct(tmp_path / "file")
 
@@ -573,7 +523,7 @@ def test_only_failed_runs_only_what_failed(tmp_path):
 
 
 def test_a_journal_that_cannot_be_written_ends_the_call_and_the_next_goes_on(tmp_path, monkeypatch):
-    """A disk that fills up: the error says so, no worker stays, and nothing is lost but what ran."""
+    """A disk that fills up: the error says so, no worker stays, only what ran is lost."""
     study = toy_study()
     append, n_lines = Journal.append, []
 
@@ -594,7 +544,9 @@ def test_a_journal_that_cannot_be_written_ends_the_call_and_the_next_goes_on(tmp
 
 
 def test_a_checkpoint_lives_as_long_as_its_trial_may_go_on(tmp_path):
-    """Kept for a trial that was killed or whose worker died; gone once it is complete, or failed by itself."""
+    """Kept for a trial that was killed or whose worker died; gone once it is complete, or failed by
+    itself.
+    """
     _, trials = study = toy_study()
     folder = tmp_path / "study"
     order_in(folder, trials[0], "exit")
@@ -645,13 +597,14 @@ def test_sync_needs_a_study_that_nobody_runs(tmp_path, uri):
         sync_study(tmp_path, MlflowStore(uri, "toy"))
     with pytest.raises(
         StoreError,
-        match=rf"^{tmp_path}/study.json must say what the study is, it cannot be read \(.*\); running the grid again writes it\.$",
+        match=rf"^{tmp_path}/study.json must say what the study is, it cannot be read \(.*\); "
+        r"running the grid again writes it\.$",
     ):
         sync_study(tmp_path, MlflowStore(uri, "toy"))
 
 
 def test_stores_locked_for_seconds_cost_nothing(tmp_path, uri):
-    """Somebody's transaction holds MLflow's and Optuna's files for longer than SQLite itself waits."""
+    """A transaction holds MLflow's and Optuna's files for longer than SQLite itself waits."""
     record, trials = study = toy_study()
     conduct(
         tmp_path / "study", store=MlflowStore(uri, "toy"), study=study, limits=Limits(max_trials=1)
@@ -683,7 +636,8 @@ def test_a_folder_that_cannot_be_made_any_more_is_named(tmp_path):
     (folder / "trials").write_text("in the way")
     with pytest.raises(
         StoreError,
-        match=r"^the study's folder must be writable, .* cannot be made: .*; free space, the same command goes on\.$",
+        match=r"^the study's folder must be writable, .* cannot be made: .*; free space, "
+        r"the same command goes on\.$",
     ):
         conduct(folder, study=study)
     (folder / "trials").unlink()
@@ -704,7 +658,10 @@ def test_a_full_disk_that_leaves_half_a_line_loses_no_trial(tmp_path, monkeypatc
             raise OSError(errno.ENOSPC, "No space left on device")
         write(self, line, is_end=is_end)
 
-    message = rf"^the study's journal must be writable, {folder / JOURNAL} is not: .*No space left on device; free space or pass another folder\.$"
+    message = (
+        rf"^the study's journal must be writable, {folder / JOURNAL} is not: "
+        r".*No space left on device; free space or pass another folder\.$"
+    )
     with monkeypatch.context() as patch, pytest.raises(StudyStopped, match=message):
         patch.setattr(Journal, "_write", fill_up)
         conduct(folder, study=study)
@@ -723,41 +680,18 @@ class WithoutSpace:
 
 
 def test_workers_that_cannot_start_stop_the_study_in_a_sentence(tmp_path):
-    message = "the study's workers must be able to start and to write their logs, they are not: [Errno 28] No space left on device: 'worker.log'."
+    message = (
+        "the study's workers must be able to start and to write their logs, they are not: "
+        "[Errno 28] No space left on device: 'worker.log'."
+    )
     with pytest.raises(StudyStopped, match=f"^{re.escape(message)}$"):
         conduct(tmp_path / "study", executor=WithoutSpace())
     assert counts(conduct(tmp_path / "study")[0]) == (6, 0, 0)
 
 
 V1 = Path(__file__).parent / "study_v1"
-"""A study of the version before journals had checksums: three trials, one of them with a failed attempt before."""
-
-
-def test_a_study_of_the_former_version_is_published_and_not_trained_again(tmp_path, uri):
-    _, trials = study = toy_study(seeds=(0,))
-    folder = tmp_path / "study"
-    shutil.copytree(V1, folder)
-    before = (folder / JOURNAL).read_bytes()
-    summary, heard = conduct(folder, store=MlflowStore(uri, "toy"), study=study)
-    assert (counts(summary), heard, summary.unpublished, summary.damage) == (
-        (0, 3, 0),
-        [],
-        ALL_TOLD,
-        "",
-    )
-    assert (folder / JOURNAL).read_bytes() == before
-    assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 3, "FAILED": 1}
-    scores = [
-        event.outcome.metrics
-        for event in journal(folder).read()
-        if isinstance(event, TrialEnded) and event.outcome
-    ]
-    published = {
-        run.trial_id: run.metrics["val/macro_f1"]
-        for run in MlflowStore(uri, "toy").read_study("toy").runs
-    }
-    assert sorted(published.values()) == sorted(one["val/macro_f1"] for one in scores)
-    assert published == {trial.trial_id: int(trial.trial_id[:6], 16) / 0xFFFFFF for trial in trials}
+"""A study of the version before journals had checksums: three trials, one of them with a failed
+attempt before."""
 
 
 def test_a_study_of_the_former_version_that_was_cut_short_goes_on(tmp_path):
@@ -793,11 +727,12 @@ def test_a_trial_whose_line_is_damaged_is_run_again_with_the_same_score(tmp_path
     summary, _ = conduct(folder, study=study)
     assert counts(summary) == (1, 2, 0)
     assert summary.damage.startswith(
-        f"the journal {folder / JOURNAL} is damaged: line {n_line + 1} cannot be read and is left out; attempt "
+        f"the journal {folder / JOURNAL} is damaged: line {n_line + 1} cannot be read and is left "
+        "out; attempt "
     )
     kept = attempts(journal(folder).read())
     assert {
-        key[0]: attempt.ended.outcome for key, attempt in kept.items() if attempt.is_complete
+        key[0]: end_of(attempt).outcome for key, attempt in kept.items() if attempt.is_complete
     } == whole
     again, heard = conduct(folder, study=study)
     assert (counts(again), heard, again.damage) == ((0, 3, 0), [], "")

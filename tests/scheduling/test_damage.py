@@ -1,4 +1,7 @@
-"""The drill: a finished study, and damage to every file of its folder. Whoever looks or runs gets an answer or a sentence, never another score."""
+"""The drill: a finished study, and damage to every file of its folder.
+
+Whoever looks or runs gets an answer or a sentence, never another score.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from scheduling.test_conductor import conduct, journal, order_in
+from support.toy_conductor import conduct, journal, order_in
+from support.toy_execution import outcome_of
 from support.toy_study import toy_study
 
 from ablate.errors import StoreError
@@ -87,32 +91,37 @@ ON_LINES: dict[str, Damage] = {
 ON_TREES: dict[str, Damage] = {
     "attempts deleted": lambda folder: shutil.rmtree(folder / "trials"),
     "failures deleted": lambda folder: shutil.rmtree(folder / "failures"),
-    "a file for the checkpoints": lambda folder: (folder / "checkpoints").write_text("?"),
+    "a file for the checkpoints": lambda folder: _fill(folder, b"?", "checkpoints"),
     "checkpoints of nobody": lambda folder: (
         folder / "checkpoints" / "ffff" / "checkpoint.safetensors"
     ).mkdir(parents=True),
-    "leavings of a kill": lambda folder: [
-        (folder / name).write_bytes(b"{")
-        for name in (f"{JOURNAL}.part", f"{STUDY}.77.part", "optuna.db-journal")
-    ],
-    "leavings of a file manager": lambda folder: [
-        (folder / name).write_bytes(b"\0")
-        for name in (".DS_Store", "Thumbs.db", "journal (1).jsonl")
-    ],
-    "plan and copy": lambda folder: [
-        (folder / name).write_bytes(b"\xff") for name in (STUDY, STUDY_COPY)
-    ],
-    "plan, copy and Optuna's file": lambda folder: [
-        (folder / name).write_bytes(b"\xff") for name in (STUDY, STUDY_COPY, "optuna.db")
-    ],
+    "leavings of a kill": lambda folder: _fill(
+        folder, b"{", f"{JOURNAL}.part", f"{STUDY}.77.part", "optuna.db-journal"
+    ),
+    "leavings of a file manager": lambda folder: _fill(
+        folder, b"\0", ".DS_Store", "Thumbs.db", "journal (1).jsonl"
+    ),
+    "plan and copy": lambda folder: _fill(folder, b"\xff", STUDY, STUDY_COPY),
+    "plan, copy and Optuna's file": lambda folder: _fill(
+        folder, b"\xff", STUDY, STUDY_COPY, "optuna.db"
+    ),
 }
+
+
+def _fill(folder: Path, content: bytes, *names: str) -> None:
+    for name in names:
+        (folder / name).write_bytes(content)
+
+
+def _on_file(name: str, damage: Damage) -> Damage:
+    return lambda folder: damage(folder / name)
 
 
 def drills() -> Iterator[tuple[str, str, Damage]]:
     """(file, what happens to it, damage to the study's folder)."""
     for name in (JOURNAL, STUDY, "optuna.db", "conductor.lock"):
         for what, damage in (ON_ANY_FILE | (ON_LINES if name == JOURNAL else {})).items():
-            yield name, what, lambda folder, damage=damage, name=name: damage(folder / name)
+            yield name, what, _on_file(name, damage)
     yield "conductor.lock", "a pipe instead", lambda folder: _a_pipe(folder / "conductor.lock")
     for what, damage in ON_TREES.items():
         yield "the folder", what, damage
@@ -139,7 +148,7 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
         for event in journal(folder).read()
         if isinstance(event, TrialEnded) and event.outcome is not None
     ]
-    return {end.trial_id: end.outcome.metrics for end in ends}
+    return {end.trial_id: outcome_of(end).metrics for end in ends}
 
 
 def answer(act: Callable[[], object]) -> str:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,13 +16,18 @@ from support.toy_execution import (
     RUN,
     alive,
     children,
+    failure_of,
     inline,
+    line_of,
     one_worker,
+    only,
     order,
+    outcome_of,
     request_of,
+    run_all,
     two_workers,
 )
-from support.toy_study import toy_study
+from support.toy_study import end_in, toy_study
 
 from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import Slot, load
@@ -33,29 +37,10 @@ from ablate.scheduling.executors.slots import cpu_slots, gpu_slots
 from ablate.study.request import TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
-from ablate.tracking.journal import Attempt, attempts
 
-on_ray = pytest.param(
-    on_two_nodes, marks=pytest.mark.xdist_group("ray")
-)  # one cluster, whatever the number of processes
+# one cluster, whatever the number of processes
+on_ray = pytest.param(on_two_nodes, marks=pytest.mark.xdist_group("ray"))
 every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers, on_ray])
-
-
-def run_all(executor, trials: list[Trial], folder: Path, on_event=None) -> list[Event]:
-    heard: list[Event] = []
-    left = [request_of(trial, folder) for trial in trials]
-
-    def hear(event: Event) -> bool | None:
-        assert threading.current_thread() is threading.main_thread()
-        heard.append(event)
-        return on_event(event) if on_event else None
-
-    executor.run(lambda slot: left.pop(0) if left else None, hear)
-    return heard
-
-
-def only(events: list[Event], trial: Trial) -> Attempt:
-    return attempts(events)[(trial.trial_id, 1)]
 
 
 @every_executor
@@ -66,13 +51,13 @@ def test_every_request_starts_runs_its_epochs_and_ends_once(make, tmp_path):
     for trial in trials:
         mine = [event for event in events if event.trial_id == trial.trial_id]
         assert [type(event) for event in mine] == [TrialStarted, EpochEnded, EpochEnded, TrialEnded]
-        assert [event.epoch for event in mine[1:3]] == [0, 1]
-        assert mine[-1].state is TrialState.COMPLETE
-        assert (
-            mine[-1].outcome.metrics["val/macro_f1"]
-            == mine[2].metrics["val/macro_f1"]
-            == int(trial.trial_id[:6], 16) / 0xFFFFFF
-        )
+        epochs = [event for event in mine if isinstance(event, EpochEnded)]
+        assert [event.epoch for event in epochs] == [0, 1]
+        end = end_in(mine)
+        assert end.state is TrialState.COMPLETE
+        score = int(trial.trial_id[:6], 16) / 0xFFFFFF
+        assert outcome_of(end).metrics["val/macro_f1"] == score
+        assert epochs[-1].metrics["val/macro_f1"] == score
     assert {event.slot for event in events if isinstance(event, TrialStarted)} <= {
         slot.name for slot in make(tmp_path).slots
     }
@@ -88,7 +73,7 @@ def test_a_trial_that_raises_fails_with_its_traceback_and_the_others_go_on(make,
     _, trials = toy_study()
     order(tmp_path, trials[1], "raise")
     events = run_all(make(tmp_path), trials, tmp_path)
-    failure = only(events, trials[1]).ended.failure
+    failure = failure_of(only(events, trials[1]))
     assert (failure.kind, failure.message) == ("TrialError", "the loss must be finite, got nan")
     assert "in _obey" in failure.traceback
     assert failure.traceback.endswith("TrialError: the loss must be finite, got nan\nin step 3\n")
@@ -107,7 +92,7 @@ def test_a_trial_that_calls_exit_fails(make, tmp_path):
     _, trials = toy_study()
     order(tmp_path, trials[0], "sys.exit")
     assert (
-        only(run_all(make(tmp_path), trials[:2], tmp_path), trials[0]).ended.failure.message
+        failure_of(only(run_all(make(tmp_path), trials[:2], tmp_path), trials[0])).message
         == "enough"
     )
 
@@ -116,7 +101,7 @@ def test_a_trial_that_calls_exit_fails(make, tmp_path):
 def test_a_complete_trial_must_leave_its_files(make, tmp_path):
     _, trials = toy_study()
     order(tmp_path, trials[0], "forget")
-    failure = only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]).ended.failure
+    failure = failure_of(only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]))
     folder = tmp_path / f"{trials[0].trial_id}-1"
     assert (failure.kind, failure.message) == (
         "CheckFailed",
@@ -133,7 +118,7 @@ def test_a_complete_trial_must_leave_its_files(make, tmp_path):
 )
 def test_a_run_function_that_does_not_exist_fails_each_trial(make, tmp_path):
     _, trials = toy_study()
-    failure = only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]).ended.failure
+    failure = failure_of(only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]))
     assert (failure.kind, failure.message) == (
         "CheckFailed",
         "a run function must be named module:function, 'support.toy_trials:walk' is none.",
@@ -142,7 +127,9 @@ def test_a_run_function_that_does_not_exist_fails_each_trial(make, tmp_path):
 
 @every_executor
 def test_take_is_asked_again_after_an_end(make, tmp_path):
-    """A trial that is tried again: there is nothing to take while it runs, and something once it failed."""
+    """A trial that is tried again: there is nothing to take while it runs, and something once it
+    failed.
+    """
     _, (trial, *_) = toy_study()
     order(tmp_path, trial, "raise")
     left, heard = [request_of(trial, tmp_path)], []
@@ -241,7 +228,7 @@ def test_a_worker_that_dies_fails_its_trial_and_is_replaced(what, how, tmp_path)
     _, trials = toy_study()
     order(tmp_path, trials[1], what)
     events = run_all(one_worker(tmp_path), trials, tmp_path)
-    failure = only(events, trials[1]).ended.failure
+    failure = failure_of(only(events, trials[1]))
     assert (failure.kind, failure.message) == (
         "WorkerDied",
         f"the worker of slot cpu:0 {how}; what it printed is in workers/cpu-0.log",
@@ -269,8 +256,9 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
             os.kill(worker, signal.SIGKILL)
 
     events = run_all(one_worker(tmp_path), trials[:2], tmp_path, on_event=kill)
-    assert only(events, trials[0]).ended.failure.message == (
-        "the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when memory is short); what it printed is in workers/cpu-0.log"
+    assert failure_of(only(events, trials[0])).message == (
+        "the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when memory is "
+        "short); what it printed is in workers/cpu-0.log"
     )
     assert len(only(events, trials[0]).epochs) == 1
     assert only(events, trials[1]).is_complete
@@ -289,7 +277,7 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
             "stop",
             {"silent_s": 3.0},
             "WorkerSilent",
-            "the worker of slot cpu:0 must be heard of every 3 s, it was not",
+            "the worker of slot cpu:0 must send a sign of life every 3 s, it did not",
         ),
     ],
 )
@@ -300,7 +288,7 @@ def test_a_trial_that_hangs_is_given_up_and_its_stack_is_kept(what, limits, kind
         RUN, slots=cpu_slots(1, threads=1), log_folder=tmp_path / "workers", **limits
     )
     events = run_all(executor, trials[:3], tmp_path)
-    failure = only(events, trials[1]).ended.failure
+    failure = failure_of(only(events, trials[1]))
     assert (failure.kind, failure.message) == (
         kind,
         f"{why}; what it printed is in workers/cpu-0.log",
@@ -343,9 +331,11 @@ def test_workers_die_with_their_conductor(tmp_path):
     order(tmp_path, trial, "wait")
     script = f"""
 import sys
-sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
+sys.path[:0] = {[str(TESTS)]!r}
 from pathlib import Path
-from scheduling.test_executors import one_worker, run_all, toy_study, children, EpochEnded
+from support.toy_execution import children, one_worker, run_all
+from support.toy_study import toy_study
+from ablate.tracking.events import EpochEnded
 folder = Path({str(tmp_path)!r})
 def tell(event):
     if isinstance(event, EpochEnded):
@@ -353,7 +343,7 @@ def tell(event):
 run_all(one_worker(folder), toy_study()[1][:1], folder, on_event=tell)
 """
     conductor = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    worker = int(conductor.stdout.readline())
+    worker = int(line_of(conductor))
     conductor.kill()
     conductor.communicate()
     for _ in range(200):
@@ -391,7 +381,10 @@ def test_a_request_crosses_a_process_unchanged(tmp_path):
 
 
 def test_workers_start_without_torch_mlflow_and_optuna():
-    code = "import sys, ablate.scheduling.executors.worker, ablate.scheduling.executors.local; print({'torch', 'mlflow', 'optuna'} & set(sys.modules))"
+    code = (
+        "import sys, ablate.scheduling.executors.worker, ablate.scheduling.executors.local; "
+        "print({'torch', 'mlflow', 'optuna'} & set(sys.modules))"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -1,4 +1,6 @@
-"""The first moments of a study's folder: killed at any touch of it, or begun by two commands at once, it is usable afterwards and each trial ends once."""
+"""The first moments of a study's folder: killed at any touch of it, or begun by two commands at
+once, it is usable afterwards and each trial ends once.
+"""
 
 from __future__ import annotations
 

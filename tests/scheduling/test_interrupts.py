@@ -8,15 +8,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import pytest
-from scheduling.test_conductor import conduct
+from support.toy_conductor import conduct
 from support.toy_study import toy_study
 
 from ablate.scheduling.executors.inline import InlineExecutor
-from ablate.scheduling.interrupts import interruptible, undisturbed, whole
+from ablate.scheduling.interrupts import ignoring_signals, interruptible, uninterrupted
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import Journal, attempts
@@ -47,21 +48,24 @@ def struck(act: Callable[[], None], *, at: int) -> bool:
 
 def locks_held_after_strikes(act: Callable[[threading.Event], None]) -> list[int]:
     """The bytecodes of `act` after which a signal leaves the event's lock held for ever."""
-    held, at = [], 1
+    held: list[int] = []
+    at = 1
     while True:
         event = threading.Event()
-        if not struck(lambda event=event: act(event), at=at):
+        if not struck(partial(act, event), at=at):
             return held
-        if event._cond._lock.locked():
+        if event._cond._lock.locked():  # type: ignore[attr-defined]
             held.append(at)
         at += 1
 
 
 def test_no_bytecode_at_which_a_signal_leaves_a_lock_held():
-    """Every moment of threading.Event.set, one by one: bare, some of them leave its lock held (else this test shows nothing); in `whole`, none does."""
+    """Every moment of threading.Event.set, one by one: bare, some of them leave its lock held (else
+    this test shows nothing); in `uninterrupted`, none does.
+    """
 
     def in_whole(event: threading.Event) -> None:
-        with whole():
+        with uninterrupted():
             event.set()
 
     assert locks_held_after_strikes(threading.Event.set)
@@ -71,14 +75,14 @@ def test_no_bytecode_at_which_a_signal_leaves_a_lock_held():
 def test_an_interrupt_that_waits_is_raised_at_the_end_of_the_outermost_block():
     done = []
     with pytest.raises(KeyboardInterrupt), interruptible():
-        with whole():
-            with whole():
+        with uninterrupted():
+            with uninterrupted():
                 signal.raise_signal(signal.SIGTERM)
                 done.append("inner")
             done.append("outer")
         done.append("never")
     assert done == ["inner", "outer"]
-    with interruptible(), whole():
+    with interruptible(), uninterrupted():
         pass  # it is not raised a second time
 
 
@@ -95,11 +99,11 @@ def test_an_interrupt_that_a_library_swallowed_is_raised_by_the_next_whole_block
     done = []
     with pytest.raises(KeyboardInterrupt), interruptible():
         swallow(number)
-        with whole():
+        with uninterrupted():
             done.append("the block to its end")
         done.append("never")
     assert done == ["the block to its end"]
-    with interruptible(), whole():
+    with interruptible(), uninterrupted():
         pass  # it is not raised a second time
 
 
@@ -119,9 +123,9 @@ def test_what_is_put_away_after_an_interrupt_is_not_interrupted_by_it_again():
         try:
             signal.raise_signal(signal.SIGTERM)
         finally:
-            with undisturbed():
+            with ignoring_signals():
                 done.append("put away")
-            with whole():
+            with uninterrupted():
                 done.append("and more")
     assert done == ["put away", "and more"]
 
@@ -136,11 +140,12 @@ def test_whoever_ignores_interrupts_goes_on_ignoring_them():
 
 
 def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
-    """Every call is interrupted where it happens to be; the journal stays readable, and every trial ends complete once."""
+    """Every call is interrupted where it happens to be; the journal stays readable, and every trial
+    ends complete once.
+    """
     study = toy_study(seeds=range(5))
-    conduct(
-        tmp_path / "calm", executor=InlineExecutor("support.toy_trials:nothing")
-    )  # a process that goes on after it broke off an import has half a module
+    # a process that goes on after it broke off an import has half a module
+    conduct(tmp_path / "calm", executor=InlineExecutor("support.toy_trials:nothing"))
     n_calls = 0
     while True:
         n_calls += 1
@@ -158,7 +163,7 @@ def test_a_study_under_fire_ends_complete_once(tmp_path: Path):
                     )
                     break
                 finally:
-                    with undisturbed():
+                    with ignoring_signals():
                         timer.cancel()
                         timer.join()
         except KeyboardInterrupt:

@@ -24,10 +24,13 @@ def test_a_damaged_lock_file_costs_the_holders_name_alone(tmp_path: Path, conten
     (tmp_path / LOCK).write_bytes(content)
     assert holder(tmp_path) is None
     with lease(tmp_path):
-        assert holder(tmp_path).startswith(f"process {os.getpid()} on ")
+        assert (holder(tmp_path) or "").startswith(f"process {os.getpid()} on ")
         (tmp_path / LOCK).write_bytes(content)
         assert holder(tmp_path) == NAMELESS
-        message = f"a study must have one conductor, {tmp_path} is owned by {NAMELESS}; wait for it, or end it."
+        message = (
+            f"a study must have one conductor, {tmp_path} is owned by {NAMELESS}; wait for it, "
+            "or end it."
+        )
         with pytest.raises(StoreError, match=f"^{re.escape(message)}$"), lease(tmp_path):
             pass
     assert holder(tmp_path) is None
@@ -63,7 +66,10 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch) -> No
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", without)
-    message = rf"^the study's folder must be able to lock files, {tmp_path} is not: .*No locks available; set ABLATE_HOME to another place\.$"
+    message = (
+        rf"^the study's folder must be able to lock files, {tmp_path} is not: "
+        r".*No locks available; set ABLATE_HOME to another place\.$"
+    )
     with pytest.raises(StoreError, match=message), lease(tmp_path):
         pass
     assert holder(tmp_path) is None

@@ -1,4 +1,6 @@
-"""A real MLflow server that is stopped for the middle third of a study: nothing waits for it, nothing is lost, all is published after it returns."""
+"""A real MLflow server that is stopped for the middle third of a study: nothing waits for it,
+nothing is lost, all is published after it returns.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from scheduling.test_conductor import ALL_TOLD, conduct, counts, mlflow_runs
+from support.toy_conductor import ALL_TOLD, conduct, counts, mlflow_runs
+from support.toy_execution import outcome_of
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.scheduling.sync import sync_study
@@ -98,7 +101,9 @@ def test_a_server_away_for_the_middle_third_misses_nothing(server, tmp_path, mon
     assert (counts(summary), summary.unpublished) == ((len(trials), 0, 0), ALL_TOLD)
     assert mlflow_runs(server.url) == {(trial.trial_id, 1): "FINISHED" for trial in trials}
     expected = {
-        event.trial_id: event.outcome.metrics for event in heard if isinstance(event, TrialEnded)
+        event.trial_id: outcome_of(event).metrics
+        for event in heard
+        if isinstance(event, TrialEnded)
     }
     store = MlflowStore(server.url, "toy")
     published = store.read_study("toy")
@@ -124,4 +129,5 @@ def test_a_server_away_for_good_is_caught_up_by_sync(server, tmp_path, monkeypat
         runs = MlflowStore(server.url, "later").read_study("later").runs
         assert [run.status for run in runs] == ["COMPLETE"] * 6
     experiment = MlflowClient(tracking_uri=server.url).get_experiment_by_name("later")
+    assert experiment is not None
     assert len(MlflowClient(tracking_uri=server.url).search_runs([experiment.experiment_id])) == 7

@@ -10,7 +10,7 @@ import pytest
 from support.toy_study import toy_events, toy_study
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.scheduling.optuna_study import OptunaStudy, default_url, own_study
+from ablate.scheduling.optuna_study import OptunaStudy, default_url, study_in_folder
 from ablate.tracking.events import TrialEnded, TrialState
 
 
@@ -86,7 +86,10 @@ def test_levels_that_optuna_has_no_word_for_are_told_as_json(tmp_path):
 def test_a_trial_of_no_arm_is_a_bug(tmp_path):
     record, _ = toy_study()
     _, (*_, stranger) = toy_study(axes={"freeze_depth": (-7,)})
-    message = f"every trial must belong to an arm of its study, {stranger.trial_id} with arm {stranger.arm_id} does not."
+    message = (
+        f"every trial must belong to an arm of its study, {stranger.trial_id} with arm "
+        f"{stranger.arm_id} does not."
+    )
     with pytest.raises(CheckFailed, match=f"^{re.escape(message)}$"):
         OptunaStudy(record, by_id([stranger]), url=default_url(tmp_path)).tell(
             TrialEnded(stranger.trial_id, 1, TrialState.FAILED, at=0.0)
@@ -104,18 +107,18 @@ def test_a_storage_that_cannot_be_used_is_named_without_its_password():
 def test_a_file_that_optuna_cannot_open_any_more_is_made_again(tmp_path):
     """As it may be left by a process that dies while Optuna makes or changes its tables."""
     record, trials = toy_study()
-    own_study(tmp_path, record, by_id(trials))
+    study_in_folder(tmp_path, record, by_id(trials))
     with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
         connection.execute("INSERT INTO alembic_version VALUES ('of.nobody')")
         connection.commit()
     with pytest.raises(StoreError, match=r"^Optuna's storage must be usable, "):
         OptunaStudy(record, by_id(trials), url=default_url(tmp_path))
-    assert own_study(tmp_path, record, by_id(trials)).trials == []
+    assert study_in_folder(tmp_path, record, by_id(trials)).trials == []
     assert OptunaStudy(record, by_id(trials), url=default_url(tmp_path)).is_up()
 
 
 def damages():
-    """Every 17th piece of the file lost, filled or changed; its beginning; and files that are none."""
+    """Every 17th piece of the file lost, filled or changed; its beginning; and other files."""
     chance = random.Random(3)
     for part in range(6):
         yield (
@@ -137,7 +140,7 @@ def test_a_damaged_file_is_made_again_from_the_journal(tmp_path, name, damage):
     ends = [toy_events(trial, folder=tmp_path / "files")[-1] for trial in trials]
 
     def told() -> list[tuple[str, str]]:
-        study = own_study(tmp_path, record, by_id(trials))
+        study = study_in_folder(tmp_path, record, by_id(trials))
         study.begin()
         for end in ends:
             study.tell(end)
@@ -152,29 +155,32 @@ def test_a_damaged_file_is_made_again_from_the_journal(tmp_path, name, damage):
 
 def test_what_optuna_reads_and_nobody_can_use_is_made_again(tmp_path, caplog):
     record, trials = toy_study()
-    study = own_study(tmp_path, record, by_id(trials))
+    study = study_in_folder(tmp_path, record, by_id(trials))
     study.tell(toy_events(trials[0], folder=tmp_path / "files")[-1])
     with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
         connection.execute(
             "UPDATE trial_user_attributes SET value_json = '[[1]]' WHERE key = 'trial_id'"
         )
         connection.commit()
-    assert own_study(tmp_path, record, by_id(trials)).trials == []
+    assert study_in_folder(tmp_path, record, by_id(trials)).trials == []
     assert caplog.messages == [
-        f"Optuna's file {tmp_path}/optuna.db is made again from the journal: TypeError: unhashable type: 'list'"
+        f"Optuna's file {tmp_path}/optuna.db is made again from the journal: TypeError: "
+        "unhashable type: 'list'"
     ]
 
 
 def test_a_folder_may_have_any_name(tmp_path):
-    """Characters that mean something in a URL: the file lies in the folder all the same, and is found again."""
+    """Characters that mean something in a URL: the file lies in the folder all the same, and is
+    found again.
+    """
     record, trials = toy_study()
     folder = tmp_path / "50% of a?b=c#d & ü"
     folder.mkdir()
-    own_study(folder, record, by_id(trials)).tell(
+    study_in_folder(folder, record, by_id(trials)).tell(
         toy_events(trials[0], folder=tmp_path / "files")[-1]
     )
     assert (folder / "optuna.db").is_file()
-    assert len(own_study(folder, record, by_id(trials)).trials) == 1
+    assert len(study_in_folder(folder, record, by_id(trials)).trials) == 1
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] in (
         [folder.name, "files"],
         ["files", folder.name],

@@ -1,4 +1,7 @@
-"""A study whose Optuna storage and MLflow store are one real PostgreSQL server. `make test-services` installs what this needs."""
+"""A study whose Optuna storage and MLflow store are one real PostgreSQL server.
+
+`make test-services` installs what this needs.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,20 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import optuna
 import pytest
+from mlflow import MlflowClient
 from support import TESTS
-from support.toy_execution import RUN, order
-from support.toy_postgres import WHY_NOT, binaries, postgres
+from support.toy_execution import line_of, order
+from support.toy_postgres import WHY_NOT, binaries, postgres, run_toy
 from support.toy_study import toy_study
 
-from ablate.scheduling.conductor import run_study
-from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.study_folder import JOURNAL
-from ablate.study.request import Compute, TrialRequest
 from ablate.tracking.databases import with_driver
-from ablate.tracking.events import EpochEnded
 from ablate.tracking.journal import Journal, attempts
-from ablate.tracking.mlflow_store import MlflowStore
 
 pytestmark = [
     pytest.mark.services,
@@ -44,65 +43,29 @@ def server() -> Iterator[tuple[str, str]]:
         yield with_driver(mlflow), with_driver(optuna_url)
 
 
-def run_toy(folder: Path, server: tuple[str, str], *, on_event=lambda event: None):
-    """All trials of the toy study, told to the server."""
-    record, trials = toy_study()
-
-    def make_request(trial, attempt: int, attempt_folder: Path) -> TrialRequest:
-        compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
-        return TrialRequest(
-            trial=trial,
-            attempt=attempt,
-            n_classes=3,
-            store_path=folder,
-            folder=attempt_folder,
-            compute=compute,
-        )
-
-    return run_study(
-        record=record,
-        trials=trials,
-        folder=folder,
-        executor=InlineExecutor(RUN),
-        store=MlflowStore(server[0], "toy", artifact_root=folder / "artifacts"),
-        make_request=make_request,
-        on_event=on_event,
-        optuna_url=server[1],
-    )
-
-
-def tell_of(trial_id: str):
-    """Say on standard output that a trial is in its middle."""
-
-    def on_event(event) -> None:
-        if event.trial_id == trial_id and isinstance(event, EpochEnded):
-            sys.stdout.write("waits\n")
-            sys.stdout.flush()
-
-    return on_event
+def experiment_id(client: MlflowClient) -> str:
+    experiment = client.get_experiment_by_name("toy")
+    assert experiment is not None
+    return experiment.experiment_id
 
 
 def states(server: tuple[str, str]) -> tuple[Counter[str], Counter[str]]:
     """Trials by state in Optuna, child runs by status in MLflow."""
-    from mlflow import MlflowClient
-
     (summary,) = optuna.get_all_study_summaries(server[1])
     found = Counter(
         trial.state.name
         for trial in optuna.load_study(study_name=summary.study_name, storage=server[1]).trials
     )
     client = MlflowClient(server[0])
-    runs = client.search_runs([client.get_experiment_by_name("toy").experiment_id], max_results=100)
+    runs = client.search_runs([experiment_id(client)], max_results=100)
     return found, Counter(run.info.status for run in runs if "mlflow.parentRunId" in run.data.tags)
 
 
 def artifact_uri(server: tuple[str, str]) -> str:
     """Where the files of a finished run lie."""
-    from mlflow import MlflowClient
-
     client = MlflowClient(server[0])
     (run, *_) = client.search_runs(
-        [client.get_experiment_by_name("toy").experiment_id],
+        [experiment_id(client)],
         filter_string="attributes.status = 'FINISHED'",
         max_results=1,
     )
@@ -114,13 +77,13 @@ def test_a_study_that_is_killed_ends_complete_once_in_journal_optuna_and_mlflow(
     order(tmp_path / "trials", trials[3], "wait until 2")
     script = f"""
 import sys
-sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
+sys.path[:0] = {[str(TESTS)]!r}
 from pathlib import Path
-from scheduling.test_postgres import run_toy, tell_of
+from support.toy_postgres import run_toy, tell_of
 run_toy(Path({str(tmp_path)!r}), {server!r}, on_event=tell_of({trials[3].trial_id!r}))
 """
     conductor = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert "waits\n" in iter(conductor.stdout.readline, "")
+    assert "waits\n" in iter(partial(line_of, conductor), "")
     os.kill(conductor.pid, signal.SIGKILL)
     conductor.communicate()
 

@@ -1,4 +1,6 @@
-"""What only a cluster can do: lose a node, carry files and stores over, refuse a cluster that is not there."""
+"""What only a cluster can do: lose a node, carry files and stores over, refuse a cluster that is
+not there.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +8,23 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from support.toy_cluster import joined, on_two_nodes, two_nodes
-from support.toy_execution import order, request_of
+from support.toy_execution import end_of, failure_of, order, request_of
 from support.toy_study import toy_study
 
 from ablate.errors import RequestError, StoreError
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import StudyPlan
 from ablate.study.request import CheckpointSpec, Compute, TrialRequest
 from ablate.tracking.artifacts import read_predictions
-from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
+from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialState
 from ablate.tracking.journal import attempts
 
 pytestmark = [
@@ -43,12 +48,16 @@ def toy_request(trial, attempt: int, folder: Path) -> TrialRequest:
 
 
 def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends_complete(tmp_path):
-    """First attempts take four seconds, and the second node is killed when both nodes are in the middle of one."""
+    """First attempts take four seconds, and the second node is killed when both nodes are in the
+    middle of one.
+    """
     cluster = joined()
     record, trials = toy_study(seeds=(0,))
     for trial in trials:
         order(tmp_path / "trials", trial, "slow until 2")
-    heard, running, killed = [], set(), []
+    heard: list[Event] = []
+    running: set[str] = set()
+    killed: list[str] = []
 
     def on_event(event) -> None:
         heard.append(event)
@@ -57,18 +66,19 @@ def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends
         if isinstance(event, TrialEnded):
             running.discard(event.trial_id)
         if len(running) == 2 and not killed:
-            killed.append(cluster.do("kill"))
+            cluster.do("kill")
+            killed.append("the second node")
 
     try:
         summary = run_study(
-            record=record,
-            trials=trials,
-            folder=tmp_path,
-            executor=on_two_nodes(tmp_path / "trials"),
-            store=None,
-            make_request=toy_request,
-            on_event=on_event,
-            limits=Limits(retries=2),
+            StudyPlan(record, tuple(trials)),
+            Session(
+                tmp_path,
+                on_two_nodes(tmp_path / "trials"),
+                toy_request,
+                on_event=on_event,
+                limits=Limits(retries=2),
+            ),
         )
     finally:
         cluster.do("join")
@@ -79,6 +89,7 @@ def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends
         if isinstance(event, TrialEnded) and event.state is TrialState.FAILED
     ]
     slot = attempts(heard)[lost.trial_id, 1].started.slot
+    assert lost.failure is not None
     assert lost.failure.kind == "WorkerDied"
     assert lost.failure.message.startswith(f"the worker of slot {slot} on ")
     for trial in trials:
@@ -109,29 +120,37 @@ def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
     on_two_nodes(tmp_path, timeout_s=12.0, silent_s=8.0).run(
         lambda slot: left.pop(0) if left else None, heard.append
     )
-    ends = {event.trial_id: event for event in heard if isinstance(event, TrialEnded)}
-    stopped, left_early, crashed, hung, *others = [ends[trial.trial_id] for trial in trials]
-    slot = attempts(heard)[trials[0].trial_id, 1].started.slot
-    assert (stopped.failure.kind, stopped.failure.message) == (
+    kept = attempts(heard)
+    tried = [kept[trial.trial_id, 1] for trial in trials]
+    stopped, left_early, crashed, hung = map(failure_of, tried[:4])
+    slot = tried[0].started.slot
+    assert (stopped.kind, stopped.message) == (
         "WorkerSilent",
-        f"the worker of slot {slot} must be heard of every 8 s, it was not",
+        f"the worker of slot {slot} must send a sign of life every 8 s, it did not",
     )
-    assert [left_early.failure.kind, crashed.failure.kind] == ["WorkerDied", "WorkerDied"]
-    assert (hung.failure.kind, hung.failure.message) == (
+    assert [left_early.kind, crashed.kind] == ["WorkerDied", "WorkerDied"]
+    assert (hung.kind, hung.message) == (
         "TrialTimeout",
         "the trial must end within 12 s (--trial-timeout), it did not",
     )
-    assert "in _obey" in hung.failure.traceback
-    assert [end.state for end in others] == [TrialState.COMPLETE] * 2
+    assert "in _obey" in hung.traceback
+    assert [end_of(attempt).state for attempt in tried[4:]] == [TrialState.COMPLETE] * 2
+
+
+def _next_of(left: list[TrialRequest], slot: str) -> TrialRequest | None:
+    return left.pop(0) if left else None
 
 
 def test_a_checkpoint_travels_with_its_trial(tmp_path):
-    """`lengthy` goes on from what is kept and keeps each epoch: an attempt on either node reads the one before it, whatever node that was on."""
+    """`lengthy` goes on from what is kept and keeps each epoch: an attempt on either node reads the
+    one before it, whatever node that was on.
+    """
     joined()
-    from ablate.scheduling.executors.ray import RayExecutor, Share
+    from ablate.scheduling.executors.ray import RayExecutor
+    from ablate.scheduling.executors.ray_cluster import Share
 
     _, trials = toy_study()
-    chains = {}
+    chains: dict[str, list[float]] = {}
     for attempt, epochs_before in ((1, 0), (2, 2)):
         heard: list = []
         left = []
@@ -145,7 +164,7 @@ def test_a_checkpoint_travels_with_its_trial(tmp_path):
                 request_of(trial, tmp_path, attempt=attempt).model_copy(update={"checkpoint": spec})
             )
         RayExecutor("support.toy_trials:lengthy", share=Share(cpus=1)).run(
-            lambda slot, left=left: left.pop(0) if left else None, heard.append
+            partial(_next_of, left), heard.append
         )
         for trial in trials[:2]:
             chain = [
@@ -166,7 +185,8 @@ def test_a_checkpoint_travels_with_its_trial(tmp_path):
 def test_a_pruned_trial_ends_there_or_an_epoch_later(tmp_path):
     _, trials = toy_study()
     joined()
-    from ablate.scheduling.executors.ray import RayExecutor, Share
+    from ablate.scheduling.executors.ray import RayExecutor
+    from ablate.scheduling.executors.ray_cluster import Share
 
     heard: list = []
     spec = CheckpointSpec(folder=tmp_path / "kept", every_s=0)
@@ -186,24 +206,27 @@ def test_a_pruned_trial_ends_there_or_an_epoch_later(tmp_path):
 
 def test_a_share_that_no_node_has_is_refused(tmp_path):
     joined()
-    from ablate.scheduling.executors.ray import RayExecutor, Share
+    from ablate.scheduling.executors.ray import RayExecutor
+    from ablate.scheduling.executors.ray_cluster import Share
 
     with pytest.raises(
         StoreError,
-        match=r"^a node of the Ray cluster must have 7 CPUs and 0 GPUs for a trial, none has: \{.*\}\.$",
+        match=r"^a node of the Ray cluster must have 7 CPUs and 0 GPUs for a trial, none has: "
+        r"\{.*\}\.$",
     ):
         RayExecutor("support.toy_trials:run", share=Share(cpus=7))
 
 
 @pytest.mark.parametrize("address", [None, "ray://head:10001"])
 def test_no_address_and_the_client_protocol_are_refused(address, monkeypatch):
-    from ablate.scheduling.executors.ray import connected
+    from ablate.scheduling.executors.ray_cluster import connected
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(StoreError) as caught, connected(address):
         pass
     assert str(caught.value) == (
-        "--executor ray must have a cluster's --address (or RAY_ADDRESS), HOST:PORT or auto as a machine of the cluster sees it, "
+        "--executor ray must have a cluster's --address (or RAY_ADDRESS), "
+        "HOST:PORT or auto as a machine of the cluster sees it, "
         f"got {address!r}; start one with: ray start --head"
     )
 
@@ -212,19 +235,21 @@ def test_without_ray_the_way_out_is_said():
     code = (
         "import sys; sys.modules['ray'] = None\n"
         "from ablate.errors import RequestError\n"
-        "try:\n    import ablate.scheduling.executors.ray\nexcept RequestError as error:\n    print(error)"
+        "try:\n    import ablate.scheduling.executors.ray\nexcept RequestError as error:\n    "
+        "print(error)"
     )
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert said == (
-        "--executor ray must have Ray installed, it is not here (import of ray halted; None in sys.modules); install it with: pip install 'ray>=2.50,<3'\n"
+        "--executor ray must have Ray installed, it is not here (import of ray halted; "
+        "None in sys.modules); install it with: pip install 'ray>=2.50,<3'\n"
     )
     assert issubclass(StoreError, RequestError)
 
 
 def test_nothing_else_imports_ray():
-    """At the top of a module, that is: whoever asks for Ray imports its executor inside a function."""
+    """At the top of a module: whoever asks for Ray imports its executor inside a function."""
     sources = sorted((Path(__file__).parents[2] / "ablate").rglob("*.py"))
     importing = {
         path.name
@@ -235,7 +260,7 @@ def test_nothing_else_imports_ray():
         )
     }
     assert len(sources) > 90
-    assert importing == {"ray_node.py"}
+    assert importing == {"ray_cluster.py", "ray_node.py", "ray_seat.py"}
 
 
 @pytest.mark.parametrize(
@@ -243,6 +268,6 @@ def test_nothing_else_imports_ray():
     [(1, 0.0, 8), (3, 0.0, 2), (1, 1.0, 2), (1, 0.5, 4), (1, 1 / 3, 6), (4, 0.25, 2), (9, 0.0, 0)],
 )
 def test_trials_that_fit_on_a_node_of_eight_cpus_and_two_gpus(cpus, gpus, fitting):
-    from ablate.scheduling.executors.ray import Share, _fitting
+    from ablate.scheduling.executors.ray_cluster import Share, fitting
 
-    assert _fitting({"CPU": 8.0, "GPU": 2.0}, Share(cpus=cpus, gpus=gpus)) == fitting
+    assert fitting({"CPU": 8.0, "GPU": 2.0}, Share(cpus=cpus, gpus=gpus)) == fitting

@@ -1,4 +1,4 @@
-"""Time left, on a simulated clock: studies of cheap and dear trials, of which the truth is known."""
+"""Time left, on a simulated clock: studies whose truth is known, of cheap and costly trials."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ablate.recipe.recipe import Recipe
 from ablate.scheduling.remaining import COSTLESS, Left, StudyClock, kind_of, prior
+from ablate.study.trial_facts import TrialFacts
 from ablate.tracking.events import (
     EpochEnded,
     Failure,
@@ -27,16 +28,21 @@ RECIPES = (
     Recipe(freeze_depth=0, epochs=12),
 )
 """From cheap to dear."""
-DONE = TrialOutcome(best_epoch=0, metrics={}, facts={}, files=())
+DONE = TrialOutcome(best_epoch=0, metrics={}, facts=TrialFacts(), files=())
 START = 1_700_000_000.0
 
 
 def simulated(
     kinds: list[int], seconds: list[float], *, n_slots: int
 ) -> tuple[list[tuple[float, Left | None, bool]], float]:
-    """Run trials in their order on slots; after each end (time, what the clock says, whether every kind has ended); and the time of the last end."""
+    """Run trials in their order on slots; after each end (time, what the clock says, whether every
+    kind has ended); and the time of the last end.
+    """
     clock = StudyClock({str(i): RECIPES[kind] for i, kind in enumerate(kinds)}, len(kinds))
-    waiting, running, said, known = iter(enumerate(kinds)), [], [], set()
+    waiting = iter(enumerate(kinds))
+    running: list[tuple[float, int, int]] = []
+    said: list[tuple[float, Left | None, bool]] = []
+    known: set[int] = set()
 
     def start(slot: int, at: float) -> None:
         for number, kind in itertools.islice(waiting, 1):
@@ -130,9 +136,7 @@ def test_nothing_is_said_where_nothing_is_known_or_nothing_runs() -> None:
     assert clock.left(START + 9) is None
 
 
-def test_a_trial_that_is_tried_again_counts_again_and_a_search_counts_what_it_has_not_proposed() -> (
-    None
-):
+def test_trials_that_are_tried_again_and_those_not_proposed_yet_count() -> None:
     clock = StudyClock({}, 4)
     broken = Failure("WorkerDied", "gone", "")
     clock.hear_all(

@@ -1,96 +1,38 @@
-"""Searches over a cheap analytic stand-in: what samplers and pruners are worth, and that a search is a study like any other."""
+"""Searches over a cheap analytic stand-in: what samplers and pruners are worth, and that a search
+is a study like any other.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections import Counter
-from functools import partial
-from pathlib import Path
 
 import optuna
 import pytest
 from mlflow import MlflowClient
-from scheduling.test_conductor import ALL_TOLD, conduct, counts, journal, make_request, mlflow_runs
-from support.toy_execution import children, two_workers
+from support.toy_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs
+from support.toy_execution import children, end_of, outcome_of, run_all, two_workers
+from support.toy_search import PILOT, make_trial, search
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed
-from ablate.grid.search_space import Choice, Range, Search
-from ablate.recipe.recipe import Recipe
+from ablate.grid.search_space import Choice
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import default_url
 from ablate.scheduling.pilot_summary import pilot_trials
-from ablate.scheduling.run_search import Found, confirmation, run_search
-from ablate.scheduling.search import Cell, SearchPlan
+from ablate.scheduling.run_search import SearchResult, confirmation
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
-from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
 from ablate.tracking.mlflow_store import MlflowStore
 
-PILOT = 1000
-SPACE = {
-    "head_lr": Range(low=1e-5, high=1.0, log=True),
-    "weight_decay": Range(low=1e-6, high=1.0, log=True),
-    "lora_rank": Choice(levels=(0, 2, 4, 8)),
-    "lora_units": Range(low=1, high=4, when={"lora_rank": (2, 4, 8)}),
-}
-TEMPLATE = toy_study()[1][0]
-N_EPOCHS = 9
 
-
-def make_trial(cell: Cell, *, epochs: int = N_EPOCHS) -> Trial:
-    return TEMPLATE.model_copy(update={"recipe": Recipe(epochs=epochs, **cell), "seed": PILOT})
-
-
-def search(
-    folder: Path,
-    *,
-    sampler: str = "tpe",
-    pruner: str = "none",
-    n_trials: int = 30,
-    seed: int = 0,
-    epochs: int = N_EPOCHS,
-    executor=None,
-    on_event=None,
-    space=None,
-    objectives=(),
-    n_best: int = 3,
-    make=None,
-    **more,
-):
-    heard: list[Event] = []
-
-    def hear(event: Event) -> None:
-        heard.append(event)
-        if on_event:
-            on_event(event)
-
-    space = space or SPACE
-    record = toy_study()[0].model_copy(update={"arms": (), "axes": dict.fromkeys(space, ())})
-    asked = Search(
-        sampler=sampler, n_trials=n_trials, confirm=n_best, pruner=pruner, objectives=objectives
-    )
-    found = run_search(
-        SearchPlan(asked, space, select_by="val/macro_f1", n_epochs=epochs, seed=seed),
-        record=record,
-        make_trial=make or partial(make_trial, epochs=epochs),
-        folder=folder,
-        executor=executor or InlineExecutor("support.toy_trials:analytic"),
-        store=more.pop("store", None),
-        make_request=make_request,
-        on_event=hear,
-        **more,
-    )
-    return found, heard
-
-
-def score(found: Found, heard: list[Event]) -> float:
+def score(found: SearchResult, heard: list[Event]) -> float:
     scores = {
         event.trial_id: event.outcome.metrics["val/macro_f1"]
         for event in heard
@@ -146,9 +88,8 @@ def test_every_sampler_proposes_different_trials_within_the_space(sampler, tmp_p
 def test_every_pruner_leaves_something_to_compare(pruner, tmp_path):
     found, _ = search(tmp_path, pruner=pruner, n_trials=16)
     assert found.summary.n_complete + found.summary.n_pruned == 16
-    assert (found.summary.n_pruned > 0) == (
-        pruner != "patient"
-    )  # which waits for a trial that no longer gets better, and these always do
+    # which waits for a trial that no longer gets better, and these always do
+    assert (found.summary.n_pruned > 0) == (pruner != "patient")
     assert len(found.best) == min(3, found.summary.n_complete) > 0
 
 
@@ -178,7 +119,9 @@ def test_cells_that_make_no_sense_are_passed_over(tmp_path):
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
 def test_a_search_that_is_continued_proposes_what_is_new(sampler, tmp_path):
-    """More past trials than tries for a new one: a sampler that began its stream anew would repeat all of them, and the search would end."""
+    """More past trials than tries for a new one: a sampler that began its stream anew would repeat
+    all of them, and the search would end.
+    """
     search(tmp_path, sampler=sampler, n_trials=60, epochs=1)
     found, _ = search(tmp_path, sampler=sampler, n_trials=90, epochs=1)
     assert (found.summary.n_reused, found.summary.n_complete, found.summary.n_left) == (60, 30, 0)
@@ -206,7 +149,7 @@ def test_several_objectives_give_the_front_the_best_first(sampler, tmp_path):
         n_best=2,
     )
     scores = {
-        event.trial_id: [event.outcome.metrics[name] for name in goals]
+        event.trial_id: [outcome_of(event).metrics[name] for name in goals]
         for event in heard
         if isinstance(event, TrialEnded)
     }
@@ -240,7 +183,7 @@ def test_what_a_search_tells_of_its_trials(tmp_path):
         assert trial.scores == (
             {}
             if trial.state == "PRUNED"
-            else {"val/macro_f1": ends[trial.trial_id].outcome.metrics["val/macro_f1"]}
+            else {"val/macro_f1": outcome_of(ends[trial.trial_id]).metrics["val/macro_f1"]}
         )
 
 
@@ -289,7 +232,7 @@ def test_a_search_that_is_interrupted_goes_on_with_what_it_saw(tmp_path):
     killed = [
         trial_id
         for (trial_id, _), attempt in before.items()
-        if attempt.ended.state is TrialState.KILLED
+        if end_of(attempt).state is TrialState.KILLED
     ]
     assert len(killed) == 1
     found, heard = search(tmp_path / "study", n_trials=12, store=MlflowStore(uri, "toy"))
@@ -338,7 +281,7 @@ def test_workers_prune_and_die_and_every_trial_ends_once(tmp_path):
     ends = Counter(
         trial_id
         for (trial_id, _), attempt in kept.items()
-        if attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        if end_of(attempt).state in (TrialState.COMPLETE, TrialState.PRUNED)
     )
     assert set(ends.values()) == {1}
     assert len(ends) == 30
@@ -348,8 +291,6 @@ def test_workers_prune_and_die_and_every_trial_ends_once(tmp_path):
 def test_a_pruned_trial_ends_in_every_executor(tmp_path):
     _, trials = toy_study()
     for make in (lambda folder: InlineExecutor("support.toy_trials:run"), two_workers):
-        from scheduling.test_executors import run_all
-
         folder = tmp_path / make.__name__.strip("<>")
         events = run_all(
             make(folder),

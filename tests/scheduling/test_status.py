@@ -4,9 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
-from scheduling.test_conductor import conduct, journal, order_in
+from support.toy_conductor import conduct, journal, order_in
 from support.toy_study import toy_study
 
+from ablate.console.status import status_tables
 from ablate.errors import StoreError
 from ablate.scheduling.lease import holder, lease
 from ablate.scheduling.limits import Limits
@@ -14,7 +15,6 @@ from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.tracking.events import EpochEnded, Failure, TrialEnded, TrialStarted, TrialState
-from ablate.workflow.after.studies import status_tables
 
 
 def test_a_study_that_rests_and_one_that_runs(tmp_path):
@@ -45,6 +45,7 @@ def test_a_study_that_rests_and_one_that_runs(tmp_path):
     with lease(folder):
         runs = study_status(folder)
     assert runs.states == {"COMPLETE": 2, "FAILED": 1, "RUNNING": 1, "WAITING": 2}
+    assert runs.conductor is not None
     assert runs.conductor.startswith("process ")
     (slot,) = runs.slots
     assert (slot.slot, slot.trial, slot.attempt, slot.n_epochs_done, slot.n_epochs) == (
@@ -58,17 +59,20 @@ def test_a_study_that_rests_and_one_that_runs(tmp_path):
     clock = StudyClock({trial.trial_id: trial.recipe for trial in trials}, 6)
     clock.hear_all(log.read())
     left = clock.left(time.time())
+    assert left is not None
+    # it runs longer than any of its kind did
     assert (runs.left_s, runs.is_left_at_least) == (
         pytest.approx(left.seconds),
         True,
-    )  # it runs longer than any of its kind did
+    )
+    assert runs.trials_per_hour is not None
     assert runs.trials_per_hour > 0
 
 
 def test_a_look_does_not_take_the_lease(tmp_path):
     assert holder(tmp_path) is None
     with lease(tmp_path):
-        assert holder(tmp_path).startswith("process ")
+        assert (holder(tmp_path) or "").startswith("process ")
     assert holder(tmp_path) is None
 
 
@@ -88,11 +92,12 @@ def test_a_damaged_journal_is_said_and_left_as_it_is(tmp_path):
     found = study_status(folder)
     assert found.states == {"COMPLETE": 2, "KILLED": 1}
     assert found.damage == (
-        f"the journal {folder / JOURNAL} is damaged: line 6 cannot be read and is left out; attempt {trials[1].trial_id}-1 counts as not completed"
+        f"the journal {folder / JOURNAL} is damaged: line 6 cannot be read and is left out; "
+        f"attempt {trials[1].trial_id}-1 counts as not completed"
     )
     assert (folder / JOURNAL).read_bytes() == before
-    table, title = status_tables(found)[-1]
-    assert (title, table.to_dict("records")) == (
+    rows, title = status_tables(found)[-1]
+    assert (title, rows) == (
         "Damage",
         [{"what": found.damage, "then": "the next call mends it"}],
     )

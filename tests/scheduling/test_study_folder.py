@@ -1,4 +1,6 @@
-"""What a study is, kept in its folder: damage of it is never read, and costs nothing where its copy is whole."""
+"""What a study is, kept in its folder: damage of it is never read, and costs nothing where its copy
+is whole.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import json
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.toy_study import toy_study
@@ -47,7 +50,7 @@ def test_no_change_of_a_byte_is_read(tmp_path, plan):
             StudyPlan.from_json(whole[:place])
 
 
-WRONG = [None, True, [], {}, "x", 10**30, float("nan"), [[]], {"a": {}}]
+WRONG: list[Any] = [None, True, [], {}, "x", 10**30, float("nan"), [[]], {"a": {}}]
 
 
 @pytest.mark.parametrize("value", WRONG)
@@ -74,13 +77,15 @@ def test_a_damaged_plan_is_taken_from_its_copy_and_said(tmp_path, plan, content,
     assert folder.read_plan() == plan
     (said,) = caplog.messages
     assert re.fullmatch(
-        rf"{tmp_path}/study\.json cannot be read \(.*\); its copy study\.copy\.json is taken, and running the grid again writes both",
+        rf"{tmp_path}/study\.json cannot be read \(.*\); its copy study\.copy\.json is taken, "
+        r"and running the grid again writes both",
         said,
     )
     (tmp_path / STUDY_COPY).write_bytes(content)
     with pytest.raises(
         StoreError,
-        match=rf"^{tmp_path}/study\.json must say what the study is, it cannot be read \(.*\); running the grid again writes it\.$",
+        match=rf"^{tmp_path}/study\.json must say what the study is, it cannot be read \(.*\); "
+        r"running the grid again writes it\.$",
     ):
         folder.read_plan()
     folder.write_plan(plan)
@@ -90,7 +95,7 @@ def test_a_damaged_plan_is_taken_from_its_copy_and_said(tmp_path, plan, content,
 def test_trials_must_belong_to_arms_of_the_plan(plan):
     values = json.loads((V1 / STUDY).read_text())
     values["record"]["arms"] = values["record"]["arms"][:1]
-    with pytest.raises(ValueError, match=r"^it has strange keys or arms: [0-9a-f, ]+$"):
+    with pytest.raises(ValueError, match=r"^it has unknown keys or arms: [0-9a-f, ]+$"):
         StudyPlan.from_json(json.dumps(values).encode())
 
 

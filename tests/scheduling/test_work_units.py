@@ -1,6 +1,10 @@
-"""Trials that share a build go where nobody waits for it, and no trial is lost or taken twice on the way."""
+"""Trials that share a build go where nobody waits for it, and no trial is lost or taken twice on
+the way.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -42,7 +46,7 @@ def _grid(seeds: tuple[int, ...] = (0, 1)) -> list[Trial]:
     ]
 
 
-def _named(trial: Trial | None) -> tuple[int, str, float] | None:
+def _named(trial: Trial | None) -> tuple[int, Any, Any] | None:
     return None if trial is None else (trial.seed, trial.recipe.augment, trial.recipe.head_lr)
 
 
@@ -50,9 +54,8 @@ def test_a_second_slot_takes_another_unit_while_the_first_one_builds() -> None:
     units = WorkUnits(_grid(), _unit)
     first, second = units.take(), units.take()
     assert (_named(first), _named(second)) == ((0, "none", 1e-3), (0, "light", 1e-3))
-    third = (
-        units.take()
-    )  # both units of the round are being built: the next round has one that nobody builds
+    # both units of the round are being built: the next round has one that nobody builds
+    third = units.take()
     assert _named(third) == (1, "light", 1e-3)
     assert first is not None
     units.ended(first, is_complete=True)
@@ -113,9 +116,8 @@ def test_every_trial_is_taken_once_and_no_seed_runs_far_ahead(data: st.DataObjec
             taken.append(trial)
             behind = [other for other in trials if other.seed < trial.seed and other not in taken]
             busy = {_unit(other) for other in running if other is not trial}
-            assert all(
-                _unit(other) in busy for other in behind
-            )  # an earlier seed waits only for what is being built
+            # an earlier seed waits only for what is being built
+            assert all(_unit(other) in busy for other in behind)
         else:
             ended = running.pop(data.draw(st.integers(0, len(running) - 1)))
             units.ended(ended, is_complete=data.draw(st.booleans()))

@@ -1,6 +1,8 @@
-"""Mutated grid files: each is refused in a whole message, or is a grid that goes through everything that a plan does with it.
+"""Mutated grid files: each is refused in a whole message, or is a grid that goes through everything
+that a plan does with it.
 
-As a script it goes on for a while and prints what failed: `python tests/grid/grid_fuzz.py --minutes 20 --seed 1`.
+As a script it goes on for a while and prints what failed: `python tests/grid/grid_fuzz.py --minutes
+20 --seed 1`.
 """
 
 from __future__ import annotations
@@ -31,31 +33,121 @@ GRIDS = sorted((ROOT / "experiments").glob("*.yaml"))
 TEXTS = [path.read_text() for path in [*GRIDS, Path(__file__).parent / "odd_but_valid.yaml"]]
 CHARACTERS = [
     *"[]{}:,-#&*!|>'\"%@`?~ \t\n0123456789.eE_+axyn<=",
-    "\x00", "\x07", "\x1b", "\x85", "\xa0", "\u2028", "\ufeff", "\ud800", "\U0001f338", "ü", "\r\n", "\n\n", "  ", "---\n", "...\n", "%YAML 2.0\n",
-]  # fmt: skip
+    "\x00",
+    "\x07",
+    "\x1b",
+    "\x85",
+    "\xa0",
+    "\u2028",
+    "\ufeff",
+    "\ud800",
+    "\U0001f338",
+    "ü",
+    "\r\n",
+    "\n\n",
+    "  ",
+    "---\n",
+    "...\n",
+    "%YAML 2.0\n",
+]
 _WORDS = """
-null ~ yes no on off true false 0 -0 0.0 -0.0 1 -1 08 010 0o17 0x1F 0b_ 0b101 1_000 1__0 _1 1e3 1e-3 1E+3 1.e-2 .5 5. 1e999 1e-999 -1e999 .inf -.inf .nan NaN
-inf 1:30 1:30.5 190:20:30 2001-01-01 2001-12-14t21:59:43.10-05:00 = << <<: *a &a &a[*a] !!str !!int !!float !!null !!set !!binary !!timestamp !!omap
-!!python/name:os
-!x '' "" '0.1' "1" [] {} [[]] [{}] {{}} [a,b] {a:1} ? - -- --- ... | > |- >+2 @x `x` %x all none light auto "*" * ** ../x /etc/passwd C:\\x a/b x.y
-9223372036854775807 9223372036854775808 18446744073709551616 -9223372036854775809 1e308 4.9e-324 0.30000000000000004 when why levels low high log search random
-phases epochs seeds name question axes base exclude baseline design tune data classes sizes fractions train val test freeze_depth head_lr lora_rank lora_targets
-class_weights full one_factor leave_one_out classification multilabel val/macro_f1 test/macro_f1 cost/n_trainable tpe cma-es
+null ~ yes no on off true false 0 -0 0.0 -0.0 1 -1 08 010 0o17 0x1F 0b_ 0b101 1_000 1__0 _1 1e3
+1e-3 1E+3 1.e-2 .5 5. 1e999 1e-999 -1e999 .inf -.inf .nan NaN inf 1:30 1:30.5 190:20:30 2001-01-01
+2001-12-14t21:59:43.10-05:00 = << <<: *a &a &a[*a] !!str !!int !!float !!null !!set !!binary
+!!timestamp !!omap !!python/name:os !x '' "" '0.1' "1" [] {} [[]] [{}] {{}} [a,b] {a:1} ? - -- ---
+... | > |- >+2 @x `x` %x all none light auto "*" * ** ../x /etc/passwd C:\\x a/b x.y
+9223372036854775807 9223372036854775808 18446744073709551616 -9223372036854775809 1e308 4.9e-324
+0.30000000000000004 when why levels low high log search random phases epochs seeds name question
+axes base exclude baseline design tune data classes sizes fractions train val test freeze_depth
+head_lr lora_rank lora_targets class_weights full one_factor leave_one_out classification
+multilabel val/macro_f1 test/macro_f1 cost/n_trainable tpe cma-es
 """
 WORDS = [
-    *_WORDS.split(), "9" * 5000, "1" * 120, "x" * 5000, "[" * 400, "{a: " * 400, "- " * 400, '"\\ud800"', '"\\0"', '"\\e[31m"',
-    "!!binary aGk=", "? [a]", "a b",
-]  # fmt: skip
+    *_WORDS.split(),
+    "9" * 5000,
+    "1" * 120,
+    "x" * 5000,
+    "[" * 400,
+    "{a: " * 400,
+    "- " * 400,
+    '"\\ud800"',
+    '"\\0"',
+    '"\\e[31m"',
+    "!!binary aGk=",
+    "? [a]",
+    "a b",
+]
 VALUES: list[Any] = [
-    None, True, False, 0, 1, -1, 0.0, -0.0, 2**31, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30, 10**5000 // 10**4900, 1e308, -1e308, 5e-324,
-    float("inf"), float("-inf"), float("nan"), "", " ", "0", "1", "0.1", "1e-3", "yes", "null", "all", "none", "auto", "light", "*", "x" * 3000,
-    "a\x00b", "a\nb", "\ud800", "é", "2001-01-01", [], {}, [[]], [{}], {"": ""}, [None], [1, "1", 1.0, True], [0, 0.0], ["a", "a"], list(range(1200)),
-    {str(i): i for i in range(40)}, {1: 2}, {None: None}, {True: 1}, {1.5: []}, {"low": 0, "high": 1}, {"low": 1e-3, "high": 1, "log": True},
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    0.0,
+    -0.0,
+    2**31,
+    2**63 - 1,
+    2**63,
+    2**64,
+    -(2**63),
+    10**30,
+    10**5000 // 10**4900,
+    1e308,
+    -1e308,
+    5e-324,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+    "",
+    " ",
+    "0",
+    "1",
+    "0.1",
+    "1e-3",
+    "yes",
+    "null",
+    "all",
+    "none",
+    "auto",
+    "light",
+    "*",
+    "x" * 3000,
+    "a\x00b",
+    "a\nb",
+    "\ud800",
+    "é",
+    "2001-01-01",
+    [],
+    {},
+    [[]],
+    [{}],
+    {"": ""},
+    [None],
+    [1, "1", 1.0, True],
+    [0, 0.0],
+    ["a", "a"],
+    list(range(1200)),
+    {str(i): i for i in range(40)},
+    {1: 2},
+    {None: None},
+    {True: 1},
+    {1.5: []},
+    {"low": 0, "high": 1},
+    {"low": 1e-3, "high": 1, "log": True},
     {"levels": [1, 2], "when": {"lora_rank": 4}},
-    {"random": 3}, {"random": 10**9}, {"search": {"sampler": "tpe", "n_trials": 3, "confirm": 1}}, {"search": {}}, [{"epochs": 1}],
+    {"random": 3},
+    {"random": 10**9},
+    {"search": {"sampler": "tpe", "n_trials": 3, "confirm": 1}},
+    {"search": {}},
+    [{"epochs": 1}],
     [[{"epochs": 2, "head_lr": 1}]],
-    {"train": 1, "val": 1, "test": 1}, {"train": 0.5, "val": 0.25, "test": 0.25}, {"good": ["a"], "bad": ["*"]}, b"bytes", {"a", "b"},
-]  # fmt: skip
+    {"train": 1, "val": 1, "test": 1},
+    {"train": 0.5, "val": 0.25, "test": 0.25},
+    {"good": ["a"], "bad": ["*"]},
+    b"bytes",
+    {"a", "b"},
+]
 _TOKEN = re.compile(r"\w+(?:[./-]\w+)*|\s+|.", re.DOTALL)
 _LISTED = re.compile(r"  (line \d+: |and \d+ more$)")
 _FATAL = re.compile(r"x\.yaml: (line \d+(, column \d+)?: |a grid file must )")
@@ -131,7 +223,7 @@ def _in_values(text: str, rng: random.Random) -> str:
 
 
 def _change_one(values: Any, rng: random.Random) -> None:
-    """Change one place of nested values, in place: another value, another key, one less, one more."""
+    """Change one place of nested values: another value, another key, one less, one more."""
     spots = list(_spots(values))
     if not spots:
         return
@@ -167,7 +259,10 @@ def _spots(values: Any) -> list[tuple[Any, Any]]:
 
 
 def outcome(text: str) -> str:
-    """What becomes of a grid file: "refused", "grid" or "too large". Whatever else happens is an exception."""
+    """What becomes of a grid file: "refused", "grid" or "too large".
+
+    Whatever else happens is an exception.
+    """
     try:
         grid = parse_grid(text, name="x", shown_as="x.yaml")
     except SpecError as error:
@@ -198,7 +293,9 @@ def check_message(message: str) -> None:
 
 
 def plan(grid: Grid) -> None:
-    """What a plan does with a grid, without its data; and trials that come back from JSON are the same trials."""
+    """What a plan does with a grid, without its data; and trials that come back from JSON are the
+    same trials.
+    """
     expansion = expand(grid, data=grid.data, fingerprint="f")
     trials = study_trials(grid, expansion, data=grid.data, fingerprint="f", seeds=grid.seeds)
     if grid.search is not None:

@@ -1,6 +1,11 @@
-"""Architectures and helpers that the tests of `ablate/model` share. Random weights, small images."""
+"""Architectures and helpers that the tests of `ablate/model` share.
+
+Random weights, small images.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,7 +70,7 @@ IN_ORDER = {  # only taken apart, on the meta device
 
 
 def build(
-    backbone: str, *, image_size: int, seed: int = 0, n_classes: int = 5, **fields: object
+    backbone: str, *, image_size: int, seed: int = 0, n_classes: int = 5, **fields: Any
 ) -> Network:
     """A network with random weights."""
     return build_network(
@@ -82,7 +87,10 @@ def images_of(network: Network, *, n: int = 4, seed: int = 1) -> Tensor:
 
 
 def train(network: Network, recipe: Recipe, *, n_steps: int = 2) -> None:
-    """Real steps through the recipe's parameter groups. Adam moves a tensor by about its LR however small the gradient, as behind a LayerScale of 1e-6."""
+    """Real steps through the recipe's parameter groups.
+
+    Adam moves a tensor by about its LR however small the gradient, as behind a LayerScale of 1e-6.
+    """
     optimizer = torch.optim.AdamW(param_groups(network, recipe), eps=1e-15)
     labels = torch.arange(4) % 5
     for step in range(n_steps):
@@ -114,7 +122,9 @@ def predict(network: Network, images: Tensor) -> Tensor:
 
 
 def wake_residuals(network: Network) -> None:
-    """Set the scales that random networks start at 0 to 0.5: a frozen 0 at the end of a residual branch would stop every gradient into it."""
+    """Set the scales that random networks start at 0 to 0.5: a frozen 0 at the end of a residual
+    branch would stop every gradient into it.
+    """
     with torch.no_grad():
         for name, parameter in network.module.named_parameters():
             if (

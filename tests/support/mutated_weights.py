@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ablate.errors import WeightsError
-from ablate.model.weight_files import place_file, trunk_tensors
+from ablate.model.weights.place_file import place_file, trunk_tensors
 
 FORMATS = ("zip.pth", "legacy.pth", "plain.safetensors")
 _WORDS = (
@@ -51,7 +51,9 @@ def write_weights(path: Path, state: dict[str, Tensor]) -> None:
 
 
 def damage(content: bytes, rng: random.Random) -> bytes:
-    """One to three changes: bytes flipped, cut off, doubled, zeroed, put in, or words of the formats put in; early bytes, where headers are, more often."""
+    """One to three changes: bytes flipped, cut off, doubled, zeroed, put in, or words of the
+    formats put in; early bytes, where headers are, more often.
+    """
     for _ in range(rng.randint(1, 3)):
         at = (
             rng.randrange(min(len(content), 400))
@@ -82,7 +84,10 @@ def damage(content: bytes, rng: random.Random) -> bytes:
 
 
 def outcome_of(path: Path) -> dict[str, Tensor] | str:
-    """The trunk that a file places, or the sentence of its refusal. Whatever else is raised is the caller's finding."""
+    """The trunk that a file places, or the sentence of its refusal.
+
+    Whatever else is raised is the caller's finding.
+    """
     module = tiny(seed=99)
     before = {name: tensor.clone() for name, tensor in trunk_tensors(module).items()}
     try:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ablate.metrics.classification import rank, resampled_macro_f1, score
-from ablate.metrics.resampling import image_weights, resampled_auroc
+from ablate.metrics.resampling import image_weights, resampled_area
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.evidence.effects import Effects, study_effects
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
@@ -49,14 +49,19 @@ class Scenario:
 
 
 def simulate(scenario: Scenario, *, n_studies: int, seed: int) -> dict[str, float]:
-    """Shares over the studies: any claimed; found (the planted level); false beside it; covered (main effects whose 95 % interval holds the truth)."""
+    """Shares over the studies: any claimed; found (the planted level); false beside it; covered
+    (main effects whose 95 % interval holds the truth).
+    """
     record = make_record(scenario)
     truth = (
         true_effect(record, scenario)
         if scenario.n_images
         else dict.fromkeys(METRICS, scenario.effect * SD)
     )
-    claims, found, false, covered = [], [], [], {metric: [] for metric in METRICS}
+    claims: list[bool] = []
+    found: list[bool] = []
+    false: list[bool] = []
+    covered: dict[str, list[bool]] = {metric: [] for metric in METRICS}
     for study in range(n_studies):
         effects = study_effects(
             record, *draw_study(record, scenario, np.random.default_rng([seed, study]))
@@ -90,7 +95,9 @@ def is_planted(effect: Any, scenario: Scenario) -> bool:
 
 
 def make_record(scenario: Scenario) -> StudyRecord:
-    """Cells of the grid; with `merged`, those that differ in `b` alone at the first level of `a` are one arm."""
+    """Cells of the grid; with `merged`, those that differ in `b` alone at the first level of `a`
+    are one arm.
+    """
     cells: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for levels in itertools.product(*scenario.axes.values()):
         cell = dict(zip(scenario.axes, levels, strict=True))
@@ -102,13 +109,33 @@ def make_record(scenario: Scenario) -> StudyRecord:
         for key, own in cells.items()
     )
     facts = DataFacts(
-        source="simulated", title="simulated", version="1", licence="none", origin="drawn", is_synthetic=True, requested_source="simulated",
-        class_names=tuple(map(str, range(N_CLASSES))), class_counts={}, fingerprint="0" * 64, split_rule="official",
-    )  # fmt: skip
+        source="simulated",
+        title="simulated",
+        version="1",
+        licence="none",
+        origin="drawn",
+        is_synthetic=True,
+        requested_source="simulated",
+        class_names=tuple(map(str, range(N_CLASSES))),
+        class_counts={},
+        fingerprint="0" * 64,
+        split_rule="official",
+    )
     return StudyRecord(
-        study_id="s", grid_name="g", question="", task="classification", data=facts, image_size="1", axes=scenario.axes, baseline_arm_id=arms[0].arm_id,
-        select_by="val/macro_f1", seeds=tuple(range(scenario.n_seeds)), arms=arms, excluded=(), command="",
-    )  # fmt: skip
+        study_id="s",
+        grid_name="g",
+        question="",
+        task="classification",
+        data=facts,
+        image_size="1",
+        axes=scenario.axes,
+        baseline_arm_id=arms[0].arm_id,
+        select_by="val/macro_f1",
+        seeds=tuple(range(scenario.n_seeds)),
+        arms=arms,
+        excluded=(),
+        command="",
+    )
 
 
 def draw_study(
@@ -129,13 +156,13 @@ def draw_study(
         {metric: np.empty((*shape, N_DRAWS)) for metric in METRICS},
     )
     for place in np.ndindex(shape):
-        probabilities = predict(latent[place], image, labels, rng)
+        probabilities = predict(float(latent[place]), image, labels, rng)
         own = score(probabilities, labels)
         scores[PRIMARY][place], scores[SECONDARY][place] = own["macro_f1"], own["auroc_ovr_macro"]
         replicates[PRIMARY][place] = resampled_macro_f1(
             probabilities.argmax(axis=1), labels, weights
         )
-        replicates[SECONDARY][place] = resampled_auroc(rank(probabilities, labels), weights)
+        replicates[SECONDARY][place] = resampled_area(rank(probabilities, labels), weights)
     return frame_of(record, scores), replicates
 
 
@@ -168,7 +195,9 @@ def draw_latent(
 def predict(
     latent: float, image: NDArray[np.float64], labels: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Probabilities of a trial: images are hard or easy for all trials alike, and each trial has its own noise on each image."""
+    """Probabilities of a trial: images are hard or easy for all trials alike, and each trial has
+    its own noise on each image.
+    """
     logits = (
         image
         + 0.7 * rng.normal(size=image.shape)

@@ -1,4 +1,7 @@
-"""Processes that open a store for the first time, and are struck down meanwhile. They come from a server that has imported MLflow once."""
+"""Processes that open a store for the first time, and are struck down meanwhile.
+
+They come from a server that has imported MLflow once.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ def opener(uri: str) -> BaseProcess:
 
 
 def strike(uri: str, number: signal.Signals, *, after_s: float) -> None:
-    """Start to make the store in an empty folder, and send a signal so long after its file began to grow."""
+    """Start to make the store in an empty folder, and send a signal so long after its file began to
+    grow.
+    """
     process = opener(uri)
     home = Path(uri.removeprefix("sqlite:///")).parent
     until = time.monotonic() + WAIT_S
@@ -37,6 +42,7 @@ def strike(uri: str, number: signal.Signals, *, after_s: float) -> None:
         time.sleep(0.002)
     time.sleep(after_s)
     if process.is_alive():
+        assert process.pid is not None
         os.kill(process.pid, number)
     process.join(WAIT_S)
     assert process.exitcode is not None

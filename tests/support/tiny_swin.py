@@ -1,4 +1,7 @@
-"""A Swin Transformer of two small stages: timm's own smallest has 28 million parameters. Importing this module makes it known to timm."""
+"""A Swin Transformer of two small stages: timm's own smallest has 28 million parameters.
+
+Importing this module makes it known to timm.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from torch import nn
 
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import TrialOutcome
-from ablate.training.loop.fit import Emit
+from ablate.training.loop.fit import EmitEpoch
 from ablate.training.trial_run import run_trial
 
 default_cfgs = generate_default_cfgs(
@@ -34,7 +37,7 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def tiny_swin(pretrained: bool = False, **given: Any) -> nn.Module:
     """Windows of 4x4 patches, shifted in every second block, on 16x16 and then 8x8 patches."""
-    form = {
+    form: dict[str, Any] = {
         "patch_size": 4,
         "window_size": 4,
         "embed_dim": 24,
@@ -51,6 +54,6 @@ def tiny_swin(pretrained: bool = False, **given: Any) -> nn.Module:
     )
 
 
-def run_tiny_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
+def run_tiny_trial(request: TrialRequest, emit: EmitEpoch) -> TrialOutcome:
     """`run_trial` in a process that knows the tiny Swin."""
     return run_trial(request, emit)

@@ -1,7 +1,8 @@
-"""A real Ray cluster of two nodes on 127.0.0.1, in a process of its own that ends when its parent does.
+"""A real Ray cluster of two nodes on 127.0.0.1, in a process of its own that ends when its parent
+does.
 
-As a program: starts the cluster in the folder that it is given, prints its address, and for each line "kill" on its input kills the second node's raylet
-and, for "join", adds a node in its place.
+As a program: starts the cluster in the folder that it is given, prints its address, and for each
+line "kill" on its input kills the second node's raylet and, for "join", adds a node in its place.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support import ON_PATH
-from support.toy_execution import BYSTANDERS, RUN
+from support.toy_execution import BYSTANDERS, RUN, line_of
 
 HERE = Path(__file__).parent
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-"""Off, it makes Ray listen on 127.0.0.1 alone, on Linux too; read when Ray is imported, which the tests do later."""
+"""Off, it makes Ray listen on 127.0.0.1 alone, on Linux too; read when Ray is imported, which the
+tests do later."""
 NODE_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "PYTHONPATH": ON_PATH,
@@ -34,9 +37,8 @@ class TwoNodes:
     """The test's end of the cluster."""
 
     def __init__(self) -> None:
-        self.folder = Path(
-            tempfile.mkdtemp(prefix="ray", dir="/tmp")
-        )  # sockets' names must be short
+        # sockets' names must be short
+        self.folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "toy_cluster.py"), str(self.folder)],
             stdin=subprocess.PIPE,
@@ -47,16 +49,18 @@ class TwoNodes:
             start_new_session=True,
         )
         BYSTANDERS.add(self._process.pid)
-        self.address = self._process.stdout.readline().strip()
+        self.address = line_of(self._process).strip()
 
     def do(self, command: str) -> None:
         """Have it done."""
+        assert self._process.stdin is not None
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
-        assert self._process.stdout.readline().strip() == command
+        assert line_of(self._process).strip() == command
 
     def end(self) -> None:
         """Hang up."""
+        assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
 
@@ -72,7 +76,9 @@ def two_nodes() -> TwoNodes:
 
 
 def _only_one() -> None:
-    """Make sure that no other process of this test run has a cluster: two at a time starve each other on two cores, and then hang."""
+    """Make sure that no other process of this test run has a cluster: two at a time starve each
+    other on two cores, and then hang.
+    """
     session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     lock = (Path(tempfile.gettempdir()) / f"ablate-ray-{session}.lock").open("w")
     atexit.register(lock.close)
@@ -80,7 +86,8 @@ def _only_one() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise AssertionError(
-            "Ray's tests must run in one process: pytest -n 2 --dist loadgroup, with a pytest that pytest-xdist knows"
+            "Ray's tests must run in one process: pytest -n 2 --dist loadgroup, "
+            "with a pytest that pytest-xdist knows"
         ) from None
 
 
@@ -88,7 +95,7 @@ def _only_one() -> None:
 def joined() -> TwoNodes:
     """The cluster, with this process as a part of it."""
     cluster = two_nodes()
-    from ablate.scheduling.executors.ray import connected
+    from ablate.scheduling.executors.ray_cluster import connected
 
     connection = connected(cluster.address)
     connection.__enter__()
@@ -96,10 +103,11 @@ def joined() -> TwoNodes:
     return cluster
 
 
-def on_two_nodes(folder: Path, **limits: float):
+def on_two_nodes(folder: Path, **limits: Any) -> Any:
     """A Ray executor with a slot on each node."""
     joined()
-    from ablate.scheduling.executors.ray import RayExecutor, Share
+    from ablate.scheduling.executors.ray import RayExecutor
+    from ablate.scheduling.executors.ray_cluster import Share
 
     environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TOY_ORDERS": str(folder)}
     return RayExecutor(RUN, share=Share(cpus=1, environment=environment), **limits)
@@ -127,7 +135,7 @@ def _is_worker(process: Path, mark: bytes) -> bool:
 def _serve(folder: Path) -> None:
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    small: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
 
     def add():

@@ -1,9 +1,11 @@
 """Studies that die in their first moments: imports once, then forks a process for each death.
 
-As a program: takes a folder, prints one JSON line a death, `{"death": ..., "codes": [...], "complete": n}`.
+As a program: takes a folder, prints one JSON line a death, `{"death": ..., "codes": [...],
+"complete": n}`.
 
-A death is SIGKILL at the k-th time that the process opens, makes, renames, cuts or removes something in the study's folder, or SIGALRM, which nobody
-handles, after some milliseconds. `codes` are those of the process that dies and of the one that goes on.
+A death is SIGKILL at the k-th time that the process opens, makes, renames, cuts or removes
+something in the study's folder, or SIGALRM, which nobody handles, after some milliseconds. `codes`
+are those of the process that dies and of the one that goes on.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -21,7 +24,8 @@ sys.path.insert(0, str(TESTS))
 from ablate.errors import StoreError  # noqa: E402
 from ablate.scheduling.conductor import run_study  # noqa: E402
 from ablate.scheduling.executors.inline import InlineExecutor  # noqa: E402
-from ablate.scheduling.study_folder import StudyFolder  # noqa: E402
+from ablate.scheduling.session import Session  # noqa: E402
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan  # noqa: E402
 from ablate.study.request import Compute, TrialRequest  # noqa: E402
 from ablate.tracking.journal import attempts  # noqa: E402
 from support.toy_study import toy_study  # noqa: E402
@@ -57,13 +61,8 @@ def study(folder: Path) -> int:
 
     try:
         run_study(
-            record=record,
-            trials=trials,
-            folder=folder,
-            executor=InlineExecutor("support.toy_trials:nothing"),
-            store=None,
-            make_request=request,
-            on_event=lambda event: None,
+            StudyPlan(record, tuple(trials)),
+            Session(folder, InlineExecutor("support.toy_trials:nothing"), request),
         )
     except StoreError as error:
         return 2 if "is owned by " in str(error) else 3
@@ -71,7 +70,7 @@ def study(folder: Path) -> int:
 
 
 def die_at(folder: Path, operation: int) -> None:
-    """Arrange for this process to be killed when it touches the folder for the `operation`-th time."""
+    """Arrange that this process is killed when it touches the folder the `operation`-th time."""
     left = operation
 
     def hear(event: str, arguments: tuple) -> None:
@@ -119,6 +118,8 @@ def tell(death: str, folder: Path, codes: list[int]) -> None:
         "complete": len(complete),
         "distinct": len(set(complete)),
     }
+    # Not sys.stdout, which a death may have left half written.
+    assert sys.__stdout__ is not None
     sys.__stdout__.write(json.dumps(line) + "\n")
     sys.__stdout__.flush()
 
@@ -126,24 +127,12 @@ def tell(death: str, folder: Path, codes: list[int]) -> None:
 def main(root: Path) -> None:
     for operation in OPERATIONS:
         folder = root / f"operation-{operation}"
-        tell(
-            folder.name,
-            folder,
-            [
-                code_of(
-                    fork(
-                        folder, lambda folder=folder, operation=operation: die_at(folder, operation)
-                    )
-                )
-            ],
-        )
+        code = code_of(fork(folder, partial(die_at, folder, operation)))
+        tell(folder.name, folder, [code])
     for milliseconds in MILLISECONDS:
         folder = root / f"after-{milliseconds}"
-        tell(
-            folder.name,
-            folder,
-            [code_of(fork(folder, lambda milliseconds=milliseconds: die_after(milliseconds)))],
-        )
+        code = code_of(fork(folder, partial(die_after, milliseconds)))
+        tell(folder.name, folder, [code])
     for number in range(N_PAIRS):
         folder = root / f"pair-{number}"
         pids = [fork(folder), fork(folder)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import threading
 from pathlib import Path
 
 from ablate.scheduling.executors.inline import InlineExecutor
@@ -10,6 +12,8 @@ from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
 from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import Trial
+from ablate.tracking.events import Event, Failure, TrialEnded, TrialOutcome
+from ablate.tracking.journal import Attempt, attempts
 
 RUN = "support.toy_trials:run"
 BYSTANDERS: set[int] = set()
@@ -59,3 +63,45 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def run_all(executor, trials: list[Trial], folder: Path, on_event=None) -> list[Event]:
+    heard: list[Event] = []
+    left = [request_of(trial, folder) for trial in trials]
+
+    def hear(event: Event) -> bool | None:
+        assert threading.current_thread() is threading.main_thread()
+        heard.append(event)
+        return on_event(event) if on_event else None
+
+    executor.run(lambda slot: left.pop(0) if left else None, hear)
+    return heard
+
+
+def only(events: list[Event], trial: Trial) -> Attempt:
+    return attempts(events)[(trial.trial_id, 1)]
+
+
+def end_of(attempt: Attempt) -> TrialEnded:
+    """The end of an attempt that has one."""
+    assert attempt.ended is not None
+    return attempt.ended
+
+
+def failure_of(attempt: Attempt) -> Failure:
+    """Why an attempt failed, of one that did."""
+    failure = end_of(attempt).failure
+    assert failure is not None
+    return failure
+
+
+def outcome_of(event: TrialEnded) -> TrialOutcome:
+    """What a completed trial found."""
+    assert event.outcome is not None
+    return event.outcome
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    """The next line that a process prints; waits for it."""
+    assert process.stdout is not None
+    return process.stdout.readline()

@@ -1,4 +1,6 @@
-"""A small study without images, and a tracking store that is made once a session and copied for each test."""
+"""A small study without images, and a tracking store that is made once a session and copied for
+each test.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ import numpy as np
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 from ablate.study.trial import DataSpec, Trial
+from ablate.study.trial_facts import TrialFacts
 from ablate.targets import OneLabel
 from ablate.targets.codecs import SplitPredictions
 from ablate.tracking.artifacts import write_predictions
@@ -35,7 +38,8 @@ AXES = {"freeze_depth": ("all", -1), "lr_ratio": (0.1, 1.0)}
 def toy_study(
     *, seeds: Sequence[int] = (0, 1), study_id: str = "abc123", grid_name: str = "toy", axes=AXES
 ) -> tuple[StudyRecord, list[Trial]]:
-    arms, trials = [], []
+    arms: list[ArmRecord] = []
+    trials: list[Trial] = []
     for levels in itertools.product(*axes.values()):
         cell = dict(zip(axes, levels, strict=True))
         recipe = Recipe(**{"weight_decay": 0.05, **cell})
@@ -108,7 +112,7 @@ def toy_events(
     outcome = TrialOutcome(
         best_epoch=1,
         metrics={"val/macro_f1": 0.6, "test/macro_f1": 0.55, "time/train_s": 2.5},
-        facts={"device": "cpu", "precision": "fp32"},
+        facts=TrialFacts(device="cpu", precision="fp32"),
         files=("predictions.parquet", "delta.safetensors"),
     )
     return [
@@ -116,6 +120,13 @@ def toy_events(
         *epochs,
         TrialEnded(trial.trial_id, attempt, TrialState.COMPLETE, at=at + n_epochs, outcome=outcome),
     ]
+
+
+def end_in(events: Sequence[Event]) -> TrialEnded:
+    """The last of an attempt's events, which is its end."""
+    end = events[-1]
+    assert isinstance(end, TrialEnded)
+    return end
 
 
 def failed_events(trial: Trial, *, attempt: int = 1, at: float = 1_700_000_000.0) -> list[Event]:

@@ -1,5 +1,9 @@
-"""Trials that need no torch. What a trial does is told by files in the folder above its attempt's: `<trial_id>.do`, e.g. "exit", or "exit until 3" for its
-first two attempts. A node that has no such folder finds them in $TOY_ORDERS."""
+"""Trials that need no torch.
+
+What a trial does is told by files in the folder above its attempt's: `<trial_id>.do`, e.g. "exit",
+or "exit until 3" for its first two attempts. A node that has no such folder finds them in
+$TOY_ORDERS.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from ablate.errors import TrialError
 from ablate.files import write_text
 from ablate.scheduling.executors._base import Emit
 from ablate.study.request import TrialRequest
+from ablate.study.trial_facts import TrialFacts
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
 from support.toy_study import toy_predictions
@@ -40,12 +45,13 @@ def run(request: TrialRequest, emit: Emit) -> TrialOutcome:
         request.folder / "predictions.parquet", toy_predictions(), task="classification"
     )
     (request.folder / "where.txt").write_text(
-        f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
+        f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')} "
+        f"{os.environ.get('CUDA_VISIBLE_DEVICES')}"
     )
     return TrialOutcome(
         best_epoch=1,
         metrics={"val/macro_f1": score, "test/macro_f1": score / 2},
-        facts={"device": "cpu"},
+        facts=TrialFacts(device="cpu"),
         files=("missing.bin",) if order == "forget" else ("predictions.parquet",),
     )
 
@@ -66,9 +72,8 @@ def _obey(order: str) -> None:
             time.sleep(4)
         case "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
-            time.sleep(
-                600
-            )  # the signal stops the process a moment later, in whatever this thread does then
+            # the signal stops the process a moment later, in whatever this thread does then
+            time.sleep(600)
         case "child":
             subprocess.Popen(
                 [sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False
@@ -78,11 +83,14 @@ def _obey(order: str) -> None:
 
 def nothing(request: TrialRequest, emit: Emit) -> TrialOutcome:
     """As little as a trial can do."""
-    return TrialOutcome(best_epoch=0, metrics={"val/macro_f1": 0.5}, facts={}, files=())
+    return TrialOutcome(best_epoch=0, metrics={"val/macro_f1": 0.5}, facts=TrialFacts(), files=())
 
 
 def lengthy(request: TrialRequest, emit: Emit) -> TrialOutcome:
-    """Four epochs of a chain of numbers; each needs the one before it, and another attempt goes on from the last one kept."""
+    """Four epochs of a chain of numbers; each needs the one before it, and another attempt goes on
+    from the last one kept.
+    """
+    assert request.checkpoint is not None
     kept = request.checkpoint.folder / "epochs.json"
     scores = json.loads(kept.read_text()) if kept.exists() else []
     for epoch, score in enumerate(scores):
@@ -101,12 +109,17 @@ def lengthy(request: TrialRequest, emit: Emit) -> TrialOutcome:
     best = max(range(4), key=lambda epoch: scores[epoch])
     metrics = {"val/macro_f1": scores[best], "test/macro_f1": scores[-1]}
     return TrialOutcome(
-        best_epoch=best, metrics=metrics, facts={"device": "cpu"}, files=("predictions.parquet",)
+        best_epoch=best,
+        metrics=metrics,
+        facts=TrialFacts(device="cpu"),
+        files=("predictions.parquet",),
     )
 
 
 def analytic(request: TrialRequest, emit: Emit) -> TrialOutcome:
-    """A smooth stand-in for training: best at head_lr 10^-2.3, weight_decay 10^-3 and rank 8, and learned over 9 epochs; no noise."""
+    """A smooth stand-in for training: best at head_lr 10^-2.3, weight_decay 10^-3 and rank 8, and
+    learned over 9 epochs; no noise.
+    """
     recipe = request.trial.recipe
     distance = (
         (math.log10(recipe.head_lr) + 2.3) ** 2
@@ -118,7 +131,10 @@ def analytic(request: TrialRequest, emit: Emit) -> TrialOutcome:
         emit(epoch, recipe.epochs, {"val/macro_f1": best * (1 - math.exp(-(epoch + 1) / 2))})
     costs = {"cost/n_trainable": 100.0 + 10 * recipe.lora_rank}
     return TrialOutcome(
-        best_epoch=recipe.epochs - 1, metrics={"val/macro_f1": best, **costs}, facts={}, files=()
+        best_epoch=recipe.epochs - 1,
+        metrics={"val/macro_f1": best, **costs},
+        facts=TrialFacts(),
+        files=(),
     )
 
 
@@ -131,7 +147,7 @@ def diverging(request: TrialRequest, emit: Emit) -> TrialOutcome:
         ),
     )
     metrics = {**found.metrics, "val/macro_f1": spoilt(request, found.metrics["val/macro_f1"])}
-    return TrialOutcome(best_epoch=found.best_epoch, metrics=metrics, facts={}, files=())
+    return TrialOutcome(best_epoch=found.best_epoch, metrics=metrics, facts=TrialFacts(), files=())
 
 
 def spoilt(request: TrialRequest, score: float) -> float:
@@ -142,4 +158,4 @@ def without_score(request: TrialRequest, emit: Emit) -> TrialOutcome:
     """Completes, but with no score that is a number."""
     scores = {"val/macro_f1": math.nan, "test/macro_f1": math.nan, "cost/n_trainable": math.inf}
     emit(0, 1, {"train/loss": math.inf, "val/macro_f1": math.nan})
-    return TrialOutcome(best_epoch=0, metrics=scores, facts={}, files=())
+    return TrialOutcome(best_epoch=0, metrics=scores, facts=TrialFacts(), files=())

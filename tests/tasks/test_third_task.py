@@ -16,14 +16,17 @@ from PIL import Image
 from support.ordinal_task import ORDINAL, OrdinalReading
 from support.toy_study import new_store_uri
 
+from ablate.data.build_store import build_store
 from ablate.data.dataset import load_data
-from ablate.data.store import ImageStore, build_store
+from ablate.data.store import ImageStore
 from ablate.model.backbone import preprocessing_of
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.evidence.tables import champion, trial_frame
 from ablate.reporting.predictions.read import read_study, split_scores
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import StudyPlan
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import DataSpec, Fractions, Trial
@@ -92,9 +95,7 @@ def _study(facts: DataFacts) -> tuple[StudyRecord, list[Trial]]:
         ]
         cell = {"head_lr": head_lr}
         name = f"head_lr={head_lr}"
-        arms.append(
-            ArmRecord(arm_id=of_arm[0].arm_id, name=name, recipe=recipe, cells=(cell,))
-        )
+        arms.append(ArmRecord(arm_id=of_arm[0].arm_id, name=name, recipe=recipe, cells=(cell,)))
         trials += of_arm
     record = StudyRecord(
         study_id="0123456789ab",
@@ -102,7 +103,7 @@ def _study(facts: DataFacts) -> tuple[StudyRecord, list[Trial]]:
         question="Which level is it?",
         task=ORDINAL.name,
         data=facts,
-        image_size=32,
+        image_size="32",
         axes={"head_lr": (1e-2, 1e-6)},
         baseline_arm_id=arms[0].arm_id,
         select_by=f"val/{ORDINAL.primary}",
@@ -133,15 +134,9 @@ def published(
         )
 
     store = MlflowStore(new_store_uri(tmp_path), "levels")
-    summary = run_study(
-        record=record,
-        trials=trials,
-        folder=tmp_path / "study",
-        executor=InlineExecutor("ablate.training.trial_run:run_trial"),
-        store=store,
-        make_request=make_request,
-        on_event=lambda event: None,
-    )
+    executor = InlineExecutor("ablate.training.trial_run:run_trial")
+    session = Session(tmp_path / "study", executor, make_request, store=store)
+    summary = run_study(StudyPlan(record, tuple(trials)), session)
     assert (summary.n_complete, summary.n_failed) == (4, 0), summary.failures
     yield store.read_study("levels"), store, tmp_path / "study"
 

@@ -37,11 +37,13 @@ def test_a_driver_that_is_missing_is_named_with_the_way_out(monkeypatch):
     with pytest.raises(StoreError) as caught:
         check_driver("postgresql+psycopg://me:secret@host/name")
     assert str(caught.value) == (
-        "postgresql+psycopg://me:***@host/name must have its driver psycopg, it is not installed; install it with: pip install 'psycopg[binary]'"
+        "postgresql+psycopg://me:***@host/name must have its driver psycopg, it is not installed; "
+        "install it with: pip install 'psycopg[binary]'"
     )
     with pytest.raises(
         StoreError,
-        match=r"must have its driver pymysql, it is not installed; install it with: pip install 'pymysql'$",
+        match=r"must have its driver pymysql, it is not installed; install it with: "
+        r"pip install 'pymysql'$",
     ):
         check_driver("mysql+pymysql://host/name")
     installed(monkeypatch, "psycopg")
@@ -60,7 +62,8 @@ def test_a_server_that_is_not_there_is_refused_within_seconds(monkeypatch):
             setting="ABLATE_OPTUNA",
         )
     assert str(caught.value) == (
-        f"Optuna's storage must be reachable, postgresql://127.0.0.1:{port} is not ([Errno 111] Connection refused); "
+        f"Optuna's storage must be reachable, postgresql://127.0.0.1:{port} is not ([Errno 111] "
+        "Connection refused); "
         "start the server, or set ABLATE_OPTUNA to another one."
     )
 
@@ -69,7 +72,8 @@ def test_what_is_no_database_is_refused():
     with pytest.raises(StoreError) as caught:
         check_database("http://127.0.0.1:5000", what="Optuna's storage", setting="ABLATE_OPTUNA")
     assert str(caught.value) == (
-        "Optuna's storage must be postgresql://HOST/NAME, mysql://HOST/NAME or sqlite:///PATH, got 'http://127.0.0.1:5000'; see ABLATE_OPTUNA."
+        "Optuna's storage must be postgresql://HOST/NAME, mysql://HOST/NAME or sqlite:///PATH, "
+        "got 'http://127.0.0.1:5000'; see ABLATE_OPTUNA."
     )
     check_database("sqlite:////tmp/some.db", what="Optuna's storage", setting="ABLATE_OPTUNA")
 
@@ -78,7 +82,9 @@ def test_optuna_and_mlflow_need_a_database_each():
     with pytest.raises(StoreError) as caught:
         check_apart("postgresql+psycopg://me:secret@host/study", "postgresql://host:5432/study")
     assert str(caught.value) == (
-        "Optuna and MLflow must have a database each, both got 'postgresql+psycopg://me:***@host/study': each keeps the version of its tables in a table of "
+        "Optuna and MLflow must have a database each, both got "
+        "'postgresql+psycopg://me:***@host/study': each keeps the version of its tables in a "
+        "table of "
         "the same name; create a second database and name it in ABLATE_OPTUNA."
     )
     check_apart("postgresql://host/optuna", "postgresql://host/mlflow")

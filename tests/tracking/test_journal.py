@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.toy_study import failed_events, toy_events, toy_study
+from support.toy_execution import end_of
+from support.toy_study import end_in, failed_events, toy_events, toy_study
 
 from ablate.checksum import sealed
 from ablate.errors import StoreError
+from ablate.study.trial_facts import TrialFacts
 from ablate.tracking.events import (
     EpochEnded,
     Event,
@@ -47,7 +49,7 @@ outcomes = st.builds(
     TrialOutcome,
     best_epoch=st.integers(0, 9),
     metrics=st.dictionaries(words, numbers),
-    facts=st.dictionaries(words, words),
+    facts=st.builds(TrialFacts, device=words, threads=st.integers(1, 99), units=st.none()),
     files=st.lists(words).map(tuple),
 )
 failures = st.builds(Failure, kind=words, message=words, traceback=words)
@@ -132,7 +134,11 @@ def test_a_journal_of_a_later_version_is_refused_in_one_line_and_left_as_it_is(
     with path.open("a") as file:
         file.write(sealed(json.dumps(values, separators=(",", ":"))) + "\n")
     before = path.read_bytes()
-    message = f"the journal {path} must be of this version, but line 2 is of a newer one; a newer ablate reads it."
+    found = "version 3" if values.get("v") == 3 else "content that this ablate does not know"
+    message = (
+        f"line 2 of the journal {path} must have schema version 2 or older, it has {found}: "
+        "a newer ablate wrote it; update ablate to open this study."
+    )
     for act in (Journal(path).read, Journal(path).mend, partial(Journal(path).append, START)):
         with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
             act()
@@ -151,7 +157,8 @@ def test_a_damaged_journal_is_mended_by_the_first_append_and_kept_aside(tmp_path
     (aside,) = tmp_path.glob("journal.damaged-*.jsonl")
     assert aside.read_bytes() == before
     sentence = (
-        f"the journal {path} is damaged: line 2 cannot be read and is left out; attempt {complete[0].trial_id}-1 counts as not completed; "
+        f"the journal {path} is damaged: line 2 cannot be read and is left out; "
+        f"attempt {complete[0].trial_id}-1 counts as not completed; "
         f"the damaged file is kept as {aside.name}"
     )
     assert caplog.messages == [sentence]
@@ -159,7 +166,8 @@ def test_a_damaged_journal_is_mended_by_the_first_append_and_kept_aside(tmp_path
     kept = attempts(Journal(path).read())
     first = kept[(complete[0].trial_id, 1)]
     assert first.events[:-1] == [complete[0], *complete[2:-1]]
-    assert (first.ended.state, first.ended.failure) == (
+    end = end_of(first)
+    assert (end.state, end.failure) == (
         TrialState.KILLED,
         Failure(DAMAGED, sentence, traceback=""),
     )
@@ -184,7 +192,10 @@ def test_mending_is_whole_or_not_at_all(tmp_path: Path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full_disk)
         lost = f"the journal {path} is damaged: line 9 cannot be read and is left out"
-        message = rf"^{lost}; it cannot be mended: .*No space left.*; free space, the same command goes on\.$"
+        message = (
+            rf"^{lost}; it cannot be mended: .*No space left.*; free space, "
+            r"the same command goes on\.$"
+        )
         with pytest.raises(StoreError, match=message):
             Journal(path).mend()
     assert path.read_bytes() == before
@@ -239,7 +250,7 @@ def test_an_end_that_is_not_on_disk_was_not_appended(tmp_path: Path, monkeypatch
     path, (complete, _) = written(tmp_path)
     before, journal = path.read_bytes(), Journal(path)
     journal.append(TrialStarted("x", 1, slot="cpu:0", at=9.0))
-    end = TrialEnded("x", 1, TrialState.COMPLETE, at=10.0, outcome=complete[-1].outcome)
+    end = TrialEnded("x", 1, TrialState.COMPLETE, at=10.0, outcome=end_in(complete).outcome)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full_disk)
         with pytest.raises(StoreError):
@@ -252,7 +263,10 @@ def test_an_end_that_is_not_on_disk_was_not_appended(tmp_path: Path, monkeypatch
 
 def test_a_folder_in_the_journals_place_is_named(tmp_path: Path):
     (tmp_path / "journal.jsonl").mkdir()
-    message = rf"^the study's journal must be a file that can be read, {tmp_path}/journal.jsonl is not: .*; move it away, or give it back\.$"
+    message = (
+        rf"^the study's journal must be a file that can be read, {tmp_path}/journal.jsonl is not: "
+        r".*; move it away, or give it back\.$"
+    )
     for act in (
         Journal(tmp_path / "journal.jsonl").read,
         partial(Journal(tmp_path / "journal.jsonl").append, START),

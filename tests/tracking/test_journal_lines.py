@@ -1,10 +1,13 @@
-"""Damage of every kind to a small journal: what is read is what was written, or less, and then it is said."""
+"""Damage of every kind to a small journal: what is read is what was written, or less, and then it
+is said.
+"""
 
 from __future__ import annotations
 
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -80,9 +83,8 @@ def test_every_change_of_one_byte_is_read_as_before_or_said(events):
 
 def test_every_byte_that_is_lost_or_added_is_read_as_before_or_said(events):
     content = b"".join(lines_of(events))
-    for place in range(
-        len(content) - 1
-    ):  # without its last newline a line is one that was never acknowledged
+    # without its last newline a line is one that was never acknowledged
+    for place in range(len(content) - 1):
         check_law(read_lines(content[:place] + content[place + 1 :]), events)
         for added in b"\n\0 {x":
             check_law(read_lines(content[:place] + bytes([added]) + content[place:]), events)
@@ -134,7 +136,8 @@ def test_each_kind_of_damage_has_its_sentence(events):
             b"?\n",
             *lines[3:],
         ],
-        f"lines 3, 4 cannot be read and are left out; attempts {first}, {second} count as not completed": [
+        f"lines 3, 4 cannot be read and are left out; attempts {first}, "
+        f"{second} count as not completed": [
             *lines[:2],
             b"?\n",
             b"!\n",
@@ -216,9 +219,8 @@ def test_a_journal_of_version_1_goes_on_in_this_version(events):
     mixed = V1.read_bytes() + encode(TrialStarted(trial_id, 9, slot="", at=1.0), place=0)
     assert read_lines(mixed).is_whole
     assert len(read_lines(mixed).events) == len(old.events) + 1
-    again = read_lines(
-        mixed + V1.read_bytes().splitlines(keepends=True)[0]
-    )  # nobody writes version 1 after version 2
+    # nobody writes version 1 after version 2
+    again = read_lines(mixed + V1.read_bytes().splitlines(keepends=True)[0])
     assert again.damaged == (len(old.events) + 2,)
 
 
@@ -241,7 +243,7 @@ def test_lines_of_version_1_that_are_no_events_cost_the_attempts_around_them():
     assert len(doubled.repeated) == len(lines)
 
 
-VALUES = [
+VALUES: list[Any] = [
     None,
     True,
     -1,
@@ -267,9 +269,8 @@ def test_wrong_values_in_a_line_of_version_1_are_damage(events, value):
         for name in to_json(event).keys() & fields:
             line = json.dumps({**to_json(event), name: value}).encode() + b"\n"
             reading = read_lines(line)
-            if (
-                reading.is_whole
-            ):  # a text where a text is due, nothing where there may be nothing, no metrics
+            # a text where a text is due, nothing where there may be nothing, no metrics
+            if reading.is_whole:
                 (read,) = reading.events
                 assert to_json(read)[name] == value
                 assert type(value) is str or value in (None, {}) or (name, value) == ("at", 1.5)

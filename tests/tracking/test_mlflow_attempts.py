@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.toy_study import failed_events, new_store_uri, toy_events, toy_study
+from support.toy_execution import outcome_of
+from support.toy_study import end_in, failed_events, new_store_uri, toy_events, toy_study
 
-from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
+from ablate.study.trial_facts import TrialFacts
+from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialState
 from ablate.tracking.mlflow_store import MlflowStore
 
 ENDED = ("COMPLETE", "PRUNED")
@@ -29,8 +31,15 @@ def publish(uri: str, events, trial, folder: Path) -> MlflowStore:
     return store
 
 
-def without_times(event):
+def without_times(event: Event) -> Event:
     return replace(event, at=0.0)
+
+
+def with_sorted_files(event: Event) -> Event:
+    if not isinstance(event, TrialEnded):
+        return event
+    outcome = outcome_of(event)
+    return replace(event, outcome=replace(outcome, files=tuple(sorted(outcome.files))))
 
 
 @pytest.mark.parametrize(
@@ -38,39 +47,25 @@ def without_times(event):
 )
 def test_a_complete_attempt_is_read_back(at, uri, tmp_path):
     _, (trial, *_) = toy_study()
-    *before, end = toy_events(trial, folder=tmp_path / "1", at=at, attempt=3)
+    whole = toy_events(trial, folder=tmp_path / "1", at=at, attempt=3)
+    before = whole[:-1]
+    end = end_in(whole)
+    outcome = outcome_of(end)
     metrics = {
-        **end.outcome.metrics,
+        **outcome.metrics,
         "time/latency_ms": math.inf,
         "cost/low": -math.inf,
         "tiny": 5e-324,
         "val/ece": 0.1 + 0.2,
     }
-    events = [
-        *before,
-        replace(
-            end,
-            outcome=replace(
-                end.outcome, metrics=metrics, facts={"device": "cpu", "weights_source": "x" * 3000}
-            ),
-        ),
-    ]
+    facts = TrialFacts(device="cpu", weights_source="x" * 3000)
+    events = [*before, replace(end, outcome=replace(outcome, metrics=metrics, facts=facts))]
     store = publish(uri, events, trial, tmp_path / "1")
     (read,) = store.read_attempts("abc123", states=ENDED, but=())
     assert (read.trial, read.attempt) == (trial, 3)
-    assert sorted(read.files) == sorted(end.outcome.files)
-    told = [
-        replace(e, outcome=replace(e.outcome, files=tuple(sorted(e.outcome.files))))
-        if isinstance(e, TrialEnded)
-        else e
-        for e in events
-    ]
-    back = [
-        replace(e, outcome=replace(e.outcome, files=tuple(sorted(e.outcome.files))))
-        if isinstance(e, TrialEnded)
-        else e
-        for e in read.events
-    ]
+    assert sorted(read.files) == sorted(outcome.files)
+    told = list(map(with_sorted_files, events))
+    back = list(map(with_sorted_files, read.events))
     assert list(map(without_times, back)) == list(map(without_times, told))
     assert [int(back[i].at * 1000) for i in (0, -1)] == [int(told[i].at * 1000) for i in (0, -1)]
     times = [event.at for event in read.events]
@@ -79,15 +74,14 @@ def test_a_complete_attempt_is_read_back(at, uri, tmp_path):
 
 def test_a_score_that_is_not_a_number_is_read_back(uri, tmp_path):
     _, (trial, *_) = toy_study()
-    *before, end = toy_events(trial, folder=tmp_path / "1")
-    events = [
-        *before,
-        replace(end, outcome=replace(end.outcome, metrics={"val/macro_f1": math.nan})),
-    ]
+    *before, _ = whole = toy_events(trial, folder=tmp_path / "1")
+    end = end_in(whole)
+    outcome = replace(outcome_of(end), metrics={"val/macro_f1": math.nan})
+    events = [*before, replace(end, outcome=outcome)]
     (read,) = publish(uri, events, trial, tmp_path / "1").read_attempts(
         "abc123", states=ENDED, but=()
     )
-    assert math.isnan(read.events[-1].outcome.metrics["val/macro_f1"])
+    assert math.isnan(outcome_of(end_in(read.events)).metrics["val/macro_f1"])
 
 
 def test_only_what_ended_so_and_is_not_known_is_read(uri, tmp_path, caplog):
@@ -103,8 +97,8 @@ def test_only_what_ended_so_and_is_not_known_is_read(uri, tmp_path, caplog):
     read = store.read_attempts("abc123", states=ENDED, but={two.trial_id})
     assert [attempt.trial for attempt in read] == [three, four]
     assert [type(event) for event in read[1].events][1:] == [EpochEnded, TrialEnded]
-    assert read[1].events[-1].state is TrialState.PRUNED
-    assert read[1].events[-1].outcome is None
+    assert end_in(read[1].events).state is TrialState.PRUNED
+    assert end_in(read[1].events).outcome is None
     assert store.read_attempts("another", states=ENDED, but=()) == ()
     assert MlflowStore(uri, "another").read_attempts("abc123", states=ENDED, but=()) == ()
     for path in (tmp_path / "store").rglob("spec.json"):

@@ -1,4 +1,6 @@
-"""Files that were deleted from a store are written again of the journal and its attempts, the same to the last byte."""
+"""Files that were deleted from a store are written again of the journal and its attempts, the same
+to the last byte.
+"""
 
 from __future__ import annotations
 
@@ -77,8 +79,10 @@ def test_a_report_sees_that_predictions_are_gone(uri, tmp_path):
     assert store.lacks_files(store.read_study("toy"))
     study = store.read_study("toy")
     message = (
-        f"the run {study.runs[0].run_id} must hold predictions.parquet, which could not be read from {path.parent.as_uri()}: there is no such file; "
-        "ablate sync toy writes it again where the study's journal is, else put the file back there."
+        f"the run {study.runs[0].run_id} must hold predictions.parquet, "
+        f"which could not be read from {path.parent.as_uri()}: there is no such file; "
+        "ablate sync toy writes it again where the study's journal is, "
+        "else put the file back there."
     )
     with pytest.raises(LackingFile, match=f"^{re.escape(message)}$"):
         store.read_predictions(study.runs[0])
@@ -97,7 +101,10 @@ def test_predictions_that_are_gone_everywhere_are_named(uri, tmp_path):
     again.start_study(record, {})
     for event in events[:-1]:
         again.publish(event, trial=trial, folder=tmp_path / "first")
-    message = f"the run {run.run_id} must hold predictions.parquet, it is gone from MLflow and from {tmp_path / 'first'}"
+    message = (
+        f"the run {run.run_id} must hold predictions.parquet, "
+        f"it is gone from MLflow and from {tmp_path / 'first'}"
+    )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
         again.publish(events[-1], trial=trial, folder=tmp_path / "first")
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from support import TESTS
+from support.toy_store import publish_all
 from support.toy_study import (
     CLASSES,
     failed_events,
@@ -25,7 +26,6 @@ from support.toy_study import (
 )
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.study.record import StudyRecord
 from ablate.tracking.events import TrialEnded, TrialStarted, TrialState
 from ablate.tracking.links import compare_url
 from ablate.tracking.mlflow_store import MlflowStore
@@ -40,30 +40,6 @@ def uri(tmp_path: Path) -> str:
 @pytest.fixture
 def client(uri) -> MlflowClient:
     return MlflowClient(tracking_uri=uri)
-
-
-def publish_all(
-    uri: str, tmp_path: Path, *, finish: bool = True
-) -> tuple[MlflowStore, StudyRecord, list]:
-    """The first trial completes, the second fails and completes at the second attempt, the third fails, the fourth is left running."""
-    record, trials = toy_study(seeds=(0, 1))
-    store = MlflowStore(uri, "toy")
-    store.start_study(record, {"commit": "c0ffee"})
-    one, two, three, four, *_ = trials
-    scripts = [
-        (one, toy_events(one, folder=tmp_path / "1", at=1_700_000_000.0)),
-        (two, failed_events(two, at=1_700_000_010.0)),
-        (two, toy_events(two, folder=tmp_path / "2", attempt=2, at=1_700_000_020.0)),
-        (three, failed_events(three, at=1_700_000_030.0)),
-        (four, failed_events(four, at=1_700_000_040.0)[:2]),
-    ]
-    for trial, events in scripts:
-        folder = tmp_path / ("2" if trial is two else "1")
-        for event in events:
-            store.publish(event, trial=trial, folder=folder)
-    if finish:
-        store.finish_study("FAILED")
-    return store, record, trials
 
 
 def everything(client: MlflowClient) -> list:
@@ -82,6 +58,8 @@ def everything(client: MlflowClient) -> list:
                 str(path.relative_to(run.info.artifact_uri.removeprefix("file://")))
                 for path in Path(run.info.artifact_uri[7:]).rglob("*")
             )
+            assert run.inputs is not None
+            digests = [data.dataset.digest for data in run.inputs.dataset_inputs]
             found.append(
                 (
                     run.info.run_id,
@@ -90,7 +68,7 @@ def everything(client: MlflowClient) -> list:
                     run.data.tags,
                     histories,
                     files,
-                    [i.dataset.digest for i in run.inputs.dataset_inputs],
+                    digests,
                 )
             )
     return found
@@ -239,13 +217,13 @@ def test_predictions_are_read_back(uri, tmp_path):
     store, *_ = publish_all(uri, tmp_path)
     study = store.read_study("toy")
     frame = store.read_predictions(study.runs[0])
-    assert frame["image_id"].tolist() == [
-        name for ids, _, _ in toy_predictions().values() for name in ids
-    ]
+    written = toy_predictions().values()
+    assert frame["image_id"].tolist() == [name for split in written for name in split.image_ids]
     with pytest.raises(
         StoreError,
         match=re.escape(
-            f"the run {study.runs[2].run_id} must hold predictions.parquet, which could not be read from file://"
+            f"the run {study.runs[2].run_id} must hold predictions.parquet, "
+            "which could not be read from file://"
         ),
     ):
         store.read_predictions(study.runs[2])
@@ -278,7 +256,9 @@ def test_an_end_that_broke_off_is_published_again(uri, client, tmp_path):
 
 
 def test_an_attempt_of_the_same_number_that_started_later_is_another_run(uri, tmp_path):
-    """A journal was deleted, so attempts count from 1 again: the new result must not vanish behind the old one."""
+    """A journal was deleted, so attempts count from 1 again: the new result must not vanish behind
+    the old one.
+    """
     record, (one, *_) = toy_study()
     for events in (
         failed_events(one, at=1_700_000_000.0),
@@ -332,7 +312,8 @@ def test_publishing_needs_a_start(uri, tmp_path):
     with pytest.raises(
         CheckFailed,
         match=re.escape(
-            f"a trial's start must be published before its EpochEnded, ('{one.trial_id}', 1) was not."
+            f"a trial's start must be published before its EpochEnded, ('{one.trial_id}', "
+            "1) was not."
         ),
     ):
         store.publish(epoch, trial=one, folder=tmp_path)
@@ -348,14 +329,16 @@ def test_the_newest_study_or_the_one_that_is_named(uri):
     with pytest.raises(
         StoreError,
         match=re.escape(
-            f"the experiment 'toy' of {uri!r} must hold the study 'third'; studies there: second, first."
+            f"the experiment 'toy' of {uri!r} must hold the study 'third'; studies there: second, "
+            "first."
         ),
     ):
         store.read_study("toy", "third")
     with pytest.raises(
         StoreError,
         match=re.escape(
-            f"the tracking store {uri!r} must hold the experiment 'toi', it does not; did you mean toy?"
+            f"the tracking store {uri!r} must hold the experiment 'toi', it does not; "
+            "did you mean toy?"
         ),
     ):
         store.read_study("toi")
@@ -371,7 +354,10 @@ def test_runs_of_arms_that_left_the_grid_are_left_out(uri, tmp_path):
 
 def test_a_deleted_experiment_is_named(uri, client):
     client.delete_experiment(client.create_experiment("toy"))
-    message = f"the experiment 'toy' must not be deleted in {uri!r}; restore it there, or give the grid file another name."
+    message = (
+        f"the experiment 'toy' must not be deleted in {uri!r}; restore it there, "
+        "or give the grid file another name."
+    )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
         MlflowStore(uri, "toy").check_reachable()
 
@@ -466,21 +452,31 @@ def test_the_link_names_every_run(uri, tmp_path):
         study.record, tracking_uri=uri, experiment_id="7", parent_run_id="p", runs=study.runs * 30
     )
     assert unquote(compare_url("http://h", large)) == (
-        "http://h/#/experiments/7?searchFilter=tags.`ablate.study_id` = 'abc123' AND tags.`ablate.kind` = 'trial'&compareRunsMode=CHART"
+        "http://h/#/experiments/7?searchFilter=tags.`ablate.study_id` = 'abc123' AND "
+        "tags.`ablate.kind` = 'trial'&compareRunsMode=CHART"
     )
 
 
 def test_nothing_is_printed_and_nothing_global_changes(tmp_path):
-    """In a process of its own: a new store from nothing, a study, a champion; no word on stdout or stderr, no mlflow.db in the working folder."""
+    """In a process of its own: a new store from nothing, a study, a champion; no word on stdout or
+    stderr, no mlflow.db in the working folder.
+    """
     script = f"""
 import os, sys
-sys.path[:0] = {[str(Path(__file__).parent), str(TESTS)]!r}
+sys.path[:0] = {[str(TESTS)]!r}
 from pathlib import Path
-from test_mlflow_store import publish_all
+from support.toy_store import publish_all
 home = Path({str(tmp_path)!r})
 store, *_ = publish_all("sqlite:///new/mlflow.db", home)
 (home / "c").mkdir(); (home / "c" / "share.txt").write_text("0.5")
-store.log_champion(store.read_study("toy").runs[0].run_id, folder=home / "c", loader_module="support.toy_loader", n_classes=3, requirements=["numpy"])
+run_id = store.read_study("toy").runs[0].run_id
+store.log_champion(
+    run_id,
+    folder=home / "c",
+    loader_module="support.toy_loader",
+    n_classes=3,
+    requirements=["numpy"],
+)
 assert "MLFLOW_TRACKING_URI" not in os.environ
 assert "torch" not in sys.modules
 """

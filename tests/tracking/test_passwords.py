@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.errors import StoreError
+from ablate.tracking.connectivity import check_uri
 from ablate.tracking.databases import check_apart, check_database
 from ablate.tracking.passwords import hide_passwords, without_password
-from ablate.tracking.reach import check_uri
 
 DATABASES = ["postgresql", "postgresql+psycopg", "postgres", "mysql", "mssql+pyodbc"]
 LETTERS = "ΔΘΛΞΠΣΦΨΩ"
@@ -57,9 +57,8 @@ def test_before_the_host_of_a_server(scheme: str, secret: str) -> None:
     is_quoted=st.booleans(),
 )
 def test_in_the_query(scheme: str, secret: str, name: str, is_quoted: bool) -> None:
-    shown = without_password(
-        f"{scheme}://host/db?user=me&{name}={quote(secret) if is_quoted else secret}&sslmode=require"
-    )
+    written = quote(secret) if is_quoted else secret
+    shown = without_password(f"{scheme}://host/db?user=me&{name}={written}&sslmode=require")
     assert shows_none_of(secret, shown)
     assert shown.startswith(f"{scheme}://host/db?user=me&{name}=***")
 

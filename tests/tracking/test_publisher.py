@@ -47,7 +47,10 @@ class Server:
 
 
 def name(event: Event) -> str:
-    return f"{event.trial_id}.{event.epoch if isinstance(event, EpochEnded) else 'start' if isinstance(event, TrialStarted) else 'end'}"
+    if isinstance(event, EpochEnded):
+        return f"{event.trial_id}.{event.epoch}"
+    what = "start" if isinstance(event, TrialStarted) else "end"
+    return f"{event.trial_id}.{what}"
 
 
 def attempt(trial_id: str, n_epochs: int = 2) -> list[Event]:

@@ -1,4 +1,6 @@
-"""A store's file: whole or not there, whoever dies while it is made; moved aside where it is broken; and after a move it names what lies beside it."""
+"""A store's file: whole or not there, whoever dies while it is made; moved aside where it is
+broken; and after a move it names what lies beside it.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,12 @@ from support.striking import WAIT_S, opener, strike
 from support.toy_study import new_store_uri, toy_events, toy_study
 
 from ablate.errors import StoreError
+from ablate.tracking.connectivity import BrokenStore, sqlite_url
 from ablate.tracking.mlflow_store import MlflowStore
-from ablate.tracking.reach import BrokenStore, sqlite_url
 from ablate.tracking.store_file import (
     artifact_uri,
     follow_artifacts,
     holds_no_run,
-    is_missing,
     make_whole,
     move_aside,
 )
@@ -43,7 +44,7 @@ def publish(uri: str, folder: Path, *, n_trials: int = 1, grid_name: str = "toy"
     return store
 
 
-# -- made whole or not at all ------------------------------------------------------------------------------------------------------------
+# made whole or not at all
 
 
 @pytest.mark.parametrize(
@@ -53,10 +54,8 @@ def test_a_store_whose_maker_was_struck_down_is_usable(number, tmp_path):
     """Twenty strikes of the whole command: scripts/strike_first_seconds.py."""
     uri = uri_in(tmp_path / "home")
     strike(uri, number, after_s=random.Random(number).uniform(0.0, 0.6))
-    assert (
-        is_missing(tmp_path / "home" / "mlflow.db")
-        or MlflowStore(uri, "toy").check_reachable() is None
-    )
+    # Twice: where nothing is there yet, the first makes it.
+    MlflowStore(uri, "toy").check_reachable()
     MlflowStore(uri, "toy").check_reachable()
     assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["mlflow.db"]
 
@@ -86,12 +85,16 @@ def test_who_waits_for_a_maker_does_not_make_another(tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == ["mlflow.db"]
 
 
+def _write_whole(part: Path) -> None:
+    part.write_bytes(b"whole")
+
+
 def test_what_a_former_store_left_is_not_played_into_the_new_one(tmp_path):
     path = tmp_path / "mlflow.db"
     path.touch()
     for ending in ("-journal", "-wal", "-shm", ".7.part", ".7.part-journal"):
         path.with_name(path.name + ending).write_bytes(b"\xd9\xd5\x05\xf9 of another database")
-    make_whole(path, lambda part: part.write_bytes(b"whole"))
+    make_whole(path, _write_whole)
     assert {found.name: found.read_bytes() for found in tmp_path.iterdir()} == {
         "mlflow.db": b"whole"
     }
@@ -111,14 +114,15 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "mlflow.db"
     message = (
-        f"the tracking store's folder must be one that can be written, {path.parent} is not: [Errno 20] Not a directory: '{path}'; "
+        f"the tracking store's folder must be one that can be written, {path.parent} is not: "
+        f"[Errno 20] Not a directory: '{path}'; "
         "free it, or set MLFLOW_TRACKING_URI to another place."
     )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
         make_whole(path, Path.touch)
 
 
-# -- broken ------------------------------------------------------------------------------------------------------------------------------
+# broken
 
 
 def drop_revision(path: Path) -> None:
@@ -166,7 +170,8 @@ def test_a_half_made_store_is_called_so_and_can_be_moved_aside_and_made_again(da
         re.escape(f"the tracking store must answer, {uri!r} did not: ")
         + r"[^\n]+"
         + re.escape(
-            f"; it was left in the middle of its making and holds no run: move {path} away, the same command makes it again."
+            f"; it was left in the middle of its making and holds no run: move {path} away, "
+            "the same command makes it again."
         )
     )
     with pytest.raises(BrokenStore, match=f"^{said}$"):
@@ -174,6 +179,7 @@ def test_a_half_made_store_is_called_so_and_can_be_moved_aside_and_made_again(da
     assert holds_no_run(path)
     inode = path.stat().st_ino
     aside = move_aside(path, inode=inode)
+    assert aside is not None
     assert re.fullmatch(r"mlflow\.db\.broken-\d{8}-\d{6}", aside.name)
     assert move_aside(path, inode=inode) is None
     path.write_bytes(b"made again by another process")
@@ -190,7 +196,8 @@ def test_a_store_with_runs_that_does_not_open_stays_where_it_is(tmp_path):
         MlflowStore(later, "toy").check_reachable()
     assert not isinstance(caught.value, BrokenStore)
     said = (
-        f"; use the version of MLflow that wrote it, or bring it to this one with: mlflow db upgrade '{later}'. "
+        "; use the version of MLflow that wrote it, or bring it to this one with: "
+        f"mlflow db upgrade '{later}'. "
         f"Or move {tmp_path / 'mlflow.db'} away and publish the journals again: ablate sync toy"
     )
     assert str(caught.value).endswith(said)
@@ -212,13 +219,14 @@ def test_a_damaged_store_is_broken_and_not_away(kept, tmp_path):
     )
     with pytest.raises(
         BrokenStore,
-        match=rf"^the tracking store's file must be a SQLite database that can be written, '{uri}' is not: [^\n]+; set MLF",
+        match=r"^the tracking store's file must be a SQLite database that can be written, "
+        rf"'{uri}' is not: [^\n]+; set MLF",
     ):
         MlflowStore(uri, "toy").check_reachable()
 
 
 def test_a_locked_store_is_not_broken(tmp_path, monkeypatch):
-    monkeypatch.setattr("ablate.tracking.reach.REACH_S", 0.1)
+    monkeypatch.setattr("ablate.tracking.connectivity.REACH_S", 0.1)
     uri = new_store_uri(tmp_path)
     other = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -240,17 +248,18 @@ def test_a_new_store_that_does_not_open_for_another_reason_is_not_broken(tmp_pat
     with pytest.raises(
         StoreError,
         match=re.escape(
-            f"the tracking store must answer, {uri!r} did not: OSError: [Errno 24] Too many open files; use"
+            f"the tracking store must answer, {uri!r} did not: OSError: "
+            "[Errno 24] Too many open files; use"
         ),
     ) as caught:
         MlflowStore(uri, "toy").check_reachable()
     assert not isinstance(caught.value, BrokenStore)
 
 
-# -- moved and copied --------------------------------------------------------------------------------------------------------------------
+# moved and copied
 
 NAMES = ["project 2#b", "what?", "100%", "%41%3F", "wörk;x=1&y@home:80", "new\nline"]
-"""Any other: test_reach.py::test_a_sqlite_url_means_its_file."""
+"""Any other: test_connectivity.py::test_a_sqlite_url_means_its_file."""
 
 
 @pytest.fixture

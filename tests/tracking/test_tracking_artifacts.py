@@ -16,6 +16,7 @@ from ablate.errors import StoreError
 from ablate.targets import OneLabel
 from ablate.targets.codecs import CODECS, SplitPredictions
 from ablate.tracking.artifacts import (
+    Curves,
     confusion_table,
     curves_from_json,
     curves_of,
@@ -102,7 +103,10 @@ def test_curves_sort_by_epoch_the_later_event_counts_and_json_keeps_them():
 
 
 def test_no_damage_of_curves_is_read():
-    curves = {"train/loss": ((0, 1.0), (1, 0.5)), "val/macro_f1": ((0, 0.25), (1, math.nan))}
+    curves: Curves = {
+        "train/loss": ((0, 1.0), (1, 0.5)),
+        "val/macro_f1": ((0, 0.25), (1, math.nan)),
+    }
     text = curves_to_json(curves)
     for place, letter in enumerate(text):
         for other in "0}x" + chr(ord(letter) ^ 1):

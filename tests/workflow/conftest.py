@@ -1,4 +1,7 @@
-"""Real studies on small pictures: a folder of class folders, a tiny backbone with random weights, one MLflow store a session."""
+"""Real studies on small pictures: class folders, a tiny backbone with random weights.
+
+There is one MLflow store per session.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from ablate.workflow import grid_names
 
 GRID = """\
 # Does it all hang together?
@@ -58,12 +63,14 @@ def desk(tmp_path: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ABLATE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ABLATE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    # The examples of the package would be among the names that messages list.
+    monkeypatch.setattr(grid_names, "packaged_grids", lambda: tmp_path / "no examples")
     return tmp_path
 
 
 @pytest.fixture
 def write_grid(desk: Path) -> Callable[..., Path]:
-    """Write a grid file of a unique name; `changes` are pairs of what stands there and what stands there instead."""
+    """Write a grid file of a unique name; `changes` are pairs of a text and its replacement."""
 
     def write(name: str, *changes: tuple[str, str]) -> Path:
         text = GRID

@@ -18,7 +18,10 @@ WriteGrid = Callable[..., Path]
 
 
 def _refused(desk: Path, grid: Path, *options: str) -> str:
-    """Run a grid that must be refused; return the message after having made sure that nothing was started or lost."""
+    """Run a grid that must be refused.
+
+    Return the message after having made sure that nothing was started or lost.
+    """
     kept = desk / "reports" / grid.stem / "README.md"
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text("an earlier report")
@@ -37,7 +40,8 @@ def test_an_unknown_key_and_level(desk: Path, write_grid: WriteGrid) -> None:
         f"error: {grid}: 3 mistakes, nothing was started\n"
         "  line 4: base.epoch: is not a field here; did you mean 'epochs'?\n"
         "  line 6: axes.freeze_depth[0]: must be 'all' or an int, got 'al'; did you mean 'all'?\n"
-        "  line 9: baseline.freeze_depth: must be a level of axes.freeze_depth ('al', -1), got 'all'; did you mean 'al'?"
+        "  line 9: baseline.freeze_depth: must be a level of axes.freeze_depth ('al', -1), got "
+        "'all'; did you mean 'al'?"
     )
 
 
@@ -48,14 +52,16 @@ def test_a_grid_that_does_not_exist(desk: Path) -> None:
     assert result.exit_code == 2
     assert (
         result.stderr
-        == "error: GRID must be a name in experiments/ (flowers) or the path of a .yaml file, got 'flower'; did you mean 'flowers'?\n"
+        == "error: GRID must be a name in experiments/ (flowers) or the path of a .yaml file, "
+        "got 'flower'; did you mean 'flowers'?\n"
     )
 
 
 def test_a_backbone_that_does_not_exist(desk: Path, write_grid: WriteGrid) -> None:
     message = _refused(desk, write_grid("bad_backbone", ("test_efficientnet", "test_eficientnet")))
     assert message == (
-        "error: arm freeze_depth=all head_lr=0.001: backbone must be the name of a timm classification model, got 'test_eficientnet'; "
+        "error: arm freeze_depth=all head_lr=0.001: backbone must be the name of a timm "
+        "classification model, got 'test_eficientnet'; "
         "nearest: test_efficientnet, test_efficientnet_ln, test_efficientnet_gn"
     )
 
@@ -63,7 +69,8 @@ def test_a_backbone_that_does_not_exist(desk: Path, write_grid: WriteGrid) -> No
 def test_a_freeze_depth_out_of_range(desk: Path, write_grid: WriteGrid) -> None:
     message = _refused(desk, write_grid("bad_depth", ("[all, -1]", "[all, 40]")))
     assert message == (
-        "error: arm freeze_depth=40 head_lr=0.001: freeze_depth must be all or an int in [-7, 7] for test_efficientnet, got 40; "
+        "error: arm freeze_depth=40 head_lr=0.001: freeze_depth must be all or an int in [-7, 7] "
+        "for test_efficientnet, got 40; "
         "all is a linear probe, -1 leaves the last unit free, 0 is full fine-tuning"
     )
 
@@ -71,7 +78,8 @@ def test_a_freeze_depth_out_of_range(desk: Path, write_grid: WriteGrid) -> None:
 def test_two_names_for_one_depth(desk: Path, write_grid: WriteGrid) -> None:
     message = _refused(desk, write_grid("twice_depth", ("[all, -1]", "[all, 7]")))
     assert message == (
-        "error: arms must differ, but 'freeze_depth=all head_lr=0.001' and 'freeze_depth=7 head_lr=0.001' both freeze 7 of 7 units of test_efficientnet; "
+        "error: arms must differ, but 'freeze_depth=all head_lr=0.001' and 'freeze_depth=7 "
+        "head_lr=0.001' both freeze 7 of 7 units of test_efficientnet; "
         "name each freeze_depth once (all is the same as the number of units)"
     )
 
@@ -80,7 +88,8 @@ def test_a_missing_data_folder(desk: Path, write_grid: WriteGrid) -> None:
     shutil.rmtree(desk / "data" / "pictures")
     message = _refused(desk, write_grid("no_data"))
     assert message == (
-        f"error: data.path must be a folder or a CSV file below the data folder {desk / 'data'}, got 'pictures', which does not exist; "
+        f"error: data.path must be a folder or a CSV file below the data folder {desk / 'data'}, "
+        "got 'pictures', which does not exist; "
         "the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA."
     )
 
@@ -125,7 +134,8 @@ def test_a_report_folder_that_cannot_be_written(desk: Path, write_grid: WriteGri
     message = _refused(desk, write_grid("no_report"), "--report-dir", "occupied")
     assert (
         message
-        == "error: the report folder must be a folder, occupied is a file or leads nowhere; free it, or name another report folder"
+        == "error: the report folder must be a folder, occupied is a file or leads nowhere; free "
+        "it, or name another report folder"
     )
     assert (desk / "occupied").read_text() == "a file of mine"
 
@@ -164,14 +174,16 @@ def test_a_binary_score_that_chooses_among_three_classes(desk: Path, write_grid:
         ("select_by: val/macro_f1", "select_by: val/average_precision"),
     )
     assert _refused(desk, grid) == (
-        "error: select_by must be a score of 3 classes (val/macro_f1, val/auroc_ovr_macro, val/accuracy, val/balanced_accuracy, val/nll, val/ece), "
+        "error: select_by must be a score of 3 classes (val/macro_f1, val/auroc_ovr_macro, "
+        "val/accuracy, val/balanced_accuracy, val/nll, val/ece), "
         "got 'val/average_precision', which needs exactly 2: source folder has blue, green, red"
     )
 
 
 def test_seeds_that_are_none(desk: Path, write_grid: WriteGrid) -> None:
     assert _refused(desk, write_grid("bad_seeds"), "--seeds", "0,0") == (
-        "error: --seeds must be different whole numbers with commas between them, e.g. 0,1,2, got '0,0'"
+        "error: --seeds must be different whole numbers with commas between them, e.g. 0,1,2, "
+        "got '0,0'"
     )
 
 
@@ -196,7 +208,8 @@ def test_one_image_at_a_time_where_batch_norm_trains(
 ) -> None:
     grid = write_grid("one_image", *changes)
     assert _refused(desk, grid) == (
-        f"error: arm {arm}: {field} must leave at least 2 images in the network at a time, got 1: BatchNorm that trains at the end of "
+        f"error: arm {arm}: {field} must leave at least 2 images in the network at a time, got "
+        "1: BatchNorm that trains at the end of "
         "test_efficientnet sees one value of each channel there, which has no variance; "
         f"take a larger {field}, batch_norm: frozen, or a larger data.image_size"
     )

@@ -1,4 +1,7 @@
-"""What a person sees: a finished study in MLflow's UI, and its report as one page, in a real Chromium without a network."""
+"""What a person sees: a finished study in MLflow's UI, and its report as one page.
+
+In a real Chromium without a network.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ pytestmark = [
         find_spec("selenium") is None, reason="selenium is not installed: pip install -e '.[test]'"
     ),
 ]
-ARGUMENTS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
 PATIENCE_S = 60
 ONLY_TRIALS = "tags.`ablate.kind` = 'trial'"
 
@@ -56,7 +62,11 @@ def browser(tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def links(desk: Path, write_grid: Callable[..., Path]) -> Iterator[list[str]]:
-    """`ablate ui` of a finished study: the links that it prints, of the runs and of their comparison. Rates of 10 and 9 tell numbers from text."""
+    """`ablate ui` of a finished study.
+
+    The links that it prints, of the runs and of their comparison. Rates of 10 and 9 tell numbers
+    from text.
+    """
     grid = write_grid(
         "seen",
         ("[1.0e-3, 1.0e-2]", "[9.0, 10.0]"),

@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from ablate.cli import app
-from ablate.reporting.results import run_fact
 from ablate.tracking.mlflow_store import MlflowStore
 
 from .conftest import draw_pictures
@@ -43,8 +42,8 @@ def test_report_cards_and_runs_tell_of_the_new_classes(
     report = desk / "reports" / "grouped"
     readme = (report / "README.md").read_text()
     assert (
-        "2 classes regrouped (`warm` = `red`, `yellow`; `cold` = `blue`); images: train 18, val 9, test 12."
-        in readme
+        "2 classes regrouped (`warm` = `red`, `yellow`; `cold` = `blue`); images: train 18, val "
+        "9, test 12." in readme
     )
     assert "| classes regrouped | `warm` = `red`, `yellow`; `cold` = `blue` |" in readme
     assert (
@@ -55,7 +54,7 @@ def test_report_cards_and_runs_tell_of_the_new_classes(
     assert {run.params["data.classes"] for run in runs} == {
         '[["warm", ["red", "yellow"]], ["cold", ["blue"]]]'
     }
-    assert sorted(run_fact(run, "class_weights") for run in runs) == ["0.75 1.5", "1 3", "none"]
+    assert sorted(run.facts.class_weights for run in runs) == [(), (0.75, 1.5), (1.0, 3.0)]
     assert "At a precision" not in readme
 
     grid.write_text(grid.read_text() + "target_precision: 0.6\n")
@@ -72,12 +71,14 @@ def test_report_cards_and_runs_tell_of_the_new_classes(
         (
             "blue",
             "blu",
-            "data.classes.cold must name classes of source folder (blue, red, yellow), got 'blu'; did you mean blue?",
+            "data.classes.cold must name classes of source folder (blue, red, yellow), got "
+            "'blu'; did you mean blue?",
         ),
         (
             "[red, yellow]",
             "[red]",
-            "every class of source folder must be in a list of data.classes, these are in none: yellow; "
+            "every class of source folder must be in a list of data.classes, these are in none: "
+            "yellow; "
             'name them, or let one new class take all the rest: ["*"].',
         ),
     ],
@@ -103,7 +104,8 @@ def test_a_target_precision_needs_two_classes(write_grid: WriteGrid) -> None:
     result = CliRunner().invoke(app, ["run", str(grid)])
     assert result.exit_code == 2
     assert result.stderr == (
-        "error: target_precision must be left out where there are not two classes: source folder has blue, red, yellow; "
+        "error: target_precision must be left out where there are not two classes: source folder "
+        "has blue, red, yellow; "
         'data.classes can regroup them, e.g. {good: [...], defect: ["*"]}\n'
     )
 
@@ -114,5 +116,6 @@ def test_weights_of_the_old_classes_are_refused(write_grid: WriteGrid) -> None:
     assert result.exit_code == 2
     assert (
         result.stderr
-        == "error: arm freeze_depth=all head_lr=0.001: class_weights must name classes of the data (warm, cold), got red\n"
+        == "error: arm freeze_depth=all head_lr=0.001: class_weights must name classes of the "
+        "data (warm, cold), got red\n"
     )

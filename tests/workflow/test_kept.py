@@ -1,4 +1,7 @@
-"""What is kept is compared with what was written; dark pictures and stacks are said; lost pictures cost no report."""
+"""What is kept is compared with what was written; dark pictures and stacks are said.
+
+Lost pictures cost no report.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablate.cli import app
+from ablate.data.build_store import build_store
 from ablate.data.dataset import load_data
 from ablate.data.duplicates import near_duplicates
-from ablate.data.store import build_store, open_store
+from ablate.data.store import open_store
 from ablate.errors import StoreError
 from ablate.study.trial import DataSpec
 from ablate.tracking import mlflow_store
@@ -52,7 +56,7 @@ def _keep_view(folder: Path, number: int) -> Path:
 
 
 def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk: Path) -> None:
-    assert _called("cache", "verify") == (0, "0 image stores and 0 views: all are sound ")
+    assert _called("cache", "verify") == (0, "0 image stores and 0 views: all are intact ")
     data_set = load_data(
         DataSpec(source="folder", path="pictures"), data_dir=desk / "data", allow_fallback=False
     )[1]
@@ -63,7 +67,7 @@ def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk
     for path in stores:
         near_duplicates(open_store(path))
     views = [_keep_view(desk / "home/activations", number) for number in range(3)]
-    assert _called("cache", "verify") == (0, "2 image stores and 3 views: all are sound ")
+    assert _called("cache", "verify") == (0, "2 image stores and 3 views: all are intact ")
     _flip(stores[0] / "val.npy")
     _flip(stores[1] / "near_duplicates_v1.json")
     _flip(views[0] / "rows.bin")
@@ -72,8 +76,8 @@ def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk
         code, out = _called("cache", "verify", *options)
         assert code == 1
         assert (
-            f"damaged: {stores[0]}: an image store must hold what was written, val.npy of {stores[0]} does not; remove the folder"
-            in out
+            f"damaged: {stores[0]}: an image store must hold what was written, val.npy of "
+            f"{stores[0]} does not; remove the folder" in out
         )
         assert f"damaged: {stores[1]}: " in out
         assert f"damaged: {views[0]}: its digest does not match" in out
@@ -81,11 +85,11 @@ def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk
         end = (
             "removed; studies make them again"
             if options
-            else "`ablate cache verify --remove` drops them, and studies make them again"
+            else "`ablate cache verify --remove` removes them, and studies make them again"
         )
         assert f"2 image stores and 3 views: 4 damaged; {end}" in out
         assert stores[0].is_dir() == views[0].is_dir() == (not options)
-    assert _called("cache", "verify") == (0, "0 image stores and 1 views: all are sound ")
+    assert _called("cache", "verify") == (0, "0 image stores and 1 views: all are intact ")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,10 @@ def test_dark_pictures_and_stacks_are_said_and_small_images_that_cannot_be_kept_
 
     _darken(desk / "data/pictures")
     grid = str(write_grid("dark", *ONE_ARM))
-    way = "if they are not meant to be so dark (masks, 12 bits kept in 16, values from 0 to 1), scale them, all by the same factor"
+    way = (
+        "if they are not meant to be so dark (masks, 12 bits kept in 16, values from 0 to 1), "
+        "scale them, all by the same factor"
+    )
     code, out = _called("plan", grid)
     assert code == 0
     assert f"warning: the brightest pixel of 16 images looked at is 47 of 255; {way}" in out

@@ -1,4 +1,7 @@
-"""A plan looks at networks once and remembers: warm it needs no torch, says the same, and looks again when anything has changed."""
+"""A plan looks at networks once and remembers.
+
+Warm it needs no torch, says the same, and looks again when anything has changed.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord
 from ablate.study.trial import DataSpec, Trial
 from ablate.study.weights_identity import WeightsIdentity
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 from ablate.workflow.prepare import network_facts, prepared
 from ablate.workflow.prepare.network_facts import Direct, Remembered
 
@@ -35,7 +38,8 @@ WITHOUT = """
 import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "torchvision", "timm", "peft", "mlflow", "optuna", "sklearn", "pandas", "scipy"):
+        heavy = "torch torchvision timm peft mlflow optuna sklearn pandas scipy"
+        if name.split(".")[0] in heavy.split():
             raise ImportError(name)
 sys.meta_path.insert(0, Refuse())
 from ablate.cli import main
@@ -226,7 +230,7 @@ def test_a_home_that_takes_nothing_costs_time_and_not_the_plan(tmp_path: Path) -
 
 def test_arms_of_one_form_are_looked_at_once(write_grid: WriteGrid) -> None:
     resolved = prepared.resolve(
-        load_grid(write_grid("forms")), places(), seeds=None, allow_fallback=False, command=""
+        load_grid(write_grid("forms")), find_folders(), seeds=None, allow_fallback=False, command=""
     )
     counting = Counting()
     facts = prepared.check_arms(resolved, looks=counting)
@@ -237,7 +241,11 @@ def test_arms_of_one_form_are_looked_at_once(write_grid: WriteGrid) -> None:
 
 def test_long_tables_are_cut_and_all_prints_them(desk: Path, write_grid: WriteGrid) -> None:
     many = ", ".join(f"{number}.0e-4" for number in range(1, 26))
-    exclude = "seeds: [0]\nexclude:\n  - {when: {freeze_depth: 0, augment: light}, why: too dear}\n  - {when: {freeze_depth: -1, augment: light}, why: too dull}"
+    exclude = (
+        "seeds: [0]\nexclude:\n"
+        "  - {when: {freeze_depth: 0, augment: light}, why: too dear}\n"
+        "  - {when: {freeze_depth: -1, augment: light}, why: too dull}"
+    )
     changes = (
         ("1.0e-3, 1.0e-2", many),
         ("[all, -1]", "[all, -1, 0]\n  augment: [none, light]"),

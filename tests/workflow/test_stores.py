@@ -1,4 +1,7 @@
-"""The tracking store as commands meet it: not there yet, broken, away in the middle, without its files."""
+"""The tracking store as commands meet it.
+
+Not there yet, broken, away in the middle, without its files.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ablate.cli import app
-from ablate.console.after_run import _say_unpublished
+from ablate.console.after_run import show_unpublished
 from ablate.errors import StoreError
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.events import Event, TrialEnded
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.publisher import Unpublished
-from ablate.workflow.folders import check_utf8, places
+from ablate.workflow.folders import check_utf8, find_folders
 from ablate.workflow.stores import open_store
 
 WriteGrid = Callable[..., Path]
@@ -63,9 +66,12 @@ def test_a_broken_store_is_moved_aside_and_written_again_from_every_journal(
     assert aside.read_bytes() == former[: len(former) // 3]
     studies = ", ".join(folder.name for folder in sorted((at_home / "studies").iterdir()))
     said = (
-        f"the tracking store did not open and was moved to {aside} (the tracking store's file must be a SQLite database that can be written, "
-        f"'sqlite:///{path}' is not: database disk image is malformed; set MLFLOW_TRACKING_URI to another place.); a new one is in its place, written again "
-        f"from the journals: {studies}; reports made before cite the runs of the old file, ablate report GRID writes them anew"
+        f"the tracking store did not open and was moved to {aside} (the tracking store's file "
+        "must be a SQLite database that can be written, "
+        f"'sqlite:///{path}' is not: database disk image is malformed; set MLFLOW_TRACKING_URI "
+        "to another place.); a new one is in its place, written again "
+        f"from the journals: {studies}; reports made before cite the runs of the old file, "
+        "ablate report GRID writes them anew"
     )
     assert [record.getMessage() for record in caplog.records] == [said]
     assert "every number is what the store gives" in ablate("verify", "reports/two")
@@ -78,7 +84,8 @@ def test_a_broken_store_that_somebody_named_stays_where_it_is(
     path.write_bytes(b"no database" * 1000)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     said = (
-        f"error: the tracking store's file must be a SQLite database that can be written, 'sqlite:///{path}' is not: file is not a database; "
+        "error: the tracking store's file must be a SQLite database that can be written, "
+        f"'sqlite:///{path}' is not: file is not a database; "
         "set MLFLOW_TRACKING_URI to another place. "
     )
     assert ablate("report", "any", code=2) == said
@@ -90,14 +97,17 @@ def test_mlflow_refusing_to_write_keeps_what_was_trained(
 ) -> None:
     with sqlite3.connect(at_home / "mlflow.db") as connection:
         connection.execute(
-            "CREATE TRIGGER refuse BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'not today'); END"
+            "CREATE TRIGGER refuse BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'not today'); "
+            "END"
         )
     grid = write_grid("refused", *TWO)
     said = ablate("run", str(grid), code=1)
     assert re.search(
         r"trials: 2 completed now, 0 before, 0 failed "
-        r"note: 2 trials are kept in the study's journal and are not whole in MLflow yet \(MlflowException: .*\), .* "
-        r"error: all trials that completed are kept, but the experiment 'refused' of .*; once that is mended: "
+        r"note: 2 trials are kept in the study's journal and are not whole in MLflow yet "
+        r"\(MlflowException: .*\), .* "
+        r"error: all trials that completed are kept, but the experiment 'refused' of .*; once "
+        r"that is mended: "
         rf"ablate sync {grid} && ablate report {grid} --report-dir reports/refused $",
         said,
     )
@@ -132,8 +142,10 @@ def test_mlflow_away_in_the_middle_keeps_what_was_trained(
         away.setattr(MlflowStore, "check_reachable", unreachable)
         said = ablate("run", str(grid), "--workers", "1", code=1)
     assert (
-        "trials: 2 completed now, 0 before, 0 failed note: 1 trials are kept in the study's journal "
-        "and are not whole in MLflow yet (ConnectionError: connection refused), so the report may lack them; "
+        "trials: 2 completed now, 0 before, 0 failed note: 1 trials are kept in the study's "
+        "journal "
+        "and are not whole in MLflow yet (ConnectionError: connection refused), so the report "
+        "may lack them; "
         f"publish them with: ablate sync {grid} && ablate report {grid} "
         "error: all trials that completed are kept, but the server went away; once that is mended: "
         f"ablate sync {grid} && ablate report {grid} --report-dir reports/away "
@@ -155,9 +167,10 @@ def test_a_report_that_may_lack_trials_says_so() -> None:
         Unpublished(n_attempts=1, why="ConnectionError: connection refused"),
         "",
     )
-    _say_unpublished(console, summary, grid="shoes")
+    show_unpublished(console, summary, grid="shoes")
     assert console.file.getvalue() == (  # type: ignore[attr-defined]
-        "note: 1 trials are kept in the study's journal and are not whole in MLflow yet (ConnectionError: connection refused), so the report may lack them; "
+        "note: 1 trials are kept in the study's journal and are not whole in MLflow yet "
+        "(ConnectionError: connection refused), so the report may lack them; "
         "publish them with: ablate sync shoes && ablate report shoes\n"
     )
 
@@ -178,8 +191,8 @@ def test_deleted_files_and_lost_journals_are_made_good_by_the_command_that_needs
     shutil.rmtree(at_home / "studies")
     said = ablate("run", str(grid))
     assert (
-        "2 trials were found in MLflow that this home did not know; they are taken over and not trained again"
-        in said
+        "2 trials were found in MLflow that this home did not know; they are taken over and not "
+        "trained again" in said
     )
     assert "trials: 0 completed now, 2 before, 0 failed" in said
     assert (Path("reports/lost") / "README.md").read_bytes() == before
@@ -197,15 +210,16 @@ def test_a_home_may_have_any_name(
     (desk / name).mkdir()
     MlflowStore(tracking_uri, "any").check_reachable()
     shutil.copy(tracking_uri.removeprefix("sqlite:///"), desk / name / "mlflow.db")
-    assert places().has_default_store
-    open_store(places(), "any")
+    assert find_folders().has_default_store
+    open_store(find_folders(), "any")
     assert sorted(path.name for path in (desk / name).iterdir()) == ["mlflow.db"]
     assert sorted(path.name for path in desk.iterdir()) == sorted(["data", name])
 
 
 def test_a_home_that_is_not_utf8_is_refused() -> None:
     said = (
-        r"the path of ABLATE_HOME must be UTF-8, b'/tmp/caf\xe9' is not: MLflow cannot name files there; "
+        r"the path of ABLATE_HOME must be UTF-8, b'/tmp/caf\xe9' is not: MLflow cannot name "
+        r"files there; "
         "rename the folder, or set ABLATE_HOME to another place."
     )
     with pytest.raises(StoreError, match=f"^{re.escape(said)}$"):

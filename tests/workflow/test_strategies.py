@@ -1,4 +1,7 @@
-"""Strategies and phases as axes of a real study: trained, counted before, and reported under names that can be read."""
+"""Strategies and phases as axes of a real study.
+
+Trained, counted before, and reported under names that can be read.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ AXES = "  freeze_depth: [all, -1]\n  head_lr: [1.0e-3, 1.0e-2]\n"
 PHASES = """\
   phases:
     - []
-    - [{epochs: 1, freeze_depth: all, head_lr: 1.0e-2}, {epochs: 1, freeze_depth: -1, until: plateau, patience: 1}]
+    - - {epochs: 1, freeze_depth: all, head_lr: 1.0e-2}
+      - {epochs: 1, freeze_depth: -1, until: plateau, patience: 1}
   strategy: [single, lp_ft]
 """
 
@@ -40,7 +44,8 @@ def test_phases_are_trained_counted_and_reported(
     assert (
         "grid: 4 cells = 3 arms + 0 merged with an equal one + 1 left out; 1 seed; 3 trials" in plan
     )
-    # single: 2 x (16 + 8) + 9 at the last unit; each other arm 16 + 8 at the head and 16 + 8 + 9 at the last unit
+    # single: 2 x (16 + 8) + 9 at the last unit; each other arm 16 + 8 at the head and 16 + 8 + 9
+    # at the last unit
     assert "of 171 passes through frozen prefixes remain" in plan
     _out("run", str(grid), "--workers", "1")
     with (desk / "reports/phased/trials.csv").open() as file:
@@ -71,5 +76,6 @@ def test_lr_find_suggests_and_touches_nothing(desk: Path, write_grid: WriteGrid)
     wrong = CliRunner().invoke(app, ["lr-find", str(grid), "--arm", "freeze_depth=-1 head_lr=0.1"])
     assert wrong.exit_code == 2
     assert wrong.stderr.splitlines()[-1] == (
-        "error: --arm must be an arm of the grid as `ablate plan` names them, got 'freeze_depth=-1 head_lr=0.1'; did you mean 'freeze_depth=-1 head_lr=0.01'?"
+        "error: --arm must be an arm of the grid as `ablate plan` names them, got "
+        "'freeze_depth=-1 head_lr=0.1'; did you mean 'freeze_depth=-1 head_lr=0.01'?"
     )

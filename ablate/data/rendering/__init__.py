@@ -1,1 +1,5 @@
-"""Flowers drawn from parameters: `species` says what they look like, `blossom` paints one, `scene` sets it in a place, a pose and a light."""
+"""Flowers drawn from parameters.
+
+`species` has what they look like, `blossom` paints one, `scene` sets it in a place, a pose and a
+light.
+"""

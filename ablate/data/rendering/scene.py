@@ -1,4 +1,8 @@
-"""Set blossoms in a scene: a background, leaves and other flowers out of focus, a pose, a light, and what a cheap camera does to all that."""
+"""Set blossoms in a scene: background, leaves and other flowers out of focus, pose and light.
+
+And what a cheap camera does to all that. As in `blossom`, the order of draws and of float32
+operations determines the pixels.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from ablate.data.rendering.blossom import Bloom, Plane, Pose, draw_bloom, paint_blossom
@@ -29,7 +34,10 @@ GROUNDS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ..
 
 
 def render(species_index: int, *, key: int) -> Image.Image:
-    """Return one RGB image, SIDE x SIDE, of a flower of `SPECIES[species_index]`. Equal arguments give equal images."""
+    """Return one RGB image, SIDE x SIDE, of a flower of `SPECIES[species_index]`.
+
+    Equal arguments give equal images.
+    """
     rng = np.random.Generator(np.random.Philox(key))
     light = rng.uniform(0, 2 * math.pi)
     canvas = _background(rng, light=light)
@@ -42,31 +50,38 @@ def render(species_index: int, *, key: int) -> Image.Image:
 
 
 def render_together(species: Sequence[int], *, key: int) -> Image.Image:
-    """Return one RGB image, SIDE x SIDE, with a flower of each of `species` side by side, perhaps none. Equal arguments give equal images."""
+    """Return one RGB image, SIDE x SIDE, with a flower of each of `species` side by side.
+
+    There may be none. Equal arguments give equal images.
+    """
     rng = np.random.Generator(np.random.Philox(key))
-    light, turn = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2 * math.pi)
-    canvas = _blur(_background(rng, light=light), rng.uniform(1.6, 3.2))
-    apart = (
-        0.0 if len(species) == 1 else 0.2
-    )  # of SIDE from the middle: the cut to a square's middle keeps most of each
-    for place, index in enumerate(rng.permutation(len(species)).tolist()):
-        angle = turn + 2 * math.pi * place / len(species)
+    light = rng.uniform(0, 2 * math.pi)
+    turn = rng.uniform(0, 2 * math.pi)
+    canvas = _background(rng, light=light)
+    canvas = _blur(canvas, rng.uniform(1.6, 3.2))
+    # Shares of SIDE from the middle: near enough that a crop of the middle keeps most of each.
+    apart = 0.0 if len(species) == 1 else 0.2
+    for position, index in enumerate(rng.permutation(len(species)).tolist()):
+        angle = turn + 2 * math.pi * position / len(species)
         pose = _pose(rng, radius=rng.uniform(0.17, 0.27) * SIDE, spread=0.03, light=light)
         pose = replace(
             pose,
             x=pose.x + apart * math.cos(angle) * SIDE,
             y=pose.y + apart * math.sin(angle) * SIDE,
         )
-        paint_blossom(canvas, draw_bloom(SPECIES[species[index]], rng), pose=pose, rng=rng)
+        bloom = draw_bloom(SPECIES[species[index]], rng)
+        paint_blossom(canvas, bloom, pose=pose, rng=rng)
     return _photograph(canvas, rng)
 
 
 def _background(rng: Generator, *, light: float) -> Plane:
-    """Mottled ground, leaves, stems, and blossoms of any species, all to be blurred: (SIDE, SIDE, 3)."""
-    dark, pale = (np.array(c, dtype=np.float32) for c in GROUNDS[int(rng.integers(len(GROUNDS)))])
-    mottle = 0.6 * _noise(rng, int(rng.integers(2, 6))) + 0.4 * _noise(
-        rng, int(rng.integers(12, 40))
-    )
+    """Mottled ground, leaves, and blossoms of any species, all to be blurred: (SIDE, SIDE, 3)."""
+    dark_colour, pale_colour = GROUNDS[int(rng.integers(len(GROUNDS)))]
+    dark = np.array(dark_colour, dtype=np.float32)
+    pale = np.array(pale_colour, dtype=np.float32)
+    coarse = _noise(rng, int(rng.integers(2, 6)))
+    fine = _noise(rng, int(rng.integers(12, 40)))
+    mottle = 0.6 * coarse + 0.4 * fine
     canvas = np.ascontiguousarray(dark + (pale - dark) * mottle[..., None])
     for _ in range(int(rng.integers(0, 7))):
         _paint_leaf(canvas, rng, near_middle=True)
@@ -90,6 +105,7 @@ def _paint_plants(canvas: Plane, bloom: Bloom, *, light: float, rng: Generator) 
 
 
 def _pose(rng: Generator, *, radius: float, spread: float, light: float) -> Pose:
+    """A pose near the middle; `radius` in pixels, `spread` in shares of SIDE."""
     x, y = rng.uniform(-spread, spread, 2)
     return Pose(
         x=(0.5 + x) * SIDE,
@@ -104,29 +120,29 @@ def _pose(rng: Generator, *, radius: float, spread: float, light: float) -> Pose
 
 def _paint_leaf(canvas: Plane, rng: Generator, *, near_middle: bool) -> None:
     """Paint one leaf with a midrib: anywhere, or from a border towards the middle."""
-    length, slim = rng.uniform(0.25, 0.75) * SIDE, rng.uniform(0.10, 0.32)
+    length = rng.uniform(0.25, 0.75) * SIDE
+    slim = rng.uniform(0.10, 0.32)
     angle = rng.uniform(0, 2 * math.pi)
-    far = 0.5 if near_middle else 0.62
-    x0, y0 = (
-        (0.5 + far * math.cos(angle) * rng.uniform(0.3, 1)) * SIDE,
-        (0.5 + far * math.sin(angle) * rng.uniform(0.3, 1)) * SIDE,
-    )
-    if not near_middle:
-        x0, y0 = (0.5 + far * math.cos(angle)) * SIDE, (0.5 + far * math.sin(angle)) * SIDE
+    # Drawn in either case: both kinds of leaf take the same numbers from the generator.
+    nearer_x = rng.uniform(0.3, 1)
+    nearer_y = rng.uniform(0.3, 1)
+    if near_middle:
+        x0 = (0.5 + 0.5 * math.cos(angle) * nearer_x) * SIDE
+        y0 = (0.5 + 0.5 * math.sin(angle) * nearer_y) * SIDE
+    else:
+        x0 = (0.5 + 0.62 * math.cos(angle)) * SIDE
+        y0 = (0.5 + 0.62 * math.sin(angle)) * SIDE
     turn = rng.uniform(0, 2 * math.pi)
     window = _window(x0, y0, length / 2)
     u, v = _turned(x0, y0, turn, window=window, scale=length / 2)
     depth = slim * (1 - u * u) - np.abs(v)
     alpha = np.clip(depth * length / 2, 0, 1)
-    green = np.array([0.20, 0.38, 0.12], dtype=np.float32) * rng.uniform(0.5, 1.6) + rng.normal(
-        0, 0.04, 3
-    ).astype(np.float32)
-    lit = (
-        0.85
-        + np.sign(v) * np.float32(rng.uniform(-0.15, 0.15))
-        + 0.35 * np.exp(-((v * 30) ** 2))
-        + 0.08 * np.cos(u * 26 + np.abs(v) * 30)
-    )
+    green = np.array([0.20, 0.38, 0.12], dtype=np.float32) * rng.uniform(0.5, 1.6)
+    green = green + rng.normal(0, 0.04, 3).astype(np.float32)
+    halves = np.sign(v) * np.float32(rng.uniform(-0.15, 0.15))
+    midrib = 0.35 * np.exp(-((v * 30) ** 2))
+    side_veins = 0.08 * np.cos(u * 26 + np.abs(v) * 30)
+    lit = 0.85 + halves + midrib + side_veins
     patch = canvas[window]
     patch += (np.clip(green, 0.02, 1) * lit[..., None] - patch) * alpha[..., None]
 
@@ -138,28 +154,26 @@ def _paint_stem(canvas: Plane, pose: Pose, rng: Generator) -> None:
     down = np.clip((y - pose.y) / SIDE, 0, 1)
     bend = pose.x + down * rng.uniform(-0.6, 0.6) * SIDE * (0.3 + down)
     width = rng.uniform(0.012, 0.03) * SIDE
-    off = np.abs(x - bend) / width
-    alpha = np.clip((1 - off) * width, 0, 1) * (y > pose.y)
+    distance = np.abs(x - bend) / width
+    alpha = np.clip((1 - distance) * width, 0, 1) * (y > pose.y)
     green = np.array([0.26, 0.42, 0.14], dtype=np.float32) * rng.uniform(0.6, 1.3)
-    canvas += (green * (1.1 - 0.5 * np.minimum(off, 1))[..., None] - canvas) * alpha[..., None]
+    round_shade = 1.1 - 0.5 * np.minimum(distance, 1)
+    canvas += (green * round_shade[..., None] - canvas) * alpha[..., None]
 
 
 def _photograph(canvas: Plane, rng: Generator) -> Image.Image:
     """Uneven light, exposure, colour cast, contrast, blur, sensor noise; quantised to 8 bits."""
     shade = 1 - rng.uniform(0, 0.55) * _noise(rng, int(rng.integers(2, 6)))
-    exposure, cast = (
-        math.exp(rng.normal(0, 0.22)),
-        np.exp(rng.normal(0, 0.10, 3)).astype(np.float32),
-    )
+    exposure = math.exp(rng.normal(0, 0.22))
+    cast = np.exp(rng.normal(0, 0.10, 3)).astype(np.float32)
     image = np.clip(canvas, 0, 4) * shade[..., None] * (exposure * cast)
     grey = image.mean(axis=-1, keepdims=True)
     image = grey + (image - grey) * rng.uniform(0.6, 1.15)
     image = np.clip(image, 0, 1) ** np.float32(rng.uniform(0.75, 1.35))
     image = _blur(image, max(rng.normal(0.5, 0.6), 0.0))
-    image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(
-        rng.uniform(0.004, 0.03)
-    )
-    return Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    image += noise * np.float32(rng.uniform(0.004, 0.03))
+    return Image.fromarray(_as_bytes(image))
 
 
 def _noise(rng: Generator, cells: int) -> Plane:
@@ -172,28 +186,37 @@ def _blur(canvas: Plane, sigma: float) -> Plane:
     """Gaussian blur of `sigma` pixels; below a quarter of a pixel nothing is done."""
     if sigma < 0.25:
         return canvas
-    image = Image.fromarray((np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), dtype=np.float32) * np.float32(
-        1 / 255
-    )
+    image = Image.fromarray(_as_bytes(canvas))
+    blurred = image.filter(ImageFilter.GaussianBlur(sigma))
+    return np.asarray(blurred, dtype=np.float32) * np.float32(1 / 255)
+
+
+def _as_bytes(canvas: Plane) -> NDArray[np.uint8]:
+    """Values in [0, 1] as 0 to 255, rounded."""
+    return (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _window(x0: float, y0: float, reach: float) -> tuple[slice, slice]:
     """The rows and columns of the canvas within `reach` pixels of a point; perhaps none."""
-    rows = slice(min(max(int(y0 - reach), 0), SIDE), max(min(math.ceil(y0 + reach), SIDE), 0))
-    columns = slice(min(max(int(x0 - reach), 0), SIDE), max(min(math.ceil(x0 + reach), SIDE), 0))
-    return rows, columns
+    return _span(y0, reach), _span(x0, reach)
+
+
+def _span(middle: float, reach: float) -> slice:
+    """The pixels of one side of the canvas within `reach` of `middle`."""
+    start = min(max(int(middle - reach), 0), SIDE)
+    stop = max(min(math.ceil(middle + reach), SIDE), 0)
+    return slice(start, stop)
 
 
 def _turned(
     x0: float, y0: float, turn: float, *, window: tuple[slice, slice], scale: float
 ) -> tuple[Plane, Plane]:
-    """Coordinates of the window's pixels along and across the direction `turn`, in units of `scale` pixels."""
-    y = (
-        np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - np.float32(y0)
-    ) / np.float32(scale)
-    x = (
-        np.arange(window[1].start, window[1].stop, dtype=np.float32)[None, :] - np.float32(x0)
-    ) / np.float32(scale)
-    c, s = np.float32(math.cos(turn)), np.float32(math.sin(turn))
-    return x * c + y * s, y * c - x * s
+    """Coordinates of the window's pixels along and across `turn`, in units of `scale` pixels."""
+    rows, columns = window
+    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(y0)
+    y = y / np.float32(scale)
+    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - np.float32(x0)
+    x = x / np.float32(scale)
+    cos = np.float32(math.cos(turn))
+    sin = np.float32(math.sin(turn))
+    return x * cos + y * sin, y * cos - x * sin

@@ -1,4 +1,7 @@
-"""The species of the rendered flowers: ranges of shape and colour that overlap on purpose, so that no single trait names a species."""
+"""The species of the rendered flowers.
+
+Their ranges of shape and colour overlap on purpose, so that no single trait names a species.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Species:
-    """How the blossoms of one species vary. A pair is the range of a uniform draw; lengths are in units of the blossom's radius."""
+    """How the blossoms of one species vary.
+
+    A pair is the range of a uniform draw; lengths are in units of the blossom's radius.
+    """
 
     name: str
     petals: tuple[int, int]
@@ -127,7 +133,8 @@ SPECIES: tuple[Species, ...] = (
         base=(0.45, 0.65), tip=(0.3, 0.5), notch=(0.0, 0.05), wave=(0.0, 0.03),
         colours=("white", "lilac", "blue", "purple", "pink", "red"), vein=(0.1, 0.5),
         eye=(0.1, 0.35), eye_colours=("white", "cream"),
-        disc=(0.13, 0.2), disc_colours=("black", "black", "purple"), stamens=(18, 40), reach=(0.22, 0.36),
+        disc=(0.13, 0.2), disc_colours=("black", "black", "purple"),
+        stamens=(18, 40), reach=(0.22, 0.36),
     ),
     Species(
         name="periwinkle", petals=(5, 5), whorls=(1, 1), width=(0.85, 1.1),
@@ -148,7 +155,8 @@ SPECIES: tuple[Species, ...] = (
         base=(0.55, 0.85), tip=(0.6, 0.95), notch=(0.0, 0.0), wave=(0.02, 0.06),
         colours=("purple", "blue", "lilac", "magenta", "white", "pink"), vein=(0.4, 1.0),
         eye=(0.0, 0.25), eye_colours=("white", "magenta", "lilac"),
-        disc=(0.09, 0.15), disc_colours=("cream", "green", "purple"), stamens=(20, 32), reach=(0.22, 0.34),
+        disc=(0.09, 0.15), disc_colours=("cream", "green", "purple"),
+        stamens=(20, 32), reach=(0.22, 0.34),
     ),
     Species(
         name="carnation", petals=(8, 12), whorls=(3, 4), width=(1.1, 1.4),
@@ -158,4 +166,8 @@ SPECIES: tuple[Species, ...] = (
         disc=(0.02, 0.06), disc_colours=("cream", "pink"), stamens=(0, 0), reach=(0, 0),
     ),
 )  # fmt: skip
-"""At least two species share each trait: daisy, aster and gerbera differ in petals and disc, primrose and periwinkle in notch and eye, and so on."""
+"""At least two species share each trait.
+
+Daisy, aster and gerbera differ in petals and disc, primrose and periwinkle in notch and eye, and
+so on.
+"""

@@ -10,7 +10,7 @@ import difflib
 
 from ablate.data.sources import (
     flowers102,
-    folder,
+    image_folder,
     labelled_folder,
     rendered_bouquets,
     rendered_flowers,
@@ -26,7 +26,7 @@ SOURCES_OF: dict[str, dict[str, Source]] = {
         "flowers102": flowers102.collect,
         "rendered_flowers": rendered_flowers.collect,
         "textile": textile.collect,
-        "folder": folder.collect,
+        "folder": image_folder.collect,
     },
     "several_labels": {
         "folder": labelled_folder.collect,

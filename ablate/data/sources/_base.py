@@ -18,7 +18,7 @@ from ablate.study.trial import DataSpec
 from ablate.targets import Label, Targets, targets_of_labels
 
 
-class NotToBeHad(DataError):
+class NotAvailable(DataError):
     """The source's images are not here and cannot be fetched.
 
     The only error for which a declared fallback stands in.
@@ -63,7 +63,7 @@ class Source(Protocol):
     """Finds the images of one source, below `data_dir` or in a package; fetches what it can."""
 
     def __call__(self, spec: DataSpec, *, data_dir: Path) -> Collection:
-        """Raises NotToBeHad where there is nothing, DataError where what is there is broken."""
+        """Raises NotAvailable where there is nothing, DataError where what is there is broken."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Names of classes: two that a reader takes for one are refused, not trained as two classes."""
+"""Names of classes: two that a reader would take for one are refused, not trained as two."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from ablate.errors import DataError
 
 _NUMBER = re.compile(r"\d+(\.\d*)?")
+_MAX_DIGITS = 300
+"""A float holds numbers of about so many digits; longer ones are compared as text."""
 
 
 def check_class_names(names: Iterable[str], *, where: str) -> None:
@@ -25,6 +27,7 @@ def check_class_names(names: Iterable[str], *, where: str) -> None:
 
 def _in_one_spelling(name: str) -> str:
     words = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-    if _NUMBER.fullmatch(words) and len(words) < 300:
+    # `07`, `7` and `7.0` are one class that spreadsheets wrote in three ways.
+    if _NUMBER.fullmatch(words) and len(words) < _MAX_DIGITS:
         return f"{float(words):.17g}"
     return words

@@ -1,11 +1,11 @@
-"""The files that a table names: there, below its folder, each once however it is spelled."""
+"""The files that a table names: they exist, lie below its folder, and are each named once."""
 
 from __future__ import annotations
 
 import os
 import stat
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from ablate.errors import DataError, escaped, some
 from ablate.targets import Label
 
 _N_NAMED = 5
-_N_LOOKED = 20
+_N_SEARCHED = 20
 """Missing files whose folders are searched for another spelling."""
 
 
@@ -58,29 +58,35 @@ def named_files(
 ) -> list[NamedFile]:
     """Return the files of a table's rows, in their order. `about` is a column that errors quote.
 
-    Raises DataError naming all files that do not exist, that are no regular files, or that stand
-    there more than once, in whatever spelling.
+    Raises DataError naming all files that do not exist, that are no regular files, or that are
+    named more than once, in whatever spelling.
     """
     paths = [
         below(root, row.cells[column], what="an image", data_dir=data_dir) for row in table.rows
     ]
     _check_once(table, paths, column=column, about=about)
     statuses = [_status(path) for path in paths]
-    states = list(zip(table.rows, paths, statuses, strict=True))
-    gone = [(row, path) for row, path, status in states if status is None]
-    if gone:
-        raise DataError(_gone_text(table, gone, column))
-    odd = [row for row, path, status in states if not _is_readable(path, status)]
-    if odd:
+    missing = []
+    unreadable = []
+    for row, path, status in zip(table.rows, paths, statuses, strict=True):
+        if status is None:
+            missing.append((row, path))
+        elif not _is_readable(path, status):
+            unreadable.append(row)
+    if missing:
+        raise DataError(_missing_text(table, missing, column))
+    if unreadable:
         raise DataError(
-            f"every file of {table.name} must be a file that can be read, these are not: {_quoted(odd, column)}; correct the names or leave out the rows."
+            f"every file of {table.name} must be a file that can be read, these are not: "
+            f"{_quoted(unreadable, column)}; correct the names or leave out the rows."
         )
+    # Again by inode: two names can lead to one file by a link, or where capitals do not count.
     _check_once(table, list(map(_identity, paths, statuses)), column=column, about=about)
     return [NamedFile(path, relative_to(path, root)) for path in paths]
 
 
 def unlisted_remarks(table: Path, items: Sequence[Item]) -> list[str]:
-    """Say how many images lie beside those that a table names, and are not taken."""
+    """A line on how many images lie beside those that a table names, and are not taken."""
     listed = {table.parent / item.image_id for item in items}
     left_out = []
     for folder in sorted({path.parent for path in listed}):
@@ -92,7 +98,8 @@ def unlisted_remarks(table: Path, items: Sequence[Item]) -> list[str]:
         return []
     example = escaped(left_out[0].relative_to(table.parent).as_posix())
     return [
-        f"left out: {len(left_out)} images that lie beside those in {table.name} and are not in it, for example {example}"
+        f"left out: {len(left_out)} images that lie beside those in {table.name} and are not in "
+        f"it, for example {example}"
     ]
 
 
@@ -100,12 +107,12 @@ def _has_image_suffix(path: Path) -> bool:
     return path.suffix.lower() in NAMED_IMAGES | UNREADABLE_SUFFIXES
 
 
-def _is_readable(path: Path, status: os.stat_result | None) -> bool:
-    return status is not None and stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK)
+def _is_readable(path: Path, status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK)
 
 
 def _identity(path: Path, status: os.stat_result | None) -> object:
-    """What two names of one file, by a link, have in common; some file systems have no numbers."""
+    """What two names of one file have in common; on file systems without inodes, the path."""
     if status is None or status.st_ino == 0:
         return path
     return (status.st_dev, status.st_ino)
@@ -119,7 +126,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _check_once(table: Table, keys: Sequence[object], *, column: str, about: str) -> None:
-    """Raise DataError where two rows have one key."""
+    """Check that no two rows have the same key. Raises DataError."""
     first: dict[object, Row] = {}
     pairs = []
     for row, key in zip(table.rows, keys, strict=True):
@@ -129,29 +136,45 @@ def _check_once(table: Table, keys: Sequence[object], *, column: str, about: str
         return
     earlier, later = pairs[0]
     names = list(dict.fromkeys([earlier.cells[column], later.cells[column]]))
-    verb = "stands" if len(names) == 1 else "are one file"
-    others = f"; so it is with {len(pairs) - 1} more rows" if len(pairs) > 1 else ""
+    verb = "is named" if len(names) == 1 else "are one file"
+    n_more = len(pairs) - 1
+    others = ""
+    if n_more:
+        others = (
+            "; 1 more row repeats a file" if n_more == 1 else f"; {n_more} more rows repeat one"
+        )
     raise DataError(
-        f"a file must stand once in {table.name}, {' and '.join(map(repr, names))} {verb} in rows "
+        f"a file must be named once in {table.name}, "
+        f"{' and '.join(map(repr, names))} {verb} in rows "
         f"{earlier.line} and {later.line}, with {about} {earlier.cells[about]!r} and "
         f"{later.cells[about]!r}; keep one row{others}."
     )
 
 
-def _gone_text(table: Table, gone: Sequence[tuple[Row, Path]], column: str) -> str:
-    rows = [row for row, _ in gone]
-    hints = ["correct the names or leave out the rows"]
-    n_slashes = sum("\\" in row.cells[column] for row in rows)
+def _missing_text(table: Table, missing: Sequence[tuple[Row, Path]], column: str) -> str:
+    """The message for missing files, with the usual reasons where one of them shows."""
+    rows = [row for row, _ in missing]
+    paths = [path for _, path in missing[:_N_SEARCHED]]
+    hints = []
+    with_suffix = _first_name(map(_called_with_suffix, paths))
+    if with_suffix is not None:
+        hints.append(f"{with_suffix!r} is there: names must have their suffix")
+    other_spelling = _first_name(map(_called_otherwise, paths))
+    if other_spelling is not None:
+        hints.append(f"{other_spelling!r} is there, which differs in case or in its Unicode form")
+    n_slashes = sum("\\" in row.cells[column] for row in rows)  # written on Windows
     if n_slashes:
-        hints.insert(0, f"{n_slashes} of them have \\ in their names: write / instead of \\")
-    other = next(filter(None, (_called_otherwise(path) for _, path in gone[:_N_LOOKED])), None)
-    if other is not None:
-        hints.insert(0, f"{other!r} is there, which differs in case or in its Unicode form")
-    full = next(filter(None, (_called_with_suffix(path) for _, path in gone[:_N_LOOKED])), None)
-    if full is not None:
-        hints.insert(0, f"{full!r} is there: names must have their suffix")
-    noun = "1 is not there" if len(gone) == 1 else f"{len(gone)} are not there"
-    return f"every file of {table.name} must exist, {noun}: {_quoted(rows, column)}; {'; '.join(hints)}."
+        hints.append(f"{n_slashes} of them have \\ in their names: write / instead of \\")
+    hints.append("correct the names or leave out the rows")
+    count = "1 is not there" if len(rows) == 1 else f"{len(rows)} are not there"
+    return (
+        f"every file of {table.name} must exist, {count}: {_quoted(rows, column)}; "
+        f"{'; '.join(hints)}."
+    )
+
+
+def _first_name(names: Iterable[str | None]) -> str | None:
+    return next((name for name in names if name is not None), None)
 
 
 def _called_otherwise(path: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from ablate.data.sources._base import Item
@@ -32,11 +33,12 @@ _N_NAMED = 5
 def read_index(
     path: Path, *, root: Path, data_dir: Path | None = None
 ) -> tuple[tuple[str, ...], tuple[Item, ...]]:
-    """Read an index of images below `root`; return class names (sorted labels, numbers as numbers) and items in the order of the file.
+    """Read an index of images below `root`; return class names, and items in the file's order.
 
-    Image ids are relative to `root`, in one spelling. Links may lead to files below `data_dir`.
-    Raises DataError, with the row, where a column is missing, a cell is empty, a file is missing,
-    stands twice or outside `root`, a split has another name, classes differ in spelling alone.
+    Class names are sorted by label, numbers as numbers. Image ids are relative to `root`, in one
+    spelling. Links may lead to files below `data_dir`. Raises DataError, with the row, where a
+    column is missing, a cell is empty, a file is missing, named twice or outside `root`, a split
+    has another name, or classes differ in spelling alone.
     """
     table = read_table(path, read=COLUMNS)
     _check_columns(table)
@@ -44,7 +46,7 @@ def read_index(
     splits = [split_of_row(row, path.name) for row in table.rows]
     check_splits_complete(table, splits)
     names = _name_of_label(table)
-    labels = sorted(names, key=_by_number(table))
+    labels = sorted(names, key=_sort_key(names))
     position = {label: i for i, label in enumerate(labels)}
     files = named_files(table, "file", root=root, data_dir=data_dir or root, about="label")
     items = [
@@ -55,17 +57,22 @@ def read_index(
 
 
 def split_of_row(row: Row, name: str) -> str | None:
-    """Return the split that a row's cell names, None where it is empty or there is no column. Raises DataError."""
+    """Return the split that a row's cell names; None where it is empty or there is no column.
+
+    Raises DataError.
+    """
     word = row.cells.get("split", "")
-    if word and word.lower() not in SPLIT_WORDS:
+    if not word:
+        return None
+    if word.lower() not in SPLIT_WORDS:
         raise DataError(
             f"a split must be one of {', '.join(SPLITS)}, got {word!r} in row {row.line} of {name}."
         )
-    return SPLIT_WORDS[word.lower()] if word else None
+    return SPLIT_WORDS[word.lower()]
 
 
 def check_splits_complete(table: Table, splits: list[str | None]) -> None:
-    """Return when all rows of a table name a split or none does. Raises DataError."""
+    """Check that all rows of a table name a split or none does. Raises DataError."""
     without = [row.line for row, split in zip(table.rows, splits, strict=True) if split is None]
     if without and len(without) < len(table.rows):
         raise DataError(
@@ -76,22 +83,25 @@ def check_splits_complete(table: Table, splits: list[str | None]) -> None:
 
 
 def unread_columns_remarks(path: Path) -> list[str]:
-    """Say which columns of an index are not read: one of them may be the split under another name."""
-    unread = [
-        column
-        for column in read_table(path, read=COLUMNS).columns
-        if column and column not in COLUMNS
-    ]
+    """A line on the columns of an index that are not read.
+
+    One of them may be the split under another name.
+    """
+    columns = read_table(path, read=COLUMNS).columns
+    unread = [column for column in columns if column and column not in COLUMNS]
     if not unread:
         return []
     return [f"note: columns of {path.name} that are not read: {some(unread, most=_N_NAMED)}"]
 
 
 def _check_columns(table: Table) -> None:
-    """No column is called as one that is read, but for capitals, blanks and the like. Raises DataError."""
-    plain = {_letters(column): column for column in COLUMNS}
+    """Refuse columns that differ from one that is read in capitals, blanks and the like alone.
+
+    Such a column would be ignored in silence. Raises DataError.
+    """
+    read_columns = {_letters(column): column for column in COLUMNS}
     for column in table.columns:
-        expected = plain.get(_letters(column), column)
+        expected = read_columns.get(_letters(column), column)
         if expected != column:
             raise DataError(
                 f"columns of {table.name} that are read must be called {', '.join(COLUMNS)}, "
@@ -108,12 +118,14 @@ def _check_cells(table: Table) -> None:
     missing = [column for column in ("file", "label") if column not in table.columns]
     if missing:
         raise DataError(
-            f"an index must have the columns file and label, {table.name} lacks {', '.join(missing)}; it has {', '.join(table.columns) or 'none'}."
+            f"an index must have the columns file and label, {table.name} lacks "
+            f"{', '.join(missing)}; it has {', '.join(table.columns) or 'none'}."
         )
     for row in table.rows:
         if not row.cells["file"] or not row.cells["label"]:
             raise DataError(
-                f"every row of an index must have a file and a label, row {row.line} of {table.name} has not."
+                f"every row of an index must have a file and a label, row {row.line} of "
+                f"{table.name} has not."
             )
 
 
@@ -125,18 +137,21 @@ def _name_of_label(table: Table) -> dict[str, str]:
         name = row.cells.get("class_name") or label
         if names.setdefault(label, name) != name:
             raise DataError(
-                f"each label must have one class_name in {table.name}, label {label!r} has {names[label]!r} and, in row {row.line}, {name!r}."
+                f"each label must have one class_name in {table.name}, label {label!r} has "
+                f"{names[label]!r} and, in row {row.line}, {name!r}."
             )
     twice = sorted(name for name, n in Counter(names.values()).items() if n > 1)
     if twice:
         raise DataError(
-            f"each label must have its own class_name in {table.name}, these have several labels: {', '.join(twice)}."
+            f"each label must have its own class_name in {table.name}, "
+            f"these have several labels: {', '.join(twice)}."
         )
     check_class_names(names, where=table.name)
     check_class_names(names.values(), where=table.name)
     return names
 
 
-def _by_number(table: Table) -> type[int] | type[str]:
-    labels = {row.cells["label"] for row in table.rows}
-    return int if all(label.isascii() and label.isdigit() for label in labels) else str
+def _sort_key(labels: Iterable[str]) -> type[int] | type[str]:
+    """Labels that are all numbers are sorted as numbers: 2 before 10."""
+    are_numbers = all(label.isascii() and label.isdigit() for label in labels)
+    return int if are_numbers else str

@@ -1,4 +1,7 @@
-"""Which level of a tree of folders holds the classes. A tree that can be read in two ways is refused."""
+"""Which level of a tree of folders holds the classes.
+
+A tree that can be read in two ways is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +15,28 @@ from ablate.errors import DataError, escaped, some
 
 _N_NAMED = 8
 _MAX_WRAPPERS = 5
-"""Folders within folders that are looked through; links may lead in circles."""
+"""Folders within folders that are searched; links may lead in circles."""
 _BY_CSV = "name the images in a CSV (columns file, label, split) and give it as data.path"
 Folders = Callable[[Path], list[Path]]
 """Returns the folders in a folder that may hold images, sorted."""
 
 
 def split_tops(root: Path, name: str, *, folders: Folders) -> Mapping[Path, str | None]:
-    """Return the folders whose children are the classes, each with its split; `root` with None
-    where there are no splits. `name` is how errors call `root`.
+    """Return the folders whose children are the classes, each with its split.
+
+    Where there are no splits, that is `root` with None. `name` is how errors call `root`.
 
     Raises DataError where split folders and class folders lie side by side, where a split has two
     folders or one without classes, or where the children are no classes.
     """
     children = folders(root)
-    splits = {
-        child: SPLIT_WORDS[child.name.lower()]
-        for child in children
-        if child.name.lower() in SPLIT_WORDS
-    }
+    splits = {}
+    for child in children:
+        split = SPLIT_WORDS.get(child.name.lower())
+        if split is not None:
+            splits[child] = split
     if not splits:
-        _check_level(name, children, folders=folders, way_out="or say data.path: {path}")
+        _check_level(name, children, folders=folders, way_out="or write data.path: {path}")
         return {root: None}
     _check_alike(splits, children, name)
     for top in splits:
@@ -51,26 +55,29 @@ def split_tops(root: Path, name: str, *, folders: Folders) -> Mapping[Path, str 
 
 def _check_alike(splits: Mapping[Path, str], children: Sequence[Path], name: str) -> None:
     if len(splits) < len(children):
-        odd = sorted(child.name for child in children if child not in splits)
+        others = sorted(child.name for child in children if child not in splits)
+        split_words = " or ".join(sorted(child.name for child in splits))
         raise DataError(
             "a folder must hold either split folders or class folders, "
-            f"{name} holds both; these are no splits: {_listed(odd)}. If they are, rename them to "
-            "train, val or test; if not, move them away; or, where "
-            f"{' or '.join(sorted(split.name for split in splits))} is a class, {_BY_CSV}."
+            f"{name} holds both; these are no splits: {_listed(others)}. If they are, rename them "
+            "to train, val or test; if not, move them away; or, where "
+            f"{split_words} is a class, {_BY_CSV}."
         )
     if len(set(splits.values())) < len(splits):
+        words = _listed(sorted(child.name for child in splits))
         raise DataError(
-            f"each split must have one folder in {name}, got {_listed(sorted(child.name for child in splits))}; merge or rename them."
+            f"each split must have one folder in {name}, got {words}; merge or rename them."
         )
 
 
 def _check_level(name: str, classes: Sequence[Path], *, folders: Folders, way_out: str) -> None:
-    """Raise DataError where the folders are splits, folds, a wrapper, or no classes.
+    """Check that folders are classes, not splits, folds or a wrapper. Raises DataError.
 
     `way_out` is what else can be done about a wrapper, whose innermost folder is `{path}`.
     """
     names = [path.name for path in classes]
     below = {path: frozenset(child.name for child in folders(path)) for path in classes}
+    # One class alone cannot be trained: a single folder with folders in it is a wrapper.
     if len(classes) == 1 and below[classes[0]]:
         raise DataError(_wrapper_text(classes[0], name, folders, way_out))
     if are_images_and_labels(names):
@@ -79,18 +86,16 @@ def _check_level(name: str, classes: Sequence[Path], *, folders: Folders, way_ou
             "look like images and their masks or labels; sort the images into class folders, "
             f"or {_BY_CSV}."
         )
-    repeated = next((path for path in classes if len(below[path] & set(names)) > 1), None)
-    if repeated is not None:
-        raise DataError(
-            f"class folders must lie once, {name}/{escaped(repeated.name)} holds folders with the "
-            f"names of its neighbours ({_listed(sorted(below[repeated] & set(names)))}), as an "
-            "archive that was unpacked twice; remove one of the two."
-        )
-    if (
-        are_split_names(names)
-        or are_fold_names(names)
-        or _repeat_each_other([_first_fork(path, folders) for path in classes])
-    ):
+    for path in classes:
+        repeated = below[path] & set(names)
+        if len(repeated) > 1:
+            raise DataError(
+                f"class folders must be there once, {name}/{escaped(path.name)} holds folders "
+                f"with the names of its neighbours ({_listed(sorted(repeated))}), as an "
+                "archive that was unpacked twice; remove one of the two."
+            )
+    are_splits = are_split_names(names) or are_fold_names(names)
+    if are_splits or _repeat_each_other([_first_fork(path, folders) for path in classes]):
         raise DataError(_splits_text(name, names, below[classes[0]]))
 
 
@@ -100,7 +105,7 @@ def _first_fork(folder: Path, folders: Folders) -> frozenset[str]:
 
 
 def _unwrapped(folder: Path, folders: Folders) -> Path:
-    """The folder itself, or what it wraps: one folder that holds one folder ... that holds several."""
+    """The folder itself, or what it wraps: a folder that holds one folder ... that holds many."""
     for _ in range(_MAX_WRAPPERS):
         inner = folders(folder)
         if len(inner) != 1 or not folders(inner[0]):
@@ -110,26 +115,31 @@ def _unwrapped(folder: Path, folders: Folders) -> Path:
 
 
 def _repeat_each_other(below: Sequence[frozenset[str]]) -> bool:
-    """Whether all folders hold the same two or more sub-folders, but for a few."""
-    counts = Counter(name.casefold() for names in below for name in names)
+    """Whether all folders hold the same two or more sub-folders, but for a few.
+
+    Splits of the same classes do, whatever they are called; classes do not.
+    """
+    counts: Counter[str] = Counter()
+    for names in below:
+        counts.update(name.casefold() for name in names)
     shared = {name for name, n in counts.items() if n > 1}
-    return (
-        len(below) > 1
-        and len(shared) > 1
-        and all(
-            2 * len(shared & {name.casefold() for name in names}) >= max(2, len(names))
-            for names in below
-        )
-    )
+    if len(below) < 2 or len(shared) < 2:
+        return False
+    for names in below:
+        n_shared = len({name.casefold() for name in names} & shared)
+        if n_shared < max(1, len(names) / 2):
+            return False
+    return True
 
 
 def _wrapper_text(only: Path, name: str, folders: Folders, way_out: str) -> str:
     """The way out of folders that hold nothing but one folder."""
     inner = _unwrapped(only, folders)
     path = "/".join([name, *map(escaped, inner.relative_to(only.parent).parts)])
+    classes = _listed([child.name for child in folders(inner)])
     return (
         f"a folder of images must hold one folder per class, {name} holds {escaped(only.name)} "
-        f"alone, with the folders {_listed([child.name for child in folders(inner)])} in {path}; "
+        f"alone, with the folders {classes} in {path}; "
         f"move those up to {name}, {way_out.format(path=path)}."
     )
 

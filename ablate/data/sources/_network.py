@@ -1,4 +1,7 @@
-"""Find out in seconds whether a download can be tried at all, so that a machine without a network fails fast instead of hanging."""
+"""Find out in seconds whether a download can be tried at all.
+
+A machine without a network fails fast instead of hanging.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,15 @@ from contextlib import contextmanager
 PROBE_TIMEOUT_S = 6.0
 STALL_TIMEOUT_S = 30.0
 """A download that delivers nothing for so long is given up."""
+_PROXY_REFUSALS = (403, 407)
 
 
 def is_reachable(url: str, *, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
-    """Whether anything answers at `url` (http or https) within `timeout_s` seconds, name look-up included. An error page is an answer."""
+    """Whether anything answers at `url` (http or https) within `timeout_s` seconds.
+
+    The look-up of the name is included. An error page is an answer.
+    """
+    # A thread, because the system's name look-up has no timeout of its own.
     answered = threading.Event()
     thread = threading.Thread(target=_ask, args=(url, timeout_s, answered), daemon=True)
     thread.start()
@@ -26,11 +34,13 @@ def is_reachable(url: str, *, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
 def _ask(url: str, timeout_s: float, answered: threading.Event) -> None:
     if not url.startswith(("http://", "https://")):
         return
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - scheme checked above
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=timeout_s):  # noqa: S310 - scheme checked above
+        with urllib.request.urlopen(request, timeout=timeout_s):  # noqa: S310 - as above
             answered.set()
     except urllib.error.HTTPError as error:
-        if error.code < 500 and error.code not in (403, 407):
+        # A gateway or proxy that answers in the server's place has codes like these.
+        if error.code < 500 and error.code not in _PROXY_REFUSALS:
             answered.set()
     except (OSError, ValueError):
         return
@@ -39,6 +49,7 @@ def _ask(url: str, timeout_s: float, answered: threading.Event) -> None:
 @contextmanager
 def stalls_are_errors() -> Iterator[None]:
     """Let a connection that stalls for STALL_TIMEOUT_S raise instead of waiting for ever."""
+    # torchvision's downloads take no timeout: the process-wide default is the only way in.
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL_TIMEOUT_S)
     try:

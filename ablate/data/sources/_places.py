@@ -21,15 +21,16 @@ def below(root: Path, relative: str, *, what: str, data_dir: Path | None = None)
     """
     if not is_printable(relative):
         raise DataError(
-            f"{what} must be UTF-8 without control characters, got '{escaped(relative)}'; rename it."
+            f"{what} must be UTF-8 without control characters, got '{escaped(relative)}'; "
+            "rename it."
         )
-    base = resolved(root)
-    path = _spelled_below(
-        Path(os.path.normpath(base / relative)), root, is_absolute=Path(relative).is_absolute()
-    )
+    # normpath removes ".." without following links, unlike resolve: the path keeps its spelling.
+    spelled = Path(os.path.normpath(resolved(root) / relative))
+    path = _spelled_below(spelled, root, is_absolute=Path(relative).is_absolute())
     if path is None:
         raise DataError(
-            f"{what} must stay below its folder, got '{escaped(relative)}'; move the files there, or point the data folder higher."
+            f"{what} must stay below its folder, got '{escaped(relative)}'; "
+            "move the files there, or point the data folder higher."
         )
     check_link(path, relative, what=what, data_dir=data_dir or root)
     return path
@@ -41,7 +42,10 @@ def relative_to(path: Path, root: Path) -> str:
 
 
 def check_link(path: Path, name: str, *, what: str, data_dir: Path) -> None:
-    """Return when `path` lies below `data_dir` after all links. Raises DataError with the target."""
+    """Check that `path` lies below `data_dir` after all links.
+
+    Raises DataError with the target.
+    """
     try:
         target = path.resolve()
     except (OSError, RuntimeError) as error:
@@ -51,21 +55,31 @@ def check_link(path: Path, name: str, *, what: str, data_dir: Path) -> None:
 
 
 def outside_text(name: str, target: Path, *, what: str, data_dir: Path) -> str:
-    """What to say of a link that leads out of the data folder, with the options that let it in."""
+    """The message for a link that leads out of the data folder, with the options that admit it."""
     shared = Path(os.path.commonpath([target.parent, resolved(data_dir)]))
     way_out = "copy the files"
     if what == "data.path":
-        way_out = f"give --data-dir {escaped(str(target.parent))} (make: DATA_DIR=...) and data.path: {escaped(target.name)}, or {way_out}"
+        way_out = (
+            f"give --data-dir {escaped(str(target.parent))} (make: DATA_DIR=...) and "
+            f"data.path: {escaped(target.name)}, or {way_out}"
+        )
+    # The root of the file system is shared by all, and no data folder.
     elif shared != Path(shared.anchor):
-        way_out = f"give --data-dir {escaped(str(shared))} (make: DATA_DIR=...) with data.path from there, or {way_out}"
+        way_out = (
+            f"give --data-dir {escaped(str(shared))} (make: DATA_DIR=...) with data.path from "
+            f"there, or {way_out}"
+        )
     return (
-        f"{what} must stay below the data folder {escaped(str(data_dir))}, but '{escaped(name)}' is a link to "
-        f"{escaped(str(target))}, which lies outside; {way_out}."
+        f"{what} must stay below the data folder {escaped(str(data_dir))}, "
+        f"but '{escaped(name)}' is a link to {escaped(str(target))}, which lies outside; {way_out}."
     )
 
 
 def _spelled_below(path: Path, root: Path, *, is_absolute: bool) -> Path | None:
-    """`path` as it is called below `root`; None outside. An absolute one may go through links."""
+    """`path` as it is called below `root`; None outside.
+
+    An absolute path may go through links: `/data/x` where `/data` is a link to the root.
+    """
     base = resolved(root)
     if path.is_relative_to(base):
         return path
@@ -78,10 +92,14 @@ def _spelled_below(path: Path, root: Path, *, is_absolute: bool) -> Path | None:
 
 @lru_cache(maxsize=8)
 def resolved(root: Path) -> Path:
-    """`root` without links; looked up once for all files of a source. Raises DataError."""
+    """`root` without links. Raises DataError.
+
+    Cached: a source asks once per file, and each look-up costs a system call per path component.
+    """
     try:
         return root.resolve()
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"the data folder must not be a link in a circle, got '{escaped(str(root))}'; mend it, or give another one with --data-dir."
+            f"the data folder must not be a link in a circle, got '{escaped(str(root))}'; "
+            "repair it, or give another one with --data-dir."
         ) from error

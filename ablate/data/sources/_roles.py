@@ -1,4 +1,4 @@
-"""What names of folders and files say of their role: a split, a fold, the images, their masks."""
+"""What names of folders and files tell of their role: a split, a fold, the images, their masks."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ MASK_FOLDERS = frozenset(_MASKS | _SEGMENTS | {"annotation", "annotations", "bbo
 IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "photos", "pictures"})
 _LABEL_FOLDERS = MASK_FOLDERS | {"label", "labels", "xml", "xmls", "json"}
 _MASK = (
-    r"(masks?|gt|ground[ _-]?truth|seg|segm|segmentation|segmented|annotations?|annotated|trimap|matte"
-    r"|labels?|lbl|overlay|contours?|heat[ _-]?map|silhouette|depth|bbox)"
+    r"(masks?|gt|ground[ _-]?truth|seg|segm|segmentation|segmented|annotations?|annotated|trimap"
+    r"|matte|labels?|lbl|overlay|contours?|heat[ _-]?map|silhouette|depth|bbox)"
 )
 _MASK_AT_THE_END = re.compile(rf"(.+?)[ _.-]{_MASK}([ _-]?\d+)?", re.IGNORECASE)
 _MASK_AT_THE_FRONT = re.compile(rf"{_MASK}[ _.-](.+)", re.IGNORECASE)
 
+# Data sets come from everywhere: a tree of splits in another language must not become classes.
 _SPLIT_STEMS = {
     "train": "train training tr trn learn learning trening entrenamiento entrainement treino "
     "treinamento addestramento apprentissage trainings egitim обучение обучающая тренировка "
     "训练 訓練 学習 훈련 학습",
     "val": "val valid validation dev eval evaluation validierung validierungs validacion "
     "validacao validazione validatie validace dogrulama валидация 验证 驗證 検証 검증",
-    "test": "test testing tst holdout teste testen prueba pruebas prova тест тестовая 测试 測試 テスト 테스트",
+    "test": "test testing tst holdout teste testen prueba pruebas prova тест тестовая 测试 測試 "
+    "テスト 테스트",
 }
 _SPLIT_OF_STEM = {stem: split for split, stems in _SPLIT_STEMS.items() for stem in stems.split()}
 _REST = "set|sets|data|daten|images?|imgs?|folder|dir|split|集"
@@ -55,9 +57,9 @@ def masks_among(images: Sequence[Path]) -> list[Path]:
 def _is_mask_of_one(stem: str, stems: set[str]) -> bool:
     at_the_end = _MASK_AT_THE_END.fullmatch(stem)
     at_the_front = _MASK_AT_THE_FRONT.fullmatch(stem)
-    return (at_the_end is not None and at_the_end[1] in stems) or (
-        at_the_front is not None and at_the_front[2] in stems
-    )
+    if at_the_end is not None and at_the_end[1] in stems:
+        return True
+    return at_the_front is not None and at_the_front[2] in stems
 
 
 def called_alike(image_ids: Sequence[str]) -> list[str]:
@@ -72,11 +74,13 @@ def called_alike(image_ids: Sequence[str]) -> list[str]:
 
 
 def split_and_rest(name: str) -> tuple[str, str] | None:
-    """Return the split whose word a name begins or ends with, in several languages, and its other words but for `set`, `data` and the like."""
+    """Return the split that a name begins or ends with, in several languages, and its other words.
+
+    The other words come without `set`, `data` and the like.
+    """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # TrainData
-    plain = unicodedata.normalize("NFKD", spaced.casefold())
-    bare = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    words = [word for word in re.split(r"[\W\d_]+", unicodedata.normalize("NFC", bare)) if word]
+    bare = _without_accents(spaced.casefold())
+    words = [word for word in re.split(r"[\W\d_]+", bare) if word]
     for word in words[:1] + words[-1:]:
         match = _GLUED.fullmatch(word)
         if match:
@@ -86,15 +90,24 @@ def split_and_rest(name: str) -> tuple[str, str] | None:
     return None
 
 
-def are_split_names(names: Sequence[str]) -> bool:
-    """Whether most of some folders' names speak of splits, and two of different splits of one thing.
+def _without_accents(text: str) -> str:
+    """`validação` -> `validacao`, as the tables above have it."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    letters = [letter for letter in decomposed if not unicodedata.combining(letter)]
+    return unicodedata.normalize("NFC", "".join(letters))
 
-    `seg_train` and `seg_test` do; `val d'or` and `test strip` are a place and a thing.
+
+def are_split_names(names: Sequence[str]) -> bool:
+    """Whether most of some folders' names are splits, and two are different splits of one thing.
+
+    `seg_train` and `seg_test` are; `val d'or` and `test strip` are a place and a thing.
     """
     splits_of_rest: defaultdict[str, list[str]] = defaultdict(list)
-    for role in map(split_and_rest, names):
+    for name in names:
+        role = split_and_rest(name)
         if role is not None:
-            splits_of_rest[role[1]].append(role[0])
+            split, rest = role
+            splits_of_rest[rest].append(split)
     n_splits = sum(map(len, splits_of_rest.values()))
     is_one_thing = any(len(set(splits)) > 1 for splits in splits_of_rest.values())
     return is_one_thing and 2 * n_splits > len(names)

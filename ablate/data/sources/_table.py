@@ -1,4 +1,4 @@
-"""A CSV file read strictly: every row has the cells that the header announces, or its row is named."""
+"""A CSV file read strictly: a row without the cells that the header announces is refused."""
 
 from __future__ import annotations
 
@@ -34,64 +34,61 @@ class Table:
 
 
 def read_table(path: Path, *, read: Collection[str], hint: str = "") -> Table:
-    """Read a CSV file; empty lines are skipped. `hint` says more of rows with too many cells.
+    """Read a CSV file; empty lines are skipped.
 
     `read` are the columns that matter: only in others may a cell have line breaks, as notes do.
+    `hint` is added to the message about rows with too many cells.
 
     Raises DataError, with the row, where it is no file of comma-separated values in UTF-8, where
-    a column stands twice, or where a row has more or fewer cells than there are columns.
+    a column is given twice, or where a row has more or fewer cells than there are columns.
     """
-    text = _text_of(path)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    records: list[tuple[int, list[str]]] = []
+    records = _records(path)
+    header = records[0][1] if records else []
+    _check_columns(path.name, header)
+    rows = []
+    for line, record in records[1:]:
+        if len(record) != len(header):
+            raise DataError(
+                f"every row of {path.name} must have {len(header)} cells "
+                f"({', '.join(header)}), row {line} has {len(record)}; "
+                f'a cell with a comma stands in "quotes"{hint}.'
+            )
+        for column, cell in zip(header, record, strict=True):
+            if _is_broken(cell, is_read=column in read, n_columns=len(header)):
+                raise DataError(
+                    "cells must be without control characters and line breaks, "
+                    f"row {line} of {path.name} has '{escaped(cell)}'; is a quote missing?"
+                )
+        cells = dict(zip(header, record, strict=True))
+        rows.append(Row(line, cells))
+    return Table(path.name, tuple(header), tuple(rows))
+
+
+def _records(path: Path) -> list[tuple[int, list[str]]]:
+    """The records of a file, each with the line that it begins on. Raises DataError."""
+    # newline="" and strict: else csv repairs broken quotes in its own way.
+    reader = csv.reader(io.StringIO(_text_of(path), newline=""), strict=True)
+    records = []
     line = 1
     try:
         for record in reader:
-            records.append((line, [cell.strip() for cell in record]))
+            if record:  # not an empty line
+                records.append((line, [cell.strip() for cell in record]))
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f'{path.name} must be a CSV file, row {line} cannot be read ({error}); a cell with a comma, a quote or a line break stands in "quotes".'
+            f"{path.name} must be a CSV file, row {line} cannot be read ({error}); "
+            'a cell with a comma, a quote or a line break stands in "quotes".'
         ) from error
-    records = [(line, record) for line, record in records if record]  # not an empty line
-    columns = tuple(records[0][1]) if records else ()
-    _check_columns(path.name, columns)
-    return Table(
-        path.name, columns, tuple(_rows(path.name, columns, records[1:], hint=hint, read=read))
-    )
+    return records
 
 
-def _rows(
-    name: str,
-    columns: Sequence[str],
-    records: Sequence[tuple[int, list[str]]],
-    *,
-    hint: str,
-    read: Collection[str],
-) -> list[Row]:
-    rows = []
-    for line, record in records:
-        if len(record) != len(columns):
-            raise DataError(
-                f"every row of {name} must have {len(columns)} cells "
-                f"({', '.join(columns)}), row {line} has {len(record)}; "
-                f'a cell with a comma stands in "quotes"{hint}.'
-            )
-        cells = dict(zip(columns, record, strict=True))
-        odd = next(
-            (cell for column, cell in cells.items() if _is_odd(cell, column in read, len(columns))),
-            None,
-        )
-        if odd is not None:
-            raise DataError(
-                f"cells must be without control characters and line breaks, row {line} of {name} has '{escaped(odd)}'; is a quote missing?"
-            )
-        rows.append(Row(line, cells))
-    return rows
+def _is_broken(cell: str, *, is_read: bool, n_columns: int) -> bool:
+    """Whether a cell has control characters that it should not have.
 
-
-def _is_odd(cell: str, is_read: bool, n_columns: int) -> bool:
-    """Whether a cell has what no cell should have; of notes, whether they hold a whole row."""
+    Notes, in columns that are not read, may have them, unless they hold a whole row: that is how
+    a missing quote shows.
+    """
     if is_printable(cell):
         return False
     return is_read or any(line.count(",") >= n_columns - 1 for line in cell.splitlines())
@@ -101,12 +98,13 @@ def _check_columns(name: str, columns: Sequence[str]) -> None:
     twice = sorted({column for column in columns if column and columns.count(column) > 1})
     if twice:
         raise DataError(
-            f"each column of {name} must have a name of its own, {', '.join(twice)} stands more than once; remove or rename one."
+            f"each column of {name} must have a name of its own, {', '.join(twice)} is given more "
+            "than once; remove or rename one."
         )
-    separator = next((mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]), None)
-    if separator is not None:
+    if len(columns) == 1 and any(separator in columns[0] for separator in ";\t|"):
         raise DataError(
-            f"columns of {name} must be separated by commas, got '{escaped(columns[0])}'; save it as comma-separated values (in Python: sep=',')."
+            f"columns of {name} must be separated by commas, got '{escaped(columns[0])}'; "
+            "save it as comma-separated values (in Python: sep=',')."
         )
 
 
@@ -119,17 +117,22 @@ def _text_of(path: Path) -> str:
         raise DataError(f"{path.name} must be readable, it is not ({error.strerror}).") from error
     if content.startswith(_WIDE):
         raise DataError(f"{path.name} must be in UTF-8, it is in UTF-16; save it as CSV UTF-8.")
+    # UTF-16 without a byte order mark, or no text at all.
     zero = content.find(b"\0")
     if zero >= 0:
         raise DataError(
-            f"{path.name} must be a CSV file in UTF-8, row {_row_at(content, zero)} has a zero byte; save it as CSV UTF-8."
+            f"{path.name} must be a CSV file in UTF-8, row {_row_at(content, zero)} has a zero "
+            "byte; save it as CSV UTF-8."
         )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        at = error.start + content.startswith(codecs.BOM_UTF8) * len(codecs.BOM_UTF8)
+        position = error.start
+        if content.startswith(codecs.BOM_UTF8):
+            position += len(codecs.BOM_UTF8)  # the decoder counts from behind the mark
         raise DataError(
-            f"{path.name} must be in UTF-8, row {_row_at(content, at)} is not (byte 0x{content[at]:02x}); save it as CSV UTF-8."
+            f"{path.name} must be in UTF-8, row {_row_at(content, position)} is not "
+            f"(byte 0x{content[position]:02x}); save it as CSV UTF-8."
         ) from error
 
 

@@ -1,6 +1,6 @@
 """Everything that lies in class folders: each file is taken, refused or counted, whatever it is.
 
-Files are not decoded here, and what is no regular file is never opened.
+Files are not decoded here, and only regular files are ever opened.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ablate.data.first_bytes import N_BYTES, foreign_format, readable_kind
 from ablate.data.sources._kinds import (
-    HEAD_BYTES,
     MAX_POINTER_BYTES,
     MORE_SUFFIXES,
     NAMED_IMAGES,
@@ -21,8 +21,6 @@ from ablate.data.sources._kinds import (
     is_left_behind,
     is_left_behind_folder,
     is_pointer,
-    readable_kind,
-    unreadable_kind,
 )
 from ablate.data.sources._places import outside_text, resolved
 from ablate.data.sources._roles import MASK_FOLDERS, masks_among
@@ -31,20 +29,26 @@ from ablate.errors import DataError, escaped, is_printable, some
 _N_NAMED = 5
 _N_KINDS = 8
 _SENTENCES = {
-    "name": "names of files and folders must be UTF-8 without control characters, these are not: {names}; rename them.",
-    "dead": "a link must lead to a file, these lead nowhere or in a circle: {names}; mend or "
+    "name": "names of files and folders must be UTF-8 without control characters, "
+    "these are not: {names}; rename them.",
+    "dead": "a link must lead to a file, these lead nowhere or in a circle: {names}; repair or "
     "remove them (after a clone, git-annex and DVC fetch the files first).",
-    "special": "an image must be a regular file, these are pipes, sockets or devices: {names}; remove them.",
-    "unreadable": "files and folders must be readable, these are not: {names}; give yourself the right to read them (chmod -R u+rX).",
-    "empty": "an image must have bytes, these files are empty: {names}; fetch them again or remove them.",
-    "pointer": "an image must be the image itself, these are pointers of Git LFS or git-annex: {names}; fetch the files (git lfs pull, git annex get).",
+    "special": "an image must be a regular file, these are pipes, sockets or devices: {names}; "
+    "remove them.",
+    "unreadable": "files and folders must be readable, these are not: {names}; "
+    "give yourself the right to read them (chmod -R u+rX).",
+    "empty": "an image must have bytes, these files are empty: {names}; "
+    "fetch them again or remove them.",
+    "pointer": "an image must be the image itself, these are pointers of Git LFS or git-annex: "
+    "{names}; fetch the files (git lfs pull, git annex get).",
     "unsupported": "an image must be JPEG, PNG, BMP, GIF, TIFF, WebP or PPM, these are of kinds "
     "that cannot be read here: {names}; convert them, for example to PNG, or move them out of "
     "the class folders.",
     "disguised": "an image must have the suffix of its kind, these are images by their first "
     "bytes but not by their names: {names}; rename them (.jpg, .png), or move them out of the "
     "class folders if they are copies.",
-    "twice": "an image must be there once, these are one file under two names, through a link: {names}; remove one of the two.",
+    "twice": "an image must be there once, these are one file under two names, through a link: "
+    "{names}; remove one of the two.",
     "mask": "a class folder must hold images alone, these look like masks or labels of the images "
     "beside them: {names}; move them out of the class folders, or name the images in a CSV "
     "(columns file, label, split).",
@@ -94,10 +98,9 @@ class ClassFolders:
     def check(self) -> None:
         """Raise DataError with every problem of every file that was met."""
         sentences = self._outside[:1]
-        if len(set(self._outside)) > 1:
-            sentences.append(
-                f"{len(set(self._outside)) - 1} more links lead out of the data folder."
-            )
+        n_more = len(set(self._outside)) - 1
+        if n_more > 0:
+            sentences.append(f"{n_more} more links lead out of the data folder.")
         for kind, sentence in _SENTENCES.items():
             names = list(dict.fromkeys(self._problems.get(kind, ())))
             if names:
@@ -110,10 +113,11 @@ class ClassFolders:
         if not self.left_out:
             return []
         kinds = Counter(_kind_word(name) for name in self.left_out)
-        words = [f"{kind} {n}" for kind, n in sorted(kinds.items(), key=lambda kind: -kind[1])]
+        words = [f"{kind} {n}" for kind, n in kinds.most_common()]
         noun = "entry" if len(self.left_out) == 1 else "entries"
         return [
-            f"left out: {len(self.left_out)} {noun} not taken for images ({some(words, most=_N_KINDS)}), for example {next(iter(self.left_out))}"
+            f"left out: {len(self.left_out)} {noun} not taken for images "
+            f"({some(words, most=_N_KINDS)}), for example {next(iter(self.left_out))}"
         ]
 
     def _walk(self, folder: Path, *, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
@@ -123,17 +127,19 @@ class ClassFolders:
         except OSError:
             self._note("unreadable", folder)
             return
-        place = (status.st_dev, status.st_ino)
-        if place in above:
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:  # a link in a circle
             self._note("dead", folder)
             return
-        images = []
+        images: list[Path] = []
         for entry in self._entries(folder):
             path = Path(entry.path)
             if not _is_folder(entry):
-                images += [path] if self._is_image(entry) else []
+                if self._is_image(entry):
+                    images.append(path)
             elif self._is_data_folder(entry) and not self._is_mask_folder(path):
-                yield from self._walk(path, above=above | {place})
+                yield from self._walk(path, above=above | {identity})
+        # Only among images of one folder: the words are part of class names elsewhere.
         self._problems["mask"] += map(self._name, masks_among(images))
         yield from images
 
@@ -197,13 +203,14 @@ class ClassFolders:
             return True
         if kind is not None:
             return self._note("disguised", path, f" ({kind})")
-        if unreadable_kind(head) is not None:
-            return self._note("unsupported", path, f" ({unreadable_kind(head)})")
+        foreign = foreign_format(head)
+        if foreign is not None and foreign.is_picture:
+            return self._note("unsupported", path, f" ({foreign.name})")
         self.left_out[self._name(path)] = None
         return False
 
     def _is_first_of_its_file(self, path: Path, status: os.stat_result) -> bool:
-        if status.st_ino == 0:  # a file system that has no numbers
+        if status.st_ino == 0:  # some file systems number no files
             return True
         name = self._name(path)
         first = self._name_of_file.setdefault((status.st_dev, status.st_ino), name)
@@ -222,7 +229,7 @@ class ClassFolders:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):
             return self._note("dead", path)
-        if path.parent.resolve().is_relative_to(target):
+        if path.parent.resolve().is_relative_to(target):  # into a folder above itself
             return self._note("dead", path)
         if target.is_relative_to(resolved(self.data_dir)):
             return True
@@ -234,6 +241,7 @@ class ClassFolders:
         return False
 
     def _note(self, kind: str, path: Path, remark: str = "") -> bool:
+        """Keep a problem for `check`, and return False: the file is not taken."""
         self._problems[kind].append(self._name(path) + remark)
         return False
 
@@ -250,7 +258,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _problem_of(path: Path, status: os.stat_result) -> str | None:
-    """What is wrong with a file that needs no look into it."""
+    """What is wrong with a file, as far as its name and status show."""
     if not stat.S_ISREG(status.st_mode):
         return "special"
     if path.suffix.lower() in UNREADABLE_SUFFIXES:
@@ -260,12 +268,14 @@ def _problem_of(path: Path, status: os.stat_result) -> str | None:
 
 def _head_of(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(HEAD_BYTES)
+        return file.read(N_BYTES)
 
 
 def _kind_word(name: str) -> str:
     """How files of one kind are counted: by suffix, or by name where they have none."""
     last = name.rstrip("/").rpartition("/")[2]
-    if name.endswith("/") or last.startswith("._"):
-        return "._*" if last.startswith("._") else f"{last}/"
+    if last.startswith("._"):  # macOS writes one beside every file on foreign file systems
+        return "._*"
+    if name.endswith("/"):
+        return f"{last}/"
     return Path(last).suffix.lower() or last

@@ -1,4 +1,7 @@
-"""folder, for task multilabel: your own images with any number of labels each, listed in `labels.csv` of the folder that `data.path` names."""
+"""folder, for task multilabel: your own images with any number of labels each.
+
+They are listed in `labels.csv` of the folder that `data.path` names.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,27 @@ from ablate.data.sources._files import item_of, named_files, unlisted_remarks
 from ablate.data.sources._index import check_splits_complete, split_of_row
 from ablate.data.sources._places import relative_to
 from ablate.data.sources._table import Row, Table, read_table
-from ablate.data.sources.folder import VERSION, data_path
+from ablate.data.sources.image_folder import VERSION, data_path
 from ablate.errors import DataError, escaped
 from ablate.study.trial import DataSpec
 
-LABELS, SEPARATOR = "labels.csv", ";"
+LABELS = "labels.csv"
+SEPARATOR = ";"
 COLUMNS = ("image", "labels", "split")
 """`split` may be missing."""
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
-    """Return the images that `labels.csv` lists. Raises NotToBeHad where the folder does not exist, DataError where it leads outside or the list is wrong."""
+    """Return the images that `labels.csv` lists.
+
+    Raises NotAvailable where the folder does not exist, DataError where it leads outside or the
+    list is wrong.
+    """
     root = data_path(spec, data_dir=data_dir, what=f"a folder with {LABELS}")
     if not _has_list(root):
         raise DataError(
-            f"for task multilabel data.path must be a folder with {LABELS} (columns image and labels), {spec.path!r} has none."
+            f"for task multilabel data.path must be a folder with {LABELS} (columns image and "
+            f"labels), {spec.path!r} has none."
         )
     class_names, items = read_labels(root / LABELS, data_dir=data_dir)
     return Collection(
@@ -47,30 +56,31 @@ def _has_list(root: Path) -> bool:
 
 
 def _unread(root: Path) -> list[str]:
-    """Say which other tables lie beside the list."""
+    """Lines on other tables that lie beside the list."""
     others = sorted(escaped(path.name) for path in root.glob("*.csv") if path.name != LABELS)
     return [f"note: {name} is not read, {LABELS} is" for name in others]
 
 
 def read_labels(path: Path, *, data_dir: Path) -> tuple[tuple[str, ...], tuple[Item, ...]]:
-    """Read a list of images with their labels, `a.jpg,poppy;daisy`; an empty cell is an image without a label. Paths are relative to the list's folder.
+    """Read a list of images with their labels, `a.jpg,poppy;daisy`.
 
-    Returns the class names, sorted, and items in the order of the file. Raises DataError, with
-    the row, where the columns are others, an image is named twice, is missing or lies outside, a
-    label is empty or stands twice, a split has another name.
+    An empty cell is an image without a label. Paths are relative to the list's folder. Returns
+    the class names, sorted, and items in the order of the file. Raises DataError, with the row,
+    where the columns are others, an image is named twice, is missing or lies outside, a label is
+    empty or given twice, or a split has another name.
     """
     table = read_table(path, read=COLUMNS, hint=f", and labels are separated by '{SEPARATOR}'")
     _check_cells(table)
-    labels = [_labels(row, table.name) for row in table.rows]
+    labels_of_rows = [_labels(row, table.name) for row in table.rows]
     splits = [split_of_row(row, table.name) for row in table.rows]
     check_splits_complete(table, splits)
-    class_names = tuple(sorted({label for several in labels for label in several}))
+    class_names = tuple(sorted(set().union(*labels_of_rows)))
     check_class_names(class_names, where=table.name)
     position = {label: i for i, label in enumerate(class_names)}
     files = named_files(table, "image", root=path.parent, data_dir=data_dir, about="labels")
     items = []
-    for file, several, split in zip(files, labels, splits, strict=True):
-        label = tuple(sorted(position[word] for word in several))
+    for file, labels, split in zip(files, labels_of_rows, splits, strict=True):
+        label = tuple(sorted(position[word] for word in labels))
         items.append(item_of(file, label=label, split=split))
     return class_names, tuple(items)
 
@@ -78,7 +88,8 @@ def read_labels(path: Path, *, data_dir: Path) -> tuple[tuple[str, ...], tuple[I
 def _check_cells(table: Table) -> None:
     if sorted(table.columns) not in (sorted(COLUMNS), sorted(COLUMNS[:2])):
         raise DataError(
-            f"{table.name} must have the columns image and labels, and perhaps split, got {', '.join(table.columns) or 'none'}."
+            f"{table.name} must have the columns image and labels, and perhaps split, "
+            f"got {', '.join(table.columns) or 'none'}."
         )
     for row in table.rows:
         if not row.cells["image"]:
@@ -89,7 +100,9 @@ def _check_cells(table: Table) -> None:
 
 def _labels(row: Row, name: str) -> list[str]:
     cell = row.cells["labels"]
-    labels = [label.strip() for label in cell.split(SEPARATOR)] if cell else []
+    if not cell:  # an image that shows none of the classes
+        return []
+    labels = [label.strip() for label in cell.split(SEPARATOR)]
     if "" in labels or len(set(labels)) < len(labels):
         raise DataError(
             f"labels must be different and not empty, got {cell!r} in row {row.line} of {name}."

@@ -1,12 +1,16 @@
-"""textile: 2,000 simulated textile surfaces, without defect, with a local or with a global one; from the PyPI package conformal-clip-data."""
+"""textile: 2,000 simulated textile surfaces, without defect, with a local or with a global one.
+
+From the PyPI package conformal-clip-data.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 from ablate.data.images import SUFFIXES
-from ablate.data.sources._base import Collection, NotToBeHad
+from ablate.data.sources._base import Collection, Item, NotAvailable
 from ablate.data.sources._files import file_item
 from ablate.study.trial import DataSpec
 
@@ -14,21 +18,19 @@ CLASS_NAMES = ("nominal", "local", "global")
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
-    """Return the package's images; they have no official split. Raises NotToBeHad where the package is not installed."""
+    """Return the package's images; they have no official split.
+
+    Raises NotAvailable where the package is not installed.
+    """
     del spec, data_dir
     try:
         import conformal_clip_data
     except ImportError:
-        raise NotToBeHad(
-            "source textile needs the package conformal-clip-data, which is not installed: pip install conformal-clip-data."
+        raise NotAvailable(
+            "source textile needs the package conformal-clip-data, which is not installed: "
+            "pip install conformal-clip-data."
         ) from None
     root = conformal_clip_data.textile_simulated_root()
-    files = [
-        (label, path)
-        for label, name in enumerate(CLASS_NAMES)
-        for path in sorted((root / name).glob("*"))
-        if path.suffix.lower() in SUFFIXES
-    ]
     return Collection(
         title="simulated textile surfaces (nominal, local and global defects)",
         version=version("conformal-clip-data"),
@@ -36,8 +38,13 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
         origin="PyPI package conformal-clip-data (Megahed et al., 2025, arXiv 2501.12596)",
         is_synthetic=True,
         class_names=CLASS_NAMES,
-        items=tuple(
-            file_item(root, path.relative_to(root).as_posix(), label=label, split=None)
-            for label, path in files
-        ),
+        items=tuple(_items(root)),
     )
+
+
+def _items(root: Path) -> Iterator[Item]:
+    for label, name in enumerate(CLASS_NAMES):
+        for path in sorted((root / name).glob("*")):
+            if path.suffix.lower() in SUFFIXES:
+                relative = path.relative_to(root).as_posix()
+                yield file_item(root, relative, label=label, split=None)

@@ -1,4 +1,7 @@
-"""torchvision:<Name>: a data set that torchvision fetches and checks. Where it has no val split, val is a seeded part of train."""
+"""torchvision:<Name>: a data set that torchvision fetches and checks.
+
+Where it has no val split, val is a seeded part of train.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ablate.data.sources._base import Collection, Item, NotToBeHad
+from ablate.data.sources._base import Collection, Item, NotAvailable
 from ablate.data.sources._network import is_reachable, stalls_are_errors
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec
@@ -22,7 +25,7 @@ PREFIX = "torchvision:"
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Download:
     """How torchvision calls the splits of one data set, and where it fetches it from."""
 
     home: str
@@ -35,96 +38,101 @@ _BY_FLAG: Mapping[str, Any] = {"train": True, "test": False}
 _TWO: Mapping[str, Any] = {"train": "train", "test": "test"}
 _THREE: Mapping[str, Any] = {"train": "train", "val": "val", "test": "test"}
 
-RECIPES: dict[str, Recipe] = {
-    "CIFAR10": Recipe(
-        "https://www.cs.toronto.edu/~kriz/cifar.html", "train", _BY_FLAG
-    ),  # its pickle is loaded by torchvision after its checksum held
-    "CIFAR100": Recipe("https://www.cs.toronto.edu/~kriz/cifar.html", "train", _BY_FLAG),
-    "MNIST": Recipe(
+DOWNLOADS: dict[str, Download] = {
+    # CIFAR's files are pickles: torchvision loads them only after their checksums were right.
+    "CIFAR10": Download("https://www.cs.toronto.edu/~kriz/cifar.html", "train", _BY_FLAG),
+    "CIFAR100": Download("https://www.cs.toronto.edu/~kriz/cifar.html", "train", _BY_FLAG),
+    "MNIST": Download(
         "https://ossci-datasets.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz",
         "train",
         _BY_FLAG,
     ),
-    "FashionMNIST": Recipe(
+    "FashionMNIST": Download(
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
         "train",
         _BY_FLAG,
     ),
-    "KMNIST": Recipe("http://codh.rois.ac.jp/kmnist/", "train", _BY_FLAG),
-    "USPS": Recipe("https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/", "train", _BY_FLAG),
-    "SVHN": Recipe("http://ufldl.stanford.edu/housenumbers/", "split", _TWO),
-    "STL10": Recipe("http://ai.stanford.edu/~acoates/stl10/", "split", _TWO),
-    "Food101": Recipe("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", "split", _TWO),
-    "GTSRB": Recipe("https://sid.erda.dk/", "split", _TWO),
-    "OxfordIIITPet": Recipe(
+    "KMNIST": Download("http://codh.rois.ac.jp/kmnist/", "train", _BY_FLAG),
+    "USPS": Download("https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/", "train", _BY_FLAG),
+    "SVHN": Download("http://ufldl.stanford.edu/housenumbers/", "split", _TWO),
+    "STL10": Download("http://ai.stanford.edu/~acoates/stl10/", "split", _TWO),
+    "Food101": Download("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", "split", _TWO),
+    "GTSRB": Download("https://sid.erda.dk/", "split", _TWO),
+    "OxfordIIITPet": Download(
         "https://www.robots.ox.ac.uk/~vgg/data/pets/",
         "split",
         {"train": "trainval", "test": "test"},
     ),
-    "DTD": Recipe("https://www.robots.ox.ac.uk/~vgg/data/dtd/", "split", _THREE),
-    "FGVCAircraft": Recipe("https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/", "split", _THREE),
-    "Country211": Recipe(
+    "DTD": Download("https://www.robots.ox.ac.uk/~vgg/data/dtd/", "split", _THREE),
+    "FGVCAircraft": Download(
+        "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/", "split", _THREE
+    ),
+    "Country211": Download(
         "https://openaipublic.azureedge.net/clip/data/country211.tgz",
         "split",
         {"train": "train", "val": "valid", "test": "test"},
     ),
-    "RenderedSST2": Recipe(
+    "RenderedSST2": Download(
         "https://openaipublic.azureedge.net/clip/data/rendered-sst2.tgz", "split", _THREE
     ),
 }
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
-    """Return the images of `torchvision:<Name>` below `data_dir`, fetched where needed. Raises NotToBeHad where that cannot be done."""
+    """Return the images of `torchvision:<Name>` below `data_dir`, fetched where needed.
+
+    Raises NotAvailable where that cannot be done.
+    """
     import torchvision
 
     name = spec.source.removeprefix(PREFIX)
     check_name(name)
-    recipe = RECIPES[name]
-    parts = {split: _open(name, recipe, split, data_dir=data_dir) for split in recipe.splits}
-    class_names = _class_names(parts["train"])
+    download = DOWNLOADS[name]
+    parts = {split: _open(name, split, data_dir=data_dir) for split in download.splits}
+    items: list[Item] = []
+    for split, part in parts.items():
+        items += _items(part, split)
     return Collection(
         title=name,
         version=f"as of torchvision {torchvision.__version__.split('+')[0]}",
         licence="see the data set's page",
-        origin=f"torchvision.datasets.{name}, {recipe.home}",
+        origin=f"torchvision.datasets.{name}, {download.home}",
         is_synthetic=False,
-        class_names=class_names,
-        items=tuple(item for split, part in parts.items() for item in _items(part, split)),
+        class_names=_class_names(parts["train"]),
+        items=tuple(items),
     )
 
 
 def check_name(name: str) -> None:
     """Raise DataError with the nearest name where `name` is no data set that this source knows."""
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]
+    if name not in DOWNLOADS:
+        near = difflib.get_close_matches(name, DOWNLOADS, n=1, cutoff=0.0)[0]
         raise DataError(
-            f"torchvision:<Name> must name one of {', '.join(RECIPES)}, got {name!r}; did you mean {near}?"
+            f"torchvision:<Name> must name one of {', '.join(DOWNLOADS)}, got {name!r}; "
+            f"did you mean {near}?"
         )
 
 
-def _open(name: str, recipe: Recipe, split: str, *, data_dir: Path) -> Any:
-    """Open one split, from disk where it is there, else from the network; whatever torchvision raises, the message is ours."""
+def _open(name: str, split: str, *, data_dir: Path) -> Any:
+    """Open one split, from disk where it is there, else from the network. Raises NotAvailable."""
     import torchvision
 
-    kind = getattr(torchvision.datasets, name)
-    arguments = {recipe.argument: recipe.splits[split]}
+    download = DOWNLOADS[name]
+    dataset_class = getattr(torchvision.datasets, name)
+    arguments = {download.argument: download.splits[split]}
     try:
-        return kind(data_dir, **arguments, download=False)
+        return dataset_class(data_dir, **arguments, download=False)
     except (RuntimeError, OSError):
-        pass
-    home = recipe.home.split("/")[2]
-    if not is_reachable(recipe.home):
-        raise NotToBeHad(
-            f"source {PREFIX}{name} must be below the data folder {data_dir} or be fetched, but {home} does not answer; copy it there by hand."
-        )
+        pass  # not there, or not whole: torchvision does not tell which
+    wanted = f"source {PREFIX}{name} must be below the data folder {data_dir} or be fetched"
+    if not is_reachable(download.home):
+        host = download.home.split("/")[2]
+        raise NotAvailable(f"{wanted}, but {host} does not answer; copy it there by hand.")
     try:
         with stalls_are_errors():
-            return kind(data_dir, **arguments, download=True)
+            return dataset_class(data_dir, **arguments, download=True)
     except (RuntimeError, OSError) as error:
-        raise NotToBeHad(
-            f"source {PREFIX}{name} must be below the data folder {data_dir} or be fetched, which failed ({error})."
-        ) from error
+        raise NotAvailable(f"{wanted}, which failed ({error}).") from error
 
 
 def _items(part: Any, split: str) -> Iterator[Item]:
@@ -149,16 +157,19 @@ def _labels(part: Any) -> Any:
 
 def _class_names(part: Any) -> tuple[str, ...]:
     names = getattr(part, "classes", None)
-    return tuple(map(str, names)) if names else tuple(map(str, range(int(max(_labels(part))) + 1)))
+    if not names:  # SVHN, for one, has numbers alone
+        names = range(int(max(_labels(part))) + 1)
+    return tuple(map(str, names))
 
 
 def _read(part: Any, i: int) -> Image.Image:
     try:
         image: Image.Image = part[i][0]
         return image.convert("RGB")
-    except Exception as error:  # whatever a decoder raises on one image is this image's
+    except Exception as error:  # decoders raise whatever they like on a damaged image
         raise DataError(
-            f"an image must be whole, got a damaged one: number {i} of torchvision's {type(part).__name__}; fetch it again."
+            f"an image must be whole, got a damaged one: number {i} of torchvision's "
+            f"{type(part).__name__}; fetch it again."
         ) from error
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
-
-from ablate.scheduling.executors._base import OnEvent, Slot, Take, execute
-from ablate.tracking.events import TrialStarted
+from ablate.scheduling.executors._base import OnEvent, Slot, Take, execute, started
 
 
 class InlineExecutor:
     """One slot, which is the caller. A trial that kills its process kills the caller with it."""
 
     def __init__(self, run_trial: str) -> None:
-        """`run_trial` names the function that runs a trial, e.g. "ablate.training.trial_run:run_trial"."""
+        """`run_trial` names the function that runs a trial, e.g.
+
+        "ablate.training.trial_run:run_trial".
+        """
         self._run_trial = run_trial
 
     @property
@@ -24,7 +24,5 @@ class InlineExecutor:
         """See `Executor.run`."""
         slot = self.slots[0].name
         while (request := take(slot)) is not None:
-            on_event(
-                TrialStarted(request.trial.trial_id, request.attempt, slot=slot, at=time.time())
-            )
+            on_event(started(request, slot=slot))
             execute(self._run_trial, request, on_event)

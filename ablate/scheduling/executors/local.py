@@ -1,4 +1,7 @@
-"""Trials in processes of this machine: one long-lived worker a slot. A worker that dies is an event of its trial, and the next trial gets a new one."""
+"""Trials in processes of this machine: one long-lived worker per slot.
+
+A worker that dies is an event of its trial, and the next trial gets a new one.
+"""
 
 from __future__ import annotations
 
@@ -21,24 +24,33 @@ from ablate.scheduling.executors._base import (
     WORKER_DIED,
     WORKER_SILENT,
     OnEvent,
+    Patience,
     Slot,
     Take,
+    failed,
+    started,
 )
 from ablate.scheduling.executors.worker import ALIVE, PRUNE, START
-from ablate.scheduling.interrupts import whole
+from ablate.scheduling.interrupts import uninterrupted
 from ablate.study.request import TrialRequest
-from ablate.tracking.events import Event, Failure, TrialEnded, TrialStarted, TrialState, from_json
+from ablate.tracking.events import Event, Failure, TrialEnded, from_json
 
-_LOOK_EVERY_S = 1.0
-"""How often silent workers are looked at: a dead one whose children hold its pipe open would never be heard of otherwise."""
+# How often silent workers are checked. A dead one whose children hold its pipe open would never be
+# noticed otherwise.
+_POLL_S = 1.0
 SILENT_S = 60.0
-"""A worker that has not been heard of for so long is taken for dead, though it exists."""
+"""A worker that sends nothing for so long is taken for dead, though it exists."""
+# Time that a worker has between SIGTERM and SIGKILL.
 _GRACE_S = 3.0
-"""Time that a worker has between SIGTERM and SIGKILL."""
+# Bytes of a worker's log that are searched for its last stack.
+_LARGEST_STACK = 1 << 20
 
 
 class LocalExecutor:
-    """One worker process a slot, started with the slot's environment when its first trial comes, and away from the terminal's signals and output."""
+    """One worker process per slot, started when the slot's first trial comes.
+
+    A worker has its slot's environment, and neither the terminal's signals nor its output.
+    """
 
     def __init__(
         self,
@@ -49,17 +61,19 @@ class LocalExecutor:
         timeout_s: float | None = None,
         silent_s: float = SILENT_S,
     ) -> None:
-        """`run_trial` names the function that runs a trial; what workers print goes to `<log_folder>/<slot>.log`.
+        """`run_trial` names the function that runs a trial.
 
-        A trial that takes longer than `timeout_s`, or whose worker is not heard of for `silent_s`, fails and its worker is replaced. Raises CheckFailed
-        without slots.
+        What workers print goes to `<log_folder>/<slot>.log`. A trial that takes longer than
+        `timeout_s`, or whose worker sends nothing for `silent_s`, fails and its worker is replaced.
+        Raises CheckFailed without slots.
         """
-        if not slots or len({slot.name for slot in slots}) != len(slots):
-            raise CheckFailed(
-                f"a LocalExecutor must have slots of different names, got {[slot.name for slot in slots]}."
-            )
-        self._run_trial, self._slots, self._log_folder = run_trial, tuple(slots), log_folder
-        self._timeout_s, self._silent_s = timeout_s, silent_s
+        names = [slot.name for slot in slots]
+        if not names or len(set(names)) != len(names):
+            raise CheckFailed(f"a LocalExecutor must have slots of different names, got {names}.")
+        self._run_trial = run_trial
+        self._slots = tuple(slots)
+        self._log_folder = log_folder
+        self._patience = Patience(timeout_s, silent_s)
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -68,50 +82,45 @@ class LocalExecutor:
 
     def run(self, take: Take, on_event: OnEvent) -> None:
         """See `Executor.run`."""
-        workers = [
-            _Worker(
-                slot,
-                run_trial=self._run_trial,
-                log_path=self._log_folder / f"{slot.name.replace(':', '-')}.log",
-            )
-            for slot in self._slots
-        ]
+        workers = [self._worker(slot) for slot in self._slots]
         try:
             while True:
                 _fill(workers, take, on_event)
-                busy = {worker.pipe: worker for worker in workers if worker.request is not None}
+                busy = [worker for worker in workers if worker.request is not None]
                 if not busy:
                     return
-                heard = wait(list(busy), timeout=_LOOK_EVERY_S)
-                for worker in [
-                    worker for pipe, worker in busy.items() if pipe in heard or worker.is_dead
-                ]:
-                    for event in worker.events():
-                        if on_event(event):
-                            worker.prune()
-                for hung in [
-                    worker.give_up(timeout_s=self._timeout_s, silent_s=self._silent_s)
-                    for worker in busy.values()
-                ]:
+                ready = wait([worker.pipe for worker in busy], timeout=_POLL_S)
+                for worker in busy:
+                    if worker.pipe in ready or worker.is_dead:
+                        _forward(worker, on_event)
+                for worker in busy:
+                    hung = worker.give_up(self._patience)
                     if hung is not None:
                         on_event(hung)
         finally:
             _end_all(workers)
 
+    def _worker(self, slot: Slot) -> _Worker:
+        log_path = self._log_folder / f"{slot.name.replace(':', '-')}.log"
+        return _Worker(slot, run_trial=self._run_trial, log_path=log_path)
+
 
 def _fill(workers: Sequence[_Worker], take: Take, on_event: OnEvent) -> None:
     for worker in workers:
-        if worker.request is None:
-            request = take(worker.slot.name)
-            if request is None:
-                return
-            on_event(
-                TrialStarted(
-                    request.trial.trial_id, request.attempt, slot=worker.slot.name, at=time.time()
-                )
-            )
-            with whole():  # a process that nobody knows of would stay
-                worker.start(request)
+        if worker.request is not None:
+            continue
+        request = take(worker.slot.name)
+        if request is None:
+            return
+        on_event(started(request, slot=worker.slot.name))
+        with uninterrupted():  # a process that nobody knows of would stay
+            worker.start(request)
+
+
+def _forward(worker: _Worker, on_event: OnEvent) -> None:
+    for event in worker.events():
+        if on_event(event):
+            worker.prune()
 
 
 class _Worker:
@@ -121,11 +130,14 @@ class _Worker:
         self.slot = slot
         self.request: TrialRequest | None = None
         """What it is running."""
-        self._run_trial, self._log_path = run_trial, log_path
+        self._run_trial = run_trial
+        self._log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
+        # Byte of the log where the present trial begins.
         self._log_start = 0
-        self._began, self._heard = 0.0, 0.0
+        self._began = 0.0
+        self._last_message = 0.0
 
     @property
     def pipe(self) -> Connection:
@@ -140,12 +152,13 @@ class _Worker:
         return self._process is None or self._process.poll() is not None
 
     def start(self, request: TrialRequest) -> None:
-        """Hand a request to the process, a new one where there is none or it died while it waited."""
+        """Hand a request to the process, a new one where there is none or it died meanwhile."""
         if self.is_dead:
             self._spawn()
         self._log_start = self._log_path.stat().st_size
         self.request = request
-        self._began = self._heard = time.monotonic()
+        self._began = time.monotonic()
+        self._last_message = self._began
         try:
             self.pipe.send_bytes(request.model_dump_json().encode())
         except BrokenPipeError:
@@ -153,18 +166,19 @@ class _Worker:
 
     def prune(self) -> None:
         """Ask the process to end its trial after an epoch."""
-        if self.request is not None:
-            with contextlib.suppress(BrokenPipeError):  # it died this moment: `events` says so
-                self.pipe.send_bytes(
-                    PRUNE + f"{self.request.trial.trial_id} {self.request.attempt}".encode()
-                )
+        if self.request is None:
+            return
+        # The trial is named, because it may have ended by itself meanwhile.
+        key = f"{self.request.trial.trial_id} {self.request.attempt}"
+        with contextlib.suppress(BrokenPipeError):  # it died this moment: `events` says so
+            self.pipe.send_bytes(PRUNE + key.encode())
 
     def events(self) -> Iterator[Event]:
-        """What it said since the last call; ends with the trial's failure when it died."""
+        """What it sent since the last call; ends with the trial's failure when it died."""
         try:
             while self.request is not None and self.pipe.poll():
                 message = self.pipe.recv_bytes()
-                self._heard = time.monotonic()
+                self._last_message = time.monotonic()
                 if message == ALIVE:
                     continue
                 event = from_json(json.loads(message))
@@ -177,27 +191,28 @@ class _Worker:
         if is_gone and self.request is not None:
             yield self._death(self.request)
 
-    def give_up(self, *, timeout_s: float | None, silent_s: float) -> TrialEnded | None:
-        """End a worker whose trial takes too long, or of which nothing is heard; return its trial's failure, or None where all is well."""
+    def give_up(self, patience: Patience) -> TrialEnded | None:
+        """End a worker whose trial takes too long, or that sends nothing any more.
+
+        Returns its trial's failure, or None where all is well.
+        """
         if self.request is None:
             return None
         now = time.monotonic()
-        if timeout_s is not None and now - self._began > timeout_s:
-            return self._killed(
-                self.request,
-                TRIAL_TIMEOUT,
-                f"the trial must end within {timeout_s:g} s (--trial-timeout), it did not",
-            )
-        if now - self._heard > silent_s and not self.pipe.poll():
-            return self._killed(
-                self.request,
-                WORKER_SILENT,
-                f"the worker of slot {self.slot.name} must be heard of every {silent_s:g} s, it was not",
-            )
+        why = patience.overrun(ran_s=now - self._began)
+        if why:
+            return self._killed(self.request, TRIAL_TIMEOUT, why)
+        # A full pipe is no silence: this process was too busy to read it.
+        why = patience.silence(self.slot.name, silent_s=now - self._last_message)
+        if why and not self.pipe.poll():
+            return self._killed(self.request, WORKER_SILENT, why)
         return None
 
     def end(self) -> None:
-        """Hang up; the process ends by itself, in the middle of a trial too. Children of the trial go with it."""
+        """Hang up; the process ends by itself, in the middle of a trial too.
+
+        Children of the trial go with it.
+        """
         if self._pipe is not None:
             self._pipe.close()
         if self._process is not None:
@@ -211,7 +226,8 @@ class _Worker:
             self._process.wait(_GRACE_S)
         _signal_group(self._process, signal.SIGKILL)
         self._process.wait()
-        self._process, self._pipe = None, None
+        self._process = None
+        self._pipe = None
 
     def _spawn(self) -> None:
         if self._process is not None:
@@ -223,11 +239,11 @@ class _Worker:
             self._process = self._popen(theirs.fileno(), log)
 
     def _popen(self, descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        path = [
-            str(Path(entry).absolute()) for entry in sys.path
-        ]  # the entry "" means the folder that one is in
+        # Absolute, because the entry "" means the folder that a process is in.
+        path = [str(Path(entry).absolute()) for entry in sys.path]
+        arguments = [json.dumps(path), self._run_trial, str(descriptor)]
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", START, json.dumps(path), self._run_trial, str(descriptor)],
+            [sys.executable, "-c", START, *arguments],
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self.slot.environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -241,46 +257,41 @@ class _Worker:
         self.request = None
         process = self._process
         if process is not None:
+            # Its own end, before anything is sent to it: the exit code says what it died of.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_GRACE_S)  # its own end, before anything is sent to it
+                process.wait(_GRACE_S)
         self.end()
         self.reap()
-        how = _how_it_ended(0 if process is None else process.returncode)
-        message = f"the worker of slot {self.slot.name} {how}; what it printed is in {self._log_path.parent.name}/{self._log_path.name}"
-        failure = Failure(WORKER_DIED, message, traceback=self._last_words())
-        return TrialEnded(
-            request.trial.trial_id,
-            request.attempt,
-            TrialState.FAILED,
-            at=time.time(),
-            failure=failure,
-        )
+        end = _how_it_ended(0 if process is None else process.returncode)
+        return self._failed(request, WORKER_DIED, f"the worker of slot {self.slot.name} {end}")
 
     def _killed(self, request: TrialRequest, kind: str, why: str) -> TrialEnded:
-        """Take a process away that hangs, and say where: SIGABRT makes faulthandler print every thread's stack."""
+        """Take a process away that hangs, and keep where it hung."""
         self.request = None
         if self._process is not None:
+            # SIGABRT makes faulthandler print every thread's stack; a stopped process must go on
+            # to hear it.
             _signal_group(self._process, signal.SIGCONT)
             self._process.send_signal(signal.SIGABRT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GRACE_S)
         self.end()
         self.reap()
-        message = f"{why}; what it printed is in {self._log_path.parent.name}/{self._log_path.name}"
-        failure = Failure(kind, message, traceback=self._last_words())
-        return TrialEnded(
-            request.trial.trial_id,
-            request.attempt,
-            TrialState.FAILED,
-            at=time.time(),
-            failure=failure,
-        )
+        return self._failed(request, kind, why)
+
+    def _failed(self, request: TrialRequest, kind: str, why: str) -> TrialEnded:
+        log = f"{self._log_path.parent.name}/{self._log_path.name}"
+        message = f"{why}; what it printed is in {log}"
+        return failed(request, Failure(kind, message, traceback=self._last_words()))
 
     def _last_words(self) -> str:
-        """The stack that faulthandler printed for this trial, if it did: a segfault's only traceback."""
+        """The stack that faulthandler printed for this trial, or nothing.
+
+        A segfault leaves no other traceback.
+        """
         with self._log_path.open("rb") as log:
             log.seek(self._log_start)
-            text = log.read(1 << 20).decode(errors="replace")
+            text = log.read(_LARGEST_STACK).decode(errors="replace")
         _, mark, stack = text.partition("Fatal Python error")
         return mark + stack
 
@@ -293,7 +304,10 @@ def _how_it_ended(code: int) -> str:
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signal the worker and its children; they are a session of their own. A group that is gone is fine."""
+    """Signal the worker and its children; they are a session of their own.
+
+    A group that is gone is fine.
+    """
     try:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):

@@ -1,4 +1,8 @@
-"""The node's end of the Ray executor: what runs a trial there, and what reads files on the conductor's machine for it. Messages travel through Ray alone."""
+"""The node's end of the Ray executor.
+
+What runs a trial there, and what reads files on the conductor's machine for it. Messages travel
+through Ray alone.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,6 @@ import socket
 import sys
 import tempfile
 import threading
-import time
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,10 +25,10 @@ from typing import Any
 import ray
 
 from ablate.data.transfer import PIECE_BYTES, fetch_store
-from ablate.scheduling.executors._base import execute
+from ablate.scheduling.executors._base import OnEvent, execute, failed, failure_of
 from ablate.scheduling.executors.worker import ALIVE_EVERY_S
 from ablate.study.request import TrialRequest
-from ablate.tracking.events import Event, Failure, TrialEnded, TrialState, to_json
+from ablate.tracking.events import Event, Failure, TrialEnded, to_json
 
 CONTROL = "control"
 """The concurrency group of what must be heard while a trial runs."""
@@ -45,7 +47,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Part of a file that goes back to the conductor; the last part has no bytes and puts the file in its place."""
+    """Part of a file that goes back to the conductor.
+
+    The last part has no bytes and puts the file in its place.
+    """
 
     place: str
     """The field of the request that names the folder: "folder" or "checkpoint"."""
@@ -82,9 +87,8 @@ class TrialWorker:
 
     def ready(self) -> Node:
         """Where this is, once it is there."""
-        return Node(
-            ray.get_runtime_context().get_node_id(), socket.gethostname(), computing_versions()
-        )
+        node_id = ray.get_runtime_context().get_node_id()
+        return Node(node_id, socket.gethostname(), computing_versions())
 
     @ray.method(concurrency_group=CONTROL)  # type: ignore[untyped-decorator]
     def prune(self, key: str) -> None:
@@ -100,21 +104,24 @@ class TrialWorker:
             return file.read()
 
     def run(self, text: str, depot: Any) -> Iterator[Message]:
-        """Run one request, given as JSON, and say what happens to it; files come before the event that speaks of them."""
+        """Run one request, given as JSON, and report what happens to it.
+
+        Files come before the event that speaks of them.
+        """
         request = TrialRequest.model_validate_json(text)
         visit = _Visit(request, depot, is_at_home=self._is_at_home)
-        said: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
-        def say(event: Event) -> bool:
-            said.put(event)
+        def report(event: Event) -> bool:
+            events.put(event)
             return f"{event.trial_id} {event.attempt}" in self._pruned
 
         threading.Thread(
-            target=_serve, args=(self._run_trial, visit, say), name="ablate-trial", daemon=True
+            target=_serve, args=(self._run_trial, visit, report), name="ablate-trial", daemon=True
         ).start()
         while True:
             try:
-                event = said.get(timeout=ALIVE_EVERY_S)
+                event = events.get(timeout=ALIVE_EVERY_S)
             except queue.Empty:
                 yield None
                 continue
@@ -122,42 +129,36 @@ class TrialWorker:
             yield from visit.news(is_over=is_over)
             if isinstance(event, TrialEnded):
                 visit.leave()
-                event = visit.as_told_at_home(event)
+                event = visit.with_home_paths(event)
             yield json.dumps(to_json(event))
             if is_over:
                 return
 
 
-def _serve(run_trial: str, visit: _Visit, say: Any) -> None:
-    """A trial has an end here, whatever happens."""
-    request = visit.request
+def _serve(run_trial: str, visit: _Visit, report: OnEvent) -> None:
+    """Run a trial that has an end, whatever happens."""
     try:
-        execute(run_trial, visit.arrive(), say)
+        execute(run_trial, visit.arrive(), report)
     except BaseException as error:
-        failure = Failure(
-            type(error).__name__, str(error).partition("\n")[0], traceback=traceback.format_exc()
-        )
-        say(
-            TrialEnded(
-                request.trial.trial_id,
-                request.attempt,
-                TrialState.FAILED,
-                at=time.time(),
-                failure=failure,
-            )
-        )
+        report(failed(visit.request, failure_of(error)))
 
 
 class _Visit:
-    """A request away from the conductor's machine: its paths there, and here. On the conductor's own machine they are the same."""
+    """A request away from the conductor's machine: its paths there, and here.
+
+    On the conductor's own machine they are the same.
+    """
 
     def __init__(self, request: TrialRequest, depot: Any, *, is_at_home: bool) -> None:
-        self.request, self._depot, self._is_at_home = request, depot, is_at_home
+        self.request = request
+        self._depot = depot
+        self._is_at_home = is_at_home
+        # The process is in the name, so that `_sweep` finds what a killed one left.
         name = f"{request.trial.trial_id}-{request.attempt}-{os.getpid()}"
-        self._folder, self._checkpoint = (
-            node_home() / "visits" / name / "attempt",
-            node_home() / "visits" / name / "checkpoint",
-        )
+        self._scratch = node_home() / "visits" / name
+        self._folder = self._scratch / "attempt"
+        self._checkpoint = self._scratch / "checkpoint"
+        # (place, name) of a file -> its time of change and its size when it was sent.
         self._sent: dict[tuple[str, str], tuple[int, int]] = {}
 
     def arrive(self) -> TrialRequest:
@@ -165,30 +166,33 @@ class _Visit:
         request = self.request
         if self._is_at_home:
             return request
-        shutil.rmtree(self._folder.parent, ignore_errors=True)
+        self.leave()
         self._folder.mkdir(parents=True)
-        store = node_home() / "images" / request.store_path.name
-        if "meta.json" in self._names(request.store_path):
-            fetch_store(
-                store,
-                lambda name, offset, n_bytes: self._read(
-                    request.store_path / name, offset, n_bytes
-                ),
-            )
-        update: dict[str, Any] = {"folder": self._folder, "store_path": store}
+        update: dict[str, Any] = {"folder": self._folder, "store_path": self._fetch_images()}
         if request.cache is not None:
-            update["cache"] = request.cache.model_copy(
-                update={"folder": node_home() / "activations"}
-            )
+            activations = {"folder": node_home() / "activations"}
+            update["cache"] = request.cache.model_copy(update=activations)
         if request.checkpoint is not None:
             self._take_checkpoint(request.checkpoint.folder)
-            update["checkpoint"] = request.checkpoint.model_copy(
-                update={"folder": self._checkpoint}
-            )
+            checkpoint = {"folder": self._checkpoint}
+            update["checkpoint"] = request.checkpoint.model_copy(update=checkpoint)
         return request.model_copy(update=update)
 
+    def _fetch_images(self) -> Path:
+        """Path of the image store here; stores stay, so later trials find it."""
+        theirs = self.request.store_path
+        ours = node_home() / "images" / theirs.name
+        if "meta.json" in self._names(theirs):
+            fetch_store(
+                ours, lambda name, offset, n_bytes: self._read(theirs / name, offset, n_bytes)
+            )
+        return ours
+
     def news(self, *, is_over: bool) -> Iterator[Piece]:
-        """Files that are new or changed here: the checkpoint after an epoch, what the attempt leaves at its end."""
+        """Files that are new or changed here.
+
+        The checkpoint after an epoch, and at the trial's end what the attempt leaves.
+        """
         if self._is_at_home:
             return
         if is_over:
@@ -196,27 +200,29 @@ class _Visit:
         elif self.request.checkpoint is not None:
             yield from self._changed("checkpoint", self._checkpoint)
 
-    def as_told_at_home(self, ended: TrialEnded) -> TrialEnded:
+    def with_home_paths(self, ended: TrialEnded) -> TrialEnded:
         """A failure names the attempt's folder where its reader finds it."""
-        if ended.failure is None:
+        failure = ended.failure
+        if failure is None:
             return ended
-        message, stack = (
-            text.replace(str(self._folder), str(self.request.folder))
-            for text in (ended.failure.message, ended.failure.traceback)
-        )
-        return dataclasses.replace(ended, failure=Failure(ended.failure.kind, message, stack))
+        here = str(self._folder)
+        home = str(self.request.folder)
+        message = failure.message.replace(here, home)
+        stack = failure.traceback.replace(here, home)
+        return dataclasses.replace(ended, failure=Failure(failure.kind, message, stack))
 
     def leave(self) -> None:
         """Keep stores and activations, nothing else."""
         if not self._is_at_home:
-            shutil.rmtree(self._folder.parent, ignore_errors=True)
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _changed(self, place: str, folder: Path) -> Iterator[Piece]:
-        for path in sorted(
-            path for path in folder.rglob("*") if path.is_file() and path.suffix != ".part"
-        ):  # whole files only
-            name, facts = path.relative_to(folder).as_posix(), path.stat()
-            state = (facts.st_mtime_ns, facts.st_size)
+        for path in sorted(folder.rglob("*")):
+            # A ".part" is being written: whole files only.
+            if not path.is_file() or path.suffix == ".part":
+                continue
+            name = path.relative_to(folder).as_posix()
+            state = _state(path)
             if self._sent.get((place, name)) == state:
                 continue
             self._sent[place, name] = state
@@ -228,17 +234,23 @@ class _Visit:
     def _take_checkpoint(self, theirs: Path) -> None:
         self._checkpoint.mkdir(parents=True)
         for name in self._names(theirs):
-            mine = self._checkpoint / name
-            with mine.open("wb") as file:
+            ours = self._checkpoint / name
+            with ours.open("wb") as file:
                 while data := self._read(theirs / name, file.tell(), PIECE_BYTES):
                     file.write(data)
-            self._sent["checkpoint", name] = (mine.stat().st_mtime_ns, mine.stat().st_size)
+            self._sent["checkpoint", name] = _state(ours)
 
     def _names(self, folder: Path) -> Sequence[str]:
         return ray.get(self._depot.names.remote(str(folder)))  # type: ignore[no-any-return]
 
     def _read(self, path: Path, offset: int, n_bytes: int) -> bytes:
         return ray.get(self._depot.read.remote(str(path), offset, n_bytes))  # type: ignore[no-any-return]
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """What changes with a file: time of its last change in ns, and bytes."""
+    facts = path.stat()
+    return facts.st_mtime_ns, facts.st_size
 
 
 def _sweep() -> None:
@@ -250,16 +262,19 @@ def _sweep() -> None:
 
 
 def node_home() -> Path:
-    """Stores and activations of a node: the `$ABLATE_HOME` that stood when Ray was started there, else `.ablate` in the user's folder."""
+    """Folder of a node's stores and activations.
+
+    The `$ABLATE_HOME` that stood when Ray was started there, else `.ablate` in the user's folder.
+    """
     return Path(os.environ.get("ABLATE_HOME") or Path.home() / ".ablate").absolute()
 
 
 def computing_versions() -> dict[str, str]:
     """Library -> version, of what decides the digits of a result."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in MUST_AGREE:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "missing"
-    return found
+            versions[name] = "missing"
+    return versions

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
@@ -23,18 +23,19 @@ from ablate.grid.pilot_arms import (
     tuning_arms,
 )
 from ablate.model.facts import RecipeFacts
-from ablate.recipe.canonical import canonical
 from ablate.recipe.class_weight_rules import check_class_weights
 from ablate.recipe.one_image import asks_for_one_image, one_image_mistake
 from ablate.recipe.policy import is_cropped, policy_word
 from ablate.recipe.recipe import Recipe
-from ablate.recipe.strategy import is_single
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.tasks import task_of
 from ablate.study.trial import DataSpec, Trial
+from ablate.study.view_identity import planned_trunk, train_views_name
 from ablate.study.weights_identity import WeightsIdentity, weights_name
-from ablate.workflow.folders import Places
+from ablate.workflow.folders import Folders
+from ablate.workflow.prepare.cut_depths import cut_depths, waypoints_of
+from ablate.workflow.prepare.equal_arms import check_depths_differ
 from ablate.workflow.prepare.network_facts import Direct, Looks
 from ablate.workflow.prepare.same_weights import check_weights_of_past
 
@@ -107,8 +108,8 @@ class Prepared:
     """Where activations of frozen prefixes are kept; a bound of 0 GB computes those of each trial as if it were alone."""
     waypoints: dict[str, tuple[int, ...]]
     """arm_id -> smaller freeze depths at which other arms of its backbone are cut; arms that a search proposes have none."""
-    cut_arms: frozenset[str]
-    """arm_ids of networks that have a frozen prefix to share."""
+    cut_arms: Mapping[str, str]
+    """arm_id of a network that has a frozen prefix to share -> its pooling."""
     weights: Mapping[str, WeightsIdentity]
     """`weights_name` of a recipe -> what its trials start from."""
 
@@ -125,14 +126,17 @@ class Prepared:
 
     def unit_of(self, trial: Trial) -> str | None:
         """The trial's unit: trials that need the same views of train through the same frozen trunk, wherever they are cut. None where it shares nothing."""
-        recipe = trial.recipe
         if self.cache.max_gb == 0 or trial.arm_id not in self.cut_arms:
             return None
-        trunk = f"{recipe.backbone} {recipe.weights}" + (
-            f" {trial.seed}" if recipe.weights == "none" else ""
+        trunk = planned_trunk(
+            trial.recipe,
+            pooling=self.cut_arms[trial.arm_id],
+            seed=trial.seed,
+            weights=self.weights,
+            compute=self.compute,
         )
-        policy = policy_word(recipe, source=trial.data.source)
-        return f"{trunk} {policy}" + ("" if policy == "none" else f" {trial.seed}")
+        policy = policy_word(trial.recipe, source=trial.data.source)
+        return train_views_name(trunk, policy=policy, seed=trial.seed)
 
     def request(self, trial: Trial, attempt: int, folder: Path) -> TrialRequest:
         """What an executor is handed for one try."""
@@ -149,11 +153,11 @@ class Prepared:
 
 
 def resolve(
-    grid: Grid, places: Places, *, seeds: Sequence[int] | None, allow_fallback: bool, command: str
+    grid: Grid, folders: Folders, *, seeds: Sequence[int] | None, allow_fallback: bool, command: str
 ) -> Resolved:
     """Find the data and expand the grid on it. Raises DataError, SpecError."""
     data, data_set = load_data(
-        grid.data, data_dir=places.data_dir, allow_fallback=allow_fallback, task=grid.task
+        grid.data, data_dir=folders.data_dir, allow_fallback=allow_fallback, task=grid.task
     )
     fingerprint = data_set.facts.fingerprint
     _check_metrics(grid, source=data.source, class_names=data_set.facts.class_names)
@@ -192,7 +196,7 @@ def _pilot_plan(
 
 def prepare(
     resolved: Resolved,
-    places: Places,
+    folders: Folders,
     *,
     report_dir: Path,
     threads: int | None,
@@ -200,21 +204,22 @@ def prepare(
     on_progress: Progress,
 ) -> Prepared:
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
+    from ablate.data.build_store import build_store
     from ablate.data.darkness import brightest_of
     from ablate.data.duplicates import near_duplicates
-    from ablate.data.store import build_store, open_store
+    from ablate.data.store import open_store
     from ablate.training.machine.precision import choose_compute
     from ablate.training.machine.threads import choose_threads
 
     check_writable(report_dir)
-    check_writable(places.home)
+    check_writable(folders.home)
     n_arms = len(resolved.arms_to_check)
     on_progress("checking arms", 0, n_arms)
     facts, weights = look_at_arms(resolved, Direct())
-    check_same_weights(resolved, places, weights)
+    check_same_weights(resolved, folders, weights)
     on_progress("checking arms", n_arms, n_arms)
     on_progress("measuring this machine", 0, 1)
-    compute = choose_compute(places.home, threads=threads or choose_threads(places.home))
+    compute = choose_compute(folders.home, threads=threads or choose_threads(folders.home))
     on_progress("measuring this machine", 1, 1)
     stores = {}
     cropped = {arm.recipe.backbone for arm in resolved.arms_to_check if is_cropped(arm.recipe)}
@@ -225,7 +230,7 @@ def prepare(
     ):
         store = build_store(
             resolved.data_set,
-            home=places.home,
+            home=folders.home,
             side=preprocessing.store_side,
             interpolation=preprocessing.interpolation,
             fine=preprocessing.fine_side if backbone in cropped else None,
@@ -242,20 +247,20 @@ def prepare(
     record = resolved.record.model_copy(
         update={"data": resolved.record.data.model_copy(update=seen)}
     )
-    folder = study_folder(record, places)
-    cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb)
-    cut_arms = frozenset(
-        arm.arm_id
+    folder = study_folder(record, folders)
+    cache = CacheSpec(folder=folders.home / "activations", max_gb=cache_gb)
+    cut_arms = {
+        arm.arm_id: facts[arm.arm_id].pooling
         for arm in resolved.arms_to_check
         if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0
-    )
+    }
     return Prepared(
         replace(resolved, record=record),
         folder,
         compute,
         stores,
         cache,
-        _waypoints(resolved, facts),
+        waypoints_of(resolved.arms_to_check, facts, weights, compute),
         cut_arms,
         weights,
     )
@@ -297,33 +302,33 @@ def look_at_arms(
         name: looks.check_weights(recipe, image_size=image_size)
         for name, recipe in sorted(recipes.items())
     }
-    _check_depths_differ(resolved, facts)
+    check_depths_differ(resolved.arms_to_check, facts)
     return facts, {name: identity for name, identity in identities.items() if identity is not None}
 
 
-def study_folder(record: StudyRecord, places: Places) -> Path:
+def study_folder(record: StudyRecord, folders: Folders) -> Path:
     """The study's own folder; that of its pilot is beside it."""
     return (
-        places.home
+        folders.home
         / "studies"
         / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
     )
 
 
 def check_same_weights(
-    resolved: Resolved, places: Places, weights: Mapping[str, WeightsIdentity]
+    resolved: Resolved, folders: Folders, weights: Mapping[str, WeightsIdentity]
 ) -> None:
     """Make sure that what `look_at_arms` found is what finished trials of the study and of its pilot started from. Raises WeightsError."""
-    folder = study_folder(resolved.record, places)
+    folder = study_folder(resolved.record, folders)
     if resolved.pilot is None:
         check_weights_of_past(
             [folder], resolved.trials, weights, image_size=resolved.data.image_size
         )
         return
     tuning = resolved.pilot.tuning or ()
-    folders = [folder, pilot_folder_of(folder, resolved.pilot.record)]
+    study_folders = [folder, pilot_folder_of(folder, resolved.pilot.record)]
     trials = (*resolved.trials, *(candidate.trial for candidate in tuning))
-    check_weights_of_past(folders, trials, weights, image_size=resolved.data.image_size)
+    check_weights_of_past(study_folders, trials, weights, image_size=resolved.data.image_size)
 
 
 def pilot_folder_of(folder: Path, record: StudyRecord) -> Path:
@@ -367,88 +372,3 @@ def check_writable(folder: Path) -> None:
         raise StoreError(
             f"{folder}: must be a folder that can be written, got {error.strerror or error}; choose another one or free it"
         ) from None
-
-
-def _check_depths_differ(resolved: Resolved, facts: dict[str, RecipeFacts]) -> None:
-    """`all` and the number of units are the same place: training both would count one arm twice."""
-    if _has_a_word_for_each_depth(resolved.arms_to_check, facts):
-        return
-    seen: dict[str, str] = {}
-    for arm in resolved.arms_to_check:
-        rest = {
-            name: value
-            for name, value in canonical(arm.recipe).items()
-            if name not in ("freeze_depth", "lr_ratio", "batch_norm")
-        }
-        depth = facts[arm.arm_id].depth
-        key = repr(
-            sorted(
-                {
-                    **rest,
-                    "depth": depth,
-                    **_rates(arm.recipe, depth < facts[arm.arm_id].n_units),
-                }.items(),
-                key=str,
-            )
-        )
-        if key in seen:
-            raise SpecError(
-                f"arms must differ, but {seen[key]!r} and {arm.name!r} both freeze {depth} of {facts[arm.arm_id].n_units} units of {arm.recipe.backbone}; "
-                "name each freeze_depth once (all is the same as the number of units)"
-            )
-        seen[key] = arm.name
-
-
-def _has_a_word_for_each_depth(arms: Iterable[ArmRecord], facts: Mapping[str, RecipeFacts]) -> bool:
-    """Whether no depth is named in two ways: then arms, which differ, differ in more than the name of a depth. Tells it cheaply; False may be either."""
-    words: dict[tuple[str, int], object] = {}
-    for arm in arms:
-        own, word = facts[arm.arm_id], arm.recipe.freeze_depth
-        is_plain = is_single(arm.recipe) and (own.depth < own.n_units or word == "all")
-        if not is_plain or words.setdefault((arm.recipe.backbone, own.depth), word) != word:
-            return False
-    return True
-
-
-def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
-    cuts = {
-        arm.arm_id: (
-            (arm.recipe.backbone, arm.recipe.weights),
-            cut_depths(arm.recipe, facts[arm.arm_id]),
-        )
-        for arm in resolved.arms_to_check
-    }
-    at: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for place, depths in cuts.values():
-        at[place].update(depths)
-    return {own: _earlier(max(depths), at[place]) for own, (place, depths) in cuts.items()}
-
-
-def _earlier(depth: int, others: Iterable[int]) -> tuple[int, ...]:
-    return tuple(sorted({other for other in others if 0 < other < depth}))
-
-
-def cut_depths(recipe: Recipe, facts: RecipeFacts) -> tuple[int, ...]:
-    """Leading units that are neither free nor adapted, in each phase of training."""
-    if recipe.mixup or recipe.cutmix:
-        return (0,) * max(1, len(facts.phase_depths))
-    return facts.phase_depths if len(facts.phase_depths) > 1 else (cut_depth(recipe, facts),)
-
-
-def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
-    """Leading units that are neither free nor adapted; none where images are mixed."""
-    if recipe.mixup or recipe.cutmix:
-        return 0
-    if recipe.adapter_kind == "none":
-        return facts.depth
-    return 0 if recipe.lora_units == "all" else max(0, facts.depth - recipe.lora_units)
-
-
-def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
-    """The fields that matter only where something of the trunk learns."""
-    fields: dict[str, object] = {"batch_norm": recipe.batch_norm} if is_trunk_free else {}
-    return (
-        {**fields, "lr_ratio": recipe.lr_ratio}
-        if is_trunk_free or recipe.adapter_kind != "none"
-        else fields
-    )

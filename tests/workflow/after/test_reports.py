@@ -1,4 +1,7 @@
-"""Reports as commands write them: whose folder, what is uploaded, and what is said where nothing completed or nothing can be written."""
+"""Reports as commands write them.
+
+Whose folder, what is uploaded, and what is said where nothing completed or nothing can be written.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from ablate.tracking.mlflow_store import MlflowStore
 from ablate.workflow.after import reports
 from ablate.workflow.after.pictures import made_or_kept
 from ablate.workflow.after.reports import arms_overview
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 
 WriteGrid = Callable[..., Path]
 OWN = {
@@ -76,11 +79,13 @@ def test_a_folder_of_ones_own_is_refused_before_training_and_stays(
         if held is not None:
             assert said == (
                 "grid own: Does it all hang together?\n"
-                f"error: the report folder must be empty or hold an earlier report of ablate, {folder} holds {held} and no report; name another report folder\n"
+                "error: the report folder must be empty or hold an earlier report of ablate, "
+                f"{folder} holds {held} and no report; name another report folder\n"
             )
     for folder, what in (("home", "ABLATE_HOME"), ("data", "the data folder")):
         assert ask("run", str(grid), "--report-dir", folder, code=2) == (
-            f"grid own: Does it all hang together?\nerror: the report folder must not be {what} itself, {folder} is; name another report folder\n"
+            f"grid own: Does it all hang together?\nerror: the report folder must not be {what} "
+            f"itself, {folder} is; name another report folder\n"
         )
     for folder, what in (
         ("data/new", "the data folder"),
@@ -88,7 +93,8 @@ def test_a_folder_of_ones_own_is_refused_before_training_and_stays(
     ):
         said = ask("run", str(grid), "--report-dir", folder, code=2)
         assert said.startswith(
-            f"grid own: Does it all hang together?\nerror: the report folder must lie outside {what}, {folder} lies in "
+            "grid own: Does it all hang together?\nerror: the report folder must lie outside "
+            f"{what}, {folder} lies in "
         )
     assert contents(desk, *OWN) == OWN
     assert not (desk / "home").exists()
@@ -131,12 +137,14 @@ def _only_what_was_written_is_uploaded_or_removed(desk: Path, write_grid: WriteG
     )
     assert ask("run", str(write_grid("other")), "--report-dir", str(report), code=2) == (
         "grid other: Does it all hang together?\n"
-        f"error: the report folder must hold no report of another grid, {report} holds that of 'reported', not of 'other'; name another report folder\n"
+        f"error: the report folder must hold no report of another grid, {report} holds that of "
+        "'reported', not of 'other'; name another report folder\n"
     )
     (desk / "docs").mkdir()
     (desk / "docs" / "README.md").write_text("mine")
     assert ask("report", "reported", "--report-dir", "docs", code=2) == (
-        "error: the report folder must be empty or hold an earlier report of ablate, docs holds README.md and no report; name another report folder\n"
+        "error: the report folder must be empty or hold an earlier report of ablate, docs holds "
+        "README.md and no report; name another report folder\n"
     )
     assert contents(desk, "docs/README.md") == {"docs/README.md": "mine"}
 
@@ -173,8 +181,10 @@ def _a_full_disk_after_the_trials(grid: Path, monkeypatch: pytest.MonkeyPatch) -
         "upload": "shutil.copyfile",
     }
     errors = {
-        "page": "the report folder must be writable, reports/reported/README.md is not: No space left on device; free it, or name another report folder",
-        "reading": "a report needs room for what it reads and draws, /disk/x has none: No space left on device",
+        "page": "the report folder must be writable, reports/reported/README.md is not: "
+        "No space left on device; free it, or name another report folder",
+        "reading": "a report needs room for what it reads and draws, /disk/x has none: "
+        "No space left on device",
     }
     for place, function in places.items():
         with monkeypatch.context() as patched:
@@ -184,7 +194,8 @@ def _a_full_disk_after_the_trials(grid: Path, monkeypatch: pytest.MonkeyPatch) -
         if place in errors:
             again = f"ablate report {grid} --report-dir reports/reported --no-images"
             assert said.endswith(
-                f"error: all trials that completed are kept, but {errors[place]}; once that is mended: {again}\n"
+                f"error: all trials that completed are kept, but {errors[place]}; once that is "
+                f"mended: {again}\n"
             ), place
     assert ask("report", str(grid), "--no-images") == "report: reports/reported/README.md\n"
 
@@ -206,7 +217,7 @@ def test_nothing_completed(desk: Path, write_grid: WriteGrid) -> None:
     assert "Arms, mean ± SD over seeds" in said
     assert "report: reports/diverging/README.md" in said
     assert "No trial completed, so there is no best arm." in readme.read_text()
-    study = MlflowStore(places().tracking_uri, "diverging").read_study("diverging")
+    study = MlflowStore(find_folders().tracking_uri, "diverging").read_study("diverging")
     first = {
         "arm": "freeze_depth=all (baseline)",
         "val/macro_f1": "-",
@@ -229,9 +240,12 @@ def test_thumbnails_that_cannot_be_kept_are_shown_all_the_same(
         assert made_or_kept(store, "p", None)([("test", "a")]) == {}
     full_disk = "[Errno 28] No space left on device: '/disk/x'"
     assert caplog.messages == [
-        f"the study's run p must take its small images, it did not: {full_disk}; they are shown, and not kept for later reports",
-        "the small images of the study's run p must be readable, they are not: gone; the report has none",
-        "the small images of the study's run p must be readable, they are not: no parquet file; the report has none",
+        f"the study's run p must take its small images, it did not: {full_disk}; they are shown, "
+        "and not kept for later reports",
+        "the small images of the study's run p must be readable, they are not: gone; the report "
+        "has none",
+        "the small images of the study's run p must be readable, they are not: no parquet file; "
+        "the report has none",
     ]
 
 

@@ -1,4 +1,7 @@
-"""`ablate ui` is one process on 127.0.0.1: when it has ended, however it ended, nothing of it is left."""
+"""`ablate ui` is one process on 127.0.0.1.
+
+When it has ended, however it ended, nothing of it is left.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from ablate.errors import StoreError
 from ablate.tracking.links import runs_url, shared_view_url, view_state
 from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.after.ui import serve_ui
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 
 ROOT = Path(__file__).parents[3]
 Start = Callable[..., tuple[subprocess.Popen[str], int]]
@@ -28,7 +31,10 @@ Start = Callable[..., tuple[subprocess.Popen[str], int]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start `ablate ui` on an empty store and wait until it answers; what is left of it at the end is killed."""
+    """Start `ablate ui` on an empty store and wait until it answers.
+
+    What is left of it at the end is killed.
+    """
     begun: list[subprocess.Popen[str]] = []
 
     def act(**environment: str) -> tuple[subprocess.Popen[str], int]:
@@ -107,10 +113,11 @@ def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////nowhere")
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StoreError) as caught:
         port = taken.getsockname()[1]
-        serve_ui(places(), grid_name="", port=port, say=print)
+        serve_ui(find_folders(), grid_name="", port=port, on_links=print)
     assert (
         str(caught.value)
-        == f"port {port} must be free on 127.0.0.1, but something listens there; choose another: make ui ARGS='--port {port + 1}'"
+        == f"port {port} must be free on 127.0.0.1, but something listens there; choose another: "
+        f"make ui ARGS='--port {port + 1}'"
     )
 
 
@@ -122,7 +129,7 @@ def test_a_store_that_cannot_be_read_ends_it(
     store.mkdir() if content is None else store.write_bytes(content)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
     with pytest.raises(StoreError, match=r"^the tracking store's file must be a SQLite database"):
-        serve_ui(places(), grid_name="", port=0, say=print)
+        serve_ui(find_folders(), grid_name="", port=0, on_links=print)
 
 
 def test_a_server_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +138,7 @@ def test_a_server_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch)
         StoreError,
         match=r"^the tracking store is a server already: open https://me:\*\*\*@host:1/x$",
     ):
-        serve_ui(places(), grid_name="", port=0, say=print)
+        serve_ui(find_folders(), grid_name="", port=0, on_links=print)
 
 
 def test_the_table_of_runs_shows_trials_with_their_scores_the_best_first() -> None:
@@ -153,7 +160,8 @@ def test_the_table_of_runs_shows_trials_with_their_scores_the_best_first() -> No
     condition = "tags.`ablate.study_id` = 'abc123' AND tags.`ablate.kind` = 'trial'"
     axes = ", ".join(f'"params.`{axis}`"' for axis in (*record.axes, "seed"))
     assert view_state(study) == (
-        f'{{"searchFilter": "{condition}", "orderByKey": "metrics.`val/macro_f1`", "orderByAsc": false, '
+        f'{{"searchFilter": "{condition}", "orderByKey": "metrics.`val/macro_f1`", '
+        '"orderByAsc": false, '
         f'"selectedColumns": ["metrics.`val/macro_f1`", "metrics.`test/macro_f1`", {axes}]}}'
     )
     assert (

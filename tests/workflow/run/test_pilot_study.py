@@ -1,4 +1,8 @@
-"""Searches and tunings as a person runs them: what is killed goes on, every trial ends once, and only the study after the pilot makes conclusions."""
+"""Searches and tunings as a person runs them.
+
+What is killed goes on, every trial ends once, and only the study after the pilot makes
+conclusions.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,8 @@ from ablate.tracking.mlflow_store import MlflowStore
 HEAD = """\
 # Does it hang together in two stages?
 task: classification
-data: {source: rendered_flowers, image_size: 64, split_seed: 0, sizes: {train: 28, val: 28, test: 28}}
+data:
+  {source: rendered_flowers, image_size: 64, split_seed: 0, sizes: {train: 28, val: 28, test: 28}}
 base: {backbone: test_efficientnet, weights: none, epochs: 2, batch_size: 14}
 select_by: val/macro_f1
 """
@@ -119,8 +124,8 @@ def test_a_search_that_is_killed_twice_ends_complete_and_only_its_confirmation_c
 ) -> None:
     grid = _write(here, "searched", SEARCH)
     assert (
-        "search: 5 trials with pilot seed 1000, sampler tpe; then the best 2 arms with 2 seeds: 4 trials"
-        in _ablate("plan", grid)
+        "search: 5 trials with pilot seed 1000, sampler tpe; then the best 2 arms with 2 seeds: "
+        "4 trials" in _ablate("plan", grid)
     )
     _dies_after(5, "run", grid)  # in the third of five trials
     (status,) = json.loads(_ablate("status", "searched", "--json"))
@@ -271,13 +276,17 @@ def test_seeds_on_the_command_line_may_not_be_the_pilots(here: Path) -> None:
     result = CliRunner().invoke(app, ["run", _write(here, "seeds", SEARCH), "--seeds", "0,1000"])
     assert result.exit_code == 2
     assert result.stderr == (
-        "error: pilot_seed (1000) must not be among seeds: an arm that was chosen because of a score may not bring that score along\n"
+        "error: pilot_seed (1000) must not be among seeds: an arm that was chosen because of a "
+        "score may not bring that score along\n"
     )
 
 
 @pytest.mark.parametrize(("kind", "text"), [("search", FRONT), ("tuning", TUNE)])
 def test_a_pilot_without_a_finite_score_ends_in_a_sentence(desk, monkeypatch, kind, text):
-    """Every trial completes, and no score is a number: nothing is chosen, and nothing trained with it."""
+    """Every trial completes, and no score is a number.
+
+    Nothing is chosen, and nothing trained with it.
+    """
     monkeypatch.setattr(
         "ablate.workflow.prepare.machines.LocalExecutor",
         lambda run, **_: InlineExecutor("support.toy_trials:without_score"),
@@ -286,8 +295,8 @@ def test_a_pilot_without_a_finite_score_ends_in_a_sentence(desk, monkeypatch, ki
     out = " ".join(_ablate("run", _write(desk, name, text), "--no-images", code=1).split())
     scores = "val/macro_f1 and cost/n_trainable" if text == FRONT else "val/macro_f1"
     assert (
-        f"{kind}: no trial completed with a finite {scores}, so no arm could be chosen; ablate status shows what failed and why"
-        in out
+        f"{kind}: no trial completed with a finite {scores}, so no arm could be chosen; ablate "
+        "status shows what failed and why" in out
     )
     assert len(list((desk / "home" / "studies").glob("*/journal.jsonl"))) == 1
     assert not (desk / "reports" / name / "README.md").exists()

@@ -133,7 +133,8 @@ def test_an_edited_grid_trains_only_what_is_new(desk: Path, write_grid: WriteGri
 def test_the_fallback_is_said_wherever_a_reader_looks(desk: Path, write_grid: WriteGrid) -> None:
     changes = (
         "source: folder, path: pictures",
-        "source: folder, path: nothing, fallback: rendered_flowers, split_seed: 0, sizes: {train: 28, val: 28, test: 28}",
+        "source: folder, path: nothing, fallback: rendered_flowers, split_seed: 0, sizes: "
+        "{train: 28, val: 28, test: 28}",
     )
     out = _run(write_grid("fallen_back", changes, ("[all, -1]", "[all]"), ("1.0e-3, ", "")))
     assert "its declared fallback rendered_flowers" in out
@@ -161,7 +162,10 @@ def test_the_champion_is_a_model_that_mlflow_loads(
 
 
 def _runs_the_code_of_the_card(desk: Path) -> None:
-    """Both ways to load that the champion's card prints, as they stand there: they give one and the same answer."""
+    """Both ways to load that the champion's card prints, as they stand there.
+
+    They give one and the same answer.
+    """
     shutil.copy(next((desk / "data/pictures/test/red").glob("*.png")), desk / "image.jpg")
     blocks = re.findall(
         r"```python\n(.*?)```",
@@ -229,8 +233,8 @@ def test_what_mlflow_knows_of_a_trial(desk: Path, write_grid: WriteGrid, trackin
         assert run.data.tags["mlflow.parentRunId"] == study.parent_run_id
         assert run.data.tags["ablate.seed"] == "0"
         assert (
-            f"| macro_f1 | {run.data.metrics['val/macro_f1']:.3f} | {run.data.metrics['test/macro_f1']:.3f} |"
-            in run.data.tags["mlflow.note.content"]
+            f"| macro_f1 | {run.data.metrics['val/macro_f1']:.3f} | "
+            f"{run.data.metrics['test/macro_f1']:.3f} |" in run.data.tags["mlflow.note.content"]
         )
         assert run.data.params["backbone"] == "test_efficientnet"
         assert run.data.metrics["param/head_lr"] == float(run.data.params["head_lr"])

@@ -1,0 +1,195 @@
+"""folder: your own images, in class folders, class folders inside split folders, or a CSV index.
+
+`data.path` is where they are below the data folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ablate.data.sources._base import Collection, Item, NotAvailable
+from ablate.data.sources._class_names import check_class_names
+from ablate.data.sources._files import NamedFile, item_of, unlisted_remarks
+from ablate.data.sources._index import read_index, unread_columns_remarks
+from ablate.data.sources._layout import split_tops
+from ablate.data.sources._places import below, relative_to
+from ablate.data.sources._roles import called_alike
+from ablate.data.sources._walk import ClassFolders
+from ablate.errors import DataError, escaped, some
+from ablate.study.trial import DataSpec
+
+VERSION = "unversioned; see the fingerprint"
+_N_NAMED = 5
+_ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
+_TABLES = frozenset({".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json", ".parquet"})
+
+
+def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
+    """Return the images of `spec.path`.
+
+    Raises NotAvailable where it does not exist, DataError where it leads outside the data folder
+    or holds nothing that can be used.
+    """
+    what = "a folder or a CSV file"
+    path = data_path(spec, data_dir=data_dir, what=what)
+    remarks: Sequence[str] = ()
+    if path.suffix.lower() == ".csv" and not path.is_dir():
+        class_names, items = read_index(path, root=path.parent, data_dir=data_dir)
+        remarks = [*unread_columns_remarks(path), *unlisted_remarks(path, items)]
+    elif path.is_dir():
+        name = relative_to(path, data_dir)
+        class_names, items, remarks = _read_folders(path, name, data_dir=data_dir)
+    else:
+        kind = "the file" if path.is_file() else "the pipe, socket or device"
+        raise DataError(
+            f"data.path must be {what}, got {kind} '{escaped(spec.path or '')}'{_way_out(path)}."
+        )
+    return Collection(
+        title=path.stem if path.is_file() else path.name,
+        version=VERSION,
+        licence="not stated",
+        origin=f"data.path {relative_to(path, data_dir)}",
+        is_synthetic=False,
+        class_names=class_names,
+        items=items,
+        remarks=tuple(remarks),
+    )
+
+
+def _way_out(path: Path) -> str:
+    """What to do about a file that is neither a folder nor a CSV file; empty if unknown."""
+    suffix = path.suffix.lower()
+    if suffix in _ARCHIVES:
+        return "; unpack it and give the folder"
+    return "; save it as CSV" if suffix in _TABLES else ""
+
+
+def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
+    """Return the path that `data.path` names; `what` is what must lie there.
+
+    Raises NotAvailable where there is nothing, DataError where it leads outside or is no path.
+    """
+    if not spec.path:
+        raise DataError(f"source folder needs data.path: {what} below the data folder.")
+    path = below(data_dir, spec.path, what="data.path")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        kind: type[DataError] = NotAvailable
+        reason = "which does not exist"
+        if path.is_symlink():
+            kind = DataError
+            reason = f"a link to {escaped(str(path.resolve()))}, where nothing is"
+    except OSError as error:
+        kind = DataError
+        reason = f"which cannot be read ({error.strerror})"
+    else:
+        return path
+    raise kind(
+        f"data.path must be {what} below the data folder {escaped(str(data_dir))}, got "
+        f"'{escaped(spec.path)}', {reason}; the data folder is set by --data-dir "
+        "(make: DATA_DIR=...) or ABLATE_DATA."
+    )
+
+
+def _read_folders(
+    root: Path, name: str, *, data_dir: Path
+) -> tuple[tuple[str, ...], tuple[Item, ...], Sequence[str]]:
+    """Return class names, items and remarks on them."""
+    walk = ClassFolders(root, data_dir)
+    try:
+        tops = split_tops(root, name, folders=walk.folders)
+    except DataError:
+        # A folder that cannot be followed or read may be what is missing: report that first.
+        walk.check()
+        raise
+    folders = [(top, folder) for top in tops for folder in walk.folders(top)]
+    class_names = tuple(sorted({folder.name for _, folder in folders}))
+    if not class_names:
+        walk.check()
+        raise DataError(_nothing_text(root, name, walk))
+    check_class_names(class_names, where=f"data.path {name}")
+    position = {class_name: i for i, class_name in enumerate(class_names)}
+    items: list[Item] = []
+    for top, folder in folders:
+        for image in walk.images(folder):
+            file = NamedFile(image, image.relative_to(root).as_posix())
+            items.append(item_of(file, label=position[folder.name], split=tops[top]))
+    for folder in dict.fromkeys([root, *tops]):
+        walk.leave_out_files(folder)
+    walk.check()
+    _check_filled(tops, items, name)
+    remarks = walk.remarks()
+    if items:
+        remarks += _remarks(root, name, items, walk)
+    return class_names, tuple(items), remarks
+
+
+def _check_filled(tops: Mapping[Path, str | None], items: Sequence[Item], name: str) -> None:
+    """Check that every split folder holds images. Raises DataError.
+
+    An empty folder is not taken for a missing one, which would be drawn from train.
+    """
+    if not items:
+        return  # `load_data` refuses a data set without any images
+    filled = {item.split for item in items}
+    for top, split in tops.items():
+        if split and split not in filled:
+            raise DataError(
+                f"a split folder must hold images, {name}/{escaped(top.name)} holds none; fill or "
+                "remove it (what is missing is drawn from train where data.split_seed and "
+                "data.fractions are set)."
+            )
+
+
+def _nothing_text(root: Path, name: str, walk: ClassFolders) -> str:
+    """The message for a folder without folders: files in it have no label."""
+    files = walk.files(root)
+    tables = [escaped(file) for file in files if file.lower().endswith(".csv")]
+    text = f"a folder of images must hold one folder per class, {name} holds none"
+    if tables:
+        table = tables[0]
+        return f"{text} but the CSV file {table}; data.path: {name}/{table} would read it."
+    if files:
+        return (
+            f"{text} but {len(files)} files; sort them into class folders, or name them in a CSV "
+            "(columns file, label) and give it as data.path."
+        )
+    return f"{text}."
+
+
+def _remarks(root: Path, name: str, items: Sequence[Item], walk: ClassFolders) -> list[str]:
+    """What a reader may not expect: images deep in a class or called alike, an index unread."""
+    remarks = []
+    folders = _sub_folders(items)
+    if folders:
+        remarks.append(
+            "note: images in sub-folders of a class count as images of that class: "
+            f"{some(folders, most=_N_NAMED)}"
+        )
+    alike = called_alike([item.image_id for item in items])
+    if alike:
+        remarks.append(
+            f"note: {len(alike)} images are called as another one beside them but for the suffix, "
+            f"as masks or copies would be; each is taken: {some(alike, most=_N_NAMED)}"
+        )
+    tables = [escaped(file) for file in walk.files(root) if file.lower().endswith(".csv")]
+    if tables:
+        remarks.append(
+            f"note: {some(tables, most=_N_NAMED)} in {name} is not read, the folders are; an "
+            f"index is given by its own path, data.path: {name}/{tables[0]} "
+            "(labels.csv is for task multilabel)"
+        )
+    return remarks
+
+
+def _sub_folders(items: Sequence[Item]) -> list[str]:
+    """The folders inside class folders that hold images, sorted."""
+    depth = 2 if items[0].split is None else 3  # class/folder or split/class/folder
+    folders = set()
+    for item in items:
+        parts = item.image_id.split("/")
+        if len(parts) > depth:
+            folders.add(escaped("/".join(parts[:depth])))
+    return sorted(folders)

@@ -1,0 +1,68 @@
+"""Axes and levels that `baseline` or `exclude` names and the grid does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.grid.search_mistakes import is_search
+from ablate.grid.wording import nearest, shown, shown_levels
+from ablate.grid.yaml_lines import Problem, YamlPath
+from ablate.recipe.levels import meaning
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The levels of an axis, as they are written and as they are meant."""
+
+    levels: list[Any]
+    meanings: frozenset[Hashable]
+
+
+def cell_mistakes(values: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> Iterator[Problem]:
+    """Yield what is wrong in `baseline` and in the `when` of each exclusion.
+
+    `axes`: axis -> its levels, as the file has them.
+    """
+    known: dict[str, _Axis] = {}
+    for axis, levels in axes.items():
+        # Once for all exclusions: a file can have a thousand of them.
+        known[axis] = _Axis(levels, frozenset(meaning(axis, level) for level in levels))
+    if not is_search(values.get("design")):
+        for axis, level in _mapping(values.get("baseline")).items():
+            yield from _axis_mistakes(("baseline",), axis, [level], known)
+    exclusions = values.get("exclude")
+    if not isinstance(exclusions, list):
+        return
+    for index, exclusion in enumerate(exclusions):
+        path = ("exclude", index, "when")
+        for axis, wanted in _mapping(_mapping(exclusion).get("when")).items():
+            if wanted == [] and axis in known:
+                yield (*path, axis), "must be a level or a list of at least one, got []"
+            levels = wanted if isinstance(wanted, list) else [wanted]
+            yield from _axis_mistakes(path, axis, levels, known)
+
+
+def _axis_mistakes(
+    path: YamlPath, axis: str, levels: list[Any], known: Mapping[str, _Axis]
+) -> Iterator[Problem]:
+    if axis not in known:
+        names = ", ".join(known) or "it has none"
+        yield (
+            (*path, str(axis)),
+            f"must be an axis of this grid ({names}), got {shown(axis)}{nearest(axis, known)}",
+        )
+        return
+    for level in levels:
+        if meaning(axis, level) not in known[axis].meanings:
+            written = known[axis].levels
+            yield (
+                (*path, axis),
+                f"must be a level of axes.{axis} ({shown_levels(written)}), "
+                f"got {shown(level)}{nearest(level, written)}",
+            )
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

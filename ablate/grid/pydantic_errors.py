@@ -1,0 +1,126 @@
+"""Pydantic's errors in the words of a grid file: paths that are in the file, one sentence each."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ablate.grid.grid_file import Grid
+from ablate.grid.scalars import number_hint
+from ablate.grid.wording import nearest, shown
+from ablate.grid.yaml_lines import Problem, YamlPath
+
+_WHY_NO_FIELD = {
+    "pruner": ": pruners belong to a search; without the trials that a pruner ended early, "
+    "estimated effects would be too good"
+}
+"""Field -> why there is none, where somebody may look for it."""
+_IMPLIED_BY = {"an int": "a number", "a list": "a list of at least one"}
+"""What must be -> what says the same, where both would stand in one sentence."""
+_PREFIXES = ("Input should be ", "Value error, ", "must be ")
+_WORDS = {
+    "a valid integer": "an int",
+    "a valid number": "a number",
+    "a valid string": "text",
+    "a valid dictionary": "a mapping",
+    "a valid tuple": "a list",
+    "a valid boolean": "true or false",
+}
+"""Pydantic's word -> that of a grid file."""
+
+
+def problems_of(
+    error: ValidationError, values: Any, *, root: type[BaseModel] = Grid
+) -> Iterator[Problem]:
+    """Yield one sentence per path: the branches of a union (`all` or an int) share one."""
+    by_path: dict[YamlPath, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # only valid items are counted, and the invalid ones have their own mistakes
+        by_path.setdefault(_file_path(detail, values), []).append(detail)
+    for path, details in by_path.items():
+        yield path, _sentence(path, details, root=root)
+
+
+def _sentence(path: YamlPath, details: list[ErrorDetails], *, root: type[BaseModel]) -> str:
+    first = details[0]
+    if first["type"] == "missing":
+        return "must be given"
+    if first["type"] == "extra_forbidden":
+        why = _WHY_NO_FIELD.get(str(path[-1]))
+        return f"is not a field here{why or nearest(path[-1], _siblings(path, root=root))}"
+    kinds = list(dict.fromkeys(_wanted(detail) for detail in details))
+    wanted = " or ".join(kind for kind in kinds if _IMPLIED_BY.get(kind) not in kinds)
+    vocabulary = re.findall(r"'([^']*)'", wanted)
+    hint = nearest(first["input"], vocabulary) or _spelling_hint(wanted, first["input"])
+    return f"must be {wanted}, got {shown(first['input'])}{hint}"
+
+
+def _spelling_hint(wanted: str, value: Any) -> str:
+    """How to write what was meant, where a number is quoted, or text that reads as a number."""
+    if "number" in wanted or "an int" in wanted:
+        return number_hint(value)
+    if "text" in wanted and isinstance(value, int | float):
+        return "; put it in quotes"
+    return ""
+
+
+def _wanted(detail: ErrorDetails) -> str:
+    """What must stand there, as it follows `must be`."""
+    context = detail.get("ctx", {})
+    if detail["type"] == "string_too_short":
+        return "text that is not empty"
+    if detail["type"] == "too_short":
+        is_list = detail["msg"].startswith("Tuple")
+        return "a list of at least one" if is_list else "a mapping of at least one"
+    if detail["type"] == "too_long":
+        return f"a list of at most {context['max_length']:,}"
+    text = detail["msg"].partition(" or instance of ")[0]
+    for prefix in _PREFIXES:
+        text = text.removeprefix(prefix)
+    for pydantic_word, word in _WORDS.items():
+        text = text.replace(pydantic_word, word)
+    return text
+
+
+def _siblings(path: YamlPath, *, root: type[BaseModel]) -> list[str]:
+    """The fields that `root` has at the level where an unknown field stands."""
+    model: Any = root
+    for part, following in itertools.pairwise(path):
+        if isinstance(part, int):
+            continue
+        if part not in model.model_fields:
+            return []
+        inner = _models_in(model.model_fields[part].annotation)
+        if not inner:
+            return []
+        model = next((branch for branch in inner if following in branch.model_fields), inner[0])
+    return [name for name in model.model_fields if name not in ("name", "question")]
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    """The models that a field's type is, or is a union or tuple of."""
+    types = (annotation, *getattr(annotation, "__args__", ()))
+    return [model for model in types if hasattr(model, "model_fields")]
+
+
+def _file_path(detail: ErrorDetails, values: Any) -> YamlPath:
+    """Pydantic's location without the names of union branches, which are not in the file."""
+    path: list[int | str] = []
+    names_a_key = detail["type"] in ("missing", "extra_forbidden")
+    last = len(detail["loc"]) - 1
+    for index, part in enumerate(detail["loc"]):
+        if isinstance(values, dict):
+            # A missing key is not in the file, but its name is what the sentence is about.
+            if part in values or (names_a_key and index == last):
+                path.append(part)
+                values = values.get(part)
+        elif isinstance(values, list | tuple) and isinstance(part, int) and part < len(values):
+            path.append(part)
+            values = values[part]
+    return tuple(path)

@@ -1,0 +1,33 @@
+"""Words of messages: values of a file as they are shown, and the nearest valid word."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_MAX_SHOWN = 80
+_MAX_LEVELS_SHOWN = 20
+_MAX_COMPARED = 100
+
+
+def nearest(word: object, candidates: Iterable[object]) -> str:
+    """`; did you mean 'light'?` for a word that is close to a candidate, else an empty text."""
+    # difflib takes time in the square of the length, and no valid word is long.
+    if len(str(word)) > _MAX_COMPARED:
+        return ""
+    close = difflib.get_close_matches(str(word), list(map(str, candidates)), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def shown(value: Any) -> str:
+    """A value of the file in a message, shortened where it is long."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+
+
+def shown_levels(levels: Sequence[Any]) -> str:
+    """The levels of an axis in one line; of many only the first."""
+    words = ", ".join(shown(level) for level in levels[:_MAX_LEVELS_SHOWN])
+    n_more = len(levels) - _MAX_LEVELS_SHOWN
+    return words if n_more <= 0 else f"{words} and {n_more} more"

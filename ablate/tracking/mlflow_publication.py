@@ -1,0 +1,285 @@
+"""A study's events as MLflow's runs.
+
+A run is RUNNING until everything of it is there, so a run that has ended is whole. Publishing again
+what is there already changes nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlflow.entities import Metric, Param, Run
+
+from ablate.errors import CheckFailed, StoreError
+from ablate.study.record import StudyRecord
+from ablate.study.trial import Trial
+from ablate.study.trial_facts import facts_to_tags
+from ablate.tracking import projection
+from ablate.tracking.artifacts import PREDICTIONS, add_confusion, curves_of, curves_to_json
+from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted
+from ablate.tracking.mlflow_experiment import Experiment
+from ablate.tracking.mlflow_files import CURVES, FAILURE, SPEC, STUDY
+from ablate.tracking.mlflow_runs import dataset_input, milliseconds, run_tags, start_key
+
+_PARENT = "mlflow.parentRunId"
+_LONGEST_NAME = 250
+_UNKNOWN_END = {
+    projection.STATE: "KILLED",
+    projection.FAILURE: "ConductorDied: nothing is known of its end",
+}
+
+
+@dataclass
+class _Attempt:
+    """What was published of an attempt, by this object."""
+
+    run_id: str
+    epochs: list[EpochEnded] = field(default_factory=list)
+    ended_before: Run | None = None
+    """The run, where it had ended before this object saw it."""
+    is_over: bool = False
+    """Whether nothing that comes is of interest any more."""
+
+
+class Publication:
+    """The runs of one study: its parent run, and a child run for each attempt of a trial."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._record: StudyRecord | None = None
+        self._tags: dict[str, str] = {}
+        self._parent_run_id = ""
+        # (trial_id, attempt, start in ms) -> (run id, whether it is RUNNING), as they were when the
+        # study was started.
+        self._known: dict[tuple[str, int, int], tuple[str, bool]] = {}
+        self._touched: set[str] = set()
+        # (trial_id, attempt) of the starts that were published, or may have been.
+        self._tried: set[tuple[str, int]] = set()
+        self._attempts: dict[tuple[str, int], _Attempt] = {}
+
+    def start(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
+        """Make or find the study's parent run, set it RUNNING and return its id.
+
+        `tags` (commit, versions, ...) go on it and on the runs that follow.
+        """
+        client = self._experiment.client
+        all_tags = {**tags, **projection.study_tags(record)}
+        if record.stage is not None:
+            all_tags[_PARENT] = self._outer_run(record, tags)
+        kind = projection.study_kind(record)
+        parents = self._experiment.search(projection.STUDY, record.study_id, kind=kind)
+        if parents:
+            self._parent_run_id = parents[0].info.run_id
+            client.update_run(self._parent_run_id, status="RUNNING")
+            client.log_batch(self._parent_run_id, tags=run_tags(all_tags))
+        else:
+            name = record.grid_name
+            if record.stage is not None:
+                name = f"{name} {record.stage.kind}"
+            self._parent_run_id = self._create_run(name, all_tags)
+        self._log_record(self._parent_run_id, record)
+        self._record = record
+        self._tags = dict(tags)
+        self._find_known(record)
+        return self._parent_run_id
+
+    def _find_known(self, record: StudyRecord) -> None:
+        runs = self._experiment.search(projection.STUDY, record.study_id, kind="trial")
+        self._known = {
+            start_key(run): (run.info.run_id, run.info.status == "RUNNING") for run in runs
+        }
+        self._experiment.remember(runs)
+
+    def _outer_run(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
+        """Id of the run of the study that a pilot prepares.
+
+        Made where it is not there, as KILLED: the study is taken up once the pilot is over.
+        """
+        outer = projection.outer_study(record)
+        runs = self._experiment.search(projection.STUDY, outer.study_id, kind="study")
+        if runs:
+            return str(runs[0].info.run_id)
+        run_id = self._create_run(outer.grid_name, {**tags, **projection.study_tags(outer)})
+        self._log_record(run_id, outer)
+        self._experiment.client.set_terminated(run_id, status="KILLED")
+        return run_id
+
+    def _create_run(
+        self, name: str, tags: Mapping[str, str], *, start_time: int | None = None
+    ) -> str:
+        run = self._experiment.client.create_run(
+            self._experiment.experiment_id, start_time=start_time, tags=tags, run_name=name
+        )
+        return str(run.info.run_id)
+
+    def _log_record(self, run_id: str, record: StudyRecord) -> None:
+        client = self._experiment.client
+        client.log_text(run_id, record.model_dump_json(indent=2), STUDY)
+        client.log_inputs(run_id, datasets=[dataset_input(record)])
+
+    def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
+        """Publish one event of `trial`, whose attempt left its files in `folder`."""
+        if isinstance(event, TrialStarted):
+            self._publish_start(event, trial)
+            return
+        key = (event.trial_id, event.attempt)
+        if key not in self._attempts:
+            raise CheckFailed(
+                f"a trial's start must be published before its {type(event).__name__}, "
+                f"{key} was not."
+            )
+        attempt = self._attempts[key]
+        if attempt.is_over:
+            return
+        if isinstance(event, EpochEnded):
+            self._publish_epoch(attempt, event, trial)
+            return
+        if attempt.ended_before is None:
+            self._publish_end(attempt, event, trial=trial, folder=folder)
+        else:
+            self._restore_files(attempt, event, trial=trial, folder=folder)
+        self._attempts[key] = _Attempt(attempt.run_id, is_over=True)
+
+    def _publish_start(self, event: TrialStarted, trial: Trial) -> None:
+        key = (event.trial_id, event.attempt)
+        record = self._started_record()
+        run_id, is_running = self._known.get((*key, milliseconds(event.at)), ("", True))
+        if not is_running:
+            run = self._experiment.run(run_id)
+            self._attempts[key] = _Attempt(run_id, ended_before=run)
+            return
+        # A server can have made the run and lost the answer.
+        if not run_id and key in self._tried:
+            run_id = self._find_started(event)
+        self._tried.add(key)
+        if not run_id:
+            run_id = self._create_trial_run(event, trial)
+        self._touched.add(run_id)
+        params = [Param(name, value) for name, value in projection.trial_params(trial).items()]
+        self._experiment.client.log_batch(run_id, params=params)
+        self._experiment.client.log_inputs(run_id, datasets=[dataset_input(record)])
+        self._attempts[key] = _Attempt(run_id)
+
+    def _create_trial_run(self, event: TrialStarted, trial: Trial) -> str:
+        record = self._started_record()
+        of_trial = projection.trial_tags(
+            trial, attempt=event.attempt, slot=event.slot, record=record
+        )
+        tags = {**self._tags, **of_trial, _PARENT: self._parent_run_id}
+        name = f"{projection.arm_name(trial, record)} seed={trial.seed}"[:_LONGEST_NAME]
+        start_time = milliseconds(event.at)
+        run_id = self._create_run(name, tags, start_time=start_time)
+        self._known[(event.trial_id, event.attempt, start_time)] = run_id, True
+        return run_id
+
+    def _find_started(self, event: TrialStarted) -> str:
+        """Id of the run that an earlier, broken call made of this start, or an empty text."""
+        wanted = (event.trial_id, event.attempt, milliseconds(event.at))
+        for run in self._experiment.search(projection.TRIAL, event.trial_id, kind="trial"):
+            if start_key(run) == wanted:
+                return str(run.info.run_id)
+        return ""
+
+    def _publish_epoch(self, attempt: _Attempt, event: EpochEnded, trial: Trial) -> None:
+        attempt.epochs.append(event)
+        if attempt.ended_before is None:
+            metrics = projection.curve_metrics(event, first=trial.select_by)
+            self._log_metrics(attempt.run_id, metrics, at=event.at, step=event.epoch)
+
+    def _publish_end(
+        self, attempt: _Attempt, event: TrialEnded, *, trial: Trial, folder: Path
+    ) -> None:
+        run_id = attempt.run_id
+        tags = {projection.STATE: event.state.value, projection.CURVES: CURVES}
+        files: tuple[str, ...] = ()
+        if event.failure is not None:
+            tags[projection.FAILURE] = projection.failure_line(event.failure)
+        if event.outcome is not None:
+            outcome = event.outcome
+            tags |= facts_to_tags(outcome.facts, longest=projection.TAG_LENGTH)
+            tags[projection.NOTE] = projection.trial_note(trial, outcome, self._started_record())
+            files = outcome.files
+            self._log_metrics(run_id, outcome.metrics, at=event.at, step=outcome.best_epoch)
+        self._log_files(attempt, event, trial, folder, names=files)
+        # Last: the UI's plots begin with the metric that was logged first.
+        self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)
+        client = self._experiment.client
+        client.log_batch(run_id, tags=run_tags(tags))
+        # After everything else: a run that has ended is whole, and is not written to again.
+        client.set_terminated(
+            run_id, status=projection.STATUS[event.state], end_time=milliseconds(event.at)
+        )
+
+    def _restore_files(
+        self, attempt: _Attempt, event: TrialEnded, *, trial: Trial, folder: Path
+    ) -> None:
+        """Write again the files that are gone from the store, of a run that had ended before."""
+        assert attempt.ended_before is not None
+        files = () if event.outcome is None else event.outcome.files
+        gone = self._experiment.files.lacking(attempt.ended_before, (SPEC, CURVES, *files))
+        if PREDICTIONS in gone and not (folder / PREDICTIONS).is_file():
+            raise StoreError(
+                f"the run {attempt.run_id} must hold {PREDICTIONS}, "
+                f"it is gone from MLflow and from {folder}"
+            )
+        if gone:
+            here = [name for name in files if name in gone and (folder / name).is_file()]
+            self._log_files(attempt, event, trial, folder, names=here)
+
+    def _log_files(
+        self,
+        attempt: _Attempt,
+        event: TrialEnded,
+        trial: Trial,
+        folder: Path,
+        *,
+        names: Sequence[str],
+    ) -> None:
+        """Put an attempt's files with its run.
+
+        Those called `names` from its folder, and what is made of its events.
+        """
+        class_names = self._started_record().data.class_names
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            made = Path(scratch)
+            (made / CURVES).write_text(curves_to_json(curves_of(attempt.epochs)))
+            (made / SPEC).write_text(trial.model_dump_json(indent=2))
+            if event.failure is not None:
+                (made / FAILURE).write_text(projection.failure_text(event.failure))
+            add_confusion(made, folder, files=names, class_names=class_names, task=trial.task)
+            for name in names:
+                self._experiment.client.log_artifact(attempt.run_id, str(folder / name))
+            self._experiment.client.log_artifacts(attempt.run_id, scratch)
+
+    def _log_metrics(
+        self, run_id: str, metrics: Mapping[str, float], *, at: float, step: int
+    ) -> None:
+        timestamp = milliseconds(at)
+        logged = [Metric(name, float(value), timestamp, step) for name, value in metrics.items()]
+        self._experiment.client.log_batch(run_id, metrics=logged)
+
+    def close_stale(self) -> int:
+        """Close as KILLED every run of the study of which nobody knows the end; return how many.
+
+        Those are the runs that were RUNNING at the start and of which nothing was published since.
+        """
+        client = self._experiment.client
+        n_closed = 0
+        for run_id, is_running in self._known.values():
+            if is_running and run_id not in self._touched:
+                client.log_batch(run_id, tags=run_tags(_UNKNOWN_END))
+                client.set_terminated(run_id, status="KILLED")
+                n_closed += 1
+        return n_closed
+
+    def finish(self, status: str) -> None:
+        """Close the parent run: FINISHED, FAILED (some trial failed) or KILLED (interrupted)."""
+        self._experiment.client.set_terminated(self._parent_run_id, status=status)
+
+    def _started_record(self) -> StudyRecord:
+        if self._record is None:
+            raise CheckFailed("start_study must come before publish.")
+        return self._record

@@ -1,0 +1,114 @@
+"""A study read back from the runs of its experiment."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from mlflow.entities import Run
+
+from ablate.errors import StoreError
+from ablate.study.record import StudyRecord
+from ablate.tracking import projection
+from ablate.tracking.artifacts import PREDICTIONS
+from ablate.tracking.mlflow_attempts import read_attempt
+from ablate.tracking.mlflow_experiment import Experiment
+from ablate.tracking.mlflow_files import STUDY
+from ablate.tracking.mlflow_runs import preference, published, read_curves
+from ablate.tracking.passwords import without_password
+from ablate.tracking.records import PublishedAttempt, PublishedStudy
+
+# Threads that fetch curves: on a tracking server each is a request.
+_N_READERS = 8
+_MOST_EXPERIMENTS = 1000
+
+
+def read_study(experiment: Experiment, study_id: str | None) -> PublishedStudy:
+    """See `MlflowStore.read_study`."""
+    parent = _find_parent(experiment, study_id)
+    record = StudyRecord.model_validate_json(experiment.files.text(parent, STUDY))
+    if not record.arms:
+        raise StoreError(
+            f"the study {record.study_id} of {experiment.grid_name} must have arms, "
+            f"its pilot has not chosen any yet; {record.command} goes on."
+        )
+    runs = _newest_runs(experiment, record)
+    experiment.remember(runs)
+    with ThreadPoolExecutor(_N_READERS) as readers:
+        curves = list(readers.map(partial(read_curves, experiment.client, experiment.files), runs))
+    return PublishedStudy(
+        record=record,
+        tracking_uri=without_password(experiment.tracking_uri),
+        experiment_id=parent.info.experiment_id,
+        parent_run_id=parent.info.run_id,
+        runs=tuple(map(published, runs, curves)),
+    )
+
+
+def lacks_predictions(experiment: Experiment, run_ids: Sequence[str]) -> bool:
+    """Whether predictions are gone from any of some runs."""
+    runs = [experiment.run(run_id) for run_id in run_ids]
+    lacking = partial(experiment.files.lacking, names=(PREDICTIONS,))
+    with ThreadPoolExecutor(_N_READERS) as readers:
+        return any(readers.map(lacking, runs))
+
+
+def read_attempts(
+    experiment: Experiment, study_id: str, *, states: Container[str], but: Container[str]
+) -> tuple[PublishedAttempt, ...]:
+    """See `MlflowStore.read_attempts`."""
+    if not experiment.exists:
+        return ()
+    runs = experiment.search(projection.STUDY, study_id, kind="trial")
+    attempts = []
+    for run in sorted(runs, key=lambda run: run.info.start_time):
+        tags = run.data.tags
+        is_wanted = projection.state_of(run.info.status, tags) in states
+        if is_wanted and tags[projection.TRIAL] not in but:
+            attempts.append(read_attempt(experiment.client, experiment.files, run))
+    return tuple(attempt for attempt in attempts if attempt is not None)
+
+
+def _newest_runs(experiment: Experiment, record: StudyRecord) -> list[Run]:
+    """The run that speaks for each trial, in the order of the record's arms and seeds."""
+    arms = {arm.arm_id: place for place, arm in enumerate(record.arms)}
+    all_seeds = (*record.seeds, *record.noise_seeds)
+    seeds = {str(seed): place for place, seed in enumerate(all_seeds)}
+    newest: dict[tuple[int, int], Run] = {}
+    runs = experiment.search(projection.STUDY, record.study_id, kind="trial")
+    for run in sorted(runs, key=preference):
+        arm = arms.get(run.data.tags[projection.ARM_ID])
+        seed = seeds.get(run.data.tags[projection.SEED])
+        if arm is not None and seed is not None:
+            newest[arm, seed] = run
+    return [newest[place] for place in sorted(newest)]
+
+
+def _find_parent(experiment: Experiment, study_id: str | None) -> Run:
+    if not experiment.exists:
+        raise _no_experiment(experiment)
+    parents = experiment.search(projection.KIND, "study", kind="study")
+    if study_id is not None:
+        parents += experiment.search(projection.STUDY, study_id, kind="pilot")
+    for run in parents:
+        if study_id is None or run.data.tags[projection.STUDY] == study_id:
+            return run
+    there = ", ".join(run.data.tags[projection.STUDY] for run in parents) or "none"
+    what = "a study" if study_id is None else f"the study {study_id!r}"
+    raise StoreError(
+        f"the experiment {experiment.grid_name!r} of "
+        f"{without_password(experiment.tracking_uri)!r} must hold {what}; studies there: {there}."
+    )
+
+
+def _no_experiment(experiment: Experiment) -> StoreError:
+    others = experiment.client.search_experiments(max_results=_MOST_EXPERIMENTS)
+    names = [other.name for other in others]
+    near = difflib.get_close_matches(experiment.grid_name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else "run the grid first."
+    return StoreError(
+        f"the tracking store {without_password(experiment.tracking_uri)!r} must hold the "
+        f"experiment {experiment.grid_name!r}, it does not; {hint}"
+    )
