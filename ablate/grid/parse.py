@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from ablate.errors import SpecError
 from ablate.grid.design import design_mistakes
 from ablate.grid.file_names import check_name
+from ablate.grid.former_fields import with_current_fields
 from ablate.grid.grid_file import Grid
 from ablate.grid.scalars import number_hint
 from ablate.grid.search_mistakes import (
@@ -68,7 +69,7 @@ def load_grid(path: Path) -> Grid:
 def parse_grid(text: str, *, name: str, shown_as: str) -> Grid:
     """Check the text of a grid file called `name`. Raises SpecError; `shown_as` is the file's name in its message."""
     try:
-        placed = read_yaml(text)
+        placed = with_current_fields(read_yaml(text))
     except SpecError as error:
         raise SpecError(f"{shown_as}: {error}") from None
     if not isinstance(placed.values, dict):
@@ -113,7 +114,7 @@ def _mistakes(values: dict[str, Any], placed: PlacedYaml) -> Iterator[Mistake]:
             *_reference_mistakes(values),
         ]
     ):
-        yield Mistake(placed.line(place), place, text)
+        yield Mistake(placed.line(place), placed.written(place), text)
 
 
 def _unique(pairs: Iterable[tuple[Place, str]]) -> list[tuple[Place, str]]:

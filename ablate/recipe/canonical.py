@@ -43,11 +43,11 @@ RELEVANCE: tuple[Relevance, ...] = (
     (("lora_rank",), lambda recipe: recipe.adapter in ("auto", "lora", "dora")),
     (("lora_alpha",), lambda recipe: recipe.adapter_kind in ("lora", "dora")),
     (
-        ("lora_dropout",),
+        ("adapter_dropout",),
         lambda recipe: recipe.adapter_kind in ("lora", "dora", "bottleneck", "adaptformer", "vpt"),
     ),
-    (("lora_targets",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "ia3", "ssf")),
-    (("lora_units",), lambda recipe: recipe.adapter_kind != "none"),
+    (("adapter_targets",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "ia3", "ssf")),
+    (("adapter_units",), lambda recipe: recipe.adapter_kind != "none"),
     (("bottleneck_width",), lambda recipe: recipe.adapter_kind in ("bottleneck", "adaptformer")),
     (("prompt_tokens",), lambda recipe: recipe.adapter_kind == "vpt"),
     (("batch_norm", "layer_decay", "l2_sp", "drop_path"), lambda recipe: frees_trunk(recipe)),
@@ -87,9 +87,9 @@ FIRST_FIELDS = frozenset(
         "class_weights",
         "batch_norm",
         "lora_alpha",
-        "lora_dropout",
-        "lora_targets",
-        "lora_units",
+        "adapter_dropout",
+        "adapter_targets",
+        "adapter_units",
         "precision",
     }
 )

@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from ablate.recipe.former_names import with_current_names
 from ablate.recipe.optimizers import check_optimizer
 from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Depth, Epochs, Number, Phase, Strategy
@@ -248,17 +257,17 @@ class Recipe(BaseModel):
     lora_alpha: Number | None = Field(
         None, gt=0, description="scaling = lora_alpha / lora_rank; null = lora_rank, a scaling of 1"
     )
-    lora_dropout: Number = Field(
+    adapter_dropout: Number = Field(
         0.0,
         ge=0,
         lt=1,
         description="dropout inside the adapters of lora, dora, bottleneck, adaptformer, vpt",
     )
-    lora_targets: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+    adapter_targets: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "auto",
         description="for lora, dora, ia3, ssf. auto: every layer of the adapted units that can | list of name patterns with * wildcards",
     )
-    lora_units: Literal["all"] | Width = Field(
+    adapter_units: Literal["all"] | Width = Field(
         "all",
         description="how many frozen units carry adapters, counted back from the freeze boundary",
     )
@@ -270,6 +279,11 @@ class Recipe(BaseModel):
         "auto",
         description="auto: the fastest that a probe of the device finds; recorded in the run",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_former_names(cls, values: Any) -> Any:
+        return with_current_names(values)
 
     @field_validator("weights")
     @classmethod

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ablate.errors import AblateError, SpecError
 from ablate.recipe.canonical import relevant
+from ablate.recipe.former_names import with_current_names
 from ablate.reporting.evidence.tables import noise_runs, run_of_trial
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.example_images import LEFT_OUT, Pictures, with_pictures
@@ -218,11 +219,12 @@ def _changed_params(run: PublishedRun, record: StudyRecord) -> Iterator[Finding]
         },
         "seed": str(run.seed),
     }
+    params = with_current_names(run.params)
     for name, value in asked.items():
-        if run.params.get(name, value) != value:
+        if params.get(name, value) != value:
             yield Finding(
                 f"run {run.run_id} parameter {name}",
-                run.params[name],
+                params[name],
                 f"{value} in the study's record",
             )
 

@@ -38,7 +38,7 @@ SPACE = {
     "head_lr": Range(low=1e-5, high=1.0, log=True),
     "weight_decay": Range(low=1e-6, high=1.0, log=True),
     "lora_rank": Choice(levels=(0, 2, 4, 8)),
-    "lora_units": Range(low=1, high=4, when={"lora_rank": (2, 4, 8)}),
+    "adapter_units": Range(low=1, high=4, when={"lora_rank": (2, 4, 8)}),
 }
 TEMPLATE = toy_study()[1][0]
 N_EPOCHS = 9
@@ -139,7 +139,7 @@ def test_every_sampler_proposes_different_trials_within_the_space(sampler, tmp_p
     assert len({event.trial_id for event in heard}) == 12
     for trial in found.best:
         assert 1e-5 <= trial.recipe.head_lr <= 1.0
-        assert trial.recipe.lora_units in ((1, 2, 3, 4) if trial.recipe.lora_rank else ("all",))
+        assert trial.recipe.adapter_units in ((1, 2, 3, 4) if trial.recipe.lora_rank else ("all",))
 
 
 @pytest.mark.parametrize("pruner", ["median", "wilcoxon", "patient"])

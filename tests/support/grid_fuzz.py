@@ -39,7 +39,7 @@ inf 1:30 1:30.5 190:20:30 2001-01-01 2001-12-14t21:59:43.10-05:00 = << <<: *a &a
 !!python/name:os
 !x '' "" '0.1' "1" [] {} [[]] [{}] {{}} [a,b] {a:1} ? - -- --- ... | > |- >+2 @x `x` %x all none light auto "*" * ** ../x /etc/passwd C:\\x a/b x.y
 9223372036854775807 9223372036854775808 18446744073709551616 -9223372036854775809 1e308 4.9e-324 0.30000000000000004 when why levels low high log search random
-phases epochs seeds name question axes base exclude baseline design tune data classes sizes fractions train val test freeze_depth head_lr lora_rank lora_targets
+phases epochs seeds name question axes base exclude baseline design tune data classes sizes fractions train val test freeze_depth head_lr lora_rank adapter_targets
 class_weights full one_factor leave_one_out classification multilabel val/macro_f1 test/macro_f1 cost/n_trainable tpe cma-es
 """
 WORDS = [

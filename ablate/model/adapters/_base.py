@@ -86,7 +86,7 @@ def choose_targets(
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return (names of the modules to adapt, name -> why not for the others) among the modules of `units` that are of `types`.
 
-    Raises SpecError where `lora_targets` matches nothing eligible, listing names that exist.
+    Raises SpecError where `adapter_targets` matches nothing eligible, listing names that exist.
     """
     verdicts = {
         name: why_not(name, child)
@@ -96,8 +96,8 @@ def choose_targets(
     wanted = [
         name
         for name in verdicts
-        if recipe.lora_targets == "auto"
-        or any(fnmatch.fnmatchcase(name, pattern) for pattern in recipe.lora_targets)
+        if recipe.adapter_targets == "auto"
+        or any(fnmatch.fnmatchcase(name, pattern) for pattern in recipe.adapter_targets)
     ]
     targets = tuple(name for name in wanted if not verdicts[name])
     if not targets:
@@ -166,11 +166,11 @@ def units_text(recipe: Recipe, units: Sequence[Unit]) -> str:
 
 def _nothing_matches(recipe: Recipe, unit_names: Sequence[str], eligible: Sequence[str]) -> str:
     where = f"the frozen units {', '.join(unit_names)} of {recipe.backbone}"
-    asked = "auto" if recipe.lora_targets == "auto" else list(recipe.lora_targets)
+    asked = "auto" if recipe.adapter_targets == "auto" else list(recipe.adapter_targets)
     hint = (
         f"eligible there: {', '.join(eligible[:5])}{' ...' if len(eligible) > 5 else ''}"
         if eligible
         else "nothing there is eligible; adapt more units"
     )
     layers = {"ia3": "a Linear or a convolution", "ssf": "a Linear, a convolution or a LayerNorm"}
-    return f"lora_targets must match {layers.get(recipe.adapter_kind, 'a Linear or an ungrouped convolution')} in {where}, got {asked}; {hint}"
+    return f"adapter_targets must match {layers.get(recipe.adapter_kind, 'a Linear or an ungrouped convolution')} in {where}, got {asked}; {hint}"

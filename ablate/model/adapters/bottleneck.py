@@ -96,7 +96,7 @@ def add_bottleneck(
 
     def serial(name: str, base: nn.Module) -> Wrapped:
         last = base.get_submodule(_LAST[name.rpartition(".")[2]])
-        return Serial(base, last, width=recipe.bottleneck_width, dropout=recipe.lora_dropout)
+        return Serial(base, last, width=recipe.bottleneck_width, dropout=recipe.adapter_dropout)
 
     targets = _find(module, recipe, units=units, run_order=run_order, kinds=("attn", "mlp"))
     return _add(module, targets, serial, seed=seed)
@@ -118,7 +118,7 @@ def add_adaptformer(
             base.get_submodule("fc1"),
             base.get_submodule("fc2"),
             width=recipe.bottleneck_width,
-            dropout=recipe.lora_dropout,
+            dropout=recipe.adapter_dropout,
         )
 
     targets = _find(module, recipe, units=units, run_order=run_order, kinds=("mlp",))

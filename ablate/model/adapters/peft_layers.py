@@ -74,7 +74,7 @@ def add_dora(
     The output is unchanged at first, but for rounding. Raises SpecError for a layer with a filter that is zero: it has no direction.
     """
     why_not = partial(
-        _why_not_dora, called=frozenset(run_order), has_dropout=recipe.lora_dropout > 0
+        _why_not_dora, called=frozenset(run_order), has_dropout=recipe.adapter_dropout > 0
     )
     targets, skipped = choose_targets(
         module, recipe, units=units, types=(nn.Linear, nn.Conv2d), why_not=why_not
@@ -98,7 +98,7 @@ def add_dora(
     ]
     if dead:
         raise SpecError(
-            f"dora divides by the length of each filter, and some are zero in {', '.join(dead)} of {recipe.backbone}; name others in lora_targets"
+            f"dora divides by the length of each filter, and some are zero in {', '.join(dead)} of {recipe.backbone}; name others in adapter_targets"
         )
     return adapters
 
@@ -120,8 +120,8 @@ def add_ia3(
     )
     try:
         asked = (
-            recipe.model_copy(update={"lora_targets": _IA3_BY_ITSELF})
-            if recipe.lora_targets == "auto"
+            recipe.model_copy(update={"adapter_targets": _IA3_BY_ITSELF})
+            if recipe.adapter_targets == "auto"
             else recipe
         )
         targets, skipped = choose(asked)
@@ -144,7 +144,7 @@ def _lora_config(recipe: Recipe, targets: Sequence[str], *, use_dora: bool) -> A
     return LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=cast(int, recipe.lora_alpha or recipe.lora_rank),
-        lora_dropout=recipe.lora_dropout,
+        lora_dropout=recipe.adapter_dropout,
         target_modules=_exactly(targets),
         bias="none",
         use_dora=use_dora,

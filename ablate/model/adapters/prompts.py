@@ -80,7 +80,7 @@ def add_prompts(
             n_tokens=recipe.prompt_tokens,
             n_prefix=n_prefix,
             width=width,
-            dropout=recipe.lora_dropout,
+            dropout=recipe.adapter_dropout,
         )
 
     names = new_names({name: wrap(module, name, prompted) for name in targets})

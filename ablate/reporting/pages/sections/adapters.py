@@ -15,9 +15,9 @@ ADAPTER_FIELDS = (
     "adapter",
     "lora_rank",
     "lora_alpha",
-    "lora_dropout",
-    "lora_targets",
-    "lora_units",
+    "adapter_dropout",
+    "adapter_targets",
+    "adapter_units",
     "bottleneck_width",
     "prompt_tokens",
 )
