@@ -24,7 +24,7 @@ from ablate.data.sources._places import below, relative_to
 from ablate.data.splits import Parts, split_items, subset_items
 from ablate.errors import DataError
 from ablate.study.record import DataFacts
-from ablate.study.trial import SPLITS, DataSpec, Task
+from ablate.study.trial import SPLITS, DataSpec, TaskName
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class DataSet:
 
 
 def load_data(
-    spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task = "classification"
+    spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: TaskName = "classification"
 ) -> tuple[DataSpec, DataSet]:
     """Find, split and check the images that `spec` asks for; return the resolved spec (the source really used, no fallback) and the data set.
 
@@ -127,7 +127,7 @@ def _look_at_all(parts: Parts) -> list[Look]:
 
 
 def _collect(
-    spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: Task
+    spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: TaskName
 ) -> tuple[DataSpec, Collection]:
     try:
         return _resolved(spec, spec.source), source_of(spec.source, field="source", task=task)(
@@ -164,7 +164,7 @@ def _portable(spec: DataSpec, *, data_dir: Path) -> DataSpec:
     return spec.model_copy(update={"path": path})
 
 
-def _check_names(spec: DataSpec, task: Task) -> None:
+def _check_names(spec: DataSpec, task: TaskName) -> None:
     source_of(spec.source, field="source", task=task)
     if spec.fallback is not None:
         source_of(spec.fallback, field="fallback", task=task)

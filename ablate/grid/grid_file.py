@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,20 +13,23 @@ from ablate.grid.search_space import Axis, Search, SearchAxis, space_of
 from ablate.grid.seeds import MAX_SEEDS, Seed
 from ablate.recipe.levels import meaning
 from ablate.recipe.recipe import Level, Recipe
-from ablate.study.trial import METRICS_OF, DataSpec, Task
+from ablate.study.tasks import TASKS, all_metric_names
+from ablate.study.trial import DataSpec, TaskName
+from ablate.study.words import OneOf
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-SELECTABLE = tuple(
-    dict.fromkeys(f"val/{metric}" for metrics in METRICS_OF.values() for metric in metrics)
-)
-"""What may pick the best epoch and the champion. Val only: test is sealed. Each task has some of them."""
+
+
+def selectable() -> tuple[str, ...]:
+    """What may pick the best epoch and the champion. Val only: test is sealed. Each task has some of them."""
+    return tuple(f"val/{name}" for name in all_metric_names())
 
 
 class Grid(BaseModel):
     """A grid file. `parse_grid` is the way to make one from text: it also checks what one field alone cannot know."""
 
     model_config = _FROZEN
-    task: Task
+    task: TaskName
     data: DataSpec
     base: Recipe = Field(description="the recipe that every arm starts from")
     axes: dict[str, Axis] = Field(min_length=1, description="field of base -> its levels")
@@ -58,7 +61,9 @@ class Grid(BaseModel):
         default_factory=dict,
         description="levels of the arm that every difference is measured against; needed in all designs but a search",
     )
-    select_by: Literal[SELECTABLE] = Field(description="picks the best epoch and the champion")  # type: ignore[valid-type]
+    select_by: Annotated[str, OneOf(selectable)] = Field(
+        description="picks the best epoch and the champion"
+    )
     target_precision: float | None = Field(
         None,
         gt=0,
@@ -71,15 +76,14 @@ class Grid(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _several_labels_have_one_loss(cls, values: Any) -> Any:
-        """Where images have several labels, `loss` is bce without being said."""
-        if (
-            isinstance(values, dict)
-            and values.get("task") == "multilabel"
-            and isinstance(values.get("base"), dict)
-        ):
-            return {**values, "base": {"loss": "bce", **values["base"]}}
-        return values
+    def _fill_in_defaults_of_task(cls, values: Any) -> Any:
+        """A task may have defaults of its own: `loss` is bce without being said where images have several labels."""
+        if not isinstance(values, dict) or not isinstance(values.get("base"), dict):
+            return values
+        task = TASKS.get(str(values.get("task")))
+        if task is None:
+            return values
+        return {**values, "base": {**task.base_defaults, **values["base"]}}
 
     @property
     def levels(self) -> dict[str, tuple[Any, ...]]:

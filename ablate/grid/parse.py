@@ -33,7 +33,7 @@ from ablate.recipe.canonical import contradiction
 from ablate.recipe.levels import MAX_LEVELS, as_written, asked_levels, meaning
 from ablate.recipe.recipe import Recipe
 from ablate.study.class_groups import group_mistakes
-from ablate.study.trial import METRICS_OF
+from ablate.study.tasks import TASKS, task_of
 
 _NOT_HERE = {
     "pruner": ": pruners belong to a search; effects that are estimated without the trials that one ended early would be too good"
@@ -270,10 +270,9 @@ def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
 
 def _select_by_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """What chooses must be a score of the task."""
-    words = [
-        f"val/{metric}"
-        for metric in METRICS_OF.get(str(values.get("task")), METRICS_OF["classification"])
-    ]
+    usual_task = next(iter(TASKS.values()))
+    task = TASKS.get(str(values.get("task")), usual_task)
+    words = [f"val/{name}" for name in task.metric_names]
     chosen = values.get("select_by")
     if "select_by" in values and chosen not in words:
         listed = f"{', '.join(map(repr, words[:-1]))} or {words[-1]!r}"
@@ -285,9 +284,8 @@ def _whole_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     try:
         grid = Grid.model_validate(values)
         if grid.search is not None:
-            yield from search_mistakes(
-                values, grid.axes, tuple(f"val/{metric}" for metric in METRICS_OF[grid.task])
-            )
+            scores = tuple(f"val/{name}" for name in task_of(grid.task).metric_names)
+            yield from search_mistakes(values, grid.axes, scores)
             return
         cell = grid.baseline_cell
         recipe = Recipe.model_validate({**grid.base.model_dump(), **cell})

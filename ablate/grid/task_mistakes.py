@@ -1,87 +1,67 @@
-"""What a grid of another task than classification cannot ask for, or has not yet: refused where it stands in the file, with the reason."""
+"""What a grid cannot ask for of its task: refused where it stands in the file, with the task's reason."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-Found = tuple[tuple[str | int, ...], str]
+from ablate.study.tasks import TASKS, TaskSpec
+
+Place = tuple[str | int, ...]
 
 
-@dataclass(frozen=True)
-class _Only:
-    """The values of a field that images with several labels allow."""
-
-    allowed: tuple[Any, ...]
-    why: str
-    refused: tuple[Any, ...] | None = None
-    """Set where all but these are allowed."""
-
-    def allows(self, value: Any) -> bool:
-        """Whether the field may have this value."""
-        return value not in self.refused if self.refused is not None else value in self.allowed
-
-
-ONLY: Mapping[str, _Only] = {
-    "loss": _Only(("bce",), "each label is a yes or a no of its own"),
-    "logit_adjustment": _Only((0,), "it shifts a softmax, and bce has none"),
-    "sampler": _Only(
-        ("shuffle",),
-        "an image with several labels has no one class to be drawn by; class_weights weigh the labels",
-    ),
-    "shots": _Only(
-        (None,),
-        "an image with several labels counts for several classes; data.sizes draws a subset that keeps their shares",
-    ),
-    "classifier": _Only(("linear",), "a fitted classifier gives an image one class"),
-    "class_weights": _Only(
-        ("none", "balanced", "a list", "a mapping"),
-        "effective numbers weigh classes, and here a yes is weighed beside a no",
-        ("effective",),
-    ),
-}
-
-
-def task_mistakes(values: Mapping[str, Any]) -> Iterator[Found]:
-    """Fields and levels that do not go with the task of a file."""
-    if values.get("task") != "multilabel":
-        return
-    data = values.get("data")
-    if isinstance(data, dict) and data.get("classes") is not None:
-        why = "a new class takes the images of several classes, each image of one, and here an image has several labels; rename labels in labels.csv instead"
-        yield ("data", "classes"), f"must be null for task multilabel: {why}"
-    if values.get("target_precision") is not None:
-        yield (
-            ("target_precision",),
-            "must be null for task multilabel: it is for two classes that exclude each other, and here each label is a yes or a no",
-        )
-    for place, name, value in _values(values):
-        rule = ONLY.get(name)
+def task_mistakes(values: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Fields and levels that do not go with the task of a file; each with its place."""
+    task = TASKS.get(str(values.get("task")))
+    if task is None:
+        return  # pydantic says what a task must be
+    yield from _study_mistakes(values, task)
+    for place, name, value in _recipe_values(values):
+        rule = task.field_rules.get(name)
         if rule is not None and not rule.allows(value):
-            wanted = " or ".join("null" if one is None else str(one) for one in rule.allowed)
-            yield place, f"must be {wanted} for task multilabel, got {value!r}: {rule.why}"
+            must = f"must be {rule.wanted} for task {task.name}"
+            yield place, f"{must}, got {value!r}: {rule.why}"
 
 
-def _values(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, Any]]:
-    """Every place of the file where a field of the recipe has a value: base, levels of axes, of tuning, and of a search."""
-    base = values.get("base")
-    yield from (
-        (("base", name), name, value)
-        for name, value in (base.items() if isinstance(base, dict) else ())
-    )
+def _study_mistakes(values: Mapping[str, Any], task: TaskSpec) -> Iterator[tuple[Place, str]]:
+    """Fields outside the recipe that must be null."""
+    must = f"must be null for task {task.name}"
+    data = values.get("data")
+    has_groups = isinstance(data, dict) and data.get("classes") is not None
+    if has_groups and task.why_no_class_groups is not None:
+        yield ("data", "classes"), f"{must}: {task.why_no_class_groups}"
+    has_target = values.get("target_precision") is not None
+    if has_target and task.why_no_target_precision is not None:
+        yield ("target_precision",), f"{must}: {task.why_no_target_precision}"
+
+
+def _recipe_values(values: Mapping[str, Any]) -> Iterator[tuple[Place, str, Any]]:
+    """Every place of the file where a field of the recipe has a value: (place, field, value)."""
+    for name, value in _mapping(values.get("base")).items():
+        yield ("base", name), name, value
     for key in ("axes", "tune"):
-        fields = values.get(key)
-        for name, levels in fields.items() if isinstance(fields, dict) else ():
-            place: tuple[str | int, ...] = (key, name)
-            if isinstance(levels, dict):
-                yield from (
-                    ((*place, bound), name, levels[bound])
-                    for bound in ("low", "high")
-                    if bound in levels
-                )
-                place, levels = (*place, "levels"), levels.get("levels")
-            yield from (
-                ((*place, index), name, level)
-                for index, level in enumerate(levels if isinstance(levels, list) else ())
-            )
+        for name, levels in _mapping(values.get(key)).items():
+            for within, value in _levels(levels):
+                yield (key, name, *within), name, value
+
+
+def _levels(levels: Any) -> Iterator[tuple[Place, Any]]:
+    """The levels of an axis or of tuning, or the bounds of a range: (place within the axis, value)."""
+    if isinstance(levels, dict):
+        for bound in ("low", "high"):
+            if bound in levels:
+                yield (bound,), levels[bound]
+        for index, level in enumerate(_list(levels.get("levels"))):
+            yield ("levels", index), level
+    else:
+        for index, level in enumerate(_list(levels)):
+            yield (index,), level
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """An empty one where the file has something else there, which pydantic tells."""
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

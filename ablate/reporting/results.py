@@ -1,54 +1,98 @@
-"""Everything that report, figures and cards say, computed once from a published study."""
+"""Everything that report, figures and cards say of a study, and what a task must be able to say."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablate.reporting.evidence.arm_contrasts import ArmGap, gaps_to
-from ablate.reporting.evidence.arm_intervals import with_intervals
-from ablate.reporting.evidence.effects import Effects, study_effects
-from ablate.reporting.evidence.noise_floor import NoiseFloor, noise_floor
-from ablate.reporting.evidence.tables import arm_frame, champion, complete_runs, trial_frame
-from ablate.reporting.predictions.classification_insight import (
-    CLASS_SCORES,
-    ArmInsight,
-    arm_insight,
-    replicate_arrays,
-    similarity_order,
-)
-from ablate.reporting.predictions.multilabel_insight import (
-    LABEL_SCORES,
-    LabelInsight,
-    label_insight,
-)
-from ablate.reporting.predictions.read import Pooled, Predictions, Readings, read_study
-from ablate.reporting.predictions.suspects import Suspect, suspect_labels
-from ablate.reporting.predictions.target_precision import with_target
+from ablate.reporting.evidence.arm_contrasts import ArmGap
+from ablate.reporting.evidence.effects import Effects
+from ablate.reporting.evidence.noise_floor import NoiseFloor
+from ablate.reporting.evidence.tables import complete_runs
+from ablate.reporting.figures.draw import Picture
+from ablate.reporting.figures.tiles import ImageKey, TileFigure
 from ablate.study.record import ArmRecord, StudyRecord
-from ablate.study.trial import BINARY_METRICS, metrics_of
+from ablate.study.tasks import TaskSpec, metric_prose, task_of
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 NOT_MEASURED = "not measured"
-PROSE_METRICS = {
-    "macro_f1": "macro F1",
-    "auroc_ovr_macro": "AUROC",
-    "average_precision_macro": "mean average precision",
-    "micro_f1": "micro F1",
-    "subset_accuracy": "subset accuracy",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "nll": "log loss",
-    "ece": "calibration error",
-    "average_precision": "average precision",
-}
+ShowFigure = Callable[[str], str]
+"""Name of a figure -> the Markdown that shows it, empty where it was not drawn."""
+
+
+@dataclass(frozen=True)
+class CardWords:
+    """What the cards of a task say of any arm. Braces are filled in."""
+
+    purpose: str
+    """What the network is for: a sentence; may name `{n_classes}` and `{classes}`."""
+    limit: str
+    """What it was trained on and cannot do: a sentence; may name `{n_images}` and `{n_classes}`."""
+    load_champion: str
+    """Python that loads the champion; may name `{run_id}` and `{class_names}`."""
+    load_run: str
+    """Python that loads any run; the same."""
+    scores_by_seed: tuple[str, ...] = ()
+    """Metrics that the table of seeds has beside `shown_scores`."""
+
+
+class Insight(Protocol):
+    """What the predictions of a study say. One class a task, made by `insights.INSIGHTS`.
+
+    Arms whose predictions could not be read are no error: their parts are empty, or say so.
+    """
+
+    @property
+    def words(self) -> CardWords:
+        """What cards say in any case."""
+        ...
+
+    def with_columns(self, arms: pd.DataFrame, record: StudyRecord, /) -> pd.DataFrame:
+        """The frame of arms with what the task adds to it, or as it was."""
+        ...
+
+    def tables(self, results: Results, /) -> dict[str, pd.DataFrame]:
+        """File name without ending -> a table that only this task has; all studies have each."""
+        ...
+
+    def pictures(self, results: Results, /) -> list[Picture]:
+        """Figures of the best arm."""
+        ...
+
+    def tiles(self, results: Results, /) -> list[TileFigure]:
+        """Figures of example images, without rows where there are none."""
+        ...
+
+    def report_sections(self, results: Results, /) -> list[str]:
+        """Sections of the report, each with its heading, between the axes and the costs."""
+        ...
+
+    def error_parts(self, results: Results, show: ShowFigure, /) -> list[str]:
+        """Paragraphs below "Errors of the best arm"; none where no predictions could be read."""
+        ...
+
+    def review_parts(self, results: Results, show: ShowFigure, /) -> list[str]:
+        """Paragraphs below "Images to look at"."""
+        ...
+
+    def card_sections(self, results: Results, arm: ArmRecord, /) -> list[str]:
+        """Sections of an arm's card, each with its heading, below its scores."""
+        ...
+
+    def score_note(self, results: Results, arm: ArmRecord, /) -> str:
+        """A sentence below the scores of an arm's card, or nothing."""
+        ...
+
+    def limits(self, results: Results, arm: ArmRecord, /) -> list[str]:
+        """Lines of the list of limits of an arm's card."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,30 +106,18 @@ class Results:
     """See `tables.arm_frame`: the best arm first."""
     effects: Effects
     noise_floor: NoiseFloor
-    """Of `effects.PRIMARY`."""
+    """Of the task's primary metric on test."""
     champion: ArmRecord | None
     to_champion: tuple[ArmGap, ...]
     """Every other scored arm against the champion, in the order of `arms`."""
     to_baseline: tuple[ArmGap, ...]
     """The same against the baseline."""
-    insights: Mapping[str, ArmInsight]
-    """arm_id -> what its predictions say; arms without readable predictions are missing."""
-    pooled: tuple[Pooled, ...]
-    """What all complete trials say of val and test images."""
-    suspects: tuple[Suspect, ...]
-    """The surest first."""
+    insight: Insight
+    """What the predictions say."""
     slugs: Mapping[str, str]
     """arm_id -> file name of its card, without `.md`."""
-    thumbnails: Mapping[tuple[str, str], NDArray[np.uint8]] | None = None
-    """(split, image_id) -> (H, W, 3) of the images that the report shows; None where images are left out."""
-
-    label_insights: Mapping[str, LabelInsight] = field(default_factory=dict)
-    """`insights` where images have several labels; one of the two is empty."""
-
-    @property
-    def has_several_labels(self) -> bool:
-        """Whether an image may have several labels."""
-        return self.record.task == "multilabel"
+    thumbnails: Mapping[ImageKey, NDArray[np.uint8]] | None = None
+    """(H, W, 3) of the images that the report shows; None where images are left out."""
 
     @property
     def record(self) -> StudyRecord:
@@ -93,11 +125,14 @@ class Results:
         return self.study.record
 
     @property
+    def task(self) -> TaskSpec:
+        """What was learned."""
+        return task_of(self.record.task)
+
+    @property
     def baseline(self) -> ArmRecord | None:
         """The reference arm."""
-        return next(
-            (arm for arm in self.record.arms if arm.arm_id == self.record.baseline_arm_id), None
-        )
+        return baseline_of(self.record)
 
     def complete_runs(self, arm_id: str) -> list[PublishedRun]:
         """The arm's completed runs, in the order of the seeds."""
@@ -105,139 +140,72 @@ class Results:
 
     @cached_property
     def _rows(self) -> dict[str, dict[Hashable, Any]]:
-        """arm_id -> its row of `arms`: a look into the frame for each printed number would take longer than all else."""
+        """arm_id -> its row of `arms`: reading the frame anew for each number takes too long."""
         return {row["arm_id"]: row for row in self.arms.to_dict("records")}
 
     def number(self, arm_id: str, column: str) -> float:
-        """A number of the arm's row of `arms`, e.g. `test/macro_f1/mean`; NaN where no run measured it."""
+        """A number of an arm's row of `arms`, e.g. `cost/macs/mean`; NaN where none was measured."""
         return float(self._rows[arm_id].get(column, math.nan))
 
 
-def compute_results(study: PublishedStudy, predictions: Predictions) -> Results:
-    """Compute every table of the report. Reads the predictions of each complete run once."""
-    return results_of(study, read_study(study, predictions))
-
-
-def results_of(study: PublishedStudy, readings: Readings) -> Results:
-    """The same from predictions that were read before."""
-    record, trials = study.record, trial_frame(study)
-    arms, best, replicates = (
-        arm_frame(study, trials),
-        champion(record, trials),
-        replicate_arrays(readings, record),
-    )
-    baseline = next((arm for arm in record.arms if arm.arm_id == record.baseline_arm_id), None)
-    insights = {arm.arm_id: arm_insight(readings, record, arm.arm_id) for arm in record.arms}
-    of_labels = {arm.arm_id: label_insight(readings, record, arm.arm_id) for arm in record.arms}
-    known = {arm_id: insight for arm_id, insight in insights.items() if insight is not None}
-    arms = with_intervals(arms, record, trials, replicates)
-    return Results(
-        study=study,
-        trials=trials,
-        arms=arms if record.target_precision is None else with_target(arms, known),
-        effects=study_effects(record, trials, replicates),
-        noise_floor=noise_floor(study, trials),
-        champion=best,
-        to_champion=()
-        if best is None
-        else gaps_to(record, trials, replicates, reference=best, order=arms["arm_id"].tolist()),
-        to_baseline=()
-        if baseline is None
-        else gaps_to(record, trials, replicates, reference=baseline, order=arms["arm_id"].tolist()),
-        insights=known,
-        pooled=readings.pooled,
-        suspects=suspect_labels(readings.pooled),
-        slugs=card_slugs(study.record),
-        label_insights={
-            arm_id: insight for arm_id, insight in of_labels.items() if insight is not None
-        },
-    )
+def baseline_of(record: StudyRecord) -> ArmRecord | None:
+    """The arm that every difference is measured against; a search may have none."""
+    for arm in record.arms:
+        if arm.arm_id == record.baseline_arm_id:
+            return arm
+    return None
 
 
 def shown_scores(record: StudyRecord) -> list[str]:
     """The scores that tables of arms and of seeds show: what chooses first."""
-    known = metrics_of(record.task, len(record.data.class_names))
-    more = [
-        metric
-        for metric in ("accuracy", *BINARY_METRICS, "average_precision_macro", "subset_accuracy")
-        if metric in known
-    ]
-    return list(
-        dict.fromkeys(
-            [
-                record.select_by,
-                "val/macro_f1",
-                "test/macro_f1",
-                "test/auroc_ovr_macro",
-                *(f"test/{name}" for name in more),
-            ]
-        )
-    )
-
-
-def class_frame(results: Results) -> pd.DataFrame:
-    """One row an arm and class: scores on test, means over the seeds."""
-    names = {arm.arm_id: arm.name for arm in results.record.arms}
-    insights = results.label_insights if results.has_several_labels else results.insights
-    frames = [insight.classes.assign(arm=names[arm_id]) for arm_id, insight in insights.items()]
-    columns = [
-        "arm",
-        "class",
-        *(LABEL_SCORES if results.has_several_labels else CLASS_SCORES),
-        "support",
-    ]
-    return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
-
-
-def confusion_frame(results: Results) -> pd.DataFrame:
-    """The champion's confusion matrix on test, all seeds together, in the order of the figure: a row a label, a column a predicted class."""
-    insight = None if results.champion is None else results.insights.get(results.champion.arm_id)
-    if insight is None:
-        return pd.DataFrame(columns=["label"])
-    order = similarity_order(insight.confusion)
-    names = [results.record.data.class_names[c] for c in order]
-    frame = pd.DataFrame(insight.confusion[np.ix_(order, order)], columns=names)
-    frame.insert(0, "label", names, allow_duplicates=True)
-    return frame
+    task = task_of(record.task)
+    existing = task.metrics_of(len(record.data.class_names))
+    shown = [record.select_by, f"val/{task.primary}"]
+    for metric in task.metrics:
+        if metric.is_shown and metric.name in existing:
+            shown.append(f"test/{metric.name}")
+    return list(dict.fromkeys(shown))
 
 
 def card_slugs(record: StudyRecord) -> dict[str, str]:
-    """Return arm_id -> a file name: the arm's slug, with the arm's id where slugs are too long, collide (case ignored), or hit `champion`."""
+    """Return arm_id -> a file name for its card.
+
+    It is the arm's slug, with the arm's id where slugs are too long, collide (case ignored), or
+    hit `champion`.
+    """
     folded = [arm.slug.casefold() for arm in record.arms]
     slugs = {}
     for arm in record.arms:
-        is_plain = (
-            len(arm.slug) <= 120
-            and folded.count(arm.slug.casefold()) == 1
-            and arm.slug.casefold() != "champion"
-        )
-        slugs[arm.arm_id] = arm.slug if is_plain else f"{arm.slug[:100]}__{arm.arm_id}"
+        is_unique = folded.count(arm.slug.casefold()) == 1
+        if is_unique and len(arm.slug) <= 120 and arm.slug.casefold() != "champion":
+            slugs[arm.arm_id] = arm.slug
+        else:
+            slugs[arm.arm_id] = f"{arm.slug[:100]}__{arm.arm_id}"
     return slugs
 
 
 def best_epoch(run: PublishedRun, select_by: str) -> int | None:
-    """The epoch, counted from 1, whose weights were scored; None where the run does not tell."""
+    """The epoch, counted from 1, whose weights were scored; None where the run does not say."""
     if "best_epoch" in run.metrics:
         return int(run.metrics["best_epoch"]) + 1
-    curve = run.curves.get(select_by, ())
-    return next(
-        (
-            epoch + 1
-            for epoch, value in curve
-            if math.isclose(value, run.metrics.get(select_by, math.nan), rel_tol=1e-9)
-        ),
-        None,
-    )
+    score = run.metrics.get(select_by, math.nan)
+    for epoch, value in run.curves.get(select_by, ()):
+        if math.isclose(value, score, rel_tol=1e-9):
+            return epoch + 1
+    return None
 
 
 def prose(metric: str) -> str:
-    """`val/macro_f1` as words: "val macro F1"."""
+    """The key of a metric as words: `test/accuracy` is "test accuracy"."""
     split, _, name = metric.rpartition("/")
-    return " ".join(part for part in (split, PROSE_METRICS.get(name, name)) if part)
+    return f"{split} {metric_prose(name)}".strip()
 
 
 def run_fact(run: PublishedRun, name: str) -> str:
-    """A fact that is not a number, wherever the store keeps it: a tag or a parameter, plain or under `ablate.` or `fact/`."""
+    """A fact that is not a number, wherever the store keeps it: a tag or a parameter.
+
+    It may be plain or stand under `ablate.` or `fact/`.
+    """
     for place in (run.tags, run.params):
         for key in (f"fact/{name}", f"ablate.{name}", name):
             if place.get(key):
@@ -245,6 +213,6 @@ def run_fact(run: PublishedRun, name: str) -> str:
     return NOT_MEASURED
 
 
-def shared_fact(runs: list[PublishedRun], name: str) -> str:
+def shared_fact(runs: Sequence[PublishedRun], name: str) -> str:
     """A fact of several runs: the value, or all of them in order where the runs differ."""
     return ", ".join(dict.fromkeys(run_fact(run, name) for run in runs)) or NOT_MEASURED

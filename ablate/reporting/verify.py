@@ -17,6 +17,7 @@ from pathlib import Path
 from ablate.errors import AblateError, SpecError
 from ablate.recipe.canonical import relevant
 from ablate.recipe.former_names import with_current_names
+from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.tables import noise_runs, run_of_trial
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.example_images import LEFT_OUT, Pictures, with_pictures
@@ -24,7 +25,6 @@ from ablate.reporting.one_origin import check_one_origin
 from ablate.reporting.pages.html import page
 from ablate.reporting.pages.write import render_texts
 from ablate.reporting.predictions.read import Predictions, split_scores
-from ablate.reporting.results import compute_results
 from ablate.study.record import StudyRecord
 from ablate.tracking.events import TrialState
 from ablate.tracking.projection import param_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -17,40 +17,20 @@ from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Number
 from ablate.recipe.recipe import Images, Recipe
 from ablate.study.class_groups import ClassGroups
+from ablate.study.tasks import is_lower_better, task_names
+from ablate.study.words import OneOf
 
 SPLITS = ("train", "val", "test")
-METRICS = ("macro_f1", "auroc_ovr_macro", "accuracy", "balanced_accuracy", "nll", "ece")
-"""Names of the classification metrics; the keys in MLflow are `<split>/<metric>`."""
-MULTILABEL_METRICS = (
-    "macro_f1",
-    "auroc_ovr_macro",
-    "average_precision_macro",
-    "micro_f1",
-    "subset_accuracy",
-)
-"""Names of the metrics of images with several labels."""
-BINARY_METRICS = ("average_precision",)
-"""Metrics that exist for two classes only: the positive class is the second in the order of the classes."""
-Task = Literal["classification", "multilabel"]
-METRICS_OF: Mapping[str, tuple[str, ...]] = {
-    "classification": METRICS + BINARY_METRICS,
-    "multilabel": MULTILABEL_METRICS,
-}
-"""Every name that a task may have."""
-LOWER_IS_BETTER = frozenset({"nll", "ece"})
+TaskName = Annotated[str, OneOf(task_names)]
+"""The name of a registered task; see `ablate.study.tasks`."""
 _LARGEST_SCORE = 1e300
 Candidate = TypeVar("Candidate")
-
-
-def metrics_of(task: str, n_classes: int) -> tuple[str, ...]:
-    """Names of the metrics that a task with `n_classes` has, in the order of the tables."""
-    return METRICS if task == "classification" and n_classes != 2 else METRICS_OF[task]
 
 
 def is_better(metric: str, value: float, than: float) -> bool:
     """Whether `value` beats `than` for a metric key such as `val/macro_f1`; what costs or takes time is better when low. Equal is not better."""
     group, _, name = metric.rpartition("/")
-    return value < than if name in LOWER_IS_BETTER or group in ("cost", "time") else value > than
+    return value < than if is_lower_better(name) or group in ("cost", "time") else value > than
 
 
 ImageSide = Annotated[int, Field(ge=1, le=100_000, strict=True)]
@@ -131,7 +111,7 @@ class Trial(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: Task
+    task: TaskName
     data: DataSpec
     data_fingerprint: str
     recipe: Recipe

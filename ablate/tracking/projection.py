@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 from ablate.quoting import code, text, without_folders
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import DataFacts, StudyRecord
-from ablate.study.trial import METRICS_OF, Trial
+from ablate.study.tasks import task_of
+from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Failure, TrialOutcome, TrialState
 
 KIND, STUDY, STATE, FAILURE, CURVES, CHAMPION = (
@@ -155,7 +156,7 @@ def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
     )
     rows = [
         f"| {name} | {metrics[f'val/{name}']:.3f} | {metrics[f'test/{name}']:.3f} |"
-        for name in METRICS_OF[trial.task]
+        for name in task_of(trial.task).metric_names
         if {f"val/{name}", f"test/{name}"} <= set(metrics)
     ]
     costs = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablate.data.dataset import load_data
-from ablate.study.trial import DataSpec, Fractions, Sizes, Task
+from ablate.study.trial import DataSpec, Fractions, Sizes, TaskName
 
 HALVES = {"split_seed": 3, "fractions": Fractions(train=0.5, val=0.25, test=0.25)}
 NAMES = ("Rot", "blau", "10", "9")
@@ -114,7 +114,7 @@ def colours(tmp_path: Path) -> Path:
     ],
 )
 def test_a_data_set_keeps_its_identity(
-    colours: Path, spec: DataSpec, task: Task, fingerprint: str, ids: str
+    colours: Path, spec: DataSpec, task: TaskName, fingerprint: str, ids: str
 ) -> None:
     resolved, data_set = load_data(spec, data_dir=colours, allow_fallback=False, task=task)
     assert resolved == spec

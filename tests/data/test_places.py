@@ -14,14 +14,14 @@ from ablate.data.dataset import load_data
 from ablate.data.sources._base import NotToBeHad
 from ablate.data.sources._places import below
 from ablate.errors import DataError, escaped, is_printable
-from ablate.study.trial import DataSpec, Fractions, Task
+from ablate.study.trial import DataSpec, Fractions, TaskName
 
 Draw = Callable[..., None]
 DRAWN = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 FOLDER = "the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA."
 
 
-def _message(data_dir: Path, path: str, task: Task = "classification") -> str:
+def _message(data_dir: Path, path: str, task: TaskName = "classification") -> str:
     with pytest.raises(DataError) as caught:
         load_data(
             DataSpec(source="folder", path=path, **DRAWN),
@@ -100,7 +100,7 @@ def test_a_path_that_is_too_long(tmp_path: Path) -> None:
     [("classification", "a folder or a CSV file"), ("multilabel", "a folder with labels.csv")],
 )
 def test_a_missing_path_says_how_the_data_folder_is_set(
-    tmp_path: Path, task: Task, what: str
+    tmp_path: Path, task: TaskName, what: str
 ) -> None:
     assert (
         _message(tmp_path, "pets", task)

@@ -58,7 +58,7 @@ def test_the_loss_is_bce_whether_it_is_said_or_not() -> None:
         ),
         (
             "sampler: balanced",
-            "sampler: must be shuffle for task multilabel, got 'balanced': an image with several labels has no one class to be drawn by; "
+            "sampler: must be shuffle for task multilabel, got 'balanced': an image with several labels has no single class to be drawn by; "
             "class_weights weigh the labels",
         ),
         (

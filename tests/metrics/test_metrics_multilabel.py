@@ -10,7 +10,7 @@ from ablate.errors import CheckFailed, TrialError
 from ablate.metrics.multilabel import per_label, resampled_label_f1, score
 from ablate.metrics.ranking import rank_classes
 from ablate.metrics.resampling import image_weights, resampled_auroc
-from ablate.study.trial import MULTILABEL_METRICS
+from ablate.study.tasks.multilabel import MULTILABEL
 
 
 def _draw(seed: int, *, n: int = 60, n_classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +30,7 @@ def test_scores_are_those_of_scikit_learn_over_the_classes_present(seed: int, n:
     called, found = probabilities >= 0.5, score(probabilities, labels)
     present = [c for c in range(5) if labels[:, c].any()]
     mixed = [c for c in present if not labels[:, c].all()]
-    assert set(found) == set(MULTILABEL_METRICS)
+    assert set(found) == set(MULTILABEL.metric_names)
     assert found["subset_accuracy"] == pytest.approx((called == labels).all(axis=1).mean())
     if called.any() or labels.any():
         assert found["micro_f1"] == pytest.approx(
@@ -57,7 +57,7 @@ def test_scores_are_those_of_scikit_learn_over_the_classes_present(seed: int, n:
 
 def test_a_perfect_answer_scores_one_although_a_class_is_absent_and_one_everywhere() -> None:
     labels = np.array([[1, 0, 0, 1], [0, 1, 0, 1], [1, 1, 0, 1]])
-    assert score(0.2 + 0.6 * labels, labels) == dict.fromkeys(MULTILABEL_METRICS, 1.0)
+    assert score(0.2 + 0.6 * labels, labels) == dict.fromkeys(MULTILABEL.metric_names, 1.0)
 
 
 def test_an_absent_class_that_is_called_costs_micro_f1_alone() -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ablate.quoting import code
+from ablate.reporting.compute import compute_results
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.pages.report import report_text
-from ablate.reporting.results import compute_results
 from ablate.reporting.text.markdown import escape, mean_sd, points, table
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from ablate.recipe.recipe import Recipe
+from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.sections.adapters import adapters_section, size_of
-from ablate.reporting.results import compute_results
 
 
 def test_a_row_an_arm_with_its_share_and_what_merging_changed(published) -> None:

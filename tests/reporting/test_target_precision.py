@@ -15,9 +15,9 @@ import sklearn.metrics as sk
 from ablate.errors import SpecError
 from ablate.grid.parse import parse_grid
 from ablate.metrics.classification import score
+from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.predictions.target_precision import VALUES
-from ablate.reporting.results import compute_results
 from ablate.reporting.verify import verify_report
 from ablate.study.record import StudyRecord
 

@@ -15,9 +15,11 @@ from ablate.metrics.classification import score
 from ablate.metrics.ranking import rank_classes
 from ablate.metrics.resampling import image_weights, resampled_auroc, resampled_macro_f1
 from ablate.recipe.recipe import Recipe
-from ablate.reporting.evidence.effects import METRICS, PRIMARY, SECONDARY, Effects, study_effects
+from ablate.reporting.evidence.effects import Effects, study_effects
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 
+PRIMARY, SECONDARY = "test/macro_f1", "test/auroc_ovr_macro"
+METRICS = (PRIMARY, SECONDARY)
 POWER_AXES = {"a": ("0", "1", "2"), "b": ("0", "1", "2"), "c": ("0", "1"), "d": ("0", "1")}
 """36 cells."""
 SD = 0.01

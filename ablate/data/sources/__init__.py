@@ -15,7 +15,7 @@ from ablate.data.sources import (
 )
 from ablate.data.sources._base import Source
 from ablate.errors import DataError
-from ablate.study.trial import Task
+from ablate.study.trial import TaskName
 
 SOURCES: dict[str, Source] = {
     "flowers102": flowers102.collect,
@@ -32,7 +32,7 @@ MULTILABEL_SOURCES: dict[str, Source] = {
 """Of images with several labels; what a source finds depends on the task."""
 
 
-def source_of(name: str, *, field: str, task: Task) -> Source:
+def source_of(name: str, *, field: str, task: TaskName) -> Source:
     """Return the source called `name` of a task; `field` is where the name stands. Raises DataError with the nearest name."""
     if task == "multilabel":
         if name not in MULTILABEL_SOURCES:

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from ablate.reporting.evidence.effects import PRIMARY, score_array
+from ablate.reporting.evidence.effects import score_array
+from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.statistics.contrast import CONFIDENCE, Block, block_values, image_variance
 from ablate.reporting.statistics.permutation import holm
 from ablate.reporting.statistics.power import ALPHA
@@ -24,7 +25,7 @@ from ablate.study.record import ArmRecord, StudyRecord
 
 @dataclass(frozen=True)
 class ArmGap:
-    """One arm against a reference, in test macro F1."""
+    """One arm against a reference, in the primary metric on test."""
 
     arm_id: str
     difference: float
@@ -52,10 +53,9 @@ def gaps_to(
     order: Sequence[str],
 ) -> tuple[ArmGap, ...]:
     """Compare every other arm that shares a complete seed with `reference` to it, in `order` of arm_ids."""
-    scores, places = (
-        score_array(record, trials, PRIMARY),
-        {arm.arm_id: place for place, arm in enumerate(record.arms)},
-    )
+    primary = primary_metric(record)
+    scores = score_array(record, trials, primary)
+    places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
     typical, df = typical_variance(scores), noise(scores).df
     rows, p_values = [], []
     for arm_id in order:
@@ -63,7 +63,7 @@ def gaps_to(
         found = block_values([block], scores)
         if arm_id == reference.arm_id or not found.blocks:
             continue
-        images = image_variance(found, replicates[PRIMARY]) if PRIMARY in replicates else math.nan
+        images = image_variance(found, replicates[primary]) if primary in replicates else math.nan
         known = found.values[~np.isnan(found.values)]
         own = float(known.var(ddof=1)) if len(known) > 1 else 0.0
         variance = max(own, 2 * typical) / len(known) + (0.0 if math.isnan(images) else images)

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from ablate.reporting.evidence.effects import METRICS, score_array
+from ablate.reporting.evidence.effects import score_array
+from ablate.reporting.evidence.judged_metrics import judged_metrics
 from ablate.reporting.statistics.contrast import CONFIDENCE, Block, block_values, image_variance
 from ablate.reporting.statistics.variance import typical_variance
 from ablate.study.record import StudyRecord
@@ -25,13 +26,13 @@ def with_intervals(
     trials: pd.DataFrame,
     replicates: Mapping[str, NDArray[np.floating]],
 ) -> pd.DataFrame:
-    """The arm frame with `<metric>/low` and `<metric>/high`, the 95 % interval of the arm's mean, for `effects.METRICS`.
+    """The arm frame with `<metric>/low` and `<metric>/high`, the 95 % interval of the arm's mean, for both judged metrics.
 
     NaN where one seed leaves it unknown.
     """
     added = arms.copy()
     places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
-    for metric in METRICS:
+    for metric in judged_metrics(record):
         scores = score_array(record, trials, metric)
         typical = typical_variance(scores)
         df = int((np.maximum((~np.isnan(scores)).sum(axis=1) - 1, 0)).sum())

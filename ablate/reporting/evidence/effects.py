@@ -1,7 +1,9 @@
 """What a level changes, and what two levels change together: estimate, interval, p, share of variance, and what the design could have shown.
 
-Everything is paired by seed and by the levels of the other axes. Every p of macro F1, of main effects and of interactions, stands in one Holm family; AUROC has
-its own and is claimed only where macro F1 is, so that a study of pure noise claims anything at most once in twenty.
+Everything is paired by seed and by the levels of the other axes. Every p of the primary metric, of
+main effects and of interactions, stands in one Holm family; the secondary metric has its own and is
+claimed only where the primary one is, so that a study of pure noise claims anything at most once in
+twenty.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from ablate.reporting.evidence.comparisons import (
     interactions,
     main_comparisons,
 )
+from ablate.reporting.evidence.judged_metrics import judged_metrics
 from ablate.reporting.evidence.paired import scores_of, seed_sd
 from ablate.reporting.statistics.contrast import Interval, block_values, contrast_interval
 from ablate.reporting.statistics.permutation import (
@@ -38,8 +41,6 @@ from ablate.reporting.statistics.power import (
 from ablate.reporting.statistics.variance import Noise, SeedCheck, noise, omega_squared, seed_check
 from ablate.study.record import StudyRecord
 
-PRIMARY, SECONDARY = "test/macro_f1", "test/auroc_ovr_macro"
-METRICS = (PRIMARY, SECONDARY)
 Replicates = Mapping[str, NDArray[np.floating]]
 """Metric -> (arms, seeds, draws) scores on resampled test images, arms and seeds in the order of the record."""
 
@@ -79,8 +80,12 @@ class Effects:
     """All comparisons of a study."""
 
     all: tuple[Effect, ...]
+    primary: str
+    """The metric that every verdict is about, e.g. "test/<name>"."""
+    secondary: str
+    """The metric that is claimed only where the primary one is."""
     seed_check: SeedCheck
-    """Of `PRIMARY`: decides what the tests take as independent."""
+    """Of `primary`: decides what the tests take as independent."""
     noise: Mapping[str, Noise]
     """Metric -> what is left of a score when arm and seed are known."""
     seed_sd: Mapping[str, float]
@@ -112,8 +117,8 @@ class Effects:
 
     @property
     def n_tests(self) -> int:
-        """Comparisons in the family of macro F1."""
-        return n_tested([effect for effect in self.all if effect.metric == PRIMARY])
+        """Comparisons in the family of the primary metric."""
+        return n_tested([effect for effect in self.all if effect.metric == self.primary])
 
 
 def score_array(record: StudyRecord, trials: pd.DataFrame, metric: str) -> NDArray[np.float64]:
@@ -125,14 +130,16 @@ def score_array(record: StudyRecord, trials: pd.DataFrame, metric: str) -> NDArr
 
 
 def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replicates) -> Effects:
-    """Compute every main effect and two-way interaction in `METRICS`."""
-    scored = set(trials.dropna(subset=[PRIMARY])["arm_id"]) if PRIMARY in trials else set()
+    """Compute every main effect and two-way interaction in both judged metrics."""
+    primary, secondary = judged_metrics(record)
+    metrics = (primary, secondary)
+    scored = set(trials.dropna(subset=[primary])["arm_id"]) if primary in trials else set()
     comparisons = (*main_comparisons(record, scored=scored), *interactions(record, scored=scored))
     columns = axis_columns(record)
-    arrays = {metric: score_array(record, trials, metric) for metric in METRICS}
-    check = seed_check(arrays[PRIMARY], columns)
+    arrays = {metric: score_array(record, trials, metric) for metric in metrics}
+    check = seed_check(arrays[primary], columns)
     found: list[Effect] = []
-    for metric in METRICS:
+    for metric in metrics:
         shares = omega_squared(arrays[metric], columns)
         measured = [
             _measure(
@@ -148,14 +155,16 @@ def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replica
         found += _corrected(
             measured,
             claimed={effect.comparison.name for effect in found if effect.is_claimed}
-            if metric != PRIMARY
+            if metric != primary
             else None,
         )
     return Effects(
         tuple(found),
+        primary,
+        secondary,
         check,
         {metric: noise(array) for metric, array in arrays.items()},
-        {metric: seed_sd(trials, metric) for metric in METRICS},
+        {metric: seed_sd(trials, metric) for metric in metrics},
     )
 
 

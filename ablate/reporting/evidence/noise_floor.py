@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ablate.reporting.evidence.effects import PRIMARY, score_array
+from ablate.reporting.evidence.effects import score_array
+from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.evidence.tables import noise_runs
 from ablate.reporting.statistics.variance import typical_variance
 from ablate.study.trial import is_score
@@ -17,7 +18,7 @@ from ablate.tracking.records import PublishedStudy
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """SD of test macro F1 over seeds, in its own units."""
+    """SD of the primary metric on test over seeds, in its own units."""
 
     sd: float
     """NaN where it is not measured."""
@@ -28,16 +29,14 @@ class NoiseFloor:
 
 def noise_floor(study: PublishedStudy, trials: pd.DataFrame) -> NoiseFloor:
     """Measure it from the baseline's further seeds where the grid has them, else from the seeds of all arms."""
-    scores = [
-        run.metrics[PRIMARY]
-        for run in noise_runs(study)
-        if is_score(run.metrics.get(PRIMARY, math.nan))
-    ]
+    primary = primary_metric(study.record)
+    values = [run.metrics.get(primary, math.nan) for run in noise_runs(study)]
+    scores = [value for value in values if is_score(value)]
     if study.record.noise_seeds and len(scores) > 1:
         return NoiseFloor(float(np.std(scores, ddof=1)), len(scores), is_of_the_baseline=True)
-    n_trials = int(trials[PRIMARY].notna().sum()) if PRIMARY in trials else 0
+    n_trials = int(trials[primary].notna().sum()) if primary in trials else 0
     return NoiseFloor(
-        math.sqrt(typical_variance(score_array(study.record, trials, PRIMARY))),
+        math.sqrt(typical_variance(score_array(study.record, trials, primary))),
         n_trials,
         is_of_the_baseline=False,
     )

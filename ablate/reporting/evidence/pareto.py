@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.reporting.evidence.effects import PRIMARY
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -45,14 +43,14 @@ def measured(arms: pd.DataFrame) -> list[Cost]:
     ]
 
 
-def pareto_front(arms: pd.DataFrame, cost: Cost) -> list[str]:
+def pareto_front(arms: pd.DataFrame, cost: Cost, *, metric: str) -> list[str]:
     """arm_ids that no other arm beats: none is as good and cheaper, nor as cheap and better. By means over the seeds, the cheapest first.
 
-    `arms` as `tables.arm_frame`. Arms without both numbers are left out.
+    `arms` as `tables.arm_frame`; `metric` is the score. Arms without both numbers are left out.
     """
     sign = -1.0 if cost.is_better_when_high else 1.0
-    known = arms.dropna(subset=[f"{cost.metric}/mean", f"{PRIMARY}/mean"])
-    prices, scores = sign * known[f"{cost.metric}/mean"], known[f"{PRIMARY}/mean"]
+    known = arms.dropna(subset=[f"{cost.metric}/mean", f"{metric}/mean"])
+    prices, scores = sign * known[f"{cost.metric}/mean"], known[f"{metric}/mean"]
     order = pd.DataFrame(
         {"arm_id": known["arm_id"], "price": prices, "score": -scores}
     ).sort_values(["price", "score"], kind="stable")
@@ -64,13 +62,13 @@ def pareto_front(arms: pd.DataFrame, cost: Cost) -> list[str]:
     return front
 
 
-def fronts(arms: pd.DataFrame) -> dict[str, list[str]]:
+def fronts(arms: pd.DataFrame, *, metric: str) -> dict[str, list[str]]:
     """Title of each traded cost that differs between arms -> its Pareto front."""
-    if f"{PRIMARY}/mean" not in arms:
+    if f"{metric}/mean" not in arms:
         return {}
     differing = [
         cost
         for cost in measured(arms)
         if cost.is_traded and arms[f"{cost.metric}/mean"].nunique() > 1
     ]
-    return {cost.title: pareto_front(arms, cost) for cost in differing}
+    return {cost.title: pareto_front(arms, cost, metric=metric) for cost in differing}

@@ -15,14 +15,14 @@ import pandas as pd
 from ablate.errors import CheckFailed
 from ablate.quoting import cell
 from ablate.study.record import ArmRecord, StudyRecord
-from ablate.study.trial import METRICS_OF, best_of, is_better, is_score
+from ablate.study.tasks import all_metric_names
+from ablate.study.trial import best_of, is_better, is_score
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 NOT_RUN = "NOT RUN"
 """State of a trial that the grid asks for and no run answers."""
 _DESCRIPTION = ["arm", "arm_id", "trial_id", "seed", "state"]
-_ORDER = tuple(dict.fromkeys(metric for metrics in METRICS_OF.values() for metric in metrics))
 _MEASURED_ON_THE_MACHINE = {"cost/peak_memory_mb"}
 """Not times, yet different in each run of the same trial: kept out of trials.csv, which equal studies share."""
 
@@ -257,4 +257,5 @@ def metric_rank(name: str) -> tuple[int, int] | None:
         return 2, 0
     if group not in groups or not metric:
         return None
-    return groups[group], _ORDER.index(metric) if metric in _ORDER else len(_ORDER)
+    order = all_metric_names()
+    return groups[group], order.index(metric) if metric in order else len(order)

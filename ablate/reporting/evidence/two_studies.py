@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablate.recipe.canonical import canonical
-from ablate.reporting.evidence.effects import METRICS, PRIMARY
+from ablate.reporting.evidence.judged_metrics import judged_metrics
 from ablate.reporting.evidence.paired import Gap, summarise
 from ablate.reporting.evidence.tables import champion, trial_frame
 from ablate.study.record import ArmRecord, StudyRecord
@@ -29,6 +29,8 @@ class StudyComparison:
     """What two studies say together."""
 
     shared: tuple[SharedArm, ...]
+    metrics: tuple[str, str]
+    """What they are compared in: the primary and the secondary metric of the first."""
     differing: dict[str, tuple[str, str]]
     """What differs between the studies as a whole: field -> (in the first, in the second)."""
     is_paired: bool
@@ -37,7 +39,7 @@ class StudyComparison:
     """One row a shared arm: arm, then `<metric> first`, `<metric> second`, `<metric> difference` (second less first), `... low`, `... high`."""
     champions: tuple[str, str]
     rank_agreement: float
-    """Kendall's tau between the two orders of the shared arms by test macro F1; NaN below three arms."""
+    """Kendall's tau between the two orders of the shared arms by the primary metric; NaN below three arms."""
 
 
 def compare_studies(first: PublishedStudy, second: PublishedStudy) -> StudyComparison:
@@ -46,16 +48,18 @@ def compare_studies(first: PublishedStudy, second: PublishedStudy) -> StudyCompa
     frames = (trial_frame(first), trial_frame(second))
     shared = shared_arms(*records)
     is_paired = first.record.data.fingerprint == second.record.data.fingerprint
-    rows = [_row(arm, frames, is_paired=is_paired) for arm in shared]
+    metrics = judged_metrics(first.record)
+    rows = [_row(arm, frames, metrics, is_paired=is_paired) for arm in shared]
     table = pd.DataFrame(rows)
     best = [champion(record, frame) for record, frame in zip(records, frames, strict=True)]
     return StudyComparison(
         shared=shared,
+        metrics=metrics,
         differing=_differing(*records),
         is_paired=is_paired,
         table=table,
         champions=(best[0].name if best[0] else "none", best[1].name if best[1] else "none"),
-        rank_agreement=_agreement(table),
+        rank_agreement=_agreement(table, metrics[0]),
     )
 
 
@@ -108,10 +112,14 @@ def _facts(record: StudyRecord) -> dict[str, str]:
 
 
 def _row(
-    arm: SharedArm, frames: tuple[pd.DataFrame, pd.DataFrame], *, is_paired: bool
+    arm: SharedArm,
+    frames: tuple[pd.DataFrame, pd.DataFrame],
+    metrics: tuple[str, str],
+    *,
+    is_paired: bool,
 ) -> dict[str, object]:
     row: dict[str, object] = {"arm": arm.name}
-    for metric in METRICS:
+    for metric in metrics:
         scores = [
             _scores(frame, own.arm_id, metric)
             for frame, own in zip(frames, (arm.first, arm.second), strict=True)
@@ -142,10 +150,10 @@ def _paired(scores: list[pd.Series[float]]) -> Gap:
     return summarise((scores[1] - scores[0]).dropna().tolist())
 
 
-def _agreement(table: pd.DataFrame) -> float:
-    known = table.dropna(subset=[f"{PRIMARY} first", f"{PRIMARY} second"]) if len(table) else table
+def _agreement(table: pd.DataFrame, metric: str) -> float:
+    known = table.dropna(subset=[f"{metric} first", f"{metric} second"]) if len(table) else table
     if len(known) < 3:
         return math.nan
     from scipy.stats import kendalltau
 
-    return float(kendalltau(known[f"{PRIMARY} first"], known[f"{PRIMARY} second"]).statistic)
+    return float(kendalltau(known[f"{metric} first"], known[f"{metric} second"]).statistic)

@@ -5,30 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from ablate.reporting.evidence.comparisons import arm_of_cell, baseline_level
-from ablate.reporting.evidence.effects import PRIMARY, Effect, pair_values, score_array
+from ablate.reporting.evidence.effects import Effect, pair_values, score_array
+from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.evidence.pareto import COSTS, measured, pareto_front
 from ablate.reporting.evidence.tables import level_text
 from ablate.reporting.figures.draw import (
     Picture,
     draw_arms,
     draw_axis,
-    draw_confusion,
     draw_curves,
     shown_arms,
 )
 from ablate.reporting.figures.image_tiles import image_pictures
-from ablate.reporting.figures.models import draw_cost, draw_reliability
-from ablate.reporting.predictions.classification_insight import similarity_order
+from ablate.reporting.figures.models import draw_cost
 from ablate.reporting.results import Results, prose
-from ablate.reporting.text.markdown import plural
 from ablate.study.record import StudyRecord
 from ablate.tracking.records import PublishedRun
-
-FIGURE_METRIC = PRIMARY
 
 
 def draw_gallery(results: Results) -> dict[str, Picture]:
@@ -42,8 +37,7 @@ def draw_gallery(results: Results) -> dict[str, Picture]:
         *axes,
         _costs(results),
         _curves(results),
-        _confusion(results),
-        _reliability(results),
+        *results.insight.pictures(results),
         *image_pictures(results),
     ]
     return {picture.name: picture for picture in pictures if picture is not None}
@@ -55,26 +49,31 @@ def axis_figure_name(axis: str) -> str:
 
 
 def _arms(results: Results) -> Picture | None:
-    if FIGURE_METRIC not in results.trials or results.trials[FIGURE_METRIC].isna().all():
+    if (
+        results.effects.primary not in results.trials
+        or results.trials[results.effects.primary].isna().all()
+    ):
         return None
     best = results.arms.iloc[0]
     figure = draw_arms(
         results.arms,
         results.trials,
-        metric=FIGURE_METRIC,
-        label=prose(FIGURE_METRIC),
+        metric=results.effects.primary,
+        label=prose(results.effects.primary),
         noise_sd=results.noise_floor.sd,
     )
     alt = (
-        f"Dot plot of {prose(FIGURE_METRIC)} for {len(shown_arms(results.arms))} of {len(results.arms)} arms, best val score first, a point a seed. "
-        f"First: {best['arm']}, mean {best[f'{FIGURE_METRIC}/mean']:.3f}."
+        f"Dot plot of {prose(results.effects.primary)} for {len(shown_arms(results.arms))} of {len(results.arms)} arms, best val score first, a point a seed. "
+        f"First: {best['arm']}, mean {best[f'{results.effects.primary}/mean']:.3f}."
     )
     return Picture("arms", figure, alt)
 
 
 def _axis(results: Results, axis: str) -> Picture | None:
     effects = [
-        effect for effect in results.effects.of_axis(axis, FIGURE_METRIC) if effect.n_pairs > 0
+        effect
+        for effect in results.effects.of_axis(axis, results.effects.primary)
+        if effect.n_pairs > 0
     ]
     if not effects:
         return None
@@ -86,13 +85,13 @@ def _axis(results: Results, axis: str) -> Picture | None:
         differences,
         levels=[level for level in levels if level in set(values["level"])],
         effects=axis_frame(effects),
-        label=prose(FIGURE_METRIC),
+        label=prose(results.effects.primary),
         noise_sd=results.noise_floor.sd,
     )
     told = "; ".join(
         f"{effect.comparison.levels[0]}: {100 * effect.estimate:+.1f} points" for effect in effects
     )
-    alt = f"{prose(FIGURE_METRIC)} by level of {axis}, and paired differences to {baseline_level(results.record, axis)} ({told})."
+    alt = f"{prose(results.effects.primary)} by level of {axis}, and paired differences to {baseline_level(results.record, axis)} ({told})."
     return Picture(axis_figure_name(axis), figure, alt)
 
 
@@ -133,9 +132,8 @@ def compared_values(record: StudyRecord, trials: pd.DataFrame, axis: str) -> pd.
     Contexts in which every level was scored with the seed; where there is none, those with at least two levels.
     """
     position = list(record.axes).index(axis)
-    scores = (
-        trials.dropna(subset=[FIGURE_METRIC]).set_index(["arm_id", "seed"])[FIGURE_METRIC].to_dict()
-    )
+    metric = primary_metric(record)
+    scores = trials.dropna(subset=[metric]).set_index(["arm_id", "seed"])[metric].to_dict()
     rows = [
         {
             "level": cell[position],
@@ -192,34 +190,6 @@ def curve_frame(
     return pd.DataFrame(rows, columns=["arm_id", "seed", "epoch", "metric", "value"])
 
 
-def _confusion(results: Results) -> Picture | None:
-    if results.champion is None or results.champion.arm_id not in results.insights:
-        return None
-    insight = results.insights[results.champion.arm_id]
-    hits = insight.confusion.trace() / insight.confusion.sum()
-    alt = (
-        f"Confusion matrix of the best arm on test, {plural(insight.n_seeds, 'seed')} together, classes that are taken for each other side by side: "
-        f"{100 * hits:.1f} % of the predictions lie on the diagonal."
-    )
-    order, names = similarity_order(insight.confusion), results.record.data.class_names
-    return Picture(
-        "confusion_champion",
-        draw_confusion(insight.confusion[np.ix_(order, order)], [names[c] for c in order]),
-        alt,
-    )
-
-
-def _reliability(results: Results) -> Picture | None:
-    if results.champion is None or results.champion.arm_id not in results.insights:
-        return None
-    insight = results.insights[results.champion.arm_id]
-    alt = (
-        f"Reliability diagram of the best arm on test, {insight.n_seeds} seeds together: accuracy against confidence in 15 bins, "
-        f"calibration error {insight.reliability.ece:.3f}."
-    )
-    return Picture("reliability_champion", draw_reliability(insight.reliability), alt)
-
-
 def _spread(values: pd.Series[float]) -> float:
     """How many times the least the most is; 0 where some are not positive."""
     return float(values.max() / values.min()) if values.min() > 0 else 0.0
@@ -227,7 +197,8 @@ def _spread(values: pd.Series[float]) -> float:
 
 def _costs(results: Results) -> Picture | None:
     arms = results.arms
-    if f"{PRIMARY}/mean" not in arms or arms[f"{PRIMARY}/mean"].isna().all():
+    metric = results.effects.primary
+    if f"{metric}/mean" not in arms or arms[f"{metric}/mean"].isna().all():
         return None
     shown = [
         cost
@@ -236,6 +207,6 @@ def _costs(results: Results) -> Picture | None:
     ][:4]
     if not shown:
         return None
-    panels = {cost: pareto_front(arms, cost) for cost in COSTS if cost in shown}
-    alt = f"{prose(PRIMARY)} of each arm against {', '.join(cost.title for cost in shown)}, with the Pareto front as a line."
-    return Picture("cost", draw_cost(arms, panels, label=prose(PRIMARY)), alt)
+    panels = {cost: pareto_front(arms, cost, metric=metric) for cost in COSTS if cost in shown}
+    alt = f"{prose(metric)} of each arm against {', '.join(cost.title for cost in shown)}, with the Pareto front as a line."
+    return Picture("cost", draw_cost(arms, panels, metric=metric, label=prose(metric)), alt)

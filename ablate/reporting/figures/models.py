@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ablate.metrics.calibration import N_BINS, Reliability
-from ablate.reporting.evidence.effects import PRIMARY
 from ablate.reporting.evidence.pareto import Cost
 from ablate.reporting.figures.draw import canvas, plain, short, styled
 
@@ -52,20 +51,22 @@ def draw_reliability(bins: Reliability) -> Figure:
 
 
 @styled
-def draw_cost(arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], *, label: str) -> Figure:
+def draw_cost(
+    arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], *, metric: str, label: str
+) -> Figure:
     """One panel a cost, on a logarithmic axis: every arm by its means, those of the Pareto front filled and joined by steps; the baseline is a square."""
     figure = canvas(width=2.9 * len(panels) + 0.6, height=3.3)
     drawn = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
     colours = sns.color_palette("colorblind")
     for axes, (cost, front) in zip(drawn, panels.items(), strict=True):
-        known = arms.dropna(subset=[f"{cost.metric}/mean", f"{PRIMARY}/mean"])
+        known = arms.dropna(subset=[f"{cost.metric}/mean", f"{metric}/mean"])
         known = known[known[f"{cost.metric}/mean"] > 0]
         best = known.set_index("arm_id").reindex(
             [arm_id for arm_id in front if arm_id in set(known["arm_id"])]
         )
         axes.plot(
             best[f"{cost.metric}/mean"],
-            best[f"{PRIMARY}/mean"],
+            best[f"{metric}/mean"],
             drawstyle="steps-post",
             color=_DARK,
             linewidth=1,
@@ -77,7 +78,7 @@ def draw_cost(arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], *, label
         for kind, (marker, size) in _MARKS.items():
             for is_on_front, face in ((False, "white"), (True, colours[0])):
                 own = known[(kinds == kind) & (known["arm_id"].isin(front) == is_on_front)]
-                x, y = own[f"{cost.metric}/mean"], own[f"{PRIMARY}/mean"]
+                x, y = own[f"{cost.metric}/mean"], own[f"{metric}/mean"]
                 axes.scatter(
                     x,
                     y,

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.reporting.evidence.effects import effect_frame
-from ablate.reporting.evidence.tables import csv_text, trials_csv
+from ablate.reporting.compute import compute_results
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.draw import Picture
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.figures.render import drawing, spare_processes
 from ablate.reporting.one_origin import check_one_origin
-from ablate.reporting.pages.cards import card_text
+from ablate.reporting.pages.cards.card import card_text
 from ablate.reporting.pages.folder import (
     MARK,
     Mark,
@@ -28,11 +27,10 @@ from ablate.reporting.pages.folder import (
     write_mark,
 )
 from ablate.reporting.pages.html import page
-from ablate.reporting.pages.report import OF_ONE_LABEL, report_text
-from ablate.reporting.pages.sections.review import duplicate_frame
+from ablate.reporting.pages.report import report_text
+from ablate.reporting.pages.tables import table_texts
 from ablate.reporting.predictions.read import Predictions
-from ablate.reporting.predictions.suspects import suspect_frame
-from ablate.reporting.results import Results, class_frame, compute_results, confusion_frame
+from ablate.reporting.results import Results
 from ablate.tracking.records import PublishedStudy
 
 _LOG = logging.getLogger(__name__)
@@ -129,29 +127,11 @@ def render_report(results: Results) -> dict[str, bytes]:
 
 def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str, str]:
     """Return path -> text of everything with numbers in it: README.md, tables and cards."""
-    texts = {
-        "README.md": report_text(results, pictures),
-        "trials.csv": trials_csv(results.trials),
-        "arms.csv": csv_text(results.arms),
-        "effects.csv": csv_text(effect_frame(results.effects.mains)),
-        "interactions.csv": csv_text(effect_frame(results.effects.interactions)),
-        "classes.csv": csv_text(class_frame(results)),
-        "confusion_champion.csv": csv_text(confusion_frame(results)),
-        "suspect_labels.csv": csv_text(
-            suspect_frame(results.suspects, results.record.data.class_names)
-        ),
-        "near_duplicates.csv": csv_text(duplicate_frame(results)),
-        **{
-            f"cards/{results.slugs[arm.arm_id]}.md": card_text(results, arm)
-            for arm in results.record.arms
-        },
-    }
-    if results.has_several_labels:
-        texts = {
-            name: text
-            for name, text in texts.items()
-            if name.removesuffix(".csv") not in OF_ONE_LABEL
-        }
+    texts = {"README.md": report_text(results, pictures)}
+    for name, csv in table_texts(results).items():
+        texts[f"{name}.csv"] = csv
+    for arm in results.record.arms:
+        texts[f"cards/{results.slugs[arm.arm_id]}.md"] = card_text(results, arm)
     if results.champion is not None:
         texts["cards/champion.md"] = texts[f"cards/{results.slugs[results.champion.arm_id]}.md"]
     return texts

@@ -24,9 +24,9 @@ from ablate.metrics.operating_point import (
 )
 from ablate.metrics.ranking import rank_classes
 from ablate.metrics.resampling import image_weights, resampled_auroc, resampled_macro_f1
-from ablate.reporting.evidence.effects import PRIMARY, SECONDARY
 from ablate.reporting.evidence.tables import run_of_trial
 from ablate.reporting.predictions.read_multilabel import LabelReading, read_labels
+from ablate.study.tasks.classification import CLASSIFICATION
 from ablate.tracking.artifacts import labels_of, probabilities_of
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
@@ -275,8 +275,8 @@ def _read(
         if n_classes == 2 and "val" in arrays
         else None,
         resampled={
-            PRIMARY: resampled_macro_f1(predicted, labels, weights),
-            SECONDARY: resampled_auroc(ranking, weights),
+            f"test/{CLASSIFICATION.primary}": resampled_macro_f1(predicted, labels, weights),
+            f"test/{CLASSIFICATION.secondary}": resampled_auroc(ranking, weights),
         },
     )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ablate.metrics.multilabel import THRESHOLD, PerLabel, per_label, resampled_label_f1
 from ablate.metrics.ranking import rank_classes
 from ablate.metrics.resampling import resampled_auroc
-from ablate.reporting.evidence.effects import PRIMARY, SECONDARY
+from ablate.study.tasks.multilabel import MULTILABEL
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def read_labels(
         n_exact=int((called == positive).all(axis=1).sum()),
         n_called=int(called.sum()),
         resampled={
-            PRIMARY: resampled_label_f1(probabilities, labels, weights),
-            SECONDARY: resampled_auroc(ranking, weights),
+            f"test/{MULTILABEL.primary}": resampled_label_f1(probabilities, labels, weights),
+            f"test/{MULTILABEL.secondary}": resampled_auroc(ranking, weights),
         },
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ablate.reporting.predictions.classification_insight import ArmInsight
+from ablate.reporting.insights.classification.class_digest import ClassDigest
 
 SEEDS, REACHED = "at_target/n_seeds", "at_target/n_reached"
 """Columns of the arm frame: seeds whose predictions could be read, and those of them in which a threshold keeps the target on val."""
@@ -14,13 +14,13 @@ VALUES = ("threshold", "precision", "recall")
 """`at_target/<name>/mean` and `/sd` over the seeds that reach it; precision and recall are of test."""
 
 
-def with_target(arms: pd.DataFrame, insights: Mapping[str, ArmInsight]) -> pd.DataFrame:
+def with_target(arms: pd.DataFrame, insights: Mapping[str, ClassDigest]) -> pd.DataFrame:
     """The arm frame with the columns of `at_target`; NaN where no seed has a value, SD with n - 1."""
     rows = [_row(insights.get(arm_id)) for arm_id in arms["arm_id"]]
     return pd.concat([arms, pd.DataFrame(rows, index=arms.index)], axis=1)
 
 
-def _row(insight: ArmInsight | None) -> dict[str, float]:
+def _row(insight: ClassDigest | None) -> dict[str, float]:
     thresholds = () if insight is None else insight.thresholds
     points = [one.point for one in thresholds if one.point is not None]
     row: dict[str, float] = {SEEDS: len(thresholds), REACHED: len(points)}

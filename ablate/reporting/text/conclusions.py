@@ -7,7 +7,6 @@ import math
 from ablate.errors import some
 from ablate.quoting import code
 from ablate.reporting.evidence.arm_contrasts import ArmGap
-from ablate.reporting.evidence.effects import PRIMARY, SECONDARY
 from ablate.reporting.evidence.paired import seed_sd
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import expected_optimism
@@ -15,7 +14,6 @@ from ablate.reporting.text.effect_sentences import interval_text
 from ablate.reporting.text.markdown import count, mean_sd, p_value, plural, points, score
 from ablate.study.record import ArmRecord
 
-MAIN = PRIMARY
 _N_CLAIMED = 3
 _N_TIED = 4
 
@@ -36,14 +34,15 @@ def claims_sentence(results: Results) -> str:
         )
     family = f"{plural(n_tested, 'comparison')} tested, Holm-corrected"
     claimed = [effect for effect in results.effects.all if effect.is_claimed]
+    primary = results.effects.primary
     largest = sorted(
-        (effect for effect in claimed if effect.metric == MAIN),
+        (effect for effect in claimed if effect.metric == primary),
         key=lambda effect: -abs(effect.estimate),
     )
     if not largest:
         return f"What matters: no effect is significant ({family}). {_detectable_sizes(results)}"
     effects = "; ".join(
-        f"{code(effect.comparison.name)} {points(effect.estimate)} points of test macro F1 "
+        f"{code(effect.comparison.name)} {points(effect.estimate)} points of {prose(primary)} "
         f"({interval_text(effect)}, {p_value(effect.p_holm)})"
         for effect in largest[:_N_CLAIMED]
     )
@@ -57,7 +56,7 @@ def _detectable_sizes(results: Results) -> str:
     sizes = [
         effect.smallest_effect
         for effect in results.effects.mains
-        if effect.metric == MAIN and not math.isnan(effect.test.p)
+        if effect.metric == results.effects.primary and not math.isnan(effect.test.p)
     ]
     finite = [size for size in sizes if math.isfinite(size)]
     if not finite:
@@ -79,11 +78,13 @@ def best_sentence(results: Results) -> str:
     spread = "n = 1 seed, spread unknown"
     if n_seeds > 1:
         spread = f"mean ± SD, n = {n_seeds} seeds"
+    effects = results.effects
     return (
         f"Best arm by mean {prose(select_by)} over {plural(n_seeds, 'seed')}: "
         f"**{code(champion.name)}**, {_mean_sd_of(results, champion, select_by)} on val; "
-        f"on test macro F1 {_mean_sd_of(results, champion, MAIN)} "
-        f"and AUROC {_mean_sd_of(results, champion, SECONDARY)} ({spread})."
+        f"on {prose(effects.primary)} {_mean_sd_of(results, champion, effects.primary)} "
+        f"and {results.task.secondary_prose} "
+        f"{_mean_sd_of(results, champion, effects.secondary)} ({spread})."
     )
 
 
@@ -106,7 +107,7 @@ def gap_sentence(results: Results) -> str:
     if gap is None:
         name = code(baseline.name)
         return f"Its gap to the baseline {name} is not measured: no seed completed in both."
-    against = f"Against the baseline {code(baseline.name)}: {gap_text(gap)}."
+    against = f"Against the baseline {code(baseline.name)}: {gap_text(results, gap)}."
     return f"{against} {noise}{_cost(results, champion, baseline)}"
 
 
@@ -115,9 +116,9 @@ def gap_to_baseline(results: Results, arm: ArmRecord) -> ArmGap | None:
     return next((gap for gap in results.to_baseline if gap.arm_id == arm.arm_id), None)
 
 
-def gap_text(gap: ArmGap) -> str:
+def gap_text(results: Results, gap: ArmGap) -> str:
     """Size and interval of an arm's gap to another, and whether it is significant."""
-    size = f"{points(gap.difference)} points of test macro F1"
+    size = f"{points(gap.difference)} points of {prose(results.effects.primary)}"
     paired = f"paired over {plural(gap.n_seeds, 'seed')}"
     if math.isnan(gap.low):
         return f"{size}, {paired}; the spread is unknown, so this may be seed noise alone"
@@ -189,7 +190,7 @@ def ties_sentence(results: Results) -> str:
             "Ties: not tested, because no arm has 2 complete seeds; "
             "whether a cheaper arm is as good is unknown."
         )
-    rule = "(test macro F1 over shared seeds and images, Holm-corrected)"
+    rule = f"({prose(results.effects.primary)} over shared seeds and images, Holm-corrected)"
     others = plural(len(results.to_champion), "other arm")
     arms = {arm.arm_id: arm for arm in results.record.arms}
     tied = [arms[gap.arm_id] for gap in results.to_champion if gap.is_tied]
@@ -205,7 +206,8 @@ def _cheapest_of(results: Results, champion: ArmRecord, tied: list[ArmRecord]) -
     """Which of the champion and its ties trains the fewest parameters."""
 
     def cost_then_score(arm: ArmRecord) -> tuple[float, float]:
-        return _trainable(results, arm), -results.number(arm.arm_id, f"{MAIN}/mean")
+        score = results.number(arm.arm_id, f"{results.effects.primary}/mean")
+        return _trainable(results, arm), -score
 
     cheapest = min([champion, *tied], key=cost_then_score)
     n_trained = _trainable(results, cheapest)

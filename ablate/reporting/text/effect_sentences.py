@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 
 from ablate.quoting import code
-from ablate.reporting.evidence.effects import PRIMARY, SECONDARY, Effect
-from ablate.reporting.results import NOT_MEASURED, Results
+from ablate.reporting.evidence.effects import Effect
+from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.text.markdown import p_value, plural, points
 
 
 def axis_sentences(results: Results, axis: str) -> list[str]:
     """One sentence for each level of an axis but the baseline's."""
-    return [_level_sentence(results, effect) for effect in results.effects.of_axis(axis, PRIMARY)]
+    effects = results.effects.of_axis(axis, results.effects.primary)
+    return [_level_sentence(results, effect) for effect in effects]
 
 
 def _level_sentence(results: Results, effect: Effect) -> str:
@@ -30,11 +31,12 @@ def _level_sentence(results: Results, effect: Effect) -> str:
     if not math.isnan(effect.sd_of_pairs):
         spread = f", SD {100 * effect.sd_of_pairs:.1f}"
     pairs = f"{plural(effect.n_pairs, 'pair')}{spread} (higher in {effect.n_higher})"
-    difference = f"**{points(effect.estimate)} points** of test macro F1{_in_brackets(effect)}"
-    auroc = _secondary_text(results.effects.of(comparison, SECONDARY))
+    metric = prose(results.effects.primary)
+    difference = f"**{points(effect.estimate)} points** of {metric}{_in_brackets(effect)}"
+    secondary = _secondary_text(results.effects.of(comparison, results.effects.secondary))
     return (
         f"{compared}: {difference} on average over {pairs}; {effect_verdict(effect)}. "
-        f"AUROC: {auroc}.{same_arm}"
+        f"{results.task.secondary_prose}: {secondary}.{same_arm}"
     )
 
 
@@ -91,9 +93,10 @@ def _seeds_to_detect(effect: Effect) -> str:
 
 
 def share_sentence(results: Results, axis: str) -> str:
-    """How much of the variance of macro F1 the axis explains."""
-    what = "Share of the variance of test macro F1 (omega squared)"
-    shares = [effect.share for effect in results.effects.of_axis(axis, PRIMARY)]
+    """How much of the variance of the primary metric the axis explains."""
+    primary = results.effects.primary
+    what = f"Share of the variance of {prose(primary)} (omega squared)"
+    shares = [effect.share for effect in results.effects.of_axis(axis, primary)]
     if not shares or math.isnan(shares[0]):
         return f"{what}: {NOT_MEASURED}."
     return f"{what}: {100 * shares[0]:.0f} %."

@@ -62,9 +62,9 @@ def _known_splits(data: DataFacts) -> list[str]:
 
 
 def _labels_per_image(results: Results) -> str:
-    """The mean number of labels of an image; empty where each image has one."""
+    """How many on average, where an image may have several, or none."""
     data = results.record.data
-    if not results.has_several_labels:
+    if not data.image_counts:
         return ""
     n_labels = sum(sum(counts) for counts in data.class_counts.values())
     return f"; {n_labels / sum(data.n_images.values()):.2f} labels per image"

@@ -7,7 +7,6 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from ablate.quoting import code, text
-from ablate.reporting.evidence.effects import METRICS, PRIMARY
 from ablate.reporting.evidence.two_studies import StudyComparison
 from ablate.reporting.results import prose
 from ablate.reporting.text.markdown import bullets, join_sections, plural, points, score, table
@@ -51,7 +50,7 @@ def _agreement(comparison: StudyComparison) -> list[str]:
     if math.isnan(comparison.rank_agreement):
         return []
     return [
-        f"Agreement of the two orders by {prose(PRIMARY)} (Kendall's tau, 1 is the same order): {comparison.rank_agreement:.2f}."
+        f"Agreement of the two orders by {prose(comparison.metrics[0])} (Kendall's tau, 1 is the same order): {comparison.rank_agreement:.2f}."
     ]
 
 
@@ -60,10 +59,17 @@ def _table(comparison: StudyComparison, first: str, second: str) -> str:
         return ""
     header = [
         "arm",
-        *(f"{prose(metric)}, {what}" for metric in METRICS for what in (first, second, "points")),
+        *(
+            f"{prose(metric)}, {what}"
+            for metric in comparison.metrics
+            for what in (first, second, "points")
+        ),
     ]
     rows = [
-        [code(str(row["arm"])), *(cell for metric in METRICS for cell in _cells(row, metric))]
+        [
+            code(str(row["arm"])),
+            *(cell for metric in comparison.metrics for cell in _cells(row, metric)),
+        ]
         for row in comparison.table.to_dict("records")
     ]
     return table(header, rows)

@@ -19,7 +19,7 @@ from ablate.model.backbone import POOLINGS
 from ablate.model.facts import Preprocessing
 from ablate.model.merge import admit_biases
 from ablate.model.network import build_network
-from ablate.study.trial import Task, Trial
+from ablate.study.trial import TaskName, Trial
 from ablate.training.serving.export import TRIAL, WEIGHTS, read_described, read_description
 from ablate.training.tasks.classification import Loss, probabilities
 from ablate.training.tasks.multilabel import Multilabel
@@ -36,7 +36,7 @@ class Classifier:
     class_names: tuple[str, ...]
     loss: Loss = "cross_entropy"
     """What it was trained with decides how logits become probabilities."""
-    task: Task = "classification"
+    task: TaskName = "classification"
     """So does whether images have several labels: probabilities do not sum to 1 then."""
 
     def predict(

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from ablate.errors import StoreError
-from ablate.reporting.figures.example_images import ImageKey, Pictures, Thumbnails
+from ablate.reporting.figures.example_images import Pictures, Thumbnails
+from ablate.reporting.figures.tiles import ImageKey
 from ablate.tracking.mlflow_store import MlflowStore
 
 _LOG = logging.getLogger(__name__)

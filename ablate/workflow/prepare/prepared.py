@@ -31,7 +31,8 @@ from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import is_single
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.request import CacheSpec, Compute, TrialRequest
-from ablate.study.trial import DataSpec, Trial, metrics_of
+from ablate.study.tasks import task_of
+from ablate.study.trial import DataSpec, Trial
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.workflow.folders import Places
 from ablate.workflow.prepare.network_facts import Direct, Looks
@@ -340,7 +341,7 @@ def _check_metrics(grid: Grid, *, source: str, class_names: Sequence[str]) -> No
         raise SpecError(
             f'target_precision must be left out where there are not two classes: {has}; data.classes can regroup them, e.g. {{good: [...], defect: ["*"]}}'
         )
-    known = [f"val/{metric}" for metric in metrics_of(grid.task, len(class_names))]
+    known = [f"val/{metric}" for metric in task_of(grid.task).metrics_of(len(class_names))]
     asked = [
         ("select_by", grid.select_by),
         *(

@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.comparisons import (
     axis_columns,
     baseline_level,
     interactions,
     main_comparisons,
 )
-from ablate.reporting.evidence.effects import PRIMARY, pair_values, score_array, study_effects
+from ablate.reporting.evidence.effects import pair_values, score_array, study_effects
 from ablate.reporting.evidence.paired import arm_gap, seed_sd, summarise
 from ablate.reporting.evidence.tables import trial_frame
-from ablate.reporting.results import compute_results
 from ablate.reporting.statistics.power import (
     expected_optimism,
     minimum_detectable_effect,
@@ -29,7 +29,7 @@ from ablate.reporting.statistics.power import (
 from ablate.reporting.statistics.variance import noise, omega_squared, seed_check
 from ablate.reporting.text.effect_sentences import effect_verdict
 
-METRIC = PRIMARY
+METRIC = "test/macro_f1"
 
 
 def planted(published, value):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
+from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.tables import trial_frame
 from ablate.reporting.figures.choose import compared_values, curve_frame, draw_gallery
 from ablate.reporting.figures.draw import draw_confusion, to_png, to_svg
-from ablate.reporting.results import compute_results
 
 
 def gallery(published):

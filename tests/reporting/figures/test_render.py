@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ablate.reporting.compute import compute_results
 from ablate.reporting.figures import render as module
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.render import MANY_RUNS, drawing, spare_processes
-from ablate.reporting.results import compute_results
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

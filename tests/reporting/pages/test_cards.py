@@ -11,8 +11,9 @@ import yaml
 from huggingface_hub import ModelCard
 from sklearn import metrics as sk
 
-from ablate.reporting.pages.cards import card_text
-from ablate.reporting.results import card_slugs, compute_results
+from ablate.reporting.compute import compute_results
+from ablate.reporting.pages.cards.card import card_text
+from ablate.reporting.results import card_slugs
 
 PLACEHOLDER = re.compile(
     r"(?i:more information needed|\[more|\btodo\b|\btbd\b|lorem)|\{\{|\bnan\b|\bNone\b"

@@ -7,8 +7,7 @@ import re
 
 from ablate.quoting import code, text
 from ablate.recipe.recipe import Recipe
-from ablate.reporting.evidence.effects import PRIMARY
-from ablate.reporting.results import NOT_MEASURED, Results, prose, run_fact
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose, run_fact
 from ablate.reporting.text.markdown import count, join_sections, mean_sd, table
 
 ADAPTER_FIELDS = (
@@ -30,20 +29,19 @@ _HEADER = (
     "share of all",
     "peak memory, MB",
     "training s",
-    prose(PRIMARY),
-    "merged into the backbone",
 )
 
 
-def adapters_section(results: Results) -> str:
+def adapters_section(results: Results, _show: ShowFigure) -> str:
     """The table of adapters; empty where the grid varies none of `ADAPTER_FIELDS`."""
     if not any(
         len(levels) > 1 for axis, levels in results.record.axes.items() if axis in ADAPTER_FIELDS
     ):
         return ""
     note = "Means over seeds, ± SD. The share counts head and adapters. Memory and seconds depend on the machine, and on what a trial took from the cache."
+    header = [*_HEADER, prose(results.effects.primary), "merged into the backbone"]
     rows = [_row(results, arm_id) for arm_id in results.arms["arm_id"]]
-    return join_sections(["## Adapters", note, table(_HEADER, rows, n_text_columns=3)]).rstrip()
+    return join_sections(["## Adapters", note, table(header, rows, n_text_columns=3)]).rstrip()
 
 
 def size_of(recipe: Recipe) -> str:
@@ -75,7 +73,11 @@ def _row(results: Results, arm_id: str) -> list[str]:
     )
     measured = [
         _measured(results, arm_id, metric, digits=digits)
-        for metric, digits in (("cost/peak_memory_mb", 0), ("time/train_s", 1), (PRIMARY, 3))
+        for metric, digits in (
+            ("cost/peak_memory_mb", 0),
+            ("time/train_s", 1),
+            (results.effects.primary, 3),
+        )
     ]
     return [
         code(arm.name),

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from ablate.quoting import code, text
 from ablate.reporting.evidence.pareto import COSTS, measured
-from ablate.reporting.results import NOT_MEASURED, Results, shared_fact
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose, shared_fact
 from ablate.reporting.text import conclusions
 from ablate.reporting.text.markdown import count_or, join_sections, table
 from ablate.study.record import ArmRecord
@@ -25,7 +25,7 @@ def families(results: Results) -> dict[str, list[ArmRecord]]:
     return dict(found)
 
 
-def families_text(results: Results) -> str:
+def families_text(results: Results, _show: ShowFigure) -> str:
     """A table with one row a kind, and how far the others' best is from the champion. Empty where all backbones are of one kind."""
     found = families(results)
     if len(found) < 2:
@@ -39,7 +39,7 @@ def families_text(results: Results) -> str:
             code(arms[0].name),
             *(
                 conclusions.metric_cell(results, arms[0].arm_id, metric)
-                for metric in ("test/macro_f1", "test/auroc_ovr_macro")
+                for metric in (results.effects.primary, results.effects.secondary)
             ),
             *(
                 count_or(results.number(arms[0].arm_id, f"{cost.metric}/mean"), cost.digits)
@@ -53,8 +53,8 @@ def families_text(results: Results) -> str:
         "arms",
         "backbone",
         "best arm on val",
-        "test macro F1",
-        "test AUROC",
+        prose(results.effects.primary),
+        prose(results.effects.secondary),
         *(cost.title for cost in costs),
     ]
     how = "The best arm on val of each kind of backbone. Kinds differ in size, pretraining and tuning too: this compares networks, not principles."
@@ -74,5 +74,5 @@ def _gap(results: Results, family: str, arm: ArmRecord) -> str:
     return (
         ""
         if gap is None
-        else f"The best {text(family)} against the best arm of all: {conclusions.gap_text(gap)}."
+        else f"The best {text(family)} against the best arm of all: {conclusions.gap_text(results, gap)}."
     )

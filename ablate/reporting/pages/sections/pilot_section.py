@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 from ablate.quoting import code, text
 from ablate.reporting.evidence.tables import level_text, number_text
-from ablate.reporting.results import NOT_MEASURED, Results, prose
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 from ablate.study.pilot import Pilot, PilotTrial
 from ablate.study.trial import is_better, is_score
 from ablate.tracking.events import TrialState
 
 
-def pilot_section(results: Results) -> str:
+def pilot_section(results: Results, _show: ShowFigure) -> str:
     """The section, or nothing for a study without a pilot."""
     pilot = results.record.pilot
     if pilot is None:

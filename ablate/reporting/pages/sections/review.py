@@ -2,73 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from ablate.quoting import code
-from ablate.reporting.results import Results
-from ablate.reporting.text.errors_multilabel import NO_SUSPECTS
+from ablate.reporting.figures.example_images import DUPLICATES, N_DUPLICATES
+from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.markdown import join_sections, plural, table
 from ablate.study.record import NearDuplicate
 
-N_SUSPECTS, N_DUPLICATES = 10, 10
 Label = int | tuple[int, ...]
 
 
-def review_text(results: Results, shown: Sequence[str]) -> str:
-    """Both lists, each with what was looked at when it is empty. `shown`: the figures of suspects and of duplicates as Markdown, or empty texts."""
-    of_suspects, of_duplicates = shown
+def review_section(results: Results, show: ShowFigure) -> str:
+    """What the task has to show, then near-duplicates; both say what was looked at when empty."""
+    parts = results.insight.review_parts(results, show)
     return join_sections(
-        [
-            "## Images to look at",
-            _suspects(results),
-            of_suspects,
-            _duplicates(results),
-            of_duplicates,
-        ]
+        ["## Images to look at", *parts, _duplicates(results), show(DUPLICATES)]
     ).rstrip()
-
-
-def _suspects(results: Results) -> str:
-    if results.has_several_labels:
-        return NO_SUSPECTS
-    n_images = sum(len(one.labels) for one in results.pooled)
-    if not n_images:
-        return "Suspect labels: not measured, no predictions could be read."
-    splits = " and ".join(one.split for one in results.pooled)
-    told = f"Suspect labels: {len(results.suspects):,} of {n_images:,} images of {splits}"
-    how = "most trials see another class, and are as sure of it as they are on images that carry its label (confident learning; no trial trained on them)"
-    if not results.suspects:
-        return f"{told}: on none do {how}."
-    n_shown = min(N_SUSPECTS, len(results.suspects))
-    names = results.record.data.class_names
-    rows = [
-        [
-            code(one.image_id),
-            one.split,
-            code(names[one.label]),
-            code(names[one.likely]),
-            f"{one.p_likely:.3f}",
-            f"{one.n_votes} of {one.n_trials}",
-        ]
-        for one in results.suspects[:n_shown]
-    ]
-    where = (
-        f" The {n_shown} surest; all are in `suspect_labels.csv`."
-        if len(results.suspects) > n_shown
-        else ""
-    )
-    note = f"{told}: on these {how}. A label may be wrong there, or the image hard.{where}"
-    return (
-        note
-        + "\n\n"
-        + table(
-            ["image", "split", "label", "trials see", "probability", "trials that see it"],
-            rows,
-            n_text_columns=4,
-        )
-    )
 
 
 def _duplicates(results: Results) -> str:

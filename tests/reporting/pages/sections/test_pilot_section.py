@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from reporting.test_report import section, text_of
 
+from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.sections.pilot_section import pilot_section
 from ablate.reporting.pages.write import write_report
-from ablate.reporting.results import compute_results
 from ablate.reporting.verify import verify_report
 from ablate.study.pilot import Pilot, PilotTrial
 

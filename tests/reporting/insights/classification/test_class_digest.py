@@ -7,12 +7,13 @@ import pytest
 from sklearn import metrics as sk
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.reporting.predictions.classification_insight import arm_insight, most_confused
+from ablate.reporting.insights.classification.class_digest import class_digest
+from ablate.reporting.insights.classification.confusion import most_confused
 from ablate.reporting.predictions.read import read_study
 
 
 def read_insight(study, arm, predictions):
-    return arm_insight(read_study(study, predictions), study.record, arm.arm_id)
+    return class_digest(read_study(study, predictions), study.record, arm.arm_id)
 
 
 def own_frames(published, arm):
@@ -72,7 +73,7 @@ def test_an_absent_class_has_no_scores_and_is_not_confused(build) -> None:
 def test_most_confused_are_sorted_and_never_the_diagonal(published) -> None:
     insight = read_insight(published.study, published.study.record.arms[0], published.predictions)
     assert insight is not None
-    pairs = most_confused(insight, published.study.record.data.class_names, n_pairs=4)
+    pairs = most_confused(insight.confusion, published.study.record.data.class_names, n_pairs=4)
     errors = insight.confusion - np.diag(insight.confusion.diagonal())
     assert [n for *_, n in pairs] == sorted(errors.ravel(), reverse=True)[:4]
     assert all(label != taken for label, taken, _ in pairs)

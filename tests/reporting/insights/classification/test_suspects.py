@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ablate.reporting.compute import compute_results
 from ablate.reporting.figures.example_images import with_pictures
+from ablate.reporting.insights.classification.confusion import similarity_order
+from ablate.reporting.insights.classification.suspects import class_thresholds, suspect_labels
 from ablate.reporting.pages.report import report_text
 from ablate.reporting.pages.write import write_report
-from ablate.reporting.predictions.classification_insight import similarity_order
 from ablate.reporting.predictions.read import read_study
-from ablate.reporting.predictions.suspects import class_thresholds, suspect_labels
-from ablate.reporting.results import compute_results
 from ablate.reporting.verify import recomputed_scores, verify_report
 from ablate.study.record import NearDuplicate, NearDuplicates
 

@@ -1,0 +1,49 @@
+"""From a published study and its predictions to every table of the report."""
+
+from __future__ import annotations
+
+from ablate.reporting.evidence.arm_contrasts import ArmGap, gaps_to
+from ablate.reporting.evidence.arm_intervals import with_intervals
+from ablate.reporting.evidence.effects import study_effects
+from ablate.reporting.evidence.noise_floor import noise_floor
+from ablate.reporting.evidence.tables import arm_frame, champion, trial_frame
+from ablate.reporting.insights import insight_of
+from ablate.reporting.predictions.read import Predictions, Readings, read_study
+from ablate.reporting.predictions.replicates import replicate_arrays
+from ablate.reporting.results import Results, baseline_of, card_slugs
+from ablate.study.record import ArmRecord
+from ablate.tracking.records import PublishedStudy
+
+
+def compute_results(study: PublishedStudy, predictions: Predictions) -> Results:
+    """Compute every table of the report. Reads the predictions of each complete run once."""
+    return results_of(study, read_study(study, predictions))
+
+
+def results_of(study: PublishedStudy, readings: Readings) -> Results:
+    """The same from predictions that were read before."""
+    record = study.record
+    trials = trial_frame(study)
+    replicates = replicate_arrays(readings, record)
+    insight = insight_of(readings, record)
+    arms = with_intervals(arm_frame(study, trials), record, trials, replicates)
+    order = arms["arm_id"].tolist()
+
+    def gaps(reference: ArmRecord | None) -> tuple[ArmGap, ...]:
+        if reference is None:
+            return ()
+        return gaps_to(record, trials, replicates, reference=reference, order=order)
+
+    best = champion(record, trials)
+    return Results(
+        study=study,
+        trials=trials,
+        arms=insight.with_columns(arms, record),
+        effects=study_effects(record, trials, replicates),
+        noise_floor=noise_floor(study, trials),
+        champion=best,
+        to_champion=gaps(best),
+        to_baseline=gaps(baseline_of(record)),
+        insight=insight,
+        slugs=card_slugs(record),
+    )

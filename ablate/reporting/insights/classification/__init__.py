@@ -1,0 +1,1 @@
+"""What predictions say where each image has one label."""

@@ -1,0 +1,123 @@
+"""What the predictions of a classification say: the task's side of `results.Insight`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ablate.reporting.figures.draw import Picture
+from ablate.reporting.figures.tiles import TileFigure
+from ablate.reporting.insights.class_scores import class_frame, weakest_sentence
+from ablate.reporting.insights.classification import class_sections, suspect_text
+from ablate.reporting.insights.classification.at_target import target_section, target_sentence
+from ablate.reporting.insights.classification.class_digest import (
+    CLASS_SCORES,
+    ClassDigest,
+    class_digest,
+)
+from ablate.reporting.insights.classification.class_pictures import class_pictures, class_tiles
+from ablate.reporting.insights.classification.class_words import WORDS
+from ablate.reporting.insights.classification.confusion import confusion_frame
+from ablate.reporting.insights.classification.suspects import (
+    Suspect,
+    suspect_frame,
+    suspect_labels,
+)
+from ablate.reporting.predictions.read import Pooled, Readings
+from ablate.reporting.predictions.target_precision import with_target
+from ablate.reporting.results import CardWords, Results, ShowFigure
+from ablate.study.record import ArmRecord, StudyRecord
+
+
+@dataclass(frozen=True)
+class ClassInsight:
+    """Scores by class, confusion, calibration, labels in doubt. See `results.Insight`."""
+
+    arms: Mapping[str, ClassDigest]
+    """By arm_id; arms without readable predictions are missing."""
+    pooled: tuple[Pooled, ...]
+    """What all complete trials say of val and test images."""
+    suspects: tuple[Suspect, ...]
+    """The most certain first."""
+    words: CardWords = WORDS
+
+    def with_columns(self, arms: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
+        """The operating point of each arm, where the grid asks for a precision."""
+        return arms if record.target_precision is None else with_target(arms, self.arms)
+
+    def tables(self, results: Results) -> dict[str, pd.DataFrame]:
+        """Scores by class, the best arm's confusion, labels in doubt."""
+        names = results.record.data.class_names
+        digest = self._best(results)
+        if digest is None:
+            confusion = pd.DataFrame(columns=["label"])
+        else:
+            confusion = confusion_frame(digest.confusion, names)
+        return {
+            "classes": class_frame(self.arms, results.record, scores=tuple(CLASS_SCORES)),
+            "confusion_champion": confusion,
+            "suspect_labels": suspect_frame(self.suspects, names),
+        }
+
+    def pictures(self, results: Results) -> list[Picture]:
+        """Confusion matrix and reliability diagram of the best arm."""
+        digest = self._best(results)
+        return [] if digest is None else class_pictures(digest, results.record.data.class_names)
+
+    def tiles(self, results: Results) -> list[TileFigure]:
+        """Confused pairs and mistakes of the best arm, labels in doubt."""
+        names = results.record.data.class_names
+        figures = [suspect_text.suspect_tiles(self.suspects, names)]
+        digest = self._best(results)
+        if digest is not None:
+            figures = [*class_tiles(digest, self.pooled, names), *figures]
+        return figures
+
+    def report_sections(self, results: Results) -> list[str]:
+        """The operating points, where the grid asks for a precision."""
+        return [target_section(results)]
+
+    def error_parts(self, results: Results, show: ShowFigure) -> list[str]:
+        """What the best arm takes for what, and how well it is calibrated."""
+        digest = self._best(results)
+        return [] if digest is None else class_sections.error_parts(digest, results, show)
+
+    def review_parts(self, results: Results, show: ShowFigure) -> list[str]:
+        """Labels in doubt."""
+        names = results.record.data.class_names
+        return [
+            suspect_text.suspects_paragraph(self.suspects, self.pooled, names),
+            show(suspect_text.SUSPECTS),
+        ]
+
+    def card_sections(self, results: Results, arm: ArmRecord) -> list[str]:
+        """Scores by class, errors, calibration."""
+        digest = self.arms.get(arm.arm_id)
+        if digest is None:
+            return class_sections.UNREAD_SECTIONS
+        return class_sections.card_sections(digest, results, arm)
+
+    def score_note(self, results: Results, arm: ArmRecord) -> str:
+        """The arm's operating point, where the grid asks for a precision."""
+        return target_sentence(results, arm.arm_id)
+
+    def limits(self, results: Results, arm: ArmRecord) -> list[str]:
+        """Its weakest classes and its calibration."""
+        calibration = class_sections.calibration_limit(results, arm)
+        digest = self.arms.get(arm.arm_id)
+        return [calibration] if digest is None else [weakest_sentence(digest.classes), calibration]
+
+    def _best(self, results: Results) -> ClassDigest | None:
+        return None if results.champion is None else self.arms.get(results.champion.arm_id)
+
+
+def class_insight(readings: Readings, record: StudyRecord) -> ClassInsight:
+    """Gather what was read of a study."""
+    arms = {}
+    for arm in record.arms:
+        digest = class_digest(readings, record, arm.arm_id)
+        if digest is not None:
+            arms[arm.arm_id] = digest
+    return ClassInsight(arms, readings.pooled, suspect_labels(readings.pooled))

@@ -1,0 +1,89 @@
+"""Figures of what an arm gets wrong: confusion, reliability, example images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ablate.reporting.figures.draw import Picture, draw_confusion
+from ablate.reporting.figures.models import draw_reliability
+from ablate.reporting.figures.tiles import Tile, TileFigure
+from ablate.reporting.insights.classification.class_digest import ClassDigest, Mistake
+from ablate.reporting.insights.classification.confusion import ordered_confusion
+from ablate.reporting.insights.mistake_tiles import MISTAKES, mistakes_figure
+from ablate.reporting.predictions.read import Pooled
+from ablate.reporting.text.markdown import plural
+
+CONFUSION = "confusion_champion"
+CONFUSED = "examples_confused"
+RELIABILITY = "reliability_champion"
+__all__ = ["CONFUSED", "CONFUSION", "MISTAKES", "RELIABILITY", "class_pictures", "class_tiles"]
+
+
+def class_pictures(digest: ClassDigest, class_names: Sequence[str]) -> list[Picture]:
+    """The confusion matrix and the reliability diagram."""
+    return [_confusion(digest, class_names), _reliability(digest)]
+
+
+def _confusion(digest: ClassDigest, class_names: Sequence[str]) -> Picture:
+    accuracy = digest.confusion.trace() / digest.confusion.sum()
+    counts, names = ordered_confusion(digest.confusion, class_names)
+    alt = (
+        f"Confusion matrix of the best arm on test, {plural(digest.n_seeds, 'seed')} together, "
+        "classes that are taken for each other side by side: "
+        f"{100 * accuracy:.1f} % of the predictions lie on the diagonal."
+    )
+    return Picture(CONFUSION, draw_confusion(counts, names), alt)
+
+
+def _reliability(digest: ClassDigest) -> Picture:
+    bins = digest.reliability
+    alt = (
+        f"Reliability diagram of the best arm on test, {digest.n_seeds} seeds together: "
+        f"accuracy against confidence in {len(bins.count)} bins, calibration error {bins.ece:.3f}."
+    )
+    return Picture(RELIABILITY, draw_reliability(bins), alt)
+
+
+def class_tiles(
+    digest: ClassDigest, pooled: Sequence[Pooled], class_names: Sequence[str]
+) -> list[TileFigure]:
+    """Images of the most confused pairs of classes, and the most confident mistakes."""
+    rows = []
+    for mistakes in digest.confused:
+        rows.append(_pair_row(mistakes, digest.n_seeds, pooled, class_names))
+    alt = (
+        "Test images of the most confused pairs of classes, a row a pair; "
+        "the last image of a row is really of the second class."
+    )
+    wrong = []
+    for mistake in digest.mistakes:
+        label, predicted = class_names[mistake.label], class_names[mistake.predicted]
+        wrong.append(Tile(("test", mistake.image_id), f"{label},\ntaken for {predicted}"))
+    return [TileFigure(CONFUSED, alt, rows), mistakes_figure(wrong)]
+
+
+def _pair_row(
+    mistakes: Sequence[Mistake], n_seeds: int, pooled: Sequence[Pooled], class_names: Sequence[str]
+) -> tuple[str, list[Tile]]:
+    """Images of one class that were taken for another, then one that really is of the other."""
+    label, predicted = mistakes[0].label, mistakes[0].predicted
+    tiles = []
+    for mistake in mistakes:
+        caption = f"{mistake.n_seeds} of {n_seeds} seeds"
+        tiles.append(Tile(("test", mistake.image_id), caption))
+    tiles.extend(_typical_image(pooled, predicted, class_names))
+    return f"{class_names[label]}\ntaken for\n{class_names[predicted]}", tiles
+
+
+def _typical_image(
+    pooled: Sequence[Pooled], label: int, class_names: Sequence[str]
+) -> Iterable[Tile]:
+    """The test image of a class that all trials together are most confident of."""
+    for split in pooled:
+        is_of_class = split.labels == label
+        if split.split == "test" and is_of_class.any():
+            confidence = np.where(is_of_class, split.probabilities[:, label], -1.0)
+            image_id = split.image_ids[int(confidence.argmax())]
+            yield Tile(("test", image_id), f"really {class_names[label]}")

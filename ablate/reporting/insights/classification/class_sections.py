@@ -1,0 +1,115 @@
+"""Sections of report and cards on what an arm gets wrong, and on its calibration."""
+
+from __future__ import annotations
+
+from ablate.metrics.calibration import N_BINS, Reliability
+from ablate.reporting.figures.example_images import LEFT_OUT
+from ablate.reporting.insights.class_scores import UNREAD, by_class_section
+from ablate.reporting.insights.classification.class_digest import CLASS_SCORES, ClassDigest
+from ablate.reporting.insights.classification.class_pictures import (
+    CONFUSED,
+    CONFUSION,
+    MISTAKES,
+    RELIABILITY,
+)
+from ablate.reporting.insights.classification.mistake_text import (
+    confused_table,
+    error_sentences,
+    mistakes_table,
+    temperature_text,
+    threshold_sentence,
+)
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure
+from ablate.reporting.text.conclusions import metric_cell
+from ablate.reporting.text.markdown import bullets, join_sections, plural, table
+from ablate.study.record import ArmRecord
+
+UNREAD_SECTIONS = [
+    UNREAD,
+    f"## Calibration\n\n{NOT_MEASURED.capitalize()}: no predictions of this arm could be read.",
+]
+
+
+def error_parts(digest: ClassDigest, results: Results, show: ShowFigure) -> list[str]:
+    """Paragraphs of the report on the best arm's errors."""
+    names = results.record.data.class_names
+    sentences = error_sentences(digest, names)
+    threshold = threshold_sentence(digest, names)
+    if threshold:
+        sentences.append(threshold)
+    pairs = confused_table(digest, names, unit="images")
+    verdict = "Most confused:" if pairs else "No image was taken for another class."
+    mistakes = mistakes_table(digest, names)
+    heading = "The most confident mistakes, those that most seeds made first: look at their labels."
+    return [
+        bullets(sentences),
+        f"Test predictions of {plural(digest.n_seeds, 'seed')} together. {verdict}",
+        pairs,
+        show(CONFUSED),
+        LEFT_OUT if results.thumbnails is None else "",
+        show(CONFUSION),
+        f"{heading}\n\n{mistakes}" if mistakes else "",
+        show(MISTAKES),
+        show(RELIABILITY),
+    ]
+
+
+def card_sections(digest: ClassDigest, results: Results, arm: ArmRecord) -> list[str]:
+    """Scores by class, errors and calibration of an arm."""
+    seeds = plural(digest.n_seeds, "seed")
+    note = f"On test, one class against the rest, mean over {seeds}, from the stored predictions."
+    return [
+        by_class_section(digest.classes, headings=CLASS_SCORES, note=note),
+        _errors_section(digest, results),
+        _calibration_section(digest, results, arm),
+    ]
+
+
+def _errors_section(digest: ClassDigest, results: Results) -> str:
+    names = results.record.data.class_names
+    mistakes = mistakes_table(digest, names)
+    heading = "The most confident mistakes, those that most seeds made first:"
+    parts = [
+        "## What it gets wrong",
+        bullets(error_sentences(digest, names)),
+        confused_table(digest, names, unit="predictions"),
+        f"{heading}\n\n{mistakes}" if mistakes else "",
+    ]
+    return join_sections(parts).rstrip()
+
+
+def _calibration_section(digest: ClassDigest, results: Results, arm: ArmRecord) -> str:
+    error = metric_cell(results, arm.arm_id, "test/ece")
+    summary = (
+        f"Expected calibration error on test ({N_BINS} bins, top class): {error}; "
+        f"{temperature_text(digest)} (means over seeds)."
+    )
+    parts = [
+        "## Calibration",
+        summary,
+        _bins_table(digest.reliability),
+        threshold_sentence(digest, results.record.data.class_names),
+    ]
+    return join_sections(parts).rstrip()
+
+
+def _bins_table(bins: Reliability) -> str:
+    rows = []
+    for place in range(N_BINS):
+        if not bins.count[place]:
+            continue
+        rows.append(
+            [
+                f"{place / N_BINS:.2f} to {(place + 1) / N_BINS:.2f}",
+                str(bins.count[place]),
+                f"{bins.confidence[place]:.3f}",
+                f"{bins.accuracy[place]:.3f}",
+            ]
+        )
+    return table(["confidence", "predictions", "mean confidence", "share right"], rows)
+
+
+def calibration_limit(results: Results, arm: ArmRecord) -> str:
+    """The calibration error, for a card's list of limits."""
+    error = metric_cell(results, arm.arm_id, "test/ece")
+    return f"Calibration on test: expected calibration error {error}."

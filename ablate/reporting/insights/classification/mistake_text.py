@@ -1,0 +1,132 @@
+"""What an arm gets wrong, in plain sentences and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ablate.metrics.calibration import Reliability
+from ablate.quoting import code
+from ablate.reporting.insights.class_scores import weakest_class_sentence
+from ablate.reporting.insights.classification.class_digest import N_PAIRS, ClassDigest
+from ablate.reporting.insights.classification.confusion import most_confused
+from ablate.reporting.predictions.read import Threshold
+from ablate.reporting.results import NOT_MEASURED
+from ablate.reporting.text.markdown import plural, table
+
+_EVEN = 0.01
+"""Confidence and accuracy that are closer than this are called equal."""
+
+
+def error_sentences(digest: ClassDigest, class_names: Sequence[str]) -> list[str]:
+    """Three sentences: what is taken for what, the weakest class, confidence beside accuracy."""
+    return [
+        _confused(digest, class_names),
+        weakest_class_sentence(digest.classes),
+        _confidence(digest),
+    ]
+
+
+def _confused(digest: ClassDigest, class_names: Sequence[str]) -> str:
+    n_predictions = int(digest.confusion.sum())
+    n_wrong = n_predictions - int(digest.confusion.trace())
+    seeds = plural(digest.n_seeds, "seed")
+    percent = f"{100 * n_wrong / n_predictions:.1f} %"
+    share = f"It gets {percent} of the test images wrong ({seeds} together)"
+    pairs = most_confused(digest.confusion, class_names, n_pairs=1)
+    if not pairs:
+        return f"{share}: no image is taken for another class."
+    label, predicted, n = pairs[0]
+    n_of_label = int(digest.confusion[class_names.index(label)].sum())
+    return (
+        f"{share}; most often it takes {code(label)} for {code(predicted)} "
+        f"({n} of {n_of_label} predictions on {code(label)})."
+    )
+
+
+def _confidence(digest: ClassDigest) -> str:
+    bins = digest.reliability
+    confidence = _weighted_mean(bins.confidence, bins)
+    accuracy = _weighted_mean(bins.accuracy, bins)
+    if abs(confidence - accuracy) < _EVEN:
+        verdict = "which is even"
+    elif confidence > accuracy:
+        verdict = "too sure of itself"
+    else:
+        verdict = "less sure than it could be"
+    return (
+        f"It is {100 * confidence:.0f} % sure on average and right in {100 * accuracy:.0f} %: "
+        f"{verdict}; {temperature_text(digest)}."
+    )
+
+
+def _weighted_mean(values: np.ndarray, bins: Reliability) -> float:
+    is_filled = bins.count > 0
+    return float((values[is_filled] * bins.count[is_filled]).sum() / bins.count.sum())
+
+
+def temperature_text(digest: ClassDigest) -> str:
+    """What a temperature fitted on val does to the calibration error on test."""
+    if math.isnan(digest.temperature):
+        return f"a temperature is {NOT_MEASURED}, no val predictions were stored"
+    return (
+        f"a temperature of {digest.temperature:.2f}, fitted on val, "
+        f"brings its calibration error on test to {digest.ece_softened:.3f}"
+    )
+
+
+def confused_table(digest: ClassDigest, class_names: Sequence[str], *, unit: str) -> str:
+    """The most confused pairs, or nothing; `unit` is the heading of the counts."""
+    rows = []
+    for label, predicted, n in most_confused(digest.confusion, class_names, n_pairs=N_PAIRS):
+        rows.append([code(label), code(predicted), str(n)])
+    if not rows:
+        return ""
+    return table(["label", "taken for", unit], rows, n_text_columns=2)
+
+
+def mistakes_table(digest: ClassDigest, class_names: Sequence[str]) -> str:
+    """The most confident mistakes by image, or nothing: where to look for wrong labels first."""
+    rows = []
+    for mistake in digest.mistakes:
+        names = (mistake.image_id, class_names[mistake.label], class_names[mistake.predicted])
+        rows.append([*map(code, names), f"{mistake.confidence:.3f}", str(mistake.n_seeds)])
+    if not rows:
+        return ""
+    header = ["image", "label", "taken for", "confidence", "seeds"]
+    return table(header, rows, n_text_columns=3)
+
+
+def threshold_sentence(digest: ClassDigest, class_names: Sequence[str]) -> str:
+    """Two classes: average precision, and what the threshold chosen on val does on test, by seed.
+
+    Nothing for any other number of classes.
+    """
+    if not digest.thresholds:
+        return ""
+    of_seeds = []
+    for threshold in digest.thresholds:
+        average = f"average precision {threshold.average_precision:.3f}"
+        of_seeds.append(f"{average}, {_operating_point(threshold)}")
+    classes = f"{code(class_names[1])} against {code(class_names[0])}"
+    target = _target_text(digest.thresholds[0].target)
+    return (
+        f"Class {classes}, threshold chosen on val for a precision of {target}, by seed: "
+        f"{'; '.join(of_seeds)}."
+    )
+
+
+def _target_text(target: float) -> str:
+    """Two digits, or more where they would round what the grid asks for."""
+    return f"{target:.2f}" if round(target, 2) == target else f"{target:g}"
+
+
+def _operating_point(threshold: Threshold) -> str:
+    point = threshold.point
+    if point is None:
+        return "no threshold keeps it on val"
+    # Nothing is called at this threshold on test: there is no precision.
+    precision = NOT_MEASURED if math.isnan(point.precision) else f"{point.precision:.3f}"
+    return f"threshold {point.threshold:.3f}: precision {precision}, recall {point.recall:.3f}"

@@ -1,0 +1,63 @@
+"""Labels in doubt, for the report's list of images that a person should look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablate.quoting import code
+from ablate.reporting.figures.tiles import Tile, TileFigure
+from ablate.reporting.insights.classification.suspects import Suspect
+from ablate.reporting.predictions.read import Pooled
+from ablate.reporting.text.markdown import table
+
+SUSPECTS = "examples_suspects"
+_N_SHOWN = 10
+_HOW = (
+    "most trials see another class, and are as sure of it as they are on images that carry its "
+    "label (confident learning; no trial trained on them)"
+)
+
+
+def suspects_paragraph(
+    suspects: Sequence[Suspect], pooled: Sequence[Pooled], class_names: Sequence[str]
+) -> str:
+    """How many labels are in doubt, and the first of them; says so where there is none."""
+    n_images = sum(len(split.labels) for split in pooled)
+    if not n_images:
+        return "Suspect labels: not measured, no predictions could be read."
+    splits = " and ".join(split.split for split in pooled)
+    count = f"Suspect labels: {len(suspects):,} of {n_images:,} images of {splits}"
+    if not suspects:
+        return f"{count}: on none do {_HOW}."
+    shown = suspects[:_N_SHOWN]
+    more = ""
+    if len(suspects) > len(shown):
+        more = f" The {len(shown)} surest; all are in `suspect_labels.csv`."
+    note = f"{count}: on these {_HOW}. A label may be wrong there, or the image hard.{more}"
+    return f"{note}\n\n{_suspects_table(shown, class_names)}"
+
+
+def _suspects_table(suspects: Sequence[Suspect], class_names: Sequence[str]) -> str:
+    rows = []
+    for suspect in suspects:
+        rows.append(
+            [
+                code(suspect.image_id),
+                suspect.split,
+                code(class_names[suspect.label]),
+                code(class_names[suspect.likely]),
+                f"{suspect.p_likely:.3f}",
+                f"{suspect.n_votes} of {suspect.n_trials}",
+            ]
+        )
+    header = ["image", "split", "label", "trials see", "probability", "trials that see it"]
+    return table(header, rows, n_text_columns=4)
+
+
+def suspect_tiles(suspects: Sequence[Suspect], class_names: Sequence[str]) -> TileFigure:
+    """The images of the table."""
+    tiles = []
+    for suspect in suspects[:_N_SHOWN]:
+        label, likely = class_names[suspect.label], class_names[suspect.likely]
+        tiles.append(Tile((suspect.split, suspect.image_id), f"labelled {label},\nseen: {likely}"))
+    return TileFigure(SUSPECTS, "The images whose labels the trials doubt most.", [("", tiles)])

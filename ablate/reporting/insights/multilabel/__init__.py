@@ -1,0 +1,1 @@
+"""What predictions say where images have several labels."""

@@ -1,0 +1,116 @@
+"""The test predictions of an arm on images with several labels, all seeds together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ablate.reporting.insights.class_scores import class_table
+from ablate.reporting.predictions.read import Readings
+from ablate.study.record import StudyRecord
+
+LABEL_SCORES = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+}
+"""Column of classes.csv -> its heading in a card."""
+_N_ERRORS, _N_PAIRS = 5, 5
+
+
+@dataclass(frozen=True)
+class LabelError:
+    """A class that was called on a test image without the label, or missed in spite of it."""
+
+    image_id: str
+    position: int
+    """Of the class."""
+    p: float
+    """Probability of the class, mean over the seeds that made the error."""
+    n_seeds: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two classes that are called on the same test images. Counts are over all seeds."""
+
+    first: int
+    second: int
+    n_wrong: int
+    """Images that have not both labels."""
+    n_together: int
+
+
+@dataclass(frozen=True)
+class LabelDigest:
+    """The test predictions of one arm's complete trials."""
+
+    classes: pd.DataFrame
+    """One row per class: class, `LABEL_SCORES` (means over the seeds where defined), support."""
+    n_seeds: int
+    """Runs whose predictions could be read."""
+    n_images: int
+    """Of test."""
+    exact: float
+    """Share of the test images of which every class is right, all seeds together."""
+    n_called: float
+    """Classes called per image, all seeds together."""
+    false_positives: tuple[LabelError, ...]
+    """Those that most seeds made, the most confident first."""
+    false_negatives: tuple[LabelError, ...]
+    pairs: tuple[Pair, ...]
+    """Most often wrong first."""
+
+
+def label_digest(readings: Readings, record: StudyRecord, arm_id: str) -> LabelDigest | None:
+    """Gather an arm's readings, in the order of the seeds; None where there is none."""
+    labels = readings.labels
+    runs = [labels[arm_id, seed] for seed in record.seeds if (arm_id, seed) in labels]
+    if not runs:
+        return None
+    errors = pd.concat([run.errors for run in runs])
+    n_images = record.data.n_images["test"]
+    return LabelDigest(
+        classes=class_table([run.classes for run in runs], record, scores=tuple(LABEL_SCORES)),
+        n_seeds=len(runs),
+        n_images=n_images,
+        exact=float(np.mean([run.n_exact for run in runs])) / n_images,
+        n_called=float(np.mean([run.n_called for run in runs])) / n_images,
+        false_positives=_most_shared(errors[errors["is_called"]], ascending=False),
+        false_negatives=_most_shared(errors[~errors["is_called"]], ascending=True),
+        pairs=_wrong_pairs(
+            np.sum([run.wrong_together for run in runs], axis=0),
+            np.sum([run.together for run in runs], axis=0),
+        ),
+    )
+
+
+def _most_shared(errors: pd.DataFrame, *, ascending: bool) -> tuple[LabelError, ...]:
+    """Errors that most seeds made; then by their probability, lowest first if `ascending`."""
+    same_error = errors.groupby(["image_id", "class"], sort=True)["p"]
+    counted = same_error.agg(["mean", "size"]).reset_index()
+    ranked = counted.sort_values(["size", "mean"], ascending=[False, ascending], kind="stable")
+    shared = []
+    for row in ranked.head(_N_ERRORS).to_dict("records"):
+        error = LabelError(
+            image_id=str(row["image_id"]),
+            position=int(row["class"]),
+            p=float(row["mean"]),
+            n_seeds=int(row["size"]),
+        )
+        shared.append(error)
+    return tuple(shared)
+
+
+def _wrong_pairs(wrong: NDArray[np.int64], together: NDArray[np.int64]) -> tuple[Pair, ...]:
+    pairs = []
+    for first, second in zip(*np.triu_indices(len(wrong), k=1), strict=True):
+        if wrong[first, second]:
+            counts = int(wrong[first, second]), int(together[first, second])
+            pairs.append(Pair(int(first), int(second), *counts))
+    return tuple(sorted(pairs, key=lambda pair: -pair.n_wrong)[:_N_PAIRS])

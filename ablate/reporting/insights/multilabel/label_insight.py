@@ -1,0 +1,127 @@
+"""What predictions on images with several labels say: the task's side of `results.Insight`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ablate.reporting.figures.draw import Picture
+from ablate.reporting.figures.example_images import LEFT_OUT
+from ablate.reporting.figures.tiles import Tile, TileFigure
+from ablate.reporting.insights.class_scores import (
+    UNREAD,
+    by_class_section,
+    class_frame,
+    weakest_sentence,
+)
+from ablate.reporting.insights.mistake_tiles import MISTAKES, mistakes_figure
+from ablate.reporting.insights.multilabel.label_digest import (
+    LABEL_SCORES,
+    LabelDigest,
+    label_digest,
+)
+from ablate.reporting.insights.multilabel.label_text import label_errors
+from ablate.reporting.insights.multilabel.label_words import (
+    CALIBRATION_SECTION,
+    NO_SUSPECTS,
+    WORDS,
+)
+from ablate.reporting.predictions.read import Readings
+from ablate.reporting.results import CardWords, Results, ShowFigure
+from ablate.reporting.text.markdown import plural
+from ablate.study.record import ArmRecord, StudyRecord
+
+
+@dataclass(frozen=True)
+class LabelInsight:
+    """Scores by class, and classes that are called or missed. See `results.Insight`."""
+
+    arms: Mapping[str, LabelDigest]
+    """By arm_id; arms without readable predictions are missing."""
+    words: CardWords = WORDS
+
+    def with_columns(self, arms: pd.DataFrame, _record: StudyRecord) -> pd.DataFrame:
+        """As it was."""
+        return arms
+
+    def tables(self, results: Results) -> dict[str, pd.DataFrame]:
+        """Scores by class."""
+        return {"classes": class_frame(self.arms, results.record, scores=tuple(LABEL_SCORES))}
+
+    def pictures(self, _results: Results) -> list[Picture]:
+        """None: a class that is called beside another is not taken for it."""
+        return []
+
+    def tiles(self, results: Results) -> list[TileFigure]:
+        """What the best arm called without the label, then what it missed."""
+        digest = self._best(results)
+        if digest is None:
+            return []
+        names = results.record.data.class_names
+        tiles = []
+        for kind, errors in (
+            ("called", digest.false_positives),
+            ("missed", digest.false_negatives),
+        ):
+            for error in errors:
+                tiles.append(Tile(("test", error.image_id), f"{kind}:\n{names[error.position]}"))
+        return [mistakes_figure(tiles)]
+
+    def report_sections(self, _results: Results) -> list[str]:
+        """None."""
+        return []
+
+    def error_parts(self, results: Results, show: ShowFigure) -> list[str]:
+        """How often the best arm is right in every class, and where it is not."""
+        digest = self._best(results)
+        if digest is None:
+            return []
+        return [
+            label_errors(digest, results.record.data.class_names),
+            LEFT_OUT if results.thumbnails is None else "",
+            show(MISTAKES),
+        ]
+
+    def review_parts(self, _results: Results, _show: ShowFigure) -> list[str]:
+        """That nobody looked for labels in doubt."""
+        return [NO_SUSPECTS]
+
+    def card_sections(self, results: Results, arm: ArmRecord) -> list[str]:
+        """Scores by class, errors, and why there is no calibration."""
+        digest = self.arms.get(arm.arm_id)
+        if digest is None:
+            return [UNREAD, CALIBRATION_SECTION]
+        note = (
+            f"On test, each class by itself, mean over {plural(digest.n_seeds, 'seed')}, "
+            "from the stored predictions."
+        )
+        errors = label_errors(digest, results.record.data.class_names)
+        return [
+            by_class_section(digest.classes, headings=LABEL_SCORES, note=note),
+            f"## What it gets wrong\n\n{errors}",
+            CALIBRATION_SECTION,
+        ]
+
+    def score_note(self, _results: Results, _arm: ArmRecord) -> str:
+        """Nothing."""
+        return ""
+
+    def limits(self, _results: Results, arm: ArmRecord) -> list[str]:
+        """Its weakest classes."""
+        digest = self.arms.get(arm.arm_id)
+        return [] if digest is None else [weakest_sentence(digest.classes)]
+
+    def _best(self, results: Results) -> LabelDigest | None:
+        return None if results.champion is None else self.arms.get(results.champion.arm_id)
+
+
+def label_insight(readings: Readings, record: StudyRecord) -> LabelInsight:
+    """Gather what was read of a study."""
+    arms = {}
+    for arm in record.arms:
+        digest = label_digest(readings, record, arm.arm_id)
+        if digest is not None:
+            arms[arm.arm_id] = digest
+    return LabelInsight(arms)

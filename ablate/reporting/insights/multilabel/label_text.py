@@ -1,0 +1,64 @@
+"""What an arm gets wrong on images with several labels, in plain sentences and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablate.quoting import code
+from ablate.reporting.insights.class_scores import weakest_class_sentence
+from ablate.reporting.insights.multilabel.label_digest import LabelDigest, LabelError
+from ablate.reporting.text.markdown import bullets, join_sections, plural, table
+
+
+def label_error_sentences(digest: LabelDigest) -> list[str]:
+    """Two sentences: how often all is right with how many classes are called, the weakest class."""
+    n_labelled = int(digest.classes["support"].sum()) / digest.n_images
+    seeds = plural(digest.n_seeds, "seed")
+    exact = (
+        f"It gets every class right on {100 * digest.exact:.1f} % of the test images "
+        f"({seeds} together); it calls {digest.n_called:.2f} classes an image, "
+        f"labelled are {n_labelled:.2f}."
+    )
+    return [exact, weakest_class_sentence(digest.classes)]
+
+
+def label_errors(digest: LabelDigest, class_names: Sequence[str]) -> str:
+    """The sentences, and tables of wrong pairs and of the most confident errors."""
+    called = (
+        "The surest calls without the label, those that most seeds made first: "
+        "look at their labels."
+    )
+    missed = "The labels that it is surest are not there, those that most seeds missed first."
+    parts = [
+        bullets(label_error_sentences(digest)),
+        _pairs(digest, class_names),
+        _errors(called, digest.false_positives, class_names),
+        _errors(missed, digest.false_negatives, class_names),
+    ]
+    return join_sections(parts).rstrip()
+
+
+def _pairs(digest: LabelDigest, class_names: Sequence[str]) -> str:
+    rows = []
+    for pair in digest.pairs:
+        names = code(class_names[pair.first]), code(class_names[pair.second])
+        rows.append([*names, str(pair.n_wrong), str(pair.n_together)])
+    if not rows:
+        return ""
+    heading = (
+        "Classes that it calls together most often where the labels do not "
+        f"(images, {plural(digest.n_seeds, 'seed')} together):"
+    )
+    header = ["called together", "and", "not both labelled", "images so called"]
+    return f"{heading}\n\n{table(header, rows, n_text_columns=2)}"
+
+
+def _errors(heading: str, errors: Sequence[LabelError], class_names: Sequence[str]) -> str:
+    rows = []
+    for error in errors:
+        names = code(error.image_id), code(class_names[error.position])
+        rows.append([*names, f"{error.p:.3f}", str(error.n_seeds)])
+    if not rows:
+        return ""
+    header = ["image", "class", "probability", "seeds"]
+    return f"{heading}\n\n{table(header, rows, n_text_columns=2)}"

@@ -1,0 +1,1 @@
+"""Model cards, one for each arm."""

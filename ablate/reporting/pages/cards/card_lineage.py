@@ -1,0 +1,83 @@
+"""Where a network of a card comes from: what it took, how to load it, which runs it is."""
+
+from __future__ import annotations
+
+from ablate.quoting import code, text
+from ablate.reporting.evidence.pareto import COSTS
+from ablate.reporting.evidence.tables import best_run
+from ablate.reporting.results import NOT_MEASURED, Results, prose, shared_fact
+from ablate.reporting.text.markdown import code_block, count, join_sections, mean_sd, table
+from ablate.study.record import ArmRecord
+from ablate.tracking.records import PublishedRun
+
+_EQUAL_IN_ALL_SEEDS = {"cost/n_trainable", "cost/n_parameters", "cost/macs"}
+
+
+def compute_section(results: Results, arm: ArmRecord) -> str:
+    """Device, precision, and every cost."""
+    runs = results.complete_runs(arm.arm_id)
+    rows = {
+        "device": text(shared_fact(runs, "device")),
+        "precision": text(shared_fact(runs, "precision")),
+        "s a trial, all in": _mean_sd(results, arm, "time/total_s", digits=1),
+    }
+    for cost in COSTS:
+        if cost.metric in _EQUAL_IN_ALL_SEEDS:
+            rows[cost.title] = count(results.number(arm.arm_id, f"{cost.metric}/mean"))
+        else:
+            rows[cost.title] = _mean_sd(results, arm, cost.metric, digits=cost.digits)
+    listed = table(["what", "value"], rows.items(), n_text_columns=2)
+    return f"## Compute\n\nMeans ± SD over seeds.\n\n{listed}"
+
+
+def _mean_sd(results: Results, arm: ArmRecord, metric: str, *, digits: int) -> str:
+    mean = results.number(arm.arm_id, f"{metric}/mean")
+    sd = results.number(arm.arm_id, f"{metric}/sd")
+    return mean_sd(mean, sd, digits=digits)
+
+
+def loading_section(results: Results, arm: ArmRecord) -> str:
+    """Code that loads the arm's best run by val and tries it on an image."""
+    # The run that `log_champion` logs as a model: both take it from best_run, or the first
+    # block would name a run without one.
+    run = best_run(results.study, arm.arm_id)
+    if run is None:
+        return f"## How to load it\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
+    words = results.insight.words
+    is_champion = results.champion is not None and results.champion.arm_id == arm.arm_id
+    note = (
+        f"Seed {run.seed}, its best by {prose(results.record.select_by)}. "
+        "`MLFLOW_TRACKING_URI` names the store that holds the study."
+    )
+    parts = [
+        "## How to load it",
+        note,
+        _code_block(words.load_champion, run, results) if is_champion else "",
+        _code_block(words.load_run, run, results),
+    ]
+    return join_sections(parts).rstrip()
+
+
+def _code_block(template: str, run: PublishedRun, results: Results) -> str:
+    class_names = list(results.record.data.class_names)
+    filled = template.format(run_id=run.run_id, class_names=class_names)
+    return code_block(filled, language="python")
+
+
+def lineage_section(results: Results, arm: ArmRecord) -> str:
+    """Arm, runs, fingerprints, versions: by what everything above can be found again."""
+    runs = results.complete_runs(arm.arm_id)
+    run_ids = ", ".join(f"seed {run.seed} {code(run.run_id)}" for run in runs)
+    rows = {
+        "arm": code(arm.arm_id),
+        "MLflow parent run": code(results.study.parent_run_id),
+        "MLflow runs": run_ids or NOT_MEASURED,
+        "data fingerprint": code(results.record.data.fingerprint),
+        "pretrained weights": text(shared_fact(runs, "weights_source")),
+        "weights digest": text(shared_fact(runs, "weights_digest")),
+        "freeze boundary": text(shared_fact(runs, "freeze_depth")),
+        "commit": text(shared_fact(runs, "commit")),
+        "torch": text(shared_fact(runs, "torch")),
+        "command": code(results.record.command),
+    }
+    return "## Lineage\n\n" + table(["what", "value"], rows.items(), n_text_columns=2)

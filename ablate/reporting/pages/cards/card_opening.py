@@ -1,0 +1,54 @@
+"""The first lines of a card: what it is, on which data, how far from the baseline."""
+
+from __future__ import annotations
+
+from ablate.quoting import code, text
+from ablate.reporting.results import NOT_MEASURED, Results, prose
+from ablate.reporting.text import conclusions, study_sentences
+from ablate.reporting.text.markdown import bullets, join_sections, plural
+from ablate.study.record import ArmRecord
+
+
+def opening_text(results: Results, arm: ArmRecord) -> str:
+    """Role in the study, data with their warnings, gap to the baseline."""
+    parts = [
+        _what_it_is(results, arm),
+        study_sentences.data_sentence(results),
+        bullets(study_sentences.absent_sentences(results)),
+        _gap(results, arm),
+    ]
+    return join_sections(parts).rstrip()
+
+
+def _what_it_is(results: Results, arm: ArmRecord) -> str:
+    record = results.record
+    purpose = results.task.hub_task.replace("-", " ")
+    question = text(record.question) or "no question was written down"
+    n_seeds = int(results.number(arm.arm_id, "n_seeds"))
+    return (
+        f"{code(arm.recipe.backbone)}, fine-tuned for {purpose}: {_role(results, arm)} of the "
+        f"study {code(record.grid_name)} ({question}). "
+        f"{plural(n_seeds, 'seed')} of {len(record.seeds)} completed."
+    )
+
+
+def _role(results: Results, arm: ArmRecord) -> str:
+    is_champion = results.champion is not None and results.champion.arm_id == arm.arm_id
+    is_baseline = arm.arm_id == results.record.baseline_arm_id
+    if is_champion:
+        return "the best arm on val and the baseline" if is_baseline else "the best arm on val"
+    return "one arm, the baseline," if is_baseline else "one arm"
+
+
+def _gap(results: Results, arm: ArmRecord) -> str:
+    baseline = results.baseline
+    if baseline is None or baseline.arm_id == arm.arm_id:
+        return ""
+    gap = conclusions.gap_to_baseline(results, arm)
+    if gap is None:
+        score = prose(results.effects.primary)
+        score = score[:1].upper() + score[1:]
+        return f"{score} against the baseline {code(baseline.name)}: {NOT_MEASURED}."
+    difference = conclusions.gap_text(results, gap)
+    noise = conclusions.noise_sentence(results)
+    return f"Against the baseline {code(baseline.name)}: {difference}. {noise}"

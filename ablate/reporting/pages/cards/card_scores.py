@@ -1,0 +1,50 @@
+"""The scores of a card: all metrics over the seeds, and seed by seed."""
+
+from __future__ import annotations
+
+import math
+
+from ablate.quoting import code
+from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, prose, shown_scores
+from ablate.reporting.text import conclusions
+from ablate.reporting.text.markdown import join_sections, score, table
+from ablate.study.record import ArmRecord
+
+
+def scores_section(results: Results, arm: ArmRecord) -> str:
+    """Every metric on val and on test, with the interval on test where it is known."""
+    rows = []
+    for metric in results.task.metrics_of(len(results.record.data.class_names)):
+        val = conclusions.metric_cell(results, arm.arm_id, f"val/{metric}")
+        test = conclusions.metric_cell(results, arm.arm_id, f"test/{metric}")
+        rows.append([prose(metric), val, test, _interval(results, arm, metric)])
+    note = (
+        f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; "
+        "test was scored once a trial. The interval is of the mean on test, over test images and "
+        "seeds (whose spread is that of the middle arm of the study, or its own where larger)."
+    )
+    header = ["metric", "val", "test", "95 % interval, test"]
+    parts = ["## Results", note, table(header, rows), results.insight.score_note(results, arm)]
+    return join_sections(parts).rstrip()
+
+
+def _interval(results: Results, arm: ArmRecord, metric: str) -> str:
+    low = results.number(arm.arm_id, f"test/{metric}/low")
+    high = results.number(arm.arm_id, f"test/{metric}/high")
+    return NOT_MEASURED if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+
+
+def by_seed_section(results: Results, arm: ArmRecord) -> str:
+    """One row per complete run."""
+    runs = results.complete_runs(arm.arm_id)
+    if not runs:
+        return f"### By seed\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
+    metrics = [*shown_scores(results.record), *results.insight.words.scores_by_seed]
+    rows = []
+    for run in runs:
+        scores = [score(run.metrics.get(name, math.nan)) for name in metrics]
+        epoch = best_epoch(run, results.record.select_by)
+        epoch_text = NOT_MEASURED if epoch is None else str(epoch)
+        rows.append([str(run.seed), *scores, epoch_text, code(run.run_id)])
+    header = ["seed", *map(prose, metrics), "best epoch", "MLflow run"]
+    return join_sections(["### By seed", table(header, rows)]).rstrip()

@@ -1,0 +1,38 @@
+"""The report on each axis: its levels against the baseline's, and its figure."""
+
+from __future__ import annotations
+
+from ablate.quoting import code
+from ablate.reporting.figures.choose import axis_figure_name
+from ablate.reporting.results import Results, ShowFigure
+from ablate.reporting.text import effect_sentences
+from ablate.reporting.text.markdown import bullets, join_sections
+
+_HOW = (
+    "Each comparison is against the baseline's level, between trials that differ in this axis "
+    "alone: same seed, same levels of all other axes. Merged arms count under each of their names; "
+    "excluded cells make no pair. Intervals hold seeds and test images; p are permutations within "
+    "a seed, corrected by Holm over all comparisons of this report. All numbers are in "
+    "`effects.csv`."
+)
+
+
+def axes_section(results: Results, show: ShowFigure) -> str:
+    """One part per axis with levels to compare; empty where there is none."""
+    parts = []
+    for axis, levels in results.record.axes.items():
+        if len(levels) > 1:
+            parts.append(_axis(results, axis, show))
+    if not parts:
+        return ""
+    how = f"{_HOW} {effect_sentences.check_sentence(results)}"
+    return join_sections(["## What each axis changes", how, *parts]).rstrip()
+
+
+def _axis(results: Results, axis: str, show: ShowFigure) -> str:
+    lines = [
+        *effect_sentences.axis_sentences(results, axis),
+        effect_sentences.share_sentence(results, axis),
+    ]
+    parts = [f"### {code(axis)}", bullets(lines), show(axis_figure_name(axis))]
+    return join_sections(parts).rstrip()

@@ -1,0 +1,59 @@
+"""The report on cells of the grid that were merged or not trained."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from ablate.quoting import code, text
+from ablate.reporting.evidence.tables import level_text
+from ablate.reporting.results import Results, ShowFigure
+from ablate.reporting.text.markdown import bullets, join_sections, plural, table
+from ablate.study.record import ArmRecord, ExcludedCell
+
+_WHY_MERGED = (
+    "These cells differ only in what cannot matter for them, so each group was trained once and "
+    "counts under every name."
+)
+
+
+def merged_section(results: Results, _show: ShowFigure) -> str:
+    """Arms that stand for several cells; empty where there is none."""
+    rows = []
+    for arm in results.record.arms:
+        if len(arm.cells) > 1:
+            rows.append([code(arm.name), str(len(arm.cells)), _differing_levels(arm)])
+    if not rows:
+        return ""
+    listed = table(["arm", "cells", "which"], rows, n_text_columns=3)
+    return join_sections(["## Merged cells", _WHY_MERGED, listed]).rstrip()
+
+
+def _differing_levels(arm: ArmRecord) -> str:
+    """The levels in which the arm's cells differ."""
+    differing = []
+    for axis in arm.cells[0]:
+        levels = {level_text(cell[axis]) for cell in arm.cells}
+        if len(levels) > 1:
+            differing.append(axis)
+    cells = []
+    for cell in arm.cells:
+        cells.append(code(" ".join(f"{axis}={level_text(cell[axis])}" for axis in differing)))
+    return "; ".join(cells)
+
+
+def excluded_section(results: Results, _show: ShowFigure) -> str:
+    """Cells that were not trained, by reason; empty where there is none."""
+    by_reason: dict[str, list[ExcludedCell]] = defaultdict(list)
+    for excluded in results.record.excluded:
+        by_reason[excluded.why].append(excluded)
+    if not by_reason:
+        return ""
+    lines = []
+    for why, cells in by_reason.items():
+        names = ", ".join(code(_cell_text(cell)) for cell in cells)
+        lines.append(f"{text(why)} ({plural(len(cells), 'cell')}): {names}")
+    return f"## Excluded cells\n\n{bullets(lines)}"
+
+
+def _cell_text(excluded: ExcludedCell) -> str:
+    return " ".join(f"{axis}={level_text(level)}" for axis, level in excluded.cell.items())

@@ -1,0 +1,28 @@
+"""The report on where its images came from."""
+
+from __future__ import annotations
+
+from ablate.quoting import code, text
+from ablate.reporting.results import Results, ShowFigure
+from ablate.reporting.text import study_sentences
+from ablate.reporting.text.markdown import table
+
+
+def data_section(results: Results, _show: ShowFigure) -> str:
+    """Source, origin, version, licence, splits, fingerprint."""
+    data = results.record.data
+    source = code(data.source)
+    if data.is_fallback:
+        source += f", asked for {code(data.requested_source)}"
+    facts = {
+        "source": source,
+        "origin": text(data.origin),
+        "version": text(data.version),
+        "licence": text(data.licence),
+        "synthetic": "yes" if data.is_synthetic else "no",
+    }
+    if data.regrouped:
+        facts["classes regrouped"] = study_sentences.regrouped_text(data)
+    facts["splits"] = text(data.split_rule)
+    facts["fingerprint"] = code(data.fingerprint)
+    return "## Data\n\n" + table(["what", "value"], facts.items(), n_text_columns=2)

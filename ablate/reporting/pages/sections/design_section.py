@@ -1,0 +1,59 @@
+"""The report on what its design can show: the smallest effect, the seeds for a gap."""
+
+from __future__ import annotations
+
+import math
+
+from ablate.quoting import code
+from ablate.reporting.evidence.effects import Effect
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
+from ablate.reporting.statistics.power import MOST_SEEDS
+from ablate.reporting.text import conclusions
+from ablate.reporting.text.markdown import join_sections, points, table
+
+_HEADER = (
+    "level",
+    "seen",
+    "smallest shown",
+    "seeds for the gap seen",
+    "SE, seeds",
+    "SE, images",
+)
+
+
+def design_section(results: Results, _show: ShowFigure) -> str:
+    """Level by level; empty where nothing was compared."""
+    rows = []
+    for effect in results.effects.mains:
+        if effect.metric == results.effects.primary and effect.n_pairs:
+            rows.append(_row(effect))
+    if not rows:
+        return ""
+    note = (
+        "The smallest true effect that this design would have claimed with a power of 80 %, and "
+        "the seeds that a true effect of the size seen would need. "
+        f"{conclusions.noise_sentence(results)} Standard errors say what more seeds, or more test "
+        f"images, would buy. All in points of {prose(results.effects.primary)}."
+    )
+    return join_sections(["## What this design can show", note, table(_HEADER, rows)]).rstrip()
+
+
+def _row(effect: Effect) -> list[str]:
+    smallest = "none"
+    if math.isfinite(effect.smallest_effect):
+        smallest = f"{100 * effect.smallest_effect:.1f}"
+    seeds = f"more than {MOST_SEEDS}"
+    if effect.seeds_for_this_gap is not None:
+        seeds = str(effect.seeds_for_this_gap)
+    return [
+        code(effect.comparison.name),
+        points(effect.estimate),
+        smallest,
+        seeds,
+        _points_or_missing(effect.interval.se_seeds),
+        _points_or_missing(effect.interval.se_images),
+    ]
+
+
+def _points_or_missing(value: float) -> str:
+    return NOT_MEASURED if math.isnan(value) else f"{100 * value:.2f}"

@@ -1,0 +1,37 @@
+"""The report on trials that did not complete."""
+
+from __future__ import annotations
+
+from ablate.quoting import code, without_folders
+from ablate.reporting.evidence.tables import NOT_RUN, run_of_trial
+from ablate.reporting.results import Results, ShowFigure
+from ablate.reporting.text.markdown import join_sections, table
+from ablate.tracking.events import TrialState
+
+_REASONS: dict[str, str] = {
+    NOT_RUN: "the study ended before it started",
+    TrialState.PRUNED: "stopped by the pruner",
+}
+_NOTE = "A trial that did not complete has no score and counts nowhere above."
+
+
+def failures_section(results: Results, _show: ShowFigure) -> str:
+    """One row per trial, with the reason; says so where every trial completed."""
+    runs = run_of_trial(results.study)
+    incomplete = results.trials[results.trials["state"] != TrialState.COMPLETE]
+    rows = []
+    for trial in incomplete.to_dict("records"):
+        run = runs.get((trial["arm_id"], trial["seed"]))
+        reason = _reason(trial["state"], "" if run is None else run.failure)
+        rows.append([code(trial["arm"]), str(trial["seed"]), trial["state"], reason])
+    if not rows:
+        return "## Failures\n\nNone: every trial completed."
+    listed = table(["arm", "seed", "state", "reason"], rows, n_text_columns=4)
+    return join_sections(["## Failures", _NOTE, listed]).rstrip()
+
+
+def _reason(state: str, failure: str) -> str:
+    if failure:
+        # What failed may name folders of the machine that it ran on.
+        return code(without_folders(failure))
+    return _REASONS.get(state, "no reason was recorded")

@@ -1,0 +1,68 @@
+"""The report's table of interactions of two axes."""
+
+from __future__ import annotations
+
+import math
+
+from ablate.quoting import code
+from ablate.reporting.evidence.effects import Effect
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
+from ablate.reporting.text.markdown import join_sections, p_value, points, table
+
+_N_SHOWN = 12
+_HEADER = (
+    "levels",
+    "against",
+    "points",
+    "95 % interval",
+    "p",
+    "corrected",
+    "omega squared",
+    "claimed",
+)
+
+
+def interactions_section(results: Results, _show: ShowFigure) -> str:
+    """Those with the smallest p; empty where none could be measured."""
+    effects = []
+    for effect in results.effects.interactions:
+        if effect.metric == results.effects.primary and effect.n_pairs:
+            effects.append(effect)
+    if not effects:
+        return ""
+    note = (
+        "Whether a level does more, or less, beside a level of another axis: the difference of two "
+        f"differences in points of {prose(results.effects.primary)}. "
+        f"The {_N_SHOWN} with the smallest p; all are in `interactions.csv`."
+    )
+    rows = [_row(effect) for effect in sorted(effects, key=_rank)[:_N_SHOWN]]
+    return join_sections(["## Interactions", note, table(_HEADER, rows, n_text_columns=2)]).rstrip()
+
+
+def _rank(effect: Effect) -> tuple[float, float]:
+    """The smallest p first, then the largest; what was not tested last."""
+    p = math.inf if math.isnan(effect.test.p) else effect.test.p
+    return p, -abs(effect.estimate)
+
+
+def _row(effect: Effect) -> list[str]:
+    interval = effect.interval
+    span = NOT_MEASURED
+    if not math.isnan(interval.low):
+        span = f"{points(interval.low)} to {points(interval.high)}"
+    share = NOT_MEASURED if math.isnan(effect.share) else f"{100 * effect.share:.0f} %"
+    return [
+        code(effect.comparison.name),
+        code(" x ".join(effect.comparison.against)),
+        points(effect.estimate),
+        span,
+        _bare_p(effect.test.p),
+        _bare_p(effect.p_holm),
+        share,
+        "yes" if effect.is_claimed else "no",
+    ]
+
+
+def _bare_p(p: float) -> str:
+    """In a column of p values: `0.012` or `< 0.001`."""
+    return p_value(p).removeprefix("p ").removeprefix("= ")

@@ -1,0 +1,35 @@
+"""The CSV files of a report, in the order in which it names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from ablate.reporting.evidence.effects import effect_frame
+from ablate.reporting.evidence.tables import csv_text, trials_csv
+from ablate.reporting.pages.sections.review import duplicate_frame
+from ablate.reporting.results import Results
+
+
+def table_texts(results: Results) -> dict[str, str]:
+    """File name without ending -> CSV."""
+    texts = {"trials": trials_csv(results.trials)}
+    for name, frame in _frames(results).items():
+        texts[name] = csv_text(frame)
+    return texts
+
+
+def table_names(results: Results) -> list[str]:
+    """The names alone."""
+    return ["trials", *_frames(results)]
+
+
+def _frames(results: Results) -> Mapping[str, pd.DataFrame]:
+    return {
+        "arms": results.arms,
+        "effects": effect_frame(results.effects.mains),
+        "interactions": effect_frame(results.effects.interactions),
+        **results.insight.tables(results),
+        "near_duplicates": duplicate_frame(results),
+    }

@@ -1,0 +1,65 @@
+"""The tasks that there are. A new one is a file here, its spec in `TASKS`, and a file of its own on each floor above.
+
+The floors above have registries of the same names as keys: `ablate.targets.TARGETS` (labels of a split, by `TaskSpec.targets`),
+`ablate.training.tasks.TASKS` (loss, forward pass, predictions), `ablate.metrics.tasks.SCORES` (scores and resamples).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ablate.errors import CheckFailed
+from ablate.study.tasks._base import FieldRule, HubMetric, Metric, TaskSpec
+from ablate.study.tasks.classification import CLASSIFICATION
+from ablate.study.tasks.multilabel import MULTILABEL
+
+__all__ = [
+    "TASKS",
+    "FieldRule",
+    "HubMetric",
+    "Metric",
+    "TaskSpec",
+    "all_metric_names",
+    "is_lower_better",
+    "metric_prose",
+    "task_names",
+    "task_of",
+]
+
+TASKS: dict[str, TaskSpec] = {task.name: task for task in (CLASSIFICATION, MULTILABEL)}
+"""By name; the first is what a grid file most likely means."""
+
+
+def task_of(name: str) -> TaskSpec:
+    """The task called `name`. Raises CheckFailed: grid files and records were checked before."""
+    if name not in TASKS:
+        raise CheckFailed(f"a task must be one of {', '.join(TASKS)}, got {name!r}")
+    return TASKS[name]
+
+
+def task_names() -> tuple[str, ...]:
+    """Every task's name, in the order of the registry."""
+    return tuple(TASKS)
+
+
+def all_metric_names() -> tuple[str, ...]:
+    """Every metric of any task, each once, in the order of the tasks and of their tables."""
+    return tuple(dict.fromkeys(metric.name for metric in _metrics()))
+
+
+def is_lower_better(name: str) -> bool:
+    """Whether a metric, named without its split, is better when low. All tasks mean the same by a name."""
+    return any(metric.is_lower_better for metric in _metrics() if metric.name == name)
+
+
+def metric_prose(name: str) -> str:
+    """A metric's name in a sentence, whichever task has it; any other name stays as it is."""
+    for metric in _metrics():
+        if metric.name == name:
+            return metric.prose
+    return name
+
+
+def _metrics() -> Iterator[Metric]:
+    for task in TASKS.values():
+        yield from task.metrics

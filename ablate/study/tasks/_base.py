@@ -1,0 +1,116 @@
+"""What a task is to everyone who neither trains nor scores: its metrics and their names, its place on the hub, what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class HubMetric:
+    """A metric by the name that the Hugging Face hub knows it by."""
+
+    type: str
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One score; its keys in MLflow are `<split>/<name>`."""
+
+    name: str
+    prose: str
+    """As a sentence names it, e.g. "macro F1"."""
+    is_lower_better: bool = False
+    is_shown: bool = True
+    """Whether the report's tables of arms show it; all metrics stand in trials.csv."""
+    n_classes: int | None = None
+    """The only number of classes that the metric exists for; None for every number."""
+    hub: HubMetric | None = None
+    """None where a model card's metadata leaves it out."""
+
+
+@dataclass(frozen=True)
+class FieldRule:
+    """The values that a task allows a field of the recipe, and why it allows no other."""
+
+    allowed: tuple[Any, ...]
+    why: str
+    refused: tuple[Any, ...] | None = None
+    """Where given, every value but these is allowed, and `allowed` is their description."""
+
+    def allows(self, value: Any) -> bool:
+        """Whether the field may have this value."""
+        if self.refused is not None:
+            return value not in self.refused
+        return value in self.allowed
+
+    @property
+    def wanted(self) -> str:
+        """The allowed values in words: "bce", "none or balanced"."""
+        words = []
+        for value in self.allowed:
+            words.append("null" if value is None else str(value))
+        return " or ".join(words)
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task. Its other files carry its name: see `ablate.targets`, `ablate.training.tasks` and the tests' contract."""
+
+    name: str
+    """The word in a grid file."""
+    metrics: tuple[Metric, ...]
+    """In the order of the tables."""
+    primary: str
+    """The metric that effects, verdicts and the noise floor are about."""
+    secondary: str
+    """The metric that is claimed only where the primary one is."""
+    targets: str
+    """What an image is labelled with: a key of `ablate.targets.TARGETS`."""
+    hub_task: str
+    """The hub's pipeline tag."""
+    hub_tags: tuple[str, ...] = ()
+    """Further tags of its model cards."""
+    field_rules: Mapping[str, FieldRule] = field(default_factory=dict)
+    """Field of the recipe -> the values that the task allows; absent fields take every value."""
+    base_defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Field of `base` -> its value where a grid file is silent, other than the recipe's own default."""
+    why_no_class_groups: str | None = None
+    """Why `data.classes` must be null; None where it may be set."""
+    why_no_target_precision: str | None = None
+    """Why `target_precision` must be null; None where it may be set."""
+
+    def metrics_of(self, n_classes: int) -> tuple[str, ...]:
+        """Names of the metrics that exist for so many classes, in the order of the tables."""
+        return tuple(
+            metric.name for metric in self.metrics if metric.n_classes in (None, n_classes)
+        )
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of all metrics, for whatever number of classes."""
+        return tuple(metric.name for metric in self.metrics)
+
+    def metric(self, name: str) -> Metric:
+        """The metric of that name, without its split. Raises KeyError."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise KeyError(f"task {self.name} must have the metric, got {name!r}")
+
+    def prose(self, name: str) -> str:
+        """A metric's name in a sentence; a name that the task does not know stays as it is."""
+        known = {metric.name: metric.prose for metric in self.metrics}
+        return known.get(name, name)
+
+    @property
+    def primary_prose(self) -> str:
+        """The primary metric's name in a sentence."""
+        return self.prose(self.primary)
+
+    @property
+    def secondary_prose(self) -> str:
+        """The secondary metric's name in a sentence."""
+        return self.prose(self.secondary)
