@@ -33,6 +33,7 @@ FLOORS = {
     "ablate.leaving": 0,
     "ablate.quoting": 0,
     "ablate.streams": 0,
+    "ablate.targets": 0,
     "ablate.terminal": 0,
 }
 _BARE = {"ablate.errors", "ablate.streams"}
@@ -40,6 +41,7 @@ GROUND: dict[str, set[str]] = {
     "ablate.recipe": _BARE,
     "ablate.study": {*_BARE, "ablate.recipe"},
     "ablate.grid": {*_BARE, "ablate.recipe", "ablate.study"},
+    "ablate.targets": {*_BARE, "ablate.study"},
 }
 """Floor 0 stands on itself: recipes use the errors and the streams, studies use recipes, grids use both."""
 MLFLOW_MODULES = ("attempts", "files", "model", "runs", "store", "tables")

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from ablate.data.sources._base import Collection, Item, has_several_labels, label_array
+from ablate.data.sources._base import Collection, Item, targets_of
 from ablate.data.splits import Parts
 from ablate.errors import DataError, escaped, some
+from ablate.study.tasks import TaskSpec
 from ablate.study.trial import SPLITS
 
 _N_NAMED = 10
+_CHEAP_SCORE = "whoever always says that class scores 1.000"
 
 
 def class_counts(items: Sequence[Item], n_classes: int) -> tuple[int, ...]:
     """Return the images of each class; one with several labels counts for each of them."""
-    labels = label_array(items, n_classes=n_classes)
-    if labels.ndim == 2:
-        return tuple(labels.sum(axis=0).tolist())
-    return tuple(np.bincount(labels, minlength=n_classes).tolist())
+    return targets_of(items, n_classes=n_classes).counts()
 
 
 def check_classes(collection: Collection, source: str) -> None:
@@ -27,13 +24,14 @@ def check_classes(collection: Collection, source: str) -> None:
     names = collection.class_names
     if len(names) < 2:
         raise DataError(
-            f"a classification data set must have at least 2 classes, source {source} has {len(names)}: {_listed(names) or 'none'}."
+            f"a classification data set must have at least 2 classes, source {source} has "
+            f"{len(names)}: {_listed(names) or 'none'}."
         )
-    counts = class_counts(collection.items, len(names))
-    empty = [name for name, n in zip(names, counts, strict=True) if n == 0]
+    empty = _names_with(0, class_counts(collection.items, len(names)), names)
     if empty:
         raise DataError(
-            f"every class must have at least one image, source {source} has none for: {_listed(empty)}; add images or remove the class."
+            f"every class must have at least one image, source {source} has none for: "
+            f"{_listed(empty)}; add images or remove the class."
         )
     if len({item.image_id for item in collection.items}) < len(collection.items):
         raise DataError(f"every image must have an id of its own, source {source} uses one twice.")
@@ -41,50 +39,67 @@ def check_classes(collection: Collection, source: str) -> None:
 
 def check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> None:
     """Every split has images, train of every class, and val of two at least. Raises DataError."""
-    bare = [split for split in SPLITS if not parts[split]]
-    if bare:
-        raise DataError(
-            f"every split must have at least one image, source {source} has none in: {', '.join(bare)}; add images, or draw a larger share (data.fractions)."
-        )
+    _check_not_empty(parts, source)
     counts = {split: class_counts(parts[split], len(class_names)) for split in SPLITS}
     unlabelled = [split for split in SPLITS if not any(counts[split])]
     if unlabelled:
         raise DataError(
-            f"every split must have at least one image with a label, source {source} has none in: {', '.join(unlabelled)}."
+            f"every split must have at least one image with a label, source {source} has none "
+            f"in: {', '.join(unlabelled)}."
         )
     _check_train(counts, class_names, source)
-    present = _present(counts["val"], class_names)
-    if len(present) < 2 and not has_several_labels(parts["val"]):
+    only = _only_class(parts["val"], class_names)
+    if only is not None:
         raise DataError(
             f"val must have images of at least 2 classes, source {source} has "
-            f"{sum(counts['val'])} there, all of {escaped(present[0])}: whoever always says that "
-            "class scores 1.000, and nothing can be chosen by it; add images of other classes, "
-            "or draw a larger share (data.fractions)."
+            f"{sum(counts['val'])} there, all of {escaped(only)}: {_CHEAP_SCORE}, and nothing can "
+            "be chosen by it; add images of other classes, or draw a larger share "
+            "(data.fractions)."
         )
 
 
-def absent_classes(parts: Parts, class_names: tuple[str, ...]) -> list[str]:
+def absent_classes(parts: Parts, class_names: tuple[str, ...], *, task: TaskSpec) -> list[str]:
     """Say which classes have no images in val or test, and what that means for scores."""
     lines = []
     for split in ("val", "test"):
-        counts = class_counts(parts[split], len(class_names))
-        absent = [name for name, n in zip(class_names, counts, strict=True) if n == 0]
+        absent = _names_with(0, class_counts(parts[split], len(class_names)), class_names)
         if absent:
             lines.append(
                 f"warning: {split} has no images of {len(absent)} of {len(class_names)} classes "
-                f"({_listed(absent)}); its scores say nothing about them, and macro F1 and AUROC "
-                "are means over the other classes"
+                f"({_listed(absent)}); its scores say nothing about them{_consequence(task)}"
             )
-        present = _present(counts, class_names)
-        if len(present) == 1 and not has_several_labels(parts[split]):
+        only = _only_class(parts[split], class_names)
+        if only is not None:
             lines.append(
-                f"warning: all images of {split} are of {escaped(present[0])}: whoever always says that class scores 1.000, so its scores say nothing"
+                f"warning: all images of {split} are of {escaped(only)}: {_CHEAP_SCORE}, "
+                "so its scores say nothing"
             )
     return lines
 
 
-def _present(counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
-    return [name for name, n in zip(class_names, counts, strict=True) if n > 0]
+def _consequence(task: TaskSpec) -> str:
+    """What an absent class does to means over the classes, where a task is judged by such means."""
+    means = task.class_means
+    if not means:
+        return ""
+    return f", and {' and '.join(means)} are means over the other classes"
+
+
+def _only_class(items: Sequence[Item], class_names: Sequence[str]) -> str | None:
+    """The class that all items are of; None where there are more, or each class is judged alone."""
+    targets = targets_of(items, n_classes=len(class_names))
+    present = [name for name, n in zip(class_names, targets.counts(), strict=True) if n > 0]
+    is_only = targets.is_exclusive and len(present) == 1
+    return present[0] if is_only else None
+
+
+def _check_not_empty(parts: Parts, source: str) -> None:
+    empty = [split for split in SPLITS if not parts[split]]
+    if empty:
+        raise DataError(
+            f"every split must have at least one image, source {source} has none in: "
+            f"{', '.join(empty)}; add images, or draw a larger share (data.fractions)."
+        )
 
 
 def _check_train(
@@ -93,12 +108,17 @@ def _check_train(
     unseen = []
     for i, name in enumerate(class_names):
         if counts["train"][i] == 0:
-            where = " and ".join(split for split in ("val", "test") if counts[split][i])
-            unseen.append(f"{escaped(name)} (in {where})")
+            places = " and ".join(split for split in ("val", "test") if counts[split][i])
+            unseen.append(f"{escaped(name)} (in {places})")
     if unseen:
         raise DataError(
-            f"every class must have images in train, source {source} has none there for: {some(unseen, most=_N_NAMED)}; move some to train."
+            f"every class must have images in train, source {source} has none there for: "
+            f"{some(unseen, most=_N_NAMED)}; move some to train."
         )
+
+
+def _names_with(n_images: int, counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
+    return [name for name, n in zip(class_names, counts, strict=True) if n == n_images]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -19,12 +19,13 @@ from ablate.data.each_image import for_each
 from ablate.data.images import Look
 from ablate.data.regroup import regroup
 from ablate.data.sources import source_of
-from ablate.data.sources._base import Collection, Item, NotToBeHad, has_several_labels, label_array
+from ablate.data.sources._base import Collection, Item, NotToBeHad, targets_of
 from ablate.data.sources._places import below, relative_to
 from ablate.data.splits import Parts, split_items, subset_items
 from ablate.errors import DataError
 from ablate.study.record import DataFacts
-from ablate.study.trial import SPLITS, DataSpec, TaskName
+from ablate.study.tasks import USUAL_TASK, task_of
+from ablate.study.trial import SPLITS, DataSpec
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class DataSet:
 
 
 def load_data(
-    spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: TaskName = "classification"
+    spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: str = USUAL_TASK
 ) -> tuple[DataSpec, DataSet]:
     """Find, split and check the images that `spec` asks for; return the resolved spec (the source really used, no fallback) and the data set.
 
@@ -85,17 +86,26 @@ def load_data(
         class_counts={
             split: class_counts(parts[split], len(collection.class_names)) for split in SPLITS
         },
-        image_counts={split: len(parts[split]) for split in SPLITS}
-        if has_several_labels(collection.items)
-        else {},
+        image_counts=_image_counts(parts),
         fingerprint=_fingerprint(images, collection.class_names),
         split_rule=rule + subset_rule,
         regrouped=dict(resolved.classes or ()),
         n_first_frames=sum(look.has_more_frames for look in looks),
     )
     splits = {split: _as_split(parts[split], len(collection.class_names)) for split in SPLITS}
-    remarks = (*collection.remarks, *absent_classes(parts, collection.class_names), *copies(images))
+    remarks = (
+        *collection.remarks,
+        *absent_classes(parts, collection.class_names, task=task_of(task)),
+        *copies(images),
+    )
     return resolved, DataSet(facts, splits, remarks)
+
+
+def _image_counts(parts: Parts) -> dict[str, int]:
+    """Images of each split, where those of the classes do not sum up to them; else empty."""
+    if targets_of(parts["train"]).is_exclusive:
+        return {}
+    return {split: len(parts[split]) for split in SPLITS}
 
 
 def _hashed(parts: Parts) -> list[HashedItem]:
@@ -127,7 +137,7 @@ def _look_at_all(parts: Parts) -> list[Look]:
 
 
 def _collect(
-    spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: TaskName
+    spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: str
 ) -> tuple[DataSpec, Collection]:
     try:
         return _resolved(spec, spec.source), source_of(spec.source, field="source", task=task)(
@@ -164,7 +174,7 @@ def _portable(spec: DataSpec, *, data_dir: Path) -> DataSpec:
     return spec.model_copy(update={"path": path})
 
 
-def _check_names(spec: DataSpec, task: TaskName) -> None:
+def _check_names(spec: DataSpec, task: str) -> None:
     source_of(spec.source, field="source", task=task)
     if spec.fallback is not None:
         source_of(spec.fallback, field="fallback", task=task)
@@ -177,6 +187,6 @@ def _check_names(spec: DataSpec, task: TaskName) -> None:
 def _as_split(items: tuple[Item, ...], n_classes: int) -> Split:
     return Split(
         image_ids=tuple(item.image_id for item in items),
-        labels=label_array(items, n_classes=n_classes),
+        labels=targets_of(items, n_classes=n_classes).array,
         read=lambda position: items[position].read(),
     )

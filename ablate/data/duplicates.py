@@ -139,18 +139,10 @@ def _pair(
     return NearDuplicate(
         first_split=first,
         first_id=a.image_ids[i],
-        first_label=_label(a, i),
+        first_label=store.targets(first).label(i),
         second_split=second,
         second_id=b.image_ids[j],
-        second_label=_label(b, j),
+        second_label=store.targets(second).label(j),
         likeness=round(min(likeness, 1.0), 4),
         is_mirrored=is_mirrored,
-    )
-
-
-def _label(split: StoredSplit, i: int) -> int | tuple[int, ...]:
-    return (
-        int(split.labels[i])
-        if split.labels.ndim == 1
-        else tuple(np.flatnonzero(split.labels[i]).tolist())
     )

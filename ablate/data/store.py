@@ -37,6 +37,7 @@ from ablate.data.each_image import image_threads, refuse
 from ablate.data.filling import ArrayFile, Place, checksum, sound_places
 from ablate.errors import DataError, StoreError
 from ablate.study.trial import SPLITS
+from ablate.targets import Targets, targets_of_array
 
 VERSION = 1
 """Part of the key; grows when the same images would be stored otherwise."""
@@ -93,6 +94,10 @@ class ImageStore:
     def split(self, name: str) -> StoredSplit:
         """Return train, val or test."""
         return self.splits[name]
+
+    def targets(self, name: str) -> Targets:
+        """The labels of train, val or test."""
+        return targets_of_array(self.splits[name].labels, n_classes=len(self.class_names))
 
 
 def build_store(

@@ -33,7 +33,7 @@ from ablate.recipe.canonical import contradiction
 from ablate.recipe.levels import MAX_LEVELS, as_written, asked_levels, meaning
 from ablate.recipe.recipe import Recipe
 from ablate.study.class_groups import group_mistakes
-from ablate.study.tasks import TASKS, task_of
+from ablate.study.tasks import TASKS, USUAL_TASK, task_of
 
 _NOT_HERE = {
     "pruner": ": pruners belong to a search; effects that are estimated without the trials that one ended early would be too good"
@@ -270,8 +270,7 @@ def _reference_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
 
 def _select_by_mistakes(values: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """What chooses must be a score of the task."""
-    usual_task = next(iter(TASKS.values()))
-    task = TASKS.get(str(values.get("task")), usual_task)
+    task = TASKS.get(str(values.get("task")), TASKS[USUAL_TASK])
     words = [f"val/{name}" for name in task.metric_names]
     chosen = values.get("select_by")
     if "select_by" in values and chosen not in words:

@@ -1,4 +1,7 @@
-"""How far a network's confidence is from its accuracy: top-label calibration in equal-width bins, and the temperature that mends it."""
+"""How far a network's confidence is from its accuracy, and the temperature that mends it.
+
+Calibration is that of the top label, in equal-width bins.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 N_BINS = 15
+LEAST, MOST = 0.05, 20.0
+"""Temperatures beyond these make no difference that a report could show."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram: one entry for each of `N_BINS` equal-width bins ((b / 15, (b + 1) / 15]) of the top probability; NaN where a bin is empty."""
+    """A reliability diagram: one entry per bin of the top probability; NaN where one is empty.
+
+    Bin b of `N_BINS` is (b / 15, (b + 1) / 15].
+    """
 
     count: NDArray[np.int64]
     """(N_BINS,) images whose top probability falls into the bin."""
@@ -41,48 +50,38 @@ def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.integer]
 
 
 def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """Return the temperature in [0.05, 20] that softens probabilities (N, C) to the least log loss on `labels` (N,): above 1 the network is too sure.
+    """Return the temperature in [0.05, 20] that brings (N, C) to the least log loss on `labels`.
 
-    Newton's method on 1 / T, in which the log loss is convex.
+    `labels` (N,). Above 1 the network is overconfident.
     """
+    from scipy.optimize import brentq
+
     logits = _logits(probabilities)
-    own = logits[np.arange(len(labels)), labels].mean()
-    inverse = 1.0
-    for _ in range(30):
-        weights = np.exp(inverse * logits)
-        total = weights.sum(axis=1)
-        mean, square = (
-            np.einsum("ij,ij->i", weights, logits) / total,
-            np.einsum("ij,ij,ij->i", weights, logits, logits) / total,
-        )
-        curvature = float((square - mean**2).mean())
-        if curvature < 1e-12:
-            break
-        step = (float(mean.mean()) - own) / curvature
-        before, inverse = (
-            inverse,
-            float(np.clip(inverse - np.clip(step, -0.5 * inverse, inverse), 0.05, 20.0)),
-        )
-        if (
-            abs(inverse - before) < 1e-4 * inverse
-        ):  # the next step would be of the order of its square
-            break
-    return 1 / inverse
+    of_label = logits[np.arange(len(labels)), labels].mean()
+
+    def slope(inverse: float) -> float:
+        """Of the log loss over the inverse temperature, in which it is convex."""
+        expected = (softmax(inverse * logits, axis=1) * logits).sum(axis=1)
+        return float(expected.mean() - of_label)
+
+    low, high = 1 / MOST, 1 / LEAST
+    if slope(1.0) == 0:  # also where all probabilities are equal, and every temperature does
+        return 1.0
+    if slope(low) >= 0:
+        return MOST
+    if slope(high) <= 0:
+        return LEAST
+    return float(1 / brentq(slope, low, high))
 
 
 def with_temperature(
     probabilities: NDArray[np.floating], temperature: float
 ) -> NDArray[np.float64]:
     """Probabilities (N, C) of the logits divided by `temperature`; the order of the classes stays."""
-    return _softmax(_logits(probabilities) / temperature)
+    return np.asarray(softmax(_logits(probabilities) / temperature, axis=1), dtype=np.float64)
 
 
 def _logits(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """Up to a constant for each image."""
     logits = np.log(np.clip(probabilities.astype(np.float64), 1e-12, 1.0))
     return np.asarray(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    exponents = np.exp(logits)
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), dtype=np.float64)

@@ -1,19 +1,23 @@
-"""Scores of images with several labels on one whole split. A class is called where its probability is at least `THRESHOLD`.
+"""Scores of images with several labels on one whole split.
 
-Macro means follow the rule of `metrics.classification`: they are over the classes *present* in the split, and a class that every image has is no ranking, so it
-has no AUROC.
+A class is called where its probability is at least `THRESHOLD`. Macro means follow the rule of
+`metrics.classification`: they are over the classes *present* in the split, and a class that every
+image has is no ranking, so it has no AUROC.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.errors import CheckFailed, TrialError
+from ablate.errors import CheckFailed
+from ablate.metrics._base import check_finite, mean_of_defined
 from ablate.metrics.operating_point import average_precision
 from ablate.metrics.ranking import Ranking, rank_classes
+from ablate.metrics.resampling import resampled_auroc
 
 THRESHOLD = 0.5
 
@@ -37,24 +41,41 @@ class PerLabel:
 
 
 def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
-    """Return every metric of `ablate.study.trial.MULTILABEL_METRICS`.
+    """Return every metric of the task's spec.
 
-    `probabilities` (N, C) in [0, 1], each class by itself; `labels` (N, C) of 0 and 1, N >= 1. All scores are in [0, 1]. Micro F1 counts every class, present
-    or not; subset accuracy is the share of images of which every class is right. NaN where nothing defines a score. Raises TrialError for probabilities that
-    are not finite, CheckFailed for arrays of a wrong shape or range.
+    `probabilities` (N, C) in [0, 1], each class by itself; `labels` (N, C) of 0 and 1, N >= 1.
+    All scores are in [0, 1]. Micro F1 counts every class, present or not; subset accuracy is the
+    share of images of which every class is right. NaN where nothing defines a score. Raises
+    TrialError for probabilities that are not finite, CheckFailed for arrays of a wrong shape or
+    range.
     """
     probabilities = checked(probabilities, labels)
     classes = per_label(probabilities, labels)
-    called, positive = probabilities >= THRESHOLD, labels == 1
-    n_called_or_positive = int(called.sum()) + int(positive.sum())
+    is_called = probabilities >= THRESHOLD
+    is_positive = labels == 1
+    n_hits = int((is_called & is_positive).sum())
+    n_called_or_positive = int(is_called.sum()) + int(is_positive.sum())
+    micro_f1 = float("nan")
+    if n_called_or_positive:
+        micro_f1 = 2 * n_hits / n_called_or_positive
     return {
-        "macro_f1": _mean_of_defined(classes.f1),
-        "auroc_ovr_macro": _mean_of_defined(classes.auroc),
-        "average_precision_macro": _mean_of_defined(classes.average_precision),
-        "micro_f1": 2 * int((called & positive).sum()) / n_called_or_positive
-        if n_called_or_positive
-        else float("nan"),
-        "subset_accuracy": float((called == positive).all(axis=1).mean()),
+        "macro_f1": mean_of_defined(classes.f1),
+        "auroc_ovr_macro": mean_of_defined(classes.auroc),
+        "average_precision_macro": mean_of_defined(classes.average_precision),
+        "micro_f1": micro_f1,
+        "subset_accuracy": float((is_called == is_positive).all(axis=1).mean()),
+    }
+
+
+def resampled(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    weights: NDArray[np.float32],
+) -> Mapping[str, NDArray[np.float64]]:
+    """Macro F1 and AUROC, (n_draws,) each, on images resampled by `weights` (n_draws, N)."""
+    return {
+        "macro_f1": resampled_label_f1(probabilities, labels, weights),
+        "auroc_ovr_macro": resampled_auroc(rank_classes(probabilities, labels), weights),
     }
 
 
@@ -64,28 +85,29 @@ def per_label(
     *,
     ranking: Ranking | None = None,
 ) -> PerLabel:
-    """Score each class by itself. Arguments and errors as in `score`; `ranking` where it was computed before."""
+    """Score each class by itself; arguments and errors as in `score`.
+
+    `ranking` where it was computed before.
+    """
     probabilities = checked(probabilities, labels)
-    called, positive = probabilities >= THRESHOLD, labels == 1
-    hits, support, n_called = (
-        (called & positive).sum(axis=0),
-        positive.sum(axis=0),
-        called.sum(axis=0),
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision, recall = hits / n_called, hits / support
+    is_called = probabilities >= THRESHOLD
+    is_positive = labels == 1
+    hits = (is_called & is_positive).sum(axis=0)
+    support = is_positive.sum(axis=0)
+    n_called = is_called.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 is the NaN that is wanted
+        precision = hits / n_called
+        recall = hits / support
         f1 = np.where(support > 0, 2 * hits / (support + n_called), np.nan)
+    if ranking is None:
+        ranking = rank_classes(probabilities, labels)
+    columns = zip(probabilities.T, is_positive.T, strict=True)
     return PerLabel(
         precision=precision,
         recall=recall,
         f1=f1,
-        auroc=(ranking or rank_classes(probabilities, labels)).auroc,
-        average_precision=np.array(
-            [
-                average_precision(scores, own)
-                for scores, own in zip(probabilities.T, positive.T, strict=True)
-            ]
-        ),
+        auroc=ranking.auroc,
+        average_precision=np.array([average_precision(*column) for column in columns]),
         support=support,
     )
 
@@ -94,18 +116,18 @@ def checked(
     probabilities: NDArray[np.floating], labels: NDArray[np.integer]
 ) -> NDArray[np.float64]:
     """Return `probabilities` as float64 after checking what every score takes for granted."""
-    if probabilities.ndim != 2 or labels.shape != probabilities.shape or probabilities.size == 0:
+    is_table = probabilities.ndim == 2 and probabilities.size > 0
+    if not is_table or labels.shape != probabilities.shape:
         raise CheckFailed(
-            f"probabilities and labels must both be (N, C) with N >= 1, got {probabilities.shape} and {labels.shape}"
+            "probabilities and labels must both be (N, C) with N >= 1, "
+            f"got {probabilities.shape} and {labels.shape}"
         )
-    if not np.isfinite(probabilities).all():
-        n_bad = int((~np.isfinite(probabilities).all(axis=1)).sum())
-        raise TrialError(
-            f"probabilities must be finite, got NaN or infinity for {n_bad} of {len(labels)} images: training diverged; lower head_lr, or set precision to fp32"
-        )
-    if probabilities.min() < 0 or probabilities.max() > 1 or not np.isin(labels, (0, 1)).all():
+    check_finite(probabilities)
+    is_in_range = probabilities.min() >= 0 and probabilities.max() <= 1
+    if not is_in_range or not np.isin(labels, (0, 1)).all():
         raise CheckFailed(
-            "probabilities must lie in [0, 1] and labels be 0 or 1; take the sigmoid of the logits first"
+            "probabilities must lie in [0, 1] and labels be 0 or 1; "
+            "take the sigmoid of the logits first"
         )
     return np.asarray(probabilities, dtype=np.float64)
 
@@ -113,20 +135,22 @@ def checked(
 def resampled_label_f1(
     probabilities: NDArray[np.floating], labels: NDArray[np.integer], weights: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """Return (n_draws,) macro F1 over the classes that a draw has: exact, not linearised. `probabilities`, `labels` (N, C), `weights` (n_draws, N)."""
-    called, positive = (
-        (probabilities >= THRESHOLD).astype(np.float32),
-        (labels == 1).astype(np.float32),
-    )
-    hits, support, n_called = (
-        (weights @ counts).astype(np.float64) for counts in (called * positive, positive, called)
-    )
-    present = support > 0
-    f1 = np.where(present, 2 * hits / np.maximum(support + n_called, 1e-12), 0.0)
+    """Return (n_draws,) macro F1 over the classes that a draw has: exact, not linearised.
+
+    `probabilities`, `labels` (N, C), `weights` (n_draws, N).
+    """
+    called = (probabilities >= THRESHOLD).astype(np.float32)
+    positive = (labels == 1).astype(np.float32)
+    hits = _drawn(weights, called * positive)
+    support = _drawn(weights, positive)
+    n_called = _drawn(weights, called)
+    is_present = support > 0
+    # The denominator is 0 only where the class is absent, and then its F1 is not counted.
+    f1 = np.where(is_present, 2 * hits / np.maximum(support + n_called, 1e-12), 0.0)
     with np.errstate(invalid="ignore"):
-        return np.asarray(f1.sum(axis=1) / present.sum(axis=1), dtype=np.float64)
+        return np.asarray(f1.sum(axis=1) / is_present.sum(axis=1), dtype=np.float64)
 
 
-def _mean_of_defined(values: NDArray[np.float64]) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")
+def _drawn(weights: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(n_draws, N) and (N, C) -> (n_draws, C): counts of each draw, summed in float32."""
+    return (weights @ counts).astype(np.float64)

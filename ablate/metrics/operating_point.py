@@ -1,4 +1,7 @@
-"""Binary tasks: average precision, and the threshold that keeps a target precision. Chosen on val, told on test."""
+"""Two classes: average precision, and the threshold that keeps a target precision.
+
+The threshold is chosen on val and reported on test.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ class OperatingPoint:
 
 
 def average_precision(scores: NDArray[np.floating], is_positive: NDArray[np.bool_]) -> float:
-    """Mean precision over the steps of recall, ties taken together; NaN without a positive. `scores`, `is_positive` (N,)."""
+    """Mean precision over the steps of recall, ties taken together; NaN without a positive.
+
+    `scores`, `is_positive` (N,).
+    """
     if not is_positive.any():
         return float("nan")
     precision, recall, _ = _curve(scores, is_positive)
@@ -29,10 +35,15 @@ def average_precision(scores: NDArray[np.floating], is_positive: NDArray[np.bool
 def threshold_for_precision(
     scores: NDArray[np.floating], is_positive: NDArray[np.bool_], *, target: float
 ) -> float | None:
-    """The lowest score from which precision is at least `target`: the highest recall that keeps it. None where no threshold does."""
+    """The lowest score from which precision is at least `target`: the highest recall that keeps it.
+
+    None where no threshold does.
+    """
+    if not is_positive.any():
+        return None
     precision, _, thresholds = _curve(scores, is_positive)
-    (good,) = np.nonzero(precision >= target)
-    return float(thresholds[good[-1]]) if len(good) else None
+    (reached,) = np.nonzero(precision >= target)
+    return float(thresholds[reached[-1]]) if len(reached) else None
 
 
 def at_threshold(
@@ -49,8 +60,12 @@ def at_threshold(
 def _curve(
     scores: NDArray[np.floating], is_positive: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.floating]]:
-    """Precision, recall and score at each different score, from the highest down."""
-    order = np.argsort(-scores, kind="stable")
-    ranked, hits = scores[order], np.cumsum(is_positive[order])
-    (last,) = np.nonzero(np.append(np.diff(ranked) != 0, True))
-    return hits[last] / (last + 1), hits[last] / max(int(is_positive.sum()), 1), ranked[last]
+    """Precision, recall and score at each different score, from the highest down.
+
+    There must be a positive, without which recall is undefined.
+    """
+    from sklearn.metrics import precision_recall_curve  # half a second that a plan can do without
+
+    precision, recall, thresholds = precision_recall_curve(is_positive, scores)
+    # scikit-learn goes from the lowest score up, and ends with a point that no score has.
+    return precision[-2::-1], recall[-2::-1], thresholds[::-1]

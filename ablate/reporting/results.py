@@ -144,7 +144,7 @@ class Results:
         return {row["arm_id"]: row for row in self.arms.to_dict("records")}
 
     def number(self, arm_id: str, column: str) -> float:
-        """A number of an arm's row of `arms`, e.g. `cost/macs/mean`; NaN where none was measured."""
+        """A number of an arm's row of `arms`, e.g. `cost/macs/mean`; NaN where not measured."""
         return float(self._rows[arm_id].get(column, math.nan))
 
 

@@ -150,7 +150,7 @@ def _check_runs(
         if run.run_id in speaking:
             findings += _changed_params(run, study.record)
             try:
-                scores = recomputed_scores(run, predictions)
+                scores = recomputed_scores(run, predictions, study.record)
             except (AblateError, OSError, ValueError, KeyError, IndexError) as error:
                 findings.append(
                     Finding(
@@ -174,7 +174,10 @@ def _check_pilot(
         if run is None:
             yield Finding(f"pilot trial {trial.trial_id}", "a run", "none")
             continue
-        found = {**run.metrics, **(recomputed_scores(run, predictions) if trial.scores else {})}
+        found = {
+            **run.metrics,
+            **(recomputed_scores(run, predictions, study.record) if trial.scores else {}),
+        }
         for name, value in trial.scores.items():
             if not math.isclose(found.get(name, math.nan), value, rel_tol=_SAME, abs_tol=_SAME):
                 yield Finding(
@@ -184,13 +187,15 @@ def _check_pilot(
                 )
 
 
-def recomputed_scores(run: PublishedRun, predictions: Predictions) -> dict[str, float]:
+def recomputed_scores(
+    run: PublishedRun, predictions: Predictions, record: StudyRecord
+) -> dict[str, float]:
     """`val/*` and `test/*` of a run, from its stored predictions."""
     frame = predictions(run)
     return {
         f"{split}/{name}": value
         for split in SPLITS
-        for name, value in split_scores(frame[frame["split"] == split]).items()
+        for name, value in split_scores(frame[frame["split"] == split], record).items()
     }
 
 

@@ -17,6 +17,8 @@ from pyarrow.parquet import ParquetFile
 from ablate.checksum import is_sealed, sealed, unsealed
 from ablate.errors import StoreError
 from ablate.quoting import cell
+from ablate.study.tasks import task_of
+from ablate.targets.codecs import CODECS, SplitPredictions, is_table_of_predictions
 from ablate.tracking.events import EpochEnded
 
 PREDICTIONS = "predictions.parquet"
@@ -26,80 +28,61 @@ Curves = dict[str, tuple[tuple[int, float], ...]]
 
 
 def write_predictions(
-    path: Path, predictions: Mapping[str, tuple[Sequence[str], np.ndarray, np.ndarray]]
+    path: Path, predictions: Mapping[str, SplitPredictions], *, task: str
 ) -> None:
-    """Write split -> (image_ids (N,), labels (N,) or (N, C) int, probabilities (N, C) float) as one parquet table of float32 probabilities.
+    """Write split -> predictions as one parquet table, in the columns of the task's codec.
 
     The file appears whole or not at all. Raises ValueError where the lengths of a split differ.
     """
-    frame = pd.concat(
-        [_split_frame(split, *parts) for split, parts in predictions.items()], ignore_index=True
-    )
+    frames = []
+    for split, of_split in predictions.items():
+        _check_lengths(split, of_split)
+        columns = CODECS[task].encode(of_split)
+        frames.append(pd.DataFrame({"split": split, **columns}))
     half = path.with_name(path.name + ".part")
-    frame.to_parquet(half, index=False)
+    pd.concat(frames, ignore_index=True).to_parquet(half, index=False)
     half.replace(path)
 
 
-def _split_frame(
-    split: str, image_ids: Sequence[str], labels: np.ndarray, probabilities: np.ndarray
-) -> pd.DataFrame:
-    if not len(image_ids) == len(labels) == len(probabilities):
+def _check_lengths(split: str, predictions: SplitPredictions) -> None:
+    n_images = len(predictions.image_ids)
+    n_labels = len(predictions.targets)
+    n_rows = len(predictions.outputs)
+    if not n_images == n_labels == n_rows:
         raise ValueError(
-            f"split {split}: there must be one label and one row of probabilities an image, "
-            f"got {len(image_ids)} images, {len(labels)} labels, {len(probabilities)} rows"
+            f"split {split}: there must be one label and one row of predictions per image, "
+            f"got {n_images} images, {n_labels} labels, {n_rows} rows"
         )
-    columns = {
-        f"p_{index}": column
-        for index, column in enumerate(np.asarray(probabilities, dtype=np.float32).T)
-    }
-    labels = np.asarray(labels)
-    told = (
-        {"label": labels.astype(np.int64)}
-        if labels.ndim == 1
-        else {f"y_{index}": column for index, column in enumerate(labels.astype(np.int8).T)}
-    )
-    return pd.DataFrame({"split": split, "image_id": list(image_ids), **told, **columns})
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Return columns split, image_id, label, p_0 .. p_{C-1} (float32), one row an image. Raises StoreError for a file that is missing or no such table.
+    """Return what `write_predictions` wrote: columns split, image_id and those of the codec.
 
-    Images with several labels have y_0 .. y_{C-1} of 0 and 1 in place of label.
+    Raises StoreError for a file that is missing or no such table.
     """
     try:
-        with (
-            ParquetFile(path) as file
-        ):  # a third of what pandas' reader takes for so small a file, and a report reads one a run
+        # A third of what pandas' reader takes for so small a file, and a report reads one per run.
+        with ParquetFile(path) as file:
             frame: pd.DataFrame = file.read(use_threads=False).to_pandas(use_threads=False)
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise StoreError(
             f"predictions must be a readable parquet file, {path} is not: {error}"
         ) from error
-    missing = {"split", "image_id", "y_0" if "y_0" in frame else "label", "p_0"} - set(
-        frame.columns
-    )
-    if missing:
+    if "split" not in frame or not is_table_of_predictions(frame.columns):
         raise StoreError(
-            f"predictions must have the columns split, image_id, label, p_0, ...; {path} lacks {', '.join(sorted(missing))}"
+            "predictions must have the columns split, image_id and those of a task "
+            f"({_known_columns()}); {path} has {', '.join(map(str, frame.columns))}"
         )
     return frame
 
 
-def probabilities_of(frame: pd.DataFrame) -> np.ndarray:
-    """Return the probabilities (N, C) float32 of a table of predictions, in the order of its rows."""
-    return frame[_numbered(frame, "p_")].to_numpy(dtype=np.float32)
-
-
-def labels_of(frame: pd.DataFrame) -> np.ndarray:
-    """Return the labels (N,) int64 of a table of predictions, in the order of its rows; (N, C) of 0 and 1 where images have several."""
-    return frame["label" if "label" in frame else _numbered(frame, "y_")].to_numpy(dtype=np.int64)
-
-
-def _numbered(frame: pd.DataFrame, prefix: str) -> list[str]:
-    return [
-        f"{prefix}{index}"
-        for index in range(sum(column.startswith(prefix) for column in frame.columns))
-    ]
+def _known_columns() -> str:
+    """The columns of each task: "classification: label, p_0, ..."."""
+    known = []
+    for task, codec in CODECS.items():
+        columns = [name for name in codec.needed_columns() if name != "image_id"]
+        known.append(f"{task}: {', '.join(columns)}, ...")
+    return "; ".join(known)
 
 
 def write_thumbnails(path: Path, thumbnails: Mapping[tuple[str, str], np.ndarray]) -> None:
@@ -121,34 +104,33 @@ def read_thumbnails(path: Path) -> dict[tuple[str, str], np.ndarray]:
     }
 
 
-def confusion_table(frame: pd.DataFrame, split: str, *, class_names: Sequence[str]) -> pd.DataFrame:
-    """Return counts (C, C) of one split: rows are the true classes, columns the predicted ones, both in the order of `class_names`."""
-    rows = frame[frame["split"] == split]
+def confusion_table(predictions: SplitPredictions, *, class_names: Sequence[str]) -> pd.DataFrame:
+    """Return counts (C, C) of one split, both axes in the order of `class_names`.
+
+    Rows are the true classes, columns the predicted ones. The targets must be exclusive.
+    """
     counts = np.zeros((len(class_names), len(class_names)), dtype=np.int64)
-    np.add.at(counts, (rows["label"].to_numpy(), probabilities_of(rows).argmax(axis=1)), 1)
-    return pd.DataFrame(
-        counts,
-        index=pd.Index(class_names, name="true"),
-        columns=pd.Index(class_names, name="predicted"),
-    )
+    np.add.at(counts, (predictions.targets.array, predictions.outputs.argmax(axis=1)), 1)
+    true = pd.Index(class_names, name="true")
+    return pd.DataFrame(counts, index=true, columns=pd.Index(class_names, name="predicted"))
 
 
 def add_confusion(
-    made: Path, folder: Path, *, files: Sequence[str], class_names: Sequence[str]
+    made: Path, folder: Path, *, files: Sequence[str], class_names: Sequence[str], task: str
 ) -> None:
-    """Write `confusion_<split>.csv` into `made` for the predictions that an attempt left in `folder`, if it left any.
+    """Write `confusion_<split>.csv` into `made` for the predictions that an attempt left.
 
-    Images with several labels have no confusion matrix: no class is taken for another.
+    They are in `folder`, if it left any. Images with several labels have no confusion matrix: no
+    class is taken for another.
     """
-    if PREDICTIONS not in files:
+    if PREDICTIONS not in files or not task_of(task).has_confusion:
         return
     frame = read_predictions(folder / PREDICTIONS)
-    if "label" not in frame:
-        return
-    for split in frame["split"].unique():
-        confusion_table(frame, split, class_names=list(map(cell, class_names))).to_csv(
-            made / f"confusion_{split}.csv"
-        )
+    names = [cell(name) for name in class_names]
+    for split, rows in frame.groupby("split", sort=False):
+        predictions = CODECS[task].decode(dict(rows.items()), n_classes=len(names))
+        table = confusion_table(predictions, class_names=names)
+        table.to_csv(made / f"confusion_{split}.csv")
 
 
 def curves_of(epochs: Iterable[EpochEnded]) -> Curves:
@@ -167,7 +149,10 @@ def curves_to_json(curves: Curves) -> str:
 
 
 def curves_from_json(text: str) -> Curves:
-    """Inverse of `curves_to_json`; former versions wrote no checksum. Raises ValueError for anything else."""
+    """Inverse of `curves_to_json`; former versions wrote no checksum.
+
+    Raises ValueError for anything else.
+    """
     whole = text.strip().encode()
     content = unsealed(whole) if is_sealed(whole) else whole
     if content is None:
@@ -179,7 +164,10 @@ def curves_from_json(text: str) -> Curves:
 
 
 def sound_curves(read: Callable[[], str], *, run_id: str) -> Curves | None:
-    """The curves in the text that `read` gives; None, and a warning, where they are damaged: then a run's metrics say the same."""
+    """The curves in the text that `read` gives.
+
+    None, and a warning, where they are damaged: then a run's metrics say the same.
+    """
     try:
         return curves_from_json(read())
     except ValueError as error:

@@ -334,9 +334,8 @@ class MlflowStore:
             (made / SPEC).write_text(trial.model_dump_json(indent=2))
             if event.failure is not None:
                 (made / FAILURE).write_text(projection.failure_text(event.failure))
-            add_confusion(
-                made, folder, files=names, class_names=self._started_record().data.class_names
-            )
+            class_names = self._started_record().data.class_names
+            add_confusion(made, folder, files=names, class_names=class_names, task=trial.task)
             for name in names:
                 self._client.log_artifact(run_id, str(folder / name))
             self._client.log_artifacts(run_id, scratch)

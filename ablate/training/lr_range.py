@@ -19,7 +19,8 @@ from ablate.training.feeds.trained_part import open_lanes, train_sampling
 from ablate.training.loop.active_phase import open_stage
 from ablate.training.loop.l2_sp import StartingPoint
 from ablate.training.loop.step import Course, autocast, train_batch
-from ablate.training.trial_run import make_task, slot_compute
+from ablate.training.tasks import TrainTargets, make_task
+from ablate.training.trial_run import slot_compute
 
 BREAKS_AT = 4.0
 """The test ends where the smoothed loss is so many times its least."""
@@ -58,12 +59,9 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
     seed, policy = request.trial.seed, policy_word(recipe, source=request.trial.data.source)
-    task = make_task(
-        recipe,
-        train_sampling(recipe, store, seed=seed).labels,
-        class_names=store.class_names,
-        device=compute.device,
-    )
+    rows = train_sampling(recipe, store, seed=seed).rows
+    in_use = TrainTargets(store.targets("train").take(rows), store.class_names)
+    task = make_task(request.trial.task, recipe, in_use, device=compute.device)
     stage = open_stage(
         network,
         recipe,

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from ablate.data.augment import clean
@@ -26,6 +25,7 @@ from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import Trial
+from ablate.targets.codecs import SplitPredictions
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training.feeds.activations import CacheUse
@@ -40,9 +40,7 @@ from ablate.training.loop.step import Course, autocast
 from ablate.training.machine import memory
 from ablate.training.machine.depthwise import detour_depthwise_backward
 from ablate.training.serving.export import DELTA, SHA256, TRIAL, digest_of_file
-from ablate.training.tasks.class_weights import class_weights, log_shares
-from ablate.training.tasks.classification import Classification
-from ablate.training.tasks.multilabel import Multilabel
+from ablate.training.tasks import Task, TrainTargets, make_task
 
 PREDICTIONS = "predictions.parquet"
 N_MERGED = 8
@@ -124,7 +122,8 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
         train_sampling(recipe, store, seed=trial.seed),
         policy_word(recipe, source=trial.data.source),
     )
-    task = make_task(recipe, sampling.labels, class_names=store.class_names, device=compute.device)
+    in_use = TrainTargets(store.targets("train").take(sampling.rows), store.class_names)
+    task = make_task(trial.task, recipe, in_use, device=compute.device)
     course = Course(recipe, task, compute, trial.seed, trial.select_by, micro_batch, policy)
 
     with torch.random.fork_rng(
@@ -148,14 +147,12 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
         for name, value in task.evaluate(test_predictions, lanes.test.labels).items()
     }
 
-    predictions = {"val": found.val_predictions, "test": test_predictions}
-    write_predictions(
-        request.folder / PREDICTIONS,
-        {
-            name: (store.split(name).image_ids, store.split(name).labels, array)
-            for name, array in predictions.items()
-        },
-    )
+    outputs = {"val": found.val_predictions, "test": test_predictions}
+    predictions = {
+        name: SplitPredictions(store.split(name).image_ids, store.targets(name), array)
+        for name, array in outputs.items()
+    }
+    write_predictions(request.folder / PREDICTIONS, predictions, task=trial.task)
     _write_delta(network, request.folder / DELTA)
     facts = {
         **trial_facts(network, compute, lanes, cuts=cuts),
@@ -241,29 +238,8 @@ def slot_compute(compute: Compute, recipe: Recipe) -> Compute:
     )
 
 
-def make_task(
-    recipe: Recipe, labels: NDArray[np.int64], *, class_names: Sequence[str], device: str
-) -> Classification | Multilabel:
-    """The loss that a recipe asks for, on the classes as they are in the train images in use: labels (N,), or (N, C) where images have several."""
-    weights = class_weights(recipe, labels, class_names=class_names)
-    if labels.ndim == 2:
-        return Multilabel(recipe.label_smoothing, None if weights is None else weights.to(device))
-    shift = (
-        recipe.logit_adjustment * log_shares(labels, n_classes=len(class_names))
-        if recipe.logit_adjustment
-        else None
-    )
-    return Classification(
-        recipe.label_smoothing,
-        None if weights is None else weights.to(device),
-        kind=recipe.scored_as,
-        focal_gamma=recipe.focal_gamma,
-        logit_shift=None if shift is None else shift.to(device),
-    )
-
-
 def data_facts(
-    recipe: Recipe, task: Classification | Multilabel, lanes: Lanes, *, n_train: int, policy: str
+    recipe: Recipe, task: Task, lanes: Lanes, *, n_train: int, policy: str
 ) -> dict[str, str]:
     """Which train images were used, how they were varied, and how their classes weigh."""
     short = (

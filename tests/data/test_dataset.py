@@ -152,7 +152,7 @@ def test_an_image_that_links_outside(
 
 def test_an_unknown_source(tmp_path: Path) -> None:
     assert message_of(DataSpec(source="flower102"), tmp_path) == (
-        f"data.source must be one of {SOURCE_WORDS}, got 'flower102'; did you mean flowers102?"
+        f"data.source must be one of {SOURCE_WORDS} for task classification, got 'flower102'; did you mean flowers102?"
     )
 
 
@@ -160,7 +160,7 @@ def test_an_unknown_fallback_is_found_before_it_is_needed(plants: Path) -> None:
     spec = PLANTS.model_copy(update={"fallback": "rendred_flowers"})
     assert (
         message_of(spec, plants)
-        == f"data.fallback must be one of {SOURCE_WORDS}, got 'rendred_flowers'; did you mean rendered_flowers?"
+        == f"data.fallback must be one of {SOURCE_WORDS} for task classification, got 'rendred_flowers'; did you mean rendered_flowers?"
     )
 
 

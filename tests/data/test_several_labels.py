@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from ablate.data.dataset import DataSet, load_data
 from ablate.data.duplicates import near_duplicates
-from ablate.data.iterative import deal_by_labels, stratify
 from ablate.data.sources._base import Item
+from ablate.data.splits import split_items
 from ablate.data.store import build_store, open_store
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions, Sizes
@@ -212,61 +210,24 @@ def test_each_task_has_its_sources(tmp_path: Path) -> None:
         _load(tmp_path, DataSpec(source="textile"))
     assert (
         str(caught.value)
-        == "data.source must be one of folder, rendered_bouquets for task multilabel, got 'textile'."
+        == "data.source must be one of folder, rendered_bouquets for task multilabel, got 'textile'; it is a source for task: classification."
     )
     with pytest.raises(DataError) as caught:
         load_data(DataSpec(source="rendered_bouquets"), data_dir=tmp_path, allow_fallback=True)
     assert (
         str(caught.value)
-        == "data.source must have one label an image for task classification, got 'rendered_bouquets'; say task: multilabel."
+        == "data.source must be one of flowers102, rendered_flowers, textile, folder, torchvision:<Name> for task classification, got 'rendered_bouquets'; it is a source for task: multilabel."
     )
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    n=st.integers(1, 80),
-    n_classes=st.integers(1, 6),
-    seed=st.integers(0, 1000),
-    share=st.floats(0.05, 0.9),
-)
-def test_parts_have_exactly_their_sizes_and_every_image_once(
-    n: int, n_classes: int, seed: int, share: float
-) -> None:
-    labels = (np.random.default_rng(seed).random((n, n_classes)) < share).astype(np.int64)
-    sizes = np.diff(np.rint(np.array([0, 0.6, 0.8, 1]) * n)).astype(np.int64)
-    part_of = stratify(labels, sizes)
-    assert np.bincount(part_of, minlength=3).tolist() == sizes.tolist()
-
-
-def test_every_labels_share_is_kept_better_than_by_chance() -> None:
-    rng = np.random.default_rng(0)
-    labels = (rng.random((400, 12)) < np.geomspace(0.02, 0.5, 12)).astype(np.int64)
-    sizes = np.array([240, 80, 80])
-
-    def astray(part_of: np.ndarray) -> float:
-        counts = np.array([labels[part_of == part].sum(axis=0) for part in range(3)])
-        return float(np.abs(counts - labels.sum(axis=0) * (sizes / 400)[:, None]).mean())
-
-    by_chance = np.mean(
-        [astray(rng.permutation(np.repeat(np.arange(3), sizes))) for _ in range(20)]
-    )
-    dealt = stratify(labels, sizes)
-    assert astray(dealt) < 0.5 < 0.3 * by_chance
-    rare = labels[:, 0] == 1
-    assert {int((rare & (dealt == part)).sum()) for part in (1, 2)} <= {
-        int(rare.sum() * 0.2),
-        int(np.ceil(rare.sum() * 0.2)),
-    }
 
 
 def test_the_order_of_the_file_does_not_matter_and_the_seed_does() -> None:
     items = _items((np.random.default_rng(1).random((60, 4)) < 0.3).astype(np.int64))
 
     def dealt(own: list[Item], seed: int) -> list[set[str]]:
-        return [
-            {item.image_id for item in part}
-            for part in deal_by_labels(own, [0.6, 0.2, 0.2], seed=seed, purpose="all", total=None)
-        ]
+        shares = Fractions(train=0.6, val=0.2, test=0.2)
+        spec = SPEC.model_copy(update={"split_seed": seed, "fractions": shares})
+        parts, _ = split_items(own, spec, official="official")
+        return [{item.image_id for item in part} for part in parts.values()]
 
     assert dealt(items[::-1], 0) == dealt(items, 0)
     assert dealt(items, 1) != dealt(items, 0)

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from ablate.data.sources._base import Item
-from ablate.data.splits import allocate, split_items, subset_items
+from ablate.data.splits import split_items, subset_items
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions, Sizes
 
@@ -220,24 +219,3 @@ def test_a_smaller_subset_lies_within_a_larger_one() -> None:
         for n in (6, 12, 60)
     ]
     assert drawn[0] < drawn[1] < drawn[2]
-
-
-@given(counts=st.lists(st.integers(1, 50), min_size=1, max_size=9), data=st.data())
-def test_allocate_gives_what_was_asked_in_proportion(
-    counts: list[int], data: st.DataObject
-) -> None:
-    total = np.array(counts)
-    n = data.draw(st.integers(0, int(total.sum())))
-    deal = allocate(total, n, room=total)
-    assert deal.sum() == n
-    assert (deal <= total).all()
-    assert (deal >= 0).all()
-    if n >= len(counts):
-        assert (deal >= 1).all()
-
-
-def test_allocate_by_hand() -> None:
-    counts = np.array([10, 24, 66])
-    assert allocate(counts, 10, room=counts).tolist() == [1, 2, 7]
-    assert allocate(counts, 3, room=counts).tolist() == [1, 1, 1]
-    assert allocate(counts, 2, room=counts).tolist() == [0, 1, 1]

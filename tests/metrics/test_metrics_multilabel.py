@@ -11,6 +11,7 @@ from ablate.metrics.multilabel import per_label, resampled_label_f1, score
 from ablate.metrics.ranking import rank_classes
 from ablate.metrics.resampling import image_weights, resampled_auroc
 from ablate.study.tasks.multilabel import MULTILABEL
+from ablate.targets import SeveralLabels
 
 
 def _draw(seed: int, *, n: int = 60, n_classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +84,7 @@ def test_a_draw_of_every_image_once_gives_the_score_itself() -> None:
 
 def test_draws_are_of_whole_images_and_their_scores_those_of_the_images_drawn() -> None:
     probabilities, labels = _draw(4, n=300)
-    weights = image_weights(labels, n_draws=400, seed=0)
+    weights = image_weights(SeveralLabels(labels, labels.shape[1]), n_draws=400, seed=0)
     assert weights.sum(axis=1) == pytest.approx(np.full(400, 300.0), rel=1e-5)
     of_class = weights @ labels[:, 0]
     assert of_class.std() > 1  # classes vary in size: nothing was drawn within a class
@@ -97,7 +98,7 @@ def test_draws_are_of_whole_images_and_their_scores_those_of_the_images_drawn() 
 def test_the_spread_of_draws_is_that_of_fresh_images() -> None:
     fresh = [score(*_draw(1000 + seed, n=300)) for seed in range(200)]
     probabilities, labels = _draw(5, n=300)
-    weights = image_weights(labels, n_draws=400, seed=0)
+    weights = image_weights(SeveralLabels(labels, labels.shape[1]), n_draws=400, seed=0)
     drawn = {
         "macro_f1": resampled_label_f1(probabilities, labels, weights),
         "auroc_ovr_macro": resampled_auroc(rank_classes(probabilities, labels), weights),

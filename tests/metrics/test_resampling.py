@@ -1,4 +1,4 @@
-"""Resampled scores against scores of images drawn one by one, and against DeLong's variance computed another way."""
+"""Resampled scores against scores of images drawn one by one, and against DeLong's variance."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from ablate.metrics.ranking import rank_classes
-from ablate.metrics.resampling import image_weights, resampled_auroc, resampled_macro_f1
+from ablate.metrics.classification import rank, resampled_macro_f1
+from ablate.metrics.resampling import image_weights, resampled_auroc
+from ablate.targets import OneLabel
 
 
 def predictions(n: int = 120, n_classes: int = 4, seed: int = 0):
@@ -19,7 +20,7 @@ def predictions(n: int = 120, n_classes: int = 4, seed: int = 0):
 
 def test_macro_f1_equals_scikit_learn_with_sample_weights() -> None:
     probabilities, labels = predictions()
-    weights = image_weights(labels, n_draws=20, seed=0)
+    weights = image_weights(OneLabel(labels, 4), n_draws=20, seed=0)
     predicted = probabilities.argmax(axis=1)
     expected = [
         sk.f1_score(labels, predicted, average="macro", sample_weight=row) for row in weights
@@ -35,23 +36,23 @@ def test_absent_classes_are_left_out() -> None:
 
 def test_draws_keep_the_size_of_each_class_and_are_the_same_again() -> None:
     labels = np.array([0] * 5 + [1] * 7 + [2])
-    weights = image_weights(labels, n_draws=50, seed=3)
+    weights = image_weights(OneLabel(labels, 4), n_draws=50, seed=3)
     for label, n in enumerate((5, 7, 1)):
         np.testing.assert_allclose(weights[:, labels == label].sum(axis=1), n, rtol=1e-5)
-    np.testing.assert_array_equal(weights, image_weights(labels, n_draws=50, seed=3))
-    assert not np.array_equal(weights, image_weights(labels, n_draws=50, seed=4))
+    np.testing.assert_array_equal(weights, image_weights(OneLabel(labels, 4), n_draws=50, seed=3))
+    assert not np.array_equal(weights, image_weights(OneLabel(labels, 4), n_draws=50, seed=4))
 
 
 def test_spread_of_a_mean_is_unbiased() -> None:
     values = np.random.default_rng(0).normal(size=6)
-    weights = image_weights(np.zeros(6, dtype=int), n_draws=40_000, seed=0)
+    weights = image_weights(OneLabel(np.zeros(6, dtype=int), 1), n_draws=40_000, seed=0)
     assert (weights @ values / 6).var() == pytest.approx(values.var(ddof=1) / 6, rel=0.03)
 
 
 def test_auroc_is_that_of_scikit_learn_and_first_order_right() -> None:
     probabilities, labels = predictions(n=400)
-    weights = image_weights(labels, n_draws=200, seed=0)
-    found = resampled_auroc(rank_classes(probabilities, labels), weights)
+    weights = image_weights(OneLabel(labels, 4), n_draws=200, seed=0)
+    found = resampled_auroc(rank(probabilities, labels), weights)
     exact = [
         np.mean(
             [
@@ -62,7 +63,7 @@ def test_auroc_is_that_of_scikit_learn_and_first_order_right() -> None:
         for row in weights
     ]
     assert resampled_auroc(
-        rank_classes(probabilities, labels), np.ones((1, 400), dtype=np.float32)
+        rank(probabilities, labels), np.ones((1, 400), dtype=np.float32)
     ) == pytest.approx(
         [np.mean([sk.roc_auc_score(labels == c, probabilities[:, c]) for c in range(4)])], rel=1e-6
     )
@@ -74,7 +75,7 @@ def test_placements_with_ties_are_counted_pair_by_pair() -> None:
     rng = np.random.default_rng(1)
     labels = np.arange(60) % 3
     scores = rng.integers(0, 5, size=(60, 3)) / 5
-    ranking = rank_classes(scores, labels)
+    ranking = rank(scores, labels)
     for c in range(3):
         is_class, column = labels == c, scores[:, c]
         wins = (column[is_class][:, None] > column[~is_class]) + 0.5 * (
@@ -89,7 +90,7 @@ def test_placements_with_ties_are_counted_pair_by_pair() -> None:
 def test_one_class_has_no_auroc() -> None:
     assert np.isnan(
         resampled_auroc(
-            rank_classes(np.full((3, 2), 0.5), np.zeros(3, dtype=int)),
+            rank(np.full((3, 2), 0.5), np.zeros(3, dtype=int)),
             np.ones((2, 3), dtype=np.float32),
         )
     ).all()

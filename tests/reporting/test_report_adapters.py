@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from support.reports import no_figures
 
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.compute import compute_results
@@ -18,7 +19,7 @@ def test_a_row_an_arm_with_its_share_and_what_merging_changed(published) -> None
     results = compute_results(told.study, told.predictions)
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in adapters_section(results).splitlines()
+        for line in adapters_section(results, no_figures).splitlines()
         if line.startswith("| `")
     ]
     assert len(rows) == len(results.arms)
@@ -51,7 +52,9 @@ def test_the_largest_difference_of_an_arms_runs_is_told(published) -> None:
     told = published.with_runs(tell)
     rows = [
         line
-        for line in adapters_section(compute_results(told.study, told.predictions)).splitlines()
+        for line in adapters_section(
+            compute_results(told.study, told.predictions), no_figures
+        ).splitlines()
         if "`lora_rank=8" in line or "rank 8" in line
     ]
     assert rows
@@ -63,7 +66,7 @@ def test_no_table_where_no_field_of_adapters_varies(published) -> None:
         axis: levels for axis, levels in published.study.record.axes.items() if axis != "lora_rank"
     }
     changed = published.with_record(axes=axes)
-    assert adapters_section(compute_results(changed.study, changed.predictions)) == ""
+    assert adapters_section(compute_results(changed.study, changed.predictions), no_figures) == ""
 
 
 @pytest.mark.parametrize(

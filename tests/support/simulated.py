@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablate.metrics.classification import score
-from ablate.metrics.ranking import rank_classes
-from ablate.metrics.resampling import image_weights, resampled_auroc, resampled_macro_f1
+from ablate.metrics.classification import rank, resampled_macro_f1, score
+from ablate.metrics.resampling import image_weights, resampled_auroc
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.evidence.effects import Effects, study_effects
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
+from ablate.targets import OneLabel
 
 PRIMARY, SECONDARY = "test/macro_f1", "test/auroc_ovr_macro"
 METRICS = (PRIMARY, SECONDARY)
@@ -119,7 +119,9 @@ def draw_study(
     if scenario.n_images is None:
         return frame_of(record, dict.fromkeys(METRICS, 0.8 + SD * latent)), {}
     labels = np.arange(scenario.n_images) % N_CLASSES
-    weights = image_weights(labels, n_draws=N_DRAWS, seed=int(rng.integers(2**31)))
+    weights = image_weights(
+        OneLabel(labels, N_CLASSES), n_draws=N_DRAWS, seed=int(rng.integers(2**31))
+    )
     image = rng.normal(size=(scenario.n_images, N_CLASSES))
     shape = (len(record.arms), scenario.n_seeds)
     scores, replicates = (
@@ -133,7 +135,7 @@ def draw_study(
         replicates[PRIMARY][place] = resampled_macro_f1(
             probabilities.argmax(axis=1), labels, weights
         )
-        replicates[SECONDARY][place] = resampled_auroc(rank_classes(probabilities, labels), weights)
+        replicates[SECONDARY][place] = resampled_auroc(rank(probabilities, labels), weights)
     return frame_of(record, scores), replicates
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 from ablate.study.trial import DataSpec, Trial
+from ablate.targets import OneLabel
+from ablate.targets.codecs import SplitPredictions
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import (
     EpochEnded,
@@ -90,7 +92,7 @@ def toy_events(
 ) -> list[Event]:
     """Events of a completed attempt whose files lie in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / "predictions.parquet", toy_predictions())
+    write_predictions(folder / "predictions.parquet", toy_predictions(), task="classification")
     (folder / "delta.safetensors").write_bytes(b"weights")
     epochs = [
         EpochEnded(
@@ -131,15 +133,16 @@ def failed_events(trial: Trial, *, attempt: int = 1, at: float = 1_700_000_000.0
     ]
 
 
-def toy_predictions() -> dict[str, tuple[list[str], np.ndarray, np.ndarray]]:
+def toy_predictions() -> dict[str, SplitPredictions]:
     labels = np.array([0, 0, 1, 1, 2, 2])
     guesses = np.array([0, 1, 1, 1, 2, 0])
     probabilities = np.full((6, 3), 0.1)
     probabilities[np.arange(6), guesses] = 0.8
-    return {
-        split: ([f"{split}/{i}.png" for i in range(6)], labels, probabilities)
-        for split in ("val", "test")
-    }
+    predictions = {}
+    for split in ("val", "test"):
+        image_ids = [f"{split}/{i}.png" for i in range(6)]
+        predictions[split] = SplitPredictions(image_ids, OneLabel(labels, 3), probabilities)
+    return predictions
 
 
 @functools.cache

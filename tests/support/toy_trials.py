@@ -36,7 +36,9 @@ def run(request: TrialRequest, emit: Emit) -> TrialOutcome:
         emit(epoch, 2, {"train/loss": 1.0 / (epoch + 1), "val/macro_f1": score * (epoch + 1) / 2})
         if epoch == 0:
             _obey(order)
-    write_predictions(request.folder / "predictions.parquet", toy_predictions())
+    write_predictions(
+        request.folder / "predictions.parquet", toy_predictions(), task="classification"
+    )
     (request.folder / "where.txt").write_text(
         f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
     )
@@ -93,7 +95,9 @@ def lengthy(request: TrialRequest, emit: Emit) -> TrialOutcome:
         scores.append(int.from_bytes(link[:6], "big") / 2**48)
         emit(len(scores) - 1, 4, {"val/macro_f1": scores[-1]})
         write_text(kept, json.dumps(scores))
-    write_predictions(request.folder / "predictions.parquet", toy_predictions())
+    write_predictions(
+        request.folder / "predictions.parquet", toy_predictions(), task="classification"
+    )
     best = max(range(4), key=lambda epoch: scores[epoch])
     metrics = {"val/macro_f1": scores[best], "test/macro_f1": scores[-1]}
     return TrialOutcome(

@@ -13,12 +13,13 @@ from sklearn.metrics import confusion_matrix
 from support.toy_study import CLASSES, toy_predictions
 
 from ablate.errors import StoreError
+from ablate.targets import OneLabel
+from ablate.targets.codecs import CODECS, SplitPredictions
 from ablate.tracking.artifacts import (
     confusion_table,
     curves_from_json,
     curves_of,
     curves_to_json,
-    probabilities_of,
     read_predictions,
     write_predictions,
 )
@@ -27,32 +28,38 @@ from ablate.tracking.events import EpochEnded
 
 def test_predictions_come_back_as_they_were(tmp_path: Path):
     written = toy_predictions()
-    write_predictions(tmp_path / "predictions.parquet", written)
+    write_predictions(tmp_path / "predictions.parquet", written, task="classification")
     frame = read_predictions(tmp_path / "predictions.parquet")
     assert list(frame.columns) == ["split", "image_id", "label", "p_0", "p_1", "p_2"]
     assert frame["p_0"].dtype == np.float32
-    for split, (image_ids, labels, probabilities) in written.items():
+    assert frame["label"].dtype == np.int64
+    for split, predictions in written.items():
         rows = frame[frame["split"] == split]
-        assert rows["image_id"].tolist() == image_ids
-        assert rows["label"].tolist() == labels.tolist()
-        np.testing.assert_array_equal(probabilities_of(rows), probabilities.astype(np.float32))
+        again = CODECS["classification"].decode(dict(rows.items()), n_classes=3)
+        assert again.image_ids == predictions.image_ids
+        np.testing.assert_array_equal(again.targets.array, predictions.targets.array)
+        np.testing.assert_array_equal(again.outputs, predictions.outputs.astype(np.float32))
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.parquet"]
 
 
 def test_probabilities_of_twelve_classes_keep_their_order(tmp_path: Path):
     probabilities = np.random.default_rng(0).dirichlet(np.ones(12), size=5).astype(np.float32)
-    write_predictions(tmp_path / "p.parquet", {"val": (list("abcde"), np.arange(5), probabilities)})
-    np.testing.assert_array_equal(
-        probabilities_of(read_predictions(tmp_path / "p.parquet")), probabilities
-    )
+    written = SplitPredictions(list("abcde"), OneLabel(np.arange(5), 12), probabilities)
+    write_predictions(tmp_path / "p.parquet", {"val": written}, task="classification")
+    rows = read_predictions(tmp_path / "p.parquet")
+    again = CODECS["classification"].decode(dict(rows.items()), n_classes=12)
+    np.testing.assert_array_equal(again.outputs, probabilities)
 
 
 def test_lengths_must_agree(tmp_path: Path):
-    message = "split val: there must be one label and one row of probabilities an image, got 2 images, 3 labels, 2 rows"
+    message = (
+        "split val: there must be one label and one row of predictions per image, "
+        "got 2 images, 3 labels, 2 rows"
+    )
+    targets = OneLabel(np.zeros(3, dtype=np.int64), 2)
+    uneven = SplitPredictions(["a", "b"], targets, np.ones((2, 2)))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        write_predictions(
-            tmp_path / "p.parquet", {"val": (["a", "b"], np.zeros(3), np.ones((2, 2)))}
-        )
+        write_predictions(tmp_path / "p.parquet", {"val": uneven}, task="classification")
     assert not list(tmp_path.iterdir())
 
 
@@ -64,7 +71,11 @@ def test_a_table_that_is_no_table_of_predictions_is_refused(tmp_path: Path):
     ):
         read_predictions(path)
     pd.DataFrame({"split": ["val"], "label": [0]}).to_parquet(path)
-    message = f"predictions must have the columns split, image_id, label, p_0, ...; {path} lacks image_id, p_0"
+    message = (
+        "predictions must have the columns split, image_id and those of a task "
+        "(classification: label, p_0, ...; multilabel: y_0, p_0, ...); "
+        f"{path} has split, label"
+    )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
         read_predictions(path)
 
@@ -72,15 +83,9 @@ def test_a_table_that_is_no_table_of_predictions_is_refused(tmp_path: Path):
 @given(labels=st.lists(st.integers(0, 2), min_size=1, max_size=20), data=st.data())
 def test_confusion_equals_scikit_learn(labels, data):
     guesses = data.draw(st.lists(st.integers(0, 2), min_size=len(labels), max_size=len(labels)))
-    frame = pd.DataFrame(
-        {
-            "split": "val",
-            "image_id": range(len(labels)),
-            "label": labels,
-            **{f"p_{c}": [float(g == c) for g in guesses] for c in range(3)},
-        }
-    )
-    table = confusion_table(frame, "val", class_names=CLASSES)
+    targets = OneLabel(np.array(labels), 3)
+    predictions = SplitPredictions([str(i) for i in labels], targets, np.eye(3)[guesses])
+    table = confusion_table(predictions, class_names=CLASSES)
     assert (table.index.tolist(), table.columns.tolist()) == (list(CLASSES), list(CLASSES))
     np.testing.assert_array_equal(
         table.to_numpy(), confusion_matrix(labels, guesses, labels=[0, 1, 2])

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.reporting.verify import verify_report
-from ablate.tracking.artifacts import labels_of, probabilities_of
+from ablate.targets.codecs import CODECS, SplitPredictions
 from ablate.tracking.mlflow_store import MlflowStore
 
 GRID = """\
@@ -29,6 +29,10 @@ baseline: {}
 select_by: val/average_precision_macro
 """
 NAMES = ("blue", "green", "red")
+
+
+def _decoded(rows: pd.DataFrame) -> SplitPredictions:
+    return CODECS["multilabel"].decode(dict(rows.items()), n_classes=len(NAMES))
 
 
 @pytest.fixture
@@ -126,7 +130,7 @@ def _check_the_cards_code(
     run = next(run for run in store.read_study("several").runs if run.run_id == run_id[1])
     frame = store.read_predictions(run)
     test = frame[frame["split"] == "test"].reset_index(drop=True)
-    p = probabilities_of(test)
+    p = _decoded(test).outputs
     clear = int(np.abs(p - 0.5).min(axis=1).argmax())
     Image.open(desk / "data" / "switches" / test["image_id"][clear]).save(
         desk / "image.jpg", format="png"
@@ -158,7 +162,7 @@ def test_what_a_single_label_can_do_several_can_too(
     assert " 0 before, 0 failed" in _run(switches, f"several_{name}", axes=axes, more=more)
     store = MlflowStore(tracking_uri, f"several_{name}")
     arms = [
-        probabilities_of(store.read_predictions(run)).tobytes()
+        _decoded(store.read_predictions(run)).outputs.tobytes()
         for run in store.read_study(f"several_{name}").runs
         if run.seed == 0
     ]
@@ -196,6 +200,6 @@ def test_predictions_hold_the_labels_as_they_were_given(switches: Path, tracking
     with (switches / "data" / "switches" / "labels.csv").open() as file:
         given = {row["image"]: row["labels"] for row in csv.DictReader(file)}
     order = sorted(NAMES)
-    assert [";".join(np.array(order)[row == 1]) for row in labels_of(frame)] == [
+    assert [";".join(np.array(order)[row == 1]) for row in _decoded(frame).targets.array] == [
         ";".join(sorted(filter(None, given[image_id].split(";")))) for image_id in frame["image_id"]
     ]

@@ -1,4 +1,8 @@
-"""The closed list of sources: a name in a grid file -> the function that finds its images."""
+"""The closed list of sources: a name in a grid file -> the function that finds its images.
+
+What a source finds depends on what the task labels images with, so each kind of targets has a
+list of its own.
+"""
 
 from __future__ import annotations
 
@@ -15,42 +19,49 @@ from ablate.data.sources import (
 )
 from ablate.data.sources._base import Source
 from ablate.errors import DataError
-from ablate.study.trial import TaskName
+from ablate.study.tasks import TASKS, TaskSpec, task_of
 
-SOURCES: dict[str, Source] = {
-    "flowers102": flowers102.collect,
-    "rendered_flowers": rendered_flowers.collect,
-    "textile": textile.collect,
-    "folder": folder.collect,
+SOURCES_OF: dict[str, dict[str, Source]] = {
+    "one_label": {
+        "flowers102": flowers102.collect,
+        "rendered_flowers": rendered_flowers.collect,
+        "textile": textile.collect,
+        "folder": folder.collect,
+    },
+    "several_labels": {
+        "folder": labelled_folder.collect,
+        "rendered_bouquets": rendered_bouquets.collect,
+    },
 }
+"""`TaskSpec.targets` -> name -> source. torchvision's own data sets have one label per image."""
 
 
-MULTILABEL_SOURCES: dict[str, Source] = {
-    "folder": labelled_folder.collect,
-    "rendered_bouquets": rendered_bouquets.collect,
-}
-"""Of images with several labels; what a source finds depends on the task."""
+def source_of(name: str, *, field: str, task: str) -> Source:
+    """Return the source called `name` of a task; `field` is where the name stands.
 
-
-def source_of(name: str, *, field: str, task: TaskName) -> Source:
-    """Return the source called `name` of a task; `field` is where the name stands. Raises DataError with the nearest name."""
-    if task == "multilabel":
-        if name not in MULTILABEL_SOURCES:
-            raise DataError(
-                f"data.{field} must be one of {', '.join(MULTILABEL_SOURCES)} for task multilabel, got {name!r}."
-            )
-        return MULTILABEL_SOURCES[name]
-    if name in MULTILABEL_SOURCES and name not in SOURCES:
-        raise DataError(
-            f"data.{field} must have one label an image for task classification, got {name!r}; say task: multilabel."
-        )
-    if name.startswith(torchvision_named.PREFIX):
+    Raises DataError with the nearest name, or with the task that has such a source.
+    """
+    spec = task_of(task)
+    sources = SOURCES_OF[spec.targets]
+    if name in sources:
+        return sources[name]
+    takes_torchvision = spec.targets == "one_label"
+    if name.startswith(torchvision_named.PREFIX) and takes_torchvision:
         torchvision_named.check_name(name.removeprefix(torchvision_named.PREFIX))
         return torchvision_named.collect
-    if name not in SOURCES:
-        words = [*SOURCES, f"{torchvision_named.PREFIX}<Name>"]
-        near = difflib.get_close_matches(name, words, n=1, cutoff=0.0)[0]
-        raise DataError(
-            f"data.{field} must be one of {', '.join(words)}, got {name!r}; did you mean {near}?"
-        )
-    return SOURCES[name]
+    words = list(sources)
+    if takes_torchvision:
+        words.append(f"{torchvision_named.PREFIX}<Name>")
+    raise DataError(
+        f"data.{field} must be one of {', '.join(words)} for task {task}, got {name!r}"
+        f"{_way_out(name, spec, words)}"
+    )
+
+
+def _way_out(name: str, spec: TaskSpec, words: list[str]) -> str:
+    """Another task, where one has that source; else the nearest name."""
+    for other in TASKS.values():
+        if other.targets != spec.targets and name in SOURCES_OF[other.targets]:
+            return f"; it is a source for task: {other.name}."
+    near = difflib.get_close_matches(name, words, n=1, cutoff=0.0)
+    return f"; did you mean {near[0]}?" if near else "."

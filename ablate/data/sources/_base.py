@@ -1,4 +1,7 @@
-"""What a source hands over: items with labels, and facts on where they came from. Splitting, checking and hashing are `data.dataset`'s work."""
+"""What a source hands over: items with labels, and facts on where they came from.
+
+Splitting, checking and hashing are `data.dataset`'s work.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ablate.data.images import Look
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec
+from ablate.targets import Label, Targets, targets_of_labels
 
 
 class NotToBeHad(DataError):
-    """The source's images are not here and cannot be fetched. The only error for which a declared fallback stands in."""
+    """The source's images are not here and cannot be fetched.
 
-
-Label = int | tuple[int, ...]
-"""Position in `class_names`; for images with several labels their positions, ascending, perhaps none. All items of a source are of one kind."""
+    The only error for which a declared fallback stands in.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Item:
     image_id: str
     """Unique within the source and stable: a POSIX path relative to its root, or a key."""
     label: Label
+    """All items of a source have labels of one kind."""
     split: str | None
     """Official split, or None where the source has none."""
     read: Callable[[], Image.Image]
@@ -58,23 +60,13 @@ class Collection:
 
 
 class Source(Protocol):
-    """Finds the images of one source, below `data_dir` or in an installed package, and fetches them where it can."""
+    """Finds the images of one source, below `data_dir` or in a package; fetches what it can."""
 
     def __call__(self, spec: DataSpec, *, data_dir: Path) -> Collection:
         """Raises NotToBeHad where there is nothing, DataError where what is there is broken."""
         ...
 
 
-def has_several_labels(items: Sequence[Item]) -> bool:
-    """Whether the items' labels are tuples."""
-    return any(isinstance(item.label, tuple) for item in items)
-
-
-def label_array(items: Sequence[Item], *, n_classes: int) -> NDArray[np.int64]:
-    """Return labels (N,), or (N, n_classes) of 0 and 1 where items have several."""
-    if not has_several_labels(items):
-        return np.array([item.label for item in items], dtype=np.int64)
-    matrix = np.zeros((len(items), n_classes), dtype=np.int64)
-    for row, item in zip(matrix, items, strict=True):
-        row[list(item.label if isinstance(item.label, tuple) else (item.label,))] = 1
-    return matrix
+def targets_of(items: Sequence[Item], *, n_classes: int | None = None) -> Targets:
+    """The items' labels; None for as many classes as they name."""
+    return targets_of_labels([item.label for item in items], n_classes=n_classes)

@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from ablate.data.images import digest_of_file, look_at, read_image
-from ablate.data.sources._base import Item, Label
+from ablate.data.sources._base import Item
 from ablate.data.sources._kinds import NAMED_IMAGES, UNREADABLE_SUFFIXES
 from ablate.data.sources._places import below, relative_to
 from ablate.data.sources._table import Row, Table
 from ablate.errors import DataError, escaped, some
+from ablate.targets import Label
 
 _N_NAMED = 5
 _N_LOOKED = 20

@@ -62,10 +62,12 @@ class ReportPaths:
 def write_report(
     study: PublishedStudy, *, predictions: Predictions, out: Path, pictures: Pictures | None = None
 ) -> ReportPaths:
-    """Write the report of a study below `out`; equal runs give equal bytes. `pictures` gives the images that it shows; without it there are none.
+    """Write the report of a study below `out`; equal runs give equal bytes.
 
-    What an earlier report wrote is replaced or removed, other files are left alone. Raises StoreError where `out` is not a report's folder or cannot be
-    written, CheckFailed where runs contradict each other, WeightsError where runs of one name of weights started from different tensors.
+    `pictures` gives the images that it shows; without it there are none. What an earlier report
+    wrote is replaced or removed, other files are left alone. Raises StoreError where `out` is not a
+    report's folder or cannot be written, CheckFailed where runs contradict each other, WeightsError
+    where runs of one name of weights started from different tensors.
     """
     check_one_origin(study)
     mark = claim_folder(out, grid_name=study.record.grid_name, others={})
@@ -74,21 +76,21 @@ def write_report(
     written = _write_all(out, mark, files)
     return ReportPaths(
         readme=written["README.md"],
-        tables=tuple(path for name, path in written.items() if name.endswith(".csv")),
+        tables=tuple(written[name] for name in files if name.endswith(".csv")),
         page=written["report.html"],
-        cards=tuple(path for name, path in written.items() if name.startswith("cards/")),
-        figures=tuple(path for name, path in written.items() if name.startswith("figures/")),
+        cards=tuple(written[name] for name in files if name.startswith("cards/")),
+        figures=tuple(written[name] for name in files if name.startswith("figures/")),
         mark=out / MARK,
     )
 
 
 def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> dict[str, Path]:
-    """Replace an earlier report of `mark` by `files`. The mark goes first, so that what is half written is known as ours too."""
+    """Replace an earlier report of `mark` by `files`."""
     path = out / MARK
     try:
-        write_mark(
-            out, mark.model_copy(update={"files": {**mark.files, **dict.fromkeys(files, "")}})
-        )
+        # The mark goes first, so that what is half written is known as ours too.
+        planned = {**mark.files, **dict.fromkeys(files, "")}
+        write_mark(out, mark.model_copy(update={"files": planned}))
         for name, moved in set_aside_edited(out, mark, files).items():
             _LOG.warning(
                 "%s was changed by hand since a report wrote it; it is kept as %s",
@@ -100,13 +102,8 @@ def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> dict[str, P
             write_file(path, content)
         remove_stale(out, mark, files)
         path = out / MARK
-        write_mark(
-            out,
-            Mark(
-                grid=mark.grid,
-                files={name: digest_of(content) for name, content in sorted(files.items())},
-            ),
-        )
+        digests = {name: digest_of(content) for name, content in sorted(files.items())}
+        write_mark(out, Mark(grid=mark.grid, files=digests))
     except OSError as error:
         raise cannot_be_written(error, path) from error
     return {name: out / name for name in files}
@@ -118,11 +115,10 @@ def render_report(results: Results) -> dict[str, bytes]:
     with drawing(pictures, n_processes=spare_processes(len(results.trials))) as drawn_figures:
         texts = render_texts(results, pictures)
         drawn = drawn_figures()
-    texts["report.html"] = page(
-        texts["README.md"],
-        {name: content for name, content in drawn.items() if name.endswith(".svg")},
-    )
-    return {**{name: text.encode() for name, text in texts.items()}, **drawn}
+    inlined = {name: content for name, content in drawn.items() if name.endswith(".svg")}
+    texts["report.html"] = page(texts["README.md"], inlined)
+    files = {name: text.encode() for name, text in texts.items()}
+    return {**files, **drawn}
 
 
 def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str, str]:

@@ -1,1 +1,13 @@
-"""What stored predictions say: each run's read once, digested by task, and the images that a person should look at."""
+"""What a study's predictions say: each task's reader, by the name of the task."""
+
+from __future__ import annotations
+
+from ablate.reporting.predictions import classification, multilabel
+from ablate.reporting.predictions._base import Reader
+from ablate.study.tasks.classification import CLASSIFICATION
+from ablate.study.tasks.multilabel import MULTILABEL
+
+READERS: dict[str, Reader] = {
+    CLASSIFICATION.name: Reader(classification.read, is_pooled=True),
+    MULTILABEL.name: Reader(multilabel.read),
+}

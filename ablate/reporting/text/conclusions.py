@@ -34,15 +34,15 @@ def claims_sentence(results: Results) -> str:
         )
     family = f"{plural(n_tested, 'comparison')} tested, Holm-corrected"
     claimed = [effect for effect in results.effects.all if effect.is_claimed]
-    primary = results.effects.primary
     largest = sorted(
-        (effect for effect in claimed if effect.metric == primary),
+        (effect for effect in claimed if effect.metric == results.effects.primary),
         key=lambda effect: -abs(effect.estimate),
     )
     if not largest:
         return f"What matters: no effect is significant ({family}). {_detectable_sizes(results)}"
+    metric = prose(results.effects.primary)
     effects = "; ".join(
-        f"{code(effect.comparison.name)} {points(effect.estimate)} points of {prose(primary)} "
+        f"{code(effect.comparison.name)} {points(effect.estimate)} points of {metric} "
         f"({interval_text(effect)}, {p_value(effect.p_holm)})"
         for effect in largest[:_N_CLAIMED]
     )
@@ -75,16 +75,16 @@ def best_sentence(results: Results) -> str:
         return "No trial completed, so there is no best arm."
     select_by = results.record.select_by
     n_seeds = int(results.number(champion.arm_id, "n_seeds"))
+    primary = _mean_sd_of(results, champion, results.effects.primary)
+    secondary = _mean_sd_of(results, champion, results.effects.secondary)
     spread = "n = 1 seed, spread unknown"
     if n_seeds > 1:
         spread = f"mean ± SD, n = {n_seeds} seeds"
-    effects = results.effects
     return (
         f"Best arm by mean {prose(select_by)} over {plural(n_seeds, 'seed')}: "
         f"**{code(champion.name)}**, {_mean_sd_of(results, champion, select_by)} on val; "
-        f"on {prose(effects.primary)} {_mean_sd_of(results, champion, effects.primary)} "
-        f"and {results.task.secondary_prose} "
-        f"{_mean_sd_of(results, champion, effects.secondary)} ({spread})."
+        f"on {prose(results.effects.primary)} {primary} "
+        f"and {results.task.secondary_prose} {secondary} ({spread})."
     )
 
 
@@ -190,7 +190,8 @@ def ties_sentence(results: Results) -> str:
             "Ties: not tested, because no arm has 2 complete seeds; "
             "whether a cheaper arm is as good is unknown."
         )
-    rule = f"({prose(results.effects.primary)} over shared seeds and images, Holm-corrected)"
+    metric = prose(results.effects.primary)
+    rule = f"({metric} over shared seeds and images, Holm-corrected)"
     others = plural(len(results.to_champion), "other arm")
     arms = {arm.arm_id: arm for arm in results.record.arms}
     tied = [arms[gap.arm_id] for gap in results.to_champion if gap.is_tied]

@@ -31,7 +31,7 @@ def _level_sentence(results: Results, effect: Effect) -> str:
     if not math.isnan(effect.sd_of_pairs):
         spread = f", SD {100 * effect.sd_of_pairs:.1f}"
     pairs = f"{plural(effect.n_pairs, 'pair')}{spread} (higher in {effect.n_higher})"
-    metric = prose(results.effects.primary)
+    metric = prose(effect.metric)
     difference = f"**{points(effect.estimate)} points** of {metric}{_in_brackets(effect)}"
     secondary = _secondary_text(results.effects.of(comparison, results.effects.secondary))
     return (
@@ -94,9 +94,8 @@ def _seeds_to_detect(effect: Effect) -> str:
 
 def share_sentence(results: Results, axis: str) -> str:
     """How much of the variance of the primary metric the axis explains."""
-    primary = results.effects.primary
-    what = f"Share of the variance of {prose(primary)} (omega squared)"
-    shares = [effect.share for effect in results.effects.of_axis(axis, primary)]
+    what = f"Share of the variance of {prose(results.effects.primary)} (omega squared)"
+    shares = [effect.share for effect in results.effects.of_axis(axis, results.effects.primary)]
     if not shares or math.isnan(shares[0]):
         return f"{what}: {NOT_MEASURED}."
     return f"{what}: {100 * shares[0]:.0f} %."

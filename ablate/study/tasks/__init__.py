@@ -15,6 +15,7 @@ from ablate.study.tasks.multilabel import MULTILABEL
 
 __all__ = [
     "TASKS",
+    "USUAL_TASK",
     "FieldRule",
     "HubMetric",
     "Metric",
@@ -27,7 +28,9 @@ __all__ = [
 ]
 
 TASKS: dict[str, TaskSpec] = {task.name: task for task in (CLASSIFICATION, MULTILABEL)}
-"""By name; the first is what a grid file most likely means."""
+"""By name."""
+USUAL_TASK = CLASSIFICATION.name
+"""What a grid file most likely means, and what functions take that are not told."""
 
 
 def task_of(name: str) -> TaskSpec:

@@ -25,6 +25,8 @@ class Metric:
     is_lower_better: bool = False
     is_shown: bool = True
     """Whether the report's tables of arms show it; all metrics stand in trials.csv."""
+    is_class_mean: bool = False
+    """Whether it is a mean over the classes that a split has images of."""
     n_classes: int | None = None
     """The only number of classes that the metric exists for; None for every number."""
     hub: HubMetric | None = None
@@ -71,6 +73,8 @@ class TaskSpec:
     """What an image is labelled with: a key of `ablate.targets.TARGETS`."""
     hub_task: str
     """The hub's pipeline tag."""
+    has_confusion: bool = False
+    """Whether an image is taken for another class, so that such pairs can be counted."""
     hub_tags: tuple[str, ...] = ()
     """Further tags of its model cards."""
     field_rules: Mapping[str, FieldRule] = field(default_factory=dict)
@@ -104,6 +108,12 @@ class TaskSpec:
         """A metric's name in a sentence; a name that the task does not know stays as it is."""
         known = {metric.name: metric.prose for metric in self.metrics}
         return known.get(name, name)
+
+    @property
+    def class_means(self) -> list[str]:
+        """Prose of the primary and the secondary metric, where they are means over classes."""
+        judged_by = (self.metric(self.primary), self.metric(self.secondary))
+        return [metric.prose for metric in judged_by if metric.is_class_mean]
 
     @property
     def primary_prose(self) -> str:

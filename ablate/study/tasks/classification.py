@@ -7,10 +7,16 @@ from ablate.study.tasks._base import HubMetric, Metric, TaskSpec
 CLASSIFICATION = TaskSpec(
     name="classification",
     metrics=(
-        Metric("macro_f1", "macro F1", hub=HubMetric("f1", {"average": "macro"})),
+        Metric(
+            "macro_f1",
+            "macro F1",
+            is_class_mean=True,
+            hub=HubMetric("f1", {"average": "macro"}),
+        ),
         Metric(
             "auroc_ovr_macro",
             "AUROC",
+            is_class_mean=True,
             hub=HubMetric("roc_auc", {"average": "macro", "multi_class": "ovr"}),
         ),
         Metric("accuracy", "accuracy", hub=HubMetric("accuracy")),
@@ -24,4 +30,5 @@ CLASSIFICATION = TaskSpec(
     secondary="auroc_ovr_macro",
     targets="one_label",
     hub_task="image-classification",
+    has_confusion=True,
 )

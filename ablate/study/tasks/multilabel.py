@@ -7,10 +7,16 @@ from ablate.study.tasks._base import FieldRule, HubMetric, Metric, TaskSpec
 MULTILABEL = TaskSpec(
     name="multilabel",
     metrics=(
-        Metric("macro_f1", "macro F1", hub=HubMetric("f1", {"average": "macro"})),
+        Metric(
+            "macro_f1",
+            "macro F1",
+            is_class_mean=True,
+            hub=HubMetric("f1", {"average": "macro"}),
+        ),
         Metric(
             "auroc_ovr_macro",
             "AUROC",
+            is_class_mean=True,
             hub=HubMetric("roc_auc", {"average": "macro", "multi_class": "ovr"}),
         ),
         Metric(

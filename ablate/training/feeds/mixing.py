@@ -1,28 +1,33 @@
 """Mixup and cutmix: images of a batch mixed in pairs, and their labels in the same shares.
 
-A kept activation is of one image, and what a trunk makes of a mixed image is no mixture of two activations: recipes that mix run their whole network.
+A kept activation is of one image, and what a trunk makes of a mixed image is no mixture of two
+activations: recipes that mix run their whole network.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ablate.streams import stream
+from ablate.targets import targets_of_array
 from ablate.training.feeds.batches import ImageFeed
 
 
 @dataclass(frozen=True)
 class MixedFeed:
-    """An image feed whose train batches are mixed; with both alphas a coin picks one way a batch. Evaluation stays clean."""
+    """An image feed whose train batches are mixed; evaluation stays clean.
+
+    With both alphas a coin picks one way per batch.
+    """
 
     images: ImageFeed
     mixup: float
@@ -34,17 +39,26 @@ class MixedFeed:
         """See `Feed`."""
         return self.images.labels
 
+    @cached_property
+    def _images_and_membership(self) -> ImageFeed:
+        """The feed with 0 and 1 for each class (N, C) in place of labels: they can be mixed."""
+        split = self.images.split
+        membership = targets_of_array(split.labels, n_classes=self.n_classes).membership()
+        return replace(self.images, split=replace(split, labels=membership))
+
     def train(
         self, *, policy: str, seed: int, epoch: int, batch_size: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Mixed images (B, 3, S, S) and shares (B, C), which sum to 1 where each image has one label."""
-        for step, (images, labels) in enumerate(
-            self.images.train(policy=policy, seed=seed, epoch=epoch, batch_size=batch_size)
-        ):
+        """Mixed images (B, 3, S, S) and shares (B, C).
+
+        Shares sum to 1 where each image has one label.
+        """
+        batches = self._images_and_membership.train(
+            policy=policy, seed=seed, epoch=epoch, batch_size=batch_size
+        )
+        for step, (images, membership) in enumerate(batches):
             rng = np.random.Generator(np.random.Philox(stream(seed, "mix", epoch, step)))
-            shares = (
-                labels.float() if labels.ndim == 2 else F.one_hot(labels, self.n_classes).float()
-            )
+            shares = membership.float()
             yield mixed(images, shares, rng, mixup=self.mixup, cutmix=self.cutmix)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -55,23 +69,32 @@ class MixedFeed:
 def mixed(
     images: Tensor, shares: Tensor, rng: Generator, *, mixup: float, cutmix: float
 ) -> tuple[Tensor, Tensor]:
-    """Mix (B, 3, H, W) with itself in a random order, shares (B, C) alike: blended (Zhang et al., 2018) or with a box of the other (Yun et al., 2019)."""
+    """Mix (B, 3, H, W) with itself in a random order, and shares (B, C) alike.
+
+    Blended (mixup: Zhang et al., 2018), or with a box of the other image (cutmix: Yun et al.,
+    2019).
+    """
     is_blend = bool(mixup) and (not cutmix or rng.random() < 0.5)
-    own = float(rng.beta(mixup, mixup) if is_blend else rng.beta(cutmix, cutmix))
+    alpha = mixup if is_blend else cutmix
+    kept = float(rng.beta(alpha, alpha))
     other = torch.from_numpy(rng.permutation(len(images))).to(images.device)
     if is_blend:
-        return torch.lerp(images[other], images, own), torch.lerp(shares[other], shares, own)
-    top, bottom = _extent(images.shape[2], own, rng)
-    left, right = _extent(images.shape[3], own, rng)
-    whole = images.clone()
-    whole[:, :, top:bottom, left:right] = images[other, :, top:bottom, left:right]
-    own = 1 - (bottom - top) * (right - left) / (
-        images.shape[2] * images.shape[3]
-    )  # what the border cut off stays the image's own
-    return whole, torch.lerp(shares[other], shares, own)
+        return torch.lerp(images[other], images, kept), torch.lerp(shares[other], shares, kept)
+    height, width = images.shape[2:]
+    top, bottom = _extent(height, kept, rng)
+    left, right = _extent(width, kept, rng)
+    result = images.clone()
+    result[:, :, top:bottom, left:right] = images[other, :, top:bottom, left:right]
+    # The border cut off a part of the box: the labels follow what is really shown.
+    kept = 1 - (bottom - top) * (right - left) / (height * width)
+    return result, torch.lerp(shares[other], shares, kept)
 
 
-def _extent(side: int, own: float, rng: Generator) -> tuple[int, int]:
-    """A box whose sides are sqrt(1 - own) of the image's, around a point of the image, cut off at the border."""
-    half, middle = int(side * math.sqrt(1 - own)) // 2, int(rng.integers(side))
+def _extent(side: int, kept: float, rng: Generator) -> tuple[int, int]:
+    """A box whose sides are sqrt(1 - kept) of the image's, cut off at the image's border.
+
+    Its middle is a random point of the image.
+    """
+    half = int(side * math.sqrt(1 - kept)) // 2
+    middle = int(rng.integers(side))
     return max(middle - half, 0), min(middle + half, side)

@@ -194,7 +194,7 @@ def predict(
         return (
             torch.cat(
                 [
-                    task.predict(forward(inputs))
+                    task.predictions(forward, inputs)
                     for inputs, _ in feed.evaluate(batch_size=batch_size)
                 ]
             )

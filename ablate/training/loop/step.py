@@ -51,11 +51,17 @@ def train_batch(
 
 def accumulate_gradients(stage: Stage, course: Course, inputs: Tensor, labels: Tensor) -> Tensor:
     """Leave the gradients of a batch's loss in the parameters and return the loss; the gradients of parts of a batch are summed up to those of the whole."""
-    task, loss = course.task, torch.zeros((), device=labels.device)
-    for part in micro_batches(len(labels), micro_batch=course.micro_batch):
+    task = course.task
+    loss = torch.zeros((), device=labels.device)
+
+    def forward(part: Tensor) -> Tensor:
+        # Mixed precision ends with the network: losses are computed in fp32.
         with autocast(course.compute):
-            outputs = stage.lanes.forward(inputs[part])
-        part_loss = task.loss(outputs, labels[part]) * (task.mass(labels[part]) / task.mass(labels))
+            return stage.lanes.forward(part)
+
+    for part in micro_batches(len(labels), micro_batch=course.micro_batch):
+        share = task.mass(labels[part]) / task.mass(labels)
+        part_loss = task.training_loss(forward, inputs[part], labels[part]) * share
         stage.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
         loss += part_loss.detach()
     return loss

@@ -1,4 +1,7 @@
-"""A champion at work: load the folder that `export_complete` wrote and classify images. MLflow's pyfunc flavour loads it through `_load_pyfunc`."""
+"""A champion at work: load the folder that `export_complete` wrote and classify images.
+
+MLflow's pyfunc flavour loads it through `_load_pyfunc`.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ from ablate.model.backbone import POOLINGS
 from ablate.model.facts import Preprocessing
 from ablate.model.merge import admit_biases
 from ablate.model.network import build_network
-from ablate.study.trial import TaskName, Trial
+from ablate.recipe.recipe import Recipe
+from ablate.study.trial import Trial
 from ablate.training.serving.export import TRIAL, WEIGHTS, read_described, read_description
-from ablate.training.tasks.classification import Loss, probabilities
-from ablate.training.tasks.multilabel import Multilabel
+from ablate.training.tasks import Task, serving_task
 
 MAX_BATCH = 64
 
@@ -34,34 +37,32 @@ class Classifier:
     module: nn.Module
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
-    loss: Loss = "cross_entropy"
-    """What it was trained with decides how logits become probabilities."""
-    task: TaskName = "classification"
-    """So does whether images have several labels: probabilities do not sum to 1 then."""
+    task: Task
+    """What it was trained for decides how logits become probabilities."""
 
     def predict(
         self,
         images: NDArray[np.uint8],
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> NDArray[np.float32]:
-        """Return probabilities (N, C) float32, in the order of `class_names`, for RGB images (N, H, W, 3) uint8 of any size.
+        """Return probabilities (N, C) float32, in the order of `class_names`.
 
-        The images get the preprocessing that validation had. `params` is there for MLflow and takes nothing.
+        `images` are RGB (N, H, W, 3) uint8 of any size; they get the preprocessing that
+        validation had. `params` is there for MLflow and takes nothing.
         """
-        pictures = [
+        squares = [
             self._prepared(Image.fromarray(image)) for image in np.asarray(images, dtype=np.uint8)
         ]
-        return np.concatenate(
-            [
-                self._probabilities(pictures[start : start + MAX_BATCH])
-                for start in range(0, len(pictures), MAX_BATCH)
-            ]
-        )
+        batches = []
+        for start in range(0, len(squares), MAX_BATCH):
+            batches.append(self._probabilities(squares[start : start + MAX_BATCH]))
+        return np.concatenate(batches)
 
     def classify(self, image: Image.Image) -> dict[str, float]:
         """Return class -> probability for one image, the most probable first."""
-        found = self._probabilities([self._prepared(image.convert("RGB"))])[0]
-        return {self.class_names[index]: float(found[index]) for index in np.argsort(-found)}
+        (probabilities,) = self._probabilities([self._prepared(image.convert("RGB"))])
+        best_first = np.argsort(-probabilities)
+        return {self.class_names[index]: float(probabilities[index]) for index in best_first}
 
     def _prepared(self, image: Image.Image) -> NDArray[np.uint8]:
         return square(
@@ -76,29 +77,21 @@ class Classifier:
         )
         with torch.inference_mode():
             outputs = self.module(self.preprocessing.normalised(images))
-            found: NDArray[np.float32] = (
-                Multilabel().predict(outputs)
-                if self.task == "multilabel"
-                else probabilities(outputs, kind=self.loss)
-            ).numpy()
-        return found
+            probabilities: NDArray[np.float32] = self.task.predict(outputs).numpy()
+        return probabilities
 
 
 def load_classifier(folder: Path | str) -> Classifier:
-    """Load what `export_complete` wrote. Reads JSON and safetensors only. Raises WeightsError where either is damaged."""
+    """Load what `export_complete` wrote; reads JSON and safetensors only.
+
+    Raises WeightsError where either is damaged.
+    """
     folder = Path(folder)
     described = read_description(folder)
     trial = Trial.model_validate(described["trial"])
     state = read_described(folder, WEIGHTS, described)
-    bare = trial.recipe.model_copy(update={"weights": "none"})
-    if (
-        bare.pooling == "auto" and described.get("pooling") in POOLINGS
-    ):  # a file of weights may have chosen it
-        bare = bare.model_copy(update={"pooling": described["pooling"]})
-    if described.get("is_merged"):
-        bare = bare.model_copy(update={"adapter": "none"})
     module = build_network(
-        bare,
+        _bare_recipe(trial.recipe, described),
         n_classes=len(described["class_names"]),
         image_size=trial.data.image_size,
         seed=trial.seed,
@@ -108,15 +101,26 @@ def load_classifier(folder: Path | str) -> Classifier:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise WeightsError(
-            f"{WEIGHTS} must hold the network that {TRIAL} describes, the one in {folder.name} does not; export the trial again"
+            f"{WEIGHTS} must hold the network that {TRIAL} describes, the one in {folder.name} "
+            "does not; export the trial again"
         ) from error
     return Classifier(
         module.eval(),
         Preprocessing(**described["preprocessing"]),
         tuple(described["class_names"]),
-        trial.recipe.scored_as,
-        trial.task,
+        serving_task(trial.task, trial.recipe),
     )
+
+
+def _bare_recipe(recipe: Recipe, described: dict[str, Any]) -> Recipe:
+    """What builds the network that the weights fit into, without fetching any."""
+    changes: dict[str, Any] = {"weights": "none"}
+    # A file of weights may have chosen the pooling, and that file is not read here.
+    if recipe.pooling == "auto" and described.get("pooling") in POOLINGS:
+        changes["pooling"] = described["pooling"]
+    if described.get("is_merged"):
+        changes["adapter"] = "none"
+    return recipe.model_copy(update=changes)
 
 
 def _load_pyfunc(data_path: str) -> Classifier:

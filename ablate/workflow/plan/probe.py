@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ablate.data.dataset import DataSet, Split
 from ablate.data.store import build_store
@@ -21,6 +20,7 @@ from ablate.scheduling.executors.slots import slots_that_fit
 from ablate.study.record import ArmRecord
 from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.trial import Trial
+from ablate.targets import targets_of_array
 from ablate.tracking.events import Event, TrialEnded, TrialOutcome, TrialStarted
 from ablate.training.machine.precision import choose_compute
 from ablate.training.timing_probe import (
@@ -116,24 +116,19 @@ def _few_images(data_set: DataSet, *, n_train: int) -> DataSet:
     }
     return DataSet(
         data_set.facts,
-        {name: _part(split, wanted[name]) for name, split in data_set.splits.items()},
+        {
+            name: _part(split, wanted[name], n_classes=len(data_set.facts.class_names))
+            for name, split in data_set.splits.items()
+        },
     )
 
 
-def _part(split: Split, n_images: int) -> Split:
+def _part(split: Split, n_images: int, *, n_classes: int) -> Split:
     """The first images of each class, then the second ones, ..., and from the beginning where there are too few."""
-    chosen = np.resize(_in_turn(split.labels), n_images)
+    in_turn = targets_of_array(split.labels, n_classes=n_classes).in_turn()
+    chosen = np.resize(in_turn, n_images)
     ids = tuple(f"{number} {split.image_ids[i]}" for number, i in enumerate(chosen))
     return Split(ids, split.labels[chosen], lambda i: split.read(int(chosen[i])))
-
-
-def _in_turn(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    if labels.ndim == 2:
-        return np.arange(len(labels))
-    order = np.argsort(labels, kind="stable")
-    sizes = np.bincount(labels)
-    rank = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return order[np.argsort(rank, kind="stable")]
 
 
 def _stores(

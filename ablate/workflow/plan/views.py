@@ -12,12 +12,13 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ablate.data.augment import POLICIES, clean, views
-from ablate.data.store import StoredSplit, build_store
+from ablate.data.store import build_store
 from ablate.errors import SpecError, StoreError
 from ablate.grid.parse import nearest
 from ablate.model.backbone import preprocessing_of
 from ablate.recipe.policy import is_cropped, policy_word
 from ablate.recipe.recipe import Recipe
+from ablate.targets import Targets
 from ablate.workflow.plan.contact_sheet import Group, Sheet
 from ablate.workflow.prepare.prepared import Progress, Resolved, check_writable
 
@@ -111,7 +112,8 @@ def take_sheet(resolved: Resolved, wish: Wish, *, home: Path, on_progress: Progr
         on_progress=lambda done, total: on_progress("decoding images", done, total),
     )
     train, seed = store.split("train"), resolved.record.seeds[0]
-    rows = spread(train.labels, wish.n_images)
+    targets = store.targets("train")
+    rows = spread(targets, wish.n_images)
 
     def group(word: str) -> Group:
         drawn = [
@@ -133,7 +135,7 @@ def take_sheet(resolved: Resolved, wish: Wish, *, home: Path, on_progress: Progr
 
     return Sheet(
         title=f"{resolved.grid.name}: train images of {resolved.data.source}, seed {seed}, {wanted.image_size} px for {backbone}",
-        rows=tuple(_row_name(train, row, store.class_names) for row in rows),
+        rows=tuple(_row_name(targets, row, store.class_names) for row in rows),
         groups=(
             Group(
                 "clean",
@@ -168,13 +170,14 @@ def describe(resolved: Resolved, wish: Wish, sheet: Sheet) -> str:
     return "; ".join(parts)
 
 
-def spread(labels: NDArray[np.int64], n_images: int) -> list[int]:
-    """Choose rows of train spread over the classes, in turn one of each and ordered by class; all rows where there are no more.
+def spread(targets: Targets, n_images: int) -> list[int]:
+    """Choose rows of train spread over the classes, in turn one of each and ordered by class.
 
-    Takes (N,) classes or (N, C) of 0 and 1; images without a label are a class of their own. Of more classes than images, some evenly apart.
+    All rows where there are no more; images without a label are a class of their own. Of more
+    classes than images, some evenly apart.
     """
-    several = labels if labels.ndim == 2 else np.eye(labels.max() + 1, dtype=np.int64)[labels]
-    columns = np.column_stack([several, several.sum(axis=1) == 0])
+    membership = targets.membership()
+    columns = np.column_stack([membership, membership.sum(axis=1) == 0])
     classes = [rows.tolist() for rows in map(np.flatnonzero, columns.T) if len(rows)]
     n_first = min(n_images, len(classes))
     turns = list(
@@ -183,7 +186,7 @@ def spread(labels: NDArray[np.int64], n_images: int) -> list[int]:
         )
     )
     chosen: dict[int, int] = {}
-    while len(chosen) < min(n_images, len(labels)):
+    while len(chosen) < min(n_images, len(targets)):
         for turn in turns:
             row = next((row for row in classes[turn] if row not in chosen), None)
             if row is not None and len(chosen) < n_images:
@@ -191,11 +194,10 @@ def spread(labels: NDArray[np.int64], n_images: int) -> list[int]:
     return sorted(chosen, key=lambda row: (chosen[row], row))
 
 
-def _row_name(train: StoredSplit, row: int, class_names: Sequence[str]) -> str:
-    label = train.labels[row]
-    if label.ndim == 0:
-        return class_names[int(label)]
-    return ", ".join(name for name, on in zip(class_names, label, strict=True) if on) or "no label"
+def _row_name(targets: Targets, row: int, class_names: Sequence[str]) -> str:
+    """The classes that an image has."""
+    (positions,) = np.nonzero(targets.membership()[row])
+    return ", ".join(class_names[position] for position in positions.tolist()) or "no label"
 
 
 def _tiles(drawn: Sequence[Tensor]) -> NDArray[np.uint8]:

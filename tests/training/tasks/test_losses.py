@@ -13,13 +13,16 @@ from torchvision.ops import sigmoid_focal_loss
 
 from ablate.errors import SpecError
 from ablate.recipe.recipe import Recipe
+from ablate.study.tasks.classification import CLASSIFICATION
+from ablate.targets import OneLabel
+from ablate.training.tasks import Task, TrainTargets, make_task
 from ablate.training.tasks.class_weights import (
     check_class_weights,
     class_weights,
     effective_class_weights,
 )
 from ablate.training.tasks.classification import Classification, probabilities
-from ablate.training.trial_run import make_task, run_trial
+from ablate.training.trial_run import run_trial
 
 GENERATOR = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(12, 3, generator=GENERATOR) * 2
@@ -28,6 +31,11 @@ MIXED = torch.softmax(torch.randn(12, 3, generator=GENERATOR), dim=1)
 WEIGHTS = torch.tensor([1.0, 4.0, 0.5])
 NAMES = ("a", "b", "c")
 KINDS = pytest.mark.parametrize("kind", ["cross_entropy", "focal", "bce"])
+
+
+def _task(recipe: Recipe, labels: np.ndarray) -> Task:
+    in_use = TrainTargets(OneLabel(labels, len(NAMES)), NAMES)
+    return make_task(CLASSIFICATION.name, recipe, in_use, device="cpu")
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 2.5])
@@ -118,7 +126,7 @@ def test_losses_and_weights_differ() -> None:
 
 def test_logit_adjustment_shifts_the_loss_and_not_the_prediction() -> None:
     labels = np.array([0] * 6 + [1] * 3 + [2])
-    task = make_task(Recipe(logit_adjustment=1.5), labels, class_names=NAMES, device="cpu")
+    task = _task(Recipe(logit_adjustment=1.5), labels)
     shifted = LOGITS + 1.5 * torch.log(torch.tensor([0.6, 0.3, 0.1]))
     assert task.loss(LOGITS, LABELS).item() == pytest.approx(
         F.cross_entropy(shifted, LABELS).item(), rel=1e-6

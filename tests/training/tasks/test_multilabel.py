@@ -8,13 +8,20 @@ from torch import nn
 
 from ablate.metrics.multilabel import score
 from ablate.recipe.recipe import Recipe
+from ablate.study.tasks.multilabel import MULTILABEL
+from ablate.targets import SeveralLabels
 from ablate.training.feeds.mixing import mixed
+from ablate.training.tasks import Task, TrainTargets, make_task
 from ablate.training.tasks.classification import Classification
 from ablate.training.tasks.multilabel import Multilabel
-from ablate.training.trial_run import make_task
 
 NAMES = ("warm", "cold", "striped")
 LABELS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 1]])
+
+
+def _task(recipe: Recipe, labels: np.ndarray) -> Task:
+    in_use = TrainTargets(SeveralLabels(labels, len(NAMES)), NAMES)
+    return make_task(MULTILABEL.name, recipe, in_use, device="cpu")
 
 
 def _logits(n: int = 4) -> torch.Tensor:
@@ -34,9 +41,7 @@ def test_smoothing_moves_yes_and_no_towards_one_half() -> None:
 
 
 def test_balanced_weights_make_a_yes_weigh_as_many_times_as_there_are_more_noes() -> None:
-    task = make_task(
-        Recipe(loss="bce", class_weights="balanced"), LABELS, class_names=NAMES, device="cpu"
-    )
+    task = _task(Recipe(loss="bce", class_weights="balanced"), LABELS)
     assert isinstance(task, Multilabel)
     torch.testing.assert_close(task.class_weights, torch.tensor([1 / 3, 1.0, 3.0]))
     p = torch.sigmoid(_logits())
@@ -49,20 +54,16 @@ def test_balanced_weights_make_a_yes_weigh_as_many_times_as_there_are_more_noes(
 
 
 def test_weights_by_name_are_those_of_the_positives() -> None:
-    task = make_task(
-        Recipe(loss="bce", class_weights={"cold": 4.0}), LABELS, class_names=NAMES, device="cpu"
-    )
+    task = _task(Recipe(loss="bce", class_weights={"cold": 4.0}), LABELS)
     torch.testing.assert_close(task.class_weights, torch.tensor([1.0, 4.0, 1.0]))
-    assert (
-        make_task(Recipe(loss="bce"), LABELS, class_names=NAMES, device="cpu").class_weights is None
-    )
+    assert _task(Recipe(loss="bce"), LABELS).class_weights is None
 
 
 def test_a_class_that_every_image_has_keeps_a_small_weight() -> None:
     labels = np.array([[1, 0], [1, 1]])
-    task = make_task(
-        Recipe(loss="bce", class_weights="balanced"), labels, class_names=("a", "b"), device="cpu"
-    )
+    in_use = TrainTargets(SeveralLabels(labels, 2), ("a", "b"))
+    recipe = Recipe(loss="bce", class_weights="balanced")
+    task = make_task(MULTILABEL.name, recipe, in_use, device="cpu")
     torch.testing.assert_close(task.class_weights, torch.tensor([0.25, 1.0]))
 
 

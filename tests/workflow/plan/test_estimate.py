@@ -17,9 +17,10 @@ from ablate.errors import SpecError
 from ablate.grid.parse import load_grid
 from ablate.scheduling.executors.slots import gpu_slots, slots_that_fit
 from ablate.study.request import Compute
+from ablate.targets import OneLabel
 from ablate.workflow.folders import places
 from ablate.workflow.plan.estimate import Cost, Kind, Measured, kinds_of, nearest, study_cost
-from ablate.workflow.plan.probe import Probes, _in_turn, _part, packed, probe_kinds
+from ablate.workflow.plan.probe import Probes, _part, packed, probe_kinds
 from ablate.workflow.prepare.machines import Machines, choose_slots, parse_kind
 from ablate.workflow.prepare.prepared import Resolved, check_arms, resolve
 
@@ -109,7 +110,7 @@ def test_a_kind_is_taken_as_itself_or_as_the_nearest_of_its_backbone() -> None:
 
 def test_a_few_images_are_spread_over_the_classes() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 2])
-    assert labels[_in_turn(labels)].tolist() == [0, 1, 2, 0, 1, 0, 0]
+    assert labels[OneLabel(labels, 3).in_turn()].tolist() == [0, 1, 2, 0, 1, 0, 0]
     split = type(
         "Split",
         (),
@@ -119,7 +120,7 @@ def test_a_few_images_are_spread_over_the_classes() -> None:
             "read": staticmethod("abcdefg".__getitem__),
         },
     )()
-    part = _part(split, 9)
+    part = _part(split, 9, n_classes=3)
     assert [part.read(i) for i in range(9)] == list("aegbfcdae")
     assert part.labels.tolist() == [0, 1, 2, 0, 1, 0, 0, 0, 1]
     assert len(set(part.image_ids)) == 9

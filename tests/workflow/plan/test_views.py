@@ -23,6 +23,7 @@ from ablate.errors import StoreError
 from ablate.grid.parse import load_grid
 from ablate.model.backbone import preprocessing_of
 from ablate.study.request import Compute
+from ablate.targets import OneLabel, SeveralLabels
 from ablate.training.feeds.batches import ImageFeed
 from ablate.training.feeds.sampling import every_image
 from ablate.workflow.folders import places
@@ -288,7 +289,7 @@ def test_what_cannot_be_drawn_is_refused_before_an_image_is_decoded(
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 50))
 def test_images_are_spread_evenly_over_the_classes(labels: list[int], n_images: int) -> None:
     array = np.array(labels)
-    rows = spread(array, n_images)
+    rows = spread(OneLabel(array, 6), n_images)
     assert len(set(rows)) == len(rows) == min(n_images, len(labels))
     assert rows == sorted(rows, key=lambda row: (labels[row], row))
     taken, there = Counter(array[rows].tolist()), Counter(labels)
@@ -297,8 +298,8 @@ def test_images_are_spread_evenly_over_the_classes(labels: list[int], n_images: 
 
 def test_images_of_several_labels_are_spread_too() -> None:
     labels = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 1], [0, 1, 0], [0, 0, 1]])
-    assert spread(labels, 4) == [0, 3, 5, 2]
-    assert sorted(spread(labels, 9)) == list(range(6))
+    assert spread(SeveralLabels(labels, 3), 4) == [0, 3, 5, 2]
+    assert sorted(spread(SeveralLabels(labels, 3), 9)) == list(range(6))
 
 
 def test_tiles_and_names_are_apart_however_small_and_long_they_are() -> None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ablate.metrics.calibration import Reliability
 from ablate.reporting.insights.class_scores import class_table
 from ablate.reporting.insights.classification.confusion import confused_pairs
-from ablate.reporting.predictions.read import Readings, Threshold
+from ablate.reporting.predictions.classification import RunReading, Threshold
+from ablate.reporting.predictions.read import Readings
 from ablate.study.record import StudyRecord
 
 CLASS_SCORES = {"precision": "precision", "recall": "recall", "f1": "F1", "auroc": "AUROC"}
@@ -59,7 +60,8 @@ class ClassDigest:
 
 def class_digest(readings: Readings, record: StudyRecord, arm_id: str) -> ClassDigest | None:
     """Gather an arm's readings, in the order of the seeds; None where there is none."""
-    runs = [readings.runs[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readings.runs]
+    readable = readings.of_kind(RunReading)
+    runs = [readable[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readable]
     if not runs:
         return None
     confusion = np.sum([run.confusion for run in runs], axis=0)

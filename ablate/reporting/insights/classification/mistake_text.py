@@ -12,7 +12,7 @@ from ablate.quoting import code
 from ablate.reporting.insights.class_scores import weakest_class_sentence
 from ablate.reporting.insights.classification.class_digest import N_PAIRS, ClassDigest
 from ablate.reporting.insights.classification.confusion import most_confused
-from ablate.reporting.predictions.read import Threshold
+from ablate.reporting.predictions.classification import Threshold
 from ablate.reporting.results import NOT_MEASURED
 from ablate.reporting.text.markdown import plural, table
 

@@ -1,9 +1,9 @@
 """Labels that all trials together doubt, on images that no trial was trained on.
 
-The method is confident learning (Northcutt, Jiang and Chuang, 2021). A class's threshold is the mean
-probability that the trials give it on images labelled so. An image is suspect where another class
-passes its own threshold and is the most probable of those that do. It is a list of images to look
-at, not of errors: hard images appear in it as well as wrong labels.
+The method is confident learning (Northcutt, Jiang and Chuang, 2021). A class's threshold is the
+mean probability that the trials give it on images labelled so. An image is suspect where another
+class passes its own threshold and is the most probable of those that do. It is a list of images to
+look at, not of errors: hard images appear in it as well as wrong labels.
 """
 
 from __future__ import annotations

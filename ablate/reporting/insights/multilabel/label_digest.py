@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ablate.reporting.insights.class_scores import class_table
+from ablate.reporting.predictions.multilabel import LabelReading
 from ablate.reporting.predictions.read import Readings
 from ablate.study.record import StudyRecord
 
@@ -69,8 +70,8 @@ class LabelDigest:
 
 def label_digest(readings: Readings, record: StudyRecord, arm_id: str) -> LabelDigest | None:
     """Gather an arm's readings, in the order of the seeds; None where there is none."""
-    labels = readings.labels
-    runs = [labels[arm_id, seed] for seed in record.seeds if (arm_id, seed) in labels]
+    readable = readings.of_kind(LabelReading)
+    runs = [readable[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readable]
     if not runs:
         return None
     errors = pd.concat([run.errors for run in runs])

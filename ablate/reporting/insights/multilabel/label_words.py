@@ -14,6 +14,7 @@ NO_SUSPECTS = (
     "Suspect labels: not looked for where images have several; "
     "the surest errors of the best arm are above."
 )
+_ORDER = "# class -> probability, the most probable first"
 _IF_CALLED = f"if probability >= {THRESHOLD:g}"
 _LOAD_CHAMPION = f"""import mlflow
 import numpy as np
@@ -36,7 +37,7 @@ from ablate.training.serving.predict import load_classifier
 
 files = mlflow.artifacts.download_artifacts(run_id="{{run_id}}")
 classifier = load_classifier(export_complete(Path(files), Path("classifier")))
-found = classifier.classify(Image.open("image.jpg"))  # class -> probability, the most probable first
+found = classifier.classify(Image.open("image.jpg"))  {_ORDER}
 print([name for name, probability in found.items() {_IF_CALLED}])
 """
 WORDS = CardWords(

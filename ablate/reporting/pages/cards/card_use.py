@@ -52,9 +52,10 @@ def _limits(results: Results, arm: ArmRecord) -> list[str]:
     if data.is_fallback:
         requested = code(data.requested_source)
         limits.append(f"The data stand in for {requested}, on which nothing was measured.")
+    licence = text(data.licence)
     return [
         *limits,
-        f"Licence of the data: {text(data.licence)}. It may limit what the weights can be used for.",
+        f"Licence of the data: {licence}. It may limit what the weights can be used for.",
         *results.insight.limits(results, arm),
         f"Behaviour on other cameras, sites or groups: {NOT_MEASURED}.",
     ]

@@ -1,9 +1,10 @@
-"""What adapters cost and give: a section of the report where a grid varies one of their fields."""
+"""What adapters cost and give: a section where a grid varies one of their fields."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from ablate.quoting import code, text
 from ablate.recipe.recipe import Recipe
@@ -30,22 +31,24 @@ _HEADER = (
     "peak memory, MB",
     "training s",
 )
+_NOTE = (
+    "Means over seeds, ± SD. The share counts head and adapters. Memory and seconds depend on the "
+    "machine, and on what a trial took from the cache."
+)
 
 
 def adapters_section(results: Results, _show: ShowFigure) -> str:
     """The table of adapters; empty where the grid varies none of `ADAPTER_FIELDS`."""
-    if not any(
-        len(levels) > 1 for axis, levels in results.record.axes.items() if axis in ADAPTER_FIELDS
-    ):
+    axes = results.record.axes
+    if not any(len(axes[field]) > 1 for field in ADAPTER_FIELDS if field in axes):
         return ""
-    note = "Means over seeds, ± SD. The share counts head and adapters. Memory and seconds depend on the machine, and on what a trial took from the cache."
     header = [*_HEADER, prose(results.effects.primary), "merged into the backbone"]
     rows = [_row(results, arm_id) for arm_id in results.arms["arm_id"]]
-    return join_sections(["## Adapters", note, table(header, rows, n_text_columns=3)]).rstrip()
+    return join_sections(["## Adapters", _NOTE, table(header, rows, n_text_columns=3)]).rstrip()
 
 
 def size_of(recipe: Recipe) -> str:
-    """What makes the recipe's adapter large or small, in words: "rank 8", "width 64", "10 tokens", or a dash."""
+    """What makes the recipe's adapter large or small: "rank 8", "width 64", "10 tokens", "-"."""
     kind = recipe.adapter_kind
     if kind in ("lora", "dora"):
         return f"rank {recipe.lora_rank}"
@@ -56,54 +59,41 @@ def size_of(recipe: Recipe) -> str:
 
 def _row(results: Results, arm_id: str) -> list[str]:
     arm = next(arm for arm in results.record.arms if arm.arm_id == arm_id)
-    trained, every = (
-        results.number(arm_id, f"cost/{name}/mean") for name in ("n_trainable", "n_parameters")
-    )
-    share = (
-        NOT_MEASURED
-        if math.isnan(trained) or math.isnan(every)
-        else f"{100 * trained / every:.2f} %"
-    )
-    merged = (
-        "-"
-        if arm.recipe.adapter_kind == "none"
-        else text(
-            _merged([run_fact(run, "adapter_merge") for run in results.complete_runs(arm_id)])
-        )
-    )
-    measured = [
-        _measured(results, arm_id, metric, digits=digits)
-        for metric, digits in (
-            ("cost/peak_memory_mb", 0),
-            ("time/train_s", 1),
-            (results.effects.primary, 3),
-        )
-    ]
+    n_trained = results.number(arm_id, "cost/n_trainable/mean")
+    n_all = results.number(arm_id, "cost/n_parameters/mean")
+    share = NOT_MEASURED
+    if not (math.isnan(n_trained) or math.isnan(n_all)):
+        share = f"{100 * n_trained / n_all:.2f} %"
+    merged = "-"
+    if arm.recipe.adapter_kind != "none":
+        facts = [run_fact(run, "adapter_merge") for run in results.complete_runs(arm_id)]
+        merged = text(_merged(facts))
     return [
         code(arm.name),
         arm.recipe.adapter_kind,
         size_of(arm.recipe),
-        count(trained),
+        count(n_trained),
         share,
-        *measured,
+        _mean_sd(results, arm_id, "cost/peak_memory_mb", digits=0),
+        _mean_sd(results, arm_id, "time/train_s", digits=1),
+        _mean_sd(results, arm_id, results.effects.primary, digits=3),
         merged,
     ]
 
 
-def _merged(facts: list[str]) -> str:
-    """What the runs of an arm say of merging; of runs that differ in the difference alone, the one with the largest."""
-    told = [_DIFFERENCE.fullmatch(fact) for fact in facts]
-    if facts and len({found and found["how"] for found in told}) == 1 and told[0] is not None:
-        return max(
-            (found for found in told if found is not None),
-            key=lambda found: float(found["difference"]),
-        ).group()
+def _merged(facts: Sequence[str]) -> str:
+    """What the runs of an arm say of merging.
+
+    Of runs that say the same but for the difference, the one with the largest.
+    """
+    found = [_DIFFERENCE.fullmatch(fact) for fact in facts]
+    known = [match for match in found if match is not None]
+    if known and len(known) == len(found) and len({match["how"] for match in known}) == 1:
+        return max(known, key=lambda match: float(match["difference"])).group()
     return ", ".join(dict.fromkeys(facts)) or NOT_MEASURED
 
 
-def _measured(results: Results, arm_id: str, metric: str, *, digits: int) -> str:
-    return mean_sd(
-        results.number(arm_id, f"{metric}/mean"),
-        results.number(arm_id, f"{metric}/sd"),
-        digits=digits,
-    )
+def _mean_sd(results: Results, arm_id: str, metric: str, *, digits: int) -> str:
+    mean = results.number(arm_id, f"{metric}/mean")
+    sd = results.number(arm_id, f"{metric}/sd")
+    return mean_sd(mean, sd, digits=digits)

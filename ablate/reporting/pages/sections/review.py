@@ -1,4 +1,4 @@
-"""The report's list of images that a person should look at: labels in doubt, and near-duplicates across splits."""
+"""The report's list of images that a person should look at."""
 
 from __future__ import annotations
 
@@ -10,87 +10,68 @@ from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.markdown import join_sections, plural, table
 from ablate.study.record import NearDuplicate
 
+_HOW = "by correlation of small versions, mirrored ones too; cropped or turned copies are not found"
+_COLUMNS = (
+    "split",
+    "image_id",
+    "label",
+    "other_split",
+    "other_image_id",
+    "other_label",
+    "likeness",
+    "is_mirrored",
+)
 Label = int | tuple[int, ...]
 
 
 def review_section(results: Results, show: ShowFigure) -> str:
     """What the task has to show, then near-duplicates; both say what was looked at when empty."""
     parts = results.insight.review_parts(results, show)
-    return join_sections(
-        ["## Images to look at", *parts, _duplicates(results), show(DUPLICATES)]
-    ).rstrip()
+    duplicates = _duplicates(results)
+    return join_sections(["## Images to look at", *parts, duplicates, show(DUPLICATES)]).rstrip()
 
 
 def _duplicates(results: Results) -> str:
-    found = results.record.data.near_duplicates
-    if found is None:
+    duplicates = results.record.data.near_duplicates
+    if duplicates is None:
         return "Near-duplicates across splits: not looked for."
-    how = "by correlation of small versions, mirrored ones too; cropped or turned copies are not found"
-    if not found.n_pairs:
-        return f"Near-duplicates across splits: none found ({how})."
+    if not duplicates.n_pairs:
+        return f"Near-duplicates across splits: none found ({_HOW})."
     names = results.record.data.class_names
-    rows = [
-        [
-            code(one.first_id),
-            one.first_split,
-            code(one.second_id),
-            one.second_split,
-            _labels(one.first_label, one.second_label, names),
-            f"{one.likeness:.3f}",
-        ]
-        for one in found.pairs[:N_DUPLICATES]
-    ]
-    more = f"; the first {len(rows)} of them" if found.n_pairs > len(rows) else ""
-    note = f"Near-duplicates across splits: {plural(found.n_pairs, 'pair')} ({how}){more}. What is in train as well as in val or test flatters every score."
-    return (
-        note
-        + "\n\n"
-        + table(["image", "split", "and", "split", "label", "alike"], rows, n_text_columns=5)
+    rows = [_row(pair, names) for pair in duplicates.pairs[:N_DUPLICATES]]
+    n_pairs = plural(duplicates.n_pairs, "pair")
+    more = f"; the first {len(rows)} of them" if duplicates.n_pairs > len(rows) else ""
+    note = (
+        f"Near-duplicates across splits: {n_pairs} ({_HOW}){more}. "
+        "What is in train as well as in val or test flatters every score."
     )
+    header = ["image", "split", "and", "split", "label", "alike"]
+    return f"{note}\n\n{table(header, rows, n_text_columns=5)}"
 
 
-def _labels(first: Label, second: Label, names: tuple[str, ...]) -> str:
-    told = [code(_name(label, names)) for label in (first, second)]
-    return told[0] if first == second else f"{told[0]} and {told[1]}"
+def _row(pair: NearDuplicate, names: tuple[str, ...]) -> list[str]:
+    label = code(_name(pair.first_label, names))
+    if pair.second_label != pair.first_label:
+        label += f" and {code(_name(pair.second_label, names))}"
+    first = [code(pair.first_id), pair.first_split]
+    second = [code(pair.second_id), pair.second_split]
+    return [*first, *second, label, f"{pair.likeness:.3f}"]
 
 
 def _name(label: Label, names: tuple[str, ...]) -> str:
     """The class, or all of an image's as a list of labels has them."""
-    return (
-        names[label] if isinstance(label, int) else ";".join(names[position] for position in label)
-    )
-
-
-def _side(split: str, image_id: str, label: Label, names: tuple[str, ...]) -> tuple[str, str, str]:
-    return split, image_id, _name(label, names)
-
-
-def _how(pair: NearDuplicate) -> tuple[float, bool]:
-    return pair.likeness, pair.is_mirrored
+    if isinstance(label, int):
+        return names[label]
+    return ";".join(names[position] for position in label)
 
 
 def duplicate_frame(results: Results) -> pd.DataFrame:
-    """One row a pair, for CSV."""
+    """One row per pair, for CSV."""
     names = results.record.data.class_names
-    found = results.record.data.near_duplicates
-    rows = [
-        (
-            *_side(one.first_split, one.first_id, one.first_label, names),
-            *_side(one.second_split, one.second_id, one.second_label, names),
-            *_how(one),
-        )
-        for one in (found.pairs if found else ())
-    ]
-    return pd.DataFrame(
-        rows,
-        columns=[
-            "split",
-            "image_id",
-            "label",
-            "other_split",
-            "other_image_id",
-            "other_label",
-            "likeness",
-            "is_mirrored",
-        ],
-    )
+    duplicates = results.record.data.near_duplicates
+    rows = []
+    for pair in duplicates.pairs if duplicates else ():
+        first = (pair.first_split, pair.first_id, _name(pair.first_label, names))
+        second = (pair.second_split, pair.second_id, _name(pair.second_label, names))
+        rows.append((*first, *second, pair.likeness, pair.is_mirrored))
+    return pd.DataFrame(rows, columns=list(_COLUMNS))

@@ -175,7 +175,7 @@ def test_a_changed_cell_of_every_table_is_named_by_verify(sure, tmp_path) -> Non
     )
     read = _mislabelled(sure, [3, 40])
     runs = tuple(
-        replace(run, metrics={**run.metrics, **recomputed_scores(run, read)})
+        replace(run, metrics={**run.metrics, **recomputed_scores(run, read, record)})
         for run in sure.study.runs
     )
     study = replace(sure.study, record=record.model_copy(update={"data": facts}), runs=runs)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from reporting.test_report import section, text_of
+from support.reports import no_figures
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.sections.pilot_section import pilot_section
@@ -132,7 +133,7 @@ def test_a_tuning_lists_what_each_arm_got_and_what_lies_at_the_edge(published) -
 
 
 def test_a_study_without_a_pilot_says_nothing_of_one(published) -> None:
-    assert pilot_section(compute_results(published.study, published.predictions)) == ""
+    assert pilot_section(compute_results(published.study, published.predictions), no_figures) == ""
 
 
 @pytest.mark.parametrize("forged", [False, True])

@@ -1,0 +1,74 @@
+"""The report on the tuning of each arm before the study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from ablate.quoting import code, text
+from ablate.reporting.evidence.tables import level_text
+from ablate.reporting.pages.sections.pilot_counts import counts_text
+from ablate.reporting.results import NOT_MEASURED, Results, prose
+from ablate.reporting.text.markdown import join_sections, table
+from ablate.study.pilot import Pilot, PilotTrial
+from ablate.study.record import ArmRecord
+from ablate.study.trial import is_better, is_score
+
+_EDGE = (
+    "At the edge: a value that is the lowest or highest number tried; "
+    "the arm's best may lie beyond it."
+)
+
+
+def tuning_section(results: Results, pilot: Pilot) -> str:
+    """What every arm was tuned to, and how far its scores spread."""
+    name = pilot.objectives[0]
+    space = "; ".join(f"{code(field)} in {text(words)}" for field, words in pilot.space.items())
+    how = (
+        f"Every arm had the same small search: all combinations of {space} with pilot seed "
+        f"{pilot.seed}, and was then trained with its own best by {prose(name)}: arms are compared "
+        f"at their best, not at a setting that suits one of them. {counts_text(pilot)}. "
+        "**No score of the tuning enters a conclusion**; its seed is none of those below."
+    )
+    rows = [_row(pilot, arm) for arm in results.record.arms]
+    header = ["arm", *map(code, pilot.space), "pilot trials complete"]
+    header += [f"best {prose(name)}", "worst", "at the edge"]
+    return join_sections(["## Tuning", how, table(header, rows), _EDGE]).rstrip()
+
+
+def _row(pilot: Pilot, arm: ArmRecord) -> list[str]:
+    name = pilot.objectives[0]
+    trials = [trial for trial in pilot.trials if trial.arm == arm.name]
+    known = [trial.scores.get(name, math.nan) for trial in trials]
+    scores = [score for score in known if is_score(score)]
+    tuned = []
+    for field in pilot.space:
+        tuned.append(level_text(arm.tuned[field]) if field in arm.tuned else "-")
+    n_complete = f"{len(scores)} of {len(trials)}"
+    edges = _at_the_edge(trials, arm.tuned, tuple(pilot.space))
+    return [code(arm.name), *tuned, n_complete, *_best_and_worst(scores, name), edges]
+
+
+def _best_and_worst(scores: Sequence[float], name: str) -> tuple[str, str]:
+    if not scores:
+        return NOT_MEASURED, NOT_MEASURED
+    ordered = sorted(scores, reverse=is_better(name, 1.0, than=0.0))
+    return f"{ordered[0]:.3f}", f"{ordered[-1]:.3f}"
+
+
+def _at_the_edge(
+    trials: Sequence[PilotTrial], tuned: Mapping[str, object], fields: Sequence[str]
+) -> str:
+    """Numeric fields, of more than two values, whose choice is the first or last that was tried."""
+    edges = []
+    for field in fields:
+        tried = {_number(trial.levels.get(field)) for trial in trials}
+        numbers = sorted(number for number in tried if number is not None)
+        if len(numbers) > 2 and _number(tuned.get(field)) in (numbers[0], numbers[-1]):
+            edges.append(code(field))
+    return ", ".join(edges) or "-"
+
+
+def _number(level: object) -> float | None:
+    """The level as a number; None for a word."""
+    return float(level) if isinstance(level, int | float) else None

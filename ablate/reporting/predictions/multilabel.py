@@ -1,0 +1,74 @@
+"""One run's predictions on images with several labels, digested."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ablate.metrics.multilabel import THRESHOLD, PerLabel, per_label, resampled_label_f1
+from ablate.metrics.ranking import rank_classes
+from ablate.metrics.resampling import resampled_auroc
+from ablate.reporting.predictions._base import Draws, HeldOut, of_test
+from ablate.study.record import StudyRecord
+
+
+@dataclass(frozen=True)
+class LabelReading:
+    """The test predictions of one run."""
+
+    classes: PerLabel
+    errors: pd.DataFrame
+    """image_id, class, is_called, p of each image and class where the call is not the label."""
+    together: NDArray[np.int64]
+    """(C, C) test images on which both classes are called."""
+    wrong_together: NDArray[np.int64]
+    """(C, C) those of them that do not have both labels."""
+    n_exact: int
+    """Test images of which every class is right."""
+    n_called: int
+    """Classes called, over all test images."""
+    resampled: Draws
+
+
+def read(held_out: HeldOut, record: StudyRecord) -> LabelReading:  # noqa: ARG001
+    """Digest the test predictions; nothing is fitted on val."""
+    probabilities = held_out.test.outputs.astype(np.float64)
+    labels = held_out.test.targets.array
+    image_ids = np.array(held_out.test.image_ids, dtype=object)
+    ranking = rank_classes(probabilities, labels)
+    is_called = probabilities >= THRESHOLD
+    is_positive = labels == 1
+    images, classes = np.nonzero(is_called != is_positive)
+    together = _pairs(is_called)
+    errors = pd.DataFrame(
+        {
+            "image_id": image_ids[images],
+            "class": classes,
+            "is_called": is_called[images, classes],
+            "p": probabilities[images, classes],
+        }
+    )
+    return LabelReading(
+        classes=per_label(probabilities, labels, ranking=ranking),
+        errors=errors,
+        together=together,
+        wrong_together=together - _pairs(is_called & is_positive),
+        n_exact=int((is_called == is_positive).all(axis=1).sum()),
+        n_called=int(is_called.sum()),
+        # As `metrics.multilabel.resampled`, without sorting the images a second time.
+        resampled=of_test(
+            {
+                "macro_f1": resampled_label_f1(probabilities, labels, held_out.weights),
+                "auroc_ovr_macro": resampled_auroc(ranking, held_out.weights),
+            }
+        ),
+    )
+
+
+def _pairs(has_class: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(N, C) -> (C, C) images that have both classes."""
+    counts = has_class.astype(np.int64)
+    return counts.T @ counts

@@ -1,0 +1,25 @@
+"""Whole numbers of images in proportion to the sizes of classes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def allocate(counts: NDArray[np.int64], n: int, *, room: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Share `n` images among classes in proportion to `counts` (C,), by largest remainder.
+
+    Each class gets at least one where `n` allows, and at most its `room` (C,). The sum is `n`
+    unless there is too little room.
+    """
+    exact = counts * (n / counts.sum())
+    least = np.ones_like(counts) if n >= len(counts) else np.zeros_like(counts)
+    deal: NDArray[np.int64] = np.minimum(np.maximum(np.floor(exact).astype(np.int64), least), room)
+    while deal.sum() != n:
+        step = 1 if deal.sum() < n else -1
+        is_free = (deal < room) if step == 1 else (deal > np.minimum(least, room))
+        if not is_free.any():
+            break
+        lack = np.where(is_free, (exact - deal) * step, -np.inf)
+        deal[int(np.argmax(lack))] += step
+    return deal

@@ -1,0 +1,158 @@
+"""A third task, registered by tests alone: levels in an order, and how far a prediction is off.
+
+It stores one number per image, the expected level, and is judged by an error that is better when
+low. All that the program needs to know of a task stands in this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+import ablate.metrics
+import ablate.reporting.predictions
+import ablate.study.tasks
+import ablate.targets.codecs
+import ablate.training.tasks
+from ablate.errors import CheckFailed
+from ablate.metrics import Scoring
+from ablate.recipe.recipe import Recipe
+from ablate.reporting.predictions._base import Draws, HeldOut, Reader, of_test
+from ablate.study.record import StudyRecord
+from ablate.study.tasks import FieldRule, HubMetric, Metric, TaskSpec
+from ablate.targets import OneLabel
+from ablate.targets.codecs import SplitPredictions
+from ablate.training.tasks import Forward, TrainTargets
+
+ORDINAL = TaskSpec(
+    name="ordinal",
+    metrics=(
+        Metric("mean_absolute_error", "mean absolute error", True, hub=HubMetric("mae")),
+        Metric("within_one", "share within one level"),
+    ),
+    primary="mean_absolute_error",
+    secondary="within_one",
+    targets="one_label",
+    hub_task="image-classification",
+    field_rules={
+        "loss": FieldRule(("cross_entropy",), "the loss is the squared distance in levels"),
+        "class_weights": FieldRule(("none",), "levels weigh alike"),
+    },
+    why_no_target_precision="levels are not two classes",
+)
+
+
+def score(outputs: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
+    """Expected levels (N,) against labels (N,)."""
+    error = np.abs(outputs - labels)
+    return {
+        "mean_absolute_error": float(error.mean()),
+        "within_one": float((error <= 1).mean()),
+    }
+
+
+def resampled(
+    outputs: NDArray[np.floating], labels: NDArray[np.integer], weights: NDArray[np.float32]
+) -> Mapping[str, NDArray[np.float64]]:
+    """Both scores are means over the images, so a draw is a weighted mean."""
+    error = np.abs(outputs - labels)
+    n_images = weights.sum(axis=1)
+    return {
+        "mean_absolute_error": np.asarray(weights @ error / n_images, dtype=np.float64),
+        "within_one": np.asarray(weights @ (error <= 1) / n_images, dtype=np.float64),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Ordinal:
+    """The squared distance between the expected level and the label."""
+
+    class_weights: Tensor | None = None
+
+    @classmethod
+    def for_training(cls, recipe: Recipe, train: TrainTargets, *, device: str) -> Self:
+        return cls()
+
+    @classmethod
+    def for_serving(cls, recipe: Recipe) -> Self:
+        return cls()
+
+    def training_loss(self, forward: Forward, images: Tensor, targets: Tensor) -> Tensor:
+        levels = self.predict(forward(images))
+        return F.mse_loss(levels, _levels(targets).to(levels.dtype))
+
+    def mass(self, targets: Tensor) -> float | Tensor:
+        return len(targets)
+
+    def predictions(self, forward: Forward, images: Tensor) -> Tensor:
+        return self.predict(forward(images))
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Scores of the levels (B, C) -> the expected level (B,)."""
+        return _levels(torch.softmax(outputs.float(), dim=1))
+
+    def evaluate(
+        self, predictions: NDArray[np.float32], targets: NDArray[np.int64]
+    ) -> dict[str, float]:
+        return score(predictions, targets)
+
+
+def _levels(targets: Tensor) -> Tensor:
+    """Labels (B,), or shares of levels (B, C), as numbers (B,)."""
+    if targets.ndim == 1:
+        return targets.float()
+    return targets @ torch.arange(targets.shape[1], dtype=targets.dtype, device=targets.device)
+
+
+class ExpectedLevel:
+    """Columns `level` and `expected`."""
+
+    def encode(self, predictions: SplitPredictions) -> dict[str, Any]:
+        return {
+            "image_id": list(predictions.image_ids),
+            "level": predictions.targets.array,
+            "expected": np.asarray(predictions.outputs, dtype=np.float32),
+        }
+
+    def decode(self, columns: Mapping[Any, Any], *, n_classes: int) -> SplitPredictions:
+        levels = np.asarray(columns["level"], dtype=np.int64)
+        if levels.max() >= n_classes:
+            raise CheckFailed(f"levels must be below {n_classes}, got {levels.max()}")
+        outputs = np.asarray(columns["expected"], dtype=np.float32)
+        return SplitPredictions(list(columns["image_id"]), OneLabel(levels, n_classes), outputs)
+
+    def needed_columns(self) -> tuple[str, ...]:
+        return ("image_id", "level", "expected")
+
+
+@dataclass(frozen=True)
+class OrdinalReading:
+    """The error of each test image of one run."""
+
+    errors: Sequence[float]
+    resampled: Draws
+
+
+def read(held_out: HeldOut, record: StudyRecord) -> OrdinalReading:
+    outputs = held_out.test.outputs.astype(np.float64)
+    labels = held_out.test.targets.array
+    draws = of_test(resampled(outputs, labels, held_out.weights))
+    return OrdinalReading(np.abs(outputs - labels).tolist(), draws)
+
+
+def register(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One entry on each floor; gone after the test."""
+    name = ORDINAL.name
+    monkeypatch.setitem(ablate.study.tasks.TASKS, name, ORDINAL)
+    monkeypatch.setitem(ablate.metrics.SCORING, name, Scoring(score, resampled))
+    monkeypatch.setitem(ablate.targets.codecs.CODECS, name, ExpectedLevel())
+    monkeypatch.setitem(ablate.training.tasks.TASKS, name, Ordinal)
+    monkeypatch.setitem(ablate.reporting.predictions.READERS, name, Reader(read))
