@@ -24,7 +24,9 @@ def draw_reliability(bins: Reliability) -> Figure:
     figure = canvas(width=4.6, height=4.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     blue = sns.color_palette("colorblind")[0]
-    upper.plot([0, 1], [0, 1], color=_DARK, linestyle="--", linewidth=0.9, label="as sure as right")
+    upper.plot(
+        [0, 1], [0, 1], color=_DARK, linestyle="--", linewidth=0.9, label="perfect calibration"
+    )
     known = bins.count > 0
     low, high = wilson(bins.accuracy[known], bins.count[known])
     spread = np.clip([bins.accuracy[known] - low, high - bins.accuracy[known]], 0, None)
@@ -36,10 +38,10 @@ def draw_reliability(bins: Reliability) -> Figure:
         color=blue,
         markersize=4.5,
         capsize=2.5,
-        label="a bin, 95 % interval",
+        label="one bin, 95 % interval",
     )
     upper.set(
-        ylabel="share that is right",
+        ylabel="accuracy",
         xlim=(0, 1),
         ylim=(0, 1),
         title=f"calibration error {bins.ece:.3f}",

@@ -105,8 +105,8 @@ def weakest_class_sentence(classes: pd.DataFrame) -> str:
     weakest = ranked_by_f1(classes).iloc[0]
     name = code(str(weakest["class"]))
     if math.isnan(weakest["precision"]):
-        precision = "it calls no image so"
+        precision = "it predicts the class for no image"
     else:
-        precision = f"{100 * weakest['precision']:.0f} % of what it calls {name} is right"
+        precision = f"{100 * weakest['precision']:.0f} % of its predictions of {name} are right"
     recall = f"it finds {100 * weakest['recall']:.0f} % of its images"
     return f"Its weakest class is {name}: {recall}, and {precision}."

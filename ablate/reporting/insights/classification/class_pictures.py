@@ -31,7 +31,7 @@ def _confusion(digest: ClassDigest, class_names: Sequence[str]) -> Picture:
     counts, names = ordered_confusion(digest.confusion, class_names)
     alt = (
         f"Confusion matrix of the best arm on test, {plural(digest.n_seeds, 'seed')} together, "
-        "classes that are taken for each other side by side: "
+        "classes that are confused with each other side by side: "
         f"{100 * accuracy:.1f} % of the predictions lie on the diagonal."
     )
     return Picture(CONFUSION, draw_confusion(counts, names), alt)
@@ -54,8 +54,8 @@ def class_tiles(
     for mistakes in digest.confused:
         rows.append(_pair_row(mistakes, digest.n_seeds, pooled, class_names))
     alt = (
-        "Test images of the most confused pairs of classes, a row a pair; "
-        "the last image of a row is really of the second class."
+        "Test images of the most confused pairs of classes, one row per pair; "
+        "the last image of a row shows the second class, correctly labelled."
     )
     wrong = []
     for mistake in digest.mistakes:

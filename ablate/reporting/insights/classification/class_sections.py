@@ -40,7 +40,7 @@ def error_parts(digest: ClassDigest, results: Results, show: ShowFigure) -> list
     pairs = confused_table(digest, names, unit="images")
     verdict = "Most confused:" if pairs else "No image was taken for another class."
     mistakes = mistakes_table(digest, names)
-    heading = "The most confident mistakes, those that most seeds made first: look at their labels."
+    heading = "The most confident mistakes, those that most seeds made first: check their labels."
     return [
         bullets(sentences),
         f"Test predictions of {plural(digest.n_seeds, 'seed')} together. {verdict}",

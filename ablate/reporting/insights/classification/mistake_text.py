@@ -51,13 +51,13 @@ def _confidence(digest: ClassDigest) -> str:
     confidence = _weighted_mean(bins.confidence, bins)
     accuracy = _weighted_mean(bins.accuracy, bins)
     if abs(confidence - accuracy) < _EVEN:
-        verdict = "which is even"
+        verdict = "well calibrated"
     elif confidence > accuracy:
-        verdict = "too sure of itself"
+        verdict = "overconfident"
     else:
-        verdict = "less sure than it could be"
+        verdict = "underconfident"
     return (
-        f"It is {100 * confidence:.0f} % sure on average and right in {100 * accuracy:.0f} %: "
+        f"Mean confidence {100 * confidence:.0f} %, accuracy {100 * accuracy:.0f} %: "
         f"{verdict}; {temperature_text(digest)}."
     )
 

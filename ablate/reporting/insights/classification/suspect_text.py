@@ -13,8 +13,8 @@ from ablate.reporting.text.markdown import table
 SUSPECTS = "examples_suspects"
 _N_SHOWN = 10
 _HOW = (
-    "most trials see another class, and are as sure of it as they are on images that carry its "
-    "label (confident learning; no trial trained on them)"
+    "most trials predict another class, as confidently as on images that carry its label "
+    "(confident learning; no trial trained on these images)"
 )
 
 
@@ -32,8 +32,10 @@ def suspects_paragraph(
     shown = suspects[:_N_SHOWN]
     more = ""
     if len(suspects) > len(shown):
-        more = f" The {len(shown)} surest; all are in `suspect_labels.csv`."
-    note = f"{count}: on these {_HOW}. A label may be wrong there, or the image hard.{more}"
+        more = f" The {len(shown)} most suspect; all are in `suspect_labels.csv`."
+    note = (
+        f"{count}: on these {_HOW}. Hard images appear in this list as well as wrong labels.{more}"
+    )
     return f"{note}\n\n{_suspects_table(shown, class_names)}"
 
 
@@ -50,7 +52,7 @@ def _suspects_table(suspects: Sequence[Suspect], class_names: Sequence[str]) -> 
                 f"{suspect.n_votes} of {suspect.n_trials}",
             ]
         )
-    header = ["image", "split", "label", "trials see", "probability", "trials that see it"]
+    header = ["image", "split", "label", "trials predict", "probability", "trials that predict it"]
     return table(header, rows, n_text_columns=4)
 
 

@@ -7,12 +7,12 @@ from ablate.reporting.results import CardWords
 
 CALIBRATION_SECTION = (
     "## Calibration\n\nNot measured where images have several labels. "
-    f"A class is called from a probability of {THRESHOLD:g}, the same for all classes; "
+    f"A class is predicted from a probability of {THRESHOLD:g}, the same for all classes; "
     "no threshold was tuned."
 )
 NO_SUSPECTS = (
-    "Suspect labels: not looked for where images have several; "
-    "the surest errors of the best arm are above."
+    "Suspect labels: not searched for where images have several labels; "
+    "the most confident errors of the best arm are above."
 )
 _ORDER = "# class -> probability, the most probable first"
 _IF_CALLED = f"if probability >= {THRESHOLD:g}"

@@ -19,7 +19,7 @@ def compute_section(results: Results, arm: ArmRecord) -> str:
     rows = {
         "device": text(shared_fact(runs, "device")),
         "precision": text(shared_fact(runs, "precision")),
-        "s a trial, all in": _mean_sd(results, arm, "time/total_s", digits=1),
+        "s per trial, in total": _mean_sd(results, arm, "time/total_s", digits=1),
     }
     for cost in COSTS:
         if cost.metric in _EQUAL_IN_ALL_SEEDS:

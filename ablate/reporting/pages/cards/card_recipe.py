@@ -30,7 +30,7 @@ def data_table_section(results: Results) -> str:
     )
     if data.regrouped:
         facts += f" Classes regrouped: {study_sentences.regrouped_text(data)}."
-    header = ["split", "images", "classes present", "images a class"]
+    header = ["split", "images", "classes present", "images per class"]
     return join_sections(["## Data", facts, table(header, rows)]).rstrip()
 
 
@@ -45,7 +45,7 @@ def recipe_section(recipe: Recipe) -> str:
     for name, value in canonical(recipe).items():
         rows.append([code(name), code(level_text(value))])
     note = (
-        "Fields that cannot matter for this arm are left out. Preprocessing (size, mean, std, "
+        "Fields without effect on this arm are left out. Preprocessing (size, mean, std, "
         "interpolation, crop) is the backbone's own."
     )
     listed = table(["field", "value"], rows, n_text_columns=2)

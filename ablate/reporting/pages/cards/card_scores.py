@@ -20,8 +20,8 @@ def scores_section(results: Results, arm: ArmRecord) -> str:
         rows.append([prose(metric), val, test, _interval(results, arm, metric)])
     note = (
         f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; "
-        "test was scored once a trial. The interval is of the mean on test, over test images and "
-        "seeds (whose spread is that of the middle arm of the study, or its own where larger)."
+        "test was scored once per trial. The interval is that of the mean on test, over test "
+        "images and seeds (with the seed spread of the study's median arm, or its own where larger)."
     )
     header = ["metric", "val", "test", "95 % interval, test"]
     parts = ["## Results", note, table(header, rows), results.insight.score_note(results, arm)]

@@ -32,8 +32,8 @@ _HEADER = (
     "training s",
 )
 _NOTE = (
-    "Means over seeds, ± SD. The share counts head and adapters. Memory and seconds depend on the "
-    "machine, and on what a trial took from the cache."
+    "Mean ± SD over seeds. The share includes head and adapters. Memory and seconds depend on the "
+    "machine and on what a trial could take from the cache."
 )
 
 

@@ -11,9 +11,9 @@ from ablate.reporting.text.markdown import bullets, join_sections
 _HOW = (
     "Each comparison is against the baseline's level, between trials that differ in this axis "
     "alone: same seed, same levels of all other axes. Merged arms count under each of their names; "
-    "excluded cells make no pair. Intervals hold seeds and test images; p are permutations within "
-    "a seed, corrected by Holm over all comparisons of this report. All numbers are in "
-    "`effects.csv`."
+    "excluded cells are not compared. Intervals cover seeds and test images; p values are from "
+    "permutations within a seed, Holm-corrected over all comparisons of this report. All numbers "
+    "are in `effects.csv`."
 )
 
 

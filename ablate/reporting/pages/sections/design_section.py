@@ -15,7 +15,7 @@ _HEADER = (
     "level",
     "seen",
     "smallest shown",
-    "seeds for the gap seen",
+    "seeds for the effect seen",
     "SE, seeds",
     "SE, images",
 )
@@ -30,9 +30,9 @@ def design_section(results: Results, _show: ShowFigure) -> str:
     if not rows:
         return ""
     note = (
-        "The smallest true effect that this design would have claimed with a power of 80 %, and "
-        "the seeds that a true effect of the size seen would need. "
-        f"{conclusions.noise_sentence(results)} Standard errors say what more seeds, or more test "
+        "The smallest true effect that this design detects with a power of 80 %, and the number of "
+        "seeds that detecting an effect of the size seen would need. "
+        f"{conclusions.noise_sentence(results)} Standard errors show what more seeds, or more test "
         f"images, would buy. All in points of {prose(results.effects.primary)}."
     )
     return join_sections(["## What this design can show", note, table(_HEADER, rows)]).rstrip()

@@ -31,8 +31,8 @@ def interactions_section(results: Results, _show: ShowFigure) -> str:
     if not effects:
         return ""
     note = (
-        "Whether a level does more, or less, beside a level of another axis: the difference of two "
-        f"differences in points of {prose(results.effects.primary)}. "
+        "Does the effect of one level depend on the level of another axis? The difference of two "
+        f"differences, in points of {prose(results.effects.primary)}. "
         f"The {_N_SHOWN} with the smallest p; all are in `interactions.csv`."
     )
     rows = [_row(effect) for effect in sorted(effects, key=_rank)[:_N_SHOWN]]

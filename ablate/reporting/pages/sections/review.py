@@ -10,7 +10,7 @@ from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.markdown import join_sections, plural, table
 from ablate.study.record import NearDuplicate
 
-_HOW = "by correlation of small versions, mirrored ones too; cropped or turned copies are not found"
+_HOW = "by correlation of thumbnails, mirrored ones too; cropped or rotated copies are not found"
 _COLUMNS = (
     "split",
     "image_id",
@@ -34,7 +34,7 @@ def review_section(results: Results, show: ShowFigure) -> str:
 def _duplicates(results: Results) -> str:
     duplicates = results.record.data.near_duplicates
     if duplicates is None:
-        return "Near-duplicates across splits: not looked for."
+        return "Near-duplicates across splits: not searched for."
     if not duplicates.n_pairs:
         return f"Near-duplicates across splits: none found ({_HOW})."
     names = results.record.data.class_names
@@ -43,7 +43,7 @@ def _duplicates(results: Results) -> str:
     more = f"; the first {len(rows)} of them" if duplicates.n_pairs > len(rows) else ""
     note = (
         f"Near-duplicates across splits: {n_pairs} ({_HOW}){more}. "
-        "What is in train as well as in val or test flatters every score."
+        "An image in train as well as in val or test makes every score too good."
     )
     header = ["image", "split", "and", "split", "label", "alike"]
     return f"{note}\n\n{table(header, rows, n_text_columns=5)}"
