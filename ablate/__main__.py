@@ -11,7 +11,7 @@ def main() -> None:
     from ablate.terminal import ensure_utf8
 
     ensure_utf8()
-    from ablate.cli import main as run_command
+    from ablate.cli.main import main as run_command
 
     run_command()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,30 +18,27 @@ FAILED, WRONG = 1, 2
 
 
 @contextmanager
-def user_errors() -> Iterator[Callable[[], None]]:
-    """A user's mistake is one message and exit code 2, never a traceback; Control-C and SIGTERM are a sentence and 130.
+def user_errors(*, is_json: bool = False) -> Iterator[Callable[[], None]]:
+    """Turn a user's mistake into one message and exit code 2, never a traceback.
 
-    Yields what a command calls once its imports are done: from then on an interrupt is an exception, so that what was begun is put away.
+    Control-C and SIGTERM are a sentence and 130. Where `is_json`, standard output gets a document
+    `{"error": ..., "message": ..., "exit_code": ...}` beside the message on standard error.
+
+    Yields what a command calls once its imports are done: from then on an interrupt is an exception,
+    so that what was begun is put away.
     """
-    from ablate.errors import ReportError, RequestError, StudyStopped
-    from ablate.tracking.passwords import hide_passwords
+    from ablate.errors import ReportError, RequestError
 
     try:
         with ExitStack() as stack:
             yield partial(_begin, stack)
-    except StudyStopped as error:
-        message = f"{error}\nthe study stopped; finished trials are kept, the same command goes on where it stopped"
-        typer.echo(f"error: {hide_passwords(message)}", err=True)
-        raise typer.Exit(FAILED) from None
-    except RequestError as error:
-        typer.echo(f"error: {hide_passwords(str(error))}", err=True)
-        raise typer.Exit(WRONG) from None
-    except ReportError as error:
-        typer.echo(f"error: {hide_passwords(str(error))}", err=True)
-        raise typer.Exit(FAILED) from None
-    except OSError as error:  # of the rest of the machine: a full disk, a folder that was closed
-        typer.echo(f"error: {hide_passwords(_about_file(error))}", err=True)
-        raise typer.Exit(WRONG) from None
+    except (RequestError, ReportError, OSError) as error:
+        code, message = _ending(error)
+        typer.echo(f"error: {message}", err=True)
+        if is_json:
+            document = {"error": type(error).__name__, "message": message, "exit_code": code}
+            typer.echo(json.dumps(document, ensure_ascii=False))
+        raise typer.Exit(code) from None
     except KeyboardInterrupt:
         typer.echo(SENTENCE, err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -52,9 +50,31 @@ def _begin(stack: ExitStack) -> None:
     stack.enter_context(interruptible())
 
 
+def _ending(error: Exception) -> tuple[int, str]:
+    """The exit code of an error, and what a user reads of it."""
+    from ablate.errors import ReportError, StudyStopped
+    from ablate.tracking.passwords import hide_passwords
+
+    code, message = WRONG, str(error)
+    if isinstance(error, StudyStopped):
+        code = FAILED
+        message += (
+            "\nthe study stopped; finished trials are kept, "
+            "the same command goes on where it stopped"
+        )
+    elif isinstance(error, ReportError):
+        code = FAILED
+    elif isinstance(error, OSError):  # of the rest of the machine: a full disk, a closed folder
+        message = _about_file(error)
+    return code, hide_passwords(message)
+
+
 def _about_file(error: OSError) -> str:
     place = "" if error.filename is None else f"{error.filename}: "
-    return f"{place}{error.strerror or error}; what was finished is kept, the same command goes on once that is mended"
+    return (
+        f"{place}{error.strerror or error}; what was finished is kept, "
+        "the same command goes on once that is mended"
+    )
 
 
 def show_without_passwords(

@@ -144,7 +144,7 @@ def run_ablate(path: Path, home: Path) -> dict[str, Any]:
     command = [
         sys.executable,
         "-m",
-        "ablate.cli",
+        "ablate",
         "run",
         str(path),
         "--report-dir",
@@ -202,7 +202,7 @@ def framework() -> dict[str, float]:
         ):
             started = time.perf_counter()
             subprocess.run(  # noqa: S603
-                [sys.executable, "-m", "ablate.cli", *command],
+                [sys.executable, "-m", "ablate", *command],
                 check=True,
                 capture_output=True,
                 env=environment,

@@ -20,6 +20,8 @@ from support.toy_study import new_store_uri, toy_study  # noqa: E402
 from ablate.scheduling.conductor import run_study  # noqa: E402
 from ablate.scheduling.executors.local import LocalExecutor  # noqa: E402
 from ablate.scheduling.executors.slots import cpu_slots  # noqa: E402
+from ablate.scheduling.session import Session  # noqa: E402
+from ablate.scheduling.study_folder import StudyPlan  # noqa: E402
 from ablate.study.request import Compute, TrialRequest  # noqa: E402
 from ablate.study.trial import Trial  # noqa: E402
 from ablate.tracking.events import Event, TrialEnded  # noqa: E402
@@ -81,13 +83,10 @@ def main(n_trials: int) -> None:
     )
     store = MlflowStore(new_store_uri(home / "store"), "toy")
     run_study(
-        record=record,
-        trials=trials,
-        folder=home / "study",
-        executor=executor,
-        store=store,
-        make_request=make_request,
-        on_event=Meter(len(trials), home),
+        StudyPlan(record, tuple(trials)),
+        Session(
+            home / "study", executor, make_request, store=store, on_event=Meter(len(trials), home)
+        ),
     )
 
 

@@ -61,7 +61,7 @@ def ablate(desk: Path, home: Path, *words: str) -> subprocess.Popen[str]:
         "ABLATE_DATA": str(desk),
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
-    command = [sys.executable, "-m", "ablate.cli", *words]
+    command = [sys.executable, "-m", "ablate", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen(  # noqa: S603
         command, cwd=desk, env=environment, text=True, start_new_session=True, **pipes

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "ablate.__main__": 10,
     "ablate.cli": 9,
-    "ablate.cache_commands": 8,
+    "ablate.api": 8,
     "ablate.console": 7,
     "ablate.exits": 6,
     "ablate.workflow": 6,
@@ -27,6 +27,7 @@ FLOORS = {
     "ablate.grid": 0,
     "ablate.study": 0,
     "ablate.recipe": 0,
+    "ablate._version": 0,
     "ablate.checksum": 0,
     "ablate.errors": 0,
     "ablate.files": 0,

@@ -1,1 +1,1 @@
-"""What commands say on the console that the command line made: before a study, while it runs, and after it."""
+"""What commands print on the console that the command line made: before, during, after a study."""

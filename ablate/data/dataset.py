@@ -1,4 +1,7 @@
-"""From what a grid file asks for to images with labels in three splits, checked, and facts on where they came from."""
+"""From what a grid file asks for to images with labels in three splits, checked.
+
+With facts on where they came from.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +56,13 @@ class DataSet:
 def load_data(
     spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: str = USUAL_TASK
 ) -> tuple[DataSpec, DataSet]:
-    """Find, split and check the images that `spec` asks for; return the resolved spec (the source really used, no fallback) and the data set.
+    """Find, split and check the images that `spec` asks for; return resolved spec and data set.
 
-    The fallback stands in only where the requested source is not to be had, never where it is broken. Files are
-    hashed and their headers read here; none is decoded, but one where the range of 16 bits is in question.
-    Classes are regrouped before the split; the resolved spec names every class that a new one takes.
+    The resolved spec has the source that was really used, and no fallback.
+    The fallback is used only where the requested source is not available, never where it is
+    broken. Files are hashed and their headers read here; none is decoded, but one where the range
+    of 16 bits is in question. Classes are regrouped before the split; the resolved spec names
+    every class that a new one takes.
     Raises DataError for everything that is wrong with names, folders, labels or splits.
     """
     _check_names(spec, task)
@@ -118,7 +123,10 @@ def _hashed(parts: Parts) -> list[HashedItem]:
 
 
 def _fingerprint(images: Sequence[HashedItem], class_names: tuple[str, ...]) -> str:
-    """Return 64 hex digits over every image's split, id, label and content, and the class names; the order of the images does not matter."""
+    """Return 64 hex digits over every image's split, id, label and content, and the class names.
+
+    The order of the images does not matter.
+    """
     lines = sorted(
         json.dumps([image.split, image.item.image_id, image.item.label, image.digest])
         for image in images
@@ -127,12 +135,19 @@ def _fingerprint(images: Sequence[HashedItem], class_names: tuple[str, ...]) -> 
 
 
 def _look_at_all(parts: Parts) -> list[Look]:
-    """Read every header, so that what is no image, or has no known range, is refused before anything is decoded. Raises DataError."""
-    looking = [
-        (item, item.look) for items in parts.values() for item in items if item.look is not None
-    ]
-    looks = for_each([look for _, look in looking])
-    check_depth([item.read for (item, _), look in zip(looking, looks, strict=True) if look.is_deep])
+    """Read every header: what is no image, or has no known range, is refused before decoding.
+
+    Raises DataError.
+    """
+    with_file = []
+    for items in parts.values():
+        with_file += [(item, item.look) for item in items if item.look is not None]
+    looks = for_each([look for _, look in with_file])
+    deep = []
+    for (item, _), look in zip(with_file, looks, strict=True):
+        if look.is_deep:
+            deep.append(item.read)
+    check_depth(deep)
     return looks
 
 
@@ -140,9 +155,8 @@ def _collect(
     spec: DataSpec, *, data_dir: Path, allow_fallback: bool, task: str
 ) -> tuple[DataSpec, Collection]:
     try:
-        return _resolved(spec, spec.source), source_of(spec.source, field="source", task=task)(
-            spec, data_dir=data_dir
-        )
+        collect = source_of(spec.source, field="source", task=task)
+        return _resolved(spec, spec.source), collect(spec, data_dir=data_dir)
     except NotToBeHad as error:
         if spec.fallback is None:
             raise
@@ -151,19 +165,13 @@ def _collect(
                 f"{error} The declared fallback {spec.fallback} was not allowed."
             ) from error
     resolved = _resolved(spec, spec.fallback)
-    return resolved, source_of(spec.fallback, field="fallback", task=task)(
-        resolved, data_dir=data_dir
-    )
+    collect = source_of(spec.fallback, field="fallback", task=task)
+    return resolved, collect(resolved, data_dir=data_dir)
 
 
 def _resolved(spec: DataSpec, source: str) -> DataSpec:
-    return spec.model_copy(
-        update={
-            "source": source,
-            "fallback": None,
-            "path": spec.path if source == "folder" else None,
-        }
-    )
+    path = spec.path if source == "folder" else None
+    return spec.model_copy(update={"source": source, "fallback": None, "path": path})
 
 
 def _portable(spec: DataSpec, *, data_dir: Path) -> DataSpec:
@@ -180,7 +188,8 @@ def _check_names(spec: DataSpec, task: str) -> None:
         source_of(spec.fallback, field="fallback", task=task)
     if spec.path is not None and "folder" not in (spec.source, spec.fallback):
         raise DataError(
-            f"data.path belongs to source folder, got {spec.path!r} with source {spec.source}; leave it out, or ask for source folder."
+            f"data.path belongs to source folder, got {spec.path!r} with source {spec.source}; "
+            "leave it out, or ask for source folder."
         )
 
 

@@ -1,20 +1,22 @@
-"""Near-duplicates across splits: images of val or test that a network has, all but, been trained on.
+"""Near-duplicates across splits: images of val or test that a network was all but trained on.
 
-Found by correlation of small versions: a coarse grey one names candidates, a finer coloured one confirms them. A copy that was scaled, recompressed, mirrored
-or made lighter is found; one that was cropped or turned is not.
+Correlation of small versions finds them: a coarse grey one names candidates, a finer coloured one
+confirms them. A copy that was scaled, recompressed, mirrored or made lighter is found; one that
+was cropped or turned is not.
 """
 
 from __future__ import annotations
 
 import itertools
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablate.checksum import sealed_json, unsealed_json
-from ablate.data.store import ImageStore, StoredSplit
+from ablate.data.store import ImageStore
 from ablate.files import write_text
 from ablate.study.record import NearDuplicate, NearDuplicates
 from ablate.study.trial import SPLITS
@@ -32,9 +34,10 @@ _MOST_NAMED = 50
 
 
 def near_duplicates(store: ImageStore) -> NearDuplicates | None:
-    """Return the pairs of a store's images across splits, the most alike first; None where there are too many images to compare.
+    """Return the pairs of a store's images across splits, the most alike first.
 
-    Looked for once a store: the answer is kept beside its images.
+    None where there are too many images to compare. Looked for once per store: the answer is kept
+    beside its images.
     """
     kept = store.path / KEPT
     with suppress(OSError, ValueError):  # not there, or damaged: looked for again
@@ -49,57 +52,60 @@ def near_duplicates(store: ImageStore) -> NearDuplicates | None:
 
 
 def read_near_duplicates(path: Path) -> NearDuplicates:
-    """Read an answer that was kept. Raises ValueError where it is damaged, OSError where there is none."""
+    """Read an answer that was kept.
+
+    Raises ValueError where it is damaged, OSError where there is none.
+    """
     return NearDuplicates.model_validate(
         unsealed_json(path.read_bytes(), fields=NearDuplicates.model_fields)
     )
 
 
 def _search(store: ImageStore) -> NearDuplicates:
-    coarse = {
-        name: signatures(store.split(name).images, size=_COARSE, is_grey=True) for name in SPLITS
-    }
-    mirrored = {
-        name: signatures(store.split(name).images[:, :, ::-1], size=_COARSE, is_grey=True)
-        for name in SPLITS[1:]
-    }
+    coarse = {}
+    mirrored = {}
+    for name in SPLITS:
+        images = store.split(name).images
+        coarse[name] = signatures(images, size=_COARSE, is_grey=True)
+        if name != SPLITS[0]:  # train is only ever the first of two
+            mirrored[name] = signatures(images[:, :, ::-1], size=_COARSE, is_grey=True)
     pairs = []
     for first, second in itertools.combinations(SPLITS, 2):
-        a, b = store.split(first), store.split(second)
         for other, is_mirrored in ((coarse[second], False), (mirrored[second], True)):
             for i, j in _alike(coarse[first], other):
-                likeness = _likeness(a, b, i=i, j=j, is_mirrored=is_mirrored)
+                candidate = _Candidate(first, i, second, j, is_mirrored)
+                likeness = candidate.likeness(store)
                 if likeness >= ALIKE:
-                    pairs.append(
-                        _pair(
-                            store,
-                            first,
-                            second,
-                            i=i,
-                            j=j,
-                            likeness=likeness,
-                            is_mirrored=is_mirrored,
-                        )
-                    )
-    pairs.sort(key=lambda pair: (-pair.likeness, pair.first_id, pair.second_id))
-    best = {
-        (pair.first_id, pair.second_id): pair for pair in reversed(pairs)
-    }  # a symmetric image is alike both ways: once is enough
-    named = sorted(best.values(), key=lambda pair: (-pair.likeness, pair.first_id, pair.second_id))
+                    pairs.append(candidate.pair(store, likeness))
+    most_alike_first = sorted(pairs, key=_order)
+    # A symmetric image is alike both ways: once, the better way, is enough.
+    best: dict[tuple[str, str], NearDuplicate] = {}
+    for pair in most_alike_first:
+        best.setdefault((pair.first_id, pair.second_id), pair)
+    named = sorted(best.values(), key=_order)
     return NearDuplicates(n_pairs=len(named), pairs=tuple(named[:_MOST_NAMED]))
 
 
+def _order(pair: NearDuplicate) -> tuple[float, str, str]:
+    return -pair.likeness, pair.first_id, pair.second_id
+
+
 def signatures(images: NDArray[np.uint8], *, size: int, is_grey: bool) -> NDArray[np.float32]:
-    """(N, side, side, 3) -> (N, size * size * channels): block means less their mean, of length 1. A flat image, which is like any other, becomes 0."""
-    out = np.zeros(
-        (len(images), size * size * (1 if is_grey else 3)), dtype=np.float32
-    )  # images smaller than `size` fill a part
-    edges = np.linspace(0, images.shape[1], min(size, images.shape[1]) + 1).astype(int)[:-1]
+    """(N, side, side, 3) -> (N, size * size * channels): block means less their mean, of length 1.
+
+    A flat image, which is like any other, becomes 0.
+    """
+    side = images.shape[1]
+    n_channels = 1 if is_grey else 3
+    # Images smaller than `size` fill a part, and the rest stays 0.
+    out = np.zeros((len(images), size * size * n_channels), dtype=np.float32)
+    edges = np.linspace(0, side, min(size, side) + 1).astype(int)[:-1]
+    widths = np.diff([*edges, side])
     for start in range(0, len(images), 256):
         block = images[start : start + 256].astype(np.float32)
-        block = block.mean(axis=3, keepdims=True) if is_grey else block
+        if is_grey:
+            block = block.mean(axis=3, keepdims=True)
         small = np.add.reduceat(np.add.reduceat(block, edges, axis=1), edges, axis=2)
-        widths = np.diff([*edges, images.shape[1]])
         flat = (small / (widths[:, None] * widths)[None, :, :, None]).reshape(len(block), -1)
         flat -= flat.mean(axis=1, keepdims=True)
         norm = np.linalg.norm(flat, axis=1, keepdims=True)
@@ -118,31 +124,36 @@ def _alike(first: NDArray[np.float32], second: NDArray[np.float32]) -> list[tupl
     return found
 
 
-def _likeness(a: StoredSplit, b: StoredSplit, *, i: int, j: int, is_mirrored: bool) -> float:
-    other = b.images[j : j + 1]
-    both = np.concatenate([a.images[i : i + 1], other[:, :, ::-1] if is_mirrored else other])
-    one, two = signatures(both, size=_FINE, is_grey=False)
-    return float(one @ two)
+@dataclass(frozen=True)
+class _Candidate:
+    """Two images of different splits that may be one."""
 
+    first: str
+    """Split of the one."""
+    i: int
+    """Its row."""
+    second: str
+    j: int
+    is_mirrored: bool
 
-def _pair(
-    store: ImageStore,
-    first: str,
-    second: str,
-    *,
-    i: int,
-    j: int,
-    likeness: float,
-    is_mirrored: bool,
-) -> NearDuplicate:
-    a, b = store.split(first), store.split(second)
-    return NearDuplicate(
-        first_split=first,
-        first_id=a.image_ids[i],
-        first_label=store.targets(first).label(i),
-        second_split=second,
-        second_id=b.image_ids[j],
-        second_label=store.targets(second).label(j),
-        likeness=round(min(likeness, 1.0), 4),
-        is_mirrored=is_mirrored,
-    )
+    def likeness(self, store: ImageStore) -> float:
+        """Correlation of the finer, coloured versions."""
+        one = store.split(self.first).images[self.i : self.i + 1]
+        other = store.split(self.second).images[self.j : self.j + 1]
+        if self.is_mirrored:
+            other = other[:, :, ::-1]
+        a, b = signatures(np.concatenate([one, other]), size=_FINE, is_grey=False)
+        return float(a @ b)
+
+    def pair(self, store: ImageStore, likeness: float) -> NearDuplicate:
+        """For the record, with the images' labels."""
+        return NearDuplicate(
+            first_split=self.first,
+            first_id=store.split(self.first).image_ids[self.i],
+            first_label=store.targets(self.first).label(self.i),
+            second_split=self.second,
+            second_id=store.split(self.second).image_ids[self.j],
+            second_label=store.targets(self.second).label(self.j),
+            likeness=round(min(likeness, 1.0), 4),
+            is_mirrored=self.is_mirrored,
+        )

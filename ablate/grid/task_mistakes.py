@@ -1,4 +1,4 @@
-"""What a grid cannot ask for of its task: refused where it stands in the file, with the task's reason."""
+"""What a grid cannot ask of its task: refused where it stands in the file, with the reason."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _recipe_values(values: Mapping[str, Any]) -> Iterator[tuple[Place, str, Any]
 
 
 def _levels(levels: Any) -> Iterator[tuple[Place, Any]]:
-    """The levels of an axis or of tuning, or the bounds of a range: (place within the axis, value)."""
+    """(place within the axis, value) of the levels of an axis or of tuning, or a range's bounds."""
     if isinstance(levels, dict):
         for bound in ("low", "high"):
             if bound in levels:

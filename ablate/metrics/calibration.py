@@ -32,7 +32,10 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error in [0, 1]: mean |confidence - accuracy|, weighted by the images of each bin."""
+        """Expected calibration error in [0, 1].
+
+        The mean of |confidence - accuracy|, weighted by the images of each bin.
+        """
         gap = np.abs(np.nan_to_num(self.confidence) - np.nan_to_num(self.accuracy))
         return float((gap * self.count).sum() / self.count.sum())
 
@@ -77,7 +80,10 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
 def with_temperature(
     probabilities: NDArray[np.floating], temperature: float
 ) -> NDArray[np.float64]:
-    """Probabilities (N, C) of the logits divided by `temperature`; the order of the classes stays."""
+    """Probabilities (N, C) of the logits divided by `temperature`.
+
+    The order of the classes stays.
+    """
     return np.asarray(softmax(_logits(probabilities) / temperature, axis=1), dtype=np.float64)
 
 

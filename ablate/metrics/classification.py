@@ -19,7 +19,7 @@ from ablate.metrics._base import check_finite, mean_of_defined
 from ablate.metrics.calibration import reliability
 from ablate.metrics.operating_point import average_precision
 from ablate.metrics.ranking import Ranking, rank_classes
-from ablate.metrics.resampling import resampled_auroc, sums_by_group
+from ablate.metrics.resampling import resampled_area, sums_by_group
 
 _SMALLEST_PROBABILITY = 1e-12
 """A label given less than this costs the same log loss, 27.6.
@@ -81,7 +81,7 @@ def resampled(
     """Macro F1 and AUROC, (n_draws,) each, on images resampled by `weights` (n_draws, N)."""
     return {
         "macro_f1": resampled_macro_f1(probabilities.argmax(axis=1), labels, weights),
-        "auroc_ovr_macro": resampled_auroc(rank(probabilities, labels), weights),
+        "auroc_ovr_macro": resampled_area(rank(probabilities, labels), weights),
     }
 
 
@@ -106,7 +106,7 @@ def per_class(
         f1 = np.where(support > 0, 2 * hits / (support + n_predicted), np.nan)
     if ranking is None:
         ranking = rank(probabilities, labels)
-    return PerClass(precision=precision, recall=recall, f1=f1, auroc=ranking.auroc, support=support)
+    return PerClass(precision=precision, recall=recall, f1=f1, auroc=ranking.area, support=support)
 
 
 def rank(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Ranking:

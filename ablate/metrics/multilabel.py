@@ -17,7 +17,7 @@ from ablate.errors import CheckFailed
 from ablate.metrics._base import check_finite, mean_of_defined
 from ablate.metrics.operating_point import average_precision
 from ablate.metrics.ranking import Ranking, rank_classes
-from ablate.metrics.resampling import resampled_auroc
+from ablate.metrics.resampling import resampled_area
 
 THRESHOLD = 0.5
 
@@ -75,7 +75,7 @@ def resampled(
     """Macro F1 and AUROC, (n_draws,) each, on images resampled by `weights` (n_draws, N)."""
     return {
         "macro_f1": resampled_label_f1(probabilities, labels, weights),
-        "auroc_ovr_macro": resampled_auroc(rank_classes(probabilities, labels), weights),
+        "auroc_ovr_macro": resampled_area(rank_classes(probabilities, labels), weights),
     }
 
 
@@ -106,7 +106,7 @@ def per_label(
         precision=precision,
         recall=recall,
         f1=f1,
-        auroc=ranking.auroc,
+        auroc=ranking.area,
         average_precision=np.array([average_precision(*column) for column in columns]),
         support=support,
     )

@@ -1,6 +1,7 @@
 """How images are ranked for each class against the rest.
 
-One sort of each column, from which AUROC and DeLong's placement values follow.
+One sort of each column, from which the area under the ROC curve and DeLong's placement values
+follow.
 """
 
 from __future__ import annotations
@@ -39,22 +40,22 @@ class Ranking:
         return np.asarray(self.is_class.sum(axis=1), dtype=np.int64)
 
     @cached_property
-    def auroc(self) -> NDArray[np.float64]:
+    def area(self) -> NDArray[np.float64]:
         """(C,) area under the ROC curve by Mann-Whitney; NaN for a class absent or alone.
 
         It is the share of (class, rest) pairs that are ranked rightly.
         """
         wins = np.einsum("cn,cn->c", self.n_below - self.n_class_below, self.is_class)
         with np.errstate(invalid="ignore"):
-            area = wins / (self.n_class * (self.n_images - self.n_class))
-        return np.asarray(area, dtype=np.float64)
+            share = wins / (self.n_class * (self.n_images - self.n_class))
+        return np.asarray(share, dtype=np.float64)
 
     @property
     def placements(self) -> NDArray[np.float64]:
         """(C, N) at each place: the share of the other kind of images that it is ranked rightly to.
 
         For a class's image that is the share of the rest below it, for one of the rest the share
-        of the class above it. Both have the class's AUROC as their mean. DeLong, DeLong and
+        of the class above it. Both have the class's area as their mean. DeLong, DeLong and
         Clarke-Pearson, 1988.
         """
         n_class = self.n_class[:, None]

@@ -1,4 +1,4 @@
-"""Scores on resampled test images: the same draw for every run, so differences stay paired by image.
+"""Scores on resampled test images, the same draw for every run: differences stay paired by image.
 
 A draw is a row of weights, one per image. Images are drawn within their stratum, for one label
 within their class: splits are stratified, and macro means need every class. Of the n images of a
@@ -31,13 +31,13 @@ def image_weights(targets: Targets, *, n_draws: int, seed: int) -> NDArray[np.fl
     return weights
 
 
-def resampled_auroc(ranking: Ranking, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return (n_draws,) one-vs-rest macro AUROC over the classes present, to first order.
+def resampled_area(ranking: Ranking, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return (n_draws,) mean one-vs-rest area over the classes present, to first order.
 
     The first order in the weights is DeLong's placement values, and what an interval needs: the
     rest is of the order 1 / N. NaN where fewer than two classes are present.
     """
-    area = ranking.auroc
+    area = ranking.area
     n_class = ranking.n_class
     is_defined = ~np.isnan(area)
     if not is_defined.any():

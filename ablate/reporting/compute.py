@@ -26,6 +26,7 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
     trials = trial_frame(study)
     replicates = replicate_arrays(readings, record)
     insight = insight_of(readings, record)
+    # Intervals before the task's columns: these may be about scores, never the other way round.
     arms = with_intervals(arm_frame(study, trials), record, trials, replicates)
     order = arms["arm_id"].tolist()
 
@@ -34,6 +35,7 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
             return ()
         return gaps_to(record, trials, replicates, reference=reference, order=order)
 
+    # By val alone; everything that is said of it below is of test.
     best = champion(record, trials)
     return Results(
         study=study,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from ablate.study.tasks import TaskSpec, metric_prose, task_of
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 NOT_MEASURED = "not measured"
+OfArm = TypeVar("OfArm")
 ShowFigure = Callable[[str], str]
 """Name of a figure -> the Markdown that shows it, empty where it was not drawn."""
 
@@ -134,6 +135,12 @@ class Results:
         """The reference arm."""
         return baseline_of(self.record)
 
+    def of_champion(self, by_arm: Mapping[str, OfArm]) -> OfArm | None:
+        """The champion's entry of a table by arm_id; None without a champion, or without one."""
+        if self.champion is None:
+            return None
+        return by_arm.get(self.champion.arm_id)
+
     def complete_runs(self, arm_id: str) -> list[PublishedRun]:
         """The arm's completed runs, in the order of the seeds."""
         return complete_runs(self.study, arm_id)
@@ -176,7 +183,9 @@ def card_slugs(record: StudyRecord) -> dict[str, str]:
     folded = [arm.slug.casefold() for arm in record.arms]
     slugs = {}
     for arm in record.arms:
+        # Two names that differ in case alone are one file on Windows and macOS.
         is_unique = folded.count(arm.slug.casefold()) == 1
+        # A file name may have 255 bytes, and a letter up to four; `champion` is the copy of one.
         if is_unique and len(arm.slug) <= 120 and arm.slug.casefold() != "champion":
             slugs[arm.arm_id] = arm.slug
         else:
@@ -188,6 +197,7 @@ def best_epoch(run: PublishedRun, select_by: str) -> int | None:
     """The epoch, counted from 1, whose weights were scored; None where the run does not say."""
     if "best_epoch" in run.metrics:
         return int(run.metrics["best_epoch"]) + 1
+    # Runs of older versions did not log their best epoch: it is where the curve has the score.
     score = run.metrics.get(select_by, math.nan)
     for epoch, value in run.curves.get(select_by, ()):
         if math.isclose(value, score, rel_tol=1e-9):
@@ -206,6 +216,7 @@ def run_fact(run: PublishedRun, name: str) -> str:
 
     It may be plain or stand under `ablate.` or `fact/`.
     """
+    # Stores of several versions hold facts under these names, the newest first.
     for place in (run.tags, run.params):
         for key in (f"fact/{name}", f"ablate.{name}", name):
             if place.get(key):

@@ -1,7 +1,9 @@
-"""The conductor: the one process that owns a study. It hands trials to an executor and keeps the journal, which Optuna and MLflow follow.
+"""The conductor: the one process that owns a study.
 
-The order is always the same: journal, then everybody else. So whatever dies, the journal knows what happened, and the next call takes it up from there:
-complete trials are not run again, trials that were running or failed get another attempt, and what the projections missed is told again.
+It hands trials to an executor and keeps the journal, which Optuna and MLflow follow. The order is
+always the same: the journal first, then everybody else. So whatever dies, the journal knows what
+happened, and the next call resumes from there: complete trials are not run again, trials that were
+running or failed get another attempt, and the projections receive what they missed.
 """
 
 from __future__ import annotations
@@ -10,104 +12,85 @@ import contextlib
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from ablate.errors import StoreError, StudyStopped, some
 from ablate.files import write_text
-from ablate.scheduling.executors._base import Executor
 from ablate.scheduling.interrupts import interruptible, undisturbed, whole
 from ablate.scheduling.lease import lease
-from ablate.scheduling.limits import RETRIED, Limits, Queue, TrialQueue, distinct
+from ablate.scheduling.limits import RETRIED, Queue, TrialQueue, distinct
 from ablate.scheduling.mlflow_projection import MlflowProjection
 from ablate.scheduling.optuna_study import OptunaStudy, own_study
+from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
 from ablate.scheduling.sync import end_running
 from ablate.scheduling.work_units import UnitOf, alone
-from ablate.study.record import StudyRecord
-from ablate.study.request import CheckpointSpec, TrialRequest
-from ablate.study.trial import Trial
+from ablate.study.request import TrialRequest
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
 from ablate.tracking.projection import failure_text
-from ablate.tracking.publisher import PATIENCE_S, Projection, Publisher, Store, Unpublished
+from ablate.tracking.publisher import PATIENCE_S, Projection, Publisher, Unpublished
 
-MakeRequest = Callable[[Trial, int, Path], TrialRequest]
-"""(trial, attempt, the attempt's empty folder) -> what the executor is handed."""
-CHECKPOINT_EVERY_S = 20.0
-"""Work that a killed trial may lose besides the epoch that it was in. Trials that are shorter pay nothing for checkpoints."""
 _INTERRUPTED_PATIENCE_S = 5.0
 _LOG = logging.getLogger(__name__)
 _NOTHING_MISSING = Unpublished(n_attempts=0, why="")
 
 
-def run_study(
-    *,
-    record: StudyRecord,
-    trials: Sequence[Trial],
-    folder: Path,
-    executor: Executor,
-    store: Store | None,
-    make_request: MakeRequest,
-    on_event: Callable[[Event], None],
-    tags: Mapping[str, str] | None = None,
-    optuna_url: str | None = None,
-    limits: Limits | None = None,
-    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
-    unit_of: UnitOf = alone,
-) -> StudySummary:
-    """Bring every trial to its end, in the order of `WorkUnits` and within `limits`, and return what this call achieved.
+def run_study(plan: StudyPlan, session: Session, *, unit_of: UnitOf = alone) -> StudySummary:
+    """Bring every trial of the plan to its end and return what this call achieved.
 
-    `folder` keeps the study: `journal.jsonl`, `study.json`, `optuna.db`, `trials/<trial_id>-<attempt>/` (what an attempt leaves), `checkpoints/<trial_id>/`
-    (the last whole epoch of a trial that has not ended), `failures/<trial_id>-<attempt>.txt` (full tracebacks). `tags` go on every run in MLflow.
-    `on_event` hears each event after it is in the journal.
-    Raises StoreError when the folder or Optuna's storage cannot be used, or another process owns the study; StudyStopped where that is so once a trial has
-    begun. On KeyboardInterrupt or SIGTERM running trials
-    are recorded as KILLED, and KeyboardInterrupt is raised; so it is for whatever else `on_event` or the executor raises.
+    Trials run in the order of `WorkUnits` and within `session.limits`. The session's folder keeps
+    the study: `journal.jsonl`, `study.json`, `optuna.db`, `trials/<trial_id>-<attempt>/` (what an
+    attempt leaves), `checkpoints/<trial_id>/` (the last whole epoch of a trial that has not ended),
+    `failures/<trial_id>-<attempt>.txt` (full tracebacks).
+
+    Raises StoreError when the folder or Optuna's storage cannot be used, or another process owns
+    the study; StudyStopped where that is so once a trial has begun. On KeyboardInterrupt or SIGTERM
+    running trials are recorded as KILLED, and KeyboardInterrupt is raised; so it is for whatever
+    else `session.on_event` or the executor raises.
     """
-    plan = StudyPlan(record, tuple(trials), tags or {})
-    with interruptible(), lease(folder):
-        make = keeping(make_request, folder, checkpoint_every_s)
-        conductor = Conductor(plan, StudyFolder(folder), make_request=make, listener=on_event)
-        queue = Queue(trials, conductor.past, limits=limits or Limits(), unit_of=unit_of)
+    with interruptible(), lease(session.folder):
+        conductor = Conductor(plan, session)
+        queue = Queue(plan.trials, conductor.past, limits=session.limits, unit_of=unit_of)
         with whole():
-            optuna = (
-                OptunaStudy(record, conductor.trials, url=optuna_url)
-                if optuna_url
-                else own_study(folder, record, conductor.trials)
-            )
-        return conductor.conduct(queue, executor, store=store, optuna=optuna)
+            optuna = _optuna(plan, conductor, session)
+        return conductor.conduct(queue, optuna)
+
+
+def _optuna(plan: StudyPlan, conductor: Conductor, session: Session) -> OptunaStudy:
+    if session.optuna_url:
+        return OptunaStudy(plan.record, conductor.trials, url=session.optuna_url)
+    return own_study(session.folder, plan.record, conductor.trials)
 
 
 class Conductor:
-    """The state of one call. To make one is to take the study up, so its maker must hold the lease: trials that a dead conductor left running are ended."""
+    """The state of one call.
 
-    def __init__(
-        self,
-        plan: StudyPlan,
-        folder: StudyFolder,
-        *,
-        make_request: MakeRequest,
-        listener: Callable[[Event], None],
-    ) -> None:
+    To make one is to take the study up, so its maker must hold the lease: trials that a dead
+    conductor left running are ended.
+    """
+
+    def __init__(self, plan: StudyPlan, session: Session) -> None:
         self.plan = plan
         """What the study is; a search adds to it."""
         self.trials = distinct(plan.trials)
         """By trial_id."""
-        self._folder, self._make_request, self._listener = folder, make_request, listener
-        self._journal = folder.journal
+        self._session = session
+        self._folder = StudyFolder(session.folder)
+        self._journal = self._folder.journal
         self._damage = self._journal.mend()
-        end_running(folder, why="its conductor died")
+        end_running(self._folder, why="its conductor died")
         self.past = attempts(self._journal.read())
         """What earlier calls did."""
         self._damage = self._damage or self._lost()
         self._has_begun = False
-        self._n_complete, self._n_pruned = 0, 0
+        self._n_complete = 0
+        self._n_pruned = 0
         self._retried: Counter[str] = Counter()
         self._failures: dict[str, FailedTrial] = {}
         self._wake: tuple[Callable[[], None], ...] = ()
-        folder.write_plan(plan)
+        self._folder.write_plan(plan)
 
     def _lost(self) -> str:
         """What the folder shows of lines that the journal had, in a sentence; empty where nothing is missing."""
@@ -115,29 +98,25 @@ class Conductor:
         if not strays:
             return ""
         lost = (
-            f"the journal {self._journal.path} says nothing of {some(strays, most=3)}, which left files beside it: lines of it are lost, and a trial of "
-            "which it knows no end runs again"
+            f"the journal {self._journal.path} says nothing of {some(strays, most=3)}, which left "
+            "files beside it: lines of it are lost, and a trial of which it knows no end runs again"
         )
         _LOG.warning("%s", lost)
         return lost
 
-    def conduct(
-        self, queue: TrialQueue, executor: Executor, *, store: Store | None, optuna: Projection
-    ) -> StudySummary:
+    def conduct(self, queue: TrialQueue, optuna: Projection) -> StudySummary:
         """Run what the queue gives, until it has nothing; close what was begun, whatever happens."""
         self._queue = queue
         self.past = {}
         with whole():
-            followers = self._start_followers(store, optuna)
+            followers = self._start_followers(optuna)
         status = "KILLED"
         try:
-            executor.run(self.take, self.on_event)
+            self._session.executor.run(self.take, self.on_event)
             status = "FAILED" if self._failures else "FINISHED"
         except BaseException as error:
-            with (
-                undisturbed(),
-                contextlib.suppress(StoreError),
-            ):  # a journal that cannot be written now is settled by the next call
+            # A journal that cannot be written now is settled by the next call.
+            with undisturbed(), contextlib.suppress(StoreError):
                 end_running(self._folder, why="the conductor was interrupted")
             if isinstance(error, OSError) or (isinstance(error, StoreError) and self._has_begun):
                 raise StudyStopped(_stopped(error)) from error
@@ -151,12 +130,12 @@ class Conductor:
                 }
         return self._summary(missing)
 
-    def _start_followers(self, store: Store | None, optuna: Projection) -> dict[str, Publisher]:
-        """Begin to tell Optuna and MLflow: first the past, of which they skip what they have, then what comes."""
+    def _start_followers(self, optuna: Projection) -> dict[str, Publisher]:
+        """Begin to publish: first the past, of which each follower skips what it has."""
         projections: dict[str, Projection] = {"optuna": optuna}
-        if store is not None:
+        if self._session.store is not None:
             projections["mlflow"] = MlflowProjection(
-                store, lambda: self.plan, trials=self.trials, folder=self._folder
+                self._session.store, lambda: self.plan, trials=self.trials, folder=self._folder
             )
         followers = {
             name: Publisher(self._journal, projection, trial_ids=self.trials)
@@ -180,16 +159,16 @@ class Conductor:
             self.plan = self.plan.with_trial(trial)
             self._folder.write_plan(self.plan)
         folder = self._folder.attempt(trial.trial_id, attempt)
-        shutil.rmtree(
-            folder, ignore_errors=True
-        )  # a conductor died between making it and its first line in the journal
+        # It is there where a conductor died between making it and its first line in the journal.
+        shutil.rmtree(folder, ignore_errors=True)
         try:
             folder.mkdir(parents=True)
         except OSError as error:
             raise StoreError(
-                f"the study's folder must be writable, {folder} cannot be made: {error}; free space, the same command goes on."
+                f"the study's folder must be writable, {folder} cannot be made: {error}; "
+                "free space, the same command goes on."
             ) from error
-        return self._make_request(trial, attempt, folder)
+        return self._session.request(trial, attempt, folder)
 
     def on_event(self, event: Event) -> bool:
         """Journal first; then what follows from it; then those who only listen. True asks a trial to end here."""
@@ -209,7 +188,7 @@ class Conductor:
                 self._on_end(event)
             case EpochEnded():
                 is_hopeless = self._queue.is_hopeless(event)
-        self._listener(event)
+        self._session.on_event(event)
         return is_hopeless
 
     def _on_end(self, event: TrialEnded) -> None:
@@ -259,23 +238,12 @@ class Conductor:
 
 
 def _stopped(error: StoreError | OSError) -> str:
-    """Why a study that had begun cannot go on. An OSError comes from the executor's own files and processes: those of a trial end the trial."""
+    """Why a study that had begun cannot go on.
+
+    An OSError comes from the executor's own files and processes: those of a trial end the trial.
+    """
+    if isinstance(error, StoreError):
+        return str(error)
     return (
-        str(error)
-        if isinstance(error, StoreError)
-        else f"the study's workers must be able to start and to write their logs, they are not: {error}."
+        f"the study's workers must be able to start and to write their logs, they are not: {error}."
     )
-
-
-def keeping(make_request: MakeRequest, folder: Path, every_s: float) -> MakeRequest:
-    """Requests whose trials keep their last whole epoch in the study's folder."""
-
-    def make(trial: Trial, attempt: int, attempt_folder: Path) -> TrialRequest:
-        checkpoint = CheckpointSpec(
-            folder=StudyFolder(folder).checkpoint(trial.trial_id), every_s=every_s
-        )
-        return make_request(trial, attempt, attempt_folder).model_copy(
-            update={"checkpoint": checkpoint}
-        )
-
-    return make

@@ -1,33 +1,37 @@
-"""A search as a study of its own: the same journal, executors and projections, and trials that are proposed on the way."""
+"""A search as a study of its own: same journal, executors and projections.
+
+Its trials are proposed on the way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ablate.errors import CheckFailed, StoreError
-from ablate.scheduling.conductor import CHECKPOINT_EVERY_S, Conductor, MakeRequest, keeping
-from ablate.scheduling.executors._base import Executor
+from ablate.scheduling.conductor import Conductor
 from ablate.scheduling.interrupts import interruptible, whole
 from ablate.scheduling.lease import lease
-from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import OptunaStudy, own_study
 from ablate.scheduling.search import Cell, SearchPlan, SearchQueue
+from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
-from ablate.study.record import StudyRecord
 from ablate.study.trial import Trial
-from ablate.tracking.events import Event
-from ablate.tracking.publisher import Store
+
+MakeTrial = Callable[[Cell], Trial | None]
+"""A cell of the space -> its trial with the pilot seed, or None for a cell that makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a search found."""
+class SearchResult:
+    """What a search has chosen."""
 
     best: tuple[Trial, ...]
-    """The best trials with their pilot seed, the best first: their arms go into the confirmation stage, their scores into no conclusion."""
+    """The best trials with their pilot seed, the best first.
+
+    Their arms go into the confirmation stage, their scores into no conclusion.
+    """
     front: tuple[Trial, ...]
     """The trials that no other beats in every objective."""
     summary: StudySummary
@@ -35,66 +39,64 @@ class Found:
 
 
 def run_search(
-    search: SearchPlan,
-    *,
-    record: StudyRecord,
-    make_trial: Callable[[Cell], Trial | None],
-    folder: Path,
-    executor: Executor,
-    store: Store | None,
-    make_request: MakeRequest,
-    on_event: Callable[[Event], None],
-    tags: Mapping[str, str] | None = None,
-    limits: Limits | None = None,
-    optuna_url: str | None = None,
-) -> Found:
-    """Run a search to its end, from where earlier calls left it, and return its best trials. `record` has no arms yet; it gets those that are proposed.
+    search: SearchPlan, plan: StudyPlan, session: Session, *, make_trial: MakeTrial
+) -> SearchResult:
+    """Run a search to its end, from where earlier calls left it, and return its best trials.
 
-    Raises what `run_study` raises, as it does.
+    `plan` has no arms and no trials yet; it gets those that are proposed. Raises what `run_study`
+    raises, as it does.
     """
-    places = StudyFolder(folder)
-    with interruptible(), lease(folder):
-        conductor = Conductor(
-            _grown(places, StudyPlan(record, (), tags or {})),
-            places,
-            make_request=keeping(make_request, folder, CHECKPOINT_EVERY_S),
-            listener=on_event,
-        )
+    folder = StudyFolder(session.folder)
+    n_asked = search.search.n_trials
+    with interruptible(), lease(session.folder):
+        conductor = Conductor(_grown(folder, plan), session)
         queue = SearchQueue(
             search,
             conductor.past,
             known=conductor.trials,
             make_trial=make_trial,
-            limits=limits or Limits(),
+            limits=session.limits,
         )
-        queue.is_exhausted = places.is_exhausted(search.search.n_trials)
+        queue.is_exhausted = folder.is_exhausted(n_asked)
         with whole():
-            if optuna_url is None:
-                optuna = own_study(
-                    folder,
-                    record,
-                    conductor.trials,
-                    describe=queue.described,
-                    objectives=search.objectives,
-                )
-            else:
-                optuna = OptunaStudy(
-                    record,
-                    conductor.trials,
-                    url=optuna_url,
-                    describe=queue.described,
-                    objectives=search.objectives,
-                )
-        summary = conductor.conduct(queue, executor, store=store, optuna=optuna)
+            optuna = _optuna(plan, conductor, queue, search=search, session=session)
+        summary = conductor.conduct(queue, optuna)
         if queue.is_exhausted:
-            places.note_exhausted(search.search.n_trials)
-        return Found(tuple(queue.best(search.search.confirm)), tuple(queue.front()), summary)
+            folder.note_exhausted(n_asked)
+        best = queue.best(search.search.confirm)
+        return SearchResult(tuple(best), tuple(queue.front()), summary)
+
+
+def _optuna(
+    plan: StudyPlan,
+    conductor: Conductor,
+    queue: SearchQueue,
+    *,
+    search: SearchPlan,
+    session: Session,
+) -> OptunaStudy:
+    if session.optuna_url is None:
+        return own_study(
+            session.folder,
+            plan.record,
+            conductor.trials,
+            describe=queue.described,
+            objectives=search.objectives,
+        )
+    return OptunaStudy(
+        plan.record,
+        conductor.trials,
+        url=session.optuna_url,
+        describe=queue.described,
+        objectives=search.objectives,
+    )
 
 
 def confirmation(best: Sequence[Trial], *, seeds: Sequence[int]) -> list[Trial]:
-    """The trials of the confirmation stage, seed by seed: every arm of `best` with every seed, none of which the search has seen.
+    """The trials of the confirmation stage, seed by seed: every arm of `best` with every seed.
 
-    Raises CheckFailed for a seed that the search used: an arm that was chosen because of a score may not bring that score along.
+    Raises CheckFailed for a seed that the search used: an arm that was chosen because of a score
+    may not bring that score along.
     """
     seen = sorted({trial.seed for trial in best} & set(seeds))
     if seen:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ class StudyPlan:
 
     record: StudyRecord
     trials: tuple[Trial, ...]
-    tags: Mapping[str, str]
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def with_trial(self, trial: Trial) -> StudyPlan:
         """The plan with one more trial, and its arm where that is new."""

@@ -28,9 +28,14 @@ Candidate = TypeVar("Candidate")
 
 
 def is_better(metric: str, value: float, than: float) -> bool:
-    """Whether `value` beats `than` for a metric key such as `val/macro_f1`; what costs or takes time is better when low. Equal is not better."""
+    """Whether `value` beats `than` for a metric key such as `val/accuracy`. Equal is not better.
+
+    What costs or takes time is better when low.
+    """
     group, _, name = metric.rpartition("/")
-    return value < than if is_lower_better(name) or group in ("cost", "time") else value > than
+    if group in ("cost", "time") or is_lower_better(name):
+        return value < than
+    return value > than
 
 
 ImageSide = Annotated[int, Field(ge=1, le=100_000, strict=True)]
@@ -38,19 +43,23 @@ ImageSide = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 
 
 def is_score(value: float) -> bool:
-    """Whether a value may choose: it is finite. Databases keep an infinity as the largest number that they have."""
+    """Whether a value may choose: it is finite."""
+    # Databases keep an infinity as the largest number that they have.
     return math.isfinite(value) and abs(value) < _LARGEST_SCORE
 
 
 def best_of(
     metric: str, candidates: Iterable[Candidate], score: Callable[[Candidate], float]
 ) -> Candidate | None:
-    """The candidate with the best `score`, the first of equal ones; None where none has a score that may choose."""
+    """The candidate with the best `score`, the first of equal ones.
+
+    None where none has a score that may choose.
+    """
     best: tuple[Candidate, float] | None = None
     for candidate in candidates:
         value = score(candidate)
         if is_score(value) and (best is None or is_better(metric, value, than=best[1])):
-            best = candidate, value
+            best = (candidate, value)
     return None if best is None else best[0]
 
 
@@ -64,7 +73,10 @@ class Fractions(BaseModel):
 
 
 class Sizes(BaseModel):
-    """Upper bounds on the images of each split; a smaller split is a seeded, stratified subset. Null keeps all."""
+    """Upper bounds on the images of each split. Null keeps all.
+
+    A smaller split is a seeded, stratified subset.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     train: Images | None = None
@@ -78,7 +90,8 @@ class DataSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(
-        description="flowers102 | rendered_flowers | rendered_bouquets | textile | folder | torchvision:<Name>"
+        description="flowers102 | rendered_flowers | rendered_bouquets | textile | folder | "
+        "torchvision:<Name>"
     )
     fallback: str | None = Field(
         None,
@@ -93,21 +106,27 @@ class DataSpec(BaseModel):
     split_seed: int | None = Field(
         None,
         strict=True,
-        description="seed of the stratified split; needed where the source has no official splits, or with sizes",
+        description="seed of the stratified split; needed where the source has no official "
+        "splits, or with sizes",
     )
     fractions: Fractions | None = Field(
         None,
-        description="shares of the stratified split; needed where the source has no official splits",
+        description="shares of the stratified split; needed where the source has no official "
+        "splits",
     )
     sizes: Sizes | None = Field(None, description="upper bounds on the images of each split")
     classes: ClassGroups | None = Field(
         None,
-        description='new class -> list of classes of the source that it takes; ["*"] takes all the rest; null = the source\'s own classes',
+        description='new class -> list of classes of the source that it takes; ["*"] takes all '
+        "the rest; null = the source's own classes",
     )
 
 
 class Trial(BaseModel):
-    """An arm with a seed. Hash and equality follow the fields; `trial_id` follows the canonical form."""
+    """An arm with a seed.
+
+    Hash and equality follow the fields; `trial_id` follows the canonical form.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -116,7 +135,7 @@ class Trial(BaseModel):
     data_fingerprint: str
     recipe: Recipe
     select_by: str
-    """Metric key on val that picks the best epoch, e.g. `val/macro_f1`."""
+    """Metric key on val that picks the best epoch, e.g. `val/accuracy`."""
     seed: int
 
     @property
@@ -141,10 +160,10 @@ class Trial(BaseModel):
 
 @lru_cache(maxsize=8)
 def _data_identity(data: DataSpec) -> dict[str, Any]:
-    """The same for all trials of a study. `classes` came later, and is left out where it says nothing: so trials keep their ids."""
-    return data.model_dump(
-        mode="json", exclude={"fallback"} if data.classes is not None else {"fallback", "classes"}
-    )
+    """The same for all trials of a study."""
+    # `classes` came later: without it where it says nothing, trials of before keep their ids.
+    silent = {"fallback"} if data.classes is not None else {"fallback", "classes"}
+    return data.model_dump(mode="json", exclude=silent)
 
 
 def _digest(value: Any, n_digits: int) -> str:

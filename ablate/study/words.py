@@ -1,4 +1,4 @@
-"""Text that must be one of some words, known when it is checked: pydantic's `Literal` over a registry."""
+"""Text that must be one of a registry's words: pydantic's `Literal` where the words may grow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from pydantic_core import PydanticKnownError, core_schema
 
 @dataclass(frozen=True)
 class OneOf:
-    """Annotation of a text field: `Annotated[str, OneOf(task_names)]`. Errors and schema are those of a `Literal`."""
+    """Annotation of a text field, e.g. `Annotated[str, OneOf(task_names)]`.
+
+    Errors and schema are those of a `Literal`.
+    """
 
     words: Callable[[], tuple[str, ...]]
 

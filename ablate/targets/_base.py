@@ -47,7 +47,7 @@ class Targets(Protocol):
 
     @property
     def reference(self) -> str:
-        """Where the way of `deal` is described, e.g. " (A and B, 2011)"; empty where all know it."""
+        """Where the way of `deal` is described, " (A and B, 2011)"; empty where all know it."""
         ...
 
     @classmethod

@@ -1,4 +1,7 @@
-"""Files that a trial leaves for its report: predictions as parquet, confusion matrices as tables, curves as JSON."""
+"""Files that a trial leaves for its report.
+
+Predictions as parquet, confusion matrices as tables, curves as JSON.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +146,7 @@ def curves_of(epochs: Iterable[EpochEnded]) -> Curves:
 
 
 def curves_to_json(curves: Curves) -> str:
-    """Text of `curves.json`: metric -> [[epoch, value], ...], and a checksum where there are any."""
+    """Text of `curves.json`: metric -> [[epoch, value], ...], and a checksum if there are any."""
     text = json.dumps(curves, sort_keys=True)
     return sealed(text) if curves else text
 

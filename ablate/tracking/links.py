@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from ablate.study.record import StudyRecord
+from ablate.study.tasks import task_of
 from ablate.study.trial import is_better
 from ablate.tracking import projection
 from ablate.tracking.records import PublishedStudy
@@ -15,8 +16,6 @@ _COMPARED = 100
 """Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart view."""
 _TABS = {"workflowType": "machine_learning"}
 """Without it a new browser is asked first what the experiment is about."""
-_SCORES = ("test/macro_f1", "test/auroc_ovr_macro", "test/average_precision", "time/train_s")
-"""Columns of the table of runs beside `select_by` and the axes."""
 
 
 def compare_url(base_url: str, study: PublishedStudy) -> str:
@@ -56,7 +55,8 @@ def view_state(study: PublishedStudy) -> str:
     """
     record = study.record
     logged = {name for run in study.runs for name in run.metrics}
-    scores = [name for name in dict.fromkeys((record.select_by, *_SCORES)) if name in logged]
+    wanted = dict.fromkeys((record.select_by, *_shown_scores(record), "time/train_s"))
+    scores = [name for name in wanted if name in logged]
     columns = [f"metrics.`{name}`" for name in scores] + [
         f"params.`{axis}`" for axis in (*record.axes, "seed")
     ]
@@ -81,3 +81,10 @@ def _table_url(base_url: str, study: PublishedStudy, query: Mapping[str, object]
 
 def _root(base_url: str) -> str:
     return f"{base_url.rstrip('/')}/#"
+
+
+def _shown_scores(record: StudyRecord) -> list[str]:
+    """The test scores that stand in the table of runs."""
+    task = task_of(record.task)
+    names = task.metrics_of(len(record.data.class_names))
+    return [f"test/{name}" for name in names if task.metric(name).is_shown]

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mlflow import MlflowClient, pyfunc
+from mlflow import MlflowClient, artifacts, pyfunc
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
+
+from ablate.tracking.store_file import local_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,20 @@ def has_model(client: MlflowClient, uri: str) -> bool:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
+
+
+def fetch_model(client: MlflowClient, uri: str, *, tracking_uri: str, into: Path) -> Path:
+    """The files that were logged as a model: where they lie, or a copy in `into`."""
+    # By its location: of a models:/ URI mlflow asks the store of the process, which may be another.
+    location = client.get_logged_model(uri.removeprefix("models:/")).artifact_location
+    folder = local_path(location) if location.startswith("file:") else None
+    if folder is None:
+        copied = artifacts.download_artifacts(
+            location, dst_path=str(into), tracking_uri=tracking_uri
+        )
+        folder = Path(copied)
+    data = Model.load(str(folder)).flavors["python_function"]["data"]
+    return folder / str(data)
 
 
 def _signature(n_classes: int) -> ModelSignature:

@@ -20,6 +20,7 @@ from typing import Any
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # the library prints nothing
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the publisher has its own patience
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }.items():
@@ -47,7 +48,7 @@ from ablate.tracking.databases import artifact_location, check_driver  # noqa: E
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted  # noqa: E402
 from ablate.tracking.mlflow_attempts import read_attempt  # noqa: E402
 from ablate.tracking.mlflow_files import CURVES, FAILURE, SPEC, STUDY, RunFiles  # noqa: E402
-from ablate.tracking.mlflow_model import ModelNeeds, has_model, log_model  # noqa: E402
+from ablate.tracking.mlflow_model import ModelNeeds, fetch_model, has_model, log_model  # noqa: E402
 from ablate.tracking.mlflow_runs import (  # noqa: E402
     dataset_input,
     first_line,
@@ -434,6 +435,14 @@ class MlflowStore:
             )
             self._client.set_tag(run_id, projection.CHAMPION, uri)
             return uri
+
+    def fetch_champion(self, run_id: str, *, into: Path) -> Path | None:
+        """Folder of the model that `log_champion` logged for a run, or a copy; None without one."""
+        with self._answering():
+            logged = str(self._client.get_run(run_id).data.tags.get(projection.CHAMPION, ""))
+            if not logged or not has_model(self._client, logged):
+                return None
+            return fetch_model(self._client, logged, tracking_uri=self.tracking_uri, into=into)
 
     # -- reading -------------------------------------------------------------------------------------------------------------------------
 

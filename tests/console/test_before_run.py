@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from ablate.console.before_run import classes_line, say_what
+from ablate.console.before_run import classes_line, show_data
 from ablate.data.dataset import DataSet, load_data
 from ablate.study.trial import DataSpec
 from ablate.workflow.prepare.prepared import Resolved
@@ -29,7 +29,7 @@ def _said(data_set: DataSet) -> str:
     resolved: Any = SimpleNamespace(
         data_set=data_set, expansion=SimpleNamespace(arms=()), pilot=None
     )
-    say_what(console, cast("Resolved", resolved))
+    show_data(console, cast("Resolved", resolved))
     return cast("io.StringIO", console.file).getvalue()
 
 

@@ -6,15 +6,14 @@ from rich.console import Console
 
 from ablate.console.progress import StudyDisplay
 from ablate.tracking.events import Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
+from ablate.workflow.run.watcher import StageView
 
 
 def test_a_trial_that_is_tried_again_is_counted_once() -> None:
     out = io.StringIO()
     display = StudyDisplay(
         Console(file=out, width=200),
-        {"a": "arm a", "b": "arm b"},
-        n_trials=2,
-        select_by="val/macro_f1",
+        StageView({"a": "arm a", "b": "arm b"}, n_trials=2, select_by="val/macro_f1", n_before=0),
     )
     done = TrialOutcome(best_epoch=0, metrics={"val/macro_f1": 0.5}, facts={}, files=())
     for trial_id, attempt, state, outcome, failure in (

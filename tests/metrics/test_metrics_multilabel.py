@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from ablate.errors import CheckFailed, TrialError
 from ablate.metrics.multilabel import per_label, resampled_label_f1, score
 from ablate.metrics.ranking import rank_classes
-from ablate.metrics.resampling import image_weights, resampled_auroc
+from ablate.metrics.resampling import image_weights, resampled_area
 from ablate.study.tasks.multilabel import MULTILABEL
 from ablate.targets import SeveralLabels
 
@@ -77,7 +77,7 @@ def test_a_draw_of_every_image_once_gives_the_score_itself() -> None:
     same = np.ones((2, len(labels)), dtype=np.float32)
     found = score(probabilities, labels)
     assert resampled_label_f1(probabilities, labels, same) == pytest.approx([found["macro_f1"]] * 2)
-    assert resampled_auroc(rank_classes(probabilities, labels), same) == pytest.approx(
+    assert resampled_area(rank_classes(probabilities, labels), same) == pytest.approx(
         [found["auroc_ovr_macro"]] * 2
     )
 
@@ -101,7 +101,7 @@ def test_the_spread_of_draws_is_that_of_fresh_images() -> None:
     weights = image_weights(SeveralLabels(labels, labels.shape[1]), n_draws=400, seed=0)
     drawn = {
         "macro_f1": resampled_label_f1(probabilities, labels, weights),
-        "auroc_ovr_macro": resampled_auroc(rank_classes(probabilities, labels), weights),
+        "auroc_ovr_macro": resampled_area(rank_classes(probabilities, labels), weights),
     }
     for name, values in drawn.items():
         assert values.std() == pytest.approx(np.std([one[name] for one in fresh]), rel=0.25), name

@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sk
 
 from ablate.metrics.classification import rank, resampled_macro_f1
-from ablate.metrics.resampling import image_weights, resampled_auroc
+from ablate.metrics.resampling import image_weights, resampled_area
 from ablate.targets import OneLabel
 
 
@@ -52,7 +52,7 @@ def test_spread_of_a_mean_is_unbiased() -> None:
 def test_auroc_is_that_of_scikit_learn_and_first_order_right() -> None:
     probabilities, labels = predictions(n=400)
     weights = image_weights(OneLabel(labels, 4), n_draws=200, seed=0)
-    found = resampled_auroc(rank(probabilities, labels), weights)
+    found = resampled_area(rank(probabilities, labels), weights)
     exact = [
         np.mean(
             [
@@ -62,7 +62,7 @@ def test_auroc_is_that_of_scikit_learn_and_first_order_right() -> None:
         )
         for row in weights
     ]
-    assert resampled_auroc(
+    assert resampled_area(
         rank(probabilities, labels), np.ones((1, 400), dtype=np.float32)
     ) == pytest.approx(
         [np.mean([sk.roc_auc_score(labels == c, probabilities[:, c]) for c in range(4)])], rel=1e-6
@@ -84,12 +84,12 @@ def test_placements_with_ties_are_counted_pair_by_pair() -> None:
         placed = np.empty(60)
         placed[is_class], placed[~is_class] = wins.mean(axis=1), wins.mean(axis=0)
         np.testing.assert_allclose(ranking.placements[c], placed[ranking.order[c]])
-        assert ranking.auroc[c] == pytest.approx(sk.roc_auc_score(is_class, column))
+        assert ranking.area[c] == pytest.approx(sk.roc_auc_score(is_class, column))
 
 
 def test_one_class_has_no_auroc() -> None:
     assert np.isnan(
-        resampled_auroc(
+        resampled_area(
             rank(np.full((3, 2), 0.5), np.zeros(3, dtype=int)),
             np.ones((2, 3), dtype=np.float32),
         )

@@ -1,4 +1,7 @@
-"""The reports in the repository, as a colleague gets them: cards load, links lead somewhere, nothing is left to be filled in."""
+"""The reports in the repository, as a colleague gets them.
+
+Cards load, links lead somewhere, nothing is left to be filled in.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,10 @@ TABLES = sorted(REPORTS.glob("*/*.csv"))
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=_name)
 def test_a_report_is_known_as_ours_with_all_its_files(folder: Path) -> None:
-    """Its page holds the very words of its README, as the reader of today reads it: a report in a clone is written again by `make ablation`."""
+    """Its page holds the very words of its README, as the reader of today reads it.
+
+    A report in a clone is written again by `make ablation`.
+    """
     mark = read_mark(folder)
     assert mark is not None
     assert mark.grid == folder.name
@@ -65,7 +71,10 @@ def test_a_report_is_known_as_ours_with_all_its_files(folder: Path) -> None:
 
 
 def test_tables_are_written_as_they_were() -> None:
-    """The cells of every committed table, printed again, are the same bytes: no number became a word, none was quoted anew."""
+    """The cells of every committed table, printed again, are the same bytes.
+
+    No number became a word, none was quoted anew.
+    """
     assert len(TABLES) > 60
     for path in TABLES:
         whole = path.read_bytes().decode()

@@ -219,8 +219,8 @@ def test_merged_and_excluded_cells_are_listed_with_reasons(published) -> None:
     text = text_of(published)
     assert "| `freeze_depth=all augment=none` | 2 | `lr_ratio=0.1`; `lr_ratio=1.0` |" in text
     assert (
-        "- adapters are compared on a frozen trunk (4 cells): `freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`"
-        in text
+        "- adapters are compared on a frozen trunk (4 cells): "
+        "`freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`" in text
     )
 
 

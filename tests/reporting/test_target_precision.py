@@ -108,7 +108,7 @@ def test_report_and_card_say_it_and_what_is_not_reached(study, report) -> None:
     readme = (report / "README.md").read_text()
     section = readme.partition("## At a precision of 0.8 on val\n")[2].partition("\n## ")[0]
     assert (
-        "the lowest threshold on the probability of `species 1` that keeps a precision of 0.8 on val"
+        "the lowest threshold on the probability of `species 1` that reaches a precision of 0.8 on val"
         in section
     )
     first = study.study.record.arms[0].name
@@ -119,7 +119,7 @@ def test_report_and_card_say_it_and_what_is_not_reached(study, report) -> None:
     _, precision, recall = [cell.strip() for cell in line.strip("|").split("|")][2:]
     card = (report / "cards" / "champion.md").read_text()
     assert (
-        "At a precision of 0.8 on val, with the lowest threshold on the probability of `species 1` that keeps it there: threshold "
+        "At a precision of 0.8 on val, with the lowest threshold on the probability of `species 1` that reaches it there: threshold "
         in card
     )
     assert f"test precision {precision}, test recall {recall} (mean ± SD over 3 seeds)." in card
@@ -149,7 +149,7 @@ def test_a_target_that_nobody_reaches_is_said_plainly(study, tmp_path) -> None:
     assert section.count("not reachable on val in 3 of 3 seeds.") == 4
     assert section.count("| 0 of 3 | not measured | not measured | not measured |") == 4
     assert (
-        "that keeps it there: not reachable on val in 3 of 3 seeds."
+        "that reaches it there: not reachable on val in 3 of 3 seeds."
         in (tmp_path / "cards" / "champion.md").read_text()
     )
     assert "nan" not in section

@@ -175,7 +175,7 @@ def counted(study, **counts: tuple[int, ...]):
 
 
 def first_lines(study) -> list[str]:
-    results = replace(compute_results(study.study, study.predictions), insights={}, champion=None)
+    results = replace(compute_results(study.study, study.predictions), champion=None)
     text = report_text(results, {})
     return text.partition("\n\n")[2].partition("\n\n## ")[0].splitlines()
 

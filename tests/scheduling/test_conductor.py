@@ -25,7 +25,8 @@ from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import OptunaStudy, default_url
-from ablate.scheduling.study_folder import JOURNAL
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.scheduling.summary import StudySummary
 from ablate.scheduling.sync import sync_study
 from ablate.study.record import StudyRecord
@@ -66,15 +67,15 @@ def conduct(
             on_event(event)
 
     summary = run_study(
-        record=record,
-        trials=trials,
-        folder=folder,
-        executor=executor or InlineExecutor(RUN),
-        store=store,
-        make_request=make_request,
-        on_event=hear,
-        tags={"commit": "c0ffee"},
-        limits=limits,
+        StudyPlan(record, tuple(trials), {"commit": "c0ffee"}),
+        Session(
+            folder,
+            executor or InlineExecutor(RUN),
+            make_request,
+            store=store,
+            on_event=hear,
+            limits=limits or Limits(),
+        ),
     )
     return summary, heard
 

@@ -136,7 +136,7 @@ def test_a_run_function_that_does_not_exist_fails_each_trial(make, tmp_path):
     failure = only(run_all(make(tmp_path), trials[:1], tmp_path), trials[0]).ended.failure
     assert (failure.kind, failure.message) == (
         "CheckFailed",
-        "a run function must be named module:function, 'toy_trials:walk' is none.",
+        "a run function must be named module:function, 'support.toy_trials:walk' is none.",
     )
 
 

@@ -20,7 +20,8 @@ from support.toy_study import toy_study
 
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
-from ablate.scheduling.study_folder import JOURNAL
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.study.request import Compute, TrialRequest
 from ablate.tracking.databases import with_driver
 from ablate.tracking.events import EpochEnded
@@ -60,14 +61,15 @@ def run_toy(folder: Path, server: tuple[str, str], *, on_event=lambda event: Non
         )
 
     return run_study(
-        record=record,
-        trials=trials,
-        folder=folder,
-        executor=InlineExecutor(RUN),
-        store=MlflowStore(server[0], "toy", artifact_root=folder / "artifacts"),
-        make_request=make_request,
-        on_event=on_event,
-        optuna_url=server[1],
+        StudyPlan(record, tuple(trials)),
+        Session(
+            folder,
+            InlineExecutor(RUN),
+            make_request,
+            store=MlflowStore(server[0], "toy", artifact_root=folder / "artifacts"),
+            on_event=on_event,
+            optuna_url=server[1],
+        ),
     )
 
 

@@ -17,6 +17,8 @@ from support.toy_study import toy_study
 from ablate.errors import RequestError, StoreError
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import StudyPlan
 from ablate.study.request import CheckpointSpec, Compute, TrialRequest
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
@@ -61,14 +63,14 @@ def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends
 
     try:
         summary = run_study(
-            record=record,
-            trials=trials,
-            folder=tmp_path,
-            executor=on_two_nodes(tmp_path / "trials"),
-            store=None,
-            make_request=toy_request,
-            on_event=on_event,
-            limits=Limits(retries=2),
+            StudyPlan(record, tuple(trials)),
+            Session(
+                tmp_path,
+                on_two_nodes(tmp_path / "trials"),
+                toy_request,
+                on_event=on_event,
+                limits=Limits(retries=2),
+            ),
         )
     finally:
         cluster.do("join")

@@ -24,8 +24,9 @@ from ablate.scheduling.executors.slots import cpu_slots
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import default_url
 from ablate.scheduling.pilot_summary import pilot_trials
-from ablate.scheduling.run_search import Found, confirmation, run_search
+from ablate.scheduling.run_search import SearchResult, confirmation, run_search
 from ablate.scheduling.search import Cell, SearchPlan
+from ablate.scheduling.session import Session
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.study.trial import Trial
@@ -78,19 +79,20 @@ def search(
     )
     found = run_search(
         SearchPlan(asked, space, select_by="val/macro_f1", n_epochs=epochs, seed=seed),
-        record=record,
+        StudyPlan(record, ()),
+        Session(
+            folder,
+            executor or InlineExecutor("support.toy_trials:analytic"),
+            make_request,
+            on_event=hear,
+            **more,
+        ),
         make_trial=make or partial(make_trial, epochs=epochs),
-        folder=folder,
-        executor=executor or InlineExecutor("support.toy_trials:analytic"),
-        store=more.pop("store", None),
-        make_request=make_request,
-        on_event=hear,
-        **more,
     )
     return found, heard
 
 
-def score(found: Found, heard: list[Event]) -> float:
+def score(found: SearchResult, heard: list[Event]) -> float:
     scores = {
         event.trial_id: event.outcome.metrics["val/macro_f1"]
         for event in heard

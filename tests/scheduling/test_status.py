@@ -14,7 +14,7 @@ from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.tracking.events import EpochEnded, Failure, TrialEnded, TrialStarted, TrialState
-from ablate.workflow.after.studies import status_tables
+from ablate.console.status import status_tables
 
 
 def test_a_study_that_rests_and_one_that_runs(tmp_path):
@@ -91,8 +91,8 @@ def test_a_damaged_journal_is_said_and_left_as_it_is(tmp_path):
         f"the journal {folder / JOURNAL} is damaged: line 6 cannot be read and is left out; attempt {trials[1].trial_id}-1 counts as not completed"
     )
     assert (folder / JOURNAL).read_bytes() == before
-    table, title = status_tables(found)[-1]
-    assert (title, table.to_dict("records")) == (
+    rows, title = status_tables(found)[-1]
+    assert (title, rows) == (
         "Damage",
         [{"what": found.damage, "then": "the next call mends it"}],
     )

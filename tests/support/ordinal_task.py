@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import ablate.metrics
+import ablate.reporting.insights
 import ablate.reporting.predictions
 import ablate.study.tasks
 import ablate.targets.codecs
@@ -25,8 +27,12 @@ import ablate.training.tasks
 from ablate.errors import CheckFailed
 from ablate.metrics import Scoring
 from ablate.recipe.recipe import Recipe
+from ablate.reporting.figures.picture import Picture
+from ablate.reporting.figures.tiles import TileFigure
 from ablate.reporting.predictions._base import Draws, HeldOut, Reader, of_test
-from ablate.study.record import StudyRecord
+from ablate.reporting.predictions.read import Readings
+from ablate.reporting.results import CardWords, Results, ShowFigure
+from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import FieldRule, HubMetric, Metric, TaskSpec
 from ablate.targets import OneLabel
 from ablate.targets.codecs import SplitPredictions
@@ -35,7 +41,13 @@ from ablate.training.tasks import Forward, TrainTargets
 ORDINAL = TaskSpec(
     name="ordinal",
     metrics=(
-        Metric("mean_absolute_error", "mean absolute error", True, hub=HubMetric("mae")),
+        Metric(
+            "mean_absolute_error",
+            "mean absolute error",
+            is_lower_better=True,
+            highest=float("inf"),
+            hub=HubMetric("mae"),
+        ),
         Metric("within_one", "share within one level"),
     ),
     primary="mean_absolute_error",
@@ -148,6 +160,73 @@ def read(held_out: HeldOut, record: StudyRecord) -> OrdinalReading:
     return OrdinalReading(np.abs(outputs - labels).tolist(), draws)
 
 
+LOAD = """import mlflow
+
+print(mlflow.get_run("{run_id}").data.tags, {class_names})
+"""
+
+
+WORDS = CardWords(
+    purpose="To tell how high an image stands on {n_classes} levels: {classes}.",
+    limit="Trained on {n_images} images of {n_classes} levels.",
+    load_champion=LOAD,
+    load_run=LOAD,
+)
+
+
+@dataclass(frozen=True)
+class OrdinalInsight:
+    """How far off an arm is. See `results.Insight`."""
+
+    errors: Mapping[str, float]
+    """arm_id -> mean error of its test predictions, in levels, over images and seeds."""
+    words: CardWords = WORDS
+
+    def with_columns(self, arms: pd.DataFrame, _record: StudyRecord) -> pd.DataFrame:
+        return arms.assign(levels_off=arms["arm_id"].map(self.errors))
+
+    def tables(self, results: Results) -> dict[str, pd.DataFrame]:
+        names = {arm.arm_id: arm.name for arm in results.record.arms}
+        rows = [(names[arm_id], error) for arm_id, error in self.errors.items()]
+        return {"levels": pd.DataFrame(rows, columns=["arm", "levels_off"])}
+
+    def pictures(self, _results: Results) -> list[Picture]:
+        return []
+
+    def tiles(self, _results: Results) -> list[TileFigure]:
+        return []
+
+    def report_sections(self, _results: Results) -> list[str]:
+        return [f"## Levels\n\n{len(self.errors)} arms could be read."]
+
+    def error_parts(self, results: Results, _show: ShowFigure) -> list[str]:
+        if results.champion is None or results.champion.arm_id not in self.errors:
+            return []
+        return [f"The best arm is {self.errors[results.champion.arm_id]:.2f} levels off."]
+
+    def review_parts(self, _results: Results, _show: ShowFigure) -> list[str]:
+        return []
+
+    def card_sections(self, _results: Results, arm: ArmRecord) -> list[str]:
+        if arm.arm_id not in self.errors:
+            return ["## Levels\n\nNot measured."]
+        return [f"## Levels\n\n{self.errors[arm.arm_id]:.2f} levels off."]
+
+    def score_note(self, _results: Results, _arm: ArmRecord) -> str:
+        return ""
+
+    def limits(self, _results: Results, _arm: ArmRecord) -> list[str]:
+        return ["Levels count as equally far apart."]
+
+
+def insight(readings: Readings, record: StudyRecord) -> OrdinalInsight:
+    errors: dict[str, list[float]] = {}
+    for (arm_id, _), reading in readings.of_kind(OrdinalReading).items():
+        errors.setdefault(arm_id, []).extend(reading.errors)
+    known = [arm.arm_id for arm in record.arms if arm.arm_id in errors]
+    return OrdinalInsight({arm_id: float(np.mean(errors[arm_id])) for arm_id in known})
+
+
 def register(monkeypatch: pytest.MonkeyPatch) -> None:
     """One entry on each floor; gone after the test."""
     name = ORDINAL.name
@@ -156,3 +235,4 @@ def register(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ablate.targets.codecs.CODECS, name, ExpectedLevel())
     monkeypatch.setitem(ablate.training.tasks.TASKS, name, Ordinal)
     monkeypatch.setitem(ablate.reporting.predictions.READERS, name, Reader(read))
+    monkeypatch.setitem(ablate.reporting.insights.INSIGHTS, name, insight)

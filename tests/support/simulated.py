@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ablate.metrics.classification import rank, resampled_macro_f1, score
-from ablate.metrics.resampling import image_weights, resampled_auroc
+from ablate.metrics.resampling import image_weights, resampled_area
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.evidence.effects import Effects, study_effects
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
@@ -135,7 +135,7 @@ def draw_study(
         replicates[PRIMARY][place] = resampled_macro_f1(
             probabilities.argmax(axis=1), labels, weights
         )
-        replicates[SECONDARY][place] = resampled_auroc(rank(probabilities, labels), weights)
+        replicates[SECONDARY][place] = resampled_area(rank(probabilities, labels), weights)
     return frame_of(record, scores), replicates
 
 

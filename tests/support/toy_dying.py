@@ -21,7 +21,8 @@ sys.path.insert(0, str(TESTS))
 from ablate.errors import StoreError  # noqa: E402
 from ablate.scheduling.conductor import run_study  # noqa: E402
 from ablate.scheduling.executors.inline import InlineExecutor  # noqa: E402
-from ablate.scheduling.study_folder import StudyFolder  # noqa: E402
+from ablate.scheduling.session import Session  # noqa: E402
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan  # noqa: E402
 from ablate.study.request import Compute, TrialRequest  # noqa: E402
 from ablate.tracking.journal import attempts  # noqa: E402
 from support.toy_study import toy_study  # noqa: E402
@@ -57,13 +58,8 @@ def study(folder: Path) -> int:
 
     try:
         run_study(
-            record=record,
-            trials=trials,
-            folder=folder,
-            executor=InlineExecutor("support.toy_trials:nothing"),
-            store=None,
-            make_request=request,
-            on_event=lambda event: None,
+            StudyPlan(record, tuple(trials)),
+            Session(folder, InlineExecutor("support.toy_trials:nothing"), request),
         )
     except StoreError as error:
         return 2 if "is owned by " in str(error) else 3

@@ -92,9 +92,7 @@ def _study(facts: DataFacts) -> tuple[StudyRecord, list[Trial]]:
         ]
         cell = {"head_lr": head_lr}
         name = f"head_lr={head_lr}"
-        arms.append(
-            ArmRecord(arm_id=of_arm[0].arm_id, name=name, recipe=recipe, cells=(cell,))
-        )
+        arms.append(ArmRecord(arm_id=of_arm[0].arm_id, name=name, recipe=recipe, cells=(cell,)))
         trials += of_arm
     record = StudyRecord(
         study_id="0123456789ab",
@@ -102,7 +100,7 @@ def _study(facts: DataFacts) -> tuple[StudyRecord, list[Trial]]:
         question="Which level is it?",
         task=ORDINAL.name,
         data=facts,
-        image_size=32,
+        image_size="32",
         axes={"head_lr": (1e-2, 1e-6)},
         baseline_arm_id=arms[0].arm_id,
         select_by=f"val/{ORDINAL.primary}",

@@ -186,7 +186,7 @@ def _run_on(
             outcomes[event.trial_id] = event.outcome
 
     executor = LocalExecutor(
-        "tiny_swin:run_tiny_trial", slots=cpu_slots(n_slots, threads=1), log_folder=logs
+        "support.tiny_swin:run_tiny_trial", slots=cpu_slots(n_slots, threads=1), log_folder=logs
     )
     executor.run(lambda _: left.pop(0) if left else None, on_event)
     return outcomes, slots

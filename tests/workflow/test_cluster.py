@@ -18,9 +18,10 @@ from ablate.data.store import verify_store
 from ablate.grid.parse import load_grid
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
-from ablate.scheduling.study_folder import JOURNAL
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.tracking.journal import Journal, attempts
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 from ablate.workflow.prepare.machines import RUN_TRIAL
 from ablate.workflow.prepare.prepared import prepare, resolve
 
@@ -86,7 +87,7 @@ def test_a_cluster_gives_the_numbers_of_one_machine(
     for store in stores:
         verify_store(store.parent)
 
-    where = places()
+    where = find_folders()
     resolved = resolve(load_grid(path), where, seeds=None, allow_fallback=False, command="")
     prepared = prepare(
         resolved,
@@ -97,12 +98,7 @@ def test_a_cluster_gives_the_numbers_of_one_machine(
         on_progress=lambda *step: None,
     )
     run_study(
-        record=resolved.record,
-        trials=resolved.trials,
-        folder=desk / "alone",
-        executor=InlineExecutor(RUN_TRIAL),
-        store=None,
-        make_request=prepared.request,
-        on_event=lambda event: None,
+        StudyPlan(resolved.record, resolved.trials),
+        Session(desk / "alone", InlineExecutor(RUN_TRIAL), prepared.request),
     )
     assert scores(prepared.folder) == scores(desk / "alone")

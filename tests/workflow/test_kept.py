@@ -52,7 +52,7 @@ def _keep_view(folder: Path, number: int) -> Path:
 
 
 def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk: Path) -> None:
-    assert _called("cache", "verify") == (0, "0 image stores and 0 views: all are sound ")
+    assert _called("cache", "verify") == (0, "0 image stores and 0 views: all are intact ")
     data_set = load_data(
         DataSpec(source="folder", path="pictures"), data_dir=desk / "data", allow_fallback=False
     )[1]
@@ -63,7 +63,7 @@ def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk
     for path in stores:
         near_duplicates(open_store(path))
     views = [_keep_view(desk / "home/activations", number) for number in range(3)]
-    assert _called("cache", "verify") == (0, "2 image stores and 3 views: all are sound ")
+    assert _called("cache", "verify") == (0, "2 image stores and 3 views: all are intact ")
     _flip(stores[0] / "val.npy")
     _flip(stores[1] / "near_duplicates_v1.json")
     _flip(views[0] / "rows.bin")
@@ -81,11 +81,11 @@ def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk
         end = (
             "removed; studies make them again"
             if options
-            else "`ablate cache verify --remove` drops them, and studies make them again"
+            else "`ablate cache verify --remove` removes them, and studies make them again"
         )
         assert f"2 image stores and 3 views: 4 damaged; {end}" in out
         assert stores[0].is_dir() == views[0].is_dir() == (not options)
-    assert _called("cache", "verify") == (0, "0 image stores and 1 views: all are sound ")
+    assert _called("cache", "verify") == (0, "0 image stores and 1 views: all are intact ")
 
 
 @pytest.mark.parametrize(

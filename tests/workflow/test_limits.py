@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError
-from ablate.workflow.after.studies import seconds_of
+from ablate.workflow.prepare.options import read_seconds
 
 
 def test_a_study_in_two_calls_and_its_status_between_them(
@@ -47,13 +47,13 @@ def test_a_study_in_two_calls_and_its_status_between_them(
     [("90", 90), ("90s", 90), ("30m", 1800), ("1h30m", 5400), ("1.5h", 5400), (" 2D ", 172800)],
 )
 def test_times(text: str, seconds: float) -> None:
-    assert seconds_of(text, option="--budget") == seconds
+    assert read_seconds(text, option="--budget") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-3m", "3 m", "0", "1h x"])
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(SpecError) as caught:
-        seconds_of(text, option="--budget")
+        read_seconds(text, option="--budget")
     assert (
         str(caught.value) == f"--budget must be a time such as 90s, 30m, 1h30m or 2d, got {text!r}"
     )

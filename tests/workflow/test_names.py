@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from ablate.cli import app
 from ablate.errors import SpecError
 from ablate.workflow.after.studies import find_studies
-from ablate.workflow.folders import find_grid, grid_name, make_command, places
+from ablate.workflow.folders import find_folders
+from ablate.workflow.grid_names import find_grid, grid_name
 from ablate.workflow.prepare.grid_source import other_source
 
 NAMES = (
@@ -53,7 +54,7 @@ def test_a_grid_has_its_own_studies_and_no_others(
     home: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ABLATE_HOME", str(home))
-    assert [path.name for path in find_studies(places(), grid_name=name)] == [
+    assert [path.name for path in find_studies(find_folders(), grid_name=name)] == [
         f"{name}-folder-abc123abc123"
     ]
     for written in (
@@ -85,10 +86,12 @@ def test_what_names_no_grid_finds_none(
 
 def test_the_nearest_name_is_offered(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ABLATE_HOME", str(home))
+    monkeypatch.chdir(home)
     with pytest.raises(SpecError) as caught:
-        find_studies(places(), grid_name="shoes.v3")
+        find_studies(find_folders(), grid_name="shoes.v3")
     assert str(caught.value) == (
-        f"grid shoes.v3 must have been run first, got no study of it in {home / 'studies'}; run it with: make ablation GRID=shoes.v3; did you mean 'shoes.v2'?"
+        f"grid shoes.v3 must have been run first, got no study of it in {home / 'studies'}; "
+        "run it with: ablate run shoes.v3; did you mean 'shoes.v2'?"
     )
 
 
@@ -108,9 +111,9 @@ def test_a_study_that_cannot_be_read_counts_as_its_folder_says(
     folder = make_study(tmp_path, "f").rename(tmp_path / "studies" / folder_name)
     for damage in ("", "{", "[]", '{"record": 3}', '{"record": {}}'):
         (folder / "study.json").write_text(damage)
-        assert find_studies(places(), grid_name=grid) == [folder]
+        assert find_studies(find_folders(), grid_name=grid) == [folder]
         with pytest.raises(SpecError):
-            find_studies(places(), grid_name="f" if grid == "f-x" else "f-x")
+            find_studies(find_folders(), grid_name="f" if grid == "f-x" else "f-x")
 
 
 def test_names_are_taken_as_run_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +143,6 @@ def test_names_are_taken_as_run_takes_them(tmp_path: Path, monkeypatch: pytest.M
             match=r"^GRID must be a name in experiments/ \(boots, odd\.yaml, shoes, shoes\.v2\) or the path of a \.yaml file, got ",
         ):
             grid_name(nothing)
-    assert make_command("shoes.v2", seeds="0, 1") == "make ablation GRID=shoes.v2 SEEDS='0, 1'"
 
 
 @given(
@@ -188,7 +190,7 @@ def test_reports_and_comparisons_are_of_the_grid_that_was_named(
         .stdout.endswith("report: reports/boots.v2/README.md\n")
     )
     assert (desk / "reports/boots/README.md").read_text() == "kept"
-    assert "make ablation GRID=boots.v2" in (desk / "reports/boots.v2/README.md").read_text()
+    assert "ablate run boots.v2" in (desk / "reports/boots.v2/README.md").read_text()
     assert "GRID=boots.v2" not in before
     compared = CliRunner().invoke(app, ["compare", "boots", "boots.v2.yaml"])
     assert compared.exit_code == 0, compared.stderr

@@ -25,7 +25,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord
 from ablate.study.trial import DataSpec, Trial
 from ablate.study.weights_identity import WeightsIdentity
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 from ablate.workflow.prepare import network_facts, prepared
 from ablate.workflow.prepare.network_facts import Direct, Remembered
 
@@ -226,7 +226,7 @@ def test_a_home_that_takes_nothing_costs_time_and_not_the_plan(tmp_path: Path) -
 
 def test_arms_of_one_form_are_looked_at_once(write_grid: WriteGrid) -> None:
     resolved = prepared.resolve(
-        load_grid(write_grid("forms")), places(), seeds=None, allow_fallback=False, command=""
+        load_grid(write_grid("forms")), find_folders(), seeds=None, allow_fallback=False, command=""
     )
     counting = Counting()
     facts = prepared.check_arms(resolved, looks=counting)

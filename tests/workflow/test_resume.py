@@ -15,8 +15,10 @@ from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
 from ablate.scheduling.limits import Limits
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import StudyPlan
 from ablate.tracking.events import EpochEnded, Event, TrialEnded
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 from ablate.workflow.prepare.machines import RUN_TRIAL
 from ablate.workflow.prepare.prepared import prepare, resolve
 
@@ -31,7 +33,7 @@ LONG = ("epochs: 1, batch_size: 8", "epochs: 5, batch_size: 4, precision: fp32, 
 def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(
     desk: Path, write_grid: Callable[..., Path]
 ) -> None:
-    where = places()
+    where = find_folders()
     resolved = resolve(
         load_grid(write_grid("resumed", LONG, *DEEP)),
         where,
@@ -55,19 +57,15 @@ def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(
             heard.append(event)
             on_event(event)
 
-        summary = run_study(
-            record=resolved.record,
-            trials=resolved.trials,
-            folder=folder,
-            executor=LocalExecutor(
-                RUN_TRIAL, slots=cpu_slots(1, threads=1), log_folder=folder / "logs"
-            ),
-            store=None,
-            make_request=prepared.request,
+        session = Session(
+            folder,
+            LocalExecutor(RUN_TRIAL, slots=cpu_slots(1, threads=1), log_folder=folder / "logs"),
+            prepared.request,
             on_event=hear,
             limits=Limits(retries=1),
             checkpoint_every_s=0.0,
         )
+        summary = run_study(StudyPlan(resolved.record, resolved.trials), session)
         assert (summary.n_complete, summary.n_failed) == (1, 0)
         return heard
 

@@ -15,13 +15,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ablate.cli import app
-from ablate.console.after_run import _say_unpublished
+from ablate.console.after_run import show_unpublished
 from ablate.errors import StoreError
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.events import Event, TrialEnded
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.publisher import Unpublished
-from ablate.workflow.folders import check_utf8, places
+from ablate.workflow.folders import check_utf8, find_folders
 from ablate.workflow.stores import open_store
 
 WriteGrid = Callable[..., Path]
@@ -155,7 +155,7 @@ def test_a_report_that_may_lack_trials_says_so() -> None:
         Unpublished(n_attempts=1, why="ConnectionError: connection refused"),
         "",
     )
-    _say_unpublished(console, summary, grid="shoes")
+    show_unpublished(console, summary, grid="shoes")
     assert console.file.getvalue() == (  # type: ignore[attr-defined]
         "note: 1 trials are kept in the study's journal and are not whole in MLflow yet (ConnectionError: connection refused), so the report may lack them; "
         "publish them with: ablate sync shoes && ablate report shoes\n"
@@ -197,8 +197,8 @@ def test_a_home_may_have_any_name(
     (desk / name).mkdir()
     MlflowStore(tracking_uri, "any").check_reachable()
     shutil.copy(tracking_uri.removeprefix("sqlite:///"), desk / name / "mlflow.db")
-    assert places().has_default_store
-    open_store(places(), "any")
+    assert find_folders().has_default_store
+    open_store(find_folders(), "any")
     assert sorted(path.name for path in (desk / name).iterdir()) == ["mlflow.db"]
     assert sorted(path.name for path in desk.iterdir()) == sorted(["data", name])
 

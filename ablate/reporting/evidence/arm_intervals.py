@@ -18,6 +18,7 @@ from ablate.reporting.evidence.judged_metrics import judged_metrics
 from ablate.reporting.statistics.contrast import CONFIDENCE, Block, block_values, image_variance
 from ablate.reporting.statistics.variance import typical_variance
 from ablate.study.record import StudyRecord
+from ablate.study.tasks import task_of
 
 
 def with_intervals(
@@ -42,7 +43,8 @@ def with_intervals(
         ]
         if f"{metric}/mean" in arms:
             added[f"{metric}/low"] = (arms[f"{metric}/mean"] - halves).clip(lower=0.0)
-            added[f"{metric}/high"] = (arms[f"{metric}/mean"] + halves).clip(upper=1.0)
+            highest = task_of(record.task).metric(metric.removeprefix("test/")).highest
+            added[f"{metric}/high"] = (arms[f"{metric}/mean"] + halves).clip(upper=highest)
     return added
 
 

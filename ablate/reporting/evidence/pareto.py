@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ablate.study.trial import is_better
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -50,10 +52,11 @@ def pareto_front(arms: pd.DataFrame, cost: Cost, *, metric: str) -> list[str]:
     """
     sign = -1.0 if cost.is_better_when_high else 1.0
     known = arms.dropna(subset=[f"{cost.metric}/mean", f"{metric}/mean"])
-    prices, scores = sign * known[f"{cost.metric}/mean"], known[f"{metric}/mean"]
-    order = pd.DataFrame(
-        {"arm_id": known["arm_id"], "price": prices, "score": -scores}
-    ).sort_values(["price", "score"], kind="stable")
+    prices = sign * known[f"{cost.metric}/mean"]
+    losses = known[f"{metric}/mean"] * (1.0 if is_better(metric, 0.0, than=1.0) else -1.0)
+    order = pd.DataFrame({"arm_id": known["arm_id"], "price": prices, "score": losses}).sort_values(
+        ["price", "score"], kind="stable"
+    )
     front, best = [], math.inf
     for arm_id, score in zip(order["arm_id"], order["score"], strict=True):
         if float(score) < best:

@@ -139,6 +139,7 @@ def compared_values(record: StudyRecord, trials: pd.DataFrame, axis: str) -> pd.
                 rows.append((cell[position], seed, context, scores[arm_id, seed], arm_id))
     values = pd.DataFrame(rows, columns=["level", "seed", "context", "value", "arm_id"])
     n_arms = values.groupby(["context", "seed"])["arm_id"].transform("nunique")
+    # Merged cells are one arm: such a context compares fewer arms than it has levels.
     compared = values[n_arms == len(record.axes[axis])]
     if compared.empty:
         compared = values[n_arms >= 2]

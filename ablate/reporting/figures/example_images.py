@@ -20,6 +20,11 @@ DUPLICATES = "examples_duplicates"
 N_DUPLICATES = 10
 
 
+def left_out_note(results: Results) -> str:
+    """What a report says that was asked to show no images; `verify` looks for it."""
+    return LEFT_OUT if results.thumbnails is None else ""
+
+
 def with_pictures(results: Results, pictures: Pictures | None) -> Results:
     """The results with small versions of the images that the report shows; None leaves them out."""
     if pictures is None:
@@ -29,6 +34,7 @@ def with_pictures(results: Results, pictures: Pictures | None) -> Results:
 
 def wanted_images(results: Results) -> list[ImageKey]:
     """Every image that the report would show, each once, in order."""
+    # A dictionary, not a set: reports of equal runs are equal, so the order must be.
     keys: dict[ImageKey, None] = {}
     for figure in tile_figures(results):
         keys.update(dict.fromkeys(figure.keys))
@@ -43,9 +49,10 @@ def tile_figures(results: Results) -> list[TileFigure]:
 def _duplicates(results: Results) -> TileFigure:
     rows = []
     duplicates = results.record.data.near_duplicates
-    for pair in duplicates.pairs[:N_DUPLICATES] if duplicates else ():
+    pairs = () if duplicates is None else duplicates.pairs[:N_DUPLICATES]
+    for pair in pairs:
         first = Tile((pair.first_split, pair.first_id), pair.first_split)
         second = Tile((pair.second_split, pair.second_id), pair.second_split)
         rows.append(("", [first, second]))
-    alt = "Images of different splits that are all but the same, a pair a row."
+    alt = "Nearly identical images of different splits, one pair per row."
     return TileFigure(DUPLICATES, alt, rows)

@@ -30,6 +30,7 @@ def image_pictures(results: Results) -> list[Picture]:
 def _drawn_rows(figure: TileFigure, thumbnails: Thumbnails) -> Iterator[_Row]:
     """The rows with the images that there are, without empty ones; long ones go on below."""
     for name, tiles in figure.rows:
+        # Stores of older studies, or of other machines, hold some of the images or none.
         known = [(thumbnails[tile.key], tile.caption) for tile in tiles if tile.key in thumbnails]
         for start in range(0, len(known), _COLUMNS):
             yield name, known[start : start + _COLUMNS]

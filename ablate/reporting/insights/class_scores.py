@@ -38,12 +38,14 @@ def class_table(
     columns: dict[str, Any] = {"class": list(record.data.class_names)}
     for name in scores:
         columns[name] = mean_where_defined(np.stack([getattr(one, name) for one in of_seeds]))
+    # All seeds are scored on the same images; `predictions.read` checks it.
     columns["support"] = of_seeds[0].support
     return pd.DataFrame(columns)
 
 
 def mean_where_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(seeds, C) -> (C,), NaN where no seed has a value."""
+    # np.nanmean warns for a class that no seed defines; a class absent from test is no surprise.
     is_defined = ~np.isnan(values)
     total = np.where(is_defined, values, 0.0).sum(axis=0)
     with np.errstate(invalid="ignore"):
@@ -101,12 +103,12 @@ def weakest_sentence(classes: pd.DataFrame) -> str:
 
 
 def weakest_class_sentence(classes: pd.DataFrame) -> str:
-    """The weakest class: how much of it is found, and how much of what is called so is right."""
+    """The weakest class, with its recall and its precision."""
     weakest = ranked_by_f1(classes).iloc[0]
     name = code(str(weakest["class"]))
     if math.isnan(weakest["precision"]):
-        precision = "it predicts the class for no image"
+        precision = "no image is predicted as it"
     else:
-        precision = f"{100 * weakest['precision']:.0f} % of its predictions of {name} are right"
-    recall = f"it finds {100 * weakest['recall']:.0f} % of its images"
-    return f"Its weakest class is {name}: {recall}, and {precision}."
+        precision = f"precision {100 * weakest['precision']:.0f} %"
+    recall = f"recall {100 * weakest['recall']:.0f} %"
+    return f"Its weakest class is {name}: {recall}, {precision}."

@@ -62,6 +62,7 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
     def show(name: str) -> str:
         if name not in pictures:
             return ""
+        # Links are relative, so that the folder can be moved and sent.
         return picture(name, pictures[name].alt, folder="figures")
 
     return join_sections(section(results, show) for section in SECTIONS)

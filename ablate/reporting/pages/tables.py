@@ -30,6 +30,7 @@ def _frames(results: Results) -> Mapping[str, pd.DataFrame]:
         "arms": results.arms,
         "effects": effect_frame(results.effects.mains),
         "interactions": effect_frame(results.effects.interactions),
+        # Between effects and duplicates, where reports have had them since the first version.
         **results.insight.tables(results),
         "near_duplicates": duplicate_frame(results),
     }

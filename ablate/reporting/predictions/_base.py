@@ -13,7 +13,7 @@ from ablate.study.record import StudyRecord
 from ablate.targets.codecs import SplitPredictions
 
 Draws = Mapping[str, NDArray[np.float64]]
-"""Metric, e.g. `test/macro_f1` -> (draws,) scores on resampled test images."""
+"""Key of a metric on test -> (draws,) scores on resampled test images."""
 
 
 class Reading(Protocol):
@@ -46,5 +46,5 @@ class Reader:
 
 
 def of_test(scores: Mapping[str, NDArray[np.float64]]) -> Draws:
-    """Scores by their names in the report: `macro_f1` -> `test/macro_f1`."""
+    """Scores by their keys in the report: `<name>` -> `test/<name>`."""
     return {f"test/{name}": draws for name, draws in scores.items()}

@@ -23,7 +23,7 @@ from ablate.metrics.operating_point import (
     average_precision,
     threshold_for_precision,
 )
-from ablate.metrics.resampling import resampled_auroc
+from ablate.metrics.resampling import resampled_area
 from ablate.reporting.predictions._base import Draws, HeldOut, of_test
 from ablate.study.record import StudyRecord
 from ablate.targets.codecs import SplitPredictions
@@ -83,7 +83,7 @@ def read(held_out: HeldOut, record: StudyRecord) -> RunReading:
         resampled=of_test(
             {
                 "macro_f1": resampled_macro_f1(predicted, labels, held_out.weights),
-                "auroc_ovr_macro": resampled_auroc(ranking, held_out.weights),
+                "auroc_ovr_macro": resampled_area(ranking, held_out.weights),
             }
         ),
     )

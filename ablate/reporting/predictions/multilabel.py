@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ablate.metrics.multilabel import THRESHOLD, PerLabel, per_label, resampled_label_f1
 from ablate.metrics.ranking import rank_classes
-from ablate.metrics.resampling import resampled_auroc
+from ablate.metrics.resampling import resampled_area
 from ablate.reporting.predictions._base import Draws, HeldOut, of_test
 from ablate.study.record import StudyRecord
 
@@ -62,7 +62,7 @@ def read(held_out: HeldOut, record: StudyRecord) -> LabelReading:  # noqa: ARG00
         resampled=of_test(
             {
                 "macro_f1": resampled_label_f1(probabilities, labels, held_out.weights),
-                "auroc_ovr_macro": resampled_auroc(ranking, held_out.weights),
+                "auroc_ovr_macro": resampled_area(ranking, held_out.weights),
             }
         ),
     )

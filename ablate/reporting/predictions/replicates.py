@@ -18,6 +18,7 @@ def replicate_arrays(readings: Readings, record: StudyRecord) -> dict[str, NDArr
     arrays = {}
     for metric in judged_metrics(record):
         n_draws = len(next(iter(runs.values()))[metric])
+        # NaN where nothing was read, so that arms and seeds keep their places: pairs go by place.
         array = np.full((len(record.arms), len(record.seeds), n_draws), np.nan)
         for row, arm in enumerate(record.arms):
             for column, seed in enumerate(record.seeds):

@@ -73,6 +73,11 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
+def yes_or_no(is_true: bool) -> str:
+    """A truth in a table's cell."""
+    return "yes" if is_true else "no"
+
+
 def count(value: float) -> str:
     """A whole number with separators, or `not measured`."""
     return NOT_MEASURED if math.isnan(value) else f"{value:,.0f}"
@@ -91,6 +96,11 @@ def shortened(words: str, length: int) -> str:
 def plural(n: int, noun: str) -> str:
     """`1 seed`, `2 seeds`, `2 classes`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def headed(heading: str, body: str) -> str:
+    """A line above what it is about; nothing without a body."""
+    return f"{heading}\n\n{body}" if body else ""
 
 
 def join_sections(sections: Iterable[str]) -> str:

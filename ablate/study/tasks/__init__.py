@@ -1,7 +1,13 @@
-"""The tasks that there are. A new one is a file here, its spec in `TASKS`, and a file of its own on each floor above.
+"""The tasks that there are. A new one is a file and an entry of a registry on each floor:
 
-The floors above have registries of the same names as keys: `ablate.targets.TARGETS` (labels of a split, by `TaskSpec.targets`),
-`ablate.training.tasks.TASKS` (loss, forward pass, predictions), `ablate.metrics.tasks.SCORES` (scores and resamples).
+    ablate.study.tasks.TASKS             names, metrics and their words, what a grid may not ask
+    ablate.targets.TARGETS               the labels of images, by `TaskSpec.targets`
+    ablate.targets.codecs.CODECS         what a trial stores of its predictions
+    ablate.metrics.SCORING               scores, and scores on resampled images
+    ablate.training.tasks.TASKS          forward pass, loss, predictions
+    ablate.reporting.predictions.READERS what a report reads of the predictions
+
+`tests/tasks` holds what each of them must keep, for every task.
 """
 
 from __future__ import annotations
@@ -51,7 +57,10 @@ def all_metric_names() -> tuple[str, ...]:
 
 
 def is_lower_better(name: str) -> bool:
-    """Whether a metric, named without its split, is better when low. All tasks mean the same by a name."""
+    """Whether a metric, named without its split, is better when low.
+
+    All tasks mean the same by a name.
+    """
     return any(metric.is_lower_better for metric in _metrics() if metric.name == name)
 
 

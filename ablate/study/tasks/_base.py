@@ -1,4 +1,7 @@
-"""What a task is to everyone who neither trains nor scores: its metrics and their names, its place on the hub, what it refuses."""
+"""What a task is to everyone who neither trains nor scores.
+
+Its metrics and their names, its place on the hub, and what it refuses.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class Metric:
 
     name: str
     prose: str
-    """As a sentence names it, e.g. "macro F1"."""
+    """As a sentence names it, e.g. "log loss"."""
     is_lower_better: bool = False
     is_shown: bool = True
     """Whether the report's tables of arms show it; all metrics stand in trials.csv."""
@@ -29,6 +32,8 @@ class Metric:
     """Whether it is a mean over the classes that a split has images of."""
     n_classes: int | None = None
     """The only number of classes that the metric exists for; None for every number."""
+    highest: float = 1.0
+    """The largest value that it can have; infinite for an error without a bound."""
     hub: HubMetric | None = None
     """None where a model card's metadata leaves it out."""
 
@@ -59,7 +64,7 @@ class FieldRule:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One task. Its other files carry its name: see `ablate.targets`, `ablate.training.tasks` and the tests' contract."""
+    """One task. Its files on the floors above are listed in `ablate.study.tasks`."""
 
     name: str
     """The word in a grid file."""
@@ -80,7 +85,7 @@ class TaskSpec:
     field_rules: Mapping[str, FieldRule] = field(default_factory=dict)
     """Field of the recipe -> the values that the task allows; absent fields take every value."""
     base_defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Field of `base` -> its value where a grid file is silent, other than the recipe's own default."""
+    """Field of `base` -> its value where a grid file is silent, if not the recipe's default."""
     why_no_class_groups: str | None = None
     """Why `data.classes` must be null; None where it may be set."""
     why_no_target_precision: str | None = None

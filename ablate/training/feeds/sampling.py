@@ -51,13 +51,14 @@ def few_shot_rows(
 ) -> NDArray[np.int64]:
     """Return ascending positions of `shots` images of each class, or of all it has; null is all.
 
-    The images of a class are ranked by the stream "shots" of seed and image, so 5 shots contain the 1 shot, and every arm of a seed has the same.
+    The images of a class are ranked by the stream "shots" of seed and image, so 5 shots contain
+    the 1 shot, and every arm of a seed has the same.
     """
     if shots is None:
         return np.arange(len(labels))
     rank = np.array([stream(seed, "shots", image_id) for image_id in image_ids])
-    chosen = [
-        own[np.argsort(rank[own], kind="stable")[:shots]]
-        for own in (np.flatnonzero(labels == label) for label in np.unique(labels))
-    ]
+    chosen = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        chosen.append(rows[np.argsort(rank[rows], kind="stable")[:shots]])
     return np.sort(np.concatenate(chosen))

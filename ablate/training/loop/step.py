@@ -35,7 +35,10 @@ class Course:
 def train_batch(
     stage: Stage, course: Course, inputs: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Step once on a batch of inputs (B, ...) and labels (B,); returns the loss and the norm of all gradients before they were clipped, detached scalars."""
+    """Step once on a batch of inputs (B, ...) and labels (B, ...).
+
+    Returns the loss and the norm of all gradients before they were clipped, detached scalars.
+    """
     stage.optimizer.zero_grad(set_to_none=True)
     loss = accumulate_gradients(stage, course, inputs, labels)
     stage.scaler.unscale_(stage.optimizer)
@@ -50,7 +53,10 @@ def train_batch(
 
 
 def accumulate_gradients(stage: Stage, course: Course, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Leave the gradients of a batch's loss in the parameters and return the loss; the gradients of parts of a batch are summed up to those of the whole."""
+    """Leave the gradients of a batch's loss in the parameters and return the loss.
+
+    The gradients of parts of a batch sum up to those of the whole.
+    """
     task = course.task
     loss = torch.zeros((), device=labels.device)
 
@@ -68,7 +74,10 @@ def accumulate_gradients(stage: Stage, course: Course, inputs: Tensor, labels: T
 
 
 def clip_gradients(stage: Stage) -> Tensor:
-    """Scale all gradients together so that their norm is at most the recipe's `clip_norm`; returns the norm that they had, nan where nothing is clipped."""
+    """Scale all gradients together so that their norm is at most the recipe's `clip_norm`.
+
+    Returns the norm that they had, nan where nothing is clipped.
+    """
     if stage.recipe.clip_norm is None:
         return torch.tensor(float("nan"))
     parameters = [
@@ -78,7 +87,10 @@ def clip_gradients(stage: Stage) -> Tensor:
 
 
 def micro_batches(n_images: int, *, micro_batch: int) -> list[slice]:
-    """Cut a batch into parts of at most `micro_batch` images; a last part of one joins the part before it."""
+    """Cut a batch into parts of at most `micro_batch` images.
+
+    A last part of one image joins the part before it.
+    """
     parts = split_batches(np.arange(n_images), batch_size=micro_batch)
     return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
 

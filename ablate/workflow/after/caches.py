@@ -1,9 +1,13 @@
-"""Kept images and activations as a user sees them: what is there, how large, whether sound, and gone on request. Needs no torch."""
+"""Stored images and activations: what is there, how large, whether intact, removed on request.
+
+Needs no torch.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,41 +17,37 @@ from ablate.data.duplicates import KEPT, read_near_duplicates
 from ablate.data.store import PARTIAL, verify_store
 from ablate.errors import StoreError
 from ablate.training.feeds.kept_rows import META, ROWS, read_meta, verify_rows
-from ablate.workflow.folders import Places
+from ablate.workflow.folders import Folders
 
 
-def cache_folder(places: Places) -> Path:
+def cache_folder(folders: Folders) -> Path:
     """Where the activations of frozen prefixes are kept."""
-    return places.home / "activations"
+    return folders.home / "activations"
 
 
-def image_folder(places: Places) -> Path:
+def image_folder(folders: Folders) -> Path:
     """Where decoded images are kept."""
-    return places.home / "images"
+    return folders.home / "images"
 
 
-def cache_table(places: Places) -> pd.DataFrame:
-    """One row a kept view, the most recently used first: where the network was cut, which view of which split, MB (10**6 bytes), last use."""
+def cache_table(folders: Folders) -> pd.DataFrame:
+    """One row per stored view, the most recently used first.
+
+    Columns: where the network was cut, which view of which split, MB (10**6 bytes), last use (UTC).
+    """
     rows = []
-    for meta in cache_folder(places).glob(f"*/{META}"):
+    for meta in cache_folder(folders).glob(f"*/{META}"):
         try:
             size = (meta.parent / ROWS).stat().st_size
             used = meta.parent.stat().st_mtime
         except OSError:
             continue  # another process dropped or is writing it
-        rows.append(
-            {
-                **_described(meta.parent),
-                "MB": round(size / 1e6, 1),
-                "last use": datetime.fromtimestamp(used, UTC).strftime("%Y-%m-%d %H:%M:%S"),
-            }
-        )
+        last_use = datetime.fromtimestamp(used, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        row = {**_described(meta.parent), "MB": round(size / 1e6, 1), "last use": last_use}
+        rows.append(row)
     columns = ["backbone", "cut at", "split", "view", "MB", "last use"]
-    return (
-        pd.DataFrame(rows, columns=columns)
-        .sort_values("last use", ascending=False, kind="stable")
-        .reset_index(drop=True)
-    )
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values("last use", ascending=False, kind="stable", ignore_index=True)
 
 
 def _described(entry: Path) -> dict[str, str]:
@@ -67,40 +67,50 @@ def _described(entry: Path) -> dict[str, str]:
     }
 
 
-def verify_kept(places: Places, *, remove: bool, say: Callable[[str], None]) -> int:
-    """Compare every image store and every kept view with the digests that were taken when they were written; return how many are damaged.
+@dataclass(frozen=True, slots=True)
+class CacheCheck:
+    """What became of comparing everything stored with its digests."""
 
-    Each of them is said. With `remove` they are dropped, and whoever needs them makes them again; else nothing is changed.
-    Raises StoreError where a folder cannot be removed.
+    n_stores: int
+    """Image stores that were compared."""
+    n_views: int
+    """Stored activations that were compared."""
+    damaged: dict[Path, str]
+    """Folder -> what is wrong with it."""
+    is_removed: bool
+    """Whether the damaged ones were removed."""
+
+
+def verify_kept(folders: Folders, *, remove: bool) -> CacheCheck:
+    """Compare every image store and every stored view with the digests of their writing.
+
+    With `remove` the damaged ones are removed, and whoever needs them makes them again; without it
+    nothing is changed. Raises StoreError where a folder cannot be removed.
     """
-    stores = sorted(
+    stores = [
         meta.parent
-        for meta in image_folder(places).glob(f"*/{META}")
+        for meta in sorted(image_folder(folders).glob(f"*/{META}"))
         if meta.parent.suffix != PARTIAL
-    )
-    views = sorted(
+    ]
+    views = [
         entry
-        for entry in cache_folder(places).glob("*")
+        for entry in sorted(cache_folder(folders).glob("*"))
         if entry.is_dir() and entry.suffix != ".part"
-    )
-    damaged = {
-        folder: why for folder in stores if (why := _harm(_verify_store, folder)) is not None
-    }
-    damaged |= {folder: why for folder in views if (why := _harm(_verify_view, folder)) is not None}
-    for folder, why in damaged.items():
-        say(f"damaged: {folder}: {why}")
-        if remove:
+    ]
+    damaged = {**_damaged(stores, _verify_store), **_damaged(views, _verify_view)}
+    if remove:
+        for folder in damaged:
             _remove(folder)
-    way = (
-        "removed; studies make them again"
-        if remove
-        else "`ablate cache verify --remove` drops them, and studies make them again"
-    )
-    say(
-        f"{len(stores)} image stores and {len(views)} views: "
-        + (f"{len(damaged)} damaged; {way}" if damaged else "all are sound")
-    )
-    return len(damaged)
+    return CacheCheck(len(stores), len(views), damaged, is_removed=remove)
+
+
+def _damaged(folders: Sequence[Path], verify: Callable[[Path], None]) -> dict[Path, str]:
+    found = {}
+    for folder in folders:
+        why = _harm(verify, folder)
+        if why is not None:
+            found[folder] = why
+    return found
 
 
 def _remove(folder: Path) -> None:
@@ -134,10 +144,13 @@ def _verify_view(folder: Path) -> None:
     verify_rows(folder, read_meta(folder))
 
 
-def clear_cache(places: Places) -> tuple[int, float]:
-    """Drop every kept view; return how many and how many MB. Studies that run meanwhile compute them again; nothing else is touched."""
-    table = cache_table(places)
-    for entry in cache_folder(places).glob("*"):
+def clear_cache(folders: Folders) -> tuple[int, float]:
+    """Remove every stored view; return how many and how many MB.
+
+    Studies that run meanwhile compute them again; nothing else is touched.
+    """
+    table = cache_table(folders)
+    for entry in cache_folder(folders).glob("*"):
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
     return len(table), float(table["MB"].sum())

@@ -1,4 +1,7 @@
-"""The small images of a report, kept with the study's run. A full disk or a damaged store costs pictures, never the report."""
+"""The small images of a report, kept with the study's run.
+
+A full disk or a damaged store costs pictures, never the report.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +27,27 @@ def made_or_kept(store: MlflowStore, parent_run_id: str, take: Pictures | None) 
                 return kept(store, parent_run_id)
             _keep(store, parent_run_id, thumbnails)
         except StoreError as error:
-            lost = (
-                "they are shown, and not kept for later reports"
-                if thumbnails
-                else "the report has none"
-            )
-            _LOG.warning("%s; %s", error, lost)
+            if thumbnails:
+                result = "they are shown, and not kept for later reports"
+            else:
+                result = "the report has none"
+            _LOG.warning("%s; %s", error, result)
         return thumbnails
 
     return pictures
 
 
 def kept(store: MlflowStore, parent_run_id: str) -> Thumbnails:
-    """Return the small images that were kept with a study's run; none where there are none. Raises StoreError where they cannot be read."""
+    """Return the small images that were kept with a study's run; there may be none.
+
+    Raises StoreError where they cannot be read.
+    """
     try:
         return store.read_thumbnails(parent_run_id)
     except Exception as error:  # of a disk, a server, or a damaged file
         raise StoreError(
-            f"the small images of the study's run {parent_run_id} must be readable, they are not: {error}"
+            f"the small images of the study's run {parent_run_id} must be readable, "
+            f"they are not: {error}"
         ) from error
 
 

@@ -17,20 +17,21 @@ from ablate.reporting.evidence.tables import arm_frame, trial_frame
 from ablate.reporting.figures.example_images import Pictures
 from ablate.reporting.pages.folder import check_folder, check_purpose
 from ablate.reporting.pages.write import ReportPaths, write_report
+from ablate.study.record import StudyRecord
+from ablate.study.tasks import task_of
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.after.pictures import made_or_kept
-from ablate.workflow.folders import Places
+from ablate.workflow.folders import Folders
 from ablate.workflow.stores import open_store, read_whole_study
 
 _LOG = logging.getLogger(__name__)
 HOME_FOLDERS = ("activations", "artifacts", "data", "images", "looks", "studies", "views")
 """Folders that ABLATE_HOME may hold."""
-OVERVIEW = ("val/macro_f1", "test/macro_f1", "test/auroc_ovr_macro", "test/average_precision")
 
 
 def report_study(
-    places: Places,
+    folders: Folders,
     *,
     grid_name: str,
     study_id: str | None,
@@ -38,23 +39,25 @@ def report_study(
     has_images: bool = True,
     take: Pictures | None = None,
 ) -> tuple[PublishedStudy, ReportPaths]:
-    """Write the report of a published study (the newest of the grid where `study_id` is None), and leave it with the study's run.
+    """Write the report of a published study, and leave it with the study's run.
 
-    `take` makes the small images that the report shows, for a study that was just run; they are kept with the study, where a later report finds them.
-    Without `has_images` none are made or shown. Raises SpecError where there is no study.
+    `study_id` None is the newest study of the grid. `take` makes the small images that the report
+    shows, for a study that was just run; they are kept with the study, where a later report finds
+    them. Without `has_images` none are made or shown. Raises SpecError where there is no study.
     """
-    _check_not_itself(places, report_dir)
-    check_purpose(report_dir, _other_purposes(places))
+    _check_not_itself(folders, report_dir)
+    check_purpose(report_dir, _other_purposes(folders))
     try:
-        store = open_store(places, grid_name)
-        study = read_whole_study(places, store, study_id=study_id)
+        store = open_store(folders, grid_name)
+        study = read_whole_study(folders, store, study_id=study_id)
         pictures = made_or_kept(store, study.parent_run_id, take) if has_images else None
         paths = write_report(
             study, predictions=store.read_predictions, out=report_dir, pictures=pictures
         )
     except OSError as error:
         raise StoreError(
-            f"a report needs room for what it reads and draws, {error.filename or 'the disk'} has none: {error.strerror or error}"
+            "a report needs room for what it reads and draws, "
+            f"{error.filename or 'the disk'} has none: {error.strerror or error}"
         ) from error
     try:
         _upload(store, study, paths, report_dir)
@@ -66,7 +69,10 @@ def report_study(
 def _upload(
     store: MlflowStore, study: PublishedStudy, paths: ReportPaths, report_dir: Path
 ) -> None:
-    """Leave the files that were just written with the study's run, and nothing else that lies beside them. Raises StoreError, OSError."""
+    """Leave the files that were just written with the study's run, and nothing that lies beside.
+
+    Raises StoreError, OSError.
+    """
     summary = paths.readme.read_text().partition("## Arms")[0]
     with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
         for path in paths.files:
@@ -80,36 +86,44 @@ def _upload(
         )
 
 
-def check_report_folder(places: Places, report_dir: Path, grid: Grid) -> None:
-    """Make sure, before anything is started, that the grid's report may be written there; writes nothing.
+def check_report_folder(folders: Folders, report_dir: Path, grid: Grid) -> None:
+    """Make sure, before anything is started, that the grid's report may be written there.
 
-    Raises StoreError for a folder of one's own, of another grid's report, or with another purpose.
+    Writes nothing. Raises StoreError for a folder with files of the user, of another grid's report,
+    or with another purpose.
     """
-    others = _other_purposes(places)
+    others = _other_purposes(folders)
     if grid.data.path is not None:
-        others["the folder of the images"] = places.data_dir / grid.data.path
-    _check_not_itself(places, report_dir)
+        others["the folder of the images"] = folders.data_dir / grid.data.path
+    _check_not_itself(folders, report_dir)
     check_folder(report_dir, grid_name=grid.name, others=others)
 
 
-def _other_purposes(places: Places) -> dict[str, Path]:
-    """Folders that must not become a report's, nor hold it. A data folder that holds the whole working folder does not count."""
-    others = {f"{name}/ of ABLATE_HOME": places.home / name for name in HOME_FOLDERS}
-    is_all = Path.cwd().is_relative_to(places.data_dir.resolve())
-    return others if is_all else {"the data folder": places.data_dir, **others}
+def _other_purposes(folders: Folders) -> dict[str, Path]:
+    """Folders that must not become a report's, nor hold it."""
+    others = {f"{name}/ of ABLATE_HOME": folders.home / name for name in HOME_FOLDERS}
+    # A data folder that holds the whole working folder would forbid every report.
+    if Path.cwd().is_relative_to(folders.data_dir.resolve()):
+        return others
+    return {"the data folder": folders.data_dir, **others}
 
 
-def _check_not_itself(places: Places, report_dir: Path) -> None:
-    for what, folder in (("ABLATE_HOME", places.home), ("the data folder", places.data_dir)):
+def _check_not_itself(folders: Folders, report_dir: Path) -> None:
+    for what, folder in (("ABLATE_HOME", folders.home), ("the data folder", folders.data_dir)):
         if report_dir.resolve() == folder.resolve():
             raise StoreError(
-                f"the report folder must not be {what} itself, {report_dir} is; name another report folder"
+                f"the report folder must not be {what} itself, {report_dir} is; "
+                "name another report folder"
             )
 
 
 @contextmanager
 def results_kept(*, again: str) -> Iterator[None]:
-    """What goes wrong after the trials is said with the command that does it `again`; raises ReportError for a folder, a disk or a store that fails."""
+    """Turn what goes wrong after the trials into an error that names the way on.
+
+    `again` is the command that repeats the block. Raises ReportError for a folder, a disk or a store
+    that fails.
+    """
     try:
         yield
     except OSError as error:
@@ -124,20 +138,33 @@ def results_kept(*, again: str) -> Iterator[None]:
 
 
 def arms_overview(study: PublishedStudy) -> pd.DataFrame:
-    """One row an arm, as text: mean +- SD over seeds of macro F1 and AUROC, the best by val first."""
+    """One row per arm, as text: mean +- SD over seeds of the main scores, the best by val first."""
     trials = trial_frame(study)
-    shown = [name for name in OVERVIEW if name in trials] or list(OVERVIEW[:2])
+    main = main_scores(study.record)
+    shown = [name for name in main if name in trials] or main[:2]
     rows = []
     for arm in arm_frame(study, trials).to_dict("records"):
-        own = trials[trials["arm_id"] == arm["arm_id"]]
+        of_arm = trials[trials["arm_id"] == arm["arm_id"]]
         mark = " (baseline)" if arm["is_baseline"] else ""
-        scores = {name: _mean_sd(own[name]) if name in own else "-" for name in shown}
-        rows.append({"arm": f"{arm['arm']}{mark}", **scores, "seeds": int(arm["n_seeds"])})
+        row: dict[str, object] = {"arm": f"{arm['arm']}{mark}"}
+        for name in shown:
+            row[name] = _mean_sd(of_arm[name]) if name in of_arm else "-"
+        row["seeds"] = int(arm["n_seeds"])
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def main_scores(record: StudyRecord) -> list[str]:
+    """The primary metric on val, then the test scores that the console has room for."""
+    task = task_of(record.task)
+    of_few_classes = [metric.name for metric in task.metrics if metric.n_classes is not None]
+    on_test = (task.primary, task.secondary, *of_few_classes)
+    return [f"val/{task.primary}", *(f"test/{name}" for name in on_test)]
 
 
 def _mean_sd(values: pd.Series[float]) -> str:
     known = values.dropna()
     if known.empty:
         return "-"
-    return f"{known.mean():.3f}" + (f" ± {known.std(ddof=1):.3f}" if len(known) > 1 else "")
+    mean = f"{known.mean():.3f}"
+    return mean if len(known) == 1 else f"{mean} ± {known.std(ddof=1):.3f}"

@@ -1,22 +1,48 @@
-"""`ablate lr-find`: an LR range test on one arm of a grid. Reads the study's data and image store, adds nothing to its journal, caches or runs."""
+"""`ablate lr-find`: an LR range test on one arm of a grid.
+
+Reads the study's data and image store, adds nothing to its journal, caches or runs.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from ablate.errors import SpecError
+from ablate.grid.grid_file import Grid
 from ablate.grid.parse import nearest
 from ablate.study.record import ArmRecord
 from ablate.study.request import TrialRequest
 from ablate.study.trial import Trial
 from ablate.training.lr_range import LrRange, lr_range
-from ablate.workflow.prepare.prepared import Prepared
+from ablate.workflow.folders import Folders
+from ablate.workflow.prepare.options import check_rates, check_threads
+from ablate.workflow.prepare.prepared import Prepared, prepare, resolve
+from ablate.workflow.run.watcher import Watcher
 
 N_ROWS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeTest:
+    """What an LR range test is asked for."""
+
+    arm: str | None = None
+    """An arm as `ablate plan` names it; None: the baseline."""
+    lowest: float = 1e-6
+    """Head LR of the first step."""
+    highest: float = 1.0
+    """Head LR of the last step."""
+    n_steps: int = 100
+    threads: int | None = None
+    allow_fallback: bool = True
+
+    def check(self) -> None:
+        """Raises SpecError for what no machine can keep."""
+        check_threads(self.threads)
+        check_rates(self.lowest, self.highest, n_steps=self.n_steps)
 
 
 def find_lr(
@@ -30,6 +56,30 @@ def find_lr(
         )
 
 
+def find_lr_of_grid(
+    grid: Grid, folders: Folders, asked: RangeTest, watcher: Watcher
+) -> tuple[ArmRecord, LrRange]:
+    """Find the data, prepare the study, and test one of its arms. Raises RequestError."""
+    asked.check()
+    resolved = resolve(grid, folders, seeds=None, allow_fallback=asked.allow_fallback, command="")
+    record = resolved.record
+    arm = find_arm(record.arms, asked.arm, baseline_arm_id=record.baseline_arm_id)
+    watcher.data_found(resolved)
+    with watcher.preparing() as on_progress:
+        prepared = prepare(
+            resolved,
+            folders,
+            report_dir=folders.home,
+            threads=asked.threads,
+            cache_gb=0,
+            on_progress=on_progress,
+        )
+    found = find_lr(
+        prepared, arm, lowest=asked.lowest, highest=asked.highest, n_steps=asked.n_steps
+    )
+    return arm, found
+
+
 def find_arm(arms: Sequence[ArmRecord], name: str | None, *, baseline_arm_id: str) -> ArmRecord:
     """Return the arm of that name, without one the baseline. Raises SpecError with the nearest name."""
     if name is None:
@@ -37,22 +87,23 @@ def find_arm(arms: Sequence[ArmRecord], name: str | None, *, baseline_arm_id: st
     names = [arm.name for arm in arms]
     if name not in names:
         raise SpecError(
-            f"--arm must be an arm of the grid as `ablate plan` names them, got {name!r}{nearest(name, names)}"
+            "--arm must be an arm of the grid as `ablate plan` names them, "
+            f"got {name!r}{nearest(name, names)}"
         )
     return arms[names.index(name)]
 
 
-def range_table(found: LrRange) -> pd.DataFrame:
+def range_rows(found: LrRange) -> list[dict[str, object]]:
     """LR, smoothed loss and a bar of it, for some steps evenly chosen."""
-    chosen = sorted({round(i * (len(found.losses) - 1) / (N_ROWS - 1)) for i in range(N_ROWS)})
-    top = max(found.losses[i] for i in chosen)
-    return pd.DataFrame(
-        {
-            "head_lr": [f"{found.rates[i]:.2e}" for i in chosen],
-            "loss": [f"{found.losses[i]:.3f}" for i in chosen],
-            "": ["█" * max(1, round(24 * found.losses[i] / top)) for i in chosen],
-        }
-    )
+    n_steps = len(found.losses)
+    chosen = sorted({round(i * (n_steps - 1) / (N_ROWS - 1)) for i in range(N_ROWS)})
+    top = max(found.losses[step] for step in chosen)
+    rows: list[dict[str, object]] = []
+    for step in chosen:
+        bar = "█" * max(1, round(24 * found.losses[step] / top))
+        row = {"head_lr": f"{found.rates[step]:.2e}", "loss": f"{found.losses[step]:.3f}"}
+        rows.append({**row, "": bar})
+    return rows
 
 
 def _request(prepared: Prepared, trial: Trial, folder: Path) -> TrialRequest:

@@ -33,7 +33,7 @@ from ablate.training.timing_probe import (
     TOTAL_MB,
     VAL_S,
 )
-from ablate.workflow.folders import Places
+from ablate.workflow.folders import Folders
 from ablate.workflow.plan.estimate import Kind, Measured, kinds_of, study_cost
 from ablate.workflow.prepare.machines import Machines, choose_slots
 from ablate.workflow.prepare.options import read_trials_per_gpu
@@ -67,7 +67,7 @@ class Probes:
 def probe_kinds(
     resolved: Resolved,
     kinds: Mapping[Kind, Sequence[ArmRecord]],
-    where: Places,
+    where: Folders,
     *,
     threads: int,
     workers: int | None,
@@ -262,7 +262,7 @@ def _duration(seconds: float) -> str:
 
 
 def packed(
-    machines: Machines, asked: str, resolved: Resolved, where: Places, *, threads: int
+    machines: Machines, asked: str, resolved: Resolved, where: Folders, *, threads: int
 ) -> Machines:
     """The machines with `--trials-per-gpu` trials on a GPU. "auto" measures: as many as the memory of the largest kind allows, on GPUs or CPU slots.
 

@@ -1,4 +1,4 @@
-"""Where the trials of a prepared study run: this machine's slots, or a Ray cluster."""
+"""Where the trials of a prepared study run: this process, this machine's slots, or a cluster."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Literal
 
 from ablate.errors import SpecError
 from ablate.scheduling.executors._base import Executor, Slot
+from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import (
     cpu_environment,
@@ -22,17 +23,21 @@ from ablate.scheduling.executors.slots import (
 from ablate.study.request import Compute
 from ablate.workflow.prepare.prepared import Prepared
 
+Kind = Literal["local", "inline", "ray"]
 RUN_TRIAL = "ablate.training.trial_run:run_trial"
 CHOOSE_COMPUTE = "ablate.training.machine.precision:choose_compute"
 MEMORY_PER_WORKER_MB = 2000.0
-"""What a CPU worker may need where nobody measured; bounds the default number of workers on small machines."""
+"""What a CPU worker may need where nobody measured.
+
+It bounds the default number of workers on small machines.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """What the command line asks for."""
+    """What a user asks for."""
 
-    kind: Literal["local", "ray"] = "local"
+    kind: Kind = "local"
     address: str | None = None
     """Of the Ray cluster; None: `$RAY_ADDRESS`."""
     workers: int | None = None
@@ -45,44 +50,47 @@ class Machines:
     """Host memory of the largest trial, measured; None: `MEMORY_PER_WORKER_MB`."""
 
 
-def parse_kind(text: str, *, address: str | None) -> Literal["local", "ray"]:
-    """Check `--executor`. Raises SpecError, or RequestError where Ray is asked for and not installed."""
-    if text not in ("local", "ray"):
-        raise SpecError(f"--executor must be local or ray, got {text!r}")
+def parse_kind(text: str, *, address: str | None = None, workers: int | None = None) -> Kind:
+    """Check `--executor` and what must fit it. Raises SpecError."""
+    if text not in ("local", "inline", "ray"):
+        raise SpecError(f"--executor must be local, inline or ray, got {text!r}")
     if address is not None and text != "ray":
         raise SpecError(f"--address must come with --executor ray, got --executor {text}")
-    if text == "local":
-        return "local"
-
-    return "ray"
+    if text == "inline" and workers not in (None, 1):
+        raise SpecError(
+            f"--workers must be 1 or left out with --executor inline, got {workers}: "
+            "its trials run one after the other in the process of the command"
+        )
+    return text  # type: ignore[return-value]  # mypy does not narrow by `in`
 
 
 @contextmanager
 def executor_for(
-    prepared: Prepared,
-    machines: Machines,
-    *,
-    folder: Path | None = None,
-    n_trials: int | None = None,
+    prepared: Prepared, machines: Machines, *, folder: Path, n_trials: int
 ) -> Iterator[tuple[Prepared, Executor]]:
-    """The executor, while the block runs, and the study as it runs there: a cluster's nodes say how they compute, not the machine that asks.
+    """The executor, while the block runs, and the study as it runs there.
 
-    `folder` and `n_trials` are those of the study that runs, by default the prepared one. Raises RequestError where there is no such cluster, or Ray is not
-    installed.
+    A cluster's nodes say how they compute, not the machine that asks. `folder` and `n_trials` are
+    those of the study that runs, which may be the pilot of the prepared one. Raises RequestError
+    where there is no such cluster, or Ray is not installed.
     """
-    n_trials = len(prepared.resolved.trials) if n_trials is None else n_trials
-    if machines.kind == "local":
+    if machines.kind == "ray":
+        with _on_cluster(prepared, machines, n_trials=n_trials) as found:
+            yield found
+    elif machines.kind == "inline":
+        yield prepared, InlineExecutor(RUN_TRIAL)
+    else:
         slots = choose_slots(prepared.compute, machines, n_trials=n_trials)
-        yield (
-            prepared,
-            LocalExecutor(
-                RUN_TRIAL,
-                slots=slots,
-                log_folder=(folder or prepared.folder) / "logs",
-                timeout_s=machines.timeout_s,
-            ),
+        executor = LocalExecutor(
+            RUN_TRIAL, slots=slots, log_folder=folder / "logs", timeout_s=machines.timeout_s
         )
-        return
+        yield prepared, executor
+
+
+@contextmanager
+def _on_cluster(
+    prepared: Prepared, machines: Machines, *, n_trials: int
+) -> Iterator[tuple[Prepared, Executor]]:
     from ablate.scheduling.executors.ray import (
         RayExecutor,
         Share,
@@ -112,20 +120,30 @@ def executor_for(
 
 
 def choose_slots(compute: Compute, machines: Machines, *, n_trials: int) -> tuple[Slot, ...]:
-    """Return every GPU, `trials_per_gpu` times, else as many shares of the cores as fit cores and memory; `workers` overrides, at most one a trial."""
-    if compute.device == "cuda":
-        import torch
+    """Return every GPU, `trials_per_gpu` times, else shares of the cores.
 
-        devices = os.environ.get(
-            "CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))
-        ).split(",")
-        slots = gpu_slots(devices, threads=compute.threads, trials_per_gpu=machines.trials_per_gpu)
+    There are as many shares as fit cores and memory. `workers` overrides both; there is at most one
+    slot for each trial.
+    """
+    if compute.device == "cuda":
+        slots = gpu_slots(
+            _visible_gpus(), threads=compute.threads, trials_per_gpu=machines.trials_per_gpu
+        )
         return slots[: min(machines.workers or len(slots), n_trials)]
     by_memory = slots_that_fit(
         machines.peak_mb or MEMORY_PER_WORKER_MB, total_mb=_host_memory_mb(), margin=0.1
     )
-    fitting = max(1, min(len(os.sched_getaffinity(0)) // compute.threads, by_memory))
+    by_cores = len(os.sched_getaffinity(0)) // compute.threads
+    fitting = max(1, min(by_cores, by_memory))
     return cpu_slots(min(machines.workers or fitting, n_trials), threads=compute.threads)
+
+
+def _visible_gpus() -> list[str]:
+    """GPUs as CUDA_VISIBLE_DEVICES names them: numbers or UUIDs."""
+    import torch
+
+    all_of_them = ",".join(str(index) for index in range(torch.cuda.device_count()))
+    return os.environ.get("CUDA_VISIBLE_DEVICES", all_of_them).split(",")
 
 
 def _host_memory_mb() -> float:

@@ -1,38 +1,27 @@
-"""Numbers of the command line that a machine must be able to keep: checked before anything is started."""
+"""Numbers that a machine must be able to keep: checked before anything is started."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 
 from ablate.errors import SpecError
 
 MAX_THREADS = 64
-"""Of a slot, on a machine with fewer cores: last digits of scores depend on the threads, so those of a larger machine can be asked for."""
-WORKERS_A_CORE = 4
+"""Of a slot, on a machine with fewer cores.
+
+Last digits of scores depend on the threads, so those of a larger machine can be asked for.
+"""
+WORKERS_PER_CORE = 4
 MAX_WORKERS = 10_000
 """On a cluster, whose cores are not known here."""
 MAX_CACHE_GB = 1_000_000.0
 MAX_RETRIES = 100
 MAX_STEPS = 100_000
 MAX_TRIALS_PER_GPU = 64
-
-
-def check_run(
-    *,
-    is_local: bool,
-    threads: int | None,
-    workers: int | None,
-    cache_gb: float,
-    retries: int,
-    trials_per_gpu: str,
-) -> None:
-    """The options of `ablate run` that say how much of a machine it takes. Raises SpecError."""
-    check_threads(threads)
-    check_workers(workers, is_local=is_local)
-    check_cache_gb(cache_gb)
-    check_retries(retries)
-    read_trials_per_gpu(trials_per_gpu)
+_MAX_SECONDS = 3650 * 86400.0
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def check_threads(threads: int | None) -> None:
@@ -40,7 +29,8 @@ def check_threads(threads: int | None) -> None:
     most = max(MAX_THREADS, n_cores())
     if threads is not None and threads > most:
         raise SpecError(
-            f"--threads must be at most {most} on this machine of {n_cores()} cores, got {threads}; leave it out to have it measured"
+            f"--threads must be at most {most} on this machine of {n_cores()} cores, "
+            f"got {threads}; leave it out to have it measured"
         )
 
 
@@ -48,19 +38,25 @@ def check_workers(workers: int | None, *, is_local: bool = True) -> None:
     """`--workers` must not be far more processes than cores. Raises SpecError."""
     if workers is None:
         return
-    most = max(16, WORKERS_A_CORE * n_cores()) if is_local else MAX_WORKERS
-    where = f"this machine of {n_cores()} cores" if is_local else "a cluster"
+    if is_local:
+        most = max(16, WORKERS_PER_CORE * n_cores())
+        place = f"this machine of {n_cores()} cores"
+    else:
+        most = MAX_WORKERS
+        place = "a cluster"
     if workers > most:
         raise SpecError(
-            f"--workers must be at most {most:,} on {where}, got {workers:,}; leave it out to have as many as fit"
+            f"--workers must be at most {most:,} on {place}, got {workers:,}; "
+            "leave it out to have as many as fit"
         )
 
 
 def check_cache_gb(cache_gb: float) -> None:
     """`--cache-gb` must be a number of gigabytes. Raises SpecError."""
-    if not 0 <= cache_gb <= MAX_CACHE_GB:
+    if not 0 <= cache_gb <= MAX_CACHE_GB:  # also False for NaN
         raise SpecError(
-            f"--cache-gb must be a number of GB from 0 to {MAX_CACHE_GB:,.0f}, got {cache_gb:g}; 0 shares nothing between trials"
+            f"--cache-gb must be a number of GB from 0 to {MAX_CACHE_GB:,.0f}, got {cache_gb:g}; "
+            "0 shares nothing between trials"
         )
 
 
@@ -68,7 +64,8 @@ def check_retries(retries: int) -> None:
     """`--retry` must end at some time. Raises SpecError."""
     if retries > MAX_RETRIES:
         raise SpecError(
-            f"--retry must be at most {MAX_RETRIES}, got {retries:,}: a worker that dies so often will not do otherwise"
+            f"--retry must be at most {MAX_RETRIES}, got {retries:,}: "
+            "a worker that dies so often will die again"
         )
 
 
@@ -86,13 +83,31 @@ def read_trials_per_gpu(text: str) -> int | None:
     """`--trials-per-gpu` as a number, None for auto. Raises SpecError."""
     if text == "auto":
         return None
+    # `isdecimal` alone is true for digits of other scripts; int() of a very long text is refused.
     is_number = text.isascii() and text.isdecimal() and len(text) <= 4
     if not is_number or not 1 <= int(text) <= MAX_TRIALS_PER_GPU:
         shown = text if len(text) <= 40 else text[:37] + "..."
         raise SpecError(
-            f"--trials-per-gpu must be auto or a whole number from 1 to {MAX_TRIALS_PER_GPU}, got {shown!r}"
+            "--trials-per-gpu must be auto or a whole number from 1 to "
+            f"{MAX_TRIALS_PER_GPU}, got {shown!r}"
         )
     return int(text)
+
+
+def read_seconds(text: str, *, option: str) -> float:
+    """`30m`, `1.5h`, `1h30m`, `90` (seconds) -> seconds. Raises SpecError naming the option."""
+    must = f"{option} must be a time such as 90s, 30m, 1h30m or 2d, got "
+    if len(text) > 40:
+        raise SpecError(f"{must}{len(text)} characters")
+    written = text.strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", written, re.ASCII)
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    is_all_read = "".join(number + unit for number, unit in parts) == written
+    if not is_all_read or seconds <= 0:
+        raise SpecError(f"{must}{text!r}")
+    if seconds > _MAX_SECONDS:
+        raise SpecError(f"{option} must be at most 3650d, got {text!r}; leave it out for no limit")
+    return seconds
 
 
 def n_cores() -> int:

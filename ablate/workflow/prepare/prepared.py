@@ -34,7 +34,7 @@ from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.tasks import task_of
 from ablate.study.trial import DataSpec, Trial
 from ablate.study.weights_identity import WeightsIdentity, weights_name
-from ablate.workflow.folders import Places
+from ablate.workflow.folders import Folders
 from ablate.workflow.prepare.network_facts import Direct, Looks
 from ablate.workflow.prepare.same_weights import check_weights_of_past
 
@@ -149,11 +149,11 @@ class Prepared:
 
 
 def resolve(
-    grid: Grid, places: Places, *, seeds: Sequence[int] | None, allow_fallback: bool, command: str
+    grid: Grid, folders: Folders, *, seeds: Sequence[int] | None, allow_fallback: bool, command: str
 ) -> Resolved:
     """Find the data and expand the grid on it. Raises DataError, SpecError."""
     data, data_set = load_data(
-        grid.data, data_dir=places.data_dir, allow_fallback=allow_fallback, task=grid.task
+        grid.data, data_dir=folders.data_dir, allow_fallback=allow_fallback, task=grid.task
     )
     fingerprint = data_set.facts.fingerprint
     _check_metrics(grid, source=data.source, class_names=data_set.facts.class_names)
@@ -192,7 +192,7 @@ def _pilot_plan(
 
 def prepare(
     resolved: Resolved,
-    places: Places,
+    folders: Folders,
     *,
     report_dir: Path,
     threads: int | None,
@@ -207,14 +207,14 @@ def prepare(
     from ablate.training.machine.threads import choose_threads
 
     check_writable(report_dir)
-    check_writable(places.home)
+    check_writable(folders.home)
     n_arms = len(resolved.arms_to_check)
     on_progress("checking arms", 0, n_arms)
     facts, weights = look_at_arms(resolved, Direct())
-    check_same_weights(resolved, places, weights)
+    check_same_weights(resolved, folders, weights)
     on_progress("checking arms", n_arms, n_arms)
     on_progress("measuring this machine", 0, 1)
-    compute = choose_compute(places.home, threads=threads or choose_threads(places.home))
+    compute = choose_compute(folders.home, threads=threads or choose_threads(folders.home))
     on_progress("measuring this machine", 1, 1)
     stores = {}
     cropped = {arm.recipe.backbone for arm in resolved.arms_to_check if is_cropped(arm.recipe)}
@@ -225,7 +225,7 @@ def prepare(
     ):
         store = build_store(
             resolved.data_set,
-            home=places.home,
+            home=folders.home,
             side=preprocessing.store_side,
             interpolation=preprocessing.interpolation,
             fine=preprocessing.fine_side if backbone in cropped else None,
@@ -242,8 +242,8 @@ def prepare(
     record = resolved.record.model_copy(
         update={"data": resolved.record.data.model_copy(update=seen)}
     )
-    folder = study_folder(record, places)
-    cache = CacheSpec(folder=places.home / "activations", max_gb=cache_gb)
+    folder = study_folder(record, folders)
+    cache = CacheSpec(folder=folders.home / "activations", max_gb=cache_gb)
     cut_arms = frozenset(
         arm.arm_id
         for arm in resolved.arms_to_check
@@ -301,29 +301,29 @@ def look_at_arms(
     return facts, {name: identity for name, identity in identities.items() if identity is not None}
 
 
-def study_folder(record: StudyRecord, places: Places) -> Path:
+def study_folder(record: StudyRecord, folders: Folders) -> Path:
     """The study's own folder; that of its pilot is beside it."""
     return (
-        places.home
+        folders.home
         / "studies"
         / f"{record.grid_name}-{record.data.source.replace(':', '-')}-{record.study_id}"
     )
 
 
 def check_same_weights(
-    resolved: Resolved, places: Places, weights: Mapping[str, WeightsIdentity]
+    resolved: Resolved, folders: Folders, weights: Mapping[str, WeightsIdentity]
 ) -> None:
     """Make sure that what `look_at_arms` found is what finished trials of the study and of its pilot started from. Raises WeightsError."""
-    folder = study_folder(resolved.record, places)
+    folder = study_folder(resolved.record, folders)
     if resolved.pilot is None:
         check_weights_of_past(
             [folder], resolved.trials, weights, image_size=resolved.data.image_size
         )
         return
     tuning = resolved.pilot.tuning or ()
-    folders = [folder, pilot_folder_of(folder, resolved.pilot.record)]
+    study_folders = [folder, pilot_folder_of(folder, resolved.pilot.record)]
     trials = (*resolved.trials, *(candidate.trial for candidate in tuning))
-    check_weights_of_past(folders, trials, weights, image_size=resolved.data.image_size)
+    check_weights_of_past(study_folders, trials, weights, image_size=resolved.data.image_size)
 
 
 def pilot_folder_of(folder: Path, record: StudyRecord) -> Path:

@@ -7,7 +7,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ablate import __version__
+from ablate._version import __version__
 
 LIBRARIES = ("torch", "torchvision", "timm", "peft", "numpy", "optuna", "mlflow")
 

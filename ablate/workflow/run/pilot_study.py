@@ -1,13 +1,14 @@
-"""Studies in two stages under one command: a pilot (a search, or a tuning of every arm) that chooses, and the study that is trained with its choice.
+"""Studies in two stages under one command: a pilot that chooses, and the study of its choice.
 
-The pilot is a study of its own, in a folder of its own, so it resumes as any other; the study after it begins once the pilot is over.
+The pilot is a search, or a tuning of every arm. It is a study of its own, in a folder of its own, so
+it resumes as any other; the study after it begins once the pilot is over.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,19 +21,24 @@ from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.pilot_summary import pilot_trials
-from ablate.scheduling.run_search import Found, confirmation, run_search
+from ablate.scheduling.run_search import SearchResult, confirmation, run_search
 from ablate.scheduling.search import SearchPlan
-from ablate.scheduling.study_folder import StudyFolder
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
 from ablate.study.pilot import Pilot, PilotTrial
 from ablate.study.record import ArmRecord
 from ablate.study.trial import Trial, best_of
-from ablate.tracking.events import Event
-from ablate.tracking.mlflow_store import MlflowStore
-from ablate.workflow.prepare.machines import Machines, executor_for
+from ablate.workflow.context import StudyContext
+from ablate.workflow.prepare.machines import executor_for
 from ablate.workflow.prepare.prepared import PilotPlan, Prepared, Resolved, pilot_folder_of
 from ablate.workflow.prepare.provenance import provenance_tags
 from ablate.workflow.prepare.same_weights import check_weights_of_past
+from ablate.workflow.run.run_prepared import count_ended
+from ablate.workflow.run.watcher import OnEvent, StageView
+
+Names = MutableMapping[str, str]
+"""trial_id -> what to call the trial; grows while a search proposes."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,10 @@ class PilotEnd:
 
     summary: StudySummary
     prepared: Prepared | None
-    """The study that follows, with its arms; None while the pilot is not over, or where it found nothing."""
+    """The study that follows, with its arms.
+
+    None while the pilot is not over, or where it chose nothing.
+    """
     limits: Limits
     """What is left of this call's limits."""
 
@@ -51,13 +60,19 @@ def pilot_folder(prepared: Prepared) -> Path:
     return pilot_folder_of(prepared.folder, _plan(prepared).record)
 
 
-def adopt_pilot(prepared: Prepared, store: MlflowStore) -> int:
-    """Take over trials of the pilot that MLflow holds and this home's journal does not; return how many. Raises WeightsError, StoreError."""
-    plan = _plan(prepared)
-    trials = [one.trial for one in plan.tuning or ()]
+def adopt_pilot(context: StudyContext) -> int:
+    """Take over trials of the pilot that MLflow holds and this home's journal does not.
+
+    Returns how many there were. Raises WeightsError, StoreError.
+    """
+    prepared, plan = context.prepared, _plan(context.prepared)
+    trials = [candidate.trial for candidate in plan.tuning or ()]
+    # A search's trials are those that were proposed: nobody can name them beforehand.
     trial_ids = None if plan.tuning is None else [trial.trial_id for trial in trials]
     folder = pilot_folder(prepared)
-    n_adopted = adopt(folder, store, plan.record, trial_ids=trial_ids, tags=provenance_tags())
+    n_adopted = adopt(
+        folder, context.store, plan.record, trial_ids=trial_ids, tags=provenance_tags()
+    )
     check_weights_of_past(
         [folder], trials, prepared.weights, image_size=prepared.resolved.data.image_size
     )
@@ -71,63 +86,76 @@ def n_asked(prepared: Prepared) -> int:
     return stage.n_trials
 
 
-def run_pilot(
-    prepared: Prepared,
-    store: MlflowStore,
-    *,
-    machines: Machines,
-    on_event: Callable[[Event], None],
-    names: MutableMapping[str, str],
-    limits: Limits,
-    optuna_url: str | None = None,
-) -> PilotEnd:
-    """Run what is missing of the pilot, and choose. `names` gets what each trial is called, for whoever listens to `on_event`."""
-    began, plan, folder = time.monotonic(), _plan(prepared), pilot_folder(prepared)
-    choose: Callable[[], Prepared | None]
-    with executor_for(prepared, machines, folder=folder, n_trials=n_asked(prepared)) as (
-        here,
+def pilot_view(context: StudyContext, names: Names) -> StageView:
+    """What a display must know of the pilot's trials."""
+    return StageView(
+        names,
+        n_trials=n_asked(context.prepared),
+        select_by=context.grid.select_by,
+        n_before=count_ended(pilot_folder(context.prepared)),
+        is_inline=context.machines.kind == "inline",
+    )
+
+
+def run_pilot(context: StudyContext, on_event: OnEvent, *, names: Names) -> PilotEnd:
+    """Run what is missing of the pilot, and choose.
+
+    `names` gets what each trial is called, for whoever listens to `on_event`.
+    """
+    began = time.monotonic()
+    prepared = context.prepared
+    folder = pilot_folder(prepared)
+    with executor_for(prepared, context.machines, folder=folder, n_trials=n_asked(prepared)) as (
+        there,
         executor,
     ):
-        conduct: dict[str, Any] = {
-            "record": plan.record,
-            "folder": folder,
-            "executor": executor,
-            "store": store,
-            "make_request": here.request,
-            "on_event": on_event,
-            "tags": provenance_tags(),
-            "limits": limits,
-            "optuna_url": optuna_url,
-        }
-        if plan.tuning is None:
-            found = run_search(
-                search_plan(prepared.resolved),
-                make_trial=partial(_make_trial, prepared.resolved, names),
-                **conduct,
-            )
-            summary, choose = found.summary, partial(_confirmed, prepared, found)
+        session = Session(
+            folder,
+            executor,
+            there.request,
+            store=context.store,
+            on_event=on_event,
+            limits=context.limits,
+            optuna_url=context.folders.optuna_url,
+        )
+        if _plan(prepared).tuning is None:
+            summary, chosen = _search(prepared, session, names)
         else:
-            names.update(
-                {
-                    one.trial.trial_id: arm.name
-                    for one, arm in zip(plan.tuning, plan.record.arms, strict=True)
-                }
-            )
-            summary, choose = (
-                run_study(trials=[one.trial for one in plan.tuning], **conduct),
-                partial(_tuned, prepared, plan.tuning),
-            )
-    left = limits.after(
-        n_trials=summary.n_complete + summary.n_pruned + summary.n_failed,
-        seconds=time.monotonic() - began,
-    )
-    return PilotEnd(summary, None if summary.n_left else choose(), left)
+            summary, chosen = _tune(prepared, session, names)
+    left = context.limits.after(n_trials=summary.n_started, seconds=time.monotonic() - began)
+    return PilotEnd(summary, chosen, left)
 
 
-def _make_trial(resolved: Resolved, names: MutableMapping[str, str], cell: Cell) -> Trial | None:
-    trial = searched_trial(
-        resolved.grid, cell, data=resolved.data, fingerprint=resolved.data_set.facts.fingerprint
+def _search(
+    prepared: Prepared, session: Session, names: Names
+) -> tuple[StudySummary, Prepared | None]:
+    """Search, and return the study of what was found; None while the search is not over."""
+    result = run_search(
+        search_plan(prepared.resolved),
+        StudyPlan(_plan(prepared).record, (), provenance_tags()),
+        session,
+        make_trial=partial(_make_trial, prepared.resolved, names),
     )
+    is_over = not result.summary.n_left
+    return result.summary, _confirmed(prepared, result) if is_over else None
+
+
+def _tune(
+    prepared: Prepared, session: Session, names: Names
+) -> tuple[StudySummary, Prepared | None]:
+    """Tune every arm, and return the study of tuned arms; None while the tuning is not over."""
+    plan = _plan(prepared)
+    assert plan.tuning is not None
+    for candidate, arm in zip(plan.tuning, plan.record.arms, strict=True):
+        names[candidate.trial.trial_id] = arm.name
+    trials = tuple(candidate.trial for candidate in plan.tuning)
+    summary = run_study(StudyPlan(plan.record, trials, provenance_tags()), session)
+    return summary, None if summary.n_left else _tuned(prepared, plan.tuning)
+
+
+def _make_trial(resolved: Resolved, names: Names, cell: Cell) -> Trial | None:
+    fingerprint = resolved.data_set.facts.fingerprint
+    trial = searched_trial(resolved.grid, cell, data=resolved.data, fingerprint=fingerprint)
     if trial is not None:
         names[trial.trial_id] = searched_name(trial.recipe, tuple(resolved.grid.axes))
     return trial
@@ -137,71 +165,69 @@ def search_plan(resolved: Resolved) -> SearchPlan:
     """What the grid asks its sampler and its pruner for."""
     grid = resolved.grid
     assert grid.search is not None
-    epochs = grid.space.get("epochs")
-    ends = () if epochs is None else (epochs.high,) if isinstance(epochs, Range) else epochs.levels
     return SearchPlan(
         grid.search,
         grid.space,
         select_by=grid.select_by,
-        n_epochs=max([int(end) for end in ends] or [grid.base.epochs]),
+        n_epochs=_most_epochs(resolved),
         seed=grid.pilot_seed,
     )
 
 
-def _confirmed(prepared: Prepared, found: Found) -> Prepared | None:
-    """The confirmation: the arms that the search found best, with every seed of the grid."""
-    if not found.best:
+def _most_epochs(resolved: Resolved) -> int:
+    """The most epochs that a trial of the search may have."""
+    epochs = resolved.grid.space.get("epochs")
+    if epochs is None:
+        return resolved.grid.base.epochs
+    if isinstance(epochs, Range):
+        return int(epochs.high)
+    return max(int(level) for level in epochs.levels)
+
+
+def _confirmed(prepared: Prepared, result: SearchResult) -> Prepared | None:
+    """The confirmation: the arms that the search chose, with every seed of the grid."""
+    if not result.best:
         return None
     resolved, folder = prepared.resolved, StudyFolder(pilot_folder(prepared))
     arms = {arm.arm_id: arm for arm in folder.read_plan().record.arms}
     search = search_plan(resolved)
 
     def describe(trial: Trial) -> tuple[str, dict[str, Any]]:
-        return arms[trial.arm_id].name, dict(arms[trial.arm_id].cells[0])
+        arm = arms[trial.arm_id]
+        return arm.name, dict(arm.cells[0])
 
-    pilot = _pilot(
-        resolved,
-        pilot_trials(folder, describe, objectives=search.objectives),
-        objectives=search.objectives,
-    ).model_copy(
+    trials = pilot_trials(folder, describe, objectives=search.objectives)
+    pilot = _pilot(resolved, trials, objectives=search.objectives).model_copy(
         update={
             "sampler": search.search.sampler,
             "pruner": search.search.pruner,
             "n_confirm": search.search.confirm,
-            "front": tuple(trial.trial_id for trial in found.front),
-            "chosen": tuple(trial.trial_id for trial in found.best),
+            "front": tuple(trial.trial_id for trial in result.front),
+            "chosen": tuple(trial.trial_id for trial in result.best),
         }
     )
-    chosen = tuple(arms[trial.arm_id] for trial in found.best)
-    return _followed_by(
-        prepared, chosen, pilot=pilot, trials=confirmation(found.best, seeds=resolved.record.seeds)
-    )
+    chosen = tuple(arms[trial.arm_id] for trial in result.best)
+    confirming = confirmation(result.best, seeds=resolved.record.seeds)
+    return _followed_by(prepared, chosen, pilot=pilot, trials=confirming)
 
 
 def _tuned(prepared: Prepared, tuning: tuple[Candidate, ...]) -> Prepared | None:
     """Every arm with the combination that was best on val, the first of equal ones."""
-    resolved, select_by = prepared.resolved, prepared.resolved.grid.select_by
-    names, of_trial = (
-        {arm.arm_id: arm.name for arm in resolved.expansion.arms},
-        {one.trial.trial_id: one for one in tuning},
-    )
-
-    def describe(trial: Trial) -> tuple[str, dict[str, Any]]:
-        return names[of_trial[trial.trial_id].of_arm], dict(of_trial[trial.trial_id].tuned)
-
-    told = pilot_trials(StudyFolder(pilot_folder(prepared)), describe, objectives=(select_by,))
-    scores = {
-        trial.trial_id: trial.scores[select_by] for trial in told if select_by in trial.scores
-    }
-    best: dict[str, Candidate | None] = {
-        arm_id: best_of(
-            select_by,
-            [one for one in tuning if one.of_arm == arm_id],
-            lambda one: scores.get(one.trial.trial_id, math.nan),
+    resolved = prepared.resolved
+    select_by = resolved.grid.select_by
+    trials = _tuning_trials(prepared, tuning)
+    scores = {}
+    for trial in trials:
+        if select_by in trial.scores:
+            scores[trial.trial_id] = trial.scores[select_by]
+    best: dict[str, Candidate | None] = {}
+    n_tried: dict[str, int] = {}
+    for arm in resolved.expansion.arms:
+        tried = [candidate for candidate in tuning if candidate.of_arm == arm.arm_id]
+        n_tried[arm.arm_id] = len(tried)
+        best[arm.arm_id] = best_of(
+            select_by, tried, lambda candidate: scores.get(candidate.trial.trial_id, math.nan)
         )
-        for arm_id in names
-    }
-    n_tried = {arm_id: sum(one.of_arm == arm_id for one in tuning) for arm_id in names}
     arms, lost = tuned_arms(resolved.expansion, best, n_tried)
     if not arms:
         return None
@@ -212,23 +238,38 @@ def _tuned(prepared: Prepared, tuning: tuple[Candidate, ...]) -> Prepared | None
         excluded=(*resolved.expansion.excluded, *lost),
         baseline_arm_id="" if baseline is None else baseline.trial.arm_id,
     )
-    fingerprint = resolved.data_set.facts.fingerprint
-    trials = study_trials(
-        resolved.grid,
-        expansion,
-        data=resolved.data,
-        fingerprint=fingerprint,
-        seeds=resolved.record.seeds,
-    )
-    chosen = tuple(one.trial.trial_id for one in best.values() if one is not None)
-    pilot = _pilot(resolved, told, objectives=(select_by,)).model_copy(update={"chosen": chosen})
     update = {"excluded": expansion.excluded, "baseline_arm_id": expansion.baseline_arm_id}
-    record = resolved.record.model_copy(update=update)
+    tuned = replace(resolved, expansion=expansion, record=resolved.record.model_copy(update=update))
+    chosen = tuple(winner.trial.trial_id for winner in best.values() if winner is not None)
+    pilot = _pilot(resolved, trials, objectives=(select_by,))
     return _followed_by(
-        replace(prepared, resolved=replace(resolved, expansion=expansion, record=record)),
+        replace(prepared, resolved=tuned),
         arms,
-        pilot=pilot,
-        trials=trials,
+        pilot=pilot.model_copy(update={"chosen": chosen}),
+        trials=_trials_of(tuned),
+    )
+
+
+def _tuning_trials(prepared: Prepared, tuning: tuple[Candidate, ...]) -> tuple[PilotTrial, ...]:
+    """The trials of a tuning, each with the name of the arm that it is a candidate for."""
+    names = {arm.arm_id: arm.name for arm in prepared.resolved.expansion.arms}
+    candidates = {candidate.trial.trial_id: candidate for candidate in tuning}
+
+    def describe(trial: Trial) -> tuple[str, dict[str, Any]]:
+        candidate = candidates[trial.trial_id]
+        return names[candidate.of_arm], dict(candidate.tuned)
+
+    folder = StudyFolder(pilot_folder(prepared))
+    return pilot_trials(folder, describe, objectives=(prepared.resolved.grid.select_by,))
+
+
+def _trials_of(resolved: Resolved) -> list[Trial]:
+    return study_trials(
+        resolved.grid,
+        resolved.expansion,
+        data=resolved.data,
+        fingerprint=resolved.data_set.facts.fingerprint,
+        seeds=resolved.record.seeds,
     )
 
 

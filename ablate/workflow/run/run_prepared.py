@@ -1,10 +1,9 @@
-"""Run a prepared study and log its champion."""
+"""Run the trials of a prepared study, and log its champion."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,79 +11,91 @@ from ablate.errors import WeightsError
 from ablate.reporting.evidence.tables import best_run, champion, trial_frame
 from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
-from ablate.scheduling.limits import Limits
 from ablate.scheduling.remaining import StudyClock
-from ablate.scheduling.study_folder import JOURNAL
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.scheduling.summary import StudySummary
-from ablate.tracking.events import Event, TrialState
+from ablate.tracking.events import TrialState
 from ablate.tracking.journal import Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedRun, PublishedStudy
-from ablate.workflow.prepare.machines import Machines, executor_for
+from ablate.workflow.context import StudyContext
+from ablate.workflow.prepare.machines import executor_for
 from ablate.workflow.prepare.prepared import Prepared
 from ablate.workflow.prepare.provenance import provenance_tags
 from ablate.workflow.prepare.same_weights import check_weights_of_past
+from ablate.workflow.run.watcher import OnEvent, StageView
 
 _LOG = logging.getLogger(__name__)
 LOADER = "ablate.training.serving"
 MODEL_NEEDS = ("torch", "torchvision", "timm", "peft", "safetensors", "pydantic", "numpy", "pillow")
 
 
-def run_prepared(
-    prepared: Prepared,
-    store: MlflowStore,
-    *,
-    machines: Machines,
-    on_event: Callable[[Event], None],
-    limits: Limits | None = None,
-    optuna_url: str | None = None,
-) -> StudySummary:
-    """Run every trial that has not completed yet, within `limits`. A trial that fails is recorded and the others go on.
+def run_prepared(context: StudyContext, on_event: OnEvent) -> StudySummary:
+    """Run every trial that has not completed yet, within the context's limits.
 
-    KeyboardInterrupt is re-raised, resumable.
+    A trial that fails is recorded and the others go on. KeyboardInterrupt is re-raised, resumable.
     """
-    with executor_for(prepared, machines) as (here, executor):
-        return run_study(
-            record=here.resolved.record,
-            trials=here.resolved.trials,
-            folder=here.folder,
-            executor=executor,
-            store=store,
-            make_request=here.request,
+    prepared = context.prepared
+    with executor_for(
+        prepared, context.machines, folder=prepared.folder, n_trials=len(context.trials)
+    ) as (there, executor):
+        plan = StudyPlan(there.resolved.record, there.resolved.trials, provenance_tags())
+        session = Session(
+            there.folder,
+            executor,
+            there.request,
+            store=context.store,
             on_event=on_event,
-            tags=provenance_tags(),
-            optuna_url=optuna_url,
-            limits=limits,
-            unit_of=prepared.unit_of,
+            limits=context.limits,
+            optuna_url=context.folders.optuna_url,
         )
+        return run_study(plan, session, unit_of=prepared.unit_of)
 
 
-def adopt_published(prepared: Prepared, store: MlflowStore) -> int:
-    """Take over trials of the study that MLflow holds and this home's journal does not, so that they are not trained again; return how many.
+def adopt_published(context: StudyContext) -> int:
+    """Take over trials of the study that MLflow holds and this home's journal does not.
 
-    Raises WeightsError where they started from other weights than those that are here, StoreError.
+    They are not trained again. Returns how many there were. Raises WeightsError where they started
+    from other weights than those that are here, StoreError.
     """
-    resolved = prepared.resolved
-    n_adopted = adopt(
-        prepared.folder,
-        store,
-        resolved.record,
-        trial_ids=[trial.trial_id for trial in resolved.trials],
-    )
+    prepared, resolved = context.prepared, context.resolved
+    trial_ids = [trial.trial_id for trial in resolved.trials]
+    n_adopted = adopt(prepared.folder, context.store, resolved.record, trial_ids=trial_ids)
     check_weights_of_past(
-        [prepared.folder], resolved.trials, prepared.weights, image_size=resolved.data.image_size
+        [prepared.folder],
+        resolved.trials,
+        prepared.weights,
+        image_size=resolved.data.image_size,
     )
     return n_adopted
 
 
+def study_view(context: StudyContext) -> StageView:
+    """What a display must know of the study's trials."""
+    resolved = context.resolved
+    arm_names = {arm.arm_id: arm.name for arm in resolved.record.arms}
+    names = {
+        trial.trial_id: f"{arm_names[trial.arm_id]}, seed {trial.seed}" for trial in resolved.trials
+    }
+    return StageView(
+        names,
+        n_trials=len(resolved.trials),
+        select_by=resolved.grid.select_by,
+        n_before=count_complete(context.prepared),
+        clock=study_clock(context.prepared),
+        is_inline=context.machines.kind == "inline",
+    )
+
+
 def count_complete(prepared: Prepared) -> int:
     """Return how many of the study's trials an earlier call completed; they are not run again."""
-    complete = {
-        trial_id
-        for (trial_id, _), attempt in attempts(Journal(prepared.folder / JOURNAL).read()).items()
-        if attempt.is_complete
-    }
-    return len(complete & {trial.trial_id for trial in prepared.resolved.trials})
+    asked = {trial.trial_id for trial in prepared.resolved.trials}
+    complete = set()
+    for (trial_id, _), attempt in attempts(Journal(prepared.folder / JOURNAL).read()).items():
+        if attempt.is_complete and trial_id in asked:
+            complete.add(trial_id)
+    return len(complete)
 
 
 def study_clock(prepared: Prepared) -> StudyClock:
@@ -100,47 +111,47 @@ def study_clock(prepared: Prepared) -> StudyClock:
 
 def count_ended(folder: Path) -> int:
     """Return how many trials of a pilot earlier calls completed or pruned."""
-    found = attempts(Journal(folder / JOURNAL).read()).items()
-    return len(
-        {
-            key[0]
-            for key, attempt in found
-            if attempt.ended is not None
-            and attempt.ended.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        }
-    )
+    ended = set()
+    for (trial_id, _), attempt in attempts(Journal(folder / JOURNAL).read()).items():
+        end = attempt.ended
+        if end is not None and end.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            ended.add(trial_id)
+    return len(ended)
 
 
 def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> PublishedRun | None:
-    """Log the champion arm's best trial by val as a complete MLflow model, once; return its run, or None where nothing completed."""
-    from ablate.training.serving.export import export_complete
+    """Log the champion arm's best trial by val as a complete MLflow model, once.
 
+    Returns its run, or None where nothing completed.
+    """
     arm = champion(study.record, trial_frame(study))
-    if arm is None:
-        return None
-    best = best_run(study, arm.arm_id)
-    if best is None:
+    best = None if arm is None else best_run(study, arm.arm_id)
+    if arm is None or best is None:
         return None
     trial_folder = folder / "trials" / f"{best.trial_id}-{best.attempt}"
-    if (
-        not trial_folder.is_dir() or arm.recipe.classifier == "knn"
-    ):  # neighbours have no weights to log
-        return best
+    has_weights = arm.recipe.classifier != "knn"  # neighbours are the train images themselves
+    if trial_folder.is_dir() and has_weights:
+        _log_model(study, store, best, trial_folder)
+    return best
+
+
+def _log_model(
+    study: PublishedStudy, store: MlflowStore, run: PublishedRun, trial_folder: Path
+) -> None:
+    # torch is only needed here: everything else about a study works without it.
+    from ablate.training.serving.export import export_complete
+
     with tempfile.TemporaryDirectory(prefix="ablate-") as temporary:
         try:
             complete = export_complete(trial_folder, Path(temporary) / "model")
         except WeightsError as error:  # the study stands all the same
             _LOG.warning("the champion is not logged as a model: %s", error)
-            return best
-        needs = [f"{name}=={version(name)}" for name in MODEL_NEEDS]
-        n_classes = len(study.record.data.class_names)
-        package = Path(__file__).parents[2]
+            return
         store.log_champion(
-            best.run_id,
+            run.run_id,
             folder=complete,
             loader_module=LOADER,
-            n_classes=n_classes,
-            requirements=needs,
-            code_paths=[package],
+            n_classes=len(study.record.data.class_names),
+            requirements=[f"{name}=={version(name)}" for name in MODEL_NEEDS],
+            code_paths=[Path(__file__).parents[2]],  # the package travels with its model
         )
-    return best

@@ -18,17 +18,19 @@ def take_thumbnails(
     prepared: Prepared, wanted: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], NDArray[np.uint8]]:
     """(split, image_id) -> (SIDE, SIDE, 3) uint8 of the images that the store holds."""
+    # Stores of several backbones show the same images at different resolutions: any will do.
     store = open_store(prepared.stores[min(prepared.stores)])
-    places = {
-        split: {image_id: i for i, image_id in enumerate(store.split(split).image_ids)}
-        for split in dict(wanted)
-    }
-    return {
-        (split, image_id): np.asarray(
-            Image.fromarray(store.split(split).images[places[split][image_id]]).resize(
-                (SIDE, SIDE), Image.Resampling.LANCZOS
-            )
-        )
-        for split, image_id in wanted
-        if image_id in places[split]
-    }
+    rows = {}
+    for split in dict(wanted):
+        ids = store.split(split).image_ids
+        rows[split] = {image_id: row for row, image_id in enumerate(ids)}
+    thumbnails = {}
+    for split, image_id in wanted:
+        if image_id in rows[split]:
+            image = store.split(split).images[rows[split][image_id]]
+            thumbnails[split, image_id] = _small(image)
+    return thumbnails
+
+
+def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.LANCZOS))

@@ -1,4 +1,4 @@
-"""Model cards load with the hub's own class, and every number in them is recomputed from the predictions."""
+"""Model cards load with the hub's own class; their numbers are recomputed from predictions."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def test_class_table_equals_scikit_learn(published) -> None:
     for c in range(5):
         auroc = np.mean([sk.roc_auc_score(f["label"] == c, f[f"p_{c}"]) for f in frames])
         assert (
-            f"| `species {c}` | {precision[c]:.3f} | {recall[c]:.3f} | {f1[c]:.3f} | {auroc:.3f} | 12 |"
-            in text
+            f"| `species {c}` | {precision[c]:.3f} | {recall[c]:.3f} | {f1[c]:.3f} "
+            f"| {auroc:.3f} | 12 |" in text
         )
 
 

@@ -100,9 +100,11 @@ def test_binary_absent_and_single_seed_studies_have_reports(build, tmp_path) -> 
 _WITHOUT_TORCH = """
 import sys
 
+HEAVY = {"torch", "torchvision", "timm", "peft", "mlflow", "optuna", "ray", "sklearn"}
+
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "torchvision", "timm", "peft", "mlflow", "optuna", "ray", "sklearn"}:
+        if name.partition(".")[0] in HEAVY:
             raise ImportError(f"reporting imports {name}")
 
 sys.meta_path.insert(0, Refuse())

@@ -20,7 +20,7 @@ from ablate.tracking.mlflow_store import MlflowStore
 from ablate.workflow.after import reports
 from ablate.workflow.after.pictures import made_or_kept
 from ablate.workflow.after.reports import arms_overview
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 
 WriteGrid = Callable[..., Path]
 OWN = {
@@ -206,7 +206,7 @@ def test_nothing_completed(desk: Path, write_grid: WriteGrid) -> None:
     assert "Arms, mean ± SD over seeds" in said
     assert "report: reports/diverging/README.md" in said
     assert "No trial completed, so there is no best arm." in readme.read_text()
-    study = MlflowStore(places().tracking_uri, "diverging").read_study("diverging")
+    study = MlflowStore(find_folders().tracking_uri, "diverging").read_study("diverging")
     first = {
         "arm": "freeze_depth=all (baseline)",
         "val/macro_f1": "-",

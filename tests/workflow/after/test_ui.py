@@ -20,7 +20,7 @@ from ablate.errors import StoreError
 from ablate.tracking.links import runs_url, shared_view_url, view_state
 from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.after.ui import serve_ui
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 
 ROOT = Path(__file__).parents[3]
 Start = Callable[..., tuple[subprocess.Popen[str], int]]
@@ -107,7 +107,7 @@ def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////nowhere")
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StoreError) as caught:
         port = taken.getsockname()[1]
-        serve_ui(places(), grid_name="", port=port, say=print)
+        serve_ui(find_folders(), grid_name="", port=port, on_links=print)
     assert (
         str(caught.value)
         == f"port {port} must be free on 127.0.0.1, but something listens there; choose another: make ui ARGS='--port {port + 1}'"
@@ -122,7 +122,7 @@ def test_a_store_that_cannot_be_read_ends_it(
     store.mkdir() if content is None else store.write_bytes(content)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
     with pytest.raises(StoreError, match=r"^the tracking store's file must be a SQLite database"):
-        serve_ui(places(), grid_name="", port=0, say=print)
+        serve_ui(find_folders(), grid_name="", port=0, on_links=print)
 
 
 def test_a_server_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_a_server_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch)
         StoreError,
         match=r"^the tracking store is a server already: open https://me:\*\*\*@host:1/x$",
     ):
-        serve_ui(places(), grid_name="", port=0, say=print)
+        serve_ui(find_folders(), grid_name="", port=0, on_links=print)
 
 
 def test_the_table_of_runs_shows_trials_with_their_scores_the_best_first() -> None:

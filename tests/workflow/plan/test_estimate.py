@@ -18,7 +18,7 @@ from ablate.grid.parse import load_grid
 from ablate.scheduling.executors.slots import gpu_slots, slots_that_fit
 from ablate.study.request import Compute
 from ablate.targets import OneLabel
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 from ablate.workflow.plan.estimate import Cost, Kind, Measured, kinds_of, nearest, study_cost
 from ablate.workflow.plan.probe import Probes, _part, packed, probe_kinds
 from ablate.workflow.prepare.machines import Machines, choose_slots, parse_kind
@@ -28,7 +28,9 @@ LIGHT = ("freeze_depth: [all, -1]", "freeze_depth: [all, 0]\n  augment: [none, l
 
 
 def resolved_grid(path: Path):
-    resolved = resolve(load_grid(path), places(), seeds=None, allow_fallback=False, command="")
+    resolved = resolve(
+        load_grid(path), find_folders(), seeds=None, allow_fallback=False, command=""
+    )
     return resolved, check_arms(resolved)
 
 
@@ -227,20 +229,22 @@ def test_trials_per_gpu_auto_goes_by_the_largest_kind_and_a_number_measures_noth
         )
 
     monkeypatch.setattr("ablate.workflow.plan.probe.probe_kinds", measured)
-    assert packed(Machines(), "auto", resolved, places(), threads=1) == Machines(
+    assert packed(Machines(), "auto", resolved, find_folders(), threads=1) == Machines(
         peak_mb=2000.0, trials_per_gpu=7
     )
     monkeypatch.setattr("ablate.workflow.plan.probe.probe_kinds", None)
-    assert packed(Machines(), "3", resolved, places(), threads=1) == Machines(trials_per_gpu=3)
+    assert packed(Machines(), "3", resolved, find_folders(), threads=1) == Machines(
+        trials_per_gpu=3
+    )
     for wrong in ("0", "many", "-1"):
         with pytest.raises(SpecError) as caught:
-            packed(Machines(), wrong, resolved, places(), threads=1)
+            packed(Machines(), wrong, resolved, find_folders(), threads=1)
         assert (
             str(caught.value)
             == f"--trials-per-gpu must be auto or a whole number from 1 to 64, got {wrong!r}"
         )
     with pytest.raises(SpecError) as caught:
-        packed(Machines(kind="ray"), "auto", resolved, places(), threads=1)
+        packed(Machines(kind="ray"), "auto", resolved, find_folders(), threads=1)
     assert str(caught.value) == (
         "--trials-per-gpu auto must come with --executor local, memory is measured on this machine; name a number for a cluster"
     )

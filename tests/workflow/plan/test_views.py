@@ -26,7 +26,7 @@ from ablate.study.request import Compute
 from ablate.targets import OneLabel, SeveralLabels
 from ablate.training.feeds.batches import ImageFeed
 from ablate.training.feeds.sampling import every_image
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 from ablate.workflow.plan.contact_sheet import (
     BACKGROUND,
     MAX_LABEL,
@@ -58,11 +58,11 @@ def _invoke(grid: Path, *options: str) -> Result:
 
 
 def _resolved(grid: Path) -> Resolved:
-    return resolve(load_grid(grid), places(), seeds=None, allow_fallback=True, command="")
+    return resolve(load_grid(grid), find_folders(), seeds=None, allow_fallback=True, command="")
 
 
 def _sheet(grid: Path, wish: Wish) -> Sheet:
-    return take_sheet(_resolved(grid), wish, home=places().home, on_progress=lambda *_: None)
+    return take_sheet(_resolved(grid), wish, home=find_folders().home, on_progress=lambda *_: None)
 
 
 def _store(home: Path) -> ImageStore:

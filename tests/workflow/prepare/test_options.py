@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError
-from ablate.workflow.after.studies import seconds_of
-from ablate.workflow.folders import find_grid
+from ablate.workflow.grid_names import find_grid
 from ablate.workflow.prepare import options
 from ablate.workflow.prepare.options import (
     check_cache_gb,
@@ -19,6 +18,7 @@ from ablate.workflow.prepare.options import (
     check_retries,
     check_threads,
     check_workers,
+    read_seconds,
     read_trials_per_gpu,
 )
 
@@ -49,7 +49,7 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["--retry", "1000000"],
-            "--retry must be at most 100, got 1,000,000: a worker that dies so often will not do otherwise",
+            "--retry must be at most 100, got 1,000,000: a worker that dies so often will die again",
         ),
         (
             ["--trials-per-gpu", "1" * 5000],
@@ -125,7 +125,7 @@ def test_what_a_machine_can_keep_is_taken() -> None:
     check_retries(100)
     check_rates(1e-6, 1.0, n_steps=100_000)
     assert [read_trials_per_gpu(text) for text in ("auto", "1", "64")] == [None, 1, 64]
-    assert seconds_of("3650d", option="--budget") == 3650 * 86400
+    assert read_seconds("3650d", option="--budget") == 3650 * 86400
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "a/" * 3000, "x" * 300 + ".yaml"])

@@ -20,7 +20,7 @@ from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.study.trial import DataSpec, Trial
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.tracking.events import Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
-from ablate.workflow.folders import places
+from ablate.workflow.folders import find_folders
 from ablate.workflow.prepare.prepared import Resolved, prepare, resolve, study_folder
 from ablate.workflow.prepare.same_weights import check_weights_of_past
 
@@ -139,7 +139,7 @@ def test_arms_that_the_grid_names_no_more_count_too(tmp_path: Path, write_grid: 
 
 
 def _resolved(path: Path) -> Resolved:
-    return resolve(load_grid(path), places(), seeds=None, allow_fallback=False, command="")
+    return resolve(load_grid(path), find_folders(), seeds=None, allow_fallback=False, command="")
 
 
 def _weights(seed: int) -> dict[str, torch.Tensor]:
@@ -164,7 +164,7 @@ def test_a_study_goes_on_with_its_own_weights_only(
     grid = write_grid("replaced", ("weights: none", "weights: w.pth"))
     torch.save(_weights(1), "w.pth")
     resolved = _resolved(grid)
-    folder = study_folder(resolved.record, places())
+    folder = study_folder(resolved.record, find_folders())
     started = identify_weights(resolved.trials[0].recipe, image_size=32).model_dump()
     _finished(folder, resolved.trials[0], **{f"weights_{name}": started[name] for name in noted})
     before = (folder / "journal.jsonl").read_bytes()
@@ -200,7 +200,7 @@ def test_every_request_says_what_its_trial_starts_from(desk: Path, write_grid: W
     torch.save(_weights(1), "w.pth")
     prepared = prepare(
         resolved,
-        places(),
+        find_folders(),
         report_dir=desk / "report",
         threads=1,
         cache_gb=0,

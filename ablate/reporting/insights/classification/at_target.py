@@ -25,9 +25,10 @@ def target_section(results: Results) -> str:
         if missed := _missed(results, arm_id):
             not_reached.append(f"{code(names[arm_id])}: {missed}.")
     note = (
-        f"In each seed, the lowest threshold on the probability of {_positive(results)} that keeps "
-        f"{target}; precision and recall are of test at that threshold, where precision may be "
-        "lower or higher. Mean ± SD over the seeds that have such a threshold."
+        "For each seed, the lowest threshold on the probability of "
+        f"{_positive(results)} that reaches {target}; precision and recall are those on test at "
+        "that threshold, where precision may be lower or higher. Mean ± SD over the seeds that "
+        "have such a threshold."
     )
     header = ["arm", "reached on val, seeds", "threshold", "test precision", "test recall"]
     parts = [f"## At {target}", note, table(header, rows), bullets(not_reached)]
@@ -51,7 +52,7 @@ def target_sentence(results: Results, arm_id: str) -> str:
     outcome = "; ".join(outcomes) or "no predictions of this arm could be read"
     return (
         f"At a precision of {target:g} on val, with the lowest threshold on the probability of "
-        f"{_positive(results)} that keeps it there: {outcome}."
+        f"{_positive(results)} that reaches it there: {outcome}."
     )
 
 

@@ -94,6 +94,7 @@ def _shared_mistakes(of_seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     Columns: image_id, label, predicted, mean (confidence), size (seeds).
     """
+    # Groups in the order of their keys and a stable sort: ties do not depend on the order of runs.
     same_mistake = pd.concat(of_seeds).groupby(["image_id", "label", "predicted"], sort=True)
     mistakes = same_mistake["confidence"].agg(["mean", "size"]).reset_index()
     return mistakes.sort_values(["size", "mean"], ascending=False, kind="stable")
@@ -104,6 +105,7 @@ def _examples_of_pairs(
 ) -> tuple[tuple[Mistake, ...], ...]:
     examples = []
     for label, predicted, _ in confused_pairs(confusion, n_pairs=N_PAIRS):
+        # `mistakes` is ranked already, so the head of a pair is its most shared mistakes.
         is_of_pair = (mistakes["label"] == label) & (mistakes["predicted"] == predicted)
         examples.append(_as_mistakes(mistakes[is_of_pair].head(_N_EXAMPLES)))
     return tuple(examples)

@@ -50,8 +50,9 @@ class ClassInsight:
     def tables(self, results: Results) -> dict[str, pd.DataFrame]:
         """Scores by class, the best arm's confusion, labels in doubt."""
         names = results.record.data.class_names
-        digest = self._best(results)
+        digest = results.of_champion(self.arms)
         if digest is None:
+            # The file stays: a folder in which it is missing would be another task's report.
             confusion = pd.DataFrame(columns=["label"])
         else:
             confusion = confusion_frame(digest.confusion, names)
@@ -63,14 +64,14 @@ class ClassInsight:
 
     def pictures(self, results: Results) -> list[Picture]:
         """Confusion matrix and reliability diagram of the best arm."""
-        digest = self._best(results)
+        digest = results.of_champion(self.arms)
         return [] if digest is None else class_pictures(digest, results.record.data.class_names)
 
     def tiles(self, results: Results) -> list[TileFigure]:
         """Confused pairs and mistakes of the best arm, labels in doubt."""
         names = results.record.data.class_names
         figures = [suspect_text.suspect_tiles(self.suspects, names)]
-        digest = self._best(results)
+        digest = results.of_champion(self.arms)
         if digest is not None:
             figures = [*class_tiles(digest, self.pooled, names), *figures]
         return figures
@@ -81,7 +82,7 @@ class ClassInsight:
 
     def error_parts(self, results: Results, show: ShowFigure) -> list[str]:
         """What the best arm takes for what, and how well it is calibrated."""
-        digest = self._best(results)
+        digest = results.of_champion(self.arms)
         return [] if digest is None else class_sections.error_parts(digest, results, show)
 
     def review_parts(self, results: Results, show: ShowFigure) -> list[str]:
@@ -108,9 +109,6 @@ class ClassInsight:
         calibration = class_sections.calibration_limit(results, arm)
         digest = self.arms.get(arm.arm_id)
         return [calibration] if digest is None else [weakest_sentence(digest.classes), calibration]
-
-    def _best(self, results: Results) -> ClassDigest | None:
-        return None if results.champion is None else self.arms.get(results.champion.arm_id)
 
 
 def class_insight(readings: Readings, record: StudyRecord) -> ClassInsight:

@@ -32,7 +32,7 @@ def _confusion(digest: ClassDigest, class_names: Sequence[str]) -> Picture:
     counts, names = ordered_confusion(digest.confusion, class_names)
     alt = (
         f"Confusion matrix of the best arm on test, {plural(digest.n_seeds, 'seed')} together, "
-        "classes that are confused with each other side by side: "
+        "classes that are taken for each other side by side: "
         f"{100 * accuracy:.1f} % of the predictions lie on the diagonal."
     )
     return Picture(CONFUSION, draw_confusion(counts, names), alt)
@@ -55,8 +55,8 @@ def class_tiles(
     for mistakes in digest.confused:
         rows.append(_pair_row(mistakes, digest.n_seeds, pooled, class_names))
     alt = (
-        "Test images of the most confused pairs of classes, one row per pair; "
-        "the last image of a row shows the second class, correctly labelled."
+        "Test images of the most confused pairs of classes, one pair per row; "
+        "the last image of a row is really of the second class."
     )
     wrong = []
     for mistake in digest.mistakes:
@@ -85,6 +85,7 @@ def _typical_image(
     for split in pooled:
         is_of_class = split.labels == label
         if split.split == "test" and is_of_class.any():
+            # Images of other classes never win: their confidence is below every probability.
             confidence = np.where(is_of_class, split.probabilities[:, label], -1.0)
             image_id = split.image_ids[int(confidence.argmax())]
             yield Tile(("test", image_id), f"really {class_names[label]}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.metrics.calibration import N_BINS, Reliability
-from ablate.reporting.figures.example_images import LEFT_OUT
+from ablate.reporting.figures.example_images import left_out_note
 from ablate.reporting.insights.class_scores import UNREAD, by_class_section
 from ablate.reporting.insights.classification.class_digest import CLASS_SCORES, ClassDigest
 from ablate.reporting.insights.classification.class_pictures import (
@@ -21,7 +21,7 @@ from ablate.reporting.insights.classification.mistake_text import (
 )
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure
 from ablate.reporting.text.conclusions import metric_cell
-from ablate.reporting.text.markdown import bullets, join_sections, plural, table
+from ablate.reporting.text.markdown import bullets, headed, join_sections, plural, table
 from ablate.study.record import ArmRecord
 
 UNREAD_SECTIONS = [
@@ -39,16 +39,15 @@ def error_parts(digest: ClassDigest, results: Results, show: ShowFigure) -> list
         sentences.append(threshold)
     pairs = confused_table(digest, names, unit="images")
     verdict = "Most confused:" if pairs else "No image was taken for another class."
-    mistakes = mistakes_table(digest, names)
-    heading = "The most confident mistakes, those that most seeds made first: check their labels."
+    heading = "The most confident mistakes, those that most seeds made first: look at their labels."
     return [
         bullets(sentences),
         f"Test predictions of {plural(digest.n_seeds, 'seed')} together. {verdict}",
         pairs,
         show(CONFUSED),
-        LEFT_OUT if results.thumbnails is None else "",
+        left_out_note(results),
         show(CONFUSION),
-        f"{heading}\n\n{mistakes}" if mistakes else "",
+        headed(heading, mistakes_table(digest, names)),
         show(MISTAKES),
         show(RELIABILITY),
     ]
@@ -67,13 +66,12 @@ def card_sections(digest: ClassDigest, results: Results, arm: ArmRecord) -> list
 
 def _errors_section(digest: ClassDigest, results: Results) -> str:
     names = results.record.data.class_names
-    mistakes = mistakes_table(digest, names)
     heading = "The most confident mistakes, those that most seeds made first:"
     parts = [
         "## What it gets wrong",
         bullets(error_sentences(digest, names)),
         confused_table(digest, names, unit="predictions"),
-        f"{heading}\n\n{mistakes}" if mistakes else "",
+        headed(heading, mistakes_table(digest, names)),
     ]
     return join_sections(parts).rstrip()
 
@@ -106,7 +104,7 @@ def _bins_table(bins: Reliability) -> str:
                 f"{bins.accuracy[place]:.3f}",
             ]
         )
-    return table(["confidence", "predictions", "mean confidence", "share right"], rows)
+    return table(["confidence", "predictions", "mean confidence", "accuracy"], rows)
 
 
 def calibration_limit(results: Results, arm: ArmRecord) -> str:

@@ -26,6 +26,7 @@ def confused_pairs(counts: NDArray[np.int64], *, n_pairs: int) -> list[tuple[int
     """The same with positions of classes in place of names."""
     errors = counts.copy()
     np.fill_diagonal(errors, 0)
+    # Stable, so that equal counts stand in the order of the classes.
     order = np.argsort(-errors, axis=None, kind="stable")[:n_pairs]
     pairs = []
     for label, predicted in zip(*np.unravel_index(order, errors.shape), strict=True):
@@ -40,6 +41,7 @@ def similarity_order(counts: NDArray[np.int64]) -> NDArray[np.intp]:
     Average linkage on the share of confusions in either direction, leaves ordered so that
     neighbours differ least (Bar-Joseph et al., 2001).
     """
+    # Two classes have only one order, and linkage needs two distances.
     if len(counts) < 3:
         return np.arange(len(counts), dtype=np.intp)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -63,6 +63,7 @@ def _confidence(digest: ClassDigest) -> str:
 
 
 def _weighted_mean(values: np.ndarray, bins: Reliability) -> float:
+    # Empty bins are NaN.
     is_filled = bins.count > 0
     return float((values[is_filled] * bins.count[is_filled]).sum() / bins.count.sum())
 
@@ -70,10 +71,10 @@ def _weighted_mean(values: np.ndarray, bins: Reliability) -> float:
 def temperature_text(digest: ClassDigest) -> str:
     """What a temperature fitted on val does to the calibration error on test."""
     if math.isnan(digest.temperature):
-        return f"a temperature is {NOT_MEASURED}, no val predictions were stored"
+        return f"temperature {NOT_MEASURED}, because no val predictions were stored"
     return (
         f"a temperature of {digest.temperature:.2f}, fitted on val, "
-        f"brings its calibration error on test to {digest.ece_softened:.3f}"
+        f"changes its calibration error on test to {digest.ece_softened:.3f}"
     )
 
 
@@ -126,7 +127,7 @@ def _target_text(target: float) -> str:
 def _operating_point(threshold: Threshold) -> str:
     point = threshold.point
     if point is None:
-        return "no threshold keeps it on val"
+        return "no threshold reaches it on val"
     # Nothing is called at this threshold on test: there is no precision.
     precision = NOT_MEASURED if math.isnan(point.precision) else f"{point.precision:.3f}"
     return f"threshold {point.threshold:.3f}: precision {precision}, recall {point.recall:.3f}"

@@ -13,8 +13,8 @@ from ablate.reporting.text.markdown import table
 SUSPECTS = "examples_suspects"
 _N_SHOWN = 10
 _HOW = (
-    "most trials predict another class, as confidently as on images that carry its label "
-    "(confident learning; no trial trained on these images)"
+    "most trials predict another class, as confidently as they do on images that carry its label "
+    "(confident learning; no trial trained on them)"
 )
 
 
@@ -32,7 +32,7 @@ def suspects_paragraph(
     shown = suspects[:_N_SHOWN]
     more = ""
     if len(suspects) > len(shown):
-        more = f" The {len(shown)} most suspect; all are in `suspect_labels.csv`."
+        more = f" The {len(shown)} most certain; all are in `suspect_labels.csv`."
     note = (
         f"{count}: on these {_HOW}. Hard images appear in this list as well as wrong labels.{more}"
     )
@@ -52,7 +52,7 @@ def _suspects_table(suspects: Sequence[Suspect], class_names: Sequence[str]) -> 
                 f"{suspect.n_votes} of {suspect.n_trials}",
             ]
         )
-    header = ["image", "split", "label", "trials predict", "probability", "trials that predict it"]
+    header = ["image", "split", "label", "predicted", "probability", "trials that predict it"]
     return table(header, rows, n_text_columns=4)
 
 
@@ -61,5 +61,7 @@ def suspect_tiles(suspects: Sequence[Suspect], class_names: Sequence[str]) -> Ti
     tiles = []
     for suspect in suspects[:_N_SHOWN]:
         label, likely = class_names[suspect.label], class_names[suspect.likely]
-        tiles.append(Tile((suspect.split, suspect.image_id), f"labelled {label},\nseen: {likely}"))
+        tiles.append(
+            Tile((suspect.split, suspect.image_id), f"labelled {label},\npredicted: {likely}")
+        )
     return TileFigure(SUSPECTS, "The images whose labels the trials doubt most.", [("", tiles)])

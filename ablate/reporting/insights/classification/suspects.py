@@ -56,10 +56,13 @@ def suspect_labels(pooled: Sequence[Pooled]) -> tuple[Suspect, ...]:
 
 
 def _suspects_of(split: Pooled, thresholds: NDArray[np.float64]) -> Iterator[Suspect]:
+    # Every trial votes once per image, so any row counts the trials.
     n_trials = int(split.votes[0].sum())
     rows = np.arange(len(split.labels))
+    # A class below its threshold can never be the likely one: probabilities are not negative.
     passing = np.where(split.probabilities >= thresholds, split.probabilities, -1.0)
     likely = passing.argmax(axis=1)
+    # Where no class passes, argmax still names one.
     is_passed = passing[rows, likely] >= 0
     is_voted = split.votes[rows, likely] > _LEAST_VOTES * n_trials
     for row in np.flatnonzero(is_passed & is_voted & (likely != split.labels)):

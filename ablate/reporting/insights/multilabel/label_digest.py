@@ -93,6 +93,7 @@ def label_digest(readings: Readings, record: StudyRecord, arm_id: str) -> LabelD
 
 def _most_shared(errors: pd.DataFrame, *, ascending: bool) -> tuple[LabelError, ...]:
     """Errors that most seeds made; then by their probability, lowest first if `ascending`."""
+    # As for a single label: ties do not depend on the order of runs.
     same_error = errors.groupby(["image_id", "class"], sort=True)["p"]
     counted = same_error.agg(["mean", "size"]).reset_index()
     ranked = counted.sort_values(["size", "mean"], ascending=[False, ascending], kind="stable")
@@ -110,6 +111,7 @@ def _most_shared(errors: pd.DataFrame, *, ascending: bool) -> tuple[LabelError, 
 
 def _wrong_pairs(wrong: NDArray[np.int64], together: NDArray[np.int64]) -> tuple[Pair, ...]:
     pairs = []
+    # Counts are symmetric, and the diagonal is a class with itself.
     for first, second in zip(*np.triu_indices(len(wrong), k=1), strict=True):
         if wrong[first, second]:
             counts = int(wrong[first, second]), int(together[first, second])

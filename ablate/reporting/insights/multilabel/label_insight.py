@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.reporting.figures.example_images import LEFT_OUT
+from ablate.reporting.figures.example_images import left_out_note
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import Tile, TileFigure
 from ablate.reporting.insights.class_scores import (
@@ -56,13 +56,14 @@ class LabelInsight:
 
     def tiles(self, results: Results) -> list[TileFigure]:
         """What the best arm called without the label, then what it missed."""
-        digest = self._best(results)
+        digest = results.of_champion(self.arms)
         if digest is None:
             return []
         names = results.record.data.class_names
         tiles = []
+        # Missed labels after wrong ones, as in the tables.
         for kind, errors in (
-            ("called", digest.false_positives),
+            ("predicted", digest.false_positives),
             ("missed", digest.false_negatives),
         ):
             for error in errors:
@@ -75,12 +76,12 @@ class LabelInsight:
 
     def error_parts(self, results: Results, show: ShowFigure) -> list[str]:
         """How often the best arm is right in every class, and where it is not."""
-        digest = self._best(results)
+        digest = results.of_champion(self.arms)
         if digest is None:
             return []
         return [
             label_errors(digest, results.record.data.class_names),
-            LEFT_OUT if results.thumbnails is None else "",
+            left_out_note(results),
             show(MISTAKES),
         ]
 
@@ -112,9 +113,6 @@ class LabelInsight:
         """Its weakest classes."""
         digest = self.arms.get(arm.arm_id)
         return [] if digest is None else [weakest_sentence(digest.classes)]
-
-    def _best(self, results: Results) -> LabelDigest | None:
-        return None if results.champion is None else self.arms.get(results.champion.arm_id)
 
 
 def label_insight(readings: Readings, record: StudyRecord) -> LabelInsight:

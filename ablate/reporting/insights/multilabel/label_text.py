@@ -17,7 +17,7 @@ def label_error_sentences(digest: LabelDigest) -> list[str]:
     exact = (
         f"It gets every class right on {100 * digest.exact:.1f} % of the test images "
         f"({seeds} together); it predicts {digest.n_called:.2f} classes per image, "
-        f"labelled are {n_labelled:.2f}."
+        f"the labels name {n_labelled:.2f}."
     )
     return [exact, weakest_class_sentence(digest.classes)]
 
@@ -25,10 +25,10 @@ def label_error_sentences(digest: LabelDigest) -> list[str]:
 def label_errors(digest: LabelDigest, class_names: Sequence[str]) -> str:
     """The sentences, and tables of wrong pairs and of the most confident errors."""
     called = (
-        "The most confident predictions without the label, those that most seeds made first: "
-        "check their labels."
+        "The most confident predictions of a class without the label, "
+        "those that most seeds made first: look at their labels."
     )
-    missed = "The labels that it rejects most confidently, those that most seeds missed first."
+    missed = "The labels that it misses most confidently, those that most seeds missed first."
     parts = [
         bullets(label_error_sentences(digest)),
         _pairs(digest, class_names),
@@ -49,7 +49,7 @@ def _pairs(digest: LabelDigest, class_names: Sequence[str]) -> str:
         "Classes that it most often predicts together where the labels do not "
         f"(images, {plural(digest.n_seeds, 'seed')} together):"
     )
-    header = ["predicted together", "and", "not both labelled", "images predicted so"]
+    header = ["predicted together", "and", "not both labelled", "images"]
     return f"{heading}\n\n{table(header, rows, n_text_columns=2)}"
 
 

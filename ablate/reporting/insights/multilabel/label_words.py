@@ -11,7 +11,7 @@ CALIBRATION_SECTION = (
     "no threshold was tuned."
 )
 NO_SUSPECTS = (
-    "Suspect labels: not searched for where images have several labels; "
+    "Suspect labels: not searched for where images have several; "
     "the most confident errors of the best arm are above."
 )
 _ORDER = "# class -> probability, the most probable first"

@@ -22,6 +22,7 @@ def compute_section(results: Results, arm: ArmRecord) -> str:
         "s per trial, in total": _mean_sd(results, arm, "time/total_s", digits=1),
     }
     for cost in COSTS:
+        # ± 0 would look like a measurement.
         if cost.metric in _EQUAL_IN_ALL_SEEDS:
             rows[cost.title] = count(results.number(arm.arm_id, f"{cost.metric}/mean"))
         else:
@@ -49,13 +50,11 @@ def loading_section(results: Results, arm: ArmRecord) -> str:
         f"Seed {run.seed}, its best by {prose(results.record.select_by)}. "
         "`MLFLOW_TRACKING_URI` names the store that holds the study."
     )
-    parts = [
-        "## How to load it",
-        note,
-        _code_block(words.load_champion, run, results) if is_champion else "",
-        _code_block(words.load_run, run, results),
-    ]
-    return join_sections(parts).rstrip()
+    templates = [words.load_run]
+    if is_champion:
+        templates = [words.load_champion, words.load_run]
+    blocks = [_code_block(template, run, results) for template in templates]
+    return join_sections(["## How to load it", note, *blocks]).rstrip()
 
 
 def _code_block(template: str, run: PublishedRun, results: Results) -> str:

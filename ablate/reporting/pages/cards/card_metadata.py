@@ -29,6 +29,7 @@ def card_metadata(results: Results, arm: ArmRecord) -> ModelCardData:
         library_name="timm",
         pipeline_tag=results.task.hub_task,
         tags=tags,
+        # An empty list would write an empty `model-index`.
         eval_results=evaluated or None,
     )
 

@@ -22,6 +22,7 @@ def opening_text(results: Results, arm: ArmRecord) -> str:
 
 def _what_it_is(results: Results, arm: ArmRecord) -> str:
     record = results.record
+    # e.g. "image classification"
     purpose = results.task.hub_task.replace("-", " ")
     question = text(record.question) or "no question was written down"
     n_seeds = int(results.number(arm.arm_id, "n_seeds"))
@@ -35,8 +36,10 @@ def _what_it_is(results: Results, arm: ArmRecord) -> str:
 def _role(results: Results, arm: ArmRecord) -> str:
     is_champion = results.champion is not None and results.champion.arm_id == arm.arm_id
     is_baseline = arm.arm_id == results.record.baseline_arm_id
+    if is_champion and is_baseline:
+        return "the best arm on val and the baseline"
     if is_champion:
-        return "the best arm on val and the baseline" if is_baseline else "the best arm on val"
+        return "the best arm on val"
     return "one arm, the baseline," if is_baseline else "one arm"
 
 

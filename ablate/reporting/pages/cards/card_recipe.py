@@ -42,6 +42,7 @@ def _range(counts: Sequence[int]) -> str:
 def recipe_section(recipe: Recipe) -> str:
     """Every field that matters for this arm."""
     rows = []
+    # The canonical form: what was hashed into the arm's id, no more and no less.
     for name, value in canonical(recipe).items():
         rows.append([code(name), code(level_text(value))])
     note = (

@@ -20,8 +20,8 @@ def scores_section(results: Results, arm: ArmRecord) -> str:
         rows.append([prose(metric), val, test, _interval(results, arm, metric)])
     note = (
         f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; "
-        "test was scored once per trial. The interval is that of the mean on test, over test "
-        "images and seeds (with the seed spread of the study's median arm, or its own where larger)."
+        "test was scored once per trial. The interval is of the mean on test, over test images and "
+        "seeds (whose spread is that of the arm of median spread, or its own where larger)."
     )
     header = ["metric", "val", "test", "95 % interval, test"]
     parts = ["## Results", note, table(header, rows), results.insight.score_note(results, arm)]
@@ -42,6 +42,7 @@ def by_seed_section(results: Results, arm: ArmRecord) -> str:
     metrics = [*shown_scores(results.record), *results.insight.words.scores_by_seed]
     rows = []
     for run in runs:
+        # Not every version logged every metric.
         scores = [score(run.metrics.get(name, math.nan)) for name in metrics]
         epoch = best_epoch(run, results.record.select_by)
         epoch_text = NOT_MEASURED if epoch is None else str(epoch)

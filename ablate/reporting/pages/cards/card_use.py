@@ -22,6 +22,7 @@ def use_sections(results: Results, arm: ArmRecord) -> list[str]:
 
 def _intended(results: Results, arm: ArmRecord) -> list[str]:
     data = results.record.data
+    # What is filled in is not read again: names of classes may hold braces.
     purpose = results.insight.words.purpose.format(
         n_classes=len(data.class_names), classes=_listed(data.class_names)
     )

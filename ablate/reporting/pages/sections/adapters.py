@@ -88,6 +88,7 @@ def _merged(facts: Sequence[str]) -> str:
     """
     found = [_DIFFERENCE.fullmatch(fact) for fact in facts]
     known = [match for match in found if match is not None]
+    # One run that was not merged, or says it in other words: then every run is quoted.
     if known and len(known) == len(found) and len({match["how"] for match in known}) == 1:
         return max(known, key=lambda match: float(match["difference"])).group()
     return ", ".join(dict.fromkeys(facts)) or NOT_MEASURED

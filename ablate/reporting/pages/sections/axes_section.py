@@ -11,9 +11,9 @@ from ablate.reporting.text.markdown import bullets, join_sections
 _HOW = (
     "Each comparison is against the baseline's level, between trials that differ in this axis "
     "alone: same seed, same levels of all other axes. Merged arms count under each of their names; "
-    "excluded cells are not compared. Intervals cover seeds and test images; p values are from "
-    "permutations within a seed, Holm-corrected over all comparisons of this report. All numbers "
-    "are in `effects.csv`."
+    "excluded cells form no pair. Intervals cover the variation of seeds and of test images; p "
+    "values come from permutations within each seed, Holm-corrected over all comparisons of this "
+    "report. All numbers are in `effects.csv`."
 )
 
 

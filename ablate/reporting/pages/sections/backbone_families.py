@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from ablate.quoting import code, text
 from ablate.reporting.evidence.pareto import COSTS, Cost, measured
+from ablate.reporting.evidence.tables import champion
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose, shared_fact
 from ablate.reporting.text import conclusions
 from ablate.reporting.text.markdown import count_or, join_sections, table
@@ -19,7 +21,7 @@ _NOTE = (
 
 
 def families(results: Results) -> dict[str, list[ArmRecord]]:
-    """Kind of backbone -> its arms with a complete trial, the best on val first."""
+    """Kind of backbone -> its arms with a complete trial."""
     arms = {arm.arm_id: arm for arm in results.record.arms}
     by_family: dict[str, list[ArmRecord]] = defaultdict(list)
     for arm_id in results.arms["arm_id"]:
@@ -29,12 +31,21 @@ def families(results: Results) -> dict[str, list[ArmRecord]]:
     return dict(by_family)
 
 
+def best_of_family(results: Results, arms: Sequence[ArmRecord]) -> ArmRecord:
+    """The best of some arms that have scores, chosen as the champion is among all."""
+    arm_ids = [arm.arm_id for arm in arms]
+    trials = results.trials[results.trials["arm_id"].isin(arm_ids)]
+    best = champion(results.record.model_copy(update={"arms": tuple(arms)}), trials)
+    return arms[0] if best is None else best
+
+
 def families_text(results: Results, _show: ShowFigure) -> str:
     """One row per kind, and how far the others' best is from the champion.
 
     Empty where all backbones are of one kind.
     """
     by_family = families(results)
+    # Studies of before families were recorded have none.
     if len(by_family) < 2:
         return ""
     known = measured(results.arms)
@@ -42,8 +53,9 @@ def families_text(results: Results, _show: ShowFigure) -> str:
     rows = []
     gaps = []
     for family, arms in by_family.items():
-        rows.append([text(family), str(len(arms)), *_best_arm(results, arms[0], costs)])
-        gaps.append(_gap(results, family, arms[0]))
+        best = best_of_family(results, arms)
+        rows.append([text(family), str(len(arms)), *_cells(results, best, costs)])
+        gaps.append(_gap(results, family, best))
     scores = [prose(results.effects.primary), prose(results.effects.secondary)]
     header = ["kind", "arms", "backbone", "best arm on val", *scores]
     header += [cost.title for cost in costs]
@@ -52,7 +64,7 @@ def families_text(results: Results, _show: ShowFigure) -> str:
     return join_sections([heading, _NOTE, listed, " ".join(filter(None, gaps))]).rstrip()
 
 
-def _best_arm(results: Results, arm: ArmRecord, costs: list[Cost]) -> list[str]:
+def _cells(results: Results, arm: ArmRecord, costs: Sequence[Cost]) -> list[str]:
     cells = [code(arm.recipe.backbone), code(arm.name)]
     for metric in (results.effects.primary, results.effects.secondary):
         cells.append(conclusions.metric_cell(results, arm.arm_id, metric))

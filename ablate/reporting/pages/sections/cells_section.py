@@ -31,6 +31,7 @@ def merged_section(results: Results, _show: ShowFigure) -> str:
 def _differing_levels(arm: ArmRecord) -> str:
     """The levels in which the arm's cells differ."""
     differing = []
+    # As text: 1 and 1.0 are one level of a grid file, and lists cannot be in a set.
     for axis in arm.cells[0]:
         levels = {level_text(cell[axis]) for cell in arm.cells}
         if len(levels) > 1:

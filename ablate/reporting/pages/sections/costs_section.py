@@ -15,12 +15,14 @@ def costs_section(results: Results, show: ShowFigure) -> str:
     note = "Means over seeds."
     if missing:
         note += f" Not measured: {', '.join(missing)}."
-    listed = _costs_table(results) if costs else ""
-    return join_sections(["## Cost", note, listed, _fronts(results), show("cost")]).rstrip()
+    parts = ["## Cost", note, _costs_table(results), _fronts(results), show("cost")]
+    return join_sections(parts).rstrip()
 
 
 def _costs_table(results: Results) -> str:
     costs = measured(results.arms)
+    if not costs:
+        return ""
     rows = []
     for arm, arm_id in zip(results.arms["arm"], results.arms["arm_id"], strict=True):
         row = [code(arm)]

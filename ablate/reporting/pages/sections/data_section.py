@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablate.quoting import code, text
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text import study_sentences
-from ablate.reporting.text.markdown import table
+from ablate.reporting.text.markdown import table, yes_or_no
 
 
 def data_section(results: Results, _show: ShowFigure) -> str:
@@ -19,7 +19,7 @@ def data_section(results: Results, _show: ShowFigure) -> str:
         "origin": text(data.origin),
         "version": text(data.version),
         "licence": text(data.licence),
-        "synthetic": "yes" if data.is_synthetic else "no",
+        "synthetic": yes_or_no(data.is_synthetic),
     }
     if data.regrouped:
         facts["classes regrouped"] = study_sentences.regrouped_text(data)

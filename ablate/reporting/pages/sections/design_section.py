@@ -13,9 +13,9 @@ from ablate.reporting.text.markdown import join_sections, points, table
 
 _HEADER = (
     "level",
-    "seen",
-    "smallest shown",
-    "seeds for the effect seen",
+    "observed",
+    "smallest detectable",
+    "seeds for the observed effect",
     "SE, seeds",
     "SE, images",
 )
@@ -30,15 +30,16 @@ def design_section(results: Results, _show: ShowFigure) -> str:
     if not rows:
         return ""
     note = (
-        "The smallest true effect that this design detects with a power of 80 %, and the number of "
-        "seeds that detecting an effect of the size seen would need. "
-        f"{conclusions.noise_sentence(results)} Standard errors show what more seeds, or more test "
-        f"images, would buy. All in points of {prose(results.effects.primary)}."
+        "The smallest true effect that this design detects with a power of 80 %, and the seeds "
+        "that a true effect of the observed size would need. "
+        f"{conclusions.noise_sentence(results)} The standard errors show what more seeds, or more "
+        f"test images, would gain. All in points of {prose(results.effects.primary)}."
     )
     return join_sections(["## What this design can show", note, table(_HEADER, rows)]).rstrip()
 
 
 def _row(effect: Effect) -> list[str]:
+    # Infinite where so few seeds have no rearrangement rare enough, NaN where nothing was tested.
     smallest = "none"
     if math.isfinite(effect.smallest_effect):
         smallest = f"{100 * effect.smallest_effect:.1f}"

@@ -7,6 +7,7 @@ from ablate.reporting.evidence.tables import NOT_RUN, run_of_trial
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.markdown import join_sections, table
 from ablate.tracking.events import TrialState
+from ablate.tracking.records import PublishedRun
 
 _REASONS: dict[str, str] = {
     NOT_RUN: "the study ended before it started",
@@ -22,7 +23,7 @@ def failures_section(results: Results, _show: ShowFigure) -> str:
     rows = []
     for trial in incomplete.to_dict("records"):
         run = runs.get((trial["arm_id"], trial["seed"]))
-        reason = _reason(trial["state"], "" if run is None else run.failure)
+        reason = _reason(trial["state"], run)
         rows.append([code(trial["arm"]), str(trial["seed"]), trial["state"], reason])
     if not rows:
         return "## Failures\n\nNone: every trial completed."
@@ -30,8 +31,8 @@ def failures_section(results: Results, _show: ShowFigure) -> str:
     return join_sections(["## Failures", _NOTE, listed]).rstrip()
 
 
-def _reason(state: str, failure: str) -> str:
-    if failure:
+def _reason(state: str, run: PublishedRun | None) -> str:
+    if run is not None and run.failure:
         # What failed may name folders of the machine that it ran on.
-        return code(without_folders(failure))
+        return code(without_folders(run.failure))
     return _REASONS.get(state, "no reason was recorded")

@@ -7,7 +7,7 @@ import math
 from ablate.quoting import code
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
-from ablate.reporting.text.markdown import join_sections, p_value, points, table
+from ablate.reporting.text.markdown import join_sections, p_value, points, table, yes_or_no
 
 _N_SHOWN = 12
 _HEADER = (
@@ -18,7 +18,7 @@ _HEADER = (
     "p",
     "corrected",
     "omega squared",
-    "claimed",
+    "significant",
 )
 
 
@@ -41,6 +41,7 @@ def interactions_section(results: Results, _show: ShowFigure) -> str:
 
 def _rank(effect: Effect) -> tuple[float, float]:
     """The smallest p first, then the largest; what was not tested last."""
+    # NaN compares with nothing, so a sort would leave it anywhere.
     p = math.inf if math.isnan(effect.test.p) else effect.test.p
     return p, -abs(effect.estimate)
 
@@ -59,7 +60,7 @@ def _row(effect: Effect) -> list[str]:
         _bare_p(effect.test.p),
         _bare_p(effect.p_holm),
         share,
-        "yes" if effect.is_claimed else "no",
+        yes_or_no(effect.is_claimed),
     ]
 
 

@@ -73,5 +73,6 @@ def _runs(results: Results) -> str:
             if run is not None:
                 rows.append([code(arm.name), str(seed), code(run.run_id), code(run.trial_id)])
     listed = table(["arm", "seed", "MLflow run", "trial"], rows, n_text_columns=4)
+    # Hundreds of runs are folded away; GitHub and the page both open them.
     summary = f"<details><summary>{plural(len(rows), 'run')}</summary>"
     return f"{summary}\n\n{listed}\n\n</details>"

@@ -10,7 +10,7 @@ from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.markdown import join_sections, plural, table
 from ablate.study.record import NearDuplicate
 
-_HOW = "by correlation of thumbnails, mirrored ones too; cropped or rotated copies are not found"
+_HOW = "by correlation of small versions, mirrored ones too; cropped or turned copies are not found"
 _COLUMNS = (
     "split",
     "image_id",
@@ -43,9 +43,9 @@ def _duplicates(results: Results) -> str:
     more = f"; the first {len(rows)} of them" if duplicates.n_pairs > len(rows) else ""
     note = (
         f"Near-duplicates across splits: {n_pairs} ({_HOW}){more}. "
-        "An image in train as well as in val or test makes every score too good."
+        "Images of val or test that are also in train make every score too high."
     )
-    header = ["image", "split", "and", "split", "label", "alike"]
+    header = ["image", "split", "and", "split", "label", "correlation"]
     return f"{note}\n\n{table(header, rows, n_text_columns=5)}"
 
 
@@ -60,6 +60,7 @@ def _row(pair: NearDuplicate, names: tuple[str, ...]) -> list[str]:
 
 def _name(label: Label, names: tuple[str, ...]) -> str:
     """The class, or all of an image's as a list of labels has them."""
+    # Names are joined as a list of labels in a CSV source has them.
     if isinstance(label, int):
         return names[label]
     return ";".join(names[position] for position in label)
@@ -70,7 +71,8 @@ def duplicate_frame(results: Results) -> pd.DataFrame:
     names = results.record.data.class_names
     duplicates = results.record.data.near_duplicates
     rows = []
-    for pair in duplicates.pairs if duplicates else ():
+    pairs = () if duplicates is None else duplicates.pairs
+    for pair in pairs:
         first = (pair.first_split, pair.first_id, _name(pair.first_label, names))
         second = (pair.second_split, pair.second_id, _name(pair.second_label, names))
         rows.append((*first, *second, pair.likeness, pair.is_mirrored))

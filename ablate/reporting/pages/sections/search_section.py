@@ -99,6 +99,7 @@ def _score(name: str, trial: PilotTrial) -> str:
     value = trial.scores.get(name, math.nan)
     if not is_score(value):
         return NOT_MEASURED
+    # Costs and times span orders of magnitude; scores do not.
     return f"{value:.3f}" if name.startswith("val/") else number_text(value)
 
 

@@ -40,12 +40,12 @@ def _row(pilot: Pilot, arm: ArmRecord) -> list[str]:
     trials = [trial for trial in pilot.trials if trial.arm == arm.name]
     known = [trial.scores.get(name, math.nan) for trial in trials]
     scores = [score for score in known if is_score(score)]
-    tuned = []
-    for field in pilot.space:
-        tuned.append(level_text(arm.tuned[field]) if field in arm.tuned else "-")
+    tuned = dict.fromkeys(pilot.space, "-")
+    for field in arm.tuned.keys() & tuned.keys():
+        tuned[field] = level_text(arm.tuned[field])
     n_complete = f"{len(scores)} of {len(trials)}"
     edges = _at_the_edge(trials, arm.tuned, tuple(pilot.space))
-    return [code(arm.name), *tuned, n_complete, *_best_and_worst(scores, name), edges]
+    return [code(arm.name), *tuned.values(), n_complete, *_best_and_worst(scores, name), edges]
 
 
 def _best_and_worst(scores: Sequence[float], name: str) -> tuple[str, str]:
@@ -63,6 +63,7 @@ def _at_the_edge(
     for field in fields:
         tried = {_number(trial.levels.get(field)) for trial in trials}
         numbers = sorted(number for number in tried if number is not None)
+        # Of two values, one or the other is always at the edge.
         if len(numbers) > 2 and _number(tuned.get(field)) in (numbers[0], numbers[-1]):
             edges.append(code(field))
     return ", ".join(edges) or "-"

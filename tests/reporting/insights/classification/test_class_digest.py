@@ -105,8 +105,10 @@ def test_runs_scored_on_different_images_are_a_bug(published) -> None:
 
     with pytest.raises(CheckFailed) as caught:
         read_study(published.study, shuffled)
-    told = "runs of a study must be scored on the same val images and labels, those of run run003 differ from those of run000"
-    assert str(caught.value) == told
+    assert str(caught.value) == (
+        "runs of a study must be scored on the same val images and labels, "
+        "those of run run003 differ from those of run000"
+    )
 
 
 def test_mistakes_are_those_that_most_seeds_made(published) -> None:

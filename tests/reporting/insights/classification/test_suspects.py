@@ -1,4 +1,7 @@
-"""Labels in doubt: wrong labels that were planted are found, and a clean study has few; thresholds recomputed class by class."""
+"""Labels in doubt: planted wrong labels are found, and a clean study has few.
+
+Thresholds are recomputed class by class.
+"""
 
 from __future__ import annotations
 

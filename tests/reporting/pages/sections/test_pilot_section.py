@@ -18,14 +18,21 @@ SCORES = [0.5, None, 0.4, 0.625, 0.6, 0.75]
 """Of six trials of a search, one of which was pruned."""
 
 
+def _trial(number: int, arm: str, score: float | None) -> PilotTrial:
+    """A trial of the search; without a score it was pruned after an epoch."""
+    trial = PilotTrial(
+        trial_id=f"t{number}", arm=arm, levels={}, state="PRUNED", n_epochs=1, scores={}
+    )
+    if score is None:
+        return trial
+    scores = {"val/macro_f1": score, "cost/n_trainable": 100.0 * number}
+    return trial.model_copy(update={"state": "COMPLETE", "n_epochs": 4, "scores": scores})
+
+
 def searched(published, **changes):
     """A search that tried six arms and confirmed the two best."""
-    names = [arm.name for arm in published.study.record.arms]
-    trials = tuple(
-        PilotTrial(trial_id=f"t{n}", arm=names[n], levels={}, state="PRUNED" if score is None else "COMPLETE", n_epochs=1 if score is None else 4,
-                   scores={} if score is None else {"val/macro_f1": score, "cost/n_trainable": 100.0 * n})
-        for n, score in enumerate(SCORES)
-    )  # fmt: skip
+    arms = published.study.record.arms
+    trials = tuple(_trial(number, arms[number].name, score) for number, score in enumerate(SCORES))
     asked = {
         "kind": "search",
         "study_id": "p",
@@ -88,8 +95,8 @@ def test_a_front_is_shown_in_all_its_objectives(published) -> None:
 def test_fewer_complete_trials_than_arms_asked_for_are_said(published) -> None:
     told = section(text_of(searched(published, n_confirm=11)), "Search")
     assert (
-        "the best 10 arms by val macro F1 of the search (11 were asked for, but no more trials ran to their end), each with 2 seeds."
-        in told
+        "the best 10 arms by val macro F1 of the search (11 were asked for, "
+        "but no more trials ran to their end), each with 2 seeds." in told
     )
 
 
@@ -172,7 +179,8 @@ def test_a_pilots_scores_are_checked_against_its_own_runs(
     if forged:
         score = runs[0].metrics["val/macro_f1"]
         assert found == [
-            f"pilot trial {runs[0].trial_id} val/macro_f1: says 0.999, the store gives {score:.9g} in run {runs[0].run_id}",
+            f"pilot trial {runs[0].trial_id} val/macro_f1: says 0.999, "
+            f"the store gives {score:.9g} in run {runs[0].run_id}",
             "pilot trial gone: says a run, the store gives none",
         ]
     else:

@@ -1,0 +1,62 @@
+"""All commands together, and how the program begins and ends. Needs next to nothing to import."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import sys
+
+import typer
+
+from ablate.cli.cache import cache_app
+from ablate.cli.compare import compare
+from ablate.cli.lr_find import lr_find
+from ablate.cli.plan import plan
+from ablate.cli.report import report
+from ablate.cli.run import run
+from ablate.cli.status import status
+from ablate.cli.sync import sync
+from ablate.cli.ui import ui
+from ablate.cli.verify import verify
+from ablate.cli.views import views
+from ablate.exits import show_without_passwords
+from ablate.leaving import finish_undisturbed, leave_at_once
+from ablate.terminal import be_patient
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help texts hold brackets, which rich's markup would eat
+    help="Which way of transferring a pretrained model works on your images?",
+)
+app.command()(run)
+app.command()(plan)
+app.command("lr-find")(lr_find)
+app.command()(views)
+app.command()(report)
+app.command()(status)
+app.command()(sync)
+app.command()(verify)
+app.command()(compare)
+app.command()(ui)
+app.add_typer(cache_app, name="cache")
+
+
+def main() -> None:
+    """Run the command of this process's arguments.
+
+    Whatever it may interrupt is put away by then, so an interrupt after it ends the process at once.
+    """
+    leave_at_once()
+    atexit.register(finish_undisturbed)  # registered first, so called last
+    be_patient()
+    if sys.argv[1:2] in (["report"], ["verify"]):
+        # Their memory goes with the process; looking for cycles among the runs of a large study
+        # takes a sixth of the time.
+        gc.disable()
+    sys.excepthook = show_without_passwords
+    try:
+        app()
+    finally:
+        leave_at_once()

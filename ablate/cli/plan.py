@@ -1,0 +1,59 @@
+"""`ablate plan`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ablate.cli.options import DataDir, GridName, Json, NoFallback, Seeds
+from ablate.cli.output import console_for, print_document
+from ablate.exits import user_errors
+
+
+def plan(
+    grid: GridName,
+    data_dir: DataDir = None,
+    seeds: Seeds = None,
+    no_fallback: NoFallback = False,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="measure a few steps of each kind of arm here, and estimate the study's cost",
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="workers that the estimate is for  [default: as ablate run]"),
+    ] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="print every row of long tables")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the arms of a grid, and which cells are merged or left out and why. Trains nothing."""
+    with user_errors(is_json=as_json) as begin:
+        from ablate.grid.seeds import read_seeds
+        from ablate.workflow.folders import find_folders
+        from ablate.workflow.requests import request
+
+        console = console_for(is_json=as_json)
+        asked = request(grid)
+        folders = find_folders(data_dir=data_dir)
+        chosen_seeds = None if seeds is None else read_seeds(seeds)
+        console.print(asked.title)
+        from ablate.cli.documents import plan_document
+        from ablate.console.before_run import N_SHOWN, show_data, show_estimate, show_plan
+        from ablate.workflow.plan.plan_grid import plan_grid
+        from ablate.workflow.prepare.options import check_workers
+
+        check_workers(workers)
+        begin()
+        made = plan_grid(asked.grid, folders, seeds=chosen_seeds, allow_fallback=not no_fallback)
+        show_data(console, made.resolved)
+        show_plan(console, made, n_shown=None if show_all else N_SHOWN)
+        estimate = None
+        if probe and made.resolved.expansion.arms:
+            estimate = made.estimate(workers=workers)
+            show_estimate(console, estimate)
+        if as_json:
+            print_document(plan_document(made, estimate))

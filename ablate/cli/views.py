@@ -1,0 +1,68 @@
+"""`ablate views`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablate.cli.options import DataDir, GridName, Json, NoFallback
+from ablate.cli.output import console_for, print_document
+from ablate.exits import user_errors
+
+
+def views(
+    grid: GridName,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="one more policy, e.g. strong, 0.4 or 'light flip=none'; can be given again"
+        ),
+    ] = None,
+    images: Annotated[
+        int, typer.Option(min=1, max=50, help="train images, spread over the classes")
+    ] = 6,
+    epochs: Annotated[
+        int, typer.Option(min=1, max=10, help="views of each image under each policy")
+    ] = 2,
+    backbone: Annotated[
+        str | None, typer.Option(help="whose image size  [default: the grid's first by name]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="PNG file  [default: $ABLATE_HOME/views/GRID.png]")
+    ] = None,
+    data_dir: DataDir = None,
+    no_fallback: NoFallback = False,
+    as_json: Json = False,
+) -> None:
+    """Draw train images as each augmentation policy of a grid shows them to a network.
+
+    Trains nothing.
+    """
+    with user_errors(is_json=as_json) as begin:
+        from ablate.console.screen import TRAINING, importing
+        from ablate.workflow.folders import find_folders
+        from ablate.workflow.requests import request
+
+        console = console_for(is_json=as_json)
+        asked = request(grid)
+        folders = find_folders(data_dir=data_dir)
+        importing(console, TRAINING[:2])
+        from ablate.console.run_watcher import RunWatcher
+        from ablate.workflow.plan.draw_views import draw_views
+        from ablate.workflow.plan.views import Wish, read_policy
+
+        begin()
+        policies = tuple(read_policy(words) for words in policy or ())
+        drawn = draw_views(
+            asked.grid,
+            folders,
+            Wish(policies, images, epochs, backbone),
+            RunWatcher(console),
+            out=out,
+            allow_fallback=not no_fallback,
+        )
+        console.print(f"views: {drawn.path} ({drawn.description})")
+        if as_json:
+            print_document({"grid": asked.grid.name, "views": drawn})

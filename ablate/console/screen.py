@@ -1,0 +1,52 @@
+"""The console itself, and what it shows while libraries are imported."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+WIDTH_OF_FILES = 400
+"""Columns where nobody watches; the longest lines are of names that users gave."""
+TRAINING = (
+    ("PyTorch", "torch"),
+    ("timm", "timm"),
+    ("MLflow", "ablate.tracking.mlflow_store"),
+    ("Optuna", "optuna"),
+)
+REPORTING = (("MLflow", "ablate.tracking.mlflow_store"), ("seaborn", "seaborn"))
+"""What takes seconds to import: name, module."""
+
+
+def make_console(*, is_error: bool = False) -> Console:
+    """A console that keeps whole lines where nobody watches: files are not wrapped at 80 columns.
+
+    It prints brackets as they are: names, paths and messages may hold `[red]` or `[default: 1]`.
+    """
+    console = Console(stderr=is_error, highlight=False, markup=False)
+    if console.is_terminal:
+        return console
+    return Console(
+        stderr=is_error, highlight=False, markup=False, width=WIDTH_OF_FILES, soft_wrap=True
+    )
+
+
+def importing(console: Console, libraries: Sequence[tuple[str, str]]) -> None:
+    """Import libraries, (name, module), that take seconds, and say so first.
+
+    In a terminal the line stays for as long as it lasts, elsewhere it is printed once.
+    """
+    missing = [(name, module) for name, module in libraries if module not in sys.modules]
+    if not missing:
+        return
+    if not console.is_terminal:
+        console.print(f"loading {', '.join(name for name, _ in missing)} ...")
+        for _, module in missing:
+            importlib.import_module(module)
+        return
+    with console.status("") as line:
+        for name, module in missing:
+            line.update(f"loading {name} ...")
+            importlib.import_module(module)

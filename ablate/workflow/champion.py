@@ -1,0 +1,111 @@
+"""The best arm of a study at work: class probabilities of new images, without a network connection."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ablate.errors import DataError, StoreError
+from ablate.scheduling.study_folder import JOURNAL
+from ablate.study.record import ArmRecord
+from ablate.tracking.mlflow_store import MlflowStore
+from ablate.tracking.records import PublishedRun
+from ablate.workflow.folders import Folders
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ablate.training.serving.predict import Classifier
+
+
+class Champion:
+    """The champion's best trial by val, as it was stored."""
+
+    def __init__(
+        self, arm: ArmRecord, run: PublishedRun, store: MlflowStore, folders: Folders
+    ) -> None:
+        self.arm = arm
+        self.run = run
+        self._store = store
+        self._folders = folders
+
+    def predict(self, images: Sequence[Any] | Any) -> pd.DataFrame:
+        """Classify images: paths, PIL images or arrays uint8 (H, W, 3) or (H, W).
+
+        Returns one row per image; see `columns.CHAMPION`. Images get the preprocessing that
+        validation had. Raises DataError for what is no image, WeightsError, StoreError where the
+        trial's files are damaged or gone.
+        """
+        if isinstance(images, (str, Path)) or not isinstance(images, Sequence | np.ndarray):
+            images = [images]
+        if isinstance(images, np.ndarray) and images.ndim < 4:
+            images = [images]
+        rows = []
+        for position, image in enumerate(images):
+            found = self._classifier.classify(_opened(image))  # the most probable class first
+            name = str(image) if isinstance(image, (str, Path)) else str(position)
+            top = next(iter(found))
+            row: dict[str, object] = {
+                "image": name,
+                "top_class": top,
+                "top_probability": found[top],
+            }
+            for class_name in self._classifier.class_names:
+                row[f"p/{class_name}"] = found[class_name]
+            rows.append(row)
+        names = [f"p/{name}" for name in self._classifier.class_names]
+        return pd.DataFrame(rows, columns=["image", "top_class", "top_probability", *names])
+
+    @cached_property
+    def _classifier(self) -> Classifier:
+        from ablate.training.serving.export import export_complete
+        from ablate.training.serving.predict import load_classifier
+
+        with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+            # A logged model holds every weight; a trial's folder needs the backbone's file too.
+            logged = self._store.fetch_champion(self.run.run_id, into=Path(scratch))
+            if logged is not None:
+                return load_classifier(logged)
+            return load_classifier(export_complete(self._trial_folder(), Path(scratch) / "model"))
+
+    def _trial_folder(self) -> Path:
+        name = f"{self.run.trial_id}-{self.run.attempt}"
+        for journal in (self._folders.home / "studies").glob(f"*/{JOURNAL}"):
+            folder = journal.parent / "trials" / name
+            if folder.is_dir():
+                return folder
+        raise StoreError(
+            f"the champion's trial {name} must be logged as a model in MLflow, or lie in "
+            f"{self._folders.home / 'studies'}; it does neither. Run the grid again: "
+            "what is complete is not trained again, and the model is logged"
+        )
+
+    def __repr__(self) -> str:
+        return f"Champion {self.arm.name}, seed {self.run.seed}"
+
+
+def _opened(image: Any) -> Image.Image:
+    """An image as the data pipeline would read it."""
+    from PIL import Image
+
+    from ablate.data.images import read_image
+
+    if isinstance(image, (str, Path)):
+        return read_image(Path(image), name=str(image))
+    if isinstance(image, Image.Image):
+        return image.convert("RGB")
+    pixels: NDArray[Any] = np.asarray(image)
+    has_channels = pixels.ndim == 3 and pixels.shape[-1] == 3
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or has_channels):
+        raise DataError(
+            "an image must be a path, a PIL image, or an array of uint8 with shape (H, W, 3) or "
+            f"(H, W), got {type(image).__name__} of {pixels.dtype} with shape {pixels.shape}"
+        )
+    return Image.fromarray(pixels).convert("RGB")

@@ -1,0 +1,68 @@
+"""A grid as a user names it, whatever way: a name, a path, or its content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablate.errors import SpecError
+from ablate.grid.file_names import check_name
+from ablate.grid.grid_file import Grid
+from ablate.grid.parse import load_grid, parse_grid
+from ablate.workflow.grid_names import find_grid
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A grid, and how a user named it."""
+
+    grid: Grid
+    file: Path | None = None
+    """The grid's file; None for a grid that was made in Python."""
+    words: str = ""
+    """What was typed for it; empty: its name."""
+
+    @property
+    def title(self) -> str:
+        """The grid's name and its question, in one line."""
+        question = self.grid.question or "no question in its first line"
+        return f"grid {self.grid.name}: {question}"
+
+
+def request(grid: Grid | Mapping[str, Any] | Path | str, *, name: str = "grid") -> Request:
+    """Read and check a grid. `name` is that of a mapping. Raises SpecError."""
+    if isinstance(grid, Grid):
+        return Request(grid)
+    if isinstance(grid, Mapping):
+        return Request(_from_mapping(grid, name=name))
+    file = find_grid(str(grid))
+    return Request(load_grid(file), file, str(grid))
+
+
+def _from_mapping(values: Mapping[str, Any], *, name: str) -> Grid:
+    """Check a mapping as if it stood in a file, so that both have the same rules and messages."""
+    check_name(Path(f"{name}.yaml"))
+    rest = _plain(values)
+    question = rest.pop("question", "")
+    try:
+        text = yaml.safe_dump(rest, sort_keys=False)
+    except yaml.YAMLError as error:
+        raise SpecError(
+            f"grid {name!r} must hold mappings, lists, words, numbers, true, false and null, "
+            f"as a grid file does: {error}"
+        ) from None
+    comment = f"# {question}\n" if question else ""
+    return parse_grid(comment + text, name=name, shown_as=f"grid {name!r}, written as YAML")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists: YAML knows no others."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value

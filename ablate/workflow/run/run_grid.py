@@ -1,0 +1,188 @@
+"""From a grid to its report: the one function behind `ablate run` and `ablate.run`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ablate.errors import ReportError
+from ablate.reporting.pages.folder import claim_folder
+from ablate.reporting.pages.write import ReportPaths
+from ablate.scheduling.summary import StudySummary
+from ablate.tracking.records import PublishedStudy
+from ablate.workflow.after.reports import check_report_folder, report_study, results_kept
+from ablate.workflow.commands import report_command, run_command
+from ablate.workflow.context import StudyContext
+from ablate.workflow.folders import Folders, check_optuna
+from ablate.workflow.plan.probe import packed
+from ablate.workflow.prepare.grid_source import other_source
+from ablate.workflow.prepare.prepared import prepare, resolve
+from ablate.workflow.requests import Request
+from ablate.workflow.run.pilot_study import PilotEnd, adopt_pilot, pilot_view, run_pilot
+from ablate.workflow.run.run_options import RunOptions
+from ablate.workflow.run.run_prepared import adopt_published, log_champion, run_prepared, study_view
+from ablate.workflow.run.thumbnails import take_thumbnails
+from ablate.workflow.run.watcher import Watcher
+from ablate.workflow.stores import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What one call has achieved."""
+
+    context: StudyContext
+    summary: StudySummary | None
+    """Of the study; None where its pilot is not over, or chose no arm."""
+    pilot: StudySummary | None
+    """Of the search or the tuning that came before; None without one."""
+    study: PublishedStudy | None
+    """The study as the tracking store has it; None where no trial has ever ended."""
+    report: ReportPaths | None
+    """What was written of it."""
+
+    @property
+    def summaries(self) -> tuple[StudySummary, ...]:
+        """Of the stages that this call ran."""
+        return tuple(found for found in (self.pilot, self.summary) if found is not None)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing failed: no trial, no publishing, no choice of a pilot.
+
+        Trials that a limit of this call left for the next one are no failure.
+        """
+        for summary in self.summaries:
+            if summary.n_failed or summary.unpublished.why:
+                return False
+        return not self.is_without_choice
+
+    @property
+    def is_without_choice(self) -> bool:
+        """Whether the pilot is over and chose no arm, so that there is no study."""
+        is_pilot_over = self.pilot is not None and not self.pilot.n_left
+        return self.summary is None and is_pilot_over
+
+
+def run_grid(
+    request: Request, options: RunOptions, folders: Folders, watcher: Watcher
+) -> RunOutcome:
+    """Train what is missing of a grid's trials, publish each in MLflow, and write the report.
+
+    A trial that fails is counted, not raised. Raises RequestError before anything is started;
+    StudyStopped, ReportError after; KeyboardInterrupt, after which the same call goes on.
+    """
+    context = prepare_context(request, options, folders, watcher)
+    pilot = None
+    if context.resolved.pilot is not None:
+        end = _run_pilot(context, watcher)
+        pilot = end.summary
+        if end.prepared is None:
+            return RunOutcome(context, None, pilot, None, None)
+        context = context.followed_by(end.prepared, limits=end.limits)
+    watcher.adopted(adopt_published(context))
+    with watcher.training(study_view(context)) as on_event:
+        summary = run_prepared(context, on_event)
+    study, report = _report(context, summary, watcher)
+    return RunOutcome(context, summary, pilot, study, report)
+
+
+def prepare_context(
+    request: Request, options: RunOptions, folders: Folders, watcher: Watcher
+) -> StudyContext:
+    """Everything up to the first trial. Raises RequestError for whatever would stop it later."""
+    grid = request.grid
+    options.check()
+    report_dir = options.report_dir or Path("reports") / grid.name
+    check_report_folder(folders, report_dir, grid)
+    store = open_store(folders, grid.name)
+    check_optuna(folders)
+    resolved = resolve(
+        grid,
+        folders,
+        seeds=options.seeds,
+        allow_fallback=options.allow_fallback,
+        command=run_command(grid.name, seeds=options.seeds_text),
+    )
+    watcher.data_found(resolved)
+    with watcher.preparing() as on_progress:
+        prepared = prepare(
+            resolved,
+            folders,
+            report_dir=report_dir,
+            threads=options.threads,
+            cache_gb=options.cache_gb,
+            on_progress=on_progress,
+        )
+    watcher.images_checked(prepared.resolved)
+    claim_folder(report_dir, grid_name=grid.name, others={})
+    _note_source(request, prepared.folder, watcher)
+    machines = packed(
+        options.machines,
+        str(options.trials_per_gpu),
+        resolved,
+        folders,
+        threads=prepared.compute.threads,
+    )
+    return StudyContext(
+        prepared,
+        folders,
+        store,
+        machines=machines,
+        limits=options.limits,
+        report_dir=report_dir,
+        has_images=options.has_images,
+        grid_words=request.words or grid.name,
+    )
+
+
+def _note_source(request: Request, folder: Path, watcher: Watcher) -> None:
+    """Remember the grid's file, and tell of another file of the same name."""
+    if request.file is None:
+        return
+    other = other_source(folder, request.file)
+    if other is not None:
+        watcher.shared_name(other)
+
+
+def _run_pilot(context: StudyContext, watcher: Watcher) -> PilotEnd:
+    watcher.adopted(adopt_pilot(context))
+    names: dict[str, str] = {}
+    with watcher.training(pilot_view(context, names)) as on_event:
+        end = run_pilot(context, on_event, names=names)
+    watcher.pilot_ended(context, end.summary)
+    return end
+
+
+def _report(
+    context: StudyContext, summary: StudySummary, watcher: Watcher
+) -> tuple[PublishedStudy | None, ReportPaths | None]:
+    """Write the report and log the best model. Nothing is written where no trial ever ended.
+
+    Raises ReportError, after the watcher was told how the trials ended.
+    """
+    if not (summary.n_started or summary.n_reused):
+        return None, None
+    record = context.record
+    again = report_command(
+        context.grid_words,
+        report_dir=context.report_dir,
+        has_images=context.has_images,
+        is_published=not summary.unpublished.why,
+    )
+    try:
+        with results_kept(again=again):
+            study, report = report_study(
+                context.folders,
+                grid_name=record.grid_name,
+                study_id=record.study_id,
+                report_dir=context.report_dir,
+                has_images=context.has_images,
+                take=partial(take_thumbnails, context.prepared),
+            )
+        with results_kept(again="the same command logs the best model"):
+            log_champion(study, context.store, folder=context.prepared.folder)
+    except ReportError:
+        watcher.report_failed(context, summary)
+        raise
+    return study, report
