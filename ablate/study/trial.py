@@ -95,7 +95,8 @@ class DataSpec(BaseModel):
     )
     fallback: str | None = Field(
         None,
-        description="source to take where `source` is not to be had; the report says so in its first lines",
+        description="source to use where `source` is not available; the report says so in its "
+        "first lines",
     )
     path: FilePath | None = Field(
         None, description="for source folder: a folder or a CSV file below the data folder"
