@@ -19,7 +19,7 @@ Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 FITTED_FIELDS = frozenset(
     {"backbone", "weights", "pooling", "freeze_depth", "shots", "classifier", "precision"}
 )
-"""What matters for a classifier that is fitted at once: nothing of an optimizer, a schedule or a view."""
+"""What matters for a fitted classifier: nothing of an optimizer, a schedule or a view."""
 
 RELEVANCE: tuple[Relevance, ...] = (
     (
@@ -93,8 +93,11 @@ FIRST_FIELDS = frozenset(
         "precision",
     }
 )
-"""Fields that always stand in the canonical form where they matter. A field that came later is left out while it has its default, which is what recipes
-did before there was such a field: so trials keep their ids, and finished ones are not trained again."""
+"""Fields that always stand in the canonical form where they matter.
+
+A field that came later is left out while it has its default, which is what recipes did before there
+was such a field: so trials keep their ids, and finished ones are not trained again.
+"""
 
 
 DECIDING = (
@@ -110,13 +113,16 @@ DECIDING = (
     ),
     *("micro_batch", "batch_size", "strategy", "phases"),
 )
-"""The fields that `RELEVANCE` reads. A grid of 10,000 cells has few combinations of their values."""
+"""The fields that `RELEVANCE` reads: 10,000 cells have few combinations of their values."""
 _deciding = attrgetter(*DECIDING)
 _FIELDS = {name: field.default for name, field in Recipe.model_fields.items()}
 
 
 def relevant(recipe: Recipe) -> tuple[str, ...]:
-    """Names of the fields that can matter for a recipe, in the order of the fields; a switch that is off matters, what it would switch on does not."""
+    """Names of the fields that can matter for a recipe, in the order of the fields.
+
+    A switch that is off matters, what it would switch on does not.
+    """
     decided = _deciding(recipe)
     if decided not in _relevant:
         idle = {name for names, matter in RELEVANCE if not matter(recipe) for name in names}
@@ -129,9 +135,10 @@ _relevant: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as JSON values without the fields that cannot matter, so that equivalent cells compare equal.
+    """The recipe as JSON values without the fields that cannot matter.
 
-    Several phases stand in it as they are expanded, in place of the strategy and the fields that it took them from; one phase is a recipe without any.
+    Equivalent cells compare equal. Several phases stand in it as they are expanded, in place of the
+    strategy and the fields that it took them from; one phase is a recipe without any.
     """
     phases = () if is_single(recipe) else phases_of(recipe)
     several: dict[str, Any] = (
@@ -171,7 +178,10 @@ def _all_say(recipe: Recipe, name: str) -> bool:
 
 
 def contradiction(recipe: Recipe) -> str | None:
-    """Say why a recipe makes no sense, or return None. Such cells are excluded with this sentence as their reason."""
+    """Say why a recipe makes no sense, or return None.
+
+    Such cells are excluded with this sentence as their reason.
+    """
     return next((why for why, is_broken in CONTRADICTIONS if is_broken(recipe)), None)
 
 

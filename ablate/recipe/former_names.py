@@ -1,4 +1,4 @@
-"""Fields of a recipe that were called otherwise: grid files, journals and runs of before stay readable.
+"""Former names of the recipe's fields: grid files, journals and runs of before stay readable.
 
 The identity of a trial keeps the former names, so that no finished trial is trained again.
 """

@@ -1,4 +1,4 @@
-"""Levels as they are meant: `0`, `0.0` and `0e0` are one level of a field of numbers, however they are written."""
+"""Levels by what they mean: `0`, `0.0` and `0e0` are one level of a field of numbers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ _WEIGHTS_WITHOUT_FILE = frozenset({"auto", "hub", "torchvision", "none"})
 
 
 def typed_level(name: str, level: Any) -> Any:
-    """A level as the recipe's field keeps it: lists become tuples, whole numbers of float fields become floats.
+    """A level as the recipe's field keeps it.
 
-    Raises ValidationError for one that the field does not take.
+    Lists become tuples, whole numbers of float fields become floats. Raises ValidationError for one
+    that the field does not take.
     """
     return getattr(Recipe.model_validate({name: level}), name)
 
 
 def meaning(name: str, level: Any) -> Hashable:
-    """What a written level means: equal for levels that train alike. One that the field does not take means itself."""
+    """What a written level means: equal for levels that train alike.
+
+    One that the field does not take means itself.
+    """
     try:
         typed: Hashable = typed_level(name, level)
     except ValidationError:
@@ -40,7 +44,10 @@ def asked_levels(wanted: Any) -> Sequence[Any]:
 
 
 def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A grid file's values with the levels of `baseline` and `exclude` spelled as the axes spell them, so that equal levels are equal values."""
+    """A grid file's values with the levels of `baseline` spelled as the axes spell them.
+
+    So that equal levels are equal values.
+    """
     axes = _mapping(values.get("axes"))
     spelling = {
         axis: {meaning(axis, level): level for level in levels}

@@ -332,7 +332,9 @@ def test_conditions_and_exclusions_of_a_search_hold_for_levels_that_are_lists() 
     assert not is_active(alpha, {"adapter_targets": "auto"})
     asked = {"data": DATA, "fingerprint": "f"}
     assert searched_trial(grid, {"adapter_targets": ("a", "b"), "lora_rank": 8}, **asked) is None
-    assert searched_trial(grid, {"adapter_targets": ("a", "b"), "lora_rank": 4}, **asked) is not None
+    assert (
+        searched_trial(grid, {"adapter_targets": ("a", "b"), "lora_rank": 4}, **asked) is not None
+    )
 
 
 _NUMBERS = st.sampled_from(

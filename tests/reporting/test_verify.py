@@ -1,4 +1,7 @@
-"""Verification: a fresh report passes, and a change anywhere is named. Each mutation is one place of a file, a prediction or a run."""
+"""Verification: a fresh report passes, and a change anywhere is named.
+
+Each mutation is one place of a file, a prediction or a run.
+"""
 
 from __future__ import annotations
 
