@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ablate.data.augment import clean
+from ablate.data.build_store import build_store
 from ablate.data.dataset import load_data
-from ablate.data.store import build_store, open_store
+from ablate.data.store import open_store
 from ablate.model.network import Network, build_network
 from ablate.recipe.recipe import Recipe
 from ablate.study.trial import DataSpec, Fractions, Sizes

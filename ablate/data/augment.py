@@ -1,57 +1,54 @@
-"""Augmented views, drawn from counter-based streams: the view of image i in epoch e is the same in every arm, worker and restart.
+"""Augmented views, drawn from counter-based streams.
 
-| level  | crop, share of the area | mirrored | brightness, contrast, saturation | hue     | rotation | a change | erased |
-|--------|-------------------------|----------|----------------------------------|---------|----------|----------|--------|
-| none   | the middle square       | -        | -                                | -       | -        | -        | -      |
-| light  | 0.60 to 1               | 1 in 2   | -                                | -       | -        | -        | -      |
-| medium | 0.35 to 1               | 1 in 2   | x 0.7 to 1.3                     | +- 0.02 | +- 15°   | -        | -      |
-| strong | 0.20 to 1               | 1 in 2   | x 0.6 to 1.4                     | +- 0.05 | +- 15°   | always   | 1 in 4 |
-
-A crop has a ratio of 3:4 to 4:3 and is resized as the backbone has it; a change is one of `CHANGES`, with a random strength; an erased patch is grey.
-A strength between 0 and 1 draws what `strong` draws and goes that share of the way from the clean image to it: crop, colours and angles in between, the change
-blended, fewer mirrored, the erased patch smaller. The policies of `data.operations` follow the crop of `light`.
-The operations are torchvision.transforms.v2.functional's; their parameters are drawn here, because the classes of v2 draw theirs from torch's global
-generator. The stream does not name the level, so a flip in `light` is a flip in `strong`.
+The view of image i in epoch e is the same in every arm, worker and restart; how strong it is,
+`data.augment_levels` says. The operations are torchvision.transforms.v2.functional's; their
+parameters are drawn here, because the classes of v2 draw theirs from torch's global generator. The
+stream does not name the level, so a flip in `light` is a flip in `strong`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.random import Generator
+from numpy.random import Generator, Philox
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from ablate.data.augment_levels import CHANGES, CLEAN, POLICIES, strength_of
 from ablate.data.operations import GREY
 from ablate.data.operations import POLICIES as OPERATION_POLICIES
 from ablate.errors import CheckFailed
 from ablate.recipe.policy import Policy, policy_of
 from ablate.streams import stream
 
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """Strength of one level; the table above in code."""
-
-    area: tuple[float, float]
-    """Range of the crop's share of the stored square."""
-    jitter: float
-    """Brightness, contrast and saturation are multiplied by 1 - jitter to 1 + jitter."""
-    hue: float
-    """Hue is turned by at most this share of the circle."""
-    degrees: float
-    has_change: bool
-    erase: float
-    """Probability of an erased patch."""
+RESIZED_AS = {
+    "nearest": InterpolationMode.NEAREST,
+    "bicubic": InterpolationMode.BICUBIC,
+    "lanczos": InterpolationMode.BICUBIC,
+}
+"""A backbone's interpolation -> the nearest that torchvision has for tensors; others are
+bilinear."""
+RATIO = (3 / 4, 4 / 3)
+FLIP = 0.5
+ERASED_AREA = (0.02, 0.20)
+_LOG_ERASED_RATIO = 0.7
+"""An erased patch is at most e ** this times as long as wide, about 2."""
 
 
-CLEAN = Level(area=(1.0, 1.0), jitter=0.0, hue=0.0, degrees=0.0, has_change=False, erase=0.0)
+class Box(NamedTuple):
+    """A crop, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,62 +56,37 @@ class Frame:
     """What a view is cut to."""
 
     image_size: int
-    margin: int
-    """Pixels to the left of and above the clean image in the stored square."""
-    extent: int
-    """Side of the clean image there."""
+    middle: Box
+    """The clean image in the stored square."""
     interpolation: InterpolationMode
 
 
-RESIZED_AS = {
-    "nearest": InterpolationMode.NEAREST,
-    "bicubic": InterpolationMode.BICUBIC,
-    "lanczos": InterpolationMode.BICUBIC,
-}
-"""A backbone's interpolation -> the nearest that torchvision has for tensors; the others are bilinear."""
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """The parameters of one view."""
 
-LEVELS: dict[str, Level] = {
-    "light": Level(area=(0.60, 1.0), jitter=0.0, hue=0.0, degrees=0.0, has_change=False, erase=0.0),
-    "medium": Level(
-        area=(0.35, 1.0), jitter=0.3, hue=0.02, degrees=15.0, has_change=False, erase=0.0
-    ),
-    "strong": Level(
-        area=(0.20, 1.0), jitter=0.4, hue=0.05, degrees=15.0, has_change=True, erase=0.25
-    ),
-}
-POLICIES = ("none", *LEVELS, *OPERATION_POLICIES)
-RATIO = (3 / 4, 4 / 3)
-FLIP = 0.5
-ERASED_AREA = (0.02, 0.20)
-
-CHANGES: tuple[Callable[[Tensor, float], Tensor], ...] = (
-    lambda image, _: image,
-    lambda image, _: F.autocontrast(image),
-    lambda image, _: F.equalize(image),
-    lambda image, x: F.posterize(image, bits=8 - round(4 * abs(x))),
-    lambda image, x: F.solarize(image, threshold=255 - 127 * abs(x)),
-    lambda image, x: F.adjust_sharpness(image, 1 + 0.9 * x),
-    lambda image, x: F.gaussian_blur(image, kernel_size=[5, 5], sigma=[0.1 + 1.4 * abs(x)]),
-    lambda image, x: F.affine(
-        image, angle=0.0, translate=[0, 0], scale=1.0, shear=[20 * x, 0.0], fill=GREY
-    ),
-    lambda image, x: F.affine(
-        image, angle=0.0, translate=[0, 0], scale=1.0, shear=[0.0, 20 * x], fill=GREY
-    ),
-    lambda image, x: F.rotate(image, 30 * x, fill=GREY),
-)
-"""The ten changes of `strong`; each takes a (3, H, W) uint8 image and a strength in [-1, 1]."""
+    u_flip: float
+    """In [0, 1)."""
+    box: Box
+    gains: tuple[float, float, float]
+    """Factors of brightness, contrast and saturation."""
+    hue: float
+    degrees: float
+    change: Callable[[Tensor, float], Tensor]
+    amount: float
+    """Strength of the change, in [-1, 1]."""
+    is_erased: bool
 
 
 def clean(images: NDArray[np.uint8], indices: Sequence[int], *, image_size: int) -> Tensor:
-    """Return the middle squares of `images[indices]`: (N, side, side, 3) uint8 -> (B, 3, image_size, image_size) uint8.
+    """Return the middle squares of `images[indices]`.
 
-    What val and test see, and what train sees without augmentation.
+    (N, side, side, 3) uint8 -> (B, 3, image_size, image_size) uint8. What val and test see, and
+    what train sees without augmentation.
     """
     start = _margin(images, image_size)
-    middle = images[
-        np.asarray(indices, dtype=np.int64), start : start + image_size, start : start + image_size
-    ]
+    end = start + image_size
+    middle = images[np.asarray(indices, dtype=np.int64), start:end, start:end]
     return torch.from_numpy(np.ascontiguousarray(middle.transpose(0, 3, 1, 2)))
 
 
@@ -129,12 +101,15 @@ def views(
     epoch: int,
     fine: NDArray[np.uint8] | None = None,
 ) -> Tensor:
-    """Return one augmented view of each of `images[indices]`: (N, side, side, 3) uint8 -> (B, 3, image_size, image_size) uint8.
+    """Return one augmented view of each of `images[indices]`.
 
-    The view of image i follows from (policy, image_size, interpolation, seed, epoch, i) alone, whatever else is in the batch. torch's global generator is
-    neither read nor moved, so any number of threads may draw views. Crops are cut from `fine`, (N, fine side, fine side, 3), the same squares nearer
-    their own resolution, where there is one, and resized once, with the backbone's own `interpolation`, as clean images are: crops that are softer would
-    show the network another texture than val's.
+    (N, side, side, 3) uint8 -> (B, 3, image_size, image_size) uint8. The view of image i follows
+    from (policy, image_size, interpolation, seed, epoch, i) alone, whatever else is in the batch;
+    torch's global generator is neither read nor moved.
+
+    Crops are cut from `fine`, (N, fine side, fine side, 3), the same squares nearer their own
+    resolution, where there is one, and resized once, with the backbone's own `interpolation`, as
+    clean images are: crops that are softer would show the network another texture than val's.
     """
     asked = policy_of(policy)
     if isinstance(asked.augment, str) and asked.augment not in POLICIES:
@@ -142,138 +117,140 @@ def views(
     if policy == "none":
         return clean(images, indices, image_size=image_size)
     margin = _margin(images, image_size)
-    level, strength = _level(asked)
-    is_cropped = fine is not None and strength > 0 and level.area != CLEAN.area
+    level, share = strength_of(asked)
+    is_cropped = share > 0 and level.area != CLEAN.area
     source = fine if fine is not None and is_cropped else images
-    grown = source.shape[1] / images.shape[1]
+    scale = source.shape[1] / images.shape[1]
+    start = round(margin * scale)
+    extent = round(image_size * scale)
     frame = Frame(
         image_size,
-        round(margin * grown),
-        round(image_size * grown),
+        Box(start, start, extent, extent),
         RESIZED_AS.get(interpolation, InterpolationMode.BILINEAR),
     )
-    return torch.stack(
-        [
-            _view(source[i], asked, frame, key=stream(seed, "augment", epoch, int(i)))
-            for i in indices
-        ]
-    )
-
-
-def _level(policy: Policy) -> tuple[Level, float]:
-    """The level that is drawn, and how far a view goes towards it from the clean image."""
-    if isinstance(policy.augment, float):
-        level, strength = LEVELS["strong"], policy.augment
-    elif policy.augment == "none":
-        level, strength = CLEAN, 0.0
-    else:
-        level, strength = (
-            LEVELS["light" if policy.augment in OPERATION_POLICIES else policy.augment],
-            1.0,
-        )
-    if policy.erase is not None:
-        level = replace(level, erase=policy.erase)
-    return level if policy.color_jitter is None else replace(
-        level, jitter=policy.color_jitter, hue=policy.color_jitter / 10
-    ), strength
+    drawn = []
+    for i in indices:
+        key = stream(seed, "augment", epoch, int(i))
+        drawn.append(_view(source[i], asked, frame, key=key))
+    return torch.stack(drawn)
 
 
 def _view(image: NDArray[np.uint8], policy: Policy, frame: Frame, *, key: int) -> Tensor:
-    """(side, side, 3) -> (3, image_size, image_size). All parameters are drawn in a fixed order, used or not, so that levels share them."""
-    level, strength = _level(policy)
-    rng = np.random.Generator(np.random.Philox(key))
-    u_flip = rng.random()
-    box = _crop_box(image.shape[0], level.area, rng)
-    colours = strength if policy.color_jitter is None else 1.0
-    gains = 1 + colours * level.jitter * rng.uniform(-1, 1, 3)
-    hue, degrees = (
-        colours * level.hue * rng.uniform(-1, 1),
-        strength * level.degrees * rng.uniform(-1, 1),
-    )
-    change, amount, is_erased = (
-        CHANGES[int(rng.integers(len(CHANGES)))],
-        float(rng.uniform(-1, 1)),
-        rng.random() < level.erase,
-    )
-    side = frame.image_size
-    top, left, height, width = _toward(
-        box, (frame.margin, frame.margin, frame.extent, frame.extent), strength
-    )
-    cut = torch.from_numpy(
-        np.ascontiguousarray(image[top : top + height, left : left + width].transpose(2, 0, 1))
-    )
-    view: Tensor = (
-        cut
-        if (height, width) == (side, side)
-        else F.resize(cut, [side, side], interpolation=frame.interpolation, antialias=True)
-    )
-    view = _mirrored(view, policy, u_flip, key=key, strength=strength)
+    """(side, side, 3) uint8 -> (3, image_size, image_size) uint8."""
+    level, share = strength_of(policy)
+    rng = Generator(Philox(key))
+    drawn = _draw(policy, side=image.shape[0], rng=rng)
+    view = _cropped(image, _toward(drawn.box, frame.middle, share), frame)
+    view = _mirrored(view, policy, drawn.u_flip, key=key, share=share)
     if level.jitter:
-        view = F.adjust_brightness(view, float(gains[0]))
-        view = F.adjust_contrast(view, float(gains[1]))
-        view = F.adjust_saturation(view, float(gains[2]))
-        view = F.adjust_hue(view, float(hue))
-    if level.degrees and strength:
-        view = F.rotate(view, float(degrees), interpolation=InterpolationMode.BILINEAR, fill=GREY)
-    if level.has_change and strength:
-        view = _blend(view, change(view, amount), strength)
+        brightness, contrast, saturation = drawn.gains
+        view = F.adjust_brightness(view, brightness)
+        view = F.adjust_contrast(view, contrast)
+        view = F.adjust_saturation(view, saturation)
+        view = F.adjust_hue(view, drawn.hue)
+    if level.degrees and share:
+        bilinear = InterpolationMode.BILINEAR
+        view = F.rotate(view, drawn.degrees, interpolation=bilinear, fill=GREY)
+    if level.has_change and share:
+        view = _blend(view, drawn.change(view, drawn.amount), share)
     if policy.augment in OPERATION_POLICIES:
         view = OPERATION_POLICIES[str(policy.augment)](view, rng)
-    return _erase(view, rng, scale=strength if policy.erase is None else 1.0) if is_erased else view
-
-
-def _mirrored(view: Tensor, policy: Policy, u_flip: float, *, key: int, strength: float) -> Tensor:
-    """Flips; a strength below 1 flips fewer images, of those that 1 flips."""
-    share = FLIP * (strength if isinstance(policy.augment, float) else 1.0)
-    if policy.flip in ("horizontal", "both") and u_flip < share:
-        view = F.horizontal_flip(view)
-    if (
-        policy.flip in ("vertical", "both")
-        and np.random.Generator(np.random.Philox(stream(key, "augment", "vertical"))).random()
-        < share
-    ):
-        view = F.vertical_flip(view)
+    if drawn.is_erased:
+        view = _erase(view, rng, scale=share if policy.erase is None else 1.0)
     return view
 
 
-def _toward(
-    drawn: tuple[int, int, int, int], middle: tuple[int, int, int, int], strength: float
-) -> tuple[int, int, int, int]:
-    """The box that is `strength` of the way from the middle square to the drawn one."""
-    if strength == 1.0:
-        return drawn
-    top, left, height, width = (
-        round(a + strength * (b - a)) for a, b in zip(middle, drawn, strict=True)
+def _draw(policy: Policy, *, side: int, rng: Generator) -> _Drawn:
+    """Draw all parameters in a fixed order, used or not, so that levels share them."""
+    level, share = strength_of(policy)
+    # a recipe that names its own jitter means it, however strong the rest is
+    colour_share = share if policy.color_jitter is None else 1.0
+    u_flip = rng.random()
+    box = _draw_box(side, level.area, rng)
+    gains = 1 + colour_share * level.jitter * rng.uniform(-1, 1, 3)
+    hue = colour_share * level.hue * rng.uniform(-1, 1)
+    degrees = share * level.degrees * rng.uniform(-1, 1)
+    change = CHANGES[int(rng.integers(len(CHANGES)))]
+    amount = float(rng.uniform(-1, 1))
+    is_erased = rng.random() < level.erase
+    return _Drawn(
+        u_flip=u_flip,
+        box=box,
+        gains=(float(gains[0]), float(gains[1]), float(gains[2])),
+        hue=float(hue),
+        degrees=float(degrees),
+        change=change,
+        amount=amount,
+        is_erased=is_erased,
     )
-    return top, left, height, width
 
 
-def _blend(view: Tensor, changed: Tensor, strength: float) -> Tensor:
-    if strength == 1.0:
-        return changed
-    return torch.lerp(view.float(), changed.float(), strength).round().to(torch.uint8)
+def _draw_box(side: int, area: tuple[float, float], rng: Generator) -> Box:
+    """Draw a crop of a square: area uniform in its range, ratio log-uniform.
 
-
-def _crop_box(side: int, area: tuple[float, float], rng: Generator) -> tuple[int, int, int, int]:
-    """Draw (top, left, height, width) of a crop of a square: area uniform in its range, ratio log-uniform; what does not fit is narrowed to the side."""
-    share, place = area[0] + (area[1] - area[0]) * rng.random(), rng.random(2)
+    What does not fit is narrowed to the side.
+    """
+    share = area[0] + (area[1] - area[0]) * rng.random()
+    place = rng.random(2)
     ratio = math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
     ratio = min(max(ratio, share), 1 / share)
     width = min(max(round(side * math.sqrt(share * ratio)), 1), side)
     height = min(max(round(side * math.sqrt(share / ratio)), 1), side)
-    return int(place[0] * (side - height + 1)), int(place[1] * (side - width + 1)), height, width
+    top = int(place[0] * (side - height + 1))
+    left = int(place[1] * (side - width + 1))
+    return Box(top, left, height, width)
+
+
+def _toward(drawn: Box, middle: Box, share: float) -> Box:
+    """The box that is `share` of the way from the middle square to the drawn one."""
+    if share == 1.0:
+        return drawn
+    between = [round(a + share * (b - a)) for a, b in zip(middle, drawn, strict=True)]
+    return Box(*between)
+
+
+def _cropped(image: NDArray[np.uint8], box: Box, frame: Frame) -> Tensor:
+    """(side, side, 3) uint8 -> (3, image_size, image_size) uint8."""
+    rows = slice(box.top, box.top + box.height)
+    columns = slice(box.left, box.left + box.width)
+    crop = torch.from_numpy(np.ascontiguousarray(image[rows, columns].transpose(2, 0, 1)))
+    size = [frame.image_size, frame.image_size]
+    if [box.height, box.width] == size:
+        return crop
+    resized: Tensor = F.resize(crop, size, interpolation=frame.interpolation, antialias=True)
+    return resized
+
+
+def _mirrored(view: Tensor, policy: Policy, u_flip: float, *, key: int, share: float) -> Tensor:
+    """Flips; a strength below 1 flips fewer images, of those that 1 flips."""
+    probability = FLIP * (share if isinstance(policy.augment, float) else 1.0)
+    if policy.flip in ("horizontal", "both") and u_flip < probability:
+        view = F.horizontal_flip(view)
+    if policy.flip in ("vertical", "both"):
+        # a stream of its own: with it, all other draws are as without it
+        rng = Generator(Philox(stream(key, "augment", "vertical")))
+        if rng.random() < probability:
+            view = F.vertical_flip(view)
+    return view
+
+
+def _blend(view: Tensor, changed: Tensor, share: float) -> Tensor:
+    if share == 1.0:
+        return changed
+    return torch.lerp(view.float(), changed.float(), share).round().to(torch.uint8)
 
 
 def _erase(view: Tensor, rng: Generator, *, scale: float) -> Tensor:
+    """Grey out a patch, (3, S, S) uint8 -> the same (Zhong et al. 2020, arXiv 1708.04896)."""
     side = view.shape[-1]
-    share, ratio = scale * rng.uniform(*ERASED_AREA), math.exp(rng.uniform(-0.7, 0.7))
-    height, width = (
-        min(max(round(side * math.sqrt(share * x)), 1), side) for x in (ratio, 1 / ratio)
-    )
-    top, left = (int(rng.random() * (side - extent + 1)) for extent in (height, width))
-    erased: Tensor = F.erase(
-        view, top, left, height, width, torch.full((3, 1, 1), int(GREY[0]), dtype=torch.uint8)
-    )
+    share = scale * rng.uniform(*ERASED_AREA)
+    ratio = math.exp(rng.uniform(-_LOG_ERASED_RATIO, _LOG_ERASED_RATIO))
+    height = min(max(round(side * math.sqrt(share * ratio)), 1), side)
+    width = min(max(round(side * math.sqrt(share * (1 / ratio))), 1), side)
+    top = int(rng.random() * (side - height + 1))
+    left = int(rng.random() * (side - width + 1))
+    grey = torch.full((3, 1, 1), int(GREY[0]), dtype=torch.uint8)
+    erased: Tensor = F.erase(view, top, left, height, width, grey)
     return erased
 
 

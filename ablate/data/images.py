@@ -28,10 +28,13 @@ MAX_PIXELS = 60_000_000
 MAX_SIDE = 65_535
 """Longer ones are refused: a row costs memory however short it is. JPEG has the same bound."""
 MAX_METADATA_BYTES = 16 * 2**20
-"""Bound on a PNG's colour profile and on each of its texts; Pillow's own, 1 MB, is less than editors write."""
+"""Bound on a PNG's colour profile and on each of its texts; Pillow's own, 1 MB, is less than
+editors write."""
 
 PngImagePlugin.MAX_TEXT_CHUNK = MAX_METADATA_BYTES
-warnings.filterwarnings("ignore", module=r"PIL\.")  # on odd metadata; what matters is refused here
+# Pillow warns of odd metadata; what matters is refused here
+warnings.filterwarnings("ignore", module=r"PIL\.")
+# Pillow has no exception of its own for either
 _UNSUPPORTED = re.compile(r"unsupported|not (yet )?supported|not available", re.IGNORECASE)
 _TOO_MUCH_METADATA = re.compile(r"MAX_TEXT_CHUNK|MAX_TEXT_MEMORY")
 
@@ -41,25 +44,29 @@ class Look:
     """What the header of an image file says."""
 
     is_deep: bool
-    """16 or 32 bits a channel, whose range no file states."""
+    """16 or 32 bits per channel, whose range no file states."""
     has_more_frames: bool
     """An animation, or a file of several pages; the first is taken."""
 
 
 def look_at(path: Path, *, name: str) -> Look:
-    """Read the header of an image file, and refuse what can be refused without its pixels. Raises DataError."""
+    """Read the header of an image file, and refuse what can be refused without its pixels.
+
+    Raises DataError.
+    """
     with _opened(path, name=name) as image:
-        more = image.format in ("GIF", "WEBP", "TIFF", "PNG") and getattr(
-            image, "is_animated", False
-        )
-        return Look(is_deep=is_deep(image), has_more_frames=bool(more))
+        # Pillow calls a JPEG with a second picture (MPO) animated, too
+        can_have_frames = image.format in ("GIF", "WEBP", "TIFF", "PNG")
+        has_more_frames = can_have_frames and bool(getattr(image, "is_animated", False))
+        return Look(is_deep=is_deep(image), has_more_frames=has_more_frames)
 
 
 def read_image(path: Path, *, name: str) -> Image.Image:
-    """Decode an image file as RGB, turned upright by its EXIF tag, transparency over white. `name` is how errors call it.
+    """Decode an image file as RGB, turned upright by its EXIF tag, transparency over white.
 
-    Of several frames or pages the first is taken. Raises DataError, and nothing else, where the file is missing, no image, damaged, cut off,
-    of another format, or above MAX_PIXELS or MAX_SIDE, and where the range of its values is not known.
+    `name` is how errors call it. Of several frames or pages the first is taken. Raises DataError,
+    and nothing else, where the file is missing, no image, damaged, cut off, of another format, or
+    above MAX_PIXELS or MAX_SIDE, and where the range of its values is not known.
     """
     with _opened(path, name=name) as image, _BUDGET.held(image.width * image.height):
         check_tiles(image)
@@ -70,7 +77,10 @@ def read_image(path: Path, *, name: str) -> Image.Image:
 
 
 def digest_of_file(path: Path, *, name: str) -> str:
-    """Return the sha256 of a file's bytes, 64 hex digits. Raises DataError where it cannot be read or holds no image."""
+    """Return the sha256 of a file's bytes, 64 hex digits.
+
+    Raises DataError where it cannot be read or holds no image.
+    """
     with _one_files_errors(path, escaped(name)):
         check_is_image(read_head(path, name=escaped(name)), name=escaped(name))
         with path.open("rb") as file:
@@ -79,7 +89,10 @@ def digest_of_file(path: Path, *, name: str) -> str:
 
 @contextmanager
 def _opened(path: Path, *, name: str) -> Iterator[ImageFile.ImageFile]:
-    """An image of a sane size, not decoded yet. Whatever is raised while it is used is this file's DataError."""
+    """An image of a sane size, not decoded yet.
+
+    Whatever is raised while it is used is this file's DataError.
+    """
     with _one_files_errors(path, escaped(name)):
         check_is_image(read_head(path, name=escaped(name)), name=escaped(name))
         with Image.open(path, formats=FORMATS) as image:
@@ -95,70 +108,112 @@ def _check_size(image: Image.Image, *, name: str) -> None:
         )
     if max(image.size) > MAX_SIDE:
         raise DataError(
-            f"an image must have at most {MAX_SIDE} pixels a side, got {size}: {name}; cut or scale it."
+            f"an image must have at most {MAX_SIDE} pixels a side, got {size}: {name}; "
+            "cut or scale it."
         )
 
 
 @contextmanager
 def _one_files_errors(path: Path, name: str) -> Iterator[None]:
-    """Whatever a decoder raises on one file becomes that file's DataError: no list of exceptions is complete."""
+    """Whatever a decoder raises on one file becomes that file's DataError.
+
+    No list of exceptions is complete.
+    """
     try:
         yield
     except DataError:
         raise
     except FileNotFoundError:
         raise DataError(
-            f"an image must exist, this one does not: {name}; correct its name or leave it out of the index."
+            f"an image must exist, this one does not: {name}; "
+            "correct its name or leave it out of the index."
         ) from None
     except Exception as error:
         raise DataError(_why(error, path, name=name)) from error
 
 
 def _why(error: Exception, path: Path, *, name: str) -> str:
-    """Say damaged of nothing but damage: not of a limit, of memory, of rights, or of an unsupported kind."""
+    """Say damaged of nothing but damage.
+
+    Not of a limit, of memory, of rights, or of an unsupported kind.
+    """
     if isinstance(error, Image.DecompressionBombError):
         n_pixels = next(iter(re.findall(r"\d+", str(error))), "many times more")
-        return f"an image must have at most {MAX_PIXELS} pixels, got {n_pixels}: {name}; scale it down."
+        return (
+            f"an image must have at most {MAX_PIXELS} pixels, got {n_pixels}: {name}; "
+            "scale it down."
+        )
     if isinstance(error, MemoryError):
-        return f"an image must fit in memory, this one does not: {name}; scale it down, or free memory."
+        return (
+            f"an image must fit in memory, this one does not: {name}; "
+            "scale it down, or free memory."
+        )
     if isinstance(error, OSError) and error.errno is not None:
         return (
             f"an image must be a file that can be read, this one cannot: {name} ({error.strerror})."
         )
     if _TOO_MUCH_METADATA.search(str(error)):
         return (
-            f"an image must have at most {MAX_METADATA_BYTES // 2**20} MB of metadata in one piece, got more: {name}; "
-            "strip them, e.g. with `exiftool -all= FILE`."
+            f"an image must have at most {MAX_METADATA_BYTES // 2**20} MB of metadata in one "
+            f"piece, got more: {name}; strip them, e.g. with `exiftool -all= FILE`."
         )
     kind = _unusual_tiff(path) if isinstance(error, UnidentifiedImageError) else None
     if kind is None and _UNSUPPORTED.search(str(error)):
         kind = f"one of a kind that Pillow does not read ({error})"
     if kind is not None:
-        return f"an image must be a usual {FORMAT_NAMES} file, got {kind}: {name}; save it as PNG or JPEG."
-    return f"an image must be a whole {FORMAT_NAMES} file, got a damaged one: {name}; replace or remove it."
+        return (
+            f"an image must be a usual {FORMAT_NAMES} file, got {kind}: {name}; "
+            "save it as PNG or JPEG."
+        )
+    return (
+        f"an image must be a whole {FORMAT_NAMES} file, got a damaged one: {name}; "
+        "replace or remove it."
+    )
+
+
+_WIDTH = 256
+_HEIGHT = 257
+_BITS_PER_SAMPLE = 258
+_COMPRESSION = 259
+_SAMPLE_FORMAT = 339
+"""Numbers of a TIFF's tags."""
 
 
 def _unusual_tiff(path: Path) -> str | None:
     """What a TIFF file holds that Pillow does not know, or None where it is no sound TIFF."""
     try:
-        with path.open("rb") as file:
-            head = file.read(8)
-            is_big = head[2:4] in (b"+\0", b"\0+")
-            directory = TiffImagePlugin.ImageFileDirectory_v2(
-                head + (file.read(8) if is_big else b"")
-            )
-            file.seek(directory.next)
-            directory.load(file)
-        directory[256], directory[257]  # width and height
-        bits = directory.get(258, (1,))
-        kind = {1: "integer", 2: "integer", 3: "float"}.get(directory.get(339, (1,))[0], "other")
-        return f"a TIFF of {len(bits)} channels of {bits[0]}-bit {kind} values, compression {directory.get(259, 1)}"
+        directory = _first_directory(path)
+        # a KeyError where it states no size
+        directory[_WIDTH], directory[_HEIGHT]
+        bits = directory.get(_BITS_PER_SAMPLE, (1,))
+        sample_format = directory.get(_SAMPLE_FORMAT, (1,))[0]
+        kind = {1: "integer", 2: "integer", 3: "float"}.get(sample_format, "other")
+        compression = directory.get(_COMPRESSION, 1)
     except Exception:  # a damaged one
         return None
+    return (
+        f"a TIFF of {len(bits)} channels of {bits[0]}-bit {kind} values, compression {compression}"
+    )
+
+
+def _first_directory(path: Path) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """The tags of a TIFF's first page."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        # BigTIFF has a longer header
+        if head[2:4] in (b"+\0", b"\0+"):
+            head += file.read(8)
+        directory = TiffImagePlugin.ImageFileDirectory_v2(head)
+        file.seek(directory.next)
+        directory.load(file)
+    return directory
 
 
 class _PixelBudget:
-    """How many pixels may be decoded at once, by all threads: eight of the largest images would take several GB."""
+    """How many pixels may be decoded at once, by all threads.
+
+    Eight of the largest images would take several GB.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -167,7 +222,10 @@ class _PixelBudget:
 
     @contextmanager
     def held(self, n_pixels: int) -> Iterator[None]:
-        """Wait until so many more fit, and hold them. Whatever is larger than the budget runs alone."""
+        """Wait until so many more fit, and hold them.
+
+        Whatever is larger than the budget runs alone.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._held == 0 or self._held + n_pixels <= self._most)
             self._held += n_pixels

@@ -1,1 +1,4 @@
-"""A pretrained network prepared for one recipe: backbone, units, weights, freeze boundary, adapters, parameter groups, delta."""
+"""A pretrained network prepared for one recipe.
+
+Backbone, units, weights, freeze boundary, adapters, parameter groups, delta.
+"""

@@ -1,4 +1,4 @@
-"""Backbones by name: any timm classification model, the preprocessing that belongs to it, and the order in which its modules run."""
+"""Backbones by name: any timm classification model, its preprocessing, its order of calls."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ _PROBE_CLASSES = 7
 
 
 def preprocessing_of(backbone: str, *, image_size: ImageSize) -> Preprocessing:
-    """Return the preprocessing of a backbone at `image_size` pixels; auto is the size it was pretrained at. Raises SpecError for an unknown backbone."""
+    """Return the preprocessing of a backbone at `image_size` pixels.
+
+    "auto" is the size that it was pretrained at. Raises SpecError for an unknown backbone.
+    """
     cfg = pretrained_cfg_of(backbone)
     return Preprocessing(
-        mean=_three(cfg.mean),
-        std=_three(cfg.std),
+        mean=_rgb(cfg.mean),
+        std=_rgb(cfg.std),
         image_size=resolve_image_size(backbone, image_size),
         crop_pct=float(cfg.crop_pct),
         interpolation=str(cfg.interpolation),
@@ -45,18 +48,24 @@ def resolve_image_size(backbone: str, image_size: ImageSize) -> int:
         return native
     if image_size < 1:
         raise SpecError(
-            f"image_size must be auto or an int of at least 1 pixel, got {image_size}; {backbone} was pretrained at {native}"
+            f"image_size must be auto or an int of at least 1 pixel, got {image_size}; "
+            f"{backbone} was pretrained at {native}"
         )
     return image_size
 
 
 def pretrained_cfg_of(backbone: str) -> Any:
-    """Return timm's `PretrainedCfg` of a backbone. Raises SpecError naming the nearest backbones for an unknown one."""
+    """Return timm's `PretrainedCfg` of a backbone.
+
+    Raises SpecError for an unknown backbone, naming the nearest ones.
+    """
     architecture, tag = split_model_name_tag(backbone)
+    # a colon is timm's scheme of a source ("hf-hub:user/model"): no name of its registry
     if not is_model(architecture) or ":" in backbone:
         near = difflib.get_close_matches(architecture, list_models(), n=3, cutoff=0.5)
         raise SpecError(
-            f"backbone must be the name of a timm classification model, got {backbone!r}{_nearest(near)}"
+            f"backbone must be the name of a timm classification model, got {backbone!r}"
+            f"{_nearest(near)}"
         )
     try:
         return get_pretrained_cfg(backbone)
@@ -64,7 +73,8 @@ def pretrained_cfg_of(backbone: str) -> Any:
         tags = [name.split(".", 1)[1] for name in list_pretrained(f"{architecture}.*")]
         near = difflib.get_close_matches(tag, tags, n=3, cutoff=0.0)
         raise SpecError(
-            f"backbone {architecture} must carry a pretrained tag that timm knows, got {tag!r}{_nearest(near)}"
+            f"backbone {architecture} must carry a pretrained tag that timm knows, got {tag!r}"
+            f"{_nearest(near)}"
         ) from None
 
 
@@ -76,59 +86,66 @@ def create_backbone(
     drop_path: float = 0.0,
     pretrained: bool = False,
 ) -> nn.Module:
-    """Return the timm model with a fresh head; random weights from torch's global generator unless `pretrained` asks the timm hub.
+    """Return the timm model with a fresh head.
 
-    `drop_path` is timm's `drop_path_rate`, in [0, 1): that of the last residual branch; 0 leaves it as the backbone has it. Raises SpecError for an unknown
-    backbone and for one that takes no such rate. Whether the backbone takes such images is what `run_order` finds out.
+    Weights are random, from torch's global generator, unless `pretrained` asks the timm hub.
+    `drop_path` is timm's `drop_path_rate`, in [0, 1): that of the last residual branch; 0 leaves it
+    as the backbone has it. Raises SpecError for an unknown backbone and for one that takes no such
+    rate. Whether the backbone takes images of such a size, `run_order` finds out.
     """
     cfg = pretrained_cfg_of(backbone)
     side = resolve_image_size(backbone, image_size)
+    # timm's sizes are (channels, height, width)
     native = int(cfg.input_size[1])
-    size_argument = {"img_size": side} if cfg.fixed_input_size and side != native else {}
-    rate_argument = {"drop_path_rate": drop_path} if drop_path > 0 else {}
+    arguments: dict[str, Any] = {}
+    # only position embeddings fix the size; timm's convolutional networks refuse `img_size`
+    if cfg.fixed_input_size and side != native:
+        arguments["img_size"] = side
+    if drop_path > 0:
+        arguments["drop_path_rate"] = drop_path
     try:
-        return cast(
-            nn.Module,
-            timm.create_model(
-                backbone,
-                pretrained=pretrained,
-                num_classes=n_classes,
-                **size_argument,
-                **rate_argument,
-            ),
+        module = timm.create_model(
+            backbone, pretrained=pretrained, num_classes=n_classes, **arguments
         )
     except TypeError as error:
-        if "drop_path_rate" not in str(
-            error
-        ):  # timm hands it to the architecture's class, which may not know it
+        # timm hands the rate to the architecture's class, which may not know it
+        if "drop_path_rate" not in str(error):
             raise
         raise SpecError(
-            f"drop_path must be 0 for {backbone}, which has no residual branches that timm can leave out; got {drop_path:g}"
+            f"drop_path must be 0 for {backbone}, which has no residual branches that timm can "
+            f"leave out; got {drop_path:g}"
         ) from None
+    return cast(nn.Module, module)
 
 
 def classifier_names(module: nn.Module) -> tuple[str, ...]:
-    """Return the names of the classifier's modules: one, or two for distilled transformers. Together they are the head."""
+    """Return the names of the classifier's modules; together they are the head.
+
+    There is one, or two for distilled transformers. Raises SpecError where timm names none.
+    """
     cfg = cast(dict[str, Any], module.pretrained_cfg)
     declared = cfg.get("classifier") or ()
-    names = (declared,) if isinstance(declared, str) else tuple(declared)
+    if isinstance(declared, str):
+        declared = (declared,)
     modules = dict(module.named_modules())
-    found = tuple(
-        name
-        for name in names
-        if name in modules and next(modules[name].parameters(), None) is not None
-    )
-    if not found:
+    names = []
+    for name in declared:
+        # without parameters it is an Identity that stands where a head would be
+        if name in modules and next(modules[name].parameters(), None) is not None:
+            names.append(name)
+    if not names:
         raise SpecError(
-            f"backbone must be a classification model with a classifier that timm names, {cfg.get('architecture')} has none; take another backbone"
+            "backbone must be a classification model with a classifier that timm names, "
+            f"{cfg.get('architecture')} has none; take another backbone"
         )
-    return found
+    return tuple(names)
 
 
 def set_pooling(module: nn.Module, pooling: Pooling, *, n_classes: int) -> None:
-    """Let a timm model pool its last map or tokens another way, in place; auto leaves it as it is. The classifier is made anew, every trunk tensor stays.
+    """Let a timm model pool its last map or tokens another way, in place; "auto" changes nothing.
 
-    A ViT made for its class token keeps its final norm before the pooling. Raises SpecError where the backbone cannot pool like that.
+    The classifier is made anew, every trunk tensor stays. A ViT made for its class token keeps its
+    final norm before the pooling. Raises SpecError where the backbone cannot pool like that.
     """
     if pooling in ("auto", pooling_of(module)):
         return
@@ -136,19 +153,25 @@ def set_pooling(module: nn.Module, pooling: Pooling, *, n_classes: int) -> None:
         if pooling == "token" and not getattr(module, "num_prefix_tokens", 0):
             raise ValueError("it has no class token")
         cast(Any, module).reset_classifier(n_classes, pooling)
+        # some architectures accept the argument and ignore it
         if pooling_of(module) != pooling:
             raise ValueError("it pools in its own way")
     except (AssertionError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         name = cast(dict[str, Any], module.pretrained_cfg).get("architecture")
         raise SpecError(
-            f"pooling must be one that {name} has, got {pooling} ({_first_line(error)}); auto is {pooling_of(module)}"
+            f"pooling must be one that {name} has, got {pooling} ({_first_line(error)}); "
+            f"auto is {pooling_of(module)}"
         ) from None
 
 
 def pooling_of(module: nn.Module) -> str:
-    """Return timm's word for how a model pools, e.g. "avg" or "token"; "its own" where it does not say."""
-    for place in (module, getattr(module, "head", None)):
-        pool = getattr(place, "global_pool", None)
+    """Return timm's word for how a model pools, e.g. "avg" or "token".
+
+    "its own" where it does not say.
+    """
+    # older families keep the pooling in their head
+    for owner in (module, getattr(module, "head", None)):
+        pool = getattr(owner, "global_pool", None)
         word = pool if isinstance(pool, str) else getattr(pool, "pool_type", None)
         if isinstance(word, str) and word:
             return word
@@ -159,24 +182,16 @@ def pooling_of(module: nn.Module) -> str:
 def run_order(
     backbone: str, image_size: int, pooling: Pooling = "auto", drop_path: float = 0.0
 ) -> tuple[str, ...]:
-    """Return the names of all modules in the order of their calls in one forward pass; a module called twice is listed twice.
+    """Return the names of all modules in the order of their calls in one forward pass.
 
-    Runs on torch's meta device: no weights, no memory. Modules whose weight is read by their parent instead of being called are absent, and
-    an adapter around one of those would do nothing. Raises SpecError where the network cannot take images of that size.
+    A module called twice is listed twice. Runs on torch's meta device: no weights, no memory.
+    Modules whose weight is read by their parent instead of being called are absent, and an adapter
+    around one of those would do nothing. Raises SpecError where the network cannot take images of
+    that size.
     """
-    calls: list[str] = []
-    native = resolve_image_size(backbone, "auto")
     try:
-        with torch.device("meta"), torch.no_grad():
-            module = create_backbone(
-                backbone, n_classes=_PROBE_CLASSES, image_size=image_size, drop_path=drop_path
-            ).eval()
-            set_pooling(module, pooling, n_classes=_PROBE_CLASSES)
-            for name, child in module.named_modules():
-                child.register_forward_pre_hook(
-                    lambda _module, _inputs, name=name: calls.append(name)
-                )
-            logits = module(torch.empty(2, 3, image_size, image_size))
+        calls, logits = _trace(backbone, image_size, pooling, drop_path)
+    # what timm's models raise for a size that does not fit
     except (
         RuntimeError,
         AssertionError,
@@ -185,18 +200,40 @@ def run_order(
         IndexError,
         ZeroDivisionError,
     ) as error:
+        native = resolve_image_size(backbone, "auto")
         raise SpecError(
-            f"image_size must suit {backbone}, which was pretrained at {native} and cannot take {image_size} ({_first_line(error)}); try auto"
+            f"image_size must suit {backbone}, which was pretrained at {native} and cannot take "
+            f"{image_size} ({_first_line(error)}); try auto"
         ) from error
+    # a network of several outputs, or of a map of them, is none for classification
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (2, _PROBE_CLASSES):
         raise SpecError(
-            f"backbone must turn an image into one row of logits, {backbone} does not; take another backbone"
+            f"backbone must turn an image into one row of logits, {backbone} does not; "
+            "take another backbone"
         )
     return tuple(name for name in calls if name)
 
 
-def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
-    red, green, blue = (float(v) for v in values)
+def _trace(
+    backbone: str, image_size: int, pooling: Pooling, drop_path: float
+) -> tuple[list[str], object]:
+    """Names of the modules in the order of their calls, and what the network returns."""
+    calls: list[str] = []
+    with torch.device("meta"), torch.no_grad():
+        module = create_backbone(
+            backbone, n_classes=_PROBE_CLASSES, image_size=image_size, drop_path=drop_path
+        )
+        module.eval()
+        set_pooling(module, pooling, n_classes=_PROBE_CLASSES)
+        for name, child in module.named_modules():
+            # `name=name` binds now; a plain closure would see the last name of the loop
+            child.register_forward_pre_hook(lambda _m, _inputs, name=name: calls.append(name))
+        logits = module(torch.empty(2, 3, image_size, image_size))
+    return calls, logits
+
+
+def _rgb(values: tuple[float, ...]) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
     return red, green, blue
 
 

@@ -1,8 +1,13 @@
-"""What a frozen prefix costs to compute and to keep, counted on torch's meta device: no weights, no memory, and the same answer on every machine."""
+"""What a frozen prefix costs to compute and to keep.
+
+Counted on torch's meta device: no weights, no memory, and the same answer on every machine.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -12,70 +17,91 @@ from ablate.model.backbone import classifier_names, create_backbone
 from ablate.model.facts import PrefixCost
 from ablate.model.units import find_units
 
-_Call = tuple[str, int, int]
-"""Module, values that go in (a call), multiply-adds that it took (its end)."""
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """A module is called, or a layer has computed."""
+
+    module: str
+    n_values: int = 0
+    """Values that go in, at a call."""
+    n_multiply_adds: int = 0
+    """What it took, at its end."""
 
 
 def cost_of_depth(backbone: str, image_size: int, depth: int) -> PrefixCost:
-    """Return the cost of the `depth` leading units, in [0, n_units]: of all that is called before the first module behind them."""
-    calls, owners = _pass(backbone, image_size)
-    learners = set().union(*owners[depth:])
-    return next(_before(name, calls) for name, _, _ in calls if name in learners)
+    """Return the cost of the `depth` leading units, in [0, n_units].
+
+    That is the cost of all that is called before the first module behind them.
+    """
+    events, modules_of_units = _trace(backbone, image_size)
+    behind = set().union(*modules_of_units[depth:])
+    first = next(event.module for event in events if event.module in behind)
+    return _cost_before(first, events)
 
 
-def cost_before(backbone: str, image_size: int, door: str) -> PrefixCost:
-    """Return the cost of all that is called before a module. Raises KeyError for one that is not called."""
-    calls, _ = _pass(backbone, image_size)
-    return _before(door, calls)
+def cost_before(backbone: str, image_size: int, split_point: str) -> PrefixCost:
+    """Return the cost of all that is called before a module. Raises KeyError if it never is."""
+    events, _ = _trace(backbone, image_size)
+    return _cost_before(split_point, events)
 
 
-def is_worth_keeping(backbone: str, image_size: int, door: str, *, device: str) -> bool:
-    """Whether what goes into a module is cheaper to keep than to compute again. True for a module that the bare backbone does not have: all of it is before."""
+def is_worth_keeping(backbone: str, image_size: int, split_point: str, *, device: str) -> bool:
+    """Whether what goes into a module is cheaper to keep than to compute again."""
     try:
-        return cost_before(backbone, image_size, door).is_worth_keeping(device)
+        return cost_before(backbone, image_size, split_point).is_worth_keeping(device)
     except KeyError:
+        # a module that the bare backbone does not have, such as an adapter: all of it is before
         return True
 
 
-def _before(door: str, calls: tuple[_Call, ...]) -> PrefixCost:
-    spent = 0
-    for name, n_values, multiply_adds in calls:
-        if name == door:
-            return PrefixCost(n_values, spent)
-        spent += multiply_adds
-    raise KeyError(door)
+def _cost_before(split_point: str, events: Sequence[_Event]) -> PrefixCost:
+    n_multiply_adds = 0
+    for event in events:
+        if event.module == split_point:
+            return PrefixCost(event.n_values, n_multiply_adds)
+        n_multiply_adds += event.n_multiply_adds
+    raise KeyError(split_point)
 
 
 @lru_cache(maxsize=64)
-def _pass(backbone: str, image_size: int) -> tuple[tuple[_Call, ...], tuple[frozenset[str], ...]]:
-    """One image's way through a backbone: what is called, and the modules of each unit and of the head."""
-    calls: list[_Call] = []
+def _trace(backbone: str, image_size: int) -> tuple[tuple[_Event, ...], tuple[frozenset[str], ...]]:
+    """One image's way through a backbone, and the modules of each unit and of the head."""
+    events: list[_Event] = []
     with torch.device("meta"), torch.no_grad():
         module = create_backbone(backbone, n_classes=2, image_size=image_size).eval()
         for name, child in module.named_modules():
-            child.register_forward_pre_hook(
-                lambda _module, inputs, name=name: calls.append((name, _n_values(inputs), 0))
-            )
+            child.register_forward_pre_hook(partial(_record_call, events, name))
+            # 1d to 3d convolutions have this private base alone in common
             if isinstance(child, nn.Linear | nn.modules.conv._ConvNd):
-                child.register_forward_hook(
-                    lambda layer, _inputs, output, name=name: calls.append(
-                        (name, 0, _multiply_adds(layer, output))
-                    )
-                )
+                child.register_forward_hook(partial(_record_end, events, name))
         module(torch.empty(1, 3, image_size, image_size))
+    # the head is the last group: what a linear probe begins with
     prefixes = tuple(f"{name}." for name in classifier_names(module))
-    heads = tuple(name for name, _ in module.named_parameters() if name.startswith(prefixes))
-    groups = [unit.parameter_names for unit in find_units(module, heads)] + [heads]
-    return tuple(calls), tuple(
-        frozenset(name.rpartition(".")[0] for name in group) for group in groups
-    )
+    head_names = [name for name, _ in module.named_parameters() if name.startswith(prefixes)]
+    groups = [unit.parameter_names for unit in find_units(module, head_names)]
+    groups.append(tuple(head_names))
+    owners = []
+    for names in groups:
+        owners.append(frozenset(name.rpartition(".")[0] for name in names))
+    return tuple(events), tuple(owners)
 
 
-def _n_values(inputs: tuple[Any, ...]) -> int:
-    return inputs[0].numel() if inputs and isinstance(inputs[0], Tensor) else 0
+def _record_call(
+    events: list[_Event], name: str, _module: nn.Module, inputs: tuple[Any, ...]
+) -> None:
+    # containers are called with lists, and some modules with keywords alone
+    if inputs and isinstance(inputs[0], Tensor):
+        n_values = inputs[0].numel()
+    else:
+        n_values = 0
+    events.append(_Event(name, n_values=n_values))
 
 
-def _multiply_adds(layer: nn.Module, output: Tensor) -> int:
+def _record_end(
+    events: list[_Event], name: str, layer: nn.Module, _inputs: object, output: Tensor
+) -> None:
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    return output.numel() * weight[0].numel()
+    # each value of the output is a sum over one row (Linear) or one kernel (convolution)
+    events.append(_Event(name, n_multiply_adds=output.numel() * weight[0].numel()))

@@ -1,4 +1,7 @@
-"""What is known of a network before it is built: values without torch, so that a plan can take them from where they were kept."""
+"""What is known of a network before it is built.
+
+Values without torch, so that a plan can take them from where they were kept.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ if TYPE_CHECKING:
 
 ImageSize = int | Literal["auto"]
 WORTH_KEEPING = {"cpu": 250.0, "cuda": 20_000.0}
-"""Multiply-adds that computing one value of an activation must take, by device, before keeping it is the cheaper way. A value is written, read for its
-digest and read by each trial: some 6 ns where a core does 40 multiply-adds a ns (measured: EfficientNet-Lite0 in bf16). A GPU does hundreds of times as
-many, and its values come over a bus."""
+"""Multiply-adds that computing one value of an activation must take, by device, before keeping it
+is the cheaper way. A value is written, read for its digest and read by each trial: some 6 ns where
+a core does 40 multiply-adds a ns (measured: EfficientNet-Lite0 in bf16). A GPU does hundreds of
+times as many, and its values come over a bus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +34,29 @@ class Preprocessing:
 
     @property
     def store_side(self) -> int:
-        """Side in pixels at which images are stored, >= image_size: its centre crop of image_size is what validation sees."""
+        """Side in pixels at which images are stored, >= image_size.
+
+        Its centre crop of image_size is what validation sees.
+        """
         return max(self.image_size, round(self.image_size / self.crop_pct))
 
     @property
     def fine_side(self) -> int:
-        """Side in pixels at which train images are kept for crops: one of a quarter of the area is not enlarged."""
+        """Side in pixels at which train images are kept for crops.
+
+        A crop of a quarter of the area is not enlarged.
+        """
         return 2 * self.image_size
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [0, 255] -> float32 as the backbone was pretrained on them, on their device and in their memory layout."""
+        """Images (B, 3, H, W) in [0, 255] -> float32 as the backbone was pretrained on them.
+
+        Device and memory layout stay.
+        """
         floats = images.float()
-        mean, std = (
-            floats.new_tensor(values).view(1, 3, 1, 1) * 255 for values in (self.mean, self.std)
-        )
+        # on the 0 to 255 scale, so that images are not divided by 255 first: one pass less
+        mean = floats.new_tensor(self.mean).view(1, 3, 1, 1) * 255
+        std = floats.new_tensor(self.std).view(1, 3, 1, 1) * 255
         return (floats - mean) / std
 
 
@@ -61,8 +74,13 @@ class RecipeFacts:
     n_trainable: int
     preprocessing: Preprocessing
     targets: tuple[str, ...]
+    """Modules that carry an adapter."""
     skipped_targets: Mapping[str, str]
+    """Module that could have carried one but for its kind -> why."""
     oversized: Mapping[str, str]
+    """Target whose adapter has more parameters than the module itself -> both counts."""
+    pooling: str = "auto"
+    """What pools the last feature map, settled where the recipe says `auto`."""
     takes_one_image: bool = True
     """Whether it can train with one image in the network at a time."""
 

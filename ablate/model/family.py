@@ -1,4 +1,4 @@
-"""What kind of network a backbone is, read off its modules: for reports that set convolutions against attention."""
+"""What kind of network a backbone is, for reports that set convolutions against attention."""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ Family = Literal["CNN", "ViT", "hybrid", "MLP"]
 
 
 def family_of(module: nn.Module) -> Family:
-    """Return "CNN" for overlapping convolutions alone, "ViT" for attention alone (Swin too), "hybrid" for both, "MLP" for neither.
+    """Return what the modules of a network say of its kind.
 
-    A patch embedding, a convolution whose steps do not overlap, does not make a network a CNN. Attention is a module with heads; squeeze-and-excite has none.
+    "CNN" for overlapping convolutions alone, "ViT" for attention alone (Swin too), "hybrid" for
+    both, "MLP" for neither. A patch embedding, a convolution whose steps do not overlap, does not
+    make a network a CNN.
     """
-    has_attention = any(hasattr(one, "num_heads") for one in module.modules())
-    has_convolution = any(
-        isinstance(one, nn.Conv2d)
-        and any(k > s for k, s in zip(one.kernel_size, one.stride, strict=True))
-        for one in module.modules()
-    )
+    # squeeze-and-excite is called attention too, but has no heads
+    has_attention = any(hasattr(child, "num_heads") for child in module.modules())
+    has_convolution = any(_overlaps(child) for child in module.modules())
+    if has_attention and has_convolution:
+        return "hybrid"
     if has_attention:
-        return "hybrid" if has_convolution else "ViT"
+        return "ViT"
     return "CNN" if has_convolution else "MLP"
+
+
+def _overlaps(module: nn.Module) -> bool:
+    """Whether a module is a convolution whose kernel is larger than its step."""
+    if not isinstance(module, nn.Conv2d):
+        return False
+    sides = zip(module.kernel_size, module.stride, strict=True)
+    return any(kernel > stride for kernel, stride in sides)

@@ -12,18 +12,26 @@ from ablate.recipe.recipe import Recipe
 
 
 def linear_head(module: nn.Module, head_names: Sequence[str], recipe: Recipe) -> nn.Linear:
-    """Return the one linear layer with a bias that the head must be. Raises SpecError where it is something else."""
+    """Return the one linear layer with a bias that the head must be.
+
+    Raises SpecError where it is something else.
+    """
+    # weight and bias of one layer have one owner
     owners = {name.rpartition(".")[0] for name in head_names}
     head = module.get_submodule(owners.pop()) if len(owners) == 1 else None
     if not isinstance(head, nn.Linear) or head.bias is None:
         raise SpecError(
-            f"classifier: {recipe.classifier} needs a head that is one linear layer with a bias, that of {recipe.backbone} is not; take linear"
+            f"classifier: {recipe.classifier} needs a head that is one linear layer with a bias, "
+            f"that of {recipe.backbone} is not; take linear"
         )
     return head
 
 
 def check_rows(module: nn.Module, head: nn.Linear, recipe: Recipe, *, image_size: int) -> None:
-    """Make sure, on torch's meta device, that an image reaches the head once, as one row of features. Raises SpecError."""
+    """Make sure that an image reaches the head once, as one row of features.
+
+    `module` is on torch's meta device. Raises SpecError.
+    """
     shapes: list[tuple[int, ...]] = []
     handle = head.register_forward_pre_hook(
         lambda _module, inputs: shapes.append(tuple(inputs[0].shape))
@@ -35,7 +43,9 @@ def check_rows(module: nn.Module, head: nn.Linear, recipe: Recipe, *, image_size
     finally:
         handle.remove()
         module.train(was_training)
+    # a head that is applied to each place of a map, or twice, sees other shapes or more of them
     if shapes != [(2, head.in_features)]:
         raise SpecError(
-            f"classifier: {recipe.classifier} needs one row of features an image, the head of {recipe.backbone} sees something else; take linear"
+            f"classifier: {recipe.classifier} needs one row of features per image, the head of "
+            f"{recipe.backbone} sees something else; take linear"
         )

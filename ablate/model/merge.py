@@ -1,4 +1,7 @@
-"""Adapters folded into the weights that they adapt: the same function with the backbone's own tensors, and none of the adapters' cost."""
+"""Adapters folded into the weights that they adapt.
+
+The same function with the backbone's own tensors, and none of the adapters' cost.
+"""
 
 from __future__ import annotations
 
@@ -13,39 +16,49 @@ from ablate.model.network import Network
 from ablate.recipe.recipe import AdapterKind
 
 TOLERANCE = 1e-5
-"""Largest difference of logits in fp32, relative to the largest logit (at least 1), that counts as the same network."""
+"""Largest difference of logits in fp32, relative to the largest logit (at least 1), that counts as
+the same network."""
 NOT_MERGEABLE: Mapping[AdapterKind, str] = {
     "bottleneck": "a bottleneck has an activation of its own, no weight can hold it",
     "adaptformer": "a bottleneck has an activation of its own, no weight can hold it",
     "vpt": "prompts are inputs, no weight can hold them",
 }
-"""Kind of adapter -> why it stays beside the backbone. The others merge; bitfit and norm_tuning are the backbone's own tensors from the start."""
+"""Kind of adapter -> why it stays beside the backbone. The others merge; bitfit and norm_tuning are
+the backbone's own tensors from the start."""
 
 
 def merge_adapters(network: Network, images: Tensor) -> float:
-    """Fold the adapters into the base in place; return the largest difference of logits on normalised `images` (B, 3, S, S), on the network's device, in fp32.
+    """Fold the adapters into the base in place; return the largest difference of logits, in fp32.
 
-    The network is left in eval mode, without adapters; its names of parameters are out of date. Call it only for a kind that is not in `NOT_MERGEABLE`.
+    `images` (B, 3, S, S) are normalised, on the network's device. The network is left in eval mode,
+    without adapters; its names of parameters are out of date. Call it only for a kind that is not
+    in `NOT_MERGEABLE`.
     """
     module = network.module.eval()
     with torch.no_grad():
         before = module(images)
+        # by name, since each merge replaces a module
         for name in network.targets:
-            _put(module, name, _merged(module.get_submodule(name)))
+            _replace_child(module, name, _merged(module.get_submodule(name)))
         return float((module(images) - before).abs().max())
 
 
 def is_same(difference: float, logits: Tensor) -> bool:
-    """Whether a network that differs by `difference` from one that gives `logits` is the same but for rounding."""
+    """Whether logits (B, n_classes) that differ by `difference` at most do so by rounding alone."""
     return difference <= TOLERANCE * max(1.0, float(logits.abs().max()))
 
 
 def admit_biases(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give layers without a bias one where a merged `state` has it (SSF's shift has nowhere else to go)."""
+    """Give layers without a bias one where a merged `state` has it.
+
+    SSF's shift has nowhere else to go.
+    """
+    modules = dict(module.named_modules())
     for name, tensor in state.items():
-        owner_name, _, own = name.rpartition(".")
-        owner = dict(module.named_modules()).get(owner_name)
-        if own == "bias" and owner is not None and getattr(owner, "bias", tensor) is None:
+        owner_name, _, leaf = name.rpartition(".")
+        owner = modules.get(owner_name)
+        # a layer with bias=False has the attribute and it is None; others lack it altogether
+        if leaf == "bias" and owner is not None and getattr(owner, "bias", tensor) is None:
             cast(Any, owner).bias = nn.Parameter(tensor.detach().clone())
 
 
@@ -55,10 +68,11 @@ def _merged(layer: nn.Module) -> nn.Module:
     if not hasattr(layer, "get_base_layer"):
         return layer  # bitfit, norm_tuning: nothing is around it
     adapted = cast(Any, layer)  # peft's LoRA, DoRA or IA3 layer
+    # safe: peft refuses a merge that gives values that are not finite
     adapted.merge(safe_merge=True)
     return cast(nn.Module, adapted.get_base_layer())
 
 
-def _put(module: nn.Module, name: str, child: nn.Module) -> None:
+def _replace_child(module: nn.Module, name: str, child: nn.Module) -> None:
     parent, _, leaf = name.rpartition(".")
     setattr(module.get_submodule(parent), leaf, child)

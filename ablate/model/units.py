@@ -1,8 +1,9 @@
 """The trunk as an ordered list of units, the smallest steps of freezing.
 
-The rule. timm's coarse parameter groups (stem, then one per stage or block) are the units; the head's parameters are in none. What timm puts behind the
-last group (a final norm, EfficientNet's `conv_head`) is a unit of its own if it holds a weight matrix or kernel, and else joins the unit before it: a
-free norm alone is norm tuning, not "the last unit".
+The rule. timm's coarse parameter groups (stem, then one per stage or block) are the units; the
+head's parameters are in none. What timm puts behind the last group (a final norm, EfficientNet's
+`conv_head`) is a unit by itself if it holds a weight matrix or kernel, and else joins the unit
+before it: a free norm alone is norm tuning, not "the last unit".
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, cast
@@ -34,122 +35,174 @@ class Unit:
     """In the order of `module.named_parameters()`."""
 
 
+@dataclass(slots=True)
+class _MergedGroup:
+    """A group of timm's with what joins it from behind."""
+
+    names: list[str]
+    n_joined: int = 0
+    """The last ones of `names`, which do not take part in naming the unit."""
+
+    def join(self, names: Sequence[str]) -> None:
+        self.names.extend(names)
+        self.n_joined += len(names)
+
+    @property
+    def core(self) -> list[str]:
+        return self.names[: len(self.names) - self.n_joined]
+
+
 def find_units(module: nn.Module, head_names: Sequence[str]) -> tuple[Unit, ...]:
-    """Return the units of a timm model's trunk, first to run first. Raises CheckFailed unless they cover each trunk parameter exactly once."""
+    """Return the units of a timm model's trunk, first to run first.
+
+    Raises CheckFailed unless they cover each trunk parameter exactly once.
+    """
+    # a parameter, not a module, is what a unit owns: a class token belongs to no submodule
     heads = frozenset(head_names)
-    trunk = {name: parameter for name, parameter in module.named_parameters() if name not in heads}
-    groups = _groups(list(trunk), cast(Any, module).group_matcher(coarse=True))
-    merged: list[list[str]] = []
-    tails: list[int] = []
-    last_regular = max(
-        (i for i, ordinal in enumerate(groups) if not _is_loose(ordinal)), default=-1
-    )
-    for i, (ordinal, names) in enumerate(groups.items()):
-        is_tail = _is_loose(ordinal) and i > last_regular
-        if (
-            not merged
-            or not _is_loose(ordinal)
-            or (is_tail and any("." in name and trunk[name].ndim >= 2 for name in names))
-        ):
-            merged.append(list(names))
-            tails.append(0)
-        else:
-            merged[-1].extend(names)
-            tails[-1] += len(names)
-    cores = [names[: len(names) - n_tail] for names, n_tail in zip(merged, tails, strict=True)]
-    units = tuple(
-        Unit(name, tuple(names)) for name, names in zip(_names(cores), merged, strict=True)
-    )
+    trunk = {name: tensor for name, tensor in module.named_parameters() if name not in heads}
+    matcher = cast(Any, module).group_matcher(coarse=True)
+    merged = _merge_loose_groups(_groups(list(trunk), matcher), trunk)
+    unit_names = _unit_names([group.core for group in merged])
+    units = []
+    for name, group in zip(unit_names, merged, strict=True):
+        units.append(Unit(name, tuple(group.names)))
     check_cover(units, list(trunk))
-    return units
+    return tuple(units)
 
 
 def check_cover(units: Sequence[Unit], trunk_names: Sequence[str]) -> None:
-    """Raise CheckFailed, naming strays, unless every trunk parameter is in exactly one unit and no unit is empty."""
+    """Raise CheckFailed, naming strays, unless every trunk parameter is in exactly one unit.
+
+    No unit may be empty.
+    """
     counts = Counter(chain.from_iterable(unit.parameter_names for unit in units))
-    astray = [name for name in trunk_names if counts[name] != 1] + [
-        name for name in counts if name not in set(trunk_names)
-    ]
-    if astray or not all(unit.parameter_names for unit in units):
+    uncovered = [name for name in trunk_names if counts[name] != 1]
+    known = set(trunk_names)
+    unknown = [name for name in counts if name not in known]
+    if uncovered or unknown or not all(unit.parameter_names for unit in units):
         raise CheckFailed(
-            f"every trunk parameter must be in exactly one of {len(units)} units, these are not: {astray}"
+            f"every trunk parameter must be in exactly one of {len(units)} units, "
+            f"these are not: {uncovered + unknown}"
         )
 
 
 def first_disorder(units: Sequence[Unit], run_order: Sequence[str]) -> tuple[str, str] | None:
-    """Return the names of two units that do not run one after the other, (the one that runs again or late, the one before it), or None.
+    """Return the first two units that do not run one after the other, or None.
 
-    Only where this is None does a boundary between two units cut the network into a prefix and a suffix.
+    The pair is (the one that runs again or late, the one before it). Only where this is None does
+    a boundary between two units split the network into a prefix and a suffix.
     """
-    unit_of = {
-        name.rpartition(".")[0]: i
-        for i, unit in enumerate(units)
-        for name in unit.parameter_names
-        if "." in name
-    }
-    reached = 0
+    unit_of_module = {}
+    for i, unit in enumerate(units):
+        for name in unit.parameter_names:
+            # a parameter of the model itself (a class token) belongs to no module that is called
+            if "." in name:
+                unit_of_module[name.rpartition(".")[0]] = i
+    current = 0
     for name in run_order:
-        i = unit_of.get(name, reached)
-        if i < reached:
-            return units[i].name, units[reached].name
-        reached = i
+        i = unit_of_module.get(name, current)
+        if i < current:
+            return units[i].name, units[current].name
+        current = i
     return None
 
 
 def _groups(
     names: Sequence[str], matcher: Mapping[str, Any] | Callable[[str], Any]
 ) -> dict[Ordinal, list[str]]:
-    ordinal_of = _compiled(matcher) if isinstance(matcher, Mapping) else _called(matcher)
+    """Parameter names by timm's coarse groups, in the order in which the groups run."""
+    if isinstance(matcher, Mapping):
+        ordinal_of = _ordinal_by_patterns(matcher)
+    else:
+        ordinal_of = _ordinal_by_function(matcher)
     groups: dict[Ordinal, list[str]] = {}
     for name in names:
         groups.setdefault(ordinal_of(name), []).append(name)
     return dict(sorted(groups.items()))
 
 
-def _compiled(matcher: Mapping[str, Any]) -> Callable[[str], Ordinal]:
-    """timm's own reading of its patterns (`timm.models._manipulate.group_with_matcher`), which does not give the ordinals away."""
-    rules = []
-    for place, patterns in enumerate(matcher.values()):
-        for pattern, suffix in (
-            [(patterns, None)] if isinstance(patterns, str) else (patterns or ())
-        ):
-            rules.append((re.compile(pattern), place, suffix))
+def _merge_loose_groups(
+    groups: Mapping[Ordinal, Sequence[str]], trunk: Mapping[str, nn.Parameter]
+) -> list[_MergedGroup]:
+    """Let loose groups join the one before, but for a tail that holds a weight matrix or kernel."""
+    last_regular = -1
+    for i, ordinal in enumerate(groups):
+        if not _is_loose(ordinal):
+            last_regular = i
+    merged: list[_MergedGroup] = []
+    for i, (ordinal, names) in enumerate(groups.items()):
+        # between regular groups it belongs to what it follows, whatever it holds
+        is_tail = i > last_regular
+        has_weight = any("." in name and trunk[name].ndim >= 2 for name in names)
+        if not merged or not _is_loose(ordinal) or (is_tail and has_weight):
+            merged.append(_MergedGroup(list(names)))
+        else:
+            merged[-1].join(names)
+    return merged
+
+
+def _ordinal_by_patterns(matcher: Mapping[str, Any]) -> Callable[[str], Ordinal]:
+    """Read timm's patterns as `timm.models._manipulate.group_with_matcher` does.
+
+    timm returns groups without their ordinals, and those tell which groups are loose.
+    """
+    rules = list(_rules(matcher))
 
     def ordinal_of(name: str) -> Ordinal:
         for pattern, place, suffix in rules:
             match = pattern.match(name)
             if match:
-                counters = tuple(float(group) for group in match.groups() if group is not None)
-                return (float(place), *counters, *map(float, suffix or ()))
+                counters = [float(group) for group in match.groups() if group is not None]
+                return (float(place), *counters, *suffix)
+        # timm's own rule: what no pattern matches belongs behind everything
         return (math.inf,)
 
     return ordinal_of
 
 
-def _called(matcher: Callable[[str], Any]) -> Callable[[str], Ordinal]:
+def _rules(matcher: Mapping[str, Any]) -> Iterator[tuple[re.Pattern[str], int, Ordinal]]:
+    """Pattern, place of its entry, and what timm appends to the counters that it matches."""
+    for place, patterns in enumerate(matcher.values()):
+        # an entry is one pattern, or pairs of a pattern and a suffix
+        pairs = [(patterns, None)] if isinstance(patterns, str) else patterns or ()
+        for pattern, suffix in pairs:
+            yield re.compile(pattern), place, tuple(map(float, suffix or ()))
+
+
+def _ordinal_by_function(matcher: Callable[[str], Any]) -> Callable[[str], Ordinal]:
+    """The ordinals of a model that groups its parameters by a function instead of patterns."""
+
     def ordinal_of(name: str) -> Ordinal:
         place = matcher(name)
-        return tuple(map(float, place)) if isinstance(place, Sequence) else (float(place),)
+        if isinstance(place, Sequence):
+            return tuple(map(float, place))
+        return (float(place),)
 
     return ordinal_of
 
 
 def _is_loose(ordinal: Ordinal) -> bool:
+    """Whether timm leaves a group to the one before it, or knows no group for it."""
     return ordinal[-1] == MATCH_PREV_GROUP[0] or math.isinf(ordinal[0])
 
 
-def _names(groups: Sequence[Sequence[str]]) -> list[str]:
-    """Name the first group "stem" and each other one by the shortest module paths that hold none of another group's parameters, two at most."""
-    return ["stem", *(_own_paths(i, groups) for i in range(1, len(groups)))]
+def _unit_names(groups: Sequence[Sequence[str]]) -> list[str]:
+    """The first group is the "stem", each other one has the module paths that are its alone."""
+    return ["stem", *(_distinct_paths(i, groups) for i in range(1, len(groups)))]
 
 
-def _own_paths(i: int, groups: Sequence[Sequence[str]]) -> str:
-    others = {name for k, group in enumerate(groups) if k != i for name in group}
+def _distinct_paths(i: int, groups: Sequence[Sequence[str]]) -> str:
+    """The shortest module paths that hold no parameter of another group, two at most."""
+    others = set(chain.from_iterable(groups[:i])) | set(chain.from_iterable(groups[i + 1 :]))
     deepest = max(name.count(".") for name in groups[i])
+    # from whole subtrees down to single parameters
     for n_parts in range(1, deepest + 2):
-        paths = dict.fromkeys(".".join(name.split(".")[:n_parts]) for name in groups[i])
-        if not any(
-            name == path or name.startswith(f"{path}.") for path in paths for name in others
-        ):
+        paths = list(dict.fromkeys(_first_parts(name, n_parts) for name in groups[i]))
+        inside = tuple(f"{path}." for path in paths)
+        if not any(name in paths or name.startswith(inside) for name in others):
             break
-    return "+".join(list(paths)[:2])
+    return "+".join(paths[:2])
+
+
+def _first_parts(name: str, n_parts: int) -> str:
+    return ".".join(name.split(".")[:n_parts])

@@ -39,9 +39,14 @@ def given_twice(former: str) -> str:
     return f"is the former name of {name}, which is given too; keep {name}"
 
 
+def first_name(name: str) -> str:
+    """What a field was called at first: its own name for nearly all."""
+    return _FIRST_NAMES.get(name, name)
+
+
 def with_first_names(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same mapping as the first version would have written it: what is hashed."""
-    return {_FIRST_NAMES.get(name, name): value for name, value in values.items()}
+    return {first_name(name): value for name, value in values.items()}
 
 
 Levels = Annotated[dict[str, Any], BeforeValidator(with_current_names)]

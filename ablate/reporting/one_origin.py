@@ -6,7 +6,6 @@ from collections import defaultdict
 
 from ablate.errors import WeightsError, some
 from ablate.reporting.evidence.tables import noise_runs, run_of_trial
-from ablate.reporting.results import NOT_MEASURED, run_fact
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
@@ -29,7 +28,7 @@ def origins_of(runs: list[PublishedRun]) -> list[Origin]:
     """The runs apart by what they started from, in the order of their first runs; runs that do not say it are left out."""
     origins: list[Origin] = []
     for run in runs:
-        identity = _identity_of(run)
+        identity = run.facts.weights
         if identity is None:
             continue
         same = [origin for origin in origins if any(identity.is_same(other) for _, other in origin)]
@@ -52,17 +51,6 @@ def _runs_by_weights(study: PublishedStudy) -> dict[str, list[PublishedRun]]:
         if recipe is not None and are_pretrained(recipe):
             found[weights_name(recipe)].append(run)
     return found
-
-
-def _identity_of(run: PublishedRun) -> WeightsIdentity | None:
-    source, digest, content = (
-        run_fact(run, f"weights_{name}") for name in ("source", "digest", "content")
-    )
-    if digest == NOT_MEASURED:
-        return None
-    return WeightsIdentity(
-        source=source, digest=digest, content="" if content == NOT_MEASURED else content
-    )
 
 
 def _refusal(origins: list[Origin], *, backbone: str, weights: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -81,6 +81,10 @@ class Insight(Protocol):
 
     def review_parts(self, results: Results, show: ShowFigure, /) -> list[str]:
         """Paragraphs below "Images to look at"."""
+        ...
+
+    def checks(self) -> dict[str, int | None]:
+        """What the task looks for -> how many it found, None where it could not look."""
         ...
 
     def card_sections(self, results: Results, arm: ArmRecord, /) -> list[str]:
@@ -209,21 +213,3 @@ def prose(metric: str) -> str:
     """The key of a metric as words: `test/accuracy` is "test accuracy"."""
     split, _, name = metric.rpartition("/")
     return f"{split} {metric_prose(name)}".strip()
-
-
-def run_fact(run: PublishedRun, name: str) -> str:
-    """A fact that is not a number, wherever the store keeps it: a tag or a parameter.
-
-    It may be plain or stand under `ablate.` or `fact/`.
-    """
-    # Stores of several versions hold facts under these names, the newest first.
-    for place in (run.tags, run.params):
-        for key in (f"fact/{name}", f"ablate.{name}", name):
-            if place.get(key):
-                return place[key]
-    return NOT_MEASURED
-
-
-def shared_fact(runs: Sequence[PublishedRun], name: str) -> str:
-    """A fact of several runs: the value, or all of them in order where the runs differ."""
-    return ", ".join(dict.fromkeys(run_fact(run, name) for run in runs)) or NOT_MEASURED

@@ -1,18 +1,19 @@
-"""What an executor is handed: one try of one trial, with where to find its images and where to leave its files."""
+"""What an executor is handed: one attempt at one trial, where its images are and its files go."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ablate.recipe.recipe import Recipe
 from ablate.study.trial import Trial
 from ablate.study.weights_identity import WeightsIdentity
 
 
 class Compute(BaseModel):
-    """How a slot computes. Decided once for a study, so that no score depends on which slot ran it."""
+    """How a slot computes. Decided once per study: no score depends on which slot ran it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     device: Literal["cpu", "cuda"]
@@ -24,6 +25,12 @@ class Compute(BaseModel):
     threads: int = Field(ge=1)
     """CPU threads of one slot."""
 
+    def of(self, recipe: Recipe) -> Self:
+        """Return how a slot computes a recipe: in its own precision, where it names one."""
+        if recipe.precision == "auto":
+            return self
+        return self.model_copy(update={"precision": recipe.precision})
+
 
 class CacheSpec(BaseModel):
     """Where activations of frozen prefixes are kept for other trials."""
@@ -31,11 +38,13 @@ class CacheSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     folder: Path
     max_gb: float = Field(ge=0)
-    """0: nothing is kept or shared; the rows of a trial are computed as others' are, so that its numbers are the same."""
+    """0: nothing is kept or shared. A trial's rows are computed as shared ones are, so that its
+    numbers are the same."""
     waypoints: tuple[int, ...] = ()
-    """Freeze depths at which other trials of the backbone cut: their activations are kept on the way."""
+    """Freeze depths at which other trials of the backbone cut: their activations are kept too."""
     n_users: int = Field(default=2, ge=1)
-    """Trials of the study that need this trial's views of train; augmented views of a single one are not kept."""
+    """Trials of the study that need this trial's views of train; augmented views that only one
+    trial needs are not kept."""
 
 
 class CheckpointSpec(BaseModel):
@@ -49,7 +58,7 @@ class CheckpointSpec(BaseModel):
 
 
 class TrialRequest(BaseModel):
-    """One try of one trial. Plain JSON values, so that it can cross a process or a network."""
+    """One attempt at one trial. Plain JSON values, so that it can cross a process or a network."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     trial: Trial
@@ -61,8 +70,10 @@ class TrialRequest(BaseModel):
     """Where the attempt's files go: exists and is empty."""
     compute: Compute
     cache: CacheSpec | None = None
-    """None: the trial runs its whole network uncut, the slow path that proves the fast one. A bound of 0 GB cuts it, and shares nothing."""
+    """None: the whole network runs uncut, the slow path that proves the fast one. A bound of 0 GB
+    cuts it, and shares nothing."""
     weights: WeightsIdentity | None = None
-    """What the study's trials with these weights start from; the trial ends where it meets others. None: random, or nobody knows."""
+    """What the study's trials with these weights start from; a trial that meets others fails.
+    None: random, or nobody knows."""
     checkpoint: CheckpointSpec | None = None
     """None: an attempt starts at the trial's beginning."""

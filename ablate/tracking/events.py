@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ablate.study.trial_facts import TrialFacts, read_facts, store_facts
+
 
 class TrialState(StrEnum):
     """How a trial ended. FAILED carries a reason, never a score."""
@@ -38,8 +40,8 @@ class TrialOutcome:
     """0-based epoch with the best `select_by`; the scores below are of the weights at its end."""
     metrics: dict[str, float]
     """`val/macro_f1`, `test/auroc_ovr_macro`, ..., `time/train_s`, `cost/n_trainable`, ...: one number each, the same names in every run."""
-    facts: dict[str, str]
-    """What is not a number: `device`, `precision`, `weights_source`, `weights_digest`, `units`, ..."""
+    facts: TrialFacts
+    """How they came about: device, precision, weights, units, ..."""
     files: tuple[str, ...]
     """Artifacts in the attempt's folder: `predictions.parquet`, `delta.safetensors`, ..."""
 
@@ -88,7 +90,10 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 def to_json(event: Event) -> dict[str, Any]:
     """Return the event as JSON values with its kind under `event`."""
-    return {"event": _NAMES[type(event)], **dataclasses.asdict(event)}
+    values = {"event": _NAMES[type(event)], **dataclasses.asdict(event)}
+    if isinstance(event, TrialEnded) and event.outcome is not None:
+        values["outcome"]["facts"] = store_facts(event.outcome.facts)
+    return values
 
 
 def from_json(values: dict[str, Any]) -> Event:
@@ -105,7 +110,9 @@ def from_json(values: dict[str, Any]) -> Event:
         if fields.get("outcome") is not None:
             outcome = dict(fields["outcome"])
             _check(outcome)
-            fields["outcome"] = TrialOutcome(**{**outcome, "files": tuple(outcome["files"])})
+            outcome["facts"] = read_facts(outcome["facts"])
+            outcome["files"] = tuple(outcome["files"])
+            fields["outcome"] = TrialOutcome(**outcome)
         if fields.get("failure") is not None:
             failure = dict(fields["failure"])
             _check(failure)
@@ -147,7 +154,7 @@ def _are_numbers(value: object) -> bool:
 
 
 def _are_facts(value: object) -> bool:
-    return type(value) is dict and all(map(_is_text, value.values()))
+    return type(value) is dict  # `read_facts` checks each of them
 
 
 def _are_texts(value: object) -> bool:

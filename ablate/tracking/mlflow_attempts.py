@@ -12,6 +12,7 @@ from mlflow.entities import Run
 
 from ablate.errors import StoreError
 from ablate.study.trial import Trial
+from ablate.study.trial_facts import facts_of_tags
 from ablate.tracking import projection
 from ablate.tracking.artifacts import Curves, curves_from_json
 from ablate.tracking.events import (
@@ -63,7 +64,7 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
     outcome = None
     if state is TrialState.COMPLETE:
         outcome = TrialOutcome(
-            _best_epoch(client, run, trial), _metrics(run.data.metrics), _facts(tags), left
+            _best_epoch(client, run, trial), _metrics(run.data.metrics), facts_of_tags(tags), left
         )
     events: tuple[Event, ...] = (
         TrialStarted(trial.trial_id, number, slot=tags.get(projection.SLOT, ""), at=start_s),
@@ -108,12 +109,3 @@ def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _number(value: float) -> float:
     return math.copysign(math.inf, value) if abs(value) >= _ENDLESS else value
-
-
-def _facts(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags that say what the trial found: all that neither MLflow nor the study put there."""
-    return {
-        name: value
-        for name, value in tags.items()
-        if name != "commit" and not name.startswith(projection.NOT_FACTS)
-    }

@@ -33,7 +33,8 @@ from mlflow.entities import Metric, Param, Run  # noqa: E402
 
 from ablate.errors import AblateError, CheckFailed, StoreError  # noqa: E402
 from ablate.study.record import StudyRecord  # noqa: E402
-from ablate.study.trial import Trial  # noqa: E402
+from ablate.study.trial import Trial
+from ablate.study.trial_facts import facts_to_tags  # noqa: E402
 from ablate.tracking import projection  # noqa: E402
 from ablate.tracking.artifacts import (  # noqa: E402
     PREDICTIONS,
@@ -305,9 +306,7 @@ class MlflowStore:
         if event.failure is not None:
             tags[projection.FAILURE] = projection.failure_line(event.failure)
         if event.outcome is not None:
-            tags |= {
-                name: value[: projection.TAG_LENGTH] for name, value in event.outcome.facts.items()
-            }
+            tags |= facts_to_tags(event.outcome.facts, longest=projection.TAG_LENGTH)
             tags[projection.NOTE] = projection.trial_note(trial, event.outcome, record)
             self._log_metrics(
                 run_id, event.outcome.metrics, at=event.at, step=event.outcome.best_epoch

@@ -20,8 +20,6 @@ TRIAL, ARM_ID, ARM, SEED, ATTEMPT = (
     f"ablate.{name}" for name in ("trial_id", "arm_id", "arm", "seed", "attempt")
 )
 SLOT = "ablate.slot"
-NOT_FACTS = ("ablate.", "mlflow.", "version/")
-"""Beginnings of the tags that are not facts of a trial's outcome; `commit` is the only other one."""
 STAGE = "ablate.stage"
 """On the runs of studies in two stages: `search`, `tune`, or `study` for the one whose trials conclusions are made of."""
 CURVE_PREFIX, PARAM_PREFIX = "epoch/", "param/"
@@ -167,11 +165,12 @@ def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
     told = ", ".join(
         f"{what} {metrics[name]:{form}}" for what, (name, form) in costs.items() if name in metrics
     )
-    facts = ", ".join(
-        f"{name} {text(outcome.facts[name])}"
-        for name in ("device", "precision", "weights_source")
-        if name in outcome.facts
-    )
+    shown = {
+        "device": outcome.facts.device,
+        "precision": outcome.facts.precision,
+        "weights": outcome.facts.weights_source,
+    }
+    facts = ", ".join(f"{name} {text(value)}" for name, value in shown.items() if value is not None)
     head = (
         f"{code(arm_name(trial, record))}, seed {trial.seed}: {code(trial.recipe.backbone)} on {text(data.title)}. {warning}"
         f"Epoch {outcome.best_epoch + 1} was chosen on val."

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ablate.study.provenance import Provenance, provenance_of_tags
 from ablate.study.record import StudyRecord
 from ablate.study.trial import Trial
+from ablate.study.trial_facts import TrialFacts, facts_of_tags
 from ablate.tracking.events import Event
 
 
@@ -27,6 +29,16 @@ class PublishedRun:
     tags: dict[str, str]
     failure: str
     """First line of what went wrong; empty when nothing did."""
+
+    @property
+    def facts(self) -> TrialFacts:
+        """How the scores came about, as the run's tags say."""
+        return facts_of_tags(self.tags)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Which code, libraries and machine made the run, as its tags say."""
+        return provenance_of_tags(self.tags)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""What a network costs once it is trained: multiply-adds and seconds of an image, megabytes on disk.
+"""What a network costs once it is trained: multiply-adds and seconds per image, megabytes on disk.
 
-Multiply-adds are counted, on torch's meta device, and the same on every machine. Seconds are this machine's, with the device, precision and threads that the
-trial computed with, beside whatever else the machine did; so they are taken once in a worker for each structure and stand among the times.
+Multiply-adds are counted, on torch's meta device, and the same on every machine. Seconds are this
+machine's, with the device, precision and threads that the trial computed with, beside whatever else
+the machine did; so they are taken once in a worker for each structure and stand among the times.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -22,7 +25,8 @@ from ablate.study.request import Compute
 from ablate.training.loop.step import autocast
 
 BATCH = 32
-"""Images at a time for throughput; fewer where the machine is so slow that `SECONDS` would not do."""
+"""Images at a time for throughput; fewer where the machine is so slow that `SECONDS` would not
+do."""
 SECONDS = 0.25
 """About what one measurement may take."""
 _N_LATENCIES = 5
@@ -33,7 +37,8 @@ class InferenceCost:
     """Of one image through the whole network, adapters included, without decoding."""
 
     macs: float
-    """Multiply-adds of convolutions, matrix products and attention: half of what torch's counter calls flops. NaN where the network cannot run on "meta"."""
+    """Multiply-adds of convolutions, matrix products and attention: half of what torch's counter
+    calls flops. NaN where the network cannot run on "meta"."""
     latency_s: float
     """Median forward pass at batch 1."""
     images_per_s: float
@@ -58,7 +63,10 @@ _KNOWN: dict[tuple[Any, ...], InferenceCost] = {}
 
 
 def inference_cost(network: Network, compute: Compute) -> InferenceCost:
-    """Return the cost of `network`, measured on its first trial in this process. Weights, modes and torch's generators are left as they were."""
+    """Return the cost of `network`, measured on its first trial in this process.
+
+    Weights, modes and torch's generators are left as they were.
+    """
     key = (_structure(network.module), network.preprocessing.image_size, compute)
     if key not in _KNOWN:
         _KNOWN[key] = _measure(network, compute)
@@ -66,41 +74,64 @@ def inference_cost(network: Network, compute: Compute) -> InferenceCost:
 
 
 def count_macs(module: nn.Module, *, image_size: int) -> float:
-    """Multiply-adds of one image (1, 3, image_size, image_size), by shapes alone: nothing is computed. NaN where the module cannot run on "meta"."""
-    shapes = {
-        name: tensor.detach().to("meta")
-        for name, tensor in (*module.named_parameters(), *module.named_buffers())
-    }
+    """Return the multiply-adds of one image (1, 3, image_size, image_size), by shapes alone.
+
+    Nothing is computed. NaN where the module cannot run on "meta".
+    """
+    shapes = {}
+    for name, tensor in chain(module.named_parameters(), module.named_buffers()):
+        shapes[name] = tensor.detach().to("meta")
+    image = torch.empty(1, 3, image_size, image_size, device="meta")
     counter = FlopCounterMode(display=False)
     try:
+        # the module keeps its own tensors: those on meta take their place for one call
         with torch.no_grad(), counter:
-            torch.func.functional_call(
-                module, shapes, (torch.empty(1, 3, image_size, image_size, device="meta"),)
-            )
+            torch.func.functional_call(module, shapes, (image,))
     except (RuntimeError, NotImplementedError, ValueError):
         return math.nan
+    # torch counts a multiplication and an addition as two
     return counter.get_total_flops() / 2
 
 
 def _measure(network: Network, compute: Compute) -> InferenceCost:
-    module, side = network.module, network.preprocessing.image_size
-    was_training = [(one, one.training) for one in module.modules()]
+    module = network.module
+    side = network.preprocessing.image_size
+    with _in_eval_mode(module):
+        macs = count_macs(module, image_size=side)
+        latency_s = _latency_s(module, side, compute)
+        batch = max(1, min(BATCH, int(SECONDS / latency_s)))
+        images = _images(batch, side, compute)
+        # the first pass at a new batch size allocates
+        pass_s = min(_seconds(module, images, compute) for _ in range(2))
+    n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+    return InferenceCost(
+        macs=macs,
+        latency_s=latency_s,
+        images_per_s=batch / pass_s,
+        batch=batch,
+        disk_mb=n_bytes / 1e6,
+    )
+
+
+@contextmanager
+def _in_eval_mode(module: nn.Module) -> Iterator[None]:
+    """Every module gets its own mode back: frozen parts rest while the whole trains."""
+    modes = [(child, child.training) for child in module.modules()]
     module.eval()
     try:
-        macs = count_macs(module, image_size=side)
-        first = _seconds(module, _images(1, side, compute), compute)  # allocates, chooses kernels
-        latency = statistics.median(
-            _seconds(module, _images(1, side, compute), compute)
-            for _ in range(_N_LATENCIES if first < SECONDS else 1)
-        )
-        batch = max(1, min(BATCH, int(SECONDS / latency)))
-        images = _images(batch, side, compute)
-        passes = [_seconds(module, images, compute) for _ in range(2)]
+        yield
     finally:
-        for one, mode in was_training:
-            one.training = mode
-    size = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
-    return InferenceCost(macs, latency, batch / min(passes), batch, size / 1e6)
+        for child, mode in modes:
+            child.training = mode
+
+
+def _latency_s(module: nn.Module, side: int, compute: Compute) -> float:
+    """Median seconds of an image by itself; one pass where a pass is slow."""
+    first_s = _seconds(module, _images(1, side, compute), compute)  # allocates, chooses kernels
+    n_passes = _N_LATENCIES if first_s < SECONDS else 1
+    return statistics.median(
+        _seconds(module, _images(1, side, compute), compute) for _ in range(n_passes)
+    )
 
 
 def _images(n: int, side: int, compute: Compute) -> Tensor:
@@ -114,6 +145,7 @@ def _seconds(module: Callable[[Tensor], Tensor], images: Tensor, compute: Comput
     with torch.inference_mode(), autocast(compute):
         module(images)
     if compute.device == "cuda":
+        # the call returns before the GPU has finished
         torch.cuda.synchronize()
     return time.perf_counter() - started
 

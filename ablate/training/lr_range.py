@@ -1,36 +1,45 @@
-"""The LR range test: train for a moment while the LR grows, and see where the loss falls fastest and where it breaks (Smith, WACV 2017)."""
+"""The LR range test: train for a moment while the LR grows (Smith, WACV 2017).
+
+Where the loss falls fastest is a rate to start with, where it breaks one to stay below.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ablate.data.store import open_store
-from ablate.model.network import build_network
+from ablate.data.store import ImageStore, open_store
+from ablate.model.network import Network, build_network
 from ablate.recipe.policy import policy_word
 from ablate.recipe.strategy import phases_of
-from ablate.study.request import TrialRequest
-from ablate.training.feeds.trained_part import open_lanes, train_sampling
-from ablate.training.loop.active_phase import open_stage
-from ablate.training.loop.l2_sp import StartingPoint
-from ablate.training.loop.step import Course, autocast, train_batch
+from ablate.study.request import Compute, TrialRequest
+from ablate.training.feeds.trained_part import TrainedPart, open_trained_part, train_sampling
+from ablate.training.loop.active_phase import ActivePhase, open_phase
+from ablate.training.loop.l2_sp import l2_sp_of
+from ablate.training.loop.step import TrainingSetup, autocast, train_batch
 from ablate.training.tasks import TrainTargets, make_task
-from ablate.training.trial_run import slot_compute
 
 BREAKS_AT = 4.0
 """The test ends where the smoothed loss is so many times its least."""
 SMOOTHING = 0.9
 """Weight of the losses before in the mean that is looked at."""
+_FEWEST_BEFORE_LEAST = 2
+"""Losses that must come before the least one, so that there are slopes to choose from."""
 
 
 @dataclass(frozen=True)
 class LrRange:
-    """What a range test saw; the learning rates are the head's, everything else kept its ratio to it."""
+    """What a range test saw.
+
+    The learning rates are the head's, everything else kept its ratio to it.
+    """
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
@@ -42,79 +51,41 @@ class LrRange:
 
 
 def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: int) -> LrRange:
-    """Train the last phase of the request's recipe for up to `n_steps` steps while the head's LR grows evenly in its logarithm from `lowest` to `highest`.
+    """Train while the head's LR grows evenly in its logarithm from `lowest` to `highest`.
 
-    Groups keep their ratios (`lr_ratio`, `layer_decay`). Nothing is written or cached, and nothing of the request's trial is touched.
+    Trains the last phase of the request's recipe for up to `n_steps` steps. Groups keep their
+    ratios (`lr_ratio`, `layer_decay`). Nothing is written or cached, and nothing of the request's
+    trial is touched.
     """
-    recipe, compute = request.trial.recipe, slot_compute(request.compute, request.trial.recipe)
+    recipe = request.trial.recipe
+    compute = request.compute.of(recipe)
     torch.set_num_threads(compute.threads)
     store = open_store(request.store_path)
-    network = build_network(
-        recipe,
-        n_classes=request.n_classes,
-        image_size=request.trial.data.image_size,
-        seed=request.trial.seed,
-    )
-    network.module.to(compute.device)
-    if compute.channels_last:
-        network.module.to(memory_format=torch.channels_last)
-    seed, policy = request.trial.seed, policy_word(recipe, source=request.trial.data.source)
-    rows = train_sampling(recipe, store, seed=seed).rows
-    in_use = TrainTargets(store.targets("train").take(rows), store.class_names)
-    task = make_task(request.trial.task, recipe, in_use, device=compute.device)
-    stage = open_stage(
-        network,
-        recipe,
-        len(phases_of(recipe)) - 1,
-        open_lanes=lambda now, _: open_lanes(
-            now,
-            store,
-            recipe=recipe,
-            compute=compute,
-            autocast=lambda: autocast(compute),
-            sharing=None,
-            seed=seed,
-        ),
-        start=StartingPoint(network) if recipe.l2_sp > 0 else None,
-    )
-    course = Course(
-        recipe,
-        task,
-        compute,
-        seed,
-        request.trial.select_by,
-        recipe.micro_batch or recipe.batch_size,
-        policy,
-    )
-    rates, losses = [], Smoothed()
-    epochs = (
-        stage.lanes.train.train(
-            policy=policy, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size
-        )
-        for epoch in itertools.count()
-    )
-    with torch.random.fork_rng(
-        devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []
-    ):
-        torch.manual_seed(course.seed)
-        stage.network.train()
-        for step, (inputs, labels) in enumerate(
-            itertools.islice(itertools.chain.from_iterable(epochs), n_steps)
-        ):
-            rates.append(lowest * (highest / lowest) ** (step / max(1, n_steps - 1)))
-            for group, peak in zip(stage.optimizer.param_groups, stage.peaks, strict=True):
-                group["lr"] = peak / stage.recipe.head_lr * rates[-1]
-            loss, _ = train_batch(stage, course, inputs, labels)
+    active = _open_last_phase(request, store, compute)
+    setup = _setup(request, store, compute)
+    rates: list[float] = []
+    losses = Smoothed()
+    with _own_generators(setup.seed, compute):
+        active.network.train()
+        batches = itertools.islice(_endless_batches(active, setup), n_steps)
+        for step, (inputs, labels) in enumerate(batches):
+            rate = lowest * (highest / lowest) ** (step / max(1, n_steps - 1))
+            rates.append(rate)
+            for group, peak in zip(active.optimizer.param_groups, active.peaks, strict=True):
+                group["lr"] = peak / active.recipe.head_lr * rate
+            loss, _ = train_batch(active, setup, inputs, labels)
             if losses.add(float(loss)):
                 break
+    # a loss that is not finite is in no mean, its rate is left out with it
     return read_range(rates[: len(losses.means)], losses.means)
 
 
+@dataclass
 class Smoothed:
-    """Losses and their exponential mean."""
+    """Losses and their exponential mean, corrected for its start as Adam's moments are."""
 
-    def __init__(self) -> None:
-        self._sum, self.means = 0.0, list[float]()
+    means: list[float] = field(default_factory=list)
+    _sum: float = 0.0
 
     def add(self, loss: float) -> bool:
         """Take in a loss; returns whether training has broken."""
@@ -126,14 +97,85 @@ class Smoothed:
 
 
 def read_range(rates: Sequence[float], losses: Sequence[float]) -> LrRange:
-    """Return the steepest fall of the smoothed losses over log(LR), before their least; with fewer than three losses, the first rate."""
+    """Return the steepest fall of the smoothed losses over log(LR), before their least.
+
+    With fewer than three losses up to there, the first rate.
+    """
     least = int(np.argmin(losses)) if losses else 0
-    if least < 2:
-        return LrRange(tuple(rates), tuple(losses), suggestion=rates[0], largest=rates[least])
-    slopes = np.gradient(np.asarray(losses[: least + 1]), np.log(rates[: least + 1]))
+    suggestion = rates[0]
+    if least >= _FEWEST_BEFORE_LEAST:
+        slopes = np.gradient(np.asarray(losses[: least + 1]), np.log(rates[: least + 1]))
+        suggestion = rates[int(np.argmin(slopes))]
     return LrRange(
-        tuple(rates),
-        tuple(losses),
-        suggestion=float(rates[int(np.argmin(slopes))]),
-        largest=float(rates[least]),
+        tuple(rates), tuple(losses), suggestion=float(suggestion), largest=float(rates[least])
     )
+
+
+def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute) -> ActivePhase:
+    recipe = request.trial.recipe
+    seed = request.trial.seed
+    network = build_network(
+        recipe,
+        n_classes=request.n_classes,
+        image_size=request.trial.data.image_size,
+        seed=seed,
+    )
+    network.module.to(compute.device)
+    if compute.channels_last:
+        network.module.to(memory_format=torch.channels_last)
+
+    def open_unshared(now: Network, _n_epochs: int) -> TrainedPart:
+        return open_trained_part(
+            now,
+            store,
+            recipe=recipe,
+            compute=compute,
+            autocast=lambda: autocast(compute),
+            sharing=None,
+            seed=seed,
+        )
+
+    return open_phase(
+        network,
+        recipe,
+        len(phases_of(recipe)) - 1,
+        open_trained_part=open_unshared,
+        l2_sp=l2_sp_of(network, recipe),
+    )
+
+
+def _setup(request: TrialRequest, store: ImageStore, compute: Compute) -> TrainingSetup:
+    recipe = request.trial.recipe
+    seed = request.trial.seed
+    rows = train_sampling(recipe, store, seed=seed).rows
+    in_use = TrainTargets(store.targets("train").take(rows), store.class_names)
+    task = make_task(request.trial.task, recipe, in_use, device=compute.device)
+    return TrainingSetup(
+        recipe=recipe,
+        task=task,
+        compute=compute,
+        seed=seed,
+        select_by=request.trial.select_by,
+        micro_batch=recipe.micro_batch or recipe.batch_size,
+        policy=policy_word(recipe, source=request.trial.data.source),
+    )
+
+
+def _endless_batches(active: ActivePhase, setup: TrainingSetup) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of inputs (B, ...) and labels (B,), epoch after epoch."""
+    for epoch in itertools.count():
+        yield from active.trained_part.train.train(
+            policy=setup.policy,
+            seed=setup.seed,
+            epoch=epoch,
+            batch_size=setup.recipe.batch_size,
+        )
+
+
+@contextmanager
+def _own_generators(seed: int, compute: Compute) -> Iterator[None]:
+    """Torch's global generators from `seed`, and as they were afterwards."""
+    n_gpus = torch.cuda.device_count() if compute.device == "cuda" else 0
+    with torch.random.fork_rng(devices=range(n_gpus)):
+        torch.manual_seed(seed)
+        yield

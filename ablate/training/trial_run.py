@@ -8,47 +8,46 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from ablate.data.augment import clean
-from ablate.data.store import ImageStore, open_store
+from ablate.data.store import open_store
 from ablate.errors import CheckFailed, TrialError
 from ablate.model.delta import delta
-from ablate.model.family import family_of
-from ablate.model.merge import NOT_MERGEABLE, merge_adapters
 from ablate.model.network import Network, build_network
 from ablate.model.one_image import is_about_one_image
 from ablate.recipe.one_image import one_image_mistake
 from ablate.recipe.policy import policy_word
-from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import Trial
+from ablate.study.trial_facts import TrialFacts, store_facts
 from ablate.targets.codecs import SplitPredictions
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training.feeds.activations import CacheUse
-from ablate.training.feeds.trained_part import Lanes, open_lanes, sharing_of, train_sampling
+from ablate.training.feeds.trained_part import (
+    TrainedPart,
+    open_trained_part,
+    sharing_of,
+    train_sampling,
+)
 from ablate.training.inference_cost import inference_cost
-from ablate.training.loop.active_phase import describe_phases
 from ablate.training.loop.checkpoint import Checkpoint
-from ablate.training.loop.fit import Emit, Fit, fit, predict
+from ablate.training.loop.fit import EmitEpoch, Fit, fit, predict
 from ablate.training.loop.fitted_heads import fit_classifier
 from ablate.training.loop.folding import fold
-from ablate.training.loop.step import Course, autocast
+from ablate.training.loop.step import TrainingSetup, autocast
 from ablate.training.machine import memory
 from ablate.training.machine.depthwise import detour_depthwise_backward
 from ablate.training.serving.export import DELTA, SHA256, TRIAL, digest_of_file
-from ablate.training.tasks import Task, TrainTargets, make_task
+from ablate.training.tasks import TrainTargets, make_task
+from ablate.training.trial_facts import merge_of, trial_facts
 
 PREDICTIONS = "predictions.parquet"
-N_MERGED = 8
-"""Images of val on which the merged network is compared with the one that was trained."""
 _LOG = logging.getLogger(__name__)
 
 
-def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
+def run_trial(request: TrialRequest, emit: EmitEpoch) -> TrialOutcome:
     """Train, select the best epoch on val, score test once, and leave predictions, delta weights and the trial's own description in `request.folder`.
 
     Where memory does not hold a batch, the trial starts again with half as many images in the network at a time and the same batch size. Raises TrialError
@@ -79,10 +78,10 @@ def run_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
     )
 
 
-def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome:
+def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOutcome:
     started = time.perf_counter()
     trial, recipe = request.trial, request.trial.recipe
-    compute = slot_compute(request.compute, recipe)
+    compute = request.compute.of(recipe)
     torch.set_num_threads(compute.threads)
     memory.reset_peak(compute.device)
 
@@ -101,10 +100,10 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     if compute.is_depthwise_fp32 and compute.precision == "bf16":
         detour_depthwise_backward(network.module)
     sharing = None if request.cache is None else sharing_of(request.cache)
-    use, cuts = CacheUse(), []
+    use = CacheUse()
 
-    def open_phase(now: Network, n_epochs: int) -> Lanes:
-        lanes = open_lanes(
+    def open_phase(now: Network, n_epochs: int) -> TrainedPart:
+        opened = open_trained_part(
             now,
             store,
             recipe=recipe,
@@ -115,8 +114,7 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
             use=use,
             n_epochs=n_epochs,
         )
-        cuts.append(lanes.how)
-        return fold(now, lanes)
+        return fold(now, opened)
 
     sampling, policy = (
         train_sampling(recipe, store, seed=trial.seed),
@@ -124,7 +122,7 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     )
     in_use = TrainTargets(store.targets("train").take(sampling.rows), store.class_names)
     task = make_task(trial.task, recipe, in_use, device=compute.device)
-    course = Course(recipe, task, compute, trial.seed, trial.select_by, micro_batch, policy)
+    setup = TrainingSetup(recipe, task, compute, trial.seed, trial.select_by, micro_batch, policy)
 
     with torch.random.fork_rng(
         devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []
@@ -132,19 +130,25 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
         torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
         if recipe.classifier == "linear":
             checkpoint = _checkpoint(request, compute, network, micro_batch=micro_batch)
-            found = fit(network, course, open_lanes=open_phase, emit=emit, checkpoint=checkpoint)
+            found = fit(
+                network, setup, open_trained_part=open_phase, emit=emit, checkpoint=checkpoint
+            )
             test_predictions = predict(
-                network, task, found.lanes.test, forward=found.lanes.evaluate, compute=compute
+                network,
+                task,
+                found.trained_part.test,
+                forward=found.trained_part.evaluate,
+                compute=compute,
             )
         else:
             found, predicted = fit_classifier(
-                network, course, open_phase(network, 1), weights=task.class_weights, emit=emit
+                network, setup, open_phase(network, 1), weights=task.class_weights, emit=emit
             )
-            test_predictions = predicted(found.lanes.test)
-    lanes = found.lanes
+            test_predictions = predicted(found.trained_part.test)
+    trained_part = found.trained_part
     test_scores = {
         f"test/{name}": value
-        for name, value in task.evaluate(test_predictions, lanes.test.labels).items()
+        for name, value in task.evaluate(test_predictions, trained_part.test.labels).items()
     }
 
     outputs = {"val": found.val_predictions, "test": test_predictions}
@@ -154,18 +158,20 @@ def _run(request: TrialRequest, emit: Emit, *, micro_batch: int) -> TrialOutcome
     }
     write_predictions(request.folder / PREDICTIONS, predictions, task=trial.task)
     _write_delta(network, request.folder / DELTA)
-    facts = {
-        **trial_facts(network, compute, lanes, cuts=cuts),
-        **_recipe_facts(network, recipe, micro_batch=micro_batch),
-    }
-    facts |= data_facts(
-        recipe, task, lanes, n_train=len(store.split("train").labels), policy=policy
-    )
     costs = _costs(
-        network, found, lanes.use, folder=request.folder, compute=compute, started=started
+        network, found, trained_part.use, folder=request.folder, compute=compute, started=started
     )
     inference = inference_cost(network, compute).metrics
-    facts |= adapter_facts(network, recipe, store)
+    facts = trial_facts(
+        network,
+        setup,
+        trained_part,
+        n_train=len(store.split("train").labels),
+        class_weights=task.class_weights,
+    )
+    # Last of all: where adapters merge, the network is merged in place, on the CPU.
+    merge = merge_of(network, recipe, store)
+    facts = facts.model_copy(update={"adapter_merge": merge})
     _write_description(
         request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts
     )
@@ -206,105 +212,6 @@ def _checkpoint(
     )
 
 
-def _recipe_facts(network: Network, recipe: Recipe, *, micro_batch: int) -> dict[str, str]:
-    """How the recipe was carried out, where that is no matter of course."""
-    phases = describe_phases(network, recipe)
-    told = (
-        {"phases": "; ".join(f"{number}: {text}" for number, text in enumerate(phases, start=1))}
-        if len(phases) > 1
-        else {}
-    )
-    return {**told, "micro_batch": _micro_batch_fact(recipe, micro_batch)}
-
-
-def _micro_batch_fact(recipe: Recipe, micro_batch: int) -> str:
-    if micro_batch >= recipe.batch_size:
-        return f"{recipe.batch_size} (whole batches)"
-    why = "as asked" if micro_batch == recipe.micro_batch else "because memory was short"
-    caveat = (
-        ""
-        if recipe.batch_norm in ("frozen", "affine")
-        else f"; BatchNorm that trains saw {micro_batch} images at a time, not {recipe.batch_size}"
-    )
-    return f"{micro_batch} of {recipe.batch_size}, gradients summed, {why}{caveat}"
-
-
-def slot_compute(compute: Compute, recipe: Recipe) -> Compute:
-    """The slot's compute with the recipe's own precision, where it names one."""
-    return (
-        compute
-        if recipe.precision == "auto"
-        else compute.model_copy(update={"precision": recipe.precision})
-    )
-
-
-def data_facts(
-    recipe: Recipe, task: Task, lanes: Lanes, *, n_train: int, policy: str
-) -> dict[str, str]:
-    """Which train images were used, how they were varied, and how their classes weigh."""
-    short = (
-        0 if recipe.shots is None else int((np.bincount(lanes.train.labels) < recipe.shots).sum())
-    )
-    lack = f"; classes with fewer, used whole: {short}" if short else ""
-    return {
-        "train_images": f"{len(lanes.train.labels)} of {n_train}"
-        + ("" if recipe.shots is None else f", {recipe.shots} a class, drawn by the seed{lack}"),
-        "views": policy,
-        "class_weights": "none"
-        if task.class_weights is None
-        else " ".join(f"{weight:.4g}" for weight in task.class_weights.tolist()),
-    }
-
-
-def trial_facts(
-    network: Network, compute: Compute, lanes: Lanes, *, cuts: Sequence[str]
-) -> dict[str, str]:
-    """What a reader must know of how the numbers came about, besides the numbers."""
-    return {
-        "device": torch.cuda.get_device_name() if compute.device == "cuda" else "cpu",
-        "precision": compute.precision,
-        "depthwise_gradients": "tiles, fp32" if compute.is_depthwise_fp32 else compute.precision,
-        "memory_layout": "channels_last" if compute.channels_last else "contiguous",
-        "threads": str(compute.threads),
-        "weights_source": network.weights.source,
-        "weights_digest": network.weights.digest,
-        **({"weights_content": network.weights.content} if network.weights.content else {}),
-        "freeze_depth": f"{network.boundary.depth} of {network.boundary.n_units} units",
-        "family": family_of(network.module),
-        "units": " ".join(unit.name for unit in network.units),
-        "pooling": network.pooling,
-        "layers_without_adapter": " ".join(network.skipped_targets) or "none",
-        "adapters_larger_than_their_layer": "; ".join(
-            f"{name}: {sizes}" for name, sizes in network.oversized.items()
-        )
-        or "none",
-        "prefix": "; then ".join(cuts),
-        "prefix_views": f"{lanes.use.n_built} computed, {lanes.use.n_reused} from the cache",
-        "evaluation": lanes.scoring,
-        "cache_problems": "; ".join(lanes.use.problems) or "none",
-        "torch": torch.__version__,
-    }
-
-
-def adapter_facts(network: Network, recipe: Recipe, store: ImageStore) -> dict[str, str]:
-    """Which adapter learned, and whether it merges into the base. Must be the last thing that is asked of a trial's network: it is merged, on the CPU."""
-    kind = recipe.adapter_kind
-    if kind == "none":
-        return {"adapter": kind}
-    if kind in NOT_MERGEABLE:
-        return {"adapter": kind, "adapter_merge": f"not merged: {NOT_MERGEABLE[kind]}"}
-    network.module.to("cpu")
-    val = store.split("val")
-    count = min(N_MERGED, len(val.labels))
-    images = network.preprocessing.normalised(
-        clean(val.images, range(count), image_size=network.preprocessing.image_size)
-    )
-    return {
-        "adapter": kind,
-        "adapter_merge": f"merged in fp32, logits of {count} val images differ by at most {merge_adapters(network, images):.1e}",
-    }
-
-
 def _costs(
     network: Network, found: Fit, use: CacheUse, *, folder: Path, compute: Compute, started: float
 ) -> dict[str, float]:
@@ -329,7 +236,7 @@ def _write_delta(network: Network, path: Path) -> None:
 
 
 def _write_description(
-    path: Path, trial: Trial, *, network: Network, class_names: Sequence[str], facts: dict[str, str]
+    path: Path, trial: Trial, *, network: Network, class_names: Sequence[str], facts: TrialFacts
 ) -> None:
     preprocessing = network.preprocessing
     described = {
@@ -345,7 +252,7 @@ def _write_description(
             "interpolation": preprocessing.interpolation,
         },
         "pooling": network.pooling,
-        "facts": facts,
+        "facts": store_facts(facts),
         SHA256: {DELTA: digest_of_file(path.with_name(DELTA))},
     }
     path.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")

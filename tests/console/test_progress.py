@@ -5,6 +5,7 @@ import io
 from rich.console import Console
 
 from ablate.console.progress import StudyDisplay
+from ablate.study.trial_facts import TrialFacts
 from ablate.tracking.events import Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
 from ablate.workflow.run.watcher import StageView
 
@@ -15,7 +16,7 @@ def test_a_trial_that_is_tried_again_is_counted_once() -> None:
         Console(file=out, width=200),
         StageView({"a": "arm a", "b": "arm b"}, n_trials=2, select_by="val/macro_f1", n_before=0),
     )
-    done = TrialOutcome(best_epoch=0, metrics={"val/macro_f1": 0.5}, facts={}, files=())
+    done = TrialOutcome(best_epoch=0, metrics={"val/macro_f1": 0.5}, facts=TrialFacts(), files=())
     for trial_id, attempt, state, outcome, failure in (
         ("a", 1, TrialState.FAILED, None, Failure("RuntimeError", "broken", "")),
         ("b", 1, TrialState.COMPLETE, done, None),

@@ -1,4 +1,5 @@
-"""Pictures that became dark because their range was taken for a wider one are refused or warned of; dark ones among bright ones are not."""
+"""Pictures that became dark because their range was taken for a wider one are refused or warned
+of; dark ones among bright ones are not."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def test_a_set_that_uses_twelve_bits_of_sixteen_is_refused(
     with pytest.raises(DataError) as error:
         _load(tmp_path)
     assert str(error.value) == (
-        "images of 16 bits must use their range, 0 to 65535; none of the 12 here has a value above 4095, "
+        "images of 16 bits must use their range, 0 to 65535; none of the 12 here has a value above "
+        "4095, "
         "as where 12 bits are kept in 16, and all would be trained as black; "
         "scale them, all by the same factor, and save them with 8 bits."
     )

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 from torchvision.transforms import v2
 
-from ablate.data import store
+from ablate.data import build_store as building
+from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, Split, load_data
-from ablate.data.store import build_store, open_store, square, verify_store
+from ablate.data.square import square
+from ablate.data.store import open_store, store_key, verify_store
 from ablate.errors import DataError, StoreError
 from ablate.study.trial import DataSpec
 
@@ -98,7 +100,8 @@ def test_one_damaged_image_is_named_and_nothing_is_left(plants: Path, tmp_path: 
     with pytest.raises(DataError) as error:
         build_store(damaged, home=tmp_path / "home", side=16, interpolation="bicubic")
     assert str(error.value) == (
-        "an image must be a whole JPEG, PNG, BMP, GIF, TIFF, WebP or PPM file, got a damaged one: val/rose/1.png; replace or remove it."
+        "an image must be a whole JPEG, PNG, BMP, GIF, TIFF, WebP or PPM file, got a damaged one: "
+        "val/rose/1.png; replace or remove it."
     )
     assert [path.suffix for path in (tmp_path / "home" / "images").iterdir()] == [".lock"]
 
@@ -114,7 +117,8 @@ def test_all_damaged_images_are_named_at_once(plants: Path, tmp_path: Path) -> N
         "an image must be a whole JPEG, PNG, BMP, GIF, TIFF, WebP or PPM file, got a damaged one:"
     )
     assert str(error.value) == (
-        f"2 images cannot be read:\n{rule} train/fern/2.png; replace or remove it.\n{rule} val/rose/1.png; replace or remove it."
+        f"2 images cannot be read:\n{rule} train/fern/2.png; replace or remove it.\n{rule} "
+        "val/rose/1.png; replace or remove it."
     )
 
 
@@ -126,7 +130,8 @@ def test_a_damaged_store_is_refused_and_then_built_again(data_set: DataSet, tmp_
     with pytest.raises(StoreError) as error:
         open_store(built.path)
     assert str(error.value) == (
-        f"an image store must be whole, {built.path} is not (val.npy has {len(whole) - 1} bytes instead of {len(whole)}); remove it, and it is built again."
+        f"an image store must be whole, {built.path} is not (val.npy has {len(whole) - 1} bytes "
+        f"instead of {len(whole)}); remove it, and it is built again."
     )
     build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic")
     assert array.read_bytes() == whole
@@ -143,7 +148,8 @@ def test_a_flipped_bit_is_found_by_the_digest(data_set: DataSet, tmp_path: Path)
         verify_store(built.path)
     assert (
         str(error.value)
-        == f"an image store must hold what was written, train.npy of {built.path} does not; remove the folder, and it is built again."
+        == f"an image store must hold what was written, train.npy of {built.path} does not; remove "
+        "the folder, and it is built again."
     )
 
 
@@ -158,7 +164,7 @@ def test_a_pickle_in_a_store_is_not_loaded(data_set: DataSet, tmp_path: Path) ->
 
 
 def test_what_a_killed_builder_left_is_in_nobodys_way(data_set: DataSet, tmp_path: Path) -> None:
-    key = store.store_key(data_set.facts.fingerprint, side=16, interpolation="bicubic")
+    key = store_key(data_set.facts.fingerprint, side=16, interpolation="bicubic")
     for name in (key, f"{key}.partial"):
         (tmp_path / "home" / "images" / name).mkdir(parents=True)
         (tmp_path / "home" / "images" / name / "train.npy").write_bytes(b"half")
@@ -201,7 +207,8 @@ def test_an_unknown_interpolation(data_set: DataSet, tmp_path: Path) -> None:
         build_store(data_set, home=tmp_path, side=16, interpolation="bicubical")
     assert (
         str(error.value)
-        == "interpolation must be one of nearest, box, bilinear, hamming, bicubic, lanczos, got 'bicubical'; did you mean bicubic?"
+        == "interpolation must be one of nearest, box, bilinear, hamming, bicubic, lanczos, got "
+        "'bicubical'; did you mean bicubic?"
     )
 
 
@@ -210,14 +217,18 @@ def test_a_home_that_cannot_be_written(data_set: DataSet, tmp_path: Path) -> Non
     with pytest.raises(StoreError) as error:
         build_store(data_set, home=tmp_path / "home", side=16, interpolation="bicubic")
     assert str(error.value) == (
-        f"the image store must be writable, {tmp_path / 'home' / 'images'} is not (Not a directory); choose another home with ABLATE_HOME."
+        f"the image store must be writable, {tmp_path / 'home' / 'images'} is not (Not a "
+        "directory); choose another home with ABLATE_HOME."
     )
 
 
 def test_a_disk_that_is_too_small(data_set: DataSet, tmp_path: Path) -> None:
     with pytest.raises(
         StoreError,
-        match=r"^the image store needs 72000001\.8 GB in .*, where .* GB are free; make room, or ask for fewer images\.$",
+        match=(
+            r"^the image store needs 72000001\.8 GB in .*, where .* GB are free; make room, or "
+            r"ask for fewer images\.$"
+        ),
     ):
         build_store(data_set, home=tmp_path, side=31_622_777, interpolation="bicubic")
 
@@ -326,7 +337,7 @@ def test_a_large_data_set_is_kept_at_a_lower_resolution(
     data_set: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_images = len(data_set.splits["train"].labels)
-    monkeypatch.setattr(store, "MAX_FINE_BYTES", n_images * 3 * 100 + 5)
+    monkeypatch.setattr(building, "MAX_FINE_BYTES", n_images * 3 * 100 + 5)
     fine = (
         build_store(data_set, home=tmp_path, side=8, interpolation="bicubic", fine=12)
         .split("train")
@@ -343,7 +354,10 @@ def test_a_flipped_bit_of_the_finer_split_is_found(data_set: DataSet, tmp_path: 
     array.write_bytes(flipped)
     with pytest.raises(
         StoreError,
-        match=r"^an image store must hold what was written, fine\.npy of .* does not; remove the folder, and it is built again\.$",
+        match=(
+            r"^an image store must hold what was written, fine\.npy of .* does not; remove the "
+            r"folder, and it is built again\.$"
+        ),
     ):
         verify_store(built.path)
 
@@ -393,7 +407,8 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on(
     with pytest.raises(StoreError) as error:
         build_store(data_set, home=home, side=16, interpolation="bicubic")
     assert str(error.value) == (
-        f"the image store needs more room in {home / 'images'} than the disk has (No space left on device); "
+        f"the image store needs more room in {home / 'images'} than the disk has (No space left on "
+        "device); "
         "make room, and the same command goes on where it stopped."
     )
     monkeypatch.setattr(os, "pwrite", written)
@@ -416,7 +431,7 @@ def test_a_meta_file_that_does_not_fit_on_the_disk_loses_no_image(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(store, "_write_durably", full)
+        patched.setattr(building, "_write_durably", full)
         with pytest.raises(StoreError, match=r"needs more room"):
             build_store(data_set, home=tmp_path, side=16, interpolation="bicubic")
     calls: list[int] = []
@@ -461,7 +476,10 @@ def test_a_damaged_meta_file_is_never_believed(
         meta.write_bytes(damaged)
         with pytest.raises(
             StoreError,
-            match=r"^an image store must be whole, .* is not \(.*\); remove it, and it is built again\.$",
+            match=(
+                r"^an image store must be whole, .* is not \(.*\); remove it, and it is built "
+                r"again\.$"
+            ),
         ):
             open_store(built.path)
         with pytest.raises(StoreError):

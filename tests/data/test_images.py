@@ -13,7 +13,10 @@ from PIL import Image
 from ablate.data.images import read_image
 from ablate.errors import DataError
 
-DAMAGED = "an image must be a whole JPEG, PNG, BMP, GIF, TIFF, WebP or PPM file, got a damaged one: rose/a.jpg; replace or remove it."
+DAMAGED = (
+    "an image must be a whole JPEG, PNG, BMP, GIF, TIFF, WebP or PPM file, got a damaged "
+    "one: rose/a.jpg; replace or remove it."
+)
 
 
 def test_a_truncated_image_is_named(tmp_path: Path, make_image: Callable[..., Path]) -> None:
@@ -34,7 +37,8 @@ def test_a_missing_image_is_named(tmp_path: Path) -> None:
         read_image(tmp_path / "a.jpg", name="rose/a.jpg")
     assert (
         str(error.value)
-        == "an image must exist, this one does not: rose/a.jpg; correct its name or leave it out of the index."
+        == "an image must exist, this one does not: rose/a.jpg; correct its name or leave it out "
+        "of the index."
     )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ablate.data.build_store import build_store
 from ablate.data.dataset import load_data
 from ablate.data.images import read_image
-from ablate.data.store import build_store
 from ablate.study.trial import DataSpec
 
 
@@ -28,7 +29,7 @@ def _alpha(image: Image.Image) -> Image.Image:
 RGB = Image.fromarray(_pixels())
 GREY = RGB.getchannel(0)
 DEEP = Image.fromarray(_pixels()[..., 0].astype(np.uint16) * 257)
-FILES: dict[str, tuple[Image.Image, dict[str, object]]] = {
+FILES: dict[str, tuple[Image.Image, dict[str, Any]]] = {
     "rgb.png": (RGB, {}),
     "grey.png": (GREY, {}),
     "bits.png": (RGB.convert("1", dither=Image.Dither.NONE), {}),

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from ablate.data.augment import clean
+from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, load_data
 from ablate.data.sources import rendered_flowers
-from ablate.data.store import build_store
 from ablate.study.trial import DataSpec
 
 GOLDEN = Path(__file__).with_name("golden") / "rendered_flowers_v1.npy"

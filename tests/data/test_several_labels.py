@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, load_data
 from ablate.data.duplicates import near_duplicates
 from ablate.data.sources._base import Item
 from ablate.data.splits import split_items
-from ablate.data.store import build_store, open_store
+from ablate.data.store import open_store
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions, Sizes
 

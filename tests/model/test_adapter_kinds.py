@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support.model_zoo import build, changed, images_of, predict, snapshot, train, wake_residuals
+from support.untyped import untyped
 from torch.nn import functional as F
 
 from ablate.errors import SpecError
@@ -40,7 +42,7 @@ _BUILT = [
 _FIELDS = {"lora_rank": 3, "bottleneck_width": 8, "prompt_tokens": 4}
 
 
-def _network(backbone: str, side: int, kind: str, **fields: object) -> Network:
+def _network(backbone: str, side: int, kind: str, **fields: Any) -> Network:
     return build(backbone, image_size=side, adapter=kind, **{**_FIELDS, **fields})
 
 
@@ -102,7 +104,7 @@ def test_what_cannot_be_merged_is_named_with_its_reason() -> None:
 
 def test_ssf_scales_and_shifts_by_channel() -> None:
     network = _network(*_CNN, "ssf", adapter_targets=("conv_stem",))
-    layer = network.module.get_submodule("conv_stem")
+    layer = untyped(network.module, "conv_stem")
     torch.nn.init.normal_(layer.scale)
     torch.nn.init.normal_(layer.shift)
     images = images_of(network)
@@ -116,7 +118,7 @@ def test_ssf_scales_and_shifts_by_channel() -> None:
 def test_ia3_scales_what_comes_out_of_qkv_and_what_goes_into_fc2() -> None:
     network = _network(*_VIT, "ia3", adapter_units=1)
     assert network.targets == ("blocks.5.attn.qkv", "blocks.5.mlp.fc2")
-    qkv, fc2 = (network.module.get_submodule(name) for name in network.targets)
+    qkv, fc2 = (untyped(network.module, name) for name in network.targets)
     tokens, hidden = (
         torch.randn(2, 5, qkv.base_layer.in_features),
         torch.randn(2, 5, fc2.base_layer.in_features),
@@ -138,7 +140,7 @@ def test_ia3_scales_what_comes_out_of_qkv_and_what_goes_into_fc2() -> None:
 
 def test_dora_gives_each_filter_the_learned_length() -> None:
     network = _network(*_VIT, "dora", adapter_targets=("blocks.5.mlp.fc2",))
-    layer = network.module.get_submodule("blocks.5.mlp.fc2")
+    layer = untyped(network.module, "blocks.5.mlp.fc2")
     down, up, length = (network.module.get_parameter(name) for name in network.adapter_names)
     torch.nn.init.normal_(up)
     torch.nn.init.uniform_(length, 0.5, 2.0)
@@ -155,9 +157,9 @@ def test_dora_refuses_a_filter_of_length_zero(monkeypatch: pytest.MonkeyPatch) -
 
     honest = network_module.load_backbone
 
-    def with_a_dead_filter(*args: object, **kwargs: object) -> object:
-        loaded = honest(*args, **kwargs)  # type: ignore[arg-type]
-        torch.nn.init.zeros_(loaded.module.get_submodule("conv_stem").weight[3])
+    def with_a_dead_filter(*args: Any, **kwargs: Any) -> object:
+        loaded = honest(*args, **kwargs)
+        torch.nn.init.zeros_(untyped(loaded.module, "conv_stem").weight[3])
         return loaded
 
     monkeypatch.setattr(network_module, "load_backbone", with_a_dead_filter)
@@ -165,7 +167,8 @@ def test_dora_refuses_a_filter_of_length_zero(monkeypatch: pytest.MonkeyPatch) -
         _network(*_CNN, "dora")
     assert (
         str(caught.value)
-        == "dora divides by the length of each filter, and some are zero in conv_stem of tf_efficientnet_lite0; name others in adapter_targets"
+        == "dora divides by the length of each filter, and some are zero in conv_stem of "
+        "tf_efficientnet_lite0; name others in adapter_targets"
     )
 
 
@@ -185,7 +188,7 @@ def test_bottlenecks_compute_what_their_papers_say() -> None:
     assert serial.targets == ("blocks.5.attn", "blocks.5.mlp")
     assert parallel.targets == ("blocks.5.mlp",)
     for network, act in ((serial, F.gelu), (parallel, F.relu)):
-        layer = network.module.get_submodule("blocks.5.mlp").eval()
+        layer = untyped(network.module, "blocks.5.mlp").eval()
         torch.nn.init.normal_(layer.up.weight)
         tokens = torch.randn(2, 5, layer.down.in_features)
         base = layer.base_layer(tokens)
@@ -200,8 +203,8 @@ def test_bottlenecks_compute_what_their_papers_say() -> None:
 
 def test_prompts_sit_behind_the_class_token_and_leave_with_the_block() -> None:
     network = _network(*_VIT, "vpt", adapter_units=1)
-    block = network.module.get_submodule("blocks.5").eval()
-    width = network.module.embed_dim
+    block = untyped(network.module, "blocks.5").eval()
+    width = untyped(network.module).embed_dim
     assert network.adapter_names == ("blocks.5.prompts",)
     assert block.prompts.shape == (1, 4, width)
     assert 0 < block.prompts.abs().max() <= (6 / (3 * 16 * 16 + width)) ** 0.5
@@ -264,20 +267,25 @@ def test_an_adapter_larger_than_its_layer_is_told_of() -> None:
         (
             "vpt",
             "resnet18",
-            "adapter vpt must find blocks of a plain ViT in the frozen units stem, layer1, layer2, layer3, layer4 of resnet18, there is none; "
+            "adapter vpt must find blocks of a plain ViT in the frozen units stem, layer1, layer2, "
+            "layer3, layer4 of resnet18, there is none; "
             "take another adapter, or a ViT or DeiT",
         ),
         (
             "bottleneck",
             "resnet18",
-            "adapter bottleneck must find attention (attn.proj) or an MLP (mlp.fc2) in the frozen units stem, layer1, layer2, layer3, layer4 of resnet18, "
-            "there is none; take lora, dora, ia3, ssf or norm_tuning, or a ViT, DeiT, Swin or ConvNeXt",
+            "adapter bottleneck must find attention (attn.proj) or an MLP (mlp.fc2) in the frozen "
+            "units stem, layer1, layer2, layer3, layer4 of resnet18, "
+            "there is none; take lora, dora, ia3, ssf or norm_tuning, or a ViT, DeiT, Swin or "
+            "ConvNeXt",
         ),
         (
             "adaptformer",
             "resnet18",
-            "adapter adaptformer must find an MLP (mlp.fc1, mlp.fc2) in the frozen units stem, layer1, layer2, layer3, layer4 of resnet18, "
-            "there is none; take lora, dora, ia3, ssf or norm_tuning, or a ViT, DeiT, Swin or ConvNeXt",
+            "adapter adaptformer must find an MLP (mlp.fc1, mlp.fc2) in the frozen units stem, "
+            "layer1, layer2, layer3, layer4 of resnet18, "
+            "there is none; take lora, dora, ia3, ssf or norm_tuning, or a ViT, DeiT, Swin or "
+            "ConvNeXt",
         ),
     ],
 )

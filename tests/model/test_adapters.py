@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from support.model_zoo import build, changed, images_of, predict, snapshot, train, wake_residuals
+from support.untyped import untyped
 from torch import nn
 from torch.nn import functional as F
 
@@ -93,7 +94,11 @@ def test_adapters_sit_in_the_last_frozen_units(
     freeze_depth: object, adapter_units: object, units: list[str]
 ) -> None:
     network = build(
-        "test_resnet", image_size=64, freeze_depth=freeze_depth, adapter_units=adapter_units, lora_rank=2
+        "test_resnet",
+        image_size=64,
+        freeze_depth=freeze_depth,
+        adapter_units=adapter_units,
+        lora_rank=2,
     )
     carriers = {
         unit.name
@@ -132,25 +137,32 @@ def test_patterns_choose_targets() -> None:
 def test_targets_that_match_nothing() -> None:
     with pytest.raises(SpecError) as caught:
         check_recipe(
-            Recipe(backbone="test_vit", lora_rank=2, adapter_units=2, adapter_targets=("*.attn.query",)),
+            Recipe(
+                backbone="test_vit", lora_rank=2, adapter_units=2, adapter_targets=("*.attn.query",)
+            ),
             n_classes=5,
             image_size="auto",
         )
     assert str(caught.value) == (
-        "adapter_targets must match a Linear or an ungrouped convolution in the frozen units blocks.4, blocks.5 of test_vit, got ['*.attn.query']; "
-        "eligible there: blocks.4.attn.qkv, blocks.4.attn.proj, blocks.4.mlp.fc1, blocks.4.mlp.fc2, blocks.5.attn.qkv ..."
+        "adapter_targets must match a Linear or an ungrouped convolution in the frozen units "
+        "blocks.4, blocks.5 of test_vit, got ['*.attn.query']; "
+        "eligible there: blocks.4.attn.qkv, blocks.4.attn.proj, blocks.4.mlp.fc1, "
+        "blocks.4.mlp.fc2, blocks.5.attn.qkv ..."
     )
 
 
 def test_targets_that_match_only_what_cannot_be_adapted() -> None:
     with pytest.raises(SpecError) as caught:
         check_recipe(
-            Recipe(backbone="test_nfnet", lora_rank=2, adapter_units=1, adapter_targets=("final_conv",)),
+            Recipe(
+                backbone="test_nfnet", lora_rank=2, adapter_units=1, adapter_targets=("final_conv",)
+            ),
             n_classes=5,
             image_size=64,
         )
     assert str(caught.value) == (
-        "adapter_targets must match a Linear or an ungrouped convolution in the frozen units final_conv of test_nfnet, got ['final_conv']; "
+        "adapter_targets must match a Linear or an ungrouped convolution in the frozen units "
+        "final_conv of test_nfnet, got ['final_conv']; "
         "nothing there is eligible; adapt more units"
     )
 
@@ -166,17 +178,27 @@ def test_nothing_frozen_leaves_nothing_to_adapt(freeze_depth: int) -> None:
     assert (
         str(caught.value)
         == {
-            0: "a recipe must make sense, this one does not: LoRA adapts the frozen units, and freeze_depth 0 leaves none",
-            -5: "freeze_depth must leave a frozen unit for LoRA to adapt, got -5, which frees all 5 of test_resnet",
+            0: (
+                "a recipe must make sense, this one does not: LoRA adapts the frozen units, and "
+                "freeze_depth 0 leaves none"
+            ),
+            -5: (
+                "freeze_depth must leave a frozen unit for LoRA to adapt, got -5, which frees all "
+                "5 of test_resnet"
+            ),
         }[freeze_depth]
     )
 
 
 def test_an_adapter_is_the_low_rank_product_scaled_by_alpha_over_rank() -> None:
     network = build(
-        "test_vit", image_size=64, lora_rank=2, lora_alpha=6.0, adapter_targets=("blocks.5.mlp.fc2",)
+        "test_vit",
+        image_size=64,
+        lora_rank=2,
+        lora_alpha=6.0,
+        adapter_targets=("blocks.5.mlp.fc2",),
     )
-    layer = network.module.get_submodule("blocks.5.mlp.fc2")
+    layer = untyped(network.module, "blocks.5.mlp.fc2")
     down, up = (network.module.get_parameter(name) for name in network.adapter_names)
     nn.init.normal_(up, generator=torch.Generator().manual_seed(0))
     tokens = torch.randn(3, 7, down.shape[1])
@@ -196,6 +218,6 @@ def test_an_adapter_starts_the_same_whatever_else_is_adapted() -> None:
 def test_dropout_of_adapters_stays_awake_inside_frozen_units() -> None:
     network = build("test_vit", image_size=64, lora_rank=2, adapter_dropout=0.5)
     network.train()
-    layer = network.module.get_submodule("blocks.0.mlp.fc1")
+    layer = untyped(network.module, "blocks.0.mlp.fc1")
     assert layer.lora_dropout["default"].training
     assert not layer.base_layer.training

@@ -62,7 +62,8 @@ def test_an_unknown_tag_gets_the_nearest_tags() -> None:
         preprocessing_of("tf_efficientnet_lite0.in2k", image_size="auto")
     assert (
         str(caught.value)
-        == "backbone tf_efficientnet_lite0 must carry a pretrained tag that timm knows, got 'in2k'; nearest: in1k"
+        == "backbone tf_efficientnet_lite0 must carry a pretrained tag that timm knows, got "
+        "'in2k'; nearest: in1k"
     )
 
 
@@ -71,7 +72,8 @@ def test_an_image_size_below_one() -> None:
         preprocessing_of("test_vit", image_size=0)
     assert (
         str(caught.value)
-        == "image_size must be auto or an int of at least 1 pixel, got 0; test_vit was pretrained at 160"
+        == "image_size must be auto or an int of at least 1 pixel, got 0; test_vit was pretrained "
+        "at 160"
     )
 
 
@@ -79,14 +81,18 @@ def test_a_size_that_the_patches_do_not_divide_is_refused_before_training() -> N
     with pytest.raises(SpecError) as caught:
         check_recipe(Recipe(backbone="test_vit"), n_classes=5, image_size=97)
     assert str(caught.value) == (
-        "image_size must suit test_vit, which was pretrained at 160 and cannot take 97 (Input height (97) should be divisible by patch size (16).); try auto"
+        "image_size must suit test_vit, which was pretrained at 160 and cannot take 97 (Input "
+        "height (97) should be divisible by patch size (16).); try auto"
     )
 
 
 def test_a_trial_meets_the_same_error_as_the_check() -> None:
     with pytest.raises(
         SpecError,
-        match=r"^image_size must suit inception_v3, which was pretrained at 299 and cannot take 16 \(.+\); try auto$",
+        match=(
+            r"^image_size must suit inception_v3, which was pretrained at 299 and cannot take 16 "
+            r"\(.+\); try auto$"
+        ),
     ):
         build_network(
             Recipe(backbone="inception_v3", weights="none"), n_classes=5, image_size=16, seed=0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.untyped import untyped
 from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.model.backbone import create_backbone
@@ -12,7 +13,7 @@ from ablate.model.cost import PrefixCost, cost_before, cost_of_depth
 
 @pytest.mark.parametrize("backbone", ["test_efficientnet", "test_resnet"])
 def test_the_whole_trunk_costs_what_torch_counts(backbone: str) -> None:
-    module = create_backbone(backbone, n_classes=2, image_size=64).eval()
+    module = untyped(create_backbone(backbone, n_classes=2, image_size=64).eval())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         features = module.forward_features(torch.zeros(1, 3, 64, 64))
         embedding = module.forward_head(features, pre_logits=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from ablate.errors import WeightsError
 from ablate.model.delta import delta, load_delta
 from ablate.recipe.recipe import Recipe
 
-_CASES = {
+_CASES: dict[str, dict[str, Any]] = {
     "probe": {"freeze_depth": "all"},
     "last unit": {"freeze_depth": -1},
     "full": {"freeze_depth": 0},
@@ -67,6 +68,7 @@ def test_a_delta_of_another_recipe_changes_nothing() -> None:
     with pytest.raises(WeightsError) as caught:
         load_delta(network, {"head.weight": torch.zeros(2, 2), "norm.bias": torch.zeros(3)})
     assert str(caught.value) == (
-        "a delta must hold exactly the tensors that the recipe trains, it differs in ['head.bias', 'norm.bias', 'head.weight']; was it saved by another recipe?"
+        "a delta must hold exactly the tensors that the recipe trains, it differs in ['head.bias', "
+        "'norm.bias', 'head.weight']; was it saved by another recipe?"
     )
     assert all(torch.equal(tensor, before[name]) for name, tensor in snapshot(network).items())

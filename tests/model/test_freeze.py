@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from support.model_zoo import TRAINED, build, changed, snapshot, train, wake_residuals
+from support.untyped import untyped
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -14,7 +17,7 @@ from ablate.recipe.recipe import Recipe
 _RECIPE = Recipe(head_lr=0.01, lr_ratio=1.0, weight_decay=0.0)
 
 
-def _middle(backbone: str, side: int, **fields: object) -> Network:
+def _middle(backbone: str, side: int, **fields: Any) -> Network:
     n_units = len(build(backbone, image_size=side).units)
     return build(backbone, image_size=side, freeze_depth=n_units // 2, **fields)
 
@@ -87,9 +90,9 @@ def test_parameter_free_modules_of_frozen_units_rest_and_the_heads_do_not() -> N
 def test_dropout_between_the_stem_and_the_blocks_goes_with_the_stem() -> None:
     network = build("test_vit", image_size=64, freeze_depth=1)
     network.train()
-    assert not network.module.pos_drop.training
-    assert network.module.blocks[0].training
-    assert network.module.head_drop.training
+    assert not untyped(network.module).pos_drop.training
+    assert untyped(network.module).blocks[0].training
+    assert untyped(network.module).head_drop.training
 
 
 def test_a_frozen_trunk_in_training_mode_is_a_function() -> None:
@@ -97,8 +100,8 @@ def test_a_frozen_trunk_in_training_mode_is_a_function() -> None:
     network.train()
     images = torch.randn(2, 3, 64, 64)
     torch.testing.assert_close(
-        network.module.forward_features(images),
-        network.module.forward_features(images),
+        untyped(network.module).forward_features(images),
+        untyped(network.module).forward_features(images),
         rtol=0,
         atol=0,
     )
@@ -107,9 +110,9 @@ def test_a_frozen_trunk_in_training_mode_is_a_function() -> None:
 def test_train_wakes_the_frozen_modules_and_hold_puts_them_back() -> None:
     network = build("test_resnet", image_size=64, freeze_depth="all")
     network.module.train()
-    assert network.module.bn1.training
+    assert untyped(network.module).bn1.training
     network.boundary.hold()
-    assert not network.module.bn1.training
+    assert not untyped(network.module).bn1.training
 
 
 @pytest.mark.parametrize(
@@ -157,8 +160,8 @@ def test_batch_norm_policy_bit_by_bit(
 def test_a_dropout_inside_a_held_batch_norm_of_a_free_unit_stays_awake(policy: str) -> None:
     network = build("tf_efficientnet_lite0", image_size=64, freeze_depth=0, batch_norm=policy)
     network.train()
-    assert not network.module.bn1.training
-    assert network.module.bn1.act.training
+    assert not untyped(network.module).bn1.training
+    assert untyped(network.module).bn1.act.training
 
 
 @pytest.mark.parametrize(

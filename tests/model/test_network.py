@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from support.model_zoo import build, images_of, predict
+from support.untyped import untyped
 
 from ablate.errors import SpecError
 from ablate.model.network import build_network, check_recipe
 from ablate.recipe.recipe import Recipe
 
-_RECIPES = {
+_RECIPES: dict[str, dict[str, Any]] = {
     "probe": {"freeze_depth": "all"},
     "last unit": {"freeze_depth": -1, "batch_norm": "adapt"},
     "full": {"freeze_depth": 0},
@@ -42,7 +45,7 @@ def test_counts_by_hand() -> None:
         lora_rank=2,
         adapter_targets=("blocks.5.mlp.fc1",),
     )
-    width, hidden = 64, network.module.blocks[5].mlp.fc1.base_layer.out_features
+    width, hidden = 64, untyped(network.module).blocks[5].mlp.fc1.base_layer.out_features
     assert network.n_trainable == (width * 5 + 5) + 2 * (width + hidden)
 
 
@@ -54,11 +57,11 @@ def test_the_head_is_the_same_in_every_arm_of_a_seed() -> None:
             for arm in arms
         )
     other = build("test_vit", image_size=64, seed=4)
-    assert not torch.equal(other.module.head.weight, arms[0].module.head.weight)
+    assert not torch.equal(untyped(other.module).head.weight, untyped(arms[0].module).head.weight)
 
 
 @pytest.mark.parametrize("fields", _RECIPES.values())
-def test_building_leaves_the_global_generator_as_it_was(fields: dict[str, object]) -> None:
+def test_building_leaves_the_global_generator_as_it_was(fields: dict[str, Any]) -> None:
     before = torch.get_rng_state()
     build("test_vit", image_size=64, **fields)
     check_recipe(Recipe(backbone="test_vit", weights="none", **fields), n_classes=5, image_size=64)
@@ -81,8 +84,10 @@ def test_a_distilled_transformer_averages_its_two_heads(mode: str) -> None:
     network = build("deit_tiny_distilled_patch16_224", image_size=64)
     network.train() if mode == "train" else network.module.eval()
     images = images_of(network)
-    tokens = network.module.forward_features(images)
-    expected = (network.module.head(tokens[:, 0]) + network.module.head_dist(tokens[:, 1])) / 2
+    tokens = untyped(network.module).forward_features(images)
+    expected = (
+        untyped(network.module).head(tokens[:, 0]) + untyped(network.module).head_dist(tokens[:, 1])
+    ) / 2
     torch.testing.assert_close(network.module(images), expected)
 
 
@@ -98,7 +103,8 @@ def test_units_that_interleave_cannot_be_cut() -> None:
             Recipe(backbone="cait_xxs24_224", freeze_depth=-1), n_classes=5, image_size="auto"
         )
     assert str(caught.value) == (
-        "freeze_depth must be all or 0 for cait_xxs24_224, whose units do not run one after the other (blocks.22+blocks_token_only.0 runs after "
+        "freeze_depth must be all or 0 for cait_xxs24_224, whose units do not run one after the "
+        "other (blocks.22+blocks_token_only.0 runs after "
         "blocks.23+blocks_token_only.1), got a depth of 24"
     )
 

@@ -1,6 +1,11 @@
-"""Whether a network can train with one image at a time is known before it is built: the meta device refuses what a real step refuses."""
+"""Whether a network can train with one image at a time is known before it is built.
+
+The meta device refuses what a real step refuses.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +30,7 @@ CASES = [
 
 @pytest.mark.parametrize(("backbone", "image_size", "fields", "takes"), CASES)
 def test_it_is_known_beforehand_and_a_step_agrees(
-    backbone: str, image_size: int, fields: dict[str, object], takes: bool
+    backbone: str, image_size: int, fields: dict[str, Any], takes: bool
 ) -> None:
     recipe = Recipe(backbone=backbone, weights="none", **fields)
     assert check_recipe(recipe, n_classes=3, image_size=image_size).takes_one_image == takes

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from typing import Any
 
 import pytest
 from support.model_zoo import build
@@ -10,7 +11,7 @@ from ablate.errors import CheckFailed
 from ablate.model.param_groups import check_partition, param_groups
 from ablate.recipe.recipe import Recipe
 
-_CASES = {
+_CASES: dict[str, dict[str, Any]] = {
     "probe": {"freeze_depth": "all"},
     "last unit": {"freeze_depth": -1},
     "full": {"freeze_depth": 0},
@@ -61,7 +62,8 @@ def test_a_parameter_that_no_group_holds_is_a_bug_with_its_name() -> None:
         check_partition(network.module, groups[:1])
     assert (
         str(caught.value)
-        == "every trainable parameter must be in exactly one group and no other in any, these are not: ['head.bias']"
+        == "every trainable parameter must be in exactly one group and no other in any, these are "
+        "not: ['head.bias']"
     )
 
 
@@ -73,7 +75,8 @@ def test_a_parameter_of_another_network_is_a_bug() -> None:
         )
     assert (
         str(caught.value)
-        == "every trainable parameter must be in exactly one group and no other in any, these are not: 2 parameters of another network"
+        == "every trainable parameter must be in exactly one group and no other in any, these are "
+        "not: 2 parameters of another network"
     )
 
 
@@ -89,7 +92,10 @@ def test_groups_follow_the_network_and_not_the_names_alone() -> None:
 
 @pytest.mark.parametrize("freeze_depth", [0, 3, -1])
 def test_layer_decay_counts_all_units_from_the_head(freeze_depth: int) -> None:
-    """A unit's rate does not depend on how many before it are frozen; timm's own scale does (timm#2691)."""
+    """A unit's rate does not depend on how many before it are frozen.
+
+    With timm's own scale it does (timm#2691).
+    """
     recipe = Recipe(head_lr=0.02, lr_ratio=0.25, layer_decay=0.5)
     network = build("test_vit", image_size=64, freeze_depth=freeze_depth)
     n_units = len(network.units)

@@ -1,4 +1,7 @@
-"""docs/support.md is what `scripts/support_matrix.py` finds; rows of small networks are run again here."""
+"""docs/support.md is what `scripts/support_matrix.py` finds.
+
+Rows of small networks are run again here.
+"""
 
 from __future__ import annotations
 

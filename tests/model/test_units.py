@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from support.model_zoo import IN_ORDER, TRAINED
+from support.untyped import untyped
 from timm.models._manipulate import group_parameters
 from torch import nn
 
@@ -71,7 +72,7 @@ def test_a_real_forward_pass_reaches_the_units_one_after_the_other(backbone: str
 def test_units_refine_the_groups_that_timm_makes(backbone: str) -> None:
     module, heads, units = _taken_apart(backbone, IN_ORDER[backbone])
     unit_of = {name: i for i, unit in enumerate(units) for name in unit.parameter_names}
-    group_of = group_parameters(module, module.group_matcher(coarse=True), reverse=True)
+    group_of = group_parameters(module, untyped(module).group_matcher(coarse=True), reverse=True)
     pairs = sorted({(group_of[name], unit_of[name]) for name in unit_of})
     by_group = [unit for _, unit in pairs]
     assert by_group == sorted(by_group)
@@ -118,7 +119,8 @@ def test_units_that_do_not_cover_the_trunk_are_a_bug_with_names() -> None:
         check_cover(units, ["a.weight", "b.weight", "c.bias"])
     assert (
         str(caught.value)
-        == "every trunk parameter must be in exactly one of 2 units, these are not: ['a.weight', 'c.bias']"
+        == "every trunk parameter must be in exactly one of 2 units, these are not: ['a.weight', "
+        "'c.bias']"
     )
 
 

@@ -14,7 +14,10 @@ import pytest
 from ablate.metrics.classification import score
 from ablate.recipe.canonical import canonical
 from ablate.recipe.recipe import Recipe
+from ablate.study.provenance import Provenance, provenance_to_tags
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
+from ablate.study.trial_facts import TrialFacts, facts_to_tags
+from ablate.tracking.projection import TAG_LENGTH
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 
@@ -96,6 +99,21 @@ def make_frame(
     return pd.concat(parts, ignore_index=True)
 
 
+FACTS = TrialFacts(
+    device="cpu",
+    precision="fp32",
+    weights_source="package",
+    weights_digest="ab" * 32,
+    torch="2.9",
+)
+PROVENANCE = Provenance(
+    version="0.1.0",
+    commit="c0ffee",
+    platform="Linux x86_64",
+    libraries={"python": "3.12.3", "timm": "1.0.22", "torch": "2.9"},
+)
+
+
 def make_run(arm: ArmRecord, seed: int, frame: pd.DataFrame, *, number: int) -> PublishedRun:
     metrics = {
         "best_epoch": 2.0,
@@ -116,7 +134,7 @@ def make_run(arm: ArmRecord, seed: int, frame: pd.DataFrame, *, number: int) -> 
         run_id=f"run{number:03d}", trial_id=f"{number:016x}", arm_id=arm.arm_id, seed=seed, attempt=1, status="COMPLETE",
         metrics={**metrics, "time/train_s": 10.0 + number / 7, "time/total_s": 12.0 + number / 7, "param/lr_ratio": 0.1}, curves=curves,
         params={"precision": "auto"},
-        tags={"device": "cpu", "precision": "fp32", "weights_source": "package", "weights_digest": "ab" * 32, "commit": "c0ffee", "torch": "2.9"},
+        tags={**facts_to_tags(FACTS, longest=TAG_LENGTH), **provenance_to_tags(PROVENANCE)},
         failure="",
     )  # fmt: skip
 

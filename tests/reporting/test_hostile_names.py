@@ -166,9 +166,7 @@ def test_notes_in_mlflow_and_comparisons_keep_their_form(build, kind: str) -> No
         study = renamed(build, names)
         record, run = study.study.record, study.study.runs[0]
         trial = _Trial(record.arms[0].recipe, "classification", record.arms[0].arm_id, 0)
-        outcome = TrialOutcome(
-            best_epoch=0, metrics=dict(run.metrics), facts=dict(run.tags), files=()
-        )
+        outcome = TrialOutcome(best_epoch=0, metrics=dict(run.metrics), facts=run.facts, files=())
         compared = comparison_text(
             compare_studies(study.study, study.study), first=names[0], second=names[1]
         )

@@ -10,12 +10,17 @@ from support.reports import no_figures
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.sections.adapters import adapters_section, size_of
+from ablate.study.trial_facts import Merge, TrialFacts, facts_to_tags
+from ablate.tracking.records import PublishedRun
+
+
+def _with_merge(run: PublishedRun, merge: Merge) -> PublishedRun:
+    tags = facts_to_tags(TrialFacts(adapter_merge=merge), longest=4000)
+    return replace(run, tags={**run.tags, **tags})
 
 
 def test_a_row_an_arm_with_its_share_and_what_merging_changed(published) -> None:
-    told = published.with_runs(
-        lambda run: replace(run, tags={**run.tags, "fact/adapter_merge": "merged in fp32"})
-    )
+    told = published.with_runs(lambda run: _with_merge(run, Merge(why_not="no weight can hold it")))
     results = compute_results(told.study, told.predictions)
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
@@ -33,17 +38,16 @@ def test_a_row_an_arm_with_its_share_and_what_merging_changed(published) -> None
             / results.number(arm_id, "cost/n_parameters/mean")
         )
         assert row[4] == f"{share:.2f} %"
-        assert row[8] == ("merged in fp32" if arm.recipe.lora_rank else "-")
+        merged = "not merged: no weight can hold it" if arm.recipe.lora_rank else "-"
+        assert row[8] == merged
 
 
 def test_the_largest_difference_of_an_arms_runs_is_told(published) -> None:
-    seen: dict[str, list[str]] = {}
+    seen: dict[str, list[float]] = {}
 
     def tell(run):
-        differences = seen.setdefault(run.arm_id, ["9.5e-07", "2.0e-06", "1.5e-06"])
-        merged = "merged in fp32, logits of 8 val images differ by at most"
-        fact = f"{merged} {differences.pop(0)}"
-        return replace(run, tags={**run.tags, "fact/adapter_merge": fact})
+        differences = seen.setdefault(run.arm_id, [9.5e-07, 2.0e-06, 1.5e-06])
+        return _with_merge(run, Merge(difference=differences.pop(0), n_images=8))
 
     told = published.with_runs(tell)
     rows = [

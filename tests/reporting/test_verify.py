@@ -253,7 +253,7 @@ def test_a_parameter_under_its_former_name_is_compared(build, units: str) -> Non
     params = {"lora_units": units}
     run = PublishedRun("0" * 32, "t", arm.arm_id, 0, 1, "COMPLETE", {}, {}, params, {}, "")
     changed = list(_changed_params(run, record.model_copy(update={"arms": (arm,)})))
-    assert [finding.told for finding in changed] == ([] if units == "2" else ["3"])
+    assert [finding.reported for finding in changed] == ([] if units == "2" else ["3"])
 
 
 def test_a_parameter_that_cannot_matter_may_differ(study, report) -> None:

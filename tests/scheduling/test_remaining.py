@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ablate.recipe.recipe import Recipe
 from ablate.scheduling.remaining import COSTLESS, Left, StudyClock, kind_of, prior
+from ablate.study.trial_facts import TrialFacts
 from ablate.tracking.events import (
     EpochEnded,
     Failure,
@@ -27,7 +28,7 @@ RECIPES = (
     Recipe(freeze_depth=0, epochs=12),
 )
 """From cheap to dear."""
-DONE = TrialOutcome(best_epoch=0, metrics={}, facts={}, files=())
+DONE = TrialOutcome(best_epoch=0, metrics={}, facts=TrialFacts(), files=())
 START = 1_700_000_000.0
 
 

@@ -7,6 +7,7 @@ import pytest
 from scheduling.test_conductor import conduct, journal, order_in
 from support.toy_study import toy_study
 
+from ablate.console.status import status_tables
 from ablate.errors import StoreError
 from ablate.scheduling.lease import holder, lease
 from ablate.scheduling.limits import Limits
@@ -14,7 +15,6 @@ from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import JOURNAL
 from ablate.tracking.events import EpochEnded, Failure, TrialEnded, TrialStarted, TrialState
-from ablate.console.status import status_tables
 
 
 def test_a_study_that_rests_and_one_that_runs(tmp_path):

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ablate.errors import WeightsError
-from ablate.model.weight_files import place_file, trunk_tensors
+from ablate.model.weights.place_file import place_file, trunk_tensors
 
 FORMATS = ("zip.pth", "legacy.pth", "plain.safetensors")
 _WORDS = (

@@ -207,6 +207,9 @@ class OrdinalInsight:
     def review_parts(self, _results: Results, _show: ShowFigure) -> list[str]:
         return []
 
+    def checks(self) -> dict[str, int | None]:
+        return {"levels_off_by_two": None}
+
     def card_sections(self, _results: Results, arm: ArmRecord) -> list[str]:
         if arm.arm_id not in self.errors:
             return ["## Levels\n\nNot measured."]

@@ -1,4 +1,4 @@
-"""Looking over the loop's shoulder: what stands in network and optimizer before and after every optimizer step of a trial."""
+"""Network and optimizer before and after every optimizer step of a trial, as they are."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ablate.training.loop import fit
-from ablate.training.loop.active_phase import Stage
+from ablate.training.loop.active_phase import ActivePhase
 
 
 @dataclass
 class Step:
     """One optimizer step, as its arguments and effects were."""
 
-    stage: Stage
+    active: ActivePhase
     epoch: int
     rates: dict[str, float]
     """Parameter -> LR."""
@@ -32,8 +32,8 @@ class Step:
     norm: float = float("nan")
 
 
-def tensors(stage: Stage) -> dict[str, Tensor]:
-    module = stage.network.module
+def tensors(active: ActivePhase) -> dict[str, Tensor]:
+    module = active.network.module
     return {
         name: tensor.detach().clone()
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]
@@ -48,25 +48,31 @@ def spy(
     train_batch, train_epoch = fit.train_batch, fit.train_epoch
     epochs = [0]
 
-    def epoch(stage, course, done):
+    def epoch(active, setup, done):
         epochs[0] = done.n_epochs
-        return train_epoch(stage, course, done)
+        return train_epoch(active, setup, done)
 
-    def batch(stage, course, inputs, labels):
-        names = {id(parameter): name for name, parameter in stage.network.module.named_parameters()}
+    def batch(active, setup, inputs, labels):
+        names = {
+            id(parameter): name for name, parameter in active.network.module.named_parameters()
+        }
         rates = {
             names[id(one)]: group["lr"]
-            for group in stage.optimizer.param_groups
+            for group in active.optimizer.param_groups
             for one in group["params"]
         }
         step = Step(
-            stage, epochs[0], rates, has_momentum=bool(stage.optimizer.state), before=tensors(stage)
+            active,
+            epochs[0],
+            rates,
+            has_momentum=bool(active.optimizer.state),
+            before=tensors(active),
         )
-        loss, norm = train_batch(stage, course, inputs, labels)
-        step.after, step.loss, step.norm = tensors(stage), float(loss), float(norm)
+        loss, norm = train_batch(active, setup, inputs, labels)
+        step.after, step.loss, step.norm = tensors(active), float(loss), float(norm)
         step.gradients = {
             name: one.grad.clone()
-            for name, one in stage.network.module.named_parameters()
+            for name, one in active.network.module.named_parameters()
             if one.grad is not None
         }
         steps.append(step)

@@ -10,7 +10,7 @@ from torch import nn
 
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import TrialOutcome
-from ablate.training.loop.fit import Emit
+from ablate.training.loop.fit import EmitEpoch
 from ablate.training.trial_run import run_trial
 
 default_cfgs = generate_default_cfgs(
@@ -51,6 +51,6 @@ def tiny_swin(pretrained: bool = False, **given: Any) -> nn.Module:
     )
 
 
-def run_tiny_trial(request: TrialRequest, emit: Emit) -> TrialOutcome:
+def run_tiny_trial(request: TrialRequest, emit: EmitEpoch) -> TrialOutcome:
     """`run_trial` in a process that knows the tiny Swin."""
     return run_trial(request, emit)

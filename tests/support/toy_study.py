@@ -15,6 +15,7 @@ import numpy as np
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 from ablate.study.trial import DataSpec, Trial
+from ablate.study.trial_facts import TrialFacts
 from ablate.targets import OneLabel
 from ablate.targets.codecs import SplitPredictions
 from ablate.tracking.artifacts import write_predictions
@@ -108,7 +109,7 @@ def toy_events(
     outcome = TrialOutcome(
         best_epoch=1,
         metrics={"val/macro_f1": 0.6, "test/macro_f1": 0.55, "time/train_s": 2.5},
-        facts={"device": "cpu", "precision": "fp32"},
+        facts=TrialFacts(device="cpu", precision="fp32"),
         files=("predictions.parquet", "delta.safetensors"),
     )
     return [

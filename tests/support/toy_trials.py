@@ -18,6 +18,7 @@ from ablate.errors import TrialError
 from ablate.files import write_text
 from ablate.scheduling.executors._base import Emit
 from ablate.study.request import TrialRequest
+from ablate.study.trial_facts import TrialFacts
 from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
 from support.toy_study import toy_predictions
@@ -45,7 +46,7 @@ def run(request: TrialRequest, emit: Emit) -> TrialOutcome:
     return TrialOutcome(
         best_epoch=1,
         metrics={"val/macro_f1": score, "test/macro_f1": score / 2},
-        facts={"device": "cpu"},
+        facts=TrialFacts(device="cpu"),
         files=("missing.bin",) if order == "forget" else ("predictions.parquet",),
     )
 
@@ -78,7 +79,7 @@ def _obey(order: str) -> None:
 
 def nothing(request: TrialRequest, emit: Emit) -> TrialOutcome:
     """As little as a trial can do."""
-    return TrialOutcome(best_epoch=0, metrics={"val/macro_f1": 0.5}, facts={}, files=())
+    return TrialOutcome(best_epoch=0, metrics={"val/macro_f1": 0.5}, facts=TrialFacts(), files=())
 
 
 def lengthy(request: TrialRequest, emit: Emit) -> TrialOutcome:
@@ -101,7 +102,10 @@ def lengthy(request: TrialRequest, emit: Emit) -> TrialOutcome:
     best = max(range(4), key=lambda epoch: scores[epoch])
     metrics = {"val/macro_f1": scores[best], "test/macro_f1": scores[-1]}
     return TrialOutcome(
-        best_epoch=best, metrics=metrics, facts={"device": "cpu"}, files=("predictions.parquet",)
+        best_epoch=best,
+        metrics=metrics,
+        facts=TrialFacts(device="cpu"),
+        files=("predictions.parquet",),
     )
 
 
@@ -118,7 +122,10 @@ def analytic(request: TrialRequest, emit: Emit) -> TrialOutcome:
         emit(epoch, recipe.epochs, {"val/macro_f1": best * (1 - math.exp(-(epoch + 1) / 2))})
     costs = {"cost/n_trainable": 100.0 + 10 * recipe.lora_rank}
     return TrialOutcome(
-        best_epoch=recipe.epochs - 1, metrics={"val/macro_f1": best, **costs}, facts={}, files=()
+        best_epoch=recipe.epochs - 1,
+        metrics={"val/macro_f1": best, **costs},
+        facts=TrialFacts(),
+        files=(),
     )
 
 
@@ -131,7 +138,7 @@ def diverging(request: TrialRequest, emit: Emit) -> TrialOutcome:
         ),
     )
     metrics = {**found.metrics, "val/macro_f1": spoilt(request, found.metrics["val/macro_f1"])}
-    return TrialOutcome(best_epoch=found.best_epoch, metrics=metrics, facts={}, files=())
+    return TrialOutcome(best_epoch=found.best_epoch, metrics=metrics, facts=TrialFacts(), files=())
 
 
 def spoilt(request: TrialRequest, score: float) -> float:
@@ -142,4 +149,4 @@ def without_score(request: TrialRequest, emit: Emit) -> TrialOutcome:
     """Completes, but with no score that is a number."""
     scores = {"val/macro_f1": math.nan, "test/macro_f1": math.nan, "cost/n_trainable": math.inf}
     emit(0, 1, {"train/loss": math.inf, "val/macro_f1": math.nan})
-    return TrialOutcome(best_epoch=0, metrics=scores, facts={}, files=())
+    return TrialOutcome(best_epoch=0, metrics=scores, facts=TrialFacts(), files=())

@@ -16,8 +16,9 @@ from PIL import Image
 from support.ordinal_task import ORDINAL, OrdinalReading
 from support.toy_study import new_store_uri
 
+from ablate.data.build_store import build_store
 from ablate.data.dataset import load_data
-from ablate.data.store import ImageStore, build_store
+from ablate.data.store import ImageStore
 from ablate.model.backbone import preprocessing_of
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.evidence.tables import champion, trial_frame

@@ -17,6 +17,7 @@ from support.toy_study import failed_events, toy_events, toy_study
 
 from ablate.checksum import sealed
 from ablate.errors import StoreError
+from ablate.study.trial_facts import TrialFacts
 from ablate.tracking.events import (
     EpochEnded,
     Event,
@@ -47,7 +48,7 @@ outcomes = st.builds(
     TrialOutcome,
     best_epoch=st.integers(0, 9),
     metrics=st.dictionaries(words, numbers),
-    facts=st.dictionaries(words, words),
+    facts=st.builds(TrialFacts, device=words, threads=st.integers(1, 99), units=st.none()),
     files=st.lists(words).map(tuple),
 )
 failures = st.builds(Failure, kind=words, message=words, traceback=words)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.toy_study import failed_events, new_store_uri, toy_events, toy_study
 
+from ablate.study.trial_facts import TrialFacts
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
 from ablate.tracking.mlflow_store import MlflowStore
 
@@ -51,7 +52,9 @@ def test_a_complete_attempt_is_read_back(at, uri, tmp_path):
         replace(
             end,
             outcome=replace(
-                end.outcome, metrics=metrics, facts={"device": "cpu", "weights_source": "x" * 3000}
+                end.outcome,
+                metrics=metrics,
+                facts=TrialFacts(device="cpu", weights_source="x" * 3000),
             ),
         ),
     ]

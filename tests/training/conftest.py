@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, Split
-from ablate.data.store import ImageStore, build_store
+from ablate.data.store import ImageStore
 from ablate.model.backbone import preprocessing_of
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import DataFacts
@@ -84,7 +86,7 @@ def store(stores: Callable[[str], ImageStore]) -> ImageStore:
 
 
 @pytest.fixture
-def make_request(stores: Callable[[str], ImageStore], tmp_path: Path):  # type: ignore[no-untyped-def]
+def make_request(stores: Callable[[str], ImageStore], tmp_path: Path):
     def make(
         *,
         seed: int = 0,
@@ -92,7 +94,7 @@ def make_request(stores: Callable[[str], ImageStore], tmp_path: Path):  # type: 
         precision: str = "fp32",
         max_gb: float = 1.0,
         select_by: str = "val/macro_f1",
-        **recipe: object,
+        **recipe: Any,
     ) -> TrialRequest:
         fields = {
             "backbone": "test_efficientnet",

@@ -1,4 +1,7 @@
-"""The score that is asked for picks the best epoch and says when patience ends: scripted epochs of a binary task about which the scores disagree."""
+"""The score that is asked for picks the best epoch and says when patience ends.
+
+Scripted epochs of a binary task about which the scores disagree.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import sklearn.metrics as sk
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import phases_of
 from ablate.training.loop import fit
-from ablate.training.loop.checkpoint import Progress
+from ablate.training.loop.progress import TrainingProgress
 from ablate.training.tasks.classification import Classification
 
 LABELS = np.array([0] * 7 + [1] * 3)
@@ -36,21 +39,21 @@ ORACLES = {
 
 def _judged(
     select_by: str, monkeypatch: pytest.MonkeyPatch, *, patience: int | None = None
-) -> Progress:
+) -> TrainingProgress:
     """Let the loop judge the scripted epochs one by one until its phase is over."""
     recipe = Recipe(backbone="test_efficientnet", epochs=len(EPOCHS), patience=patience)
-    course: Any = SimpleNamespace(
+    setup: Any = SimpleNamespace(
         select_by=select_by,
         recipe=recipe,
         task=Classification(),
         compute=None,
         micro_batch=recipe.batch_size,
     )
-    stage: Any = SimpleNamespace(
-        lanes=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), average=None
+    active: Any = SimpleNamespace(
+        trained_part=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), ema=None
     )
     network: Any = None
-    done = Progress()
+    done = TrainingProgress()
     monkeypatch.setattr(fit, "delta", lambda network: {})
     monkeypatch.setattr(
         fit,
@@ -60,7 +63,7 @@ def _judged(
         ).astype(np.float32),
     )
     while not fit.is_over(phases_of(recipe)[0], done):
-        fit.judge(network, stage, course, done)
+        fit.judge(network, active, setup, done)
         done.n_epochs += 1
     return done
 

@@ -1,4 +1,7 @@
-"""What a network costs at inference: counted multiply-adds against closed forms, and a measurement that leaves no trace."""
+"""What a network costs at inference.
+
+Counted multiply-adds against closed forms, and a measurement that leaves no trace.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from torch import nn
 
 from ablate.model.family import family_of
-from ablate.model.network import build_network
+from ablate.model.network import Network, build_network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.training import inference_cost as measured
@@ -36,7 +39,11 @@ def test_multiply_adds_are_those_of_the_textbook() -> None:
     [("resnet18", 1.82), ("vit_tiny_patch16_224", 1.26), ("tf_efficientnet_lite0", 0.39)],
 )
 def test_multiply_adds_are_those_that_others_publish(backbone: str, giga: float) -> None:
-    """resnet18: 1.82 G (timm's results table). vit_tiny: 1.26 G, attention's two products included. lite0: 0.39 G without biases and activations."""
+    """resnet18: 1.82 G (timm's results table).
+
+    vit_tiny: 1.26 G, attention's two products included. lite0: 0.39 G without biases and
+    activations.
+    """
     assert count_macs(
         timm.create_model(backbone, num_classes=1000).eval(), image_size=224
     ) / 1e9 == pytest.approx(giga, abs=0.01)
@@ -80,7 +87,12 @@ def test_it_is_measured_once_for_each_structure(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(measured, "_KNOWN", {})
     calls = []
     measure = measured._measure
-    monkeypatch.setattr(measured, "_measure", lambda *known: calls.append(1) or measure(*known))
+
+    def counted(network: Network, compute: Compute) -> measured.InferenceCost:
+        calls.append(1)
+        return measure(network, compute)
+
+    monkeypatch.setattr(measured, "_measure", counted)
     plain, adapted = _network(freeze_depth="all"), _network(freeze_depth="all", lora_rank=2)
     costs = [
         inference_cost(network, COMPUTE)
@@ -100,16 +112,22 @@ def test_a_trial_logs_what_its_network_costs(make_request, tmp_path) -> None:
         export_complete(request.folder, tmp_path / "whole") / "model.safetensors"
     ).stat().st_size / 1e6
     assert outcome.metrics["cost/disk_mb"] == pytest.approx(whole, abs=0.05)
-    assert outcome.facts["family"] == "CNN"
+    assert outcome.facts.family == "CNN"
 
 
 @pytest.mark.parametrize(
     ("backbone", "family"),
     [
-        ("resnet18", "CNN"), ("tf_efficientnet_lite0", "CNN"), ("convnext_atto", "CNN"), ("regnety_002", "CNN"), ("vit_tiny_patch16_224", "ViT"),
-        ("swin_tiny_patch4_window7_224", "ViT"), ("mixer_s32_224", "MLP"), ("coatnet_nano_rw_224", "hybrid"),
+        ("resnet18", "CNN"),
+        ("tf_efficientnet_lite0", "CNN"),
+        ("convnext_atto", "CNN"),
+        ("regnety_002", "CNN"),
+        ("vit_tiny_patch16_224", "ViT"),
+        ("swin_tiny_patch4_window7_224", "ViT"),
+        ("mixer_s32_224", "MLP"),
+        ("coatnet_nano_rw_224", "hybrid"),
     ],
-)  # fmt: skip
+)
 def test_families_are_told_apart(backbone: str, family: str) -> None:
     with torch.device("meta"):
         assert family_of(timm.create_model(backbone)) == family

@@ -1,4 +1,5 @@
-"""The LR range test finds where a loss falls fastest, keeps the ratios of the groups, and leaves nothing behind."""
+"""The LR range test finds where a loss falls fastest, keeps the ratios of the groups, and leaves
+nothing behind."""
 
 from __future__ import annotations
 
@@ -41,9 +42,9 @@ def test_an_arm_is_tried_with_its_ratios_and_nothing_is_kept(make_request, monke
     seen = []
     train_batch = module.train_batch
 
-    def batch(stage, course, inputs, labels):
-        seen.append({group["name"]: group["lr"] for group in stage.optimizer.param_groups})
-        return train_batch(stage, course, inputs, labels)
+    def batch(active, setup, inputs, labels):
+        seen.append({group["name"]: group["lr"] for group in active.optimizer.param_groups})
+        return train_batch(active, setup, inputs, labels)
 
     monkeypatch.setattr(module, "train_batch", batch)
     request = make_request(

@@ -1,4 +1,7 @@
-"""Memory that is short: parts of a batch give the gradients of the whole, and a trial starts again with smaller parts."""
+"""Where memory is short.
+
+Parts of a batch give the gradients of the whole, and a trial starts again with smaller parts.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import pytest
 import torch
 
 from ablate.errors import TrialError
+from ablate.study.trial_facts import MicroBatch
 from ablate.training import trial_run
 from ablate.training.loop.step import micro_batches
 from ablate.training.machine import memory
@@ -35,7 +39,10 @@ def test_a_last_part_of_one_image_joins_the_part_before_it():
 
 @pytest.fixture
 def short_of(monkeypatch):
-    """Memory that holds so many images at a time: the real trial, broken off where it asks for more."""
+    """Memory that holds so many images at a time.
+
+    The real trial, broken off where it asks for more.
+    """
 
     def shorten(n_images: int, error: Exception) -> list[int]:
         tried, real = [], trial_run._run
@@ -65,8 +72,8 @@ def test_parts_are_halved_until_memory_holds_them(make_request, short_of, caplog
     tried = short_of(3, error)
     outcome = run_trial(make_request(freeze_depth=-1, batch_norm="frozen"), lambda *epoch: None)
     assert tried == [8, 4, 2]
-    assert outcome.facts["micro_batch"] == "2 of 8, gradients summed, because memory was short"
-    assert whole.facts["micro_batch"] == "8 (whole batches)"
+    assert outcome.facts.micro_batch == MicroBatch(size=2, batch_size=8, reason="memory")
+    assert whole.facts.micro_batch == MicroBatch(size=8, batch_size=8, reason="whole batches")
     assert outcome.metrics["n_steps"] == whole.metrics["n_steps"]
     assert outcome.metrics["val/nll"] == pytest.approx(whole.metrics["val/nll"], abs=1e-4)
     assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [
@@ -77,14 +84,17 @@ def test_parts_are_halved_until_memory_holds_them(make_request, short_of, caplog
 def test_batch_norm_that_trains_is_named(make_request, short_of):
     short_of(4, MemoryError())
     outcome = run_trial(make_request(freeze_depth=0), lambda *epoch: None)
-    assert outcome.facts["micro_batch"] == (
-        "4 of 8, gradients summed, because memory was short; BatchNorm that trains saw 4 images at a time, not 8"
+    assert outcome.facts.micro_batch == MicroBatch(
+        size=4, batch_size=8, reason="memory", n_seen_by_norms=4
     )
 
 
 def test_memory_that_holds_not_even_one_image_fails_the_trial(make_request, short_of):
     short_of(0, MemoryError("no"))
-    message = r"^memory must hold one image of the trial's network at least, it does not: no; take a smaller backbone or image_size$"
+    message = (
+        r"^memory must hold one image of the trial's network at least, it does not: no; take "
+        r"a smaller backbone or image_size$"
+    )
     with pytest.raises(TrialError, match=message):
         run_trial(make_request(), lambda *epoch: None)
 
@@ -114,8 +124,10 @@ def test_one_image_where_batch_norm_trains_is_told_with_the_ways_out(
         run_trial(make_request(**fields), lambda *_: None)
     field = next(iter(fields))
     assert str(caught.value) == (
-        f"{field} must leave at least 2 images in the network at a time, got 1: BatchNorm that trains at the end of test_efficientnet sees one value of "
-        f"each channel there, which has no variance; take a larger {field}, batch_norm: frozen, or a larger data.image_size"
+        f"{field} must leave at least 2 images in the network at a time, got 1: BatchNorm that "
+        "trains at the end of test_efficientnet sees one value of "
+        f"each channel there, which has no variance; take a larger {field}, batch_norm: frozen, or "
+        "a larger data.image_size"
     )
 
 

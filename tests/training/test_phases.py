@@ -1,4 +1,7 @@
-"""What a change of phase does: thaws, puts the best weights back, and begins optimizer and schedule anew."""
+"""What a change of phase does.
+
+Thaws, puts the best weights back, and begins optimizer and schedule anew.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from ablate.errors import SpecError
 from ablate.model.network import build_network, check_recipe
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
+from ablate.study.trial_facts import PhaseFact
 from ablate.training.trial_run import run_trial
 
 GRADUAL = {
@@ -53,7 +57,7 @@ def test_no_momentum_survives_and_the_schedule_begins_anew(make_request, monkeyp
     steps = spy(monkeypatch)
     _run(make_request(**GRADUAL, warmup=0.5))
     assert [i for i, step in enumerate(steps) if not step.has_momentum] == [0, 6, 12]
-    assert len({id(step.stage.optimizer) for step in steps}) == 3
+    assert len({id(step.active.optimizer) for step in steps}) == 3
     rates = [step.rates["classifier.weight"] for step in steps]
     assert rates[:6] == rates[6:12] == rates[12:]
     assert rates[:4] == sorted(rates[:4])
@@ -64,7 +68,10 @@ def test_no_momentum_survives_and_the_schedule_begins_anew(make_request, monkeyp
 def test_every_parameter_learns_at_its_own_rate_at_every_step(
     make_request, monkeypatch, schedule: str, optimizer: str
 ) -> None:
-    """Against the formula, in every phase, frozen units counted: head_lr x lr_ratio x layer_decay ** (units from the head) x factor of the schedule."""
+    """Against the formula, in every phase, frozen units counted.
+
+    The rate is head_lr x lr_ratio x layer_decay ** (units from the head) x factor of the schedule.
+    """
     steps = spy(monkeypatch)
     request = make_request(
         epochs=4,
@@ -94,7 +101,7 @@ def test_every_parameter_learns_at_its_own_rate_at_every_step(
             step.rates.keys()
             == {
                 name
-                for name in step.stage.network.module.state_dict()
+                for name in step.active.network.module.state_dict()
                 if name in below or "classifier" in name
             }
             - frozen
@@ -103,7 +110,10 @@ def test_every_parameter_learns_at_its_own_rate_at_every_step(
 
 
 def test_the_best_weights_so_far_are_put_back_at_a_change(make_request, monkeypatch) -> None:
-    """Val is made to like epoch 1 best: phase 2 starts from its weights, bit for bit, and not from those of epoch 2."""
+    """Val is made to like epoch 1 best.
+
+    Phase 2 starts from its weights, bit for bit, and not from those of epoch 2.
+    """
     scores = iter([0.1, 0.9, 0.2, 0.3, 0.4])
     monkeypatch.setattr(
         "ablate.training.tasks.classification.Classification.evaluate",
@@ -152,9 +162,9 @@ def test_the_log_and_the_record_say_what_thaws(make_request, caplog) -> None:
         "phase 1 of 2: 1 epochs, 7 of 7 units frozen, thaws nothing",
         "phase 2 of 2: 2 epochs, 5 of 7 units frozen, thaws blocks.4 conv_head+bn2",
     ]
-    assert (
-        outcome.facts["phases"]
-        == "1: 1 epochs, 7 of 7 units frozen, thaws nothing; 2: 2 epochs, 5 of 7 units frozen, thaws blocks.4 conv_head+bn2"
+    assert outcome.facts.phases == (
+        PhaseFact(epochs=1, freeze_depth=7, n_units=7),
+        PhaseFact(epochs=2, freeze_depth=5, n_units=7, thawed=("blocks.4", "conv_head+bn2")),
     )
 
 
@@ -165,8 +175,9 @@ def test_cut_anew_at_each_boundary_a_trial_is_that_of_the_whole_network(
     recipe = {**GRADUAL, "freeze_depth": -2, "backbone": backbone, "augment": "light"}
     direct, direct_epochs = _run(make_request(**recipe))
     shared, shared_epochs = _run(make_request(**recipe, cache=tmp_path / "cache"))
-    assert shared.facts["prefix"].count("cut at ") == 3
-    assert len(set(shared.facts["prefix"].split("; then "))) == 3
+    points = [cut.at for cut in shared.facts.prefix]
+    assert None not in points
+    assert len(set(points)) == len(points) == 3
     losses = [
         [metrics["train/loss"] for _, _, metrics in epochs]
         for epochs in (direct_epochs, shared_epochs)
@@ -189,10 +200,11 @@ def test_the_probe_of_lp_ft_reads_what_a_probe_has_left_in_the_cache(
             cache=tmp_path / "cache",
         )
     )
-    assert outcome.facts["prefix_views"] == "0 computed, 3 from the cache"
-    assert outcome.facts["prefix"].endswith(
-        "; then uncut: nothing is frozen before the first module that learns"
-    )
+    assert (outcome.facts.views_computed, outcome.facts.views_from_cache) == (0, 3)
+    assert [cut.why_uncut for cut in outcome.facts.prefix] == [
+        "",
+        "nothing is frozen before the first module that learns",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +214,10 @@ def test_the_probe_of_lp_ft_reads_what_a_probe_has_left_in_the_cache(
 def test_the_batch_norm_policy_rules_what_is_thawed_in_each_phase(
     make_request, monkeypatch, policy: str, affine: int, statistics: int
 ) -> None:
-    """Bit by bit: BatchNorm of a frozen unit rests whatever the policy; of a free unit it does what the policy says, and its counter counts steps."""
+    """Bit by bit: BatchNorm of a frozen unit rests whatever the policy.
+
+    Of a free unit it does what the policy says, and its counter counts steps.
+    """
     steps = spy(monkeypatch)
     _run(
         make_request(
@@ -236,5 +251,6 @@ def test_phases_that_freeze_again_are_refused_before_anything_starts() -> None:
     with pytest.raises(SpecError) as caught:
         check_recipe(recipe, n_classes=3, image_size=64)
     assert str(caught.value) == (
-        "phases must thaw units and never freeze them again, got freeze_depth 0, all for the 7 units of test_efficientnet"
+        "phases must thaw units and never freeze them again, got freeze_depth 0, all for the 7 "
+        "units of test_efficientnet"
     )

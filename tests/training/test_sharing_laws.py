@@ -1,12 +1,20 @@
-"""Nothing is computed twice, and nothing shows it: for a CNN, a ViT and a Swin, what is shared equals what is not.
+"""Nothing is computed twice, and nothing shows it.
 
-|                          | what is compared                                                   | how closely                                      |
-|--------------------------|--------------------------------------------------------------------|--------------------------------------------------|
-| cached equals direct     | a trial on kept activations, one on the whole network              | best epoch; macro F1 0.005; loss 1e-5, bf16 1e-3 |
-| cold equals warm         | the trial that fills the cache, one that finds everything there    | exactly                                          |
-| alone equals shared      | a trial with a bound of 0 GB, which keeps and shares nothing       | exactly                                          |
-| evicted equals kept      | a trial whose views were dropped, by others and by its own         | exactly                                          |
-| one worker equals two    | trials one after the other, and side by side in two processes      | exactly                                          |
+For a CNN, a ViT and a Swin, what is shared equals what is not.
+
+| law                   | what is compared                              | how closely           |
+|-----------------------|-----------------------------------------------|-----------------------|
+| cached equals direct  | kept activations, and the whole network       | best epoch; macro F1  |
+|                       |                                               | 0.005; loss 1e-5,     |
+|                       |                                               | bf16 1e-3             |
+| cold equals warm      | a trial that fills the cache, and one that    | exactly               |
+|                       | finds everything there                        |                       |
+| alone equals shared   | a bound of 0 GB, which keeps and shares       | exactly               |
+|                       | nothing                                       |                       |
+| evicted equals kept   | views that were dropped, by other trials and  | exactly               |
+|                       | by the trial itself                           |                       |
+| one worker equals two | one after the other, and side by side in two  | exactly               |
+|                       | processes                                     |                       |
 """
 
 from __future__ import annotations
@@ -25,11 +33,14 @@ from ablate.model.backbone import create_backbone
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
 from ablate.study.request import TrialRequest
+from ablate.study.trial_facts import PrefixCut
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import Event, TrialEnded, TrialOutcome, TrialStarted
 from ablate.training.trial_run import run_trial
 
-assert tiny_swin.__module__ == "support.tiny_swin"  # known to timm by its import, here and in workers
+assert (
+    tiny_swin.__module__ == "support.tiny_swin"
+)  # known to timm by its import, here and in workers
 FAMILIES = {"CNN": "test_efficientnet", "ViT": "test_vit", "Swin": "tiny_swin"}
 RECIPES: dict[str, dict[str, Any]] = {
     "probe": {"freeze_depth": "all"},
@@ -46,7 +57,10 @@ def request_of(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> MakeRequest:
-    """Requests on trunks with the same weights for every seed, as pretrained ones are: only the views tell seeds apart."""
+    """Requests on trunks with the same weights for every seed, as pretrained ones are.
+
+    Only the views tell seeds apart.
+    """
     folder = tmp_path_factory.mktemp("trunks")
     monkeypatch.chdir(folder)
 
@@ -86,9 +100,10 @@ def _assert_same(
     ]
     assert scores[0] == scores[1]
     assert one[1].best_epoch == other[1].best_epoch
-    assert_frame_equal(
-        *(read_predictions(request.folder / "predictions.parquet") for request, _ in (one, other))
+    first, second = (
+        read_predictions(request.folder / "predictions.parquet") for request, _ in (one, other)
     )
+    assert_frame_equal(first, second)
     weights = [load_file(request.folder / "delta.safetensors") for request, _ in (one, other)]
     assert weights[0].keys() == weights[1].keys()
     assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
@@ -100,7 +115,10 @@ def _assert_same(
 def test_cached_equals_direct(
     request_of: MakeRequest, tmp_path: Path, family: str, recipe: str, precision: str
 ) -> None:
-    """Another seed, policy and precision have been there before: their views are not taken for the trial's own."""
+    """Another seed, policy and precision have been there before.
+
+    Their views are not taken for the trial's own.
+    """
     fields, cache = {**RECIPES[recipe], "precision": precision}, tmp_path / "cache"
     if recipe == "probe":
         _run(request_of(family, **fields, cache=cache, seed=1))
@@ -114,11 +132,9 @@ def test_cached_equals_direct(
         )
     direct, direct_losses = _run(request_of(family, **fields))
     cached, cached_losses = _run(request_of(family, **fields, cache=cache))
-    assert (direct.facts["prefix"], cached.facts["prefix"][:7]) == (
-        "uncut: not asked for",
-        "cut at ",
-    )
-    assert direct.facts["precision"] == cached.facts["precision"] == precision
+    assert direct.facts.prefix == (PrefixCut(why_uncut="not asked for"),)
+    assert cached.facts.prefix[0].at is not None
+    assert direct.facts.precision == cached.facts.precision == precision
     assert cached.best_epoch == direct.best_epoch
     for name in ("val/macro_f1", "test/macro_f1"):
         assert cached.metrics[name] == pytest.approx(direct.metrics[name], abs=0.005)
@@ -135,17 +151,18 @@ def test_cold_warm_alone_and_evicted_are_one_trial(
     fields = {**RECIPES["last unit"], "precision": precision}
     cold_request = request_of(family, **fields, cache=tmp_path / "roomy")
     cold, _ = _run(cold_request)
-    assert (
-        cold.facts["prefix_views"] == "4 computed, 0 from the cache"
+    assert (cold.facts.views_computed, cold.facts.views_from_cache) == (
+        4,
+        0,
     )  # two epochs of train, val, test
     warm_request = request_of(family, **fields, cache=tmp_path / "roomy")
     warm, _ = _run(warm_request)
-    assert warm.facts["prefix_views"] == "0 computed, 4 from the cache"
+    assert (warm.facts.views_computed, warm.facts.views_from_cache) == (0, 4)
     _assert_same((cold_request, cold), (warm_request, warm))
 
     alone_request = request_of(family, **fields, cache=tmp_path / "nothing", max_gb=0)
     alone, _ = _run(alone_request)
-    assert alone.facts["prefix_views"] == "4 computed, 0 from the cache"
+    assert (alone.facts.views_computed, alone.facts.views_from_cache) == (4, 0)
     assert not (tmp_path / "nothing").exists()
     _assert_same((cold_request, cold), (alone_request, alone))
 
@@ -157,7 +174,7 @@ def test_cold_warm_alone_and_evicted_are_one_trial(
     for _ in range(2):
         evicted_request = request_of(family, **fields, **tight)
         evicted, _ = _run(evicted_request)
-        assert int(evicted.facts["prefix_views"].split()[0]) >= 3
+        assert evicted.facts.views_computed >= 3
         assert (
             sum(path.stat().st_size for path in (tmp_path / "tight").glob("*/rows.bin"))
             <= 1.1 * sizes[-1]
@@ -168,7 +185,7 @@ def test_cold_warm_alone_and_evicted_are_one_trial(
         shutil.rmtree(entry)
     half_request = request_of(family, **fields, cache=tmp_path / "roomy")
     half, _ = _run(half_request)
-    assert half.facts["prefix_views"] == "2 computed, 2 from the cache"
+    assert (half.facts.views_computed, half.facts.views_from_cache) == (2, 2)
     _assert_same((cold_request, cold), (half_request, half))
 
 
@@ -194,7 +211,8 @@ def _run_on(
 
 @pytest.mark.parametrize("precision", LOSS)
 def test_one_worker_equals_two(request_of: MakeRequest, tmp_path: Path, precision: str) -> None:
-    """All families in one study, two arms of each on the same views, so that two workers meet at one cache."""
+    """All families in one study, two arms of each on the same views, so that two workers meet at
+    one cache."""
     found = {}
     for n_slots in (1, 2):
         asked = [
@@ -207,7 +225,7 @@ def test_one_worker_equals_two(request_of: MakeRequest, tmp_path: Path, precisio
         outcomes, slots = _run_on(n_slots, asked, tmp_path / f"logs{n_slots}")
         assert len(slots) == n_slots
         assert len(outcomes) == len(asked) == 2 * len(FAMILIES)
-        assert {outcome.facts["precision"] for outcome in outcomes.values()} == {precision}
+        assert {outcome.facts.precision for outcome in outcomes.values()} == {precision}
         found[n_slots] = [(request, outcomes[request.trial.trial_id]) for request in asked]
     for one, two in zip(found[1], found[2], strict=True):
         assert one[0].trial == two[0].trial

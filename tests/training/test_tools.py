@@ -1,4 +1,7 @@
-"""Each tool of the loop does what its name says: EMA, clipping, L2-SP, accumulation. Switched off, each of these tests is red."""
+"""Each tool of the loop does what its name says: EMA, clipping, L2-SP, accumulation.
+
+Switched off, each of these tests is red.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from timm.utils import ModelEmaV3
 
 from ablate.model.network import build_network
 from ablate.recipe.phase import Phase
+from ablate.study.trial_facts import MicroBatch
 from ablate.training.loop import step as step_module
-from ablate.training.loop.ema import Average
-from ablate.training.loop.l2_sp import StartingPoint
+from ablate.training.loop.ema import EMA
+from ablate.training.loop.l2_sp import L2SP
 from ablate.training.trial_run import run_trial
 
 FULL = {"freeze_depth": 0, "head_lr": 1e-2, "epochs": 2}
@@ -49,7 +53,7 @@ def test_the_mean_of_the_weights_is_that_by_hand_and_is_what_is_kept(
 
 def test_it_is_timms_mean(make_request) -> None:
     network = build_network(make_request(**FULL).trial.recipe, n_classes=3, image_size=64, seed=0)
-    own, timms = Average(network, decay=0.7), ModelEmaV3(network.module, decay=0.7)
+    own, timms = EMA(network, decay=0.7), ModelEmaV3(network.module, decay=0.7)
     for seed in range(3):
         torch.manual_seed(seed)
         with torch.no_grad():
@@ -65,7 +69,10 @@ def test_it_is_timms_mean(make_request) -> None:
 
 
 def test_the_mean_is_scored_and_the_weights_train_on_bit_for_bit(make_request, monkeypatch) -> None:
-    """After an epoch's end the next step starts from the weights, not from their mean; and no step differs from those of a trial without a mean."""
+    """After an epoch's end the next step starts from the weights, not from their mean.
+
+    And no step differs from those of a trial without a mean.
+    """
     steps = spy(monkeypatch)
     _, with_mean = _run(make_request(**FULL, ema_decay=0.9))
     _, without = _run(make_request(**FULL))
@@ -102,16 +109,19 @@ def test_clipping_bounds_the_norm_of_all_gradients(
 def test_l2_sp_adds_its_gradient_to_the_trunks_weights_and_to_nothing_else(
     make_request, monkeypatch
 ) -> None:
-    """In every step of every phase, by hand: 0.3 * (w - start), where the start is that of the trial and not of the phase."""
+    """In every step of every phase it is, by hand, 0.3 * (w - start).
+
+    The start is that of the trial and not of the phase.
+    """
     of_loss: list[dict[str, torch.Tensor]] = []
     accumulate = step_module.accumulate_gradients
 
-    def noted(stage, *rest):
-        loss = accumulate(stage, *rest)
+    def noted(active, *rest):
+        loss = accumulate(active, *rest)
         of_loss.append(
             {
                 name: one.grad.clone()
-                for name, one in stage.network.module.named_parameters()
+                for name, one in active.network.module.named_parameters()
                 if one.grad is not None
             }
         )
@@ -146,7 +156,10 @@ def test_l2_sp_adds_its_gradient_to_the_trunks_weights_and_to_nothing_else(
 
 
 def test_l2_sp_pulls(make_request, monkeypatch) -> None:
-    """A strong one keeps the trunk's weights near their start; the head, biases and norms are not held; weight decay leaves what it holds alone."""
+    """A strong one keeps the trunk's weights near their start.
+
+    The head, biases and norms are not held; weight decay leaves what it holds alone.
+    """
     ends = {}
     for weight in (0.0, 30.0):
         steps = spy(monkeypatch)
@@ -159,10 +172,10 @@ def test_l2_sp_pulls(make_request, monkeypatch) -> None:
         )
         first, last = steps[0].before, steps[-1].after
         ends[weight] = {name: float((last[name] - first[name]).norm()) for name in steps[0].rates}
-        names = {id(one): name for name, one in steps[0].stage.network.module.named_parameters()}
+        names = {id(one): name for name, one in steps[0].active.network.module.named_parameters()}
         decayed = {
             names[id(one)]
-            for group in steps[0].stage.optimizer.param_groups
+            for group in steps[0].active.optimizer.param_groups
             if group["weight_decay"]
             for one in group["params"]
         }
@@ -180,7 +193,7 @@ def test_l2_sp_pulls(make_request, monkeypatch) -> None:
 
 def test_the_gradient_of_l2_sp_is_torchs_of_the_penalty(make_request) -> None:
     network = build_network(make_request(**FULL).trial.recipe, n_classes=3, image_size=64, seed=0)
-    start = StartingPoint(network)
+    start = L2SP(network)
     first = {name: one.detach().clone() for name, one in network.module.named_parameters()}
     with torch.no_grad():
         for one in network.module.parameters():
@@ -218,7 +231,7 @@ def test_micro_batches_are_asked_for_and_give_the_steps_of_whole_batches(
     finally:
         handle.remove()
     assert (max(sizes), sum(sizes)) == (3, 2 * 19)
-    assert parts.facts["micro_batch"] == "3 of 8, gradients summed, as asked"
+    assert parts.facts.micro_batch == MicroBatch(size=3, batch_size=8, reason="as asked")
     assert whole.metrics["n_steps"] == parts.metrics["n_steps"]
     for one, other in zip(steps[:n_whole], steps[n_whole:], strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-4)

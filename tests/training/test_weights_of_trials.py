@@ -1,4 +1,7 @@
-"""What a trial starts from, and what is left of it: weights that were replaced and files that were damaged are told, never used."""
+"""What a trial starts from, and what is left of it.
+
+Weights that were replaced and files that were damaged are told, never used.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def _write_weights(seed: int) -> None:
 
 
 @pytest.fixture
-def finished(make_request, tmp_path, monkeypatch):  # type: ignore[no-untyped-def]
+def finished(make_request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _write_weights(1)
     request = make_request(weights="w.pth", epochs=1)
@@ -39,13 +42,12 @@ def finished(make_request, tmp_path, monkeypatch):  # type: ignore[no-untyped-de
     return request, run_trial(request, lambda *_: None)
 
 
-def test_a_trial_says_what_it_started_from(finished) -> None:  # type: ignore[no-untyped-def]
+def test_a_trial_says_what_it_started_from(finished) -> None:
     request, outcome = finished
-    facts = {name: outcome.facts[f"weights_{name}"] for name in ("source", "digest", "content")}
-    assert facts == request.weights.model_dump()
+    assert outcome.facts.weights == request.weights
 
 
-def test_weights_that_are_replaced_while_a_study_runs_end_the_trial(finished, make_request) -> None:  # type: ignore[no-untyped-def]
+def test_weights_that_are_replaced_while_a_study_runs_end_the_trial(finished, make_request) -> None:
     request, _ = finished
     _write_weights(2)
     now = identify_weights(request.trial.recipe, image_size=64)
@@ -55,19 +57,22 @@ def test_weights_that_are_replaced_while_a_study_runs_end_the_trial(finished, ma
             lambda *_: None,
         )
     assert str(caught.value) == (
-        f"weights must stay what the study began with (file w.pth, digest {request.weights.digest[:12]}), now it is file w.pth, digest {now.digest[:12]}; "
-        "put the former weights back and run the same command again, or give the new ones a path of their own"
+        "weights must stay what the study began with (file w.pth, digest "
+        f"{request.weights.digest[:12]}), now it is file w.pth, digest {now.digest[:12]}; "
+        "put the former weights back and run the same command again, or give the new ones a path "
+        "of their own"
     )
 
 
-def test_a_delta_is_put_on_its_own_weights_only(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_delta_is_put_on_its_own_weights_only(finished, tmp_path) -> None:
     request, _ = finished
     _write_weights(2)
     now = identify_weights(request.trial.recipe, image_size=64)
     with pytest.raises(WeightsError) as caught:
         export_complete(request.folder, tmp_path / "whole")
     assert str(caught.value) == (
-        f"weights must be what the trial was trained from (file w.pth, digest {request.weights.digest[:12]}), now it is file w.pth, digest {now.digest[:12]}; "
+        "weights must be what the trial was trained from (file w.pth, digest "
+        f"{request.weights.digest[:12]}), now it is file w.pth, digest {now.digest[:12]}; "
         "put the former weights back"
     )
     assert not (tmp_path / "whole").exists()
@@ -82,7 +87,7 @@ def _damages(content: bytes) -> list[bytes]:
     return [*flips, content[: len(content) // 2], b"", b"text"]
 
 
-def test_a_damaged_delta_is_told(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_delta_is_told(finished, tmp_path) -> None:
     request, _ = finished
     whole = (request.folder / DELTA).read_bytes()
     for damaged in _damages(whole):
@@ -91,20 +96,22 @@ def test_a_damaged_delta_is_told(finished, tmp_path) -> None:  # type: ignore[no
             export_complete(request.folder, tmp_path / "whole")
         assert (
             str(caught.value)
-            == f"{DELTA} of a finished trial must be as it was written, the one in {request.folder.name} is damaged; {COPY}"
+            == f"{DELTA} of a finished trial must be as it was written, the one in "
+            f"{request.folder.name} is damaged; {COPY}"
         )
     (request.folder / DELTA).unlink()
     with pytest.raises(WeightsError) as caught:
         export_complete(request.folder, tmp_path / "whole")
     assert (
         str(caught.value)
-        == f"{DELTA} of a finished trial must be beside its {TRIAL}, in {request.folder.name} it is not; {COPY}"
+        == f"{DELTA} of a finished trial must be beside its {TRIAL}, in {request.folder.name} it "
+        f"is not; {COPY}"
     )
     (request.folder / DELTA).write_bytes(whole)
     export_complete(request.folder, tmp_path / "whole")
 
 
-def test_a_damaged_model_is_told(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_model_is_told(finished, tmp_path) -> None:
     request, _ = finished
     folder = export_complete(request.folder, tmp_path / "whole")
     load_classifier(folder)
@@ -115,7 +122,8 @@ def test_a_damaged_model_is_told(finished, tmp_path) -> None:  # type: ignore[no
             load_classifier(folder)
         assert (
             str(caught.value)
-            == f"{WEIGHTS} of a finished trial must be as it was written, the one in whole is damaged; {COPY}"
+            == f"{WEIGHTS} of a finished trial must be as it was written, the one in whole is "
+            f"damaged; {COPY}"
         )
     (folder / WEIGHTS).write_bytes(model)
     for text in ("", "{", "[]", "{}", described.replace('"recipe"', '"recipes"'), described[:200]):
@@ -128,7 +136,7 @@ def test_a_damaged_model_is_told(finished, tmp_path) -> None:  # type: ignore[no
         )
 
 
-def test_what_older_versions_left_is_read(finished, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_what_older_versions_left_is_read(finished, tmp_path) -> None:
     """Their descriptions have no digests of files, and one of the weights."""
     request, _ = finished
     described = json.loads((request.folder / TRIAL).read_text())
@@ -143,21 +151,27 @@ def test_what_older_versions_left_is_read(finished, tmp_path) -> None:  # type: 
     (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-4])
     with pytest.raises(
         WeightsError,
-        match=r"^weights model.safetensors must be a safetensors file or a state dict of tensors alone, it is damaged",
+        match=(
+            r"^weights model.safetensors must be a safetensors file or a state dict of tensors "
+            r"alone, it is damaged"
+        ),
     ):
         load_classifier(folder)
 
 
-def test_activations_of_other_weights_are_not_taken(make_request, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """The cache knows weights by their tensors: another file under the same name shares nothing, the same tensors in another file share all."""
+def test_activations_of_other_weights_are_not_taken(make_request, tmp_path, monkeypatch) -> None:
+    """The cache knows weights by their tensors.
+
+    Another file under the same name shares nothing, the same tensors in another file share all.
+    """
     monkeypatch.chdir(tmp_path)
     _write_weights(1)
     recipe = {"weights": "w.pth", "epochs": 1, "freeze_depth": -1}
     first = run_trial(make_request(**recipe, cache=tmp_path / "cache"), lambda *_: None)
-    assert first.facts["prefix_views"] == "3 computed, 0 from the cache"
+    assert (first.facts.views_computed, first.facts.views_from_cache) == (3, 0)
     _write_weights(2)
     other = run_trial(make_request(**recipe, cache=tmp_path / "cache"), lambda *_: None)
-    assert other.facts["prefix_views"] == "3 computed, 0 from the cache"
+    assert (other.facts.views_computed, other.facts.views_from_cache) == (3, 0)
     alone = run_trial(make_request(**recipe, cache=tmp_path / "another cache"), lambda *_: None)
     assert _scores(other) == _scores(alone)
     save_file(torch.load("w.pth", weights_only=True), "w.safetensors")
@@ -165,7 +179,7 @@ def test_activations_of_other_weights_are_not_taken(make_request, tmp_path, monk
         make_request(**{**recipe, "weights": "w.safetensors"}, cache=tmp_path / "cache"),
         lambda *_: None,
     )
-    assert again.facts["prefix_views"] == "0 computed, 3 from the cache"
+    assert (again.facts.views_computed, again.facts.views_from_cache) == (0, 3)
     assert _scores(again) == _scores(other)
 
 

@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from ablate.cli import app
-from ablate.reporting.results import run_fact
 from ablate.tracking.mlflow_store import MlflowStore
 
 from .conftest import draw_pictures
@@ -55,7 +54,7 @@ def test_report_cards_and_runs_tell_of_the_new_classes(
     assert {run.params["data.classes"] for run in runs} == {
         '[["warm", ["red", "yellow"]], ["cold", ["blue"]]]'
     }
-    assert sorted(run_fact(run, "class_weights") for run in runs) == ["0.75 1.5", "1 3", "none"]
+    assert sorted(run.facts.class_weights for run in runs) == [(), (0.75, 1.5), (1.0, 3.0)]
     assert "At a precision" not in readme
 
     grid.write_text(grid.read_text() + "target_precision: 0.6\n")

@@ -13,9 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablate.cli import app
+from ablate.data.build_store import build_store
 from ablate.data.dataset import load_data
 from ablate.data.duplicates import near_duplicates
-from ablate.data.store import build_store, open_store
+from ablate.data.store import open_store
 from ablate.errors import StoreError
 from ablate.study.trial import DataSpec
 from ablate.tracking import mlflow_store

@@ -1,14 +1,15 @@
 """Adapters: what learns inside the frozen units.
 
-The rule. Adapters go into the last `adapter_units` frozen units, counted back from the freeze boundary; the free units learn by themselves. Another kind of
-adapter is another function that satisfies `_base.AddAdapters`, and its name in the table below.
+The rule. Adapters go into the last `adapter_units` frozen units, counted back from the freeze
+boundary; the free units learn by themselves. Another kind of adapter is another function that
+satisfies `_base.AddAdapters`, and its name in the table below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.model.adapters._base import NO_ADAPTERS, Adapters, AddAdapters
+from ablate.model.adapters._base import NO_ADAPTERS, Adapters, AdapterSite, AddAdapters
 from ablate.model.adapters.bottleneck import add_adaptformer, add_bottleneck
 from ablate.model.adapters.peft_layers import add_dora, add_ia3, add_lora
 from ablate.model.adapters.prompts import add_prompts
@@ -17,7 +18,7 @@ from ablate.model.adapters.tuned import add_biases, add_norms
 from ablate.model.units import Unit
 from ablate.recipe.recipe import AdapterKind, Recipe
 
-__all__ = ["ADAPTERS", "NO_ADAPTERS", "Adapters", "adapted_units"]
+__all__ = ["ADAPTERS", "NO_ADAPTERS", "AdapterSite", "Adapters", "adapted_units"]
 
 ADAPTERS: dict[AdapterKind, AddAdapters] = {
     "lora": add_lora,

@@ -1,11 +1,13 @@
-"""What every kind of adapter shares: the record of what was adapted, where adapters go, and how a module is wrapped."""
+"""What every kind of adapter shares.
+
+Where adapters go, the record of what was adapted, and how a module is wrapped.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +21,34 @@ from ablate.streams import stream
 
 PLAIN = (nn.Linear, nn.Conv2d, Conv2dSame)
 """Exact types: a subclass may compute something else from its weight."""
+_N_LISTED = 5
+"""Eligible modules that an error lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSite:
+    """Where adapters go, and from which seed they are drawn."""
+
+    recipe: Recipe
+    units: Sequence[Unit]
+    """The frozen units to adapt."""
+    called: frozenset[str]
+    """The modules that a forward pass calls; an adapter around another would do nothing."""
+    seed: int | None
+    """Of the stream "adapter"; None: the network is on the meta device, and nothing is drawn."""
+
+    @property
+    def owners(self) -> list[str]:
+        """Names of the modules that own a parameter of the units, in their order."""
+        names: dict[str, None] = {}
+        for unit in self.units:
+            names.update(dict.fromkeys(name.rpartition(".")[0] for name in unit.parameter_names))
+        return list(names)
+
+    def __str__(self) -> str:
+        """E.g. `the frozen units blocks.4, blocks.5 of test_vit`."""
+        names = ", ".join(unit.name for unit in self.units)
+        return f"the frozen units {names} of {self.recipe.backbone}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,34 +56,28 @@ class Adapters:
     """What was adapted."""
 
     parameter_names: tuple[str, ...]
-    """The parameters that learn because of the adapters: new ones, or (bitfit, norm_tuning) ones of the frozen units."""
+    """The parameters that learn because of the adapters: new ones, or (bitfit, norm_tuning) ones of
+    the frozen units."""
     targets: tuple[str, ...]
     """Modules that carry an adapter."""
     skipped: Mapping[str, str]
     """Module in the adapted units that carries none although its kind could -> why."""
     oversized: Mapping[str, str] = field(default_factory=dict)
-    """Target whose adapter has more parameters than the module itself -> both counts, e.g. "640 parameters around 512"."""
+    """Target whose adapter has more parameters than the module itself -> both counts, e.g. "640
+    parameters around 512"."""
 
 
 NO_ADAPTERS = Adapters(parameter_names=(), targets=(), skipped={})
 
 
 class AddAdapters(Protocol):
-    """One kind of adapter: changes a module in place, the frozen `units` alone.
+    """One kind of adapter: changes a module in place, at its site alone.
 
-    New parameters are drawn from `seed`'s stream "adapter", by name, and not drawn where `seed` is None (a network on the meta device). Raises SpecError
-    where the kind finds nothing to adapt.
+    New parameters are drawn from the site's seed, by name. Raises SpecError where the kind finds
+    nothing to adapt.
     """
 
-    def __call__(
-        self,
-        module: nn.Module,
-        recipe: Recipe,
-        *,
-        units: Sequence[Unit],
-        run_order: Sequence[str],
-        seed: int | None,
-    ) -> Adapters:
+    def __call__(self, module: nn.Module, site: AdapterSite) -> Adapters:
         """Adapt and return what was adapted."""
         ...
 
@@ -63,46 +87,33 @@ class Wrapped(nn.Module):
 
     def __init__(self, base_layer: nn.Module) -> None:
         super().__init__()
+        # peft's name for it, so that weight files and merging treat both alike
         self.base_layer = base_layer
-
-
-def owners_of(units: Sequence[Unit]) -> list[str]:
-    """Names of the modules that own a parameter of `units`, in their order."""
-    return list(
-        dict.fromkeys(
-            name.rpartition(".")[0]
-            for name in chain.from_iterable(unit.parameter_names for unit in units)
-        )
-    )
 
 
 def choose_targets(
     module: nn.Module,
-    recipe: Recipe,
+    site: AdapterSite,
     *,
-    units: Sequence[Unit],
     types: tuple[type, ...],
     why_not: Callable[[str, nn.Module], str],
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return (names of the modules to adapt, name -> why not for the others) among the modules of `units` that are of `types`.
+    """Return (names of the modules to adapt, name -> why not for the others).
 
-    Raises SpecError where `adapter_targets` matches nothing eligible, listing names that exist.
+    Considered are the modules of the site that are of `types` and that `adapter_targets` matches.
+    Raises SpecError where it matches nothing eligible, listing names that exist.
     """
-    verdicts = {
-        name: why_not(name, child)
-        for name in owners_of(units)
-        if isinstance(child := module.get_submodule(name), types)
-    }
-    wanted = [
-        name
-        for name in verdicts
-        if recipe.adapter_targets == "auto"
-        or any(fnmatch.fnmatchcase(name, pattern) for pattern in recipe.adapter_targets)
-    ]
+    verdicts = {}
+    for name in site.owners:
+        child = module.get_submodule(name)
+        if isinstance(child, types):
+            verdicts[name] = why_not(name, child)
+    wanted = [name for name in verdicts if _is_asked_for(site.recipe, name)]
+    # what is asked for and cannot be adapted is recorded, not refused
     targets = tuple(name for name in wanted if not verdicts[name])
     if not targets:
-        eligible = [name for name, why in verdicts.items() if not why]
-        raise SpecError(_nothing_matches(recipe, [unit.name for unit in units], eligible))
+        eligible = [name for name, reason in verdicts.items() if not reason]
+        raise SpecError(_nothing_matches(site, eligible))
     return targets, {name: verdicts[name] for name in wanted if verdicts[name]}
 
 
@@ -116,16 +127,17 @@ def wrap(module: nn.Module, name: str, wrapper: Callable[[nn.Module], Wrapped]) 
 
 def new_names(wrapped: Mapping[str, Wrapped]) -> tuple[str, ...]:
     """Names of the parameters that wrappers brought, by the wrapped modules' names."""
-    return tuple(
-        f"{name}.{own}"
-        for name, wrapper in wrapped.items()
-        for own, _ in wrapper.named_parameters()
-        if not own.startswith("base_layer.")
-    )
+    names = []
+    for module_name, wrapper in wrapped.items():
+        for leaf, _ in wrapper.named_parameters():
+            if not leaf.startswith("base_layer."):
+                names.append(f"{module_name}.{leaf}")
+    return tuple(names)
 
 
 def generator_of(seed: int, name: str) -> torch.Generator:
-    """The generator that draws the parameter `name` of an adapter: the same whatever else is adapted."""
+    """The generator that draws an adapter's parameter: the same whatever else is adapted."""
+    # on the CPU: a GPU's generator would draw other numbers
     return torch.Generator().manual_seed(stream(seed, "adapter", name))
 
 
@@ -133,23 +145,24 @@ def oversized(
     module: nn.Module, targets: Sequence[str], parameter_names: Sequence[str]
 ) -> dict[str, str]:
     """Return the targets whose adapter has more parameters than the module that it adapts."""
-    own = frozenset(parameter_names)
-    found = {}
+    added_names = frozenset(parameter_names)
+    too_large = {}
     for target in targets:
-        sizes = {
-            f"{target}.{name}": parameter.numel()
-            for name, parameter in module.get_submodule(target).named_parameters()
-        }
-        added = sum(size for name, size in sizes.items() if name in own)
-        base = sum(sizes.values()) - added
-        if added > base:
-            found[target] = f"{added:,} parameters around {base:,}"
-    return found
+        n_added = 0
+        n_base = 0
+        for leaf, parameter in module.get_submodule(target).named_parameters():
+            if f"{target}.{leaf}" in added_names:
+                n_added += parameter.numel()
+            else:
+                n_base += parameter.numel()
+        if n_added > n_base:
+            too_large[target] = f"{n_added:,} parameters around {n_base:,}"
+    return too_large
 
 
-def read_only(name: str, run_order: frozenset[str]) -> str:
+def read_only(name: str, called: frozenset[str]) -> str:
     """Why a module that is never called cannot be adapted, or an empty string."""
-    return "" if name in run_order else "its parent reads the weight without calling it"
+    return "" if name in called else "its parent reads the weight without calling it"
 
 
 def first_output(output: Any) -> Tensor:
@@ -159,18 +172,19 @@ def first_output(output: Any) -> Tensor:
     return output
 
 
-def units_text(recipe: Recipe, units: Sequence[Unit]) -> str:
-    """e.g. `the frozen units blocks.4, blocks.5 of test_vit`."""
-    return f"the frozen units {', '.join(unit.name for unit in units)} of {recipe.backbone}"
+def _is_asked_for(recipe: Recipe, name: str) -> bool:
+    if recipe.adapter_targets == "auto":
+        return True
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in recipe.adapter_targets)
 
 
-def _nothing_matches(recipe: Recipe, unit_names: Sequence[str], eligible: Sequence[str]) -> str:
-    where = f"the frozen units {', '.join(unit_names)} of {recipe.backbone}"
+def _nothing_matches(site: AdapterSite, eligible: Sequence[str]) -> str:
+    recipe = site.recipe
     asked = "auto" if recipe.adapter_targets == "auto" else list(recipe.adapter_targets)
-    hint = (
-        f"eligible there: {', '.join(eligible[:5])}{' ...' if len(eligible) > 5 else ''}"
-        if eligible
-        else "nothing there is eligible; adapt more units"
-    )
+    hint = "nothing there is eligible; adapt more units"
+    if eligible:
+        ellipsis = " ..." if len(eligible) > _N_LISTED else ""
+        hint = f"eligible there: {', '.join(eligible[:_N_LISTED])}{ellipsis}"
     layers = {"ia3": "a Linear or a convolution", "ssf": "a Linear, a convolution or a LayerNorm"}
-    return f"adapter_targets must match {layers.get(recipe.adapter_kind, 'a Linear or an ungrouped convolution')} in {where}, got {asked}; {hint}"
+    layer = layers.get(recipe.adapter_kind, "a Linear or an ungrouped convolution")
+    return f"adapter_targets must match {layer} in {site}, got {asked}; {hint}"

@@ -1,64 +1,51 @@
-"""Tuning without new parameters: the biases (BitFit: Ben Zaken et al. 2022, arXiv 2106.10199) or the norms' scale and shift of the frozen units.
+"""Tuning without new parameters, in the frozen units.
 
-Statistics of a BatchNorm in a frozen unit stay where they are.
+BitFit: the biases (Ben Zaken et al. 2022, arXiv 2106.10199). Norm tuning: scale and shift of the
+norms. Statistics of a BatchNorm in a frozen unit stay where they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from timm.layers import RmsNorm, RmsNorm2d
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from ablate.errors import SpecError
-from ablate.model.adapters._base import Adapters, units_text
-from ablate.model.units import Unit
-from ablate.recipe.recipe import Recipe
+from ablate.model.adapters._base import Adapters, AdapterSite
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, RmsNorm2d)
 
 
-def add_biases(
-    module: nn.Module,  # noqa: ARG001
-    recipe: Recipe,
-    *,
-    units: Sequence[Unit],
-    run_order: Sequence[str],  # noqa: ARG001
-    seed: int | None,  # noqa: ARG001
-) -> Adapters:
-    """Let the biases of `units` learn: every parameter called `bias` or `..._bias`. See `_base.AddAdapters`."""
-    return _tune(recipe, units, "a bias", lambda name: name.endswith((".bias", "_bias")))
+def add_biases(module: nn.Module, site: AdapterSite) -> Adapters:  # noqa: ARG001
+    """Let the biases at the site learn: every parameter called `bias` or `..._bias`.
+
+    See `_base.AddAdapters`.
+    """
+    return _tune(site, "a bias", lambda name: name.endswith((".bias", "_bias")))
 
 
-def add_norms(
-    module: nn.Module,
-    recipe: Recipe,
-    *,
-    units: Sequence[Unit],
-    run_order: Sequence[str],  # noqa: ARG001
-    seed: int | None,  # noqa: ARG001
-) -> Adapters:
-    """Let scale and shift of the norms of `units` learn. See `_base.AddAdapters`."""
-    return _tune(
-        recipe,
-        units,
-        "a norm that learns",
-        lambda name: isinstance(module.get_submodule(name.rpartition(".")[0]), _NORMS),
-    )
+def add_norms(module: nn.Module, site: AdapterSite) -> Adapters:
+    """Let scale and shift of the norms at the site learn. See `_base.AddAdapters`."""
+
+    def is_of_norm(name: str) -> bool:
+        return isinstance(module.get_submodule(name.rpartition(".")[0]), _NORMS)
+
+    return _tune(site, "a norm that learns", is_of_norm)
 
 
-def _tune(
-    recipe: Recipe, units: Sequence[Unit], what: str, is_tuned: Callable[[str], bool]
-) -> Adapters:
-    names = tuple(name for unit in units for name in unit.parameter_names if is_tuned(name))
+def _tune(site: AdapterSite, what: str, is_tuned: Callable[[str], bool]) -> Adapters:
+    names: list[str] = []
+    for unit in site.units:
+        names.extend(name for name in unit.parameter_names if is_tuned(name))
     if not names:
-        where = units_text(recipe, units)
         raise SpecError(
-            f"adapter {recipe.adapter_kind} must find {what} in {where}, there is none; take another adapter, or adapt more units"
+            f"adapter {site.recipe.adapter_kind} must find {what} in {site}, there is none; "
+            "take another adapter, or adapt more units"
         )
     return Adapters(
-        parameter_names=names,
+        parameter_names=tuple(names),
         targets=tuple(dict.fromkeys(name.rpartition(".")[0] for name in names)),
         skipped={},
     )

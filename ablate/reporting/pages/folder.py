@@ -15,12 +15,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ablate.errors import StoreError
-from ablate.reporting.pages.unmarked import unmarked_report
+from ablate.reporting.pages.old_report import unmarked_report
 
 MARK = ".ablate-report.json"
 SUBFOLDERS = ("figures", "cards")
 _WRITTEN = re.compile(
-    r"README\.md|report\.html|\w+\.csv|cards/[^/\\]+\.md|figures/[^/\\]+\.(?:svg|png)"
+    r"README\.md|report\.html|report\.json|\w+\.csv|cards/[^/\\]+\.md|figures/[^/\\]+\.(?:svg|png)"
 )
 """The names that a report gives to its files."""
 _LITTER = frozenset({".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini", MARK})

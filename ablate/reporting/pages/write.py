@@ -30,7 +30,9 @@ from ablate.reporting.pages.html import page
 from ablate.reporting.pages.report import report_text
 from ablate.reporting.pages.tables import table_texts
 from ablate.reporting.predictions.read import Predictions
+from ablate.reporting.report_record import NAME, report_json
 from ablate.reporting.results import Results
+from ablate.reporting.summarise import report_record
 from ablate.tracking.records import PublishedStudy
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ class ReportPaths:
     """What was written."""
 
     readme: Path
+    record: Path
+    """`report.json`: the same for programs."""
     tables: tuple[Path, ...]
     page: Path
     cards: tuple[Path, ...]
@@ -51,7 +55,8 @@ class ReportPaths:
     @property
     def files(self) -> tuple[Path, ...]:
         """All of it."""
-        return self.readme, *self.tables, self.page, *self.cards, *self.figures, self.mark
+        folders = (*self.tables, *self.cards, *self.figures)
+        return (self.readme, self.page, self.record, *folders, self.mark)
 
     @property
     def champion_card(self) -> Path | None:
@@ -76,6 +81,7 @@ def write_report(
     written = _write_all(out, mark, files)
     return ReportPaths(
         readme=written["README.md"],
+        record=written[NAME],
         tables=tuple(written[name] for name in files if name.endswith(".csv")),
         page=written["report.html"],
         cards=tuple(written[name] for name in files if name.startswith("cards/")),
@@ -117,8 +123,10 @@ def render_report(results: Results) -> dict[str, bytes]:
         drawn = drawn_figures()
     inlined = {name: content for name, content in drawn.items() if name.endswith(".svg")}
     texts["report.html"] = page(texts["README.md"], inlined)
-    files = {name: text.encode() for name, text in texts.items()}
-    return {**files, **drawn}
+    files = {name: text.encode() for name, text in texts.items()} | drawn
+    digests = {name: digest_of(content) for name, content in files.items()}
+    files[NAME] = report_json(report_record(results, files=digests)).encode()
+    return files
 
 
 def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str, str]:

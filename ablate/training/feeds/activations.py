@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ablate.data.store import locked
+from ablate.study.trial_facts import PrefixCut
 from ablate.training.feeds.kept_rows import META, ROWS, KeptRows, read_meta, verify_rows, write_meta
 from ablate.training.feeds.kept_rows import digest_of as _digest
 
@@ -67,6 +68,8 @@ class CacheUse:
     build_s: float = 0.0
     saved_s: float = 0.0
     problems: list[str] = field(default_factory=list)
+    cuts: list[PrefixCut] = field(default_factory=list)
+    """Where the network was cut, by phase of training."""
     ahead: set[str] = field(default_factory=set)
     """Keys of views that the trial built before it needed them, while it would have waited for another process."""
 

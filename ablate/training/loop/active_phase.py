@@ -1,4 +1,7 @@
-"""A phase of a recipe at work: what is frozen, what flows, what steps. Made anew for every phase, so nothing of an optimizer survives a change."""
+"""A phase of a recipe at work: what is frozen, what flows, what steps.
+
+Made anew for every phase, so nothing of an optimizer survives a change.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,27 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ablate.model.network import Network, at_depth, phase_depths
+from ablate.model.assemble import phase_depths
+from ablate.model.network import Network, at_depth
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import at_phase, phases_of
+from ablate.study.trial_facts import PhaseFact
 from ablate.training.feeds.batches import split_batches
-from ablate.training.feeds.trained_part import Lanes
+from ablate.training.feeds.trained_part import TrainedPart
 from ablate.training.loop.build_optimizer import make_optimizer
-from ablate.training.loop.ema import Average
-from ablate.training.loop.l2_sp import StartingPoint
+from ablate.training.loop.ema import EMA, ema_of
+from ablate.training.loop.l2_sp import L2SP
 from ablate.training.loop.schedule import recipe_factor
 
-OpenLanes = Callable[[Network, int], Lanes]
-"""Takes the network as a phase freezes it, and the epochs, over all phases, after which the phase ends at the latest."""
+OpenTrainedPart = Callable[[Network, int], TrainedPart]
+"""Takes the network as a phase freezes it, and the epochs, over all phases, after which the phase
+ends at the latest."""
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class ActivePhase:
     """One phase with everything that trains in it."""
 
     phase: Phase
@@ -35,15 +41,17 @@ class Stage:
     network: Network
     """With the boundary of this phase."""
     whole: Network
-    """With the boundary of the last phase: its delta is what a trial keeps, whatever is thawed by now."""
-    lanes: Lanes
+    """With the boundary of the last phase: its delta is what a trial keeps, whatever is thawed by
+    now."""
+    trained_part: TrainedPart
     optimizer: torch.optim.Optimizer
     peaks: tuple[float, ...]
     """Peak LR of each of the optimizer's groups."""
     scaler: torch.amp.GradScaler
-    average: Average | None
-    start: StartingPoint | None
-    """What L2-SP pulls to."""
+    ema: EMA | None
+    """The averaged weights, where the recipe asks for them."""
+    l2_sp: L2SP | None
+    """The starting point that weights are pulled to, where the recipe asks for it."""
     n_steps: int
     """Optimizer steps of the phase, if it takes all its epochs."""
 
@@ -51,63 +59,80 @@ class Stage:
         """Set every group's LR for a 0-based step of the phase; returns the head's."""
         factor = recipe_factor(step, self.recipe, n_steps=self.n_steps)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            # every group by the same factor: ratios between parts stay
             group["lr"] = peak * factor
         return self.recipe.head_lr * factor
 
 
-def open_stage(
+def open_phase(
     network: Network,
     recipe: Recipe,
     number: int,
     *,
-    open_lanes: OpenLanes,
-    start: StartingPoint | None,
-) -> Stage:
-    """Freeze what phase `number` (0-based) freezes, cut the network there, and build optimizer, schedule and average from nothing.
+    open_trained_part: OpenTrainedPart,
+    l2_sp: L2SP | None,
+) -> ActivePhase:
+    """Freeze what phase `number` (0-based) freezes, split the network there, and build the rest.
 
-    `network` is the trial's, with the boundary of its last phase. The weights stay as they are.
+    Optimizer, schedule and average start from nothing; the weights stay as they are. `network` is
+    the trial's, with the boundary of its last phase.
     """
-    phase = phases_of(recipe)[number]
-    own = at_phase(recipe, phase)
-    now = _frozen_for(network, recipe, number)
-    lanes = open_lanes(now, sum(one.epochs for one in phases_of(recipe)[: number + 1]))
-    optimizer = make_optimizer(now, own)
-    steps_per_epoch = len(
-        split_batches(np.arange(len(lanes.train.labels)), batch_size=recipe.batch_size)
-    )
-    return Stage(
+    phases = phases_of(recipe)
+    phase = phases[number]
+    phase_recipe = at_phase(recipe, phase)
+    frozen_network = _freeze_for_phase(network, recipe, number)
+    last_epoch = sum(earlier.epochs for earlier in phases[: number + 1])
+    trained_part = open_trained_part(frozen_network, last_epoch)
+    optimizer = make_optimizer(frozen_network, phase_recipe)
+    batches = split_batches(np.arange(len(trained_part.train.labels)), batch_size=recipe.batch_size)
+    compute = trained_part.compute
+    return ActivePhase(
         phase=phase,
-        recipe=own,
-        network=now,
+        recipe=phase_recipe,
+        network=frozen_network,
         whole=network,
-        lanes=lanes,
+        trained_part=trained_part,
         optimizer=optimizer,
         peaks=tuple(group["lr"] for group in optimizer.param_groups),
-        scaler=torch.amp.GradScaler(
-            lanes.compute.device, enabled=lanes.compute.precision == "fp16"
-        ),
-        average=Average(network, decay=recipe.ema_decay) if recipe.ema_decay > 0 else None,
-        start=start,
-        n_steps=steps_per_epoch * phase.epochs,
+        # fp16 alone has too short a range for gradients; elsewhere the scaler passes them on
+        scaler=torch.amp.GradScaler(compute.device, enabled=compute.precision == "fp16"),
+        ema=ema_of(network, recipe),
+        l2_sp=l2_sp,
+        n_steps=len(batches) * phase.epochs,
     )
 
 
-def describe_phases(network: Network, recipe: Recipe) -> tuple[str, ...]:
-    """Say what each phase trains, e.g. `8 epochs, 0 of 6 units frozen, thaws stem blocks.0 blocks.1`."""
-    depths = phase_depths(recipe, n_units=len(network.units))
-    before = (len(network.units), *depths)
-    return tuple(
-        f"{phase.epochs} epochs{'' if phase.until == 'epochs' else f' at most, until {phase.patience} without a better score'}, "
-        f"{depth} of {len(network.units)} units frozen, thaws {' '.join(unit.name for unit in network.units[depth:earlier]) or 'nothing'}"
-        for phase, depth, earlier in zip(phases_of(recipe), depths, before, strict=False)
-    )
+def phase_facts(network: Network, recipe: Recipe) -> tuple[PhaseFact, ...]:
+    """What each phase trains."""
+    n_units = len(network.units)
+    depths = phase_depths(recipe, n_units=n_units)
+    earlier_depth = n_units
+    facts = []
+    for phase, depth in zip(phases_of(recipe), depths, strict=True):
+        fact = PhaseFact(
+            epochs=phase.epochs,
+            patience=None if phase.until == "epochs" else phase.patience,
+            freeze_depth=depth,
+            n_units=n_units,
+            thawed=tuple(unit.name for unit in network.units[depth:earlier_depth]),
+        )
+        facts.append(fact)
+        earlier_depth = depth
+    return tuple(facts)
 
 
-def _frozen_for(network: Network, recipe: Recipe, number: int) -> Network:
+def _freeze_for_phase(network: Network, recipe: Recipe, number: int) -> Network:
     depths = phase_depths(recipe, n_units=len(network.units))
     if len(depths) == 1:
         return network  # as it was built; it may hold adapters
+    fact = phase_facts(network, recipe)[number]
     _LOG.info(
-        "phase %d of %d: %s", number + 1, len(depths), describe_phases(network, recipe)[number]
+        "phase %d of %d: %d epochs, %d of %d units frozen, thaws %s",
+        number + 1,
+        len(depths),
+        fact.epochs,
+        fact.freeze_depth,
+        fact.n_units,
+        " ".join(fact.thawed) or "nothing",
     )
     return at_depth(network, depths[number], batch_norm=recipe.batch_norm)

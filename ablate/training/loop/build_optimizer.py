@@ -10,14 +10,20 @@ from ablate.recipe.recipe import Recipe
 
 
 def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return torch's AdamW, torch's SGD with Nesterov's momentum, or the one of that name from timm's factory; fresh, without any state."""
+    """Return a fresh optimizer, without any state.
+
+    torch's AdamW, torch's SGD with Nesterov's momentum, or the one of that name from timm's
+    factory.
+    """
     groups = param_groups(network, recipe)
+    # one kernel for all parameters, where every torch that is supported has it
     is_fused = next(network.module.parameters()).device.type in ("cpu", "cuda")
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             groups,
             lr=recipe.head_lr,
             momentum=recipe.momentum,
+            # torch refuses Nesterov's form without momentum
             nesterov=recipe.momentum > 0,
             fused=is_fused,
         )

@@ -1,4 +1,7 @@
-"""The exponential moving average of weights: what is scored and kept where a recipe asks for it."""
+"""The exponential moving average of weights (Polyak averaging; Tarvainen & Valpola 2017).
+
+It is scored and kept where a recipe asks for it.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +13,34 @@ from torch import Tensor
 
 from ablate.model.delta import movable
 from ablate.model.network import Network
+from ablate.recipe.recipe import Recipe
 
 
-class Average:
-    """mean <- decay * mean + (1 - decay) * weights after every step, from the weights at the start of the phase on.
+def ema_of(network: Network, recipe: Recipe) -> EMA | None:
+    """Return a mean that begins with the weights as they are, where the recipe asks for it."""
+    return EMA(network, decay=recipe.ema_decay) if recipe.ema_decay > 0 else None
 
-    Over all that training may move, BatchNorm's running statistics too, as in timm's ModelEmaV3; whole numbers (BatchNorm's counters) are the network's own.
+
+class EMA:
+    """mean <- decay * mean + (1 - decay) * weights after every step, from a phase's start on.
+
+    Over all that training may move, BatchNorm's running statistics too, as in timm's ModelEmaV3;
+    whole numbers (BatchNorm's counters) are the network's own.
     """
 
     def __init__(self, network: Network, *, decay: float) -> None:
         self._decay = decay
         self._live = movable(network)
-        self.tensors = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+        self.tensors = _copies(self._live)
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights after a step."""
         floating = [name for name, tensor in self._live.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_(
-            [self.tensors[name] for name in floating],
-            [self._live[name] for name in floating],
-            1.0 - self._decay,
-        )
+        means = [self.tensors[name] for name in floating]
+        weights = [self._live[name] for name in floating]
+        # one call for all tensors instead of one for each
+        torch._foreach_lerp_(means, weights, 1.0 - self._decay)
         for name in self._live.keys() - set(floating):
             self.tensors[name].copy_(self._live[name])
 
@@ -44,14 +53,18 @@ class Average:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Put the mean into the network; the weights come back at the end, bit for bit."""
-        live = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+        weights = _copies(self._live)
         self._fill(self.tensors)
         try:
             yield
         finally:
-            self._fill(live)
+            self._fill(weights)
 
     @torch.no_grad()
     def _fill(self, tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in self._live.items():
             tensor.copy_(tensors[name])
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +19,15 @@ from ablate.recipe.phase import Phase
 from ablate.recipe.strategy import n_epochs, phases_of
 from ablate.study.request import Compute
 from ablate.study.trial import is_better, is_score
-from ablate.training.feeds.trained_part import Feed, Lanes
-from ablate.training.loop.active_phase import OpenLanes, Stage, open_stage
-from ablate.training.loop.checkpoint import Best, Checkpoint, Progress
-from ablate.training.loop.l2_sp import StartingPoint
-from ablate.training.loop.step import Course, autocast, train_batch
+from ablate.training.feeds.trained_part import Feed, TrainedPart
+from ablate.training.loop.active_phase import ActivePhase, OpenTrainedPart, open_phase
+from ablate.training.loop.checkpoint import Checkpoint
+from ablate.training.loop.l2_sp import l2_sp_of
+from ablate.training.loop.progress import Best, TrainingProgress
+from ablate.training.loop.step import TrainingSetup, autocast, train_batch
 from ablate.training.tasks._base import Task
 
-Emit = Callable[[int, int, dict[str, float]], None]
+EmitEpoch = Callable[[int, int, dict[str, float]], None]
 """Takes (epoch, n_epochs, metrics of the epoch)."""
 EVAL_BATCH = 64
 
@@ -39,144 +40,164 @@ class Fit:
     val_scores: dict[str, float]
     """`val/<metric>` at the best epoch."""
     val_predictions: NDArray[np.float32]
+    """(N, C), in the order of the split."""
     n_epochs: int
     """Epochs that ran; fewer than asked when patience ended."""
     n_steps: int
     train_s: float
     """Seconds in training steps, without evaluation."""
-    lanes: Lanes
-    """Those of the last phase."""
+    trained_part: TrainedPart
+    """That of the last phase."""
 
 
 def fit(
-    network: Network, course: Course, *, open_lanes: OpenLanes, emit: Emit, checkpoint: Checkpoint
+    network: Network,
+    setup: TrainingSetup,
+    *,
+    open_trained_part: OpenTrainedPart,
+    emit: EmitEpoch,
+    checkpoint: Checkpoint,
 ) -> Fit:
-    """Train `network` phase by phase and leave it with the weights of the epoch that is best by `course.select_by` on val, over all phases.
+    """Train `network` phase by phase and leave it with the weights of the best epoch.
 
-    A phase starts from the best weights so far. Goes on from `checkpoint`, where it has an epoch, and emits the epochs before it again. Raises TrialError
-    where the loss stops being finite, naming the step, and where no epoch has a finite score to be chosen by.
+    The best is that of all phases by `setup.select_by` on val; a phase starts from the best
+    weights so far. Goes on from `checkpoint`, where it has an epoch, and emits the epochs before it
+    again. Raises TrialError where the loss stops being finite, naming the step, and where no epoch
+    has a finite score to be chosen by.
     """
-    recipe, phases = course.recipe, phases_of(course.recipe)
-    start = StartingPoint(network) if recipe.l2_sp > 0 else None
+    recipe = setup.recipe
+    phases = phases_of(recipe)
+    l2_sp = l2_sp_of(network, recipe)
     kept = checkpoint.read()
-    done = Progress() if kept is None else kept.progress
-    for epoch, metrics in enumerate(done.history):
+    progress = TrainingProgress() if kept is None else kept.progress
+    for epoch, metrics in enumerate(progress.history):
         emit(epoch, n_epochs(recipe), metrics)
 
-    for number in range(done.phase, len(phases)):
-        stage = open_stage(network, recipe, number, open_lanes=open_lanes, start=start)
-        if number > done.phase:
-            done.begin(number)
+    for number in range(progress.phase, len(phases)):
+        active = open_phase(
+            network, recipe, number, open_trained_part=open_trained_part, l2_sp=l2_sp
+        )
+        if number > progress.phase:
+            progress.begin(number)
         elif kept is not None:
-            kept.put_back(stage)
-        while not is_over(phases[number], done):
-            metrics = train_epoch(stage, course, done)
-            scores = judge(network, stage, course, done)
-            where = (
-                {"phase": number, "frozen_units": stage.network.boundary.depth}
-                if len(phases) > 1
-                else {}
-            )
-            done.history.append({**metrics, **scores, **where})
-            done.n_epochs += 1
-            emit(done.n_epochs - 1, n_epochs(recipe), done.history[-1])
-            checkpoint.save(done, stage)
-        load_delta(network, found_best(done, course.select_by).state)
+            # only the phase that was broken off; later ones begin from nothing
+            kept.put_back(active)
+        while not is_over(phases[number], progress):
+            metrics = train_epoch(active, setup, progress)
+            metrics |= judge(network, active, setup, progress)
+            if len(phases) > 1:
+                metrics |= {"phase": number, "frozen_units": active.network.boundary.depth}
+            progress.history.append(metrics)
+            progress.n_epochs += 1
+            emit(progress.n_epochs - 1, n_epochs(recipe), metrics)
+            # after the epoch was emitted: read back, it is emitted again
+            checkpoint.save(progress, active)
+        # the next phase, and the trial's result, begin with the best weights, not the last
+        load_delta(network, best_of(progress, setup.select_by).state)
+        # the last phase's part scores test
         if number + 1 < len(phases):
-            stage.lanes.close()
+            active.trained_part.close()
 
-    best = found_best(done, course.select_by)
+    best = best_of(progress, setup.select_by)
     return Fit(
-        best.epoch,
-        best.scores,
-        best.predictions,
-        done.n_epochs,
-        done.n_steps,
-        done.train_s,
-        stage.lanes,
+        best_epoch=best.epoch,
+        val_scores=best.scores,
+        val_predictions=best.predictions,
+        n_epochs=progress.n_epochs,
+        n_steps=progress.n_steps,
+        train_s=progress.train_s,
+        trained_part=active.trained_part,
     )
 
 
-def found_best(done: Progress, select_by: str) -> Best:
+def best_of(progress: TrainingProgress, select_by: str) -> Best:
     """The best epoch so far. Raises TrialError where no epoch has a score that may choose."""
-    if done.best is None:
-        raise no_score(select_by, done.history[-1][select_by])
-    return done.best
+    if progress.best is None:
+        raise no_score(select_by, progress.history[-1][select_by])
+    return progress.best
 
 
 def no_score(select_by: str, value: float) -> TrialError:
-    """What is said where nothing can choose."""
+    """What is raised where nothing can choose."""
     return TrialError(
-        f"{select_by} must be a finite number after some epoch, got {value:g} after every one; select by a score that the val images allow, or lower head_lr"
+        f"{select_by} must be a finite number after some epoch, got {value:g} after every one; "
+        "select by a score that the val images allow, or lower head_lr"
     )
 
 
-def is_over(phase: Phase, done: Progress) -> bool:
-    """Whether the current phase has had its epochs, or its plateau: so many of its own epochs since the best one, of whatever phase."""
-    if done.n_epochs - done.first_epoch >= phase.epochs:
+def is_over(phase: Phase, progress: TrainingProgress) -> bool:
+    """Whether the current phase has had its epochs, or its plateau.
+
+    A plateau is so many of the phase's own epochs since the best one, of whatever phase.
+    """
+    if progress.n_epochs - progress.first_epoch >= phase.epochs:
         return True
-    if phase.patience is None or done.best is None:
+    if phase.patience is None or progress.best is None:
         return False
-    return done.n_epochs - 1 - max(done.best.epoch, done.first_epoch - 1) >= phase.patience
+    last_before = progress.first_epoch - 1
+    since_best = progress.n_epochs - 1 - max(progress.best.epoch, last_before)
+    return since_best >= phase.patience
 
 
-def train_epoch(stage: Stage, course: Course, done: Progress) -> dict[str, float]:
-    """Train on every image once, count the steps in `done`, and return what the epoch says of itself: `train/loss`, `lr/head`, ..."""
+def train_epoch(
+    active: ActivePhase, setup: TrainingSetup, progress: TrainingProgress
+) -> dict[str, float]:
+    """Train on every image once, and count the steps in `progress`.
+
+    Returns what the epoch says of itself: `train/loss`, `lr/head`, ...
+    """
     started = time.perf_counter()
-    recipe, epoch = course.recipe, done.n_epochs
-    stage.network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
-    losses, norms, head_lr = [], [], 0.0
-    for inputs, labels in stage.lanes.train.train(
-        policy=course.policy, seed=course.seed, epoch=epoch, batch_size=recipe.batch_size
+    recipe = setup.recipe
+    epoch = progress.n_epochs
+    active.network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
+    losses = []
+    norms = []
+    head_lr = 0.0
+    for inputs, labels in active.trained_part.train.train(
+        policy=setup.policy, seed=setup.seed, epoch=epoch, batch_size=recipe.batch_size
     ):
-        head_lr = stage.set_rates(done.n_steps - done.first_step)
-        loss, norm = train_batch(stage, course, inputs, labels)
+        head_lr = active.set_rates(progress.n_steps - progress.first_step)
+        loss, norm = train_batch(active, setup, inputs, labels)
         losses.append(loss)
         norms.append(norm)
-        done.n_steps += 1
+        progress.n_steps += 1
+    first_step = progress.n_steps - len(losses)
     metrics = {
-        "train/loss": _mean_loss(losses, first_step=done.n_steps - len(losses), epoch=epoch),
+        "train/loss": _mean_loss(losses, first_step=first_step, epoch=epoch),
         "lr/head": head_lr,
     }
     if recipe.clip_norm is not None:
         metrics["train/gradient_norm"] = float(torch.stack(norms).mean())
-    if stage.start is not None:
-        metrics["train/l2_sp"] = stage.start.penalty(stage.network, weight=recipe.l2_sp)
-    done.train_s += time.perf_counter() - started
+    if active.l2_sp is not None:
+        metrics["train/l2_sp"] = active.l2_sp.penalty(active.network, weight=recipe.l2_sp)
+    progress.train_s += time.perf_counter() - started
     return metrics
 
 
-def judge(network: Network, stage: Stage, course: Course, done: Progress) -> dict[str, float]:
-    """Score val, `val/<metric>`, with the averaged weights where there are some; keep predictions and weights in `done` where they are the best so far."""
-    lanes, batch_size = stage.lanes, _eval_batch(course)
-    with nullcontext() if stage.average is None else stage.average.in_place():
+def judge(
+    network: Network, active: ActivePhase, setup: TrainingSetup, progress: TrainingProgress
+) -> dict[str, float]:
+    """Score val, `val/<metric>`, with the averaged weights where there are some.
+
+    Keeps predictions and weights in `progress` where they are the best so far.
+    """
+    trained_part = active.trained_part
+    select_by = setup.select_by
+    with _scored_weights(active):
         predictions = predict(
             network,
-            course.task,
-            lanes.val,
-            forward=lanes.evaluate,
-            compute=course.compute,
-            batch_size=batch_size,
+            setup.task,
+            trained_part.val,
+            forward=trained_part.evaluate,
+            compute=setup.compute,
+            batch_size=_eval_batch(setup),
         )
-        scores = {
-            f"val/{name}": value
-            for name, value in course.task.evaluate(predictions, lanes.val.labels).items()
-        }
-        chosen_by = scores[course.select_by]
-        if is_score(chosen_by) and (
-            done.best is None
-            or is_better(course.select_by, chosen_by, than=done.best.scores[course.select_by])
-        ):
-            done.best = Best(done.n_epochs, scores, predictions, delta(network))
+        metrics = setup.task.evaluate(predictions, trained_part.val.labels)
+        scores = {f"val/{name}": value for name, value in metrics.items()}
+        if _is_best(progress.best, scores[select_by], select_by):
+            # inside the context: the delta is that of the averaged weights
+            progress.best = Best(progress.n_epochs, scores, predictions, delta(network))
     return scores
-
-
-def _eval_batch(course: Course) -> int:
-    """Evaluation needs less memory an image, and shrinks in step where memory is short."""
-    return max(
-        1,
-        EVAL_BATCH * min(course.micro_batch, course.recipe.batch_size) // course.recipe.batch_size,
-    )
 
 
 def predict(
@@ -188,28 +209,45 @@ def predict(
     compute: Compute,
     batch_size: int = EVAL_BATCH,
 ) -> NDArray[np.float32]:
-    """Return the predictions of a whole split, (N, C) float32, in the order of the split; the network is left in eval mode."""
+    """Return the predictions of a whole split, (N, C) float32, in the order of the split.
+
+    The network is left in eval mode.
+    """
     network.module.eval()
+    batches = []
     with torch.inference_mode(), autocast(compute):
-        return (
-            torch.cat(
-                [
-                    task.predictions(forward, inputs)
-                    for inputs, _ in feed.evaluate(batch_size=batch_size)
-                ]
-            )
-            .cpu()
-            .numpy()
-        )
+        for inputs, _ in feed.evaluate(batch_size=batch_size):
+            batches.append(task.predictions(forward, inputs))  # (B, C)
+        # one copy from the device for the whole split
+        return torch.cat(batches).cpu().numpy()
+
+
+def _scored_weights(active: ActivePhase) -> AbstractContextManager[None]:
+    """The averaged weights in place of the others, where the recipe asks for them."""
+    return nullcontext() if active.ema is None else active.ema.in_place()
+
+
+def _is_best(best: Best | None, score: float, select_by: str) -> bool:
+    if not is_score(score):
+        return False
+    return best is None or is_better(select_by, score, than=best.scores[select_by])
+
+
+def _eval_batch(setup: TrainingSetup) -> int:
+    """Evaluation needs less memory per image, and shrinks in step where memory is short."""
+    batch_size = setup.recipe.batch_size
+    return max(1, EVAL_BATCH * min(setup.micro_batch, batch_size) // batch_size)
 
 
 def _mean_loss(losses: list[Tensor], *, first_step: int, epoch: int) -> float:
-    """Mean of the epoch's losses; looked at once an epoch, so that a GPU is not made to wait for every batch."""
+    """Mean of the epoch's losses. Raises TrialError where one is not finite."""
+    # read once an epoch, so that a GPU is not made to wait for every batch
     values = torch.stack(losses).cpu()
     bad = torch.nonzero(~torch.isfinite(values)).flatten()
     if len(bad):
         step = first_step + int(bad[0])
         raise TrialError(
-            f"the loss must stay finite, got {values[bad[0]].item()} at step {step} (epoch {epoch}); try a lower head_lr or lr_ratio, or precision: fp32"
+            f"the loss must stay finite, got {values[bad[0]].item()} at step {step} "
+            f"(epoch {epoch}); try a lower head_lr or lr_ratio, or precision: fp32"
         )
     return float(values.mean())

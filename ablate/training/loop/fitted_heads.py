@@ -1,6 +1,8 @@
-"""Classifiers that are fitted at once on the clean features of the frozen trunk, for the price of one forward pass; scikit-learn does the fitting.
+"""Classifiers that are fitted at once on the clean features of the frozen trunk.
 
-Logistic regression and ridge become the weights of the linear head, so that a trial is stored and served as any other. Nearest neighbours keep no weights.
+For the price of one forward pass; scikit-learn does the fitting. Logistic regression and ridge
+become the weights of the linear head, so that a trial is stored and served as any other. Nearest
+neighbours keep no weights.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,9 +22,9 @@ from ablate.model.network import Network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.study.trial import is_score
-from ablate.training.feeds.trained_part import Feed, Lanes
-from ablate.training.loop.fit import EVAL_BATCH, Emit, Fit, no_score, predict
-from ablate.training.loop.step import Course, autocast
+from ablate.training.feeds.trained_part import Feed, TrainedPart
+from ablate.training.loop.fit import EVAL_BATCH, EmitEpoch, Fit, no_score, predict
+from ablate.training.loop.step import TrainingSetup, autocast
 
 Predict = Callable[[Feed], NDArray[np.float32]]
 
@@ -33,83 +36,93 @@ class Features:
     train: NDArray[np.float64]
     """(N, D)."""
     labels: NDArray[np.int64]
+    """(N,)."""
     mean: NDArray[np.float64]
     """(D,) of train."""
     scale: float
-    """Root of the mean variance over the features of train: one number, so that features keep their weight against one another."""
+    """Root of the mean variance over the features of train: one number, so that features keep their
+    weight against one another."""
 
     def standard(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Centred and scaled, by train."""
+        """Values (N, D), centred and scaled by train."""
         return np.asarray((values - self.mean) / self.scale, dtype=np.float64)
 
 
 def fit_classifier(
-    network: Network, course: Course, lanes: Lanes, *, weights: Tensor | None, emit: Emit
+    network: Network,
+    setup: TrainingSetup,
+    trained_part: TrainedPart,
+    *,
+    weights: Tensor | None,
+    emit: EmitEpoch,
 ) -> tuple[Fit, Predict]:
-    """Fit `recipe.classifier`; return what was found, as one epoch, and what predicts a feed. `weights` (C,) are those of the classes, or None.
+    """Fit `recipe.classifier`; return what was found, as one epoch, and what predicts a feed.
 
-    Deterministic: the same images give the same classifier for every seed. Raises TrialError without a finite score,
-    SpecError where the head is not one linear layer, as a plan does.
+    `weights` (C,) are those of the classes, or None. Deterministic: the same images give the same
+    classifier for every seed. Raises TrialError without a finite score, SpecError where the head is
+    not one linear layer, as a plan does.
     """
     started = time.perf_counter()
-    recipe, task, compute = course.recipe, course.task, course.compute
+    recipe = setup.recipe
+    compute = setup.compute
     head = linear_head(network.module, network.head_names, recipe)
-    train = features(network, head, lanes, lanes.train, compute=compute)
-    known = known_features(train, lanes.train.labels)
+    features_of = partial(features, network, head, trained_part, compute=compute)
+    known = known_features(features_of(trained_part.train), trained_part.train.labels)
     by_class = None if weights is None else dict(enumerate(weights.double().tolist()))
+    predict_feed: Predict
     if recipe.classifier == "knn":
-        find = _neighbours(known, recipe, n_classes=head.out_features)
+        votes_of = _fit_neighbours(known, recipe, n_classes=head.out_features)
 
-        def predicted(feed: Feed) -> NDArray[np.float32]:
-            return find(features(network, head, lanes, feed, compute=compute))
+        def predict_feed(feed: Feed) -> NDArray[np.float32]:
+            return votes_of(features_of(feed))
     else:
         _fit_linear(head, known, recipe, by_class)
-
-        def predicted(feed: Feed) -> NDArray[np.float32]:
-            return predict(network, task, feed, forward=lanes.evaluate, compute=compute)
-
+        predict_feed = partial(
+            predict, network, setup.task, forward=trained_part.evaluate, compute=compute
+        )
     train_s = time.perf_counter() - started
-    of_val = predicted(lanes.val)
-    scores = {
-        f"val/{name}": value for name, value in task.evaluate(of_val, lanes.val.labels).items()
-    }
+
+    predictions = predict_feed(trained_part.val)
+    metrics = setup.task.evaluate(predictions, trained_part.val.labels)
+    scores = {f"val/{name}": value for name, value in metrics.items()}
     emit(0, 1, scores)
-    if not is_score(scores[course.select_by]):
-        raise no_score(course.select_by, scores[course.select_by])
-    return Fit(
+    if not is_score(scores[setup.select_by]):
+        raise no_score(setup.select_by, scores[setup.select_by])
+    result = Fit(
         best_epoch=0,
         val_scores=scores,
-        val_predictions=of_val,
+        val_predictions=predictions,
         n_epochs=1,
         n_steps=0,
         train_s=train_s,
-        lanes=lanes,
-    ), predicted
+        trained_part=trained_part,
+    )
+    return result, predict_feed
 
 
 def known_features(train: NDArray[np.float64], labels: NDArray[np.int64]) -> Features:
     """Train features (N, D) with their mean and scale; a scale of 1 where nothing varies."""
-    return Features(
-        train, labels, train.mean(axis=0), float(np.sqrt(train.var(axis=0).mean())) or 1.0
-    )
+    scale = float(np.sqrt(train.var(axis=0).mean())) or 1.0
+    return Features(train, labels, train.mean(axis=0), scale)
 
 
 def features(
-    network: Network, head: nn.Linear, lanes: Lanes, feed: Feed, *, compute: Compute
+    network: Network, head: nn.Linear, trained_part: TrainedPart, feed: Feed, *, compute: Compute
 ) -> NDArray[np.float64]:
     """What goes into the head for a whole feed, clean: (N, D)."""
-    seen: list[Tensor] = []
+    batches: list[Tensor] = []
+    # what goes into the head is what timm calls pre_logits
     handle = head.register_forward_pre_hook(
-        lambda _module, inputs: seen.append(inputs[0].detach().float().cpu())
+        lambda _module, inputs: batches.append(inputs[0].detach().float().cpu())
     )
     network.module.eval()
     try:
         with torch.inference_mode(), autocast(compute):
             for inputs, _ in feed.evaluate(batch_size=EVAL_BATCH):
-                lanes.evaluate(inputs)
+                trained_part.evaluate(inputs)
     finally:
         handle.remove()
-    return np.asarray(torch.cat(seen).double().numpy())
+    return np.asarray(torch.cat(batches).double().numpy())
 
 
 def _fit_linear(
@@ -123,28 +136,33 @@ def _fit_linear(
     else:
         model = RidgeClassifier(alpha=recipe.classifier_l2, class_weight=by_class)
     model.fit(known.standard(known.train), known.labels)
-    rows, offsets = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
-    if len(rows) == 1:  # two classes: one row of logits, the other's are 0
-        rows, offsets = (np.concatenate([np.zeros_like(one), one]) for one in (rows, offsets))
+    rows = np.atleast_2d(model.coef_)  # (C, D)
+    offsets = np.atleast_1d(model.intercept_)  # (C,)
+    # of two classes scikit-learn fits one row of logits, the other's are 0
+    if len(rows) == 1:
+        rows = np.concatenate([np.zeros_like(rows), rows])
+        offsets = np.concatenate([np.zeros_like(offsets), offsets])
+    # w . (x - mean) / scale + b = (w / scale) . x + (b - (w / scale) . mean)
     rows = rows / known.scale
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(rows))
         head.bias.copy_(torch.from_numpy(offsets - rows @ known.mean))
 
 
-def _neighbours(
+def _fit_neighbours(
     known: Features, recipe: Recipe, *, n_classes: int
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float32]]:
     """Features (N, D) -> shares of the neighbours' votes (N, C)."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    model = KNeighborsClassifier(
-        min(recipe.neighbours, len(known.labels)), weights="distance", metric="cosine"
-    ).fit(known.train, known.labels)
+    n_neighbours = min(recipe.neighbours, len(known.labels))
+    model = KNeighborsClassifier(n_neighbours, weights="distance", metric="cosine")
+    model.fit(known.train, known.labels)
 
-    def find(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    def votes_of(values: NDArray[np.float64]) -> NDArray[np.float32]:
+        # classes without a train image get no vote, and scikit-learn no column for them
         votes = np.zeros((len(values), n_classes), dtype=np.float32)
         votes[:, model.classes_] = model.predict_proba(values)
         return votes
 
-    return find
+    return votes_of

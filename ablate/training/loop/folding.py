@@ -1,15 +1,18 @@
-"""Evaluation with the BatchNorms of frozen units folded into the convolutions before them: one pass over memory less for each, and the same logits in fp32.
+"""Evaluation with the BatchNorms of frozen units folded into the convolutions before them.
 
-Folded weights are values beside the network, never in it: what trains, is stored and is exported stays as it was. In bf16 and fp16 the folded weights are
-rounded otherwise than the network's own (EfficientNet-Lite0's logits move by 4 % of the largest in bf16), so there nothing is folded.
+One pass over memory less for each, and the same logits in fp32. Folded weights are values beside
+the network, never in it: what trains, is stored and is exported stays as it was. In bf16 and fp16
+the folded weights are rounded otherwise than the network's own (EfficientNet-Lite0's logits move by
+4 % of the largest in bf16), so there nothing is folded.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,7 +21,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ablate.model.network import Network
-from ablate.training.feeds.trained_part import Lanes
+from ablate.study.trial_facts import FoldedNorms
+from ablate.training.feeds.trained_part import TrainedPart
 
 TOLERANCE = 1e-4
 """By how much of the largest logit folding may move any, on the images that it is checked with."""
@@ -33,115 +37,136 @@ class Folded:
     """Evaluation through the convolutions that have their BatchNorm in them."""
 
     forward: Callable[[Tensor], Tensor]
-    stand_ins: tuple[tuple[nn.Module, Callable[..., Any]], ...]
+    """Inputs (B, ...) -> logits (B, n_classes)."""
+    substitutes: tuple[tuple[nn.Module, Callable[..., Any]], ...]
     """Module -> what is called in its place."""
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """As `forward`; the network is as before afterwards."""
-        with self._standing_in():
+        with self._substituted():
             return self.forward(inputs)
 
     @contextmanager
-    def _standing_in(self) -> Iterator[None]:
+    def _substituted(self) -> Iterator[None]:
         try:
-            for module, stand_in in self.stand_ins:
-                module.forward = stand_in
+            for module, substitute in self.substitutes:
+                # an instance's attribute hides the method of its class
+                module.forward = substitute
             yield
         finally:
-            for module, _ in self.stand_ins:
+            for module, _ in self.substitutes:
                 vars(module).pop("forward", None)
 
 
-def fold(network: Network, lanes: Lanes) -> Lanes:
-    """Return the lanes with an evaluation that is folded, where that is exact enough: in fp32, and only if the logits of a few val images stay.
+def fold(network: Network, trained_part: TrainedPart) -> TrainedPart:
+    """Return the trained part with an evaluation that is folded, where that is exact enough.
 
-    Frozen weights must not change while the lanes are used; a phase that thaws units opens new lanes.
+    That is in fp32, and only if the logits of a few val images stay. Frozen weights must not change
+    while it is used; a phase that thaws units opens a new one.
     """
-    has_frozen = any(isinstance(module, _BatchNorm) for module in network.boundary.resting)
-    is_passed = lanes.forward is network.module or bool(
-        network.adapter_names
-    )  # else the cut is behind everything that is frozen
-    if lanes.compute.precision != "fp32" or not has_frozen or not is_passed:
-        return lanes
-    inputs = next(lanes.val.evaluate(batch_size=N_CHECKED))[0]
+    if not _can_pay(network, trained_part):
+        return trained_part
+    inputs = next(trained_part.val.evaluate(batch_size=N_CHECKED))[0]
     network.module.eval()
     try:
         with torch.no_grad():
-            stand_ins, n_folded = _stand_ins(network, lanes, inputs[:2])
-            folded = Folded(lanes.forward, stand_ins)
-            whole, parts = lanes.forward(inputs), folded(inputs)
+            pairs = _find_pairs(network, trained_part.forward, inputs[:2])
+            folded = Folded(trained_part.forward, _substitutes(pairs, trained_part))
+            whole = trained_part.forward(inputs)
+            parts = folded(inputs)
     finally:
         network.train()
     moved = float((whole - parts).abs().max() / whole.abs().max().clamp(min=1e-12))
-    if not n_folded or not moved <= TOLERANCE:
-        return lanes
+    # written so that NaN, too, leaves the network as it is
+    if not pairs or not moved <= TOLERANCE:
+        return trained_part
     return dataclasses.replace(
-        lanes,
+        trained_part,
         score=folded,
-        scoring=f"{n_folded} frozen BatchNorms folded, logits move by {moved:.0e} of the largest",
+        folded_norms=FoldedNorms(n=len(pairs), moved=moved),
     )
 
 
-def _stand_ins(
-    network: Network, lanes: Lanes, inputs: Tensor
-) -> tuple[tuple[tuple[nn.Module, Callable[..., Any]], ...], int]:
-    """What stands in for each convolution and BatchNorm of a pair, and the number of pairs."""
-    stand_ins: list[tuple[nn.Module, Callable[..., Any]]] = []
-    pairs = _pairs(network, lanes.forward, inputs)
+def _can_pay(network: Network, trained_part: TrainedPart) -> bool:
+    """Whether evaluation runs frozen BatchNorms, in a precision in which folding is exact."""
+    has_frozen = any(isinstance(module, _BatchNorm) for module in network.boundary.resting)
+    # else the split is behind everything that is frozen, and kept activations come from there
+    runs_frozen = trained_part.forward is network.module or bool(network.adapter_names)
+    return trained_part.compute.precision == "fp32" and has_frozen and runs_frozen
+
+
+def _substitutes(
+    pairs: Sequence[tuple[nn.Conv2d, nn.BatchNorm2d]], trained_part: TrainedPart
+) -> tuple[tuple[nn.Module, Callable[..., Any]], ...]:
+    """What is called in place of each convolution and each BatchNorm."""
+    layout = torch.channels_last if trained_part.compute.channels_last else torch.preserve_format
+    substitutes: list[tuple[nn.Module, Callable[..., Any]]] = []
     for conv, norm in pairs:
+        # a copy: the network's own layers stay as they are
         fused = fuse_conv_bn_eval(conv, norm)
-        fused.to(
-            memory_format=torch.channels_last
-            if lanes.compute.channels_last
-            else torch.preserve_format
-        )
-        stand_ins += [
-            (conv, fused.forward),
-            (
-                norm,
-                nn.Sequential(
-                    *(getattr(norm, part) for part in _AFTER if hasattr(norm, part))
-                ).forward,
-            ),
-        ]
-    return tuple(stand_ins), len(pairs)
+        fused.to(memory_format=layout)
+        after = [getattr(norm, name) for name in _AFTER if hasattr(norm, name)]
+        substitutes.append((conv, fused.forward))
+        # timm's BatchNorms activate, too, and an empty Sequential returns its input
+        substitutes.append((norm, nn.Sequential(*after).forward))
+    return tuple(substitutes)
 
 
-def _pairs(
+@dataclass
+class _Recorded:
+    """What went through convolutions and BatchNorms in one forward pass.
+
+    Tensors are kept, so that no id is used twice.
+    """
+
+    convs: list[tuple[nn.Conv2d, Tensor]] = field(default_factory=list)
+    """Convolution and its output (B, C, H, W)."""
+    norms: list[tuple[nn.BatchNorm2d, Tensor]] = field(default_factory=list)
+    """BatchNorm and its input (B, C, H, W)."""
+
+    def record_conv(self, conv: nn.Conv2d, _inputs: object, output: Tensor) -> None:
+        self.convs.append((conv, output))
+
+    def record_norm(self, norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
+        self.norms.append((norm, inputs[0]))
+
+
+def _find_pairs(
     network: Network, forward: Callable[[Tensor], Tensor], inputs: Tensor
 ) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Frozen convolutions whose output goes into a frozen BatchNorm as it is, each called once."""
-    frozen, resting = set(network.boundary.frozen_names), set(network.boundary.resting)
-    convs: list[tuple[nn.Conv2d, Tensor]] = []  # the outputs are kept, so that no id is used twice
-    norms: list[tuple[nn.BatchNorm2d, Tensor]] = []
+    recorded = _record(network, forward, inputs)
+    n_calls = Counter(id(module) for module, _ in [*recorded.convs, *recorded.norms])
+    conv_before = {id(output): conv for conv, output in recorded.convs}
+    pairs = []
+    for norm, given in recorded.norms:
+        conv = conv_before.get(id(given))
+        if conv is not None and n_calls[id(conv)] == 1 and n_calls[id(norm)] == 1:
+            pairs.append((conv, norm))
+    return pairs
+
+
+def _record(network: Network, forward: Callable[[Tensor], Tensor], inputs: Tensor) -> _Recorded:
+    frozen = set(network.boundary.frozen_names)
+    resting = set(network.boundary.resting)
+    recorded = _Recorded()
     handles = []
     for name, child in network.module.named_modules():
-        if (
-            f"{name}.weight" not in frozen
-            or child._forward_hooks
-            or child._forward_pre_hooks
-            or "forward" in vars(child)
-        ):
+        if f"{name}.weight" not in frozen or _is_hooked(child):
             continue
         if isinstance(child, nn.Conv2d):
-            handles.append(
-                child.register_forward_hook(lambda conv, _, output: convs.append((conv, output)))
-            )
+            handles.append(child.register_forward_hook(recorded.record_conv))
         elif isinstance(child, nn.BatchNorm2d) and child in resting:
-            handles.append(
-                child.register_forward_pre_hook(lambda norm, given: norms.append((norm, given[0])))
-            )
+            handles.append(child.register_forward_pre_hook(recorded.record_norm))
     try:
         forward(inputs)
     finally:
         for handle in handles:
             handle.remove()
-    before = {id(output): conv for conv, output in convs}
-    pairs = [(before[id(given)], norm) for norm, given in norms if id(given) in before]
-    once = {
-        id(module)
-        for called in (convs, norms)
-        for module, _ in called
-        if sum(other is module for other, _ in called) == 1
-    }
-    return [(conv, norm) for conv, norm in pairs if id(conv) in once and id(norm) in once]
+    return recorded
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    """Whether something else is done at a module's call, which a substitute would skip."""
+    has_hooks = bool(module._forward_hooks or module._forward_pre_hooks)
+    return has_hooks or "forward" in vars(module)

@@ -1,4 +1,7 @@
-"""L2-SP: fine-tuned weights are pulled towards where they started, instead of towards zero (Li, Grandvalet and Davoine, ICML 2018)."""
+"""L2-SP: fine-tuned weights are pulled towards where they started, instead of towards zero.
+
+Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning", ICML 2018.
+"""
 
 from __future__ import annotations
 
@@ -9,40 +12,52 @@ from torch import Tensor, nn
 
 from ablate.model.network import Network
 from ablate.model.param_groups import pulled_parameters
+from ablate.recipe.recipe import Recipe
 
 
-class StartingPoint:
-    """The trunk's weights before training, those that L2-SP holds: see `pulled_parameters`."""
+def l2_sp_of(network: Network, recipe: Recipe) -> L2SP | None:
+    """Return the starting point as it is now, where the recipe asks for it."""
+    return L2SP(network) if recipe.l2_sp > 0 else None
+
+
+class L2SP:
+    """The starting point: the trunk's weights before training; see `pulled_parameters`."""
 
     def __init__(self, network: Network) -> None:
-        self._start = {
-            id(parameter): parameter.detach().clone() for parameter in pulled_parameters(network)
-        }
+        self._start: dict[int, Tensor] = {}
+        for parameter in pulled_parameters(network):
+            self._start[id(parameter)] = parameter.detach().clone()
 
     @torch.no_grad()
     def add_gradient(self, network: Network, *, weight: float) -> None:
-        """Add the gradient of `weight / 2 * |w - start|^2` to what the loss has left in `.grad`; once a step, however many micro-batches it had."""
-        pulled = [
-            parameter for parameter in pulled_parameters(network) if parameter.grad is not None
-        ]
-        gradients = [parameter.grad for parameter in pulled if parameter.grad is not None]
+        """Add the gradient of `weight / 2 * |w - start|^2` to what the loss has left in `.grad`.
+
+        Once a step, however many micro-batches it had.
+        """
+        pulled = []
+        gradients = []
+        for parameter in pulled_parameters(network):
+            if parameter.grad is not None:
+                pulled.append(parameter)
+                gradients.append(parameter.grad)
+        # torch's foreach functions refuse an empty list
         if gradients:
-            torch._foreach_add_(gradients, self._away(pulled), alpha=weight)
+            torch._foreach_add_(gradients, self._offsets(pulled), alpha=weight)
 
     @torch.no_grad()
     def penalty(self, network: Network, *, weight: float) -> float:
         """Return `weight / 2 * |w - start|^2` as it stands."""
-        away = self._away(pulled_parameters(network))
-        return (
-            0.5 * weight * float(torch.stack([one.double().square().sum() for one in away]).sum())
-            if away
-            else 0.0
-        )
+        offsets = self._offsets(pulled_parameters(network))
+        if not offsets:
+            return 0.0
+        # in float64: millions of small squares are summed
+        squares = [offset.double().square().sum() for offset in offsets]
+        return 0.5 * weight * float(torch.stack(squares).sum())
 
-    def _away(self, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    def _offsets(self, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+        """How far each parameter is from its start."""
+        if not parameters:
+            return []
+        weights = [parameter.detach() for parameter in parameters]
         start = [self._start[id(parameter)] for parameter in parameters]
-        return (
-            list(torch._foreach_sub([parameter.detach() for parameter in parameters], start))
-            if parameters
-            else []
-        )
+        return list(torch._foreach_sub(weights, start))

@@ -12,12 +12,12 @@ from torch import Tensor
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.training.feeds.batches import split_batches
-from ablate.training.loop.active_phase import Stage
+from ablate.training.loop.active_phase import ActivePhase
 from ablate.training.tasks._base import Task
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class TrainingSetup:
     """What stays the same in all phases of a trial's training."""
 
     recipe: Recipe
@@ -29,61 +29,63 @@ class Course:
     micro_batch: int
     """Most images in the network at a time."""
     policy: str
-    """The word for its views; see `spec.policy`."""
+    """The word for its views; see `recipe.policy`."""
 
 
 def train_batch(
-    stage: Stage, course: Course, inputs: Tensor, labels: Tensor
+    active: ActivePhase, setup: TrainingSetup, inputs: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Step once on a batch of inputs (B, ...) and labels (B, ...).
 
     Returns the loss and the norm of all gradients before they were clipped, detached scalars.
     """
-    stage.optimizer.zero_grad(set_to_none=True)
-    loss = accumulate_gradients(stage, course, inputs, labels)
-    stage.scaler.unscale_(stage.optimizer)
-    if stage.start is not None:
-        stage.start.add_gradient(stage.network, weight=stage.recipe.l2_sp)
-    norm = clip_gradients(stage)
-    stage.scaler.step(stage.optimizer)
-    stage.scaler.update()
-    if stage.average is not None:
-        stage.average.update()
+    active.optimizer.zero_grad(set_to_none=True)
+    loss = accumulate_gradients(active, setup, inputs, labels)
+    active.scaler.unscale_(active.optimizer)
+    if active.l2_sp is not None:
+        active.l2_sp.add_gradient(active.network, weight=active.recipe.l2_sp)
+    norm = clip_gradients(active)
+    active.scaler.step(active.optimizer)
+    active.scaler.update()
+    if active.ema is not None:
+        active.ema.update()
     return loss, norm
 
 
-def accumulate_gradients(stage: Stage, course: Course, inputs: Tensor, labels: Tensor) -> Tensor:
+def accumulate_gradients(
+    active: ActivePhase, setup: TrainingSetup, inputs: Tensor, labels: Tensor
+) -> Tensor:
     """Leave the gradients of a batch's loss in the parameters and return the loss.
 
     The gradients of parts of a batch sum up to those of the whole.
     """
-    task = course.task
+    task = setup.task
     loss = torch.zeros((), device=labels.device)
 
     def forward(part: Tensor) -> Tensor:
         # Mixed precision ends with the network: losses are computed in fp32.
-        with autocast(course.compute):
-            return stage.lanes.forward(part)
+        with autocast(setup.compute):
+            return active.trained_part.forward(part)
 
-    for part in micro_batches(len(labels), micro_batch=course.micro_batch):
+    for part in micro_batches(len(labels), micro_batch=setup.micro_batch):
         share = task.mass(labels[part]) / task.mass(labels)
         part_loss = task.training_loss(forward, inputs[part], labels[part]) * share
-        stage.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
+        active.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
         loss += part_loss.detach()
     return loss
 
 
-def clip_gradients(stage: Stage) -> Tensor:
+def clip_gradients(active: ActivePhase) -> Tensor:
     """Scale all gradients together so that their norm is at most the recipe's `clip_norm`.
 
     Returns the norm that they had, nan where nothing is clipped.
     """
-    if stage.recipe.clip_norm is None:
+    if active.recipe.clip_norm is None:
         return torch.tensor(float("nan"))
     parameters = [
-        parameter for group in stage.optimizer.param_groups for parameter in group["params"]
+        parameter for group in active.optimizer.param_groups for parameter in group["params"]
     ]
-    return torch.nn.utils.clip_grad_norm_(parameters, stage.recipe.clip_norm).detach()
+    return torch.nn.utils.clip_grad_norm_(parameters, active.recipe.clip_norm).detach()
 
 
 def micro_batches(n_images: int, *, micro_batch: int) -> list[slice]:

@@ -1,11 +1,15 @@
-"""Depthwise convolutions whose backward takes a detour: on some CPUs the bf16 kernels for it are many times slower, though the forward ones are faster.
+"""Depthwise convolutions whose backward takes a detour, on CPUs.
 
-Measured on an AVX512-BF16 server core (oneDNN under torch 2.14, one thread, batch 16, channels_last), and what is done about it:
+On some CPUs the bf16 kernels for it are many times slower, though the forward ones are faster.
+Measured on an AVX512-BF16 server core (oneDNN under torch 2.14, one thread, batch 16,
+channels_last), and what is done about it:
 
-- The input gradient at a stride of 2 goes in fp32: 96 channels at 112x112, 3x3: 160 ms in bf16 against 11. At stride 1 bf16 is faster and stays.
-- The weight gradient of a kernel larger than 3x3 is put together from 3x3 tiles of it, each the weight gradient of a 3x3 convolution of a shifted input, in
-  bf16: 1152 channels at 7x7, 5x5: 42 ms in bf16, 15 in fp32, 2.3 in tiles; 672 channels at 14x14, 5x5: 63, 27 and 12.5. The arithmetic is that of bf16
-  autocast: sums in fp32, the result rounded to bf16.
+- The input gradient at a stride of 2 goes in fp32: 96 channels at 112x112, 3x3: 160 ms in bf16
+  against 11. At stride 1 bf16 is faster and stays.
+- The weight gradient of a kernel larger than 3x3 is put together from 3x3 tiles of it, each the
+  weight gradient of a 3x3 convolution of a shifted input, in bf16: 1152 channels at 7x7, 5x5: 42 ms
+  in bf16, 15 in fp32, 2.3 in tiles; 672 channels at 14x14, 5x5: 63, 27 and 12.5. The arithmetic is
+  that of bf16 autocast: sums in fp32, the result rounded to bf16.
 """
 
 from __future__ import annotations
@@ -20,9 +24,12 @@ from timm.layers.padding import pad_same
 from torch import Tensor, nn
 
 TILE = 3
+"""Side of the kernels for which bf16 is fast."""
 
 
 class _Geometry(NamedTuple):
+    """In the order of `conv2d`'s arguments."""
+
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
@@ -30,68 +37,101 @@ class _Geometry(NamedTuple):
 
 
 class _DepthwiseConv(torch.autograd.Function):
-    """conv2d of bf16 inputs with one filter a channel; gradients by the detours described above."""
+    """conv2d of bf16 inputs with one filter per channel; gradients by the detours above."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:
+        """Images (B, C, H, W) bf16 and weight (C, 1, kh, kw) float32 -> (B, C, H', W') bf16."""
         ctx.save_for_backward(images, weight)
         ctx.geometry = geometry
         return F.conv2d(images, weight.to(images.dtype), None, *geometry)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradient of the output (B, C, H', W') -> those of images, weight and (none) geometry."""
         (gradient,) = gradients
         images, weight = ctx.saved_tensors
         geometry: _Geometry = ctx.geometry
         needs_images, needs_weight = ctx.needs_input_grad[:2]
-        grad_images = grad_weight = None
+        grad_images = None
+        grad_weight = None
         if needs_weight:
             grad_weight = _weight_gradient(gradient, images, weight, geometry)
         if needs_images:
-            dtype = torch.float32 if max(geometry.stride) > 1 else images.dtype
-            found, _ = _convolution_backward(
-                gradient.to(dtype), images.to(dtype), weight.to(dtype), geometry, wants=0
-            )
-            grad_images = found.to(images.dtype)
+            grad_images = _input_gradient(gradient, images, weight, geometry)
         return grad_images, grad_weight, None
+
+
+def detour_depthwise_backward(module: nn.Module) -> int:
+    """Make every depthwise convolution of `module` take the detours, under bf16 autocast.
+
+    Those without bias; returns how many there are.
+    """
+    count = 0
+    for child in module.modules():
+        # exact types: a subclass may compute something else
+        is_known = type(child) is nn.Conv2d or type(child) is Conv2dSame
+        if is_known and _is_depthwise(cast(nn.Conv2d, child)):
+            child.forward = _detoured_forward(cast(nn.Conv2d, child))
+            count += 1
+    return count
+
+
+def _input_gradient(
+    gradient: Tensor, images: Tensor, weight: Tensor, geometry: _Geometry
+) -> Tensor:
+    """The gradient of images (B, C, H, W), in their type."""
+    dtype = torch.float32 if max(geometry.stride) > 1 else images.dtype
+    grad_images, _ = _convolution_backward(
+        gradient.to(dtype), images.to(dtype), weight.to(dtype), geometry, wants=0
+    )
+    return grad_images.to(images.dtype)
 
 
 def _weight_gradient(
     gradient: Tensor, images: Tensor, weight: Tensor, geometry: _Geometry
 ) -> Tensor:
-    """The gradient of a (C, 1, kh, kw) weight, float32: whole for a kernel of 3x3, in tiles for a larger one, in fp32 for any other."""
+    """The gradient of a (C, 1, kh, kw) weight, float32.
+
+    Whole for a kernel of 3x3, in tiles for a larger one, in fp32 for any other.
+    """
     height, width = weight.shape[2:]
     if min(height, width) < TILE or max(geometry.dilation) > 1:
-        return _convolution_backward(gradient.float(), images.float(), weight, geometry, wants=1)[1]
-    gradient, tile = gradient.to(images.dtype), weight[:, :, :TILE, :TILE].to(images.dtype)
+        _, grad_weight = _convolution_backward(
+            gradient.float(), images.float(), weight, geometry, wants=1
+        )
+        return grad_weight
+    gradient = gradient.to(images.dtype)
+    # the values do not matter, only the shape: the gradient is linear in the weight
+    tile = weight[:, :, :TILE, :TILE].to(images.dtype)
     if (height, width) == (TILE, TILE):
-        return _convolution_backward(gradient, images, tile, geometry, wants=1)[1].float()
+        _, grad_weight = _convolution_backward(gradient, images, tile, geometry, wants=1)
+        return grad_weight.float()
+    return _tiled_weight_gradient(gradient, images, weight, tile, geometry)
+
+
+def _tiled_weight_gradient(
+    gradient: Tensor, images: Tensor, weight: Tensor, tile: Tensor, geometry: _Geometry
+) -> Tensor:
+    """The gradient of a kernel larger than a tile, tile by tile."""
     whole = torch.empty_like(weight)
-    across, down = geometry.padding[1], geometry.padding[0]
-    images, geometry = (
-        F.pad(images, (across, across, down, down)),
-        geometry._replace(padding=(0, 0)),
-    )
-    n_rows, n_columns = (
-        (extent - 1) * step + TILE
-        for extent, step in zip(gradient.shape[2:], geometry.stride, strict=True)
-    )
-    for top in _starts(height):
-        for left in _starts(width):
+    height, width = weight.shape[2:]
+    pad_rows, pad_columns = geometry.padding
+    images = F.pad(images, (pad_columns, pad_columns, pad_rows, pad_rows))
+    unpadded = geometry._replace(padding=(0, 0))
+    # what a 3x3 kernel must see to give an output of the gradient's size
+    n_rows = (gradient.shape[2] - 1) * geometry.stride[0] + TILE
+    n_columns = (gradient.shape[3] - 1) * geometry.stride[1] + TILE
+    for top in _tile_starts(height):
+        for left in _tile_starts(width):
             seen = images[:, :, top : top + n_rows, left : left + n_columns]
-            whole[:, :, top : top + TILE, left : left + TILE] = _convolution_backward(
-                gradient, seen, tile, geometry, wants=1
-            )[1]
+            _, part = _convolution_backward(gradient, seen, tile, unpadded, wants=1)
+            whole[:, :, top : top + TILE, left : left + TILE] = part
     return whole
 
 
-def _pair(values: Sequence[int] | str) -> tuple[int, int]:
-    first, second = map(int, values)
-    return first, second
-
-
-def _starts(extent: int) -> list[int]:
-    """Where tiles begin that cover range(extent); the last ends with it and may overlap the one before."""
+def _tile_starts(extent: int) -> list[int]:
+    """Where tiles begin that cover range(extent); the last may overlap the one before."""
     return [*range(0, extent - TILE, TILE), extent - TILE]
 
 
@@ -101,21 +141,22 @@ def _convolution_backward(
     """(input gradient, weight gradient), of which only number `wants` is computed."""
     stride, padding, dilation, groups = geometry
     mask = [wants == 0, wants == 1, False]
-    found = torch.ops.aten.convolution_backward(
-        gradient, images, weight, None, stride, padding, dilation, False, [0, 0], groups, mask
+    is_transposed = False
+    output_padding = [0, 0]
+    gradients = torch.ops.aten.convolution_backward(
+        gradient,
+        images,
+        weight,
+        None,
+        stride,
+        padding,
+        dilation,
+        is_transposed,
+        output_padding,
+        groups,
+        mask,
     )
-    return cast(tuple[Tensor, Tensor], found[:2])
-
-
-def detour_depthwise_backward(module: nn.Module) -> int:
-    """Make every depthwise convolution of `module` without bias, under bf16 autocast, take its gradients as described above; return how many there are."""
-    count = 0
-    for child in module.modules():
-        is_known = type(child) is nn.Conv2d or type(child) is Conv2dSame
-        if is_known and _is_depthwise(cast(nn.Conv2d, child)):
-            child.forward = _forward(cast(nn.Conv2d, child))
-            count += 1
-    return count
+    return cast(tuple[Tensor, Tensor], gradients[:2])
 
 
 def _is_depthwise(conv: nn.Conv2d) -> bool:
@@ -127,29 +168,34 @@ def _is_depthwise(conv: nn.Conv2d) -> bool:
     )
 
 
-def _forward(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
+def _detoured_forward(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
     plain = conv.forward
 
     def forward(images: Tensor) -> Tensor:
-        if not (
-            torch.is_grad_enabled()
-            and torch.is_autocast_enabled("cpu")
-            and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        ):
+        if not _is_training_in_bf16():
             return plain(images)
         padding = conv.padding
         if isinstance(conv, Conv2dSame):
-            images, padding = (
-                pad_same(images, list(conv.kernel_size), list(conv.stride), list(conv.dilation)),
-                (0, 0),
+            # TensorFlow's padding depends on the size of the images, and can be uneven
+            images = pad_same(
+                images, list(conv.kernel_size), list(conv.stride), list(conv.dilation)
             )
-        return cast(
-            Tensor,
-            _DepthwiseConv.apply(
-                images.bfloat16(),
-                conv.weight,
-                _Geometry(_pair(conv.stride), _pair(padding), _pair(conv.dilation), conv.groups),
-            ),
-        )
+            padding = (0, 0)
+        geometry = _Geometry(_pair(conv.stride), _pair(padding), _pair(conv.dilation), conv.groups)
+        return cast(Tensor, _DepthwiseConv.apply(images.bfloat16(), conv.weight, geometry))
 
     return forward
+
+
+def _is_training_in_bf16() -> bool:
+    """Whether gradients are recorded and the CPU's autocast computes in bf16."""
+    return (
+        torch.is_grad_enabled()
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    )
+
+
+def _pair(values: Sequence[int] | str) -> tuple[int, int]:
+    first, second = map(int, values)
+    return first, second

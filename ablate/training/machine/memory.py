@@ -9,38 +9,42 @@ from pathlib import Path
 
 import torch
 
+_RESET_PEAK = "5"
+"""What proc(5) wants written to clear_refs."""
+
 
 def reset_peak(device: str) -> None:
-    """Forget the peak so far. On Linux the kernel keeps it a process; writing 5 to clear_refs resets it (proc(5))."""
+    """Forget the peak so far. On Linux the kernel keeps it per process."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return
-    with contextlib.suppress(
-        OSError
-    ):  # not Linux, or not allowed: peak_mb then tells the process's peak, an upper bound
-        Path("/proc/self/clear_refs").write_text("5")
+    # not Linux, or not allowed: peak_mb then returns the process's peak, an upper bound
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
 
 
 def peak_mb(device: str) -> float:
-    """Return the peak since `reset_peak` in MB (10**6 bytes): allocated memory on a GPU, resident memory of the process on a CPU; nan where unknown."""
+    """Return the peak since `reset_peak` in MB (10**6 bytes); nan where unknown.
+
+    Allocated memory on a GPU, resident memory of the process on a CPU.
+    """
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e6
     try:
-        line = next(
-            line
-            for line in Path("/proc/self/status").read_text().splitlines()
-            if line.startswith("VmHWM")
-        )
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peak_line = next(line for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         return float("nan")
-    return int(line.split()[1]) * 1024 / 1e6
+    # "VmHWM:   123456 kB", in units of 1024 bytes
+    return int(peak_line.split()[1]) * 1024 / 1e6
 
 
 def is_short(error: BaseException) -> bool:
-    """Whether an error says that memory, the host's or a GPU's, did not suffice. On a CPU torch says so in the text of a RuntimeError."""
-    return isinstance(
-        error, MemoryError | torch.OutOfMemoryError
-    ) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    """Whether an error says that memory, the host's or a GPU's, did not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # on a CPU torch raises a plain RuntimeError
+    return "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def halvings(batch_size: int) -> Iterator[int]:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from ablate.data.augment import clean
-from ablate.data.store import INTERPOLATIONS, square
+from ablate.data.square import INTERPOLATIONS, square
 from ablate.errors import WeightsError
 from ablate.model.backbone import POOLINGS
 from ablate.model.facts import Preprocessing

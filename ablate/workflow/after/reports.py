@@ -17,6 +17,8 @@ from ablate.reporting.evidence.tables import arm_frame, trial_frame
 from ablate.reporting.figures.example_images import Pictures
 from ablate.reporting.pages.folder import check_folder, check_purpose
 from ablate.reporting.pages.write import ReportPaths, write_report
+from ablate.reporting.report_record import read_report_record
+from ablate.reporting.text.note import study_note
 from ablate.study.record import StudyRecord
 from ablate.study.tasks import task_of
 from ablate.tracking.mlflow_store import MlflowStore
@@ -73,7 +75,8 @@ def _upload(
 
     Raises StoreError, OSError.
     """
-    summary = paths.readme.read_text().partition("## Arms")[0]
+    record = read_report_record(report_dir)
+    assert record is not None  # it was just written
     with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
         for path in paths.files:
             copy = Path(scratch) / path.relative_to(report_dir)
@@ -82,7 +85,7 @@ def _upload(
         store.log_report(
             study.parent_run_id,
             Path(scratch),
-            note=f"{summary}\nThe whole report: artifact `report/report.html`.",
+            note=study_note(record),
         )
 
 

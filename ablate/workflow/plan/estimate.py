@@ -1,4 +1,7 @@
-"""What a study costs, reckoned from a few measured steps: pure functions of what was measured and of what is shared."""
+"""What a study costs, reckoned from a few measured steps.
+
+Pure functions of what was measured and of what is shared.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import n_epochs
 from ablate.study.record import ArmRecord
+from ablate.study.view_identity import planned_trunk
 from ablate.workflow.plan.sharing import Part, n_used, views_of
 from ablate.workflow.prepare.prepared import Resolved, cut_depth
 
@@ -30,10 +34,13 @@ class Kind:
     classifier: str = "linear"
 
     def __str__(self) -> str:
-        return (
-            f"{self.backbone}, {self.depth} frozen units, {self.n_trainable:,} trainable, augment {self.augment}, batch {self.batch_size}"
-            + ("" if self.classifier == "linear" else f", {self.classifier} fitted at once")
+        words = (
+            f"{self.backbone}, {self.depth} frozen units, {self.n_trainable:,} trainable, "
+            f"augment {self.augment}, batch {self.batch_size}"
         )
+        if self.classifier == "linear":
+            return words
+        return f"{words}, {self.classifier} fitted at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +60,13 @@ class Measured:
     peak_mb: float
 
     def trial_s(self, recipe: Recipe, n_images: Mapping[str, int]) -> float:
-        """Seconds of one trial whose prefix is kept; patience may end it earlier, and every phase counts as the last one, the dearest. `n_images` by split."""
+        """Return the seconds of one trial whose prefix is kept. `n_images` by split.
+
+        Patience may end it earlier, and every phase counts as the last one, the dearest.
+        """
         steps = math.ceil(n_images["train"] / recipe.batch_size)
-        return (
-            self.start_s
-            + n_epochs(recipe) * (steps * self.step_s + n_images["val"] * self.val_s)
-            + n_images["test"] * self.end_s
-        )
+        epoch_s = steps * self.step_s + n_images["val"] * self.val_s
+        return self.start_s + n_epochs(recipe) * epoch_s + n_images["test"] * self.end_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,10 @@ class Cost:
     """The longest single trial."""
 
     def wall_s(self, n_slots: int, *, before_s: float) -> float:
-        """On so many slots side by side, after what happens `before_s` any trial does; no study is shorter than its longest trial."""
+        """Return the seconds on so many slots side by side, `before_s` before any trial included.
+
+        No study is shorter than its longest trial.
+        """
         return before_s + max((self.trials_s + self.prefixes_s) / n_slots, self.longest_s)
 
 
@@ -82,33 +92,39 @@ def kinds_of(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[Kind,
     """Arms by kind, the most common kind first."""
     kinds: dict[Kind, list[ArmRecord]] = defaultdict(list)
     for arm in resolved.expansion.arms:
-        recipe, found = arm.recipe, facts[arm.arm_id]
-        policy = policy_word(recipe, source=resolved.data.source)
-        kinds[
-            Kind(
-                recipe.backbone,
-                cut_depth(recipe, found),
-                found.n_trainable,
-                policy,
-                recipe.batch_size,
-                recipe.precision,
-                recipe.classifier,
-            )
-        ].append(arm)
+        recipe = arm.recipe
+        built = facts[arm.arm_id]
+        kind = Kind(
+            backbone=recipe.backbone,
+            depth=cut_depth(recipe, built),
+            n_trainable=built.n_trainable,
+            augment=policy_word(recipe, source=resolved.data.source),
+            batch_size=recipe.batch_size,
+            precision=recipe.precision,
+            classifier=recipe.classifier,
+        )
+        kinds[kind].append(arm)
     return dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
 
 
 def nearest(kind: Kind, measured: Sequence[Kind]) -> Kind:
-    """The measured kind that a kind is taken as: itself; else of its backbone, of the nearest depth and number of trained weights, augmented as it is."""
+    """Return the measured kind that a kind is taken as: itself, where it was measured.
 
-    def distance(one: Kind) -> tuple[object, ...]:
-        apart = (
-            abs(one.depth - kind.depth),
-            abs(one.n_trainable - kind.n_trainable),
-            one.augment != kind.augment,
-            abs(one.batch_size - kind.batch_size),
+    Else one of its backbone, of the nearest depth and number of trained weights, augmented as it
+    is.
+    """
+
+    def distance(other: Kind) -> tuple[object, ...]:
+        # Compared from left to right: each entry matters only where those before it are equal.
+        return (
+            other != kind,
+            other.backbone != kind.backbone,
+            other.classifier != kind.classifier,
+            abs(other.depth - kind.depth),
+            abs(other.n_trainable - kind.n_trainable),
+            other.augment != kind.augment,
+            abs(other.batch_size - kind.batch_size),
         )
-        return one != kind, one.backbone != kind.backbone, one.classifier != kind.classifier, *apart
 
     return min(measured, key=distance)
 
@@ -116,46 +132,50 @@ def nearest(kind: Kind, measured: Sequence[Kind]) -> Kind:
 def study_cost(
     resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]
 ) -> Cost:
-    """Sum over all trials; each view of a shared prefix is computed once, at the price of the deepest cut that asks for it."""
-    n_images, seeds = images_by_split(resolved), resolved.record.seeds
+    """Sum over all trials.
+
+    Each view of a shared prefix is computed once, at the price of the deepest cut that asks for it.
+    """
+    seeds = resolved.record.seeds
     trials_s = longest_s = 0.0
-    passes: dict[tuple[object, ...], float] = {}
+    prefix_s: dict[str, float] = {}
     for kind, arms in kinds.items():
-        found = measured[nearest(kind, list(measured))]
+        probe = measured[nearest(kind, list(measured))]
         for arm in arms:
-            trial_s = found.trial_s(arm.recipe, _as_used(resolved, arm.recipe))
+            trial_s = probe.trial_s(arm.recipe, _as_used(resolved, arm.recipe))
             trials_s += trial_s * len(seeds)
             longest_s = max(longest_s, trial_s)
-            for view, n_passes in _views(arm, kind, seeds, n_images):
-                passes[kind.backbone, view] = max(
-                    passes.get((kind.backbone, view), 0.0), n_passes * found.prefix_s
-                )
-    return Cost(trials_s, sum(passes.values()), longest_s)
+            for view, n_passes in _views(arm, kind, resolved):
+                seconds = n_passes * probe.prefix_s
+                prefix_s[view] = max(prefix_s.get(view, 0.0), seconds)
+    return Cost(trials_s, sum(prefix_s.values()), longest_s)
 
 
 def cost_table(
     resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]
 ) -> list[dict[str, object]]:
-    """One row a kind: how often, what one of its trials costs, and whether that was measured."""
-    rows: list[dict[str, object]] = []
+    """One row per kind: how often, what one of its trials costs, and whether that was measured."""
     numbers = {kind: number for number, kind in enumerate(kinds, start=1)}
+    rows: list[dict[str, object]] = []
     for kind, arms in kinds.items():
-        one = nearest(kind, list(measured))
-        found = measured[one]
-        longest = max(arms, key=lambda arm: n_epochs(arm.recipe))
-        rows.append(
-            {
-                "": numbers[kind],
-                "kind": str(kind),
-                "trials": len(arms) * len(resolved.record.seeds),
-                "s a trial": f"{found.trial_s(longest.recipe, _as_used(resolved, longest.recipe)):.1f}",
-                "ms a prefix pass": f"{found.prefix_s * 1e3:.1f}"
-                if found.prefix_s
-                else "none kept",
-                "peak MB": f"{found.peak_mb:,.0f}",
-                "from": "measured" if one == kind else f"as {numbers[one]}",
-            }
-        )
+        taken_as = nearest(kind, list(measured))
+        probe = measured[taken_as]
+        longest = max(arms, key=lambda arm: n_epochs(arm.recipe)).recipe
+        trial_s = probe.trial_s(longest, _as_used(resolved, longest))
+        row: dict[str, object] = {
+            "": numbers[kind],
+            "kind": str(kind),
+            "trials": len(arms) * len(resolved.record.seeds),
+            "s per trial": f"{trial_s:.1f}",
+            "ms per prefix pass": "none kept",
+            "peak MB": f"{probe.peak_mb:,.0f}",
+            "from": "measured",
+        }
+        if probe.prefix_s:
+            row["ms per prefix pass"] = f"{probe.prefix_s * 1e3:.1f}"
+        if taken_as != kind:
+            row["from"] = f"as {numbers[taken_as]}"
+        rows.append(row)
     return rows
 
 
@@ -169,16 +189,15 @@ def _as_used(resolved: Resolved, recipe: Recipe) -> dict[str, int]:
     return {**images_by_split(resolved), "train": n_used(recipe, resolved.data_set.facts.of_train)}
 
 
-def _views(
-    arm: ArmRecord, kind: Kind, seeds: tuple[int, ...], n_images: Mapping[str, int]
-) -> list[tuple[tuple[object, ...], int]]:
+def _views(arm: ArmRecord, kind: Kind, resolved: Resolved) -> list[tuple[str, int]]:
+    """The views that an arm needs over its seeds, and the images of each."""
     if not kind.depth:
         return []
-    part = Part(arm.recipe, range(n_epochs(arm.recipe)), is_last=True)
-    return views_of(
-        part,
-        seeds,
-        policy=kind.augment,
-        n_train=n_images["train"],
-        n_held_out=n_images["val"] + n_images["test"],
-    )
+    recipe = arm.recipe
+    # No weights are read for an estimate: they go by their words, as pooling does.
+    trunks = {
+        seed: planned_trunk(recipe, pooling=recipe.pooling, seed=seed, weights={})
+        for seed in resolved.record.seeds
+    }
+    part = Part(recipe, kind.augment, trunks, range(n_epochs(recipe)), is_last=True)
+    return views_of(part, images_by_split(resolved))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, Split
-from ablate.data.store import build_store
 from ablate.errors import SpecError, StoreError
 from ablate.model.backbone import preprocessing_of
 from ablate.recipe.policy import is_cropped

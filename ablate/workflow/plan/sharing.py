@@ -1,15 +1,28 @@
-"""What trials of a study share, counted before any of them runs: passes of an image through the frozen prefix, alone and together."""
+"""What trials of a study share, counted before any of them runs.
+
+The unit is the pass: one image through a frozen prefix. Views are named as the activation cache
+names them, so that what is promised here is what happens.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ablate.model.facts import RecipeFacts
+from ablate.model.facts import PrefixCost, RecipeFacts
 from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import phases_of
+from ablate.study.view_identity import (
+    CLEAN,
+    FrozenTrunk,
+    Showing,
+    planned_trunk,
+    train_views_name,
+    view_name,
+)
+from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.workflow.prepare.network_facts import Looks
 from ablate.workflow.prepare.prepared import Resolved, cut_depths
 
@@ -21,77 +34,216 @@ class SharedPasses:
     alone: int
     """If every trial ran by itself: train and val in every epoch, test once."""
     together: int
-    """With each view computed once for all trials that share it; deeper boundaries start from shallower ones."""
+    """With each view computed once for all trials that share it; deeper boundaries start from
+    shallower ones."""
+    n_views: int = 0
+    """Views that are computed from images: one split, as one epoch shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One phase of an arm."""
+
+    recipe: Recipe
+    policy: str
+    trunks: Mapping[int, FrozenTrunk]
+    """Seed -> the trunk of that trial; the same for every seed, or a random one for each."""
+    epochs: range
+    """Counted over all phases."""
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Phases that a row of the table is about."""
+
+    backbone: str
+    depth: int
+    policy: str
+    n_units: int
+    image_size: int
+
+
+@dataclass
+class _Counted:
+    """Views that a row above has counted."""
+
+    names: set[str] = field(default_factory=set)
+
+    def count_new(self, part: Part, n_images: Mapping[str, int]) -> tuple[int, int]:
+        """Return the views of a phase that nobody has counted yet, and their images."""
+        n_views = n_passes = 0
+        for name, count in views_of(part, n_images):
+            if name not in self.names:
+                self.names.add(name)
+                n_views += 1
+                n_passes += count
+        return n_views, n_passes
 
 
 def sharing_table(
     resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks: Looks
 ) -> tuple[list[dict[str, object]], SharedPasses]:
-    """One row for each backbone, cut and augmentation: arms, trials, passes alone and together, and what is decided; then the sum over the study.
+    """Return one row for each backbone, cut and augmentation, and the sum over the study.
 
-    `M mult-adds` is what one image's way to the cut takes, `values` the size of its activation there: the first must be worth the second on the
-    machine's device.
-    Patience may end trials earlier: the counts are upper bounds then.
+    A row has arms, trials, passes alone and together, and what is decided. `M mult-adds` is what
+    one image's way to the cut takes, `values` the size of its activation there: the first must be
+    worth the second on the machine's device. Patience may end trials earlier: the counts are upper
+    bounds then.
     """
-    counts, of_train = resolved.data_set.facts.n_images, resolved.data_set.facts.of_train
-    n_train, n_val, n_test = (counts[split] for split in ("train", "val", "test"))
-    groups: dict[tuple[str, int, int, str, int], list[Part]] = defaultdict(list)
-    users: Counter[tuple[str, str]] = Counter()
-    for arm in resolved.expansion.arms:
-        own, policy = facts[arm.arm_id], policy_word(arm.recipe, source=resolved.data.source)
-        for depth, part in _parts(arm.recipe, own):
-            groups[
-                arm.recipe.backbone, depth, own.n_units, policy, own.preprocessing.image_size
-            ].append(part)
-        users[arm.recipe.backbone, policy] += max(cut_depths(arm.recipe, own)) > 0
-    seeds = len(resolved.record.seeds)
-    rows: list[dict[str, object]] = []
-    seen = set()
+    n_images = resolved.data_set.facts.n_images
+    groups = _groups(resolved, facts, looks)
+    users = _users(groups)
     device = looks.device()
-    whole = SharedPasses(0, 0)
-    for (backbone, depth, n_units, augment, image_size), parts in sorted(
-        groups.items(), key=lambda group: (group[0][0], group[0][1], group[0][3])
-    ):
-        alone = together = 0
-        cost = looks.prefix_cost(backbone, image_size, depth)
-        is_cut = depth > 0 and cost.is_worth_keeping(device)
-        for part in parts if is_cut else []:
-            alone += seeds * (
-                len(part.epochs) * (n_used(part.recipe, of_train) + n_val)
-                + (n_test if part.is_last else 0)
-            )
-            for view, n_images in views_of(
-                part,
-                resolved.record.seeds,
-                policy=augment,
-                n_train=n_train,
-                n_held_out=n_val + n_test,
-            ):
-                if (backbone, view) not in seen:
-                    seen.add((backbone, view))
-                    together += n_images
-        whole = SharedPasses(whole.alone + alone, whole.together + together)
-        decided = _decision(
-            depth,
+    counted = _Counted()
+    rows: list[dict[str, object]] = []
+    alone = together = n_views = 0
+    for group, parts in sorted(groups.items(), key=lambda item: _row_order(item[0])):
+        cost = looks.prefix_cost(group.backbone, group.image_size, group.depth)
+        is_cut = group.depth > 0 and cost.is_worth_keeping(device)
+        row_alone = row_together = 0
+        for part in parts if is_cut else ():
+            row_alone += _alone(part, n_images, of_train=resolved.data_set.facts.of_train)
+            new_views, new_passes = counted.count_new(part, n_images)
+            n_views += new_views
+            row_together += new_passes
+        alone += row_alone
+        together += row_together
+        decision = _decision(
+            group.depth,
             is_cut=is_cut,
-            is_new=together > 0,
-            is_shared=augment == "none" or users[backbone, augment] > 1,
+            is_new=row_together > 0,
+            is_shared=group.policy == CLEAN or max(users[name] for name in _names(parts)) > 1,
         )
-        rows.append(
-            {
-                "backbone": backbone,
-                "frozen prefix": f"{depth} of {n_units} units",
-                "augment": augment,
-                "arms": len(parts),
-                "trials": len(parts) * seeds,
-                "M mult-adds": f"{cost.n_multiply_adds / 1e6:,.0f}",
-                "values": f"{cost.n_values:,}",
-                "passes alone": f"{alone:,}",
-                "shared": f"{together:,}",
-                "decision": decided,
-            }
+        row = _row(group, parts, cost)
+        row |= {
+            "passes alone": f"{row_alone:,}",
+            "shared": f"{row_together:,}",
+            "decision": decision,
+        }
+        rows.append(row)
+    return rows, SharedPasses(alone, together, n_views)
+
+
+def parts_of(
+    recipe: Recipe,
+    facts: RecipeFacts,
+    *,
+    policy: str,
+    seeds: Sequence[int],
+    weights: Mapping[str, WeightsIdentity],
+) -> Iterator[tuple[int, Part]]:
+    """Yield the depth of the cut and the phase, for each phase of an arm."""
+    trunks = {
+        seed: planned_trunk(recipe, pooling=facts.pooling, seed=seed, weights=weights)
+        for seed in seeds
+    }
+    phases = phases_of(recipe)
+    first = 0
+    for number, depth in enumerate(cut_depths(recipe, facts)):
+        # A classifier that is fitted at once sees every image once, whatever `epochs` says.
+        n_epochs = 1 if recipe.is_fitted else phases[number].epochs
+        is_last = number == len(phases) - 1
+        yield depth, Part(recipe, policy, trunks, range(first, first + n_epochs), is_last)
+        first += n_epochs
+
+
+def n_used(recipe: Recipe, of_train: Sequence[int]) -> int:
+    """Train images that a trial learns from, of so many of each class.
+
+    A kept view is of the whole split all the same, whoever asks for it.
+    """
+    if recipe.shots is None:
+        return sum(of_train)
+    return sum(min(count, recipe.shots) for count in of_train)
+
+
+def views_of(part: Part, n_images: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return the views that a phase needs over its seeds, by name, and the images of each."""
+    views = []
+    for seed, trunk in part.trunks.items():
+        showings = [Showing("val")]
+        if part.is_last:
+            showings.append(Showing("test"))
+        if part.policy == CLEAN:
+            showings.append(Showing("train"))
+        else:
+            showings += [
+                Showing("train", policy=part.policy, seed=seed, epoch=epoch)
+                for epoch in part.epochs
+            ]
+        for showing in showings:
+            views.append((view_name(trunk, showing), n_images[showing.split]))
+    return views
+
+
+def _groups(
+    resolved: Resolved, facts: Mapping[str, RecipeFacts], looks: Looks
+) -> dict[Group, list[Part]]:
+    weights = _weights_of(resolved, looks)
+    groups: dict[Group, list[Part]] = {}
+    for arm in resolved.expansion.arms:
+        built = facts[arm.arm_id]
+        policy = policy_word(arm.recipe, source=resolved.data.source)
+        parts = parts_of(
+            arm.recipe, built, policy=policy, seeds=resolved.record.seeds, weights=weights
         )
-    return rows, whole
+        for depth, part in parts:
+            group = Group(
+                arm.recipe.backbone, depth, policy, built.n_units, built.preprocessing.image_size
+            )
+            groups.setdefault(group, []).append(part)
+    return groups
+
+
+def _weights_of(resolved: Resolved, looks: Looks) -> dict[str, WeightsIdentity]:
+    """`weights_name` -> what is loaded: two words may stand for the same tensors."""
+    weights: dict[str, WeightsIdentity] = {}
+    recipes = {weights_name(arm.recipe): arm.recipe for arm in resolved.expansion.arms}
+    for name, recipe in recipes.items():
+        identity = looks.check_weights(recipe, image_size=resolved.data.image_size)
+        if identity is not None:
+            weights[name] = identity
+    return weights
+
+
+def _users(groups: Mapping[Group, Sequence[Part]]) -> Counter[str]:
+    """Name of a trial's views of train -> phases of trials that need them."""
+    users: Counter[str] = Counter()
+    for group, parts in groups.items():
+        if group.depth > 0:
+            users.update(_names(parts))
+    return users
+
+
+def _names(parts: Sequence[Part]) -> Iterator[str]:
+    for part in parts:
+        for seed, trunk in part.trunks.items():
+            yield train_views_name(trunk, policy=part.policy, seed=seed)
+
+
+def _row_order(group: Group) -> tuple[str, int, str]:
+    return group.backbone, group.depth, group.policy
+
+
+def _alone(part: Part, n_images: Mapping[str, int], *, of_train: Sequence[int]) -> int:
+    """Passes of all seeds of a phase, if every trial ran by itself."""
+    each = len(part.epochs) * (n_used(part.recipe, of_train) + n_images["val"])
+    if part.is_last:
+        each += n_images["test"]
+    return len(part.trunks) * each
+
+
+def _row(group: Group, parts: Sequence[Part], cost: PrefixCost) -> dict[str, object]:
+    return {
+        "backbone": group.backbone,
+        "frozen prefix": f"{group.depth} of {group.n_units} units",
+        "augment": group.policy,
+        "arms": len(parts),
+        "trials": sum(len(part.trunks) for part in parts),
+        "M mult-adds": f"{cost.n_multiply_adds / 1e6:,.0f}",
+        "values": f"{cost.n_values:,}",
+    }
 
 
 def _decision(depth: int, *, is_cut: bool, is_new: bool, is_shared: bool) -> str:
@@ -101,52 +253,6 @@ def _decision(depth: int, *, is_cut: bool, is_new: bool, is_shared: bool) -> str
         return "cheaper computed again than kept: whole network"
     if not is_new:
         return "kept by a row above"
-    return (
-        "computed once, kept"
-        if is_shared
-        else "computed, views of train not kept: one trial needs them"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One phase of an arm."""
-
-    recipe: Recipe
-    epochs: range
-    """Counted over all phases."""
-    is_last: bool
-
-
-def _parts(recipe: Recipe, facts: RecipeFacts) -> Iterator[tuple[int, Part]]:
-    """Yield the depth of the cut and the phase, for each phase of an arm."""
-    first, phases, depths = 0, phases_of(recipe), cut_depths(recipe, facts)
-    for number, (phase, depth) in enumerate(zip(phases, depths, strict=True), start=1):
-        n_epochs = 1 if recipe.is_fitted else phase.epochs
-        yield depth, Part(recipe, range(first, first + n_epochs), number == len(phases))
-        first += n_epochs
-
-
-def n_used(recipe: Recipe, of_train: Sequence[int]) -> int:
-    """Train images that a trial learns from, of so many of each class; a kept view is of the whole split, whoever asks for it."""
-    return (
-        sum(of_train)
-        if recipe.shots is None
-        else sum(min(count, recipe.shots) for count in of_train)
-    )
-
-
-def views_of(
-    part: Part, seeds: tuple[int, ...], *, policy: str, n_train: int, n_held_out: int
-) -> list[tuple[tuple[object, ...], int]]:
-    """The views that a phase needs over its seeds, and their images; a random trunk is another network for every seed."""
-    recipe = part.recipe
-    trunks = seeds if recipe.weights == "none" else ("pretrained",)
-    clean: list[tuple[tuple[object, ...], int]] = [
-        ((recipe.weights, trunk, "held out"), n_held_out) for trunk in trunks
-    ]
-    if policy == "none":
-        return clean + [((recipe.weights, trunk, "clean"), n_train) for trunk in trunks]
-    return clean + [
-        ((recipe.weights, policy, seed, epoch), n_train) for seed in seeds for epoch in part.epochs
-    ]
+    if is_shared:
+        return "computed once, kept"
+    return "computed, views of train not kept: one trial needs them"

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from ablate.data.augment import POLICIES, clean, views
-from ablate.data.store import build_store
+from ablate.data.augment import clean, views
+from ablate.data.augment_levels import POLICIES
+from ablate.data.build_store import build_store
 from ablate.errors import SpecError, StoreError
 from ablate.grid.parse import nearest
 from ablate.model.backbone import preprocessing_of

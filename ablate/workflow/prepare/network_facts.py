@@ -122,7 +122,7 @@ class Remembered:
                     )
             except (KeyError, AttributeError, ValueError):
                 pass  # damaged: looked at again
-        from ablate.model.weights import weight_file
+        from ablate.model.weights.load import weight_file
 
         before = _stamps(weight_file(recipe.backbone, recipe.weights))
         identity = self.direct.check_weights(recipe, image_size=image_size)

@@ -33,6 +33,7 @@ from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.tasks import task_of
 from ablate.study.trial import DataSpec, Trial
+from ablate.study.view_identity import CLEAN, planned_trunk, train_views_name
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.workflow.folders import Folders
 from ablate.workflow.prepare.network_facts import Direct, Looks
@@ -107,8 +108,8 @@ class Prepared:
     """Where activations of frozen prefixes are kept; a bound of 0 GB computes those of each trial as if it were alone."""
     waypoints: dict[str, tuple[int, ...]]
     """arm_id -> smaller freeze depths at which other arms of its backbone are cut; arms that a search proposes have none."""
-    cut_arms: frozenset[str]
-    """arm_ids of networks that have a frozen prefix to share."""
+    cut_arms: Mapping[str, str]
+    """arm_id of a network that has a frozen prefix to share -> its pooling."""
     weights: Mapping[str, WeightsIdentity]
     """`weights_name` of a recipe -> what its trials start from."""
 
@@ -125,14 +126,17 @@ class Prepared:
 
     def unit_of(self, trial: Trial) -> str | None:
         """The trial's unit: trials that need the same views of train through the same frozen trunk, wherever they are cut. None where it shares nothing."""
-        recipe = trial.recipe
         if self.cache.max_gb == 0 or trial.arm_id not in self.cut_arms:
             return None
-        trunk = f"{recipe.backbone} {recipe.weights}" + (
-            f" {trial.seed}" if recipe.weights == "none" else ""
+        trunk = planned_trunk(
+            trial.recipe,
+            pooling=self.cut_arms[trial.arm_id],
+            seed=trial.seed,
+            weights=self.weights,
+            compute=self.compute,
         )
-        policy = policy_word(recipe, source=trial.data.source)
-        return f"{trunk} {policy}" + ("" if policy == "none" else f" {trial.seed}")
+        policy = policy_word(trial.recipe, source=trial.data.source)
+        return train_views_name(trunk, policy=policy, seed=trial.seed)
 
     def request(self, trial: Trial, attempt: int, folder: Path) -> TrialRequest:
         """What an executor is handed for one try."""
@@ -200,9 +204,10 @@ def prepare(
     on_progress: Progress,
 ) -> Prepared:
     """Check every arm, make the image stores, choose how to compute. Raises RequestError for whatever would stop the study later."""
+    from ablate.data.build_store import build_store
     from ablate.data.darkness import brightest_of
     from ablate.data.duplicates import near_duplicates
-    from ablate.data.store import build_store, open_store
+    from ablate.data.store import open_store
     from ablate.training.machine.precision import choose_compute
     from ablate.training.machine.threads import choose_threads
 
@@ -244,18 +249,18 @@ def prepare(
     )
     folder = study_folder(record, folders)
     cache = CacheSpec(folder=folders.home / "activations", max_gb=cache_gb)
-    cut_arms = frozenset(
-        arm.arm_id
+    cut_arms = {
+        arm.arm_id: facts[arm.arm_id].pooling
         for arm in resolved.arms_to_check
         if max(cut_depths(arm.recipe, facts[arm.arm_id])) > 0
-    )
+    }
     return Prepared(
         replace(resolved, record=record),
         folder,
         compute,
         stores,
         cache,
-        _waypoints(resolved, facts),
+        _waypoints(resolved, facts, weights, compute),
         cut_arms,
         weights,
     )
@@ -410,18 +415,31 @@ def _has_a_word_for_each_depth(arms: Iterable[ArmRecord], facts: Mapping[str, Re
     return True
 
 
-def _waypoints(resolved: Resolved, facts: dict[str, RecipeFacts]) -> dict[str, tuple[int, ...]]:
-    cuts = {
-        arm.arm_id: (
-            (arm.recipe.backbone, arm.recipe.weights),
-            cut_depths(arm.recipe, facts[arm.arm_id]),
+def _waypoints(
+    resolved: Resolved,
+    facts: Mapping[str, RecipeFacts],
+    weights: Mapping[str, WeightsIdentity],
+    compute: Compute,
+) -> dict[str, tuple[int, ...]]:
+    """arm_id -> smaller depths at which other arms cut the same trunk."""
+    depths_of_trunk: dict[str, set[int]] = defaultdict(set)
+    trunk_of_arm: dict[str, str] = {}
+    deepest: dict[str, int] = {}
+    for arm in resolved.arms_to_check:
+        found = facts[arm.arm_id]
+        # Any seed will do: arms are compared within one.
+        trunk = planned_trunk(
+            arm.recipe, pooling=found.pooling, seed=0, weights=weights, compute=compute
         )
-        for arm in resolved.arms_to_check
+        name = train_views_name(trunk, policy=CLEAN, seed=0)
+        depths = cut_depths(arm.recipe, found)
+        depths_of_trunk[name].update(depths)
+        trunk_of_arm[arm.arm_id] = name
+        deepest[arm.arm_id] = max(depths)
+    return {
+        arm_id: _earlier(deepest[arm_id], depths_of_trunk[name])
+        for arm_id, name in trunk_of_arm.items()
     }
-    at: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for place, depths in cuts.values():
-        at[place].update(depths)
-    return {own: _earlier(max(depths), at[place]) for own, (place, depths) in cuts.items()}
 
 
 def _earlier(depth: int, others: Iterable[int]) -> tuple[int, ...]:

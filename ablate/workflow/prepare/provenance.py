@@ -1,4 +1,4 @@
-"""Which code and which versions made a run."""
+"""The provenance of whatever this process is about to run."""
 
 from __future__ import annotations
 
@@ -8,42 +8,52 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ablate._version import __version__
+from ablate.study.provenance import Provenance, provenance_to_tags
 
 LIBRARIES = ("torch", "torchvision", "timm", "peft", "numpy", "optuna", "mlflow")
 
 
 def provenance_tags() -> dict[str, str]:
-    """Return tags for every run: ablate's version and commit, and `version/<library>` of what computes."""
-    versions = {
-        f"version/{name}": found for name in LIBRARIES if (found := _version(name)) is not None
-    }
-    return {
-        "ablate.version": __version__,
-        "commit": commit(),
-        "version/python": platform.python_version(),
-        **versions,
-    }
+    """Return the tags by which every run says what made it."""
+    return provenance_to_tags(provenance_here())
+
+
+def provenance_here() -> Provenance:
+    """Return this code, these libraries and this kind of machine."""
+    libraries = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        installed = _version(name)
+        if installed is not None:
+            libraries[name] = installed
+    return Provenance(
+        version=__version__,
+        commit=commit(),
+        platform=f"{platform.system()} {platform.machine()}",
+        libraries=libraries,
+    )
 
 
 def commit() -> str:
-    """Return the commit of the code that runs, with `-dirty` where files differ from it; "unknown" outside a git checkout."""
+    """Return the commit of the code that runs, with `-dirty` where files differ from it.
+
+    `unknown` outside a git checkout.
+    """
     root = Path(__file__).parents[3]
     try:
         head = _git(root, "rev-parse", "HEAD")
-        return head + (
-            "-dirty"
-            if _git(root, "status", "--porcelain", "--untracked-files=no", "--", "ablate")
-            else ""
-        )
+        # Only this package counts: reports and notes beside it do not change what it computes.
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "ablate")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+    return f"{head}-dirty" if changed else head
 
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(  # noqa: S603
+    finished = subprocess.run(  # noqa: S603
         command, check=True, capture_output=True, text=True, timeout=10
-    ).stdout.strip()
+    )
+    return finished.stdout.strip()
 
 
 def _version(name: str) -> str | None:

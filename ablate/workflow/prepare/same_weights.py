@@ -12,7 +12,6 @@ from ablate.model.facts import ImageSize
 from ablate.scheduling.study_folder import StudyFolder
 from ablate.study.trial import Trial
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
-from ablate.tracking.events import TrialOutcome
 from ablate.tracking.journal import attempts
 
 _SHOWN = 4
@@ -46,18 +45,6 @@ def check_weights_of_past(
                 raise WeightsError(_refusal(others, now))
 
 
-def identity_of(outcome: TrialOutcome) -> WeightsIdentity | None:
-    """What a finished trial says that it started from; None where it does not say."""
-    facts = outcome.facts
-    if "weights_digest" not in facts:
-        return None
-    return WeightsIdentity(
-        source=facts.get("weights_source", "weights"),
-        digest=facts["weights_digest"],
-        content=facts.get("weights_content", ""),
-    )
-
-
 def _past_of(
     folder: StudyFolder, known: Mapping[str, Trial], *, image_size: ImageSize
 ) -> dict[str, list[Past]]:
@@ -73,7 +60,7 @@ def _past_of(
             )
             if trial is None or is_other or ended is None or ended.outcome is None:
                 continue
-            identity = identity_of(ended.outcome)
+            identity = ended.outcome.facts.weights
             if identity is not None:
                 past[weights_name(trial.recipe)].append((trial_id, identity))
     return past

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def test_its_report_says_what_its_insight_says(levels: AnyStudy, tmp_path: Path)
     np.testing.assert_allclose(table["levels_off"], errors, rtol=1e-5)
     arms = pd.read_csv(tmp_path / "arms.csv")
     np.testing.assert_allclose(sorted(arms["levels_off"]), sorted(errors), rtol=1e-5)
+
+
+def test_its_checks_stand_in_the_report_for_programs(levels: AnyStudy, tmp_path: Path) -> None:
+    write_report(levels.study, predictions=levels.predictions, out=tmp_path)
+    record = json.loads((tmp_path / "report.json").read_text())
+    checks = {check["name"]: check["n_found"] for check in record["checks"]}
+    assert checks["levels_off_by_two"] is None and "suspect_labels" not in checks
 
 
 def test_it_has_no_file_and_no_word_of_another_task(levels: AnyStudy, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from ablate.study.trial_facts import TrainImages
 from ablate.training.feeds.sampling import Sampling, every_image, few_shot_rows
 from ablate.training.trial_run import run_trial
 
@@ -75,9 +76,9 @@ def test_a_few_shot_trial_is_the_same_with_the_whole_splits_cache(
     )
     cached = make_request(**recipe, cache=tmp_path / "cache")
     outcome = run_trial(cached, lambda *_: None)
-    assert outcome.facts["prefix_views"] == "0 computed, 4 from the cache"
-    assert outcome.facts["train_images"] == "9 of 19, 3 a class, drawn by the seed"
-    assert outcome.facts["class_weights"] == "1 1 1"
+    assert (outcome.facts.views_computed, outcome.facts.views_from_cache) == (0, 4)
+    assert outcome.facts.train_images == TrainImages(n_used=9, n_all=19, shots=3)
+    assert outcome.facts.class_weights == (1.0, 1.0, 1.0)
     assert (
         outcome.metrics["n_steps"] == 2
     )  # 2 epochs of one batch of 9: a last batch of one joins the one before
@@ -91,9 +92,8 @@ def test_a_few_shot_trial_is_the_same_with_the_whole_splits_cache(
 
 def test_classes_with_too_few_images_are_told(make_request) -> None:
     outcome = run_trial(make_request(epochs=1, shots=6), lambda *_: None)
-    assert (
-        outcome.facts["train_images"]
-        == "17 of 19, 6 a class, drawn by the seed; classes with fewer, used whole: 1"
+    assert outcome.facts.train_images == TrainImages(
+        n_used=17, n_all=19, shots=6, n_short_classes=1
     )
 
 

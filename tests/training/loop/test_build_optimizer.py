@@ -1,4 +1,7 @@
-"""The vocabulary of optimizers is what timm offers and a trial can use; each learns, and goes on from a checkpoint as if nothing had happened."""
+"""The vocabulary of optimizers is what timm offers and a trial can use.
+
+Each learns, and goes on from a checkpoint as if nothing had happened.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from torch.nn import functional as F
 from ablate.recipe.optimizers import OPTIMIZERS, REFUSED, WITH_MOMENTUM
 from ablate.recipe.recipe import Recipe
 from ablate.training.loop.build_optimizer import make_optimizer
-from ablate.training.loop.checkpoint import _load_optimizer, _optimizer_state
+from ablate.training.loop.optimizer_state import load_optimizer, optimizer_state
 
 RECIPE = Recipe(backbone="test_vit", weights="none", freeze_depth=-1, head_lr=1e-2, lr_ratio=0.5)
 
 
 def test_every_optimizer_of_timm_is_taken_or_refused_with_a_reason() -> None:
-    theirs = set(timm.optim.list_optimizers())
+    theirs = {str(name) for name in timm.optim.list_optimizers()}
     refused = {name for name in theirs if name.startswith(tuple(REFUSED))}
     assert theirs == OPTIMIZERS | refused
     assert not OPTIMIZERS & refused
@@ -55,7 +58,7 @@ def test_it_learns_and_a_checkpoint_of_it_is_exact(name: str) -> None:
     other = build("test_vit", image_size=64, freeze_depth=-1)
     other.module.load_state_dict(network.module.state_dict())
     resumed = make_optimizer(other, recipe)
-    _load_optimizer(resumed, *_optimizer_state(optimizer))
+    load_optimizer(resumed, *optimizer_state(optimizer))
     for _ in range(3):
         _step(network, optimizer, rows)
         _step(other, resumed, rows)

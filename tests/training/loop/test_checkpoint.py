@@ -1,4 +1,5 @@
-"""A trial that is killed anywhere and goes on ends with the numbers of one that was left alone, bit for bit on the CPU in fp32."""
+"""A trial that is killed anywhere and goes on ends with the numbers of one that was left alone,
+bit for bit on the CPU in fp32."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ from ablate.study.request import CheckpointSpec, TrialRequest
 from ablate.tracking.artifacts import read_predictions
 from ablate.tracking.events import TrialOutcome
 from ablate.training.loop import fit
-from ablate.training.loop.active_phase import Stage
-from ablate.training.loop.checkpoint import FILE, Checkpoint, Progress
+from ablate.training.loop.active_phase import ActivePhase
+from ablate.training.loop.checkpoint import FILE, Checkpoint
+from ablate.training.loop.progress import TrainingProgress
 from ablate.training.trial_run import run_trial
 
 RECIPES = {
@@ -111,29 +113,29 @@ def assert_equal_files(one: TrialRequest, other: TrialRequest) -> None:
     first, second = (load_file(request.folder / "delta.safetensors") for request in (one, other))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    np.testing.assert_array_equal(
-        *(
-            read_predictions(request.folder / "predictions.parquet").filter(like="p_").to_numpy()
-            for request in (one, other)
-        )
+    first_scores, second_scores = (
+        read_predictions(request.folder / "predictions.parquet").filter(like="p_").to_numpy()
+        for request in (one, other)
     )
+    np.testing.assert_array_equal(first_scores, second_scores)
 
 
 def counted_steps(patch: pytest.MonkeyPatch, before_step: Callable[[int], None]) -> None:
-    """Call `before_step` with the number of each optimizer step, counted over all epochs and attempts, before it is taken."""
-    train_epoch, set_rates = fit.train_epoch, Stage.set_rates
-    now: list[Progress] = []
+    """Call `before_step` with the number of each optimizer step, counted over all epochs and
+    attempts, before it is taken."""
+    train_epoch, set_rates = fit.train_epoch, ActivePhase.set_rates
+    now: list[TrainingProgress] = []
 
-    def epoch(stage, course, done):
+    def epoch(active, setup, done):
         now[:] = [done]
-        return train_epoch(stage, course, done)
+        return train_epoch(active, setup, done)
 
-    def rates(stage: Stage, step: int) -> float:
+    def rates(active: ActivePhase, step: int) -> float:
         before_step(now[0].n_steps)
-        return set_rates(stage, step)
+        return set_rates(active, step)
 
     patch.setattr(fit, "train_epoch", epoch)
-    patch.setattr(Stage, "set_rates", rates)
+    patch.setattr(ActivePhase, "set_rates", rates)
 
 
 def run_killed_at(step: int, request: TrialRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +170,8 @@ def test_killed_before_any_step_a_trial_ends_with_the_same_numbers(
 
 
 def test_killed_again_and_again(make_request, tmp_path, monkeypatch):
-    """Early stopping counts on through the kills, and nothing is trained twice but the epoch that was broken off."""
+    """Early stopping counts on through the kills, and nothing is trained twice but the epoch
+    that was broken off."""
     recipe = {"freeze_depth": 0, "head_lr": 1e-2, "patience": 2, "epochs": 8}
     alone = make_request(**recipe)
     expected, expected_epochs = run(alone)
@@ -216,7 +219,10 @@ def test_a_checkpoint_that_is_not_the_trials_is_left_aside(
 
 
 def test_a_damaged_checkpoint_is_as_none(make_request, tmp_path, monkeypatch):
-    """Whichever byte is other than it was written: a tensor's value, the header, a length. No value of it is trained on."""
+    """Whichever byte is other than it was written: a tensor's value, the header, a length.
+
+    No value of it is trained on.
+    """
     folder = tmp_path / "checkpoint"
     run_killed_at(2 * STEPS_PER_EPOCH, kept(make_request(epochs=N_EPOCHS), folder), monkeypatch)
     with safe_open(folder / FILE, framework="pt") as file:
@@ -243,7 +249,10 @@ def test_a_damaged_checkpoint_is_as_none(make_request, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_on_other_weights_is_left_aside(make_request, tmp_path, monkeypatch):
-    """The trunk's frozen part is not in it: with another file under the same name it would be a mixture of two networks."""
+    """The trunk's frozen part is not in it.
+
+    With another file under the same name it would be a mixture of two networks.
+    """
     monkeypatch.chdir(tmp_path)
     for seed in (1, 2):
         torch.manual_seed(seed)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
+from support.untyped import untyped
 
 from ablate.data.augment import clean
 from ablate.data.store import ImageStore
@@ -17,6 +19,7 @@ from ablate.model.linear_head import check_rows
 from ablate.model.network import build_network, check_recipe
 from ablate.recipe.canonical import canonical, contradiction
 from ablate.recipe.recipe import Recipe
+from ablate.study.trial_facts import TrainImages
 from ablate.tracking.artifacts import read_predictions
 from ablate.training.serving.export import export_complete
 from ablate.training.serving.predict import load_classifier
@@ -26,7 +29,7 @@ from ablate.training.trial_run import run_trial
 def _features(request, store: ImageStore, split: str) -> np.ndarray:
     """As timm gives them."""
     network = build_network(request.trial.recipe, n_classes=3, image_size=64, seed=0)
-    module = network.module.eval()
+    module = untyped(network.module.eval())
     images = clean(store.split(split).images, range(len(store.split(split).labels)), image_size=64)
     with torch.no_grad():
         pooled = module.forward_head(
@@ -78,7 +81,7 @@ def test_predictions_are_scikit_learns(
         expected = torch.softmax(logits, 1).numpy()
     np.testing.assert_allclose(_stored(request), expected, atol=5e-3)
     assert outcome.metrics["n_steps"] == 0
-    assert outcome.facts["prefix"].startswith("cut at ")
+    assert outcome.facts.prefix[0].at is not None
 
 
 @pytest.mark.parametrize("classifier", ["logistic", "ridge"])
@@ -99,7 +102,8 @@ def test_neighbours_are_not_exported(make_request) -> None:
     with pytest.raises(SpecError) as caught:
         export_complete(request.folder, request.folder / "whole")
     assert str(caught.value) == (
-        "nearest neighbours keep the train images' features instead of weights and cannot be exported; take logistic, ridge or linear"
+        "nearest neighbours keep the train images' features instead of weights and cannot be "
+        "exported; take logistic, ridge or linear"
     )
 
 
@@ -122,7 +126,7 @@ def test_two_classes_have_the_probabilities_of_the_model(make_request) -> None:
 
 def test_few_shots_are_what_is_fitted(make_request) -> None:
     facts = run_trial(make_request(classifier="logistic", shots=2), lambda *_: None).facts
-    assert facts["train_images"] == "6 of 19, 2 a class, drawn by the seed"
+    assert facts.train_images == TrainImages(n_used=6, n_all=19, shots=2)
 
 
 def test_only_what_matters_names_a_fitted_arm() -> None:
@@ -154,7 +158,7 @@ def test_only_what_matters_names_a_fitted_arm() -> None:
     ],
 )
 def test_what_cannot_be_fitted_is_left_out_with_the_reason(
-    fields: dict[str, object], why: str
+    fields: dict[str, Any], why: str
 ) -> None:
     assert contradiction(Recipe(classifier="logistic", **fields)) == why
 
@@ -172,7 +176,8 @@ def test_a_head_that_cannot_be_fitted_is_refused_before_anything_starts(
         check_recipe(recipe, n_classes=3, image_size=64)
     assert (
         str(caught.value)
-        == f"classifier: {classifier} needs a head that is one linear layer with a bias, that of {backbone} is not; take linear"
+        == f"classifier: {classifier} needs a head that is one linear layer with a bias, that of "
+        f"{backbone} is not; take linear"
     )
 
 
@@ -184,5 +189,6 @@ def test_a_head_that_sees_more_than_a_row_is_refused() -> None:
         check_rows(module, head, recipe, image_size=8)
     assert (
         str(caught.value)
-        == "classifier: ridge needs one row of features an image, the head of somebody sees something else; take linear"
+        == "classifier: ridge needs one row of features per image, the head of somebody sees "
+        "something else; take linear"
     )

@@ -1,10 +1,14 @@
-"""Folded evaluation beside the network as it is: the same logits, fewer BatchNorms, and nothing of it left behind."""
+"""Folded evaluation beside the network as it is.
+
+The same logits, fewer BatchNorms, and nothing of it left behind.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +19,11 @@ from ablate.data.store import ImageStore
 from ablate.model.network import Network, build_network
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
+from ablate.study.trial_facts import FoldedNorms
 from ablate.tracking.artifacts import read_predictions
 from ablate.training import trial_run as trial_module
 from ablate.training.feeds.activations import ActivationCache
-from ablate.training.feeds.trained_part import Lanes, Sharing, open_lanes
+from ablate.training.feeds.trained_part import Sharing, TrainedPart, open_trained_part
 from ablate.training.loop import folding
 from ablate.training.loop.folding import fold
 from ablate.training.loop.step import autocast
@@ -27,21 +32,21 @@ from ablate.training.trial_run import run_trial
 Stores = Callable[[str], ImageStore]
 
 
-def _lanes(
+def _trained_part(
     stores: Stores,
     *,
     cache: Path | None = None,
     precision: str = "fp32",
     seed: int = 0,
-    **fields: object,
-) -> tuple[Network, Lanes]:
+    **fields: Any,
+) -> tuple[Network, TrainedPart]:
     recipe = Recipe(**{"backbone": "test_efficientnet", "weights": "none", **fields})
     network = build_network(recipe, n_classes=3, image_size=64, seed=seed)
     _move_statistics(network)
     compute = Compute(device="cpu", precision=precision, channels_last=True, threads=1)
     network.module.to(memory_format=torch.channels_last)
     sharing = None if cache is None else Sharing(ActivationCache(cache, 1.0), (), 2)
-    lanes = open_lanes(
+    trained_part = open_trained_part(
         network,
         stores(recipe.backbone),
         recipe=recipe,
@@ -50,14 +55,20 @@ def _lanes(
         sharing=sharing,
         seed=0,
     )
-    return network, lanes
+    return network, trained_part
 
 
 def _move_statistics(network: Network) -> None:
-    """As trained: fresh BatchNorms have a mean of 0 and a variance of 1, and folding them would change next to nothing."""
+    """As trained.
+
+    Fresh BatchNorms have a mean of 0 and a variance of 1, and folding them would change next to
+    nothing.
+    """
     torch.manual_seed(3)
     for module in network.module.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.uniform_(-0.5, 0.5)
             module.running_var.uniform_(0.5, 2.0)
             module.weight.data.uniform_(0.5, 1.5)
@@ -73,12 +84,13 @@ def _n_norm_calls(
     """How often the network normalises a batch."""
     calls = []
     original = nn.functional.batch_norm
+
+    def counted(*args: Any, **kwargs: Any) -> torch.Tensor:
+        calls.append(1)
+        return original(*args, **kwargs)
+
     with monkeypatch.context() as patched, torch.no_grad():
-        patched.setattr(
-            nn.functional,
-            "batch_norm",
-            lambda *given, **named: calls.append(1) or original(*given, **named),
-        )
+        patched.setattr(nn.functional, "batch_norm", counted)
         call(inputs)
     return len(calls)
 
@@ -100,33 +112,32 @@ def test_folded_logits_are_the_logits(
     stores: Stores,
     monkeypatch: pytest.MonkeyPatch,
     backbone: str,
-    fields: dict[str, object],
+    fields: dict[str, Any],
     left: int | None,
 ) -> None:
-    network, lanes = _lanes(stores, backbone=backbone, **fields)
-    faster = fold(network, lanes)
+    network, trained_part = _trained_part(stores, backbone=backbone, **fields)
+    faster = fold(network, trained_part)
     network.module.eval()
-    inputs = torch.cat([batch for batch, _ in lanes.val.evaluate(batch_size=64)])
+    inputs = torch.cat([batch for batch, _ in trained_part.val.evaluate(batch_size=64)])
     with torch.no_grad():
-        whole, parts = lanes.forward(inputs), faster.evaluate(inputs)
+        whole, parts = trained_part.forward(inputs), faster.evaluate(inputs)
     assert (whole - parts).abs().max() <= 1e-4 * whole.abs().max()
     norms = (
-        _n_norm_calls(network, lanes.forward, inputs, monkeypatch),
+        _n_norm_calls(network, trained_part.forward, inputs, monkeypatch),
         _n_norm_calls(network, faster.evaluate, inputs, monkeypatch),
     )
     assert norms[1] == left if left is not None else 0 < norms[1] < norms[0]
-    assert faster.scoring.startswith(
-        f"{norms[0] - norms[1]} frozen BatchNorms folded, logits move by "
-    )
+    assert faster.folded_norms.n == norms[0] - norms[1]
+    assert 0 <= faster.folded_norms.moved <= 1e-4
     assert (
-        _n_norm_calls(network, lanes.forward, inputs, monkeypatch) == norms[0]
+        _n_norm_calls(network, trained_part.forward, inputs, monkeypatch) == norms[0]
     )  # nothing stays behind
 
 
 def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, lanes = _lanes(
+    network, trained_part = _trained_part(
         stores,
         cache=tmp_path,
         freeze_depth="all",
@@ -134,21 +145,21 @@ def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(
         adapter_units=2,
         adapter_targets=("*conv_pw*",),
     )
-    assert lanes.how.startswith("cut at ")
-    faster = fold(network, lanes)
+    assert trained_part.cut.at is not None
+    faster = fold(network, trained_part)
     network.module.eval()
-    rows = torch.cat([batch for batch, _ in lanes.val.evaluate(batch_size=64)])
+    rows = torch.cat([batch for batch, _ in trained_part.val.evaluate(batch_size=64)])
     with torch.no_grad():
-        whole, parts = lanes.forward(rows), faster.evaluate(rows)
+        whole, parts = trained_part.forward(rows), faster.evaluate(rows)
     assert (whole - parts).abs().max() <= 1e-4 * whole.abs().max()
     assert (
         0
         < _n_norm_calls(network, faster.evaluate, rows, monkeypatch)
-        < _n_norm_calls(network, lanes.forward, rows, monkeypatch)
+        < _n_norm_calls(network, trained_part.forward, rows, monkeypatch)
     )
     for fields in ({"freeze_depth": -1}, {"freeze_depth": "all"}):
-        network, lanes = _lanes(stores, cache=tmp_path, **fields)
-        assert fold(network, lanes) is lanes
+        network, trained_part = _trained_part(stores, cache=tmp_path, **fields)
+        assert fold(network, trained_part) is trained_part
 
 
 @pytest.mark.parametrize(
@@ -162,11 +173,11 @@ def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(
     ids=str,
 )
 def test_where_folding_is_not_exact_or_has_nothing_to_do_the_lanes_stay(
-    stores: Stores, why: dict[str, object]
+    stores: Stores, why: dict[str, Any]
 ) -> None:
-    network, lanes = _lanes(stores, **why)
-    assert fold(network, lanes) is lanes
-    assert lanes.scoring == "as trained"
+    network, trained_part = _trained_part(stores, **why)
+    assert fold(network, trained_part) is trained_part
+    assert trained_part.folded_norms == FoldedNorms()
 
 
 def test_a_network_whose_logits_would_move_is_not_folded(
@@ -181,8 +192,8 @@ def test_a_network_whose_logits_would_move_is_not_folded(
         return fused
 
     monkeypatch.setattr(folding, "fuse_conv_bn_eval", off)
-    network, lanes = _lanes(stores, freeze_depth="all")
-    assert fold(network, lanes) is lanes
+    network, trained_part = _trained_part(stores, freeze_depth="all")
+    assert fold(network, trained_part) is trained_part
 
 
 @pytest.mark.parametrize(
@@ -195,17 +206,17 @@ def test_a_network_whose_logits_would_move_is_not_folded(
     ids=str,
 )
 def test_a_trial_is_the_same_with_folded_evaluation(
-    make_request, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
+    make_request, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
 ) -> None:
     fields = {"head_lr": 1e-2, "lr_ratio": 1.0, **fields}
     request = make_request(**fields)
     epochs: dict[str, list[dict[str, float]]] = {"folded": [], "plain": []}
     folded = run_trial(request, lambda *epoch: epochs["folded"].append(epoch[2]))
-    assert "frozen BatchNorms folded" in folded.facts["evaluation"]
+    assert folded.facts.folded_norms.n > 0
     other = make_request(**fields)
-    monkeypatch.setattr(trial_module, "fold", lambda _, lanes: lanes)
+    monkeypatch.setattr(trial_module, "fold", lambda _, trained_part: trained_part)
     plain = run_trial(other, lambda *epoch: epochs["plain"].append(epoch[2]))
-    assert plain.facts["evaluation"] == "as trained"
+    assert plain.facts.folded_norms == FoldedNorms()
     assert folded.best_epoch == plain.best_epoch
     for name in ("val/nll", "test/nll"):
         assert folded.metrics[name] == pytest.approx(plain.metrics[name], abs=1e-5)
@@ -224,13 +235,13 @@ def test_a_trial_is_the_same_with_folded_evaluation(
 
 
 def test_folding_changes_no_weight_and_no_mode(stores: Stores) -> None:
-    network, lanes = _lanes(stores, freeze_depth=-1)
+    network, trained_part = _trained_part(stores, freeze_depth=-1)
     before, modes = (
         copy.deepcopy(network.module.state_dict()),
         [module.training for module in network.module.modules()],
     )
-    faster = fold(network, lanes)
-    assert faster is not lanes
+    faster = fold(network, trained_part)
+    assert faster is not trained_part
     assert [module.training for module in network.module.modules()] == modes
     assert all(
         torch.equal(tensor, before[name]) for name, tensor in network.module.state_dict().items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -41,7 +41,9 @@ def test_it_is_torchs_warm_up_and_cosine(n_steps: int, warmup: int) -> None:
 
 
 @given(st.integers(1, 500), st.integers(0, 400), st.sampled_from(["cosine", "constant"]))
-def test_it_rises_to_the_peak_and_never_above(n_steps: int, warmup: int, schedule: str) -> None:
+def test_it_rises_to_the_peak_and_never_above(
+    n_steps: int, warmup: int, schedule: Literal["cosine", "constant"]
+) -> None:
     factors = [
         lr_factor(step, n_steps=n_steps, warmup_steps=min(warmup, n_steps), schedule=schedule)
         for step in range(n_steps)

@@ -11,7 +11,7 @@ from ablate.training.machine.depthwise import detour_depthwise_backward
 
 
 def _gradients(
-    conv: nn.Module, images: torch.Tensor, *, dtype: torch.dtype
+    conv: nn.Conv2d, images: torch.Tensor, *, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     images = images.clone().requires_grad_()
     conv.zero_grad()
@@ -19,6 +19,7 @@ def _gradients(
         output = conv(images)
     output.float().square().sum().backward()
     assert images.grad is not None
+    assert conv.weight.grad is not None
     return output.detach().float(), images.grad, conv.weight.grad.clone()
 
 

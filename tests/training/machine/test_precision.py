@@ -1,4 +1,7 @@
-"""What was measured of a machine is remembered; a file of it that is damaged is never believed and never ends anything."""
+"""What was measured of a machine is remembered.
+
+A file of it that is damaged is never believed and never ends anything.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +45,12 @@ def measured(monkeypatch) -> list[int]:
     """Calls of the measurement."""
     calls: list[int] = []
     monkeypatch.setattr(precision, "compute_device", lambda: "cpu")
-    monkeypatch.setattr(
-        precision,
-        "_cpu_compute",
-        lambda n_threads: (
-            calls.append(n_threads) or MEASURED.model_copy(update={"threads": n_threads})
-        ),
-    )
+
+    def measure(n_threads: int) -> Compute:
+        calls.append(n_threads)
+        return MEASURED.model_copy(update={"threads": n_threads})
+
+    monkeypatch.setattr(precision, "_cpu_compute", measure)
     return calls
 
 
@@ -71,7 +73,8 @@ def test_damaged_compute_is_measured_again_and_said(
     assert choose_compute(tmp_path, threads=1) == MEASURED
     assert measured == [1, 1]
     assert caplog.messages == [
-        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits"
+        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may "
+        "differ in their last digits"
     ]
     assert path.read_bytes() == whole
 
@@ -111,7 +114,8 @@ def test_damaged_threads_are_measured_again_and_said(
     path.write_bytes(kept)
     assert choose_threads(tmp_path) == 4
     assert caplog.messages == [
-        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may differ in their last digits"
+        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may "
+        "differ in their last digits"
     ]
 
 

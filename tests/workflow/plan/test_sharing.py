@@ -47,16 +47,9 @@ def test_what_plan_says_is_what_happens(
     assert "sharing: 49 of 228 passes" in _out("plan", str(grid))
     _out("run", str(grid), "--workers", "1")
     study = MlflowStore(tracking_uri, "happens").read_study("happens")
-    facts = [
-        run.tags.get("prefix_views")
-        or run.params.get("prefix_views")
-        or run.tags["ablate.prefix_views"]
-        for run in study.runs
-    ]
-    computed = sum(int(fact.split(" computed")[0]) for fact in facts)
-    assert (
-        computed == 4
-    )  # two epochs of train, val, test: one trial computes them, the others take them
+    computed = [run.facts.views_computed for run in study.runs]
+    # two epochs of train, val, test: one trial computes them, the others take them
+    assert sum(computed) == 4
 
 
 def test_kept_activations_are_listed_and_cleared(desk: Path, write_grid: WriteGrid) -> None:

@@ -18,6 +18,7 @@ from ablate.model.network import identify_weights
 from ablate.recipe.recipe import Recipe
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.study.trial import DataSpec, Trial
+from ablate.study.trial_facts import TrialFacts
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.tracking.events import Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
 from ablate.workflow.folders import find_folders
@@ -51,7 +52,9 @@ def _finished(
 ) -> None:
     journal, is_complete = StudyFolder(folder).journal, state is TrialState.COMPLETE
     journal.append(TrialStarted(trial.trial_id, 1, slot="cpu:0", at=1.0))
-    outcome = TrialOutcome(best_epoch=0, metrics={}, facts=facts, files=()) if is_complete else None
+    outcome = None
+    if is_complete:
+        outcome = TrialOutcome(best_epoch=0, metrics={}, facts=TrialFacts(**facts), files=())
     failure = None if is_complete else Failure("TrialError", "no", "")
     journal.append(TrialEnded(trial.trial_id, 1, state, at=2.0, outcome=outcome, failure=failure))
 

@@ -93,6 +93,10 @@ class ClassInsight:
             show(suspect_text.SUSPECTS),
         ]
 
+    def checks(self) -> dict[str, int | None]:
+        """Labels in doubt."""
+        return {"suspect_labels": len(self.suspects)}
+
     def card_sections(self, results: Results, arm: ArmRecord) -> list[str]:
         """Scores by class, errors, calibration."""
         digest = self.arms.get(arm.arm_id)

@@ -89,6 +89,10 @@ class LabelInsight:
         """That nobody looked for labels in doubt."""
         return [NO_SUSPECTS]
 
+    def checks(self) -> dict[str, int | None]:
+        """None."""
+        return {}
+
     def card_sections(self, results: Results, arm: ArmRecord) -> list[str]:
         """Scores by class, errors, and why there is no calibration."""
         digest = self.arms.get(arm.arm_id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ablate.quoting import code, text
 from ablate.reporting.evidence.pareto import COSTS
 from ablate.reporting.evidence.tables import best_run
-from ablate.reporting.results import NOT_MEASURED, Results, prose, shared_fact
+from ablate.reporting.results import NOT_MEASURED, Results, prose
+from ablate.reporting.text.facts import boundary_text, commit_text, shared_text
 from ablate.reporting.text.markdown import code_block, count, join_sections, mean_sd, table
 from ablate.study.record import ArmRecord
 from ablate.tracking.records import PublishedRun
@@ -17,8 +18,8 @@ def compute_section(results: Results, arm: ArmRecord) -> str:
     """Device, precision, and every cost."""
     runs = results.complete_runs(arm.arm_id)
     rows = {
-        "device": text(shared_fact(runs, "device")),
-        "precision": text(shared_fact(runs, "precision")),
+        "device": text(shared_text(runs, lambda facts: facts.device)),
+        "precision": text(shared_text(runs, lambda facts: facts.precision)),
         "s per trial, in total": _mean_sd(results, arm, "time/total_s", digits=1),
     }
     for cost in COSTS:
@@ -72,11 +73,11 @@ def lineage_section(results: Results, arm: ArmRecord) -> str:
         "MLflow parent run": code(results.study.parent_run_id),
         "MLflow runs": run_ids or NOT_MEASURED,
         "data fingerprint": code(results.record.data.fingerprint),
-        "pretrained weights": text(shared_fact(runs, "weights_source")),
-        "weights digest": text(shared_fact(runs, "weights_digest")),
-        "freeze boundary": text(shared_fact(runs, "freeze_depth")),
-        "commit": text(shared_fact(runs, "commit")),
-        "torch": text(shared_fact(runs, "torch")),
+        "pretrained weights": text(shared_text(runs, lambda facts: facts.weights_source)),
+        "weights digest": text(shared_text(runs, lambda facts: facts.weights_digest)),
+        "freeze boundary": text(shared_text(runs, boundary_text)),
+        "commit": text(commit_text(runs)),
+        "torch": text(shared_text(runs, lambda facts: facts.torch)),
         "command": code(results.record.command),
     }
     return "## Lineage\n\n" + table(["what", "value"], rows.items(), n_text_columns=2)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
 
 from ablate.quoting import code, text
 from ablate.recipe.recipe import Recipe
-from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose, run_fact
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
+from ablate.reporting.text.facts import merge_text
 from ablate.reporting.text.markdown import count, join_sections, mean_sd, table
 
 ADAPTER_FIELDS = (
@@ -21,7 +20,6 @@ ADAPTER_FIELDS = (
     "bottleneck_width",
     "prompt_tokens",
 )
-_DIFFERENCE = re.compile(r"(?P<how>merged .* differ by at most )(?P<difference>\d\.\de[-+]\d\d)")
 _HEADER = (
     "arm",
     "adapter",
@@ -66,8 +64,8 @@ def _row(results: Results, arm_id: str) -> list[str]:
         share = f"{100 * n_trained / n_all:.2f} %"
     merged = "-"
     if arm.recipe.adapter_kind != "none":
-        facts = [run_fact(run, "adapter_merge") for run in results.complete_runs(arm_id)]
-        merged = text(_merged(facts))
+        runs = results.complete_runs(arm_id)
+        merged = text(merge_text([run.facts.adapter_merge for run in runs]))
     return [
         code(arm.name),
         arm.recipe.adapter_kind,
@@ -79,19 +77,6 @@ def _row(results: Results, arm_id: str) -> list[str]:
         _mean_sd(results, arm_id, results.effects.primary, digits=3),
         merged,
     ]
-
-
-def _merged(facts: Sequence[str]) -> str:
-    """What the runs of an arm say of merging.
-
-    Of runs that say the same but for the difference, the one with the largest.
-    """
-    found = [_DIFFERENCE.fullmatch(fact) for fact in facts]
-    known = [match for match in found if match is not None]
-    # One run that was not merged, or says it in other words: then every run is quoted.
-    if known and len(known) == len(found) and len({match["how"] for match in known}) == 1:
-        return max(known, key=lambda match: float(match["difference"])).group()
-    return ", ".join(dict.fromkeys(facts)) or NOT_MEASURED
 
 
 def _mean_sd(results: Results, arm_id: str, metric: str, *, digits: int) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from ablate.quoting import code, text
 from ablate.reporting.evidence.pareto import COSTS, Cost, measured
 from ablate.reporting.evidence.tables import champion
-from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose, shared_fact
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.text import conclusions
+from ablate.reporting.text.facts import shared_text
 from ablate.reporting.text.markdown import count_or, join_sections, table
 from ablate.study.record import ArmRecord
 
@@ -25,7 +26,8 @@ def families(results: Results) -> dict[str, list[ArmRecord]]:
     arms = {arm.arm_id: arm for arm in results.record.arms}
     by_family: dict[str, list[ArmRecord]] = defaultdict(list)
     for arm_id in results.arms["arm_id"]:
-        family = shared_fact(results.complete_runs(arm_id), "family")
+        runs = results.complete_runs(arm_id)
+        family = shared_text(runs, lambda facts: facts.family)
         if family != NOT_MEASURED:
             by_family[family].append(arms[arm_id])
     return dict(by_family)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ablate.quoting import code, one_line, text
 from ablate.reporting.evidence.tables import run_of_trial, stray_runs
 from ablate.reporting.pages.tables import table_names
-from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, shared_fact
+from ablate.reporting.results import Results, ShowFigure
+from ablate.reporting.text.facts import commit_text, versions_text
 from ablate.reporting.text.markdown import bullets, code_block, join_sections, plural, table
-from ablate.tracking.records import PublishedRun
-
-_COMMIT_NAMES = ("commit", "mlflow.source.git.commit")
-_VERSION_NAMES = ("versions", "version", "python", "torch", "timm", "torchvision", "peft")
 
 
 def reproduce_section(results: Results, _show: ShowFigure) -> str:
@@ -28,8 +23,8 @@ def _facts(results: Results) -> list[str]:
         runs += results.complete_runs(arm.arm_id)
     study, record = results.study, results.record
     lines = [
-        f"commit: {text(_commit(runs))}",
-        f"versions: {_versions(runs)}",
+        f"commit: {text(commit_text(runs))}",
+        f"versions: {versions_text(runs)}",
         f"MLflow: experiment {code(record.grid_name)}, parent run {code(study.parent_run_id)}, "
         f"study {code(record.study_id)}",
     ]
@@ -38,23 +33,6 @@ def _facts(results: Results) -> list[str]:
         why = "because the grid file no longer names their arm or seed"
         lines.append(f"left out, {why}: runs {strays}")
     return lines
-
-
-def _commit(runs: Sequence[PublishedRun]) -> str:
-    for name in _COMMIT_NAMES:
-        commit = shared_fact(runs, name)
-        if commit != NOT_MEASURED:
-            return commit
-    return NOT_MEASURED
-
-
-def _versions(runs: Sequence[PublishedRun]) -> str:
-    versions = []
-    for name in _VERSION_NAMES:
-        version = shared_fact(runs, name)
-        if version != NOT_MEASURED:
-            versions.append(f"{name} {text(version)}")
-    return ", ".join(versions) or NOT_MEASURED
 
 
 def _files(results: Results) -> str:

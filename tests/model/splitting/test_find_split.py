@@ -1,14 +1,17 @@
-"""The cut at the freeze boundary: two parts that are the whole, for every family."""
+"""The split at the freeze boundary: two parts that are the whole, for every family."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Any, Literal
 
 import pytest
 import torch
+from support.untyped import untyped
 
-from ablate.model.cut import Cut, Uncut, cut_network
 from ablate.model.network import Network, build_network
+from ablate.model.splitting.find_split import NotSplit, split_network
+from ablate.model.splitting.parts import SplitNetwork
 from ablate.recipe.recipe import Recipe
 
 FAMILIES = [
@@ -30,15 +33,12 @@ FAMILIES = [
 ]
 
 
-def _network(backbone: str, **recipe: object) -> tuple[Network, torch.Tensor]:
+OF_ONE_SIZE = ("eva", "vit", "deit", "swin", "mixer", "test_vit", "levit", "efficientformer")
+
+
+def _network(backbone: str, **recipe: Any) -> tuple[Network, torch.Tensor]:
     torch.set_num_threads(1)
-    size = (
-        "auto"
-        if backbone.startswith(
-            ("eva", "vit", "deit", "swin", "mixer", "test_vit", "levit", "efficientformer")
-        )
-        else 64
-    )
+    size: int | Literal["auto"] = "auto" if backbone.startswith(OF_ONE_SIZE) else 64
     network = build_network(
         Recipe(backbone=backbone, weights="none", **recipe), n_classes=4, image_size=size, seed=0
     )
@@ -57,11 +57,11 @@ def _network(backbone: str, **recipe: object) -> tuple[Network, torch.Tensor]:
 )
 @pytest.mark.parametrize("backbone", FAMILIES)
 def test_prefix_and_suffix_are_the_network_in_training_too(
-    backbone: str, recipe: dict[str, object]
+    backbone: str, recipe: dict[str, Any]
 ) -> None:
     network, images = _network(backbone, **recipe)
-    cut = cut_network(network, images, autocast=nullcontext)
-    assert isinstance(cut, Cut)
+    split = split_network(network, images, autocast=nullcontext)
+    assert isinstance(split, SplitNetwork)
     network.train()
     torch.manual_seed(0)  # swin drops paths
     whole = network.module(images)
@@ -73,7 +73,7 @@ def test_prefix_and_suffix_are_the_network_in_training_too(
     }
     network.module.zero_grad()
     torch.manual_seed(0)
-    parts = cut.suffix(cut.prefix(images)[-1])
+    parts = split.suffix(split.prefix(images)[-1])
     parts.square().sum().backward()
     torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)
     trained = {
@@ -89,7 +89,7 @@ def test_prefix_and_suffix_are_the_network_in_training_too(
 
 def test_nothing_frozen_means_nothing_to_share() -> None:
     network, images = _network("test_efficientnet", freeze_depth=0)
-    assert cut_network(network, images, autocast=nullcontext) == Uncut(
+    assert split_network(network, images, autocast=nullcontext) == NotSplit(
         "nothing is frozen before the first module that learns"
     )
 
@@ -97,46 +97,45 @@ def test_nothing_frozen_means_nothing_to_share() -> None:
 def test_a_network_that_fails_the_check_stays_whole() -> None:
     network, images = _network("levit_128s", freeze_depth="all")
     before = network.module.eval()(images)
-    found = cut_network(network, images, autocast=nullcontext)
-    assert isinstance(found, Uncut)
+    found = split_network(network, images, autocast=nullcontext)
+    assert isinstance(found, NotSplit)
     assert found.reason.startswith("its forward pass cannot be cut: RuntimeError: shape ")
     assert torch.equal(network.module.eval()(images), before)
     assert not any("forward" in vars(child) for child in network.module.modules())
 
 
 @pytest.mark.parametrize(
-    ("backbone", "door"),
+    ("backbone", "point"),
     [("deit_tiny_distilled_patch16_224", "norm"), ("efficientformer_l1", "head_drop")],
 )
-def test_two_heads_share_the_frozen_module_before_them(backbone: str, door: str) -> None:
+def test_two_heads_share_the_frozen_module_before_them(backbone: str, point: str) -> None:
     network, images = _network(backbone, freeze_depth="all")
-    cut = cut_network(network, images, autocast=nullcontext)
-    assert isinstance(cut, Cut)
-    assert cut.doors == (door,)
-    assert torch.equal(cut.suffix(cut.prefix(images)[-1]), network.module(images))
+    split = split_network(network, images, autocast=nullcontext)
+    assert isinstance(split, SplitNetwork)
+    assert split.split_points == (point,)
+    assert torch.equal(split.suffix(split.prefix(images)[-1]), network.module(images))
 
 
 def test_statistics_that_move_are_of_the_suffix() -> None:
     network, images = _network("test_resnet", freeze_depth=-1, batch_norm="adapt")
-    cut = cut_network(network, images, autocast=nullcontext)
-    assert isinstance(cut, Cut)
+    split = split_network(network, images, autocast=nullcontext)
+    assert isinstance(split, SplitNetwork)
     moving = {
         name
         for name, child in network.module.named_modules()
         if getattr(child, "running_mean", None) is not None
     }
     network.train()
-    before = {name: network.module.get_submodule(name).running_mean.clone() for name in moving}
-    cut.prefix(images)
+    before = {name: untyped(network.module, name).running_mean.clone() for name in moving}
+    split.prefix(images)
     assert all(
-        torch.equal(network.module.get_submodule(name).running_mean, before[name])
-        for name in moving
+        torch.equal(untyped(network.module, name).running_mean, before[name]) for name in moving
     )
-    cut.suffix(cut.prefix(images)[-1])
+    split.suffix(split.prefix(images)[-1])
     moved = {
         name
         for name in moving
-        if not torch.equal(network.module.get_submodule(name).running_mean, before[name])
+        if not torch.equal(untyped(network.module, name).running_mean, before[name])
     }
     assert moved == {name for name in moving if name.startswith("layer4")}
 
@@ -144,9 +143,9 @@ def test_statistics_that_move_are_of_the_suffix() -> None:
 def test_the_whole_network_still_runs_as_one() -> None:
     network, images = _network("test_vit", freeze_depth=-1)
     before = network.module.eval()(images)
-    cut = cut_network(network, images, autocast=nullcontext)
-    assert isinstance(cut, Cut)
-    cut.suffix(cut.prefix(images)[-1])
+    split = split_network(network, images, autocast=nullcontext)
+    assert isinstance(split, SplitNetwork)
+    split.suffix(split.prefix(images)[-1])
     assert torch.equal(network.module(images), before)
 
 
@@ -160,32 +159,34 @@ def test_the_whole_network_still_runs_as_one() -> None:
         "convnext_atto",
     ],
 )
-def test_a_later_door_is_reached_from_an_earlier_one(backbone: str) -> None:
+def test_a_later_split_point_is_reached_from_an_earlier_one(backbone: str) -> None:
     network, images = _network(backbone, freeze_depth="all")
     n_units = network.boundary.n_units
-    cut = cut_network(network, images, autocast=nullcontext, waypoints=(n_units - 1, n_units - 2))
-    assert isinstance(cut, Cut)
-    assert len(cut.doors) == 3
-    rows = cut.prefix(images)
-    assert torch.equal(cut.suffix(rows[-1]), network.module(images))
-    for door in (0, 1):
-        assert torch.equal(cut.advance(rows[door], door=door), rows[-1])
+    split = split_network(
+        network, images, autocast=nullcontext, earlier_depths=(n_units - 1, n_units - 2)
+    )
+    assert isinstance(split, SplitNetwork)
+    assert len(split.split_points) == 3
+    rows = split.prefix(images)
+    assert torch.equal(split.suffix(rows[-1]), network.module(images))
+    for point in (0, 1):
+        assert torch.equal(split.advance(rows[point], start=point), rows[-1])
     for depth, row in ((n_units - 2, rows[0]), (n_units - 1, rows[1])):
         other, _ = _network(backbone, freeze_depth=depth)
-        own = cut_network(other, images, autocast=nullcontext)
-        assert isinstance(own, Cut)
-        assert own.doors[-1] in cut.doors, "trials that cut there share these rows"
+        own = split_network(other, images, autocast=nullcontext)
+        assert isinstance(own, SplitNetwork)
+        assert own.split_points[-1] in split.split_points, "trials that cut there share these rows"
         assert torch.equal(own.prefix(images)[-1], row)
 
 
 def test_a_known_structure_is_not_searched_again() -> None:
     first, images = _network("test_resnet", freeze_depth=-1)
-    cut = cut_network(first, images, autocast=nullcontext, structure="known")
+    split = split_network(first, images, autocast=nullcontext, structure="known")
     second, _ = _network("test_resnet", freeze_depth=-1)
     calls = []
     second.module.register_forward_pre_hook(lambda *_: calls.append(1))
-    again = cut_network(second, images, autocast=nullcontext, structure="known")
-    assert isinstance(cut, Cut)
-    assert isinstance(again, Cut)
+    again = split_network(second, images, autocast=nullcontext, structure="known")
+    assert isinstance(split, SplitNetwork)
+    assert isinstance(again, SplitNetwork)
     assert calls == []
-    assert torch.equal(again.suffix(again.prefix(images)[-1]), cut.module(images))
+    assert torch.equal(again.suffix(again.prefix(images)[-1]), split.module(images))

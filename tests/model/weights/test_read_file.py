@@ -1,4 +1,7 @@
-"""Files that are no weights, or weights that nothing can be trained from: one message each, never a traceback, a hang or silence."""
+"""Files that are no weights, or weights that nothing can be trained from.
+
+One message each, never a traceback, a hang or silence.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ from support.mutated_weights import FORMATS, damage, outcome_of, tiny, write_wei
 from torch import Tensor
 
 from ablate.errors import WeightsError
-from ablate.model.weight_files import place_file, trunk_tensors
-from ablate.model.weight_tensors import read_tensors, shown
-from ablate.model.weight_values import digest_of_tensors
+from ablate.model.weights.place_file import place_file, trunk_tensors
+from ablate.model.weights.read_file import read_tensors, shown
+from ablate.model.weights.tensor_values import digest_of_tensors
 
 MUST_BE = "must be a safetensors file or a state dict of tensors alone"
 SAVE = "save it again with safetensors.torch.save_file(model.state_dict(), path)"
@@ -154,11 +157,17 @@ CONTENTS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a program": (
         lambda: {"state_dict": _Bomb()},
-        f"it holds {os.system.__module__}.system besides tensors, and nothing in a file is run; {SAVE}",
+        (
+            f"it holds {os.system.__module__}.system besides tensors, "
+            f"and nothing in a file is run; {SAVE}"
+        ),
     ),
     "a whole module": (
         lambda: tiny(seed=1),
-        f"it holds support.mutated_weights.Tiny besides tensors, and nothing in a file is run; {SAVE}",
+        (
+            "it holds support.mutated_weights.Tiny besides tensors, and nothing in a file is run; "
+            f"{SAVE}"
+        ),
     ),
 }
 
@@ -260,7 +269,8 @@ def test_tensors_that_nothing_can_be_trained_from(kind: str, tmp_path: Path) -> 
     name, make, said = UNFIT[kind]
     torch.save(_with(name, make()), tmp_path / "mine.pth")
     assert outcome_of(tmp_path / "mine.pth") == (
-        "weights mine.pth must hold the trunk's tensors as finite numbers in floating point, dense and in memory; "
+        "weights mine.pth must hold the trunk's tensors as finite numbers in floating point, dense "
+        "and in memory; "
         f"{name} {said}. Save the trained network's state dict again, in float32"
     )
 
@@ -294,7 +304,8 @@ def test_names_are_told_so_that_they_can_be_printed(tmp_path: Path) -> None:
     said = f"unexpected: '\\udcff\\x1b[31m', {'x' * 80}...."
     assert (
         outcome_of(tmp_path / "mine.pth")
-        == f"weights mine.pth must fit the trunk of tiny; {said} Is it another backbone, or another image_size?"
+        == f"weights mine.pth must fit the trunk of tiny; {said} Is it another backbone, or "
+        "another image_size?"
     )
     assert shown("conv.weight") == "conv.weight"
 
@@ -310,7 +321,7 @@ def test_equal_tensors_have_equal_digests_however_they_are_packed(tmp_path: Path
     }
     contents = set()
     for file, state in packed.items():
-        write_weights(tmp_path / file, state)  # type: ignore[arg-type]
+        write_weights(tmp_path / file, state)
         contents.add(place_file(tiny(seed=2), tmp_path / file, backbone="tiny").content)
     assert contents == {digest_of_tensors(trunk_tensors(tiny(seed=1)))}
     save_file(_with("conv.bias", STATE["conv.bias"] + 1e-6), tmp_path / "other.safetensors")
@@ -325,7 +336,10 @@ def test_equal_tensors_have_equal_digests_however_they_are_packed(tmp_path: Path
 def test_damaged_files_are_refused_in_one_sentence_or_are_finite_weights(
     file: str, tmp_path: Path
 ) -> None:
-    """Of an archive of torch every damage that changes a value is found; the other formats have no checksums."""
+    """Of an archive of torch every damage that changes a value is found.
+
+    The other formats have no checksums.
+    """
     write_weights(tmp_path / file, STATE)
     whole, rng = (tmp_path / file).read_bytes(), random.Random(20)
     refused = 0

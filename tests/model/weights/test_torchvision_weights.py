@@ -6,10 +6,11 @@ import pytest
 import timm
 import torch
 import torchvision
+from support.untyped import untyped
 
 from ablate.errors import WeightsError
-from ablate.model.torchvision_weights import BY_NAME, BY_ORDER, place_torchvision
-from ablate.model.weights import load_backbone
+from ablate.model.weights.load import load_backbone
+from ablate.model.weights.torchvision_weights import BY_NAME, BY_ORDER, place_torchvision
 
 
 def _random_torchvision(name: str) -> torch.nn.Module:
@@ -30,7 +31,7 @@ def test_both_libraries_compute_the_same(backbone: str) -> None:
     theirs = _random_torchvision({**BY_NAME, **BY_ORDER}[backbone])
     ours = timm.create_model(backbone, num_classes=1000).eval()
     place_torchvision(ours, theirs.state_dict(), is_ordered=backbone in BY_ORDER)
-    head = ours.get_classifier()
+    head = untyped(ours).get_classifier()
     last = [module for module in theirs.modules() if isinstance(module, torch.nn.Linear)][-1]
     head.load_state_dict(last.state_dict())
     images = torch.rand(2, 3, 64, 64)
@@ -72,9 +73,12 @@ def test_an_architecture_that_the_libraries_build_differently_is_refused() -> No
     with pytest.raises(WeightsError) as caught:
         load_backbone("convnext_tiny", "torchvision", n_classes=3, image_size=64)
     assert str(caught.value) == (
-        "weights: torchvision must be asked for an architecture that both libraries build alike, got convnext_tiny; those are densenet121, densenet161, "
-        "densenet169, densenet201, efficientnet_b0, efficientnet_b1, efficientnet_b2, efficientnet_b3, efficientnet_b4, mnasnet_100, mobilenetv2_100, "
-        "resnet101, resnet152, resnet18, resnet34, resnet50, resnext101_32x8d, resnext101_64x4d, resnext50_32x4d, wide_resnet101_2, wide_resnet50_2"
+        "weights: torchvision must be asked for an architecture that both libraries build alike, "
+        "got convnext_tiny; those are densenet121, densenet161, "
+        "densenet169, densenet201, efficientnet_b0, efficientnet_b1, efficientnet_b2, "
+        "efficientnet_b3, efficientnet_b4, mnasnet_100, mobilenetv2_100, "
+        "resnet101, resnet152, resnet18, resnet34, resnet50, resnext101_32x8d, resnext101_64x4d, "
+        "resnext50_32x4d, wide_resnet101_2, wide_resnet50_2"
     )
 
 
@@ -83,7 +87,10 @@ def test_weights_that_do_not_fit_change_nothing() -> None:
     before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
     with pytest.raises(
         WeightsError,
-        match=r"^torchvision's weights must place every trunk tensor, they do not: layer1\.0\.conv1\.weight, ",
+        match=(
+            r"^torchvision's weights must place every trunk tensor, they do not: "
+            r"layer1\.0\.conv1\.weight, "
+        ),
     ):
         place_torchvision(ours, _random_torchvision("resnet50").state_dict(), is_ordered=False)
     assert all(torch.equal(tensor, before[name]) for name, tensor in ours.state_dict().items())

@@ -8,15 +8,19 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from ablate.model.weight_tensors import shown
+from ablate.model.weights.read_file import shown
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _COUNTER = "num_batches_tracked"
-"""BatchNorm's count of batches: nothing is computed with it unless its momentum is None, and files leave it out or keep it as any kind of number."""
+"""BatchNorm's count of batches: nothing is computed with it unless its momentum is None, and files
+leave it out or keep it as any kind of number."""
 
 
 def odd_forms(tensors: Mapping[str, Tensor]) -> Iterator[str]:
-    """Yield a fault for each tensor that does not lie in memory as plain numbers: sparse, quantised, nested, on the meta device."""
+    """Yield a fault for each tensor that does not lie in memory as plain numbers.
+
+    That is: sparse, quantised, nested, complex, on the meta device.
+    """
     for name, tensor in tensors.items():
         form = _form_of(tensor)
         if form:
@@ -24,28 +28,33 @@ def odd_forms(tensors: Mapping[str, Tensor]) -> Iterator[str]:
 
 
 def odd_values(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[str]:
-    """Yield a fault for each tensor that holds another kind of number than is due by its name in `wanted`, or values that are not finite there.
+    """Yield a fault for each tensor that cannot stand for the one of its name in `wanted`.
 
-    Half and double precision are floats as any; float16's largest is 65,504, and float64 may hold what float32 cannot.
+    It holds another kind of number than is due, or values that are not finite in the type that is
+    due: half and double precision are floats as any, but float16's largest is 65,504, and float64
+    may hold what float32 cannot.
     """
     for name, tensor in tensors.items():
-        due = wanted[name]
-        due_dtype = tensor.dtype if name.endswith(_COUNTER) else due.dtype
-        is_of_its_kind = (
-            tensor.dtype in _FLOATS if due_dtype.is_floating_point else tensor.dtype == due_dtype
-        )
-        if not is_of_its_kind:
-            yield f"{shown(name)} holds {_word(tensor.dtype)} instead of {_word(due_dtype)}"
-        elif due_dtype.is_floating_point:
+        due_dtype = tensor.dtype if name.endswith(_COUNTER) else wanted[name].dtype
+        if due_dtype.is_floating_point and tensor.dtype in _FLOATS:
             yield from _not_finite(name, tensor.to(due_dtype))
+        elif due_dtype.is_floating_point or tensor.dtype != due_dtype:
+            yield f"{shown(name)} holds {_word(tensor.dtype)} instead of {_word(due_dtype)}"
 
 
 def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """Return the sha256 of tensors by name (names, shapes, types, bytes), 64 hex digits; their order does not matter."""
+    """Return the sha256 of tensors by name, 64 hex digits.
+
+    Names, shapes, types and bytes count, the order does not.
+    """
     sha = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        sha.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode("utf-8", "surrogatepass"))
-        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        header = f"{name}:{tuple(tensor.shape)}:{tensor.dtype};"
+        # a file may name a tensor by half a surrogate pair
+        sha.update(header.encode("utf-8", "surrogatepass"))
+        values = tensor.detach().cpu().contiguous()
+        # as bytes: numpy has no bfloat16
+        sha.update(values.flatten().view(torch.uint8).numpy().data)
     return sha.hexdigest()
 
 
@@ -55,10 +64,12 @@ def _not_finite(name: str, tensor: Tensor) -> Iterator[str]:
         n_odd = tensor.numel() - int(finite.sum())
         yield f"{shown(name)} holds {n_odd:,} of {tensor.numel():,} values that are NaN or infinite"
     elif name.endswith("running_var") and bool((tensor < 0).any()):
+        # its root would be NaN in the first forward pass
         yield f"{shown(name)} is a variance and holds values below 0"
 
 
 def _form_of(tensor: Tensor) -> str:
+    """How a tensor differs from plain numbers in memory, or an empty string."""
     if tensor.is_quantized:
         return "quantised"
     if tensor.is_nested:

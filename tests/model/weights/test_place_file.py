@@ -1,4 +1,7 @@
-"""Checkpoints in the key layout of the reference code of MoCo v2, MoCo v3, DINO and MAE: every trunk tensor must be placed."""
+"""Checkpoints in the key layout of the reference code of MoCo v2, MoCo v3, DINO and MAE.
+
+Every trunk tensor must be placed.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from typing import Any
 import pytest
 import timm
 import torch
+from support.untyped import untyped
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
 from ablate.errors import SpecError, WeightsError
 from ablate.model.network import build_network, check_recipe
-from ablate.model.weights import load_backbone
+from ablate.model.weights.load import load_backbone
 from ablate.recipe.recipe import Recipe
 
 _VIT = {"backbone": "vit_tiny_patch16_224", "image_size": 224}
@@ -102,17 +106,23 @@ def _mae(trunk: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
-_LAYOUTS = {
+_LAYOUTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "MoCo v2": (
         _moco_v2,
         {"backbone": "resnet18", "image_size": 64},
-        "state_dict > module.encoder_q.*; left out: module.encoder_k (124), module.queue (1), module.queue_ptr (1), module.encoder_q.fc (4)",
+        (
+            "state_dict > module.encoder_q.*; left out: module.encoder_k (124), module.queue (1), "
+            "module.queue_ptr (1), module.encoder_q.fc (4)"
+        ),
         "avg",
     ),
     "MoCo v3": (
         _moco_v3,
         _VIT,
-        "state_dict > module.base_encoder.*; left out: module.momentum_encoder (156), module.predictor (4), module.base_encoder.head (6)",
+        (
+            "state_dict > module.base_encoder.*; left out: module.momentum_encoder (156), "
+            "module.predictor (4), module.base_encoder.head (6)"
+        ),
         "token",
     ),
     "DINO": (_dino, _VIT, "teacher > backbone.*; left out: head (8)", "token"),
@@ -178,7 +188,8 @@ def test_an_open_clip_image_tower(tmp_path: Path) -> None:
     )
     assert (
         loaded.source
-        == "file clip.pt (state_dict > module.visual.trunk.*; left out: module.token_embedding (1), module.logit_scale (1))"
+        == "file clip.pt (state_dict > module.visual.trunk.*; left out: module.token_embedding "
+        "(1), module.logit_scale (1))"
     )
 
 
@@ -192,7 +203,8 @@ def test_a_trunk_tensor_that_is_missing_is_named(tmp_path: Path) -> None:
             "vit_tiny_patch16_224", str(tmp_path / "short.pth"), n_classes=3, image_size=224
         )
     assert str(caught.value) == (
-        "weights short.pth must fit the trunk of vit_tiny_patch16_224; missing: blocks.3.attn.qkv.bias; unexpected: blocks.3.attn.stranger. "
+        "weights short.pth must fit the trunk of vit_tiny_patch16_224; missing: "
+        "blocks.3.attn.qkv.bias; unexpected: blocks.3.attn.stranger. "
         "Is it another backbone, or another image_size?"
     )
 
@@ -207,7 +219,8 @@ def test_moco_v3_small_has_other_heads_than_timms(tmp_path: Path) -> None:
             "vit_small_patch16_224", str(tmp_path / "small.pth"), n_classes=3, image_size=224
         )
     assert str(caught.value) == (
-        "weights small.pth must be for a network with as many attention heads: MoCo v3's ViT-S has 12, timm's has 6, so that its tensors fit and "
+        "weights small.pth must be for a network with as many attention heads: MoCo v3's ViT-S has "
+        "12, timm's has 6, so that its tensors fit and "
         "compute something else; take MoCo v3's ViT-B or ResNet-50"
     )
 
@@ -221,7 +234,7 @@ def test_pooling_is_what_the_recipe_says() -> None:
             image_size=64,
             seed=0,
         )
-        module = network.module.eval()
+        module = untyped(network.module.eval())
         tokens = module.forward_features(
             torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         )
@@ -241,9 +254,10 @@ def test_pooling_is_what_the_recipe_says() -> None:
         image_size=64,
         seed=0,
     )
-    features = cnn.module.eval().forward_features(torch.rand(2, 3, 64, 64))
+    module = untyped(cnn.module.eval())
+    features = module.forward_features(torch.rand(2, 3, 64, 64))
     torch.testing.assert_close(
-        cnn.module.forward_head(features, pre_logits=True), features.amax((2, 3))
+        module.forward_head(features, pre_logits=True), features.amax((2, 3))
     )
 
 
@@ -253,12 +267,16 @@ def test_pooling_is_what_the_recipe_says() -> None:
         (
             "test_resnet",
             "token",
-            "pooling must be one that test_resnet has, got token (it has no class token); auto is avg",
+            (
+                "pooling must be one that test_resnet has, got token (it has no class token); "
+                "auto is avg"
+            ),
         ),
         (
             "deit_tiny_distilled_patch16_224",
             "avg",
-            "pooling must be one that deit_tiny_distilled_patch16_224 has, got avg (The distilled head reads the class and distillation tokens.); "
+            "pooling must be one that deit_tiny_distilled_patch16_224 has, got avg (The distilled "
+            "head reads the class and distillation tokens.); "
             "auto is token",
         ),
     ],

@@ -1,0 +1,314 @@
+"""Building the image store: decode what is missing, describe it, rename it into place.
+
+A store is built whole in `<key>.partial`. A build that was killed, or that found the disk full, is
+taken up by the next one: `done.txt` lists the images that are there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import math
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.checksum import sealed_json
+from ablate.data.dataset import DataSet, Split
+from ablate.data.each_image import image_threads, refuse
+from ablate.data.filling import ArrayFile, Place, checksum, sound_places
+from ablate.data.square import INTERPOLATIONS, square
+from ablate.data.store import (
+    FINE,
+    META,
+    PARTIAL,
+    VERSION,
+    ImageStore,
+    digest_of_array,
+    locked,
+    open_store,
+    store_key,
+    verify_store,
+)
+from ablate.errors import DataError, StoreError
+
+MAX_FINE_BYTES = 8_000_000_000
+"""Bound on `fine.npy`; a larger data set is kept at a lower resolution, so that what a crop shows
+does not depend on the disk."""
+MAX_VERIFIED_BYTES = 1_000_000_000
+"""Stores up to this size are compared with their digests whenever a command opens them: a second at
+most. `ablate cache verify` compares all."""
+_DONE = "done.txt"
+_N_SIZED = 32
+"""Images, evenly chosen, whose sizes say what resolution a data set has."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+ImageProgress = Callable[[int, int], None]
+"""Called with the number of images done and of all images."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is to be built."""
+
+    data_set: DataSet
+    side: int
+    """Pixels of every image."""
+    fine: int | None
+    """Pixels of the finer train images, or None."""
+    interpolation: str
+    on_progress: ImageProgress
+
+
+def build_store(
+    data_set: DataSet,
+    *,
+    home: Path,
+    side: int,
+    interpolation: str,
+    fine: int | None = None,
+    on_progress: ImageProgress | None = None,
+) -> ImageStore:
+    """Return the store of `data_set` at `side` pixels below `home`.
+
+    Images are decoded only where no good store is there yet. `fine` asks for the train split at so
+    many pixels beside, for crops; images that have fewer, and data sets above `MAX_FINE_BYTES`, get
+    fewer. Processes that ask at the same time wait for one of them. Raises DataError naming all
+    damaged images at once, StoreError where the disk is too small, full or cannot be written.
+    """
+    if interpolation not in INTERPOLATIONS:
+        near = difflib.get_close_matches(interpolation, INTERPOLATIONS, n=1, cutoff=0.0)[0]
+        raise DataError(
+            f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}; "
+            f"did you mean {near}?"
+        )
+    fingerprint = data_set.facts.fingerprint
+    key = store_key(fingerprint, side=side, interpolation=interpolation, fine=fine)
+    final = home / "images" / key
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with locked(final.with_suffix(".lock")):
+            if (final / META).exists():
+                try:
+                    return _reopen(final, data_set)
+                except StoreError:
+                    shutil.rmtree(final)
+            if fine is not None:
+                fine = _fine_side(data_set.splits["train"], side=side, asked=fine)
+            order = _Order(data_set, side, fine, interpolation, on_progress or _silent)
+            _build(order, final)
+            return open_store(final)
+    except OSError as error:
+        raise _disk_error(error, final.parent) from error
+
+
+def _disk_error(error: OSError, folder: Path) -> StoreError:
+    if error.errno in _FULL:
+        return StoreError(
+            f"the image store needs more room in {folder} than the disk has ({error.strerror}); "
+            "make room, and the same command goes on where it stopped."
+        )
+    return StoreError(
+        f"the image store must be writable, {folder} is not ({error.strerror}); "
+        "choose another home with ABLATE_HOME."
+    )
+
+
+def _reopen(path: Path, data_set: DataSet) -> ImageStore:
+    """Open the store that an earlier command built.
+
+    Raises StoreError where it does not hold what the data set says, or what was written.
+    """
+    store = open_store(path)
+    for name, split in data_set.splits.items():
+        stored = store.split(name)
+        if _labelled(stored.image_ids, stored.labels) != _labelled(split.image_ids, split.labels):
+            raise StoreError(
+                "an image store must hold the images that were asked for, "
+                f"{name} of {path} holds others."
+            )
+    if store.class_names != data_set.facts.class_names:
+        raise StoreError(
+            f"an image store must hold the classes that were asked for, {path} holds others."
+        )
+    if sum(file.stat().st_size for file in path.glob("*.npy")) <= MAX_VERIFIED_BYTES:
+        verify_store(path)
+    return store
+
+
+def _labelled(image_ids: Sequence[str], labels: NDArray[np.int64]) -> dict[str, Any]:
+    """Image -> its label or labels.
+
+    Their order does not matter: it is no part of the fingerprint, and a store keeps its own.
+    """
+    return dict(zip(image_ids, labels.tolist(), strict=True))
+
+
+def _fine_side(train: Split, *, side: int, asked: int) -> int | None:
+    """The side of the train split that crops are cut from.
+
+    What is asked, at most what the images have and `MAX_FINE_BYTES` allow; None where that is
+    `side`. It may be below: images smaller than `side` were enlarged for it, and a crop would be
+    resized twice.
+    """
+    n_images = len(train.labels)
+    shorter_sides = [0]
+    for i in sorted({i * n_images // _N_SIZED for i in range(_N_SIZED)}):
+        with suppress(DataError):  # damaged images are all named later
+            shorter_sides.append(min(train.read(i).size))
+    allowed = math.isqrt(MAX_FINE_BYTES // (3 * n_images))
+    fine = min(asked, max(shorter_sides), allowed)
+    return fine if 0 < fine != side else None
+
+
+def _build(order: _Order, final: Path) -> None:
+    """Decode into a folder beside the final one, then rename.
+
+    Under the lock, whatever stands there is a dead builder's, and is taken up. An interrupt and a
+    full disk leave the folder for the next builder; images that cannot be read do not: mended ones
+    have another key.
+    """
+    partial = final.with_suffix(PARTIAL)
+    if final.exists():
+        shutil.rmtree(final)
+    if not partial.is_dir():
+        _check_room(order, final.parent)
+        partial.mkdir()
+    try:
+        _fill(order, partial)
+    except DataError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _write_durably(partial / META, sealed_json(_describe(order, partial)))
+    (partial / _DONE).unlink()
+    partial.rename(final)
+
+
+def _fill(order: _Order, partial: Path) -> None:
+    """Decode whatever is missing of the arrays.
+
+    Raises DataError for all images that cannot be read, OSError where the disk is full.
+    """
+    with ExitStack() as files:
+
+        def open_array(name: str, n: int, side: int) -> ArrayFile:
+            array = ArrayFile(partial / f"{name}.npy", n=n, side=side)
+            return files.enter_context(closing(array))
+
+        arrays: dict[str, list[ArrayFile]] = {}
+        for name, split in order.data_set.splits.items():
+            arrays[name] = [open_array(name, len(split.labels), order.side)]
+        if order.fine is not None:
+            n_train = len(order.data_set.splits["train"].labels)
+            arrays["train"].append(open_array(FINE, n_train, order.fine))
+        _decode(order, arrays, partial / _DONE)
+        for of_split in arrays.values():
+            for array in of_split:
+                array.finish()
+
+
+def _decode(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], done: Path) -> None:
+    """Fill what is missing of the arrays with a few threads.
+
+    Raises one DataError for all images that cannot be read.
+    """
+    places = _all_places(order.data_set)
+    there = sound_places(done, arrays)
+    damaged: list[tuple[Place, str]] = []
+    with done.open("a") as log, image_threads() as pool:
+        futures: dict[Future[str], Place] = {}
+        for place in places:
+            if place not in there:
+                futures[pool.submit(_fill_place, order, arrays, place)] = place
+        try:
+            for n_done, future in enumerate(as_completed(futures), start=len(there) + 1):
+                error = future.exception()
+                if isinstance(error, DataError):
+                    damaged.append((futures[future], str(error)))
+                elif error is not None:
+                    raise error
+                else:
+                    log.write(future.result())
+                    log.flush()
+                order.on_progress(n_done, len(places))
+        except BaseException:
+            # an interrupt, too: what has begun is finished, so that no image is half written
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    refuse([message for _, message in sorted(damaged)])
+
+
+def _all_places(data_set: DataSet) -> list[Place]:
+    places: list[Place] = []
+    for name, split in data_set.splits.items():
+        places.extend((name, i) for i in range(len(split.labels)))
+    return places
+
+
+def _fill_place(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], place: Place) -> str:
+    """Decode one image into the arrays of its split; returns its line of `done.txt`."""
+    name, i = place
+    resample = INTERPOLATIONS[order.interpolation]
+    image = order.data_set.splits[name].read(i)
+    squares = [square(image, side=array.side, resample=resample) for array in arrays[name]]
+    for array, pixels in zip(arrays[name], squares, strict=True):
+        array.put(i, pixels)
+    return f"{name} {i} {checksum(squares)}\n"
+
+
+def _describe(order: _Order, partial: Path) -> dict[str, Any]:
+    """What meta.json says."""
+    facts = order.data_set.facts
+    splits = {}
+    for name, split in order.data_set.splits.items():
+        splits[name] = {
+            "labels": split.labels.tolist(),
+            "image_ids": split.image_ids,
+            **_size_and_digest(partial / f"{name}.npy"),
+        }
+    meta = {
+        "version": VERSION,
+        "fingerprint": facts.fingerprint,
+        "side": order.side,
+        "interpolation": order.interpolation,
+        "class_names": facts.class_names,
+        "splits": splits,
+    }
+    if order.fine is not None:
+        meta[FINE] = {"side": order.fine, **_size_and_digest(partial / f"{FINE}.npy")}
+    return meta
+
+
+def _size_and_digest(path: Path) -> dict[str, Any]:
+    return {"n_bytes": path.stat().st_size, "sha256": digest_of_array(path)}
+
+
+def _check_room(order: _Order, folder: Path) -> None:
+    n_images = sum(len(split.labels) for split in order.data_set.splits.values())
+    n_train = len(order.data_set.splits["train"].labels)
+    needed = 3 * (n_images * order.side**2 + n_train * (order.fine or 0) ** 2)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StoreError(
+            f"the image store needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB "
+            "are free; make room, or ask for fewer images."
+        )
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _silent(n_done: int, n_all: int) -> None:
+    """Report nothing."""

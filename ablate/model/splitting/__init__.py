@@ -1,0 +1,1 @@
+"""A network that runs in two parts, divided at the freeze boundary: prefix and suffix."""

@@ -1,0 +1,93 @@
+"""The timm hub: whether it can be reached, and what of it is cached here."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+
+import torch
+
+from ablate.errors import WeightsError
+from ablate.model.weights.bundled import BUNDLES
+
+_HUB_SECONDS = 8.0
+"""How long the hub may take to answer its first question."""
+_FILE_NAMES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
+"""What timm looks for in a repository of the hub."""
+WAYS_OUT = (
+    f"Ways out: a backbone with bundled weights ({', '.join(BUNDLES)}), weights: PATH of a file, "
+    "weights: none (random), or a network"
+)
+
+
+def check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:
+    """Ask the hub once, unless its weights are cached.
+
+    Raises WeightsError where it cannot be reached: a name server or a firewall that keeps silent is
+    given up on after `_HUB_SECONDS`.
+    """
+    if not hub_id and not url:
+        raise WeightsError(
+            f"weights of {backbone} must come from the timm hub, which has none for it. {WAYS_OUT}"
+        )
+    if cached_at(hub_id, url) is not None:
+        return
+    answers: list[str] = []
+    # a thread, since looking up a name has no time limit of its own
+    thread = threading.Thread(target=lambda: answers.append(_ask_hub(hub_id, url)), daemon=True)
+    thread.start()
+    thread.join(_HUB_SECONDS)
+    reason = answers[0] if answers else f"no answer in {_HUB_SECONDS:.0f} s"
+    if reason:
+        raise WeightsError(
+            f"weights of {backbone} must come from the timm hub, which cannot be reached "
+            f"({reason}). {WAYS_OUT}"
+        )
+
+
+def cached_at(hub_id: str | None, url: str | None) -> Path | None:
+    """Return the file in the hub's or torch's cache on this machine, or None."""
+    if not hub_id:
+        path = Path(torch.hub.get_dir()) / "checkpoints" / Path(str(url)).name
+        return path if path.is_file() else None
+    from huggingface_hub import try_to_load_from_cache
+
+    repository = _repository_of(hub_id)
+    for name in _FILE_NAMES:
+        # besides None, the hub returns an object that says "known not to exist"
+        cached = try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return Path(cached)
+    return None
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _ask_hub(hub_id: str | None, url: str | None) -> str:
+    """Return why the hub cannot be reached, or an empty string.
+
+    Any answer over HTTP counts as reached.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+
+    address = hf_hub_url(_repository_of(hub_id), "config.json") if hub_id else str(url)
+    try:
+        get_hf_file_metadata(address, timeout=_HUB_SECONDS)
+    except HfHubHTTPError:
+        return ""
+    # whatever the network stack raises: this runs in a thread, where an error would be lost
+    except Exception as error:
+        # a server that is no hub answers without an etag, and it did answer
+        return type(error).__name__ if "etag" not in str(error) else ""
+    return ""
+
+
+def _repository_of(hub_id: str) -> str:
+    """timm writes a revision behind an @."""
+    return hub_id.split("@")[0]

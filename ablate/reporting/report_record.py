@@ -1,0 +1,236 @@
+"""`report.json`: what a report says, for programs. One type, one writer, one reader.
+
+`docs/report.schema.json` is its JSON Schema. A number that is not known is null, never NaN.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ablate.errors import SpecError
+from ablate.study.provenance import Provenance
+
+NAME = "report.json"
+SCHEMA_VERSION = 1
+"""Grows when a reader of the former version would misunderstand; new optional fields do not."""
+Verdict = Literal["higher", "lower", "undecided", "not tested"]
+"""What may be claimed of a difference: all verdicts of a report hold together with 95 %."""
+_FROZEN = ConfigDict(frozen=True, extra="ignore")
+
+
+class ReportStudy(BaseModel):
+    """What the grid asked."""
+
+    model_config = _FROZEN
+    grid: str
+    study_id: str
+    question: str
+    task: str
+    select_by: str
+    """What arms are chosen by, on val."""
+    design: str
+    axes: dict[str, tuple[Any, ...]]
+    seeds: tuple[int, ...]
+    noise_seeds: tuple[int, ...] = ()
+    image_size: str
+    command: str
+
+
+class ReportTracking(BaseModel):
+    """Where the runs are, without passwords and without folders of the machine."""
+
+    model_config = _FROZEN
+    uri: str
+    experiment: str
+    parent_run_id: str
+
+
+class ReportData(BaseModel):
+    """The images that were used."""
+
+    model_config = _FROZEN
+    source: str
+    requested_source: str
+    """Differs from `source` where the declared fallback stood in."""
+    title: str
+    version: str
+    licence: str
+    is_synthetic: bool
+    fingerprint: str
+    split_rule: str
+    class_names: tuple[str, ...]
+    n_images: dict[str, int]
+    """split -> images."""
+
+
+class ReportScore(BaseModel):
+    """A metric of an arm, over its seeds."""
+
+    model_config = _FROZEN
+    mean: float
+    sd: float | None = None
+    """Null for one seed."""
+    low: float | None = None
+    """95 % interval of the mean, over seeds and images, where it was computed."""
+    high: float | None = None
+
+
+class ReportContrast(BaseModel):
+    """An arm less another one, in test macro F1, paired by seed."""
+
+    model_config = _FROZEN
+    difference: float
+    low: float | None
+    high: float | None
+    """95 % interval of this one comparison."""
+    p_holm: float | None
+    """Corrected for all arms that are compared with the same one."""
+    n_seeds: int
+    verdict: Verdict
+
+
+class ReportArm(BaseModel):
+    """One arm."""
+
+    model_config = _FROZEN
+    arm_id: str
+    name: str
+    is_baseline: bool
+    is_champion: bool
+    recipe: dict[str, Any]
+    """The fields in which it differs from the baseline; of the baseline, all."""
+    tuned: dict[str, Any] = {}
+    n_seeds: int
+    """Complete trials."""
+    scores: dict[str, ReportScore]
+    against_baseline: ReportContrast | None = None
+    against_champion: ReportContrast | None = None
+    card: str
+    """Its card, below the report's folder."""
+
+
+class ReportEffect(BaseModel):
+    """What a level changes, or two levels together."""
+
+    model_config = _FROZEN
+    kind: Literal["main effect", "interaction"]
+    axes: tuple[str, ...]
+    levels: tuple[str, ...]
+    against: tuple[str, ...]
+    metric: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    verdict: Verdict
+    omega_squared: float | None
+    smallest_detectable: float | None
+    """Null where this design cannot find an effect of any size."""
+    seeds_for_this_gap: int | None
+    n_seeds: int
+    n_pairs: int
+
+
+class ReportTrial(BaseModel):
+    """One trial and its run."""
+
+    model_config = _FROZEN
+    arm_id: str
+    seed: int
+    state: str
+    trial_id: str | None
+    run_id: str | None
+    """Null for a trial that was not run."""
+
+
+class ReportCheck(BaseModel):
+    """A look at the data or the labels, and how much it found."""
+
+    model_config = _FROZEN
+    name: str
+    n_found: int | None
+    """Null where nobody looked."""
+
+
+class ReportRecord(BaseModel):
+    """A whole report."""
+
+    model_config = _FROZEN
+    schema_version: int = SCHEMA_VERSION
+    study: ReportStudy
+    tracking: ReportTracking
+    data: ReportData
+    baseline_arm_id: str
+    champion_arm_id: str | None
+    """Null where no trial completed."""
+    noise_floor_sd: float | None
+    arms: tuple[ReportArm, ...]
+    """The best on val first."""
+    effects: tuple[ReportEffect, ...]
+    trials: tuple[ReportTrial, ...]
+    provenance: tuple[Provenance, ...]
+    """Of the runs, each that differs once."""
+    checks: tuple[ReportCheck, ...]
+    has_images: bool
+    """Whether the report shows images of the data set."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """Every other file of the report -> SHA-256 of its content, in hex, ends of lines as `\\n`."""
+
+    def arm(self, arm_id: str) -> ReportArm:
+        """The arm of that id. Raises KeyError."""
+        for arm in self.arms:
+            if arm.arm_id == arm_id:
+                return arm
+        raise KeyError(arm_id)
+
+    @property
+    def champion(self) -> ReportArm | None:
+        """The best arm on val; None where no trial completed."""
+        return None if self.champion_arm_id is None else self.arm(self.champion_arm_id)
+
+
+def report_json(record: ReportRecord) -> str:
+    """The text of `report.json`: equal records give equal text."""
+    values = record.model_dump(mode="json")
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_report_record(folder: Path) -> ReportRecord | None:
+    """Read `report.json` in a report's folder; None where an older version wrote none.
+
+    Raises SpecError for one that a newer version wrote, or that is damaged.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_bytes())
+        version = values["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise SpecError(
+                f"{path} must be of schema version {SCHEMA_VERSION} at most, got {version}; "
+                "a newer ablate wrote it: update ablate"
+            )
+        return ReportRecord.model_validate(values)
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        if isinstance(error, SpecError):
+            raise
+        problem = str(error).partition("\n")[0]
+        raise SpecError(
+            f"{path} must be as a report wrote it, it is damaged ({problem}); write the report again"
+        ) from error
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema of `report.json`."""
+    return ReportRecord.model_json_schema(mode="serialization")
+
+
+def report_schema_text() -> str:
+    """The schema as it is kept in `docs/report.schema.json`."""
+    return json.dumps(report_schema(), indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,233 @@
+"""From the tables of a report to its `report.json`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ablate.quoting import without_folders
+from ablate.recipe.canonical import canonical
+from ablate.reporting.evidence.arm_contrasts import ArmGap
+from ablate.reporting.evidence.effects import Effect
+from ablate.reporting.evidence.tables import metric_names
+from ablate.reporting.report_record import (
+    ReportArm,
+    ReportCheck,
+    ReportContrast,
+    ReportData,
+    ReportEffect,
+    ReportRecord,
+    ReportScore,
+    ReportStudy,
+    ReportTracking,
+    ReportTrial,
+    Verdict,
+)
+from ablate.reporting.results import Results
+from ablate.study.provenance import Provenance
+from ablate.study.record import ArmRecord, StudyRecord
+from ablate.tracking.passwords import hide_passwords
+
+
+def report_record(results: Results, *, files: Mapping[str, str]) -> ReportRecord:
+    """Return what the report says. `files`: path below its folder -> digest."""
+    record = results.record
+    champion = results.champion
+    return ReportRecord(
+        study=_study(record),
+        tracking=_tracking(results),
+        data=_data(record),
+        baseline_arm_id=record.baseline_arm_id,
+        champion_arm_id=None if champion is None else champion.arm_id,
+        noise_floor_sd=_known(results.noise_floor.sd),
+        arms=tuple(_arms(results)),
+        effects=tuple(_effect(effect) for effect in results.effects.all),
+        trials=tuple(_trials(results)),
+        provenance=_provenance(results),
+        checks=tuple(_checks(results)),
+        has_images=results.thumbnails is not None,
+        files=dict(sorted(files.items())),
+    )
+
+
+def _study(record: StudyRecord) -> ReportStudy:
+    return ReportStudy(
+        grid=record.grid_name,
+        study_id=record.study_id,
+        question=record.question,
+        task=record.task,
+        select_by=record.select_by,
+        design=record.design,
+        axes=record.axes,
+        seeds=record.seeds,
+        noise_seeds=record.noise_seeds,
+        image_size=record.image_size,
+        command=record.command,
+    )
+
+
+def _tracking(results: Results) -> ReportTracking:
+    uri = hide_passwords(results.study.tracking_uri)
+    return ReportTracking(
+        uri=without_folders(uri),
+        experiment=results.record.grid_name,
+        parent_run_id=results.study.parent_run_id,
+    )
+
+
+def _data(record: StudyRecord) -> ReportData:
+    data = record.data
+    return ReportData(
+        source=data.source,
+        requested_source=data.requested_source,
+        title=data.title,
+        version=data.version,
+        licence=data.licence,
+        is_synthetic=data.is_synthetic,
+        fingerprint=data.fingerprint,
+        split_rule=data.split_rule,
+        class_names=data.class_names,
+        n_images=data.n_images,
+    )
+
+
+def _arms(results: Results) -> list[ReportArm]:
+    by_id = {arm.arm_id: arm for arm in results.record.arms}
+    to_baseline = {gap.arm_id: gap for gap in results.to_baseline}
+    to_champion = {gap.arm_id: gap for gap in results.to_champion}
+    champion = results.champion
+    arms = []
+    for arm_id in results.arms["arm_id"]:
+        arm = by_id[arm_id]
+        summary = ReportArm(
+            arm_id=arm_id,
+            name=arm.name,
+            is_baseline=arm_id == results.record.baseline_arm_id,
+            is_champion=champion is not None and arm_id == champion.arm_id,
+            recipe=_differences(arm, results.baseline),
+            tuned=arm.tuned,
+            n_seeds=int(results.number(arm_id, "n_seeds")),
+            scores=_scores(results, arm_id),
+            against_baseline=_contrast(to_baseline.get(arm_id)),
+            against_champion=_contrast(to_champion.get(arm_id)),
+            card=f"cards/{results.slugs[arm_id]}.md",
+        )
+        arms.append(summary)
+    return arms
+
+
+def _differences(arm: ArmRecord, baseline: ArmRecord | None) -> dict[str, Any]:
+    """The recipe's fields that matter, without those that the baseline has too."""
+    fields = canonical(arm.recipe)
+    if baseline is None or arm.arm_id == baseline.arm_id:
+        return fields
+    usual = canonical(baseline.recipe)
+    return {name: value for name, value in fields.items() if usual.get(name) != value}
+
+
+def _scores(results: Results, arm_id: str) -> dict[str, ReportScore]:
+    scores = {}
+    for metric in metric_names(results.trials):
+        mean = results.number(arm_id, f"{metric}/mean")
+        if math.isfinite(mean):
+            scores[metric] = ReportScore(
+                mean=mean,
+                sd=_known(results.number(arm_id, f"{metric}/sd")),
+                low=_known(results.number(arm_id, f"{metric}/low")),
+                high=_known(results.number(arm_id, f"{metric}/high")),
+            )
+    return scores
+
+
+def _contrast(gap: ArmGap | None) -> ReportContrast | None:
+    if gap is None:
+        return None
+    is_tested = not math.isnan(gap.p_holm)
+    return ReportContrast(
+        difference=gap.difference,
+        low=_known(gap.low),
+        high=_known(gap.high),
+        p_holm=_known(gap.p_holm),
+        n_seeds=gap.n_seeds,
+        verdict=_verdict(gap.difference, is_tested=is_tested, is_claimed=not gap.is_tied),
+    )
+
+
+def _effect(effect: Effect) -> ReportEffect:
+    comparison = effect.comparison
+    return ReportEffect(
+        kind="interaction" if comparison.is_interaction else "main effect",
+        axes=comparison.axes,
+        levels=comparison.levels,
+        against=comparison.against,
+        metric=effect.metric,
+        estimate=_known(effect.estimate),
+        low=_known(effect.interval.low),
+        high=_known(effect.interval.high),
+        p=_known(effect.test.p),
+        p_holm=_known(effect.p_holm),
+        verdict=_verdict(
+            effect.estimate,
+            is_tested=not math.isnan(effect.test.p),
+            is_claimed=effect.is_claimed,
+        ),
+        omega_squared=_known(effect.share),
+        smallest_detectable=_known(effect.smallest_effect),
+        seeds_for_this_gap=effect.seeds_for_this_gap,
+        n_seeds=effect.n_seeds,
+        n_pairs=effect.n_pairs,
+    )
+
+
+def _verdict(difference: float, *, is_tested: bool, is_claimed: bool) -> Verdict:
+    if not is_tested:
+        return "not tested"
+    if not is_claimed:
+        return "undecided"
+    return "higher" if difference > 0 else "lower"
+
+
+def _trials(results: Results) -> list[ReportTrial]:
+    run_ids = {run.trial_id: run.run_id for run in results.study.runs}
+    trials = []
+    for row in results.trials.to_dict("records"):
+        trial_id = row["trial_id"] or None
+        trial = ReportTrial(
+            arm_id=row["arm_id"],
+            seed=int(row["seed"]),
+            state=row["state"],
+            trial_id=trial_id,
+            run_id=run_ids.get(trial_id or ""),
+        )
+        trials.append(trial)
+    return trials
+
+
+def _provenance(results: Results) -> tuple[Provenance, ...]:
+    found: list[Provenance] = []
+    for arm in results.record.arms:
+        for run in results.complete_runs(arm.arm_id):
+            if run.provenance not in found:
+                found.append(run.provenance)
+    return tuple(found)
+
+
+def _checks(results: Results) -> list[ReportCheck]:
+    data = results.record.data
+    pairs = None if data.near_duplicates is None else data.near_duplicates.n_pairs
+    checks = [
+        ReportCheck(name="near_duplicates_across_splits", n_found=pairs),
+        *[ReportCheck(name=name, n_found=n) for name, n in results.insight.checks().items()],
+        ReportCheck(name="files_of_several_frames", n_found=data.n_first_frames),
+    ]
+    for split in ("val", "test"):
+        counts: Sequence[int] = data.class_counts.get(split, ())
+        n_absent = sum(count == 0 for count in counts)
+        checks.append(ReportCheck(name=f"classes_absent_from_{split}", n_found=n_absent))
+    return checks
+
+
+def _known(value: float) -> float | None:
+    """JSON has no NaN, and no infinity."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,74 @@
+"""Facts on how trials were run, as words: the one place where values become sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ablate.quoting import text
+from ablate.reporting.results import NOT_MEASURED
+from ablate.study.provenance import Provenance
+from ablate.study.trial_facts import Merge, TrialFacts
+from ablate.tracking.records import PublishedRun
+
+
+def shared_text(runs: Iterable[PublishedRun], text_of: Callable[[TrialFacts], str | None]) -> str:
+    """A fact of several runs: the words, or all of them in order where the runs differ."""
+    return _joined(text_of(run.facts) for run in runs)
+
+
+def boundary_text(facts: TrialFacts) -> str | None:
+    """e.g. `3 of 6 units`."""
+    if facts.freeze_depth is None or facts.n_units is None:
+        return None
+    return f"{facts.freeze_depth} of {facts.n_units} units"
+
+
+def commit_text(runs: Sequence[PublishedRun]) -> str:
+    """The commit of the code that made the runs."""
+    return _joined(run.provenance.commit for run in runs)
+
+
+def versions_text(runs: Sequence[PublishedRun]) -> str:
+    """e.g. `ablate 0.1.0, python 3.12.3, torch 2.14.1, timm 1.0.22`: of what made the runs."""
+    known = [run.provenance for run in runs]
+    names = dict.fromkeys(name for provenance in known for name in provenance.libraries)
+    versions = {"ablate": _joined(provenance.version for provenance in known)}
+    for name in names:
+        versions[name] = _joined(provenance.libraries.get(name) for provenance in known)
+    # Trials say themselves what torch they ran with: runs of old stores have no other version.
+    torch = shared_text(runs, lambda facts: facts.torch)
+    if torch != NOT_MEASURED:
+        versions["torch"] = torch
+    parts = [f"{name} {text(v)}" for name, v in versions.items() if v != NOT_MEASURED]
+    return ", ".join(parts) or NOT_MEASURED
+
+
+def platform_text(provenances: Iterable[Provenance]) -> str:
+    """Operating system and processor."""
+    return _joined(provenance.platform for provenance in provenances)
+
+
+def merge_text(merges: Sequence[Merge | None]) -> str:
+    """What the runs of an arm say of merging their adapters.
+
+    Of runs that all merged on the same number of images, the one with the largest difference.
+    """
+    known = [merge for merge in merges if merge is not None]
+    measured = [merge for merge in known if merge.difference is not None]
+    if len(measured) == len(merges) and len({merge.n_images for merge in measured}) == 1:
+        return _merge_text(max(measured, key=lambda merge: merge.difference or 0.0))
+    return _joined(None if merge is None else _merge_text(merge) for merge in merges)
+
+
+def _merge_text(merge: Merge) -> str:
+    if merge.difference is None:
+        return f"not merged: {merge.why_not}"
+    return (
+        f"merged in fp32, logits of {merge.n_images} val images differ by at most "
+        f"{merge.difference:.1e}"
+    )
+
+
+def _joined(texts: Iterable[str | None]) -> str:
+    words = [NOT_MEASURED if word is None else word for word in texts]
+    return ", ".join(dict.fromkeys(words)) or NOT_MEASURED

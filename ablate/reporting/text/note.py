@@ -1,0 +1,89 @@
+"""What MLflow shows as a study's description: the short form of its report."""
+
+from __future__ import annotations
+
+from ablate.quoting import code, text
+from ablate.reporting.report_record import ReportArm, ReportContrast, ReportRecord
+from ablate.reporting.results import prose
+from ablate.reporting.text.markdown import bullets, mean_sd, p_value, plural, points
+
+_N_EFFECTS = 3
+
+
+def study_note(record: ReportRecord) -> str:
+    """The question, the data, the best arm, what may be claimed, and where the report is."""
+    lines = [_data_line(record), _trials_line(record), _champion_line(record)]
+    champion = record.champion
+    if champion is not None and champion.against_baseline is not None:
+        baseline = record.arm(record.baseline_arm_id)
+        lines.append(_gap_line(champion.against_baseline, baseline))
+    lines.append(_effects_line(record))
+    title = text(record.study.question) or code(record.study.grid)
+    return (
+        f"# {title}\n\n{bullets(lines)}\n\n"
+        "The whole report: artifact `report/report.html`; for programs, `report/report.json`."
+    )
+
+
+def _data_line(record: ReportRecord) -> str:
+    data = record.data
+    sizes = ", ".join(f"{split} {count:,}" for split, count in data.n_images.items())
+    line = f"{text(data.title)}: {len(data.class_names)} classes; images: {sizes}."
+    if data.source == data.requested_source:
+        return line
+    return f"**Stand-in data**, {code(data.requested_source)} is not available. {line}"
+
+
+def _trials_line(record: ReportRecord) -> str:
+    n_complete = sum(trial.state == "COMPLETE" for trial in record.trials)
+    return (
+        f"{plural(len(record.arms), 'arm')} x {plural(len(record.study.seeds), 'seed')}: "
+        f"{n_complete} of {plural(len(record.trials), 'trial')} complete."
+    )
+
+
+def _champion_line(record: ReportRecord) -> str:
+    champion = record.champion
+    if champion is None:
+        return "No trial completed, so there is no best arm."
+    scores = [record.study.select_by, *_test_metrics(record)]
+    told = ", ".join(
+        f"{prose(metric)} {_score(champion, metric)}"
+        for metric in scores
+        if metric in champion.scores
+    )
+    return f"Best arm on val: **{code(champion.name)}**, {told}."
+
+
+def _test_metrics(record: ReportRecord) -> list[str]:
+    """The metrics that effects are computed in."""
+    return list(dict.fromkeys(effect.metric for effect in record.effects))
+
+
+def _score(arm: ReportArm, metric: str) -> str:
+    score = arm.scores[metric]
+    sd = float("nan") if score.sd is None else score.sd
+    return mean_sd(score.mean, sd)
+
+
+def _gap_line(gap: ReportContrast, baseline: ReportArm) -> str:
+    line = f"Against the baseline {code(baseline.name)}: {points(gap.difference)} points"
+    if gap.low is not None and gap.high is not None:
+        line += f" (95 % interval {points(gap.low)} to {points(gap.high)})"
+    return f"{line}, {gap.verdict}."
+
+
+def _effects_line(record: ReportRecord) -> str:
+    claimed = [effect for effect in record.effects if effect.verdict in ("higher", "lower")]
+    if not claimed:
+        return "No effect can be claimed."
+    claimed.sort(key=lambda effect: -abs(effect.estimate or 0.0))
+    told = []
+    for effect in claimed[:_N_EFFECTS]:
+        pairs = zip(effect.axes, effect.levels, strict=True)
+        name = " x ".join(f"{axis}={level}" for axis, level in pairs)
+        size = points(effect.estimate or 0.0)
+        p = p_value(float("nan") if effect.p_holm is None else effect.p_holm)
+        told.append(f"{code(name)} {size} points of {prose(effect.metric)} ({p})")
+    more = f"; {len(claimed) - _N_EFFECTS} more" if len(claimed) > _N_EFFECTS else ""
+    return f"What matters: {'; '.join(told)}{more}."
