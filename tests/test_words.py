@@ -78,16 +78,22 @@ PRIVATE_PHRASES = {
 
 
 def _user_texts(path: Path) -> Iterator[str]:
-    """What a user can read of a file: all of it, of Python its texts without docstrings."""
+    """What a user can read of a file: all of it, of Python its texts, without docstrings."""
     if path.suffix != ".py":
         yield " ".join(path.read_text().split())
         return
     tree = ast.parse(path.read_text())
-    documentation = {
-        id(node.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    }
+    is_help = path.parent.name == "cli"
+    # The docstring of a command is its help.
+    documentation = (
+        set()
+        if is_help
+        else {
+            id(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        }
+    )
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if id(node) not in documentation:
