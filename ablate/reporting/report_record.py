@@ -80,7 +80,7 @@ class ReportScore(BaseModel):
 
 
 class ReportContrast(BaseModel):
-    """An arm less another one, in test macro F1, paired by seed."""
+    """An arm less another one, in the primary metric on test, paired by seed."""
 
     model_config = _FROZEN
     difference: float
