@@ -101,17 +101,18 @@ was such a field: so trials keep their ids, and finished ones are not trained ag
 
 
 DECIDING = (
-    *(
-        "classifier",
-        "class_weights",
-        "loss",
-        "adapter",
-        "lora_rank",
-        "freeze_depth",
-        "optimizer",
-        "schedule",
-    ),
-    *("micro_batch", "batch_size", "strategy", "phases"),
+    "classifier",
+    "class_weights",
+    "loss",
+    "adapter",
+    "lora_rank",
+    "freeze_depth",
+    "optimizer",
+    "schedule",
+    "micro_batch",
+    "batch_size",
+    "strategy",
+    "phases",
 )
 """The fields that `RELEVANCE` reads: 10,000 cells have few combinations of their values."""
 _deciding = attrgetter(*DECIDING)
@@ -141,35 +142,38 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     strategy and the fields that it took them from; one phase is a recipe without any.
     """
     phases = () if is_single(recipe) else phases_of(recipe)
-    several: dict[str, Any] = (
-        {"phases": [_canonical_phase(recipe, phase) for phase in phases]} if len(phases) > 1 else {}
-    )
-    recipe = at_phase(recipe, phases[0]) if len(phases) == 1 else recipe
-    idle = {
-        *(("adapter",) if recipe.adapter_kind in ("none", "lora") else ()),
-        *(PHASE_FIELDS if several else ()),
-    }  # none and lora: lora_rank says it by itself
-    kept = {
-        name
-        for name in relevant(recipe)
-        if name not in idle and (name in FIRST_FIELDS or getattr(recipe, name) != _FIELDS[name])
-    }
-    fields = recipe.model_dump(mode="json", include=kept)
+    if len(phases) == 1:
+        recipe = at_phase(recipe, phases[0])
+    idle: set[str] = set()
+    if recipe.adapter_kind in ("none", "lora"):
+        # lora_rank says it by itself, as it did before there were other adapters.
+        idle.add("adapter")
+    if len(phases) > 1:
+        idle.update(PHASE_FIELDS)
+    kept = {name for name in relevant(recipe) if name not in idle and _stands(recipe, name)}
+    fields: dict[str, Any] = recipe.model_dump(mode="json", include=kept)
     if "lora_alpha" in fields and recipe.lora_alpha is None:
         fields["lora_alpha"] = float(recipe.lora_rank)
+    # A copy of a recipe with a level from YAML may hold 1 where validation makes 1.0, and the two
+    # hash differently.
     for name in ("head_lr", "lr_ratio"):
         if name in fields:
             fields[name] = float(fields[name])
-    return {**fields, **several}
+    if len(phases) > 1:
+        fields["phases"] = [_canonical_phase(recipe, phase) for phase in phases]
+    return fields
+
+
+def _stands(recipe: Recipe, name: str) -> bool:
+    """Whether a field that matters stands in the canonical form, see `FIRST_FIELDS`."""
+    return name in FIRST_FIELDS or getattr(recipe, name) != _FIELDS[name]
 
 
 def _canonical_phase(recipe: Recipe, phase: Phase) -> dict[str, Any]:
-    idle = () if at_phase(recipe, phase).freeze_depth != "all" else ("lr_ratio",)
-    return {
-        name: value
-        for name, value in phase.model_dump(mode="json", exclude={"until"}).items()
-        if name not in idle
-    }
+    idle = {"until"}
+    if at_phase(recipe, phase).freeze_depth == "all":
+        idle.add("lr_ratio")
+    return phase.model_dump(mode="json", exclude=idle)
 
 
 def _all_say(recipe: Recipe, name: str) -> bool:

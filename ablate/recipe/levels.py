@@ -48,23 +48,20 @@ def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
 
     So that equal levels are equal values.
     """
-    axes = _mapping(values.get("axes"))
-    spelling = {
-        axis: {meaning(axis, level): level for level in levels}
-        for axis, levels in axes.items()
-        if isinstance(levels, list) and axis in Recipe.model_fields
-    }
-
-    def spelled(axis: str, level: Any) -> Any:
-        return spelling[axis].get(meaning(axis, level), level) if axis in spelling else level
-
-    changed = dict(values)
-    if isinstance(values.get("baseline"), dict):
-        changed["baseline"] = {
-            axis: spelled(axis, level) for axis, level in values["baseline"].items()
-        }
-    return changed
+    axes = values.get("axes")
+    baseline = values.get("baseline")
+    # What is no mapping is a mistake, and named as one later.
+    if not isinstance(axes, dict) or not isinstance(baseline, dict):
+        return dict(values)
+    spelled = {}
+    for axis, level in baseline.items():
+        spelled[axis] = _as_spelled(axis, level, axes.get(axis))
+    return {**values, "baseline": spelled}
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _as_spelled(axis: str, level: Any, levels: Any) -> Any:
+    """The last of `levels` that means the same as `level`; the level itself where none does."""
+    if axis not in Recipe.model_fields or not isinstance(levels, list):
+        return level
+    spelling = {meaning(axis, known): known for known in levels}
+    return spelling.get(meaning(axis, level), level)
