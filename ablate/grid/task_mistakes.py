@@ -16,6 +16,7 @@ def task_mistakes(values: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     if task is None:
         return  # pydantic says what a task must be
     yield from _study_mistakes(values, task)
+    # Levels as they stand in the file: what pydantic made of them has lost its place.
     for place, name, value in _recipe_values(values):
         rule = task.field_rules.get(name)
         if rule is not None and not rule.allows(value):

@@ -44,6 +44,7 @@ def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.integer]
     """Bin the images by their top probability. `probabilities` (N, C), `labels` (N,)."""
     predicted = probabilities.argmax(axis=1)
     top = probabilities.max(axis=1).astype(np.float64)
+    # ceil, not floor: a bin holds its upper edge, so that a probability of 1 falls into the last
     bins = np.clip(np.ceil(top * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
     count = np.bincount(bins, minlength=N_BINS)
     with np.errstate(invalid="ignore"):
@@ -70,6 +71,7 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     low, high = 1 / MOST, 1 / LEAST
     if slope(1.0) == 0:  # also where all probabilities are equal, and every temperature does
         return 1.0
+    # Convex: without a change of sign the least loss is at an end of the interval.
     if slope(low) >= 0:
         return MOST
     if slope(high) <= 0:

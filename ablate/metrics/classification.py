@@ -104,6 +104,7 @@ def per_class(
         precision = hits / n_predicted
         recall = hits / support
         f1 = np.where(support > 0, 2 * hits / (support + n_predicted), np.nan)
+    # The ranking costs more than all else here, and a report needs it twice.
     if ranking is None:
         ranking = rank(probabilities, labels)
     return PerClass(precision=precision, recall=recall, f1=f1, auroc=ranking.area, support=support)
@@ -119,6 +120,7 @@ def confusion(
     labels: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int
 ) -> NDArray[np.int64]:
     """Return (n_classes, n_classes) counts: row = label, column = predicted class."""
+    # one bincount over (label, predicted) as a single number: no loop over the classes
     pairs = labels.astype(np.int64) * n_classes + predicted.astype(np.int64)
     return np.bincount(pairs, minlength=n_classes * n_classes).reshape(n_classes, n_classes)
 
@@ -137,6 +139,7 @@ def resampled_macro_f1(
     weights_of_wrong = weights[:, wrong]
     lost = sums_by_group(weights_of_wrong, labels[wrong], n_classes)
     gained = sums_by_group(weights_of_wrong, predicted[wrong], n_classes)
+    # support - lost are the hits; in the denominator, images labelled plus images predicted
     present = support > 0
     f1 = 2 * (support - lost)[:, present] / (2 * support - lost + gained)[:, present]
     return np.asarray(f1.mean(axis=1), dtype=np.float64)

@@ -45,6 +45,7 @@ def resampled_area(ranking: Ranking, weights: NDArray[np.float32]) -> NDArray[np
     n_rest = ranking.n_images - n_class
     n_own_side = np.where(ranking.is_class, n_class[:, None], n_rest[:, None])
     shift = (ranking.placements - area[:, None]) / (n_own_side * is_defined.sum())
+    # An image moves the area of every class: its shifts are summed over the rows of the ranking.
     influence = np.bincount(
         ranking.order[is_defined].ravel(),
         weights=shift[is_defined].ravel(),
@@ -58,6 +59,7 @@ def sums_by_group(
     weights: NDArray[np.float32], groups: NDArray[np.integer], n_groups: int
 ) -> NDArray[np.float64]:
     """(n_draws, N) -> (n_draws, n_groups): sums of the columns of each group."""
+    # reduceat over sorted columns: a matrix product with one-hot groups would be mostly zeros
     sums = np.zeros((len(weights), n_groups))
     order = np.argsort(groups, kind="stable")
     present, starts = np.unique(groups[order], return_index=True)

@@ -34,6 +34,7 @@ def targets_of_labels(labels: Sequence[Label], *, n_classes: int | None) -> Targ
 
     Raises CheckFailed for labels of several kinds.
     """
+    # A source of no image at all has labels of every kind: the first one will do.
     for kind in TARGETS.values():
         if all(map(kind.is_label, labels)):
             return kind.of_labels(labels, n_classes=n_classes)

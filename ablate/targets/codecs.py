@@ -54,6 +54,7 @@ class ScorePerClass:
 
     def encode(self, predictions: SplitPredictions) -> dict[str, Any]:
         """See `PredictionCodec`."""
+        # float32 is what the network computed in; more digits would only pretend
         scores = np.asarray(predictions.outputs, dtype=np.float32).T
         return {
             "image_id": list(predictions.image_ids),
@@ -63,6 +64,7 @@ class ScorePerClass:
 
     def decode(self, columns: Mapping[Any, Any], *, n_classes: int) -> SplitPredictions:
         """See `PredictionCodec`; outputs are float32."""
+        # by number, not as they stand: p_10 comes before p_2 where names are sorted
         names = numbered(columns, "p_")
         if len(names) != n_classes:
             raise CheckFailed(

@@ -24,11 +24,13 @@ def stratify(labels: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.
     n_left = labels.sum(axis=0)
     wanted = n_left * (sizes / max(int(sizes.sum()), 1))[:, None]  # (P, C)
     while n_left.any():
+        # len + 1 is more than any label can have: finished labels are never the rarest
         rarest = int(np.where(n_left > 0, n_left, len(labels) + 1).argmin())
         for i in np.flatnonzero(labels[:, rarest] & (part_of < 0)):
             part = _neediest(wanted[:, rarest], room)
             part_of[i] = part
             room[part] -= 1
+            # the image brings its other labels along, and they count too
             wanted[part] -= labels[i]
             n_left -= labels[i]
     # Images without any label fill up what is left.

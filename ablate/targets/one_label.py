@@ -83,6 +83,7 @@ class OneLabel:
 
     def in_turn(self) -> NDArray[np.int64]:
         """The first image of each class, then the second ones, and so on."""
+        # stable, here and below: the first images of a class are the first of the data set
         by_class = np.argsort(self.array, kind="stable")
         sizes = np.bincount(self.array)
         first_of_class = np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -100,6 +101,7 @@ class OneLabel:
         for part, share in enumerate(shares):
             room = counts - n_dealt
             is_rest = part == len(shares) - 1 and total is None
+            # The last part takes what is left: rounding of its own would lose images.
             if is_rest:
                 n_of_class = room
             else:
@@ -114,6 +116,7 @@ class OneLabel:
         """The rows of each class that has images, in the order of their keys."""
         in_order = np.array(sorted(range(len(self)), key=keys.__getitem__), dtype=np.int64)
         labels = self.array[in_order]
+        # np.unique sorts: classes come in the same order whatever the order of the images
         return [in_order[labels == label] for label in np.unique(labels)]
 
     def columns(self) -> dict[str, NDArray[np.integer]]:

@@ -27,6 +27,7 @@ class SeveralLabels:
     @classmethod
     def of_labels(cls, labels: Sequence[Label], *, n_classes: int | None) -> Self:
         """See `Targets`."""
+        # an image without any label is an empty row, and stays one of 0 alone
         positions = [np.atleast_1d(np.array(label, dtype=np.int64)) for label in labels]
         if n_classes is None:
             n_classes = 1 + max((int(row.max(initial=-1)) for row in positions), default=-1)
@@ -98,6 +99,7 @@ class SeveralLabels:
         else:
             sizes = np.array([total, len(self) - total])
         in_order = np.array(sorted(range(len(self)), key=keys.__getitem__), dtype=np.int64)
+        # Never in the order of the file: what a draw gives must not depend on it.
         part_of = np.empty(len(self), dtype=np.int64)
         part_of[in_order] = stratify(self.array[in_order], sizes)
         # With `total` the last part is what nobody takes.
@@ -106,5 +108,6 @@ class SeveralLabels:
 
     def columns(self) -> dict[str, NDArray[np.integer]]:
         """See `Targets`."""
+        # int8: a table of 100 classes would be eight times as large for nothing
         columns = self.array.astype(np.int8).T
         return {f"y_{index}": column for index, column in enumerate(columns)}

@@ -42,6 +42,7 @@ def write_predictions(
         _check_lengths(split, of_split)
         columns = CODECS[task].encode(of_split)
         frames.append(pd.DataFrame({"split": split, **columns}))
+    # A trial that is killed while it writes must not leave half a table under the real name.
     half = path.with_name(path.name + ".part")
     pd.concat(frames, ignore_index=True).to_parquet(half, index=False)
     half.replace(path)

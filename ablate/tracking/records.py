@@ -22,9 +22,9 @@ class PublishedRun:
     attempt: int
     status: str
     metrics: dict[str, float]
-    """Final values: `val/macro_f1`, `test/...`, `time/train_s`, `cost/...`."""
+    """Final values: `val/<metric>`, `test/...`, `time/train_s`, `cost/...`."""
     curves: dict[str, tuple[tuple[int, float], ...]]
-    """Per epoch: `train/loss`, `val/macro_f1`, ... -> ((epoch, value), ...) in order of the epochs."""
+    """Per epoch: `train/loss`, `val/<metric>`, ... -> ((epoch, value), ...) in order of the epochs."""
     params: dict[str, str]
     tags: dict[str, str]
     failure: str

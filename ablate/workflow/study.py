@@ -23,6 +23,7 @@ from ablate.reporting.evidence.tables import (
 from ablate.reporting.pages.write import ReportPaths
 from ablate.reporting.results import Results
 from ablate.study.record import ArmRecord, StudyRecord
+from ablate.targets.codecs import CODECS
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.after.reports import report_study
@@ -102,7 +103,7 @@ class Study:
         chosen = self._champion_arm() if arm is None else self._arm(arm)
         frames = []
         for run in complete_runs(self.published, chosen.arm_id):
-            frame = _named(self._store.read_predictions(run), self.record.data.class_names)
+            frame = _named(self._store.read_predictions(run), self.record)
             frame.insert(0, "seed", run.seed)
             frame.insert(0, "arm", chosen.name)
             frames.append(frame)
@@ -169,22 +170,16 @@ class Study:
         return page(f"Study of grid {self.grid_name}", self.record.question, lines, shown)
 
 
-def _named(stored: pd.DataFrame, class_names: tuple[str, ...]) -> pd.DataFrame:
+def _named(stored: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
     """Stored predictions with classes by name instead of by number."""
-    probabilities = stored[[f"p_{index}" for index in range(len(class_names))]].to_numpy()
+    names = record.data.class_names
+    predictions = CODECS[record.task].decode(dict(stored.items()), n_classes=len(names))
     frame = stored[["split", "image_id"]].copy()
-    frame["label"] = _labels(stored, class_names)
-    frame["top_class"] = [class_names[index] for index in probabilities.argmax(axis=1)]
-    for index, name in enumerate(class_names):
-        frame[f"p/{name}"] = probabilities[:, index].astype(float)
+    labels = []
+    for row in predictions.targets.membership():
+        labels.append(", ".join(name for name, mark in zip(names, row, strict=True) if mark))
+    frame["label"] = labels
+    frame["top_class"] = [names[index] for index in predictions.outputs.argmax(axis=1)]
+    for index, name in enumerate(names):
+        frame[f"p/{name}"] = predictions.outputs[:, index].astype(float)
     return frame
-
-
-def _labels(stored: pd.DataFrame, class_names: tuple[str, ...]) -> list[str]:
-    if "label" in stored:
-        return [class_names[index] for index in stored["label"]]
-    marks = stored[[f"y_{index}" for index in range(len(class_names))]].to_numpy()
-    return [
-        ", ".join(name for name, mark in zip(class_names, row, strict=True) if mark)
-        for row in marks
-    ]

@@ -66,8 +66,10 @@ def test_a_fallback_stands_in_for_what_is_missing(tmp_path: Path) -> None:
 def test_a_fallback_can_be_refused(tmp_path: Path) -> None:
     spec = DataSpec(source="folder", path="plants", fallback="rendered_flowers")
     assert message_of(spec, tmp_path, allow_fallback=False) == (
-        f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got 'plants', which does not exist"
-        "; the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA. The declared fallback rendered_flowers was not allowed."
+        f"data.path must be a folder or a CSV file below the data folder {tmp_path}, got 'plants', "
+        f"which does not exist"
+        "; the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA. The declared "
+        "fallback rendered_flowers was not allowed."
     )
 
 
@@ -80,7 +82,8 @@ def test_a_fallback_does_not_hide_what_is_broken(plants: Path) -> None:
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     assert message_of(PLANTS, tmp_path / "nowhere") == (
-        f"data.path must be a folder or a CSV file below the data folder {tmp_path / 'nowhere'}, got 'plants', which does not exist; "
+        f"data.path must be a folder or a CSV file below the data folder {tmp_path / 'nowhere'}, "
+        f"got 'plants', which does not exist; "
         "the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA."
     )
 
@@ -90,7 +93,8 @@ def test_an_empty_class(plants: Path) -> None:
         path.unlink()
     assert (
         message_of(PLANTS, plants)
-        == "every class must have at least one image, source folder has none for: rose; add images or remove the class."
+        == "every class must have at least one image, source folder has none for: rose; add images "
+        "or remove the class."
     )
 
 
@@ -99,7 +103,8 @@ def test_a_class_in_val_but_not_in_train(plants: Path) -> None:
     shutil.rmtree(plants / "plants" / "test" / "rose")
     assert (
         message_of(PLANTS, plants)
-        == "every class must have images in train, source folder has none there for: rose (in val); move some to train."
+        == "every class must have images in train, source folder has none there for: rose (in "
+        "val); move some to train."
     )
 
 
@@ -114,7 +119,8 @@ def test_an_empty_split(plants: Path) -> None:
     for path in (plants / "plants").glob("*/[1-9].png"):
         path.unlink()
     assert message_of(spec, plants) == (
-        "every split must have at least one image, source folder has none in: val, test; add images, or draw a larger share (data.fractions)."
+        "every split must have at least one image, source folder has none in: val, test; add "
+        "images, or draw a larger share (data.fractions)."
     )
 
 
@@ -133,7 +139,8 @@ def test_a_path_that_escapes(plants: Path, path: str) -> None:
     message = message_of(DataSpec(source="folder", path=path), plants)
     assert (
         message
-        == f"data.path must stay below its folder, got {path!r}; move the files there, or point the data folder higher."
+        == f"data.path must stay below its folder, got {path!r}; move the files there, or point "
+        f"the data folder higher."
     )
 
 
@@ -145,14 +152,17 @@ def test_an_image_that_links_outside(
     message = message_of(PLANTS, plants)
     shared = plants.parent
     assert message == (
-        f"an image must stay below the data folder {plants}, but 'val/rose/x.png' is a link to {outside}, which lies outside; "
-        f"give --data-dir {shared} (make: DATA_DIR=...) with data.path from there, or copy the files."
+        f"an image must stay below the data folder {plants}, but 'val/rose/x.png' is a link to "
+        f"{outside}, which lies outside; "
+        f"give --data-dir {shared} (make: DATA_DIR=...) with data.path from there, or copy the "
+        f"files."
     )
 
 
 def test_an_unknown_source(tmp_path: Path) -> None:
     assert message_of(DataSpec(source="flower102"), tmp_path) == (
-        f"data.source must be one of {SOURCE_WORDS} for task classification, got 'flower102'; did you mean flowers102?"
+        f"data.source must be one of {SOURCE_WORDS} for task classification, got 'flower102'; did "
+        f"you mean flowers102?"
     )
 
 
@@ -160,13 +170,15 @@ def test_an_unknown_fallback_is_found_before_it_is_needed(plants: Path) -> None:
     spec = PLANTS.model_copy(update={"fallback": "rendred_flowers"})
     assert (
         message_of(spec, plants)
-        == f"data.fallback must be one of {SOURCE_WORDS} for task classification, got 'rendred_flowers'; did you mean rendered_flowers?"
+        == f"data.fallback must be one of {SOURCE_WORDS} for task classification, got "
+        f"'rendred_flowers'; did you mean rendered_flowers?"
     )
 
 
 def test_a_path_with_a_source_that_has_none(tmp_path: Path) -> None:
     assert message_of(DataSpec(source="textile", path="plants"), tmp_path) == (
-        "data.path belongs to source folder, got 'plants' with source textile; leave it out, or ask for source folder."
+        "data.path belongs to source folder, got 'plants' with source textile; leave it out, or "
+        "ask for source folder."
     )
 
 
@@ -209,7 +221,8 @@ def test_a_subset_needs_a_seed(plants: Path) -> None:
     spec = DataSpec(source="folder", path="plants", sizes=Sizes(train=6))
     assert (
         message_of(spec, plants)
-        == "data.split_seed must be set where data.sizes draws a subset, got null; any whole number will do."
+        == "data.split_seed must be set where data.sizes draws a subset, got null; any whole "
+        "number will do."
     )
 
 
@@ -286,10 +299,14 @@ def test_all_bad_files_are_listed_at_once_before_anything_is_decoded(plants: Pat
     formats = "JPEG, PNG, BMP, GIF, TIFF, WebP or PPM"
     assert message_of(PLANTS, plants) == (
         "4 images cannot be read:\n"
-        f"an image must be a {formats} file, got a web page: train/fern/0.png; fetch the image again or remove it.\n"
-        "an image must hold pixels, got a file that begins with 100 zero bytes: train/moss/1.png; copy it again or remove it.\n"
-        f"an image must be a {formats} file, got a ZIP archive: train/rose/2.png; save it as PNG or JPEG, or remove it.\n"
-        f"an image must be a whole {formats} file, got a damaged one: train/rose/3.png; replace or remove it."
+        f"an image must be a {formats} file, got a web page: train/fern/0.png; fetch the image "
+        f"again or remove it.\n"
+        "an image must hold pixels, got a file that begins with 100 zero bytes: train/moss/1.png; "
+        "copy it again or remove it.\n"
+        f"an image must be a {formats} file, got a ZIP archive: train/rose/2.png; save it as PNG "
+        f"or JPEG, or remove it.\n"
+        f"an image must be a whole {formats} file, got a damaged one: train/rose/3.png; replace or "
+        f"remove it."
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from ablate.data import duplicates
 from ablate.data.duplicates import near_duplicates, read_near_duplicates, signatures
 from ablate.data.store import ImageStore, StoredSplit
+from ablate.study.record import NearDuplicates
 
 
 def _smooth(seed: int) -> np.ndarray:
@@ -41,8 +42,14 @@ def store(tmp_path: Path) -> ImageStore:
     return ImageStore(path=tmp_path, side=60, class_names=("a", "b", "c", "d"), splits=splits)
 
 
-def test_copies_are_found_and_nothing_else(store: ImageStore) -> None:
+def _found(store: ImageStore) -> NearDuplicates:
     found = near_duplicates(store)
+    assert found is not None
+    return found
+
+
+def test_copies_are_found_and_nothing_else(store: ImageStore) -> None:
+    found = _found(store)
     pairs = {(one.first_id, one.second_id, one.is_mirrored) for one in found.pairs}
     assert pairs == {
         ("train/5", "test/3", False),
@@ -54,11 +61,11 @@ def test_copies_are_found_and_nothing_else(store: ImageStore) -> None:
 
 
 def test_the_answer_is_kept_beside_the_images(store: ImageStore) -> None:
-    found = near_duplicates(store)
+    found = _found(store)
     (kept,) = store.path.glob("near_duplicates_v*.json")
     assert json.loads(kept.read_text())["n_pairs"] == 3
     kept.write_text('{"n_pairs": 0, "pairs": []}')
-    assert near_duplicates(store).n_pairs == 0 != found.n_pairs
+    assert _found(store).n_pairs == 0 != found.n_pairs
 
 
 @pytest.mark.parametrize(
@@ -74,7 +81,7 @@ def test_the_answer_is_kept_beside_the_images(store: ImageStore) -> None:
     ],
 )
 def test_a_damaged_answer_is_looked_for_again(store: ImageStore, damage: bytes) -> None:
-    found = near_duplicates(store)
+    found = _found(store)
     (kept,) = store.path.glob("near_duplicates_v*.json")
     whole = kept.read_bytes()
     kept.write_bytes(damage)
@@ -83,7 +90,7 @@ def test_a_damaged_answer_is_looked_for_again(store: ImageStore, damage: bytes) 
 
 
 def test_every_turned_bit_of_an_answer_is_noticed(store: ImageStore) -> None:
-    found = near_duplicates(store)
+    found = _found(store)
     (kept,) = store.path.glob("near_duplicates_v*.json")
     whole = kept.read_bytes()
     for at in range(0, len(whole), 7):
@@ -103,7 +110,7 @@ def test_an_answer_that_cannot_be_kept_costs_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(duplicates, "write_text", full)
-    assert near_duplicates(store).n_pairs == 3
+    assert _found(store).n_pairs == 3
 
 
 def test_signatures_are_block_means_of_length_one() -> None:

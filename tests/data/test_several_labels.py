@@ -1,4 +1,4 @@
-"""Images with several labels: their list, their splits, and the pictures that are drawn for them."""
+"""Images with several labels: their list, their splits, and the pictures drawn for them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def _items(labels: np.ndarray) -> list[Item]:
 
 @pytest.fixture
 def birds(tmp_path: Path, make_image: Callable[..., Path]) -> Path:
-    """A data folder with `birds/<n>.png` and `birds/labels.csv`: image n has robin where n is even, tit where it divides by 3, wren by 4; image 1 has none."""
+    """A data folder with `birds/<n>.png` and `birds/labels.csv`.
+
+    Image n has robin where n is even, tit where it divides by 3, wren by 4; image 1 has none.
+    """
     rows = []
     for n in range(24):
         make_image(tmp_path / "birds" / f"{n}.png", seed=n)
@@ -66,7 +69,8 @@ def test_a_list_of_labels_becomes_three_splits_of_zeros_and_ones(birds: Path) ->
     assert facts.class_counts["train"] == (6, 4, 3)
     assert (
         facts.split_rule
-        == "iteratively stratified (Sechidis et al., 2011), train 0.5, val 0.25, test 0.25, split_seed 0"
+        == "iteratively stratified (Sechidis et al., 2011), train 0.5, val 0.25, test 0.25, "
+        "split_seed 0"
     )
     for split in data_set.splits.values():
         for image_id, row in zip(split.image_ids, split.labels, strict=True):
@@ -127,7 +131,8 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
         make_image(birds / "birds" / f"{n}.png", seed=n)
     (birds / "birds" / "index.csv").write_text("file,label\n")
     assert _load(birds).remarks == (
-        "left out: 2 images that lie beside those in labels.csv and are not in it, for example 90.png",
+        "left out: 2 images that lie beside those in labels.csv and are not in it, for example "
+        "90.png",
         "note: index.csv is not read, labels.csv is",
     )
 
@@ -137,17 +142,20 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
     [
         (
             "file,label\n0.png,tit\n",
-            "labels.csv must have the columns image and labels, and perhaps split, got file, label.",
+            "labels.csv must have the columns image and labels, and perhaps split, got file, "
+            "label.",
         ),
         (
             "image,labels,size\n0.png,tit,3\n",
-            "labels.csv must have the columns image and labels, and perhaps split, got image, labels, size.",
+            "labels.csv must have the columns image and labels, and perhaps split, got image, "
+            "labels, size.",
         ),
         ("", "labels.csv must have the columns image and labels, and perhaps split, got none."),
         *(
             (
                 f"image,labels\n{row}\n",
-                f'every row of labels.csv must have 2 cells (image, labels), row 2 has {n}; a cell with a comma stands in "quotes", '
+                f"every row of labels.csv must have 2 cells (image, labels), row 2 has {n}; a cell "
+                f'with a comma stands in "quotes", '
                 "and labels are separated by ';'.",
             )
             for row, n in (("0.png,tit,wren", 3), ("0.png", 1))
@@ -155,7 +163,8 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
         ("image,labels\n,tit\n", "every row of labels.csv must name an image, row 2 does not."),
         (
             "image,labels\n0.png,tit\n0.png,wren\n",
-            "a file must stand once in labels.csv, '0.png' stands in rows 2 and 3, with labels 'tit' and 'wren'; keep one row.",
+            "a file must stand once in labels.csv, '0.png' stands in rows 2 and 3, with labels "
+            "'tit' and 'wren'; keep one row.",
         ),
         (
             "image,labels\n0.png,tit;;wren\n",
@@ -167,11 +176,13 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
         ),
         (
             "image,labels\nno.png,tit\nnor.png,\n",
-            "every file of labels.csv must exist, 2 are not there: 'no.png' (row 2), 'nor.png' (row 3); correct the names or leave out the rows.",
+            "every file of labels.csv must exist, 2 are not there: 'no.png' (row 2), 'nor.png' "
+            "(row 3); correct the names or leave out the rows.",
         ),
         (
             "image,labels\n../outside.png,tit\n",
-            "an image must stay below its folder, got '../outside.png'; move the files there, or point the data folder higher.",
+            "an image must stay below its folder, got '../outside.png'; move the files there, or "
+            "point the data folder higher.",
         ),
         (
             "image,labels,split\n0.png,tit,later\n",
@@ -195,7 +206,8 @@ def test_a_folder_without_a_list_is_refused(plants: Path) -> None:
         _load(plants, DataSpec(source="folder", path="plants"))
     assert (
         str(caught.value)
-        == "for task multilabel data.path must be a folder with labels.csv (columns image and labels), 'plants' has none."
+        == "for task multilabel data.path must be a folder with labels.csv (columns image and "
+        "labels), 'plants' has none."
     )
 
 
@@ -211,13 +223,16 @@ def test_each_task_has_its_sources(tmp_path: Path) -> None:
         _load(tmp_path, DataSpec(source="textile"))
     assert (
         str(caught.value)
-        == "data.source must be one of folder, rendered_bouquets for task multilabel, got 'textile'; it is a source for task: classification."
+        == "data.source must be one of folder, rendered_bouquets for task multilabel, got "
+        "'textile'; it is a source for task: classification."
     )
     with pytest.raises(DataError) as caught:
         load_data(DataSpec(source="rendered_bouquets"), data_dir=tmp_path, allow_fallback=True)
     assert (
         str(caught.value)
-        == "data.source must be one of flowers102, rendered_flowers, textile, folder, torchvision:<Name> for task classification, got 'rendered_bouquets'; it is a source for task: multilabel."
+        == "data.source must be one of flowers102, rendered_flowers, textile, folder, "
+        "torchvision:<Name> for task classification, got 'rendered_bouquets'; it is a source "
+        "for task: multilabel."
     )
 
 
@@ -252,7 +267,8 @@ def test_subsets_keep_the_shares_too() -> None:
         wanted = np.array(whole.class_counts[split]) * n / whole.n_images[split]
         assert np.abs(np.array(facts.class_counts[split]) - wanted).mean() <= 0.6, split
     assert facts.split_rule == (
-        "official; an iteratively stratified subset with split_seed 0: train 100 of 500, val 50 of 250, test 50 of 400"
+        "official; an iteratively stratified subset with split_seed 0: train 100 of 500, val 50 of "
+        "250, test 50 of 400"
     )
 
 

@@ -137,20 +137,24 @@ def test_whatever_is_missing_every_image_is_in_one_split_and_official_ones_stay(
     [
         (
             ("train", "val"),
-            "data.split_seed and data.fractions must be set for source folder, because there is no official test split.",
+            "data.split_seed and data.fractions must be set for source folder, because there is no "
+            "official test split.",
         ),
         (
             ("train", "test"),
-            "data.split_seed and data.fractions must be set for source folder, because there is no official val split.",
+            "data.split_seed and data.fractions must be set for source folder, because there is no "
+            "official val split.",
         ),
         (
             ("train",),
-            "data.split_seed and data.fractions must be set for source folder, because there is no official val and no official test split.",
+            "data.split_seed and data.fractions must be set for source folder, because there is no "
+            "official val and no official test split.",
         ),
         *(
             (
                 splits,
-                f"official splits must have a train split, got {', '.join(sorted(splits))}; rename one of them, or leave out the splits and draw them "
+                f"official splits must have a train split, got {', '.join(sorted(splits))}; rename "
+                f"one of them, or leave out the splits and draw them "
                 "with data.split_seed and data.fractions.",
             )
             for splits in (("val",), ("test",), ("val", "test"))
@@ -158,7 +162,8 @@ def test_whatever_is_missing_every_image_is_in_one_split_and_official_ones_stay(
         *(
             (
                 splits,
-                f"every image must be in an official split, or none of them, got {', '.join(sorted(word or 'no split' for word in splits))}; "
+                f"every image must be in an official split, or none of them, got "
+                f"{', '.join(sorted(word or 'no split' for word in splits))}; "
                 "give each image its split, or none at all.",
             )
             for splits in ((None, "train"), (None, "train", "val", "test"), (None, "test"))

@@ -1,4 +1,4 @@
-"""A grid of images with several labels: what it may ask for, and what is refused where it stands."""
+"""A grid of images with several labels: what it may ask for, and what is refused."""
 
 from __future__ import annotations
 
@@ -50,29 +50,35 @@ def test_the_loss_is_bce_whether_it_is_said_or_not() -> None:
     [
         (
             "loss: focal",
-            "loss: must be bce for task multilabel, got 'focal': each label is a yes or a no of its own",
+            "loss: must be bce for task multilabel, got 'focal': each label is a yes or a no of "
+            "its own",
         ),
         (
             "logit_adjustment: 1.0",
-            "logit_adjustment: must be 0 for task multilabel, got 1.0: it shifts a softmax, and bce has none",
+            "logit_adjustment: must be 0 for task multilabel, got 1.0: it shifts a softmax, and "
+            "bce has none",
         ),
         (
             "sampler: balanced",
-            "sampler: must be shuffle for task multilabel, got 'balanced': an image with several labels has no single class to be drawn by; "
+            "sampler: must be shuffle for task multilabel, got 'balanced': an image with several "
+            "labels has no single class to be drawn by; "
             "class_weights weigh the labels",
         ),
         (
             "shots: 5",
-            "shots: must be null for task multilabel, got 5: an image with several labels counts for several classes; "
+            "shots: must be null for task multilabel, got 5: an image with several labels counts "
+            "for several classes; "
             "data.sizes draws a subset that keeps their shares",
         ),
         (
             "classifier: knn",
-            "classifier: must be linear for task multilabel, got 'knn': a fitted classifier gives an image one class",
+            "classifier: must be linear for task multilabel, got 'knn': a fitted classifier gives "
+            "an image one class",
         ),
         (
             "class_weights: effective",
-            "class_weights: must be none or balanced or a list or a mapping for task multilabel, got 'effective': "
+            "class_weights: must be none or balanced or a list or a mapping for task multilabel, "
+            "got 'effective': "
             "effective numbers weigh classes, and here a yes is weighed beside a no",
         ),
     ],
@@ -94,7 +100,10 @@ def test_what_cannot_be_is_refused_with_its_reason(field: str, text: str) -> Non
 
 
 def test_a_score_of_the_other_task_cannot_choose() -> None:
-    words = "'val/macro_f1', 'val/auroc_ovr_macro', 'val/average_precision_macro', 'val/micro_f1' or 'val/subset_accuracy'"
+    words = (
+        "'val/macro_f1', 'val/auroc_ovr_macro', 'val/average_precision_macro', 'val/micro_f1' "
+        "or 'val/subset_accuracy'"
+    )
     assert _mistakes(("val/average_precision_macro", "val/accuracy")) == [
         f"  line 7: select_by: must be {words}, got 'val/accuracy'; did you mean 'val/macro_f1'?"
     ] or _mistakes(("val/average_precision_macro", "val/accuracy"))[0].startswith(

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, against hand-computed cases, and the laws that hold for any input."""
+"""Scores against scikit-learn, against cases by hand, and the laws that hold for any input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from ablate.study.tasks.classification import CLASSIFICATION
 def drawn(
     seed: int, n_images: int, n_classes: int, *, decimals: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels with every class present, probabilities that know something of them; rounded ones hold ties."""
+    """Labels with every class present, probabilities that know something of them.
+
+    Rounded ones hold ties.
+    """
     rng = np.random.default_rng(seed)
     labels = np.concatenate(
         [np.arange(n_classes), rng.integers(0, n_classes, n_images - n_classes)]
@@ -174,13 +177,15 @@ def test_scores_stay_in_their_ranges_and_float32_moves_them_little(
             np.ones((2, 2)),
             [0, 1],
             CheckFailed,
-            "rows of probabilities must be >= 0 and sum to 1 within 0.001; softmax the logits first",
+            "rows of probabilities must be >= 0 and sum to 1 within 0.001; softmax the logits "
+            "first",
         ),
         (
             np.array([[np.nan, 0.5], [0.5, 0.5]]),
             [0, 1],
             TrialError,
-            "probabilities must be finite, got NaN or infinity for 1 of 2 images: training diverged; lower head_lr, or set precision to fp32",
+            "probabilities must be finite, got NaN or infinity for 1 of 2 images: training "
+            "diverged; lower head_lr, or set precision to fp32",
         ),
     ],
 )

@@ -15,7 +15,10 @@ from ablate.targets import SeveralLabels
 
 
 def _draw(seed: int, *, n: int = 60, n_classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Class c is on about one image in c + 2; probabilities know something of it, in steps, so that there are ties."""
+    """Class c is on about one image in c + 2; probabilities know something of it.
+
+    They come in steps, so that there are ties.
+    """
     rng = np.random.default_rng(seed)
     labels = (rng.random((n, n_classes)) < 1 / (np.arange(n_classes) + 2)).astype(np.int64)
     return np.round(np.clip(rng.random((n, n_classes)) * 0.7 + 0.3 * labels, 0, 1), 2).astype(
@@ -110,14 +113,18 @@ def test_the_spread_of_draws_is_that_of_fresh_images() -> None:
 @pytest.mark.parametrize(
     ("probabilities", "labels", "error", "message"),
     [
-        (np.ones((2, 3)), np.ones(2, dtype=int), CheckFailed, "probabilities and labels must both be (N, C) with N >= 1, got (2, 3) and (2,)"),
+        (np.ones((2, 3)), np.ones(2, dtype=int), CheckFailed, "probabilities and labels must both "
+                                                              "be (N, C) with N >= 1, got (2, 3) "
+                                                              "and (2,)"),
         (
             np.full((1, 2), 1.5), np.ones((1, 2), dtype=int), CheckFailed,
-            "probabilities must lie in [0, 1] and labels be 0 or 1; take the sigmoid of the logits first",
+            "probabilities must lie in [0, 1] and labels be 0 or 1; take the sigmoid of the logits "
+            "first",
         ),
         (
             np.array([[np.nan, 0.5], [0.5, 0.5]]), np.ones((2, 2), dtype=int), TrialError,
-            "probabilities must be finite, got NaN or infinity for 1 of 2 images: training diverged; lower head_lr, or set precision to fp32",
+            "probabilities must be finite, got NaN or infinity for 1 of 2 images: training "
+            "diverged; lower head_lr, or set precision to fp32",
         ),
     ],
 )  # fmt: skip

@@ -185,7 +185,7 @@ def test_the_loss_learns_and_the_parts_of_a_batch_sum_to_the_whole(spec: TaskSpe
     with torch.no_grad():
         for parameter in network.parameters():
             assert parameter.grad is not None
-            parameter -= 0.05 * parameter.grad
+            parameter.sub_(0.05 * parameter.grad)
     assert task.training_loss(network, images, targets) < whole
 
 

@@ -25,6 +25,8 @@ from ablate.reporting.evidence.tables import champion, trial_frame
 from ablate.reporting.predictions.read import read_study, split_scores
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor
+from ablate.scheduling.session import Session
+from ablate.scheduling.study_folder import StudyPlan
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import DataSpec, Fractions, Trial
@@ -132,15 +134,9 @@ def published(
         )
 
     store = MlflowStore(new_store_uri(tmp_path), "levels")
-    summary = run_study(
-        record=record,
-        trials=trials,
-        folder=tmp_path / "study",
-        executor=InlineExecutor("ablate.training.trial_run:run_trial"),
-        store=store,
-        make_request=make_request,
-        on_event=lambda event: None,
-    )
+    executor = InlineExecutor("ablate.training.trial_run:run_trial")
+    session = Session(tmp_path / "study", executor, make_request, store=store)
+    summary = run_study(StudyPlan(record, tuple(trials)), session)
     assert (summary.n_complete, summary.n_failed) == (4, 0), summary.failures
     yield store.read_study("levels"), store, tmp_path / "study"
 

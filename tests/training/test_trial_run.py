@@ -157,7 +157,8 @@ def test_a_loss_that_is_not_finite_ends_the_trial_and_names_the_step(make_reques
     with pytest.raises(TrialError) as caught:
         _run(make_request(freeze_depth=0, head_lr=1e30, lr_ratio=1.0, optimizer="sgd", warmup=0.0))
     assert str(caught.value) in {
-        f"the loss must stay finite, got {value} at step {step} (epoch 0); try a lower head_lr or lr_ratio, or precision: fp32"
+        f"the loss must stay finite, got {value} at step {step} (epoch 0); try a lower head_lr or "
+        f"lr_ratio, or precision: fp32"
         for value in ("nan", "inf")
         for step in (1, 2)
     }
@@ -284,5 +285,6 @@ def test_a_trial_without_a_finite_score_fails(
     with pytest.raises(TrialError) as caught:
         run_trial(kept, lambda *_: None)
     assert str(caught.value) == (
-        f"val/macro_f1 must be a finite number after some epoch, got {value:g} after every one; select by a score that the val images allow, or lower head_lr"
+        f"val/macro_f1 must be a finite number after some epoch, got {value:g} after every one; "
+        f"select by a score that the val images allow, or lower head_lr"
     )

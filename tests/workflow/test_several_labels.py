@@ -1,4 +1,7 @@
-"""Images with several labels, as a person walks the path: labels.csv and a grid in; runs, a verified report and cards out."""
+"""Images with several labels, as a person walks the path.
+
+labels.csv and a grid in; runs, a verified report and cards out.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ from ablate.tracking.mlflow_store import MlflowStore
 GRID = """\
 # Which switches are on?
 task: multilabel
-data: {source: folder, path: switches, image_size: 32, split_seed: 0, fractions: {train: 0.5, val: 0.25, test: 0.25}}
+data:
+  {source: folder, path: switches, image_size: 32, split_seed: 0,
+   fractions: {train: 0.5, val: 0.25, test: 0.25}}
 base: {backbone: test_efficientnet, weights: none, epochs: 2, batch_size: 8, head_lr: 1.0e-2, MORE}
 axes: {AXES}
 seeds: [0, 1]
@@ -121,7 +126,7 @@ def test_a_list_of_labels_becomes_a_report_that_verifies(
 def _check_the_cards_code(
     desk: Path, report: Path, store: MlflowStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both blocks of the champion's card print the labels that the stored predictions say, for an image of test."""
+    """Both blocks of the champion's card print what the stored predictions say of a test image."""
     card = (report / "cards" / "champion.md").read_text()
     assert "pipeline_tag: image-classification" in card and "- multi-label" in card
     blocks = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
@@ -151,7 +156,8 @@ def _check_the_cards_code(
         (
             "phases",
             "augment: [none, light]",
-            "phases: [{epochs: 1, freeze_depth: all}, {epochs: 2, freeze_depth: -1, until: plateau, patience: 1}]",
+            "phases: [{epochs: 1, freeze_depth: all}, {epochs: 2, freeze_depth: -1, until: "
+            "plateau, patience: 1}]",
         ),
         ("adapters", "lora_rank: [0, 4]", "ema_decay: 0.9"),
     ],
@@ -181,7 +187,10 @@ def test_kept_activations_give_the_same_trials(switches: Path) -> None:
 
 
 def test_what_looks_ahead_sees_several_labels_too(switches: Path) -> None:
-    """A probe of the plan takes steps, and the LR search a hundred, with the loss of several labels; neither leaves a study."""
+    """A probe of the plan takes steps, and the LR search too, with the loss of several labels.
+
+    Neither leaves a study.
+    """
     path = switches / "several_ahead.yaml"
     path.write_text(GRID.replace("MORE", "patience: 2").replace("AXES", "freeze_depth: [all, -1]"))
     plan = CliRunner().invoke(app, ["plan", str(path), "--probe", "--workers", "1"])

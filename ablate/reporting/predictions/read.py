@@ -82,6 +82,7 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
             images.check(of_split, run, split=name)
             if reader.is_pooled:
                 sums.setdefault(name, _VoteSum.of(of_split)).add(of_split)
+        # Drawn once, from the first run's labels: the same draw for every run keeps them paired.
         if weights is None:
             weights = _weights(splits["test"].targets)
         readings[key] = reader.read(HeldOut(splits["test"], splits.get("val"), weights), record)

@@ -73,6 +73,7 @@ class Classification:
         if self.logit_shift is not None:
             logits = logits + self.logit_shift
         is_mixed = targets.ndim == 2
+        # torch's own loss where it will do: fused kernels, and the numbers of old studies
         if self.kind == "cross_entropy" and not is_mixed:
             return F.cross_entropy(
                 logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing

@@ -42,7 +42,7 @@ def test_the_same_runs_give_the_same_bytes_whatever_their_order(
         predictions=published.predictions,
         out=tmp_path,
     )
-    assert len(digests(tmp_path)) == 10 + 11 + 2 * 9 + 1
+    assert len(digests(tmp_path)) == 11 + 11 + 2 * 9 + 1
     assert digests(tmp_path) == digests(written.readme.parent)
 
 
@@ -50,6 +50,7 @@ def test_paths_name_what_was_written(written) -> None:
     out = written.readme.parent
     named = {
         written.readme,
+        written.record,
         *written.tables,
         written.page,
         *written.cards,

@@ -1,4 +1,4 @@
-"""Losses beside independent ones: torchvision's focal loss, scikit-learn's log loss and one-vs-rest, torch's soft cross-entropy, and sums by hand."""
+"""Losses beside independent ones: torchvision's, scikit-learn's, torch's, and sums by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablate.errors import SpecError
 from ablate.recipe.recipe import Recipe
 from ablate.study.tasks.classification import CLASSIFICATION
 from ablate.targets import OneLabel
-from ablate.training.tasks import Task, TrainTargets, make_task
+from ablate.training.tasks import TrainTargets, make_task
 from ablate.training.tasks.class_weights import (
     check_class_weights,
     class_weights,
@@ -33,9 +33,11 @@ NAMES = ("a", "b", "c")
 KINDS = pytest.mark.parametrize("kind", ["cross_entropy", "focal", "bce"])
 
 
-def _task(recipe: Recipe, labels: np.ndarray) -> Task:
+def _task(recipe: Recipe, labels: np.ndarray) -> Classification:
     in_use = TrainTargets(OneLabel(labels, len(NAMES)), NAMES)
-    return make_task(CLASSIFICATION.name, recipe, in_use, device="cpu")
+    task = make_task(CLASSIFICATION.name, recipe, in_use, device="cpu")
+    assert isinstance(task, Classification)
+    return task
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 2.5])
@@ -69,7 +71,10 @@ def test_bce_predicts_as_scikit_learns_one_vs_rest_does() -> None:
 @KINDS
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 def test_a_mixed_label_costs_what_its_parts_cost(kind: str, weights: torch.Tensor | None) -> None:
-    """Every loss is linear in the label, so a mixture costs the mixture of the losses (over the mixture of the weights)."""
+    """Every loss is linear in the label, so a mixture costs the mixture of the losses.
+
+    That is, over the mixture of the weights.
+    """
     task = Classification(0.0, weights, kind=kind)  # type: ignore[arg-type]
     for logits, shares in zip(LOGITS, MIXED, strict=True):
         costs = torch.stack(

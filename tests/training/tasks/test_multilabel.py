@@ -11,7 +11,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.tasks.multilabel import MULTILABEL
 from ablate.targets import SeveralLabels
 from ablate.training.feeds.mixing import mixed
-from ablate.training.tasks import Task, TrainTargets, make_task
+from ablate.training.tasks import TrainTargets, make_task
 from ablate.training.tasks.classification import Classification
 from ablate.training.tasks.multilabel import Multilabel
 
@@ -19,9 +19,11 @@ NAMES = ("warm", "cold", "striped")
 LABELS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 1]])
 
 
-def _task(recipe: Recipe, labels: np.ndarray) -> Task:
+def _task(recipe: Recipe, labels: np.ndarray) -> Multilabel:
     in_use = TrainTargets(SeveralLabels(labels, len(NAMES)), NAMES)
-    return make_task(MULTILABEL.name, recipe, in_use, device="cpu")
+    task = make_task(MULTILABEL.name, recipe, in_use, device="cpu")
+    assert isinstance(task, Multilabel)
+    return task
 
 
 def _logits(n: int = 4) -> torch.Tensor:
@@ -42,7 +44,6 @@ def test_smoothing_moves_yes_and_no_towards_one_half() -> None:
 
 def test_balanced_weights_make_a_yes_weigh_as_many_times_as_there_are_more_noes() -> None:
     task = _task(Recipe(loss="bce", class_weights="balanced"), LABELS)
-    assert isinstance(task, Multilabel)
     torch.testing.assert_close(task.class_weights, torch.tensor([1 / 3, 1.0, 3.0]))
     p = torch.sigmoid(_logits())
     targets = torch.from_numpy(LABELS).float()
@@ -90,7 +91,7 @@ def test_labels_of_mixed_images_mix_as_they_are() -> None:
 
 
 def test_bce_learns_what_a_softmax_cannot() -> None:
-    """Three switches that are on or off by themselves: every combination comes, also none and all."""
+    """Three switches that are on or off by themselves: every combination, also none and all."""
     labels = torch.tensor([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]).repeat(8, 1)
     inputs = labels.float() + 0.1 * torch.randn(64, 3, generator=torch.Generator().manual_seed(2))
     found = {}
