@@ -71,7 +71,7 @@ def complete_part(contrast: Contrast, scores: NDArray[np.float64]) -> CompletePa
     """
     n_arms = len(scores)
     cells = np.asarray(contrast.cells, dtype=np.int64).reshape(-1, len(contrast.signs))
-    is_complete = ~np.isnan(scores)[cells].any(axis=1)  # (cells, seeds)
+    is_complete = np.asarray(~np.isnan(scores)[cells].any(axis=1))  # (cells, seeds)
     chosen = _largest_full_block(is_complete)
     if chosen is None:
         empty = np.empty(0, dtype=np.int64)
@@ -110,7 +110,7 @@ def _largest_full_block(
     most = 0
     for n_seeds in range(is_complete.shape[1], 0, -1):
         seeds = np.sort(by_completeness[:n_seeds])
-        rows = is_complete[:, seeds].all(axis=1)
+        rows = np.asarray(is_complete[:, seeds].all(axis=1))
         # one seed has no degree of freedom, and is the last resort
         information = int(rows.sum()) * max(2 * (n_seeds - 1), 1)
         if information > most:

@@ -132,7 +132,7 @@ def _square(values: NDArray[np.float64]) -> float:
 def _weights_on(contrast: Contrast, arms: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the weights from the cells whose arms are all in `arms`; zeros where there is none."""
     cells = np.asarray(contrast.cells, dtype=np.int64).reshape(-1, len(contrast.signs))
-    kept = arms[cells].all(axis=1)
+    kept = np.asarray(arms[cells].all(axis=1))
     if not kept.any():
         return np.zeros(len(arms))
     return contrast.weights(len(arms), kept=kept)

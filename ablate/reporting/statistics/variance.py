@@ -1,7 +1,8 @@
-"""Shares of variance and the noise of a study, by least squares: also where cells are merged, excluded or failed.
+"""Shares of variance and the noise of a study, by least squares.
 
-The model of a score is arm + seed + noise; the seed stands for what its draws have in common in every arm, and drops out of paired differences. A merged arm
-stands at several levels of an axis: its row of the design is their mean.
+Also where cells are merged, excluded or failed. The model of a score is arm + seed + noise; the
+seed stands for what its draws have in common in every arm, and drops out of paired differences. A
+merged arm stands at several levels of an axis: its row of the design is their mean.
 """
 
 from __future__ import annotations
@@ -29,16 +30,19 @@ class Noise:
 
 
 def noise(scores: NDArray[np.float64]) -> Noise:
-    """SD of a trial around its arm and its seed. `scores` (arms, seeds), NaN where a trial has none."""
+    """SD of a trial around its arm and its seed.
+
+    `scores` (arms, seeds), NaN where a trial has none.
+    """
     y, arms, seeds = _long(scores)
     fit = _fit(y, _dummies(arms), _dummies(seeds))
     return Noise(math.sqrt(fit.squares / fit.df) if fit.df > 0 else math.nan, fit.df)
 
 
 def typical_variance(scores: NDArray[np.float64]) -> float:
-    """Variance of a trial around its arm in the middle arm: the median over arms, made unbiased for normal noise; NaN with one seed.
+    """Variance of a trial around its arm: the median over arms, unbiased for normal noise.
 
-    A mean would be that of the few arms whose training falls apart.
+    NaN with one seed. A mean would be that of the few arms whose training falls apart.
     """
     n = (~np.isnan(scores)).sum(axis=1)
     known = n > 1
@@ -49,9 +53,12 @@ def typical_variance(scores: NDArray[np.float64]) -> float:
 
 
 def omega_squared(scores: NDArray[np.float64], columns: Columns) -> dict[tuple[str, ...], float]:
-    """Share of the variance of all trials that an axis, or an interaction of two axes, explains, beyond what noise would; in [0, 1].
+    """Share of the variance of all trials that an axis or an interaction of two explains.
 
-    Type II sums of squares (each axis given the others, each interaction given the axes), against the noise within arm and seed. NaN with one seed, and where
+    In [0, 1].
+
+    Beyond what noise would explain. Type II sums of squares (each axis given the others, each
+    interaction given the axes), against the noise within arm and seed. NaN with one seed, and where
     the design cannot tell a term from the others.
     """
     y, arms, seeds = _long(scores)
