@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablate.reporting.evidence.arm_contrasts import ArmGap, gaps_to
+from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to
 from ablate.reporting.evidence.arm_intervals import with_intervals
 from ablate.reporting.evidence.effects import study_effects
 from ablate.reporting.evidence.noise_floor import noise_floor
@@ -11,7 +11,6 @@ from ablate.reporting.insights import insight_of
 from ablate.reporting.predictions.read import Predictions, Readings, read_study
 from ablate.reporting.predictions.replicates import replicate_arrays
 from ablate.reporting.results import Results, baseline_of, card_slugs
-from ablate.study.record import ArmRecord
 from ablate.tracking.records import PublishedStudy
 
 
@@ -29,11 +28,10 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
     # Intervals before the task's columns: these may be about scores, never the other way round.
     arms = with_intervals(arm_frame(study, trials), record, trials, replicates)
     order = arms["arm_id"].tolist()
-
-    def gaps(reference: ArmRecord | None) -> tuple[ArmGap, ...]:
-        if reference is None:
-            return ()
-        return gaps_to(record, trials, replicates, reference=reference, order=order)
+    baseline = baseline_of(record)
+    to_baseline: tuple[ArmGap, ...] = ()
+    if baseline is not None:
+        to_baseline = gaps_to(record, trials, replicates, reference=baseline, order=order)
 
     # By val alone; everything that is said of it below is of test.
     best = champion(record, trials)
@@ -44,8 +42,8 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
         effects=study_effects(record, trials, replicates),
         noise_floor=noise_floor(study, trials),
         champion=best,
-        to_champion=gaps(best),
-        to_baseline=gaps(baseline_of(record)),
+        to_baseline=to_baseline,
+        may_be_best=best_candidates(record, trials, replicates),
         insight=insight,
         slugs=card_slugs(record),
     )

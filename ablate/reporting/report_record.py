@@ -17,8 +17,8 @@ from ablate.study.provenance import Provenance
 NAME = "report.json"
 SCHEMA_VERSION = 1
 """Grows when a reader of the former version would misunderstand; new optional fields do not."""
-Verdict = Literal["higher", "lower", "undecided", "not tested"]
-"""What may be claimed of a difference: all verdicts of a report hold together with 95 %."""
+Word = Literal["better", "worse", "no larger", "undecided", "unknown"]
+"""What may be said of a difference: all verdicts of a report hold together with 95 %."""
 _FROZEN = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -86,11 +86,11 @@ class ReportContrast(BaseModel):
     difference: float
     low: float | None
     high: float | None
-    """95 % interval of this one comparison."""
-    p_holm: float | None
-    """Corrected for all arms that are compared with the same one."""
+    """95 % interval that holds together with those of all other arms."""
+    p_corrected: float | None
+    """Below 0.05 exactly where the interval excludes 0."""
     n_seeds: int
-    verdict: Verdict
+    verdict: Word
 
 
 class ReportArm(BaseModel):
@@ -108,7 +108,8 @@ class ReportArm(BaseModel):
     """Complete trials."""
     scores: dict[str, ReportScore]
     against_baseline: ReportContrast | None = None
-    against_champion: ReportContrast | None = None
+    may_be_best: bool
+    """Whether it is among the arms that hold the best one in 95 % of studies."""
     card: str
     """Its card, below the report's folder."""
 
@@ -125,13 +126,14 @@ class ReportEffect(BaseModel):
     estimate: float | None
     low: float | None
     high: float | None
-    p: float | None
-    p_holm: float | None
-    verdict: Verdict
+    p_corrected: float | None
+    verdict: Word
     omega_squared: float | None
     smallest_detectable: float | None
     """Null where this design cannot find an effect of any size."""
-    seeds_for_this_gap: int | None
+    seeds_to_settle: int | None
+    """Seeds after which the interval would exclude 0, were the difference what it is; null where it
+    does, and beyond 100."""
     n_seeds: int
     n_pairs: int
 

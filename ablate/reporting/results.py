@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablate.reporting.evidence.arm_contrasts import ArmGap
+from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.noise_floor import NoiseFloor
 from ablate.reporting.evidence.tables import complete_runs
@@ -113,10 +113,10 @@ class Results:
     noise_floor: NoiseFloor
     """Of the task's primary metric on test."""
     champion: ArmRecord | None
-    to_champion: tuple[ArmGap, ...]
-    """Every other scored arm against the champion, in the order of `arms`."""
     to_baseline: tuple[ArmGap, ...]
-    """The same against the baseline."""
+    """Every other scored arm against the baseline, in the order of `arms`."""
+    may_be_best: frozenset[str]
+    """arm_ids of the arms among which the best one is, by test, in 95 % of studies."""
     insight: Insight
     """What the predictions say."""
     slugs: Mapping[str, str]

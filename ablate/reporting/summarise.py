@@ -8,7 +8,7 @@ from typing import Any
 
 from ablate.quoting import without_folders
 from ablate.recipe.canonical import canonical
-from ablate.reporting.evidence.arm_contrasts import ArmGap
+from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.tables import metric_names
 from ablate.reporting.report_record import (
@@ -22,7 +22,6 @@ from ablate.reporting.report_record import (
     ReportStudy,
     ReportTracking,
     ReportTrial,
-    Verdict,
 )
 from ablate.reporting.results import Results
 from ablate.study.provenance import Provenance
@@ -95,7 +94,6 @@ def _data(record: StudyRecord) -> ReportData:
 def _arms(results: Results) -> list[ReportArm]:
     by_id = {arm.arm_id: arm for arm in results.record.arms}
     to_baseline = {gap.arm_id: gap for gap in results.to_baseline}
-    to_champion = {gap.arm_id: gap for gap in results.to_champion}
     champion = results.champion
     arms = []
     for arm_id in results.arms["arm_id"]:
@@ -110,7 +108,7 @@ def _arms(results: Results) -> list[ReportArm]:
             n_seeds=int(results.number(arm_id, "n_seeds")),
             scores=_scores(results, arm_id),
             against_baseline=_contrast(to_baseline.get(arm_id)),
-            against_champion=_contrast(to_champion.get(arm_id)),
+            may_be_best=arm_id in results.may_be_best,
             card=f"cards/{results.slugs[arm_id]}.md",
         )
         arms.append(summary)
@@ -143,14 +141,13 @@ def _scores(results: Results, arm_id: str) -> dict[str, ReportScore]:
 def _contrast(gap: ArmGap | None) -> ReportContrast | None:
     if gap is None:
         return None
-    is_tested = not math.isnan(gap.p_holm)
     return ReportContrast(
         difference=gap.difference,
-        low=_known(gap.low),
-        high=_known(gap.high),
-        p_holm=_known(gap.p_holm),
+        low=_known(gap.judged.low),
+        high=_known(gap.judged.high),
+        p_corrected=_known(gap.judged.p),
         n_seeds=gap.n_seeds,
-        verdict=_verdict(gap.difference, is_tested=is_tested, is_claimed=not gap.is_tied),
+        verdict=gap.judged.verdict.value,
     )
 
 
@@ -163,29 +160,16 @@ def _effect(effect: Effect) -> ReportEffect:
         against=comparison.against,
         metric=effect.metric,
         estimate=_known(effect.estimate),
-        low=_known(effect.interval.low),
-        high=_known(effect.interval.high),
-        p=_known(effect.test.p),
-        p_holm=_known(effect.p_holm),
-        verdict=_verdict(
-            effect.estimate,
-            is_tested=not math.isnan(effect.test.p),
-            is_claimed=effect.is_claimed,
-        ),
+        low=_known(effect.judged.low),
+        high=_known(effect.judged.high),
+        p_corrected=_known(effect.judged.p),
+        verdict=effect.verdict.value,
         omega_squared=_known(effect.share),
         smallest_detectable=_known(effect.smallest_effect),
-        seeds_for_this_gap=effect.seeds_for_this_gap,
+        seeds_to_settle=effect.seeds_to_settle,
         n_seeds=effect.n_seeds,
         n_pairs=effect.n_pairs,
     )
-
-
-def _verdict(difference: float, *, is_tested: bool, is_claimed: bool) -> Verdict:
-    if not is_tested:
-        return "not tested"
-    if not is_claimed:
-        return "undecided"
-    return "higher" if difference > 0 else "lower"
 
 
 def _trials(results: Results) -> list[ReportTrial]:

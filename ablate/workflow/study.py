@@ -13,7 +13,7 @@ import pandas as pd
 from ablate.errors import SpecError, StoreError
 from ablate.grid.wording import nearest
 from ablate.reporting.compute import compute_results
-from ablate.reporting.evidence.effects import effect_frame
+from ablate.reporting.evidence.effect_table import effect_frame
 from ablate.reporting.evidence.tables import (
     arm_frame,
     best_run,

@@ -123,7 +123,9 @@ def test_proposals_that_make_no_sense_or_are_excluded_are_no_trials() -> None:
     assert trial(head_lr=0.1, freeze_depth=0, lora_rank=0).seed == 1000
     assert trial(head_lr=0.1, freeze_depth=0, lora_rank=4) is None
     assert trial(head_lr=0.1, freeze_depth="all", lora_rank=8, adapter_targets="auto") is None
-    assert trial(head_lr=0.1, freeze_depth="all", lora_rank=8, adapter_targets=("a", "b")) is not None
+    assert (
+        trial(head_lr=0.1, freeze_depth="all", lora_rank=8, adapter_targets=("a", "b")) is not None
+    )
 
 
 SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"

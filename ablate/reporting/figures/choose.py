@@ -114,9 +114,9 @@ def axis_frame(effects: Sequence[Effect]) -> pd.DataFrame:
             "level": effect.comparison.levels[0],
             "against": effect.comparison.against[0],
             "difference": effect.estimate,
-            "low": effect.interval.low,
-            "high": effect.interval.high,
-            "is_claimed": effect.is_claimed,
+            "low": effect.judged.low,
+            "high": effect.judged.high,
+            "is_claimed": effect.judged.excludes_zero,
         }
         rows.append(row)
     return pd.DataFrame(rows)

@@ -28,6 +28,8 @@ class Contrast:
         cells = np.asarray(self.cells, dtype=np.int64).reshape(-1, len(self.signs))
         if kept is not None:
             cells = cells[kept]
+        if not len(cells):
+            return weights
         for column, sign in enumerate(self.signs):
             # add.at, because a merged arm may stand in several cells
             np.add.at(weights, cells[:, column], sign / len(cells))

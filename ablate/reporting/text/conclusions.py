@@ -6,12 +6,13 @@ import math
 
 from ablate.errors import some
 from ablate.quoting import code
-from ablate.reporting.evidence.arm_contrasts import ArmGap
+from ablate.reporting.evidence.arm_gaps import ArmGap
+from ablate.reporting.evidence.effects import Effect, score_array
 from ablate.reporting.evidence.paired import seed_sd
 from ablate.reporting.results import NOT_MEASURED, Results, prose
-from ablate.reporting.statistics.power import expected_optimism
+from ablate.reporting.statistics.power import expected_optimism, luck_on_test
 from ablate.reporting.text.effect_sentences import interval_text
-from ablate.reporting.text.markdown import count, mean_sd, p_value, plural, points, score
+from ablate.reporting.text.markdown import count, mean_sd, plural, points, score
 from ablate.study.record import ArmRecord
 
 _N_CLAIMED = 3
@@ -32,38 +33,44 @@ def claims_sentence(results: Results) -> str:
             "What matters: nothing can be tested, "
             "because fewer than 2 seeds of comparable arms completed."
         )
-    family = f"{plural(n_tested, 'comparison')} tested, Holm-corrected"
-    claimed = [effect for effect in results.effects.all if effect.is_claimed]
-    largest = sorted(
-        (effect for effect in claimed if effect.metric == results.effects.primary),
-        key=lambda effect: -abs(effect.estimate),
-    )
-    if not largest:
-        return f"What matters: no effect is significant ({family}). {_detectable_sizes(results)}"
+    family = f"{plural(n_tested, 'comparison')}, all true together in 95 % of such studies"
+    settled = _settled(results)
+    if not settled:
+        return f"What matters: nothing is settled ({family}). {_detectable_sizes(results)}"
     metric = prose(results.effects.primary)
-    effects = "; ".join(
-        f"{code(effect.comparison.name)} {points(effect.estimate)} points of {metric} "
-        f"({interval_text(effect)}, {p_value(effect.p_holm)})"
-        for effect in largest[:_N_CLAIMED]
-    )
-    if len(largest) > _N_CLAIMED:
-        effects += f"; {len(largest) - _N_CLAIMED} more below"
-    return f"What matters: {effects}. {family}; nothing else is significant."
+    effects = []
+    for effect in settled[:_N_CLAIMED]:
+        size = f"{points(effect.estimate)} points of {metric}"
+        effects.append(
+            f"{code(effect.comparison.name)} is {effect.verdict.value}: {size} "
+            f"({interval_text(effect.judged)})"
+        )
+    listed = "; ".join(effects)
+    if len(settled) > _N_CLAIMED:
+        listed += f"; {len(settled) - _N_CLAIMED} more below"
+    return f"What matters: {listed}. {family[:1].upper()}{family[1:]}; the others are undecided."
+
+
+def _settled(results: Results) -> list[Effect]:
+    """Effects of the primary metric that differ from 0 for sure, the largest first."""
+    settled = []
+    for effect in results.effects.all:
+        if effect.metric == results.effects.primary and effect.judged.excludes_zero:
+            settled.append(effect)
+    return sorted(settled, key=lambda effect: -abs(effect.estimate))
 
 
 def _detectable_sizes(results: Results) -> str:
     """How large an effect must be for this design to find it."""
-    sizes = [
-        effect.smallest_effect
-        for effect in results.effects.mains
-        if effect.metric == results.effects.primary and not math.isnan(effect.test.p)
-    ]
-    finite = [size for size in sizes if math.isfinite(size)]
-    if not finite:
+    sizes = []
+    for effect in results.effects.mains:
+        if effect.metric == results.effects.primary and math.isfinite(effect.smallest_effect):
+            sizes.append(effect.smallest_effect)
+    if not sizes:
         n_seeds = plural(len(results.record.seeds), "seed")
-        return f"{n_seeds} cannot reach significance in this design at any effect size."
+        return f"{n_seeds} cannot settle anything in this design."
     return (
-        f"This design detects main effects of {100 * min(finite):.1f} to {100 * max(finite):.1f} "
+        f"This design finds main effects of {100 * min(sizes):.1f} to {100 * max(sizes):.1f} "
         "points or more (power 80 %) if they are equal at every level of the other axes."
     )
 
@@ -117,16 +124,13 @@ def gap_to_baseline(results: Results, arm: ArmRecord) -> ArmGap | None:
 
 
 def gap_text(results: Results, gap: ArmGap) -> str:
-    """Size and interval of an arm's gap to another, and whether it is significant."""
+    """Size and interval of an arm's gap to the baseline, and what may be said of it."""
     size = f"{points(gap.difference)} points of {prose(results.effects.primary)}"
     paired = f"paired over {plural(gap.n_seeds, 'seed')}"
-    if math.isnan(gap.low):
+    if math.isnan(gap.judged.low):
         return f"{size}, {paired}; the spread is unknown, so this may be seed noise alone"
-    interval = f"95 % interval {points(gap.low)} to {points(gap.high)}"
-    verdict = "the interval includes 0"
-    if gap.low > 0 or gap.high < 0:
-        verdict = "the interval excludes 0"
-    return f"{size} ({interval}), {paired}; {verdict}"
+    verdict = gap.judged.verdict.value
+    return f"{size} ({interval_text(gap.judged)}), {paired}; {verdict}"
 
 
 def noise_sentence(results: Results) -> str:
@@ -177,30 +181,35 @@ def optimism_sentence(results: Results) -> str:
         f"Selection bias: the best of {plural(n_arms, 'equal arm')} with "
         f"{plural(n_seeds, 'seed')} looks {optimism:.3f} better on val than it is, on average "
         f"(SD of a trial's {prose(select_by)} around the mean of its arm: {sd:.3f}). "
-        "Test was not used to choose."
+        f"Test was not used to choose{_luck(results)}."
+    )
+
+
+def _luck(results: Results) -> str:
+    """What the chosen arm's test score owes to luck that val and test share."""
+    record = results.record
+    val = score_array(record, results.trials, record.select_by)
+    test = score_array(record, results.trials, results.effects.primary)
+    correlation, gain = luck_on_test(val, test)
+    if math.isnan(correlation):
+        return ""
+    return (
+        f", but trials share luck between val and test (correlation {correlation:.2f}), "
+        f"worth {100 * gain:.1f} points of the best arm's score on test"
     )
 
 
 def ties_sentence(results: Results) -> str:
-    """Which arms are not significantly different from the champion, and the cheapest of them."""
-    if results.champion is None or not results.to_champion:
+    """Which arms may be the best, and the cheapest of them."""
+    champion = results.champion
+    if champion is None or results.effects.n_tests == 0:
         return ""
-    if all(math.isnan(gap.p_holm) for gap in results.to_champion):
-        return (
-            "Ties: not tested, because no arm has 2 complete seeds; "
-            "whether a cheaper arm is as good is unknown."
-        )
+    arms = [arm for arm in results.record.arms if arm.arm_id in results.may_be_best]
+    n_scored = int((results.arms["n_seeds"] > 0).sum())
     metric = prose(results.effects.primary)
-    rule = f"({metric} over shared seeds and images, Holm-corrected)"
-    others = plural(len(results.to_champion), "other arm")
-    arms = {arm.arm_id: arm for arm in results.record.arms}
-    tied = [arms[gap.arm_id] for gap in results.to_champion if gap.is_tied]
-    if not tied:
-        return f"Ties: none; 0 of {others} not significantly different from it {rule}."
-    named = some([code(arm.name) for arm in tied], most=_N_TIED)
-    cheapest = _cheapest_of(results, results.champion, tied)
-    n_tied = f"{len(tied)} of {others} not significantly different from it"
-    return f"Ties: {n_tied} {rule}: {named}{cheapest}."
+    among = f"{len(arms)} of {plural(n_scored, 'arm')}, 95 % sure, by {metric}"
+    named = some([code(arm.name) for arm in arms], most=_N_TIED)
+    return f"The best arm is among these ({among}): {named}{_cheapest_of(results, champion, arms)}."
 
 
 def _cheapest_of(results: Results, champion: ArmRecord, tied: list[ArmRecord]) -> str:

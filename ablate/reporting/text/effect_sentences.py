@@ -8,7 +8,8 @@ from ablate.quoting import code
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import MOST_SEEDS
-from ablate.reporting.text.markdown import p_value, plural, points
+from ablate.reporting.statistics.verdict import Judged, Verdict
+from ablate.reporting.text.markdown import plural, points
 
 
 def axis_sentences(results: Results, axis: str) -> list[str]:
@@ -47,49 +48,35 @@ def _secondary_text(effect: Effect) -> str:
 
 
 def _in_brackets(effect: Effect) -> str:
-    """` (95 % interval -1.4 to +7.4; p = 0.145, corrected = 0.582)`, or nothing."""
-    if math.isnan(effect.interval.low):
-        return ""
-    corrected = p_value(effect.p_holm).removeprefix("p ")
-    return f" ({interval_text(effect)}; {p_value(effect.test.p)}, corrected {corrected})"
+    """` (interval -1.4 to +7.4)`, or nothing."""
+    return "" if math.isnan(effect.judged.low) else f" ({interval_text(effect.judged)})"
 
 
-def interval_text(effect: Effect) -> str:
-    """`95 % interval -1.4 to +7.4`, in points."""
-    if math.isnan(effect.interval.low):
+def interval_text(judged: Judged) -> str:
+    """`interval -1.4 to +7.4`, in points."""
+    if math.isnan(judged.low):
         return "no interval"
-    return f"95 % interval {points(effect.interval.low)} to {points(effect.interval.high)}"
+    return f"interval {points(judged.low)} to {points(judged.high)}"
 
 
 def effect_verdict(effect: Effect) -> str:
-    """Whether an effect is significant, and what the design could have detected."""
-    if effect.is_claimed:
-        return "significant"
-    if math.isnan(effect.test.p):
+    """What may be said of an effect, and what would settle it where that is too little."""
+    judged = effect.judged
+    if effect.verdict is Verdict.UNKNOWN:
         return "one seed cannot separate it from seed noise"
-    if abs(effect.estimate) >= effect.smallest_effect:
-        # Large enough for this design, were it equal everywhere: its spread over pairs says no.
-        return (
-            "not significant: an effect of this size would be if it were equal at every level "
-            f"of the other axes, but its SD over pairs is {100 * effect.sd_of_pairs:.1f}"
-        )
-    return f"not significant; {_detectable(effect)}{_seeds_to_detect(effect)}"
+    if judged.excludes_zero:
+        return f"**{effect.verdict.value}**"
+    largest = f"{100 * judged.largest:.1f} points"
+    if effect.verdict is Verdict.NO_LARGER:
+        return f"no difference larger than {largest}"
+    return f"undecided: no difference larger than {largest}{_price(effect)}"
 
 
-def _detectable(effect: Effect) -> str:
-    n_seeds = plural(effect.n_seeds, "seed")
-    if math.isinf(effect.smallest_effect):
-        return f"{n_seeds} cannot reach significance here at any effect size"
-    return f"with {n_seeds} this design detects {100 * effect.smallest_effect:.1f} points or more"
-
-
-def _seeds_to_detect(effect: Effect) -> str:
-    """What it would take to find an effect of the size seen; empty where enough seeds ran."""
-    if effect.seeds_for_this_gap is None:
-        return f", an effect of this size would need more than {MOST_SEEDS} seeds"
-    if effect.seeds_for_this_gap > effect.n_seeds:
-        return f", an effect of this size would need {effect.seeds_for_this_gap} seeds"
-    return ""
+def _price(effect: Effect) -> str:
+    """What would settle an undecided effect, were it as large as it looks."""
+    if effect.seeds_to_settle is None:
+        return f"; more than {MOST_SEEDS} seeds would settle it"
+    return f"; about {effect.seeds_to_settle} seeds would settle it"
 
 
 def share_sentence(results: Results, axis: str) -> str:
@@ -99,23 +86,3 @@ def share_sentence(results: Results, axis: str) -> str:
     if not shares or math.isnan(shares[0]):
         return f"{what}: {NOT_MEASURED}."
     return f"{what}: {100 * shares[0]:.0f} %."
-
-
-def check_sentence(results: Results) -> str:
-    """What the tests take as one independent unit, and why."""
-    check = results.effects.seed_check
-    if math.isnan(check.p):
-        return (
-            "Whether effects differ between seeds cannot be checked in this design; "
-            "the tests assume that they do not."
-        )
-    test = f"level x seed F({check.df[0]}, {check.df[1]}) = {check.f:.2f}, {p_value(check.p)}"
-    if check.is_seed_the_unit:
-        return (
-            f"Effects differ between seeds ({test}), "
-            "so each seed counts as one independent unit in all intervals and p."
-        )
-    return (
-        f"Effects show no difference between seeds ({test}), "
-        "so pairs of different arms within a seed count as independent."
-    )

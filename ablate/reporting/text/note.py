@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablate.quoting import code, text
 from ablate.reporting.report_record import ReportArm, ReportContrast, ReportRecord
 from ablate.reporting.results import prose
-from ablate.reporting.text.markdown import bullets, mean_sd, p_value, plural, points
+from ablate.reporting.text.markdown import bullets, mean_sd, plural, points
 
 _N_EFFECTS = 3
 
@@ -69,21 +69,20 @@ def _score(arm: ReportArm, metric: str) -> str:
 def _gap_line(gap: ReportContrast, baseline: ReportArm) -> str:
     line = f"Against the baseline {code(baseline.name)}: {points(gap.difference)} points"
     if gap.low is not None and gap.high is not None:
-        line += f" (95 % interval {points(gap.low)} to {points(gap.high)})"
+        line += f" (interval {points(gap.low)} to {points(gap.high)})"
     return f"{line}, {gap.verdict}."
 
 
 def _effects_line(record: ReportRecord) -> str:
-    claimed = [effect for effect in record.effects if effect.verdict in ("higher", "lower")]
+    claimed = [effect for effect in record.effects if effect.verdict in ("better", "worse")]
     if not claimed:
-        return "No effect can be claimed."
+        return "No effect is settled."
     claimed.sort(key=lambda effect: -abs(effect.estimate or 0.0))
     told = []
     for effect in claimed[:_N_EFFECTS]:
         pairs = zip(effect.axes, effect.levels, strict=True)
         name = " x ".join(f"{axis}={level}" for axis, level in pairs)
         size = points(effect.estimate or 0.0)
-        p = p_value(float("nan") if effect.p_holm is None else effect.p_holm)
-        told.append(f"{code(name)} {size} points of {prose(effect.metric)} ({p})")
+        told.append(f"{code(name)} {size} points of {prose(effect.metric)} ({effect.verdict})")
     more = f"; {len(claimed) - _N_EFFECTS} more" if len(claimed) > _N_EFFECTS else ""
     return f"What matters: {'; '.join(told)}{more}."

@@ -11,9 +11,9 @@ from ablate.reporting.text.markdown import bullets, join_sections
 _HOW = (
     "Each comparison is against the baseline's level, between trials that differ in this axis "
     "alone: same seed, same levels of all other axes. Merged arms count under each of their names; "
-    "excluded cells form no pair. Intervals cover the variation of seeds and of test images; p "
-    "values come from permutations within each seed, Holm-corrected over all comparisons of this "
-    "report. All numbers are in `effects.csv`."
+    "excluded cells form no pair. The seed is the unit: what other seeds and other test images would "
+    "change is in the interval. All intervals of this report hold together in 95 % of such studies, "
+    "and each verdict follows from its interval. All numbers are in `effects.csv`."
 )
 
 
@@ -25,8 +25,7 @@ def axes_section(results: Results, show: ShowFigure) -> str:
             parts.append(_axis(results, axis, show))
     if not parts:
         return ""
-    how = f"{_HOW} {effect_sentences.check_sentence(results)}"
-    return join_sections(["## What each axis changes", how, *parts]).rstrip()
+    return join_sections(["## What each axis changes", _HOW, *parts]).rstrip()
 
 
 def _axis(results: Results, axis: str, show: ShowFigure) -> str:

@@ -76,9 +76,8 @@ def _cells(results: Results, arm: ArmRecord, costs: Sequence[Cost]) -> list[str]
 
 
 def _gap(results: Results, family: str, arm: ArmRecord) -> str:
-    """Empty for the champion itself."""
-    for gap in results.to_champion:
-        if gap.arm_id == arm.arm_id:
-            difference = conclusions.gap_text(results, gap)
-            return f"The best {text(family)} against the overall best arm: {difference}."
-    return ""
+    """The best of a kind against the baseline; empty for the baseline itself."""
+    gap = conclusions.gap_to_baseline(results, arm)
+    if gap is None:
+        return ""
+    return f"The best {text(family)} against the baseline: {conclusions.gap_text(results, gap)}."

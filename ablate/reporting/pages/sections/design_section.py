@@ -15,7 +15,7 @@ _HEADER = (
     "level",
     "observed",
     "smallest detectable",
-    "seeds for the observed effect",
+    "seeds to settle it",
     "SE, seeds",
     "SE, images",
 )
@@ -31,7 +31,7 @@ def design_section(results: Results, _show: ShowFigure) -> str:
         return ""
     note = (
         "The smallest true effect that this design detects with a power of 80 %, and the seeds "
-        "that a true effect of the observed size would need. "
+        "after which the interval would exclude 0, were the difference what it is. "
         f"{conclusions.noise_sentence(results)} The standard errors show what more seeds, or more "
         f"test images, would gain. All in points of {prose(results.effects.primary)}."
     )
@@ -39,20 +39,21 @@ def design_section(results: Results, _show: ShowFigure) -> str:
 
 
 def _row(effect: Effect) -> list[str]:
-    # Infinite where so few seeds have no rearrangement rare enough, NaN where nothing was tested.
     smallest = "none"
     if math.isfinite(effect.smallest_effect):
         smallest = f"{100 * effect.smallest_effect:.1f}"
     seeds = f"more than {MOST_SEEDS}"
-    if effect.seeds_for_this_gap is not None:
-        seeds = str(effect.seeds_for_this_gap)
+    if effect.seeds_to_settle is not None:
+        seeds = str(effect.seeds_to_settle)
+    if effect.judged.excludes_zero:
+        seeds = "settled"
     return [
         code(effect.comparison.name),
         points(effect.estimate),
         smallest,
         seeds,
-        _points_or_missing(effect.interval.se_seeds),
-        _points_or_missing(effect.interval.se_images),
+        _points_or_missing(effect.judged.estimate.se_seeds),
+        _points_or_missing(effect.judged.estimate.se_images),
     ]
 
 

@@ -7,18 +7,17 @@ import math
 from ablate.quoting import code
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
-from ablate.reporting.text.markdown import join_sections, p_value, points, table, yes_or_no
+from ablate.reporting.text.markdown import join_sections, p_value, points, table
 
 _N_SHOWN = 12
 _HEADER = (
     "levels",
     "against",
     "points",
-    "95 % interval",
-    "p",
-    "corrected",
+    "interval",
+    "p, corrected",
     "omega squared",
-    "significant",
+    "verdict",
 )
 
 
@@ -42,25 +41,23 @@ def interactions_section(results: Results, _show: ShowFigure) -> str:
 def _rank(effect: Effect) -> tuple[float, float]:
     """The smallest p first, then the largest; what was not tested last."""
     # NaN compares with nothing, so a sort would leave it anywhere.
-    p = math.inf if math.isnan(effect.test.p) else effect.test.p
+    p = math.inf if math.isnan(effect.judged.p) else effect.judged.p
     return p, -abs(effect.estimate)
 
 
 def _row(effect: Effect) -> list[str]:
-    interval = effect.interval
     span = NOT_MEASURED
-    if not math.isnan(interval.low):
-        span = f"{points(interval.low)} to {points(interval.high)}"
+    if not math.isnan(effect.judged.low):
+        span = f"{points(effect.judged.low)} to {points(effect.judged.high)}"
     share = NOT_MEASURED if math.isnan(effect.share) else f"{100 * effect.share:.0f} %"
     return [
         code(effect.comparison.name),
         code(" x ".join(effect.comparison.against)),
         points(effect.estimate),
         span,
-        _bare_p(effect.test.p),
-        _bare_p(effect.p_holm),
+        _bare_p(effect.judged.p),
         share,
-        yes_or_no(effect.is_claimed),
+        effect.verdict.value,
     ]
 
 
