@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to
 from ablate.reporting.evidence.arm_intervals import with_intervals
+from ablate.reporting.evidence.choices import Choice, choices
 from ablate.reporting.evidence.effects import study_effects
 from ablate.reporting.evidence.noise_floor import noise_floor
 from ablate.reporting.evidence.tables import arm_frame, champion, trial_frame
@@ -35,6 +36,9 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
 
     # By val alone; everything that is said of it below is of test.
     best = champion(record, trials)
+    around: tuple[Choice, ...] = ()
+    if best is not None:
+        around = choices(record, trials, replicates, best=best, to_baseline=to_baseline)
     return Results(
         study=study,
         trials=trials,
@@ -43,6 +47,7 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
         noise_floor=noise_floor(study, trials),
         champion=best,
         to_baseline=to_baseline,
+        choices=around,
         may_be_best=best_candidates(record, trials, replicates),
         insight=insight,
         slugs=card_slugs(record),

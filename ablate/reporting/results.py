@@ -13,6 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ablate.reporting.evidence.arm_gaps import ArmGap
+from ablate.reporting.evidence.arm_names import difference_names
+from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.noise_floor import NoiseFloor
 from ablate.reporting.evidence.tables import complete_runs
@@ -75,6 +77,10 @@ class Insight(Protocol):
         """Sections of the report, each with its heading, between the axes and the costs."""
         ...
 
+    def error_lines(self, results: Results, /) -> list[str]:
+        """At most three short lines on what the best arm gets wrong; none where it is not known."""
+        ...
+
     def error_parts(self, results: Results, show: ShowFigure, /) -> list[str]:
         """Paragraphs below "Errors of the best arm"; none where no predictions could be read."""
         ...
@@ -115,6 +121,8 @@ class Results:
     champion: ArmRecord | None
     to_baseline: tuple[ArmGap, ...]
     """Every other scored arm against the baseline, in the order of `arms`."""
+    choices: tuple[Choice, ...]
+    """The champion against the arms that differ from it in one axis."""
     may_be_best: frozenset[str]
     """arm_ids of the arms among which the best one is, by test, in 95 % of studies."""
     insight: Insight
@@ -144,6 +152,14 @@ class Results:
         if self.champion is None:
             return None
         return by_arm.get(self.champion.arm_id)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return difference_names(self.record)
+
+    def name(self, arm_id: str) -> str:
+        """What the report calls an arm: by what differs from the baseline."""
+        return self._names[arm_id]
 
     def complete_runs(self, arm_id: str) -> list[PublishedRun]:
         """The arm's completed runs, in the order of the seeds."""

@@ -199,6 +199,11 @@ class OrdinalInsight:
     def report_sections(self, _results: Results) -> list[str]:
         return [f"## Levels\n\n{len(self.errors)} arms could be read."]
 
+    def error_lines(self, results: Results) -> list[str]:
+        if results.champion is None or results.champion.arm_id not in self.errors:
+            return []
+        return [f"{self.errors[results.champion.arm_id]:.2f} levels off"]
+
     def error_parts(self, results: Results, _show: ShowFigure) -> list[str]:
         if results.champion is None or results.champion.arm_id not in self.errors:
             return []

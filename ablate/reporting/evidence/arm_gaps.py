@@ -27,7 +27,7 @@ Replicates = Mapping[str, NDArray[np.floating]]
 
 @dataclass(frozen=True)
 class ArmGap:
-    """An arm less the baseline, paired by seed."""
+    """An arm less the baseline, or another reference, paired by seed."""
 
     arm_id: str
     judged: Judged
@@ -50,8 +50,12 @@ def gaps_to(
     *,
     reference: ArmRecord,
     order: Sequence[str],
+    alpha: float = ARMS_ALPHA,
 ) -> tuple[ArmGap, ...]:
-    """Compare every other arm that shares a complete seed with `reference`, in `order`."""
+    """Compare every other arm that shares a complete seed with `reference`, in `order`.
+
+    All of them together err in a share `alpha` of studies.
+    """
     metric = primary_metric(record)
     scores = score_array(record, trials, metric)
     places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
@@ -64,7 +68,7 @@ def gaps_to(
     contrasts = [gap(places[arm_id], base) for arm_id in compared]
     judged = judge_gaps(
         estimates(contrasts, scores, replicates.get(metric)),
-        alpha=ARMS_ALPHA,
+        alpha=alpha,
         is_lower_better=is_better(metric, 0.0, than=1.0),
     )
     pairs = zip(compared, judged, strict=True)

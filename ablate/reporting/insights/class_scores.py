@@ -112,3 +112,9 @@ def weakest_class_sentence(classes: pd.DataFrame) -> str:
         precision = f"precision {100 * weakest['precision']:.0f} %"
     recall = f"recall {100 * weakest['recall']:.0f} %"
     return f"Its weakest class is {name}: {recall}, {precision}."
+
+
+def weakest_class_line(classes: pd.DataFrame) -> str:
+    """The weakest class in short, for the first screen."""
+    weakest = ranked_by_f1(classes).iloc[0]
+    return f"weakest class {code(str(weakest['class']))}: recall {100 * weakest['recall']:.0f} %"

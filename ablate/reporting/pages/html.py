@@ -1,7 +1,8 @@
-"""The report as one HTML file that needs nothing else: no network, no script, pictures inside.
+"""The report as one HTML file that needs nothing else: no network, pictures inside.
 
 markdown-it reads the Markdown, with raw HTML switched off: no name that a user chose can become
-an element. The one block of HTML that the report writes itself, a list to unfold, has its own rule.
+an element. The blocks of HTML that the report writes itself, to unfold or to lay out, have their own
+rule. A script sorts and filters tables; without it they are as they are in the Markdown.
 """
 
 from __future__ import annotations
@@ -19,30 +20,21 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-_STYLE = """
-body {
-  font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1b1b1b; background: #fff;
-}
-h1 { font-size: 1.7rem; line-height: 1.25; }
-h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
-h3 { margin-top: 1.8rem; }
-code {
-  font-size: 0.86em; background: #f2f2f2; padding: 0.1em 0.25em; border-radius: 3px;
-  overflow-wrap: anywhere;
-}
-pre { background: #f2f2f2; padding: 0.8rem; overflow-x: auto; }
-pre code { padding: 0; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.88rem; }
-th, td { border: 1px solid #ddd; padding: 0.25rem 0.5rem; text-align: left; vertical-align: top; }
-th { background: #f7f7f7; }
-td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; height: auto; }
-summary { cursor: pointer; }
-"""
-_SUMMARY = re.compile(r"<details><summary>([\w ]+)</summary>")
+from ablate.reporting.pages.page_style import SCRIPT, STYLE
+from ablate.reporting.pages.sections.first_screen import CARDS, COLUMNS
+
+_SUMMARY = re.compile(r"<details><summary>([\w ?,]+)</summary>")
 _DETAILS_END = "</details>"
+_LAYOUT = {
+    CARDS[0]: '<div class="cards">',
+    CARDS[1]: "</div>",
+    COLUMNS[0]: '<div class="columns"><div>',
+    COLUMNS[1]: "</div><div>",
+    COLUMNS[2]: "</div></div>",
+}
+"""Comments of the Markdown, which GitHub hides -> elements of the page."""
+_BAR = "> [!WARNING]\n"
+"""How GitHub marks a warning; the page's bar needs no mark."""
 
 
 def page(markdown: str, images: Mapping[str, bytes]) -> str:
@@ -51,21 +43,23 @@ def page(markdown: str, images: Mapping[str, bytes]) -> str:
     Links become plain text: the page stands alone, and the cards are not beside it.
     """
     reader = _reader()
-    tokens = reader.parse(markdown)
+    tokens = reader.parse(markdown.replace(_BAR, ""))
     body = reader.renderer.render(tokens, reader.options, {"images": images})
     title = f"<title>{html.escape(_title(tokens))}</title>"
-    head = f'<head><meta charset="utf-8">{title}<style>{_STYLE}</style></head>'
-    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}</body>\n</html>\n'
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = f"<head>{meta}{title}<style>{STYLE}</style></head>"
+    end = f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}{end}'
 
 
 @cache
 def _reader() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     # `alt`: the rule may end a paragraph, as the two lines around the list have no empty line each.
-    reader.block.ruler.before("paragraph", "details", _details, {"alt": ["paragraph"]})
+    reader.block.ruler.before("paragraph", "layout", _layout, {"alt": ["paragraph"]})
     for name in ("link_open", "link_close"):
         reader.add_render_rule(name, _nothing)
-    reader.add_render_rule("details", _as_written)
+    reader.add_render_rule("layout", _as_written)
     reader.add_render_rule("image", _picture)
     reader.add_render_rule("table_open", _table_open)
     reader.add_render_rule("table_close", _table_close)
@@ -83,15 +77,17 @@ def _title(tokens: Sequence[Token]) -> str:
     return "Ablation report"
 
 
-def _details(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
-    """Read the two lines around a list to unfold, as the report writes them, only if outermost."""
+def _layout(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
+    """Read a line that opens or closes a block, as the report writes it, only if outermost."""
     line = state.src[state.bMarks[start] : state.eMarks[start]]
-    opening = _SUMMARY.fullmatch(line)
-    if state.level > 0 or not (opening or line == _DETAILS_END):
+    element = _LAYOUT.get(line)
+    if element is None and (line == _DETAILS_END or _SUMMARY.fullmatch(line)):
+        element = line
+    if state.level > 0 or element is None:
         return False
     if not silent:
-        token = state.push("details", "", 0)
-        token.content = line if opening else _DETAILS_END
+        token = state.push("layout", "", 0)
+        token.content = element
         token.map = [start, start + 1]
         state.line = start + 1
     return True
@@ -119,9 +115,12 @@ def _picture(
 
 
 def _table_open(
-    _self: RendererHTML, _tokens: Sequence[Token], _place: int, _options: OptionsDict, _env: EnvType
+    _self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType
 ) -> str:
-    return '<div class="wide"><table>\n'
+    # table_open, thead_open, tr_open, th_open, inline: arms are numbered, no other table is
+    is_of_arms = tokens[place + 4].content == "#"
+    kind = ' class="arms"' if is_of_arms else ""
+    return f'<div class="wide"><table{kind}>\n'
 
 
 def _table_close(

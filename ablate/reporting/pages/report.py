@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.pages.sections.adapters import adapters_section
@@ -10,11 +10,13 @@ from ablate.reporting.pages.sections.arms_section import arms_section
 from ablate.reporting.pages.sections.axes_section import axes_section
 from ablate.reporting.pages.sections.backbone_families import families_text
 from ablate.reporting.pages.sections.cells_section import excluded_section, merged_section
+from ablate.reporting.pages.sections.choices_section import choices_section
 from ablate.reporting.pages.sections.costs_section import costs_section
 from ablate.reporting.pages.sections.data_section import data_section
 from ablate.reporting.pages.sections.design_section import design_section
 from ablate.reporting.pages.sections.errors_section import curves_section, errors_section
 from ablate.reporting.pages.sections.failures_section import failures_section
+from ablate.reporting.pages.sections.first_screen import first_screen
 from ablate.reporting.pages.sections.interactions_section import interactions_section
 from ablate.reporting.pages.sections.opening_section import opening, title
 from ablate.reporting.pages.sections.pilot_section import pilot_section
@@ -31,29 +33,26 @@ def _task_sections(results: Results, _show: ShowFigure) -> str:
     return join_sections(results.insight.report_sections(results)).rstrip()
 
 
-SECTIONS: tuple[Section, ...] = (
-    title,
-    opening,
-    summary_section,
-    pilot_section,
-    arms_section,
-    axes_section,
-    interactions_section,
-    design_section,
-    _task_sections,
-    costs_section,
-    adapters_section,
-    families_text,
-    curves_section,
-    errors_section,
-    review_section,
-    merged_section,
-    excluded_section,
-    failures_section,
-    data_section,
-    reproduce_section,
+FIRST: tuple[Section, ...] = (title, first_screen)
+"""What is not folded."""
+FOLDED: tuple[tuple[str, tuple[Section, ...]], ...] = (
+    ("What does the study conclude?", (summary_section, pilot_section)),
+    ("How did all arms do?", (arms_section,)),
+    ("What is each choice of the best arm worth?", (choices_section,)),
+    ("What does each axis change?", (axes_section, interactions_section, design_section)),
+    ("What does it cost?", (costs_section, adapters_section, families_text)),
+    ("What does the best arm get wrong?", (errors_section, _task_sections)),
+    ("How did it learn?", (curves_section,)),
+    ("Which images need a look?", (review_section,)),
+    ("Which data were used?", (opening, data_section)),
+    (
+        "What was merged, left out or failed?",
+        (merged_section, excluded_section, failures_section),
+    ),
+    ("How is it made again?", (reproduce_section,)),
 )
-"""From top to bottom. A section without anything to say is an empty text, and left out."""
+"""What a reader asks, in that order, and the sections that answer. A section without anything to
+say is an empty text, and left out."""
 
 
 def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
@@ -65,4 +64,13 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
         # Links are relative, so that the folder can be moved and sent.
         return picture(name, pictures[name].alt, folder="figures")
 
-    return join_sections(section(results, show) for section in SECTIONS)
+    parts = [section(results, show) for section in FIRST]
+    for question, sections in FOLDED:
+        parts.append(_folded(question, [section(results, show) for section in sections]))
+    return join_sections(parts)
+
+
+def _folded(question: str, sections: Sequence[str]) -> str:
+    """Sections to unfold; GitHub and the page both do."""
+    body = join_sections(sections).strip()
+    return f"<details><summary>{question}</summary>\n\n{body}\n\n</details>" if body else ""

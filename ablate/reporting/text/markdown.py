@@ -66,6 +66,22 @@ def points(difference: float) -> str:
     return "+0.0" if rounded == "-0.0" else rounded
 
 
+def interval_in_points(low: float, high: float) -> str:
+    """`-1.4 to +7.4`; nothing where it is not known."""
+    return "" if math.isnan(low) else f"{points(low)} to {points(high)}"
+
+
+def compact(value: float) -> str:
+    """A count that needs no more than two or three digits: `512`, `53 k`, `3.4 M`."""
+    if math.isnan(value):
+        return NOT_MEASURED
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            digits = 1 if value < 9.95 * size else 0
+            return f"{value / size:.{digits}f} {unit}"
+    return f"{value:.0f}"
+
+
 def p_value(p: float) -> str:
     """`p = 0.012`, `p < 0.001`, or `p not measured`."""
     if math.isnan(p):

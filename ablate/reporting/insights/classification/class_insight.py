@@ -20,6 +20,7 @@ from ablate.reporting.insights.classification.class_digest import (
 from ablate.reporting.insights.classification.class_pictures import class_pictures, class_tiles
 from ablate.reporting.insights.classification.class_words import WORDS
 from ablate.reporting.insights.classification.confusion import confusion_frame
+from ablate.reporting.insights.classification.mistake_text import error_lines
 from ablate.reporting.insights.classification.suspects import (
     Suspect,
     suspect_frame,
@@ -79,6 +80,11 @@ class ClassInsight:
     def report_sections(self, results: Results) -> list[str]:
         """The operating points, where the grid asks for a precision."""
         return [target_section(results)]
+
+    def error_lines(self, results: Results) -> list[str]:
+        """The most confused pair, the weakest class, confidence beside accuracy."""
+        digest = results.of_champion(self.arms)
+        return [] if digest is None else error_lines(digest, results.record.data.class_names)
 
     def error_parts(self, results: Results, show: ShowFigure) -> list[str]:
         """What the best arm takes for what, and how well it is calibrated."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ablate.metrics.calibration import Reliability
 from ablate.quoting import code
-from ablate.reporting.insights.class_scores import weakest_class_sentence
+from ablate.reporting.insights.class_scores import weakest_class_line, weakest_class_sentence
 from ablate.reporting.insights.classification.class_digest import N_PAIRS, ClassDigest
 from ablate.reporting.insights.classification.confusion import most_confused
 from ablate.reporting.predictions.classification import Threshold
@@ -26,6 +26,27 @@ def error_sentences(digest: ClassDigest, class_names: Sequence[str]) -> list[str
         _confused(digest, class_names),
         weakest_class_sentence(digest.classes),
         _confidence(digest),
+    ]
+
+
+def error_lines(digest: ClassDigest, class_names: Sequence[str]) -> list[str]:
+    """The same in short, for the first screen."""
+    lines = []
+    pairs = most_confused(digest.confusion, class_names, n_pairs=1)
+    if pairs:
+        label, predicted, n = pairs[0]
+        n_of_label = int(digest.confusion[class_names.index(label)].sum())
+        lines.append(f"{code(label)} taken for {code(predicted)}: {n} of {n_of_label}")
+    else:
+        lines.append("no test image is taken for another class")
+    confidence, accuracy = _confidence_and_accuracy(digest)
+    softened = ""
+    if not math.isnan(digest.temperature):
+        softened = f": temperature {digest.temperature:.2f}"
+    return [
+        *lines,
+        weakest_class_line(digest.classes),
+        f"{100 * confidence:.0f} % sure, {100 * accuracy:.0f} % right{softened}",
     ]
 
 
@@ -47,9 +68,7 @@ def _confused(digest: ClassDigest, class_names: Sequence[str]) -> str:
 
 
 def _confidence(digest: ClassDigest) -> str:
-    bins = digest.reliability
-    confidence = _weighted_mean(bins.confidence, bins)
-    accuracy = _weighted_mean(bins.accuracy, bins)
+    confidence, accuracy = _confidence_and_accuracy(digest)
     if abs(confidence - accuracy) < _EVEN:
         verdict = "well calibrated"
     elif confidence > accuracy:
@@ -60,6 +79,12 @@ def _confidence(digest: ClassDigest) -> str:
         f"Mean confidence {100 * confidence:.0f} %, accuracy {100 * accuracy:.0f} %: "
         f"{verdict}; {temperature_text(digest)}."
     )
+
+
+def _confidence_and_accuracy(digest: ClassDigest) -> tuple[float, float]:
+    """Means over all test predictions, in [0, 1]."""
+    bins = digest.reliability
+    return _weighted_mean(bins.confidence, bins), _weighted_mean(bins.accuracy, bins)
 
 
 def _weighted_mean(values: np.ndarray, bins: Reliability) -> float:

@@ -22,7 +22,7 @@ from ablate.reporting.insights.multilabel.label_digest import (
     LabelDigest,
     label_digest,
 )
-from ablate.reporting.insights.multilabel.label_text import label_errors
+from ablate.reporting.insights.multilabel.label_text import label_error_lines, label_errors
 from ablate.reporting.insights.multilabel.label_words import (
     CALIBRATION_SECTION,
     NO_SUSPECTS,
@@ -73,6 +73,11 @@ class LabelInsight:
     def report_sections(self, _results: Results) -> list[str]:
         """None."""
         return []
+
+    def error_lines(self, results: Results) -> list[str]:
+        """Images without an error, the worst pair, the weakest class."""
+        digest = results.of_champion(self.arms)
+        return [] if digest is None else label_error_lines(digest, results.record.data.class_names)
 
     def error_parts(self, results: Results, show: ShowFigure) -> list[str]:
         """How often the best arm is right in every class, and where it is not."""

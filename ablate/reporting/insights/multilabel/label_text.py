@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.quoting import code
-from ablate.reporting.insights.class_scores import weakest_class_sentence
+from ablate.reporting.insights.class_scores import weakest_class_line, weakest_class_sentence
 from ablate.reporting.insights.multilabel.label_digest import LabelDigest, LabelError
 from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 
@@ -20,6 +20,16 @@ def label_error_sentences(digest: LabelDigest) -> list[str]:
         f"the labels name {n_labelled:.2f}."
     )
     return [exact, weakest_class_sentence(digest.classes)]
+
+
+def label_error_lines(digest: LabelDigest, class_names: Sequence[str]) -> list[str]:
+    """What it gets wrong in short, for the first screen."""
+    lines = [f"every class right on {100 * digest.exact:.1f} % of the test images"]
+    if digest.pairs:
+        pair = digest.pairs[0]
+        names = f"{code(class_names[pair.first])} with {code(class_names[pair.second])}"
+        lines.append(f"{names} predicted without both labels: {pair.n_wrong} of {pair.n_together}")
+    return [*lines, weakest_class_line(digest.classes)]
 
 
 def label_errors(digest: LabelDigest, class_names: Sequence[str]) -> str:

@@ -1,0 +1,42 @@
+"""The report on what each choice of the best arm is worth."""
+
+from __future__ import annotations
+
+from ablate.quoting import code
+from ablate.reporting.evidence.choices import Choice
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
+from ablate.reporting.text.markdown import interval_in_points, join_sections, points, table
+
+_HEADER = ("axis", "best arm", "instead of", "worth, points", "interval", "verdict")
+
+
+def choices_section(results: Results, _show: ShowFigure) -> str:
+    """One row per neighbour; says so where none was trained, empty without a best arm."""
+    heading = "## What each choice of the best arm is worth"
+    if results.champion is None:
+        return ""
+    if not results.choices:
+        return f"{heading}\n\n{NOT_MEASURED.capitalize()}: no arm differs from it in one axis alone."
+    note = (
+        f"The best arm, {code(results.name(results.champion.arm_id))}, less the arm that differs "
+        f"from it in one axis alone, in points of {prose(results.effects.primary)}, paired by seed. "
+        "The intervals are a family of their own: they hold together in 95 % of such studies, but "
+        "not together with the other verdicts of this report. A comparison with the baseline, "
+        "marked ◆, has the one answer that it has everywhere."
+    )
+    rows = [_row(results, choice) for choice in results.choices]
+    return join_sections([heading, note, table(_HEADER, rows, n_text_columns=3)]).rstrip()
+
+
+def _row(results: Results, choice: Choice) -> list[str]:
+    neighbour = choice.neighbour
+    judged = choice.judged
+    mark = " ◆" if choice.is_of_baseline_family else ""
+    return [
+        code(neighbour.axis),
+        code(neighbour.chosen),
+        f"{code(neighbour.level)}{mark}",
+        points(judged.estimate.value),
+        interval_in_points(judged.low, judged.high) or NOT_MEASURED,
+        judged.verdict.value,
+    ]

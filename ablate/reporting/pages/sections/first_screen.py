@@ -1,0 +1,236 @@
+"""What a reader sees first: what is wrong, what to use, how sure, what is cheapest, the top arms.
+
+Blocks between HTML comments are laid out side by side in `report.html`; GitHub shows them one
+below the other.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ablate.quoting import code, one_line
+from ablate.reporting.decision import Decision, Option, decide
+from ablate.reporting.pages.sections.arm_rows import arm_rows, legend
+from ablate.reporting.results import Results, ShowFigure, prose
+from ablate.reporting.statistics.verdict import Verdict
+from ablate.reporting.text.effect_sentences import interval_text
+from ablate.reporting.text.markdown import (
+    bullets,
+    compact,
+    headed,
+    join_sections,
+    plural,
+    points,
+    score,
+    table,
+)
+from ablate.reporting.text.warnings import warnings
+from ablate.tracking.events import TrialState
+
+CARDS = "<!-- cards -->", "<!-- /cards -->"
+COLUMNS = "<!-- columns -->", "<!-- next column -->", "<!-- /columns -->"
+_N_TOP = 6
+_HEADLINES = {
+    Verdict.BETTER: "better than the baseline",
+    Verdict.WORSE: "worse than the baseline on test",
+    Verdict.NO_LARGER: "as good as the baseline",
+    Verdict.UNDECIDED: "undecided",
+    Verdict.UNKNOWN: "unknown",
+}
+
+
+def first_screen(results: Results, _show: ShowFigure) -> str:
+    """Bar, cards, table, checks; without a complete trial that there is no best arm."""
+    decision = decide(results)
+    if decision is None:
+        nothing = "No trial completed, so there is no best arm."
+        return join_sections([_bar(results), nothing]).rstrip()
+    opening, following, closing = COLUMNS
+    parts = [
+        _bar(results),
+        CARDS[0],
+        _cards(results, decision),
+        CARDS[1],
+        opening,
+        _top_arms(results, decision),
+        following,
+        _side(results),
+        closing,
+    ]
+    return join_sections(parts).rstrip()
+
+
+def _bar(results: Results) -> str:
+    """GitHub's form of a warning; nothing where nothing is wrong."""
+    lines = warnings(results)
+    if not lines:
+        return ""
+    return "\n>\n".join(["> [!WARNING]\n> " + lines[0], *[f"> {line}" for line in lines[1:]]])
+
+
+def _cards(results: Results, decision: Decision) -> str:
+    columns = [
+        _use_card(results, decision),
+        _sure_card(results, decision),
+        _cheapest_card(results, decision),
+    ]
+    n_rows = max(map(len, columns))
+    rows = []
+    for row in range(n_rows):
+        rows.append([column[row] if row < len(column) else "" for column in columns])
+    header = ["Use this", "How sure", "Cheapest that may do"]
+    return table(header, rows, n_text_columns=3)
+
+
+def _use_card(results: Results, decision: Decision) -> list[str]:
+    use = decision.use
+    metric = prose(results.effects.primary)
+    interval = ""
+    if not math.isnan(use.low):
+        interval = f" (95 % {use.low:.3f} to {use.high:.3f})"
+    scores = (
+        f"{metric} **{score(use.score)}**{interval}, "
+        f"{results.task.secondary_prose} {score(use.secondary)}; {plural(use.n_seeds, 'seed')}"
+    )
+    lines = [f"**{code(use.name)}**", scores]
+    if decision.baseline is not None and use.gap is not None:
+        lines.append(_gap_line(use))
+    lines.append(_cost_line(use, decision.baseline))
+    return [line for line in lines if line]
+
+
+def _gap_line(option: Option) -> str:
+    assert option.gap is not None
+    judged = option.gap.judged
+    return f"{points(judged.estimate.value)} points to the baseline ({interval_text(judged)})"
+
+
+def _cost_line(use: Option, baseline: Option | None) -> str:
+    """What is trained, and how long it takes, beside the baseline."""
+    if math.isnan(use.n_trained):
+        return ""
+    seconds = ""
+    if not math.isnan(use.train_s):
+        seconds = f", {use.train_s:,.1f} s of training"
+    line = f"{compact(use.n_trained)} weights trained{seconds}"
+    if baseline is None or baseline.arm == use.arm or math.isnan(baseline.n_trained):
+        return line
+    usual = compact(baseline.n_trained)
+    if seconds and not math.isnan(baseline.train_s):
+        usual += f", {baseline.train_s:,.1f} s"
+    return f"{line} (baseline: {usual})"
+
+
+def _sure_card(results: Results, decision: Decision) -> list[str]:
+    lines = [f"**{_headline(decision)}**", _family(results, decision)]
+    questions = decision.open_questions
+    if not questions:
+        return [*lines, "no question is open"]
+    first = questions[0]
+    price = "more than 100 seeds would be needed"
+    if first.n_seeds is not None:
+        price = f"about {first.n_seeds} seeds would settle it"
+    n_more = f"; {len(questions) - 1} more open" if len(questions) > 1 else ""
+    lines.append(f"open: {code(first.name)}, {price}{n_more}")
+    if decision.settling_command is not None:
+        lines.append(code(one_line(decision.settling_command)))
+    return lines
+
+
+def _headline(decision: Decision) -> str:
+    use = decision.use
+    if decision.baseline is None:
+        return "no baseline to compare with"
+    if use.arm == decision.baseline.arm:
+        return "the baseline is the best on val"
+    return _HEADLINES[use.gap.judged.verdict if use.gap is not None else Verdict.UNKNOWN]
+
+
+def _family(results: Results, decision: Decision) -> str:
+    if results.effects.n_tests == 0 and not results.to_baseline:
+        return "nothing can be compared"
+    n_mains = decision.n_settled + sum(
+        not question.name.endswith(" against the baseline") for question in decision.open_questions
+    )
+    settled = f"{decision.n_settled} of {plural(n_mains, 'main effect')} settled"
+    return f"{settled}; all verdicts hold together in 95 % of such studies"
+
+
+def _cheapest_card(results: Results, decision: Decision) -> list[str]:
+    cheapest = decision.cheapest
+    among = (
+        f"the best arm is among {decision.n_candidates} of {plural(decision.n_scored, 'arm')}, "
+        "95 % sure"
+    )
+    if cheapest is None:
+        return ["not measured", among]
+    metric = prose(results.effects.primary)
+    if cheapest.arm == decision.use.arm:
+        return ["**the best arm itself**", "no arm that may be the best trains fewer weights", among]
+    lines = [f"**{code(cheapest.name)}**", f"{metric} {score(cheapest.score)}"]
+    if cheapest.gap is not None:
+        lines.append(_gap_line(cheapest))
+    return [*lines, f"{_cost_line(cheapest, None)}; {among}"]
+
+
+def _top_arms(results: Results, decision: Decision) -> str:
+    """The best on val, the baseline, and the cheapest that may be the best."""
+    order = list(results.arms["arm_id"])
+    wanted = set(order[:_N_TOP])
+    for option in (decision.use, decision.baseline, decision.cheapest):
+        if option is not None:
+            wanted.add(option.arm.arm_id)
+    shown = [arm_id for arm_id in order if arm_id in wanted]
+    scores = [results.record.select_by, results.effects.primary]
+    note = legend(results)
+    n_more = len(order) - len(shown)
+    if n_more:
+        note = f"{plural(n_more, 'more arm')} below. {note}"
+    return join_sections([arm_rows(results, shown, scores), note]).rstrip()
+
+
+def _side(results: Results) -> str:
+    parts = [
+        headed(_errors_heading(results), bullets(results.insight.error_lines(results))),
+        headed("**Checks**", bullets(_checks(results))),
+        headed("**Take it with you**", bullets(_take_away(results))),
+    ]
+    return join_sections(parts).rstrip()
+
+
+def _errors_heading(results: Results) -> str:
+    return f"**What it gets wrong** (of test, {plural(_n_seeds_of_best(results), 'seed')})"
+
+
+def _n_seeds_of_best(results: Results) -> int:
+    assert results.champion is not None
+    return int(results.number(results.champion.arm_id, "n_seeds"))
+
+
+def _checks(results: Results) -> list[str]:
+    data = results.record.data
+    duplicates = "near-duplicates between splits: not searched for"
+    if data.near_duplicates is not None:
+        duplicates = f"{plural(data.near_duplicates.n_pairs, 'near-duplicate')} between splits"
+    lines = [duplicates]
+    counts = data.class_counts.get("test", ())
+    if counts:
+        lines.append(f"smallest class: {plural(min(counts), 'test image')}")
+    n_suspects = results.insight.checks().get("suspect_labels")
+    if n_suspects is not None:
+        lines.append(f"{plural(n_suspects, 'label')} to look at")
+    states = results.trials["state"]
+    n_complete = int((states == TrialState.COMPLETE).sum())
+    lines.append(f"{n_complete} of {plural(len(states), 'trial')} complete")
+    verify = code(f"ablate verify reports/{results.record.grid_name}")
+    return [*lines, f"{verify} computes every number again"]
+
+
+def _take_away(results: Results) -> list[str]:
+    """Ways to the model that this version has."""
+    assert results.champion is not None
+    study = f'ablate.open_study("{results.record.grid_name}")'
+    return [
+        f"in Python: {code(f'{study}.champion.predict([photo])')}",
+        "[its card](cards/champion.md) with the code that loads it from MLflow",
+    ]

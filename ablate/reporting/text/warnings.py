@@ -1,0 +1,58 @@
+"""What is wrong with a study, for the bar above its report: nothing where nothing is."""
+
+from __future__ import annotations
+
+from ablate.errors import some
+from ablate.quoting import code
+from ablate.reporting.results import Results
+from ablate.reporting.text import study_sentences
+from ablate.reporting.text.markdown import plural
+from ablate.tracking.events import TrialState
+
+FEWEST_TEST_IMAGES = 10
+"""A class with fewer test images is scored in steps of more than ten points."""
+_N_NAMED = 3
+
+
+def warnings(results: Results) -> list[str]:
+    """One line each, as Markdown, the gravest first."""
+    lines = []
+    if results.record.data.is_fallback:
+        lines.append(study_sentences.data_sentence(results))
+    lines += study_sentences.absent_sentences(results)
+    lines += [_duplicates(results), _small_classes(results), _failures(results)]
+    return [line for line in lines if line]
+
+
+def _duplicates(results: Results) -> str:
+    found = results.record.data.near_duplicates
+    if found is None or not found.n_pairs:
+        return ""
+    return (
+        f"**{plural(found.n_pairs, 'near-duplicate')} between splits:** images of val or test "
+        "that are also in train make every score too high."
+    )
+
+
+def _small_classes(results: Results) -> str:
+    data = results.record.data
+    counts = data.class_counts.get("test", ())
+    small = []
+    for name, n_images in zip(data.class_names, counts, strict=False):
+        if 0 < n_images < FEWEST_TEST_IMAGES:
+            small.append(f"{code(name)} ({n_images})")
+    if not small:
+        return ""
+    subject = f"{plural(len(small), 'class')} with fewer than {FEWEST_TEST_IMAGES} test images"
+    return f"**{subject}:** {some(small, most=_N_NAMED)}. Their scores are coarse."
+
+
+def _failures(results: Results) -> str:
+    states = results.trials["state"]
+    n_failed = int((states == TrialState.FAILED).sum())
+    if not n_failed:
+        return ""
+    return (
+        f"**{n_failed} of {plural(len(states), 'trial')} failed** "
+        "and are in no result below; the reasons are under “What was merged, left out or failed?”."
+    )
