@@ -177,7 +177,9 @@ def seeds_to_exclude_zero(judged: Judged) -> int | None:
 def _settling_command(results: Results, questions: Sequence[OpenQuestion]) -> str | None:
     for question in questions:
         if question.n_seeds is not None:
-            return command_with_seeds(results.record.command, results.record.seeds, question.n_seeds)
+            return command_with_seeds(
+                results.record.command, results.record.seeds, question.n_seeds
+            )
     return None
 
 

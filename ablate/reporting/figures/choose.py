@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from ablate.recipe.strategy import phases_of
 from ablate.reporting.evidence.comparisons import arm_of_cell, baseline_level
 from ablate.reporting.evidence.effects import Effect, pair_values, score_array
 from ablate.reporting.evidence.judged_metrics import primary_metric
@@ -17,9 +19,10 @@ from ablate.reporting.figures.image_tiles import image_pictures
 from ablate.reporting.figures.models import draw_cost
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.results import Results, prose
-from ablate.study.record import StudyRecord
+from ablate.study.record import ArmRecord, StudyRecord
 from ablate.tracking.records import PublishedRun
 
+_LOSSES = ("nll", "log_loss", "bce")
 _N_COSTS = 4
 _LEAST_SPREAD = 1.2
 """A cost is drawn where the dearest arm costs so many times what the cheapest does."""
@@ -50,9 +53,10 @@ def _arms(results: Results) -> Picture | None:
     metric = results.effects.primary
     if metric not in results.trials or results.trials[metric].isna().all():
         return None
-    best = results.arms.iloc[0]
+    arms = _renamed(results)
+    best = arms.iloc[0]
     figure = draw_arms(
-        results.arms,
+        arms,
         results.trials,
         metric=metric,
         label=prose(metric),
@@ -65,6 +69,11 @@ def _arms(results: Results) -> Picture | None:
         f"First: {best['arm']}, mean {best[f'{metric}/mean']:.3f}."
     )
     return Picture("arms", figure, alt)
+
+
+def _renamed(results: Results) -> pd.DataFrame:
+    """The frame of arms with the names that the report calls them by."""
+    return results.arms.assign(arm=[results.name(arm_id) for arm_id in results.arms["arm_id"]])
 
 
 def _axis(results: Results, axis: str) -> Picture | None:
@@ -152,19 +161,51 @@ def _curves(results: Results) -> Picture | None:
     if champion is None:
         return None
     runs = {arm.arm_id: results.complete_runs(arm.arm_id) for arm in results.record.arms}
-    curves = curve_frame(runs, metrics=(results.record.select_by, "train/loss"))
+    curves = curve_frame(runs, metrics=_curve_metrics(results))
     if curves.empty:
         return None
-    names = {champion.arm_id: f"best on val: {champion.name}"}
+    names = {champion.arm_id: f"best on val: {results.name(champion.arm_id)}"}
     if baseline is not None and baseline.arm_id != champion.arm_id:
-        names[baseline.arm_id] = f"baseline: {baseline.name}"
+        names[baseline.arm_id] = results.name(baseline.arm_id)
     n_others = len(set(curves["arm_id"]) - set(names))
-    figure = draw_curves(curves, names=names, label=prose(results.record.select_by))
+    starts = phase_starts(champion, results.complete_runs(champion.arm_id))
+    labels = {metric: prose(metric) for metric in curves["metric"].unique()}
+    figure = draw_curves(curves, names=names, labels=labels, phase_starts=starts)
     alt = (
-        f"Learning curves, mean over seeds with their range: {'; '.join(names.values())}; "
-        f"{n_others} other arms in grey."
+        "Learning curves, mean over seeds with their range, or a line per seed where seeds trained "
+        f"for different numbers of epochs: {'; '.join(names.values())}; "
+        f"{n_others} other arms in grey{_phases_text(starts)}."
     )
     return Picture("learning_curves", figure, alt)
+
+
+def _curve_metrics(results: Results) -> list[str]:
+    """What chooses, then the loss on train, and on val where it was logged."""
+    metrics = [results.record.select_by, "train/loss"]
+    for metric in results.task.metrics:
+        if metric.name in _LOSSES:
+            metrics.append(f"val/{metric.name}")
+    return metrics
+
+
+def phase_starts(arm: ArmRecord, runs: Sequence[PublishedRun]) -> list[int]:
+    """The epochs, counted from 0, with which the arm's second and later phases begin.
+
+    Empty where it has one phase, or where a phase ended early: then only the run knows where.
+    """
+    lengths = [phase.epochs for phase in phases_of(arm.recipe)]
+    planned = sum(n_epochs or 0 for n_epochs in lengths)
+    for run in runs:
+        if len(run.curves.get("train/loss", ())) != planned:
+            return []
+    return list(itertools.accumulate(n_epochs or 0 for n_epochs in lengths[:-1]))
+
+
+def _phases_text(starts: Sequence[int]) -> str:
+    if not starts:
+        return ""
+    listed = ", ".join(str(start + 1) for start in starts)
+    return f"; a dotted line where a phase of the best arm begins, at epoch {listed}"
 
 
 def curve_frame(
@@ -191,7 +232,10 @@ def _costs(results: Results) -> Picture | None:
     if not panels:
         return None
     titles = ", ".join(cost.title for cost in panels)
-    alt = f"{prose(metric)} of each arm against {titles}, with the Pareto front as a line."
+    alt = (
+        f"{prose(metric)} of each arm against {titles}, with the Pareto front as a line. "
+        "Numbers are ranks in the table of arms."
+    )
     return Picture("cost", draw_cost(arms, panels, metric=metric, label=prose(metric)), alt)
 
 

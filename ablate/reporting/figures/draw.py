@@ -37,8 +37,7 @@ _MEAN_OF_LEVEL: dict[str, Any] = {**_MEAN_BAR, "fmt": "_", "markersize": 16, "ca
 _MEAN_SHIFT = 0.08
 """To the right of a level's tick; the points of its seeds stand to the left."""
 _MOST_ARMS = 40
-_MOST_CLASS_NAMES = 30
-_MOST_ANNOTATED_CLASSES = 15
+_MOST_ANNOTATED_CLASSES = 20
 _CROWDED_LETTERS = 48
 """Letters of all levels' names that fit side by side below one panel."""
 
@@ -92,8 +91,8 @@ def shown_arms(arms: pd.DataFrame) -> pd.DataFrame:
 def _row_names(shown: pd.DataFrame) -> list[str]:
     names = []
     for name, is_baseline in zip(shown["arm"], shown["is_baseline"], strict=True):
-        row_name = short(name, 100)
-        if is_baseline:
+        row_name = short(name, 64)
+        if is_baseline and row_name != "baseline":
             row_name += " (baseline)"
         names.append(row_name)
     return names
@@ -223,19 +222,28 @@ def _is_crowded(levels: Sequence[str]) -> bool:
 
 
 @styled
-def draw_curves(curves: pd.DataFrame, *, names: Mapping[str, str], label: str) -> Figure:
+def draw_curves(
+    curves: pd.DataFrame,
+    *,
+    names: Mapping[str, str],
+    labels: Mapping[str, str],
+    phase_starts: Sequence[int] = (),
+) -> Figure:
     """Learning curves: `curves` (arm_id, seed, epoch, metric, value), one panel per metric.
 
-    The first two arms in `names` (arm_id -> legend) stand out, all others are grey.
+    The first two arms in `names` (arm_id -> legend) stand out, all others are grey. `labels` has the
+    words of each metric. A dotted line marks where a phase of the first arm begins.
     """
     metrics = list(dict.fromkeys(curves["metric"]))
     figure = canvas(width=8.0, height=3.2)
     panels = np.atleast_1d(figure.subplots(1, len(metrics)))
     for axes, metric in zip(panels, metrics, strict=True):
         _draw_curves_of(axes, curves[curves["metric"] == metric], names)
-        axes.set(xlabel="epoch", ylabel=metric)
+        for start in phase_starts:
+            # between the last epoch of one phase and the first of the next, shown from 1
+            axes.axvline(start + 0.5, color=DARK, linewidth=0.9, linestyle=":")
+        axes.set(xlabel="epoch", title=plain(labels[metric]))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    panels[0].set_ylabel(label)
     legend(figure, [panels[0]], place="lower", n_columns=1)
     return figure
 
@@ -248,17 +256,37 @@ def _draw_curves_of(axes: Axes, curves: pd.DataFrame, names: Mapping[str, str]) 
     )
     # Not strict: only two arms are emphasised, the champion and the baseline.
     emphasised = dict(zip(names, styles, strict=False))
-    mean = curves.groupby(["arm_id", "epoch"], sort=False, as_index=False)["value"].mean()
-    for arm_id, line in mean.groupby("arm_id", sort=False):
+    for arm_id, of_arm in curves.groupby("arm_id", sort=False):
         if arm_id not in emphasised:
-            axes.plot(line["epoch"] + 1, line["value"], color=LIGHT, linewidth=0.9)
+            for line in _lines(of_arm):
+                axes.plot(line.index + 1, line, color=LIGHT, linewidth=0.9)
     for arm_id, style in emphasised.items():
         name = plain(short(names[arm_id], 110))
         _emphasise(axes, curves[curves["arm_id"] == arm_id], style, name)
 
 
+def _lines(curves: pd.DataFrame) -> list[pd.Series[float]]:
+    """Epoch -> value: the mean over an arm's seeds, or each seed where their lengths differ.
+
+    A mean of the few seeds that trained longest would jump where the others end.
+    """
+    epochs_of_seed = curves.groupby("seed")["epoch"].apply(frozenset)
+    if epochs_of_seed.nunique() <= 1:
+        return [curves.groupby("epoch")["value"].mean()]
+    lines = []
+    for _, of_seed in curves.groupby("seed", sort=False):
+        lines.append(of_seed.set_index("epoch")["value"])
+    return lines
+
+
 def _emphasise(axes: Axes, curves: pd.DataFrame, style: Mapping[str, Any], name: str) -> None:
-    """The mean over the seeds as a line, their range as a band."""
+    """The mean over the seeds as a line, their range as a band; or a line per seed."""
+    lines = _lines(curves)
+    if len(lines) > 1:
+        for number, line in enumerate(lines):
+            label = name if number == 0 else "_" + name  # matplotlib leaves out names with _
+            axes.plot(line.index + 1, line, linewidth=1.2, markersize=3, label=label, **style)
+        return
     across = curves.groupby("epoch")["value"].agg(["mean", "min", "max"])
     # Epochs are stored from 0 and shown from 1.
     epochs = across.index + 1
@@ -269,21 +297,21 @@ def _emphasise(axes: Axes, curves: pd.DataFrame, style: Mapping[str, Any], name:
 
 
 @styled
-def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
-    """Shares of each label's images by predicted class, in the order given, named where readable.
+def draw_confusion(
+    matrix: NDArray[np.int64], class_names: Sequence[str], n_of_label: NDArray[np.int64]
+) -> Figure:
+    """Shares of each label's images by predicted class, in the order given.
 
-    `matrix` is (label, predicted class); rows sum to 1, a row of an absent class stays 0.
+    `matrix` is (label, predicted class), of all classes or a part; `n_of_label` are the predictions
+    on each label, of all classes. A row of an absent class stays 0.
     """
     n_classes = len(class_names)
-    is_named = n_classes <= _MOST_CLASS_NAMES
-    side = min(2.6 + 0.36 * n_classes, 9.0) if is_named else 6.5
+    side = min(2.6 + 0.36 * n_classes, 9.0)
     figure = canvas(width=side + 0.8, height=side)
     axes = figure.subplots()
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    options: dict[str, Any] = {"xticklabels": False, "yticklabels": False, "linewidths": 0.0}
-    if is_named:
-        names = [plain(short(name)) for name in class_names]
-        options = {"xticklabels": names, "yticklabels": names, "linewidths": 0.4}
+    shares = matrix / np.maximum(n_of_label[:, None], 1)
+    names = [plain(short(name)) for name in class_names]
+    options: dict[str, Any] = {"xticklabels": names, "yticklabels": names, "linewidths": 0.4}
     if n_classes <= _MOST_ANNOTATED_CLASSES:
         percents = np.vectorize(_percent)(shares)
         options |= {"annot": percents, "fmt": "", "annot_kws": {"fontsize": 8}}
@@ -294,15 +322,12 @@ def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Fig
         vmin=0,
         vmax=1,
         square=True,
-        # Ten thousand cells as shapes would be megabytes of SVG.
-        rasterized=not is_named,
         cbar_kws={"label": "share of the label's images", "shrink": 0.8},
         **options,
     )
     axes.set(xlabel="predicted class", ylabel="label")
-    if is_named:
-        axes.tick_params(axis="x", rotation=90 if n_classes > 4 else 0)
-        axes.tick_params(axis="y", rotation=0)
+    axes.tick_params(axis="x", rotation=90 if n_classes > 4 else 0)
+    axes.tick_params(axis="y", rotation=0)
     return figure
 
 

@@ -72,13 +72,23 @@ def draw_cost(
 ) -> Figure:
     """One panel per cost, on a logarithmic axis: every arm by its means; the baseline is a square.
 
+    The front, the best arm and the baseline are named by their rank in `arms`.
+
     `panels`: cost -> arm_ids of its Pareto front, the cheapest first: filled, and joined by steps.
     """
-    figure = canvas(width=2.9 * len(panels) + 0.6, height=3.3)
-    drawn = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
-    for axes, (cost, front) in zip(drawn, panels.items(), strict=True):
+    # two panels side by side stay readable at the width of a README
+    n_columns = min(len(panels), 2)
+    n_rows = -(-len(panels) // n_columns)
+    figure = canvas(width=4.0 * n_columns + 0.4, height=3.0 * n_rows + 0.4)
+    grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
+    drawn = grid.ravel()
+    # Not strict: three panels leave the fourth place empty.
+    for axes, (cost, front) in zip(drawn, panels.items(), strict=False):
         _draw_cost_panel(axes, arms, cost=cost, front=front, metric=metric)
-    drawn[0].set_ylabel(label)
+    for axes in drawn[len(panels) :]:
+        axes.set_axis_off()
+    for axes in grid[:, 0]:
+        axes.set_ylabel(label)
     _explain_marks(drawn[0])
     figure.legend(
         *drawn[0].get_legend_handles_labels(),
@@ -112,8 +122,16 @@ def _draw_cost_panel(
         axes.scatter(beaten[x], beaten[y], facecolor="white", zorder=3, **outline)
         unbeaten = known[(kinds == kind) & is_on_front]
         axes.scatter(unbeaten[x], unbeaten[y], facecolor=blue, zorder=4, **outline)
+    _name_points(axes, known[is_on_front | (kinds != "other")], x=x, y=y)
     axes.set_xscale("log")
     axes.set_xlabel(cost.title)
+
+
+def _name_points(axes: Axes, named: pd.DataFrame, *, x: str, y: str) -> None:
+    """Each point's rank in the table of arms, which is the order of its frame."""
+    for place, cost, score in zip(named.index, named[x], named[y], strict=True):
+        where = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7.5}
+        axes.annotate(str(place + 1), (cost, score), zorder=5, **where)
 
 
 def _explain_marks(axes: Axes) -> None:

@@ -49,9 +49,10 @@ th[aria-sort="ascending"]::after { content: " ▲"; }
 th[aria-sort="descending"]::after { content: " ▼"; }
 .filter { margin: 6px 0; font: inherit; font-size: 13px; padding: 2px 6px; width: 18em; }
 .cards table {
-  border-collapse: separate; border-spacing: 0; table-layout: fixed; width: 100%; font-size: 14px;
-  margin: 10px 0;
+  border-collapse: separate; border-spacing: 12px 0; table-layout: fixed; font-size: 14px;
+  width: calc(100% + 24px); margin: 10px -12px;
 }
+.cards .wide { overflow-x: visible; }
 .cards th, .cards td { border: 0 solid var(--line); border-width: 0 1px; padding: 2px 12px; }
 .cards th {
   border-top-width: 1px; border-radius: 8px 8px 0 0; padding-top: 8px; color: var(--quiet);
@@ -61,8 +62,9 @@ th[aria-sort="descending"]::after { content: " ▼"; }
 .cards tr:first-child td { font-size: 18px; }
 .cards tr:nth-child(n + 3) td { color: var(--quiet); font-size: 13px; }
 .cards tr:last-child td { border-bottom-width: 1px; border-radius: 0 0 8px 8px; padding-bottom: 8px; }
-.columns { display: grid; grid-template-columns: minmax(0, 2.6fr) minmax(0, 1fr); gap: 18px; }
+.columns { display: grid; grid-template-columns: minmax(0, 2.7fr) minmax(0, 1fr); gap: 18px; }
 .columns table { width: 100%; }
+.columns td.n { white-space: normal; }
 .columns p { font-size: 13px; color: var(--quiet); }
 .columns p strong { color: var(--text); }
 .columns ul { font-size: 13.5px; }

@@ -89,7 +89,7 @@ def best_sentence(results: Results) -> str:
         spread = f"mean ± SD, n = {n_seeds} seeds"
     return (
         f"Best arm by mean {prose(select_by)} over {plural(n_seeds, 'seed')}: "
-        f"**{code(champion.name)}**, {_mean_sd_of(results, champion, select_by)} on val; "
+        f"**{code(results.name(champion.arm_id))}**, {_mean_sd_of(results, champion, select_by)} on val; "
         f"on {prose(results.effects.primary)} {primary} "
         f"and {results.task.secondary_prose} {secondary} ({spread})."
     )
@@ -112,9 +112,8 @@ def gap_sentence(results: Results) -> str:
         return f"The baseline itself is the best arm: no other arm scores higher on val. {noise}"
     gap = gap_to_baseline(results, champion)
     if gap is None:
-        name = code(baseline.name)
-        return f"Its gap to the baseline {name} is not measured: no seed completed in both."
-    against = f"Against the baseline {code(baseline.name)}: {gap_text(results, gap)}."
+        return "Its gap to the baseline is not measured: no seed completed in both."
+    against = f"Against the baseline ({code(baseline.name)}): {gap_text(results, gap)}."
     return f"{against} {noise}{_cost(results, champion, baseline)}"
 
 
@@ -208,7 +207,7 @@ def ties_sentence(results: Results) -> str:
     n_scored = int((results.arms["n_seeds"] > 0).sum())
     metric = prose(results.effects.primary)
     among = f"{len(arms)} of {plural(n_scored, 'arm')}, 95 % sure, by {metric}"
-    named = some([code(arm.name) for arm in arms], most=_N_TIED)
+    named = some([code(results.name(arm.arm_id)) for arm in arms], most=_N_TIED)
     return f"The best arm is among these ({among}): {named}{_cheapest_of(results, champion, arms)}."
 
 
@@ -225,7 +224,7 @@ def _cheapest_of(results: Results, champion: ArmRecord, tied: list[ArmRecord]) -
         return ""
     if cheapest is champion:
         return "; the best arm itself trains the fewest parameters of them"
-    name = code(cheapest.name)
+    name = code(results.name(cheapest.arm_id))
     return f", of which {name} trains the fewest parameters ({count(n_trained)})"
 
 

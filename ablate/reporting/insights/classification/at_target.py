@@ -15,15 +15,14 @@ def target_section(results: Results) -> str:
     record = results.record
     if record.target_precision is None:
         return ""
-    names = {arm.arm_id: arm.name for arm in record.arms}
     target = f"a precision of {record.target_precision:g} on val"
     rows = []
     not_reached = []
     for arm_id in results.arms["arm_id"]:
         reached = f"{_count(results, arm_id, REACHED)} of {_count(results, arm_id, SEEDS)}"
-        rows.append([code(names[arm_id]), reached, *_values(results, arm_id)])
+        rows.append([code(results.name(arm_id)), reached, *_values(results, arm_id)])
         if missed := _missed(results, arm_id):
-            not_reached.append(f"{code(names[arm_id])}: {missed}.")
+            not_reached.append(f"{code(results.name(arm_id))}: {missed}.")
     note = (
         "For each seed, the lowest threshold on the probability of "
         f"{_positive(results)} that reaches {target}; precision and recall are those on test at "

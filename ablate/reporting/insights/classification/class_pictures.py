@@ -11,7 +11,7 @@ from ablate.reporting.figures.models import draw_reliability
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import Tile, TileFigure
 from ablate.reporting.insights.classification.class_digest import ClassDigest, Mistake
-from ablate.reporting.insights.classification.confusion import ordered_confusion
+from ablate.reporting.insights.classification.confusion import similarity_order, worst_part
 from ablate.reporting.insights.mistake_tiles import MISTAKES, mistakes_figure
 from ablate.reporting.predictions.read import Pooled
 from ablate.reporting.text.markdown import plural
@@ -19,6 +19,8 @@ from ablate.reporting.text.markdown import plural
 CONFUSION = "confusion_champion"
 CONFUSED = "examples_confused"
 RELIABILITY = "reliability_champion"
+_MOST_CLASSES = 30
+"""The names of more do not fit beside a matrix at the width of a README."""
 __all__ = ["CONFUSED", "CONFUSION", "MISTAKES", "RELIABILITY", "class_pictures", "class_tiles"]
 
 
@@ -29,13 +31,21 @@ def class_pictures(digest: ClassDigest, class_names: Sequence[str]) -> list[Pict
 
 def _confusion(digest: ClassDigest, class_names: Sequence[str]) -> Picture:
     accuracy = digest.confusion.trace() / digest.confusion.sum()
-    counts, names = ordered_confusion(digest.confusion, class_names)
+    shown = worst_part(digest.confusion, most=_MOST_CLASSES)
+    n_of_label = digest.confusion.sum(axis=1)
+    part = digest.confusion[np.ix_(shown, shown)]
+    order = similarity_order(part)
+    names = [class_names[position] for position in shown[order]]
+    of_which = ""
+    if len(shown) < len(class_names):
+        of_which = f", the {len(shown)} of {len(class_names)} classes that are confused most"
     alt = (
-        f"Confusion matrix of the best arm on test, {plural(digest.n_seeds, 'seed')} together, "
-        "classes that are taken for each other side by side: "
-        f"{100 * accuracy:.1f} % of the predictions lie on the diagonal."
+        f"Confusion matrix of the best arm on test, {plural(digest.n_seeds, 'seed')} together"
+        f"{of_which}, classes that are taken for each other side by side: "
+        f"{100 * accuracy:.1f} % of all predictions lie on the diagonal."
     )
-    return Picture(CONFUSION, draw_confusion(counts, names), alt)
+    figure = draw_confusion(part[np.ix_(order, order)], names, n_of_label[shown[order]])
+    return Picture(CONFUSION, figure, alt)
 
 
 def _reliability(digest: ClassDigest) -> Picture:

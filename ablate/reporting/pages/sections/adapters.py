@@ -67,7 +67,7 @@ def _row(results: Results, arm_id: str) -> list[str]:
         runs = results.complete_runs(arm_id)
         merged = text(merge_text([run.facts.adapter_merge for run in runs]))
     return [
-        code(arm.name),
+        code(results.name(arm.arm_id)),
         arm.recipe.adapter_kind,
         size_of(arm.recipe),
         count(n_trained),

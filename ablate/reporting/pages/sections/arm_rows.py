@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ablate.quoting import text
 from ablate.reporting.evidence.arm_names import level_differences
@@ -23,18 +23,14 @@ BEST = "★"
 BASELINE = "◆"
 
 
-def arm_rows(results: Results, arm_ids: Sequence[str], scores: Sequence[str]) -> str:
-    """The table of `arm_ids` in their order, with `scores`; see `legend`."""
+Columns = Mapping[str, Callable[[str], str]]
+"""Heading -> what an arm, given by its arm_id, has in that column."""
+
+
+def arm_rows(results: Results, arm_ids: Sequence[str], columns: Columns) -> str:
+    """The table of `arm_ids` in their order, with `columns` after the axes; see `legend`."""
     axes = varied_axes(results)
-    header = [
-        "#",
-        *axes,
-        "seeds",
-        *[prose(metric) for metric in scores],
-        "to baseline (interval)",
-        "trained",
-        "train s",
-    ]
+    header = ["#", *map(text, axes), *columns, "to baseline (interval)", "trained", "train s"]
     ranks = {arm_id: rank for rank, arm_id in enumerate(results.arms["arm_id"], start=1)}
     arms = {arm.arm_id: arm for arm in results.record.arms}
     changes = level_differences(results.record)
@@ -45,8 +41,7 @@ def arm_rows(results: Results, arm_ids: Sequence[str], scores: Sequence[str]) ->
             [
                 _place(results, arm, ranks[arm_id]),
                 *_levels(results, arm, axes, set(changes.get(arm_id, ()))),
-                str(int(results.number(arm_id, "n_seeds"))),
-                *[conclusions.metric_cell(results, arm_id, metric) for metric in scores],
+                *[cell(arm_id) for cell in columns.values()],
                 _to_baseline(results, arm),
                 compact(results.number(arm_id, "cost/n_trainable/mean")),
                 count_or(results.number(arm_id, "time/train_s/mean"), 1),
@@ -91,9 +86,7 @@ def _place(results: Results, arm: ArmRecord, rank: int) -> str:
     return f"[{rank}](cards/{results.slugs[arm.arm_id]}.md){marks}"
 
 
-def _levels(
-    results: Results, arm: ArmRecord, axes: Sequence[str], changed: set[str]
-) -> list[str]:
+def _levels(results: Results, arm: ArmRecord, axes: Sequence[str], changed: set[str]) -> list[str]:
     levels = arm_levels(results.record, arm)
     cells = []
     for axis in axes:

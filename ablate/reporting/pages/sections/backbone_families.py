@@ -67,7 +67,7 @@ def families_text(results: Results, _show: ShowFigure) -> str:
 
 
 def _cells(results: Results, arm: ArmRecord, costs: Sequence[Cost]) -> list[str]:
-    cells = [code(arm.recipe.backbone), code(arm.name)]
+    cells = [code(arm.recipe.backbone), code(results.name(arm.arm_id))]
     for metric in (results.effects.primary, results.effects.secondary):
         cells.append(conclusions.metric_cell(results, arm.arm_id, metric))
     for cost in costs:

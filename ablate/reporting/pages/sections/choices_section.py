@@ -16,7 +16,9 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
     if results.champion is None:
         return ""
     if not results.choices:
-        return f"{heading}\n\n{NOT_MEASURED.capitalize()}: no arm differs from it in one axis alone."
+        return (
+            f"{heading}\n\n{NOT_MEASURED.capitalize()}: no arm differs from it in one axis alone."
+        )
     note = (
         f"The best arm, {code(results.name(results.champion.arm_id))}, less the arm that differs "
         f"from it in one axis alone, in points of {prose(results.effects.primary)}, paired by seed. "

@@ -24,8 +24,8 @@ def _costs_table(results: Results) -> str:
     if not costs:
         return ""
     rows = []
-    for arm, arm_id in zip(results.arms["arm"], results.arms["arm_id"], strict=True):
-        row = [code(arm)]
+    for arm_id in results.arms["arm_id"]:
+        row = [code(results.name(arm_id))]
         for cost in costs:
             row.append(count_or(results.number(arm_id, f"{cost.metric}/mean"), cost.digits))
         rows.append(row)
@@ -33,11 +33,10 @@ def _costs_table(results: Results) -> str:
 
 
 def _fronts(results: Results) -> str:
-    names = {arm.arm_id: arm.name for arm in results.record.arms}
     score = results.effects.primary
     lines = []
     for title, front in fronts(results.arms, metric=score).items():
-        arms = ", ".join(code(names[arm_id]) for arm_id in front)
+        arms = ", ".join(code(results.name(arm_id)) for arm_id in front)
         lines.append(f"{prose(score)} against {title}: {arms}")
     if not lines:
         return ""

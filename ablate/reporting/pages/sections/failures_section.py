@@ -24,7 +24,9 @@ def failures_section(results: Results, _show: ShowFigure) -> str:
     for trial in incomplete.to_dict("records"):
         run = runs.get((trial["arm_id"], trial["seed"]))
         reason = _reason(trial["state"], run)
-        rows.append([code(trial["arm"]), str(trial["seed"]), trial["state"], reason])
+        rows.append(
+            [code(results.name(trial["arm_id"])), str(trial["seed"]), trial["state"], reason]
+        )
     if not rows:
         return "## Failures\n\nNone: every trial completed."
     listed = table(["arm", "seed", "state", "reason"], rows, n_text_columns=4)

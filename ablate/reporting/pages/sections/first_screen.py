@@ -10,9 +10,10 @@ import math
 
 from ablate.quoting import code, one_line
 from ablate.reporting.decision import Decision, Option, decide
-from ablate.reporting.pages.sections.arm_rows import arm_rows, legend
+from ablate.reporting.pages.sections.arm_rows import arm_rows, legend, varied_axes
 from ablate.reporting.results import Results, ShowFigure, prose
 from ablate.reporting.statistics.verdict import Verdict
+from ablate.reporting.text.conclusions import metric_cell
 from ablate.reporting.text.effect_sentences import interval_text
 from ablate.reporting.text.markdown import (
     bullets,
@@ -30,6 +31,8 @@ from ablate.tracking.events import TrialState
 CARDS = "<!-- cards -->", "<!-- /cards -->"
 COLUMNS = "<!-- columns -->", "<!-- next column -->", "<!-- /columns -->"
 _N_TOP = 6
+_MOST_AXES_BESIDE = 6
+"""A table with more columns has no room beside the checks."""
 _HEADLINES = {
     Verdict.BETTER: "better than the baseline",
     Verdict.WORSE: "worse than the baseline on test",
@@ -46,6 +49,8 @@ def first_screen(results: Results, _show: ShowFigure) -> str:
         nothing = "No trial completed, so there is no best arm."
         return join_sections([_bar(results), nothing]).rstrip()
     opening, following, closing = COLUMNS
+    if len(varied_axes(results)) > _MOST_AXES_BESIDE:
+        opening = following = closing = ""
     parts = [
         _bar(results),
         CARDS[0],
@@ -166,7 +171,11 @@ def _cheapest_card(results: Results, decision: Decision) -> list[str]:
         return ["not measured", among]
     metric = prose(results.effects.primary)
     if cheapest.arm == decision.use.arm:
-        return ["**the best arm itself**", "no arm that may be the best trains fewer weights", among]
+        return [
+            "**the best arm itself**",
+            "no arm that may be the best trains fewer weights",
+            among,
+        ]
     lines = [f"**{code(cheapest.name)}**", f"{metric} {score(cheapest.score)}"]
     if cheapest.gap is not None:
         lines.append(_gap_line(cheapest))
@@ -181,12 +190,21 @@ def _top_arms(results: Results, decision: Decision) -> str:
         if option is not None:
             wanted.add(option.arm.arm_id)
     shown = [arm_id for arm_id in order if arm_id in wanted]
-    scores = [results.record.select_by, results.effects.primary]
+    metric = results.effects.primary
+    select_by = results.record.select_by
     note = legend(results)
     n_more = len(order) - len(shown)
     if n_more:
         note = f"{plural(n_more, 'more arm')} below. {note}"
-    return join_sections([arm_rows(results, shown, scores), note]).rstrip()
+
+    def on_val(arm_id: str) -> str:
+        return score(results.number(arm_id, f"{select_by}/mean"))
+
+    def on_test(arm_id: str) -> str:
+        return metric_cell(results, arm_id, metric)
+
+    columns = {prose(select_by): on_val, f"{prose(metric)} ± SD": on_test}
+    return join_sections([arm_rows(results, shown, columns), note]).rstrip()
 
 
 def _side(results: Results) -> str:

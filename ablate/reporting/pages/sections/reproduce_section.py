@@ -49,7 +49,14 @@ def _runs(results: Results) -> str:
         for seed in results.record.seeds:
             run = by_trial.get((arm.arm_id, seed))
             if run is not None:
-                rows.append([code(arm.name), str(seed), code(run.run_id), code(run.trial_id)])
+                rows.append(
+                    [
+                        code(results.name(arm.arm_id)),
+                        str(seed),
+                        code(run.run_id),
+                        code(run.trial_id),
+                    ]
+                )
     listed = table(["arm", "seed", "MLflow run", "trial"], rows, n_text_columns=4)
     # Hundreds of runs are folded away; GitHub and the page both open them.
     summary = f"<details><summary>{plural(len(rows), 'run')}</summary>"
