@@ -16,6 +16,7 @@ from ablate.cli.report import report
 from ablate.cli.run import run
 from ablate.cli.status import status
 from ablate.cli.sync import sync
+from ablate.cli.table import table
 from ablate.cli.ui import ui
 from ablate.cli.verify import verify
 from ablate.cli.views import views
@@ -39,6 +40,7 @@ app.command()(status)
 app.command()(sync)
 app.command()(verify)
 app.command()(compare)
+app.command()(table)
 app.command()(ui)
 app.add_typer(cache_app, name="cache")
 
@@ -52,7 +54,7 @@ def main() -> None:
     leave_at_once()
     atexit.register(finish_undisturbed)  # registered first, so called last
     be_patient()
-    if sys.argv[1:2] in (["report"], ["verify"]):
+    if sys.argv[1:2] in (["report"], ["verify"], ["table"]):
         # Their memory goes with the process; looking for cycles among the runs of a large study
         # takes a sixth of the time.
         gc.disable()

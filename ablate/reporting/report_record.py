@@ -99,6 +99,8 @@ class ReportArm(BaseModel):
     model_config = _FROZEN
     arm_id: str
     name: str
+    short_name: str = ""
+    """What the report calls it: the axes in which it differs from the baseline."""
     is_baseline: bool
     is_champion: bool
     recipe: dict[str, Any]
@@ -112,6 +114,27 @@ class ReportArm(BaseModel):
     """Whether it is among the arms that hold the best one in 95 % of studies."""
     card: str
     """Its card, below the report's folder."""
+
+
+class ReportChoice(BaseModel):
+    """The best arm less an arm that differs from it in one axis, on test, paired by seed."""
+
+    model_config = _FROZEN
+    axis: str
+    chosen: str
+    """The best arm's level."""
+    level: str
+    """The other arm's."""
+    arm_id: str
+    """The other arm."""
+    difference: float
+    low: float | None
+    high: float | None
+    p_corrected: float | None
+    verdict: Word
+    is_of_baseline_family: bool
+    """Whether one of the two arms is the baseline: then it is the answer that the arms have. The
+    others are a family of their own."""
 
 
 class ReportEffect(BaseModel):
@@ -174,6 +197,8 @@ class ReportRecord(BaseModel):
     arms: tuple[ReportArm, ...]
     """The best on val first."""
     effects: tuple[ReportEffect, ...]
+    choices: tuple[ReportChoice, ...] = ()
+    """What each choice of the best arm is worth."""
     trials: tuple[ReportTrial, ...]
     provenance: tuple[Provenance, ...]
     """Of the runs, each that differs once."""

@@ -9,11 +9,13 @@ from typing import Any
 from ablate.quoting import without_folders
 from ablate.recipe.canonical import canonical
 from ablate.reporting.evidence.arm_gaps import ArmGap
+from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.tables import metric_names
 from ablate.reporting.report_record import (
     ReportArm,
     ReportCheck,
+    ReportChoice,
     ReportContrast,
     ReportData,
     ReportEffect,
@@ -42,6 +44,7 @@ def report_record(results: Results, *, files: Mapping[str, str]) -> ReportRecord
         noise_floor_sd=_known(results.noise_floor.sd),
         arms=tuple(_arms(results)),
         effects=tuple(_effect(effect) for effect in results.effects.all),
+        choices=tuple(_choice(choice) for choice in results.choices),
         trials=tuple(_trials(results)),
         provenance=_provenance(results),
         checks=tuple(_checks(results)),
@@ -101,6 +104,7 @@ def _arms(results: Results) -> list[ReportArm]:
         summary = ReportArm(
             arm_id=arm_id,
             name=arm.name,
+            short_name=results.name(arm_id),
             is_baseline=arm_id == results.record.baseline_arm_id,
             is_champion=champion is not None and arm_id == champion.arm_id,
             recipe=_differences(arm, results.baseline),
@@ -148,6 +152,22 @@ def _contrast(gap: ArmGap | None) -> ReportContrast | None:
         p_corrected=_known(gap.judged.p),
         n_seeds=gap.n_seeds,
         verdict=gap.judged.verdict.value,
+    )
+
+
+def _choice(choice: Choice) -> ReportChoice:
+    neighbour = choice.neighbour
+    return ReportChoice(
+        axis=neighbour.axis,
+        chosen=neighbour.chosen,
+        level=neighbour.level,
+        arm_id=neighbour.arm_id,
+        difference=choice.judged.estimate.value,
+        low=_known(choice.judged.low),
+        high=_known(choice.judged.high),
+        p_corrected=_known(choice.judged.p),
+        verdict=choice.judged.verdict.value,
+        is_of_baseline_family=choice.is_of_baseline_family,
     )
 
 

@@ -17,6 +17,18 @@ from ablate.reporting.evidence.tables import level_text
 from ablate.reporting.statistics.verdict import ALPHA, Judged, Verdict
 from ablate.study.record import ArmRecord, StudyRecord
 
+COLUMNS = (
+    "axis",
+    "best",
+    "instead_of",
+    "difference",
+    "low",
+    "high",
+    "p_corrected",
+    "verdict",
+    "n_seeds",
+    "is_of_baseline_family",
+)
 _OPPOSITE = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
 
 
@@ -113,3 +125,15 @@ def reversed_answer(judged: Judged) -> Judged:
 
 def _has_baseline(record: StudyRecord, best: ArmRecord, neighbour: Neighbour) -> bool:
     return record.baseline_arm_id in (best.arm_id, neighbour.arm_id)
+
+
+def choice_frame(choices: Sequence[Choice]) -> pd.DataFrame:
+    """One row per neighbour, in units of the metric, for choices.csv."""
+    rows = []
+    for choice in choices:
+        neighbour = choice.neighbour
+        judged = choice.judged
+        answer = (judged.estimate.value, judged.low, judged.high, judged.p, judged.verdict.value)
+        levels = (neighbour.axis, neighbour.chosen, neighbour.level)
+        rows.append((*levels, *answer, judged.estimate.n_seeds, choice.is_of_baseline_family))
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -19,6 +19,7 @@ from ablate.reporting.figures.image_tiles import image_pictures
 from ablate.reporting.figures.models import draw_cost
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.results import Results, prose
+from ablate.reporting.text.markdown import interval_in_points, points
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.tracking.records import PublishedRun
 
@@ -92,14 +93,19 @@ def _axis(results: Results, axis: str) -> Picture | None:
         label=prose(metric),
         noise_sd=results.noise_floor.sd,
     )
-    differences = "; ".join(
-        f"{effect.comparison.levels[0]}: {100 * effect.estimate:+.1f} points" for effect in effects
-    )
+    differences = "; ".join(map(_effect_text, effects))
     alt = (
         f"{prose(metric)} by level of {axis}, and paired differences to "
         f"{baseline_level(results.record, axis)} ({differences})."
     )
     return Picture(axis_figure_name(axis), figure, alt)
+
+
+def _effect_text(effect: Effect) -> str:
+    """The one answer, as every page has it."""
+    size = f"{effect.comparison.levels[0]}: {points(effect.estimate)} points"
+    interval = interval_in_points(effect.judged.low, effect.judged.high)
+    return f"{size}, interval {interval}" if interval else size
 
 
 def pair_frame(results: Results, effect: Effect) -> pd.DataFrame:

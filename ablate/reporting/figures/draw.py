@@ -111,7 +111,7 @@ def draw_axis(
     """Two panels, one level per tick.
 
     Left: `values` (level, seed, value), one point per trial, with mean ± SD of the seeds' means.
-    Right: `differences` (level, seed, difference) in points, one dot per pair; mean and 95 %
+    Right: `differences` (level, seed, difference) in points, one dot per pair; mean and
     interval from `effects` (as `choose.axis_frame`), the noise floor 0 ± `noise_sd` as a band.
     """
     figure = canvas(width=8.0, height=4.1 if _is_crowded(levels) else 3.3)
@@ -127,7 +127,7 @@ def draw_axis(
     right.set(
         xlabel=axis,
         ylabel=f"points of {label}",
-        title=plain(f"difference to {against}, 95 % interval"),
+        title=plain(f"difference to {against}, with its interval"),
     )
     legend(figure, [left, right], place="lower", n_columns=7)
     return figure
@@ -231,8 +231,8 @@ def draw_curves(
 ) -> Figure:
     """Learning curves: `curves` (arm_id, seed, epoch, metric, value), one panel per metric.
 
-    The first two arms in `names` (arm_id -> legend) stand out, all others are grey. `labels` has the
-    words of each metric. A dotted line marks where a phase of the first arm begins.
+    The first two arms in `names` (arm_id -> legend) stand out, all others are grey. `labels`:
+    metric -> its words. A dotted line marks where a phase of the first arm begins.
     """
     metrics = list(dict.fromkeys(curves["metric"]))
     figure = canvas(width=8.0, height=3.2)

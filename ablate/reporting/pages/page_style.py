@@ -36,10 +36,11 @@ blockquote p { margin: 3px 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
 th, td {
-  border-bottom: 1px solid var(--line); padding: 3px 7px; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); padding: 3px 6px; text-align: left; vertical-align: top;
 }
 th { vertical-align: bottom; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+td { overflow-wrap: anywhere; }
 td.n { white-space: nowrap; }
 table.arms td { color: var(--pale); }
 table.arms td.n, table.arms td:first-child, table.arms strong { color: var(--text); }
@@ -61,10 +62,11 @@ th[aria-sort="descending"]::after { content: " ▼"; }
 .cards th:first-child { width: 40%; }
 .cards tr:first-child td { font-size: 18px; }
 .cards tr:nth-child(n + 3) td { color: var(--quiet); font-size: 13px; }
-.cards tr:last-child td { border-bottom-width: 1px; border-radius: 0 0 8px 8px; padding-bottom: 8px; }
-.columns { display: grid; grid-template-columns: minmax(0, 2.7fr) minmax(0, 1fr); gap: 18px; }
+.cards tr:last-child td {
+  border-bottom-width: 1px; border-radius: 0 0 8px 8px; padding-bottom: 8px;
+}
+.columns { display: grid; grid-template-columns: minmax(0, 2.9fr) minmax(0, 1fr); gap: 18px; }
 .columns table { width: 100%; }
-.columns td.n { white-space: normal; }
 .columns p { font-size: 13px; color: var(--quiet); }
 .columns p strong { color: var(--text); }
 .columns ul { font-size: 13.5px; }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ablate.reporting.evidence.choices import choice_frame
 from ablate.reporting.evidence.effect_table import effect_frame
 from ablate.reporting.evidence.tables import csv_text, trials_csv
 from ablate.reporting.pages.sections.review import duplicate_frame
@@ -30,6 +31,7 @@ def _frames(results: Results) -> Mapping[str, pd.DataFrame]:
         "arms": results.arms,
         "effects": effect_frame(results.effects.mains),
         "interactions": effect_frame(results.effects.interactions),
+        "choices": choice_frame(results.choices),
         # Between effects and duplicates, where reports have had them since the first version.
         **results.insight.tables(results),
         "near_duplicates": duplicate_frame(results),

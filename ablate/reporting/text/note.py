@@ -52,7 +52,7 @@ def _champion_line(record: ReportRecord) -> str:
         for metric in scores
         if metric in champion.scores
     )
-    return f"Best arm on val: **{code(champion.name)}**, {told}."
+    return f"Best arm on val: **{code(champion.short_name or champion.name)}**, {told}."
 
 
 def _test_metrics(record: ReportRecord) -> list[str]:
@@ -67,7 +67,7 @@ def _score(arm: ReportArm, metric: str) -> str:
 
 
 def _gap_line(gap: ReportContrast, baseline: ReportArm) -> str:
-    line = f"Against the baseline {code(baseline.name)}: {points(gap.difference)} points"
+    line = f"Against the baseline ({code(baseline.name)}): {points(gap.difference)} points"
     if gap.low is not None and gap.high is not None:
         line += f" (interval {points(gap.low)} to {points(gap.high)})"
     return f"{line}, {gap.verdict}."

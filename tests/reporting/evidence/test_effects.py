@@ -1,4 +1,4 @@
-"""Effects against loops over runs, against scipy and statsmodels, and on studies whose effects are planted."""
+"""Effects against loops over runs, against scipy and statsmodels, and where effects are planted."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ from ablate.reporting.evidence.comparisons import (
 from ablate.reporting.evidence.effects import pair_values, score_array, study_effects
 from ablate.reporting.evidence.paired import arm_gap, seed_sd, summarise
 from ablate.reporting.evidence.tables import trial_frame
+from ablate.reporting.statistics.contrast import complete_part
 from ablate.reporting.statistics.power import (
+    Design,
     expected_optimism,
-    minimum_detectable_effect,
-    seeds_needed,
+    seeds_to_find,
+    smallest_effect,
 )
-from ablate.reporting.statistics.variance import noise, omega_squared, seed_check
+from ablate.reporting.statistics.variance import noise, omega_squared
+from ablate.reporting.statistics.verdict import ALPHA, INTERACTIONS_ALPHA, MAINS_ALPHA, Verdict
 from ablate.reporting.text.effect_sentences import effect_verdict
 
 METRIC = "test/macro_f1"
@@ -104,26 +107,29 @@ def test_a_planted_interaction_is_found_whole(published) -> None:
     )  # excluded: nothing to compare
 
 
-def test_blocks_share_no_arm_and_merged_arms_join_their_cells(published) -> None:
+def test_weights_sum_to_zero_and_merged_arms_stand_in_each_of_their_cells(published) -> None:
     record = published.study.record
     scored = {arm.arm_id for arm in record.arms}
-    for comparison in (
+    comparisons = (
         *main_comparisons(record, scored=scored),
         *interactions(record, scored=scored),
-    ):
-        arms = [arm for block in comparison.blocks for arm in block.arms]
-        assert len(arms) == len(set(arms))
-        assert all(sum(block.weights) == 0 for block in comparison.blocks)
-        assert sum(block.n_cells for block in comparison.blocks) == len(comparison.sides)
+    )
+    for comparison in comparisons:
+        weights = comparison.contrast.weights(len(record.arms))
+        assert weights.sum() == pytest.approx(0)
+        if comparison.contrast.cells:
+            assert weights[weights > 0].sum() >= 1 - 1e-12
     (freeze,) = [c for c in main_comparisons(record, scored=scored) if c.axes == ("freeze_depth",)]
-    assert sorted(len(block.arms) for block in freeze.blocks) == [
-        3,
-        3,
-    ]  # the frozen arm answers both lr_ratios
+    # the frozen arm of each augment answers both lr_ratios, so it weighs twice what the others do
+    weights = freeze.contrast.weights(len(record.arms))
+    assert sorted(weights[weights != 0]) == pytest.approx([-0.5, -0.5, 0.25, 0.25, 0.25, 0.25])
 
 
 def test_a_mean_over_arms_would_be_unbalanced_here(published) -> None:
-    """Why pairs: freezing all stands beside adapters in half of its arms, so the plain means of levels differ although the level changes nothing."""
+    """Why pairs: freezing all stands beside adapters in half of its arms.
+
+    So the plain means of levels differ although the level changes nothing.
+    """
     study = planted(published, lambda recipe, seed: 0.5 + 0.3 * (recipe.lora_rank == 8))
     trials = trial_frame(study.study)
     plain = trials.groupby("freeze_depth")[METRIC].mean()
@@ -133,7 +139,9 @@ def test_a_mean_over_arms_would_be_unbalanced_here(published) -> None:
 
 def test_cells_answered_by_one_arm_make_no_pair(published) -> None:
     effect = effect_of(published, "lr_ratio")
-    assert (effect.comparison.n_same_arm, effect.n_pairs, len(effect.comparison.sides)) == (2, 8, 4)
+    assert effect.comparison.n_same_arm == 2
+    assert effect.n_pairs == 8
+    assert len(effect.comparison.contrast.cells) == 4
 
 
 def test_a_failed_trial_takes_only_its_own_pairs_away(published) -> None:
@@ -161,11 +169,11 @@ def test_an_arm_that_never_completed_leaves_the_rest_of_its_block(published) -> 
         lambda run: replace(run, status="FAILED") if run.arm_id == arm.arm_id else run
     )
     effect = effect_of(cut, "freeze_depth")
-    assert (len(effect.comparison.sides), effect.n_pairs) == (3, 6)
+    assert (len(effect.comparison.contrast.cells), effect.n_pairs) == (3, 6)
 
 
-def test_a_failed_seed_does_not_tilt_the_cells(published) -> None:
-    """Each cell weighs the same, however many of its seeds completed."""
+def test_a_failed_seed_leaves_cells_that_are_complete_and_weigh_alike(published) -> None:
+    """Against a loop: no cell is taken with fewer seeds than the others."""
     study = planted(
         published,
         lambda recipe, seed: (
@@ -182,7 +190,17 @@ def test_a_failed_seed_does_not_tilt_the_cells(published) -> None:
             replace(run, status="FAILED") if (run.arm_id, run.seed) == (arm.arm_id, 1) else run
         )
     )
-    assert effect_of(cut, "augment").estimate == pytest.approx(effect_of(study, "augment").estimate)
+    effect = effect_of(cut, "augment")
+    scores = score_array(cut.study.record, trial_frame(cut.study), METRIC)
+    part = complete_part(effect.comparison.contrast, scores)
+    values = []
+    for light, none in effect.comparison.contrast.cells:
+        pairs = scores[light, part.seeds] - scores[none, part.seeds]
+        if not np.isnan(pairs).any():
+            values.append(pairs.mean())
+    assert effect.judged.estimate.n_cells_left_out == 1
+    assert len(values) == 5
+    assert effect.estimate == pytest.approx(np.mean(values))
 
 
 def test_baseline_level_is_that_of_the_baseline_arm(published) -> None:
@@ -192,39 +210,42 @@ def test_baseline_level_is_that_of_the_baseline_arm(published) -> None:
     assert [baseline_level(moved, axis) for axis in record.axes] == ["-1", "1.0", "light", "0"]
 
 
-def test_one_context_is_a_paired_t_interval_and_a_sign_flip(build) -> None:
-    """Against scipy: with one pair of arms the interval over seeds is that of a paired t test, and the p that of its exact sign flips."""
+def test_one_pair_of_arms_is_a_paired_t_test(build) -> None:
+    """Against scipy: nothing lends its variance, and the whole error is this comparison's."""
     study = build(axes={"augment": ("none", "light")}, seeds=range(7), n_images=40)
-    effect = effect_of(study, "augment")
+    judged = effect_of(study, "augment").judged
     a, b = (
         np.array([run.metrics[METRIC] for run in study.study.runs if run.arm_id == arm.arm_id])
         for arm in study.study.record.arms
     )
-    expected = stats.ttest_rel(b, a).confidence_interval(0.95)
-    assert (effect.estimate, effect.interval.low, effect.interval.high) == pytest.approx(
-        ((b - a).mean(), expected.low, expected.high)
+    expected = stats.ttest_rel(b, a)
+    interval = expected.confidence_interval(0.95)
+    assert (judged.estimate.value, judged.low, judged.high) == pytest.approx(
+        ((b - a).mean(), interval.low, interval.high)
     )
-    flips = stats.permutation_test(
-        (b - a,),
-        lambda d: np.abs(d.mean()),
-        permutation_type="samples",
-        n_resamples=np.inf,
-        alternative="greater",
-    )
-    assert effect.test.p == pytest.approx(flips.pvalue)
-    assert effect.test.smallest_p == 2 / 2**7
+    assert judged.p == pytest.approx(expected.pvalue)
 
 
-def test_holm_equals_statsmodels(published) -> None:
+@pytest.mark.parametrize(
+    ("family", "alpha"), [("mains", MAINS_ALPHA), ("interactions", INTERACTIONS_ALPHA)]
+)
+def test_corrected_p_is_that_of_statsmodels_by_the_share_of_its_family(
+    published, family: str, alpha: float
+) -> None:
     multiple = pytest.importorskip("statsmodels.stats.multitest")
     found = [
         effect
-        for effect in effects_of(published).all
-        if effect.metric == METRIC and not math.isnan(effect.test.p)
+        for effect in getattr(effects_of(published), family)
+        if effect.metric == METRIC and effect.verdict is not Verdict.UNKNOWN
     ]
-    expected = multiple.multipletests([effect.test.p for effect in found], method="holm")[1]
-    assert [effect.p_holm for effect in found] == pytest.approx(list(expected))
-    assert len(found) == effects_of(published).n_tests
+    assert len(found) >= 3
+    # scaled so that every corrected p of a report is compared with 5 %
+    plain = [effect.judged.estimate.p for effect in found]
+    rejected, _, _, _ = multiple.multipletests(plain, method="bonferroni", alpha=alpha)
+    assert [effect.judged.p < ALPHA for effect in found] == rejected.tolist()
+    assert [effect.judged.excludes_zero for effect in found] == rejected.tolist()
+    scaled = [min(p * len(found) * ALPHA / alpha, 1.0) for p in plain]
+    assert [effect.judged.p for effect in found] == pytest.approx(scaled)
 
 
 def balanced(rng, shape=(3, 2, 4)):
@@ -260,23 +281,6 @@ def test_omega_squared_and_noise_equal_statsmodels() -> None:
     )
 
 
-def test_check_of_the_seeds_equals_statsmodels() -> None:
-    api, formula = (
-        pytest.importorskip("statsmodels.api"),
-        pytest.importorskip("statsmodels.formula.api"),
-    )
-    scores, columns, table = balanced(np.random.default_rng(1), shape=(3, 3, 4))
-    small = formula.ols("y ~ C(a) * C(b) + C(seed)", table).fit()
-    large = formula.ols("y ~ C(a) * C(b) + C(seed) + C(a):C(seed) + C(b):C(seed)", table).fit()
-    row = api.stats.anova_lm(small, large).iloc[1]
-    check = seed_check(scores, columns)
-    assert (check.f, check.p, check.df[0]) == (
-        pytest.approx(row["F"]),
-        pytest.approx(row["Pr(>F)"]),
-        row["df_diff"],
-    )
-
-
 def test_columns_of_a_merged_arm_are_the_mean_of_its_levels(published) -> None:
     columns = axis_columns(published.study.record)
     assert columns["lr_ratio"][0].tolist() == [0.5, 0.5]
@@ -286,26 +290,30 @@ def test_columns_of_a_merged_arm_are_the_mean_of_its_levels(published) -> None:
 def test_one_seed_has_no_spread_and_claims_nothing(build) -> None:
     one = build(seeds=(0,))
     effects = effects_of(one)
-    assert all(
-        math.isnan(effect.interval.low) and math.isnan(effect.test.p) and not effect.is_claimed
-        for effect in effects.all
-    )
+    assert effects.n_tests == 0
+    for effect in effects.all:
+        assert math.isnan(effect.judged.low) and math.isnan(effect.judged.p)
+        assert effect.verdict is Verdict.UNKNOWN
     assert math.isnan(seed_sd(trial_frame(one.study), METRIC))
 
 
-def test_images_widen_the_interval_and_not_the_p(published) -> None:
-    with_images, without = (
-        compute_results(published.study, published.predictions).effects,
-        effects_of(published),
-    )
-    (one,), (other,) = with_images.of_axis("augment", METRIC), without.of_axis("augment", METRIC)
-    assert one.interval.se_images > 0 and math.isnan(other.interval.se_images)
-    assert (one.estimate, one.test.p, one.interval.se_seeds) == (
-        other.estimate,
-        other.test.p,
-        other.interval.se_seeds,
-    )
-    assert one.interval.high - one.interval.low > 0
+def test_images_are_in_the_one_error_of_interval_and_p(published) -> None:
+    with_images = compute_results(published.study, published.predictions).effects
+    of_metric = [effect for effect in with_images.mains if effect.metric == METRIC]
+    effect = max(of_metric, key=lambda effect: effect.judged.estimate.se_images)
+    with_ = effect.judged.estimate
+    without = effect_of(published, effect.comparison.axes[0]).judged.estimate
+    assert with_.se_images > 0 and math.isnan(without.se_images)
+    assert with_.value == without.value
+    assert with_.se_seeds >= without.se_seeds
+    assert with_.se == pytest.approx(math.hypot(with_.se_seeds, with_.se_images))
+    # interval and p are of the same t: where one reaches 0, the other reaches the family's error
+    half = effect.judged.high - effect.judged.estimate.value
+    each = 2 * stats.t.sf(half / with_.se, with_.df)
+    n_mains = len(with_images.mains) // 2
+    assert each == pytest.approx(MAINS_ALPHA / n_mains)
+    p = 2 * stats.t.sf(abs(with_.value) / with_.se, with_.df)
+    assert effect.judged.p == pytest.approx(min(p * ALPHA / each, 1.0))
 
 
 def test_arm_gap_pairs_by_seed_only_where_both_completed(build) -> None:
@@ -346,30 +354,36 @@ def test_optimism_equals_a_simulation(n_arms: int, n_seeds: int) -> None:
 
 
 def test_smallest_effect_has_the_power_that_it_promises() -> None:
-    """Against simulated t tests at the first step of Holm."""
-    n, n_tests, rng = 9, 5, np.random.default_rng(0)
-    effect = minimum_detectable_effect(1 / math.sqrt(n), df=n - 1, n_tests=n_tests)
-    p = stats.ttest_1samp(rng.normal(effect, size=(4000, n)), 0, axis=1).pvalue
-    assert np.mean(p < 0.05 / n_tests) == pytest.approx(0.8, abs=0.03)
-    wanted = seeds_needed(effect * (1 + 1e-9), 1 / math.sqrt(3), df=2, n_seeds=3, n_tests=n_tests)
-    assert wanted == n
+    """Against simulated paired t tests at the error that one of five comparisons has."""
+    n = 9
+    design = Design(square=2.0, rank=1, alpha=0.05 / 5)
+    effect = smallest_effect(design, n, sd=1.0)
+    rng = np.random.default_rng(0)
+    differences = rng.normal(effect, math.sqrt(2), size=(4000, n))
+    p = stats.ttest_1samp(differences, 0, axis=1).pvalue
+    assert np.mean(p < 0.05 / 5) == pytest.approx(0.8, abs=0.03)
+    assert seeds_to_find(design, effect * (1 + 1e-9), sd=1.0) == n
 
 
-def test_a_gap_larger_than_what_could_be_shown_is_not_called_too_small(published) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "seeds", "sentence"),
+    [
+        (Verdict.BETTER, None, "**better**"),
+        (Verdict.NO_LARGER, None, "no difference larger than 3.0 points"),
+        (
+            Verdict.UNDECIDED,
+            12,
+            "undecided: no difference larger than 3.0 points; about 12 seeds would settle it",
+        ),
+        (
+            Verdict.UNDECIDED,
+            None,
+            "undecided: no difference larger than 3.0 points; more than 100 seeds would settle it",
+        ),
+        (Verdict.UNKNOWN, None, "one seed cannot separate it from seed noise"),
+    ],
+)
+def test_what_is_said_of_an_effect(published, verdict, seeds, sentence) -> None:
     found = effect_of(published, "freeze_depth")
-    effect = replace(
-        found,
-        interval=replace(found.interval, estimate=-0.2),
-        smallest_effect=0.05,
-        sd_of_pairs=0.31,
-    )
-    assert not effect.is_claimed
-    assert effect_verdict(effect) == (
-        "not significant: an effect of this size would be if it were equal at every level "
-        "of the other axes, but its SD over pairs is 31.0"
-    )
-    undetected = replace(effect, smallest_effect=0.25, seeds_for_this_gap=None)
-    assert effect_verdict(undetected) == (
-        f"not significant; with {effect.n_seeds} seeds this design detects 25.0 points or more, "
-        "an effect of this size would need more than 100 seeds"
-    )
+    judged = replace(found.judged, low=-0.01, high=0.03, verdict=verdict)
+    assert effect_verdict(replace(found, judged=judged, seeds_to_settle=seeds)) == sentence

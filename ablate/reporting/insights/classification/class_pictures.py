@@ -21,6 +21,8 @@ CONFUSED = "examples_confused"
 RELIABILITY = "reliability_champion"
 _MOST_CLASSES = 30
 """The names of more do not fit beside a matrix at the width of a README."""
+_N_WORST = 20
+"""So many are shown of more, with the shares as numbers."""
 __all__ = ["CONFUSED", "CONFUSION", "MISTAKES", "RELIABILITY", "class_pictures", "class_tiles"]
 
 
@@ -31,7 +33,9 @@ def class_pictures(digest: ClassDigest, class_names: Sequence[str]) -> list[Pict
 
 def _confusion(digest: ClassDigest, class_names: Sequence[str]) -> Picture:
     accuracy = digest.confusion.trace() / digest.confusion.sum()
-    shown = worst_part(digest.confusion, most=_MOST_CLASSES)
+    shown = np.arange(len(class_names), dtype=np.intp)
+    if len(shown) > _MOST_CLASSES:
+        shown = worst_part(digest.confusion, most=_N_WORST)
     n_of_label = digest.confusion.sum(axis=1)
     part = digest.confusion[np.ix_(shown, shown)]
     order = similarity_order(part)

@@ -56,18 +56,16 @@ def similarity_order(counts: NDArray[np.int64]) -> NDArray[np.intp]:
 def worst_part(counts: NDArray[np.int64], *, most: int) -> NDArray[np.intp]:
     """Return the positions of up to `most` classes that hold the most frequent confusions.
 
-    All classes, where they are no more than that. In the order of the classes.
+    In the order of the classes.
     """
     n_classes = len(counts)
-    if n_classes <= most:
-        return np.arange(n_classes, dtype=np.intp)
     chosen: dict[int, None] = {}
     for label, predicted, _ in confused_pairs(counts, n_pairs=n_classes**2):
         if len({*chosen, label, predicted}) > most:
             break
         chosen |= dict.fromkeys((label, predicted))
     # a model without a mistake has no worst part
-    return np.array(sorted(chosen) or range(most), dtype=np.intp)
+    return np.array(sorted(chosen) or range(min(most, n_classes)), dtype=np.intp)
 
 
 def ordered_confusion(

@@ -21,16 +21,16 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
         )
     note = (
         f"The best arm, {code(results.name(results.champion.arm_id))}, less the arm that differs "
-        f"from it in one axis alone, in points of {prose(results.effects.primary)}, paired by seed. "
+        f"from it in one axis, in points of {prose(results.effects.primary)}, paired by seed. "
         "The intervals are a family of their own: they hold together in 95 % of such studies, but "
         "not together with the other verdicts of this report. A comparison with the baseline, "
         "marked ◆, has the one answer that it has everywhere."
     )
-    rows = [_row(results, choice) for choice in results.choices]
+    rows = [_row(choice) for choice in results.choices]
     return join_sections([heading, note, table(_HEADER, rows, n_text_columns=3)]).rstrip()
 
 
-def _row(results: Results, choice: Choice) -> list[str]:
+def _row(choice: Choice) -> list[str]:
     neighbour = choice.neighbour
     judged = choice.judged
     mark = " ◆" if choice.is_of_baseline_family else ""
