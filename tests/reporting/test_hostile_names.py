@@ -13,6 +13,8 @@ from huggingface_hub import ModelCard
 from ablate.quoting import one_line
 from ablate.reporting.evidence.two_studies import compare_studies
 from ablate.reporting.pages.html import page
+from ablate.reporting.pages.report import FOLDED
+from ablate.reporting.pages.sections.first_screen import CARDS, COLUMNS
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.text.two_studies_text import comparison_text
 from ablate.reporting.verify import verify_report
@@ -156,7 +158,12 @@ def test_a_report_keeps_its_form_whatever_things_are_called(
         for line in path.read_text().splitlines()
         if line.startswith("<")
     ]
-    assert raw == ["<details><summary>4 runs</summary>", "</details>"]
+    questions = [f"<details><summary>{question}</summary>" for question, _ in FOLDED]
+    assert [line for line in raw if line.startswith("<!--")] == [*CARDS, *COLUMNS]
+    opened = [line for line in raw if line.startswith("<details>")]
+    assert opened == [*questions, "<details><summary>4 runs</summary>"]
+    assert raw.count("</details>") == len(opened)
+    assert len(raw) == len(CARDS) + len(COLUMNS) + 2 * len(opened)
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

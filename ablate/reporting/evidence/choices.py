@@ -21,6 +21,7 @@ COLUMNS = (
     "axis",
     "best",
     "instead_of",
+    "arm_id",
     "difference",
     "low",
     "high",
@@ -134,6 +135,6 @@ def choice_frame(choices: Sequence[Choice]) -> pd.DataFrame:
         neighbour = choice.neighbour
         judged = choice.judged
         answer = (judged.estimate.value, judged.low, judged.high, judged.p, judged.verdict.value)
-        levels = (neighbour.axis, neighbour.chosen, neighbour.level)
+        levels = (neighbour.axis, neighbour.chosen, neighbour.level, neighbour.arm_id)
         rows.append((*levels, *answer, judged.estimate.n_seeds, choice.is_of_baseline_family))
     return pd.DataFrame(rows, columns=list(COLUMNS))

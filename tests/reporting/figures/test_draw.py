@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 
+from ablate.recipe.recipe import Recipe
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.tables import trial_frame
-from ablate.reporting.figures.choose import compared_values, curve_frame, draw_gallery
-from ablate.reporting.figures.draw import draw_confusion
+from ablate.reporting.figures.choose import (
+    compared_values,
+    curve_frame,
+    draw_gallery,
+    phase_starts,
+)
+from ablate.reporting.figures.draw import draw_confusion, draw_curves
 from ablate.reporting.figures.picture import to_png, to_svg
+from ablate.reporting.insights.classification.confusion import confused_pairs, worst_part
+from ablate.study.record import ArmRecord
 
 
 def gallery(published):
@@ -93,7 +103,7 @@ def test_curves_are_means_over_seeds(published) -> None:
     expected = [
         np.mean([run.curves["val/macro_f1"][epoch][1] for run in runs]) for epoch in range(3)
     ]
-    line = lines[f"best on val: {results.champion.name}"]
+    line = lines[f"best on val: {results.name(results.champion.arm_id)}"]
     np.testing.assert_allclose(line.get_ydata(), expected)
     assert line.get_xdata().tolist() == [1, 2, 3]
     assert len(axes.get_lines()) == 10
@@ -106,9 +116,8 @@ def test_runs_without_curves_make_no_figure(published) -> None:
 
 
 def test_confusion_shows_shares_of_rows_and_an_absent_row_of_zeros() -> None:
-    figure = draw_confusion(
-        np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), ["a", "b", "cost in $ and $"]
-    )
+    counts = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
+    figure = draw_confusion(counts, ["a", "b", "cost in $ and $"], counts.sum(axis=1))
     mesh = figure.axes[0].collections[0]
     np.testing.assert_allclose(
         np.asarray(mesh.get_array()).reshape(3, 3), [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
@@ -127,15 +136,52 @@ def test_confusion_shows_shares_of_rows_and_an_absent_row_of_zeros() -> None:
     figure.canvas.draw()
 
 
-def test_many_classes_are_drawn_without_names() -> None:
-    assert (
-        list(
-            draw_confusion(np.eye(102, dtype=np.int64), [f"c{i}" for i in range(102)])
-            .axes[0]
-            .get_xticklabels()
-        )
-        == []
+def test_of_many_classes_the_worst_part_is_drawn_with_names_and_shares_of_all(build) -> None:
+    study = build(axes={"augment": ("none", "light")}, n_classes=40, n_images=400)
+    results = compute_results(study.study, study.predictions)
+    digest = results.of_champion(results.insight.arms)
+    shown = worst_part(digest.confusion, most=20)
+    pairs = confused_pairs(digest.confusion, n_pairs=5)
+    assert {label for label, _, _ in pairs} <= set(shown.tolist())
+    figure = draw_gallery(results)["confusion_champion"].figure
+    names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert sorted(names) == sorted(f"species {position}" for position in shown)
+    n_shown = len(shown)
+    drawn = np.asarray(figure.axes[0].collections[0].get_array()).reshape(n_shown, n_shown)
+    shares = digest.confusion / digest.confusion.sum(axis=1, keepdims=True)
+    order = [int(name.split()[1]) for name in names]
+    np.testing.assert_allclose(drawn, shares[np.ix_(order, order)])
+
+
+def test_seeds_of_different_lengths_are_lines_of_their_own(published) -> None:
+    """A mean over those that are left would jump where one ends."""
+
+    def cut(run):
+        if run.seed == 1:
+            return replace(run, curves={name: line[:2] for name, line in run.curves.items()})
+        return run
+
+    figure = gallery(published.with_runs(cut))["learning_curves"].figure
+    lengths = sorted(len(line.get_xdata()) for line in figure.axes[0].get_lines())
+    assert lengths == [2] * 10 + [3] * 10
+
+
+def test_a_phase_begins_where_the_recipe_says() -> None:
+    recipe = Recipe(strategy="lp_ft", freeze_depth=0, epochs=6, probe_epochs=2)
+    arm = ArmRecord(arm_id="a", name="a", recipe=recipe, cells=())
+    curve = tuple((epoch, 1.0) for epoch in range(6))
+    run = SimpleNamespace(curves={"train/loss": curve})
+    stopped = SimpleNamespace(curves={"train/loss": curve[:4]})
+    assert phase_starts(arm, [run]) == [2]
+    assert phase_starts(arm, [run, stopped]) == []
+    curves = pd.DataFrame([("a", 0, epoch, "train/loss", 1.0) for epoch in range(6)])
+    curves.columns = ["arm_id", "seed", "epoch", "metric", "value"]
+    figure = draw_curves(
+        curves, names={"a": "a"}, labels={"train/loss": "train loss"}, phase_starts=[2]
     )
+    dotted = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == ":"]
+    # epoch 2 of the record is the third, and is drawn at 3
+    assert [list(line.get_xdata()) for line in dotted] == [[2.5, 2.5]]
 
 
 def test_the_same_data_gives_the_same_bytes_and_leaves_no_settings_behind(published) -> None:

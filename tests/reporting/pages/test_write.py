@@ -72,10 +72,11 @@ def test_links_and_images_resolve(written) -> None:
 
 
 def test_the_page_stands_alone(written) -> None:
-    """No address, no script, no file beside it: what a browser would fetch is inside."""
+    """No address, no file beside it: what a browser would fetch is inside, with one script."""
     text = written.page.read_text()
     assert set(re.findall(r'(?:src|href)="([^"]{0,26})', text)) == {"data:image/svg+xml;base64,"}
-    assert "<script" not in text and "url(" not in text
+    assert text.count("<script>") == text.count("<script") == 1
+    assert "url(" not in text and "fetch(" not in text and "import(" not in text
     assert text.count("<img ") == 9 and text.count("<h1>") == 1
     assert "**" not in re.sub(r"<code>.*?</code>", "", text) and "](" not in text
 

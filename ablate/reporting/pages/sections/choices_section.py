@@ -7,7 +7,7 @@ from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.text.markdown import interval_in_points, join_sections, points, table
 
-_HEADER = ("axis", "best arm", "instead of", "worth, points", "interval", "verdict")
+_HEADER = ("axis", "best arm", "instead of", "other arm", "worth, points", "interval", "verdict")
 
 
 def choices_section(results: Results, _show: ShowFigure) -> str:
@@ -26,18 +26,19 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
         "not together with the other verdicts of this report. A comparison with the baseline, "
         "marked ◆, has the one answer that it has everywhere."
     )
-    rows = [_row(choice) for choice in results.choices]
-    return join_sections([heading, note, table(_HEADER, rows, n_text_columns=3)]).rstrip()
+    rows = [_row(results, choice) for choice in results.choices]
+    return join_sections([heading, note, table(_HEADER, rows, n_text_columns=4)]).rstrip()
 
 
-def _row(choice: Choice) -> list[str]:
+def _row(results: Results, choice: Choice) -> list[str]:
     neighbour = choice.neighbour
     judged = choice.judged
     mark = " ◆" if choice.is_of_baseline_family else ""
     return [
         code(neighbour.axis),
         code(neighbour.chosen),
-        f"{code(neighbour.level)}{mark}",
+        code(neighbour.level),
+        f"{code(results.name(neighbour.arm_id))}{mark}",
         points(judged.estimate.value),
         interval_in_points(judged.low, judged.high) or NOT_MEASURED,
         judged.verdict.value,

@@ -1,0 +1,285 @@
+"""Whether a report has one answer for each comparison, in all of its files."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NUMBER = r"[+-]\d+\.\d"
+IN_POINTS = re.compile(
+    rf"(?P<value>{NUMBER})(?:\*\*)?(?: points[^|;\n(]*)? ?\((?:interval )?"
+    rf"(?P<low>{NUMBER}) to (?P<high>{NUMBER})\)"
+)
+"""`+25.7 points of test macro F1 (interval +17.9 to +33.5)`, `**+25.7** (+17.9 to +33.5)`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An estimate with its interval as pages print it, and its verdict."""
+
+    value: str
+    low: str
+    high: str
+    verdict: str
+
+    @property
+    def numbers(self) -> tuple[str, str, str]:
+        return self.value, self.low, self.high
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What `report.json` says."""
+
+    record: dict[str, Any]
+    of_arm: dict[str, Answer]
+    """Card of an arm -> it less the baseline."""
+    of_effect: dict[tuple[str, str, str], Answer]
+    """(axes, levels, metric) -> the effect."""
+    of_choice: dict[tuple[str, str, str], Answer]
+    """(axis, the other level, the other arm's arm_id) -> the best arm less its neighbour."""
+
+    @property
+    def all_numbers(self) -> set[tuple[str, str, str]]:
+        every = (*self.of_arm.values(), *self.of_effect.values(), *self.of_choice.values())
+        return {answer.numbers for answer in every}
+
+
+def answers(report_json: str) -> Answers:
+    """Read the one answer of each comparison."""
+    record = json.loads(report_json)
+    of_arm = {}
+    for arm in record["arms"]:
+        if arm["against_baseline"] is not None:
+            of_arm[arm["card"]] = _answer(arm["against_baseline"], "difference")
+    of_effect = {}
+    for effect in record["effects"]:
+        if effect["estimate"] is not None:
+            key = (" x ".join(effect["axes"]), " x ".join(effect["levels"]), effect["metric"])
+            of_effect[key] = _answer(effect, "estimate")
+    of_choice = {}
+    for choice in record["choices"]:
+        of_choice[_choice_key(choice)] = _answer(choice, "difference")
+    return Answers(record, of_arm, of_effect, of_choice)
+
+
+def contradictions(files: Mapping[str, str]) -> tuple[list[str], int]:
+    """Every place of a report that differs from `report.json`, and how many places were read.
+
+    `files`: path below the report's folder -> its text.
+    """
+    known = answers(files["report.json"])
+    found: list[str] = []
+    n_read = 0
+    for place, said, wanted in _places(files, known):
+        n_read += 1
+        if said != wanted:
+            found.append(f"{place}: says {said}, report.json {wanted}")
+    return found, n_read
+
+
+def _places(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    readme = files["README.md"]
+    page = _plain(files["report.html"])
+    yield from _intervals(files, known)
+    yield from _arm_tables(readme, page, known)
+    yield from _cards(files, known)
+    yield from _axis_sentences(readme, known)
+    yield from _alt_texts(readme, known)
+    yield from _interaction_table(readme, known)
+    yield from _effect_csvs(files, known)
+    yield from _choices(files, known)
+    yield from _first_screen(readme, known)
+
+
+def _intervals(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    """No interval stands anywhere that belongs to no comparison."""
+    for name, text in files.items():
+        if not name.endswith((".md", ".html")):
+            continue
+        for found in IN_POINTS.finditer(_plain(text) if name.endswith(".html") else text):
+            numbers = (found["value"], found["low"], found["high"])
+            yield f"{name}: {found[0]}", numbers in known.all_numbers, True
+
+
+def _arm_tables(readme: str, page: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    cards = [arm["card"] for arm in known.record["arms"]]
+    for line in readme.splitlines():
+        row = re.match(r"\| \[(\d+)\]\((cards/[^)]+)\)", line)
+        if row is None:
+            continue
+        assert cards[int(row[1]) - 1] == row[2], line
+        yield from _row_of_arm(f"README.md {row[2]}", line, known.of_arm.get(row[2]))
+    for row in re.finditer(r"<tr>\s*<td>(\d+)( [★◆]+)*</td>(.*?)</tr>", page, re.DOTALL):
+        card = cards[int(row[1]) - 1]
+        yield from _row_of_arm(f"report.html {card}", row[3], known.of_arm.get(card))
+
+
+def _row_of_arm(place: str, row: str, answer: Answer | None) -> Iterator[tuple[str, Any, Any]]:
+    found = IN_POINTS.search(row)
+    if answer is None or math.isnan(_number(answer.low)):
+        yield place, found, None
+        return
+    assert found is not None, row
+    yield place, (found["value"], found["low"], found["high"]), answer.numbers
+    yield f"{place} bold", f"**{found['value']}**" in row, answer.verdict in ("better", "worse")
+
+
+def _cards(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    for card, answer in known.of_arm.items():
+        shape = rf"Against the baseline [^\n]*?: {IN_POINTS.pattern}[^\n]*?; ([\w ]+)\."
+        said = re.search(shape, files[card])
+        if not math.isnan(_number(answer.low)):
+            assert said is not None, card
+            yield card, (said["value"], said["low"], said["high"]), answer.numbers
+            yield f"{card} verdict", said[4], answer.verdict
+
+
+def _axis_sentences(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    for axis in known.record["study"]["axes"]:
+        section = readme.partition(f"### `{axis}`\n")[2].partition("\n#")[0]
+        for line in section.splitlines():
+            level = re.match(r"- `([^`]+)` against ", line)
+            found = IN_POINTS.search(line)
+            if level is None or found is None:
+                continue
+            metric = _primary(known)
+            answer = known.of_effect[axis, level[1], metric]
+            place = f"README.md {axis}={level[1]}"
+            yield place, (found["value"], found["low"], found["high"]), answer.numbers
+            yield f"{place} verdict", _verdict_in(line), answer.verdict
+
+
+def _verdict_in(line: str) -> str:
+    if "**better**" in line:
+        return "better"
+    if "**worse**" in line:
+        return "worse"
+    return "undecided" if "; undecided" in line else "no larger"
+
+
+def _alt_texts(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    for axis in known.record["study"]["axes"]:
+        alt = re.search(rf"!\[([^\]]*)\]\(figures/axis_{re.escape(axis)}\.svg\)", readme)
+        if alt is None:
+            continue
+        shape = rf"([^;(:]+): ({NUMBER}) points, interval ({NUMBER}) to ({NUMBER})"
+        for level, *numbers in re.findall(shape, alt[1]):
+            answer = known.of_effect[axis, level.strip(), _primary(known)]
+            yield f"alt text of {axis}={level}", tuple(numbers), answer.numbers
+
+
+def _interaction_table(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    section = readme.partition("## Interactions\n")[2].partition("\n## ")[0]
+    shape = rf"\| `([^`]+)` \| `[^`]+` \| ({NUMBER}) \| ({NUMBER}) to ({NUMBER}) \|.*\| ([\w ]+) \|"
+    for name, value, low, high, verdict in re.findall(shape, section):
+        pairs = [part.split("=", 1) for part in name.split(" x ")]
+        key = (" x ".join(p[0] for p in pairs), " x ".join(p[1] for p in pairs), _primary(known))
+        yield f"README.md {name}", Answer(value, low, high, verdict), known.of_effect[key]
+
+
+def _effect_csvs(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    for name in ("effects.csv", "interactions.csv"):
+        for row in csv.DictReader(io.StringIO(files[name])):
+            key = (row["axes"], _from_cell(row["levels"]), row["metric"])
+            if row["difference"]:
+                yield f"{name} {key}", _of_csv(row), known.of_effect[key]
+
+
+def _choices(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    """Those with the baseline are the answers of the arms, the same way round or reversed."""
+    for row in csv.DictReader(io.StringIO(files["choices.csv"])):
+        key = (row["axis"], _from_cell(row["instead_of"]), row["arm_id"])
+        yield f"choices.csv {key}", _of_csv(row), known.of_choice[key]
+    section = files["README.md"].partition("## What each choice of the best arm is worth\n")[2]
+    shape = (
+        rf"\| `([^`]+)` \| `[^`]+` \| `([^`]+)` \| `([^`]+)`(?: ◆)? \| ({NUMBER}) \| "
+        rf"({NUMBER}) to ({NUMBER}) \| ([\w ]+) \|"
+    )
+    arm_ids = {arm["short_name"]: arm["arm_id"] for arm in known.record["arms"]}
+    for axis, level, name, *printed in re.findall(shape, section.partition("</details>")[0]):
+        wanted = known.of_choice[axis, level, arm_ids[name]]
+        yield f"README.md {axis}: {name}", Answer(*printed), wanted
+    cards = {arm["arm_id"]: arm["card"] for arm in known.record["arms"]}
+    champion = known.record["champion_arm_id"]
+    for choice in known.record["choices"]:
+        if not choice["is_of_baseline_family"]:
+            continue
+        said = known.of_choice[_choice_key(choice)]
+        wanted = known.of_arm.get(cards[champion])
+        if champion == known.record["baseline_arm_id"]:
+            wanted = _reversed(known.of_arm[cards[choice["arm_id"]]])
+        yield f"choice {choice['axis']}", said, wanted
+
+
+def _choice_key(choice: Mapping[str, Any]) -> tuple[str, str, str]:
+    return choice["axis"], choice["level"], choice["arm_id"]
+
+
+def _first_screen(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    """The cards: the best arm's gap and its verdict in words."""
+    champion = next((arm for arm in known.record["arms"] if arm["is_champion"]), None)
+    if champion is None or champion["card"] not in known.of_arm:
+        return
+    answer = known.of_arm[champion["card"]]
+    cards = readme.partition("<!-- cards -->")[2].partition("<!-- /cards -->")[0]
+    shape = rf"\| ({NUMBER}) points to the baseline \(interval ({NUMBER}) to ({NUMBER})\)"
+    found = re.search(shape, cards)
+    if found is not None:
+        yield "README.md, use this", found.groups(), answer.numbers
+    words = {
+        "better": "better than the baseline",
+        "worse": "worse than the baseline on test",
+        "no larger": "as good as the baseline",
+    }
+    headline = words.get(answer.verdict, answer.verdict)
+    yield "README.md, how sure", f"**{headline}**" in cards, True
+
+
+def _answer(values: Mapping[str, Any], difference: str) -> Answer:
+    numbers = [values[difference], values["low"], values["high"]]
+    return Answer(*map(_points, numbers), verdict=values["verdict"])
+
+
+def _of_csv(row: Mapping[str, str]) -> Answer:
+    numbers = [float(row[name]) if row[name] else None for name in ("difference", "low", "high")]
+    return Answer(*map(_points, numbers), verdict=row["verdict"])
+
+
+def _points(value: float | None) -> str:
+    if value is None:
+        return "nan"
+    rounded = f"{100 * value:+.1f}"
+    return "+0.0" if rounded == "-0.0" else rounded
+
+
+def _reversed(answer: Answer) -> Answer:
+    opposite = {"better": "worse", "worse": "better"}
+    numbers = [-_number(number) for number in (answer.value, answer.high, answer.low)]
+    printed = [_points(number / 100) for number in numbers]
+    return Answer(*printed, verdict=opposite.get(answer.verdict, answer.verdict))
+
+
+def _number(printed: str) -> float:
+    return float(printed)
+
+
+def _primary(known: Answers) -> str:
+    return str(known.record["effects"][0]["metric"])
+
+
+def _from_cell(printed: str) -> str:
+    return printed[1:] if printed.startswith("'") else printed
+
+
+def _plain(page: str) -> str:
+    """The page without its pictures, entities as letters, bold words as in Markdown."""
+    without = re.sub(r'src="data:[^"]*"', "", page)
+    return html.unescape(re.sub("</?strong>", "**", without))
