@@ -100,6 +100,12 @@ def test_what_is_planned(desk: Path) -> None:
     assert len(found["range"]["rates"]) == len(found["range"]["losses"])
 
 
+def test_the_table(ran: Any) -> None:
+    found = ablate("table", "tiny")
+    assert found["grid"] == "tiny"
+    assert [row["name"] for row in found["table"]["rows"]].count("baseline") == 1
+
+
 def test_the_cache(ran: Any) -> None:
     assert ablate("cache", "verify")["damaged"] == {}
     n_views = len(ablate("cache", "list"))
@@ -129,6 +135,7 @@ MISTAKES = {
     "sync": ("nothing",),
     "verify": ("nothing",),
     "compare": ("nothing", "nothing"),
+    "table": ("nothing",),
     "ui": ("nothing",),
 }
 

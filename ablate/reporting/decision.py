@@ -17,6 +17,7 @@ from ablate.reporting.results import Results
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.statistics.verdict import Judged, Verdict
 from ablate.study.record import ArmRecord
+from ablate.study.trial import is_better
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,12 @@ def _primary_mains(results: Results) -> list[Effect]:
 
 def _cheapest(results: Results, arms: Sequence[ArmRecord]) -> Option | None:
     """The first of `arms` that trains the fewest parameters; of equal ones, the better on test."""
+    sign = 1 if is_better(results.effects.primary, 0.0, than=1.0) else -1
 
     def cost(arm: ArmRecord) -> tuple[float, float]:
         option = _option(results, arm)
         n_trained = math.inf if math.isnan(option.n_trained) else option.n_trained
-        return n_trained, -option.score
+        return n_trained, sign * option.score
 
     cheapest = _option(results, min(arms, key=cost))
     return None if math.isnan(cheapest.n_trained) else cheapest

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.one_answer import contradictions
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.figures.choose import draw_gallery
@@ -13,7 +14,6 @@ from ablate.reporting.pages.html import page
 from ablate.reporting.pages.write import render_texts
 from ablate.reporting.report_record import report_json
 from ablate.reporting.summarise import report_record
-from support.one_answer import contradictions
 
 REPORTS = Path(__file__).parents[2] / "reports"
 COMMITTED = sorted(path.parent for path in REPORTS.glob("*/report.json"))
@@ -65,7 +65,7 @@ def test_a_contradiction_is_found_in_each_kind_of_file(published) -> None:
 
 
 def _with_another(text: str, mark: str) -> str:
-    """The text with another digit in its last number that follows `mark` and belongs to an answer."""
+    """The text with another number in one of its answers."""
     if mark == "0.":
         lines = text.splitlines()
         cells = lines[1].split(",")

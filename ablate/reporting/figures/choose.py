@@ -23,7 +23,8 @@ from ablate.reporting.text.markdown import interval_in_points, points
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.tracking.records import PublishedRun
 
-_LOSSES = ("nll", "log_loss", "bce")
+_LOSS_ON_VAL = "nll"
+"""Drawn beside the loss on train, where the task has it."""
 _N_COSTS = 4
 _LEAST_SPREAD = 1.2
 """A cost is drawn where the dearest arm costs so many times what the cheapest does."""
@@ -189,7 +190,7 @@ def _curve_metrics(results: Results) -> list[str]:
     """What chooses, then the loss on train, and on val where it was logged."""
     metrics = [results.record.select_by, "train/loss"]
     for metric in results.task.metrics:
-        if metric.name in _LOSSES:
+        if metric.name == _LOSS_ON_VAL:
             metrics.append(f"val/{metric.name}")
     return metrics
 

@@ -1,8 +1,8 @@
 """The report as one HTML file that needs nothing else: no network, pictures inside.
 
 markdown-it reads the Markdown, with raw HTML switched off: no name that a user chose can become
-an element. The blocks of HTML that the report writes itself, to unfold or to lay out, have a rule of
-their own. A script sorts and filters tables; without it they are as they are in the Markdown.
+an element. The blocks of HTML that the report writes itself, to unfold or to lay out, have their
+own rule. A script sorts and filters tables; without it they are as they are in the Markdown.
 """
 
 from __future__ import annotations

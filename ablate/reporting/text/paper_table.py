@@ -1,4 +1,4 @@
-"""The table of arms as a paper prints it: mean ± SD, the best bold, verdicts against the baseline."""
+"""The table of arms as a paper prints it: mean ± SD, the best bold, verdicts beside it."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def test_corrected_p_is_that_of_statsmodels_by_the_share_of_its_family(
 
 
 def balanced(rng, shape=(3, 2, 4)):
-    """Scores (arms, seeds) of a full 3 x 2 grid with effects, its columns, and the same as a table."""
+    """Scores (arms, seeds) of a full 3 x 2 grid with effects, its columns, and all as a table."""
     n_a, n_b, n_seeds = shape
     scores = (
         rng.normal(size=shape)

@@ -30,7 +30,7 @@ from ablate.tracking.events import TrialState
 
 CARDS = "<!-- cards -->", "<!-- /cards -->"
 COLUMNS = "<!-- columns -->", "<!-- next column -->", "<!-- /columns -->"
-_N_TOP = 6
+_N_TOP = 8
 _MOST_AXES_BESIDE = 5
 """A table with more columns has no room beside the checks."""
 _HEADLINES = {

@@ -1,0 +1,47 @@
+"""What each choice of the best arm is worth."""
+
+from __future__ import annotations
+
+import pytest
+
+from ablate.reporting.compute import compute_results
+from ablate.reporting.evidence.choices import neighbours, reversed_answer
+from ablate.reporting.evidence.paired import arm_gap
+from ablate.reporting.evidence.tables import level_text
+
+
+def test_neighbours_differ_in_one_axis_and_none_is_left_out(published) -> None:
+    """Against a loop over all pairs of cells."""
+    record = published.study.record
+    for arm in record.arms:
+        expected = set()
+        for cell in arm.cells:
+            for other in record.arms:
+                for theirs in other.cells:
+                    axes = [axis for axis in record.axes if cell[axis] != theirs[axis]]
+                    if len(axes) == 1 and other.arm_id != arm.arm_id:
+                        expected.add((axes[0], level_text(theirs[axes[0]]), other.arm_id))
+        found = [(one.axis, one.level, one.arm_id) for one in neighbours(record, arm)]
+        assert sorted(found) == sorted(expected)
+
+
+def test_a_choice_is_worth_the_paired_difference(published) -> None:
+    results = compute_results(published.study, published.predictions)
+    assert results.choices
+    for choice in results.choices:
+        gap = arm_gap(
+            results.trials,
+            results.effects.primary,
+            arm_id=results.champion.arm_id,
+            against=choice.neighbour.arm_id,
+        )
+        assert choice.judged.estimate.value == pytest.approx(gap.mean)
+
+
+def test_the_answer_the_other_way_round(published) -> None:
+    results = compute_results(published.study, published.predictions)
+    judged = results.to_baseline[0].judged
+    reverse = reversed_answer(judged)
+    assert (reverse.low, reverse.high) == (-judged.high, -judged.low)
+    assert {judged.verdict, reverse.verdict} == {"better", "worse"}
+    assert reversed_answer(reverse) == judged
