@@ -68,6 +68,8 @@ class Decision:
     """The best arm against the baseline first, then main effects, the cheapest to settle first."""
     n_settled: int
     """Main effects that have a verdict."""
+    n_mains: int
+    """Main effects that could be compared."""
     settling_command: str | None
     """What to type to settle the first open question; None where no number of seeds would."""
 
@@ -90,6 +92,7 @@ def decide(results: Results) -> Decision | None:
         n_scored=int((results.arms["n_seeds"] > 0).sum()),
         open_questions=questions,
         n_settled=sum(effect.verdict not in _UNSETTLED for effect in mains),
+        n_mains=len(mains),
         settling_command=_settling_command(results, questions),
     )
 

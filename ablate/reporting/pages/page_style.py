@@ -51,9 +51,9 @@ th[aria-sort="descending"]::after { content: " ▼"; }
 .filter { margin: 6px 0; font: inherit; font-size: 13px; padding: 2px 6px; width: 18em; }
 .cards table {
   border-collapse: separate; border-spacing: 12px 0; table-layout: fixed; font-size: 14px;
-  width: calc(100% + 24px); margin: 10px -12px;
+  width: 100%; margin: 10px 0;
 }
-.cards .wide { overflow-x: visible; }
+.cards { margin: 0 -12px; }
 .cards th, .cards td { border: 0 solid var(--line); border-width: 0 1px; padding: 2px 12px; }
 .cards th {
   border-top-width: 1px; border-radius: 8px 8px 0 0; padding-top: 8px; color: var(--quiet);
@@ -71,7 +71,7 @@ th[aria-sort="descending"]::after { content: " ▼"; }
 .columns p strong { color: var(--text); }
 .columns ul { font-size: 13.5px; }
 @media (max-width: 1000px) { .columns { grid-template-columns: minmax(0, 1fr); } }
-img { max-width: 100%; height: auto; background: #fff; }
+img { max-width: min(100%, 760px); max-height: 620px; background: #fff; }
 details { border-top: 1px solid var(--line); padding: 6px 0; }
 summary { cursor: pointer; font-weight: 600; }
 details details { border: 0; }

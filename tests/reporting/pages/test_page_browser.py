@@ -47,7 +47,8 @@ return [...document.querySelectorAll("body *")].filter(element =>
   element.scrollWidth > element.clientWidth + 1
 ).map(element => element.outerHTML.slice(0, 120));
 """
-UNFOLD = "for (const block of document.querySelectorAll('details')) block.open = true;"
+UNFOLD = "for (const block of document.querySelectorAll('body > details')) block.open = true;"
+"""Every question; not the list of runs, which is folded once more."""
 
 
 @pytest.fixture(scope="module")

@@ -57,11 +57,9 @@ def legend(results: Results) -> str:
         f"Mean ± SD over seeds; differences in points of {prose(results.effects.primary)} on "
         "test, bold where the interval excludes 0."
     )
-    constant = []
-    for axis, levels in results.record.axes.items():
-        if axis not in varied_axes(results) and levels:
-            level = arm_levels(results.record, results.record.arms[0])[axis]
-            constant.append(f"{axis}={level}")
+    varied = varied_axes(results)
+    levels = arm_levels(results.record, results.record.arms[0])
+    constant = [f"{axis}={level}" for axis, level in levels.items() if axis not in varied]
     if constant:
         how += f" In all arms: {text(' '.join(constant))}."
     return how

@@ -154,10 +154,7 @@ def _headline(decision: Decision) -> str:
 def _family(results: Results, decision: Decision) -> str:
     if results.effects.n_tests == 0 and not results.to_baseline:
         return "nothing can be compared"
-    n_mains = decision.n_settled + sum(
-        not question.name.endswith(" against the baseline") for question in decision.open_questions
-    )
-    settled = f"{decision.n_settled} of {plural(n_mains, 'main effect')} settled"
+    settled = f"{decision.n_settled} of {plural(decision.n_mains, 'main effect')} settled"
     return f"{settled}; all verdicts hold together in 95 % of such studies"
 
 

@@ -1,0 +1,44 @@
+"""The bar above a report: only for what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ablate.reporting.compute import compute_results
+from ablate.reporting.text.warnings import warnings
+from ablate.study.record import NearDuplicates
+
+
+def warnings_of(published) -> list[str]:
+    return warnings(compute_results(published.study, published.predictions))
+
+
+def with_data(published, **changes):
+    return published.with_record(data=published.study.record.data.model_copy(update=changes))
+
+
+def test_nothing_is_wrong_with_a_sound_study(published) -> None:
+    assert warnings_of(with_data(published, requested_source="rendered_flowers")) == []
+
+
+def test_each_thing_that_is_wrong_has_a_line(published) -> None:
+    wrong = with_data(
+        published,
+        near_duplicates=NearDuplicates(n_pairs=3, pairs=()),
+        class_counts={**published.study.record.data.class_counts, "test": (12, 9, 12, 4, 0)},
+    )
+    wrong = wrong.with_runs(
+        lambda run: replace(run, status="FAILED") if run.run_id == "run000" else run
+    )
+    stand_in, absent, duplicates, small, failed = warnings_of(wrong)
+    assert stand_in.startswith("**Warning: the images are synthetic stand-ins.**")
+    assert absent.startswith("**1 class without images in test: ")
+    assert duplicates == (
+        "**3 near-duplicates between splits:** images of val or test that are also in train "
+        "make every score too high."
+    )
+    assert small == (
+        "**2 classes with fewer than 10 test images:** `species 1` (9), `species 3` (4). "
+        "Their scores are coarse."
+    )
+    assert failed.startswith("**1 of 20 trials failed** and are in no result below; ")
