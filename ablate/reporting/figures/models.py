@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,7 +131,7 @@ def _draw_cost_panel(
 def _name_points(axes: Axes, named: pd.DataFrame, *, x: str, y: str) -> None:
     """Each point's rank in the table of arms, which is the order of its frame."""
     for place, cost, score in zip(named.index, named[x], named[y], strict=True):
-        where = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7.5}
+        where: dict[str, Any] = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7.5}
         axes.annotate(str(place + 1), (cost, score), zorder=5, **where)
 
 

@@ -25,7 +25,9 @@ def test_the_best_mean_of_each_score_is_bold_and_the_caption_counts_seeds(result
             assert row.scores[place].is_best == (row.scores[place].mean == best)
     assert "Mean ± SD over 2 seeds" in paper.caption
     text = as_markdown(paper)
-    assert len(re.findall(r"\*\*0\.\d{3} ± 0\.\d{3}\*\*", text)) == 2
+    n_best = sum(score.is_best for row in paper.rows for score in row.scores)
+    assert n_best >= 2
+    assert len(re.findall(r"\*\*[01]\.\d{3} ± 0\.\d{3}\*\*", text)) == n_best
     assert text.count("\n| `") == len(results.arms)
 
 
