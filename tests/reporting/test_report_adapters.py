@@ -30,7 +30,7 @@ def test_a_row_an_arm_with_its_share_and_what_merging_changed(published) -> None
     assert len(rows) == len(results.arms)
     for row, arm_id in zip(rows, results.arms["arm_id"], strict=True):
         arm = next(arm for arm in results.record.arms if arm.arm_id == arm_id)
-        assert row[0] == f"`{arm.name}`"
+        assert row[0] == f"`{results.name(arm_id)}`"
         assert row[1:3] == (["lora", "rank 8"] if arm.recipe.lora_rank else ["none", "-"])
         share = (
             100

@@ -111,11 +111,12 @@ def test_report_and_card_say_it_and_what_is_not_reached(study, report) -> None:
         "the lowest threshold on the probability of `species 1` that reaches a precision of 0.8 on val"
         in section
     )
-    first = study.study.record.arms[0].name
+    results = compute_results(study.study, predictions(study))
+    first = results.name(study.study.record.arms[0].arm_id)
     assert f"- `{first}`: not reachable on val in 1 of 3 seeds." in section
     assert section.count("not reachable") == 1 and f"| `{first}` | 2 of 3 |" in section
-    champion = compute_results(study.study, predictions(study)).champion
-    line = next(line for line in section.splitlines() if line.startswith(f"| `{champion.name}` |"))
+    name = results.name(results.champion.arm_id)
+    line = next(line for line in section.splitlines() if line.startswith(f"| `{name}` |"))
     _, precision, recall = [cell.strip() for cell in line.strip("|").split("|")][2:]
     card = (report / "cards" / "champion.md").read_text()
     assert (
