@@ -42,7 +42,7 @@ def test_the_same_runs_give_the_same_bytes_whatever_their_order(
         predictions=published.predictions,
         out=tmp_path,
     )
-    assert len(digests(tmp_path)) == 11 + 11 + 2 * 9 + 1
+    assert len(digests(tmp_path)) == 12 + 11 + 2 * 9 + 1
     assert digests(tmp_path) == digests(written.readme.parent)
 
 
@@ -67,7 +67,12 @@ def test_paths_name_what_was_written(written) -> None:
 
 def test_links_and_images_resolve(written) -> None:
     targets = re.findall(r"\]\(([^)]+)\)", written.readme.read_text())
-    assert len(targets) == 10 + 9
+    cards = {f"cards/{path.name}" for path in written.cards}
+    figures = {f"figures/{path.name}" for path in written.figures if path.suffix == ".svg"}
+    assert set(targets) == cards | figures
+    # every arm once, the best of them and the baseline on the first screen too, and the champion
+    assert len(targets) == 10 + 9 + 1 + len(figures)
+    assert len(figures) == 9
     assert all((written.readme.parent / target).is_file() for target in targets)
 
 
