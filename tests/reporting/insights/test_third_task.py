@@ -72,7 +72,7 @@ def test_the_pareto_front_is_of_small_errors(levels: AnyStudy, tmp_path: Path) -
         for line in paths.readme.read_text().splitlines()
         if line.startswith("- test mean absolute error against trained parameters")
     ]
-    assert line.endswith(": `head_lr=0.0001`, `head_lr=0.001`")
+    assert line.endswith(": `baseline`, `head_lr=0.001`")
     assert verify_report(study, predictions=levels.predictions, folder=tmp_path) == []
 
 
