@@ -18,6 +18,7 @@ from ablate.reporting.pages.sections.failures_section import failures_section
 from ablate.reporting.pages.sections.interactions_section import interactions_section
 from ablate.reporting.pages.sections.opening_section import opening, title
 from ablate.reporting.pages.sections.pilot_section import pilot_section
+from ablate.reporting.pages.sections.questions_section import questions_section
 from ablate.reporting.pages.sections.reproduce_section import reproduce_section
 from ablate.reporting.pages.sections.review import review_section
 from ablate.reporting.pages.sections.summary_section import summary_section
@@ -35,6 +36,7 @@ SECTIONS: tuple[Section, ...] = (
     title,
     opening,
     summary_section,
+    questions_section,
     pilot_section,
     arms_section,
     axes_section,
