@@ -87,6 +87,14 @@ class Grid(BaseModel):
         description="points of the primary metric (1 is 0.01) below which a difference does not "
         "matter to you",
     )
+    noise: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        strict=True,
+        description="points of the primary metric: your guess of the SD of a trial around its arm "
+        "and seed, for what `plan` says where no earlier study measured it; 2 where you have none",
+    )
     select_by: Annotated[str, OneOf(selectable)] = Field(
         description="picks the best epoch and the champion"
     )

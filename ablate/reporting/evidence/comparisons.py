@@ -242,10 +242,11 @@ class _Cells:
 
     def _matched(self, corners: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, ...]]:
         """The arms of matched cells, in the order of `corners`."""
+        first = [(self.axes.index(axis), level) for axis, level in corners[0].items()]
         for cell in self.arms:
-            named = dict(zip(self.axes, cell, strict=True))
-            if any(named[axis] != level for axis, level in corners[0].items()):
+            if any(cell[place] != level for place, level in first):
                 continue
+            named = dict(zip(self.axes, cell, strict=True))
             cells = [tuple({**named, **corner}.values()) for corner in corners]
             if all(matched in self.arms for matched in cells):
                 yield tuple(self.arms[matched] for matched in cells)
