@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from support.simulated import METRICS, PRIMARY, Scenario, frame_of, make_record
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.arm_gaps import gaps_to
@@ -20,7 +21,6 @@ from ablate.reporting.statistics.verdict import QUESTIONS_ALPHA, Verdict
 from ablate.reporting.summarise import report_record
 from ablate.study.question import Question
 from ablate.study.record import StudyRecord
-from support.simulated import METRICS, PRIMARY, Scenario, frame_of, make_record
 
 SCENARIO = Scenario({"a": ("0", "1", "2"), "b": ("x", "y")}, n_seeds=3)
 TWO_OVER_ONE = Question(name="two over one", levels={"a": "2"}, against={"a": "1"})
