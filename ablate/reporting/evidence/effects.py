@@ -3,8 +3,8 @@
 Everything is paired by seed and by the levels of the other axes. All verdicts of the primary metric
 on test hold together in 95 % of studies: main effects share most of the error, interactions a part
 of it. Where the grid declares questions, that is promised for those, and main effects and
-interactions are exploratory: a family of their own, with an error of its own. The secondary metric has its
-own intervals, and a verdict only where the primary one has.
+interactions are exploratory: a family of their own, with an error of its own. The secondary
+metric has its own intervals, and a verdict only where the primary one has.
 """
 
 from __future__ import annotations

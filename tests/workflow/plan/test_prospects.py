@@ -176,9 +176,3 @@ def test_a_study_is_asked_run_and_planned_again(desk: Path, write_grid: WriteGri
     assert "Cost of the arms" in _run("plan", grid, "--all")
     plan: Any = ablate.plan(grid)
     assert plan.prospects().n_seeds == 2
-    # the same questions put to finished trials: nothing is trained again
-    text = Path(grid).read_text().replace("free or frozen", "does the trunk matter")
-    Path(grid).write_text(text)
-    again = _run("run", grid, "--no-images")
-    assert "trials: 0 completed now, 8 before" in again
-    assert "does the trunk matter" in (desk / "reports" / "asking" / "README.md").read_text()
