@@ -92,6 +92,9 @@ def test_what_is_planned(desk: Path) -> None:
     plan = ablate("plan", "tiny.yaml")
     assert (plan["grid"], plan["n_trials"], plan["estimate"]) == ("tiny", 2, None)
     assert [arm["is_baseline"] for arm in plan["arms"]] == [True, False]
+    prospects = plan["prospects"]
+    assert [finding["kind"] for finding in prospects["findings"]] == ["main effect"]
+    assert prospects["noise"]["is_guess"]
     assert plan["data"]["class_names"] == ["green", "red"]
     views = ablate("views", "tiny.yaml")
     assert Path(views["views"]["path"]).is_file()

@@ -64,4 +64,5 @@ def plan_document(plan: Plan, estimate: Estimate | None) -> Document:
         "passes": plan.passes,
         "warnings": plan.warnings,
         "estimate": estimate,
+        "prospects": plan.prospects(estimate),
     }

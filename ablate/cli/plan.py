@@ -43,6 +43,7 @@ def plan(
         console.print(asked.title)
         from ablate.cli.documents import plan_document
         from ablate.console.before_run import N_SHOWN, show_data, show_estimate, show_plan
+        from ablate.console.prospects import show_prospects
         from ablate.workflow.plan.plan_grid import plan_grid
         from ablate.workflow.prepare.options import check_workers
 
@@ -55,5 +56,6 @@ def plan(
         if probe and made.resolved.expansion.arms:
             estimate = made.estimate(workers=workers)
             show_estimate(console, estimate)
+        show_prospects(console, made.prospects(estimate), n_shown=None if show_all else N_SHOWN)
         if as_json:
             print_document(plan_document(made, estimate))

@@ -1,4 +1,4 @@
-"""Axes and levels that `baseline` or `exclude` names and the grid does not have."""
+"""Axes and levels that `baseline`, `exclude` or `ask` names and the grid does not have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ablate.recipe.levels import meaning
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
+class KnownAxis:
     """The levels of an axis, as they are written and as they are meant."""
 
     levels: list[Any]
@@ -25,13 +25,11 @@ def cell_mistakes(values: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> I
 
     `axes`: axis -> its levels, as the file has them.
     """
-    known: dict[str, _Axis] = {}
-    for axis, levels in axes.items():
-        # Once for all exclusions: a file can have a thousand of them.
-        known[axis] = _Axis(levels, frozenset(meaning(axis, level) for level in levels))
+    # Once for all exclusions: a file can have a thousand of them.
+    known = known_axes(axes)
     if not is_search(values.get("design")):
         for axis, level in _mapping(values.get("baseline")).items():
-            yield from _axis_mistakes(("baseline",), axis, [level], known)
+            yield from level_mistakes(("baseline",), axis, [level], known)
     exclusions = values.get("exclude")
     if not isinstance(exclusions, list):
         return
@@ -41,12 +39,21 @@ def cell_mistakes(values: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> I
             if wanted == [] and axis in known:
                 yield (*path, axis), "must be a level or a list of at least one, got []"
             levels = wanted if isinstance(wanted, list) else [wanted]
-            yield from _axis_mistakes(path, axis, levels, known)
+            yield from level_mistakes(path, axis, levels, known)
 
 
-def _axis_mistakes(
-    path: YamlPath, axis: str, levels: list[Any], known: Mapping[str, _Axis]
+def known_axes(axes: Mapping[str, list[Any]]) -> dict[str, KnownAxis]:
+    """The axes by name, each with what its levels mean."""
+    known = {}
+    for axis, levels in axes.items():
+        known[axis] = KnownAxis(levels, frozenset(meaning(axis, level) for level in levels))
+    return known
+
+
+def level_mistakes(
+    path: YamlPath, axis: str, levels: list[Any], known: Mapping[str, KnownAxis]
 ) -> Iterator[Problem]:
+    """Yield that an axis is none of the grid's, or which of `levels` are none of its levels."""
     if axis not in known:
         names = ", ".join(known) or "it has none"
         yield (

@@ -15,6 +15,7 @@ from typing import Any
 
 from ablate.grid.design import design_cells, design_name, draw_arms
 from ablate.grid.grid_file import Grid
+from ablate.grid.questions import grid_questions
 from ablate.grid.search_space import Cell
 from ablate.grid.size import check_trials
 from ablate.recipe.canonical import contradiction, relevant
@@ -149,6 +150,8 @@ def study_record(
         arms=expansion.arms,
         excluded=expansion.excluded,
         command=command,
+        margin=grid.margin,
+        questions=grid_questions(grid),
     )
 
 

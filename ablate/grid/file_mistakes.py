@@ -12,6 +12,7 @@ from ablate.grid.cell_mistakes import cell_mistakes
 from ablate.grid.design import design_mistakes
 from ablate.grid.grid_file import Grid
 from ablate.grid.pydantic_errors import problems_of
+from ablate.grid.question_mistakes import question_mistakes, unanswerable
 from ablate.grid.search_mistakes import (
     design_fit_mistakes,
     range_mistakes,
@@ -35,6 +36,7 @@ def file_mistakes(values: Mapping[str, Any]) -> list[Problem]:
         *axis_mistakes(values.get("axes")),
         *tuned_mistakes(values.get("tune")),
         *cell_mistakes(values, axes),
+        *question_mistakes(values, axes),
         *_seed_mistakes(values.get("seeds")),
         *design_mistakes(values.get("design", "full"), axes),
         *design_fit_mistakes(values),
@@ -45,6 +47,9 @@ def file_mistakes(values: Mapping[str, Any]) -> list[Problem]:
         *_class_mistakes(values),
         *_whole_mistakes(values),
     ]
+    # Only a file that is right so far can be expanded, which is what this takes.
+    if not problems and values.get("ask"):
+        problems += unanswerable(Grid.model_validate(values))
     return list(dict.fromkeys(problems))
 
 

@@ -9,7 +9,10 @@ from ablate.grid.yaml_lines import Mistake, YamlFile, YamlPath
 from ablate.recipe.former_names import FORMER_NAMES, given_twice
 
 _FIELDS_OF = frozenset({("base",), ("axes",), ("tune",), ("baseline",)})
-"""Places in a grid file whose keys are fields of the recipe; `when`, of an axis or a rule, is more."""
+"""Places in a grid file whose keys are fields of the recipe.
+
+More are `when`, of an axis or a rule, and the sides of questions.
+"""
 
 
 def with_current_fields(file: YamlFile) -> YamlFile:
@@ -38,7 +41,9 @@ def _is_former(path: YamlPath) -> bool:
         return False
     parent = path[:-1]
     is_condition = parent[-1:] == ("when",) and parent[0] in ("axes", "exclude")
-    return parent in _FIELDS_OF or is_condition
+    # the sides of a question; its name stands right below `ask` and is the user's own
+    is_side = len(parent) > 1 and parent[0] == "ask"
+    return parent in _FIELDS_OF or is_condition or is_side
 
 
 def _current(path: YamlPath) -> YamlPath:

@@ -17,6 +17,8 @@ from ablate.study.tasks import TASKS, all_metric_names
 from ablate.study.trial import DataSpec, TaskName
 from ablate.study.words import OneOf
 
+MAX_QUESTIONS = 20
+"""Each further one widens the intervals of all: more are exploration."""
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -70,6 +72,28 @@ class Grid(BaseModel):
         default_factory=dict,
         description="levels of the arm that every difference is measured against; needed in all "
         "designs but a search",
+    )
+    ask: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=MAX_QUESTIONS,
+        description="question in your words -> {axis: [level, reference level]}, or two arms as "
+        "[{axis: level}, {axis: level}]: what the report answers first, all else is exploratory",
+    )
+    margin: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        strict=True,
+        description="points of the primary metric (1 is 0.01) below which a difference does not "
+        "matter to you",
+    )
+    noise: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        strict=True,
+        description="points of the primary metric: your guess of the SD of a trial around its arm "
+        "and seed, for what `plan` says where no earlier study measured it; 2 where you have none",
     )
     select_by: Annotated[str, OneOf(selectable)] = Field(
         description="picks the best epoch and the champion"

@@ -11,6 +11,7 @@ from ablate.grid.grid_file import Grid
 from ablate.recipe.recipe import Recipe
 
 _TYPE_WORDS = {"integer": "int", "number": "number", "string": "text", "array": "list"}
+_TWO = {"minItems": 2, "maxItems": 2}
 _LIMIT_SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
@@ -36,7 +37,21 @@ def grid_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {name: _levels(field) for name, field in fields.items()},
     }
+    schema["properties"]["ask"]["additionalProperties"] = _sides(fields)
     return schema
+
+
+def _sides(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a question takes: two levels of an axis, or two arms."""
+    pairs = {name: _levels(field) | _TWO for name, field in fields.items()}
+    of_levels = {"additionalProperties": False, "minProperties": 1, "maxProperties": 1}
+    arm = {"type": "object", "additionalProperties": False, "properties": fields}
+    return {
+        "anyOf": [
+            {"type": "object", "properties": pairs, **of_levels},
+            {"type": "array", "items": arm, **_TWO},
+        ]
+    }
 
 
 def _axis(field: dict[str, Any]) -> dict[str, Any]:

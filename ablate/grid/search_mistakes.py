@@ -19,6 +19,7 @@ PILOT_AMONG_SEEDS = (
 )
 _DEFAULT_PILOT_SEED = 1000
 _NOT_WITH_SEARCH: Mapping[str, str] = {
+    "ask": "a search looks for good arms, and its arms are known only after it",
     "baseline": "a search compares the arms that it confirms with one another",
     "noise_floor": "it is the spread of the baseline, and a search has none; seeds give the "
     "spread of the arms that it confirms",

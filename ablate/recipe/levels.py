@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -38,25 +39,52 @@ def meaning(name: str, level: Any) -> Hashable:
     return typed
 
 
+def level_text(level: Any) -> str:
+    """A level as it stands in a grid file: words as they are, numbers in their shortest form."""
+    return level if isinstance(level, str) else json.dumps(level)
+
+
 def asked_levels(wanted: Any) -> Sequence[Any]:
     """The levels of a condition: a list of them, or a single one."""
     return wanted if isinstance(wanted, list | tuple) else (wanted,)
 
 
 def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A grid file's values with the levels of `baseline` spelled as the axes spell them.
+    """A grid file's values with the levels of `baseline` and `ask` spelled as the axes spell them.
 
     So that equal levels are equal values.
     """
+    written = dict(values)
     axes = values.get("axes")
-    baseline = values.get("baseline")
     # What is no mapping is a mistake, and named as one later.
-    if not isinstance(axes, dict) or not isinstance(baseline, dict):
-        return dict(values)
+    if not isinstance(axes, dict):
+        return written
+    if isinstance(values.get("baseline"), dict):
+        written["baseline"] = _spelled_cell(values["baseline"], axes)
+    if isinstance(values.get("ask"), dict):
+        asked = values["ask"]
+        written["ask"] = {name: _spelled_sides(sides, axes) for name, sides in asked.items()}
+    return written
+
+
+def _spelled_cell(cell: Any, axes: Mapping[str, Any]) -> Any:
+    if not isinstance(cell, dict):
+        return cell
+    return {axis: _as_spelled(axis, level, axes.get(axis)) for axis, level in cell.items()}
+
+
+def _spelled_sides(sides: Any, axes: Mapping[str, Any]) -> Any:
+    """The two sides of a question: cells, or two levels of an axis."""
+    if isinstance(sides, list):
+        return [_spelled_cell(cell, axes) for cell in sides]
+    if not isinstance(sides, dict):
+        return sides
     spelled = {}
-    for axis, level in baseline.items():
-        spelled[axis] = _as_spelled(axis, level, axes.get(axis))
-    return {**values, "baseline": spelled}
+    for axis, pair in sides.items():
+        spelled[axis] = pair
+        if isinstance(pair, list):
+            spelled[axis] = [_as_spelled(axis, level, axes.get(axis)) for level in pair]
+    return spelled
 
 
 def _as_spelled(axis: str, level: Any, levels: Any) -> Any:

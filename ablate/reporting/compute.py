@@ -30,9 +30,17 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
     arms = with_intervals(arm_frame(study, trials), record, trials, replicates)
     order = arms["arm_id"].tolist()
     baseline = baseline_of(record)
+    effects = study_effects(record, trials, replicates)
     to_baseline: tuple[ArmGap, ...] = ()
     if baseline is not None:
-        to_baseline = gaps_to(record, trials, replicates, reference=baseline, order=order)
+        to_baseline = gaps_to(
+            record,
+            trials,
+            replicates,
+            reference=baseline,
+            order=order,
+            declared=effects.questions,
+        )
 
     # By val alone; everything that is said of it below is of test.
     best = champion(record, trials)
@@ -43,7 +51,7 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
         study=study,
         trials=trials,
         arms=insight.with_columns(arms, record),
-        effects=study_effects(record, trials, replicates),
+        effects=effects,
         noise_floor=noise_floor(study, trials),
         champion=best,
         to_baseline=to_baseline,

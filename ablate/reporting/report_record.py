@@ -36,6 +36,9 @@ class ReportStudy(BaseModel):
     axes: dict[str, tuple[Any, ...]]
     seeds: tuple[int, ...]
     noise_seeds: tuple[int, ...] = ()
+    margin: float | None = None
+    """Points of the primary metric below which a difference does not matter; null where the grid
+    names none."""
     image_size: str
     command: str
 
@@ -138,10 +141,15 @@ class ReportChoice(BaseModel):
 
 
 class ReportEffect(BaseModel):
-    """What a level changes, or two levels together."""
+    """What a declared question compares, a level changes, or two levels together."""
 
     model_config = _FROZEN
-    kind: Literal["main effect", "interaction"]
+    kind: Literal["question", "main effect", "interaction"]
+    name: str = ""
+    """The question in the user's words, or the level: `augment=light`."""
+    is_exploratory: bool = False
+    """Whether the grid declares questions and this is none of them: then its verdict holds together
+    with those of other explored effects only."""
     axes: tuple[str, ...]
     levels: tuple[str, ...]
     against: tuple[str, ...]

@@ -64,6 +64,7 @@ def _study(record: StudyRecord) -> ReportStudy:
         axes=record.axes,
         seeds=record.seeds,
         noise_seeds=record.noise_seeds,
+        margin=record.margin,
         image_size=record.image_size,
         command=record.command,
     )
@@ -174,7 +175,9 @@ def _choice(choice: Choice) -> ReportChoice:
 def _effect(effect: Effect) -> ReportEffect:
     comparison = effect.comparison
     return ReportEffect(
-        kind="interaction" if comparison.is_interaction else "main effect",
+        kind=comparison.kind,
+        name=comparison.name,
+        is_exploratory=effect.is_exploratory,
         axes=comparison.axes,
         levels=comparison.levels,
         against=comparison.against,

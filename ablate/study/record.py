@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from ablate.recipe.former_names import Levels, with_current_names
 from ablate.recipe.recipe import Recipe
 from ablate.study.pilot import Pilot, Stage
+from ablate.study.question import Question
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -147,3 +154,22 @@ class StudyRecord(BaseModel):
     excluded: tuple[ExcludedCell, ...]
     command: str
     """What to type to run it again, e.g. `make ablation GRID=flowers`."""
+    margin: float | None = None
+    """Points of the primary metric (1 is 0.01) below which a difference does not matter; None where
+    the grid names none."""
+    questions: tuple[Question, ...] = ()
+    """Comparisons that the grid declares; the others are exploratory where there are some."""
+
+    @property
+    def margin_of_score(self) -> float | None:
+        """`margin` in units of the metric."""
+        return None if self.margin is None else self.margin / 100
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Studies that ask for nothing of this keep the text that former versions wrote."""
+        values: dict[str, Any] = handler(self)
+        for name in ("margin", "questions"):
+            if not values.get(name):
+                values.pop(name, None)
+        return values

@@ -67,7 +67,9 @@ ARMS = (
 """Of `Study.arms`: one row per arm, the best mean score on val first."""
 
 EFFECTS = (
-    Column("kind", "text", "main effect or interaction"),
+    Column("kind", "text", "question, main effect or interaction"),
+    Column("name", "text", "the question in the grid's words, or the level"),
+    Column("is_exploratory", "yes or no", "whether the grid asks questions and this is none"),
     Column("axes", "text", "the axis, or two with ` x ` between them"),
     Column("levels", "text", "the level, or one of each axis"),
     Column("against", "text", "the level that it is compared with"),

@@ -93,7 +93,7 @@ class Study:
     def effects(self) -> pd.DataFrame:
         """One row per comparison and metric; see `columns.EFFECTS`."""
         effects = self._results.effects
-        return effect_frame([*effects.mains, *effects.interactions])
+        return effect_frame([*effects.questions, *effects.mains, *effects.interactions])
 
     def predictions(self, arm: str | None = None) -> pd.DataFrame:
         """One row per seed and image of an arm, the champion where none is named.

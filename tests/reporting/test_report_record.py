@@ -62,7 +62,7 @@ def test_it_says_what_the_tables_say(made: Any, record: ReportRecord) -> None:
     assert score.low == results.number(arm_id, "test/macro_f1/low")
     for effect, other in zip(record.effects, results.effects.all, strict=True):
         assert effect.estimate == other.estimate
-        assert (effect.verdict in ("higher", "lower")) == other.is_claimed
+        assert effect.verdict == other.verdict.value
     assert {trial.run_id for trial in record.trials} == {run.run_id for run in made.study.runs}
     assert record.provenance == (made.study.runs[0].provenance,)
 

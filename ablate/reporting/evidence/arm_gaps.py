@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablate.reporting.evidence.effects import score_array
+from ablate.reporting.evidence.effects import Effect, score_array
 from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.statistics.best_arm import judge_gaps, may_be_best
 from ablate.reporting.statistics.contrast import gap
@@ -51,10 +51,12 @@ def gaps_to(
     reference: ArmRecord,
     order: Sequence[str],
     alpha: float = ARMS_ALPHA,
+    declared: Sequence[Effect] = (),
 ) -> tuple[ArmGap, ...]:
     """Compare every other arm that shares a complete seed with `reference`, in `order`.
 
-    All of them together err in a share `alpha` of studies.
+    All of them together err in a share `alpha` of studies. An arm that a question of `declared`
+    compares with it has the question's answer.
     """
     metric = primary_metric(record)
     scores = score_array(record, trials, metric)
@@ -69,10 +71,26 @@ def gaps_to(
     judged = judge_gaps(
         estimates(contrasts, scores, replicates.get(metric)),
         alpha=alpha,
+        margin=record.margin_of_score,
         is_lower_better=is_better(metric, 0.0, than=1.0),
     )
-    pairs = zip(compared, judged, strict=True)
-    return tuple(ArmGap(arm_id, answer) for arm_id, answer in pairs)
+    asked = _asked_of_arms(declared, metric)
+    gaps = []
+    for arm_id, answer in zip(compared, judged, strict=True):
+        pair = (places[arm_id], base)
+        gaps.append(ArmGap(arm_id, asked.get(pair, answer)))
+    return tuple(gaps)
+
+
+def _asked_of_arms(declared: Sequence[Effect], metric: str) -> dict[tuple[int, ...], Judged]:
+    """(arm, reference) as places in the record -> the answer to a question of these two."""
+    answers: dict[tuple[int, ...], Judged] = {}
+    for effect in declared:
+        cells = effect.comparison.contrast.cells
+        if effect.metric == metric and len(cells) == 1:
+            answers.setdefault(cells[0], effect.judged)
+            answers.setdefault(cells[0][::-1], effect.judged.reversed())
+    return answers
 
 
 def best_candidates(

@@ -1,4 +1,6 @@
-"""What a study lets us compare: cells that differ in one axis (main effects) or in two.
+"""What a study lets us compare: declared questions, main effects of levels, interactions of two.
+
+All are between cells that agree in every axis but those that are compared.
 
 Merged arms stand in every cell that they answer, excluded cells make no pair, so no level profits
 from the company that it was tried in. Cells answered by the same arm on both sides (the axis cannot
@@ -9,18 +11,19 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.reporting.evidence.tables import level_text
+from ablate.recipe.levels import level_text
 from ablate.reporting.statistics.contrast import Contrast
 from ablate.study.record import StudyRecord
 
 Cell = tuple[str, ...]
+Kind = Literal["question", "main effect", "interaction"]
 _PAIR = (1, -1)
 _SQUARE = (1, -1, -1, 1)
 
@@ -37,16 +40,58 @@ class Comparison:
     (both, first alone, second alone, neither) for an interaction."""
     n_same_arm: int
     """Matched cells left out because one arm answers several of them: the axis cannot matter there."""
+    asked: str = ""
+    """The question that it answers, in the user's words; empty where nobody declared one."""
+
+    @property
+    def kind(self) -> Kind:
+        if self.asked:
+            return "question"
+        return "interaction" if len(self.axes) == 2 else "main effect"
 
     @property
     def is_interaction(self) -> bool:
-        return len(self.axes) == 2
+        return self.kind == "interaction"
 
     @property
     def name(self) -> str:
-        """`augment=light`, or `augment=light x lora_rank=8`."""
+        """The question, `augment=light`, or `augment=light x lora_rank=8`."""
+        if self.asked:
+            return self.asked
         named = zip(self.axes, self.levels, strict=True)
         return " x ".join(f"{axis}={level}" for axis, level in named)
+
+
+def questions(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
+    """The comparisons that the grid declares, in its order, between arms in `scored`."""
+    cells = _Cells.of(record, scored)
+    comparisons = []
+    for question in record.questions:
+        levels = {axis: level_text(level) for axis, level in question.levels.items()}
+        against = {axis: level_text(level) for axis, level in question.against.items()}
+        contrast, n_same_arm = cells.contrast([levels, against], _PAIR)
+        axes = question.changed
+        comparison = Comparison(
+            axes=axes,
+            levels=tuple(levels[axis] for axis in axes),
+            against=tuple(against[axis] for axis in axes),
+            contrast=contrast,
+            n_same_arm=n_same_arm,
+            asked=question.name,
+        )
+        comparisons.append(comparison)
+    return tuple(comparisons)
+
+
+def same_cells(comparison: Comparison, other: Comparison) -> int:
+    """Return 1 where two comparisons of pairs are one, -1 where the sides are exchanged, else 0."""
+    cells = sorted(comparison.contrast.cells)
+    if not cells or len(comparison.contrast.signs) != len(other.contrast.signs):
+        return 0
+    if cells == sorted(other.contrast.cells):
+        return 1
+    exchanged = sorted(pair[::-1] for pair in other.contrast.cells)
+    return -1 if cells == exchanged and comparison.contrast.signs == _PAIR else 0
 
 
 def main_comparisons(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
@@ -54,11 +99,12 @@ def main_comparisons(record: StudyRecord, *, scored: Container[str]) -> tuple[Co
 
     Between arms in `scored` (arm_ids with a complete trial).
     """
+    cells = _Cells.of(record, scored)
     comparisons = []
     for axis in record.axes:
         against = {axis: baseline_level(record, axis)}
         for level in other_levels(record, axis):
-            comparisons.append(_comparison(record, {axis: level}, scored=scored, against=against))
+            comparisons.append(cells.compare({axis: level}, against=against))
     return tuple(comparisons)
 
 
@@ -68,15 +114,21 @@ def interactions(record: StudyRecord, *, scored: Container[str]) -> tuple[Compar
     Against the baseline's levels; where an axis cannot matter beside those, against the first levels
     beside which it can.
     """
-    comparisons: list[Comparison] = []
+    return tuple(_each_interaction(record, scored))
+
+
+def has_interactions(record: StudyRecord, *, scored: Container[str]) -> bool:
+    """Whether there is an interaction to judge: far faster than to list them."""
+    return next(_each_interaction(record, scored), None) is not None
+
+
+def _each_interaction(record: StudyRecord, scored: Container[str]) -> Iterator[Comparison]:
+    cells = _Cells.of(record, scored)
     for pair in itertools.combinations(record.axes, 2):
-        comparisons += _interactions_of(record, pair, scored=scored)
-    return tuple(comparisons)
+        yield from _interactions_of(record, pair, cells)
 
 
-def _interactions_of(
-    record: StudyRecord, axes: tuple[str, str], *, scored: Container[str]
-) -> list[Comparison]:
+def _interactions_of(record: StudyRecord, axes: tuple[str, str], cells: _Cells) -> list[Comparison]:
     orders = [[baseline_level(record, axis), *other_levels(record, axis)] for axis in axes]
     for against in itertools.product(*orders):
         references = dict(zip(axes, against, strict=True))
@@ -86,7 +138,7 @@ def _interactions_of(
         comparisons = []
         for levels in itertools.product(*others):
             changes = dict(zip(axes, levels, strict=True))
-            comparison = _comparison(record, changes, scored=scored, against=references)
+            comparison = cells.compare(changes, against=references)
             if comparison.contrast.cells:
                 comparisons.append(comparison)
         if comparisons:
@@ -142,43 +194,59 @@ def axis_columns(record: StudyRecord) -> dict[str, NDArray[np.float64]]:
     return columns
 
 
-def _comparison(
-    record: StudyRecord,
-    changes: Mapping[str, str],
-    *,
-    scored: Container[str],
-    against: Mapping[str, str],
-) -> Comparison:
-    places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
-    cells = []
-    n_same_arm = 0
-    for corners in _matched(record, changes, against=against):
-        if len(set(corners)) < len(corners):
-            n_same_arm += 1
-        elif all(arm in scored for arm in corners):
-            cells.append(tuple(places[arm] for arm in corners))
-    return Comparison(
-        axes=tuple(changes),
-        levels=tuple(changes.values()),
-        against=tuple(against[axis] for axis in changes),
-        contrast=Contrast(tuple(cells), _SQUARE if len(changes) == 2 else _PAIR),
-        n_same_arm=n_same_arm,
-    )
+@dataclass(frozen=True)
+class _Cells:
+    """The answered cells of a study, gathered once for all its comparisons."""
 
+    axes: tuple[str, ...]
+    arms: Mapping[Cell, str]
+    places: Mapping[str, int]
+    """arm_id -> its place in the record."""
+    scored: Container[str]
 
-def _matched(
-    record: StudyRecord, changes: Mapping[str, str], *, against: Mapping[str, str]
-) -> Iterator[tuple[str, ...]]:
-    """The arms of matched cells, in the order of `Comparison.contrast`."""
-    arms = arm_of_cell(record)
-    choices = [(level, against[axis]) for axis, level in changes.items()]
-    for cell in arms:
-        named = dict(zip(record.axes, cell, strict=True))
-        if any(named[axis] != level for axis, level in changes.items()):
-            continue
-        corners = []
-        for levels in itertools.product(*choices):
-            corner = {**named, **dict(zip(changes, levels, strict=True))}
-            corners.append(tuple(corner.values()))
-        if all(corner in arms for corner in corners):
-            yield tuple(arms[corner] for corner in corners)
+    @classmethod
+    def of(cls, record: StudyRecord, scored: Container[str]) -> _Cells:
+        places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
+        return cls(tuple(record.axes), arm_of_cell(record), places, scored)
+
+    def compare(self, changes: Mapping[str, str], *, against: Mapping[str, str]) -> Comparison:
+        """Return the levels of one axis, or of two, against other levels."""
+        choices = [(level, against[axis]) for axis, level in changes.items()]
+        corners = [
+            dict(zip(changes, levels, strict=True)) for levels in itertools.product(*choices)
+        ]
+        contrast, n_same_arm = self.contrast(corners, _SQUARE if len(changes) == 2 else _PAIR)
+        return Comparison(
+            axes=tuple(changes),
+            levels=tuple(changes.values()),
+            against=tuple(against[axis] for axis in changes),
+            contrast=contrast,
+            n_same_arm=n_same_arm,
+        )
+
+    def contrast(
+        self, corners: Sequence[Mapping[str, str]], signs: tuple[int, ...]
+    ) -> tuple[Contrast, int]:
+        """Return the contrast over all matched cells, and how many are one arm on both sides.
+
+        `corners`: the levels of each cell of a match; they agree in all other axes.
+        """
+        matched = []
+        n_same_arm = 0
+        for arms in self._matched(corners):
+            if len(set(arms)) < len(arms):
+                n_same_arm += 1
+            elif all(arm in self.scored for arm in arms):
+                matched.append(tuple(self.places[arm] for arm in arms))
+        return Contrast(tuple(matched), signs), n_same_arm
+
+    def _matched(self, corners: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, ...]]:
+        """The arms of matched cells, in the order of `corners`."""
+        first = [(self.axes.index(axis), level) for axis, level in corners[0].items()]
+        for cell in self.arms:
+            if any(cell[place] != level for place, level in first):
+                continue
+            named = dict(zip(self.axes, cell, strict=True))
+            cells = [tuple({**named, **corner}.values()) for corner in corners]
+            if all(matched in self.arms for matched in cells):
+                yield tuple(self.arms[matched] for matched in cells)

@@ -12,6 +12,8 @@ from ablate.reporting.evidence.effects import Effect
 
 COLUMNS = (
     "kind",
+    "name",
+    "is_exploratory",
     "axes",
     "levels",
     "against",
@@ -47,7 +49,9 @@ def _row(effect: Effect) -> dict[str, Any]:
     estimate = judged.estimate
     settled_by = effect.seeds_to_settle
     return {
-        "kind": "interaction" if comparison.is_interaction else "main effect",
+        "kind": comparison.kind,
+        "name": comparison.name,
+        "is_exploratory": effect.is_exploratory,
         "axes": " x ".join(comparison.axes),
         "levels": " x ".join(comparison.levels),
         "against": " x ".join(comparison.against),

@@ -1,8 +1,10 @@
-"""What a level changes, and what two levels change together: estimate, interval, verdict.
+"""What was asked, what a level changes, and what two levels change together, with a verdict each.
 
 Everything is paired by seed and by the levels of the other axes. All verdicts of the primary metric
 on test hold together in 95 % of studies: main effects share most of the error, interactions a part
-of it. The secondary metric has its own intervals, and a verdict only where the primary one has.
+of it. Where the grid declares questions, that is promised for those, and main effects and
+interactions are exploratory: a family of their own, with an error of its own. The secondary
+metric has its own intervals, and a verdict only where the primary one has.
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from numpy.typing import NDArray
 
 from ablate.reporting.evidence.comparisons import (
     Comparison,
+    Kind,
     axis_columns,
     interactions,
     main_comparisons,
+    questions,
+    same_cells,
 )
 from ablate.reporting.evidence.judged_metrics import judged_metrics
 from ablate.reporting.evidence.paired import scores_of, seed_sd
@@ -32,6 +37,7 @@ from ablate.reporting.statistics.verdict import (
     ALPHA,
     INTERACTIONS_ALPHA,
     MAINS_ALPHA,
+    QUESTIONS_ALPHA,
     Judged,
     Verdict,
     judge,
@@ -64,6 +70,8 @@ class Effect:
     n_higher: int
     """Pairs in which `level` scored higher."""
     sd_of_pairs: float
+    is_exploratory: bool = False
+    """Whether the grid declares questions and this is none of them."""
 
     @property
     def estimate(self) -> float:
@@ -94,11 +102,19 @@ class Effects:
 
     @cached_property
     def mains(self) -> tuple[Effect, ...]:
-        return tuple(effect for effect in self.all if not effect.comparison.is_interaction)
+        return self._of_kind("main effect")
 
     @cached_property
     def interactions(self) -> tuple[Effect, ...]:
-        return tuple(effect for effect in self.all if effect.comparison.is_interaction)
+        return self._of_kind("interaction")
+
+    @cached_property
+    def questions(self) -> tuple[Effect, ...]:
+        """What the grid declares, in its order; both metrics."""
+        return self._of_kind("question")
+
+    def _of_kind(self, kind: Kind) -> tuple[Effect, ...]:
+        return tuple(effect for effect in self.all if effect.comparison.kind == kind)
 
     def of(self, comparison: Comparison, metric: str) -> Effect:
         """The effect of a comparison in a metric."""
@@ -117,9 +133,16 @@ class Effects:
 
     @property
     def n_tests(self) -> int:
-        """Comparisons of the primary metric that have an interval."""
-        of_primary = [effect for effect in self.all if effect.metric == self.primary]
-        return sum(effect.verdict is not Verdict.UNKNOWN for effect in of_primary)
+        """Comparisons of the primary metric that have an interval: where questions are declared,
+        those alone."""
+        return sum(effect.verdict is not Verdict.UNKNOWN for effect in self.promised)
+
+    @cached_property
+    def promised(self) -> tuple[Effect, ...]:
+        """What the study is about, in the primary metric: the questions, or all where none is
+        declared. Their verdicts hold together."""
+        tested = self.questions or self.all
+        return tuple(effect for effect in tested if effect.metric == self.primary)
 
 
 def score_array(record: StudyRecord, trials: pd.DataFrame, metric: str) -> NDArray[np.float64]:
@@ -133,22 +156,27 @@ def score_array(record: StudyRecord, trials: pd.DataFrame, metric: str) -> NDArr
 
 
 def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replicates) -> Effects:
-    """Compute every main effect and two-way interaction in both judged metrics."""
+    """Compute every question, main effect and two-way interaction in both judged metrics."""
     primary, secondary = judged_metrics(record)
     scored: set[str] = set()
     if primary in trials:
         scored = set(trials.dropna(subset=[primary])["arm_id"])
-    mains = main_comparisons(record, scored=scored)
-    pairs = interactions(record, scored=scored)
+    compared = _Compared(
+        questions(record, scored=scored),
+        main_comparisons(record, scored=scored),
+        interactions(record, scored=scored),
+    )
     effects: list[Effect] = []
-    decided: set[str] | None = None
+    decided: set[tuple[str, str]] | None = None
     for metric in (primary, secondary):
         scores = score_array(record, trials, metric)
-        study = _OneMetric(record, metric, scores, replicates.get(metric))
-        found = study.effects(mains, pairs)
+        # The margin is about the primary metric: a point of another one may matter more or less.
+        margin = record.margin_of_score if metric == primary else None
+        study = _OneMetric(record, metric, scores, replicates.get(metric), margin)
+        found = study.effects(compared)
         if decided is not None:
             found = [_only_where(effect, decided) for effect in found]
-        decided = {effect.comparison.name for effect in found if effect.judged.excludes_zero}
+        decided = {_key(effect) for effect in found if effect.judged.excludes_zero}
         effects += found
     arrays = {metric: score_array(record, trials, metric) for metric in (primary, secondary)}
     return Effects(
@@ -161,6 +189,25 @@ def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replica
 
 
 @dataclass(frozen=True)
+class _Compared:
+    """The comparisons of a study by family."""
+
+    questions: Sequence[Comparison]
+    mains: Sequence[Comparison]
+    interactions: Sequence[Comparison]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A judged comparison, and what its precision depends on."""
+
+    judged: Judged
+    design: Design
+    is_declared: bool = False
+    """Whether it is the answer to a question of the grid."""
+
+
+@dataclass(frozen=True)
 class _OneMetric:
     """The scores of a study in one metric."""
 
@@ -168,33 +215,64 @@ class _OneMetric:
     metric: str
     scores: NDArray[np.float64]
     replicates: NDArray[np.floating] | None
+    margin: float | None
+    """In units of the metric."""
 
-    def effects(self, mains: Sequence[Comparison], pairs: Sequence[Comparison]) -> list[Effect]:
-        """Main effects, then interactions, each family with its share of the error."""
-        alpha = MAINS_ALPHA if pairs else ALPHA
-        return [*self._family(mains, alpha), *self._family(pairs, INTERACTIONS_ALPHA)]
+    def effects(self, compared: _Compared) -> list[Effect]:
+        """Questions, main effects, interactions, each family with its share of the error."""
+        asked = []
+        for answer in self._family(compared.questions, QUESTIONS_ALPHA):
+            asked.append(replace(answer, is_declared=True))
+        mains_alpha = MAINS_ALPHA if compared.interactions else ALPHA
+        mains = self._mains(compared, asked, mains_alpha)
+        pairs = self._family(compared.interactions, INTERACTIONS_ALPHA)
+        comparisons = [*compared.questions, *compared.mains, *compared.interactions]
+        answers = [*asked, *mains, *pairs]
+        shares = omega_squared(self.scores, axis_columns(self.record))
+        effects = []
+        for comparison, answer in zip(comparisons, answers, strict=True):
+            effect = self._effect(comparison, answer, shares)
+            is_exploratory = bool(asked) and not answer.is_declared
+            effects.append(replace(effect, is_exploratory=is_exploratory))
+        return effects
 
-    def _family(self, comparisons: Sequence[Comparison], alpha: float) -> list[Effect]:
+    def _mains(self, compared: _Compared, asked: Sequence[_Answer], alpha: float) -> list[_Answer]:
+        """Main effects. One that a question asks for has the question's answer: one comparison has
+        one interval and one verdict."""
+        answers: dict[int, _Answer] = {}
+        for place, comparison in enumerate(compared.mains):
+            declared = _answer_of(comparison, compared.questions, asked)
+            if declared is not None:
+                answers[place] = declared
+        rest = [place for place in range(len(compared.mains)) if place not in answers]
+        explored = self._family([compared.mains[place] for place in rest], alpha)
+        answers |= dict(zip(rest, explored, strict=True))
+        return [answers[place] for place in range(len(compared.mains))]
+
+    def _family(self, comparisons: Sequence[Comparison], alpha: float) -> list[_Answer]:
         contrasts = [comparison.contrast for comparison in comparisons]
         span = Span.of(contrasts, self.scores)
         values = estimates(contrasts, self.scores, self.replicates, span=span)
-        judged = judge(values, alpha=alpha, is_lower_better=is_better(self.metric, 0.0, than=1.0))
-        shares = omega_squared(self.scores, axis_columns(self.record))
+        is_lower_better = is_better(self.metric, 0.0, than=1.0)
+        judged = judge(values, alpha=alpha, margin=self.margin, is_lower_better=is_lower_better)
         n_known = sum(answer.verdict is not Verdict.UNKNOWN for answer in judged)
-        effects = []
-        for comparison, answer in zip(comparisons, judged, strict=True):
-            weights = comparison.contrast.weights(len(self.scores))
+        answers = []
+        for contrast, answer in zip(contrasts, judged, strict=True):
+            weights = contrast.weights(len(self.scores))
             design = Design(float(weights @ weights), span.rank, alpha / max(n_known, 1))
-            effects.append(self._effect(comparison, answer, design, shares))
-        return effects
+            answers.append(_Answer(answer, design))
+        return answers
 
     def _effect(
         self,
         comparison: Comparison,
-        judged: Judged,
-        design: Design,
+        answer: _Answer,
         shares: Mapping[tuple[str, ...], float],
     ) -> Effect:
+        judged = answer.judged
+        share = math.nan
+        if comparison.kind != "question":
+            share = shares.get(comparison.axes, math.nan)
         differences = pair_values(comparison, self.scores)
         differences = differences[~np.isnan(differences)]
         spread = float(differences.std(ddof=1)) if len(differences) > 1 else math.nan
@@ -202,9 +280,9 @@ class _OneMetric:
             comparison=comparison,
             metric=self.metric,
             judged=judged,
-            share=shares.get(comparison.axes, math.nan),
-            smallest_effect=self._smallest(judged.estimate, design),
-            seeds_to_settle=_seeds_to_settle(judged, design),
+            share=share,
+            smallest_effect=self._smallest(judged.estimate, answer.design),
+            seeds_to_settle=_seeds_to_settle(judged, answer.design, self.margin),
             n_pairs=len(differences),
             n_higher=int((differences > 0).sum()),
             sd_of_pairs=spread,
@@ -219,21 +297,46 @@ class _OneMetric:
         return smallest_effect(design, estimate.n_seeds, sd=sd, se_images=images)
 
 
-def _only_where(effect: Effect, decided: set[str]) -> Effect:
+def _answer_of(
+    comparison: Comparison, questions: Sequence[Comparison], answers: Sequence[_Answer]
+) -> _Answer | None:
+    """The answer to the question that compares the same cells, whichever way round."""
+    for question, answer in zip(questions, answers, strict=True):
+        direction = same_cells(comparison, question)
+        if direction == 1:
+            return answer
+        if direction == -1:
+            return replace(answer, judged=answer.judged.reversed())
+    return None
+
+
+def _key(effect: Effect) -> tuple[str, str]:
+    """A question may be called as a main effect is."""
+    return effect.comparison.kind, effect.comparison.name
+
+
+def _only_where(effect: Effect, decided: set[tuple[str, str]]) -> Effect:
     """The effect, undecided where the primary metric does not differ for sure."""
-    if effect.comparison.name in decided or not effect.judged.excludes_zero:
+    if _key(effect) in decided or not effect.judged.excludes_zero:
         return effect
     return replace(effect, judged=replace(effect.judged, verdict=Verdict.UNDECIDED))
 
 
-def _seeds_to_settle(judged: Judged, design: Design) -> int | None:
-    """Seeds after which the interval would exclude 0, were the difference what it is now."""
+def _seeds_to_settle(judged: Judged, design: Design, margin: float | None) -> int | None:
+    """Seeds after which the interval would settle it, were the difference what it is now.
+
+    It then excludes 0, or lies within the margin, whichever comes first.
+    """
     estimate = judged.estimate
-    if judged.verdict is not Verdict.UNDECIDED or estimate.n_seeds < 2 or estimate.value == 0:
+    if judged.verdict is not Verdict.UNDECIDED or estimate.n_seeds < 2:
+        return None
+    distance = abs(estimate.value)
+    half_width = max(distance, (margin or 0.0) - distance)
+    if half_width == 0:
         return None
     sd = estimate.se_seeds * math.sqrt(estimate.n_seeds / design.square)
     images = 0.0 if math.isnan(estimate.se_images) else estimate.se_images
-    return seeds_to_settle(design, abs(estimate.value), sd=sd, se_images=images)
+    return seeds_to_settle(design, half_width, sd=sd, se_images=images)
 
 
 def pair_values(comparison: Comparison, scores: NDArray[np.float64]) -> NDArray[np.float64]:

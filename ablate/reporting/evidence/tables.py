@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pandas as pd
 
 from ablate.errors import CheckFailed
 from ablate.quoting import cell
+from ablate.recipe.levels import level_text
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import all_metric_names
 from ablate.study.trial import best_of, is_better, is_score
@@ -25,11 +25,6 @@ NOT_RUN = "NOT RUN"
 _DESCRIPTION = ["arm", "arm_id", "trial_id", "seed", "state"]
 _MEASURED_ON_THE_MACHINE = {"cost/peak_memory_mb"}
 """Not times, yet different in each run of the same trial: kept out of trials.csv, which equal studies share."""
-
-
-def level_text(level: Any) -> str:
-    """A level as it stands in a grid file: words as they are, numbers in their shortest form, lists in brackets."""
-    return level if isinstance(level, str) else json.dumps(level)
 
 
 def number_text(value: float) -> str:

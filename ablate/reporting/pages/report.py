@@ -20,6 +20,7 @@ from ablate.reporting.pages.sections.first_screen import first_screen
 from ablate.reporting.pages.sections.interactions_section import interactions_section
 from ablate.reporting.pages.sections.opening_section import opening, title
 from ablate.reporting.pages.sections.pilot_section import pilot_section
+from ablate.reporting.pages.sections.questions_section import questions_section
 from ablate.reporting.pages.sections.reproduce_section import reproduce_section
 from ablate.reporting.pages.sections.review import review_section
 from ablate.reporting.pages.sections.summary_section import summary_section
@@ -36,7 +37,7 @@ def _task_sections(results: Results, _show: ShowFigure) -> str:
 FIRST: tuple[Section, ...] = (title, first_screen)
 """What is not folded."""
 FOLDED: tuple[tuple[str, tuple[Section, ...]], ...] = (
-    ("What does the study conclude?", (summary_section, pilot_section)),
+    ("What does the study conclude?", (summary_section, questions_section, pilot_section)),
     ("How did all arms do?", (arms_section,)),
     ("What is each choice of the best arm worth?", (choices_section,)),
     ("What does each axis change?", (axes_section, interactions_section, design_section)),

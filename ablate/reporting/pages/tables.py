@@ -29,7 +29,7 @@ def table_names(results: Results) -> list[str]:
 def _frames(results: Results) -> Mapping[str, pd.DataFrame]:
     return {
         "arms": results.arms,
-        "effects": effect_frame(results.effects.mains),
+        "effects": effect_frame([*results.effects.questions, *results.effects.mains]),
         "interactions": effect_frame(results.effects.interactions),
         "choices": choice_frame(results.choices),
         # Between effects and duplicates, where reports have had them since the first version.

@@ -17,20 +17,26 @@ from ablate.reporting.statistics.verdict import Judged, judge
 
 
 def judge_gaps(
-    gaps: Sequence[Estimate], *, alpha: float, is_lower_better: bool = False
+    gaps: Sequence[Estimate],
+    *,
+    alpha: float,
+    margin: float | None = None,
+    is_lower_better: bool = False,
 ) -> tuple[Judged, ...]:
     """Judge all arms against one reference together: by Dunnett's quantile.
+
+    `margin` as in `judge`.
 
     It assumes that all gaps are equally well known. Where trials failed they are not, and
     Bonferroni's quantile, which assumes nothing, takes its place.
     """
     known = [gap for gap in gaps if not math.isnan(gap.half_width(alpha))]
     if len({coarse_df(gap.df) for gap in known}) != 1:
-        return judge(gaps, alpha=alpha, is_lower_better=is_lower_better)
+        return judge(gaps, alpha=alpha, margin=margin, is_lower_better=is_lower_better)
     quantile = dunnett_quantile(len(known), coarse_df(known[0].df), alpha=alpha, is_two_sided=True)
     # the error that a single comparison may have, for the quantile to be Dunnett's
     each = 2 * float(t.sf(quantile, coarse_df(known[0].df)))
-    return judge(gaps, alpha=each * len(known), is_lower_better=is_lower_better)
+    return judge(gaps, alpha=each * len(known), margin=margin, is_lower_better=is_lower_better)
 
 
 @lru_cache(maxsize=4096)

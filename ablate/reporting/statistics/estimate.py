@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from ablate.reporting.statistics.contrast import Contrast
 from ablate.reporting.statistics.image_variance import image_variance
@@ -49,15 +49,15 @@ class Estimate:
             return math.nan
         statistic = abs(self.value) / self.se
         if math.isinf(self.df):
-            return float(2 * norm.sf(statistic))
-        return float(2 * t.sf(statistic, self.df))
+            return float(2 * ndtr(-statistic))
+        return float(2 * stdtr(self.df, -statistic))
 
     def half_width(self, alpha: float) -> float:
         """Half of the two-sided interval with error `alpha`; NaN where the error is unknown."""
         if math.isnan(self.se) or self.se == 0:
             return math.nan
-        quantile = norm.isf(alpha / 2) if math.isinf(self.df) else t.isf(alpha / 2, self.df)
-        return float(quantile) * self.se
+        lower = ndtri(alpha / 2) if math.isinf(self.df) else stdtrit(self.df, alpha / 2)
+        return -float(lower) * self.se
 
 
 def estimates(

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.stats import nct, norm, t
+from scipy.special import nctdtrinc, ndtri, stdtrit
 
 from ablate.reporting.statistics.seed_variance import PRIOR_DF
 
 POWER = 0.8
 MOST_SEEDS = 100
 """More are not worth naming."""
+_NORMAL_DF = 1e6
+"""From here on t is normal."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,10 @@ def smallest_effect(design: Design, n_seeds: int, *, sd: float, se_images: float
     seeds_only = design.se(n_seeds, sd=sd)
     if seeds_only > 0:
         df = df * (se / seeds_only) ** 4  # as in `estimate`: the images' part is known
-    critical = float(t.isf(design.alpha / 2, min(df, 1e6)))
-
-    def lacking(shift: float) -> float:
-        return float(nct.sf(critical, min(df, 1e6), shift)) - POWER
-
-    highest = critical + 1.0
-    while lacking(highest) < 0:
-        highest *= 2
-    return float(brentq(lacking, 0.0, highest, xtol=1e-4)) * se
+    df = min(df, _NORMAL_DF)
+    # scipy.special, not scipy.stats: a plan asks too, and may not take seconds to begin
+    critical = -float(stdtrit(df, design.alpha / 2))
+    return float(nctdtrinc(df, 1 - POWER, critical)) * se
 
 
 def seeds_to_find(
@@ -89,7 +85,7 @@ def seeds_to_settle(
     That settles a question about a margin, whichever way. None beyond `MOST_SEEDS`.
     """
     for n_seeds in range(2, MOST_SEEDS + 1):
-        quantile = float(t.isf(design.alpha / 2, design.df(n_seeds)))
+        quantile = -float(stdtrit(design.df(n_seeds), design.alpha / 2))
         if quantile * design.se(n_seeds, sd=sd, se_images=se_images) <= half_width:
             return n_seeds
     return None
@@ -103,7 +99,7 @@ def expected_optimism(sd: float, *, n_arms: int, n_seeds: int) -> float:
     """
     if n_arms < 2:
         return 0.0
-    highest = float(norm.ppf((n_arms - 0.375) / (n_arms + 0.25)))
+    highest = float(ndtri((n_arms - 0.375) / (n_arms + 0.25)))
     return highest * sd / math.sqrt(n_seeds)
 
 

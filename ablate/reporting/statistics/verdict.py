@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ablate.reporting.statistics.estimate import Estimate
@@ -13,6 +13,10 @@ ALPHA = 0.05
 """The share of studies in which anything that a report says may be false."""
 MAINS_ALPHA = 0.04
 """The part of it for main effects, where a study has interactions."""
+QUESTIONS_ALPHA = 0.03
+"""The part for declared questions, where there are any: with `ARMS_ALPHA` it makes 5 %, so that all
+that is not exploratory holds together. Main effects and interactions then have an error of their
+own."""
 INTERACTIONS_ALPHA = 0.005
 """Their part: a design with many interactions must not pay for them with its main effects."""
 ARMS_ALPHA = 0.02
@@ -54,6 +58,19 @@ class Judged:
     def largest(self) -> float:
         """The largest difference, either way, that the interval holds."""
         return max(abs(self.low), abs(self.high))
+
+    def reversed(self) -> Judged:
+        """The same answer to the comparison with its sides exchanged."""
+        return replace(
+            self,
+            estimate=replace(self.estimate, value=-self.estimate.value),
+            low=-self.high,
+            high=-self.low,
+            verdict=_REVERSED.get(self.verdict, self.verdict),
+        )
+
+
+_REVERSED = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
 
 
 def judge(

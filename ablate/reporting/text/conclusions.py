@@ -54,8 +54,8 @@ def claims_sentence(results: Results) -> str:
 def _settled(results: Results) -> list[Effect]:
     """Effects of the primary metric that differ from 0 for sure, the largest first."""
     settled = []
-    for effect in results.effects.all:
-        if effect.metric == results.effects.primary and effect.judged.excludes_zero:
+    for effect in results.effects.promised:
+        if effect.judged.excludes_zero:
             settled.append(effect)
     return sorted(settled, key=lambda effect: -abs(effect.estimate))
 
@@ -63,14 +63,15 @@ def _settled(results: Results) -> list[Effect]:
 def _detectable_sizes(results: Results) -> str:
     """How large an effect must be for this design to find it."""
     sizes = []
-    for effect in results.effects.mains:
-        if effect.metric == results.effects.primary and math.isfinite(effect.smallest_effect):
+    for effect in results.effects.promised:
+        is_interaction = effect.comparison.is_interaction
+        if not is_interaction and math.isfinite(effect.smallest_effect):
             sizes.append(effect.smallest_effect)
     if not sizes:
         n_seeds = plural(len(results.record.seeds), "seed")
         return f"{n_seeds} cannot settle anything in this design."
     return (
-        f"This design finds main effects of {100 * min(sizes):.1f} to {100 * max(sizes):.1f} "
+        f"This design finds effects of {100 * min(sizes):.1f} to {100 * max(sizes):.1f} "
         "points or more (power 80 %) if they are equal at every level of the other axes."
     )
 

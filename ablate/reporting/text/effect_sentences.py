@@ -35,8 +35,9 @@ def _level_sentence(results: Results, effect: Effect) -> str:
     metric = prose(effect.metric)
     difference = f"**{points(effect.estimate)} points** of {metric}{_in_brackets(effect)}"
     secondary = _secondary_text(results.effects.of(comparison, results.effects.secondary))
+    verdict = effect_verdict(effect, margin=results.record.margin)
     return (
-        f"{compared}: {difference} on average over {pairs}; {effect_verdict(effect)}. "
+        f"{compared}: {difference} on average over {pairs}; {verdict}. "
         f"{results.task.secondary_prose}: {secondary}.{same_arm}"
     )
 
@@ -59,17 +60,32 @@ def interval_text(judged: Judged) -> str:
     return f"interval {points(judged.low)} to {points(judged.high)}"
 
 
-def effect_verdict(effect: Effect) -> str:
-    """What may be said of an effect, and what would settle it where that is too little."""
+def effect_verdict(effect: Effect, *, margin: float | None = None) -> str:
+    """What may be said of an effect, and what would settle it where that is too little.
+
+    `margin` is that of the grid, in points.
+    """
+    exploratory = " (exploratory)" if effect.is_exploratory else ""
+    return f"{_verdict_words(effect, margin)}{exploratory}"
+
+
+def _verdict_words(effect: Effect, margin: float | None) -> str:
     judged = effect.judged
     if effect.verdict is Verdict.UNKNOWN:
         return "one seed cannot separate it from seed noise"
     if judged.excludes_zero:
+        if judged.beyond_margin and margin is not None:
+            return f"**{effect.verdict.value} by more than {_margin_words(margin)}**"
         return f"**{effect.verdict.value}**"
     largest = f"{100 * judged.largest:.1f} points"
     if effect.verdict is Verdict.NO_LARGER:
-        return f"no difference larger than {largest}"
+        within = "" if margin is None else f", within the margin of {_margin_words(margin)}"
+        return f"no difference larger than {largest}{within}"
     return f"undecided: no difference larger than {largest}{_price(effect)}"
+
+
+def _margin_words(margin: float) -> str:
+    return "1 point" if margin == 1 else f"{margin:g} points"
 
 
 def _price(effect: Effect) -> str:

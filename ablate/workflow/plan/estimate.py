@@ -152,6 +152,18 @@ def study_cost(
     return Cost(trials_s, sum(prefix_s.values()), longest_s)
 
 
+def arm_seconds(
+    resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]
+) -> dict[str, float]:
+    """Return arm_id -> seconds of one of its trials whose prefix is kept."""
+    seconds = {}
+    for kind, arms in kinds.items():
+        probe = measured[nearest(kind, list(measured))]
+        for arm in arms:
+            seconds[arm.arm_id] = probe.trial_s(arm.recipe, _as_used(resolved, arm.recipe))
+    return seconds
+
+
 def cost_table(
     resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]
 ) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ablate.errors import SpecError
 from ablate.model.facts import RecipeFacts
 from ablate.workflow.folders import Folders
-from ablate.workflow.plan.estimate import cost_table, kinds_of
+from ablate.workflow.plan.estimate import arm_seconds, cost_table, kinds_of
 from ablate.workflow.plan.probe import estimate_lines, probe_kinds
 from ablate.workflow.prepare.options import check_workers
 from ablate.workflow.prepare.prepared import Resolved
@@ -22,6 +22,8 @@ class Estimate:
     """One per kind of arm, as text."""
     lines: Sequence[str]
     """The whole, and what it rests on."""
+    trial_s: Mapping[str, float]
+    """arm_id -> seconds of one of its trials."""
 
 
 def estimate_grid(
@@ -41,4 +43,5 @@ def estimate_grid(
     kinds = kinds_of(resolved, dict(facts))
     probes = probe_kinds(resolved, kinds, folders, threads=1, workers=workers)
     rows = cost_table(resolved, kinds, probes.kinds)
-    return Estimate(rows, estimate_lines(resolved, kinds, probes))
+    lines = estimate_lines(resolved, kinds, probes)
+    return Estimate(rows, lines, arm_seconds(resolved, kinds, probes.kinds))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ablate.workflow.plan.estimate_grid import Estimate
+    from ablate.workflow.plan.prospects import Prospects
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -132,6 +133,22 @@ class Plan:
         from ablate.workflow.plan.estimate_grid import estimate_grid
 
         return estimate_grid(self.resolved, self.facts, self.folders, workers=workers)
+
+    def prospects(self, estimate: Estimate | None = None) -> Prospects | None:
+        """What the design can show, and what more seeds would cost; None for a search.
+
+        Times are those of `estimate`, or of earlier studies on the same data.
+        """
+        record = self.resolved.record
+        if not record.arms or not record.baseline_arm_id:
+            return None
+        # numpy and scipy take a moment to import, and a plan of a search needs neither.
+        from ablate.workflow.plan.past_studies import past_studies
+        from ablate.workflow.plan.prospects import prospects_of
+
+        probed_s = None if estimate is None else estimate.trial_s
+        past = past_studies(self.folders, record)
+        return prospects_of(self.grid, record, past, probed_s=probed_s)
 
     def __repr__(self) -> str:
         return (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ablate.quoting import code, text
 from ablate.recipe.canonical import canonical
+from ablate.recipe.levels import level_text
 from ablate.recipe.recipe import Recipe
-from ablate.reporting.evidence.tables import level_text
 from ablate.reporting.results import Results
 from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import join_sections, table

@@ -7,6 +7,7 @@ from ablate.reporting.figures.choose import axis_figure_name
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text import effect_sentences
 from ablate.reporting.text.markdown import bullets, join_sections
+from ablate.reporting.text.question_sentences import EXPLORATORY
 
 _HOW = (
     "Each comparison is against the baseline's level, between trials that differ in this axis "
@@ -25,7 +26,8 @@ def axes_section(results: Results, show: ShowFigure) -> str:
             parts.append(_axis(results, axis, show))
     if not parts:
         return ""
-    return join_sections(["## What each axis changes", _HOW, *parts]).rstrip()
+    how = f"{_HOW} {EXPLORATORY}" if results.effects.questions else _HOW
+    return join_sections(["## What each axis changes", how, *parts]).rstrip()
 
 
 def _axis(results: Results, axis: str, show: ShowFigure) -> str:

@@ -57,7 +57,7 @@ def _row(effect: Effect) -> list[str]:
         span,
         _bare_p(effect.judged.p),
         share,
-        effect.verdict.value,
+        f"{effect.verdict.value} (exploratory)" if effect.is_exploratory else effect.verdict.value,
     ]
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ablate.quoting import code, text
-from ablate.reporting.evidence.tables import level_text
+from ablate.recipe.levels import level_text
 from ablate.reporting.pages.sections.pilot_counts import counts_text
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.text.markdown import join_sections, table

@@ -1,0 +1,181 @@
+"""What a design can show, and at what price, before anything is trained.
+
+The smallest effect is that of the report's own method, by the noise of an earlier study on the same
+data and backbone, or by a guess that is called one. What the test images add to the error is known
+only afterwards, so every size is a lower bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from ablate.grid.grid_file import Grid
+from ablate.reporting.evidence.planned import Planned, planned_comparisons
+from ablate.reporting.statistics.power import Design, smallest_effect
+from ablate.study.record import ArmRecord, StudyRecord
+from ablate.study.tasks import metric_prose, task_of
+from ablate.workflow.plan.past_studies import MeasuredNoise, PastStudies
+
+USUAL_NOISE = 2.0
+"""Points: a guess where nobody measured or stated anything."""
+SEEDS = (2, 3, 5, 8, 12, 20)
+"""Numbers of seeds that a plan puts beside one another."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """SD of a trial around its arm and its seed, in points, and who says so."""
+
+    sd: float
+    source: str
+    is_guess: bool
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison and the smallest true effect that the design finds with a power of 80 %."""
+
+    kind: str
+    name: str
+    against: str
+    n_cells: int
+    smallest: float | None
+    """Points; None where the design finds no effect of any size."""
+
+
+@dataclass(frozen=True)
+class WithSeeds:
+    """The whole design with another number of seeds."""
+
+    n_seeds: int
+    smallest: float | None
+    """Points: of the comparison that is known best."""
+    largest: float | None
+    """Points: of the one that is known worst."""
+    seconds: float | None
+    """Of all trials, one after the other; None where no arm was timed."""
+
+
+@dataclass(frozen=True)
+class ArmCost:
+    """What an arm costs."""
+
+    arm: str
+    arm_id: str
+    trial_s: float | None
+    """Of one trial; None where it was not timed."""
+
+
+@dataclass(frozen=True)
+class Prospects:
+    """What the design can show."""
+
+    metric: str
+    """The primary metric in words: sizes are points of it on test."""
+    n_seeds: int
+    noise: Noise
+    findings: tuple[Finding, ...]
+    by_seeds: tuple[WithSeeds, ...]
+    arms: tuple[ArmCost, ...]
+    time_from: str
+    """Where the seconds come from; empty where no arm was timed."""
+
+    @property
+    def can_show_nothing(self) -> bool:
+        """Whether no effect of any size would be found."""
+        return all(finding.smallest is None for finding in self.findings)
+
+    @property
+    def n_timed(self) -> int:
+        """Arms whose trials were timed."""
+        return sum(arm.trial_s is not None for arm in self.arms)
+
+
+def prospects_of(
+    grid: Grid,
+    record: StudyRecord,
+    past: PastStudies,
+    *,
+    probed_s: Mapping[str, float] | None = None,
+) -> Prospects:
+    """Return what the study of `record` can show. `probed_s`: arm_id -> seconds, as measured."""
+    task = task_of(record.task)
+    backbones = frozenset(arm.recipe.backbone for arm in record.arms)
+    noise = _noise(grid, past.noise(f"test/{task.primary}", backbones=backbones))
+    planned = planned_comparisons(record)
+    trial_s = probed_s or past.trial_s()
+    arms = tuple(_arm_cost(arm, trial_s) for arm in record.arms)
+    n_seeds = len(record.seeds)
+    time_from = ""
+    if any(arm.trial_s is not None for arm in arms):
+        time_from = "measured steps" if probed_s else "earlier studies"
+    return Prospects(
+        metric=metric_prose(task.primary),
+        n_seeds=n_seeds,
+        noise=noise,
+        findings=tuple(_finding(one, n_seeds, noise) for one in planned),
+        by_seeds=tuple(_by_seeds(planned, arms, n_seeds, noise)),
+        arms=arms,
+        time_from=time_from,
+    )
+
+
+def _noise(grid: Grid, measured: MeasuredNoise | None) -> Noise:
+    if measured is not None:
+        source = f"measured in the study of grid {measured.grid} ({measured.df} degrees of freedom)"
+        return Noise(100 * measured.sd, source, is_guess=False)
+    if grid.noise is not None:
+        return Noise(grid.noise, "a guess, stated in the grid file", is_guess=True)
+    return Noise(
+        USUAL_NOISE,
+        "a guess: no study on this data and backbone was run here; `noise:` states another",
+        is_guess=True,
+    )
+
+
+def _arm_cost(arm: ArmRecord, trial_s: Mapping[str, float]) -> ArmCost:
+    return ArmCost(arm.name, arm.arm_id, trial_s.get(arm.arm_id))
+
+
+def _finding(planned: Planned, n_seeds: int, noise: Noise) -> Finding:
+    comparison = planned.comparison
+    named = zip(comparison.axes, comparison.against, strict=True)
+    return Finding(
+        kind=comparison.kind,
+        name=comparison.name,
+        against=" ".join(f"{axis}={level}" for axis, level in named),
+        n_cells=len(comparison.contrast.cells),
+        smallest=_smallest(planned.design, n_seeds, noise.sd),
+    )
+
+
+def _by_seeds(
+    planned: Sequence[Planned], arms: Sequence[ArmCost], n_seeds: int, noise: Noise
+) -> list[WithSeeds]:
+    """The design as it is, and with other numbers of seeds."""
+    per_seed = [arm.trial_s for arm in arms if arm.trial_s is not None]
+    rows = []
+    for number in sorted({n_seeds, *SEEDS}):
+        sizes = []
+        for one in planned:
+            size = _smallest(one.design, number, noise.sd)
+            if size is not None:
+                sizes.append(size)
+        row = WithSeeds(
+            n_seeds=number,
+            smallest=min(sizes, default=None),
+            largest=max(sizes, default=None),
+            # Arms that nobody timed count as the mean of the others.
+            seconds=number * len(arms) * sum(per_seed) / len(per_seed) if per_seed else None,
+        )
+        rows.append(row)
+    return rows
+
+
+@cache
+def _smallest(design: Design, n_seeds: int, sd: float) -> float | None:
+    size = smallest_effect(design, n_seeds, sd=sd)
+    return size if math.isfinite(size) else None
