@@ -94,6 +94,7 @@ class OptunaStudy:
 
         What a former version or a dead search left running is ended.
         """
+        # No deep copies: there can be thousands, and nothing here changes one.
         for stored in self._study.get_trials(deepcopy=False):
             if not stored.state.is_finished():
                 self._study.tell(stored.number, state=TrialState.FAIL)
@@ -131,6 +132,7 @@ class OptunaStudy:
             "arm": trial.arm_id if arm is None else arm.name,
         }
         values = self._values(ended)
+        # Optuna refuses a complete trial without values; here it is FAIL, in the journal COMPLETE.
         state = _STATES[ended.state]
         if state is TrialState.COMPLETE and values is None:
             state = TrialState.FAIL
@@ -277,7 +279,10 @@ def _study_name(record: StudyRecord) -> str:
     Optuna's categorical parameters cannot get new choices, so a grid with edited axes is another
     study there.
     """
-    axes = {axis: list(map(_choice, levels)) for axis, levels in record.axes.items()}
+    axes: dict[str, list[CategoricalChoiceType]] = {}
+    for axis, levels in record.axes.items():
+        axes[axis] = [_choice(level) for level in levels]
+    # Not Python's `hash`: every process, and every later call, must find the same study.
     text = f"{record.select_by} {json.dumps(axes, sort_keys=True)}"
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
     return f"{record.grid_name}-{record.study_id}-{digest}"
