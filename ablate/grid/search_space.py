@@ -163,8 +163,7 @@ def probe_cells(space: Mapping[str, SearchAxis]) -> list[Cell]:
 
     They are what is checked before a search; axes that are not probed have their first level.
     """
-    # One axis at a time: all combinations would be too many, and a level that cannot be built alone
-    # can be built with none.
+    # One axis at a time: all combinations would be far too many.
     cells = [_first_cell(space, {})]
     for name, axis in space.items():
         for level in _probed_levels(axis):
