@@ -88,9 +88,15 @@ def _consequence(task: TaskSpec) -> str:
 def _only_class(items: Sequence[Item], class_names: Sequence[str]) -> str | None:
     """The class that all items are of; None where there are more, or each class is judged alone."""
     targets = targets_of(items, n_classes=len(class_names))
-    present = [name for name, n in zip(class_names, targets.counts(), strict=True) if n > 0]
-    is_only = targets.is_exclusive and len(present) == 1
-    return present[0] if is_only else None
+    if not targets.is_exclusive:
+        return None
+    present: list[str] = []
+    for name, n in zip(class_names, targets.counts(), strict=True):
+        if n > 0:
+            present.append(name)
+    if len(present) > 1:
+        return None
+    return next(iter(present), None)
 
 
 def _check_not_empty(parts: Parts, source: str) -> None:

@@ -49,10 +49,9 @@ def read_index(
     labels = sorted(names, key=_sort_key(names))
     position = {label: i for i, label in enumerate(labels)}
     files = named_files(table, "file", root=root, data_dir=data_dir or root, about="label")
-    items = [
-        item_of(file, label=position[row.cells["label"]], split=split)
-        for file, row, split in zip(files, table.rows, splits, strict=True)
-    ]
+    items: list[Item] = []
+    for file, row, split in zip(files, table.rows, splits, strict=True):
+        items.append(item_of(file, label=position[row.cells["label"]], split=split))
     return tuple(names[label] for label in labels), tuple(items)
 
 
@@ -73,7 +72,10 @@ def split_of_row(row: Row, name: str) -> str | None:
 
 def check_splits_complete(table: Table, splits: list[str | None]) -> None:
     """Check that all rows of a table name a split or none does. Raises DataError."""
-    without = [row.line for row, split in zip(table.rows, splits, strict=True) if split is None]
+    without: list[int] = []
+    for row, split in zip(table.rows, splits, strict=True):
+        if split is None:
+            without.append(row.line)
     if without and len(without) < len(table.rows):
         raise DataError(
             f"all rows of {table.name} must name a split or none, {len(without)} of "
@@ -153,5 +155,8 @@ def _name_of_label(table: Table) -> dict[str, str]:
 
 def _sort_key(labels: Iterable[str]) -> type[int] | type[str]:
     """Labels that are all numbers are sorted as numbers: 2 before 10."""
-    are_numbers = all(label.isascii() and label.isdigit() for label in labels)
-    return int if are_numbers else str
+    for label in labels:
+        # isdigit() alone takes superscripts too, which int() refuses.
+        if not (label.isascii() and label.isdigit()):
+            return str
+    return int
