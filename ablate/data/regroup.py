@@ -53,6 +53,7 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
             if name != THE_REST:
                 new_of[name] = new
     _check_names(new_of, class_names, source)
+    # Spelled out, so that the record says what the rest was; another version may have more classes.
     rest = [name for name in class_names if name not in new_of]
     takes_rest: str | None = None
     for new, names in groups:

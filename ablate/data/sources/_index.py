@@ -43,7 +43,9 @@ def read_index(
     table = read_table(path, read=COLUMNS)
     _check_columns(table)
     _check_cells(table)
-    splits = [split_of_row(row, path.name) for row in table.rows]
+    splits: list[str | None] = []
+    for row in table.rows:
+        splits.append(split_of_row(row, path.name))
     check_splits_complete(table, splits)
     names = _name_of_label(table)
     labels = sorted(names, key=_sort_key(names))
@@ -137,6 +139,7 @@ def _name_of_label(table: Table) -> dict[str, str]:
     for row in table.rows:
         label = row.cells["label"]
         name = row.cells.get("class_name") or label
+        # The first row of a label names its class, and the others must agree.
         if names.setdefault(label, name) != name:
             raise DataError(
                 f"each label must have one class_name in {table.name}, label {label!r} has "
