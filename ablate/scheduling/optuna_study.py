@@ -73,7 +73,7 @@ class OptunaStudy:
         self._describe = describe or self._levels
         self._space = _space(record)
         self._arms = {arm.arm_id: arm for arm in record.arms}
-        self._study = _open(record, url, self._objectives)
+        self._study, self._storage = _open(record, url, self._objectives)
         self._stored: set[AttemptKey] = set()
 
     def is_up(self) -> bool:
@@ -114,7 +114,11 @@ class OptunaStudy:
         """See `Follower`."""
 
     def finish(self, status: str) -> None:
-        """See `Follower`."""
+        """See `Follower`: nothing is left to write, so the server gets its connections back.
+
+        Whoever reads `trials` afterwards opens a new one.
+        """
+        self._storage.engine.dispose()
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -231,11 +235,14 @@ def default_url(folder: Path) -> str:
     return sqlite_url(folder / OPTUNA_FILE)
 
 
-def _open(record: StudyRecord, url: str, objectives: Sequence[str]) -> optuna.Study:
+def _open(
+    record: StudyRecord, url: str, objectives: Sequence[str]
+) -> tuple[optuna.Study, optuna.storages.RDBStorage]:
     try:
-        return optuna.create_study(
+        storage = _storage(url)
+        study = optuna.create_study(
             study_name=_study_name(record),
-            storage=_storage(url),
+            storage=storage,
             directions=[direction_of(name) for name in objectives],
             load_if_exists=True,
         )
@@ -244,6 +251,7 @@ def _open(record: StudyRecord, url: str, objectives: Sequence[str]) -> optuna.St
         raise StoreError(
             f"Optuna's storage must be usable, {without_password(url)!r} is not: {reason}"
         ) from error
+    return study, storage
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:
