@@ -113,7 +113,7 @@ class OptunaStudy:
     def settle(self) -> None:
         """See `Follower`."""
 
-    def finish(self, status: str) -> None:
+    def finish(self, status: str) -> None:  # noqa: ARG002
         """See `Follower`: nothing is left to write, so the server gets its connections back.
 
         Whoever reads `trials` afterwards opens a new one.
