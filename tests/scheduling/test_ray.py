@@ -117,7 +117,8 @@ def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
         order(tmp_path, trial, what)
     heard: list = []
     left = [request_of(trial, tmp_path) for trial in trials]
-    on_two_nodes(tmp_path, timeout_s=12.0, silent_s=8.0).run(
+    # Far apart: on a busy machine a worker is seconds on its way before it stops.
+    on_two_nodes(tmp_path, timeout_s=24.0, silent_s=8.0).run(
         lambda slot: left.pop(0) if left else None, heard.append
     )
     kept = attempts(heard)
@@ -131,7 +132,7 @@ def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
     assert [left_early.kind, crashed.kind] == ["WorkerDied", "WorkerDied"]
     assert (hung.kind, hung.message) == (
         "TrialTimeout",
-        "the trial must end within 12 s (--trial-timeout), it did not",
+        "the trial must end within 24 s (--trial-timeout), it did not",
     )
     assert "in _obey" in hung.traceback
     assert [end_of(attempt).state for attempt in tried[4:]] == [TrialState.COMPLETE] * 2
