@@ -50,12 +50,18 @@ class Phase(BaseModel):
 
     def __str__(self) -> str:
         """Short and one to one, for the name of an arm: `4xall(head_lr=0.01)`."""
-        more = [
-            f"{name}={value:g}"
-            for name in ("head_lr", "lr_ratio")
-            if (value := getattr(self, name)) is not None
-        ]
+        # Names of arms are keys of reports and of MLflow runs: this spelling cannot change.
+        text = str(self.epochs)
+        if self.freeze_depth is not None:
+            text += f"x{self.freeze_depth}"
+        settings = []
+        if self.head_lr is not None:
+            settings.append(f"head_lr={self.head_lr:g}")
+        if self.lr_ratio is not None:
+            settings.append(f"lr_ratio={self.lr_ratio:g}")
         if self.until == "plateau":
-            more.append(f"plateau={'' if self.patience is None else self.patience}")
-        where = "" if self.freeze_depth is None else f"x{self.freeze_depth}"
-        return f"{self.epochs}{where}" + (f"({','.join(more)})" if more else "")
+            patience = "" if self.patience is None else self.patience
+            settings.append(f"plateau={patience}")
+        if settings:
+            text += f"({','.join(settings)})"
+        return text
