@@ -34,7 +34,7 @@ WITH_MOMENTUM = frozenset(
 REFUSED = {
     "adahessian": "it needs the curvature, a second backward pass through every step",
     "kron": "its state is drawn and compiled on the way, "
-    "so a trial that was killed could not go on with the same numbers",
+    "so a trial that was killed could not resume with the same numbers",
     "bnb": "it needs bitsandbytes, and the state that it rounds depends on the device",
     "fused": "it needs NVIDIA's apex",
 }

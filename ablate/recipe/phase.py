@@ -23,7 +23,9 @@ class Phase(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: Epochs = Field(description="passes over train; with until: plateau at most so many")
+    epochs: Epochs = Field(
+        description="passes over train; with until: plateau the most that it takes"
+    )
     freeze_depth: Literal["all"] | Depth | None = Field(
         None, description="leading frozen units; null = the recipe's"
     )

@@ -157,24 +157,24 @@ def _thaws_too_little(recipe: Recipe) -> bool:
 
 CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
     (
-        "phases say themselves what a strategy would",
+        "phases replace a strategy: give one of the two",
         lambda recipe: bool(recipe.phases) and recipe.strategy != "single",
     ),
     (
-        "LP-FT thaws the trunk after a probe, and freeze_depth all thaws nothing",
+        "LP-FT unfreezes the trunk after a probe, and freeze_depth all unfreezes nothing",
         lambda recipe: _follows(recipe, "lp_ft") and recipe.freeze_depth == "all",
     ),
     (
-        "LP-FT takes at least one epoch more than its probe_epochs",
+        "LP-FT needs at least one epoch more than its probe_epochs",
         lambda recipe: _follows(recipe, "lp_ft") and probe_epochs(recipe) >= recipe.epochs,
     ),
     (
-        "gradual unfreezing thaws a unit in each phase after the probe, "
-        "and freeze_depth leaves fewer than n_phases - 1 to thaw",
+        "gradual unfreezing frees a unit in each phase after the probe, "
+        "and freeze_depth leaves fewer than n_phases - 1 to free",
         lambda recipe: _follows(recipe, "gradual") and _thaws_too_little(recipe),
     ),
     (
-        "gradual unfreezing takes an epoch for each of its n_phases at least",
+        "gradual unfreezing needs at least one epoch for each of its n_phases",
         lambda recipe: _follows(recipe, "gradual") and recipe.epochs < recipe.n_phases,
     ),
     (
@@ -182,7 +182,7 @@ CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
         _lacks_patience,
     ),
     (
-        "adapters stand in frozen units, and phases thaw units",
+        "adapters belong to frozen units, and phases unfreeze units",
         lambda recipe: recipe.adapter_kind != "none" and len(phases_of(recipe)) > 1,
     ),
 )
