@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = "ablate|docs|experiments|reports|scripts|tests"
 PATHS = re.compile(rf"(?<![\w/.-])(?:\.\./)?(?:{FOLDERS})/[\w./<>*-]*[\w/>*]")
+SHORT_PATHS = re.compile(rf"`(?!(?:{FOLDERS})/)((?:[a-z_]+/)+(?:[a-z_]+\.py)?)`")
 LINKS = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 MODULES = re.compile(r"`(ablate(?:\.[a-z_]+)+)")
 TARGETS = re.compile(r"(?:`|^ *)make ((?!install)[a-z][a-z-]*)", re.MULTILINE)
@@ -45,6 +46,17 @@ def test_every_path_exists() -> None:
     for path, name in names:
         if not (ROOT / name.removeprefix("../")).exists():
             missing.append(f"{path.name}: {name}")
+    assert missing == []
+
+
+def test_every_short_path_exists_in_the_package() -> None:
+    """CONTRIBUTING names modules and folders as the package sees them: `cli/main.py`, `feeds/`."""
+    names = set(SHORT_PATHS.findall((ROOT / "CONTRIBUTING.md").read_text()))
+    assert len(names) > 30
+    missing = []
+    for name in sorted(names):
+        if not any((ROOT / "ablate").glob(f"**/{name.rstrip('/')}")):
+            missing.append(name)
     assert missing == []
 
 
