@@ -24,7 +24,7 @@ def status(
     grid: GridName,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="look again every two seconds, until nobody runs the study"),
+        typer.Option("--watch", help="refresh every two seconds, until the study is not running"),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -51,7 +51,7 @@ def status(
 
 
 def _watch(found: Sequence[StudyStatus], name: str) -> None:
-    """Show the studies until nobody runs them."""
+    """Show the studies until none of them is running."""
     from rich.live import Live
 
     from ablate.workflow.after.studies import grid_status

@@ -30,32 +30,58 @@ def policy_word(recipe: Recipe, *, source: str) -> str:
 
     What differs from the level is named too: `light flip=none erase=0.5`.
     """
-    usual = "none" if _is_off(recipe.augment) else "horizontal"
-    flip = recipe.flip if recipe.flip != "auto" else "none" if source in DIRECTED_SOURCES else usual
-    augment = "none" if _is_off(recipe.augment) else str(recipe.augment)
-    words = [augment, f"flip={flip}" if flip != usual else ""]
-    words += [
-        f"{name}={value}"
-        for name, value in (("color_jitter", recipe.color_jitter), ("erase", recipe.erase))
-        if value is not None
-    ]
-    return " ".join(word for word in words if word)
+    # The word is a part of cache keys: equal views must give equal words, and only they.
+    augment = str(recipe.augment)
+    if _is_off(recipe.augment):
+        augment = "none"  # 0.0 too, so that both spellings share one cache
+    words = [augment]
+    flip = _settled_flip(recipe, source)
+    if flip != _usual_flip(augment):
+        words.append(f"flip={flip}")
+    if recipe.color_jitter is not None:
+        words.append(f"color_jitter={recipe.color_jitter}")
+    if recipe.erase is not None:
+        words.append(f"erase={recipe.erase}")
+    return " ".join(words)
+
+
+def _settled_flip(recipe: Recipe, source: str) -> Flip:
+    """The flip of a recipe, with `auto` settled by the data."""
+    if recipe.flip != "auto":
+        return recipe.flip
+    if source in DIRECTED_SOURCES or _is_off(recipe.augment):
+        return "none"
+    return "horizontal"
+
+
+def _usual_flip(augment: str) -> Flip:
+    """What a level flips where nothing else is said."""
+    return "none" if augment == "none" else "horizontal"
 
 
 @lru_cache(maxsize=64)
 def policy_of(word: str) -> Policy:
     """Inverse of `policy_word`."""
-    augment, *rest = word.split()
-    fields = dict(one.split("=") for one in rest)
-    flip = cast(Flip, fields.get("flip", "none" if augment == "none" else "horizontal"))
-    jitter, erase = (
-        float(fields[name]) if name in fields else None for name in ("color_jitter", "erase")
+    augment, *settings = word.split()
+    fields = dict(setting.split("=") for setting in settings)
+    level: str | float = augment
+    if augment[0].isdigit():
+        level = float(augment)
+    return Policy(
+        augment=level,
+        flip=cast(Flip, fields.get("flip", _usual_flip(augment))),
+        color_jitter=_number(fields.get("color_jitter")),
+        erase=_number(fields.get("erase")),
     )
-    return Policy(float(augment) if augment[0].isdigit() else augment, flip, jitter, erase)
+
+
+def _number(written: str | None) -> float | None:
+    return None if written is None else float(written)
 
 
 def is_clean(recipe: Recipe) -> bool:
     """Whether train images are seen as val sees them."""
+    # Falsy covers both null, which follows `augment`, and an explicit 0.
     return (
         _is_off(recipe.augment)
         and recipe.flip in ("auto", "none")

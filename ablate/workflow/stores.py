@@ -101,7 +101,7 @@ def _moved_aside(aside: Path, why: str, written: list[str]) -> str:
     if written:
         result = (
             f"written again from the journals: {', '.join(written)}; "
-            "reports made before cite the runs of the old file, ablate report GRID writes them anew"
+            "reports made before cite the runs of the old file, ablate report GRID writes them again"
         )
     else:
         result = "there was no journal yet"

@@ -30,7 +30,7 @@ def test_a_study_in_two_calls_and_its_status_between_them(
         None,
     )
     shown = CliRunner().invoke(app, ["status", "limited", "--watch"]).stdout
-    assert "4 trials, 1 attempts; nobody runs it; the same command goes on" in shown
+    assert "4 trials, 1 attempts; not running; repeat the command to resume" in shown
     assert (
         CliRunner()
         .invoke(app, ["run", grid, "--only-failed"])
