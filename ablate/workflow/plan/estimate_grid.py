@@ -11,7 +11,7 @@ from ablate.workflow.folders import Folders
 from ablate.workflow.plan.estimate import cost_table, kinds_of
 from ablate.workflow.plan.probe import estimate_lines, probe_kinds
 from ablate.workflow.prepare.options import check_workers
-from ablate.workflow.prepare.prepared import Resolved
+from ablate.workflow.prepare.resolved import Resolved
 
 
 @dataclass(frozen=True, slots=True)

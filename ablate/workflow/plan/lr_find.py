@@ -19,7 +19,8 @@ from ablate.study.trial import Trial
 from ablate.training.lr_range import LrRange, lr_range
 from ablate.workflow.folders import Folders
 from ablate.workflow.prepare.options import check_rates, check_threads
-from ablate.workflow.prepare.prepared import Prepared, prepare, resolve
+from ablate.workflow.prepare.prepared import Prepared, prepare
+from ablate.workflow.prepare.resolved import resolve
 from ablate.workflow.run.watcher import Watcher
 
 N_ROWS = 12

@@ -35,9 +35,10 @@ from ablate.training.timing_probe import (
 )
 from ablate.workflow.folders import Folders
 from ablate.workflow.plan.estimate import Kind, Measured, kinds_of, study_cost
+from ablate.workflow.prepare.check_arms import check_arms
 from ablate.workflow.prepare.machines import Machines, choose_slots
 from ablate.workflow.prepare.options import read_trials_per_gpu
-from ablate.workflow.prepare.prepared import Resolved, check_arms
+from ablate.workflow.prepare.resolved import Resolved
 
 RUN_PROBE = "ablate.training.timing_probe:run_probe"
 MAX_KINDS = 8
@@ -276,7 +277,7 @@ def packed(
             "--trials-per-gpu auto must come with --executor local, memory is measured on this machine; name a number for a cluster"
         )
     probes = probe_kinds(
-        resolved, kinds_of(resolved, check_arms(resolved)), where, threads=threads, workers=1
+        resolved, kinds_of(resolved, check_arms(resolved).facts), where, threads=threads, workers=1
     )
     largest = max(probes.kinds.values(), key=lambda found: found.peak_mb)
     per_gpu = slots_that_fit(largest.peak_mb, total_mb=probes.total_mb, margin=MARGIN)

@@ -24,8 +24,8 @@ from ablate.study.view_identity import (
 )
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.workflow.prepare.cut_depths import cut_depths
-from ablate.workflow.prepare.network_facts import Looks
-from ablate.workflow.prepare.prepared import Resolved
+from ablate.workflow.prepare.network_facts import NetworkFacts
+from ablate.workflow.prepare.resolved import Resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class _Counted:
 
 
 def sharing_table(
-    resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks: Looks
+    resolved: Resolved, facts: Mapping[str, RecipeFacts], *, networks: NetworkFacts
 ) -> tuple[list[dict[str, object]], SharedPasses]:
     """Return one row for each backbone, cut and augmentation, and the sum over the study.
 
@@ -93,14 +93,14 @@ def sharing_table(
     bounds then.
     """
     n_images = resolved.data_set.facts.n_images
-    groups = _groups(resolved, facts, looks)
+    groups = _groups(resolved, facts, networks)
     users = _users(groups)
-    device = looks.device()
+    device = networks.device()
     counted = _Counted()
     rows: list[dict[str, object]] = []
     alone = together = n_views = 0
     for group, parts in sorted(groups.items(), key=lambda item: _row_order(item[0])):
-        cost = looks.prefix_cost(group.backbone, group.image_size, group.depth)
+        cost = networks.prefix_cost(group.backbone, group.image_size, group.depth)
         is_cut = group.depth > 0 and cost.is_worth_keeping(device)
         row_alone = row_together = 0
         for part in parts if is_cut else ():
@@ -179,9 +179,9 @@ def views_of(part: Part, n_images: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _groups(
-    resolved: Resolved, facts: Mapping[str, RecipeFacts], looks: Looks
+    resolved: Resolved, facts: Mapping[str, RecipeFacts], networks: NetworkFacts
 ) -> dict[Group, list[Part]]:
-    weights = _weights_of(resolved, looks)
+    weights = _weights_of(resolved, networks)
     groups: dict[Group, list[Part]] = {}
     for arm in resolved.expansion.arms:
         built = facts[arm.arm_id]
@@ -197,12 +197,12 @@ def _groups(
     return groups
 
 
-def _weights_of(resolved: Resolved, looks: Looks) -> dict[str, WeightsIdentity]:
+def _weights_of(resolved: Resolved, networks: NetworkFacts) -> dict[str, WeightsIdentity]:
     """`weights_name` -> what is loaded: two words may stand for the same tensors."""
     weights: dict[str, WeightsIdentity] = {}
     recipes = {weights_name(arm.recipe): arm.recipe for arm in resolved.expansion.arms}
     for name, recipe in recipes.items():
-        identity = looks.check_weights(recipe, image_size=resolved.data.image_size)
+        identity = networks.check_weights(recipe, image_size=resolved.data.image_size)
         if identity is not None:
             weights[name] = identity
     return weights

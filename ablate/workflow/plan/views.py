@@ -21,7 +21,9 @@ from ablate.recipe.policy import is_cropped, policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.targets import Targets
 from ablate.workflow.plan.contact_sheet import Group, Sheet
-from ablate.workflow.prepare.prepared import Progress, Resolved, check_writable
+from ablate.workflow.prepare.image_stores import Progress
+from ablate.workflow.prepare.resolved import Resolved
+from ablate.workflow.prepare.writable import check_writable
 
 _BESIDE = ("flip", "color_jitter", "erase")
 """Fields that may stand behind a level, as `policy_word` writes them."""

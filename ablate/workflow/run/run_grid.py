@@ -17,7 +17,8 @@ from ablate.workflow.context import StudyContext
 from ablate.workflow.folders import Folders, check_optuna
 from ablate.workflow.plan.probe import packed
 from ablate.workflow.prepare.grid_source import other_source
-from ablate.workflow.prepare.prepared import prepare, resolve
+from ablate.workflow.prepare.prepared import prepare
+from ablate.workflow.prepare.resolved import resolve
 from ablate.workflow.requests import Request
 from ablate.workflow.run.pilot_study import PilotEnd, adopt_pilot, pilot_view, run_pilot
 from ablate.workflow.run.run_options import RunOptions

@@ -21,8 +21,9 @@ from ablate.targets import OneLabel
 from ablate.workflow.folders import find_folders
 from ablate.workflow.plan.estimate import Cost, Kind, Measured, kinds_of, nearest, study_cost
 from ablate.workflow.plan.probe import Probes, _part, packed, probe_kinds
+from ablate.workflow.prepare.check_arms import check_arms
 from ablate.workflow.prepare.machines import Machines, choose_slots, parse_kind
-from ablate.workflow.prepare.prepared import Resolved, check_arms, resolve
+from ablate.workflow.prepare.resolved import Resolved, resolve
 
 LIGHT = ("freeze_depth: [all, -1]", "freeze_depth: [all, 0]\n  augment: [none, light]")
 

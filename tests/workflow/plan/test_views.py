@@ -44,7 +44,7 @@ from ablate.workflow.plan.views import (
     spread,
     take_sheet,
 )
-from ablate.workflow.prepare.prepared import Resolved, resolve
+from ablate.workflow.prepare.resolved import Resolved, resolve
 
 WriteGrid = Callable[..., Path]
 AXIS = "  head_lr: [1.0e-3, 1.0e-2]"

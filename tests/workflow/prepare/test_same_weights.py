@@ -22,8 +22,10 @@ from ablate.study.trial_facts import TrialFacts
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.tracking.events import Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
 from ablate.workflow.folders import find_folders
-from ablate.workflow.prepare.prepared import Resolved, prepare, resolve, study_folder
+from ablate.workflow.prepare.prepared import prepare
+from ablate.workflow.prepare.resolved import Resolved, resolve
 from ablate.workflow.prepare.same_weights import check_weights_of_past
+from ablate.workflow.prepare.study_folders import study_folder
 
 WriteGrid = Callable[..., Path]
 RECIPE = Recipe(backbone="test_resnet", weights="w.pth")
