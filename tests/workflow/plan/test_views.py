@@ -37,7 +37,7 @@ from ablate.workflow.plan.contact_sheet import (
     write_sheet,
 )
 from ablate.workflow.plan.views import (
-    Wish,
+    SheetRequest,
     describe,
     read_policy,
     shown_policies,
@@ -61,8 +61,10 @@ def _resolved(grid: Path) -> Resolved:
     return resolve(load_grid(grid), find_folders(), seeds=None, allow_fallback=True, command="")
 
 
-def _sheet(grid: Path, wish: Wish) -> Sheet:
-    return take_sheet(_resolved(grid), wish, home=find_folders().home, on_progress=lambda *_: None)
+def _sheet(grid: Path, sheet_request: SheetRequest) -> Sheet:
+    return take_sheet(
+        _resolved(grid), sheet_request, home=find_folders().home, on_progress=lambda *_: None
+    )
 
 
 def _store(home: Path) -> ImageStore:
@@ -106,7 +108,9 @@ def test_every_tile_is_the_view_that_a_trial_trains_on(desk: Path, write_grid: W
         f"views: {out} (4 train images, clean and under light, strong, none flip=vertical in 3 epochs)"
         in said.stdout
     )
-    sheet = _sheet(grid, Wish((read_policy("strong"), read_policy("none flip=vertical")), 4, 3))
+    sheet = _sheet(
+        grid, SheetRequest((read_policy("strong"), read_policy("none flip=vertical")), 4, 3)
+    )
     assert sheet.rows == ("green", "green", "red", "red")
     store, wanted = _store(desk / "home"), preprocessing_of("test_efficientnet", image_size=32)
     train, rows = store.split("train"), [0, 1, 8, 9]
@@ -183,7 +187,7 @@ def test_a_policy_stands_there_once_and_clean_images_are_no_policy(
         )
     )
     grid = write_grid("distinct", *AUGMENTED)
-    assert [group.name for group in _sheet(grid, Wish(asked)).groups] == [
+    assert [group.name for group in _sheet(grid, SheetRequest(asked)).groups] == [
         "clean",
         "light",
         "1.0",
@@ -224,10 +228,10 @@ def test_what_is_not_on_the_sheet_is_said(desk: Path, write_grid: WriteGrid) -> 
         "(3 train images, clean; no arm varies them; --policy light would show what that does; for test_efficientnet, one of 2 backbones; "
         "--backbone chooses (test_efficientnet, test_vit); mixing (mixup) is not shown)"
     )
-    resolved, wish = _resolved(grid), Wish(backbone="test_vit")
-    sheet = take_sheet(resolved, wish, home=desk / "home", on_progress=lambda *_: None)
+    resolved, sheet_request = _resolved(grid), SheetRequest(backbone="test_vit")
+    sheet = take_sheet(resolved, sheet_request, home=desk / "home", on_progress=lambda *_: None)
     assert sheet.title == "mixed: train images of folder, seed 0, 32 px for test_vit"
-    assert "for test_vit, one of 2 backbones" in describe(resolved, wish, sheet)
+    assert "for test_vit, one of 2 backbones" in describe(resolved, sheet_request, sheet)
 
 
 def test_rows_of_several_labels_name_all_of_them(desk: Path, write_grid: WriteGrid) -> None:
@@ -240,7 +244,7 @@ def test_rows_of_several_labels_name_all_of_them(desk: Path, write_grid: WriteGr
     splits = "path: several, split_seed: 0, fractions: {train: 0.5, val: 0.25, test: 0.25}"
     sheet = _sheet(
         write_grid("several", ("classification", "multilabel"), ("path: pictures", splits)),
-        Wish(n_images=3),
+        SheetRequest(n_images=3),
     )
     assert sheet.rows == ("green, red", "red", "no label")
 
