@@ -59,10 +59,10 @@ def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
         return 0
     if recipe.adapter_kind == "none":
         return facts.depth
-    if recipe.lora_units == "all":
+    if recipe.adapter_units == "all":
         return 0
     # Adapters sit in the last frozen units: what is in front of them is shared.
-    return max(0, facts.depth - recipe.lora_units)
+    return max(0, facts.depth - recipe.adapter_units)
 
 
 def _mixes_images(recipe: Recipe) -> bool:
