@@ -32,16 +32,20 @@ def policy_word(recipe: Recipe, *, source: str) -> str:
 
     What differs from the level is named too: `light flip=none erase=0.5`.
     """
-    usual = "none" if _is_off(recipe.augment) else "horizontal"
-    flip = recipe.flip if recipe.flip != "auto" else "none" if source in DIRECTED_SOURCES else usual
     augment = "none" if _is_off(recipe.augment) else str(recipe.augment)
-    words = [augment, f"flip={flip}" if flip != usual else ""]
-    words += [
-        f"{name}={value}"
-        for name, value in (("color_jitter", recipe.color_jitter), ("erase", recipe.erase))
-        if value is not None
-    ]
-    return " ".join(word for word in words if word)
+    usual = "none" if augment == "none" else "horizontal"
+    flip = recipe.flip
+    if flip == "auto":
+        flip = "none" if source in DIRECTED_SOURCES else usual
+    # What is as the level has it is left out: one policy has one word, and names one view.
+    words = [augment]
+    if flip != usual:
+        words.append(f"flip={flip}")
+    if recipe.color_jitter is not None:
+        words.append(f"color_jitter={recipe.color_jitter}")
+    if recipe.erase is not None:
+        words.append(f"erase={recipe.erase}")
+    return " ".join(words)
 
 
 @lru_cache(maxsize=64)
