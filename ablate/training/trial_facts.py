@@ -1,4 +1,4 @@
-"""The facts of a finished trial, gathered from the network, the feeds and the recipe that made it."""
+"""The facts of a finished trial, gathered from what made it: network, feeds and recipe."""
 
 from __future__ import annotations
 
