@@ -33,8 +33,8 @@ def policy_word(recipe: Recipe, *, source: str) -> str:
     What differs from the level is named too: `light flip=none erase=0.5`.
     """
     augment = "none" if _is_off(recipe.augment) else str(recipe.augment)
-    usual = "none" if augment == "none" else "horizontal"
-    flip = recipe.flip
+    usual: Flip = "none" if augment == "none" else "horizontal"
+    flip: str = recipe.flip
     if flip == "auto":
         flip = "none" if source in DIRECTED_SOURCES else usual
     # What is as the level has it is left out: one policy has one word, and names one view.
