@@ -29,11 +29,13 @@ def test_plan_counts_the_passes_that_sharing_saves(desk: Path, write_grid: Write
         ("batch_size: 8", "batch_size: 8, augment: light"),
     )
     out = _out("plan", str(grid), "--seeds", "0,1")
-    # alone: 4 arms with a prefix x 2 seeds x (2 epochs x (16 train + 8 val) + 9 test); random trunks differ by seed, so each has its own 8 + 9 held out
-    alone, together = 4 * 2 * (2 * (16 + 8) + 9), 2 * 2 * 16 + 2 * (8 + 9)
+    # 4 arms with a prefix x 2 seeds x (2 epochs x (16 train + 8 val) + 9 test)
+    alone = 4 * 2 * (2 * (16 + 8) + 9)
+    # random trunks differ by seed, so each has its own 8 + 9 held out
+    together = 2 * 2 * 16 + 2 * (8 + 9)
     assert (
-        f"sharing: {together:,} of {alone:,} passes through frozen prefixes remain ({alone / together:.1f} times fewer)"
-        in out
+        f"sharing: {together:,} of {alone:,} passes through frozen prefixes remain "
+        f"({alone / together:.1f} times fewer)" in out
     )
     assert "nothing to keep: whole network" in out
 
