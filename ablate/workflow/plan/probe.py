@@ -177,7 +177,7 @@ def _request(
 ) -> TrialRequest:
     """The arm's first trial, as short as a probe is."""
     folder.mkdir()
-    trial = next(trial for trial in resolved.trials if trial.arm_id == arm.arm_id)
+    trial = resolved.first_trial(arm)
     short = trial.recipe.model_copy(update={"epochs": EPOCHS, "patience": None})
     return TrialRequest(
         trial=trial.model_copy(update={"recipe": short}),

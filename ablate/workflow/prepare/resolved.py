@@ -48,6 +48,10 @@ class Resolved:
         # A tuning starts from the grid's arms: each is checked once.
         return tuple({arm.arm_id: arm for arm in arms}.values())
 
+    def first_trial(self, arm: ArmRecord) -> Trial:
+        """The trial of an arm of the study with its first seed."""
+        return next(trial for trial in self.trials if trial.arm_id == arm.arm_id)
+
 
 @dataclass(frozen=True)
 class PilotPlan:
