@@ -137,13 +137,14 @@ def _take_samples(arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Pa
     began = time.perf_counter()
     for backbone, size in sorted({(kind.backbone, kind.batch_size) for kind in arms}):
         wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
+        fine = wanted.fine_side if backbone in cropped else None
         store = build_store(
             of_size[size],
             # A store's key does not say which images of the data it holds.
             home=folder / f"batch-{size}",
             side=wanted.store_side,
             interpolation=wanted.interpolation,
-            fine=wanted.fine_side if backbone in cropped else None,
+            fine=fine,
         )
         stores[backbone, size] = store.path
         n_images += sum(_sizes(of_size[size]).values())

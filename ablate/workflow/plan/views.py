@@ -112,12 +112,13 @@ def take_sheet(
     policies = shown_policies(resolved, request.policies)
     wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
     has_crops = any(is_cropped(recipe) for recipe in policies.values())
+    fine = wanted.fine_side if has_crops else None
     store = build_store(
         resolved.data_set,
         home=home,
         side=wanted.store_side,
         interpolation=wanted.interpolation,
-        fine=wanted.fine_side if has_crops else None,
+        fine=fine,
         on_progress=lambda done, total: on_progress("decoding images", done, total),
     )
     seed = resolved.record.seeds[0]

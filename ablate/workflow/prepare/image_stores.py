@@ -42,13 +42,14 @@ def build_stores(
     stores = {}
     # In order of their names: the messages and the disk see the same in every run.
     for backbone, preprocessing in sorted(wanted.items()):
+        # Crops are magnified: they are taken from finer images, which take more disk.
+        fine = preprocessing.fine_side if backbone in cropped else None
         store = build_store(
             resolved.data_set,
             home=folders.home,
             side=preprocessing.store_side,
             interpolation=preprocessing.interpolation,
-            # Crops are magnified: they are taken from finer images, which take more disk.
-            fine=preprocessing.fine_side if backbone in cropped else None,
+            fine=fine,
             on_progress=lambda done, total: on_progress("decoding images", done, total),
         )
         stores[backbone] = store.path
