@@ -6,7 +6,9 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +74,7 @@ def test_a_damaged_entry_is_built_again_and_reported(tmp_path: Path, damage: str
     assert use.n_reused == 1
 
 
-SOUND_META = {
+SOUND_META: dict[str, Any] = {
     "shape": [6, 5],
     "dtype": "float32",
     "sha256": "",
@@ -80,27 +82,17 @@ SOUND_META = {
     "door": "",
     "identity": {},
 }
-WRONG_METAS = [
-    b"",
-    b"[]",
-    b"null",
-    b'"text"',
-    b"{}",
-    b"\xff\xfe",
-    b"[" * 100_000,
-    *(
-        json.dumps({**SOUND_META, **wrong}).encode()
-        for wrong in (
-            {"shape": 3},
-            {"dtype": ["float32"]},
-            {"shape": [-6, -5]},
-            {"build_s": "x"},
-            {"identity": []},
-            {"shape": [6.0, 5]},
-            {"sha256": None, "build_s": float("inf")},
-        )
-    ),
+WRONG_FIELDS: list[dict[str, Any]] = [
+    {"shape": 3},
+    {"dtype": ["float32"]},
+    {"shape": [-6, -5]},
+    {"build_s": "x"},
+    {"identity": []},
+    {"shape": [6.0, 5]},
+    {"sha256": None, "build_s": float("inf")},
 ]
+WRONG_METAS = [b"", b"[]", b"null", b'"text"', b"{}", b"\xff\xfe", b"[" * 100_000]
+WRONG_METAS += [json.dumps({**SOUND_META, **fields}).encode() for fields in WRONG_FIELDS]
 
 
 @pytest.mark.parametrize("wrong", WRONG_METAS)
@@ -194,7 +186,7 @@ def test_everything_in_the_identity_counts() -> None:
     )
 
 
-def _race(folder: str, log: str, barrier) -> None:  # type: ignore[no-untyped-def]
+def _race(folder: str, log: str, barrier: Barrier) -> None:
     def computed() -> Iterator[Tensor]:
         with Path(log).open("a") as file:
             file.write("built\n")
@@ -264,7 +256,7 @@ def test_one_pass_keeps_every_split_point_that_is_worth_it(tmp_path: Path) -> No
     assert kept == {"y", "z"}
 
 
-def _build_slowly(folder: str, has_begun, may_end) -> None:  # type: ignore[no-untyped-def]
+def _build_slowly(folder: str, has_begun: Event, may_end: Event) -> None:
     def slowly() -> Iterator[Tensor]:
         has_begun.set()
         may_end.wait()

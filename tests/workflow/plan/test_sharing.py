@@ -49,7 +49,7 @@ def test_what_plan_says_is_what_happens(
     assert "sharing: 49 of 228 passes" in _out("plan", str(grid))
     _out("run", str(grid), "--workers", "1")
     study = MlflowStore(tracking_uri, "happens").read_study("happens")
-    computed = [run.facts.views_computed for run in study.runs]
+    computed = [run.facts.views_computed or 0 for run in study.runs]
     # two epochs of train, val, test: one trial computes them, the others take them
     assert sum(computed) == 4
 

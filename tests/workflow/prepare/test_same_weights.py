@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -54,9 +55,10 @@ def _trial(seed: int, *, image_size: int = 32, **recipe: object) -> Trial:
 
 
 def _finished(
-    folder: Path, trial: Trial, *, state: TrialState = TrialState.COMPLETE, **facts: str
+    folder: Path, trial: Trial, *, state: TrialState = TrialState.COMPLETE, **facts: Any
 ) -> None:
-    journal, is_complete = StudyFolder(folder).journal, state is TrialState.COMPLETE
+    journal = StudyFolder(folder).journal
+    is_complete = state is TrialState.COMPLETE
     journal.append(TrialStarted(trial.trial_id, 1, slot="cpu:0", at=1.0))
     outcome = None
     if is_complete:
@@ -112,7 +114,7 @@ def test_a_package_that_was_upgraded_is_named_with_both_versions(tmp_path: Path)
     ],
     ids=str,
 )
-def test_the_same_weights_are_taken(tmp_path: Path, facts: dict[str, str]) -> None:
+def test_the_same_weights_are_taken(tmp_path: Path, facts: dict[str, Any]) -> None:
     _finished(tmp_path, _trial(0), **facts)
     _check(tmp_path, _trial(0))
 
