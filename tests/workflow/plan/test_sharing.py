@@ -63,14 +63,14 @@ def test_kept_activations_are_listed_and_cleared(desk: Path, write_grid: WriteGr
     assert "\n6 views, " in listed  # train, val and test, at the classifier and at the last unit
     with (desk / "reports/listed/trials.csv").open() as file:
         before = [row["val/macro_f1"] for row in csv.DictReader(file)]
-    assert _out("cache", "clear").startswith("dropped 6 views, ")
+    assert _out("cache", "clear").startswith("removed 6 views, ")
     assert _out("cache", "list") == "0 views, 0.0 MB\n"
     assert "trials: 0 completed now, 4 before" in _out("run", str(grid))
     with (desk / "reports/listed/trials.csv").open() as file:
         assert [row["val/macro_f1"] for row in csv.DictReader(file)] == before
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0" * 64])
+@pytest.mark.parametrize("damage", [b"", b"\0" * 64], ids=["empty", "zeros"])
 def test_a_damaged_cache_is_told_of_and_changes_nothing(
     desk: Path, write_grid: WriteGrid, damage: bytes, tracking_uri: str
 ) -> None:
