@@ -18,7 +18,7 @@ from ablate.study.trial import SPLITS
 if TYPE_CHECKING:
     from ablate.workflow.plan.estimate_grid import Estimate
     from ablate.workflow.plan.plan_grid import Plan
-    from ablate.workflow.prepare.prepared import Resolved
+    from ablate.workflow.prepare.resolved import Resolved
 
 N_SHOWN = 30
 """Rows of a table, where not all are asked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablate.console.tables import Rows
 from ablate.grid.pilot_arms import space_words
 from ablate.scheduling.summary import StudySummary
-from ablate.workflow.prepare.prepared import Resolved
+from ablate.workflow.prepare.resolved import Resolved
 
 TITLES = {"search": "search", "tune": "tuning"}
 

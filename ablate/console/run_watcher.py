@@ -19,7 +19,8 @@ from ablate.workflow.run.watcher import OnEvent, StageView
 if TYPE_CHECKING:
     from ablate.scheduling.summary import StudySummary
     from ablate.workflow.context import StudyContext
-    from ablate.workflow.prepare.prepared import Progress, Resolved
+    from ablate.workflow.prepare.image_stores import Progress
+    from ablate.workflow.prepare.resolved import Resolved
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ DIRECTED_SOURCES = frozenset(
     f"torchvision:{name}" for name in ("MNIST", "KMNIST", "USPS", "SVHN", "GTSRB", "RenderedSST2")
 )
 """Digits, letters, signs and text: mirrored they are other classes, or none."""
+_FIELDS = ("flip", "color_jitter", "erase")
+"""What may stand behind the level in a policy's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,14 @@ def policy_word(recipe: Recipe, *, source: str) -> str:
 
     What differs from the level is named too: `light flip=none erase=0.5`.
     """
-    # The word is a part of cache keys: equal views must give equal words, and only they.
-    augment = str(recipe.augment)
-    if _is_off(recipe.augment):
-        augment = "none"  # 0.0 too, so that both spellings share one cache
+    augment = "none" if _is_off(recipe.augment) else str(recipe.augment)
+    usual: Flip = "none" if augment == "none" else "horizontal"
+    flip: str = recipe.flip
+    if flip == "auto":
+        flip = "none" if source in DIRECTED_SOURCES else usual
+    # What is as the level has it is left out: one policy has one word, and names one view.
     words = [augment]
-    flip = _settled_flip(recipe, source)
-    if flip != _usual_flip(augment):
+    if flip != usual:
         words.append(f"flip={flip}")
     if recipe.color_jitter is not None:
         words.append(f"color_jitter={recipe.color_jitter}")
@@ -45,43 +48,54 @@ def policy_word(recipe: Recipe, *, source: str) -> str:
     return " ".join(words)
 
 
-def _settled_flip(recipe: Recipe, source: str) -> Flip:
-    """The flip of a recipe, with `auto` settled by the data."""
-    if recipe.flip != "auto":
-        return recipe.flip
-    if source in DIRECTED_SOURCES or _is_off(recipe.augment):
-        return "none"
-    return "horizontal"
-
-
-def _usual_flip(augment: str) -> Flip:
-    """What a level flips where nothing else is said."""
-    return "none" if augment == "none" else "horizontal"
-
-
 @lru_cache(maxsize=64)
 def policy_of(word: str) -> Policy:
     """Inverse of `policy_word`."""
-    augment, *settings = word.split()
-    fields = dict(setting.split("=") for setting in settings)
-    level: str | float = augment
-    if augment[0].isdigit():
-        level = float(augment)
+    augment, fields = _parts_of(word)
+    usual: Flip = "none" if augment == "none" else "horizontal"
     return Policy(
-        augment=level,
-        flip=cast(Flip, fields.get("flip", _usual_flip(augment))),
-        color_jitter=_number(fields.get("color_jitter")),
-        erase=_number(fields.get("erase")),
+        augment,
+        flip=cast(Flip, fields.get("flip", usual)),
+        color_jitter=cast("float | None", fields.get("color_jitter")),
+        erase=cast("float | None", fields.get("erase")),
     )
 
 
-def _number(written: str | None) -> float | None:
-    return None if written is None else float(written)
+def recipe_of(word: str) -> Recipe:
+    """A recipe with the policy of a word that somebody typed: `strong`, `light flip=none`.
+
+    Raises ValueError for what is no policy.
+    """
+    augment, fields = _parts_of(word)
+    return Recipe.model_validate({"augment": augment, **fields})
+
+
+def level_of(word: str) -> str:
+    """The level that a policy's word begins with, as it stands there; "" where it is empty."""
+    return word.split()[0] if word.split() else ""
+
+
+def _parts_of(word: str) -> tuple[str | float, dict[str, str | float]]:
+    """The level or strength, and the fields that differ from it. Raises ValueError."""
+    level, *rest = word.split()
+    fields: dict[str, str | float] = {}
+    for text in rest:
+        name, value = text.split("=")
+        if name not in _FIELDS:
+            raise ValueError(f"{name} is no field of a policy")
+        fields[name] = value if name == "flip" else float(value)
+    return _number_or_word(level), fields
+
+
+def _number_or_word(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def is_clean(recipe: Recipe) -> bool:
     """Whether train images are seen as val sees them."""
-    # Falsy covers both null, which follows `augment`, and an explicit 0.
     return (
         _is_off(recipe.augment)
         and recipe.flip in ("auto", "none")

@@ -61,7 +61,7 @@ def _described(entry: Path) -> dict[str, str]:
         view += f", seed {identity['seed']}, epoch {identity.get('epoch', '?')}"
     return {
         "backbone": str(identity.get("backbone", "?")),
-        "cut at": kept.door,
+        "cut at": kept.split_point,
         "split": str(identity.get("split", "?")),
         "view": view,
     }

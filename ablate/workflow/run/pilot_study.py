@@ -31,9 +31,11 @@ from ablate.study.record import ArmRecord
 from ablate.study.trial import Trial, best_of
 from ablate.workflow.context import StudyContext
 from ablate.workflow.prepare.machines import executor_for
-from ablate.workflow.prepare.prepared import PilotPlan, Prepared, Resolved, pilot_folder_of
+from ablate.workflow.prepare.prepared import Prepared
 from ablate.workflow.prepare.provenance import provenance_tags
+from ablate.workflow.prepare.resolved import PilotPlan, Resolved
 from ablate.workflow.prepare.same_weights import check_weights_of_past
+from ablate.workflow.prepare.study_folders import pilot_folder_of
 from ablate.workflow.run.run_prepared import count_ended
 from ablate.workflow.run.watcher import OnEvent, StageView
 

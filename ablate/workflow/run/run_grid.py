@@ -15,9 +15,10 @@ from ablate.workflow.after.reports import check_report_folder, report_study, res
 from ablate.workflow.commands import report_command, run_command
 from ablate.workflow.context import StudyContext
 from ablate.workflow.folders import Folders, check_optuna
-from ablate.workflow.plan.probe import packed
+from ablate.workflow.plan.trials_per_gpu import with_trials_per_gpu
 from ablate.workflow.prepare.grid_source import other_source
-from ablate.workflow.prepare.prepared import prepare, resolve
+from ablate.workflow.prepare.prepared import prepare
+from ablate.workflow.prepare.resolved import resolve
 from ablate.workflow.requests import Request
 from ablate.workflow.run.pilot_study import PilotEnd, adopt_pilot, pilot_view, run_pilot
 from ablate.workflow.run.run_options import RunOptions
@@ -117,7 +118,7 @@ def prepare_context(
     watcher.images_checked(prepared.resolved)
     claim_folder(report_dir, grid_name=grid.name, others={})
     _note_source(request, prepared.folder, watcher)
-    machines = packed(
+    machines = with_trials_per_gpu(
         options.machines,
         str(options.trials_per_gpu),
         resolved,
