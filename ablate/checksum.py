@@ -12,15 +12,18 @@ _LENGTH = len(_MARK) + 8 + len(b'"}')
 
 
 def sealed(text: str) -> str:
-    """Add `"crc"`, the CRC-32 of all before it, to the text of a JSON object with at least one key."""
+    """Add `"crc"`, the CRC-32 of all before it, to the text of a JSON object that has a key."""
     body = text.rstrip().removesuffix("}").encode()
     return (body + _seal(body)).decode()
 
 
 def unsealed(text: bytes) -> bytes | None:
     """Inverse of `sealed`. None where there is no checksum, or it is not the one of this text."""
-    body, seal = text[:-_LENGTH], text[-_LENGTH:]
-    return body + b"}" if seal == _seal(body) else None
+    body = text[:-_LENGTH]
+    seal = text[-_LENGTH:]
+    if seal != _seal(body):
+        return None
+    return body + b"}"
 
 
 def is_sealed(text: bytes) -> bool:
@@ -34,7 +37,9 @@ def sealed_json(values: Mapping[str, Any]) -> str:
 
 
 def unsealed_json(text: bytes, *, fields: Collection[str]) -> dict[str, Any]:
-    """Read what `sealed_json` wrote. Raises ValueError where it is damaged, no object, or has other fields than `fields`.
+    """Read what `sealed_json` wrote.
+
+    Raises ValueError where it is damaged, no object, or has other fields than `fields`.
 
     A text without a checksum is one of an earlier version; whoever reads it must check its values.
     """

@@ -1,4 +1,4 @@
-"""Words that people chose, quoted: nothing is markup, nothing is a formula, and the words can still be read."""
+"""Words that people chose, quoted: no markup and no formula, and they can still be read."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ TEXTS = [
 FROM_AN_INDEX = re.compile(
     r"(pip|pipx|uv|uvx|conda|poetry)\b[^\n`]*?\b(install|add|run)\b[^\n`]*?(?<![\w./-])['\"]?ablate\b(?![./])|\bablate\[|uvx\s+ablate"
 )
-"""The name belongs to another program on the package index: this one is installed from its clone."""
+"""The name is another program's on the package index: this one is installed from its clone."""
 
 
 def test_the_texts_are_found() -> None:

@@ -50,7 +50,8 @@ def main() -> None:
     at once.
     """
     leave_at_once()
-    atexit.register(finish_undisturbed)  # registered first, so called last
+    # Handlers run in reverse order: registered first, this one is called last.
+    atexit.register(finish_undisturbed)
     be_patient()
     if sys.argv[1:2] in (["report"], ["verify"]):
         # Their memory goes with the process; looking for cycles among the runs of a large study

@@ -62,6 +62,7 @@ def _watch(standings: Sequence[Standing], name: str) -> None:
     from ablate.workflow.folders import find_folders
 
     console = console_for(is_json=False)
+    # Without auto_refresh: nothing moves between two readings of the journal.
     with Live(_picture(standings), console=console, auto_refresh=False) as live:
         while any(standing.trials.conductor for standing in standings):
             time.sleep(LOOK_EVERY_S)

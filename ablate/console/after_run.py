@@ -42,7 +42,9 @@ def show_trials(console: Console, context: StudyContext, summary: StudySummary) 
         if summary.n_left:
             rest = f"; without --only-failed the {summary.n_left} left are run"
         console.print(f"nothing to do: no trial failed last time{rest}")
-    left = f", {summary.n_left} left for the next call" if summary.n_left else ""
+    left = ""
+    if summary.n_left:
+        left = f", {summary.n_left} left for the next call"
     console.print(
         f"trials: {summary.n_complete} completed now, {summary.n_reused} before, "
         f"{summary.n_failed} failed{left}"

@@ -94,6 +94,7 @@ class StudyDisplay:
             "trials", total=self.stage.n_trials, completed=self._n_ended
         )
         picture = self._picture()
+        # transient: the bar leaves with the block, the lines of ended trials stay.
         with Live(
             picture, console=self.console, refresh_per_second=4, transient=True
         ) as self._live:
@@ -141,6 +142,7 @@ class StudyDisplay:
 
     def _print_left(self, at: float) -> None:
         """Where no bar shows the time left: a line a minute."""
+        # The first end starts the minute: with one trial over, an estimate is worth little.
         self._said_left_at = self._said_left_at or at
         if at - self._said_left_at >= SAY_LEFT_EVERY_S:
             self._said_left_at = at
@@ -151,8 +153,10 @@ class StudyDisplay:
         select_by = self.stage.select_by
         if event.state == TrialState.COMPLETE and event.outcome is not None:
             return f"{select_by} {event.outcome.metrics[select_by]:.3f}", ""
-        reason = event.failure.message if event.failure else ""
-        return f"{event.state} {reason}".rstrip(), "red"
+        ending = event.state.value
+        if event.failure:
+            ending = f"{event.state} {event.failure.message}"
+        return ending.rstrip(), "red"
 
     def _count(self) -> str:
         width = len(str(self.stage.n_trials))
@@ -163,7 +167,7 @@ class StudyDisplay:
 
     def _picture(self) -> Group:
         assert self._progress is not None
-        lines = [
-            Text(f"  {slot}  {text}", style="dim") for slot, text in sorted(self.doing.items())
-        ]
+        lines = []
+        for slot, text in sorted(self.doing.items()):
+            lines.append(Text(f"  {slot}  {text}", style="dim"))
         return Group(*lines, self._progress)

@@ -15,7 +15,9 @@ _KINDS = {"search": " (search)", "tune": " (tuning)"}
 
 def status_tables(status: StudyStatus) -> list[tuple[Rows, str]]:
     """A study's status as tables with titles: states, slots, failures, damage."""
-    states = [{"state": state, "trials": count} for state, count in status.states.items()]
+    states = []
+    for state, count in status.states.items():
+        states.append({"state": state, "trials": count})
     tables: list[tuple[Rows, str]] = [(states, _title(status))]
     if status.slots:
         tables.append((_slot_rows(status), "Slots"))
@@ -99,16 +101,20 @@ def _who(status: StudyStatus) -> str:
 
 
 def _slot_rows(status: StudyStatus) -> Rows:
-    return [
-        {
-            "slot": slot.slot,
-            "trial": slot.trial,
-            "attempt": slot.attempt,
-            "epochs": f"{slot.n_epochs_done}/{slot.n_epochs or '?'}",
-            "for": _span(slot.for_s),
-        }
-        for slot in status.slots
-    ]
+    rows = []
+    for slot in status.slots:
+        # How many epochs there are is known once the first has ended.
+        n_epochs = slot.n_epochs or "?"
+        rows.append(
+            {
+                "slot": slot.slot,
+                "trial": slot.trial,
+                "attempt": slot.attempt,
+                "epochs": f"{slot.n_epochs_done}/{n_epochs}",
+                "for": _span(slot.for_s),
+            }
+        )
+    return rows
 
 
 def _span(seconds: float) -> str:

@@ -94,7 +94,10 @@ def _image_name(image: Any, position: int) -> str:
 def _several(images: Any) -> Sequence[Any]:
     """One image is as good as a list of one."""
     if isinstance(images, np.ndarray):
-        return list(images) if images.ndim == 4 else [images]
+        # (N, H, W, 3) is a batch; anything else is one image, right or wrong.
+        if images.ndim == 4:
+            return list(images)
+        return [images]
     is_list = isinstance(images, Sequence) and not isinstance(images, str)
     return images if is_list else [images]
 

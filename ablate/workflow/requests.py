@@ -55,7 +55,10 @@ def _from_mapping(values: Mapping[str, Any], *, name: str) -> Grid:
             f"grid {name!r} must hold mappings, lists, words, numbers, true, false and null, "
             f"as a grid file does: {error}"
         ) from None
-    comment = f"# {question}\n" if question else ""
+    comment = ""
+    if question:
+        # The first line of a grid file is what it asks.
+        comment = f"# {question}\n"
     return parse_grid(comment + text, name=name, shown_as=f"grid {name!r}, written as YAML")
 
 

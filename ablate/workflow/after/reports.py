@@ -52,7 +52,9 @@ def report_study(
     try:
         store = open_store(folders, grid_name)
         study = read_whole_study(folders, store, study_id=study_id)
-        pictures = made_or_kept(store, study.parent_run_id, take) if has_images else None
+        pictures = None
+        if has_images:
+            pictures = made_or_kept(store, study.parent_run_id, take)
         paths = write_report(
             study, predictions=store.read_predictions, out=report_dir, pictures=pictures
         )
@@ -78,6 +80,7 @@ def _upload(
     record = read_report_record(report_dir)
     assert record is not None  # it was just written
     with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+        # MLflow uploads whole folders: a copy of what was written keeps the user's files out.
         for path in paths.files:
             copy = Path(scratch) / path.relative_to(report_dir)
             copy.parent.mkdir(exist_ok=True)
@@ -151,7 +154,9 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
         mark = " (baseline)" if arm["is_baseline"] else ""
         row: dict[str, object] = {"arm": f"{arm['arm']}{mark}"}
         for name in shown:
-            row[name] = _mean_sd(of_arm[name]) if name in of_arm else "-"
+            row[name] = "-"
+            if name in of_arm:
+                row[name] = _mean_sd(of_arm[name])
         row["seeds"] = int(arm["n_seeds"])
         rows.append(row)
     return pd.DataFrame(rows)
@@ -161,8 +166,10 @@ def main_scores(record: StudyRecord) -> list[str]:
     """The primary metric on val, then the test scores that the console has room for."""
     task = task_of(record.task)
     of_few_classes = [metric.name for metric in task.metrics if metric.n_classes is not None]
-    on_test = (task.primary, task.secondary, *of_few_classes)
-    return [f"val/{task.primary}", *(f"test/{name}" for name in on_test)]
+    scores = [f"val/{task.primary}"]
+    for name in (task.primary, task.secondary, *of_few_classes):
+        scores.append(f"test/{name}")
+    return scores
 
 
 def _mean_sd(values: pd.Series[float]) -> str:
@@ -170,4 +177,6 @@ def _mean_sd(values: pd.Series[float]) -> str:
     if known.empty:
         return "-"
     mean = f"{known.mean():.3f}"
-    return mean if len(known) == 1 else f"{mean} ± {known.std(ddof=1):.3f}"
+    if len(known) == 1:  # one seed has no spread
+        return mean
+    return f"{mean} ± {known.std(ddof=1):.3f}"

@@ -36,7 +36,10 @@ def find_studies(folders: Folders, *, grid_name: str) -> list[Path]:
     grid_of = {}
     for journal in sorted(root.glob(f"*/{JOURNAL}")):
         grid_of[journal.parent] = _grid_of(journal.parent)
-    studies = [folder for folder, name in grid_of.items() if name == grid_name]
+    studies = []
+    for folder, name in grid_of.items():
+        if name == grid_name:
+            studies.append(folder)
     if studies:
         return studies
     known = sorted({name for name in grid_of.values() if name})
@@ -52,7 +55,9 @@ def _grid_of(folder: Path) -> str:
         return str(json.loads((folder / STUDY).read_text())["record"]["grid_name"])
     except (OSError, ValueError, LookupError, TypeError):
         shape = _FOLDER_NAME.fullmatch(folder.name)
-        return "" if shape is None else shape["grid"]
+        if shape is None:
+            return ""
+        return shape["grid"]
 
 
 @dataclass(frozen=True, slots=True)
