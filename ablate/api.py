@@ -104,6 +104,7 @@ def run(
     from ablate.workflow.run.watcher import Quiet
     from ablate.workflow.study import Study
 
+    # Nobody is told anything unless a function was given.
     watcher = Quiet()
     if on_event is not None:
         watcher = replace(watcher, on_event=on_event)

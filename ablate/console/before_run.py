@@ -67,6 +67,7 @@ def classes_line(facts: DataFacts) -> str:
     shown = []
     for index, name in enumerate(facts.class_names[:N_CLASSES_SHOWN]):
         counts = [str(facts.class_counts[split][index]) for split in SPLITS]
+        # Folders name classes, and a folder may be called anything a terminal would act upon.
         shown.append(f"{escaped(name)} {'/'.join(counts)}")
     n_more = len(facts.class_names) - len(shown)
     more = f" and {n_more} more" if n_more else ""
@@ -75,6 +76,7 @@ def classes_line(facts: DataFacts) -> str:
 
 def _size_line(resolved: Resolved) -> str:
     expansion = resolved.expansion
+    # Cells that come to the same recipe are one arm, trained once.
     n_merged = sum(len(arm.cells) - 1 for arm in expansion.arms)
     n_seeds = len(resolved.record.seeds)
     seeds = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
@@ -163,6 +165,7 @@ def _show_first_images(console: Console, resolved: Resolved) -> None:
     train = resolved.data_set.splits["train"]
     # Not read yet: only the few that are peeked at are decoded.
     reads = [partial(train.read, index) for index in range(len(train.labels))]
+    # A data set may be smaller than what is peeked at.
     n_seen = min(N_PEEKED, len(reads))
     show_brightness(console, peek_brightest(reads), images=f"{n_seen} images looked at")
 

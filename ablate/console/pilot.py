@@ -24,6 +24,7 @@ def pilot_line(resolved: Resolved) -> str:
     search = grid.search
     if search is None:
         assert resolved.pilot.tuning is not None
+        # Its trials are known beforehand; those of a search are not.
         n_trials = len(resolved.pilot.tuning)
         return (
             f"tuning: {', '.join(grid.tune)} of every arm on val, {n_trials} trials with pilot "
@@ -52,6 +53,7 @@ def pilot_table(resolved: Resolved) -> tuple[Rows, str]:
 
 def pilot_ending(resolved: Resolved, summary: StudySummary) -> str:
     """How a pilot stands after a call, and what follows."""
+    # Only a search prunes; a tuning leaves the words out.
     pruned = f", {summary.n_pruned} pruned" if summary.n_pruned else ""
     counts = (
         f"{pilot_kind(resolved)}: {summary.n_complete} completed now, "

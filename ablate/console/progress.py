@@ -90,6 +90,7 @@ class StudyDisplay:
             _LeftColumn(self._left),
         )
         self._progress = Progress(*columns, console=self.console)
+        # What earlier calls completed counts, so a resumed study does not begin at 0.
         self._bar = self._progress.add_task(
             "trials", total=self.stage.n_trials, completed=self._n_ended
         )
@@ -102,6 +103,7 @@ class StudyDisplay:
 
     def on_event(self, event: Event) -> None:
         """Show one event."""
+        # First, since the picture below shows the time left.
         self.clock.hear(event)
         if isinstance(event, TrialStarted):
             self._trial_started(event)
@@ -138,6 +140,7 @@ class StudyDisplay:
             self._print_left(event.at)
 
     def _left(self) -> str:
+        # Wall-clock time: events carry that of other processes.
         return left_text(self.clock.left(time.time()))
 
     def _print_left(self, at: float) -> None:
@@ -159,6 +162,7 @@ class StudyDisplay:
         return ending.rstrip(), "red"
 
     def _count(self) -> str:
+        # As wide as the total, so that the lines of a log align.
         width = len(str(self.stage.n_trials))
         return f"[{self._n_ended:>{width}}/{self.stage.n_trials}]"
 

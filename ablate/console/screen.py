@@ -45,6 +45,7 @@ def importing(console: Console, libraries: Sequence[tuple[str, str]]) -> None:
             missing[name] = module
     if not missing:
         return
+    # A log keeps every line, and a line that changes would be one per change.
     if not console.is_terminal:
         console.print(f"loading {', '.join(missing)} ...")
         for module in missing.values():

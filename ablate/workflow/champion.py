@@ -64,6 +64,7 @@ class Champion:
         from ablate.training.serving.export import export_complete
         from ablate.training.serving.predict import load_classifier
 
+        # The folder may go once the weights are in the module, which holds copies.
         with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
             # A logged model holds every weight; a trial's folder needs the backbone's file too.
             logged = self._store.fetch_champion(self.run.run_id, into=Path(scratch))
@@ -73,6 +74,7 @@ class Champion:
 
     def _trial_folder(self) -> Path:
         name = f"{self.run.trial_id}-{self.run.attempt}"
+        # A trial is named by its digest, so any study of the home may be searched.
         for journal in (self._folders.home / "studies").glob(f"*/{JOURNAL}"):
             folder = journal.parent / "trials" / name
             if folder.is_dir():

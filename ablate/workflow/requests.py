@@ -46,6 +46,7 @@ def request(grid: Grid | Mapping[str, Any] | Path | str, *, name: str = "grid") 
 def _from_mapping(values: Mapping[str, Any], *, name: str) -> Grid:
     """Check a mapping as if it stood in a file, so that both have the same rules and messages."""
     check_name(Path(f"{name}.yaml"))
+    # A copy: the caller's mapping keeps its question.
     rest = _plain(values)
     question = rest.pop("question", "")
     try:

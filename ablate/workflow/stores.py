@@ -54,6 +54,7 @@ def write_again(folders: Folders) -> list[str]:
     Returns the names of their folders. What another process owns it publishes itself.
     """
     written = []
+    # In the order of their beginning: the newest study is the newest in the new file, too.
     for folder in sorted(_studies(folders), key=_began):
         try:
             grid_name = StudyFolder(folder).read_plan().record.grid_name

@@ -146,6 +146,7 @@ def _harm(verify: Callable[[Path], None], folder: Path) -> str | None:
 
 def _verify_store(folder: Path) -> None:
     verify_store(folder)
+    # The near-duplicates that were found in these images lie beside them.
     answer = folder / KEPT
     if answer.exists():
         read_near_duplicates(answer)
@@ -163,5 +164,6 @@ def clear_cache(folders: Folders) -> tuple[int, float]:
     table = cache_table(folders)
     for entry in cache_folder(folders).glob("*"):
         if entry.is_dir():
+            # Another process may drop the same view at this moment.
             shutil.rmtree(entry, ignore_errors=True)
     return len(table), float(table["MB"].sum())

@@ -48,6 +48,7 @@ def report_study(
     them. Without `has_images` none are made or shown. Raises SpecError where there is no study.
     """
     _check_not_itself(folders, report_dir)
+    # Before the store is opened, which takes seconds.
     check_purpose(report_dir, _other_purposes(folders))
     try:
         store = open_store(folders, grid_name)
@@ -115,6 +116,7 @@ def _other_purposes(folders: Folders) -> dict[str, Path]:
 
 
 def _check_not_itself(folders: Folders, report_dir: Path) -> None:
+    # resolve: a link to the home is the home.
     for what, folder in (("ABLATE_HOME", folders.home), ("the data folder", folders.data_dir)):
         if report_dir.resolve() == folder.resolve():
             raise StoreError(
@@ -147,6 +149,7 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
     """One row per arm, as text: mean +- SD over seeds of the main scores, the best by val first."""
     trials = trial_frame(study)
     main = main_scores(study.record)
+    # Where nothing completed yet, two columns stay, and are empty.
     shown = [name for name in main if name in trials] or main[:2]
     rows = []
     for arm in arm_frame(study, trials).to_dict("records"):

@@ -34,6 +34,7 @@ def find_studies(folders: Folders, *, grid_name: str) -> list[Path]:
     """
     root = folders.home / "studies"
     grid_of = {}
+    # By the journal: a folder without one was prepared, and never run.
     for journal in sorted(root.glob(f"*/{JOURNAL}")):
         grid_of[journal.parent] = _grid_of(journal.parent)
     studies = []

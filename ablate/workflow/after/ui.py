@@ -15,6 +15,7 @@ from ablate.workflow.commands import ui_command
 from ablate.workflow.folders import Folders
 from ablate.workflow.stores import open_store
 
+# Never 0.0.0.0: MLflow's UI asks nobody for a password.
 HOST = "127.0.0.1"
 
 
@@ -50,6 +51,7 @@ def serve_ui(
         study = None
         if grid_name:
             study = store.read_study(grid_name)
+        # A web server, after all that could have been refused without one.
         from ablate.tracking.ui_server import application, serve
 
         app = application(folders.tracking_uri, artifact_folder=folders.artifact_root.as_uri())

@@ -105,6 +105,7 @@ def run_pilot(context: StudyContext, on_event: OnEvent, *, names: Names) -> Pilo
 
     `names` gets what each trial is called, for whoever listens to `on_event`.
     """
+    # Not time.time: a budget must not change with the clock.
     began = time.monotonic()
     prepared = context.prepared
     folder = pilot_folder(prepared)
@@ -216,6 +217,7 @@ def _confirmed(prepared: Prepared, result: SearchResult) -> Prepared | None:
         }
     )
     chosen = tuple(arms[trial.arm_id] for trial in result.best)
+    # Seeds that the search has not seen: its own scores are chosen ones, and too good.
     confirming = confirmation(result.best, seeds=resolved.record.seeds)
     return _followed_by(prepared, chosen, pilot=pilot, trials=confirming)
 

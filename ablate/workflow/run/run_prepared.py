@@ -41,6 +41,7 @@ def run_prepared(context: StudyContext, on_event: OnEvent) -> StudySummary:
         prepared, context.machines, folder=prepared.folder, n_trials=len(context.trials)
     ) as (there, executor):
         plan = StudyPlan(there.resolved.record, there.resolved.trials, provenance_tags())
+        # The folder is that of `there`: on a cluster, the same study as its nodes compute it.
         session = Session(
             there.folder,
             executor,
@@ -103,6 +104,7 @@ def count_complete(prepared: Prepared) -> int:
 def study_clock(prepared: Prepared) -> StudyClock:
     """Return a clock that knows what earlier calls took."""
     recipes = {trial.trial_id: trial.recipe for trial in prepared.resolved.trials}
+    # By recipe, since trials of one kind take about the same time.
     clock = StudyClock(recipes, len(recipes))
     past = attempts(Journal(prepared.folder / JOURNAL).read())
     for (trial_id, _), attempt in past.items():
@@ -157,6 +159,7 @@ def _log_model(
             folder=complete,
             loader_module=LOADER,
             n_classes=len(study.record.data.class_names),
+            # Exact versions: other ones may compute other scores.
             requirements=[f"{name}=={version(name)}" for name in MODEL_NEEDS],
             code_paths=[Path(__file__).parents[2]],  # the package travels with its model
         )
