@@ -12,18 +12,15 @@ _LENGTH = len(_MARK) + 8 + len(b'"}')
 
 
 def sealed(text: str) -> str:
-    """Add `"crc"`, the CRC-32 of all before it, to the text of a JSON object that has a key."""
+    """Add `"crc"`, the CRC-32 of all before it, to a JSON object with at least one key."""
     body = text.rstrip().removesuffix("}").encode()
     return (body + _seal(body)).decode()
 
 
 def unsealed(text: bytes) -> bytes | None:
     """Inverse of `sealed`. None where there is no checksum, or it is not the one of this text."""
-    body = text[:-_LENGTH]
-    seal = text[-_LENGTH:]
-    if seal != _seal(body):
-        return None
-    return body + b"}"
+    body, seal = text[:-_LENGTH], text[-_LENGTH:]
+    return body + b"}" if seal == _seal(body) else None
 
 
 def is_sealed(text: bytes) -> bool:
