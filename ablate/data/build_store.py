@@ -95,6 +95,7 @@ def build_store(
     final = home / "images" / key
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the folder, not in it: the folder is removed and renamed under the lock.
         with locked(final.with_suffix(".lock")):
             if (final / META).exists():
                 try:
@@ -166,7 +167,9 @@ def _fine_side(train: Split, *, side: int, asked: int) -> int | None:
             shorter_sides.append(min(train.read(i).size))
     allowed = math.isqrt(MAX_FINE_BYTES // (3 * n_images))
     fine = min(asked, max(shorter_sides), allowed)
-    return fine if 0 < fine != side else None
+    if fine in (0, side):
+        return None
+    return fine
 
 
 def _build(order: _Order, final: Path) -> None:
@@ -187,6 +190,7 @@ def _build(order: _Order, final: Path) -> None:
     except DataError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    # Last: a folder with a meta.json counts as whole.
     _write_durably(partial / META, sealed_json(_describe(order, partial)))
     (partial / _DONE).unlink()
     partial.rename(final)
@@ -236,6 +240,7 @@ def _decode(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], done: Path
                 elif error is not None:
                     raise error
                 else:
+                    # Behind the pixels: a line of `done.txt` is trusted after its checksum fits.
                     log.write(future.result())
                     log.flush()
                 order.on_progress(n_done, len(places))
@@ -295,6 +300,7 @@ def _check_room(order: _Order, folder: Path) -> None:
     n_images = sum(len(split.labels) for split in order.data_set.splits.values())
     n_train = len(order.data_set.splits["train"].labels)
     needed = 3 * (n_images * order.side**2 + n_train * (order.fine or 0) ** 2)
+    # Before anything is decoded: a disk that fills up after an hour wastes the hour.
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StoreError(

@@ -85,7 +85,10 @@ def store_key(fingerprint: str, *, side: int, interpolation: str, fine: int | No
     """
     named = json.dumps([VERSION, fingerprint, side, interpolation])
     key = hashlib.sha256(named.encode()).hexdigest()[:24]
-    return key if fine is None else f"{key}-{fine}"
+    if fine is None:
+        return key
+    # Behind it, not in it: `clean_key` is the same with and without the finer images.
+    return f"{key}-{fine}"
 
 
 def open_store(path: Path) -> ImageStore:
@@ -132,7 +135,9 @@ def files_of(meta: bytes) -> tuple[str, ...]:
             f"an image store must have a sound meta.json, got a damaged one ({error}); "
             "remove the store, and it is built again."
         ) from error
-    names = [*SPLITS, FINE] if written.get(FINE) else SPLITS
+    names = list(SPLITS)
+    if written.get(FINE):
+        names.append(FINE)
     return tuple(f"{name}.npy" for name in names)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ablate.grid.search_mistakes import is_search
+from ablate.grid.shapes import mapping_or_empty
 from ablate.grid.wording import nearest, shown, shown_levels
 from ablate.grid.yaml_lines import Problem, YamlPath
-from ablate.recipe.levels import meaning
+from ablate.recipe.levels import asked_levels, meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +31,21 @@ def cell_mistakes(values: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> I
         # Once for all exclusions: a file can have a thousand of them.
         known[axis] = _Axis(levels, frozenset(meaning(axis, level) for level in levels))
     if not is_search(values.get("design")):
-        for axis, level in _mapping(values.get("baseline")).items():
+        for axis, level in mapping_or_empty(values.get("baseline")).items():
             yield from _axis_mistakes(("baseline",), axis, [level], known)
     exclusions = values.get("exclude")
     if not isinstance(exclusions, list):
         return
     for index, exclusion in enumerate(exclusions):
         path = ("exclude", index, "when")
-        for axis, wanted in _mapping(_mapping(exclusion).get("when")).items():
+        for axis, wanted in mapping_or_empty(mapping_or_empty(exclusion).get("when")).items():
             if wanted == [] and axis in known:
                 yield (*path, axis), "must be a level or a list of at least one, got []"
-            levels = wanted if isinstance(wanted, list) else [wanted]
-            yield from _axis_mistakes(path, axis, levels, known)
+            yield from _axis_mistakes(path, axis, asked_levels(wanted), known)
 
 
 def _axis_mistakes(
-    path: YamlPath, axis: str, levels: list[Any], known: Mapping[str, _Axis]
+    path: YamlPath, axis: str, levels: Sequence[Any], known: Mapping[str, _Axis]
 ) -> Iterator[Problem]:
     if axis not in known:
         names = ", ".join(known) or "it has none"
@@ -62,7 +62,3 @@ def _axis_mistakes(
                 f"must be a level of axes.{axis} ({shown_levels(written)}), "
                 f"got {shown(level)}{nearest(level, written)}",
             )
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

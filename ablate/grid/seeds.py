@@ -22,7 +22,9 @@ def read_seeds(text: str) -> tuple[int, ...]:
     """
     seeds = _whole_numbers(text.replace(",", " ").split())
     if not seeds or len(set(seeds)) < len(seeds):
-        shown = text if len(text) <= 60 else text[:57] + "..."
+        shown = text
+        if len(text) > 60:
+            shown = text[:57] + "..."
         raise SpecError(
             "--seeds must be different whole numbers with commas between them, e.g. 0,1,2, "
             f"got {shown!r}"

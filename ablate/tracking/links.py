@@ -62,6 +62,7 @@ def view_state(study: PublishedStudy) -> str:
     writes it.
     """
     record = study.record
+    # Columns that no run has would stand empty in the table.
     logged = {name for run in study.runs for name in run.metrics}
     wanted = dict.fromkeys((record.select_by, *_shown_scores(record), "time/train_s"))
     scores = [name for name in wanted if name in logged]

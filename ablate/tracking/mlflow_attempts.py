@@ -53,6 +53,7 @@ def read_attempt(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAt
 
 def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
     tags = run.data.tags
+    # The id is computed from the trial: another one means that recipes were read otherwise then.
     trial = Trial.model_validate_json(files.text(run, SPEC))
     if trial.trial_id != tags[projection.TRIAL]:
         raise StoreError(
@@ -107,14 +108,21 @@ def _epochs(
 
 def _best_epoch(client: MlflowClient, run: Run, trial: Trial) -> int:
     """The step of the score that chose it."""
+    # A final score is logged once, at the epoch that gave it; the curve has a name of its own.
     history = client.get_metric_history(run.info.run_id, trial.select_by)
     return int(history[-1].step) if history else 0
 
 
 def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     shown = (projection.CURVE_PREFIX, projection.PARAM_PREFIX)
-    return {name: _number(value) for name, value in metrics.items() if not name.startswith(shown)}
+    scores: dict[str, float] = {}
+    for name, value in metrics.items():
+        if not name.startswith(shown):
+            scores[name] = _number(value)
+    return scores
 
 
 def _number(value: float) -> float:
-    return math.copysign(math.inf, value) if abs(value) >= _ENDLESS else value
+    if abs(value) >= _ENDLESS:
+        return math.copysign(math.inf, value)
+    return value

@@ -106,6 +106,7 @@ class Experiment:
 
     def remember(self, runs: Iterable[Run]) -> None:
         """Keep the runs of a study, in the place of any former one, for `run`."""
+        # Runs that have ended do not change, and one search brings five hundred of them.
         self._runs = {run.info.run_id: run for run in runs}
 
     def run(self, run_id: str) -> Run:

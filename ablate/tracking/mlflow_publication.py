@@ -74,6 +74,7 @@ class Publication:
         if parents:
             self._parent_run_id = parents[0].info.run_id
             client.update_run(self._parent_run_id, status="RUNNING")
+            # Tags can be written again, params cannot: MLflow refuses a param that changes.
             client.log_batch(self._parent_run_id, tags=run_tags(all_tags))
         else:
             name = record.grid_name
@@ -88,9 +89,9 @@ class Publication:
 
     def _find_known(self, record: StudyRecord) -> None:
         runs = self._experiment.search(projection.STUDY, record.study_id, kind="trial")
-        self._known = {
-            start_key(run): (run.info.run_id, run.info.status == "RUNNING") for run in runs
-        }
+        self._known = {}
+        for run in runs:
+            self._known[start_key(run)] = (run.info.run_id, run.info.status == "RUNNING")
         self._experiment.remember(runs)
 
     def _outer_run(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
@@ -141,11 +142,13 @@ class Publication:
             self._publish_end(attempt, event, trial=trial, folder=folder)
         else:
             self._restore_files(attempt, event, trial=trial, folder=folder)
+        # Without its epochs: a study has thousands of attempts.
         self._attempts[key] = _Attempt(attempt.run_id, is_over=True)
 
     def _publish_start(self, event: TrialStarted, trial: Trial) -> None:
         key = (event.trial_id, event.attempt)
         record = self._started_record()
+        # The start belongs to the key: the same attempt of another home is another run.
         run_id, is_running = self._known.get((*key, milliseconds(event.at)), ("", True))
         if not is_running:
             run = self._experiment.run(run_id)
@@ -185,6 +188,7 @@ class Publication:
 
     def _publish_epoch(self, attempt: _Attempt, event: EpochEnded, trial: Trial) -> None:
         attempt.epochs.append(event)
+        # Kept for `curves.json`, also those of a run that has ended: its file may be gone.
         if attempt.ended_before is None:
             metrics = projection.curve_metrics(event, first=trial.select_by)
             self._log_metrics(attempt.run_id, metrics, at=event.at, step=event.epoch)
@@ -218,7 +222,9 @@ class Publication:
     ) -> None:
         """Write again the files that are gone from the store, of a run that had ended before."""
         assert attempt.ended_before is not None
-        files = () if event.outcome is None else event.outcome.files
+        files: tuple[str, ...] = ()
+        if event.outcome is not None:
+            files = event.outcome.files
         gone = self._experiment.files.lacking(attempt.ended_before, (SPEC, CURVES, *files))
         if PREDICTIONS in gone and not (folder / PREDICTIONS).is_file():
             raise StoreError(

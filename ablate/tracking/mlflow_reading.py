@@ -62,13 +62,16 @@ def read_attempts(
     if not experiment.exists:
         return ()
     runs = experiment.search(projection.STUDY, study_id, kind="trial")
-    attempts = []
+    attempts: list[PublishedAttempt] = []
     for run in sorted(runs, key=lambda run: run.info.start_time):
         tags = run.data.tags
         is_wanted = projection.state_of(run.info.status, tags) in states
-        if is_wanted and tags[projection.TRIAL] not in but:
-            attempts.append(read_attempt(experiment.client, experiment.files, run))
-    return tuple(attempt for attempt in attempts if attempt is not None)
+        if not is_wanted or tags[projection.TRIAL] in but:
+            continue
+        attempt = read_attempt(experiment.client, experiment.files, run)
+        if attempt is not None:
+            attempts.append(attempt)
+    return tuple(attempts)
 
 
 def _newest_runs(experiment: Experiment, record: StudyRecord) -> list[Run]:
@@ -78,6 +81,7 @@ def _newest_runs(experiment: Experiment, record: StudyRecord) -> list[Run]:
     seeds = {str(seed): place for place, seed in enumerate(all_seeds)}
     newest: dict[tuple[int, int], Run] = {}
     runs = experiment.search(projection.STUDY, record.study_id, kind="trial")
+    # The run that is preferred comes last, and the last one stays.
     for run in sorted(runs, key=preference):
         arm = arms.get(run.data.tags[projection.ARM_ID])
         seed = seeds.get(run.data.tags[projection.SEED])
@@ -96,7 +100,9 @@ def _find_parent(experiment: Experiment, study_id: str | None) -> Run:
         if study_id is None or run.data.tags[projection.STUDY] == study_id:
             return run
     there = ", ".join(run.data.tags[projection.STUDY] for run in parents) or "none"
-    what = "a study" if study_id is None else f"the study {study_id!r}"
+    what = "a study"
+    if study_id is not None:
+        what = f"the study {study_id!r}"
     raise StoreError(
         f"the experiment {experiment.grid_name!r} of "
         f"{without_password(experiment.tracking_uri)!r} must hold {what}; studies there: {there}."
@@ -107,7 +113,9 @@ def _no_experiment(experiment: Experiment) -> StoreError:
     others = experiment.client.search_experiments(max_results=_MOST_EXPERIMENTS)
     names = [other.name for other in others]
     near = difflib.get_close_matches(experiment.grid_name, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else "run the grid first."
+    hint = "run the grid first."
+    if near:
+        hint = f"did you mean {near[0]}?"
     return StoreError(
         f"the tracking store {without_password(experiment.tracking_uri)!r} must hold the "
         f"experiment {experiment.grid_name!r}, it does not; {hint}"

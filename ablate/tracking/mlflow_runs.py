@@ -46,9 +46,10 @@ def read_curves(client: MlflowClient, files: RunFiles, run: Run) -> Curves:
 def published(run: Run, curves: Curves) -> PublishedRun:
     """A child run as a report reads it."""
     tags = run.data.tags
-    metrics = {
-        name: value for name, value in run.data.metrics.items() if not name.startswith(_SHOWN)
-    }
+    metrics: dict[str, float] = {}
+    for name, value in run.data.metrics.items():
+        if not name.startswith(_SHOWN):
+            metrics[name] = value
     return PublishedRun(
         run_id=run.info.run_id,
         trial_id=tags[projection.TRIAL],
@@ -82,6 +83,7 @@ def start_key(run: Run) -> tuple[str, int, int]:
 
 def milliseconds(at: float) -> int:
     """Seconds since 1970 as MLflow keeps them."""
+    # Cut, never rounded: `start_key` compares it with what an earlier version wrote.
     return int(at * 1000)
 
 

@@ -264,10 +264,10 @@ def test_nothing_else_imports_ray():
 
 
 @pytest.mark.parametrize(
-    ("cpus", "gpus", "fitting"),
+    ("cpus", "gpus", "n_trials"),
     [(1, 0.0, 8), (3, 0.0, 2), (1, 1.0, 2), (1, 0.5, 4), (1, 1 / 3, 6), (4, 0.25, 2), (9, 0.0, 0)],
 )
-def test_trials_that_fit_on_a_node_of_eight_cpus_and_two_gpus(cpus, gpus, fitting):
+def test_trials_that_fit_on_a_node_of_eight_cpus_and_two_gpus(cpus, gpus, n_trials):
     from ablate.scheduling.executors.ray_cluster import Share, fitting
 
-    assert fitting({"CPU": 8.0, "GPU": 2.0}, Share(cpus=cpus, gpus=gpus)) == fitting
+    assert fitting({"CPU": 8.0, "GPU": 2.0}, Share(cpus=cpus, gpus=gpus)) == n_trials

@@ -43,7 +43,9 @@ def read_table(path: Path, *, read: Collection[str], hint: str = "") -> Table:
     a column is given twice, or where a row has more or fewer cells than there are columns.
     """
     records = _records(path)
-    header = records[0][1] if records else []
+    header: list[str] = []
+    if records:
+        header = records[0][1]
     _check_columns(path.name, header)
     rows = []
     for line, record in records[1:]:
@@ -95,6 +97,7 @@ def _is_broken(cell: str, *, is_read: bool, n_columns: int) -> bool:
 
 
 def _check_columns(name: str, columns: Sequence[str]) -> None:
+    # Columns without a name are no columns that anybody reads: spreadsheets leave them at the end.
     twice = sorted({column for column in columns if column and columns.count(column) > 1})
     if twice:
         raise DataError(

@@ -178,7 +178,7 @@ def test_everything_in_the_identity_counts() -> None:
     assert cache_key(dict(reversed(base.items())), door="a") == cache_key(base, door="a")
 
 
-def _race(folder: str, log: str, barrier) -> None:  # type: ignore[no-untyped-def]
+def _race(folder: str, log: str, barrier) -> None:
     def computed() -> Iterator[Tensor]:
         with Path(log).open("a") as file:
             file.write("built\n")
@@ -247,7 +247,7 @@ def test_one_pass_keeps_every_door_that_is_worth_it(tmp_path: Path) -> None:
     assert kept == {"y", "z"}
 
 
-def _build_slowly(folder: str, has_begun, may_end) -> None:  # type: ignore[no-untyped-def]
+def _build_slowly(folder: str, has_begun, may_end) -> None:
     def slowly() -> Iterator[Tensor]:
         has_begun.set()
         may_end.wait()
