@@ -104,15 +104,17 @@ def run(
     from ablate.workflow.run.watcher import Quiet
     from ablate.workflow.study import Study
 
+    # Nobody is told anything unless a function was given.
     watcher = Quiet()
     if on_event is not None:
         watcher = replace(watcher, on_event=on_event)
     if on_progress is not None:
         watcher = replace(watcher, on_progress=on_progress)
-    places = folders or _folders()
-    outcome = run_grid(_request(grid), options or RunOptions(), places, watcher)
+    used = folders or _folders()
+    outcome = run_grid(_request(grid), options or RunOptions(), used, watcher)
+    # By its id: the newest study of the name may be one that another process began meanwhile.
     record = outcome.context.record
-    return Study(places, record.grid_name, record.study_id, outcome=outcome)
+    return Study(used, record.grid_name, record.study_id, outcome=outcome)
 
 
 def open_study(
@@ -130,6 +132,7 @@ def open_study(
     return study
 
 
+# In the functions above, `folders` is the argument and hides the function of that name.
 def _folders() -> Folders:
     return folders()
 
@@ -140,6 +143,7 @@ def _request(grid: GridLike, *, name: str = "grid") -> Request:
     return request(grid, name=name)
 
 
+# PEP 562: Python asks here for a name that the module does not have yet.
 def __getattr__(name: str) -> object:
     from importlib import import_module
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import ablate
 import ablate.api
 from ablate.errors import AblateError, DataError, SpecError, StoreError
 from ablate.tracking.events import Event, TrialEnded, TrialStarted
+from ablate.training.serving import predict
 from ablate.workflow.columns import FRAMES, Column, columns_text
 
 ROOT = Path(__file__).parents[1]
@@ -223,6 +225,28 @@ def test_the_champion_says_what_it_said_in_its_trial(
         (name,) = [name for name in stored if path.as_posix().endswith(name)]
         assert row["top_class"] == stored[name]["top_class"]
         assert row["p/red"] == pytest.approx(stored[name]["p/red"], abs=1e-4)
+
+
+def test_the_champion_takes_images_in_batches(
+    study_and_events: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, _, _, desk = study_and_events
+    classifier = study.champion._classifier
+    paths = sorted((desk / "data/pictures/test").glob("*/*.png"))
+    alone = pd.concat([study.champion.predict(path) for path in paths], ignore_index=True)
+    sizes = []
+
+    def hear(module: Any, inputs: tuple[Any, ...]) -> None:
+        sizes.append(len(inputs[0]))
+
+    monkeypatch.setattr(predict, "MAX_BATCH", 3)
+    hook = classifier.module.register_forward_pre_hook(hear)
+    together = study.champion.predict(paths)
+    hook.remove()
+    assert max(sizes) == 3
+    assert sum(sizes) == len(paths)
+    assert len(sizes) == math.ceil(len(paths) / 3)
+    pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
 
 
 def test_images_come_as_paths_pictures_or_arrays(study_and_events: Any) -> None:

@@ -48,6 +48,7 @@ def views(
         console = console_for(is_json=as_json)
         asked = request(grid)
         folders = find_folders(data_dir=data_dir)
+        # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher
         from ablate.workflow.plan.draw_views import draw_views

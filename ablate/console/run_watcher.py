@@ -54,6 +54,7 @@ class RunWatcher:
 
     def adopted(self, n_trials: int) -> None:
         """See `Watcher`."""
+        # Nothing is said of nothing: the store is asked in every run.
         if n_trials:
             self.console.print(
                 f"{n_trials} trials were found in MLflow that this home did not know; "

@@ -44,24 +44,27 @@ class Champion:
         trial's files are damaged or gone.
         """
         classifier = self._classifier
-        rows = []
-        for position, image in enumerate(_several(images)):
-            found = classifier.classify(_opened(image))  # the most probable class first
-            top = next(iter(found))
-            is_file = isinstance(image, (str, Path))
-            row: dict[str, object] = {"image": str(image) if is_file else str(position)}
-            row |= {"top_class": top, "top_probability": found[top]}
-            for name in classifier.class_names:
-                row[f"p/{name}"] = found[name]
-            rows.append(row)
-        names = [f"p/{name}" for name in classifier.class_names]
-        return pd.DataFrame(rows, columns=["image", "top_class", "top_probability", *names])
+        sequence = _several(images)
+        # Opened one by one, as batches need them: a folder of photographs would fill the memory.
+        probabilities = classifier.predict_images(map(_opened, sequence)).astype(float)
+        class_names = np.array(classifier.class_names, dtype=object)
+        frame = pd.DataFrame(
+            {
+                "image": [_image_name(image, index) for index, image in enumerate(sequence)],
+                "top_class": class_names[probabilities.argmax(axis=1)],
+                "top_probability": probabilities.max(axis=1),
+            }
+        )
+        columns = [f"p/{name}" for name in classifier.class_names]
+        # One concat, because a thousand classes assigned one by one fragment the frame.
+        return pd.concat([frame, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
     @cached_property
     def _classifier(self) -> Classifier:
         from ablate.training.serving.export import export_complete
         from ablate.training.serving.predict import load_classifier
 
+        # The folder may go once the weights are in the module, which holds copies.
         with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
             # A logged model holds every weight; a trial's folder needs the backbone's file too.
             logged = self._store.fetch_champion(self.run.run_id, into=Path(scratch))
@@ -71,6 +74,7 @@ class Champion:
 
     def _trial_folder(self) -> Path:
         name = f"{self.run.trial_id}-{self.run.attempt}"
+        # A trial is named by its digest, so any study of the home may be searched.
         for journal in (self._folders.home / "studies").glob(f"*/{JOURNAL}"):
             folder = journal.parent / "trials" / name
             if folder.is_dir():
@@ -85,10 +89,17 @@ class Champion:
         return f"Champion {self.arm.name}, seed {self.run.seed}"
 
 
+def _image_name(image: Any, position: int) -> str:
+    return str(image) if isinstance(image, (str, Path)) else str(position)
+
+
 def _several(images: Any) -> Sequence[Any]:
     """One image is as good as a list of one."""
     if isinstance(images, np.ndarray):
-        return list(images) if images.ndim == 4 else [images]
+        # (N, H, W, 3) is a batch; anything else is one image, right or wrong.
+        if images.ndim == 4:
+            return list(images)
+        return [images]
     is_list = isinstance(images, Sequence) and not isinstance(images, str)
     return images if is_list else [images]
 

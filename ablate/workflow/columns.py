@@ -21,8 +21,10 @@ class Column:
 
     def describes(self, name: str, *, axes: Sequence[str] = ()) -> bool:
         """Whether a frame's column is this one, in a study with these axes."""
+        # An axis may have any name, so a pattern cannot tell.
         if self.name == "<axis>":
             return name in axes
+        # re.escape leaves `<` and `>` as they are, so families are still found.
         pattern = re.sub(r"<\w+>", "(.+)", re.escape(self.name))
         return re.fullmatch(pattern, name) is not None
 

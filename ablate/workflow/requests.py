@@ -46,6 +46,7 @@ def request(grid: Grid | Mapping[str, Any] | Path | str, *, name: str = "grid") 
 def _from_mapping(values: Mapping[str, Any], *, name: str) -> Grid:
     """Check a mapping as if it stood in a file, so that both have the same rules and messages."""
     check_name(Path(f"{name}.yaml"))
+    # A copy: the caller's mapping keeps its question.
     rest = _plain(values)
     question = rest.pop("question", "")
     try:
@@ -55,7 +56,10 @@ def _from_mapping(values: Mapping[str, Any], *, name: str) -> Grid:
             f"grid {name!r} must hold mappings, lists, words, numbers, true, false and null, "
             f"as a grid file does: {error}"
         ) from None
-    comment = f"# {question}\n" if question else ""
+    comment = ""
+    if question:
+        # The first line of a grid file is what it asks.
+        comment = f"# {question}\n"
     return parse_grid(comment + text, name=name, shown_as=f"grid {name!r}, written as YAML")
 
 

@@ -45,7 +45,11 @@ class RunOutcome:
     @property
     def summaries(self) -> tuple[StudySummary, ...]:
         """Of the stages that this call ran."""
-        return tuple(found for found in (self.pilot, self.summary) if found is not None)
+        stages = []
+        for stage in (self.pilot, self.summary):
+            if stage is not None:
+                stages.append(stage)
+        return tuple(stages)
 
     @property
     def is_complete(self) -> bool:
@@ -81,6 +85,7 @@ def run_grid(
         if end.prepared is None:
             return RunOutcome(context, None, pilot, None, None)
         context = context.followed_by(end.prepared, limits=end.limits)
+    # Before the view, which counts what is complete already.
     watcher.adopted(adopt_published(context))
     with watcher.training(study_view(context)) as on_event:
         summary = run_prepared(context, on_event)
@@ -93,6 +98,7 @@ def prepare_context(
 ) -> StudyContext:
     """Everything up to the first trial. Raises RequestError for whatever would stop it later."""
     grid = request.grid
+    # What costs nothing to check comes before data are read and images are decoded.
     options.check()
     report_dir = options.report_dir or Path("reports") / grid.name
     check_report_folder(folders, report_dir, grid)
@@ -118,6 +124,7 @@ def prepare_context(
     watcher.images_checked(prepared.resolved)
     claim_folder(report_dir, grid_name=grid.name, others={})
     _note_source(request, prepared.folder, watcher)
+    # `auto` trains a few steps to measure their memory, so the networks were checked before.
     machines = with_trials_per_gpu(
         options.machines,
         str(options.trials_per_gpu),
@@ -181,6 +188,7 @@ def _report(
                 has_images=context.has_images,
                 take=partial(take_thumbnails, context.prepared),
             )
+        # After the report: what goes wrong with a model costs no table.
         with results_kept(again="the same command logs the best model"):
             log_champion(study, context.store, folder=context.prepared.folder)
     except ReportError:
