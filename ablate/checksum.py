@@ -12,7 +12,7 @@ _LENGTH = len(_MARK) + 8 + len(b'"}')
 
 
 def sealed(text: str) -> str:
-    """Add `"crc"`, the CRC-32 of all before it, to the text of a JSON object with at least one key."""
+    """Add `"crc"`, the CRC-32 of all before it, to a JSON object with at least one key."""
     body = text.rstrip().removesuffix("}").encode()
     return (body + _seal(body)).decode()
 
@@ -34,7 +34,9 @@ def sealed_json(values: Mapping[str, Any]) -> str:
 
 
 def unsealed_json(text: bytes, *, fields: Collection[str]) -> dict[str, Any]:
-    """Read what `sealed_json` wrote. Raises ValueError where it is damaged, no object, or has other fields than `fields`.
+    """Read what `sealed_json` wrote.
+
+    Raises ValueError where it is damaged, no object, or has other fields than `fields`.
 
     A text without a checksum is one of an earlier version; whoever reads it must check its values.
     """

@@ -1,4 +1,4 @@
-"""Drawings of what models are like: how sure they are, and what they cost."""
+"""Drawings of what models are like: how well calibrated they are, and what they cost."""
 
 from __future__ import annotations
 
@@ -7,101 +7,79 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from ablate.metrics.calibration import N_BINS, Reliability
 from ablate.reporting.evidence.pareto import Cost
-from ablate.reporting.figures.draw import canvas, plain, short, styled
+from ablate.reporting.figures.picture import DARK, canvas, plain, short, styled
 
-_DARK = "#1b1b1b"
 _MARKS = {"other": ("o", 30), "baseline": ("s", 30), "best on val": ("*", 90)}
+"""Kind of arm -> its marker and its size in square points."""
+Tiles = Sequence[tuple[NDArray[np.uint8], str]]
+"""Images (H, W, 3) with their captions."""
 
 
 @styled
 def draw_reliability(bins: Reliability) -> Figure:
-    """Above: accuracy of each bin of confidence, with its 95 % interval, against the diagonal. Below: how many predictions each bin holds."""
+    """Above: accuracy of each bin of confidence, with its 95 % interval, against the diagonal.
+
+    Below: how many predictions each bin holds.
+    """
     figure = canvas(width=4.6, height=4.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     blue = sns.color_palette("colorblind")[0]
-    upper.plot([0, 1], [0, 1], color=_DARK, linestyle="--", linewidth=0.9, label="as sure as right")
+    diagonal = {"color": DARK, "linestyle": "--", "linewidth": 0.9}
+    upper.plot([0, 1], [0, 1], label="perfect calibration", **diagonal)
     known = bins.count > 0
-    low, high = wilson(bins.accuracy[known], bins.count[known])
-    spread = np.clip([bins.accuracy[known] - low, high - bins.accuracy[known]], 0, None)
     upper.errorbar(
         bins.confidence[known],
         bins.accuracy[known],
-        yerr=spread,
+        yerr=_interval_lengths(bins.accuracy[known], bins.count[known]),
         fmt="o",
         color=blue,
         markersize=4.5,
         capsize=2.5,
-        label="a bin, 95 % interval",
+        label="one bin, 95 % interval",
     )
-    upper.set(
-        ylabel="share that is right",
-        xlim=(0, 1),
-        ylim=(0, 1),
-        title=f"calibration error {bins.ece:.3f}",
-    )
+    title = f"calibration error {bins.ece:.3f}"
+    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1), title=title)
     upper.legend(loc="upper left", frameon=False, fontsize=8)
-    lower.bar((np.arange(N_BINS) + 0.5) / N_BINS, bins.count, width=0.9 / N_BINS, color=blue)
+    centres = (np.arange(N_BINS) + 0.5) / N_BINS
+    lower.bar(centres, bins.count, width=0.9 / N_BINS, color=blue)
     lower.set(xlabel="confidence (probability of the predicted class)", ylabel="predictions")
     return figure
+
+
+def _interval_lengths(
+    accuracy: NDArray[np.floating], count: NDArray[np.integer]
+) -> NDArray[np.floating]:
+    """(2, bins) below and above each accuracy: Wilson's 95 % interval, which stays in [0, 1]."""
+    lengths = []
+    for share, n in zip(accuracy, count, strict=True):
+        # An accuracy is hits / n in floating point: rounding gives the hits back exactly.
+        interval = binomtest(round(float(share) * int(n)), int(n)).proportion_ci(method="wilson")
+        lengths.append((share - interval.low, interval.high - share))
+    # A bin without a miss reaches 1 but for rounding, and matplotlib takes no negative length.
+    return np.clip(np.array(lengths, dtype=np.float64).reshape(-1, 2).T, 0, None)
 
 
 @styled
 def draw_cost(
     arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], *, metric: str, label: str
 ) -> Figure:
-    """One panel a cost, on a logarithmic axis: every arm by its means, those of the Pareto front filled and joined by steps; the baseline is a square."""
+    """One panel per cost, on a logarithmic axis: every arm by its means; the baseline is a square.
+
+    `panels`: cost -> arm_ids of its Pareto front, the cheapest first: filled, and joined by steps.
+    """
     figure = canvas(width=2.9 * len(panels) + 0.6, height=3.3)
     drawn = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
-    colours = sns.color_palette("colorblind")
     for axes, (cost, front) in zip(drawn, panels.items(), strict=True):
-        known = arms.dropna(subset=[f"{cost.metric}/mean", f"{metric}/mean"])
-        known = known[known[f"{cost.metric}/mean"] > 0]
-        best = known.set_index("arm_id").reindex(
-            [arm_id for arm_id in front if arm_id in set(known["arm_id"])]
-        )
-        axes.plot(
-            best[f"{cost.metric}/mean"],
-            best[f"{metric}/mean"],
-            drawstyle="steps-post",
-            color=_DARK,
-            linewidth=1,
-            zorder=1,
-        )
-        kinds = np.select(
-            [known["is_champion"], known["is_baseline"]], ["best on val", "baseline"], "other"
-        )
-        for kind, (marker, size) in _MARKS.items():
-            for is_on_front, face in ((False, "white"), (True, colours[0])):
-                own = known[(kinds == kind) & (known["arm_id"].isin(front) == is_on_front)]
-                x, y = own[f"{cost.metric}/mean"], own[f"{metric}/mean"]
-                axes.scatter(
-                    x,
-                    y,
-                    marker=marker,
-                    s=size,
-                    facecolor=face,
-                    edgecolor=colours[0],
-                    linewidth=1,
-                    zorder=3 + is_on_front,
-                )
-        axes.set_xscale("log")
-        axes.set_xlabel(cost.title)
+        _draw_cost_panel(axes, arms, cost=cost, front=front, metric=metric)
     drawn[0].set_ylabel(label)
-    marks = {
-        "on the front": ("o", colours[0]),
-        "beaten": ("o", "white"),
-        "baseline": ("s", "white"),
-        "best on val": ("*", "white"),
-    }
-    for name, (marker, face) in marks.items():
-        drawn[0].scatter(
-            [], [], marker=marker, s=40, facecolor=face, edgecolor=colours[0], label=name
-        )
+    _explain_marks(drawn[0])
     figure.legend(
         *drawn[0].get_legend_handles_labels(),
         loc="outside upper center",
@@ -112,31 +90,69 @@ def draw_cost(
     return figure
 
 
+def _draw_cost_panel(
+    axes: Axes, arms: pd.DataFrame, *, cost: Cost, front: Sequence[str], metric: str
+) -> None:
+    x = f"{cost.metric}/mean"
+    y = f"{metric}/mean"
+    known = arms.dropna(subset=[x, y])
+    # A logarithmic axis has no place for a cost of 0.
+    known = known[known[x] > 0]
+    known_ids = set(known["arm_id"])
+    best = known.set_index("arm_id").reindex([arm_id for arm_id in front if arm_id in known_ids])
+    axes.plot(best[x], best[y], drawstyle="steps-post", color=DARK, linewidth=1, zorder=1)
+    kinds = np.select(
+        [known["is_champion"], known["is_baseline"]], ["best on val", "baseline"], "other"
+    )
+    is_on_front = known["arm_id"].isin(front)
+    blue = sns.color_palette("colorblind")[0]
+    for kind, (marker, size) in _MARKS.items():
+        outline = {"marker": marker, "s": size, "edgecolor": blue, "linewidth": 1}
+        beaten = known[(kinds == kind) & ~is_on_front]
+        axes.scatter(beaten[x], beaten[y], facecolor="white", zorder=3, **outline)
+        unbeaten = known[(kinds == kind) & is_on_front]
+        axes.scatter(unbeaten[x], unbeaten[y], facecolor=blue, zorder=4, **outline)
+    axes.set_xscale("log")
+    axes.set_xlabel(cost.title)
+
+
+def _explain_marks(axes: Axes) -> None:
+    """Empty scatters for the legend: in a panel, a kind of mark may have no arm."""
+    blue = sns.color_palette("colorblind")[0]
+    marks = {
+        "on the front": ("o", blue),
+        "not on the front": ("o", "white"),
+        "baseline": ("s", "white"),
+        "best on val": ("*", "white"),
+    }
+    for name, (marker, face) in marks.items():
+        axes.scatter([], [], marker=marker, s=40, facecolor=face, edgecolor=blue, label=name)
+
+
 @styled
-def draw_tiles(rows: Sequence[tuple[str, Sequence[tuple[NDArray[np.uint8], str]]]]) -> Figure:
+def draw_tiles(rows: Sequence[tuple[str, Tiles]]) -> Figure:
     """Rows of small images, each with its caption above; the row's name stands at its left."""
     n_columns = max(len(tiles) for _, tiles in rows)
     figure = canvas(width=1.55 * n_columns + 1.4, height=1.75 * len(rows))
-    places = np.atleast_2d(figure.subplots(len(rows), n_columns, squeeze=False))
-    for own, (name, tiles) in zip(places, rows, strict=True):
-        for axes in own:
+    grid = figure.subplots(len(rows), n_columns, squeeze=False)
+    for panels, (name, tiles) in zip(grid, rows, strict=True):
+        for axes in panels:
             axes.set_axis_off()
-        for axes, (image, caption) in zip(own, tiles, strict=False):
-            axes.set_axis_on()
-            axes.imshow(image)
-            axes.set(xticks=[], yticks=[])
-            axes.grid(visible=False)
-            axes.set_title(
-                "\n".join(plain(short(line, 24)) for line in caption.split("\n")), fontsize=7.5
-            )
-        label = "\n".join(plain(short(line, 18)) for line in name.split("\n"))
-        own[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+        # Not strict: a row may be shorter than the longest one.
+        for axes, (image, caption) in zip(panels, tiles, strict=False):
+            _draw_tile(axes, image, caption)
+        row_name = _shortened_lines(name, 18)
+        panels[0].set_ylabel(row_name, rotation=0, ha="right", va="center", fontsize=8)
     return figure
 
 
-def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """95 % score interval of a share of `count`."""
-    z = 1.959964
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
-    return middle - half, middle + half
+def _draw_tile(axes: Axes, image: NDArray[np.uint8], caption: str) -> None:
+    axes.set_axis_on()
+    axes.imshow(image)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    axes.set_title(_shortened_lines(caption, 24), fontsize=7.5)
+
+
+def _shortened_lines(text: str, length: int) -> str:
+    return "\n".join(plain(short(line, length)) for line in text.split("\n"))

@@ -1,4 +1,4 @@
-"""Figures as files: one after the other, or, in a large report, in processes of their own beside the texts."""
+"""Figures as files: in this process, or for a large report in others beside its texts."""
 
 from __future__ import annotations
 
@@ -9,48 +9,53 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-from ablate.reporting.figures.draw import Picture, to_png, to_svg
+from ablate.reporting.figures.picture import Picture, to_png, to_svg
 
 MANY_RUNS = 100
 """From so many runs on, drawing takes long enough to pay for processes."""
 _inherited: Sequence[Picture] = ()
-"""What a forked process finds: figures need not be sent to it."""
+"""What a forked process finds in its memory: matplotlib's figures need not be pickled for it."""
 
 
 @contextmanager
 def drawing(
     pictures: Mapping[str, Picture], *, n_processes: int
 ) -> Iterator[Callable[[], dict[str, bytes]]]:
-    """Begin to draw each picture as SVG and PNG, with `n_processes` beside this one, or none; the bytes do not depend on how many.
+    """Begin to draw each picture as SVG and PNG, with `n_processes` beside this one, or none.
 
-    Gives a function that waits for them: path below the report folder -> content.
+    Gives a function that waits for them: path below the report folder -> content. The bytes do not
+    depend on the number of processes.
     """
     global _inherited
     if n_processes < 1 or not pictures:
-        yield lambda: {
-            name: content
-            for picture in pictures.values()
-            for name, content in _files(picture).items()
-        }
+        yield lambda: _joined(map(_files, pictures.values()))
         return
     _inherited = list(pictures.values())
+    # Only a forked process inherits the figures.
+    context = multiprocessing.get_context("fork")
     try:
-        with ProcessPoolExecutor(
-            n_processes, mp_context=multiprocessing.get_context("fork")
-        ) as pool:
-            asked = [pool.submit(_inherited_files, number) for number in range(len(pictures))]
-            yield lambda: {name: content for one in asked for name, content in one.result().items()}
+        with ProcessPoolExecutor(n_processes, mp_context=context) as pool:
+            futures = [pool.submit(_inherited_files, number) for number in range(len(pictures))]
+            yield lambda: _joined(future.result() for future in futures)
     finally:
         _inherited = ()
 
 
+def _joined(parts: Iterator[dict[str, bytes]]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for part in parts:
+        files |= part
+    return files
+
+
 def spare_processes(n_runs: int) -> int:
-    """Return how many processes may draw: one a core for a large report, where this process has no other threads that a fork would leave half-way."""
-    if (
-        n_runs < MANY_RUNS
-        or threading.active_count() > 1
-        or "fork" not in multiprocessing.get_all_start_methods()
-    ):
+    """How many processes may draw: one per core for a large report, otherwise none.
+
+    None either where this process has other threads: a fork copies the locks that they hold, and
+    nobody would ever release them.
+    """
+    can_fork = "fork" in multiprocessing.get_all_start_methods()
+    if n_runs < MANY_RUNS or threading.active_count() > 1 or not can_fork:
         return 0
     n_cores = len(os.sched_getaffinity(0))
     return n_cores if n_cores > 1 else 0

@@ -1,0 +1,139 @@
+"""What all figures share: style, canvas, legend, marks of seeds, and their files as SVG and PNG."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ablate.quoting import one_line
+
+Arguments = ParamSpec("Arguments")
+DARK = "#1b1b1b"
+LIGHT = "#b8b8b8"
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_STYLE: dict[str, Any] = {
+    **sns.axes_style("whitegrid"),
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    # Without a fixed salt matplotlib invents ids, and the same data gives other bytes.
+    "svg.hashsalt": "ablate",
+    # Text as paths: a report looks the same on a machine without our fonts.
+    "svg.fonttype": "path",
+    "figure.dpi": 100,
+}
+_PNG_DPI = 110
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with what a reader who cannot see it needs."""
+
+    name: str
+    """File name without ending."""
+    figure: Figure
+    alt: str
+
+
+def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+    """Draw in our style without leaving it behind in matplotlib's global settings."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
+        with mpl.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def canvas(*, width: float, height: float) -> Figure:
+    """An empty figure, without pyplot and its list of open figures; sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def to_svg(picture: Picture) -> bytes:
+    """The figure as SVG with its alt text inside; the same bytes for the same data."""
+    metadata = {
+        "Date": None,
+        "Creator": None,
+        "Title": picture.name,
+        "Description": one_line(picture.alt),
+    }
+    return _saved(picture.figure, format="svg", metadata=metadata)
+
+
+def to_png(picture: Picture) -> bytes:
+    """The figure as PNG at 110 dots per inch; the same bytes for the same data."""
+    metadata = {"Software": None, "Description": one_line(picture.alt)}
+    return _saved(picture.figure, format="png", dpi=_PNG_DPI, metadata=metadata)
+
+
+def _saved(figure: Figure, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(buffer, **options)
+        # The first drawing has found the layout. Even an engine that has nothing left to do makes
+        # matplotlib draw everything twice, and each figure is saved twice, as SVG and PNG.
+        figure.set_layout_engine(None)
+    return buffer.getvalue()
+
+
+def seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) -> None:
+    """One scatter per seed, each with its own marker and colour: readable without colour too."""
+    palette = sns.color_palette("colorblind")
+    for position, seed in enumerate(sorted(seeds.unique())):
+        is_seed = seeds == seed
+        axes.scatter(
+            x[is_seed],
+            y[is_seed],
+            marker=_MARKERS[position % len(_MARKERS)],
+            s=24,
+            facecolor=palette[position % len(palette)],
+            edgecolor="white",
+            linewidth=0.5,
+            alpha=0.9,
+            zorder=4,
+            label=f"seed {seed}",
+        )
+
+
+def legend(figure: Figure, panels: Sequence[Axes], *, place: str, n_columns: int) -> None:
+    """What the marks of `panels` mean, each once, outside all of them: `upper` or `lower`."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc=f"outside {place} center",
+        ncols=min(len(handles), n_columns),
+        frameon=False,
+        fontsize=8,
+    )
+
+
+def short(text: str, length: int = 26) -> str:
+    """At most `length` characters, with a mark where some were left out."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def plain(text: str) -> str:
+    """A line that matplotlib draws as it is.
+
+    A `$` would begin mathematics, and control characters have no glyph in any font.
+    """
+    return one_line(text).replace("$", r"\$")
