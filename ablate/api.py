@@ -118,16 +118,24 @@ def run(
 
 
 def open_study(
-    grid: str | Path, study_id: str | None = None, *, folders: Folders | None = None
+    grid: Grid | Path | str, study_id: str | None = None, *, folders: Folders | None = None
 ) -> Study:
-    """Open a study that was run before, by the name of its grid: the newest, or the one named.
+    """Open a study that was run before, by its grid or that grid's name: the newest, or one by id.
 
-    Raises StoreError where the tracking store does not answer or has no such study.
+    Raises StoreError where the tracking store does not answer or has no such study, SpecError for
+    what is no name.
     """
+    from ablate.errors import SpecError
     from ablate.workflow.grid_names import grid_name
     from ablate.workflow.study import Study
 
-    study = Study(folders or _folders(), grid_name(str(grid)), study_id)
+    if not isinstance(grid, (Grid, Path, str)):
+        raise SpecError(
+            "open_study takes a grid from ablate.load_grid, its name or the path of its file, "
+            f"got a {type(grid).__name__}"
+        )
+    name = grid.name if isinstance(grid, Grid) else grid_name(str(grid))
+    study = Study(folders or _folders(), name, study_id)
     study.published  # noqa: B018  read now, so that a study that is not there is an error here
     return study
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,12 +36,12 @@ class Champion:
         self._store = store
         self._folders = folders
 
-    def predict(self, images: Sequence[Any] | Any) -> pd.DataFrame:
-        """Classify images: paths, PIL images or arrays uint8 (H, W, 3) or (H, W).
+    def predict(self, images: Iterable[Any] | Any) -> pd.DataFrame:
+        """Classify one image or several: paths, PIL images, arrays uint8 (H, W, 3) or (H, W).
 
         Returns one row per image; see `columns.CHAMPION`. Images get the preprocessing that
-        validation had. Raises DataError for what is no image, WeightsError, StoreError where the
-        trial's files are damaged or gone.
+        validation had: a picture is turned and flattened as its file would be. Raises DataError for
+        what is no image, WeightsError, StoreError where the trial's files are damaged or gone.
         """
         classifier = self._classifier
         sequence = _several(images)
@@ -95,13 +95,17 @@ def _image_name(image: Any, position: int) -> str:
 
 def _several(images: Any) -> Sequence[Any]:
     """One image is as good as a list of one."""
-    if isinstance(images, np.ndarray):
+    from PIL import Image
+
+    if isinstance(images, np.ndarray) and images.dtype != object:
         # (N, H, W, 3) is a batch; anything else is one image, right or wrong.
         if images.ndim == 4:
             return list(images)
         return [images]
-    is_list = isinstance(images, Sequence) and not isinstance(images, str)
-    return images if is_list else [images]
+    is_one = isinstance(images, (str, bytes, Path, Image.Image))
+    if is_one or not isinstance(images, Iterable):
+        return [images]
+    return list(images)
 
 
 def _opened(image: Any) -> Image.Image:
@@ -109,11 +113,14 @@ def _opened(image: Any) -> Image.Image:
     from PIL import Image
 
     from ablate.data.images import read_image
+    from ablate.data.pixels import upright_rgb
 
     if isinstance(image, (str, Path)):
         return read_image(Path(image), name=str(image))
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        _check_has_pixels(image.size)
+        # As for a file: turned upright, transparency over white, deep grey levels scaled.
+        return upright_rgb(image, name="a PIL image")
     pixels: NDArray[Any] = np.asarray(image)
     has_channels = pixels.ndim == 3 and pixels.shape[-1] == 3
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or has_channels):
@@ -121,4 +128,10 @@ def _opened(image: Any) -> Image.Image:
             "an image must be a path, a PIL image, or an array of uint8 with shape (H, W, 3) or "
             f"(H, W), got {type(image).__name__} of {pixels.dtype} with shape {pixels.shape}"
         )
+    _check_has_pixels(pixels.shape[:2])
     return Image.fromarray(pixels).convert("RGB")
+
+
+def _check_has_pixels(size: Sequence[int]) -> None:
+    if 0 in size:
+        raise DataError(f"an image must hold pixels, got one of {size[0]} x {size[1]}")

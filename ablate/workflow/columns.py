@@ -43,7 +43,6 @@ TRIALS = (
     _AXIS,
     Column("val/<metric>", "number", "score on val at the best epoch; missing unless COMPLETE"),
     Column("test/<metric>", "number", "score on test at the best epoch; missing unless COMPLETE"),
-    Column("best_epoch", "number", "epoch with the best score on val, counted from 0"),
     Column("n_epochs", "number", "epochs that were trained"),
     Column("n_steps", "number", "optimizer steps that were taken"),
     Column("cost/<quantity>", "number", "parameters, multiply-adds, memory and disk of the model"),

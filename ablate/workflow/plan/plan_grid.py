@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ablate.grid.grid_file import Grid
+from ablate.grid.seeds import check_seeds
 from ablate.model.facts import RecipeFacts
 from ablate.study.record import ArmRecord
 from ablate.workflow.commands import run_command
@@ -162,6 +163,8 @@ def plan_grid(
     allow_fallback: bool = True,
 ) -> Plan:
     """Find the data, expand the grid on it, and look at every network. Raises RequestError."""
+    if seeds is not None:
+        check_seeds(seeds)
     seeds_text = None if seeds is None else ",".join(str(seed) for seed in seeds)
     resolved = resolve(
         grid,

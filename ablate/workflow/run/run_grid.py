@@ -42,6 +42,16 @@ class RunOutcome:
     report: ReportPaths | None
     """What was written of it."""
 
+    def __repr__(self) -> str:
+        # Of values that hold whole data sets and studies, somebody who looks wants the counts.
+        counts = []
+        for summary in self.summaries:
+            counts.append(
+                f"{summary.n_complete} completed, {summary.n_reused} before, "
+                f"{summary.n_failed} failed, {summary.n_left} left"
+            )
+        return f"RunOutcome of {self.context.record.grid_name}: {'; '.join(counts)}"
+
     @property
     def summaries(self) -> tuple[StudySummary, ...]:
         """Of the stages that this call ran."""
@@ -100,7 +110,7 @@ def prepare_context(
     grid = request.grid
     # What costs nothing to check comes before data are read and images are decoded.
     options.check()
-    report_dir = options.report_dir or Path("reports") / grid.name
+    report_dir = Path(options.report_dir or Path("reports") / grid.name)
     check_report_folder(folders, report_dir, grid)
     store = open_store(folders, grid.name)
     check_optuna(folders)
