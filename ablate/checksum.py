@@ -19,8 +19,10 @@ def sealed(text: str) -> str:
 
 def unsealed(text: bytes) -> bytes | None:
     """Inverse of `sealed`. None where there is no checksum, or it is not the one of this text."""
-    body, seal = text[:-_LENGTH], text[-_LENGTH:]
-    return body + b"}" if seal == _seal(body) else None
+    body = text[:-_LENGTH]
+    if text[-_LENGTH:] != _seal(body):
+        return None
+    return body + b"}"
 
 
 def is_sealed(text: bytes) -> bool:
@@ -45,7 +47,7 @@ def unsealed_json(text: bytes, *, fields: Collection[str]) -> dict[str, Any]:
         raise ValueError("its checksum does not match")
     try:
         values = json.loads(content)
-    except RecursionError:
+    except RecursionError:  # what json raises for a thousand brackets; a file is no reason to crash
         raise ValueError("it is nested too deeply") from None
     if not isinstance(values, dict):
         raise ValueError("it holds no object")

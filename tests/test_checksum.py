@@ -85,7 +85,7 @@ def test_no_damaged_file_is_believed(start: int, junk: bytes) -> None:
         ('{"labels": [],"crc":"00000000"}', "its checksum does not match"),
     ],
 )
-def test_what_is_wrong_with_a_sealed_file_is_said(text: str, why: str) -> None:
+def test_what_is_wrong_with_a_sealed_file_is_named(text: str, why: str) -> None:
     with pytest.raises(ValueError) as error:
         unsealed_json(text.encode(), fields=VALUES)
     assert str(error.value) == why

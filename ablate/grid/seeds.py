@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -36,6 +37,11 @@ def read_seeds(text: str) -> tuple[int, ...]:
             f"--seeds must be numbers from 0 to 10^18, got {max(seeds)}; take a smaller one"
         )
     return seeds
+
+
+def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Seeds that are asked for in Python. Raises SpecError as `read_seeds` does."""
+    return read_seeds(",".join(map(str, seeds)))
 
 
 def _whole_numbers(words: list[str]) -> tuple[int, ...]:

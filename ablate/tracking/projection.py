@@ -150,7 +150,9 @@ def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
     """A short card of a trial: what it is, how it did, what it cost, from what."""
     data, metrics = record.data, outcome.metrics
     warning = (
-        f"**Stand-in data**, asked for {code(data.requested_source)}. " if data.is_fallback else ""
+        f"**Fallback data**: {code(data.requested_source)} is not available. "
+        if data.is_fallback
+        else ""
     )
     rows = [
         f"| {name} | {metrics[f'val/{name}']:.3f} | {metrics[f'test/{name}']:.3f} |"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ import sklearn.metrics as sk
 
 from ablate.errors import SpecError, StoreError
 from ablate.recipe.recipe import Recipe
+from ablate.reporting.pages.folder import MARK
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.verify import _changed_params, report_source, verify_report
 from ablate.study.trial import DataSpec, Trial
@@ -291,6 +293,31 @@ def test_missing_and_foreign_files_are_named(study, report) -> None:
         "figures/arms.svg: says nothing, the store gives a figure",
         "cards/extra.md: says a file of its own, the store gives no such arm or table",
     ]
+
+
+def test_a_record_that_is_gone_or_holds_more_or_less_is_named(study, report, tmp_path) -> None:
+    folder = tmp_path / "report"
+    path = folder / "report.json"
+    shutil.copytree(report, folder)
+    values = json.loads(path.read_bytes())
+
+    path.write_text(json.dumps(values | {"verdict": "all is well"}))
+    assert places(study, folder) == [
+        'report.json verdict: says "all is well", the store gives null'
+    ]
+    figures = [name for name in values["files"] if name.startswith("figures/")]
+    assert len(figures) >= 4
+    path.write_text(json.dumps(values | {"files": {}}))
+    assert places(study, folder) == [
+        f"report.json files: says nothing of {name}, the store gives its digest"
+        for name in sorted(figures)
+    ]
+    path.unlink()
+    assert places(study, folder) == ["report.json: says nothing, the store gives a file"]
+    # A report from before there was such a file says so in its mark.
+    mark = folder / MARK
+    mark.write_text(json.dumps({"grid": values["study"]["grid"], "files": values["files"]}))
+    assert places(study, folder) == []
 
 
 def test_a_folder_without_a_report_is_refused(report, tmp_path) -> None:

@@ -26,7 +26,8 @@ from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.tracking.journal import Journal, attempts
 from ablate.workflow.folders import find_folders
 from ablate.workflow.prepare.machines import RUN_TRIAL
-from ablate.workflow.prepare.prepared import prepare, resolve
+from ablate.workflow.prepare.prepared import prepare
+from ablate.workflow.prepare.resolved import resolve
 
 pytestmark = [
     pytest.mark.skipif(

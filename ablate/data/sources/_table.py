@@ -53,7 +53,7 @@ def read_table(path: Path, *, read: Collection[str], hint: str = "") -> Table:
             raise DataError(
                 f"every row of {path.name} must have {len(header)} cells "
                 f"({', '.join(header)}), row {line} has {len(record)}; "
-                f'a cell with a comma stands in "quotes"{hint}.'
+                f'a cell with a comma must be in "quotes"{hint}.'
             )
         for column, cell in zip(header, record, strict=True):
             if _is_broken(cell, is_read=column in read, n_columns=len(header)):
@@ -80,7 +80,7 @@ def _records(path: Path) -> list[tuple[int, list[str]]]:
     except csv.Error as error:
         raise DataError(
             f"{path.name} must be a CSV file, row {line} cannot be read ({error}); "
-            'a cell with a comma, a quote or a line break stands in "quotes".'
+            'a cell with a comma, a quote or a line break must be in "quotes".'
         ) from error
     return records
 

@@ -7,6 +7,7 @@ import math
 from ablate.errors import some
 from ablate.quoting import code
 from ablate.reporting.evidence.arm_contrasts import ArmGap
+from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.paired import seed_sd
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import expected_optimism
@@ -32,38 +33,47 @@ def claims_sentence(results: Results) -> str:
             "What matters: nothing can be tested, "
             "because fewer than 2 seeds of comparable arms completed."
         )
+    # Holm's family is every test of the study, of the secondary metric too; the sentence counts it.
     family = f"{plural(n_tested, 'comparison')} tested, Holm-corrected"
-    claimed = [effect for effect in results.effects.all if effect.is_claimed]
-    largest = sorted(
-        (effect for effect in claimed if effect.metric == results.effects.primary),
-        key=lambda effect: -abs(effect.estimate),
-    )
-    if not largest:
+    claimed = _claimed_of_the_primary_metric(results)
+    if not claimed:
         return f"What matters: no effect is significant ({family}). {_detectable_sizes(results)}"
-    metric = prose(results.effects.primary)
-    effects = "; ".join(
-        f"{code(effect.comparison.name)} {points(effect.estimate)} points of {metric} "
-        f"({interval_text(effect)}, {p_value(effect.p_holm)})"
-        for effect in largest[:_N_CLAIMED]
-    )
-    if len(largest) > _N_CLAIMED:
-        effects += f"; {len(largest) - _N_CLAIMED} more below"
-    return f"What matters: {effects}. {family}; nothing else is significant."
+    effects = [_claim_text(effect) for effect in claimed[:_N_CLAIMED]]
+    if len(claimed) > _N_CLAIMED:
+        effects.append(f"{len(claimed) - _N_CLAIMED} more below")
+    return f"What matters: {'; '.join(effects)}. {family}; nothing else is significant."
+
+
+def _claimed_of_the_primary_metric(results: Results) -> list[Effect]:
+    """Significant effects in either direction, the largest first."""
+    claimed = []
+    for effect in results.effects.all:
+        if effect.is_claimed and effect.metric == results.effects.primary:
+            claimed.append(effect)
+    claimed.sort(key=lambda effect: -abs(effect.estimate))
+    return claimed
+
+
+def _claim_text(effect: Effect) -> str:
+    size = f"{points(effect.estimate)} points of {prose(effect.metric)}"
+    name = code(effect.comparison.name)
+    return f"{name} {size} ({interval_text(effect)}, {p_value(effect.p_holm)})"
 
 
 def _detectable_sizes(results: Results) -> str:
     """How large an effect must be for this design to find it."""
-    sizes = [
-        effect.smallest_effect
-        for effect in results.effects.mains
-        if effect.metric == results.effects.primary and not math.isnan(effect.test.p)
-    ]
-    finite = [size for size in sizes if math.isfinite(size)]
-    if not finite:
+    sizes = []
+    for effect in results.effects.mains:
+        is_tested = effect.metric == results.effects.primary and not math.isnan(effect.test.p)
+        # Infinite where a corrected p cannot fall below 0.05, however large the effect: with few
+        # seeds even the smallest p that the test can give is too large for the whole family.
+        if is_tested and math.isfinite(effect.smallest_effect):
+            sizes.append(100 * effect.smallest_effect)
+    if not sizes:
         n_seeds = plural(len(results.record.seeds), "seed")
         return f"{n_seeds} cannot reach significance in this design at any effect size."
     return (
-        f"This design detects main effects of {100 * min(finite):.1f} to {100 * max(finite):.1f} "
+        f"This design detects main effects of {min(sizes):.1f} to {max(sizes):.1f} "
         "points or more (power 80 %) if they are equal at every level of the other axes."
     )
 
@@ -75,6 +85,7 @@ def best_sentence(results: Results) -> str:
         return "No trial completed, so there is no best arm."
     select_by = results.record.select_by
     n_seeds = int(results.number(champion.arm_id, "n_seeds"))
+    selected = _mean_sd_of(results, champion, select_by)
     primary = _mean_sd_of(results, champion, results.effects.primary)
     secondary = _mean_sd_of(results, champion, results.effects.secondary)
     spread = "n = 1 seed, spread unknown"
@@ -82,7 +93,7 @@ def best_sentence(results: Results) -> str:
         spread = f"mean ± SD, n = {n_seeds} seeds"
     return (
         f"Best arm by mean {prose(select_by)} over {plural(n_seeds, 'seed')}: "
-        f"**{code(champion.name)}**, {_mean_sd_of(results, champion, select_by)} on val; "
+        f"**{code(champion.name)}**, {selected} on val; "
         f"on {prose(results.effects.primary)} {primary} "
         f"and {results.task.secondary_prose} {secondary} ({spread})."
     )
@@ -113,7 +124,10 @@ def gap_sentence(results: Results) -> str:
 
 def gap_to_baseline(results: Results, arm: ArmRecord) -> ArmGap | None:
     """An arm against the baseline; None where they share no complete seed."""
-    return next((gap for gap in results.to_baseline if gap.arm_id == arm.arm_id), None)
+    for gap in results.to_baseline:
+        if gap.arm_id == arm.arm_id:
+            return gap
+    return None
 
 
 def gap_text(results: Results, gap: ArmGap) -> str:
@@ -131,6 +145,7 @@ def gap_text(results: Results, gap: ArmGap) -> str:
 
 def noise_sentence(results: Results) -> str:
     """The noise floor with where it comes from."""
+    # The baseline's seeds where a grid asks for them (`noise_floor`), else those of another arm.
     floor = results.noise_floor
     if math.isnan(floor.sd):
         return f"Noise floor: {NOT_MEASURED}."
@@ -159,8 +174,10 @@ def _cost(results: Results, champion: ArmRecord, baseline: ArmRecord) -> str:
 
 def _trainable(results: Results, arm: ArmRecord) -> float:
     """Trained parameters; infinite where not measured, so that such an arm is never cheapest."""
-    value = results.number(arm.arm_id, "cost/n_trainable/mean")
-    return math.inf if math.isnan(value) else value
+    n_trainable = results.number(arm.arm_id, "cost/n_trainable/mean")
+    if math.isnan(n_trainable):
+        return math.inf
+    return n_trainable
 
 
 def optimism_sentence(results: Results) -> str:
@@ -170,6 +187,7 @@ def optimism_sentence(results: Results) -> str:
     sd = seed_sd(results.trials, select_by)
     if champion is None or math.isnan(sd):
         return ""
+    # Only arms that completed competed; one that failed could not have been picked by luck.
     n_seeds = int(results.number(champion.arm_id, "n_seeds"))
     n_arms = int((results.arms["n_seeds"] > 0).sum())
     optimism = expected_optimism(sd, n_arms=n_arms, n_seeds=n_seeds)
@@ -185,30 +203,39 @@ def ties_sentence(results: Results) -> str:
     """Which arms are not significantly different from the champion, and the cheapest of them."""
     if results.champion is None or not results.to_champion:
         return ""
-    if all(math.isnan(gap.p_holm) for gap in results.to_champion):
+    is_tested = any(not math.isnan(gap.p_holm) for gap in results.to_champion)
+    if not is_tested:
         return (
             "Ties: not tested, because no arm has 2 complete seeds; "
             "whether a cheaper arm is as good is unknown."
         )
+    tied = _tied_arms(results)
     metric = prose(results.effects.primary)
-    rule = f"({metric} over shared seeds and images, Holm-corrected)"
     others = plural(len(results.to_champion), "other arm")
-    arms = {arm.arm_id: arm for arm in results.record.arms}
-    tied = [arms[gap.arm_id] for gap in results.to_champion if gap.is_tied]
+    counted = (
+        f"{len(tied)} of {others} not significantly different from it "
+        f"({metric} over shared seeds and images, Holm-corrected)"
+    )
     if not tied:
-        return f"Ties: none; 0 of {others} not significantly different from it {rule}."
+        return f"Ties: none; {counted}."
     named = some([code(arm.name) for arm in tied], most=_N_TIED)
-    cheapest = _cheapest_of(results, results.champion, tied)
-    n_tied = f"{len(tied)} of {others} not significantly different from it"
-    return f"Ties: {n_tied} {rule}: {named}{cheapest}."
+    return f"Ties: {counted}: {named}{_cheapest_of(results, results.champion, tied)}."
+
+
+def _tied_arms(results: Results) -> list[ArmRecord]:
+    """Arms that are not significantly different from the champion, in the order of the gaps."""
+    arms = {arm.arm_id: arm for arm in results.record.arms}
+    return [arms[gap.arm_id] for gap in results.to_champion if gap.is_tied]
 
 
 def _cheapest_of(results: Results, champion: ArmRecord, tied: list[ArmRecord]) -> str:
     """Which of the champion and its ties trains the fewest parameters."""
 
+    # Many arms train equally many parameters (a rate or an augmentation costs none), so the score
+    # decides among those.
     def cost_then_score(arm: ArmRecord) -> tuple[float, float]:
-        score = results.number(arm.arm_id, f"{results.effects.primary}/mean")
-        return _trainable(results, arm), -score
+        mean = results.number(arm.arm_id, f"{results.effects.primary}/mean")
+        return _trainable(results, arm), -mean
 
     cheapest = min([champion, *tied], key=cost_then_score)
     n_trained = _trainable(results, cheapest)
@@ -224,4 +251,6 @@ def metric_cell(results: Results, arm_id: str, metric: str) -> str:
     """Mean ± SD of a score of an arm, for a table."""
     mean = results.number(arm_id, f"{metric}/mean")
     sd = results.number(arm_id, f"{metric}/sd")
-    return score(mean) if math.isnan(sd) else mean_sd(mean, sd)
+    if math.isnan(sd):
+        return score(mean)
+    return mean_sd(mean, sd)

@@ -23,6 +23,7 @@ def verify_folder(folders: Folders, report_dir: Path) -> list[Finding]:
     source = report_source(report_dir)
     store = open_store(folders, source.grid_name)
     study = store.read_study(source.grid_name, source.study_id)
+    # A pilot is a study of its own in the store, with runs of its own.
     pilot = None
     if study.record.pilot is not None:
         pilot = store.read_study(source.grid_name, study.record.pilot.study_id)
@@ -40,7 +41,8 @@ def compare_grids(folders: Folders, first: str, second: str) -> StudyComparison:
 
     Raises SpecError where they are the same.
     """
-    a, b = (_study(folders, name) for name in (first, second))
+    a = _study(folders, first)
+    b = _study(folders, second)
     if a.parent_run_id == b.parent_run_id:
         raise SpecError(
             f"GRID_A and GRID_B must be two studies, got {first!r} and {second!r}; "

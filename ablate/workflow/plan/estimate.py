@@ -18,7 +18,7 @@ from ablate.study.record import ArmRecord
 from ablate.study.view_identity import planned_trunk
 from ablate.workflow.plan.sharing import Part, n_used, views_of
 from ablate.workflow.prepare.cut_depths import cut_depth
-from ablate.workflow.prepare.prepared import Resolved
+from ablate.workflow.prepare.resolved import Resolved
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def test_lineage_and_compute_come_from_the_runs(published) -> None:
 def test_limits_come_from_the_facts_of_the_data(published) -> None:
     text = cards_of(published)[f"{0:012x}"]
     assert "- The images are synthetic: scores say nothing about photographs." in text
-    assert "- The data stand in for `flowers102`, on which nothing was measured." in text
+    assert "- Fallback data were used: nothing was measured on `flowers102`." in text
     assert (
         "- Licence of the data: Apache-2.0. It may limit what the weights can be used for." in text
     )
