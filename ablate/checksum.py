@@ -1,25 +1,34 @@
-"""A JSON object that carries a checksum of itself as its last key, so that no damage is read."""
+"""Checksums, so that no damage is read: of a file, and of a JSON object as its own last key."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 _MARK = b',"crc":"'
 _LENGTH = len(_MARK) + 8 + len(b'"}')
 
 
+def digest_of_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes, 64 hex digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sealed(text: str) -> str:
-    """Add `"crc"`, the CRC-32 of all before it, to the text of a JSON object with at least one key."""
+    """Add `"crc"`, the CRC-32 of all before it, to a JSON object's text with at least one key."""
     body = text.rstrip().removesuffix("}").encode()
     return (body + _seal(body)).decode()
 
 
 def unsealed(text: bytes) -> bytes | None:
     """Inverse of `sealed`. None where there is no checksum, or it is not the one of this text."""
-    body, seal = text[:-_LENGTH], text[-_LENGTH:]
+    body = text[:-_LENGTH]
+    seal = text[-_LENGTH:]
     return body + b"}" if seal == _seal(body) else None
 
 
@@ -34,9 +43,10 @@ def sealed_json(values: Mapping[str, Any]) -> str:
 
 
 def unsealed_json(text: bytes, *, fields: Collection[str]) -> dict[str, Any]:
-    """Read what `sealed_json` wrote. Raises ValueError where it is damaged, no object, or has other fields than `fields`.
+    """Read what `sealed_json` wrote.
 
-    A text without a checksum is one of an earlier version; whoever reads it must check its values.
+    Raises ValueError where it is damaged, no object, or has other fields than `fields`. A text
+    without a checksum is one of an earlier version; whoever reads it must check its values.
     """
     content = unsealed(text) if is_sealed(text) else text
     if content is None:

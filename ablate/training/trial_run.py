@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from ablate.checksum import digest_of_file
 from ablate.data.store import open_store
 from ablate.errors import CheckFailed, TrialError
 from ablate.model.delta import delta
@@ -40,7 +41,7 @@ from ablate.training.loop.folding import fold
 from ablate.training.loop.step import TrainingSetup, autocast
 from ablate.training.machine import memory
 from ablate.training.machine.depthwise import detour_depthwise_backward
-from ablate.training.serving.export import DELTA, SHA256, TRIAL, digest_of_file
+from ablate.training.serving.export import DELTA, SHA256, TRIAL
 from ablate.training.tasks import TrainTargets, make_task
 from ablate.training.trial_facts import merge_of, trial_facts
 

@@ -28,10 +28,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ablate.checksum import digest_of_file
 from ablate.data.store import locked
 from ablate.study.trial_facts import PrefixCut
 from ablate.training.feeds.kept_rows import META, ROWS, KeptRows, read_meta, verify_rows, write_meta
-from ablate.training.feeds.kept_rows import digest_of as _digest
 
 VERSION = 2
 """Part of the key; grows when the same view would give other rows."""
@@ -239,7 +239,7 @@ class ActivationCache:
             dtype = next(
                 name for name, (torch_dtype, _) in _DTYPES.items() if torch_dtype == rows.dtype
             )
-            digest = _digest(temporary / ROWS)
+            digest = digest_of_file(temporary / ROWS)
             write_meta(
                 temporary, KeptRows(rows.values.shape, dtype, digest, rows.build_s, door, identity)
             )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.checksum import sealed_json, unsealed_json
+from ablate.checksum import digest_of_file, sealed_json, unsealed_json
 
 META, ROWS = "meta.json", "rows.bin"
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -72,11 +71,5 @@ def write_meta(entry: Path, kept: KeptRows) -> None:
 
 def verify_rows(entry: Path, kept: KeptRows) -> None:
     """Compare all rows with the digest that was taken when they were computed. Raises ValueError, OSError."""
-    if digest_of(entry / ROWS) != kept.sha256:
+    if digest_of_file(entry / ROWS) != kept.sha256:
         raise ValueError("its digest does not match")
-
-
-def digest_of(path: Path) -> str:
-    """Return the sha256 of a file, 64 hex digits. Raises OSError."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
