@@ -32,7 +32,7 @@ from ablate.reporting.results import Results
 from ablate.reporting.summarise import report_record
 from ablate.study.record import StudyRecord
 from ablate.tracking.events import TrialState
-from ablate.tracking.projection import param_text
+from ablate.tracking.mlflow_fields import param_text
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 SPLITS = ("val", "test")

@@ -30,7 +30,7 @@ from ablate.scheduling.work_units import UnitOf, alone
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
-from ablate.tracking.projection import failure_text
+from ablate.tracking.mlflow_fields import failure_text
 from ablate.tracking.publisher import PATIENCE_S, Follower, Publisher, Unpublished
 
 _INTERRUPTED_PATIENCE_S = 5.0

@@ -17,7 +17,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.provenance import Provenance, provenance_to_tags
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.study.trial_facts import TrialFacts, facts_to_tags
-from ablate.tracking.projection import TAG_LENGTH
+from ablate.tracking.mlflow_fields import TAG_LENGTH
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 

@@ -17,7 +17,7 @@ from ablate.reporting.pages.write import write_report
 from ablate.reporting.text.two_studies_text import comparison_text
 from ablate.reporting.verify import verify_report
 from ablate.study.record import NearDuplicate, NearDuplicates
-from ablate.tracking import projection
+from ablate.tracking import mlflow_fields
 from ablate.tracking.events import TrialOutcome
 
 HARMLESS = ["a", "b", "c"]
@@ -171,8 +171,8 @@ def test_notes_in_mlflow_and_comparisons_keep_their_form(build, kind: str) -> No
             compare_studies(study.study, study.study), first=names[0], second=names[1]
         )
         notes = [
-            projection.study_tags(record)[projection.NOTE],
-            projection.trial_note(trial, outcome, record),
+            mlflow_fields.study_tags(record)[mlflow_fields.NOTE],
+            mlflow_fields.trial_note(trial, outcome, record),
             compared,
         ]
         forms.append([elements(page(note, {})) for note in notes])

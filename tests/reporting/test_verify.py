@@ -14,7 +14,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.verify import _changed_params, report_source, verify_report
 from ablate.study.trial import DataSpec, Trial
-from ablate.tracking import projection
+from ablate.tracking import mlflow_fields
 from ablate.tracking.records import PublishedRun
 
 
@@ -221,7 +221,7 @@ def test_a_long_parameter_is_no_difference_and_a_changed_one_is(
     record = build(n_images=40).study.record
     recipe = Recipe(**fields)
     name = next(iter(fields))
-    assert len(json.dumps(recipe.model_dump(mode="json")[name])) > projection.PARAM_LENGTH
+    assert len(json.dumps(recipe.model_dump(mode="json")[name])) > mlflow_fields.PARAM_LENGTH
     trial = Trial(
         task="classification",
         data=DataSpec(source="folder"),
@@ -230,7 +230,7 @@ def test_a_long_parameter_is_no_difference_and_a_changed_one_is(
         select_by="val/macro_f1",
         seed=0,
     )
-    params = projection.trial_params(trial)
+    params = mlflow_fields.trial_params(trial)
     if is_changed:
         params[name] = "another"
     arm = record.arms[0].model_copy(update={"recipe": recipe})
@@ -238,7 +238,7 @@ def test_a_long_parameter_is_no_difference_and_a_changed_one_is(
     found = [
         str(finding) for finding in _changed_params(run, record.model_copy(update={"arms": (arm,)}))
     ]
-    said = f"run {'0' * 32} parameter {name}: says another, the store gives {projection.trial_params(trial)[name]} in the study's record"
+    said = f"run {'0' * 32} parameter {name}: says another, the store gives {mlflow_fields.trial_params(trial)[name]} in the study's record"
     assert found == ([said] if is_changed else [])
 
 
