@@ -1,95 +1,67 @@
-"""Drawings of the tables: data frame in, matplotlib Figure out, without pyplot's global state. Tested through the data of their artists.
+"""Drawings of the tables: data frame in, matplotlib Figure out.
 
-Readable without colour: seeds differ by marker, baseline and champion by line style and shade, and the one colour map rises in lightness.
+Tested through the data of their artists. Readable without colour: seeds differ by marker, baseline
+and champion by line style and shade, and the one colour map rises in lightness.
 """
 
 from __future__ import annotations
 
-import functools
-import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ParamSpec
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ablate.quoting import one_line
+from ablate.reporting.figures.canvas import DARK, LIGHT, canvas, legend, plain, short, styled
 
-Arguments = ParamSpec("Arguments")
-_DARK, _LIGHT = "#1b1b1b", "#b8b8b8"
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_TEXT = {"axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5}
-_STYLE: dict[str, Any] = {
-    **sns.axes_style("whitegrid"),
-    **_TEXT,
-    "svg.hashsalt": "ablate",
-    "svg.fonttype": "path",
-    "figure.dpi": 100,
-}
 _MEAN: dict[str, Any] = {
     "fmt": "_",
-    "color": _DARK,
+    "color": DARK,
     "markersize": 16,
     "markeredgewidth": 2,
     "capsize": 4,
     "zorder": 3,
 }
+_EMPHASIS: tuple[dict[str, Any], ...] = (
+    {"linestyle": "-", "marker": "o"},
+    {"linestyle": "--", "marker": "s"},
+)
 _MEAN_SHIFT = 0.08
-_MOST_ARMS, _MOST_CLASS_NAMES = 40, 30
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure with what a reader who cannot see it needs."""
-
-    name: str
-    """File name without ending."""
-    figure: Figure
-    alt: str
-
-
-def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """Draw in our style without leaving it behind in matplotlib's global settings."""
-
-    @functools.wraps(draw)
-    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
-        with mpl.rc_context(_STYLE):
-            return draw(*args, **kwargs)
-
-    return drawn
+"""Right of the level's tick; the seeds' points are left of it, see `_side_step`."""
+_MOST_ARMS = 40
+_MOST_CLASS_NAMES = 30
+_MOST_CLASS_NUMBERS = 15
 
 
 @styled
 def draw_arms(
     arms: pd.DataFrame, trials: pd.DataFrame, *, metric: str, label: str, noise_sd: float
 ) -> Figure:
-    """One row an arm in the order of `arms`: a point a seed, a bar from mean - SD to mean + SD. The baseline's name is bold, its mean +- `noise_sd` a band."""
+    """One row per arm in the order of `arms`: one point per seed, a bar of mean ± SD.
+
+    The baseline's name is bold, its mean ± `noise_sd` a band.
+    """
     shown = shown_arms(arms)
-    names = [
-        _marked(name, is_baseline)
-        for name, is_baseline in zip(shown["arm"], shown["is_baseline"], strict=True)
-    ]
+    names = list(map(_marked, shown["arm"], shown["is_baseline"]))
     figure, axes = _figure(width=4.8 + 0.075 * max(map(len, names)), height=1.1 + 0.27 * len(shown))
     places = {arm_id: row for row, arm_id in enumerate(shown["arm_id"])}
     points = trials[trials["arm_id"].isin(places)].dropna(subset=[metric])
     _seed_points(axes, x=points[metric], y=points["arm_id"].map(places), seeds=points["seed"])
-    mean, sd = shown[f"{metric}/mean"], shown[f"{metric}/sd"]
+    mean = shown[f"{metric}/mean"]
     for middle in mean[shown["is_baseline"]].dropna():
         _noise_band(axes.axvspan, middle, noise_sd)
     axes.errorbar(
         mean,
         range(len(shown)),
-        xerr=sd,
+        xerr=shown[f"{metric}/sd"],
         fmt="|",
-        color=_DARK,
+        color=DARK,
         markersize=11,
         markeredgewidth=2,
         capsize=3,
@@ -101,12 +73,12 @@ def draw_arms(
     for text, is_baseline in zip(axes.get_yticklabels(), shown["is_baseline"], strict=True):
         text.set_fontweight("bold" if is_baseline else "normal")
     axes.grid(axis="y", visible=False)
-    _legend(figure, [axes], place="upper", n_columns=6)
+    legend(figure, [axes], place="upper", n_columns=6)
     return figure
 
 
 def shown_arms(arms: pd.DataFrame) -> pd.DataFrame:
-    """The first arms of the table, and the baseline wherever it stands: what one figure can hold."""
+    """What one figure can hold: the first arms of the table, and the baseline wherever it is."""
     is_shown = (np.arange(len(arms)) < _MOST_ARMS) | arms["is_baseline"].to_numpy()
     shown: pd.DataFrame = arms.loc[is_shown]
     return shown.reset_index(drop=True)
@@ -122,10 +94,10 @@ def draw_axis(
     label: str,
     noise_sd: float,
 ) -> Figure:
-    """Left: `values` (level, seed, value), a point a trial, with the mean of the seeds' means ± SD over the seeds.
+    """Left: `values` (level, seed, value), one point per trial, and mean ± SD over the seeds.
 
-    Right: `differences` (level, seed, difference) in points, a dot a pair; mean and 95 % interval from `effects` (as `gallery.axis_frame`), the noise floor
-    0 +- `noise_sd` as a band.
+    Right: `differences` (level, seed, difference) in points, one dot per pair; mean and 95 %
+    interval from `effects` (as `choose.axis_frame`), the noise floor 0 ± `noise_sd` as a band.
     """
     figure = canvas(width=8.0, height=4.1 if _is_crowded(levels) else 3.3)
     left, right = figure.subplots(1, 2)
@@ -134,29 +106,31 @@ def draw_axis(
     compared = [level for level in levels if level in set(effects["level"])]
     _noise_band(right.axhspan, 0.0, 100 * noise_sd)
     _draw_differences(right, differences, levels=compared, effects=effects)
-    axis, against = effects["axis"].iloc[0], effects["against"].iloc[0]
+    axis = effects["axis"].iloc[0]
+    against = short(effects["against"].iloc[0], 16)
     left.set_xlabel(plain(axis))
     right.set(
         xlabel=plain(axis),
         ylabel=f"points of {label}",
-        title=plain(f"difference to {short(against, 16)}, 95 % interval"),
+        title=plain(f"difference to {against}, 95 % interval"),
     )
-    _legend(figure, [left, right], place="lower", n_columns=7)
+    legend(figure, [left, right], place="lower", n_columns=7)
     return figure
 
 
 def _noise_band(span: Callable[..., Any], middle: float, sd: float) -> None:
     """A grey band of the noise floor; nothing where it is not measured."""
-    if not np.isnan(sd):
-        span(
-            middle - sd,
-            middle + sd,
-            color=_LIGHT,
-            alpha=0.35,
-            linewidth=0,
-            zorder=0,
-            label="noise floor, ± SD",
-        )
+    if np.isnan(sd):
+        return
+    span(
+        middle - sd,
+        middle + sd,
+        color=LIGHT,
+        alpha=0.35,
+        linewidth=0,
+        zorder=0,
+        label="noise floor, ± SD",
+    )
 
 
 def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> None:
@@ -168,13 +142,9 @@ def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> 
         y=known["value"],
         seeds=known["seed"],
     )
-    by_seed = (
-        known.groupby(["level", "seed"], sort=False)["value"]
-        .mean()
-        .groupby("level")
-        .agg(["mean", "std"])
-        .reindex(list(levels))
-    )
+    # first the seeds' means: the trials of one seed share its draw of images, and are no replicates
+    seed_means = known.groupby(["level", "seed"], sort=False)["value"].mean()
+    by_seed = seed_means.groupby("level").agg(["mean", "std"]).reindex(list(levels))
     axes.errorbar(
         np.arange(len(levels)) + _MEAN_SHIFT,
         by_seed["mean"],
@@ -189,7 +159,7 @@ def _draw_differences(
     axes: Axes, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame
 ) -> None:
     places = {level: place for place, level in enumerate(levels)}
-    axes.axhline(0, color=_DARK, linewidth=0.9, linestyle="--")
+    axes.axhline(0, color=DARK, linewidth=0.9, linestyle="--")
     points = 100 * differences["difference"]
     _seed_points(
         axes,
@@ -207,8 +177,12 @@ def _draw_differences(
 
 
 def _limit_to_points(axes: Axes, points: pd.Series) -> None:
-    """Let an interval that is far wider than the points, as two seeds give, run out of the panel instead of flattening them."""
-    low, high = min(points.min(), 0.0), max(points.max(), 0.0)
+    """Let an interval that is far wider than the points run out of the panel.
+
+    Two seeds give such intervals: in full they would flatten the points to one line.
+    """
+    low = min(points.min(), 0.0)
+    high = max(points.max(), 0.0)
     margin = 1.5 * max(high - low, 0.1)
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(bottom, low - margin), min(top, high + margin))
@@ -216,28 +190,28 @@ def _limit_to_points(axes: Axes, points: pd.Series) -> None:
 
 @styled
 def draw_curves(curves: pd.DataFrame, *, names: Mapping[str, str], label: str) -> Figure:
-    """Learning curves: `curves` (arm_id, seed, epoch, metric, value), one panel a metric. Arms in `names` (arm_id -> legend) stand out, the others are grey."""
+    """Learning curves: `curves` (arm_id, seed, epoch, metric, value), one panel per metric.
+
+    Arms in `names` (arm_id -> legend), at most two, stand out; the others are grey.
+    """
     metrics = list(dict.fromkeys(curves["metric"]))
     figure = canvas(width=8.0, height=3.2)
     panels = np.atleast_1d(figure.subplots(1, len(metrics)))
-    styles: dict[str, dict[str, Any]] = dict(
-        zip(
-            names,
-            ({"linestyle": "-", "marker": "o"}, {"linestyle": "--", "marker": "s"}),
-            strict=False,
-        )
-    )
+    styles = dict(zip(names, _EMPHASIS, strict=False))
     for axes, metric in zip(panels, metrics, strict=True):
-        own = curves[curves["metric"] == metric]
-        mean = own.groupby(["arm_id", "epoch"], sort=False, as_index=False)["value"].mean()
+        of_metric = curves[curves["metric"] == metric]
+        by_epoch = of_metric.groupby(["arm_id", "epoch"], sort=False, as_index=False)
+        mean = by_epoch["value"].mean()
         for arm_id, line in mean.groupby("arm_id", sort=False):
             if arm_id not in styles:
-                axes.plot(line["epoch"] + 1, line["value"], color=_LIGHT, linewidth=0.9)
+                axes.plot(line["epoch"] + 1, line["value"], color=LIGHT, linewidth=0.9)
         for arm_id, style in styles.items():
-            _emphasise(axes, own[own["arm_id"] == arm_id], style, plain(short(names[arm_id], 110)))
-        axes.set(xlabel="epoch", ylabel=label if metric == metrics[0] else metric)
+            of_arm = of_metric[of_metric["arm_id"] == arm_id]
+            _emphasise(axes, of_arm, style, plain(short(names[arm_id], 110)))
+        title = label if metric == metrics[0] else metric
+        axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    _legend(figure, [panels[0]], place="lower", n_columns=1)
+    legend(figure, [panels[0]], place="lower", n_columns=1)
     return figure
 
 
@@ -261,24 +235,20 @@ def _emphasise(axes: Axes, curves: pd.DataFrame, style: Mapping[str, Any], name:
 
 @styled
 def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
-    """Shares of each label's images by predicted class, in the order given; rows sum to 1, a row of an absent class stays 0. Names where they can be read."""
+    """Shares of each label's images by predicted class, in the order given.
+
+    `matrix` (C, C) counts images, labels as rows. Rows sum to 1, that of an absent class to 0.
+    Names are written where they can be read.
+    """
     n_classes = len(class_names)
     is_named = n_classes <= _MOST_CLASS_NAMES
     side = min(2.6 + 0.36 * n_classes, 9.0) if is_named else 6.5
     figure, axes = _figure(width=side + 0.8, height=side)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     names = [plain(short(name)) for name in class_names] if is_named else False
-    numbers = (
-        {"annot": np.vectorize(_percent)(shares), "fmt": "", "annot_kws": {"fontsize": 8}}
-        if n_classes <= 15
-        else {}
-    )
-    how = {
-        **numbers,
-        "rasterized": not is_named,
-    }  # ten thousand cells as shapes would be megabytes of SVG
-    bar = {"label": "share of the label's images", "shrink": 0.8}
-    lines = 0.4 if is_named else 0.0
+    numbers: dict[str, Any] = {}
+    if n_classes <= _MOST_CLASS_NUMBERS:
+        numbers = {"annot": np.vectorize(_percent)(shares), "fmt": "", "annot_kws": {"fontsize": 8}}
     sns.heatmap(
         shares,
         ax=axes,
@@ -288,52 +258,16 @@ def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Fig
         square=True,
         xticklabels=names,
         yticklabels=names,
-        linewidths=lines,
-        cbar_kws=bar,
-        **how,
+        linewidths=0.4 if is_named else 0.0,
+        cbar_kws={"label": "share of the label's images", "shrink": 0.8},
+        # ten thousand cells as shapes would be megabytes of SVG
+        rasterized=not is_named,
+        **numbers,
     )
     axes.set(xlabel="predicted class", ylabel="label")
     if is_named:
         axes.tick_params(axis="x", rotation=90 if n_classes > 4 else 0)
         axes.tick_params(axis="y", rotation=0)
-    return figure
-
-
-def to_svg(picture: Picture) -> bytes:
-    """The figure as SVG with its alt text inside; the same bytes for the same data."""
-    metadata = {
-        "Date": None,
-        "Creator": None,
-        "Title": picture.name,
-        "Description": one_line(picture.alt),
-    }
-    return _saved(picture.figure, format="svg", metadata=metadata)
-
-
-def to_png(picture: Picture) -> bytes:
-    """The figure as PNG at 110 dots an inch; the same bytes for the same data."""
-    return _saved(
-        picture.figure,
-        format="png",
-        dpi=110,
-        metadata={"Software": None, "Description": one_line(picture.alt)},
-    )
-
-
-def _saved(figure: Figure, **how: Any) -> bytes:
-    buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE):
-        figure.savefig(buffer, **how)
-        figure.set_layout_engine(
-            None
-        )  # found by the first drawing; even an engine that does nothing has matplotlib draw twice
-    return buffer.getvalue()
-
-
-def canvas(*, width: float, height: float) -> Figure:
-    """An empty figure; sizes in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure
 
 
@@ -343,17 +277,16 @@ def _figure(*, width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) -> None:
-    """A scatter a seed, with its own marker and colour."""
+    """One scatter per seed, with its own marker and colour."""
     palette = sns.color_palette("colorblind")
     for position, seed in enumerate(sorted(seeds.unique())):
-        own = seeds == seed
-        marker, colour = _MARKERS[position % len(_MARKERS)], palette[position % len(palette)]
+        is_of_seed = seeds == seed
         axes.scatter(
-            x[own],
-            y[own],
-            marker=marker,
+            x[is_of_seed],
+            y[is_of_seed],
+            marker=_MARKERS[position % len(_MARKERS)],
             s=24,
-            facecolor=colour,
+            facecolor=palette[position % len(palette)],
             edgecolor="white",
             linewidth=0.5,
             alpha=0.9,
@@ -363,14 +296,17 @@ def _seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) ->
 
 
 def _side_step(seeds: pd.Series) -> pd.Series:
-    """A shift to the left for each seed, so that points of two seeds do not hide each other, nor the mean."""
+    """A shift to the left for each seed, so that points hide neither each other nor the mean."""
     order = sorted(seeds.unique())
-    shifts = np.linspace(-0.26, -0.1, len(order)) if len(order) > 1 else np.full(len(order), -0.18)
+    shifts = np.linspace(-0.26, -0.1, len(order))
+    if len(order) == 1:
+        shifts = np.array([-0.18])
     return seeds.map(dict(zip(order, shifts, strict=True))).astype(float)
 
 
 def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
-    names, is_crowded = [plain(short(level)) for level in levels], _is_crowded(levels)
+    names = [plain(short(level)) for level in levels]
+    is_crowded = _is_crowded(levels)
     axes.set_xticks(
         range(len(names)),
         names,
@@ -386,35 +322,9 @@ def _is_crowded(levels: Sequence[str]) -> bool:
     return len(levels) * max(len(short(level)) for level in levels) > 48
 
 
-def _legend(figure: Figure, panels: Sequence[Axes], *, place: str, n_columns: int) -> None:
-    """What the marks of `panels` mean, each once, outside all of them."""
-    found: dict[str, Any] = {}
-    for axes in panels:
-        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(name, handle)
-    names = list(found)
-    figure.legend(
-        list(found.values()),
-        names,
-        loc=f"outside {place} center",
-        ncols=min(len(names), n_columns),
-        frameon=False,
-        fontsize=8,
-    )
-
-
 def _marked(name: str, is_baseline: bool) -> str:
     return f"{short(name, 100)} (baseline)" if is_baseline else short(name, 100)
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f}" if share >= 0.005 else ""
-
-
-def short(text: str, length: int = 26) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def plain(text: str) -> str:
-    """A line that matplotlib draws as it is: no `$` is mathematics, nothing unseen is a glyph that no font has."""
-    return one_line(text).replace("$", r"\$")

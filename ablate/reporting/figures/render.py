@@ -1,15 +1,18 @@
-"""Figures as files: one after the other, or, in a large report, in processes of their own beside the texts."""
+"""Figures as files.
+
+One after the other, or, in a large report, in processes of their own beside the texts.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-from ablate.reporting.figures.draw import Picture, to_png, to_svg
+from ablate.reporting.figures.canvas import Picture, to_png, to_svg
 
 MANY_RUNS = 100
 """From so many runs on, drawing takes long enough to pay for processes."""
@@ -21,39 +24,42 @@ _inherited: Sequence[Picture] = ()
 def drawing(
     pictures: Mapping[str, Picture], *, n_processes: int
 ) -> Iterator[Callable[[], dict[str, bytes]]]:
-    """Begin to draw each picture as SVG and PNG, with `n_processes` beside this one, or none; the bytes do not depend on how many.
+    """Begin to draw each picture as SVG and PNG, with `n_processes` beside this one, or none.
 
-    Gives a function that waits for them: path below the report folder -> content.
+    Gives a function that waits for them: path below the report folder -> content. The bytes do not
+    depend on the number of processes.
     """
     global _inherited
     if n_processes < 1 or not pictures:
-        yield lambda: {
-            name: content
-            for picture in pictures.values()
-            for name, content in _files(picture).items()
-        }
+        yield lambda: _merged(map(_files, pictures.values()))
         return
     _inherited = list(pictures.values())
+    # A figure cannot be pickled cheaply; a forked process has them all already.
+    context = multiprocessing.get_context("fork")
     try:
-        with ProcessPoolExecutor(
-            n_processes, mp_context=multiprocessing.get_context("fork")
-        ) as pool:
-            asked = [pool.submit(_inherited_files, number) for number in range(len(pictures))]
-            yield lambda: {name: content for one in asked for name, content in one.result().items()}
+        with ProcessPoolExecutor(n_processes, mp_context=context) as pool:
+            drawn = [pool.submit(_inherited_files, number) for number in range(len(pictures))]
+            yield lambda: _merged(future.result() for future in drawn)
     finally:
         _inherited = ()
 
 
 def spare_processes(n_runs: int) -> int:
-    """Return how many processes may draw: one a core for a large report, where this process has no other threads that a fork would leave half-way."""
-    if (
-        n_runs < MANY_RUNS
-        or threading.active_count() > 1
-        or "fork" not in multiprocessing.get_all_start_methods()
-    ):
+    """Return how many processes may draw: one per core for a large report, else 0."""
+    # A fork copies locks as they are, and not the threads that would release them.
+    has_threads = threading.active_count() > 1
+    can_fork = "fork" in multiprocessing.get_all_start_methods()
+    if n_runs < MANY_RUNS or has_threads or not can_fork:
         return 0
     n_cores = len(os.sched_getaffinity(0))
     return n_cores if n_cores > 1 else 0
+
+
+def _merged(parts: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for part in parts:
+        files.update(part)
+    return files
 
 
 def _files(picture: Picture) -> dict[str, bytes]:
