@@ -1,7 +1,8 @@
 """The report as one HTML file that needs nothing else: no network, no script, pictures inside.
 
-A library reads the Markdown, with raw HTML switched off: what is not in `report.py`'s own words cannot become an element. The one block of HTML that the
-report writes itself, a list to unfold, is read by a rule of its own.
+A library reads the Markdown, with raw HTML switched off: what others wrote, names of classes or
+files, cannot become an element. The one block of HTML that the report writes itself, a list to
+unfold, is read by a rule of its own.
 """
 
 from __future__ import annotations
@@ -20,24 +21,40 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #fff; }
-h1 { font-size: 1.7rem; line-height: 1.25; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; } h3 { margin-top: 1.8rem; }
-code { font-size: 0.86em; background: #f2f2f2; padding: 0.1em 0.25em; border-radius: 3px; overflow-wrap: anywhere; }
-pre { background: #f2f2f2; padding: 0.8rem; overflow-x: auto; } pre code { padding: 0; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.88rem; }
+body {
+  font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff;
+  max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
+}
+h1 { font-size: 1.7rem; line-height: 1.25; }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
+h3 { margin-top: 1.8rem; }
+code {
+  font-size: 0.86em; background: #f2f2f2; border-radius: 3px;
+  padding: 0.1em 0.25em; overflow-wrap: anywhere;
+}
+pre { background: #f2f2f2; padding: 0.8rem; overflow-x: auto; }
+pre code { padding: 0; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.88rem; }
 th, td { border: 1px solid #ddd; padding: 0.25rem 0.5rem; text-align: left; vertical-align: top; }
-th { background: #f7f7f7; } td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; height: auto; } summary { cursor: pointer; }
+th { background: #f7f7f7; }
+td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+img { max-width: 100%; height: auto; }
+summary { cursor: pointer; }
 """
 _SUMMARY = re.compile(r"<details><summary>([\w ]+)</summary>")
 _DETAILS_END = "</details>"
 
 
 def page(markdown: str, images: Mapping[str, bytes]) -> str:
-    """Return the page. `images`: path as the Markdown names it -> SVG. Links become plain text: the page stands alone."""
+    """Return the page. `images`: path as the Markdown names it -> SVG.
+
+    Links become plain text: the page stands alone.
+    """
     tokens = _reader().parse(markdown)
     body = _reader().renderer.render(tokens, _reader().options, {"images": images})
-    head = f'<head><meta charset="utf-8"><title>{html.escape(_title(tokens))}</title><style>{_STYLE}</style></head>'
+    title = html.escape(_title(tokens))
+    head = f'<head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>'
     return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}</body>\n</html>\n'
 
 
@@ -66,7 +83,11 @@ def _title(tokens: Sequence[Token]) -> str:
 
 
 def _details(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
-    """Read the two lines around a list to unfold, at the outermost level, exactly as the report writes them."""
+    """Read the two lines around a list to unfold, as the report writes them.
+
+    A rule of markdown-it: returns whether it takes the line; with `silent` it only looks.
+    """
+    # Inside a list or a quotation the same words were written by somebody else.
     line = state.src[state.bMarks[start] : state.eMarks[start]]
     opening = _SUMMARY.fullmatch(line)
     if state.level > 0 or not (opening or line == _DETAILS_END):
@@ -116,11 +137,10 @@ def _cell_open(
     _self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType
 ) -> str:
     token = tokens[place]
-    return (
-        f'<{token.tag} class="n">'
-        if token.attrs.get("style") == "text-align:right"
-        else f"<{token.tag}>"
-    )
+    # a class instead of the library's style attribute: the rule can then say more than alignment
+    if token.attrs.get("style") == "text-align:right":
+        return f'<{token.tag} class="n">'
+    return f"<{token.tag}>"
 
 
 def _fence(
