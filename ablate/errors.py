@@ -1,15 +1,15 @@
 """Every error that `ablate` raises on purpose.
 
 AblateError
-├── RequestError        what was asked cannot be done; raised before anything is started (exit code 2)
+├── RequestError        what was asked cannot be done; nothing was started (exit code 2)
 │   ├── SpecError       the grid file, or a combination that it asks for
 │   ├── DataError       the images, their labels or their splits
 │   ├── WeightsError    pretrained weights that cannot be had or do not fit
 │   └── StoreError      a folder or tracking store that cannot be used
-│       └── StudyStopped    one that could be used when the study began; what has ended is kept (exit code 1)
-├── ReportError         what comes after the trials failed: they are kept, the report or the model is made again by a command (exit code 1)
+│       └── StudyStopped    one that failed after the study began; what ended is kept (exit code 1)
+├── ReportError         the report or the model failed; a command makes it again (exit code 1)
 ├── TrialError          one trial cannot go on; the trial fails, the study goes on (exit code 1)
-└── CheckFailed         an invariant of ablate itself does not hold: a bug here, never the user's mistake
+└── CheckFailed         an invariant of ablate does not hold: a bug here, never the user's mistake
 
 A message says what must hold, what came, where, and the way out.
 """
@@ -45,11 +45,17 @@ class StoreError(RequestError):
 
 
 class StudyStopped(StoreError):
-    """A study that had begun cannot go on, e.g. because its disk is full. What has ended is kept, and the same command goes on."""
+    """A study that had begun cannot go on, e.g. because its disk is full.
+
+    What has ended is kept, and the same command goes on.
+    """
 
 
 class ReportError(AblateError):
-    """A report or a model could not be made after the trials. They are kept, and the message names the command that makes it."""
+    """A report or a model could not be made after the trials.
+
+    They are kept, and the message names the command that makes it.
+    """
 
 
 class TrialError(AblateError):
@@ -62,11 +68,13 @@ class CheckFailed(AblateError):
 
 def some(names: Sequence[str], *, most: int) -> str:
     """Return the first `most` names of a list in one line, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    shown = ", ".join(names[:most])
+    n_more = len(names) - most
+    return f"{shown} and {n_more} more" if n_more > 0 else shown
 
 
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode categories: control characters, bytes that are not UTF-8 (as Python keeps them), breaks."""
+"""Unicode categories: control characters, bytes that are not UTF-8, and breaks."""
 
 
 def is_printable(name: str) -> bool:
@@ -75,7 +83,10 @@ def is_printable(name: str) -> bool:
 
 
 def escaped(name: str, *, most: int = 200) -> str:
-    r"""Return a name as it can be printed anywhere, `fa\xe7ade.png`; a long one is cut in the middle."""
+    r"""Return a name as it can be printed anywhere, `fa\xe7ade.png`.
+
+    A long one is cut in the middle.
+    """
     text = "".join(_escaped_letter(letter) for letter in name)
     if len(text) <= most:
         return text

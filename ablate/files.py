@@ -1,4 +1,7 @@
-"""Small files that appear whole or not at all, paths that stay where they belong, and what is no regular file."""
+"""Small files that appear whole or not at all, and paths that stay where they belong.
+
+Also: what is no regular file.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ _KINDS = {
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, making its folder; processes that write it at once leave one text, not a mixture. Raises OSError."""
+    """Write a small file whole or not at all, making its folder.
+
+    Processes that write it at once leave one text, not a mixture. Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -31,12 +37,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def irregular_kind(mode: int) -> str | None:
-    """Return what an `st_mode` says of something that is no regular file, e.g. `a named pipe`, which must not be opened; None for a regular file."""
+    """Return what an `st_mode` says of something that is no regular file, e.g.
+
+    `a named pipe`, which must not be opened; None for a regular file.
+    """
     return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def inside(root: Path, relative: str) -> Path | None:
-    """Return `root / relative`, resolved; None where that lies outside `root`, through "..", a root of its own or a link."""
+    """Return `root / relative`, resolved.
+
+    None where that lies outside `root`, through "..", a root of its own or a link.
+    """
     base = _resolved(root.absolute())
     path = (base / relative).resolve()
     return path if path.is_relative_to(base) else None

@@ -1,6 +1,7 @@
-"""Words that people chose (folders' names, titles, questions, messages), quoted for the place where they are put.
+"""Words that people chose (folders, titles, questions, messages), quoted for their place.
 
-Whatever they hold, they stay words: no element, no link, no formula, no second line, and no text that runs the other way.
+Whatever they hold, they stay words: no element, no link, no formula, no second line, and no text
+that runs the other way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ REPLACEMENT = "\ufffd"
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
 )
-"""Control characters, marks that turn the direction of what follows, and halves of characters, which no file can hold."""
+"""Control characters, marks that turn the direction of what follows, and halves of characters.
+
+No file can hold the last.
+"""
 _HALVES = re.compile("[\ud800-\udfff]")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "|": "&#124;", "&": "&amp;"}
 _MARKUP = re.compile(r"[\\`*\[\]<>|~$#]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
@@ -23,7 +27,10 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 """What spreadsheets take for the beginning of a formula, full-width forms too."""
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 _NUMBERS = re.compile(rf"{_NUMBER}(?:\|{_NUMBER})*(?: x (?:{_NUMBER}|\w[\w.]*)(?:\|{_NUMBER})*)*")
-"""A number, or levels of axes that begin with one: `-1`, `-1|0`, `-1 x light`. Nothing that a spreadsheet could compute."""
+"""A number, or levels of axes that begin with one: `-1`, `-1|0`, `-1 x light`.
+
+Nothing that a spreadsheet could compute.
+"""
 _STOP = r"\s/\\'\"`:;,()<>|"
 _QUOTED_PATH = re.compile(
     r"(?P<quote>['\"])(?:/|[A-Za-z]:[\\/])[^'\"\n]*[\\/](?P<name>[^/\\'\"\n]+)[\\/]?(?P=quote)"
@@ -35,12 +42,18 @@ _FILE_URI = re.compile(rf"\b(?P<scheme>[a-z][a-z+]*):///+(?:[^{_STOP}]+/)*(?P<na
 
 
 def one_line(text: str) -> str:
-    """The text on one line: spaces for every run of white space, a replacement character for what cannot be seen."""
+    """The text on one line, with one space for every run of white space.
+
+    A replacement character stands for what cannot be seen.
+    """
     return _UNSEEN.sub(REPLACEMENT, " ".join(text.split()))
 
 
 def text(words: str) -> str:
-    """Markdown that shows just these words, wherever a line of prose, a heading, a cell of a table or an alt text stands."""
+    """Markdown that shows just these words, wherever it stands.
+
+    In a line of prose, a heading, a cell of a table or an alt text.
+    """
     quoted = _MARKUP.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), one_line(words))
     return _BLOCK_START.sub(_without_block, quoted)
 
@@ -50,7 +63,10 @@ def _without_block(found: re.Match[str]) -> str:
 
 
 def code(name: str) -> str:
-    """A code span of Markdown, for names: nothing inside it is read as Markdown. A backtick becomes an apostrophe."""
+    """A code span of Markdown, for names: nothing inside it is read as Markdown.
+
+    A backtick becomes an apostrophe.
+    """
     line = one_line(name).replace("`", "'")
     if "\\|" in line:  # dialects disagree on what ends a table's cell there
         return text(line)
@@ -58,7 +74,10 @@ def code(name: str) -> str:
 
 
 def cell(value: str) -> str:
-    """A cell of a CSV file that no spreadsheet takes for a formula: an apostrophe goes before it. Numbers stay as they are."""
+    """A cell of a CSV file that no spreadsheet takes for a formula: an apostrophe goes before it.
+
+    Numbers stay as they are.
+    """
     printed = _HALVES.sub(REPLACEMENT, value)
     return f"'{printed}" if _is_formula(printed) else printed
 
@@ -73,7 +92,10 @@ def _is_formula(value: str) -> bool:
 
 
 def without_folders(message: str) -> str:
-    """The message with the last name alone of every absolute path in it: where a machine keeps its files is nobody's business."""
+    """The message with the last name alone of every absolute path in it.
+
+    Where a machine keeps its files is nobody's business.
+    """
     for pattern, put in (
         (_QUOTED_PATH, "\\g<quote>…/\\g<name>\\g<quote>"),
         (_FILE_URI, "…/\\g<name>"),

@@ -1,7 +1,8 @@
-"""Named, counter-based random streams: the same draw in every arm, whatever the number of workers or restarts.
+"""Named, counter-based random streams: the same draw in every arm and after every restart.
 
-A stream is a seed, a name and counters, hashed to a 63-bit key. There is no state to carry, so the augmented view of image 17 in epoch 3 can be drawn
-by any process at any time, and two arms that differ in one axis share all their other randomness (common random numbers).
+A stream is a seed, a name and counters, hashed to a 63-bit key. There is no state to carry, so the
+augmented view of image 17 in epoch 3 can be drawn by any process at any time, and two arms that
+differ in one axis share all their other randomness (common random numbers).
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ StreamName = Literal[
 
 
 def stream(seed: int, name: StreamName, *counters: int | str) -> int:
-    """Return the key of a stream, an int in [0, 2**63): feed it to a fresh generator of numpy or torch.
+    """The key of a stream, an int in [0, 2**63), for a fresh generator of numpy or torch.
 
-    `counters` name the place inside the stream, for example (epoch, image_index). Equal arguments give equal keys on every machine.
+    `counters` name the place inside the stream, for example (epoch, image_index). Equal arguments
+    give equal keys on every machine.
     """
     text = "\x1f".join([str(int(seed)), name, *map(str, counters)])
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()

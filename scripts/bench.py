@@ -44,7 +44,7 @@ BASE = {
     "epochs": 3,
     "batch_size": 16,
     "head_lr": 3e-3,
-    "lora_units": 2,
+    "adapter_units": 2,
 }
 GRIDS: dict[str, dict[str, Any]] = {
     "ten": {

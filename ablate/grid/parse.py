@@ -13,6 +13,7 @@ from typing import Any
 from ablate.errors import SpecError
 from ablate.grid.file_mistakes import file_mistakes
 from ablate.grid.file_names import check_name
+from ablate.grid.former_fields import with_current_fields
 from ablate.grid.grid_file import Grid
 from ablate.grid.wording import shown
 from ablate.grid.yaml_lines import MAX_BYTES, Mistake, YamlFile, read_yaml
@@ -56,7 +57,7 @@ def parse_grid(text: str, *, name: str, shown_as: str) -> Grid:
     Raises SpecError; `shown_as` is the file's name in its message.
     """
     try:
-        file = read_yaml(text)
+        file = with_current_fields(read_yaml(text))
     except SpecError as error:
         raise SpecError(f"{shown_as}: {error}") from None
     if not isinstance(file.values, dict):
@@ -79,7 +80,7 @@ def _not_fields(file: YamlFile) -> Iterator[Mistake]:
 
 def _placed(values: dict[str, Any], file: YamlFile) -> Iterator[Mistake]:
     for path, text in file_mistakes(values):
-        yield Mistake(file.line(path), path, text)
+        yield Mistake(file.line(path), file.written(path), text)
 
 
 def _listed(mistakes: list[Mistake], shown_as: str) -> str:

@@ -51,12 +51,21 @@ class YamlFile:
     lines: dict[YamlPath, int]
     mistakes: tuple[Mistake, ...]
     """Keys that are given twice or are no text, and values that no field can take."""
+    as_written: dict[YamlPath, YamlPath] = field(default_factory=dict)
+    """Path -> the same with the former names of fields, where the file uses them."""
 
     def line(self, path: YamlPath) -> int:
         """Line of the path, or of the nearest value around it that exists."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
+
+    def written(self, path: YamlPath) -> YamlPath:
+        """The path with the names that the file uses, for messages about it."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.as_written:
+                return (*self.as_written[path[:end]], *path[end:])
+        return path
 
 
 def read_yaml(text: str) -> YamlFile:

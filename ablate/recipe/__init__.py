@@ -1,1 +1,4 @@
-"""The recipe of one training, and what follows from it alone: phases, policy, canonical form. Standard library and pydantic only."""
+"""The recipe of one training, and what follows from it alone: phases, policy, canonical form.
+
+Standard library and pydantic only.
+"""

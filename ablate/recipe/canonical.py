@@ -19,7 +19,7 @@ Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 FITTED_FIELDS = frozenset(
     {"backbone", "weights", "pooling", "freeze_depth", "shots", "classifier", "precision"}
 )
-"""What matters for a classifier that is fitted at once: nothing of an optimizer, a schedule or a view."""
+"""What matters for a fitted classifier: nothing of an optimizer, a schedule or a view."""
 
 RELEVANCE: tuple[Relevance, ...] = (
     (
@@ -43,11 +43,11 @@ RELEVANCE: tuple[Relevance, ...] = (
     (("lora_rank",), lambda recipe: recipe.adapter in ("auto", "lora", "dora")),
     (("lora_alpha",), lambda recipe: recipe.adapter_kind in ("lora", "dora")),
     (
-        ("lora_dropout",),
+        ("adapter_dropout",),
         lambda recipe: recipe.adapter_kind in ("lora", "dora", "bottleneck", "adaptformer", "vpt"),
     ),
-    (("lora_targets",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "ia3", "ssf")),
-    (("lora_units",), lambda recipe: recipe.adapter_kind != "none"),
+    (("adapter_targets",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "ia3", "ssf")),
+    (("adapter_units",), lambda recipe: recipe.adapter_kind != "none"),
     (("bottleneck_width",), lambda recipe: recipe.adapter_kind in ("bottleneck", "adaptformer")),
     (("prompt_tokens",), lambda recipe: recipe.adapter_kind == "vpt"),
     (("batch_norm", "layer_decay", "l2_sp", "drop_path"), lambda recipe: frees_trunk(recipe)),
@@ -87,36 +87,43 @@ FIRST_FIELDS = frozenset(
         "class_weights",
         "batch_norm",
         "lora_alpha",
-        "lora_dropout",
-        "lora_targets",
-        "lora_units",
+        "adapter_dropout",
+        "adapter_targets",
+        "adapter_units",
         "precision",
     }
 )
-"""Fields that always stand in the canonical form where they matter. A field that came later is left out while it has its default, which is what recipes
-did before there was such a field: so trials keep their ids, and finished ones are not trained again."""
+"""Fields that always stand in the canonical form where they matter.
+
+A field that came later is left out while it has its default, which is what recipes did before there
+was such a field: so trials keep their ids, and finished ones are not trained again.
+"""
 
 
 DECIDING = (
-    *(
-        "classifier",
-        "class_weights",
-        "loss",
-        "adapter",
-        "lora_rank",
-        "freeze_depth",
-        "optimizer",
-        "schedule",
-    ),
-    *("micro_batch", "batch_size", "strategy", "phases"),
+    "classifier",
+    "class_weights",
+    "loss",
+    "adapter",
+    "lora_rank",
+    "freeze_depth",
+    "optimizer",
+    "schedule",
+    "micro_batch",
+    "batch_size",
+    "strategy",
+    "phases",
 )
-"""The fields that `RELEVANCE` reads. A grid of 10,000 cells has few combinations of their values."""
+"""The fields that `RELEVANCE` reads: 10,000 cells have few combinations of their values."""
 _deciding = attrgetter(*DECIDING)
 _FIELDS = {name: field.default for name, field in Recipe.model_fields.items()}
 
 
 def relevant(recipe: Recipe) -> tuple[str, ...]:
-    """Names of the fields that can matter for a recipe, in the order of the fields; a switch that is off matters, what it would switch on does not."""
+    """Names of the fields that can matter for a recipe, in the order of the fields.
+
+    A switch that is off matters, what it would switch on does not.
+    """
     decided = _deciding(recipe)
     if decided not in _relevant:
         idle = {name for names, matter in RELEVANCE if not matter(recipe) for name in names}
@@ -129,40 +136,44 @@ _relevant: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as JSON values without the fields that cannot matter, so that equivalent cells compare equal.
+    """The recipe as JSON values without the fields that cannot matter.
 
-    Several phases stand in it as they are expanded, in place of the strategy and the fields that it took them from; one phase is a recipe without any.
+    Equivalent cells compare equal. Several phases stand in it as they are expanded, in place of the
+    strategy and the fields that it took them from; one phase is a recipe without any.
     """
     phases = () if is_single(recipe) else phases_of(recipe)
-    several: dict[str, Any] = (
-        {"phases": [_canonical_phase(recipe, phase) for phase in phases]} if len(phases) > 1 else {}
-    )
-    recipe = at_phase(recipe, phases[0]) if len(phases) == 1 else recipe
-    idle = {
-        *(("adapter",) if recipe.adapter_kind in ("none", "lora") else ()),
-        *(PHASE_FIELDS if several else ()),
-    }  # none and lora: lora_rank says it by itself
-    kept = {
-        name
-        for name in relevant(recipe)
-        if name not in idle and (name in FIRST_FIELDS or getattr(recipe, name) != _FIELDS[name])
-    }
-    fields = recipe.model_dump(mode="json", include=kept)
+    if len(phases) == 1:
+        recipe = at_phase(recipe, phases[0])
+    idle: set[str] = set()
+    if recipe.adapter_kind in ("none", "lora"):
+        # lora_rank says it by itself, as it did before there were other adapters.
+        idle.add("adapter")
+    if len(phases) > 1:
+        idle.update(PHASE_FIELDS)
+    kept = {name for name in relevant(recipe) if name not in idle and _stands(recipe, name)}
+    fields: dict[str, Any] = recipe.model_dump(mode="json", include=kept)
     if "lora_alpha" in fields and recipe.lora_alpha is None:
         fields["lora_alpha"] = float(recipe.lora_rank)
+    # A copy of a recipe with a level from YAML may hold 1 where validation makes 1.0, and the two
+    # hash differently.
     for name in ("head_lr", "lr_ratio"):
         if name in fields:
             fields[name] = float(fields[name])
-    return {**fields, **several}
+    if len(phases) > 1:
+        fields["phases"] = [_canonical_phase(recipe, phase) for phase in phases]
+    return fields
+
+
+def _stands(recipe: Recipe, name: str) -> bool:
+    """Whether a field that matters stands in the canonical form, see `FIRST_FIELDS`."""
+    return name in FIRST_FIELDS or getattr(recipe, name) != _FIELDS[name]
 
 
 def _canonical_phase(recipe: Recipe, phase: Phase) -> dict[str, Any]:
-    idle = () if at_phase(recipe, phase).freeze_depth != "all" else ("lr_ratio",)
-    return {
-        name: value
-        for name, value in phase.model_dump(mode="json", exclude={"until"}).items()
-        if name not in idle
-    }
+    idle = {"until"}
+    if at_phase(recipe, phase).freeze_depth == "all":
+        idle.add("lr_ratio")
+    return phase.model_dump(mode="json", exclude=idle)
 
 
 def _all_say(recipe: Recipe, name: str) -> bool:
@@ -171,7 +182,10 @@ def _all_say(recipe: Recipe, name: str) -> bool:
 
 
 def contradiction(recipe: Recipe) -> str | None:
-    """Say why a recipe makes no sense, or return None. Such cells are excluded with this sentence as their reason."""
+    """Say why a recipe makes no sense, or return None.
+
+    Such cells are excluded with this sentence as their reason.
+    """
     return next((why for why, is_broken in CONTRADICTIONS if is_broken(recipe)), None)
 
 

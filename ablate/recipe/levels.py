@@ -1,4 +1,4 @@
-"""Levels as they are meant: `0`, `0.0` and `0e0` are one level of a field of numbers, however they are written."""
+"""Levels by what they mean: `0`, `0.0` and `0e0` are one level of a field of numbers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ _WEIGHTS_WITHOUT_FILE = frozenset({"auto", "hub", "torchvision", "none"})
 
 
 def typed_level(name: str, level: Any) -> Any:
-    """A level as the recipe's field keeps it: lists become tuples, whole numbers of float fields become floats.
+    """A level as the recipe's field keeps it.
 
-    Raises ValidationError for one that the field does not take.
+    Lists become tuples, whole numbers of float fields become floats. Raises ValidationError for one
+    that the field does not take.
     """
     return getattr(Recipe.model_validate({name: level}), name)
 
 
 def meaning(name: str, level: Any) -> Hashable:
-    """What a written level means: equal for levels that train alike. One that the field does not take means itself."""
+    """What a written level means: equal for levels that train alike.
+
+    One that the field does not take means itself.
+    """
     try:
         typed: Hashable = typed_level(name, level)
     except ValidationError:
@@ -40,24 +44,24 @@ def asked_levels(wanted: Any) -> Sequence[Any]:
 
 
 def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A grid file's values with the levels of `baseline` and `exclude` spelled as the axes spell them, so that equal levels are equal values."""
-    axes = _mapping(values.get("axes"))
-    spelling = {
-        axis: {meaning(axis, level): level for level in levels}
-        for axis, levels in axes.items()
-        if isinstance(levels, list) and axis in Recipe.model_fields
-    }
+    """A grid file's values with the levels of `baseline` spelled as the axes spell them.
 
-    def spelled(axis: str, level: Any) -> Any:
-        return spelling[axis].get(meaning(axis, level), level) if axis in spelling else level
-
-    changed = dict(values)
-    if isinstance(values.get("baseline"), dict):
-        changed["baseline"] = {
-            axis: spelled(axis, level) for axis, level in values["baseline"].items()
-        }
-    return changed
+    So that equal levels are equal values.
+    """
+    axes = values.get("axes")
+    baseline = values.get("baseline")
+    # What is no mapping is a mistake, and named as one later.
+    if not isinstance(axes, dict) or not isinstance(baseline, dict):
+        return dict(values)
+    spelled = {}
+    for axis, level in baseline.items():
+        spelled[axis] = _as_spelled(axis, level, axes.get(axis))
+    return {**values, "baseline": spelled}
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _as_spelled(axis: str, level: Any, levels: Any) -> Any:
+    """The last of `levels` that means the same as `level`; the level itself where none does."""
+    if axis not in Recipe.model_fields or not isinstance(levels, list):
+        return level
+    spelling = {meaning(axis, known): known for known in levels}
+    return spelling.get(meaning(axis, level), level)

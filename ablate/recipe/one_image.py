@@ -1,4 +1,7 @@
-"""Training on one image at a time, which BatchNorm that trains may not be able to: which recipes ask for it, and what to say of it."""
+"""Training on one image at a time, which a BatchNorm that trains may not be able to.
+
+Which recipes ask for it, and what to say of it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ def one_image_mistake(recipe: Recipe) -> str:
     """What must hold where a network cannot train on one image at a time, and the ways out."""
     field = "micro_batch" if recipe.micro_batch == 1 and recipe.batch_size > 1 else "batch_size"
     return (
-        f"{field} must leave at least 2 images in the network at a time, got 1: BatchNorm that trains at the end of "
+        f"{field} must leave at least 2 images in the network at a time, got 1: "
+        "BatchNorm that trains at the end of "
         f"{recipe.backbone} sees one value of each channel there, which has no variance; "
         f"take a larger {field}, batch_norm: frozen, or a larger data.image_size"
     )

@@ -1,4 +1,7 @@
-"""The optimizers that a recipe may name: torch's AdamW and SGD, and what timm's factory has that a trial can use. No torch here: a test compares with timm."""
+"""The optimizers that a recipe may name: AdamW, SGD, and what a trial can use of timm's factory.
+
+No torch here: a test compares with timm.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,28 @@ from pydantic_core import PydanticCustomError
 
 OPTIMIZERS = frozenset(
     """
-    adabelief adadelta adafactor adafactorbv adafactorbvc adagrad adam adamax adamc adamp adamuon adamw adamwlegacy adan adanw adopt adoptc adoptw
-    cadafactor cadafactorbv cadafactorbvc cadamc cadamp cadamw cadan cadanw cadopt cadoptc cadoptw clamb clambw claprop clion clionc cmars cnadamc cnadamw
-    crmsproptf csgdc csgdp csgdw lamb lambc lambcd lambcw lambw laprop lapropc larc lars lion lionc madgrad madgradw mars momentum muon nadam nadamc
-    nadamlegacy nadamuon nadamw nesterov nesterovw nlarc nlars nmuon novograd novogradc novogradw radabelief radam radamlegacy radamw rmsprop rmsproptf
-    rmsproptfc rmsproptfw sgd sgdc sgdp sgdw
+    adabelief adadelta adafactor adafactorbv adafactorbvc adagrad adam adamax adamc adamp
+    adamuon adamw adamwlegacy adan adanw adopt adoptc adoptw cadafactor cadafactorbv
+    cadafactorbvc cadamc cadamp cadamw cadan cadanw cadopt cadoptc cadoptw clamb clambw claprop
+    clion clionc cmars cnadamc cnadamw crmsproptf csgdc csgdp csgdw lamb lambc lambcd lambcw
+    lambw laprop lapropc larc lars lion lionc madgrad madgradw mars momentum muon nadam nadamc
+    nadamlegacy nadamuon nadamw nesterov nesterovw nlarc nlars nmuon novograd novogradc
+    novogradw radabelief radam radamlegacy radamw rmsprop rmsproptf rmsproptfc rmsproptfw sgd
+    sgdc sgdp sgdw
     """.split()  # noqa: SIM905  one a line would be a page
 )
 WITH_MOMENTUM = frozenset(
     """
-    adafactorbv adafactorbvc adamuon cadafactorbv cadafactorbvc crmsproptf csgdc csgdp csgdw larc lars madgrad madgradw momentum muon nadamuon nesterov
-    nesterovw nlarc nlars nmuon rmsprop rmsproptf rmsproptfc rmsproptfw sgd sgdc sgdp sgdw
+    adafactorbv adafactorbvc adamuon cadafactorbv cadafactorbvc crmsproptf csgdc csgdp csgdw
+    larc lars madgrad madgradw momentum muon nadamuon nesterov nesterovw nlarc nlars nmuon
+    rmsprop rmsproptf rmsproptfc rmsproptfw sgd sgdc sgdp sgdw
     """.split()  # noqa: SIM905  one a line would be a page
 )
 """Those that the field `momentum` speaks to."""
 REFUSED = {
     "adahessian": "it needs the curvature, a second backward pass through every step",
-    "kron": "its state is drawn and compiled on the way, so a trial that was killed could not go on with the same numbers",
+    "kron": "its state is drawn and compiled on the way, "
+    "so a trial that was killed could not go on with the same numbers",
     "bnb": "it needs bitsandbytes, and the state that it rounds depends on the device",
     "fused": "it needs NVIDIA's apex",
 }
@@ -32,7 +40,11 @@ REFUSED = {
 
 
 def check_optimizer(name: object) -> object:
-    """Return `name`; raise pydantic's error for one that is not in the vocabulary, with the reason or the nearest word."""
+    """Return `name`.
+
+    Raise pydantic's error for one that is not in the vocabulary, with the reason or the nearest
+    word.
+    """
     if name in OPTIMIZERS:
         return name
     reason = next((why for first, why in REFUSED.items() if str(name).startswith(first)), None)

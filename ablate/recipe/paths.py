@@ -20,7 +20,8 @@ def check_lengths(path: str) -> str:
     if len(path) > MAX_PATH or longest > MAX_PART:
         raise PydanticCustomError(
             "path",
-            "must be a path of at most 1,000 characters, with at most 255 bytes in the name of each file and folder",
+            "must be a path of at most 1,000 characters, "
+            "with at most 255 bytes in the name of each file and folder",
         )
     return path
 

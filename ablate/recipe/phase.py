@@ -1,4 +1,7 @@
-"""A phase of training: what is frozen, how fast it learns and when it ends. A recipe has one or several, one after the other."""
+"""A phase of training: what is frozen, how fast it learns and when it ends.
+
+A recipe has one or several, one after the other.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,8 @@ class Phase(BaseModel):
     )
     until: Literal["epochs", "plateau"] = Field(
         "epochs",
-        description="epochs: it takes them all | plateau: it ends after `patience` epochs without a better select_by",
+        description="epochs: it takes them all | "
+        "plateau: it ends after `patience` epochs without a better select_by",
     )
     patience: Epochs | None = Field(None, description="of until: plateau; null = the recipe's")
 

@@ -26,7 +26,10 @@ class Policy:
 
 
 def policy_word(recipe: Recipe, *, source: str) -> str:
-    """Return the policy of a recipe on a data source: `none`, `light`, `0.4`, or with what differs from the level, `light flip=none erase=0.5`."""
+    """The policy of a recipe on a data source: `none`, `light`, `0.4`.
+
+    What differs from the level is named too: `light flip=none erase=0.5`.
+    """
     usual = "none" if _is_off(recipe.augment) else "horizontal"
     flip = recipe.flip if recipe.flip != "auto" else "none" if source in DIRECTED_SOURCES else usual
     augment = "none" if _is_off(recipe.augment) else str(recipe.augment)

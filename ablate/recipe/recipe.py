@@ -1,13 +1,22 @@
-"""The recipe: everything that decides how one network is trained, except its data and its seed. Each field can be an axis."""
+"""The recipe: how one network is trained, whatever its data and seed. Each field can be an axis."""
 
 from __future__ import annotations
 
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from ablate.recipe.former_names import with_current_names
 from ablate.recipe.optimizers import check_optimizer
 from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Depth, Epochs, Number, Phase, Strategy
@@ -63,11 +72,13 @@ class Recipe(BaseModel):
     )
     weights: FilePath = Field(
         "auto",
-        description="auto: bundled, else the timm hub | hub | torchvision | none: random | path of a file (safetensors, checkpoint) below the working folder",
+        description="auto: bundled, else the timm hub | hub | torchvision | none: random | "
+        "path of a file (safetensors, checkpoint) below the working folder",
     )
     freeze_depth: Literal["all"] | Depth = Field(
         "all",
-        description="leading frozen units: all = linear probe, 0 = full fine-tuning, -1 = the last unit is free",
+        description="leading frozen units: all = linear probe, 0 = full fine-tuning, "
+        "-1 = all but the last",
     )
     head_lr: Number = Field(1e-3, gt=0, description="peak learning rate of the head")
     lr_ratio: Number = Field(
@@ -77,12 +88,15 @@ class Recipe(BaseModel):
         1.0,
         gt=0,
         le=1,
-        description="unit i below the head (1 is the last) learns at head_lr * lr_ratio * layer_decay^i; 1 = off",
+        description="unit i below the head (1 is the last) learns at "
+        "head_lr * lr_ratio * layer_decay^i; 1 = off",
     )
     optimizer: Annotated[str, BeforeValidator(check_optimizer)] = Field(
         "adamw", description="adamw | sgd, with Nesterov's momentum | a name below"
     )
-    momentum: Number = Field(0.9, ge=0, lt=1, description="of sgd and its like")
+    momentum: Number = Field(
+        0.9, ge=0, lt=1, description="of sgd and the optimizers with momentum below"
+    )
     weight_decay: Number = Field(
         0.01,
         ge=0,
@@ -91,28 +105,31 @@ class Recipe(BaseModel):
     l2_sp: Number = Field(
         0.0,
         ge=0,
-        description="L2-SP: penalty l2_sp / 2 * |w - start|^2 on the trunk's weights, in place of their weight_decay; 0 = off",
+        description="L2-SP: penalty l2_sp / 2 * |w - start|^2 on the trunk's weights, "
+        "in place of their weight_decay; 0 = off",
     )
     clip_norm: Number | None = Field(
-        None, gt=0, description="bound on the norm of all gradients together; null = none"
+        None, gt=0, description="largest norm of all gradients together; null = no clipping"
     )
     drop_path: Number = Field(
         0.0,
         ge=0,
         lt=1,
-        description="stochastic depth: share of the images for which a free residual branch is left out, in most backbones less in earlier ones; 0 = its own",
+        description="stochastic depth rate of the last block (timm's drop_path_rate); "
+        "0 keeps the backbone's default",
     )
     dropout: Number = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the features that the head does not see, drawn anew for each image; 0 = off",
+        description="dropout rate on the features before the head; 0 = off",
     )
     ema_decay: Number = Field(
         0.0,
         ge=0,
         lt=1,
-        description="mean of the weights over steps: mean * ema_decay + w * (1 - ema_decay) is scored and kept; 0 = off",
+        description="moving average of the weights: mean * ema_decay + w * (1 - ema_decay) "
+        "is scored and kept; 0 = off",
     )
     schedule: Literal["cosine", "constant", "step", "one_cycle"] = Field(
         "cosine", description="of the LR in each phase; see below"
@@ -124,7 +141,8 @@ class Recipe(BaseModel):
         0.3,
         gt=0,
         le=1,
-        description="of schedule step: share of a phase's steps after which the LR drops, again and again",
+        description="of schedule step: the LR drops whenever this share of a phase's steps has "
+        "passed",
     )
     step_factor: Number = Field(
         0.1, gt=0, lt=1, description="of schedule step: LR after a drop / LR before it"
@@ -135,21 +153,24 @@ class Recipe(BaseModel):
     batch_size: Images = Field(32, description="images per optimizer step")
     micro_batch: Images | None = Field(
         None,
-        description="images in the network at a time; the gradients of a batch are summed up; null = the whole batch",
+        description="images per forward pass; gradients are accumulated over the batch; "
+        "null = the whole batch",
     )
     strategy: Strategy = Field(
         "single",
-        description="single phase | lp_ft: linear probe first, then freeze_depth | gradual: one unit more in each phase",
+        description="single phase | lp_ft: linear probe first, then freeze_depth | "
+        "gradual: one more unit is trained in each phase",
     )
     probe_epochs: Epochs | None = Field(
-        None, description="of lp_ft: those of `epochs` that the probe takes; null = a third"
+        None, description="of lp_ft: how many of the `epochs` are the probe's; null = a third"
     )
     n_phases: int = Field(
         3,
         ge=3,
         le=MAX_PHASES,
         strict=True,
-        description="of gradual: a probe, then -1, -2, ... and freeze_depth last; they share the epochs evenly",
+        description="of gradual: a probe, then -1, -2, ... and freeze_depth last; "
+        "the epochs are divided evenly",
     )
     phases: tuple[Phase, ...] = Field(
         (),
@@ -164,36 +185,43 @@ class Recipe(BaseModel):
         | Annotated[float, Field(ge=0, le=1, strict=True)]
     ) = Field(
         "none",
-        description="how train images are varied, a level, a policy, or a strength from 0 (none) to 1; see below",
+        description="augmentation of train images: a level, a policy, or a strength from 0 (none) "
+        "to 1; see below",
     )
     flip: Literal["auto", "none", "horizontal", "vertical", "both"] = Field(
         "auto",
-        description="train images mirrored, each way 1 in 2; auto: horizontal where `augment` is on, none for digits, letters and signs",
+        description="flips of train images, each with probability 0.5; auto: horizontal where "
+        "`augment` is on, none for digits, letters and signs",
     )
     color_jitter: Annotated[Number, Field(ge=0, le=1)] | None = Field(
         None,
-        description="range of brightness, contrast and saturation, a tenth of it for the hue; null: as `augment` has it",
+        description="range of brightness, contrast and saturation, a tenth of it for the hue; "
+        "null: as `augment` sets it",
     )
     erase: Annotated[Number, Field(ge=0, le=1)] | None = Field(
-        None, description="probability of an erased patch; null: as `augment` has it"
+        None, description="probability of an erased patch; null: as `augment` sets it"
     )
     mixup: Number = Field(
         0.0,
         ge=0,
-        description="alpha of mixup: images and labels of pairs are blended, share ~ Beta(alpha, alpha); 0 = off",
+        description="alpha of mixup: images and labels of pairs are blended, "
+        "share ~ Beta(alpha, alpha); 0 = off",
     )
     cutmix: Number = Field(
         0.0,
         ge=0,
-        description="alpha of cutmix: a box of another image, and its share of the label; with mixup a coin decides a batch; 0 = off",
+        description="alpha of cutmix: a box of another image, and its share of the label; "
+        "with mixup, each batch is one or the other at random; 0 = off",
     )
     shots: Images | None = Field(
         None,
-        description="train images per class, drawn by the seed; 5 shots contain the 1 shot; a class with fewer gives all; null = all",
+        description="train images per class, drawn by the seed; 5 shots include the 1 shot; "
+        "a class with fewer images gives all; null = all",
     )
     sampler: Literal["shuffle", "balanced", "sqrt"] = Field(
         "shuffle",
-        description="shuffle: each image once an epoch | drawn with replacement, balanced: every class as often, sqrt: in proportion to the root of its size",
+        description="shuffle: each image once per epoch | drawn with replacement, balanced: every "
+        "class equally often, sqrt: in proportion to the root of its size",
     )
     loss: Literal["cross_entropy", "focal", "bce"] = Field(
         "cross_entropy", description="bce: one class against the rest, summed over the classes"
@@ -202,7 +230,7 @@ class Recipe(BaseModel):
     logit_adjustment: Number = Field(
         0.0,
         ge=0,
-        description="tau: the loss sees logits + tau * log of the class's share of train; 0 = off",
+        description="tau: the loss uses logits + tau * log of the class's share of train; 0 = off",
     )
     label_smoothing: Number = Field(
         0.0, ge=0, lt=1, description="share of the uniform distribution in the target"
@@ -210,37 +238,46 @@ class Recipe(BaseModel):
     class_weights: Literal["none", "balanced", "effective"] | WeightsInOrder | WeightsByClass = (
         Field(
             "none",
-            description="balanced: N / (n_classes * n_c) on the loss | effective: (1 - beta) / (1 - beta^n_c), mean 1 | list in the order of the classes"
-            " | {class: weight}, 1 for the others",
+            description="balanced: N / (n_classes * n_c) on the loss | "
+            "effective: (1 - beta) / (1 - beta^n_c), mean 1 | list in the order of the classes | "
+            "{class: weight}, 1 for the others",
         )
     )
     effective_beta: Number = Field(
         0.999,
         ge=0,
         lt=1,
-        description="beta of the effective class weights; 0 = no weights, towards 1 = inverse frequency",
+        description="beta of the effective class weights; 0 = no weights, "
+        "towards 1 = inverse frequency",
     )
     classifier: Literal["linear", "logistic", "ridge", "knn"] = Field(
         "linear",
-        description="linear: the head is trained | fitted at once on clean features of the frozen trunk: logistic regression, ridge, neighbours",
+        description="linear: the head is trained | fitted in one go on features of the frozen "
+        "trunk, without augmentation: logistic regression, ridge, nearest neighbours",
     )
     classifier_l2: Number = Field(
         1.0,
         gt=0,
-        description="penalty of logistic (1 / C) and ridge (alpha), on centred features of mean variance 1",
+        description="penalty of logistic (1 / C) and ridge (alpha), on centred features "
+        "of mean variance 1",
     )
-    neighbours: Images = Field(5, description="of knn: cosine distance, votes weigh 1 / distance")
+    neighbours: Images = Field(
+        5, description="of knn: cosine distance, votes weighted by 1 / distance"
+    )
     batch_norm: Literal["frozen", "affine", "adapt", "train"] = Field(
         "train",
-        description="BatchNorm of the free units. frozen: all fixed | affine: statistics fixed | adapt: affine fixed | train: nothing fixed",
+        description="BatchNorm of the free units. frozen: all fixed | affine: statistics fixed | "
+        "adapt: affine fixed | train: nothing fixed",
     )
     pooling: Literal["auto", "avg", "max", "avgmax", "token"] = Field(
         "auto",
-        description="how the trunk's last map or tokens become one vector; auto: the backbone's own, avg for a file of MAE weights",
+        description="how the trunk's last map or tokens become one vector; auto: the backbone's "
+        "own, avg for a file of MAE weights",
     )
     adapter: Literal["auto"] | AdapterKind = Field(
         "auto",
-        description="what is put into the frozen units; auto: lora where lora_rank > 0, else none; see below",
+        description="what is added to the frozen units; auto: lora where lora_rank > 0, else none; "
+        "see below",
     )
     lora_rank: int = Field(
         0, ge=0, le=1_000_000, strict=True, description="rank of LoRA and DoRA; 0 = none"
@@ -248,17 +285,18 @@ class Recipe(BaseModel):
     lora_alpha: Number | None = Field(
         None, gt=0, description="scaling = lora_alpha / lora_rank; null = lora_rank, a scaling of 1"
     )
-    lora_dropout: Number = Field(
+    adapter_dropout: Number = Field(
         0.0,
         ge=0,
         lt=1,
         description="dropout inside the adapters of lora, dora, bottleneck, adaptformer, vpt",
     )
-    lora_targets: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+    adapter_targets: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "auto",
-        description="for lora, dora, ia3, ssf. auto: every layer of the adapted units that can | list of name patterns with * wildcards",
+        description="of lora, dora, ia3, ssf. auto: every suitable layer of the adapted units | "
+        "list of name patterns with * wildcards",
     )
-    lora_units: Literal["all"] | Width = Field(
+    adapter_units: Literal["all"] | Width = Field(
         "all",
         description="how many frozen units carry adapters, counted back from the freeze boundary",
     )
@@ -268,8 +306,13 @@ class Recipe(BaseModel):
     prompt_tokens: Width = Field(10, description="of vpt: learned tokens in each adapted block")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
-        description="auto: the fastest that a probe of the device finds; recorded in the run",
+        description="auto: the fastest in a quick measurement on the device; recorded in the run",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_former_names(cls, values: Any) -> Any:
+        return with_current_names(values)
 
     @field_validator("weights")
     @classmethod
@@ -278,7 +321,8 @@ class Recipe(BaseModel):
         if path.is_absolute() or ".." in path.parts:
             raise PydanticCustomError(
                 "path",
-                "must be auto, hub, torchvision, none or a path below the working folder, without '..'",
+                "must be auto, hub, torchvision, none or a path below the working folder, "
+                "without '..'",
             )
         return weights
 
@@ -296,5 +340,5 @@ class Recipe(BaseModel):
 
     @property
     def scored_as(self) -> Literal["cross_entropy", "focal", "bce"]:
-        """The loss whose probabilities the logits are; of a fitted classifier always those of a softmax."""
+        """The loss that turns logits into probabilities; of a fitted classifier always softmax."""
         return "cross_entropy" if self.is_fitted else self.loss

@@ -1,4 +1,7 @@
-"""Strategies become phases: pure functions from a recipe to what is trained when. The expanded phases are what identifies an arm."""
+"""Strategies become phases: pure functions from a recipe to what is trained when.
+
+The expanded phases are what identifies an arm.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,11 @@ PHASE_FIELDS = (
 
 
 def phases_of(recipe: Recipe) -> tuple[Phase, ...]:
-    """Return the phases of training, first to last, with every field of each filled in (`patience` where it ends at a plateau).
+    """The phases of training, first to last, with every field of each filled in.
 
-    `single` is one phase, `lp_ft` a linear probe and then `freeze_depth`, `gradual` a linear probe, then -1, -2, ..., and `freeze_depth` last; the epochs of
-    all phases together are `recipe.epochs`. `phases` takes the place of these where it is given.
+    `single` is one phase, `lp_ft` a linear probe and then `freeze_depth`, `gradual` a linear probe,
+    then -1, -2, ..., and `freeze_depth` last; the epochs of all phases together are
+    `recipe.epochs`. `phases` takes the place of these where it is given.
     """
     if recipe.phases:
         return tuple(_filled(phase, recipe) for phase in recipe.phases)
@@ -45,12 +49,15 @@ def phases_of(recipe: Recipe) -> tuple[Phase, ...]:
 
 
 def n_epochs(recipe: Recipe) -> int:
-    """Return the epochs of all phases together; a plateau may end a phase earlier. A fitted classifier sees the images once."""
+    """Return the epochs of all phases together; a plateau may end a phase earlier.
+
+    A fitted classifier sees the images once.
+    """
     return 1 if recipe.is_fitted else sum(phase.epochs for phase in phases_of(recipe))
 
 
 def at_phase(recipe: Recipe, phase: Phase) -> Recipe:
-    """Return the recipe as it is while `phase` lasts: one phase with its depth, rates and epochs."""
+    """The recipe as it is while `phase` lasts: one phase with its depth, rates and epochs."""
     own = {
         "freeze_depth": phase.freeze_depth,
         "head_lr": phase.head_lr,
@@ -125,7 +132,8 @@ CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
         ),
     ),
     (
-        "gradual unfreezing thaws a unit in each phase after the probe, and freeze_depth leaves fewer than n_phases - 1 to thaw",
+        "gradual unfreezing thaws a unit in each phase after the probe, "
+        "and freeze_depth leaves fewer than n_phases - 1 to thaw",
         lambda recipe: (
             recipe.strategy == "gradual" and not recipe.phases and _thaws_too_little(recipe)
         ),

@@ -16,7 +16,7 @@ from ablate.reporting.evidence.arm_contrasts import ArmGap
 from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.noise_floor import NoiseFloor
 from ablate.reporting.evidence.tables import complete_runs
-from ablate.reporting.figures.canvas import Picture
+from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import ImageKey, TileFigure
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import TaskSpec, metric_prose, task_of

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ablate.errors import AblateError, SpecError
 from ablate.recipe.canonical import relevant
+from ablate.recipe.former_names import first_name
 from ablate.reporting.compute import compute_results
 from ablate.reporting.differences import Finding, text_differences, value_differences
 from ablate.reporting.evidence.tables import noise_runs, run_of_trial
@@ -239,7 +240,8 @@ def _changed_params(run: PublishedRun, record: StudyRecord) -> Iterator[Finding]
     }
     asked["seed"] = str(run.seed)
     for name, value in asked.items():
-        logged = run.params.get(name, value)
+        # A run of before has a renamed field under its first name alone.
+        logged = run.params.get(name, run.params.get(first_name(name), value))
         if logged != value:
             place = f"run {run.run_id} parameter {name}"
             yield Finding(place, logged, f"{value} in the study's record")

@@ -5,9 +5,11 @@ Their scores choose; they enter no conclusion.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from ablate.recipe.former_names import Levels, with_current_names
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 PilotKind = Literal["search", "tune"]
@@ -31,7 +33,7 @@ class PilotTrial(BaseModel):
     trial_id: str
     arm: str
     """Name of what was tried; for a tuning, of the arm that was tuned."""
-    levels: dict[str, Any]
+    levels: Levels
     """Axis -> level; for a tuning, field -> value."""
     state: str
     """How its last attempt ended."""
@@ -55,7 +57,7 @@ class Pilot(BaseModel):
     pruner: str = ""
     n_confirm: int = 0
     """Arms that were asked for in the confirmation."""
-    space: dict[str, str] = {}
+    space: Annotated[dict[str, str], BeforeValidator(with_current_names)] = {}
     """Axis -> what was searched, in words; for a tuning, field -> its levels."""
     trials: tuple[PilotTrial, ...] = ()
     front: tuple[str, ...] = ()

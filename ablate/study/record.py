@@ -5,10 +5,11 @@ Stored as JSON with the parent run.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from ablate.recipe.former_names import Levels, with_current_names
 from ablate.recipe.recipe import Recipe
 from ablate.study.pilot import Pilot, Stage
 
@@ -112,9 +113,9 @@ class ArmRecord(BaseModel):
     Only axes that matter for the arm are in it.
     """
     recipe: Recipe
-    cells: tuple[dict[str, Any], ...]
+    cells: tuple[Levels, ...]
     """axis -> level for each grid cell that this arm answers; several where cells were merged."""
-    tuned: dict[str, Any] = {}
+    tuned: Levels = {}
     """Field -> the value that the arm was tuned to; no part of its name."""
 
     @property
@@ -131,7 +132,7 @@ class ExcludedCell(BaseModel):
     """A cell of the grid that is not trained, and why."""
 
     model_config = _FROZEN
-    cell: dict[str, Any]
+    cell: Levels
     why: str
 
 
@@ -146,7 +147,7 @@ class StudyRecord(BaseModel):
     task: str
     data: DataFacts
     image_size: str
-    axes: dict[str, tuple[Any, ...]]
+    axes: Annotated[dict[str, tuple[Any, ...]], BeforeValidator(with_current_names)]
     design: str = "full"
     """Which cells of the grid were trained.
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from ablate.recipe.canonical import canonical
+from ablate.recipe.former_names import with_first_names
 from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Number
 from ablate.recipe.recipe import Images, Recipe
@@ -153,7 +154,7 @@ class Trial(BaseModel):
             "task": self.task,
             "data": _data_identity(self.data),
             "data_fingerprint": self.data_fingerprint,
-            "recipe": canonical(self.recipe),
+            "recipe": with_first_names(canonical(self.recipe)),
             "select_by": self.select_by,
         }
 

@@ -57,9 +57,9 @@ LEVELS: dict[str, list[Any]] = {
     "adapter": ["auto", "none", "lora", "dora", "ia3", "ssf", "bottleneck", "vpt", "bitfit"],
     "lora_rank": [0, 4],
     "lora_alpha": [None, 4, 8.0],
-    "lora_dropout": [0, 0.1],
-    "lora_targets": ["auto", ["*.attn.*"]],
-    "lora_units": ["all", 2],
+    "adapter_dropout": [0, 0.1],
+    "adapter_targets": ["auto", ["*.attn.*"]],
+    "adapter_units": ["all", 2],
     "bottleneck_width": [8, 64],
     "prompt_tokens": [5, 10],
     "precision": ["auto", "fp32"],
@@ -136,12 +136,19 @@ def _canonical(recipe: Recipe) -> dict[str, Any]:
     )
 
 
+def _hashed_name(field: str) -> str:
+    """What a field was called when the first ids were made."""
+    if field in ("adapter_dropout", "adapter_targets", "adapter_units"):
+        return field.replace("adapter", "lora")
+    return field
+
+
 def _id(recipe: Recipe, digits: int, **more: object) -> str:
     identity = {
         "task": "classification",
         "data": DATA.model_dump(mode="json", exclude={"fallback", "classes"}),
         "data_fingerprint": "f",
-        "recipe": _canonical(recipe),
+        "recipe": {_hashed_name(name): value for name, value in _canonical(recipe).items()},
     }
     text = json.dumps(
         {**identity, "select_by": "val/nll", **more}, sort_keys=True, separators=(",", ":")

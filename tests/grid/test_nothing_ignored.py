@@ -28,8 +28,8 @@ design:
 axes:
   head_lr: {low: 0.1, high: 1, log: true}
   lora_rank: [0, 4]
-  lora_units: {low: 1, high: 2, when: {lora_rank: 4}}
-  lora_targets: {levels: [auto, [a, b]], when: {lora_rank: 4}}
+  adapter_units: {low: 1, high: 2, when: {lora_rank: 4}}
+  adapter_targets: {levels: [auto, [a, b]], when: {lora_rank: 4}}
   phases: [[{epochs: 1}], [{epochs: 2, until: plateau, patience: 1}]]
 exclude: [{when: {lora_rank: 4}, why: x}]
 pilot_seed: 7

@@ -37,8 +37,8 @@ axes:
   head_lr: {low: 1.0e-4, high: 1, log: true}
   freeze_depth: [all, 0]
   lora_rank: [0, 4, 8]
-  lora_units: {low: 1, high: 3, when: {lora_rank: [4, 8]}}
-  lora_targets: {levels: [auto, [a, b]], when: {lora_rank: 8}}
+  adapter_units: {low: 1, high: 3, when: {lora_rank: [4, 8]}}
+  adapter_targets: {levels: [auto, [a, b]], when: {lora_rank: 8}}
 seeds: [0, 1]
 select_by: val/macro_f1
 """
@@ -80,8 +80,8 @@ def test_a_search_grid_is_a_space_in_the_types_of_its_fields() -> None:
         "head_lr": Range(low=1e-4, high=1.0, log=True),
         "freeze_depth": Choice(levels=("all", 0)),
         "lora_rank": Choice(levels=(0, 4, 8)),
-        "lora_units": Range(low=1, high=3, when={"lora_rank": (4, 8)}),
-        "lora_targets": Choice(levels=("auto", ("a", "b")), when={"lora_rank": (8,)}),
+        "adapter_units": Range(low=1, high=3, when={"lora_rank": (4, 8)}),
+        "adapter_targets": Choice(levels=("auto", ("a", "b")), when={"lora_rank": (8,)}),
     }
     bounds = [
         (type(axis.low), type(axis.high)) for axis in grid.space.values() if isinstance(axis, Range)
@@ -97,13 +97,13 @@ def test_probes_take_every_level_and_bound_with_its_condition() -> None:
     for name, ends in {
         "head_lr": (1e-4, 1.0),
         "lora_rank": (0, 4, 8),
-        "lora_units": (1, 3),
-        "lora_targets": ("auto", ("a", "b")),
+        "adapter_units": (1, 3),
+        "adapter_targets": ("auto", ("a", "b")),
     }.items():
         assert {cell[name] for cell in cells if name in cell} == set(ends)
     for cell in cells:
-        assert ("lora_units" in cell) == (cell["lora_rank"] in (4, 8))
-        assert ("lora_targets" in cell) == (cell["lora_rank"] == 8)
+        assert ("adapter_units" in cell) == (cell["lora_rank"] in (4, 8))
+        assert ("adapter_targets" in cell) == (cell["lora_rank"] == 8)
     arms = probe_arms(grid_of(SEARCH), data=DATA, fingerprint="f")
     assert len({arm.arm_id for arm in arms}) == len(arms)
 
@@ -113,7 +113,7 @@ def test_proposals_that_make_no_sense_or_are_excluded_are_no_trials() -> None:
         SEARCH,
         (
             "select_by:",
-            "exclude: [{when: {lora_rank: 8, lora_targets: auto}, why: slow}]\nselect_by:",
+            "exclude: [{when: {lora_rank: 8, adapter_targets: auto}, why: slow}]\nselect_by:",
         ),
     )
 
@@ -122,8 +122,10 @@ def test_proposals_that_make_no_sense_or_are_excluded_are_no_trials() -> None:
 
     assert trial(head_lr=0.1, freeze_depth=0, lora_rank=0).seed == 1000
     assert trial(head_lr=0.1, freeze_depth=0, lora_rank=4) is None
-    assert trial(head_lr=0.1, freeze_depth="all", lora_rank=8, lora_targets="auto") is None
-    assert trial(head_lr=0.1, freeze_depth="all", lora_rank=8, lora_targets=("a", "b")) is not None
+    assert trial(head_lr=0.1, freeze_depth="all", lora_rank=8, adapter_targets="auto") is None
+    assert (
+        trial(head_lr=0.1, freeze_depth="all", lora_rank=8, adapter_targets=("a", "b")) is not None
+    )
 
 
 SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
@@ -241,32 +243,32 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
                 "  line 7: axes.head_lr.high: must be greater than 0, got -1",
                 "  line 7: axes.head_lr.high: must be above low (0), got -1",
                 "  line 7: axes.head_lr.low: must be above 0 on a log scale, got 0",
-                "  line 10: axes.lora_units.high: must be given",
-                "  line 10: axes.lora_units.hihg: is not a field here; did you mean 'high'?",
+                "  line 10: axes.adapter_units.high: must be given",
+                "  line 10: axes.adapter_units.hihg: is not a field here; did you mean 'high'?",
             ],
         ),
         (
             [
                 (
                     "when: {lora_rank: [4, 8]}",
-                    "when: {lora_rank: 3, lora_targets: auto, head_lr: 1}",
+                    "when: {lora_rank: 3, adapter_targets: auto, head_lr: 1}",
                 ),
                 ("levels: [auto, [a, b]]", "levels: [7]"),
             ],
             [
                 (
-                    "  line 10: axes.lora_units.when.lora_rank: must be a level of axes.lora_rank "
+                    "  line 10: axes.adapter_units.when.lora_rank: must be a level of axes.lora_rank "
                     "(0, 4, 8), got 3"
                 ),
-                "  line 10: axes.lora_units.when.lora_targets: must be an axis that stands "
+                "  line 10: axes.adapter_units.when.adapter_targets: must be an axis that stands "
                 "before this one (head_lr, freeze_depth, lora_rank), "
-                "got 'lora_targets'",
+                "got 'adapter_targets'",
                 (
-                    "  line 10: axes.lora_units.when.head_lr: must be an axis with a list of "
+                    "  line 10: axes.adapter_units.when.head_lr: must be an axis with a list of "
                     "levels, got 'head_lr', which is a range"
                 ),
                 (
-                    "  line 11: axes.lora_targets.levels[0]: must be 'auto' or a list, got 7; did "
+                    "  line 11: axes.adapter_targets.levels[0]: must be 'auto' or a list, got 7; did "
                     "you mean 'auto'?"
                 ),
             ],
@@ -284,11 +286,11 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
                     "belong to a search design, this design estimates effects of levels"
                 ),
                 (
-                    "  line 10: axes.lora_units: must be a list of levels: ranges and conditions "
+                    "  line 10: axes.adapter_units: must be a list of levels: ranges and conditions "
                     "belong to a search design, this design estimates effects of levels"
                 ),
                 (
-                    "  line 11: axes.lora_targets: must be a list of levels: ranges and "
+                    "  line 11: axes.adapter_targets: must be a list of levels: ranges and "
                     "conditions belong to a search design, this design estimates effects of levels"
                 ),
             ],

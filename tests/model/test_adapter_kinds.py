@@ -103,7 +103,7 @@ def test_what_cannot_be_merged_is_named_with_its_reason() -> None:
 
 
 def test_ssf_scales_and_shifts_by_channel() -> None:
-    network = _network(*_CNN, "ssf", lora_targets=("conv_stem",))
+    network = _network(*_CNN, "ssf", adapter_targets=("conv_stem",))
     layer = untyped(network.module, "conv_stem")
     torch.nn.init.normal_(layer.scale)
     torch.nn.init.normal_(layer.shift)
@@ -116,7 +116,7 @@ def test_ssf_scales_and_shifts_by_channel() -> None:
 
 
 def test_ia3_scales_what_comes_out_of_qkv_and_what_goes_into_fc2() -> None:
-    network = _network(*_VIT, "ia3", lora_units=1)
+    network = _network(*_VIT, "ia3", adapter_units=1)
     assert network.targets == ("blocks.5.attn.qkv", "blocks.5.mlp.fc2")
     qkv, fc2 = (untyped(network.module, name) for name in network.targets)
     tokens, hidden = (
@@ -139,7 +139,7 @@ def test_ia3_scales_what_comes_out_of_qkv_and_what_goes_into_fc2() -> None:
 
 
 def test_dora_gives_each_filter_the_learned_length() -> None:
-    network = _network(*_VIT, "dora", lora_targets=("blocks.5.mlp.fc2",))
+    network = _network(*_VIT, "dora", adapter_targets=("blocks.5.mlp.fc2",))
     layer = untyped(network.module, "blocks.5.mlp.fc2")
     down, up, length = (network.module.get_parameter(name) for name in network.adapter_names)
     torch.nn.init.normal_(up)
@@ -168,13 +168,13 @@ def test_dora_refuses_a_filter_of_length_zero(monkeypatch: pytest.MonkeyPatch) -
     assert (
         str(caught.value)
         == "dora divides by the length of each filter, and some are zero in conv_stem of "
-        "tf_efficientnet_lite0; name others in lora_targets"
+        "tf_efficientnet_lite0; name others in adapter_targets"
     )
 
 
 def test_dora_with_dropout_leaves_out_what_peft_would_pad_wrongly() -> None:
     skipped = check_recipe(
-        Recipe(backbone="tf_efficientnet_lite0", adapter="dora", lora_rank=2, lora_dropout=0.1),
+        Recipe(backbone="tf_efficientnet_lite0", adapter="dora", lora_rank=2, adapter_dropout=0.1),
         n_classes=5,
         image_size=64,
     ).skipped_targets
@@ -183,7 +183,7 @@ def test_dora_with_dropout_leaves_out_what_peft_would_pad_wrongly() -> None:
 
 def test_bottlenecks_compute_what_their_papers_say() -> None:
     serial, parallel = (
-        _network(*_VIT, kind, lora_units=1) for kind in ("bottleneck", "adaptformer")
+        _network(*_VIT, kind, adapter_units=1) for kind in ("bottleneck", "adaptformer")
     )
     assert serial.targets == ("blocks.5.attn", "blocks.5.mlp")
     assert parallel.targets == ("blocks.5.mlp",)
@@ -202,7 +202,7 @@ def test_bottlenecks_compute_what_their_papers_say() -> None:
 
 
 def test_prompts_sit_behind_the_class_token_and_leave_with_the_block() -> None:
-    network = _network(*_VIT, "vpt", lora_units=1)
+    network = _network(*_VIT, "vpt", adapter_units=1)
     block = untyped(network.module, "blocks.5").eval()
     width = untyped(network.module).embed_dim
     assert network.adapter_names == ("blocks.5.prompts",)
@@ -215,7 +215,7 @@ def test_prompts_sit_behind_the_class_token_and_leave_with_the_block() -> None:
 
 
 def test_bitfit_and_norm_tuning_take_what_is_there() -> None:
-    biases, norms = (_network(*_VIT, kind, lora_units=1) for kind in ("bitfit", "norm_tuning"))
+    biases, norms = (_network(*_VIT, kind, adapter_units=1) for kind in ("bitfit", "norm_tuning"))
     assert set(biases.adapter_names) == {
         f"blocks.5.{name}.bias"
         for name in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
@@ -251,7 +251,7 @@ def test_scales_have_no_weight_decay() -> None:
 
 def test_an_adapter_larger_than_its_layer_is_told_of() -> None:
     facts = check_recipe(
-        Recipe(backbone="test_vit", lora_rank=64, lora_targets=("blocks.0.attn.proj",)),
+        Recipe(backbone="test_vit", lora_rank=64, adapter_targets=("blocks.0.attn.proj",)),
         n_classes=5,
         image_size=64,
     )

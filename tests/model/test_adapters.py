@@ -82,7 +82,7 @@ def test_a_convolution_that_standardises_its_weight_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("freeze_depth", "lora_units", "units"),
+    ("freeze_depth", "adapter_units", "units"),
     [
         ("all", "all", ["stem", "layer1", "layer2", "layer3", "layer4"]),
         ("all", 2, ["layer3", "layer4"]),
@@ -91,10 +91,14 @@ def test_a_convolution_that_standardises_its_weight_is_left_out() -> None:
     ],
 )
 def test_adapters_sit_in_the_last_frozen_units(
-    freeze_depth: object, lora_units: object, units: list[str]
+    freeze_depth: object, adapter_units: object, units: list[str]
 ) -> None:
     network = build(
-        "test_resnet", image_size=64, freeze_depth=freeze_depth, lora_units=lora_units, lora_rank=2
+        "test_resnet",
+        image_size=64,
+        freeze_depth=freeze_depth,
+        adapter_units=adapter_units,
+        lora_rank=2,
     )
     carriers = {
         unit.name
@@ -112,14 +116,14 @@ def test_adapters_sit_in_the_last_frozen_units(
 
 
 def test_a_target_named_like_the_end_of_another_adapts_itself_alone() -> None:
-    network = build("resnet18", image_size=64, lora_rank=2, lora_targets=("conv1",))
+    network = build("resnet18", image_size=64, lora_rank=2, adapter_targets=("conv1",))
     assert network.targets == ("conv1",)
     assert network.adapter_names == ("conv1.lora_A.default.weight", "conv1.lora_B.default.weight")
 
 
 def test_patterns_choose_targets() -> None:
     network = build(
-        "test_vit", image_size=64, lora_rank=2, lora_targets=("*.attn.qkv", "blocks.0.mlp.*")
+        "test_vit", image_size=64, lora_rank=2, adapter_targets=("*.attn.qkv", "blocks.0.mlp.*")
     )
     assert network.targets == (
         "blocks.0.attn.qkv",
@@ -133,12 +137,14 @@ def test_patterns_choose_targets() -> None:
 def test_targets_that_match_nothing() -> None:
     with pytest.raises(SpecError) as caught:
         check_recipe(
-            Recipe(backbone="test_vit", lora_rank=2, lora_units=2, lora_targets=("*.attn.query",)),
+            Recipe(
+                backbone="test_vit", lora_rank=2, adapter_units=2, adapter_targets=("*.attn.query",)
+            ),
             n_classes=5,
             image_size="auto",
         )
     assert str(caught.value) == (
-        "lora_targets must match a Linear or an ungrouped convolution in the frozen units "
+        "adapter_targets must match a Linear or an ungrouped convolution in the frozen units "
         "blocks.4, blocks.5 of test_vit, got ['*.attn.query']; "
         "eligible there: blocks.4.attn.qkv, blocks.4.attn.proj, blocks.4.mlp.fc1, "
         "blocks.4.mlp.fc2, blocks.5.attn.qkv ..."
@@ -148,12 +154,14 @@ def test_targets_that_match_nothing() -> None:
 def test_targets_that_match_only_what_cannot_be_adapted() -> None:
     with pytest.raises(SpecError) as caught:
         check_recipe(
-            Recipe(backbone="test_nfnet", lora_rank=2, lora_units=1, lora_targets=("final_conv",)),
+            Recipe(
+                backbone="test_nfnet", lora_rank=2, adapter_units=1, adapter_targets=("final_conv",)
+            ),
             n_classes=5,
             image_size=64,
         )
     assert str(caught.value) == (
-        "lora_targets must match a Linear or an ungrouped convolution in the frozen units "
+        "adapter_targets must match a Linear or an ungrouped convolution in the frozen units "
         "final_conv of test_nfnet, got ['final_conv']; "
         "nothing there is eligible; adapt more units"
     )
@@ -184,7 +192,11 @@ def test_nothing_frozen_leaves_nothing_to_adapt(freeze_depth: int) -> None:
 
 def test_an_adapter_is_the_low_rank_product_scaled_by_alpha_over_rank() -> None:
     network = build(
-        "test_vit", image_size=64, lora_rank=2, lora_alpha=6.0, lora_targets=("blocks.5.mlp.fc2",)
+        "test_vit",
+        image_size=64,
+        lora_rank=2,
+        lora_alpha=6.0,
+        adapter_targets=("blocks.5.mlp.fc2",),
     )
     layer = untyped(network.module, "blocks.5.mlp.fc2")
     down, up = (network.module.get_parameter(name) for name in network.adapter_names)
@@ -195,16 +207,16 @@ def test_an_adapter_is_the_low_rank_product_scaled_by_alpha_over_rank() -> None:
 
 
 def test_an_adapter_starts_the_same_whatever_else_is_adapted() -> None:
-    few = build("test_vit", image_size=64, lora_rank=2, lora_units=1)
+    few = build("test_vit", image_size=64, lora_rank=2, adapter_units=1)
     many = build("test_vit", image_size=64, lora_rank=2)
-    other_seed = build("test_vit", image_size=64, lora_rank=2, lora_units=1, seed=1)
+    other_seed = build("test_vit", image_size=64, lora_rank=2, adapter_units=1, seed=1)
     name = few.adapter_names[0]
     assert torch.equal(few.module.get_parameter(name), many.module.get_parameter(name))
     assert not torch.equal(few.module.get_parameter(name), other_seed.module.get_parameter(name))
 
 
 def test_dropout_of_adapters_stays_awake_inside_frozen_units() -> None:
-    network = build("test_vit", image_size=64, lora_rank=2, lora_dropout=0.5)
+    network = build("test_vit", image_size=64, lora_rank=2, adapter_dropout=0.5)
     network.train()
     layer = untyped(network.module, "blocks.0.mlp.fc1")
     assert layer.lora_dropout["default"].training

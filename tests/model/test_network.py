@@ -15,7 +15,7 @@ _RECIPES: dict[str, dict[str, Any]] = {
     "probe": {"freeze_depth": "all"},
     "last unit": {"freeze_depth": -1, "batch_norm": "adapt"},
     "full": {"freeze_depth": 0},
-    "lora": {"freeze_depth": 3, "lora_rank": 4, "lora_units": 2},
+    "lora": {"freeze_depth": 3, "lora_rank": 4, "adapter_units": 2},
 }
 
 
@@ -43,7 +43,7 @@ def test_counts_by_hand() -> None:
         image_size=64,
         freeze_depth="all",
         lora_rank=2,
-        lora_targets=("blocks.5.mlp.fc1",),
+        adapter_targets=("blocks.5.mlp.fc1",),
     )
     width, hidden = 64, untyped(network.module).blocks[5].mlp.fc1.base_layer.out_features
     assert network.n_trainable == (width * 5 + 5) + 2 * (width + hidden)

@@ -311,12 +311,12 @@ def test_numbers_may_be_written_in_any_way_where_levels_are_named() -> None:
 def test_the_baseline_takes_the_level_that_base_has_however_it_is_written() -> None:
     base = (
         "base: {freeze_depth: -1}",
-        "base: {freeze_depth: -1, class_weights: [1, 2], lora_targets: [a, b], weight_decay: 0}",
+        "base: {freeze_depth: -1, class_weights: [1, 2], adapter_targets: [a, b], weight_decay: 0}",
     )
-    axes = "class_weights: [none, [1.0, 2.0]]\n  lora_targets: [auto, [a, b]]\n  weight_decay: [0.1, 0.0]"
+    axes = "class_weights: [none, [1.0, 2.0]]\n  adapter_targets: [auto, [a, b]]\n  weight_decay: [0.1, 0.0]"
     assert grid_of(axes, base).baseline_cell == {
         "class_weights": [1.0, 2.0],
-        "lora_targets": ["a", "b"],
+        "adapter_targets": ["a", "b"],
         "weight_decay": 0.0,
     }
 
@@ -325,16 +325,18 @@ def test_conditions_and_exclusions_of_a_search_hold_for_levels_that_are_lists() 
     design = "design: {search: {sampler: tpe, n_trials: 4, confirm: 1}}\nseeds:"
     exclude = (
         "baseline: {}",
-        "exclude: [{when: {lora_targets: [[a, b]], lora_rank: 8}, why: slow}]",
+        "exclude: [{when: {adapter_targets: [[a, b]], lora_rank: 8}, why: slow}]",
     )
-    axes = "lora_targets: [auto, [a, b]]\n  lora_rank: [4, 8]\n  lora_alpha: {low: 1, high: 8, when: {lora_targets: [[a, b]]}}"
+    axes = "adapter_targets: [auto, [a, b]]\n  lora_rank: [4, 8]\n  lora_alpha: {low: 1, high: 8, when: {adapter_targets: [[a, b]]}}"
     grid = grid_of(axes, ("seeds:", design), exclude, ("-1}", "all}"))
     alpha = grid.space["lora_alpha"]
-    assert is_active(alpha, {"lora_targets": ("a", "b")})
-    assert not is_active(alpha, {"lora_targets": "auto"})
+    assert is_active(alpha, {"adapter_targets": ("a", "b")})
+    assert not is_active(alpha, {"adapter_targets": "auto"})
     asked = {"data": DATA, "fingerprint": "f"}
-    assert searched_trial(grid, {"lora_targets": ("a", "b"), "lora_rank": 8}, **asked) is None
-    assert searched_trial(grid, {"lora_targets": ("a", "b"), "lora_rank": 4}, **asked) is not None
+    assert searched_trial(grid, {"adapter_targets": ("a", "b"), "lora_rank": 8}, **asked) is None
+    assert (
+        searched_trial(grid, {"adapter_targets": ("a", "b"), "lora_rank": 4}, **asked) is not None
+    )
 
 
 _NUMBERS = st.sampled_from(
@@ -381,12 +383,12 @@ def test_equal_meanings_are_equal_values_of_one_field(name: str, levels: list[ob
 
 
 def test_arms_have_names_of_their_own_where_their_levels_read_alike() -> None:
-    grid = grid_of("lora_targets: [[a, b], [a+b], [c]]", ("-1}", "all, lora_rank: 4}"))
+    grid = grid_of("adapter_targets: [[a, b], [a+b], [c]]", ("-1}", "all, lora_rank: 4}"))
     arms = expand(grid, data=DATA, fingerprint="f").arms
     assert [arm.name for arm in arms] == [
-        f"lora_targets=a+b ({arms[0].arm_id})",
-        f"lora_targets=a+b ({arms[1].arm_id})",
-        "lora_targets=c",
+        f"adapter_targets=a+b ({arms[0].arm_id})",
+        f"adapter_targets=a+b ({arms[1].arm_id})",
+        "adapter_targets=c",
     ]
 
 
@@ -394,8 +396,8 @@ def test_arms_have_names_of_their_own_where_their_levels_read_alike() -> None:
     ("axis", "told"),
     [
         (
-            "lora_targets: [auto, []]",
-            "line 6: axes.lora_targets[1]: must be 'auto' or a list of at least one, got []",
+            "adapter_targets: [auto, []]",
+            "line 6: axes.adapter_targets[1]: must be 'auto' or a list of at least one, got []",
         ),
         (
             "class_weights: [none, {}]",

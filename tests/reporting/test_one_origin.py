@@ -58,7 +58,10 @@ def test_a_study_of_two_kinds_of_weights_has_no_report(published: Any, tmp_path:
 
 
 def test_either_digest_makes_runs_equal(published: Any) -> None:
-    """A conversion may differ between machines; the same tensors may be packed in other files; older runs tell one digest alone."""
+    """A conversion may differ between machines; the same tensors may be packed in other files.
+
+    Older runs tell one digest alone.
+    """
     runs = list(published.study.runs[:4])
     assert (
         len(

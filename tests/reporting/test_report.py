@@ -183,9 +183,9 @@ def test_interactions_and_what_the_design_can_show_are_tables(published) -> None
 def test_costs_that_nobody_measured_are_named(published) -> None:
     part = section(text_of(published), "Cost")
     assert (
-        "Not measured: multiply-adds an image, s saved by sharing, images/s at inference, "
-        "latency at batch 1, ms" in part
-    )
+        "Not measured: multiply-adds per image, s saved by sharing, images/s at inference, "
+        "latency at batch 1, ms"
+    ) in part
     assert "- test macro F1 against trained parameters: `" in part
 
 

@@ -1,4 +1,7 @@
-"""Studies of which something is missing: trials, scores, predictions, classes. They have a report, and nothing in it flatters."""
+"""Studies of which something is missing: trials, scores, predictions, classes.
+
+They have a report, and nothing in it flatters.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,10 @@ def study(build):
 
 
 def ended(study, ends, changes):
-    """The study whose runs ended so; a change is a metric with its value, or None where the run has it not."""
+    """The study whose runs ended so.
+
+    A change is a metric with its value, or None where the run has it not.
+    """
     unreadable = {
         run.run_id for run, end in zip(study.study.runs, ends, strict=True) if end == "UNREADABLE"
     }

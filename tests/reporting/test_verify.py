@@ -1,4 +1,7 @@
-"""Verification: a fresh report passes, and a change anywhere is named. Each mutation is one place of a file, a prediction or a run."""
+"""Verification: a fresh report passes, and a change anywhere is named.
+
+Each mutation is one place of a file, a prediction or a run.
+"""
 
 from __future__ import annotations
 
@@ -207,7 +210,7 @@ def test_a_changed_parameter_or_fact_of_a_run_is_found(study, report) -> None:
 
 LONG = [
     {"weights": "weights/" + "w" * 200 + ("/" + "w" * 200) * 3 + ".pth"},
-    {"lora_targets": tuple(f"blocks.{number}.attn.qkv" for number in range(60)), "lora_rank": 4},
+    {"adapter_targets": tuple(f"blocks.{number}.attn.qkv" for number in range(60)), "lora_rank": 4},
     {"class_weights": tuple(1.0 + number / 7 for number in range(200))},
 ]
 
@@ -240,6 +243,17 @@ def test_a_long_parameter_is_no_difference_and_a_changed_one_is(
     ]
     said = f"run {'0' * 32} parameter {name}: says another, the store gives {mlflow_fields.trial_params(trial)[name]} in the study's record"
     assert found == ([said] if is_changed else [])
+
+
+@pytest.mark.parametrize("units", ["2", "3"])
+def test_a_parameter_under_its_former_name_is_compared(build, units: str) -> None:
+    record = build(n_images=40).study.record
+    recipe = Recipe(lora_rank=4, adapter_units=2)
+    arm = record.arms[0].model_copy(update={"recipe": recipe})
+    params = {"lora_units": units}
+    run = PublishedRun("0" * 32, "t", arm.arm_id, 0, 1, "COMPLETE", {}, {}, params, {}, "")
+    changed = list(_changed_params(run, record.model_copy(update={"arms": (arm,)})))
+    assert [finding.reported for finding in changed] == ([] if units == "2" else ["3"])
 
 
 def test_a_parameter_that_cannot_matter_may_differ(study, report) -> None:

@@ -370,7 +370,7 @@ def test_a_request_crosses_a_process_unchanged(tmp_path):
         axes={
             "freeze_depth": (-1,),
             "lora_rank": (8,),
-            "lora_targets": (("blocks.*", "head"),),
+            "adapter_targets": (("blocks.*", "head"),),
             "head_lr": (1e-7,),
         }
     )

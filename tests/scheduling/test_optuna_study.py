@@ -73,14 +73,14 @@ def test_the_direction_follows_the_metric(select_by, direction, tmp_path):
 
 
 def test_levels_that_optuna_has_no_word_for_are_told_as_json(tmp_path):
-    record, trials = toy_study(axes={"lora_targets": ("auto", ("a", "b")), "lora_rank": (4,)})
+    record, trials = toy_study(axes={"adapter_targets": ("auto", ("a", "b")), "lora_rank": (4,)})
     study = OptunaStudy(
         type(record).model_validate_json(record.model_dump_json()),
         by_id(trials),
         url=default_url(tmp_path),
     )
     study.tell(toy_events(trials[-1], folder=tmp_path / "files")[-1])
-    assert study.trials[0].params == {"lora_targets": '["a", "b"]', "lora_rank": 4}
+    assert study.trials[0].params == {"adapter_targets": '["a", "b"]', "lora_rank": 4}
 
 
 def test_a_trial_of_no_arm_is_a_bug(tmp_path):

@@ -81,7 +81,7 @@ def test_every_sampler_proposes_different_trials_within_the_space(sampler, tmp_p
     assert len({event.trial_id for event in heard}) == 12
     for trial in found.best:
         assert 1e-5 <= trial.recipe.head_lr <= 1.0
-        assert trial.recipe.lora_units in ((1, 2, 3, 4) if trial.recipe.lora_rank else ("all",))
+        assert trial.recipe.adapter_units in ((1, 2, 3, 4) if trial.recipe.lora_rank else ("all",))
 
 
 @pytest.mark.parametrize("pruner", ["median", "wilcoxon", "patient"])

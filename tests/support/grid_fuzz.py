@@ -59,7 +59,7 @@ null ~ yes no on off true false 0 -0 0.0 -0.0 1 -1 08 010 0o17 0x1F 0b_ 0b101 1_
 9223372036854775807 9223372036854775808 18446744073709551616 -9223372036854775809 1e308 4.9e-324
 0.30000000000000004 when why levels low high log search random phases epochs seeds name question
 axes base exclude baseline design tune data classes sizes fractions train val test freeze_depth
-head_lr lora_rank lora_targets class_weights full one_factor leave_one_out classification
+head_lr lora_rank adapter_targets class_weights full one_factor leave_one_out classification
 multilabel val/macro_f1 test/macro_f1 cost/n_trainable tpe cma-es
 """
 WORDS = [

@@ -27,7 +27,7 @@ import ablate.training.tasks
 from ablate.errors import CheckFailed
 from ablate.metrics import Scoring
 from ablate.recipe.recipe import Recipe
-from ablate.reporting.figures.canvas import Picture
+from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import TileFigure
 from ablate.reporting.predictions._base import Draws, HeldOut, Reader, of_test
 from ablate.reporting.predictions.read import Readings

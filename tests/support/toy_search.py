@@ -23,7 +23,7 @@ SPACE = {
     "head_lr": Range(low=1e-5, high=1.0, log=True),
     "weight_decay": Range(low=1e-6, high=1.0, log=True),
     "lora_rank": Choice(levels=(0, 2, 4, 8)),
-    "lora_units": Range(low=1, high=4, when={"lora_rank": (2, 4, 8)}),
+    "adapter_units": Range(low=1, high=4, when={"lora_rank": (2, 4, 8)}),
 }
 TEMPLATE = toy_study()[1][0]
 N_EPOCHS = 9

@@ -45,7 +45,7 @@ FAMILIES = {"CNN": "test_efficientnet", "ViT": "test_vit", "Swin": "tiny_swin"}
 RECIPES: dict[str, dict[str, Any]] = {
     "probe": {"freeze_depth": "all"},
     "last unit": {"freeze_depth": -1},
-    "adapters": {"freeze_depth": "all", "lora_rank": 2, "lora_units": 1, "lr_ratio": 1.0},
+    "adapters": {"freeze_depth": "all", "lora_rank": 2, "adapter_units": 1, "lr_ratio": 1.0},
 }
 LOSS = {"fp32": 1e-5, "bf16": 1e-3}
 MakeRequest = Callable[..., TrialRequest]

@@ -148,17 +148,17 @@ def test_a_tracking_server_that_is_not_there(
     assert "http://127.0.0.1:9" in message
 
 
-def test_lora_targets_that_match_nothing(desk: Path, write_grid: WriteGrid) -> None:
+def test_adapter_targets_that_match_nothing(desk: Path, write_grid: WriteGrid) -> None:
     message = _refused(
         desk,
         write_grid(
             "no_targets",
             ("freeze_depth: [all, -1]", "lora_rank: [0, 2]"),
             ("freeze_depth: all", "lora_rank: 0"),
-            ("batch_size: 8", "batch_size: 8, lora_targets: ['*qkv*']"),
+            ("batch_size: 8", "batch_size: 8, adapter_targets: ['*qkv*']"),
         ),
     )
-    assert "lora_targets" in message
+    assert "adapter_targets" in message
     assert "*qkv*" in message
 
 

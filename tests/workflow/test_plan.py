@@ -101,7 +101,7 @@ def test_a_warm_plan_says_what_a_cold_one_says_and_imports_nothing_heavy(
     [
         {},
         {"adapter": "ssf"},
-        {"lora_rank": 64, "lora_targets": ("blocks.0.attn.proj",)},
+        {"lora_rank": 64, "adapter_targets": ("blocks.0.attn.proj",)},
         {"strategy": "lp_ft", "freeze_depth": -1},
     ],
     ids=str,

@@ -1,6 +1,6 @@
 """Adapters: what learns inside the frozen units.
 
-The rule. Adapters go into the last `lora_units` frozen units, counted back from the freeze
+The rule. Adapters go into the last `adapter_units` frozen units, counted back from the freeze
 boundary; the free units learn by themselves. Another kind of adapter is another function that
 satisfies `_base.AddAdapters`, and its name in the table below.
 """
@@ -35,6 +35,6 @@ ADAPTERS: dict[AdapterKind, AddAdapters] = {
 
 
 def adapted_units(recipe: Recipe, units: Sequence[Unit], depth: int) -> Sequence[Unit]:
-    """Return the frozen units that carry adapters: the last `lora_units` of the first `depth`."""
-    first = 0 if recipe.lora_units == "all" else max(0, depth - recipe.lora_units)
+    """Return the frozen units that carry adapters: the last `adapter_units` of the first `depth`."""
+    first = 0 if recipe.adapter_units == "all" else max(0, depth - recipe.adapter_units)
     return units[first:depth]

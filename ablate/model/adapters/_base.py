@@ -100,7 +100,7 @@ def choose_targets(
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return (names of the modules to adapt, name -> why not for the others).
 
-    Considered are the modules of the site that are of `types` and that `lora_targets` matches.
+    Considered are the modules of the site that are of `types` and that `adapter_targets` matches.
     Raises SpecError where it matches nothing eligible, listing names that exist.
     """
     verdicts = {}
@@ -173,18 +173,18 @@ def first_output(output: Any) -> Tensor:
 
 
 def _is_asked_for(recipe: Recipe, name: str) -> bool:
-    if recipe.lora_targets == "auto":
+    if recipe.adapter_targets == "auto":
         return True
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in recipe.lora_targets)
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in recipe.adapter_targets)
 
 
 def _nothing_matches(site: AdapterSite, eligible: Sequence[str]) -> str:
     recipe = site.recipe
-    asked = "auto" if recipe.lora_targets == "auto" else list(recipe.lora_targets)
+    asked = "auto" if recipe.adapter_targets == "auto" else list(recipe.adapter_targets)
     hint = "nothing there is eligible; adapt more units"
     if eligible:
         ellipsis = " ..." if len(eligible) > _N_LISTED else ""
         hint = f"eligible there: {', '.join(eligible[:_N_LISTED])}{ellipsis}"
     layers = {"ia3": "a Linear or a convolution", "ssf": "a Linear, a convolution or a LayerNorm"}
     layer = layers.get(recipe.adapter_kind, "a Linear or an ungrouped convolution")
-    return f"lora_targets must match {layer} in {site}, got {asked}; {hint}"
+    return f"adapter_targets must match {layer} in {site}, got {asked}; {hint}"

@@ -80,7 +80,7 @@ def add_bottleneck(module: nn.Module, site: AdapterSite) -> Adapters:
 
     def serial(name: str, base: nn.Module) -> Wrapped:
         last = base.get_submodule(_LAST[_kind_of(name)])
-        return Serial(base, last, width=recipe.bottleneck_width, dropout=recipe.lora_dropout)
+        return Serial(base, last, width=recipe.bottleneck_width, dropout=recipe.adapter_dropout)
 
     return _add(module, site, kinds=("attn", "mlp"), wrapper=serial)
 
@@ -90,7 +90,7 @@ def add_adaptformer(module: nn.Module, site: AdapterSite) -> Adapters:
     recipe = site.recipe
 
     def parallel(_name: str, base: nn.Module) -> Wrapped:
-        return Parallel(base, width=recipe.bottleneck_width, dropout=recipe.lora_dropout)
+        return Parallel(base, width=recipe.bottleneck_width, dropout=recipe.adapter_dropout)
 
     return _add(module, site, kinds=("mlp",), wrapper=parallel)
 

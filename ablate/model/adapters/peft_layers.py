@@ -59,7 +59,7 @@ def add_dora(module: nn.Module, site: AdapterSite) -> Adapters:
     Raises SpecError for a layer with a filter that is zero: it has no direction.
     """
     recipe = site.recipe
-    why_not = partial(_why_not_dora, called=site.called, has_dropout=recipe.lora_dropout > 0)
+    why_not = partial(_why_not_dora, called=site.called, has_dropout=recipe.adapter_dropout > 0)
     targets, skipped = choose_targets(module, site, types=_TYPES, why_not=why_not)
     config = _lora_config(recipe, targets, use_dora=True)
     adapters = _inject(module, site, config, targets=targets, skipped=skipped)
@@ -69,7 +69,7 @@ def add_dora(module: nn.Module, site: AdapterSite) -> Adapters:
     if dead:
         raise SpecError(
             f"dora divides by the length of each filter, and some are zero in {', '.join(dead)} "
-            f"of {recipe.backbone}; name others in lora_targets"
+            f"of {recipe.backbone}; name others in adapter_targets"
         )
     return adapters
 
@@ -105,8 +105,8 @@ def _choose_ia3_targets(
         types=_TYPES,
         why_not=partial(_why_not, called=site.called, takes_groups=True),
     )
-    if site.recipe.lora_targets == "auto":
-        as_published = site.recipe.model_copy(update={"lora_targets": _IA3_BY_ITSELF})
+    if site.recipe.adapter_targets == "auto":
+        as_published = site.recipe.model_copy(update={"adapter_targets": _IA3_BY_ITSELF})
         try:
             return choose(AdapterSite(as_published, site.units, site.called, site.seed))
         except SpecError:
@@ -121,7 +121,7 @@ def _lora_config(recipe: Recipe, targets: Sequence[str], *, use_dora: bool) -> A
         r=recipe.lora_rank,
         # peft declares an int, and takes any number: outputs are scaled by alpha / rank
         lora_alpha=cast(int, recipe.lora_alpha or recipe.lora_rank),
-        lora_dropout=recipe.lora_dropout,
+        lora_dropout=recipe.adapter_dropout,
         target_modules=_exactly(targets),
         bias="none",
         use_dora=use_dora,

@@ -72,7 +72,7 @@ def add_prompts(module: nn.Module, site: AdapterSite) -> Adapters:
             n_tokens=site.recipe.prompt_tokens,
             n_prefix=n_prefix,
             width=width,
-            dropout=site.recipe.lora_dropout,
+            dropout=site.recipe.adapter_dropout,
         )
 
     names = new_names({name: wrap(module, name, prompted) for name in targets})

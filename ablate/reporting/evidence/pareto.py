@@ -25,7 +25,7 @@ class Cost:
 COSTS = (
     Cost("cost/n_trainable", "trained parameters", 0),
     Cost("cost/n_parameters", "parameters", 0),
-    Cost("cost/macs", "multiply-adds an image", 0),
+    Cost("cost/macs", "multiply-adds per image", 0),
     Cost("time/train_s", "training s", 1),
     Cost("time/saved_s", "s saved by sharing", 1, is_better_when_high=True, is_traded=False),
     Cost("cost/peak_memory_mb", "peak memory, MB", 0),

@@ -12,10 +12,10 @@ from ablate.reporting.evidence.effects import Effect, pair_values, score_array
 from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.evidence.pareto import Cost, measured, pareto_front
 from ablate.reporting.evidence.tables import level_text
-from ablate.reporting.figures.canvas import Picture
 from ablate.reporting.figures.draw import draw_arms, draw_axis, draw_curves, shown_arms
 from ablate.reporting.figures.image_tiles import image_pictures
 from ablate.reporting.figures.models import draw_cost
+from ablate.reporting.figures.picture import Picture
 from ablate.reporting.results import Results, prose
 from ablate.study.record import StudyRecord
 from ablate.tracking.records import PublishedRun

@@ -1,7 +1,7 @@
-"""Drawings of the tables: data frame in, matplotlib Figure out.
+"""Drawings of the tables: data frame in, matplotlib Figure out. Tested through their artists' data.
 
-Tested through the data of their artists. Readable without colour: seeds differ by marker, baseline
-and champion by line style and shade, and the one colour map rises in lightness.
+Readable without colour: seeds differ by marker, baseline and champion by line style and shade, and
+the one colour map rises in lightness.
 """
 
 from __future__ import annotations
@@ -17,26 +17,30 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ablate.reporting.figures.canvas import DARK, LIGHT, canvas, legend, plain, short, styled
+from ablate.reporting.figures.picture import (
+    DARK,
+    LIGHT,
+    canvas,
+    legend,
+    plain,
+    seed_points,
+    short,
+    styled,
+)
 
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_MEAN: dict[str, Any] = {
-    "fmt": "_",
+_MEAN_BAR: dict[str, Any] = {
     "color": DARK,
-    "markersize": 16,
     "markeredgewidth": 2,
-    "capsize": 4,
     "zorder": 3,
 }
-_EMPHASIS: tuple[dict[str, Any], ...] = (
-    {"linestyle": "-", "marker": "o"},
-    {"linestyle": "--", "marker": "s"},
-)
+_MEAN_OF_LEVEL: dict[str, Any] = {**_MEAN_BAR, "fmt": "_", "markersize": 16, "capsize": 4}
 _MEAN_SHIFT = 0.08
-"""Right of the level's tick; the seeds' points are left of it, see `_side_step`."""
+"""To the right of a level's tick; the points of its seeds stand to the left."""
 _MOST_ARMS = 40
 _MOST_CLASS_NAMES = 30
-_MOST_CLASS_NUMBERS = 15
+_MOST_ANNOTATED_CLASSES = 15
+_CROWDED_LETTERS = 48
+"""Letters of all levels' names that fit side by side below one panel."""
 
 
 @styled
@@ -45,14 +49,16 @@ def draw_arms(
 ) -> Figure:
     """One row per arm in the order of `arms`: one point per seed, a bar of mean ± SD.
 
-    The baseline's name is bold, its mean ± `noise_sd` a band.
+    The baseline's name is bold; a band shows its mean ± `noise_sd`.
     """
     shown = shown_arms(arms)
-    names = list(map(_marked, shown["arm"], shown["is_baseline"]))
-    figure, axes = _figure(width=4.8 + 0.075 * max(map(len, names)), height=1.1 + 0.27 * len(shown))
-    places = {arm_id: row for row, arm_id in enumerate(shown["arm_id"])}
-    points = trials[trials["arm_id"].isin(places)].dropna(subset=[metric])
-    _seed_points(axes, x=points[metric], y=points["arm_id"].map(places), seeds=points["seed"])
+    names = _row_names(shown)
+    width = 4.8 + 0.075 * max(map(len, names))
+    figure = canvas(width=width, height=1.1 + 0.27 * len(shown))
+    axes = figure.subplots()
+    rows = {arm_id: row for row, arm_id in enumerate(shown["arm_id"])}
+    points = trials[trials["arm_id"].isin(rows)].dropna(subset=[metric])
+    seed_points(axes, x=points[metric], y=points["arm_id"].map(rows), seeds=points["seed"])
     mean = shown[f"{metric}/mean"]
     for middle in mean[shown["is_baseline"]].dropna():
         _noise_band(axes.axvspan, middle, noise_sd)
@@ -61,13 +67,12 @@ def draw_arms(
         range(len(shown)),
         xerr=shown[f"{metric}/sd"],
         fmt="|",
-        color=DARK,
         markersize=11,
-        markeredgewidth=2,
         capsize=3,
-        zorder=3,
         label="mean ± SD over seeds",
+        **_MEAN_BAR,
     )
+    # From large to small: the first arm of the table is the top row.
     axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
     axes.set_yticks(range(len(shown)), list(map(plain, names)))
     for text, is_baseline in zip(axes.get_yticklabels(), shown["is_baseline"], strict=True):
@@ -78,10 +83,20 @@ def draw_arms(
 
 
 def shown_arms(arms: pd.DataFrame) -> pd.DataFrame:
-    """What one figure can hold: the first arms of the table, and the baseline wherever it is."""
+    """The first arms of the table, and the baseline wherever it is: what one figure can hold."""
     is_shown = (np.arange(len(arms)) < _MOST_ARMS) | arms["is_baseline"].to_numpy()
     shown: pd.DataFrame = arms.loc[is_shown]
     return shown.reset_index(drop=True)
+
+
+def _row_names(shown: pd.DataFrame) -> list[str]:
+    names = []
+    for name, is_baseline in zip(shown["arm"], shown["is_baseline"], strict=True):
+        row_name = short(name, 100)
+        if is_baseline:
+            row_name += " (baseline)"
+        names.append(row_name)
+    return names
 
 
 @styled
@@ -94,8 +109,9 @@ def draw_axis(
     label: str,
     noise_sd: float,
 ) -> Figure:
-    """Left: `values` (level, seed, value), one point per trial, and mean ± SD over the seeds.
+    """Two panels, one level per tick.
 
+    Left: `values` (level, seed, value), one point per trial, with mean ± SD of the seeds' means.
     Right: `differences` (level, seed, difference) in points, one dot per pair; mean and 95 %
     interval from `effects` (as `choose.axis_frame`), the noise floor 0 ± `noise_sd` as a band.
     """
@@ -106,11 +122,11 @@ def draw_axis(
     compared = [level for level in levels if level in set(effects["level"])]
     _noise_band(right.axhspan, 0.0, 100 * noise_sd)
     _draw_differences(right, differences, levels=compared, effects=effects)
-    axis = effects["axis"].iloc[0]
+    axis = plain(effects["axis"].iloc[0])
     against = short(effects["against"].iloc[0], 16)
-    left.set_xlabel(plain(axis))
+    left.set_xlabel(axis)
     right.set(
-        xlabel=plain(axis),
+        xlabel=axis,
         ylabel=f"points of {label}",
         title=plain(f"difference to {against}, 95 % interval"),
     )
@@ -134,23 +150,19 @@ def _noise_band(span: Callable[..., Any], middle: float, sd: float) -> None:
 
 
 def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> None:
-    places = {level: place for place, level in enumerate(levels)}
-    known = values[values["level"].isin(places)]
-    _seed_points(
-        axes,
-        x=known["level"].map(places) + _side_step(known["seed"]),
-        y=known["value"],
-        seeds=known["seed"],
-    )
-    # first the seeds' means: the trials of one seed share its draw of images, and are no replicates
+    ticks = {level: tick for tick, level in enumerate(levels)}
+    known = values[values["level"].isin(ticks)]
+    x = known["level"].map(ticks) + _side_step(known["seed"])
+    seed_points(axes, x=x, y=known["value"], seeds=known["seed"])
+    # Seeds are the replicates: first the mean of each seed, then mean and SD over these.
     seed_means = known.groupby(["level", "seed"], sort=False)["value"].mean()
-    by_seed = seed_means.groupby("level").agg(["mean", "std"]).reindex(list(levels))
+    by_level = seed_means.groupby("level").agg(["mean", "std"]).reindex(list(levels))
     axes.errorbar(
         np.arange(len(levels)) + _MEAN_SHIFT,
-        by_seed["mean"],
-        yerr=by_seed["std"],
+        by_level["mean"],
+        yerr=by_level["std"],
         label="mean",
-        **_MEAN,
+        **_MEAN_OF_LEVEL,
     )
     _level_ticks(axes, levels)
 
@@ -158,141 +170,32 @@ def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> 
 def _draw_differences(
     axes: Axes, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame
 ) -> None:
-    places = {level: place for place, level in enumerate(levels)}
+    ticks = {level: tick for tick, level in enumerate(levels)}
     axes.axhline(0, color=DARK, linewidth=0.9, linestyle="--")
     points = 100 * differences["difference"]
-    _seed_points(
-        axes,
-        x=differences["level"].map(places) + _side_step(differences["seed"]),
-        y=points,
-        seeds=differences["seed"],
-    )
+    x = differences["level"].map(ticks) + _side_step(differences["seed"])
+    seed_points(axes, x=x, y=points, seeds=differences["seed"])
     means = effects.set_index("level").reindex(list(levels))
-    height = 100 * (means["high"] - means["difference"])
     axes.errorbar(
-        np.arange(len(levels)) + _MEAN_SHIFT, 100 * means["difference"], yerr=height, **_MEAN
+        np.arange(len(levels)) + _MEAN_SHIFT,
+        100 * means["difference"],
+        yerr=100 * (means["high"] - means["difference"]),
+        **_MEAN_OF_LEVEL,
     )
     _limit_to_points(axes, points)
     _level_ticks(axes, levels)
 
 
 def _limit_to_points(axes: Axes, points: pd.Series) -> None:
-    """Let an interval that is far wider than the points run out of the panel.
+    """Keep the points readable beside an interval that is far wider, as two seeds give.
 
-    Two seeds give such intervals: in full they would flatten the points to one line.
+    Such an interval runs out of the panel instead of flattening the points.
     """
     low = min(points.min(), 0.0)
     high = max(points.max(), 0.0)
     margin = 1.5 * max(high - low, 0.1)
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(bottom, low - margin), min(top, high + margin))
-
-
-@styled
-def draw_curves(curves: pd.DataFrame, *, names: Mapping[str, str], label: str) -> Figure:
-    """Learning curves: `curves` (arm_id, seed, epoch, metric, value), one panel per metric.
-
-    Arms in `names` (arm_id -> legend), at most two, stand out; the others are grey.
-    """
-    metrics = list(dict.fromkeys(curves["metric"]))
-    figure = canvas(width=8.0, height=3.2)
-    panels = np.atleast_1d(figure.subplots(1, len(metrics)))
-    styles = dict(zip(names, _EMPHASIS, strict=False))
-    for axes, metric in zip(panels, metrics, strict=True):
-        of_metric = curves[curves["metric"] == metric]
-        by_epoch = of_metric.groupby(["arm_id", "epoch"], sort=False, as_index=False)
-        mean = by_epoch["value"].mean()
-        for arm_id, line in mean.groupby("arm_id", sort=False):
-            if arm_id not in styles:
-                axes.plot(line["epoch"] + 1, line["value"], color=LIGHT, linewidth=0.9)
-        for arm_id, style in styles.items():
-            of_arm = of_metric[of_metric["arm_id"] == arm_id]
-            _emphasise(axes, of_arm, style, plain(short(names[arm_id], 110)))
-        title = label if metric == metrics[0] else metric
-        axes.set(xlabel="epoch", ylabel=title)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    legend(figure, [panels[0]], place="lower", n_columns=1)
-    return figure
-
-
-def _emphasise(axes: Axes, curves: pd.DataFrame, style: Mapping[str, Any], name: str) -> None:
-    """The mean over the seeds as a line, their range as a band."""
-    across = curves.groupby("epoch")["value"].agg(["mean", "min", "max"])
-    colour = sns.color_palette("colorblind")[0 if style["linestyle"] == "-" else 1]
-    axes.fill_between(
-        across.index + 1, across["min"], across["max"], color=colour, alpha=0.2, linewidth=0
-    )
-    axes.plot(
-        across.index + 1,
-        across["mean"],
-        color=colour,
-        linewidth=1.8,
-        markersize=4,
-        label=name,
-        **style,
-    )
-
-
-@styled
-def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
-    """Shares of each label's images by predicted class, in the order given.
-
-    `matrix` (C, C) counts images, labels as rows. Rows sum to 1, that of an absent class to 0.
-    Names are written where they can be read.
-    """
-    n_classes = len(class_names)
-    is_named = n_classes <= _MOST_CLASS_NAMES
-    side = min(2.6 + 0.36 * n_classes, 9.0) if is_named else 6.5
-    figure, axes = _figure(width=side + 0.8, height=side)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    names = [plain(short(name)) for name in class_names] if is_named else False
-    numbers: dict[str, Any] = {}
-    if n_classes <= _MOST_CLASS_NUMBERS:
-        numbers = {"annot": np.vectorize(_percent)(shares), "fmt": "", "annot_kws": {"fontsize": 8}}
-    sns.heatmap(
-        shares,
-        ax=axes,
-        cmap="Blues",
-        vmin=0,
-        vmax=1,
-        square=True,
-        xticklabels=names,
-        yticklabels=names,
-        linewidths=0.4 if is_named else 0.0,
-        cbar_kws={"label": "share of the label's images", "shrink": 0.8},
-        # ten thousand cells as shapes would be megabytes of SVG
-        rasterized=not is_named,
-        **numbers,
-    )
-    axes.set(xlabel="predicted class", ylabel="label")
-    if is_named:
-        axes.tick_params(axis="x", rotation=90 if n_classes > 4 else 0)
-        axes.tick_params(axis="y", rotation=0)
-    return figure
-
-
-def _figure(*, width: float, height: float) -> tuple[Figure, Axes]:
-    figure = canvas(width=width, height=height)
-    return figure, figure.subplots()
-
-
-def _seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) -> None:
-    """One scatter per seed, with its own marker and colour."""
-    palette = sns.color_palette("colorblind")
-    for position, seed in enumerate(sorted(seeds.unique())):
-        is_of_seed = seeds == seed
-        axes.scatter(
-            x[is_of_seed],
-            y[is_of_seed],
-            marker=_MARKERS[position % len(_MARKERS)],
-            s=24,
-            facecolor=palette[position % len(palette)],
-            edgecolor="white",
-            linewidth=0.5,
-            alpha=0.9,
-            zorder=4,
-            label=f"seed {seed}",
-        )
 
 
 def _side_step(seeds: pd.Series) -> pd.Series:
@@ -306,25 +209,103 @@ def _side_step(seeds: pd.Series) -> pd.Series:
 
 def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
     names = [plain(short(level)) for level in levels]
-    is_crowded = _is_crowded(levels)
-    axes.set_xticks(
-        range(len(names)),
-        names,
-        rotation=30 if is_crowded else 0,
-        ha="right" if is_crowded else "center",
-    )
+    slant: dict[str, Any] = {"rotation": 0, "ha": "center"}
+    if _is_crowded(levels):
+        slant = {"rotation": 30, "ha": "right"}
+    axes.set_xticks(range(len(names)), names, **slant)
     axes.set_xlim(-0.5, len(levels) - 0.5)
     axes.grid(axis="x", visible=False)
 
 
 def _is_crowded(levels: Sequence[str]) -> bool:
     """Whether the levels' names do not fit side by side below one panel."""
-    return len(levels) * max(len(short(level)) for level in levels) > 48
+    return len(levels) * max(len(short(level)) for level in levels) > _CROWDED_LETTERS
 
 
-def _marked(name: str, is_baseline: bool) -> str:
-    return f"{short(name, 100)} (baseline)" if is_baseline else short(name, 100)
+@styled
+def draw_curves(curves: pd.DataFrame, *, names: Mapping[str, str], label: str) -> Figure:
+    """Learning curves: `curves` (arm_id, seed, epoch, metric, value), one panel per metric.
+
+    The first two arms in `names` (arm_id -> legend) stand out, all others are grey.
+    """
+    metrics = list(dict.fromkeys(curves["metric"]))
+    figure = canvas(width=8.0, height=3.2)
+    panels = np.atleast_1d(figure.subplots(1, len(metrics)))
+    for axes, metric in zip(panels, metrics, strict=True):
+        _draw_curves_of(axes, curves[curves["metric"] == metric], names)
+        axes.set(xlabel="epoch", ylabel=metric)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    panels[0].set_ylabel(label)
+    legend(figure, [panels[0]], place="lower", n_columns=1)
+    return figure
+
+
+def _draw_curves_of(axes: Axes, curves: pd.DataFrame, names: Mapping[str, str]) -> None:
+    palette = sns.color_palette("colorblind")
+    styles: tuple[dict[str, Any], ...] = (
+        {"linestyle": "-", "marker": "o", "color": palette[0]},
+        {"linestyle": "--", "marker": "s", "color": palette[1]},
+    )
+    # Not strict: only two arms are emphasised, the champion and the baseline.
+    emphasised = dict(zip(names, styles, strict=False))
+    mean = curves.groupby(["arm_id", "epoch"], sort=False, as_index=False)["value"].mean()
+    for arm_id, line in mean.groupby("arm_id", sort=False):
+        if arm_id not in emphasised:
+            axes.plot(line["epoch"] + 1, line["value"], color=LIGHT, linewidth=0.9)
+    for arm_id, style in emphasised.items():
+        name = plain(short(names[arm_id], 110))
+        _emphasise(axes, curves[curves["arm_id"] == arm_id], style, name)
+
+
+def _emphasise(axes: Axes, curves: pd.DataFrame, style: Mapping[str, Any], name: str) -> None:
+    """The mean over the seeds as a line, their range as a band."""
+    across = curves.groupby("epoch")["value"].agg(["mean", "min", "max"])
+    # Epochs are stored from 0 and shown from 1.
+    epochs = across.index + 1
+    axes.fill_between(
+        epochs, across["min"], across["max"], color=style["color"], alpha=0.2, linewidth=0
+    )
+    axes.plot(epochs, across["mean"], linewidth=1.8, markersize=4, label=name, **style)
+
+
+@styled
+def draw_confusion(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
+    """Shares of each label's images by predicted class, in the order given, named where readable.
+
+    `matrix` is (label, predicted class); rows sum to 1, a row of an absent class stays 0.
+    """
+    n_classes = len(class_names)
+    is_named = n_classes <= _MOST_CLASS_NAMES
+    side = min(2.6 + 0.36 * n_classes, 9.0) if is_named else 6.5
+    figure = canvas(width=side + 0.8, height=side)
+    axes = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    options: dict[str, Any] = {"xticklabels": False, "yticklabels": False, "linewidths": 0.0}
+    if is_named:
+        names = [plain(short(name)) for name in class_names]
+        options = {"xticklabels": names, "yticklabels": names, "linewidths": 0.4}
+    if n_classes <= _MOST_ANNOTATED_CLASSES:
+        percents = np.vectorize(_percent)(shares)
+        options |= {"annot": percents, "fmt": "", "annot_kws": {"fontsize": 8}}
+    sns.heatmap(
+        shares,
+        ax=axes,
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        square=True,
+        # Ten thousand cells as shapes would be megabytes of SVG.
+        rasterized=not is_named,
+        cbar_kws={"label": "share of the label's images", "shrink": 0.8},
+        **options,
+    )
+    axes.set(xlabel="predicted class", ylabel="label")
+    if is_named:
+        axes.tick_params(axis="x", rotation=90 if n_classes > 4 else 0)
+        axes.tick_params(axis="y", rotation=0)
+    return figure
 
 
 def _percent(share: float) -> str:
+    """`37`; nothing below half a percent, so that the confusions stand out."""
     return f"{100 * share:.0f}" if share >= 0.005 else ""

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.reporting.figures.canvas import Picture
 from ablate.reporting.figures.example_images import Thumbnails, tile_figures
 from ablate.reporting.figures.models import draw_tiles
+from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import TileFigure
 from ablate.reporting.results import Results
 

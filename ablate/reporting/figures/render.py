@@ -1,23 +1,20 @@
-"""Figures as files.
-
-One after the other, or, in a large report, in processes of their own beside the texts.
-"""
+"""Figures as files: in this process, or for a large report in others beside its texts."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-from ablate.reporting.figures.canvas import Picture, to_png, to_svg
+from ablate.reporting.figures.picture import Picture, to_png, to_svg
 
 MANY_RUNS = 100
 """From so many runs on, drawing takes long enough to pay for processes."""
 _inherited: Sequence[Picture] = ()
-"""What a forked process finds: figures need not be sent to it."""
+"""What a forked process finds in its memory: matplotlib's figures need not be pickled for it."""
 
 
 @contextmanager
@@ -31,35 +28,37 @@ def drawing(
     """
     global _inherited
     if n_processes < 1 or not pictures:
-        yield lambda: _merged(map(_files, pictures.values()))
+        yield lambda: _joined(map(_files, pictures.values()))
         return
     _inherited = list(pictures.values())
-    # A figure cannot be pickled cheaply; a forked process has them all already.
+    # Only a forked process inherits the figures.
     context = multiprocessing.get_context("fork")
     try:
         with ProcessPoolExecutor(n_processes, mp_context=context) as pool:
-            drawn = [pool.submit(_inherited_files, number) for number in range(len(pictures))]
-            yield lambda: _merged(future.result() for future in drawn)
+            futures = [pool.submit(_inherited_files, number) for number in range(len(pictures))]
+            yield lambda: _joined(future.result() for future in futures)
     finally:
         _inherited = ()
 
 
+def _joined(parts: Iterator[dict[str, bytes]]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for part in parts:
+        files |= part
+    return files
+
+
 def spare_processes(n_runs: int) -> int:
-    """Return how many processes may draw: one per core for a large report, else 0."""
-    # A fork copies locks as they are, and not the threads that would release them.
-    has_threads = threading.active_count() > 1
+    """How many processes may draw: one per core for a large report, otherwise none.
+
+    None either where this process has other threads: a fork copies the locks that they hold, and
+    nobody would ever release them.
+    """
     can_fork = "fork" in multiprocessing.get_all_start_methods()
-    if n_runs < MANY_RUNS or has_threads or not can_fork:
+    if n_runs < MANY_RUNS or threading.active_count() > 1 or not can_fork:
         return 0
     n_cores = len(os.sched_getaffinity(0))
     return n_cores if n_cores > 1 else 0
-
-
-def _merged(parts: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for part in parts:
-        files.update(part)
-    return files
 
 
 def _files(picture: Picture) -> dict[str, bytes]:

@@ -1,8 +1,7 @@
 """The report as one HTML file that needs nothing else: no network, no script, pictures inside.
 
-A library reads the Markdown, with raw HTML switched off: what others wrote, names of classes or
-files, cannot become an element. The one block of HTML that the report writes itself, a list to
-unfold, is read by a rule of its own.
+markdown-it reads the Markdown, with raw HTML switched off: no name that a user chose can become
+an element. The one block of HTML that the report writes itself, a list to unfold, has its own rule.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from markdown_it.utils import EnvType, OptionsDict
 
 _STYLE = """
 body {
-  font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff;
-  max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
+  font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1b1b1b; background: #fff;
 }
 h1 { font-size: 1.7rem; line-height: 1.25; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
 h3 { margin-top: 1.8rem; }
 code {
-  font-size: 0.86em; background: #f2f2f2; border-radius: 3px;
-  padding: 0.1em 0.25em; overflow-wrap: anywhere;
+  font-size: 0.86em; background: #f2f2f2; padding: 0.1em 0.25em; border-radius: 3px;
+  overflow-wrap: anywhere;
 }
 pre { background: #f2f2f2; padding: 0.8rem; overflow-x: auto; }
 pre code { padding: 0; }
@@ -47,20 +46,22 @@ _DETAILS_END = "</details>"
 
 
 def page(markdown: str, images: Mapping[str, bytes]) -> str:
-    """Return the page. `images`: path as the Markdown names it -> SVG.
+    """The page. `images`: path as the Markdown names it -> SVG.
 
-    Links become plain text: the page stands alone.
+    Links become plain text: the page stands alone, and the cards are not beside it.
     """
-    tokens = _reader().parse(markdown)
-    body = _reader().renderer.render(tokens, _reader().options, {"images": images})
-    title = html.escape(_title(tokens))
-    head = f'<head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>'
+    reader = _reader()
+    tokens = reader.parse(markdown)
+    body = reader.renderer.render(tokens, reader.options, {"images": images})
+    title = f"<title>{html.escape(_title(tokens))}</title>"
+    head = f'<head><meta charset="utf-8">{title}<style>{_STYLE}</style></head>'
     return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}</body>\n</html>\n'
 
 
 @cache
 def _reader() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    # `alt`: the rule may end a paragraph, as the two lines around the list have no empty line each.
     reader.block.ruler.before("paragraph", "details", _details, {"alt": ["paragraph"]})
     for name in ("link_open", "link_close"):
         reader.add_render_rule(name, _nothing)
@@ -83,11 +84,7 @@ def _title(tokens: Sequence[Token]) -> str:
 
 
 def _details(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
-    """Read the two lines around a list to unfold, as the report writes them.
-
-    A rule of markdown-it: returns whether it takes the line; with `silent` it only looks.
-    """
-    # Inside a list or a quotation the same words were written by somebody else.
+    """Read the two lines around a list to unfold, as the report writes them, only if outermost."""
     line = state.src[state.bMarks[start] : state.eMarks[start]]
     opening = _SUMMARY.fullmatch(line)
     if state.level > 0 or not (opening or line == _DETAILS_END):
@@ -117,8 +114,8 @@ def _picture(
 ) -> str:
     token = tokens[place]
     alt = html.escape(self.renderInlineAsText(token.children, options, env))
-    svg = env["images"][token.attrs["src"]]
-    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}">'
+    svg = base64.b64encode(env["images"][token.attrs["src"]]).decode()
+    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{svg}">'
 
 
 def _table_open(
@@ -137,7 +134,7 @@ def _cell_open(
     _self: RendererHTML, tokens: Sequence[Token], place: int, _options: OptionsDict, _env: EnvType
 ) -> str:
     token = tokens[place]
-    # a class instead of the library's style attribute: the rule can then say more than alignment
+    # A column of numbers: markdown-it marks it with a style, the page's own style has a class.
     if token.attrs.get("style") == "text-align:right":
         return f'<{token.tag} class="n">'
     return f"<{token.tag}>"

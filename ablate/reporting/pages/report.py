@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ablate.reporting.figures.canvas import Picture
+from ablate.reporting.figures.picture import Picture
 from ablate.reporting.pages.sections.adapters import adapters_section
 from ablate.reporting.pages.sections.arms_section import arms_section
 from ablate.reporting.pages.sections.axes_section import axes_section

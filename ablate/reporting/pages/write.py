@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.figures.canvas import Picture
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.example_images import Pictures, with_pictures
+from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.render import drawing, spare_processes
 from ablate.reporting.one_origin import check_one_origin
 from ablate.reporting.pages.cards.card import card_text

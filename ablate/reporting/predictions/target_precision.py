@@ -21,7 +21,7 @@ VALUES = ("threshold", "precision", "recall")
 
 
 def with_target(arms: pd.DataFrame, insights: Mapping[str, ClassDigest]) -> pd.DataFrame:
-    """The arm frame with the columns of `at_target`: SD with n - 1, NaN where no seed has a value."""
+    """The arm frame with the columns of `at_target`; NaN where no seed has a value."""
     rows = [_row(insights.get(arm_id)) for arm_id in arms["arm_id"]]
     return pd.concat([arms, pd.DataFrame(rows, index=arms.index)], axis=1)
 

@@ -1,4 +1,4 @@
 """Statistics of studies as pure functions of arrays.
 
-docs/statistics.md says what they assume, and how well they keep their promises.
+What they assume is written in docs/statistics.md, how well they keep their promises as well.
 """

@@ -1,7 +1,8 @@
-"""A contrast: a weighted difference of arms, block by block, and what seeds and images say of its sampling error.
+"""A contrast: a weighted difference of arms, block by block, and its sampling error.
 
-A block holds the arms that a comparison ties together, with weights that sum to 0. Blocks share no arm, so that given a seed their values are independent:
-a pair of arms is the simplest block; a merged arm that stands in two cells joins the pairs of both.
+A block holds the arms that a comparison ties together, with weights that sum to 0. Blocks share no
+arm, so that given a seed their values are independent: a pair of arms is the simplest block; a
+merged arm that stands in two cells joins the pairs of both.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ class Block:
     arms: tuple[int, ...]
     """Places of the arms in the arrays of scores."""
     weights: tuple[float, ...]
-    """One an arm: how often it stands on the side of the level, less how often on the other. They sum to 0."""
+    """One an arm: how often it stands on the side of the level, less how often on the other.
+
+    They sum to 0.
+    """
     n_cells: int
     """Matched cells that it comes from: its share in the mean."""
 
@@ -35,12 +39,18 @@ class BlockValues:
 
     blocks: tuple[Block, ...]
     values: NDArray[np.float64]
-    """(blocks, seeds): the contrast of a block in a seed, already times its share; NaN where one of its arms has no score. The mean over the seeds of each
-    row, summed over the rows, is the estimate."""
+    """(blocks, seeds): the contrast of a block in a seed, already times its share.
+
+    NaN where one of its arms has no score. The mean over the seeds of each row, summed over the
+    rows, is the estimate.
+    """
 
     @property
     def estimate(self) -> float:
-        """The contrast: each matched cell weighs the same, whichever seeds failed. NaN without a block."""
+        """The contrast: each matched cell weighs the same, whichever seeds failed.
+
+        NaN without a block.
+        """
         return float(np.nanmean(self.values, axis=1).sum()) if len(self.blocks) else math.nan
 
 
@@ -55,7 +65,7 @@ class Interval:
     se_seeds: float
     """Standard error that more seeds would shrink."""
     se_images: float
-    """Standard error that more test images would shrink; NaN where no predictions were to be had."""
+    """Standard error that more test images would shrink; NaN where predictions are missing."""
     df: float
     df_seeds: float
     """Degrees of freedom of `se_seeds` alone, if all blocks are equally noisy."""
@@ -66,7 +76,10 @@ class Interval:
 
 
 def block_values(blocks: Sequence[Block], scores: NDArray[np.float64]) -> BlockValues:
-    """Evaluate `blocks` on `scores` (arms, seeds; NaN where a trial has none). Blocks without a complete seed are left out, the others share their weight."""
+    """Evaluate `blocks` on `scores` (arms, seeds; NaN where a trial has none).
+
+    Blocks without a complete seed are left out, the others share their weight.
+    """
     raw = [np.asarray(block.weights) @ scores[list(block.arms)] for block in blocks]
     kept = [index for index, row in enumerate(raw) if not np.isnan(row).all()]
     n_cells = sum(blocks[index].n_cells for index in kept)
@@ -79,9 +92,11 @@ def contrast_interval(
 ) -> Interval:
     """Two-level bootstrap interval: seeds and images.
 
-    The level of the seeds is taken in closed form, with n - 1: it is what endless resamples would give, without their bias at 3 seeds. The level of the images
-    is that of `replicates` (arms, seeds, draws), the scores on resampled images. What both levels count, the noise of one image in one run, is taken off once
-    (crossed random effects). With `is_seed_the_unit` the blocks of a seed are not taken as independent.
+    The level of the seeds is taken in closed form, with n - 1: it is what endless resamples would
+    give, without their bias at 3 seeds. The level of the images is that of `replicates` (arms,
+    seeds, draws), the scores on resampled images. What both levels count, the noise of one image in
+    one run, is taken off once (crossed random effects). With `is_seed_the_unit` the blocks of a
+    seed are not taken as independent.
     """
     variance, df, spare = _seed_variance(found.values, is_seed_the_unit=is_seed_the_unit)
     images = (
@@ -106,7 +121,10 @@ def contrast_interval(
 def _seed_variance(
     values: NDArray[np.float64], *, is_seed_the_unit: bool
 ) -> tuple[float, float, float]:
-    """Variance of the estimate by seeds, its degrees of freedom, and those that equal blocks would have; (NaN, 0, 0) where no block has two seeds."""
+    """Variance of the estimate by seeds, its degrees of freedom, and those of equal blocks.
+
+    (NaN, 0, 0) where no block has two seeds.
+    """
     if is_seed_the_unit:
         whole = (
             values[:, ~np.isnan(values).any(axis=0)].sum(axis=0, keepdims=True)
@@ -129,7 +147,10 @@ def _seed_variance(
 
 
 def _welch(variances: NDArray[np.float64], spare: NDArray[np.int64]) -> float:
-    """Welch-Satterthwaite degrees of freedom of a sum of variances, corrected for their own noise, between those of one block and all together."""
+    """Welch-Satterthwaite degrees of freedom of a sum of variances.
+
+    Corrected for their own noise, between those of one block and all together.
+    """
     if len(variances) == 1 or variances.sum() == 0:
         return float(spare.sum())
     plain = variances.sum() ** 2 / (variances**2 / (spare + 2)).sum() - 2
@@ -137,7 +158,10 @@ def _welch(variances: NDArray[np.float64], spare: NDArray[np.int64]) -> float:
 
 
 def image_variance(found: BlockValues, replicates: NDArray[np.floating]) -> float:
-    """Variance of the estimate by the draw of images alone. The part that one run does not share with the block's other seeds is the seeds' already."""
+    """Variance of the estimate by the draw of images alone.
+
+    The part that one run does not share with the block's other seeds is the seeds' already.
+    """
     mean = np.zeros(replicates.shape[2])
     own_part = 0.0
     n_cells = sum(block.n_cells for block in found.blocks)

@@ -1,8 +1,10 @@
 """Permutation tests of contrasts, and the correction for many of them.
 
-Under the null a block's arms score alike but for noise, and noise is exchangeable between the arms of a seed. So scores may change places inside a block and a
-seed, never between seeds (those share their draws of initial weights, order and views) and never between blocks. For a pair this flips the sign of its
-difference. Where the study shows that blocks of a seed move together, the seed is the unit: all its blocks are flipped at once.
+Under the null a block's arms score alike but for noise, and noise is exchangeable between the arms
+of a seed. So scores may change places inside a block and a seed, never between seeds (those share
+their draws of initial weights, order and views) and never between blocks. For a pair this flips the
+sign of its difference. Where the study shows that blocks of a seed move together, the seed is the
+unit: all its blocks are flipped at once.
 """
 
 from __future__ import annotations
@@ -39,8 +41,9 @@ def permutation_test(
 ) -> PermutationTest:
     """Test that a contrast is 0. `scores` (arms, seeds) as for `block_values`.
 
-    The statistic is the estimate over its standard error by seeds, so that an effect that differs between blocks, yet is alike in every seed, is no noise.
-    `flips_only` is for interactions: under their null arms differ, yet the contrast is as often positive as negative.
+    The statistic is the estimate over its standard error by seeds, so that an effect that differs
+    between blocks, yet is alike in every seed, is no noise. `flips_only` is for interactions: under
+    their null arms differ, yet the contrast is as often positive as negative.
     """
     if not len(found.blocks) or (~np.isnan(found.values)).any(axis=0).sum() < 2:
         return PermutationTest(math.nan, math.nan)
@@ -117,7 +120,10 @@ def _whole_seeds(values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
 
 
 def _arrangements(block: Block) -> NDArray[np.float64]:
-    """(ways, arms) every different dealing of the weights, the block's own first; a sample of them where there are too many."""
+    """(ways, arms) every different dealing of the weights, the block's own first.
+
+    A sample of them where there are too many.
+    """
     weights = tuple(np.round(block.weights, 9))
     if n_arrangements(block) <= _MOST_OF_A_BLOCK:
         others = sorted(_distinct(weights) - {weights})
@@ -167,7 +173,10 @@ def _every_choice(n_of_unit: tuple[int, ...]) -> NDArray[np.int16]:
 
 @lru_cache(maxsize=16)
 def _drawn_choices(n_of_unit: tuple[int, ...]) -> NDArray[np.int16]:
-    """(1 + N_DRAWS, units): what was seen, then random combinations, the same for every contrast with units like these."""
+    """(1 + N_DRAWS, units): what was seen, then random combinations.
+
+    The same for every contrast with units like these.
+    """
     rng = np.random.default_rng(stream(0, "permute", *n_of_unit))
     drawn = rng.integers(0, np.array(n_of_unit), size=(N_DRAWS, len(n_of_unit)))
     return np.asfortranarray(

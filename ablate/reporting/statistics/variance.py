@@ -1,7 +1,8 @@
-"""Shares of variance and the noise of a study, by least squares: also where cells are merged, excluded or failed.
+"""Shares of variance and the noise of a study, by least squares.
 
-The model of a score is arm + seed + noise; the seed stands for what its draws have in common in every arm, and drops out of paired differences. A merged arm
-stands at several levels of an axis: its row of the design is their mean.
+Also where cells are merged, excluded or failed. The model of a score is arm + seed + noise; the
+seed stands for what its draws have in common in every arm, and drops out of paired differences. A
+merged arm stands at several levels of an axis: its row of the design is their mean.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class SeedCheck:
-    """Whether levels of the axes fare alike in every seed: an F test of level x seed against the noise."""
+    """Whether the effects of levels differ between seeds: an F test of level x seed."""
 
     f: float
     df: tuple[int, int]
@@ -42,21 +43,24 @@ class SeedCheck:
 
     @property
     def is_seed_the_unit(self) -> bool:
-        """Whether the seeds disagree about the levels, so that only they can be taken as independent."""
+        """Whether seeds disagree about the levels, so that each counts as one independent unit."""
         return self.p < EXCHANGEABLE_FROM
 
 
 def noise(scores: NDArray[np.float64]) -> Noise:
-    """SD of a trial around its arm and its seed. `scores` (arms, seeds), NaN where a trial has none."""
+    """SD of a trial around its arm and its seed.
+
+    `scores` (arms, seeds), NaN where a trial has none.
+    """
     y, arms, seeds = _long(scores)
     fit = _fit(y, _dummies(arms), _dummies(seeds))
     return Noise(math.sqrt(fit.squares / fit.df) if fit.df > 0 else math.nan, fit.df)
 
 
 def typical_variance(scores: NDArray[np.float64]) -> float:
-    """Variance of a trial around its arm in the middle arm: the median over arms, made unbiased for normal noise; NaN with one seed.
+    """Variance of a trial around its arm: the median over arms, unbiased for normal noise.
 
-    A mean would be that of the few arms whose training falls apart.
+    NaN with one seed. A mean would be that of the few arms whose training falls apart.
     """
     n = (~np.isnan(scores)).sum(axis=1)
     known = n > 1
@@ -84,9 +88,12 @@ def seed_check(scores: NDArray[np.float64], columns: Columns) -> SeedCheck:
 
 
 def omega_squared(scores: NDArray[np.float64], columns: Columns) -> dict[tuple[str, ...], float]:
-    """Share of the variance of all trials that an axis, or an interaction of two axes, explains, beyond what noise would; in [0, 1].
+    """Share of the variance of all trials that an axis or an interaction of two explains.
 
-    Type II sums of squares (each axis given the others, each interaction given the axes), against the noise within arm and seed. NaN with one seed, and where
+    In [0, 1].
+
+    Beyond what noise would explain. Type II sums of squares (each axis given the others, each
+    interaction given the axes), against the noise within arm and seed. NaN with one seed, and where
     the design cannot tell a term from the others.
     """
     y, arms, seeds = _long(scores)

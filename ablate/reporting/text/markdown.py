@@ -23,7 +23,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_text_column
 
 
 def escape(markdown: str) -> str:
-    """One line of Markdown that cannot end a table's cell. What people wrote goes through `ablate.quoting` before."""
+    """One line of Markdown that cannot end a table's cell.
+
+    What people wrote has gone through `ablate.quoting` before.
+    """
     return " ".join(markdown.split()).replace("|", "\\|")
 
 

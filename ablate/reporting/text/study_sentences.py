@@ -62,7 +62,7 @@ def _known_splits(data: DataFacts) -> list[str]:
 
 
 def _labels_per_image(results: Results) -> str:
-    """The mean number of labels of an image; empty where each image has one."""
+    """How many on average, where an image may have several, or none."""
     data = results.record.data
     if not data.image_counts:
         return ""

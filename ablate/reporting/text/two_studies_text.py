@@ -8,75 +8,79 @@ from typing import Any
 
 from ablate.quoting import code, text
 from ablate.reporting.evidence.two_studies import StudyComparison
-from ablate.reporting.results import prose
+from ablate.reporting.results import NOT_MEASURED, prose
 from ablate.reporting.text.markdown import bullets, join_sections, plural, points, score, table
+
+_PAIRED = (
+    "Differences are second minus first, paired by seed, with a t interval for each comparison."
+)
+_UNPAIRED = (
+    "The data differ, so seeds make no pairs: differences are of means and have no interval."
+)
 
 
 def comparison_text(comparison: StudyComparison, *, first: str, second: str) -> str:
-    """What differs, whether the same arm wins, and a table of the shared arms; `first`, `second` name the studies."""
-    first, second = text(first), text(second)
-    facts = [
-        f"{name}: {code(one)} in {first}, {code(other)} in {second}"
-        for name, (one, other) in comparison.differing.items()
-    ]
-    told = [
+    """What differs, whether the same arm wins, and a table of the shared arms.
+
+    `first` and `second` name the studies.
+    """
+    first = text(first)
+    second = text(second)
+    best_of_first, best_of_second = comparison.champions
+    summary = [
         f"{plural(len(comparison.shared), 'arm')} in both.",
-        f"Best on val: {code(comparison.champions[0])} in {first}, {code(comparison.champions[1])} in {second}.",
+        f"Best on val: {code(best_of_first)} in {first}, {code(best_of_second)} in {second}.",
         *_agreement(comparison),
     ]
-    how = (
-        "Differences are second less first, paired by seed, with t intervals of one comparison each."
-        if comparison.is_paired
-        else "The data differ, so seeds make no pairs: differences are of means and have no interval."
-    )
-    differing = (
-        join_sections(["## What differs", bullets(facts)]).rstrip()
-        if facts
-        else "Nothing but the runs differs between the two."
-    )
-    return join_sections(
-        [
-            f"# {first} and {second}",
-            bullets(told),
-            differing,
-            "## Shared arms" if comparison.shared else "",
-            how,
-            _table(comparison, first, second),
-        ]
-    )
+    sections = [f"# {first} and {second}", bullets(summary), _differing(comparison, first, second)]
+    if comparison.shared:
+        sections.append("## Shared arms")
+    sections.append(_PAIRED if comparison.is_paired else _UNPAIRED)
+    if comparison.shared:
+        sections.append(_table(comparison, first, second))
+    return join_sections(sections)
+
+
+def _differing(comparison: StudyComparison, first: str, second: str) -> str:
+    if not comparison.differing:
+        return "Nothing but the runs differs between the two."
+    facts = [
+        f"{name}: {code(in_first)} in {first}, {code(in_second)} in {second}"
+        for name, (in_first, in_second) in comparison.differing.items()
+    ]
+    return f"## What differs\n\n{bullets(facts)}"
 
 
 def _agreement(comparison: StudyComparison) -> list[str]:
     if math.isnan(comparison.rank_agreement):
         return []
+    metric = prose(comparison.metrics[0])
     return [
-        f"Agreement of the two orders by {prose(comparison.metrics[0])} (Kendall's tau, 1 is the same order): {comparison.rank_agreement:.2f}."
+        f"Agreement of the two orders by {metric} (Kendall's tau, 1 is the same order): "
+        f"{comparison.rank_agreement:.2f}."
     ]
 
 
 def _table(comparison: StudyComparison, first: str, second: str) -> str:
-    if not comparison.shared:
-        return ""
-    header = [
-        "arm",
-        *(
-            f"{prose(metric)}, {what}"
-            for metric in comparison.metrics
-            for what in (first, second, "points")
-        ),
-    ]
-    rows = [
-        [
-            code(str(row["arm"])),
-            *(cell for metric in comparison.metrics for cell in _cells(row, metric)),
-        ]
-        for row in comparison.table.to_dict("records")
-    ]
+    header = ["arm"]
+    for metric in comparison.metrics:
+        name = prose(metric)
+        header += [f"{name}, {first}", f"{name}, {second}", f"{name}, points"]
+    rows = []
+    for row in comparison.table.to_dict("records"):
+        cells = [code(str(row["arm"]))]
+        for metric in comparison.metrics:
+            cells += _cells(row, metric)
+        rows.append(cells)
     return table(header, rows)
 
 
 def _cells(row: Mapping[Hashable, Any], metric: str) -> list[str]:
-    difference, low, high = (row[f"{metric} {what}"] for what in ("difference", "low", "high"))
-    gap = "not measured" if math.isnan(difference) else points(difference)
-    span = "" if math.isnan(low) else f" ({points(low)} to {points(high)})"
-    return [score(row[f"{metric} first"]), score(row[f"{metric} second"]), f"{gap}{span}"]
+    """A metric in the first study, in the second, and the difference with its interval."""
+    difference = row[f"{metric} difference"]
+    low = row[f"{metric} low"]
+    high = row[f"{metric} high"]
+    gap = NOT_MEASURED if math.isnan(difference) else points(difference)
+    if not math.isnan(low):
+        gap += f" ({points(low)} to {points(high)})"
+    return [score(row[f"{metric} first"]), score(row[f"{metric} second"]), gap]

@@ -57,4 +57,4 @@ def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
         return 0
     if recipe.adapter_kind == "none":
         return facts.depth
-    return 0 if recipe.lora_units == "all" else max(0, facts.depth - recipe.lora_units)
+    return 0 if recipe.adapter_units == "all" else max(0, facts.depth - recipe.adapter_units)

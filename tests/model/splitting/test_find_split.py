@@ -51,7 +51,7 @@ def _network(backbone: str, **recipe: Any) -> tuple[Network, torch.Tensor]:
     [
         {"freeze_depth": "all"},
         {"freeze_depth": -1},
-        {"freeze_depth": "all", "lora_rank": 2, "lora_units": 1},
+        {"freeze_depth": "all", "lora_rank": 2, "adapter_units": 1},
     ],
     ids=str,
 )

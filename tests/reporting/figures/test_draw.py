@@ -11,9 +11,9 @@ from matplotlib.collections import PathCollection
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.tables import trial_frame
-from ablate.reporting.figures.canvas import to_png, to_svg
 from ablate.reporting.figures.choose import compared_values, curve_frame, draw_gallery
 from ablate.reporting.figures.draw import draw_confusion
+from ablate.reporting.figures.picture import to_png, to_svg
 
 
 def gallery(published):

@@ -41,7 +41,7 @@ RECIPES = {
     "adapters with dropout": {
         "freeze_depth": "all",
         "lora_rank": 2,
-        "lora_dropout": 0.3,
+        "adapter_dropout": 0.3,
         "head_lr": 1e-2,
     },
     "a transformer that drops": {

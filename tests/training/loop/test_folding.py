@@ -142,8 +142,8 @@ def test_suffixes_with_adapters_are_folded_and_others_have_nothing_to_fold(
         cache=tmp_path,
         freeze_depth="all",
         lora_rank=2,
-        lora_units=2,
-        lora_targets=("*conv_pw*",),
+        adapter_units=2,
+        adapter_targets=("*conv_pw*",),
     )
     assert trained_part.cut.at is not None
     faster = fold(network, trained_part)

@@ -36,8 +36,8 @@ BASE: Fields = {
     "batch_size": 8,
     "precision": "fp32",
 }
-LORA: Fields = {"adapter": "lora", "lora_rank": 2, "lora_units": 1}
-VIT: Fields = {"backbone": "test_vit", "lora_units": 2}
+LORA: Fields = {"adapter": "lora", "lora_rank": 2, "adapter_units": 1}
+VIT: Fields = {"backbone": "test_vit", "adapter_units": 2}
 AXES: dict[str, tuple[list[Any], Fields]] = {
     "backbone": (["test_efficientnet", "test_resnet"], {}),
     "weights": (["first.safetensors", "second.safetensors"], {}),
@@ -90,12 +90,12 @@ AXES: dict[str, tuple[list[Any], Fields]] = {
     "neighbours": ([1, 3], {"classifier": "knn", "augment": "none"}),
     "batch_norm": (["frozen", "train"], {"freeze_depth": -1}),
     "pooling": (["avg", "max"], {}),
-    "adapter": (["none", "ssf"], {"lora_units": 1}),
-    "lora_rank": ([1, 2], {"adapter": "lora", "lora_units": 1}),
+    "adapter": (["none", "ssf"], {"adapter_units": 1}),
+    "lora_rank": ([1, 2], {"adapter": "lora", "adapter_units": 1}),
     "lora_alpha": ([1.0, 2.0], LORA),
-    "lora_dropout": ([0.0, 0.1], LORA),
-    "lora_targets": (["auto", ["*conv*"]], LORA),
-    "lora_units": ([1, 2], {"adapter": "lora", "lora_rank": 2}),
+    "adapter_dropout": ([0.0, 0.1], LORA),
+    "adapter_targets": (["auto", ["*conv*"]], LORA),
+    "adapter_units": ([1, 2], {"adapter": "lora", "lora_rank": 2}),
     "bottleneck_width": ([4, 8], {**VIT, "adapter": "bottleneck"}),
     "prompt_tokens": ([2, 4], {**VIT, "adapter": "vpt"}),
     "precision": (["fp32", "bf16"], {}),

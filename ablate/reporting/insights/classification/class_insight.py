@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.reporting.figures.canvas import Picture
+from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import TileFigure
 from ablate.reporting.insights.class_scores import class_frame, weakest_sentence
 from ablate.reporting.insights.classification import class_sections, suspect_text

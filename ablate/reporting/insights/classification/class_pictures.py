@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ablate.reporting.figures.canvas import Picture
 from ablate.reporting.figures.draw import draw_confusion
 from ablate.reporting.figures.models import draw_reliability
+from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import Tile, TileFigure
 from ablate.reporting.insights.classification.class_digest import ClassDigest, Mistake
 from ablate.reporting.insights.classification.confusion import ordered_confusion

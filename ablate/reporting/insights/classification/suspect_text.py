@@ -33,7 +33,9 @@ def suspects_paragraph(
     more = ""
     if len(suspects) > len(shown):
         more = f" The {len(shown)} most certain; all are in `suspect_labels.csv`."
-    note = f"{count}: on these {_HOW}. A label may be wrong there, or the image hard.{more}"
+    note = (
+        f"{count}: on these {_HOW}. Hard images appear in this list as well as wrong labels.{more}"
+    )
     return f"{note}\n\n{_suspects_table(shown, class_names)}"
 
 

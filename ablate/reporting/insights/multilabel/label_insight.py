@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.reporting.figures.canvas import Picture
 from ablate.reporting.figures.example_images import left_out_note
+from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import Tile, TileFigure
 from ablate.reporting.insights.class_scores import (
     UNREAD,

@@ -46,7 +46,7 @@ def recipe_section(recipe: Recipe) -> str:
     for name, value in canonical(recipe).items():
         rows.append([code(name), code(level_text(value))])
     note = (
-        "Fields that cannot matter for this arm are left out. Preprocessing (size, mean, std, "
+        "Fields without effect on this arm are left out. Preprocessing (size, mean, std, "
         "interpolation, crop) is the backbone's own."
     )
     listed = table(["field", "value"], rows, n_text_columns=2)

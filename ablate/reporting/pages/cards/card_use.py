@@ -28,7 +28,7 @@ def _intended(results: Results, arm: ArmRecord) -> list[str]:
     )
     backbone = code(arm.recipe.backbone)
     return [
-        f"To see how this way of transferring {backbone} does on {text(data.title)}, "
+        f"To see how this way of transferring {backbone} performs on {text(data.title)}, "
         "beside the other arms of the study.",
         purpose,
     ]

@@ -14,9 +14,9 @@ ADAPTER_FIELDS = (
     "adapter",
     "lora_rank",
     "lora_alpha",
-    "lora_dropout",
-    "lora_targets",
-    "lora_units",
+    "adapter_dropout",
+    "adapter_targets",
+    "adapter_units",
     "bottleneck_width",
     "prompt_tokens",
 )
@@ -30,8 +30,8 @@ _HEADER = (
     "training s",
 )
 _NOTE = (
-    "Means over seeds, ± SD. The share counts head and adapters. Memory and seconds depend on the "
-    "machine, and on what a trial took from the cache."
+    "Mean ± SD over seeds. The share includes head and adapters. Memory and seconds depend on the "
+    "machine and on what a trial could take from the cache."
 )
 
 

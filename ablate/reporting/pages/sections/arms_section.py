@@ -18,8 +18,8 @@ def arms_section(results: Results, show: ShowFigure) -> str:
     header = ["arm", "seeds", *map(prose, scores), "trainable parameters", "training s"]
     rows = [_row(results, row, scores) for _, row in results.arms.iterrows()]
     note = (
-        f"Mean ± SD over seeds; sorted by {prose(results.record.select_by)}, the only score that "
-        "chooses. ★ best, ◆ baseline. Seeds: complete of asked. Times depend on the machine."
+        f"Mean ± SD over seeds; sorted by {prose(results.record.select_by)}, the only score used "
+        "to choose. ★ best, ◆ baseline. Seeds: complete of planned. Times depend on the machine."
     )
     return join_sections(["## Arms", note, table(header, rows), show("arms")]).rstrip()
 

@@ -17,7 +17,7 @@ from ablate.study.record import ArmRecord
 _COSTS = ("cost/n_parameters", "cost/macs", "time/train_s", "time/latency_ms", "time/images_per_s")
 _NOTE = (
     "The best arm on val of each kind of backbone. Kinds differ in size, pretraining and tuning "
-    "too: this compares networks, not principles."
+    "too: this compares networks, not architectures in general."
 )
 
 
@@ -80,5 +80,5 @@ def _gap(results: Results, family: str, arm: ArmRecord) -> str:
     for gap in results.to_champion:
         if gap.arm_id == arm.arm_id:
             difference = conclusions.gap_text(results, gap)
-            return f"The best {text(family)} against the best arm of all: {difference}."
+            return f"The best {text(family)} against the overall best arm: {difference}."
     return ""

@@ -11,8 +11,8 @@ from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 from ablate.study.record import ArmRecord, ExcludedCell
 
 _WHY_MERGED = (
-    "These cells differ only in what cannot matter for them, so each group was trained once and "
-    "counts under every name."
+    "These cells differ only in fields without effect on them, so each group was trained once and "
+    "counts under each of its names."
 )
 
 

@@ -41,5 +41,5 @@ def _fronts(results: Results) -> str:
         lines.append(f"{prose(score)} against {title}: {arms}")
     if not lines:
         return ""
-    heading = "Arms that no other beats in both (Pareto front, by means; the cheapest first):"
+    heading = "Pareto front: arms that no other arm beats in both (by means; the cheapest first):"
     return f"{heading}\n\n{bullets(lines)}"

@@ -13,7 +13,7 @@ _REASONS: dict[str, str] = {
     NOT_RUN: "the study ended before it started",
     TrialState.PRUNED: "stopped by the pruner",
 }
-_NOTE = "A trial that did not complete has no score and counts nowhere above."
+_NOTE = "Trials that did not complete have no score and are in no result above."
 
 
 def failures_section(results: Results, _show: ShowFigure) -> str:

@@ -23,9 +23,9 @@ def search_section(results: Results, pilot: Pilot) -> str:
         f"pilot seed {pilot.seed}: {counts_text(pilot)}.",
         f"Epochs: {_epochs(pilot)}.",
         _confirmed(results, pilot),
-        "**No score of the search enters a conclusion.** It chose these arms because their scores "
-        "were high, so those scores are too good; all other sections are of the "
-        f"{n_trials} of the confirmation, with seeds that the search has not seen.",
+        "**No score of the search enters a conclusion.** The arms were chosen for their high "
+        "scores, so these scores are optimistic; all other sections are about the "
+        f"{n_trials} of the confirmation, with seeds that the search did not use.",
     ]
     axes = [[code(axis), text(words)] for axis, words in pilot.space.items()]
     space = table(["axis", "searched"], axes, n_text_columns=2)
@@ -88,9 +88,9 @@ def _best_so_far(pilot: Pilot) -> list[str]:
         trial = _by_id(pilot, trial_id)
         chosen.append([_marked(pilot, trial), _score(name, trial)])
     return [
-        "Best so far, in the order of proposals. ✓ confirmed.",
+        "Each new best trial, in the order of proposals. ✓ confirmed.",
         table(["arm", "trial", score], records),
-        "What was confirmed:",
+        "Confirmed arms:",
         table(["arm", score], chosen),
     ]
 

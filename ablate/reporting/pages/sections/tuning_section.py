@@ -15,8 +15,7 @@ from ablate.study.record import ArmRecord
 from ablate.study.trial import is_better, is_score
 
 _EDGE = (
-    "At the edge: a value that is the lowest or highest number tried; "
-    "the arm's best may lie beyond it."
+    "At the edge: the lowest or highest value tried was chosen; the best value may lie beyond it."
 )
 
 
@@ -27,8 +26,8 @@ def tuning_section(results: Results, pilot: Pilot) -> str:
     how = (
         f"Every arm had the same small search: all combinations of {space} with pilot seed "
         f"{pilot.seed}, and was then trained with its own best by {prose(name)}: arms are compared "
-        f"at their best, not at a setting that suits one of them. {counts_text(pilot)}. "
-        "**No score of the tuning enters a conclusion**; its seed is none of those below."
+        f"at their best, not at a setting that favours one of them. {counts_text(pilot)}. "
+        "**No score of the tuning enters a conclusion**; its seed is not among those below."
     )
     rows = [_row(pilot, arm) for arm in results.record.arms]
     header = ["arm", *map(code, pilot.space), "pilot trials complete"]

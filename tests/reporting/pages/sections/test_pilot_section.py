@@ -65,7 +65,7 @@ def test_a_search_tells_what_it_spent_and_that_it_concludes_nothing(published) -
     names = [arm.name for arm in published.study.record.arms]
     rows = [
         line
-        for line in told.split("Best so far")[1].split("What was confirmed")[0].splitlines()
+        for line in told.split("Each new best trial")[1].split("Confirmed arms:")[0].splitlines()
         if line.startswith("| `")
     ]
     assert rows == [

@@ -1,7 +1,4 @@
-"""What all figures share: the style, an empty figure, a legend, and the way into a file.
-
-Without pyplot: its global state would tie figures of one process to each other.
-"""
+"""What all figures share: style, canvas, legend, marks of seeds, and their files as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,16 +20,20 @@ from ablate.quoting import one_line
 Arguments = ParamSpec("Arguments")
 DARK = "#1b1b1b"
 LIGHT = "#b8b8b8"
-_TEXT = {"axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5}
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _STYLE: dict[str, Any] = {
     **sns.axes_style("whitegrid"),
-    **_TEXT,
-    # without it matplotlib draws ids at random, and equal figures have unequal bytes
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    # Without a fixed salt matplotlib invents ids, and the same data gives other bytes.
     "svg.hashsalt": "ablate",
-    # letters as shapes: a machine without the font shows the same figure
+    # Text as paths: a report looks the same on a machine without our fonts.
     "svg.fonttype": "path",
     "figure.dpi": 100,
 }
+_PNG_DPI = 110
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     return drawn
 
 
+def canvas(*, width: float, height: float) -> Figure:
+    """An empty figure, without pyplot and its list of open figures; sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def to_svg(picture: Picture) -> bytes:
     """The figure as SVG with its alt text inside; the same bytes for the same data."""
     metadata = {
@@ -67,33 +76,42 @@ def to_svg(picture: Picture) -> bytes:
 
 
 def to_png(picture: Picture) -> bytes:
-    """The figure as PNG at 110 dots an inch; the same bytes for the same data."""
-    return _saved(
-        picture.figure,
-        format="png",
-        dpi=110,
-        metadata={"Software": None, "Description": one_line(picture.alt)},
-    )
+    """The figure as PNG at 110 dots per inch; the same bytes for the same data."""
+    metadata = {"Software": None, "Description": one_line(picture.alt)}
+    return _saved(picture.figure, format="png", dpi=_PNG_DPI, metadata=metadata)
 
 
-def _saved(figure: Figure, **how: Any) -> bytes:
+def _saved(figure: Figure, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(_STYLE):
-        figure.savefig(buffer, **how)
-        # The first drawing has placed everything; with an engine, each further one draws twice.
+        figure.savefig(buffer, **options)
+        # The first drawing has found the layout. Even an engine that has nothing left to do makes
+        # matplotlib draw everything twice, and each figure is saved twice, as SVG and PNG.
         figure.set_layout_engine(None)
     return buffer.getvalue()
 
 
-def canvas(*, width: float, height: float) -> Figure:
-    """An empty figure; sizes in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+def seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) -> None:
+    """One scatter per seed, each with its own marker and colour: readable without colour too."""
+    palette = sns.color_palette("colorblind")
+    for position, seed in enumerate(sorted(seeds.unique())):
+        is_seed = seeds == seed
+        axes.scatter(
+            x[is_seed],
+            y[is_seed],
+            marker=_MARKERS[position % len(_MARKERS)],
+            s=24,
+            facecolor=palette[position % len(palette)],
+            edgecolor="white",
+            linewidth=0.5,
+            alpha=0.9,
+            zorder=4,
+            label=f"seed {seed}",
+        )
 
 
 def legend(figure: Figure, panels: Sequence[Axes], *, place: str, n_columns: int) -> None:
-    """What the marks of `panels` mean, each once, outside all of them."""
+    """What the marks of `panels` mean, each once, outside all of them: `upper` or `lower`."""
     handles: dict[str, Any] = {}
     for axes in panels:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -109,13 +127,13 @@ def legend(figure: Figure, panels: Sequence[Axes], *, place: str, n_columns: int
 
 
 def short(text: str, length: int = 26) -> str:
-    """The text, or its beginning and an ellipsis: at most `length` characters."""
+    """At most `length` characters, with a mark where some were left out."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def plain(text: str) -> str:
     """A line that matplotlib draws as it is.
 
-    No `$` starts mathematics, and no unseen letter asks for a glyph that no font has.
+    A `$` would begin mathematics, and control characters have no glyph in any font.
     """
     return one_line(text).replace("$", r"\$")
