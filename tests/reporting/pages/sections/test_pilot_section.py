@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reporting.test_report import section, text_of
-from support.reports import no_figures
+from support.reports import no_figures, section, text_of
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.sections.pilot_section import pilot_section
