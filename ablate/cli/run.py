@@ -100,7 +100,7 @@ def run(
         from ablate.console.after_run import show_outcome
         from ablate.console.run_watcher import RunWatcher
         from ablate.workflow.prepare.machines import parse_kind
-        from ablate.workflow.prepare.options import read_seconds
+        from ablate.workflow.prepare.option_checks import read_seconds
         from ablate.workflow.run.run_grid import run_grid
         from ablate.workflow.run.run_options import RunOptions
 

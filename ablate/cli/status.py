@@ -15,7 +15,7 @@ from ablate.exits import user_errors
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from ablate.scheduling.status import StudyStatus
+    from ablate.scheduling.study_status import StudyStatus
 
 LOOK_EVERY_S = 2.0
 
@@ -70,7 +70,7 @@ def _picture(found: Sequence[StudyStatus]) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    from ablate.console.status import status_notes, status_tables
+    from ablate.console.status_text import status_notes, status_tables
     from ablate.console.tables import rows_table
 
     tables, notes = [], []

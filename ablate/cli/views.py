@@ -50,8 +50,8 @@ def views(
         folders = find_folders(data_dir=data_dir)
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher
+        from ablate.workflow.plan.augmented_views import Wish, read_policy
         from ablate.workflow.plan.draw_views import draw_views
-        from ablate.workflow.plan.views import Wish, read_policy
 
         begin()
         policies = tuple(read_policy(words) for words in policy or ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from ablate.scheduling.status import StudyStatus
+from ablate.scheduling.study_status import StudyStatus
 
 Rows = Sequence[Mapping[str, object]]
 _KINDS = {"search": " (search)", "tune": " (tuning)"}

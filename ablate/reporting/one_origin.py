@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ablate.errors import WeightsError, some
-from ablate.reporting.evidence.tables import noise_runs, run_of_trial
+from ablate.reporting.evidence.frames import noise_runs, run_of_trial
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy

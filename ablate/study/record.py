@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from ablate.recipe.former_names import Levels, with_current_names
 from ablate.recipe.recipe import Recipe
-from ablate.study.pilot import Pilot, Stage
+from ablate.study.pilot_record import Pilot, Stage
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 

@@ -220,7 +220,7 @@ class MlflowStore:
     def lacks_files(self, study: PublishedStudy) -> bool:
         """Whether files that a report reads are gone from a study's runs.
 
-        `ablate.scheduling.sync` writes them again where the study's journal is.
+        `ablate.scheduling.catch_up` writes them again where the study's journal is.
         """
         complete = [run.run_id for run in study.runs if run.status == "COMPLETE"]
         with self._experiment.answering():

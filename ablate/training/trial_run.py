@@ -16,7 +16,7 @@ from ablate.data.store import open_store
 from ablate.errors import CheckFailed, TrialError
 from ablate.model.delta import delta
 from ablate.model.network import Network, build_network
-from ablate.model.one_image import is_about_one_image
+from ablate.model.single_image_norm import is_about_one_image
 from ablate.recipe.one_image import one_image_mistake
 from ablate.recipe.policy import policy_word
 from ablate.schema_version import KEY, SCHEMA_VERSION
@@ -33,6 +33,7 @@ from ablate.training.feeds.trained_part import (
     sharing_of,
     train_sampling,
 )
+from ablate.training.gather_facts import merge_of, trial_facts
 from ablate.training.inference_cost import inference_cost
 from ablate.training.loop.checkpoint import Checkpoint
 from ablate.training.loop.fit import EmitEpoch, Fit, fit, predict
@@ -43,7 +44,6 @@ from ablate.training.machine import memory
 from ablate.training.machine.depthwise import detour_depthwise_backward
 from ablate.training.serving.export import DELTA, SHA256, TRIAL
 from ablate.training.tasks import TrainTargets, make_task
-from ablate.training.trial_facts import merge_of, trial_facts
 
 PREDICTIONS = "predictions.parquet"
 _LOG = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import logging
 from pathlib import Path
 
 from ablate.errors import StoreError
+from ablate.scheduling.catch_up import sync_study
 from ablate.scheduling.study_folder import JOURNAL, StudyFolder
-from ablate.scheduling.sync import sync_study
 from ablate.tracking.connectivity import BrokenStore
 from ablate.tracking.mlflow_files import LackingFile
 from ablate.tracking.mlflow_store import MlflowStore

@@ -15,7 +15,7 @@ from ablate.reporting.evidence.two_studies import compare_studies
 from ablate.reporting.pages.html import page
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.text.two_studies_text import comparison_text
-from ablate.reporting.verify import verify_report
+from ablate.reporting.verify_report import verify_report
 from ablate.study.record import NearDuplicate, NearDuplicates
 from ablate.tracking import mlflow_fields
 from ablate.tracking.events import TrialOutcome

@@ -11,7 +11,7 @@ import pytest
 from ablate.errors import WeightsError
 from ablate.reporting.one_origin import check_one_origin, origins_of
 from ablate.reporting.pages.write import write_report
-from ablate.reporting.verify import verify_report
+from ablate.reporting.verify_report import verify_report
 from ablate.tracking.records import PublishedRun
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ablate.errors import CheckFailed
-from ablate.reporting.evidence.tables import (
+from ablate.reporting.evidence.frames import (
     NOT_RUN,
     arm_frame,
     champion,

@@ -18,7 +18,7 @@ from ablate.metrics.classification import score
 from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.predictions.target_precision import VALUES
-from ablate.reporting.verify import verify_report
+from ablate.reporting.verify_report import verify_report
 from ablate.study.record import StudyRecord
 
 TARGET = 0.8

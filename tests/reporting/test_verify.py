@@ -15,7 +15,7 @@ import sklearn.metrics as sk
 from ablate.errors import SpecError, StoreError
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.pages.write import write_report
-from ablate.reporting.verify import _changed_params, report_source, verify_report
+from ablate.reporting.verify_report import _changed_params, report_source, verify_report
 from ablate.study.trial import DataSpec, Trial
 from ablate.tracking import mlflow_fields
 from ablate.tracking.records import PublishedRun

@@ -7,7 +7,7 @@ from typing import Any
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.figures.choose import draw_gallery
-from ablate.reporting.pages.report import report_text
+from ablate.reporting.pages.readme import report_text
 
 
 def no_figures(_name: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.reporting.evidence.tables import level_text
+from ablate.reporting.evidence.frames import level_text
 from ablate.reporting.statistics.contrast import Block
 from ablate.study.record import StudyRecord
 

@@ -49,7 +49,7 @@ def _is_measured(cost: Cost, arms: pd.DataFrame) -> bool:
 def pareto_front(arms: pd.DataFrame, cost: Cost, *, metric: str) -> list[str]:
     """arm_ids that no other arm beats: none is as good and cheaper, nor as cheap and better.
 
-    By means over the seeds, the cheapest first. `arms` as `tables.arm_frame`; `metric` is the
+    By means over the seeds, the cheapest first. `arms` as `frames.arm_frame`; `metric` is the
     score. Arms without both numbers are left out.
     """
     known = arms.dropna(subset=[f"{cost.metric}/mean", f"{metric}/mean"])

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablate.recipe.canonical import canonical
+from ablate.reporting.evidence.frames import champion, trial_frame
 from ablate.reporting.evidence.judged_metrics import judged_metrics
 from ablate.reporting.evidence.paired import Gap, summarise
-from ablate.reporting.evidence.tables import champion, trial_frame
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.tracking.records import PublishedStudy
 

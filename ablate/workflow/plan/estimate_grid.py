@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.errors import SpecError
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.workflow.folders import Folders
 from ablate.workflow.plan.estimate import cost_table, kinds_of
 from ablate.workflow.plan.probe import estimate_lines, probe_kinds
-from ablate.workflow.prepare.options import check_workers
+from ablate.workflow.prepare.option_checks import check_workers
 from ablate.workflow.prepare.prepared import Resolved
 
 

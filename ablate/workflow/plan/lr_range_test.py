@@ -18,7 +18,7 @@ from ablate.study.request import TrialRequest
 from ablate.study.trial import Trial
 from ablate.training.lr_range import LrRange, lr_range
 from ablate.workflow.folders import Folders
-from ablate.workflow.prepare.options import check_rates, check_threads
+from ablate.workflow.prepare.option_checks import check_rates, check_threads
 from ablate.workflow.prepare.prepared import Prepared, prepare, resolve
 from ablate.workflow.run.watcher import Watcher
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ablate.grid.grid_file import Grid
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.study.record import ArmRecord
 from ablate.workflow.commands import run_command
 from ablate.workflow.folders import Folders

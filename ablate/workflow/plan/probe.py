@@ -36,7 +36,7 @@ from ablate.training.timing_probe import (
 from ablate.workflow.folders import Folders
 from ablate.workflow.plan.estimate import Kind, Measured, kinds_of, study_cost
 from ablate.workflow.prepare.machines import Machines, choose_slots
-from ablate.workflow.prepare.options import read_trials_per_gpu
+from ablate.workflow.prepare.option_checks import read_trials_per_gpu
 from ablate.workflow.prepare.prepared import Resolved, check_arms
 
 RUN_PROBE = "ablate.training.timing_probe:run_probe"

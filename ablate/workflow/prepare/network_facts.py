@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from ablate.files import write_text
-from ablate.model.facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
+from ablate.model.backbone_facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.recipe.recipe import Recipe
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 

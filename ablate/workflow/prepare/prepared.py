@@ -22,7 +22,7 @@ from ablate.grid.pilot_arms import (
     probe_arms,
     tuning_arms,
 )
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.class_weight_rules import check_class_weights
 from ablate.recipe.one_image import asks_for_one_image, one_image_mistake
 from ablate.recipe.policy import is_cropped, policy_word

@@ -19,8 +19,8 @@ from ablate.reporting.evidence.comparisons import (
     main_comparisons,
 )
 from ablate.reporting.evidence.effects import pair_values, score_array, study_effects
+from ablate.reporting.evidence.frames import trial_frame
 from ablate.reporting.evidence.paired import arm_gap, seed_sd, summarise
-from ablate.reporting.evidence.tables import trial_frame
 from ablate.reporting.statistics.power import (
     expected_optimism,
     minimum_detectable_effect,

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.evidence.tables import trial_frame
+from ablate.reporting.evidence.frames import trial_frame
 from ablate.reporting.figures.choose import compared_values, curve_frame, draw_gallery
 from ablate.reporting.figures.draw import draw_confusion
 from ablate.reporting.figures.picture import to_png, to_svg

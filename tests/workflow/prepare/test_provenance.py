@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from ablate import __version__
 from ablate.study.provenance import Provenance, provenance_of_tags, provenance_to_tags
-from ablate.workflow.prepare.provenance import LIBRARIES, provenance_here, provenance_tags
+from ablate.workflow.prepare.current_provenance import LIBRARIES, provenance_here, provenance_tags
 
 
 def test_the_tags_of_a_run_are_read_as_what_wrote_them() -> None:
