@@ -1,4 +1,7 @@
-"""A whole report in which every word that people choose is hostile: pages, cards, notes and tables have the form of a harmless one."""
+"""A whole report in which every word that people choose is hostile.
+
+Pages, cards, notes and tables have the form of a harmless one.
+"""
 
 from __future__ import annotations
 
@@ -52,10 +55,18 @@ def renamed(build, names: list[str]):
     )
     data = record.data.model_copy(
         update={
-            "class_names": tuple(names), "title": first, "version": second, "licence": third, "origin": first, "split_rule": second,
-            "requested_source": third, "source": first, "regrouped": {first: (second, third)}, "near_duplicates": duplicates,
+            "class_names": tuple(names),
+            "title": first,
+            "version": second,
+            "licence": third,
+            "origin": first,
+            "split_rule": second,
+            "requested_source": third,
+            "source": first,
+            "regrouped": {first: (second, third)},
+            "near_duplicates": duplicates,
         }
-    )  # fmt: skip
+    )
     arms = tuple(
         arm.model_copy(update={"name": f"{name} {number}"})
         for number, (arm, name) in enumerate(zip(record.arms, names, strict=False))

@@ -154,8 +154,8 @@ def test_a_score_that_is_not_finite_never_chooses(study, value: float) -> None:
     assert results.champion is not None
     assert results.champion.arm_id != worst.arm_id
     assert (
-        f"| {worst.seed} | FAILED | `NoScore: val/macro_f1 must be a finite number, got {value:g}` |"
-        in report_text(results, {})
+        f"| {worst.seed} | FAILED | `NoScore: val/macro_f1 must be a finite number, got "
+        f"{value:g}` |" in report_text(results, {})
     )
 
 

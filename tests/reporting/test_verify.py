@@ -63,7 +63,10 @@ NUMBER = re.compile(r"\d+\.\d+")
 
 
 def number_places(text: str) -> list[tuple[int, int]]:
-    """Spans of printed numbers with a decimal point, outside code spans (names), front matter's versions and inlined pictures."""
+    """Spans of printed numbers with a decimal point.
+
+    Outside code spans (names), front matter's versions and inlined pictures.
+    """
     hidden = [
         match.span()
         for match in re.finditer(
@@ -241,7 +244,10 @@ def test_a_long_parameter_is_no_difference_and_a_changed_one_is(
     found = [
         str(finding) for finding in _changed_params(run, record.model_copy(update={"arms": (arm,)}))
     ]
-    said = f"run {'0' * 32} parameter {name}: says another, the store gives {mlflow_fields.trial_params(trial)[name]} in the study's record"
+    said = (
+        f"run {'0' * 32} parameter {name}: says another, the store gives "
+        f"{mlflow_fields.trial_params(trial)[name]} in the study's record"
+    )
     assert found == ([said] if is_changed else [])
 
 
@@ -257,7 +263,10 @@ def test_a_parameter_under_its_former_name_is_compared(build, units: str) -> Non
 
 
 def test_a_parameter_that_cannot_matter_may_differ(study, report) -> None:
-    """`lora_alpha` without an adapter: a run of an equal recipe, kept from before the grid was edited, logged another."""
+    """`lora_alpha` without an adapter.
+
+    A run of an equal recipe, kept from before the grid was edited, logged another.
+    """
     idle = study.with_runs(lambda run: replace(run, params={**run.params, "lora_alpha": "99.0"}))
     assert places(idle, report) == []
 
@@ -305,7 +314,8 @@ def test_a_folder_without_a_report_is_refused(report, tmp_path) -> None:
             report_source(folder)
         assert (
             str(caught.value)
-            == f"verify takes the folder of a report, e.g. reports/flowers; {folder} holds no README.md"
+            == f"verify takes the folder of a report, e.g. reports/flowers; {folder} holds no "
+            "README.md"
         )
 
 
@@ -315,7 +325,8 @@ def test_a_readme_of_something_else_is_refused(content: bytes, tmp_path) -> None
     with pytest.raises(SpecError) as caught:
         report_source(tmp_path)
     assert str(caught.value) == (
-        f"a report must name its study under `How to reproduce`, {tmp_path / 'README.md'} does not; verify takes the folder of a report, e.g. reports/flowers"
+        f"a report must name its study under `How to reproduce`, {tmp_path / 'README.md'} does "
+        "not; verify takes the folder of a report, e.g. reports/flowers"
     )
 
 
