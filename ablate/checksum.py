@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 _MARK = b',"crc":"'
 _LENGTH = len(_MARK) + 8 + len(b'"}')
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes, 64 hex digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sealed(text: str) -> str:

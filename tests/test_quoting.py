@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.quoting import REPLACEMENT, cell, code, from_cell, one_line, text, without_folders
-from ablate.reporting.evidence.tables import csv_text
+from ablate.reporting.evidence.frames import csv_text
 from ablate.reporting.pages.html import page
 from ablate.reporting.text.markdown import code_block, picture, table
 

@@ -36,7 +36,7 @@ def run_document(outcome: RunOutcome) -> Document:
 def report_document(study: PublishedStudy, report: ReportPaths) -> Document:
     """A report that was written, and the arms of its study."""
     # pandas: only documents with tables wait for it.
-    from ablate.reporting.evidence.tables import arm_frame, trial_frame
+    from ablate.reporting.evidence.frames import arm_frame, trial_frame
 
     return {
         "grid": study.record.grid_name,

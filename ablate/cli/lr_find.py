@@ -42,7 +42,7 @@ def lr_find(
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher
         from ablate.console.tables import rows_table
-        from ablate.workflow.plan.lr_find import RangeTest, find_lr_of_grid, range_rows
+        from ablate.workflow.plan.lr_range_test import RangeTest, find_lr_of_grid, range_rows
 
         test = RangeTest(
             arm=arm,

@@ -46,7 +46,7 @@ def plan(
         from ablate.cli.documents import plan_document
         from ablate.console.before_run import N_SHOWN, show_data, show_estimate, show_plan
         from ablate.workflow.plan.plan_grid import plan_grid
-        from ablate.workflow.prepare.options import check_workers
+        from ablate.workflow.prepare.option_checks import check_workers
 
         check_workers(workers)
         begin()

@@ -138,6 +138,6 @@ def run(
 
 
 def _seconds(text: str | None, *, option: str) -> float | None:
-    from ablate.workflow.prepare.options import read_seconds
+    from ablate.workflow.prepare.option_checks import read_seconds
 
     return None if text is None else read_seconds(text, option=option)

@@ -73,7 +73,7 @@ def _picture(standings: Sequence[Standing]) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    from ablate.console.status import status_notes, status_tables
+    from ablate.console.status_text import status_notes, status_tables
     from ablate.console.tables import rows_table
 
     tables = []

@@ -12,7 +12,7 @@ from ablate.exits import user_errors
 from ablate.leaving import leave_at_once
 
 if TYPE_CHECKING:
-    from ablate.workflow.after.ui import Links
+    from ablate.workflow.after.mlflow_ui import Links
 
 
 def ui(
@@ -36,7 +36,7 @@ def ui(
             name = grid_name(grid)
         console = console_for(is_json=as_json)
         importing(console, REPORTING[:1])
-        from ablate.workflow.after.ui import serve_ui
+        from ablate.workflow.after.mlflow_ui import serve_ui
 
         def on_links(links: Links) -> None:
             if links.grid:

@@ -51,8 +51,8 @@ def views(
         # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher
+        from ablate.workflow.plan.augmented_views import SheetRequest, read_policy
         from ablate.workflow.plan.draw_views import draw_views
-        from ablate.workflow.plan.views import SheetRequest, read_policy
 
         begin()
         policies = tuple(read_policy(words) for words in policy or ())

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.checksum import sealed_json
+from ablate.checksum import digest_of_file, sealed_json
 from ablate.data.dataset import DataSet, Split
 from ablate.data.each_image import image_threads, refuse
 from ablate.data.filling import ArrayFile, Place, checksum, sound_places
@@ -32,7 +32,6 @@ from ablate.data.store import (
     PARTIAL,
     VERSION,
     ImageStore,
-    digest_of_array,
     locked,
     open_store,
     store_key,
@@ -293,7 +292,7 @@ def _describe(order: _Order, partial: Path) -> dict[str, Any]:
 
 
 def _size_and_digest(path: Path) -> dict[str, Any]:
-    return {"n_bytes": path.stat().st_size, "sha256": digest_of_array(path)}
+    return {"n_bytes": path.stat().st_size, "sha256": digest_of_file(path)}
 
 
 def _check_room(order: _Order, folder: Path) -> None:

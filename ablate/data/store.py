@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.checksum import unsealed_json
+from ablate.checksum import digest_of_file, unsealed_json
 from ablate.errors import StoreError
 from ablate.study.trial import SPLITS
 from ablate.targets import Targets, targets_of_array
@@ -116,7 +116,7 @@ def verify_store(path: Path) -> None:
     if meta.get(FINE):
         described[FINE] = meta[FINE]
     for name, written in described.items():
-        if digest_of_array(path / f"{name}.npy") != written["sha256"]:
+        if digest_of_file(path / f"{name}.npy") != written["sha256"]:
             raise StoreError(
                 f"an image store must hold what was written, {name}.npy of {path} does not; "
                 "remove the folder, and it is built again."
@@ -148,12 +148,6 @@ def locked(path: Path) -> Iterator[None]:
         # the kernel drops it when the file is closed
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def digest_of_array(path: Path) -> str:
-    """Return the sha256 of an array's file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _open_store(path: Path) -> ImageStore:

@@ -21,7 +21,7 @@ from ablate.grid.size import check_trials
 from ablate.recipe.canonical import contradiction, relevant
 from ablate.recipe.levels import typed_level
 from ablate.recipe.recipe import Recipe
-from ablate.study.pilot import PilotKind, Stage
+from ablate.study.pilot_record import PilotKind, Stage
 from ablate.study.record import ArmRecord, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial
 

@@ -10,7 +10,7 @@ from ablate.quoting import without_folders
 from ablate.recipe.canonical import canonical
 from ablate.reporting.evidence.arm_contrasts import ArmGap
 from ablate.reporting.evidence.effects import Effect
-from ablate.reporting.evidence.tables import metric_names
+from ablate.reporting.evidence.frames import metric_names
 from ablate.reporting.report_record import (
     ReportArm,
     ReportCheck,

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 
 from ablate.errors import StoreError, StudyStopped, some
 from ablate.files import write_text
+from ablate.scheduling.catch_up import end_running
 from ablate.scheduling.interrupts import ignoring_signals, interruptible, uninterrupted
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import RETRIED
@@ -25,12 +26,11 @@ from ablate.scheduling.queue import Queue, TrialQueue, distinct
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
-from ablate.scheduling.sync import end_running
 from ablate.scheduling.work_units import UnitOf, alone
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
-from ablate.tracking.projection import failure_text
+from ablate.tracking.mlflow_fields import failure_text
 from ablate.tracking.publisher import PATIENCE_S, Follower, Publisher, Unpublished
 
 _INTERRUPTED_PATIENCE_S = 5.0

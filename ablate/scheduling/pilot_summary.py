@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ablate.scheduling.study_folder import StudyFolder
-from ablate.study.pilot import PilotTrial
+from ablate.study.pilot_record import PilotTrial
 from ablate.study.trial import Trial
 from ablate.tracking.events import TrialState
 from ablate.tracking.journal import Attempt, attempts

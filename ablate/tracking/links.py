@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from ablate.study.record import StudyRecord
 from ablate.study.tasks import task_of
 from ablate.study.trial import is_better
-from ablate.tracking import projection
+from ablate.tracking import mlflow_fields
 from ablate.tracking.records import PublishedStudy
 
 # Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart
@@ -80,7 +80,8 @@ def _facets(record: StudyRecord) -> dict[str, str | bool]:
 
 
 def _trials_of(record: StudyRecord) -> str:
-    return f"tags.`{projection.STUDY}` = '{record.study_id}' AND tags.`{projection.KIND}` = 'trial'"
+    is_of_study = f"tags.`{mlflow_fields.STUDY}` = '{record.study_id}'"
+    return f"{is_of_study} AND tags.`{mlflow_fields.KIND}` = 'trial'"
 
 
 def _table_url(base_url: str, study: PublishedStudy, query: Mapping[str, object]) -> str:

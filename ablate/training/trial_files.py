@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from ablate.checksum import digest_of_file
 from ablate.data.store import ImageStore
 from ablate.model.delta import delta
 from ablate.model.network import Network
@@ -18,7 +19,7 @@ from ablate.study.trial import Trial
 from ablate.study.trial_facts import TrialFacts, store_facts
 from ablate.targets.codecs import SplitPredictions
 from ablate.tracking.artifacts import PREDICTIONS, write_predictions
-from ablate.training.serving.export import DELTA, SHA256, TRIAL, digest_of_file
+from ablate.training.serving.export import DELTA, SHA256, TRIAL
 
 FILES = (PREDICTIONS, DELTA, TRIAL)
 

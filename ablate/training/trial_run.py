@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ablate.data.store import ImageStore, open_store
 from ablate.errors import CheckFailed, TrialError
 from ablate.model.network import Network, build_network
-from ablate.model.one_image import is_about_one_image
+from ablate.model.single_image_norm import is_about_one_image
 from ablate.recipe.one_image import one_image_mistake
 from ablate.recipe.policy import policy_word
 from ablate.study.request import Compute, TrialRequest
@@ -30,6 +30,7 @@ from ablate.training.feeds.trained_part import (
     sharing_of,
     train_sampling,
 )
+from ablate.training.gather_facts import merge_of, trial_facts
 from ablate.training.inference_cost import inference_cost
 from ablate.training.loop.checkpoint import Checkpoint
 from ablate.training.loop.fit import EmitEpoch, Fit, fit, predict
@@ -39,7 +40,6 @@ from ablate.training.loop.step import TrainingSetup, autocast
 from ablate.training.machine import memory
 from ablate.training.machine.depthwise import detour_depthwise_backward
 from ablate.training.tasks import TrainTargets, make_task
-from ablate.training.trial_facts import merge_of, trial_facts
 from ablate.training.trial_files import FILES, store_delta, store_description, store_predictions
 
 _LOG = logging.getLogger(__name__)

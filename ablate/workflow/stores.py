@@ -9,8 +9,8 @@ import logging
 from pathlib import Path
 
 from ablate.errors import StoreError
+from ablate.scheduling.catch_up import sync_study
 from ablate.scheduling.study_folder import JOURNAL, StudyFolder
-from ablate.scheduling.sync import sync_study
 from ablate.tracking.connectivity import BrokenStore
 from ablate.tracking.mlflow_files import LackingFile
 from ablate.tracking.mlflow_store import MlflowStore
@@ -106,7 +106,8 @@ def _moved_aside(aside: Path, why: str, written: list[str]) -> str:
     if written:
         result = (
             f"written again from the journals: {', '.join(written)}; "
-            "reports made before cite the runs of the old file, ablate report GRID writes them again"
+            "reports made before cite the runs of the old file, "
+            "ablate report GRID writes them again"
         )
     else:
         result = "there was no journal yet"

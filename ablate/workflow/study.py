@@ -14,7 +14,7 @@ from ablate.errors import SpecError, StoreError
 from ablate.grid.wording import nearest
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.effects import effect_frame
-from ablate.reporting.evidence.tables import (
+from ablate.reporting.evidence.frames import (
     arm_frame,
     best_run,
     champion,

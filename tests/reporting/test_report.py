@@ -8,21 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.reports import section, text_of
 
 from ablate.quoting import code
 from ablate.reporting.compute import compute_results
-from ablate.reporting.figures.choose import draw_gallery
-from ablate.reporting.pages.report import report_text
 from ablate.reporting.text.markdown import escape, mean_sd, points, table
-
-
-def text_of(published) -> str:
-    results = compute_results(published.study, published.predictions)
-    return report_text(results, draw_gallery(results))
-
-
-def section(text: str, title: str) -> str:
-    return re.split(r"\n## ", text.split(f"\n## {title}\n")[1])[0]
 
 
 def test_first_lines_say_which_data_was_used(published) -> None:

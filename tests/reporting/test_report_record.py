@@ -23,7 +23,7 @@ from ablate.reporting.report_record import (
     report_schema_text,
 )
 from ablate.reporting.text.note import study_note
-from ablate.reporting.verify import report_source, verify_report
+from ablate.reporting.verify_report import report_source, verify_report
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "report.schema.json"
 

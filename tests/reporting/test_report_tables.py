@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ablate.errors import CheckFailed
-from ablate.reporting.evidence.tables import (
+from ablate.reporting.evidence.frames import (
     NOT_RUN,
     arm_frame,
     champion,
@@ -144,7 +144,8 @@ def test_two_runs_of_one_trial_are_refused(published) -> None:
         trial_frame(double)
     assert (
         str(caught.value)
-        == "a study must hold one run for each trial, runs run000 and again both are arm 000000000000 with seed 0"
+        == "a study must hold one run for each trial, runs run000 and again both are arm "
+        "000000000000 with seed 0"
     )
 
 

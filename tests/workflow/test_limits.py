@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError
-from ablate.workflow.prepare.options import read_seconds
+from ablate.workflow.prepare.option_checks import read_seconds
 
 
 def test_a_study_in_two_calls_and_its_status_between_them(

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from ablate.cli import app
 from ablate.errors import SpecError, WeightsError
 from ablate.grid.parse import load_grid
-from ablate.model.facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
+from ablate.model.backbone_facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.model.network import check_recipe
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord

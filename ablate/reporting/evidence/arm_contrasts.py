@@ -1,6 +1,9 @@
-"""One arm against the others: against the champion to name its ties, against the baseline to say what was gained. Compared on test.
+"""One arm against the others, on test.
 
-The seeds of two arms are too few to tell their noise: the middle arm's stands in, and their own where that is larger.
+Against the champion to name its ties, against the baseline to say what was gained.
+
+The seeds of two arms are too few to tell their noise: the middle arm's stands in, and their own
+where that is larger.
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ class ArmGap:
     n_seeds: int
     """Complete in both."""
     p_holm: float
-    """Of a t test with the noise of seeds and the draw of images, corrected for all other arms; NaN with one seed."""
+    """Of a t test with the noise of seeds and the draw of images, corrected for all other arms; NaN
+    with one seed."""
 
     @property
     def is_tied(self) -> bool:
@@ -52,7 +56,10 @@ def gaps_to(
     reference: ArmRecord,
     order: Sequence[str],
 ) -> tuple[ArmGap, ...]:
-    """Compare every other arm that shares a complete seed with `reference` to it, in `order` of arm_ids."""
+    """Compare every other arm that shares a complete seed with `reference` to it.
+
+    In `order` of arm_ids.
+    """
     primary = primary_metric(record)
     scores = score_array(record, trials, primary)
     places = {arm.arm_id: place for place, arm in enumerate(record.arms)}

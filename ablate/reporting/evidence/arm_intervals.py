@@ -1,6 +1,7 @@
 """How sure the score of one arm is: seeds and test images.
 
-One arm's seeds are too few to tell their spread: the middle arm's stands in, and the arm's own where that is larger.
+One arm's seeds are too few to tell their spread: the middle arm's stands in, and the arm's own
+where that is larger.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def with_intervals(
     trials: pd.DataFrame,
     replicates: Mapping[str, NDArray[np.floating]],
 ) -> pd.DataFrame:
-    """The arm frame with `<metric>/low` and `<metric>/high`, the 95 % interval of the arm's mean, for both judged metrics.
+    """The arm frame with the 95 % interval of each arm's mean, for both judged metrics.
+
+    Its columns: `<metric>/low` and `<metric>/high`.
 
     NaN where one seed leaves it unknown.
     """

@@ -1,7 +1,11 @@
-"""Which arms a study lets us compare: cells that differ in one axis (main effects) or in two (interactions), gathered into independent blocks of arms.
+"""Which arms a study lets us compare.
 
-Merged arms stand in every cell that they answer, excluded cells make no pair, so no level profits from the company it was tried in. Cells answered by the same
-arm on both sides (the axis cannot matter there) make no pair either.
+Cells that differ in one axis (main effects) or in two (interactions), gathered into independent
+blocks of arms.
+
+Merged arms stand in every cell that they answer, excluded cells make no pair, so no level profits
+from the company it was tried in. Cells answered by the same arm on both sides (the axis cannot
+matter there) make no pair either.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.reporting.evidence.tables import level_text
+from ablate.reporting.evidence.frames import level_text
 from ablate.reporting.statistics.contrast import Block
 from ablate.study.record import StudyRecord
 
@@ -24,17 +28,22 @@ Cell = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Levels of one axis, or of two, against other levels: the baseline's where they can be compared."""
+    """Levels of one axis, or of two, against other levels.
+
+    The baseline's where they can be compared.
+    """
 
     axes: tuple[str, ...]
     levels: tuple[str, ...]
     against: tuple[str, ...]
     sides: tuple[tuple[int, ...], ...]
-    """Matched cells as places of arms in the record: (level, baseline's level), or (both, first alone, second alone, neither)."""
+    """Matched cells as places of arms in the record: (level, baseline's level), or (both, first
+    alone, second alone, neither)."""
     blocks: tuple[Block, ...]
     """The same, joined where they share an arm."""
     n_same_arm: int
-    """Matched cells left out because one arm answers several of them: the axis cannot matter there."""
+    """Matched cells left out because one arm answers several of them: the axis cannot matter
+    there."""
 
     @property
     def is_interaction(self) -> bool:
@@ -54,7 +63,10 @@ class Comparison:
 
 
 def main_comparisons(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
-    """Every level but the baseline's, axis by axis, between arms in `scored` (arm_ids with a complete trial)."""
+    """Every level but the baseline's, axis by axis, between arms in `scored`.
+
+    Those are the arm_ids with a complete trial.
+    """
     return tuple(
         _comparison(
             record, {axis: level}, scored=scored, against={axis: baseline_level(record, axis)}
@@ -67,7 +79,8 @@ def main_comparisons(record: StudyRecord, *, scored: Container[str]) -> tuple[Co
 def interactions(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
     """Every two axes and every two of their levels, where there are cells to compare.
 
-    Against the baseline's levels; where an axis cannot matter beside those, against the first levels beside which it can.
+    Against the baseline's levels; where an axis cannot matter beside those, against the first
+    levels beside which it can.
     """
     return tuple(
         comparison
@@ -102,7 +115,10 @@ def other_levels(record: StudyRecord, axis: str) -> list[str]:
 
 
 def arm_of_cell(record: StudyRecord) -> dict[Cell, str]:
-    """Return levels (as text, in the order of the axes) -> arm_id, for every cell that an arm answers."""
+    """Return levels -> arm_id, for every cell that an arm answers.
+
+    Levels are text, in the order of the axes.
+    """
     return {
         tuple(level_text(cell[axis]) for axis in record.axes): arm.arm_id
         for arm in record.arms
@@ -112,7 +128,10 @@ def arm_of_cell(record: StudyRecord) -> dict[Cell, str]:
 
 
 def baseline_level(record: StudyRecord, axis: str) -> str:
-    """The baseline arm's level of `axis`; the first of its cells speaks where it answers several. Without a baseline, the first level."""
+    """The baseline arm's level of `axis`; without a baseline, the first level.
+
+    Where the arm answers several cells, the first of them counts.
+    """
     cells = [
         cell
         for arm in record.arms
@@ -125,7 +144,10 @@ def baseline_level(record: StudyRecord, axis: str) -> str:
 
 
 def axis_columns(record: StudyRecord) -> dict[str, NDArray[np.float64]]:
-    """Axis -> (arms, levels): the share of the arm's cells at each level. Axes of one level are left out."""
+    """Axis -> (arms, levels): the share of the arm's cells at each level.
+
+    Axes of one level are left out.
+    """
     columns = {}
     for axis, levels in record.axes.items():
         order = list(map(level_text, levels))

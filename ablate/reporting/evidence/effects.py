@@ -1,4 +1,6 @@
-"""What a level changes, and what two levels change together: estimate, interval, p, share of variance, and what the design could have shown.
+"""What a level changes, and what two levels change together.
+
+Estimate, interval, p, share of variance, and what the design could have shown.
 
 Everything is paired by seed and by the levels of the other axes. Every p of the primary metric, of
 main effects and of interactions, stands in one Holm family; the secondary metric has its own and is
@@ -42,7 +44,8 @@ from ablate.reporting.statistics.variance import Noise, SeedCheck, noise, omega_
 from ablate.study.record import StudyRecord
 
 Replicates = Mapping[str, NDArray[np.floating]]
-"""Metric -> (arms, seeds, draws) scores on resampled test images, arms and seeds in the order of the record."""
+"""Metric -> (arms, seeds, draws) scores on resampled test images, arms and seeds in the order of
+the record."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,19 @@ class Effect:
     p_holm: float
     """NaN where nothing could be tested."""
     is_claimed: bool
-    """Whether the report may say that it is there: corrected p below 0.05 and an interval that leaves out 0."""
+    """Whether the report may say that it is there.
+
+    Corrected p below 0.05, and an interval that excludes 0.
+    """
     share: float
     """Omega squared of the axis, or of the two axes' interaction: of all levels together."""
     smallest_effect: float
     """What this design finds with a power of 80 %; infinite where it cannot find any."""
     seeds_for_this_gap: int | None
-    """Seeds with which a true effect of this size would be found; None beyond `power.MOST_SEEDS`."""
+    """Seeds with which a true effect of this size would be found.
+
+    None beyond `power.MOST_SEEDS`.
+    """
     n_seeds: int
     n_pairs: int
     """Matched cells times seeds, for an interaction squares of four trials."""
@@ -211,7 +220,10 @@ def pair_values(comparison: Comparison, scores: NDArray[np.float64]) -> NDArray[
 
 
 def _corrected(effects: Sequence[Effect], *, claimed: set[str] | None) -> list[Effect]:
-    """Fill in what depends on how many are tested. `claimed`: names that may be claimed; None for all."""
+    """Fill in what depends on how many are tested.
+
+    `claimed`: names that may be claimed; None for all.
+    """
     n_tests = max(n_tested(effects), 1)
     done = []
     for effect, p_holm in zip(effects, holm([effect.test.p for effect in effects]), strict=True):
@@ -235,7 +247,10 @@ def _corrected(effects: Sequence[Effect], *, claimed: set[str] | None) -> list[E
 
 
 def _seeds(effect: Effect, *, n_tests: int) -> int | None:
-    """Seeds with which a gap like this one would be found, by its size and by what so many rearrangements can show."""
+    """Seeds with which a gap like this one would be found.
+
+    By its size, and by what so many rearrangements can show.
+    """
     interval, comparison = effect.interval, effect.comparison
     n = seeds_needed(
         interval.estimate,

@@ -9,9 +9,9 @@ import pandas as pd
 
 from ablate.reporting.evidence.comparisons import arm_of_cell, baseline_level
 from ablate.reporting.evidence.effects import Effect, pair_values, score_array
+from ablate.reporting.evidence.frames import level_text
 from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.evidence.pareto import Cost, measured, pareto_front
-from ablate.reporting.evidence.tables import level_text
 from ablate.reporting.figures.draw import draw_arms, draw_axis, draw_curves, shown_arms
 from ablate.reporting.figures.image_tiles import image_pictures
 from ablate.reporting.figures.models import draw_cost

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ablate.checksum import digest_of_file
 from ablate.training.feeds.kept_rows import (
     META,
     ROWS,
     KeptRows,
-    digest_of,
     read_meta,
     verify_rows,
     write_meta,
@@ -64,7 +64,7 @@ def write_entry(entry: Path, rows: Rows, identity: dict[str, Any], split_point: 
         kept = KeptRows(
             shape=rows.values.shape,
             dtype=str(rows.dtype).removeprefix("torch."),
-            sha256=digest_of(temporary / ROWS),
+            sha256=digest_of_file(temporary / ROWS),
             build_s=rows.build_s,
             split_point=split_point,
             identity=identity,

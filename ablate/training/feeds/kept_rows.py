@@ -5,14 +5,13 @@ Needs no torch: `ablate cache` lists and verifies entries without it.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.checksum import sealed_json, unsealed_json
+from ablate.checksum import digest_of_file, sealed_json, unsealed_json
 
 META = "meta.json"
 ROWS = "rows.bin"
@@ -97,11 +96,5 @@ def verify_rows(entry: Path, kept: KeptRows) -> None:
 
     Reads everything. Raises ValueError where they differ, OSError.
     """
-    if digest_of(entry / ROWS) != kept.sha256:
+    if digest_of_file(entry / ROWS) != kept.sha256:
         raise ValueError("its digest does not match")
-
-
-def digest_of(path: Path) -> str:
-    """Return the sha256 of a file, 64 hex digits. Raises OSError."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -20,7 +20,7 @@ from ablate.data.augment import clean
 from ablate.data.square import INTERPOLATIONS, square
 from ablate.errors import WeightsError
 from ablate.model.backbone import POOLINGS
-from ablate.model.facts import Preprocessing
+from ablate.model.backbone_facts import Preprocessing
 from ablate.model.merge import admit_biases
 from ablate.model.network import build_network
 from ablate.recipe.recipe import Recipe

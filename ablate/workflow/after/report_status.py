@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ablate.errors import SpecError
 from ablate.reporting.report_record import ReportRecord, read_report_record
-from ablate.scheduling.status import StudyStatus
+from ablate.scheduling.study_status import StudyStatus
 from ablate.tracking.events import TrialState
 
 _COMPLETE = TrialState.COMPLETE.value

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ablate.errors import ReportError, StoreError
 from ablate.grid.grid_file import Grid
-from ablate.reporting.evidence.tables import arm_frame, trial_frame
+from ablate.reporting.evidence.frames import arm_frame, trial_frame
 from ablate.reporting.figures.example_images import Pictures
 from ablate.reporting.pages.folder import check_folder, check_purpose
 from ablate.reporting.pages.write import ReportPaths, write_report

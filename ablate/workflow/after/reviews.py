@@ -7,7 +7,7 @@ from pathlib import Path
 from ablate.errors import SpecError
 from ablate.reporting.differences import Finding
 from ablate.reporting.evidence.two_studies import StudyComparison, compare_studies
-from ablate.reporting.verify import report_source, verify_report
+from ablate.reporting.verify_report import report_source, verify_report
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.after.pictures import kept
 from ablate.workflow.folders import Folders

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ablate.errors import SpecError
 from ablate.grid.wording import nearest
-from ablate.scheduling.status import StudyStatus, study_status
+from ablate.scheduling.catch_up import sync_study
 from ablate.scheduling.study_folder import JOURNAL, STUDY, StudyFolder
-from ablate.scheduling.sync import sync_study
+from ablate.scheduling.study_status import StudyStatus, study_status
 from ablate.tracking.publisher import Unpublished
 from ablate.workflow.after.report_status import ReportStatus, report_status
 from ablate.workflow.commands import run_command

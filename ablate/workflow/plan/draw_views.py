@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ablate.grid.grid_file import Grid
 from ablate.workflow.folders import Folders
+from ablate.workflow.plan.augmented_views import SheetRequest, check_out, describe, take_sheet
 from ablate.workflow.plan.contact_sheet import write_sheet
-from ablate.workflow.plan.views import SheetRequest, check_out, describe, take_sheet
 from ablate.workflow.prepare.resolved import resolve
 from ablate.workflow.run.watcher import Watcher
 

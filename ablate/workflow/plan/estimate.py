@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import n_epochs

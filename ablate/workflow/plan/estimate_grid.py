@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.errors import SpecError
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.study.record import ArmRecord
 from ablate.workflow.folders import Folders
 from ablate.workflow.plan.estimate import Kind, cost_table, images_by_split, kinds_of, study_cost
 from ablate.workflow.plan.probe import Probes, probe_kinds
-from ablate.workflow.prepare.options import check_workers
+from ablate.workflow.prepare.option_checks import check_workers
 from ablate.workflow.prepare.resolved import Resolved
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ablate.grid.grid_file import Grid
 from ablate.grid.seeds import check_seeds
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.study.record import ArmRecord
 from ablate.workflow.commands import run_command
 from ablate.workflow.folders import Folders

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ablate.model.facts import PrefixCost, RecipeFacts
+from ablate.model.backbone_facts import PrefixCost, RecipeFacts
 from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import phases_of

@@ -11,7 +11,7 @@ from ablate.workflow.plan.estimate import kinds_of
 from ablate.workflow.plan.probe import probe_kinds
 from ablate.workflow.prepare.check_arms import check_arms
 from ablate.workflow.prepare.machines import Machines
-from ablate.workflow.prepare.options import read_trials_per_gpu
+from ablate.workflow.prepare.option_checks import read_trials_per_gpu
 from ablate.workflow.prepare.resolved import Resolved
 
 MARGIN = 0.1

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from ablate.errors import SpecError
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.class_weight_rules import check_class_weights
 from ablate.recipe.one_image import asks_for_one_image, one_image_mistake
 from ablate.recipe.recipe import Recipe

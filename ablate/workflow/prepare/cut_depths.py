@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord
 from ablate.study.request import Compute

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ablate.errors import SpecError
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.canonical import canonical
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import is_single

@@ -12,7 +12,7 @@ from ablate.data.build_store import build_store
 from ablate.data.darkness import brightest_of
 from ablate.data.duplicates import near_duplicates
 from ablate.data.store import ImageStore, open_store
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.policy import is_cropped
 from ablate.study.record import DataFacts
 from ablate.workflow.folders import Folders

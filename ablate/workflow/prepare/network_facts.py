@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from ablate.model.facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
+from ablate.model.backbone_facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.recipe.recipe import Recipe
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.workflow.prepare.answers import read_answer, stamps_of, write_answer

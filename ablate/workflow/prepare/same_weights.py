@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ablate.errors import StoreError, WeightsError, some
-from ablate.model.facts import ImageSize
+from ablate.model.backbone_facts import ImageSize
 from ablate.scheduling.study_folder import StudyFolder
 from ablate.study.trial import Trial
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name

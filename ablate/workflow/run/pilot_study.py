@@ -26,13 +26,13 @@ from ablate.scheduling.samplers import SearchPlan
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
-from ablate.study.pilot import Pilot, PilotTrial
+from ablate.study.pilot_record import Pilot, PilotTrial
 from ablate.study.record import ArmRecord
 from ablate.study.trial import Trial, best_of
 from ablate.workflow.context import StudyContext
+from ablate.workflow.prepare.current_provenance import provenance_tags
 from ablate.workflow.prepare.machines import executor_for
 from ablate.workflow.prepare.prepared import Prepared
-from ablate.workflow.prepare.provenance import provenance_tags
 from ablate.workflow.prepare.resolved import PilotPlan, Resolved
 from ablate.workflow.prepare.same_weights import check_weights_of_past
 from ablate.workflow.prepare.study_folders import pilot_folder_of

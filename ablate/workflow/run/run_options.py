@@ -8,7 +8,7 @@ from pathlib import Path
 from ablate.grid.seeds import check_seeds
 from ablate.scheduling.limits import Limits
 from ablate.workflow.prepare.machines import Kind, Machines, parse_kind
-from ablate.workflow.prepare.options import (
+from ablate.workflow.prepare.option_checks import (
     check_cache_gb,
     check_retries,
     check_threads,

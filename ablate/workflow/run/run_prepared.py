@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ablate.errors import WeightsError
-from ablate.reporting.evidence.tables import best_run, champion, trial_frame
+from ablate.reporting.evidence.frames import best_run, champion, trial_frame
 from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.remaining import StudyClock
@@ -20,9 +20,9 @@ from ablate.tracking.journal import Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.context import StudyContext
+from ablate.workflow.prepare.current_provenance import provenance_tags
 from ablate.workflow.prepare.machines import executor_for
 from ablate.workflow.prepare.prepared import Prepared
-from ablate.workflow.prepare.provenance import provenance_tags
 from ablate.workflow.prepare.same_weights import check_weights_of_past
 from ablate.workflow.run.watcher import OnEvent, StageView
 

@@ -1,4 +1,7 @@
-"""Effects against loops over runs, against scipy and statsmodels, and on studies whose effects are planted."""
+"""Effects against loops over runs, against scipy and statsmodels.
+
+And on studies whose effects are planted.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from ablate.reporting.evidence.comparisons import (
     main_comparisons,
 )
 from ablate.reporting.evidence.effects import pair_values, score_array, study_effects
+from ablate.reporting.evidence.frames import trial_frame
 from ablate.reporting.evidence.paired import arm_gap, seed_sd, summarise
-from ablate.reporting.evidence.tables import trial_frame
 from ablate.reporting.statistics.power import (
     expected_optimism,
     minimum_detectable_effect,
@@ -123,7 +126,10 @@ def test_blocks_share_no_arm_and_merged_arms_join_their_cells(published) -> None
 
 
 def test_a_mean_over_arms_would_be_unbalanced_here(published) -> None:
-    """Why pairs: freezing all stands beside adapters in half of its arms, so the plain means of levels differ although the level changes nothing."""
+    """Why pairs: the plain means of levels differ although the level changes nothing.
+
+    Freezing all stands beside adapters in half of its arms.
+    """
     study = planted(published, lambda recipe, seed: 0.5 + 0.3 * (recipe.lora_rank == 8))
     trials = trial_frame(study.study)
     plain = trials.groupby("freeze_depth")[METRIC].mean()
@@ -193,7 +199,10 @@ def test_baseline_level_is_that_of_the_baseline_arm(published) -> None:
 
 
 def test_one_context_is_a_paired_t_interval_and_a_sign_flip(build) -> None:
-    """Against scipy: with one pair of arms the interval over seeds is that of a paired t test, and the p that of its exact sign flips."""
+    """Against scipy, with one pair of arms.
+
+    The interval over seeds is that of a paired t test, the p that of its exact sign flips.
+    """
     study = build(axes={"augment": ("none", "light")}, seeds=range(7), n_images=40)
     effect = effect_of(study, "augment")
     a, b = (
@@ -228,7 +237,10 @@ def test_holm_equals_statsmodels(published) -> None:
 
 
 def balanced(rng, shape=(3, 2, 4)):
-    """Scores (arms, seeds) of a full 3 x 2 grid with effects, its columns, and the same as a table."""
+    """Scores (arms, seeds) of a full 3 x 2 grid with effects.
+
+    Its columns, and the same as a table.
+    """
     n_a, n_b, n_seeds = shape
     scores = (
         rng.normal(size=shape)

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.evidence.tables import trial_frame
+from ablate.reporting.evidence.frames import trial_frame
 from ablate.reporting.figures.choose import compared_values, curve_frame, draw_gallery
 from ablate.reporting.figures.draw import draw_confusion
 from ablate.reporting.figures.picture import to_png, to_svg
@@ -39,8 +39,16 @@ def bar(axes) -> list[tuple[float, float]]:
 
 def test_there_is_a_figure_for_each_axis(published) -> None:
     assert list(gallery(published)) == [
-        "arms", "axis_freeze_depth", "axis_lr_ratio", "axis_augment", "axis_lora_rank", "cost", "learning_curves", "confusion_champion", "reliability_champion",
-    ]  # fmt: skip
+        "arms",
+        "axis_freeze_depth",
+        "axis_lr_ratio",
+        "axis_augment",
+        "axis_lora_rank",
+        "cost",
+        "learning_curves",
+        "confusion_champion",
+        "reliability_champion",
+    ]
 
 
 def test_arms_show_every_trial_and_the_mean_of_each_arm(published) -> None:

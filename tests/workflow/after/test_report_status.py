@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from ablate.console.status import status_notes
+from ablate.console.status_text import status_notes
 from ablate.errors import SpecError
 from ablate.reporting.report_record import NAME, ReportRecord, ReportTrial
-from ablate.scheduling.status import StudyStatus
+from ablate.scheduling.study_status import StudyStatus
 from ablate.workflow.after import report_status as module
 from ablate.workflow.after.report_status import ReportStatus, report_status
 from ablate.workflow.after.studies import Standing

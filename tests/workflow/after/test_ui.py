@@ -22,7 +22,7 @@ from support.toy_study import new_store_uri, toy_study
 from ablate.errors import StoreError
 from ablate.tracking.links import runs_url, shared_view_url, view_state
 from ablate.tracking.records import PublishedRun, PublishedStudy
-from ablate.workflow.after.ui import serve_ui
+from ablate.workflow.after.mlflow_ui import serve_ui
 from ablate.workflow.folders import find_folders
 
 ROOT = Path(__file__).parents[3]

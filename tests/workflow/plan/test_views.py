@@ -30,6 +30,14 @@ from ablate.targets import OneLabel, SeveralLabels
 from ablate.training.feeds.batches import ImageFeed
 from ablate.training.feeds.sampling import every_image
 from ablate.workflow.folders import find_folders
+from ablate.workflow.plan.augmented_views import (
+    SheetRequest,
+    describe,
+    read_policy,
+    shown_policies,
+    spread,
+    take_sheet,
+)
 from ablate.workflow.plan.contact_sheet import (
     BACKGROUND,
     MAX_LABEL,
@@ -38,14 +46,6 @@ from ablate.workflow.plan.contact_sheet import (
     draw_sheet,
     layout,
     write_sheet,
-)
-from ablate.workflow.plan.views import (
-    SheetRequest,
-    describe,
-    read_policy,
-    shown_policies,
-    spread,
-    take_sheet,
 )
 from ablate.workflow.prepare.resolved import Resolved, resolve
 

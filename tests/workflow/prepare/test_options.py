@@ -15,8 +15,8 @@ from ablate.cli import app
 from ablate.errors import SpecError
 from ablate.workflow import grid_names
 from ablate.workflow.grid_names import find_grid
-from ablate.workflow.prepare import options
-from ablate.workflow.prepare.options import (
+from ablate.workflow.prepare import option_checks
+from ablate.workflow.prepare.option_checks import (
     check_cache_gb,
     check_rates,
     check_retries,
@@ -29,7 +29,7 @@ from ablate.workflow.prepare.options import (
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "n_cores", lambda: 2)
+    monkeypatch.setattr(option_checks, "n_cores", lambda: 2)
 
 
 @pytest.mark.parametrize(

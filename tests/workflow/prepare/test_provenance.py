@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablate import __version__
 from ablate.study.provenance import Provenance, provenance_of_tags, provenance_to_tags
-from ablate.workflow.prepare.provenance import (
+from ablate.workflow.prepare.current_provenance import (
     LIBRARIES,
     _commit_of,
     provenance_here,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ablate.quoting import code, text
 from ablate.recipe.canonical import canonical
 from ablate.recipe.recipe import Recipe
-from ablate.reporting.evidence.tables import level_text
+from ablate.reporting.evidence.frames import level_text
 from ablate.reporting.results import Results
 from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import join_sections, table

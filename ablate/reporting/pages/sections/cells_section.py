@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ablate.quoting import code, text
-from ablate.reporting.evidence.tables import level_text
+from ablate.reporting.evidence.frames import level_text
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 from ablate.study.record import ArmRecord, ExcludedCell

@@ -16,7 +16,7 @@ from ablate.grid.wording import nearest
 from ablate.study.record import ArmRecord
 from ablate.training.lr_range import LrRange, lr_range
 from ablate.workflow.folders import Folders
-from ablate.workflow.prepare.options import check_rates, check_threads
+from ablate.workflow.prepare.option_checks import check_rates, check_threads
 from ablate.workflow.prepare.prepared import Prepared, prepare
 from ablate.workflow.prepare.resolved import resolve
 from ablate.workflow.run.watcher import Watcher

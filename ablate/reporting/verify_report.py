@@ -20,7 +20,7 @@ from ablate.recipe.canonical import relevant
 from ablate.recipe.former_names import first_name
 from ablate.reporting.compute import compute_results
 from ablate.reporting.differences import Finding, text_differences, value_differences
-from ablate.reporting.evidence.tables import noise_runs, run_of_trial
+from ablate.reporting.evidence.frames import noise_runs, run_of_trial
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.one_origin import check_one_origin
@@ -34,7 +34,7 @@ from ablate.reporting.results import Results
 from ablate.reporting.summarise import report_record
 from ablate.study.record import StudyRecord
 from ablate.tracking.events import TrialState
-from ablate.tracking.projection import param_text
+from ablate.tracking.mlflow_fields import param_text
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 SPLITS = ("val", "test")

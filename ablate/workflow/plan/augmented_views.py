@@ -20,7 +20,7 @@ from ablate.data.store import ImageStore
 from ablate.errors import SpecError, StoreError
 from ablate.grid.wording import nearest
 from ablate.model.backbone import preprocessing_of
-from ablate.model.facts import Preprocessing
+from ablate.model.backbone_facts import Preprocessing
 from ablate.recipe.policy import is_cropped, level_of, policy_word, recipe_of
 from ablate.recipe.recipe import Recipe
 from ablate.study.view_identity import CLEAN

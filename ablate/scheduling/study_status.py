@@ -18,7 +18,7 @@ from ablate.scheduling.remaining import Left, StudyClock
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import Attempt, attempts
-from ablate.tracking.projection import failure_line
+from ablate.tracking.mlflow_fields import failure_line
 
 RUNNING = "RUNNING"
 WAITING = "WAITING"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from ablate.scheduling.status import FailureStatus, StudyStatus
+from ablate.scheduling.study_status import FailureStatus, StudyStatus
 from ablate.workflow.after.report_status import ReportStatus
 from ablate.workflow.after.studies import Standing
 

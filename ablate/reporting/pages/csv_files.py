@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ablate.reporting.evidence.effects import effect_frame
-from ablate.reporting.evidence.tables import csv_text, trials_csv
+from ablate.reporting.evidence.frames import csv_text, trials_csv
 from ablate.reporting.pages.sections.review import duplicate_frame
 from ablate.reporting.results import Results
 
