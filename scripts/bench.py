@@ -231,7 +231,7 @@ def _seconds_of_a_report(folder: Path) -> float:
 
     Without reading them from MLflow.
     """
-    from conftest import make_study
+    from conftest import make_study  # type: ignore[attr-defined]
 
     from ablate.reporting.pages.write import write_report
 

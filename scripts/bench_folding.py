@@ -40,7 +40,10 @@ def folded(network: Network, images: Tensor) -> tuple[nn.Module, int]:
     pairs = _directly_behind(module, frozen, images)
     for conv, norm in pairs:
         old = module.get_submodule(norm)
-        module.set_submodule(conv, fuse_conv_bn_eval(module.get_submodule(conv), old))
+        convolution = module.get_submodule(conv)
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(old, nn.BatchNorm2d)
+        module.set_submodule(conv, fuse_conv_bn_eval(convolution, old))
         # timm's BatchNormAct2d holds the activation that follows: it must stay.
         rest = [getattr(old, part) for part in ("drop", "act") if hasattr(old, part)]
         module.set_submodule(norm, nn.Sequential(*rest))

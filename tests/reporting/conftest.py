@@ -132,7 +132,7 @@ def make_run(arm: ArmRecord, seed: int, frame: pd.DataFrame, *, number: int) -> 
         scores = score(own.filter(like="p_").to_numpy(), own["label"].to_numpy())
         metrics |= {f"{split}/{name}": value for name, value in scores.items()}
     best = metrics["val/macro_f1"]
-    curves = {
+    curves: dict[str, tuple[tuple[int, float], ...]] = {
         "train/loss": ((0, 1.5), (1, 0.9), (2, 0.6)),
         "val/macro_f1": ((0, 0.5 * best), (1, 0.9 * best), (2, best)),
     }

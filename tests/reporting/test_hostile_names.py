@@ -9,6 +9,7 @@ import csv
 import io
 import re
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from huggingface_hub import ModelCard
@@ -20,6 +21,7 @@ from ablate.reporting.pages.write import write_report
 from ablate.reporting.text.two_studies_text import comparison_text
 from ablate.reporting.verify_report import verify_report
 from ablate.study.record import NearDuplicate, NearDuplicates
+from ablate.study.trial import Trial
 from ablate.tracking import mlflow_fields
 from ablate.tracking.events import TrialOutcome
 
@@ -183,7 +185,7 @@ def test_notes_in_mlflow_and_comparisons_keep_their_form(build, kind: str) -> No
         )
         notes = [
             mlflow_fields.study_tags(record)[mlflow_fields.NOTE],
-            mlflow_fields.trial_note(trial, outcome, record),
+            mlflow_fields.trial_note(cast(Trial, trial), outcome, record),
             compared,
         ]
         forms.append([elements(page(note, {})) for note in notes])

@@ -50,7 +50,7 @@ def test_a_real_fallback_is_a_warning_without_the_word_synthetic(published) -> N
 
 
 def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
-    by_arm = {}
+    by_arm: dict[str, list[dict[str, float]]] = {}
     for run in published.study.runs:
         by_arm.setdefault(run.arm_id, []).append(run.metrics)
     best = max(by_arm.values(), key=lambda runs: statistics.mean(m["val/macro_f1"] for m in runs))

@@ -121,6 +121,7 @@ def test_report_and_card_say_it_and_what_is_not_reached(study, report) -> None:
     assert f"- `{first}`: not reachable on val in 1 of 3 seeds." in section
     assert section.count("not reachable") == 1 and f"| `{first}` | 2 of 3 |" in section
     champion = compute_results(study.study, predictions(study)).champion
+    assert champion is not None
     line = next(line for line in section.splitlines() if line.startswith(f"| `{champion.name}` |"))
     _, precision, recall = [cell.strip() for cell in line.strip("|").split("|")][2:]
     card = (report / "cards" / "champion.md").read_text()

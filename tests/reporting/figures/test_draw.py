@@ -97,6 +97,7 @@ def test_curves_are_means_over_seeds(published) -> None:
     results = compute_results(published.study, published.predictions)
     axes = gallery(published)["learning_curves"].figure.axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
+    assert results.champion is not None
     runs = results.complete_runs(results.champion.arm_id)
     expected = [
         np.mean([run.curves["val/macro_f1"][epoch][1] for run in runs]) for epoch in range(3)
@@ -118,9 +119,8 @@ def test_confusion_shows_shares_of_rows_and_an_absent_row_of_zeros() -> None:
         np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), ["a", "b", "cost in $ and $"]
     )
     mesh = figure.axes[0].collections[0]
-    np.testing.assert_allclose(
-        np.asarray(mesh.get_array()).reshape(3, 3), [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
-    )
+    shares = np.array([[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]])
+    np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(3, 3), shares)
     assert [text.get_text() for text in figure.axes[0].texts] == [
         "75",
         "25",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -44,12 +45,13 @@ def record_with(*states: str) -> ReportRecord:
             ReportTrial(arm_id="a", seed=seed, state=state, trial_id=f"t{seed}", run_id=None)
         )
     # Whatever else a report says does not matter here.
-    return ReportRecord.model_construct(
-        study=SimpleNamespace(study_id="abc"),
-        arms=(SimpleNamespace(arm_id="a", name="depth=1"),),
-        champion_arm_id="a",
-        trials=tuple(trials),
-    )
+    values: dict[str, Any] = {
+        "study": SimpleNamespace(study_id="abc"),
+        "arms": (SimpleNamespace(arm_id="a", name="depth=1"),),
+        "champion_arm_id": "a",
+        "trials": tuple(trials),
+    }
+    return ReportRecord.model_construct(**values)
 
 
 @pytest.mark.parametrize(
