@@ -17,7 +17,7 @@ DATA_OPTION = $(call option,--data-dir,DATA_DIR)
 RUN_OPTIONS = $(DATA_OPTION) $(call option,--seeds,SEEDS) $(call option,--workers,WORKERS) $(call option,--report-dir,REPORT) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench install install-extras ablation plan report status ui views test test-services check schema clean
+.PHONY: help bench install install-extras ablation plan report status ui views test test-fast test-services check schema clean
 
 help:  ## list the targets
 	@echo "make TARGET [GRID=name or path] [DATA_DIR=folder] [SEEDS=0,1,2] [WORKERS=n] [REPORT=folder] [EXTRAS=ray,postgres] [ARGS='more options']"
@@ -64,6 +64,9 @@ ui: install  ## MLflow UI on 127.0.0.1, with a link that compares the study's tr
 test: $(VENV)/.installed-test  ## every test
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(ARGS)
 
+test-fast: $(VENV)/.installed-test  ## the quick tests: under two minutes on two cores
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup -m 'not slow' $(ARGS)
+
 test-services: $(VENV)/.installed-test  ## tests against a real PostgreSQL server; installs it from Debian's packages where it can
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql >/dev/null; } || \
@@ -74,6 +77,7 @@ check: $(VENV)/.installed-test  ## what CI runs: lint, types, every test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file tests/mypy.ini
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(ARGS)
 
 bench: $(VENV)/.installed-test  ## the same trials through a plain loop and through ablate: seconds, ratios, scores (tens of minutes)

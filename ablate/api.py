@@ -104,32 +104,43 @@ def run(
     from ablate.workflow.run.watcher import Quiet
     from ablate.workflow.study import Study
 
+    # Nobody is told anything unless a function was given.
     watcher = Quiet()
     if on_event is not None:
         watcher = replace(watcher, on_event=on_event)
     if on_progress is not None:
         watcher = replace(watcher, on_progress=on_progress)
-    places = folders or _folders()
-    outcome = run_grid(_request(grid), options or RunOptions(), places, watcher)
+    used = folders or _folders()
+    outcome = run_grid(_request(grid), options or RunOptions(), used, watcher)
+    # By its id: the newest study of the name may be one that another process began meanwhile.
     record = outcome.context.record
-    return Study(places, record.grid_name, record.study_id, outcome=outcome)
+    return Study(used, record.grid_name, record.study_id, outcome=outcome)
 
 
 def open_study(
-    grid: str | Path, study_id: str | None = None, *, folders: Folders | None = None
+    grid: Grid | Path | str, study_id: str | None = None, *, folders: Folders | None = None
 ) -> Study:
-    """Open a study that was run before, by the name of its grid: the newest, or the one named.
+    """Open a study that was run before, by its grid or that grid's name: the newest, or one by id.
 
-    Raises StoreError where the tracking store does not answer or has no such study.
+    Raises StoreError where the tracking store does not answer or has no such study, SpecError for
+    what is no name.
     """
+    from ablate.errors import SpecError
     from ablate.workflow.grid_names import grid_name
     from ablate.workflow.study import Study
 
-    study = Study(folders or _folders(), grid_name(str(grid)), study_id)
+    if not isinstance(grid, (Grid, Path, str)):
+        raise SpecError(
+            "open_study takes a grid from ablate.load_grid, its name or the path of its file, "
+            f"got a {type(grid).__name__}"
+        )
+    name = grid.name if isinstance(grid, Grid) else grid_name(str(grid))
+    study = Study(folders or _folders(), name, study_id)
     study.published  # noqa: B018  read now, so that a study that is not there is an error here
     return study
 
 
+# In the functions above, `folders` is the argument and hides the function of that name.
 def _folders() -> Folders:
     return folders()
 
@@ -140,6 +151,7 @@ def _request(grid: GridLike, *, name: str = "grid") -> Request:
     return request(grid, name=name)
 
 
+# PEP 562: Python asks here for a name that the module does not have yet.
 def __getattr__(name: str) -> object:
     from importlib import import_module
 

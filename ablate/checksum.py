@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 _MARK = b',"crc":"'
 _LENGTH = len(_MARK) + 8 + len(b'"}')
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes, 64 hex digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sealed(text: str) -> str:
@@ -19,8 +27,10 @@ def sealed(text: str) -> str:
 
 def unsealed(text: bytes) -> bytes | None:
     """Inverse of `sealed`. None where there is no checksum, or it is not the one of this text."""
-    body, seal = text[:-_LENGTH], text[-_LENGTH:]
-    return body + b"}" if seal == _seal(body) else None
+    body = text[:-_LENGTH]
+    if text[-_LENGTH:] != _seal(body):
+        return None
+    return body + b"}"
 
 
 def is_sealed(text: bytes) -> bool:
@@ -45,7 +55,7 @@ def unsealed_json(text: bytes, *, fields: Collection[str]) -> dict[str, Any]:
         raise ValueError("its checksum does not match")
     try:
         values = json.loads(content)
-    except RecursionError:
+    except RecursionError:  # what json raises for a thousand brackets; a file is no reason to crash
         raise ValueError("it is nested too deeply") from None
     if not isinstance(values, dict):
         raise ValueError("it holds no object")

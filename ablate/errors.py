@@ -4,7 +4,7 @@ AblateError
 ├── RequestError        what was asked cannot be done; nothing was started (exit code 2)
 │   ├── SpecError       the grid file, or a combination that it asks for
 │   ├── DataError       the images, their labels or their splits
-│   ├── WeightsError    pretrained weights that cannot be had or do not fit
+│   ├── WeightsError    pretrained weights that are not available or do not fit
 │   └── StoreError      a folder or tracking store that cannot be used
 │       └── StudyStopped    one that failed after the study began; what ended is kept (exit code 1)
 ├── ReportError         the report or the model failed; a command makes it again (exit code 1)
@@ -37,7 +37,7 @@ class DataError(RequestError):
 
 
 class WeightsError(RequestError):
-    """Pretrained weights cannot be had, or do not fit the backbone."""
+    """Pretrained weights are not available, or do not fit the backbone."""
 
 
 class StoreError(RequestError):
@@ -47,7 +47,7 @@ class StoreError(RequestError):
 class StudyStopped(StoreError):
     """A study that had begun cannot go on, e.g. because its disk is full.
 
-    What has ended is kept, and the same command goes on.
+    What has ended is kept, and the same command resumes.
     """
 
 
@@ -70,7 +70,9 @@ def some(names: Sequence[str], *, most: int) -> str:
     """Return the first `most` names of a list in one line, and how many more there are."""
     shown = ", ".join(names[:most])
     n_more = len(names) - most
-    return f"{shown} and {n_more} more" if n_more > 0 else shown
+    if n_more <= 0:
+        return shown
+    return f"{shown} and {n_more} more"
 
 
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})

@@ -14,7 +14,10 @@ import typer
 
 from ablate.leaving import INTERRUPTED, SENTENCE
 
-FAILED, WRONG = 1, 2
+FAILED = 1
+"""Exit code where the request was right and something of it failed."""
+WRONG = 2
+"""Exit code where the request was wrong and nothing was started."""
 
 
 @contextmanager
@@ -27,6 +30,7 @@ def user_errors(*, is_json: bool = False) -> Iterator[Callable[[], None]]:
     Yields what a command calls once its imports are done: from then on an interrupt is an
     exception, so that what was begun is put away.
     """
+    # Imported where they are used, so that `--help` waits for none of them.
     from ablate.errors import ReportError, RequestError
 
     try:
@@ -35,9 +39,11 @@ def user_errors(*, is_json: bool = False) -> Iterator[Callable[[], None]]:
     except (RequestError, ReportError, OSError) as error:
         code, message = _ending(error)
         typer.echo(f"error: {message}", err=True)
+        # A program that parses standard output gets a document whatever happens.
         if is_json:
             document = {"error": type(error).__name__, "message": message, "exit_code": code}
             typer.echo(json.dumps(document, ensure_ascii=False))
+        # `from None`: the chain of causes is for the developer, not for the reader of a message.
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
         typer.echo(SENTENCE, err=True)
@@ -55,7 +61,8 @@ def _ending(error: Exception) -> tuple[int, str]:
     from ablate.errors import ReportError, StudyStopped
     from ablate.tracking.passwords import hide_passwords
 
-    code, message = WRONG, str(error)
+    code = WRONG
+    message = str(error)
     if isinstance(error, StudyStopped):
         code = FAILED
         message += (
@@ -66,11 +73,14 @@ def _ending(error: Exception) -> tuple[int, str]:
         code = FAILED
     elif isinstance(error, OSError):  # of the rest of the machine: a full disk, a closed folder
         message = _about_file(error)
+    # Messages quote the address of the store, and drivers quote it with its password.
     return code, hide_passwords(message)
 
 
 def _about_file(error: OSError) -> str:
-    place = "" if error.filename is None else f"{error.filename}: "
+    place = ""
+    if error.filename is not None:
+        place = f"{error.filename}: "
     return (
         f"{place}{error.strerror or error}; what was finished is kept, "
         "the same command goes on once that is mended"
@@ -83,4 +93,5 @@ def show_without_passwords(
     """Print the traceback of a bug."""
     from ablate.tracking.passwords import hide_passwords
 
+    # The frames of a database driver show the whole URL.
     sys.stderr.write(hide_passwords("".join(traceback.format_exception(kind, error, trace))))

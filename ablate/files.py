@@ -25,11 +25,11 @@ def write_text(path: Path, text: str) -> None:
     Processes that write it at once leave one text, not a mixture. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, since a rename is atomic within a file system alone.
     half = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        half.write_text(
-            text, encoding="utf-8", errors="backslashreplace"
-        )  # names of files need not be UTF-8
+        # Names of files need not be UTF-8.
+        half.write_text(text, encoding="utf-8", errors="backslashreplace")
         half.replace(path)
     except OSError:
         half.unlink(missing_ok=True)
@@ -37,11 +37,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def irregular_kind(mode: int) -> str | None:
-    """Return what an `st_mode` says of something that is no regular file, e.g.
+    """Return what an `st_mode` says of something that is no regular file, e.g. `a named pipe`.
 
-    `a named pipe`, which must not be opened; None for a regular file.
+    None for a regular file.
     """
-    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
+    # Whoever asks must not open it: opening a named pipe waits for a writer, perhaps for ever.
+    if stat.S_ISREG(mode):
+        return None
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def inside(root: Path, relative: str) -> Path | None:
@@ -51,7 +54,9 @@ def inside(root: Path, relative: str) -> Path | None:
     """
     base = _resolved(root.absolute())
     path = (base / relative).resolve()
-    return path if path.is_relative_to(base) else None
+    if path.is_relative_to(base):
+        return path
+    return None
 
 
 @lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+# Not from typing: to import that takes longer than all the rest of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
@@ -17,7 +18,7 @@ INTERRUPTED = 130
 """Exit code of whatever was interrupted and goes on with the same command."""
 SENTENCE = "interrupted; finished trials are kept, the same command goes on where it stopped"
 
-
+# A list, so that the handler reads the sentence of the moment without a `global`.
 _sentence = [SENTENCE]
 
 
@@ -29,6 +30,7 @@ def leave_at_once(sentence: str = SENTENCE) -> None:
     """
     _sentence[:] = [sentence]
     for number in (signal.SIGINT, signal.SIGTERM):
+        # A script's background jobs start with SIGINT ignored: Control-C is not meant for them.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
 
@@ -48,7 +50,9 @@ def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Signal handler: print that the command was interrupted, and end the process."""
     try:
         sys.stdout.flush()
+        # os.write, since print is not reentrant: the signal may have come in the middle of one.
         os.write(2, f"{_sentence[0]}\n".encode())
     except Exception:  # a stream that is closed, or is being written this very moment
         os._exit(INTERRUPTED)
+    # Not sys.exit, which would raise in the middle of whatever runs, and wait for its threads.
     os._exit(INTERRUPTED)

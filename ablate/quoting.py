@@ -10,7 +10,8 @@ import re
 
 REPLACEMENT = "\ufffd"
 _UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e"
+    "\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
 )
 """Control characters, marks that turn the direction of what follows, and halves of characters.
 
@@ -54,12 +55,20 @@ def text(words: str) -> str:
 
     In a line of prose, a heading, a cell of a table or an alt text.
     """
-    quoted = _MARKUP.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), one_line(words))
+    quoted = _MARKUP.sub(_quoted_mark, one_line(words))
     return _BLOCK_START.sub(_without_block, quoted)
 
 
-def _without_block(found: re.Match[str]) -> str:
-    return f"\\{found['mark']}" if found["mark"] else f"{found['number']}\\{found['dot']}"
+def _quoted_mark(match: re.Match[str]) -> str:
+    # Entities where Markdown passes HTML through, or ends a table's cell, in spite of a backslash.
+    mark = match[0]
+    return _ENTITIES.get(mark, f"\\{mark}")
+
+
+def _without_block(match: re.Match[str]) -> str:
+    if match["mark"]:
+        return f"\\{match['mark']}"
+    return f"{match['number']}\\{match['dot']}"
 
 
 def code(name: str) -> str:
@@ -79,15 +88,21 @@ def cell(value: str) -> str:
     Numbers stay as they are.
     """
     printed = _HALVES.sub(REPLACEMENT, value)
-    return f"'{printed}" if _is_formula(printed) else printed
+    if _is_formula(printed):
+        return f"'{printed}"
+    return printed
 
 
 def from_cell(printed: str) -> str:
     """Inverse of `cell`."""
-    return printed[1:] if printed.startswith("'") and _is_formula(printed[1:]) else printed
+    # Only an apostrophe that `cell` put there: one before plain words is the words' own.
+    if printed.startswith("'") and _is_formula(printed[1:]):
+        return printed[1:]
+    return printed
 
 
 def _is_formula(value: str) -> bool:
+    # Behind apostrophes too, so that a name that begins with one comes back as it was.
     return value.lstrip("' ").startswith(_FORMULA_STARTS) and _NUMBERS.fullmatch(value) is None
 
 
@@ -96,10 +111,7 @@ def without_folders(message: str) -> str:
 
     Where a machine keeps its files is nobody's business.
     """
-    for pattern, put in (
-        (_QUOTED_PATH, "\\g<quote>…/\\g<name>\\g<quote>"),
-        (_FILE_URI, "…/\\g<name>"),
-        (_PATH, "…/\\g<name>"),
-    ):
-        message = pattern.sub(put, message)
-    return message
+    # Quoted paths first: they alone may hold spaces, and what is left of them would match again.
+    message = _QUOTED_PATH.sub(r"\g<quote>…/\g<name>\g<quote>", message)
+    message = _FILE_URI.sub(r"…/\g<name>", message)
+    return _PATH.sub(r"…/\g<name>", message)

@@ -1,10 +1,10 @@
-"""The version of the form in which a study is kept: its journal, its plan, the description of a trial.
+"""The version of the form in which a study is kept: its journal, its plan, a trial's description.
 
     1  plain JSON
     2  JSON with checksums; the lines of a journal count those of their attempt
 
-Every form is read by all later versions of ablate. A form that is newer than this program is refused
-before anything is written: what it says may mean something that this program does not know.
+Every form is read by all later versions of ablate. A form that is newer than this program is
+refused before anything is written: what it says may mean something that this program does not know.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class NewerSchema(StoreError):
 
 
 def check_schema(version: object, *, place: str) -> None:
-    """Raise NewerSchema where `place`, a file or a line of one, has a version above `SCHEMA_VERSION`.
+    """Raise NewerSchema where `place`, a file or a line of one, is of a later version.
 
     Whatever is no number of a version is left to whoever checks the other values of the file.
     """

@@ -31,6 +31,8 @@ def stream(seed: int, name: StreamName, *counters: int | str) -> int:
     `counters` name the place inside the stream, for example (epoch, image_index). Equal arguments
     give equal keys on every machine.
     """
+    # A separator that no name holds, so that ("a", 12) and ("a1", 2) cannot meet in one text.
     text = "\x1f".join([str(int(seed)), name, *map(str, counters)])
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    # 63 bits: torch takes a signed 64-bit seed.
     return int.from_bytes(digest, "big") >> 1

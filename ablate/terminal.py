@@ -66,11 +66,14 @@ def ensure_utf8() -> None:
     """
     if sys.getfilesystemencoding().lower() in ("utf-8", "utf8"):
         return
-    os.environ.setdefault(
-        "PYTHONIOENCODING", f"{sys.stdout.encoding}:{_BEFORE}" if sys.stdout else "utf-8"
-    )
+    encoding = "utf-8"
+    if sys.stdout:  # None where it was closed
+        encoding = f"{sys.stdout.encoding}:{_BEFORE}"
+    os.environ.setdefault("PYTHONIOENCODING", encoding)
     os.environ["PYTHONUTF8"] = "1"
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  the same program, no shell
+    # Python reads the variable at its start alone, so the same program starts again, in place.
+    command = [sys.executable, *sys.orig_argv[1:]]
+    os.execv(sys.executable, command)  # noqa: S606  no shell
 
 
 def be_patient() -> None:
@@ -110,5 +113,7 @@ def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
     """Characters that an encoding lacks, in those that every encoding has."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    lacking = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(character, "?") for character in lacking), error.end
+    plain = ""
+    for character in error.object[error.start : error.end]:
+        plain += _PLAIN.get(character, "?")
+    return plain, error.end

@@ -1,8 +1,11 @@
-"""Read mutated image files for a while: each must be read or refused by a DataError, in bounded time and memory.
+"""Read mutated image files for a while.
+
+Each must be read or refused by a DataError, in bounded time and memory.
 
     python scripts/fuzz_images.py --minutes 15 [--seed 0]
 
-A child process reads; the parent sees it die. Every finding is kept as a file in --out and printed; exit code 1 where there is one.
+A child process reads; the parent sees it die. Every finding is kept as a file in --out and printed;
+exit code 1 where there is one.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import cycle, islice
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +32,10 @@ from ablate.data.images import look_at, read_image
 from ablate.errors import DataError
 
 LIMIT_S = 20
-"""CPU seconds for one file: what a sound one of 60 megapixels takes, and room. Six times as many of the clock, where a busy disk counts."""
+"""CPU seconds for one file: what a sound one of 60 megapixels takes, and room.
+
+Six times as many of the clock, where a busy disk counts.
+"""
 LIMIT_BYTES = 6 * 10**9
 """Of address space, libraries among it."""
 
@@ -42,7 +50,8 @@ def samples() -> dict[str, bytes]:
     rgb = Image.fromarray(pixels)
     deep = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
     exif = Image.Exif()
-    exif[0x0112], exif[0x010F] = 6, "maker"
+    exif[0x0112] = 6  # orientation: turned by 90 degrees
+    exif[0x010F] = "maker"
     again = {"save_all": True, "append_images": [rgb.rotate(90)]}
     return {
         "a.jpg": _encoded(rgb, "JPEG", exif=exif),
@@ -80,18 +89,22 @@ def samples() -> dict[str, bytes]:
 
 
 def mutate(whole: bytes, rng: Generator) -> bytes:
-    """A damaged copy: bits turned, bytes replaced, a piece cut out, repeated or set to one value, or the end cut off."""
+    """A damaged copy.
+
+    Bits turned, bytes replaced, a piece cut out, repeated or set to one value, or the end cut off.
+    """
     data = bytearray(whole)
     for _ in range(int(rng.integers(1, 4))):
         n_head = max(1, min(len(data), 200))
-        # headers are short, and hold most of what can go wrong
-        at = int(rng.integers(n_head if rng.random() < 0.6 else max(1, len(data))))
+        # Headers are short, and hold most of what can go wrong.
+        is_in_the_head = rng.random() < 0.6
+        n_bytes = n_head if is_in_the_head else max(1, len(data))
+        at = int(rng.integers(n_bytes))
         length = int(rng.integers(1, 24))
         kind = int(rng.integers(7))
         if kind == 0:
-            data[at : at + 1] = (
-                bytes([data[at] ^ (1 << int(rng.integers(8)))]) if at < len(data) else b""
-            )
+            if at < len(data):
+                data[at] ^= 1 << int(rng.integers(8))
         elif kind == 1:
             data[at : at + length] = rng.bytes(length)
         elif kind == 2:
@@ -112,8 +125,10 @@ def mutate(whole: bytes, rng: Generator) -> bytes:
 def mutations(n: int, *, seed: int) -> list[tuple[str, bytes]]:
     """`n` mutated files, (name, bytes), the samples in turn; the same for the same seed."""
     rng = np.random.default_rng(seed)
-    sound = list(samples().items())
-    return [(name, mutate(whole, rng)) for name, whole in (sound[i % len(sound)] for i in range(n))]
+    mutated = []
+    for name, whole in islice(cycle(samples().items()), n):
+        mutated.append((name, mutate(whole, rng)))
+    return mutated
 
 
 def outcome(path: Path) -> str:
@@ -136,10 +151,14 @@ def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def _read_many(folder: str, seed: int, until: float, counts: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+def _read_many(
+    folder: str, seed: int, until: float, counts: Queue[tuple[dict[str, int], float, int]]
+) -> None:
+    """Read files of one seed in this process, which bad ones may end; the parent reads `counts`."""
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
     path = Path(folder, "current")
-    slowest, found = 0.0, Counter[str]()
+    slowest = 0.0
+    outcomes = Counter[str]()
     for name, data in mutations(2000, seed=seed):
         if time.time() > until:
             break
@@ -148,11 +167,11 @@ def _read_many(folder: str, seed: int, until: float, counts: multiprocessing.Que
         faulthandler.dump_traceback_later(6 * LIMIT_S, exit=True)
         signal.setitimer(signal.ITIMER_PROF, LIMIT_S)  # ends the process, whatever C code it is in
         started = time.perf_counter()
-        found[outcome(path)] += 1
+        outcomes[outcome(path)] += 1
         slowest = max(slowest, time.perf_counter() - started)
         signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
-    counts.put((dict(found), slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    counts.put((dict(outcomes), slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 
 
 def main() -> None:
@@ -161,10 +180,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("fuzz_findings"))
-    asked = parser.parse_args()
-    until = time.time() + 60 * asked.minutes
+    options = parser.parse_args()
+    until = time.time() + 60 * options.minutes
     context = multiprocessing.get_context("spawn")
-    total, slowest_s, most_kb, n_findings, seed = Counter[str](), 0.0, 0, 0, asked.seed
+    total = Counter[str]()
+    slowest_s = 0.0
+    most_kb = 0
+    n_findings = 0
+    seed = options.seed
     while time.time() < until:
         with tempfile.TemporaryDirectory() as folder:
             counts = context.Queue()
@@ -173,17 +196,19 @@ def main() -> None:
             child.join()
             if child.exitcode:
                 n_findings += 1
-                asked.out.mkdir(parents=True, exist_ok=True)
-                kept = asked.out / f"{seed}-{Path(folder, 'name').read_text()}"
+                options.out.mkdir(parents=True, exist_ok=True)
+                kept = options.out / f"{seed}-{Path(folder, 'name').read_text()}"
                 kept.write_bytes(Path(folder, "current").read_bytes())
                 sys.stdout.write(f"finding: {kept} (exit code {child.exitcode})\n")
             else:
-                found, slowest, rss_kb = counts.get()
-                total.update(found)
-                slowest_s, most_kb = max(slowest_s, slowest), max(most_kb, rss_kb)
+                outcomes, slowest, rss_kb = counts.get()
+                total.update(outcomes)
+                slowest_s = max(slowest_s, slowest)
+                most_kb = max(most_kb, rss_kb)
         seed += 1
     sys.stdout.write(
-        f"{total.total()} files: {dict(total)}; slowest {slowest_s:.2f} s; most memory {most_kb / 1e3:.0f} MB; {n_findings} findings\n"
+        f"{total.total()} files: {dict(total)}; slowest {slowest_s:.2f} s; "
+        f"most memory {most_kb / 1e3:.0f} MB; {n_findings} findings\n"
     )
     raise SystemExit(1 if n_findings else 0)
 

@@ -32,7 +32,10 @@ def run_notebook(notebook: dict[str, Any]) -> dict[str, Any]:
 
 def _run(source: str, names: dict[str, Any], *, number: int) -> list[dict[str, Any]]:
     tree = ast.parse(source, filename=f"cell {number}")
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    # As in Jupyter, a last expression is shown; a last statement (an assignment) is not.
+    last = None
+    if tree.body and isinstance(tree.body[-1], ast.Expr):
+        last = tree.body.pop()
     printed = io.StringIO()
     value = None
     with contextlib.redirect_stdout(printed):
@@ -76,11 +79,12 @@ def main() -> None:
     parser.add_argument("notebook", type=Path)
     parser.add_argument("--cwd", type=Path, required=True, help="working folder of the cells")
     parser.add_argument("--out", type=Path, help="default: the notebook itself")
-    asked = parser.parse_args()
-    path = asked.notebook.absolute()
-    out = (asked.out or path).absolute()
+    options = parser.parse_args()
+    # Absolute before the working folder changes.
+    path = options.notebook.absolute()
+    out = (options.out or path).absolute()
     notebook = json.loads(path.read_text())
-    os.chdir(asked.cwd)
+    os.chdir(options.cwd)
     run_notebook(notebook)
     out.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 

@@ -1,6 +1,8 @@
-"""How well the statistics of the report keep their promises, on simulated studies whose truth is known.
+"""How well the statistics of the report keep their promises, where the truth is known.
 
-run: python scripts/simulate_statistics.py [studies]      about 6 minutes on one core for 1000; prints the tables of docs/statistics.md
+On simulated studies; prints the tables of docs/statistics.md.
+
+run: python scripts/simulate_statistics.py [studies]      about 6 minutes on one core for 1000
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.simulated import POWER_AXES, Scenario, simulate
@@ -27,20 +28,18 @@ NOISE = {
     "36 cells, 3 seeds, a quarter of the arms 5 times as noisy": Scenario(
         POWER_AXES, n_seeds=3, uneven=5.0
     ),
-    "36 cells, 3 seeds, levels fare unlike by seed (SD 0.5 of the noise)": Scenario(
+    "36 cells, 3 seeds, effects differ between seeds (SD 0.5 of the noise)": Scenario(
         POWER_AXES, n_seeds=3, level_by_seed=0.5
     ),
-    "36 cells, 3 seeds, levels fare unlike by seed (SD 1.0 of the noise)": Scenario(
+    "36 cells, 3 seeds, effects differ between seeds (SD 1.0 of the noise)": Scenario(
         POWER_AXES, n_seeds=3, level_by_seed=1.0
     ),
 }
 """Studies without any effect."""
-PLANTED = {
-    f"36 cells, 3 seeds, one level {size} seed SDs better": Scenario(
-        POWER_AXES, n_seeds=3, effect=size
-    )
-    for size in (0.5, 1.0, 2.0, 3.0)
-}
+PLANTED = {}
+for size in (0.5, 1.0, 2.0, 3.0):
+    name = f"36 cells, 3 seeds, one level {size} seed SDs better"
+    PLANTED[name] = Scenario(POWER_AXES, n_seeds=3, effect=size)
 PREDICTED = {
     "6 cells, 3 seeds, 300 images of 5 classes": Scenario(SMALL, n_seeds=3, n_images=300),
     "6 cells, 3 seeds, 300 images, one level better": Scenario(
@@ -53,20 +52,23 @@ PREDICTED = {
 
 
 def main() -> None:
-    n_studies = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    told(
+    n_studies = 1000
+    if len(sys.argv) > 1:
+        n_studies = int(sys.argv[1])
+    print_table(
         f"studies without any effect ({n_studies} each)",
         NOISE,
         n_studies,
         ["any claimed", "covered"],
     )
-    told(
+    print_table(
         f"one planted effect ({n_studies} each)",
         PLANTED,
         n_studies,
         ["found", "false beside it", "covered"],
     )
-    told(
+    # Half as many: a study of predictions takes longer to simulate.
+    print_table(
         f"scores from simulated predictions ({n_studies // 2} each)",
         PREDICTED,
         n_studies // 2,
@@ -74,28 +76,29 @@ def main() -> None:
     )
 
 
-def told(title: str, scenarios: dict[str, Scenario], n_studies: int, columns: list[str]) -> None:
-    """Print one table."""
-    rows = [
-        {"study": name, **simulate(scenario, n_studies=n_studies, seed=0)}
-        for name, scenario in scenarios.items()
+def print_table(
+    title: str, scenarios: dict[str, Scenario], n_studies: int, columns: list[str]
+) -> None:
+    """Simulate every scenario and print one table of shares."""
+    alignment = ["---"] + ["--:"] * len(columns)
+    lines = [
+        f"\n{title}\n",
+        f"| {' | '.join(['study', *columns])} |",
+        f"| {' | '.join(alignment)} |",
     ]
-    frame = pd.DataFrame(rows)[["study", *columns]]
-
-    def percent(share: float) -> str:
-        return f"{100 * share:.1f} %" if np.isfinite(share) else "-"
-
-    lines = [f"\n{title}\n"]
-    lines += [
-        f"| {' | '.join(frame.columns)} |",
-        f"| {' | '.join(['---', *['--:'] * len(columns)])} |",
-    ]
-    lines += [
-        f"| {' | '.join([row['study'], *(percent(row[name]) for name in columns)])} |"
-        for row in frame.to_dict("records")
-    ]
+    for name, scenario in scenarios.items():
+        shares = simulate(scenario, n_studies=n_studies, seed=0)
+        cells = [name] + [percent(shares[column]) for column in columns]
+        lines.append(f"| {' | '.join(cells)} |")
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+
+
+def percent(share: float) -> str:
+    """`4.9 %`, or `-` where a scenario has no such share."""
+    if not np.isfinite(share):
+        return "-"
+    return f"{100 * share:.1f} %"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Strike the first command in an empty home, twenty times, and two first commands at once; afterwards the home must be usable.
+"""Interrupt the first command in an empty home; afterwards the home must be usable.
 
     python scripts/strike_first_seconds.py [--strikes 20] [--seed 0]
 
-Each strike starts `ablate run` on a tiny grid in a home of its own and sends SIGINT, SIGTERM or kill -9 at a random moment: half of them while the tracking
-store is made, half anywhere in its first seconds. Usable: the same command then ends with 0 and `ablate verify` finds nothing. About half a minute a strike.
+Each strike starts `ablate run` on a tiny grid in a home of its own and sends SIGINT, SIGTERM or
+kill -9 at a random moment: half of them while the tracking store is made, half anywhere in its
+first seconds. A last one starts two first commands at once. Usable: the same command then ends with
+0 and `ablate verify` finds nothing. About half a minute per strike.
 """
 
 from __future__ import annotations
@@ -51,20 +53,24 @@ def draw_pictures(root: Path) -> None:
 
 def ablate(desk: Path, home: Path, *words: str) -> subprocess.Popen[str]:
     """Start a command in a process group of its own."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("MLFLOW_TRACKING_URI", "ABLATE_OPTUNA")
-    }
+    environment = dict(os.environ)
+    # Both would point the command to a store that another home uses too.
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    environment.pop("ABLATE_OPTUNA", None)
     environment |= {
         "ABLATE_HOME": str(home),
         "ABLATE_DATA": str(desk),
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
     command = [sys.executable, "-m", "ablate", *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen(  # noqa: S603
-        command, cwd=desk, env=environment, text=True, start_new_session=True, **pipes
+        command,
+        cwd=desk,
+        env=environment,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
 
 
@@ -73,14 +79,18 @@ def strike(desk: Path, home: Path, moments: random.Random) -> str:
     number = moments.choice(SIGNALS)
     command = ablate(desk, home, "run", "tiny.yaml", "--workers", "1", "--threads", "1")
     began = time.monotonic()
-    in_the_making = moments.random() < 0.5
-    while in_the_making and not list(home.glob("mlflow.db*")) and command.poll() is None:
-        time.sleep(0.005)
-    time.sleep(moments.uniform(0.0, 3.0) if in_the_making else moments.uniform(0.0, 12.0))
+    is_aimed_at_the_store = moments.random() < 0.5
+    if is_aimed_at_the_store:
+        while not list(home.glob("mlflow.db*")) and command.poll() is None:
+            time.sleep(0.005)
+        # Alembic takes about three seconds to make MLflow's tables.
+        time.sleep(moments.uniform(0.0, 3.0))
+    else:
+        time.sleep(moments.uniform(0.0, 12.0))
     if command.poll() is None:
         os.kill(command.pid, number)
-    said, _ = command.communicate(timeout=WAIT_S)
-    trace = ", with a traceback" if "Traceback" in said else ""
+    output, _ = command.communicate(timeout=WAIT_S)
+    trace = ", with a traceback" if "Traceback" in output else ""
     return f"{number.name} after {time.monotonic() - began:.1f} s, exit {command.returncode}{trace}"
 
 
@@ -91,22 +101,31 @@ def is_usable(desk: Path, home: Path) -> bool:
         ("verify", "reports/tiny"),
     ):
         command = ablate(desk, home, *words)
-        said, _ = command.communicate(timeout=WAIT_S)
+        output, _ = command.communicate(timeout=WAIT_S)
         if command.returncode != 0:
-            sys.stdout.write(said)
+            sys.stdout.write(output)
             return False
     return True
 
 
+def two_at_once(desk: Path, home: Path) -> str:
+    """Start the first command twice in one home; return how both ended."""
+    commands = []
+    for _ in range(2):
+        commands.append(ablate(desk, home, "run", "tiny.yaml", "--workers", "1", "--threads", "1"))
+    for command in commands:
+        command.communicate(timeout=WAIT_S)
+    return f"two at once, exits {[command.returncode for command in commands]}"
+
+
 def main() -> None:
-    """Print a line a strike, and how many homes were usable."""
+    """Print a line per strike, and how many homes were usable."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strikes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # who is started in the background ignores it, and so would the commands
+    # A shell lets its background jobs ignore SIGINT, and the commands would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     moments = random.Random(options.seed)  # noqa: S311  no secret
     usable = []
     with tempfile.TemporaryDirectory(prefix="ablate-strikes-") as temporary:
@@ -119,13 +138,7 @@ def main() -> None:
             if turn < options.strikes:
                 done = strike(desk, home, moments)
             else:
-                both = [
-                    ablate(desk, home, "run", "tiny.yaml", "--workers", "1", "--threads", "1")
-                    for _ in range(2)
-                ]
-                for command in both:
-                    command.communicate(timeout=WAIT_S)
-                done = f"two at once, exits {[command.returncode for command in both]}"
+                done = two_at_once(desk, home)
             usable.append(is_usable(desk, home))
             verdict = "usable" if usable[-1] else "NOT USABLE"
             sys.stdout.write(f"{turn + 1}: {done}: {verdict}\n")

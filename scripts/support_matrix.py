@@ -1,13 +1,18 @@
-"""Which strategy works on which architecture: each is built, trained two steps, saved as a delta, loaded into a fresh network and asked to predict the same.
+"""Which strategy works on which architecture.
 
-    PYTHONPATH=. python scripts/support_matrix.py            writes docs/support.md, about 2 minutes on one core
+Each is built, trained two steps, saved as a delta, loaded into a fresh network and asked to predict
+the same.
 
-What is refused is refused by the program itself, before anything starts, in its own sentences. tests/model/test_support.py runs rows of the same table.
+    PYTHONPATH=. python scripts/support_matrix.py     writes docs/support.md, 2 minutes on one core
+
+What is refused is refused by the program itself, before anything starts, in its own sentences.
+tests/model/test_support.py runs rows of the same table.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +85,10 @@ class Cell:
 
 
 def try_cell(backbone: str, strategy: str, *, side: int) -> Cell:
-    """Build, train two steps, save, load, predict. Raises AssertionError where a network that builds does not come back, or nothing learned."""
+    """Build, train two steps, save, load, predict.
+
+    Raises AssertionError where a network that builds does not come back, or nothing learned.
+    """
     recipe = Recipe(
         backbone=backbone, weights="none", head_lr=0.01, lr_ratio=1.0, **STRATEGIES[strategy]
     )
@@ -90,16 +98,15 @@ def try_cell(backbone: str, strategy: str, *, side: int) -> Cell:
         return Cell(backbone, strategy, str(error), ())
     images = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
     start = _predict(network, images)
-    frozen = {
-        name: parameter.detach().clone()
-        for name, parameter in network.module.named_parameters()
-        if not parameter.requires_grad
-    }
+    frozen = {}
+    for name, parameter in network.module.named_parameters():
+        if not parameter.requires_grad:
+            frozen[name] = parameter.detach().clone()
     _train(network, recipe, images)
     parameters = dict(network.module.named_parameters())
-    assert all(torch.equal(parameters[name], tensor) for name, tensor in frozen.items()), (
-        f"{backbone} {strategy}: a frozen tensor moved"
-    )
+    for name, tensor in frozen.items():
+        is_unmoved = torch.equal(parameters[name], tensor)
+        assert is_unmoved, f"{backbone} {strategy}: a frozen tensor moved"
     trained = _predict(network, images)
     assert not torch.equal(trained, start), f"{backbone} {strategy}: nothing learned"
     fresh = _build(recipe, side)
@@ -107,13 +114,8 @@ def try_cell(backbone: str, strategy: str, *, side: int) -> Cell:
     assert torch.equal(_predict(fresh, images), trained), (
         f"{backbone} {strategy}: the delta does not bring the network back"
     )
-    reasons = list(network.skipped_targets.values())
-    return Cell(
-        backbone,
-        strategy,
-        "",
-        tuple((reason, reasons.count(reason)) for reason in dict.fromkeys(reasons)),
-    )
+    reasons = Counter(network.skipped_targets.values())
+    return Cell(backbone, strategy, "", tuple(reasons.items()))
 
 
 def document(cells: Iterable[Cell]) -> str:
@@ -121,30 +123,30 @@ def document(cells: Iterable[Cell]) -> str:
     cells = list(cells)
     backbones = list(dict.fromkeys(cell.backbone for cell in cells))
     strategies = list(dict.fromkeys(cell.strategy for cell in cells))
-    of = {(cell.backbone, cell.strategy): cell for cell in cells}
-    marks = {
-        key: "-" if cell.refusal else "part" if cell.skipped else "yes" for key, cell in of.items()
-    }
-    rows = [
-        f"| `{backbone}` | {' | '.join(marks[backbone, strategy] for strategy in strategies)} |"
-        for backbone in backbones
-    ]
-    partly = [
-        f"- `{cell.backbone}`, {cell.strategy}: {'; '.join(f'{count} layers without: {reason}' for reason, count in cell.skipped)}"
-        for cell in cells
-        if cell.skipped
-    ]
-    refused = [
-        f"- `{cell.backbone}`, {cell.strategy}: {cell.refusal}" for cell in cells if cell.refusal
-    ]
-    counts = {mark: sum(found == mark for found in marks.values()) for mark in ("yes", "part", "-")}
+    marks = {(cell.backbone, cell.strategy): _mark(cell) for cell in cells}
+    rows = []
+    for backbone in backbones:
+        row = [marks[backbone, strategy] for strategy in strategies]
+        rows.append(f"| `{backbone}` | {' | '.join(row)} |")
+    partly = []
+    refused = []
+    for cell in cells:
+        if cell.skipped:
+            skipped = [f"{count} layers without: {reason}" for reason, count in cell.skipped]
+            partly.append(f"- `{cell.backbone}`, {cell.strategy}: {'; '.join(skipped)}")
+        if cell.refusal:
+            refused.append(f"- `{cell.backbone}`, {cell.strategy}: {cell.refusal}")
+    counts = Counter(marks.values())
     return "\n".join(
         [
             "# What works on what",
-            "Written by `scripts/support_matrix.py`; do not edit. Each cell was built with random weights, trained two steps, saved as a delta,",
-            "loaded into a fresh network, and predicted bit for bit the same; its frozen tensors were bit-equal after training.",
+            "Written by `scripts/support_matrix.py`; do not edit. Each cell was built with random "
+            "weights, trained two steps, saved as a delta,",
+            "loaded into a fresh network, and predicted bit for bit the same; "
+            "its frozen tensors were bit-equal after training.",
             "",
-            f"{len(backbones)} architectures x {len(strategies)} strategies: {counts['yes']} work, {counts['part']} work with some layers left without an",
+            f"{len(backbones)} architectures x {len(strategies)} strategies: {counts['yes']} work, "
+            f"{counts['part']} work with some layers left without an",
             f"adapter (part), {counts['-']} are refused before anything starts (-).",
             "",
             f"| backbone | {' | '.join(strategies)} |",
@@ -159,6 +161,14 @@ def document(cells: Iterable[Cell]) -> str:
             "",
         ]
     )
+
+
+def _mark(cell: Cell) -> str:
+    if cell.refusal:
+        return "-"
+    if cell.skipped:
+        return "part"
+    return "yes"
 
 
 def _build(recipe: Recipe, side: int) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import ablate
 import ablate.api
 from ablate.errors import AblateError, DataError, SpecError, StoreError
 from ablate.tracking.events import Event, TrialEnded, TrialStarted
+from ablate.training.serving import predict
 from ablate.workflow.columns import FRAMES, Column, columns_text
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +51,7 @@ def study_and_events(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 folder.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
     folders = ablate.folders(home=desk / "home", data_dir=desk / "data")
-    options = ablate.RunOptions(executor="inline", report_dir=desk / "report", threads=1)
+    options = ablate.RunOptions(executor="inline", report_dir=str(desk / "report"), threads=1)
     events: list[Event] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -101,8 +103,42 @@ def test_a_mapping_is_checked_as_a_file_is() -> None:
         ablate.load_grid({**GRID, "seeds": {object()}})
     with pytest.raises(SpecError, match="the name of a grid file must be letters"):
         ablate.load_grid(GRID, name="a b")
+    for name in ("../elsewhere", "a/b", "/tiny", "tiny/"):
+        with pytest.raises(SpecError, match=r"^name must be a word, as the name of a grid file"):
+            ablate.load_grid(GRID, name=name)
     with pytest.raises(SpecError, match=r"^GRID must be a name in experiments/"):
         ablate.load_grid("nothing.yaml")
+
+
+def test_a_question_is_a_line_and_never_a_part_of_the_grid() -> None:
+    grid = ablate.load_grid({**GRID, "question": "Which one?\nbase: {backbone: other}"})
+    assert grid.question == "Which one? base: {backbone: other}"
+    assert grid.base.backbone == "test_efficientnet"
+    assert ablate.load_grid({**GRID, "question": None}).question == ""
+    with pytest.raises(SpecError, match=r"^question must be text, got \['a'\]$"):
+        ablate.load_grid({**GRID, "question": ["a"]})
+
+
+def test_values_of_python_are_read_as_a_file_would_hold_them() -> None:
+    base = {**GRID["base"], "weights": Path("mine.safetensors"), "head_lr": np.float64(0.01)}
+    axes = {"freeze_depth": np.array([-1, 0])}
+    grid = ablate.load_grid(
+        {**GRID, "base": base, "axes": axes, "baseline": {"freeze_depth": -1}, "seeds": range(3)}
+    )
+    assert grid.base.weights == "mine.safetensors"
+    assert grid.base.head_lr == 0.01
+    assert grid.axes == {"freeze_depth": (-1, 0)}
+    assert grid.seeds == (0, 1, 2)
+
+
+def test_seeds_that_are_asked_for_are_checked_as_the_command_checks_them(tmp_path: Path) -> None:
+    folders = ablate.folders(home=tmp_path)
+    for seeds in ((0, 0), (), (-1,)):
+        with pytest.raises(SpecError, match="seeds must be different whole numbers"):
+            ablate.plan(GRID, seeds=seeds, folders=folders)
+        with pytest.raises(SpecError, match="seeds must be different whole numbers"):
+            ablate.run(GRID, ablate.RunOptions(seeds=seeds), folders=folders)
+    assert not list(tmp_path.iterdir())
 
 
 def _undeclared(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
@@ -181,6 +217,7 @@ def test_a_study_is_opened_by_the_name_of_its_grid(study_and_events: Any) -> Non
     for opened in (
         ablate.open_study("tiny", folders=folders),
         ablate.open_study("tiny", study.record.study_id, folders=folders),
+        ablate.open_study(ablate.load_grid(GRID, name="tiny"), folders=folders),
     ):
         pd.testing.assert_frame_equal(opened.trials, study.trials)
         assert opened.outcome is None
@@ -188,6 +225,14 @@ def test_a_study_is_opened_by_the_name_of_its_grid(study_and_events: Any) -> Non
     assert paths.readme.read_bytes() == (desk / "report" / "README.md").read_bytes()
     with pytest.raises(StoreError):
         ablate.open_study("nothing", folders=folders)
+    wrong: Any = GRID
+    with pytest.raises(SpecError, match=r"^open_study takes a grid .*, got a dict$"):
+        ablate.open_study(wrong, folders=folders)
+
+
+def test_what_a_call_achieved_is_shown_in_one_line(study_and_events: Any) -> None:
+    study, _, _, _ = study_and_events
+    assert repr(study.outcome) == "RunOutcome of tiny: 8 completed, 0 before, 0 failed, 0 left"
 
 
 def test_predictions_are_those_of_the_arm(study_and_events: Any) -> None:
@@ -225,6 +270,28 @@ def test_the_champion_says_what_it_said_in_its_trial(
         assert row["p/red"] == pytest.approx(stored[name]["p/red"], abs=1e-4)
 
 
+def test_the_champion_takes_images_in_batches(
+    study_and_events: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, _, _, desk = study_and_events
+    classifier = study.champion._classifier
+    paths = sorted((desk / "data/pictures/test").glob("*/*.png"))
+    alone = pd.concat([study.champion.predict(path) for path in paths], ignore_index=True)
+    sizes = []
+
+    def hear(module: Any, inputs: tuple[Any, ...]) -> None:
+        sizes.append(len(inputs[0]))
+
+    monkeypatch.setattr(predict, "MAX_BATCH", 3)
+    hook = classifier.module.register_forward_pre_hook(hear)
+    together = study.champion.predict(paths)
+    hook.remove()
+    assert max(sizes) == 3
+    assert sum(sizes) == len(paths)
+    assert len(sizes) == math.ceil(len(paths) / 3)
+    pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
+
+
 def test_images_come_as_paths_pictures_or_arrays(study_and_events: Any) -> None:
     study, _, _, desk = study_and_events
     path = desk / "data/pictures/test/red/0.png"
@@ -236,9 +303,38 @@ def test_images_come_as_paths_pictures_or_arrays(study_and_events: Any) -> None:
     assert list(study.champion.predict([path, picture])["image"]) == [str(path), "1"]
     assert len(study.champion.predict(np.stack([pixels, pixels]))) == 2
     assert study.champion.predict([]).empty
-    for wrong in (pixels.astype(float), pixels[..., :2], desk / "nothing.png"):
+    assert len(study.champion.predict(iter([path, picture]))) == 2
+    assert len(study.champion.predict(pd.Series([str(path), str(path)]))) == 2
+    wrong_images = (
+        pixels.astype(float),
+        pixels[..., :2],
+        pixels[:0],
+        Image.new("RGB", (0, 5)),
+        b"nothing.png",
+        desk / "nothing.png",
+    )
+    for wrong in wrong_images:
         with pytest.raises(DataError):
             study.champion.predict([wrong])
+
+
+def test_a_picture_is_read_as_its_file_is(study_and_events: Any, tmp_path: Path) -> None:
+    study, _, _, desk = study_and_events
+    picture = Image.open(desk / "data/pictures/test/red/0.png").resize((60, 32))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    picture.save(tmp_path / "turned.png", exif=turned)
+    half = Image.new("L", picture.size)
+    half.paste(255, (0, 0, 30, 32))
+    picture.putalpha(half)
+    picture.save(tmp_path / "transparent.png")
+    deep = np.linspace(0, 65_000, 60 * 32).astype(np.uint16).reshape(32, 60)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    for path in sorted(tmp_path.glob("*.png")):
+        from_file = study.champion.predict(path)
+        np.testing.assert_array_equal(
+            study.champion.predict(Image.open(path))["p/red"], from_file["p/red"], err_msg=path.name
+        )
 
 
 def test_notebooks_show_a_table_and_escape_what_users_wrote(study_and_events: Any) -> None:

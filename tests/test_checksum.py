@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate.checksum import is_sealed, sealed, sealed_json, unsealed, unsealed_json
+from ablate.checksum import digest_of_file, is_sealed, sealed, sealed_json, unsealed, unsealed_json
 
 VALUES: dict[str, Any] = {
     "labels": [0, 12, 7],
@@ -85,7 +87,7 @@ def test_no_damaged_file_is_believed(start: int, junk: bytes) -> None:
         ('{"labels": [],"crc":"00000000"}', "its checksum does not match"),
     ],
 )
-def test_what_is_wrong_with_a_sealed_file_is_said(text: str, why: str) -> None:
+def test_what_is_wrong_with_a_sealed_file_is_named(text: str, why: str) -> None:
     with pytest.raises(ValueError) as error:
         unsealed_json(text.encode(), fields=VALUES)
     assert str(error.value) == why
@@ -93,3 +95,10 @@ def test_what_is_wrong_with_a_sealed_file_is_said(text: str, why: str) -> None:
 
 def test_a_file_of_an_earlier_version_has_no_checksum() -> None:
     assert unsealed_json(b'{"labels": [1]}', fields=VALUES) == {"labels": [1]}
+
+
+def test_the_digest_of_a_file_is_the_sha256_of_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.bin"
+    for content in (b"", b"leaf\r\n", bytes(range(256)) * 5000):
+        path.write_bytes(content)
+        assert digest_of_file(path) == hashlib.sha256(content).hexdigest()

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -21,18 +23,20 @@ from typer.testing import CliRunner
 from ablate.cli import app
 
 ROOT = Path(__file__).parents[1]
-GROUP = typer.main.get_command(app)
+GROUP = typer.main.get_group(app)
 COMMANDS = {
     name: command for name, command in GROUP.commands.items() if not hasattr(command, "commands")
 }
 
 
-def ablate(*words: str, cwd: Path, **named: object) -> subprocess.CompletedProcess[str]:
+def ablate(
+    *words: str, cwd: Path, env: Mapping[str, str] | None = None, **named: Any
+) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "ABLATE_HOME": str(cwd / "home"),
-        **named.pop("env", {}),
+        **(env or {}),
     }
     return subprocess.run(
         [sys.executable, "-m", "ablate", *words],
@@ -48,9 +52,8 @@ def ablate(*words: str, cwd: Path, **named: object) -> subprocess.CompletedProce
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_says_every_word_that_was_written_with_its_brackets(name: str) -> None:
     shown = re.sub(r"\s+", "", CliRunner().invoke(app, [name, "--help"]).stdout)
-    texts = [
-        parameter.help for parameter in COMMANDS[name].params if getattr(parameter, "help", None)
-    ]
+    texts = [getattr(parameter, "help", None) or "" for parameter in COMMANDS[name].params]
+    assert any(texts)
     assert all(re.sub(r"\s+", "", text) in shown for text in texts)
 
 
@@ -117,6 +120,7 @@ def test_an_interrupt_in_the_first_moments_is_a_sentence(
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout is not None
     process.stdout.readline()
     time.sleep(delay_s)
     process.send_signal(number)

@@ -54,6 +54,6 @@ def test_a_path_is_inside_where_it_leads_in_the_end(
     (root / "own link").symlink_to("a")
     (root / "link out").symlink_to(tmp_path)
     (root / "to link").symlink_to("link out/other")
-    found = inside(root, relative)
-    assert (found is not None) == is_inside
-    assert found is None or found == (root / relative).resolve()
+    path = inside(root, relative)
+    assert (path is not None) == is_inside
+    assert path is None or path == (root / relative).resolve()

@@ -1,4 +1,7 @@
-"""The architecture as a test: imports point only down the floors, and heavy libraries stay where they belong."""
+"""The architecture as a test.
+
+Imports point only down the floors, and heavy libraries stay where they belong.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ GROUND: dict[str, set[str]] = {
     "ablate.grid": {*_BARE, "ablate.recipe", "ablate.study"},
     "ablate.targets": {*_BARE, "ablate.study"},
 }
-"""Floor 0 stands on itself: recipes use the errors and the streams, studies use recipes, grids use both."""
+"""Floor 0 stands on itself.
+
+Recipes use the errors and the streams, studies use recipes, grids use both.
+"""
 MLFLOW_MODULES = (
     "attempts",
     "experiment",

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.cli.output import plain
-from ablate.workflow.after import ui
-from ablate.workflow.after.ui import Links
+from ablate.workflow.after import mlflow_ui
+from ablate.workflow.after.mlflow_ui import Links
 
 GRID = """\
 # Does it all hang together?
@@ -119,7 +119,7 @@ def test_the_ui(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     links = Links("http://127.0.0.1:5000", "tiny", "trials", "compare")
     # It ends the whole process at the next interrupt, here pytest.
     monkeypatch.setattr("ablate.cli.ui.leave_at_once", lambda sentence: None)
-    monkeypatch.setattr(ui, "serve_ui", lambda folders, on_links, **named: on_links(links))
+    monkeypatch.setattr(mlflow_ui, "serve_ui", lambda folders, on_links, **named: on_links(links))
     assert ablate("ui", "tiny") == {
         "ui": "http://127.0.0.1:5000",
         "grid": "tiny",

@@ -1,4 +1,4 @@
-"""What make hands to the command: each variable is one word, whatever is in it, and nothing of it is executed."""
+"""What make hands to the command: each variable is one word, and nothing of it is executed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ WORDS = [
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A clone that is installed already, in a folder with a space in its name; its command prints its arguments."""
+    """A clone that is installed already, in a folder with a space in its name.
+
+    Its command prints its arguments.
+    """
     for variable in (
         "MAKEFLAGS",
         "MAKEOVERRIDES",

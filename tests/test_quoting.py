@@ -1,4 +1,4 @@
-"""Words that people chose, quoted: nothing is markup, nothing is a formula, and the words can still be read."""
+"""Words that people chose, quoted: nothing is markup or a formula, and they can still be read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.quoting import REPLACEMENT, cell, code, from_cell, one_line, text, without_folders
-from ablate.reporting.evidence.tables import csv_text
+from ablate.reporting.evidence.frames import csv_text
 from ablate.reporting.pages.html import page
 from ablate.reporting.text.markdown import code_block, picture, table
 
@@ -168,9 +168,13 @@ def test_cells_are_read_back(name: str) -> None:
         {"label": [kept, "b"], "n": [-1, 2], "score": [-0.5, float("nan")]}
     ).rename(columns={"n": f"{kept} "})
     header, first, _ = csv.reader(io.StringIO(csv_text(frame), newline=""))
-    assert [from_cell(one) for one in header] == ["label", f"{kept} ", "score"]
+    assert [from_cell(column) for column in header] == ["label", f"{kept} ", "score"]
     assert [from_cell(first[0]), *first[1:]] == [kept, "-1", "-0.5"]
-    assert not any(one.startswith(("=", "@", "+", "\t", "\r")) for one in (*header, first[0]))
+    for printed in (*header, first[0]):
+        assert not printed.startswith(("=", "@", "\t", "\r"))
+        # A plus only before a number, `+0`: those stay as they are, see the test above.
+        if printed.startswith("+"):
+            assert [float(number) for number in re.split(r"\||\x20x\x20", printed)]
 
 
 def test_classes_of_the_same_name_keep_their_columns() -> None:
@@ -180,7 +184,7 @@ def test_classes_of_the_same_name_keep_their_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "without"),
     [
         ("cannot read /home/ada/data/cats/1.png: broken", "cannot read …/1.png: broken"),
         (
@@ -197,5 +201,5 @@ def test_classes_of_the_same_name_keep_their_columns() -> None:
         ("PosixPath('/tmp/a/b')", "PosixPath('…/b')"),
     ],
 )
-def test_messages_lose_the_folders_of_the_machine(message: str, told: str) -> None:
-    assert without_folders(message) == told
+def test_messages_lose_the_folders_of_the_machine(message: str, without: str) -> None:
+    assert without_folders(message) == without

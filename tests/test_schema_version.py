@@ -30,6 +30,6 @@ def test_a_later_version_is_refused_and_named(version: int):
 
 def test_content_that_is_unknown_is_of_a_later_version_though_it_names_this_one():
     assert str(newer_schema(SCHEMA_VERSION, place="line 7")) == (
-        f"line 7 must have schema version {SCHEMA_VERSION} or older, it has content that this ablate "
-        "does not know: a newer ablate wrote it; update ablate to open this study."
+        f"line 7 must have schema version {SCHEMA_VERSION} or older, it has content that this "
+        "ablate does not know: a newer ablate wrote it; update ablate to open this study."
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ablate.reporting.pages.write import ReportPaths
     from ablate.tracking.records import PublishedStudy
+    from ablate.workflow.after.studies import Standing
     from ablate.workflow.plan.estimate_grid import Estimate
     from ablate.workflow.plan.plan_grid import Plan
     from ablate.workflow.run.run_grid import RunOutcome
@@ -33,7 +35,8 @@ def run_document(outcome: RunOutcome) -> Document:
 
 def report_document(study: PublishedStudy, report: ReportPaths) -> Document:
     """A report that was written, and the arms of its study."""
-    from ablate.reporting.evidence.tables import arm_frame, trial_frame
+    # pandas: only documents with tables wait for it.
+    from ablate.reporting.evidence.frames import arm_frame, trial_frame
 
     return {
         "grid": study.record.grid_name,
@@ -41,6 +44,11 @@ def report_document(study: PublishedStudy, report: ReportPaths) -> Document:
         "arms": arm_frame(study, trial_frame(study)),
         "report": {"readme": report.readme, "files": report.files},
     }
+
+
+def status_document(standing: Standing) -> Document:
+    """How a study stands: the fields of its trials' status, and `report` beside them."""
+    return {**asdict(standing.trials), "report": standing.report}
 
 
 def plan_document(plan: Plan, estimate: Estimate | None) -> Document:

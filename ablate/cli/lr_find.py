@@ -38,10 +38,11 @@ def lr_find(
         console = console_for(is_json=as_json)
         asked = request(grid)
         folders = find_folders(data_dir=data_dir)
+        # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher
         from ablate.console.tables import rows_table
-        from ablate.workflow.plan.lr_find import RangeTest, find_lr_of_grid, range_rows
+        from ablate.workflow.plan.lr_range_test import RangeTest, find_lr_of_grid, range_rows
 
         test = RangeTest(
             arm=arm,
@@ -51,6 +52,7 @@ def lr_find(
             threads=threads,
             allow_fallback=not no_fallback,
         )
+        # Before the data are read: a wrong bound is reported at once.
         test.check()
         begin()
         tested, found = find_lr_of_grid(asked.grid, folders, test, RunWatcher(console))

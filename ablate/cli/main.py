@@ -31,6 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # help texts hold brackets, which rich's markup would eat
     help="Which way of transferring a pretrained model works on your images?",
 )
+# The order is that of `--help`: from what a study begins with to what is asked of it later.
 app.command()(run)
 app.command()(plan)
 app.command("lr-find")(lr_find)
@@ -52,12 +53,14 @@ def main() -> None:
     at once.
     """
     leave_at_once()
-    atexit.register(finish_undisturbed)  # registered first, so called last
+    # Handlers run in reverse order: registered first, this one is called last.
+    atexit.register(finish_undisturbed)
     be_patient()
     if sys.argv[1:2] in (["report"], ["verify"], ["table"]):
         # Their memory goes with the process; looking for cycles among the runs of a large study
         # takes a sixth of the time.
         gc.disable()
+    # The traceback of a bug is made to be passed on, so it must not carry a password.
     sys.excepthook = show_without_passwords
     try:
         app()

@@ -30,9 +30,13 @@ def print_document(value: object) -> None:
 
 def plain(value: Any) -> Any:
     """A value as JSON knows it: frames as lists of rows, numbers that are not finite as null."""
+    # First, because an enumeration of words is a str as well.
+    if isinstance(value, Enum):
+        return plain(value.value)
     if value is None or isinstance(value, (bool, int, str)):
-        return value.value if isinstance(value, Enum) else value
+        return value
     if isinstance(value, float):
+        # NaN and Infinity are no JSON, though Python's json writes them.
         return value if math.isfinite(value) else None
     if isinstance(value, Path):
         return str(value)

@@ -39,20 +39,24 @@ def plan(
         console = console_for(is_json=as_json)
         asked = request(grid)
         folders = find_folders(data_dir=data_dir)
-        chosen_seeds = None if seeds is None else read_seeds(seeds)
+        chosen_seeds = None
+        if seeds is not None:
+            chosen_seeds = read_seeds(seeds)
         console.print(asked.title)
         from ablate.cli.documents import plan_document
         from ablate.console.before_run import N_SHOWN, show_data, show_estimate, show_plan
         from ablate.console.prospects import show_prospects
         from ablate.workflow.plan.plan_grid import plan_grid
-        from ablate.workflow.prepare.options import check_workers
+        from ablate.workflow.prepare.option_checks import check_workers
 
         check_workers(workers)
         begin()
         made = plan_grid(asked.grid, folders, seeds=chosen_seeds, allow_fallback=not no_fallback)
         show_data(console, made.resolved)
-        show_plan(console, made, n_shown=None if show_all else N_SHOWN)
+        n_shown = None if show_all else N_SHOWN
+        show_plan(console, made, n_shown=n_shown)
         estimate = None
+        # A search has no arms before it has run, so there is nothing to measure yet.
         if probe and made.resolved.expansion.arms:
             estimate = made.estimate(workers=workers)
             show_estimate(console, estimate)

@@ -35,6 +35,7 @@ def report(
             find_folders(),
             grid_name=name,
             study_id=study,
+            # The folder of `ablate run`, so that a report is replaced and not doubled.
             report_dir=report_dir or Path("reports") / name,
             has_images=not no_images,
         )

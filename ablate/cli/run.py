@@ -94,22 +94,19 @@ def run(
         console = console_for(is_json=as_json)
         asked = request(grid)
         folders = find_folders(data_dir=data_dir, optuna_url=optuna_storage)
-        chosen_seeds = None if seeds is None else read_seeds(seeds)
+        chosen_seeds = None
+        if seeds is not None:
+            chosen_seeds = read_seeds(seeds)
         console.print(asked.title)
+        # torch, timm, MLflow and Optuna: seconds, in which a line says what is waited for.
         importing(console, TRAINING)
         from ablate.console.after_run import show_outcome
         from ablate.console.run_watcher import RunWatcher
         from ablate.workflow.prepare.machines import parse_kind
-        from ablate.workflow.prepare.options import read_seconds
         from ablate.workflow.run.run_grid import run_grid
         from ablate.workflow.run.run_options import RunOptions
 
         kind = parse_kind(executor, address=address, workers=workers)
-        budget_s = timeout_s = None
-        if budget is not None:
-            budget_s = read_seconds(budget, option="--budget")
-        if trial_timeout is not None:
-            timeout_s = read_seconds(trial_timeout, option="--trial-timeout")
         options = RunOptions(
             seeds=chosen_seeds,
             report_dir=report_dir,
@@ -122,12 +119,13 @@ def run(
             trials_per_gpu=trials_per_gpu,
             cache_gb=cache_gb,
             max_trials=max_trials,
-            budget_s=budget_s,
-            trial_timeout_s=timeout_s,
+            budget_s=_seconds(budget, option="--budget"),
+            trial_timeout_s=_seconds(trial_timeout, option="--trial-timeout"),
             retries=retry,
             only_failed=only_failed,
         )
         options.check()
+        # From here on there is something to put away when the user interrupts.
         begin()
         outcome = run_grid(asked, options, folders, RunWatcher(console))
         show_outcome(console, outcome)
@@ -137,3 +135,9 @@ def run(
             print_document(run_document(outcome))
     if not outcome.is_complete:
         raise typer.Exit(FAILED)
+
+
+def _seconds(text: str | None, *, option: str) -> float | None:
+    from ablate.workflow.prepare.option_checks import read_seconds
+
+    return None if text is None else read_seconds(text, option=option)

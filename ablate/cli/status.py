@@ -15,7 +15,7 @@ from ablate.exits import user_errors
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from ablate.scheduling.status import StudyStatus
+    from ablate.workflow.after.studies import Standing
 
 LOOK_EVERY_S = 2.0
 
@@ -24,13 +24,13 @@ def status(
     grid: GridName,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="look again every two seconds, until nobody runs the study"),
+        typer.Option("--watch", help="refresh every two seconds, until the study is not running"),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the trials of a grid by state, what each worker does, and what failed and why.
 
-    Can be asked at any time.
+    Also whether the report in reports/GRID has all of them. Can be asked at any time.
     """
     with user_errors(is_json=as_json):
         from ablate.errors import SpecError
@@ -41,40 +41,47 @@ def status(
         if watch and as_json:
             raise SpecError("--watch must not come with --json, which is one document")
         name = grid_name(grid)
-        found = grid_status(find_folders(), grid_name=name)
+        standings = grid_status(find_folders(), grid_name=name)
         if as_json:
-            print_document(found)
+            from ablate.cli.documents import status_document
+
+            print_document([status_document(standing) for standing in standings])
         elif watch:
-            _watch(found, name)
+            _watch(standings, name)
         else:
-            console_for(is_json=False).print(_picture(found))
+            console_for(is_json=False).print(_picture(standings))
 
 
-def _watch(found: Sequence[StudyStatus], name: str) -> None:
-    """Show the studies until nobody runs them."""
+def _watch(standings: Sequence[Standing], name: str) -> None:
+    """Show the studies until none of them is running."""
     from rich.live import Live
 
     from ablate.workflow.after.studies import grid_status
     from ablate.workflow.folders import find_folders
 
     console = console_for(is_json=False)
-    with Live(_picture(found), console=console, auto_refresh=False) as live:
-        while any(study.conductor for study in found):
+    # Without auto_refresh: nothing moves between two readings of the journal.
+    with Live(_picture(standings), console=console, auto_refresh=False) as live:
+        while any(standing.trials.conductor for standing in standings):
             time.sleep(LOOK_EVERY_S)
-            found = grid_status(find_folders(), grid_name=name)
-            live.update(_picture(found), refresh=True)
+            standings = grid_status(find_folders(), grid_name=name)
+            live.update(_picture(standings), refresh=True)
 
 
-def _picture(found: Sequence[StudyStatus]) -> Group:
+def _picture(standings: Sequence[Standing]) -> Group:
     """Tables of all studies, then what else there is to say of them."""
     from rich.console import Group
     from rich.text import Text
 
-    from ablate.console.status import status_notes, status_tables
+    from ablate.console.status_text import status_notes, status_tables
     from ablate.console.tables import rows_table
 
-    tables, notes = [], []
-    for study in found:
-        tables += [rows_table(rows, title=title) for rows, title in status_tables(study)]
-        notes += [Text(note) for note in status_notes(study)]
+    tables = []
+    notes = []
+    for standing in standings:
+        for rows, title in status_tables(standing.trials):
+            tables.append(rows_table(rows, title=title))
+        # Text, not str: rich would read the brackets of a name as markup.
+        for note in status_notes(standing):
+            notes.append(Text(note))
     return Group(*tables, *notes)

@@ -27,5 +27,6 @@ def sync(grid: GridName, as_json: Json = False) -> None:
             console.print(f"{study}: {state}")
         if as_json:
             print_document(missing)
+    # An exit code of its own: a scheduled job sees that it must ask again.
     if any(unpublished.why for unpublished in missing.values()):
         raise typer.Exit(FAILED)

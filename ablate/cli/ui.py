@@ -12,7 +12,7 @@ from ablate.exits import user_errors
 from ablate.leaving import leave_at_once
 
 if TYPE_CHECKING:
-    from ablate.workflow.after.ui import Links
+    from ablate.workflow.after.mlflow_ui import Links
 
 
 def ui(
@@ -31,10 +31,12 @@ def ui(
         from ablate.workflow.folders import find_folders
         from ablate.workflow.grid_names import grid_name
 
-        name = grid_name(grid) if grid else ""
+        name = ""
+        if grid:
+            name = grid_name(grid)
         console = console_for(is_json=as_json)
         importing(console, REPORTING[:1])
-        from ablate.workflow.after.ui import serve_ui
+        from ablate.workflow.after.mlflow_ui import serve_ui
 
         def on_links(links: Links) -> None:
             if links.grid:
@@ -44,5 +46,6 @@ def ui(
             if as_json:
                 print_document(links)
 
+        # A server is stopped by an interrupt: that is its end, not a study that goes on.
         leave_at_once("MLflow UI stopped")
         serve_ui(find_folders(), grid_name=name, port=port, on_links=on_links)

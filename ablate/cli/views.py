@@ -48,17 +48,18 @@ def views(
         console = console_for(is_json=as_json)
         asked = request(grid)
         folders = find_folders(data_dir=data_dir)
+        # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher
+        from ablate.workflow.plan.augmented_views import SheetRequest, read_policy
         from ablate.workflow.plan.draw_views import draw_views
-        from ablate.workflow.plan.views import Wish, read_policy
 
         begin()
         policies = tuple(read_policy(words) for words in policy or ())
         drawn = draw_views(
             asked.grid,
             folders,
-            Wish(policies, images, epochs, backbone),
+            SheetRequest(policies, images, epochs, backbone),
             RunWatcher(console),
             out=out,
             allow_fallback=not no_fallback,

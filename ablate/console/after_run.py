@@ -37,12 +37,15 @@ def show_outcome(console: Console, outcome: RunOutcome) -> None:
 
 def show_trials(console: Console, context: StudyContext, summary: StudySummary) -> None:
     """Print how many trials ended how, and why some failed."""
+    # Else "0 completed" would read as if the study were empty.
     if context.limits.only_failed and not summary.n_started:
         rest = ""
         if summary.n_left:
             rest = f"; without --only-failed the {summary.n_left} left are run"
         console.print(f"nothing to do: no trial failed last time{rest}")
-    left = f", {summary.n_left} left for the next call" if summary.n_left else ""
+    left = ""
+    if summary.n_left:
+        left = f", {summary.n_left} left for the next call"
     console.print(
         f"trials: {summary.n_complete} completed now, {summary.n_reused} before, "
         f"{summary.n_failed} failed{left}"
@@ -69,6 +72,7 @@ def show_unpublished(console: Console, summary: StudySummary, *, grid: str) -> N
     """Print what MLflow lacks and how it gets it."""
     if not summary.unpublished.why:
         return
+    # To be pasted into a shell, whatever the grid is called.
     word = shlex.quote(grid)
     console.print(
         f"note: {summary.unpublished.n_attempts} trials are kept in the study's journal and are "

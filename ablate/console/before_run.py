@@ -18,7 +18,7 @@ from ablate.study.trial import SPLITS
 if TYPE_CHECKING:
     from ablate.workflow.plan.estimate_grid import Estimate
     from ablate.workflow.plan.plan_grid import Plan
-    from ablate.workflow.prepare.prepared import Resolved
+    from ablate.workflow.prepare.resolved import Resolved
 
 N_SHOWN = 30
 """Rows of a table, where not all are asked for."""
@@ -53,10 +53,12 @@ def show_data(console: Console, resolved: Resolved) -> None:
 def data_line(facts: DataFacts) -> str:
     """Return what the data set is, and how many images each split has."""
     kind = "synthetic" if facts.is_synthetic else "real"
-    sizes = ", ".join(f"{split} {n_images}" for split, n_images in facts.n_images.items())
+    sizes = []
+    for split, n_images in facts.n_images.items():
+        sizes.append(f"{split} {n_images}")
     return (
-        f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; {sizes} images; "
-        f"splits: {facts.split_rule})"
+        f"data: {facts.title} ({kind}; {len(facts.class_names)} classes; "
+        f"{', '.join(sizes)} images; splits: {facts.split_rule})"
     )
 
 
@@ -65,6 +67,7 @@ def classes_line(facts: DataFacts) -> str:
     shown = []
     for index, name in enumerate(facts.class_names[:N_CLASSES_SHOWN]):
         counts = [str(facts.class_counts[split][index]) for split in SPLITS]
+        # Folders name classes, and a folder may be called anything a terminal would act upon.
         shown.append(f"{escaped(name)} {'/'.join(counts)}")
     n_more = len(facts.class_names) - len(shown)
     more = f" and {n_more} more" if n_more else ""
@@ -73,6 +76,7 @@ def classes_line(facts: DataFacts) -> str:
 
 def _size_line(resolved: Resolved) -> str:
     expansion = resolved.expansion
+    # Cells that come to the same recipe are one arm, trained once.
     n_merged = sum(len(arm.cells) - 1 for arm in expansion.arms)
     n_seeds = len(resolved.record.seeds)
     seeds = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
@@ -106,10 +110,13 @@ def show_plan(console: Console, plan: Plan, *, n_shown: int | None) -> None:
         rows, title = pilot_table(plan.resolved)
         show_rows(console, rows, title=title, n_shown=n_shown)
     _show_first_images(console, plan.resolved)
+    # The arms of a search are what it proposes, so none are known before it runs.
     is_search = not plan.resolved.expansion.arms
-    title = "Some arms that the search may propose; all of them were checked"
+    title = "Arms"
+    if is_search:
+        title = "Some arms that the search may propose; all of them were checked"
     arms = arm_table(plan)
-    console.print(rows_table(arms[:n_shown], title=title if is_search else "Arms"))
+    console.print(rows_table(arms[:n_shown], title=title))
     show_more(console, len(arms), n_shown)
     if is_search:
         return
@@ -128,7 +135,9 @@ def arm_table(plan: Plan) -> Rows:
     """The arms of a plan as a reader wants them."""
     rows = []
     for row in plan.arm_rows:
-        n_trainable, n_parameters = row["n_trainable"], row["n_parameters"]
+        n_trainable = row["n_trainable"]
+        n_parameters = row["n_parameters"]
+        # Rows are of mixed types, which a mapping cannot say.
         assert isinstance(n_trainable, int)
         assert isinstance(n_parameters, int)
         mark = " (baseline)" if row["is_baseline"] else ""
@@ -154,7 +163,9 @@ def show_estimate(console: Console, estimate: Estimate) -> None:
 def _show_first_images(console: Console, resolved: Resolved) -> None:
     """`show_brightness` of a few images, before all are decoded."""
     train = resolved.data_set.splits["train"]
+    # Not read yet: only the few that are peeked at are decoded.
     reads = [partial(train.read, index) for index in range(len(train.labels))]
+    # A data set may be smaller than what is peeked at.
     n_seen = min(N_PEEKED, len(reads))
     show_brightness(console, peek_brightest(reads), images=f"{n_seen} images looked at")
 
@@ -164,6 +175,7 @@ def _show_left_out(console: Console, left_out: Rows, *, n_shown: int | None) -> 
         return
     show_rows(console, left_out, title="Left out", n_shown=n_shown)
     if n_shown is not None and len(left_out) > n_shown:
+        # The table was cut, but no reason is hidden: each is counted.
         reasons = Counter(row["why"] for row in left_out)
         for why, count in reasons.most_common():
             console.print(f"left out: {count} cells: {why}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablate.console.tables import Rows
 from ablate.grid.pilot_arms import space_words
 from ablate.scheduling.summary import StudySummary
-from ablate.workflow.prepare.prepared import Resolved
+from ablate.workflow.prepare.resolved import Resolved
 
 TITLES = {"search": "search", "tune": "tuning"}
 
@@ -24,13 +24,16 @@ def pilot_line(resolved: Resolved) -> str:
     search = grid.search
     if search is None:
         assert resolved.pilot.tuning is not None
+        # Its trials are known beforehand; those of a search are not.
         n_trials = len(resolved.pilot.tuning)
         return (
             f"tuning: {', '.join(grid.tune)} of every arm on val, {n_trials} trials with pilot "
             f"seed {grid.pilot_seed}; they enter no conclusion"
         )
     n_seeds = len(resolved.record.seeds)
-    pruner = "" if search.pruner == "none" else f", pruner {search.pruner}"
+    pruner = ""
+    if search.pruner != "none":
+        pruner = f", pruner {search.pruner}"
     return (
         f"search: {search.n_trials} trials with pilot seed {grid.pilot_seed}, "
         f"sampler {search.sampler}{pruner}; then the best {search.confirm} arms with "
@@ -40,13 +43,17 @@ def pilot_line(resolved: Resolved) -> str:
 
 def pilot_table(resolved: Resolved) -> tuple[Rows, str]:
     """What is searched or tuned, as a table with its title."""
-    rows = [{"field": name, "values": words} for name, words in space_words(resolved.grid).items()]
-    is_search = resolved.grid.search is not None
-    return rows, "Searched" if is_search else "Tuned for every arm"
+    rows = []
+    for name, words in space_words(resolved.grid).items():
+        rows.append({"field": name, "values": words})
+    if resolved.grid.search is not None:
+        return rows, "Searched"
+    return rows, "Tuned for every arm"
 
 
 def pilot_ending(resolved: Resolved, summary: StudySummary) -> str:
     """How a pilot stands after a call, and what follows."""
+    # Only a search prunes; a tuning leaves the words out.
     pruned = f", {summary.n_pruned} pruned" if summary.n_pruned else ""
     counts = (
         f"{pilot_kind(resolved)}: {summary.n_complete} completed now, "
@@ -59,8 +66,12 @@ def pilot_ending(resolved: Resolved, summary: StudySummary) -> str:
 
 def nothing_chosen(resolved: Resolved) -> str:
     """That no trial of a pilot completed, or none with a score that is a number."""
-    objectives = () if resolved.grid.search is None else resolved.grid.search.objectives
-    scores = " and ".join(objectives or (resolved.grid.select_by,))
+    search = resolved.grid.search
+    objectives: tuple[str, ...] = (resolved.grid.select_by,)
+    # A search that names no objectives goes by select_by, as a tuning does.
+    if search is not None and search.objectives:
+        objectives = search.objectives
+    scores = " and ".join(objectives)
     return (
         f"{pilot_kind(resolved)}: no trial completed with a finite {scores}, so no arm could be "
         "chosen; ablate status shows what failed and why"

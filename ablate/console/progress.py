@@ -90,10 +90,12 @@ class StudyDisplay:
             _LeftColumn(self._left),
         )
         self._progress = Progress(*columns, console=self.console)
+        # What earlier calls completed counts, so a resumed study does not begin at 0.
         self._bar = self._progress.add_task(
             "trials", total=self.stage.n_trials, completed=self._n_ended
         )
         picture = self._picture()
+        # transient: the bar leaves with the block, the lines of ended trials stay.
         with Live(
             picture, console=self.console, refresh_per_second=4, transient=True
         ) as self._live:
@@ -101,6 +103,7 @@ class StudyDisplay:
 
     def on_event(self, event: Event) -> None:
         """Show one event."""
+        # First, since the picture below shows the time left.
         self.clock.hear(event)
         if isinstance(event, TrialStarted):
             self._trial_started(event)
@@ -137,10 +140,12 @@ class StudyDisplay:
             self._print_left(event.at)
 
     def _left(self) -> str:
+        # Wall-clock time: events carry that of other processes.
         return left_text(self.clock.left(time.time()))
 
     def _print_left(self, at: float) -> None:
         """Where no bar shows the time left: a line a minute."""
+        # The first end starts the minute: with one trial over, an estimate is worth little.
         self._said_left_at = self._said_left_at or at
         if at - self._said_left_at >= SAY_LEFT_EVERY_S:
             self._said_left_at = at
@@ -151,10 +156,13 @@ class StudyDisplay:
         select_by = self.stage.select_by
         if event.state == TrialState.COMPLETE and event.outcome is not None:
             return f"{select_by} {event.outcome.metrics[select_by]:.3f}", ""
-        reason = event.failure.message if event.failure else ""
-        return f"{event.state} {reason}".rstrip(), "red"
+        ending = event.state.value
+        if event.failure:
+            ending = f"{event.state} {event.failure.message}"
+        return ending.rstrip(), "red"
 
     def _count(self) -> str:
+        # As wide as the total, so that the lines of a log align.
         width = len(str(self.stage.n_trials))
         return f"[{self._n_ended:>{width}}/{self.stage.n_trials}]"
 
@@ -163,7 +171,7 @@ class StudyDisplay:
 
     def _picture(self) -> Group:
         assert self._progress is not None
-        lines = [
-            Text(f"  {slot}  {text}", style="dim") for slot, text in sorted(self.doing.items())
-        ]
+        lines = []
+        for slot, text in sorted(self.doing.items()):
+            lines.append(Text(f"  {slot}  {text}", style="dim"))
         return Group(*lines, self._progress)

@@ -19,7 +19,8 @@ from ablate.workflow.run.watcher import OnEvent, StageView
 if TYPE_CHECKING:
     from ablate.scheduling.summary import StudySummary
     from ablate.workflow.context import StudyContext
-    from ablate.workflow.prepare.prepared import Progress, Resolved
+    from ablate.workflow.prepare.image_stores import Progress
+    from ablate.workflow.prepare.resolved import Resolved
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class RunWatcher:
 
     def adopted(self, n_trials: int) -> None:
         """See `Watcher`."""
+        # Nothing is said of nothing: the store is asked in every run.
         if n_trials:
             self.console.print(
                 f"{n_trials} trials were found in MLflow that this home did not know; "

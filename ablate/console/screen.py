@@ -28,6 +28,7 @@ def make_console(*, is_error: bool = False) -> Console:
     console = Console(stderr=is_error, highlight=False, markup=False)
     if console.is_terminal:
         return console
+    # soft_wrap keeps a path that is longer than the width in one piece, for grep and for copying.
     return Console(
         stderr=is_error, highlight=False, markup=False, width=WIDTH_OF_FILES, soft_wrap=True
     )
@@ -38,15 +39,19 @@ def importing(console: Console, libraries: Sequence[tuple[str, str]]) -> None:
 
     In a terminal the line stays for as long as it lasts, elsewhere it is printed once.
     """
-    missing = [(name, module) for name, module in libraries if module not in sys.modules]
+    missing = {}
+    for name, module in libraries:
+        if module not in sys.modules:
+            missing[name] = module
     if not missing:
         return
+    # A log keeps every line, and a line that changes would be one per change.
     if not console.is_terminal:
-        console.print(f"loading {', '.join(name for name, _ in missing)} ...")
-        for _, module in missing:
+        console.print(f"loading {', '.join(missing)} ...")
+        for module in missing.values():
             importlib.import_module(module)
         return
     with console.status("") as line:
-        for name, module in missing:
+        for name, module in missing.items():
             line.update(f"loading {name} ...")
             importlib.import_module(module)

@@ -36,6 +36,7 @@ class Step:
     @property
     def seconds(self) -> float:
         """What it took, or has taken so far."""
+        # Not time.time: a clock that is set meanwhile would change how long a step took.
         end = time.perf_counter() if self.ended is None else self.ended
         return end - self.began
 
@@ -68,5 +69,6 @@ class Steps:
             if step.is_reported:
                 continue
             step.is_reported = True
+            # "1 in 3.2 s" would tell nothing of a step that is a single thing.
             amount = "" if step.total == 1 else f"{step.total} in "
             self.console.print(f"{what}: {amount}{step.seconds:.1f} s")

@@ -18,12 +18,15 @@ Rows = Sequence[Mapping[str, object]]
 def rows_table(rows: Rows, *, title: str) -> Table:
     """Rows with the same columns as a table; the first column is left-aligned."""
     table = Table(title=Text(title), title_justify="left", title_style="bold")
-    for index, column in enumerate(rows[0] if rows else ()):
+    columns = rows[0] if rows else {}
+    for index, column in enumerate(columns):
         # Text, not str: rich would read the brackets of a name as markup.
         heading = Text(str(column))
-        table.add_column(heading, justify="left" if index == 0 else "right", overflow="fold")
+        # fold: rich's default would end a long name in an ellipsis, and it could not be copied.
+        table.add_column(heading, justify="right" if index else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row.values()))
+        cells = [Text(str(cell)) for cell in row.values()]
+        table.add_row(*cells)
     return table
 
 

@@ -119,7 +119,9 @@ def views(
     margin = _margin(images, image_size)
     level, share = strength_of(asked)
     is_cropped = share > 0 and level.area != CLEAN.area
-    source = fine if fine is not None and is_cropped else images
+    source = images
+    if fine is not None and is_cropped:
+        source = fine
     scale = source.shape[1] / images.shape[1]
     start = round(margin * scale)
     extent = round(image_size * scale)
@@ -138,6 +140,7 @@ def views(
 def _view(image: NDArray[np.uint8], policy: Policy, frame: Frame, *, key: int) -> Tensor:
     """(side, side, 3) uint8 -> (3, image_size, image_size) uint8."""
     level, share = strength_of(policy)
+    # Philox: a generator for each image costs microseconds, and its stream follows from the key.
     rng = Generator(Philox(key))
     drawn = _draw(policy, side=image.shape[0], rng=rng)
     view = _cropped(image, _toward(drawn.box, frame.middle, share), frame)
@@ -155,8 +158,12 @@ def _view(image: NDArray[np.uint8], policy: Policy, frame: Frame, *, key: int) -
         view = _blend(view, drawn.change(view, drawn.amount), share)
     if policy.augment in OPERATION_POLICIES:
         view = OPERATION_POLICIES[str(policy.augment)](view, rng)
+    # Last: the patch keeps its form and its grey.
     if drawn.is_erased:
-        view = _erase(view, rng, scale=share if policy.erase is None else 1.0)
+        scale = 1.0  # a recipe that names its own rate of erasing means it
+        if policy.erase is None:
+            scale = share
+        view = _erase(view, rng, scale=scale)
     return view
 
 
@@ -164,7 +171,9 @@ def _draw(policy: Policy, *, side: int, rng: Generator) -> _Drawn:
     """Draw all parameters in a fixed order, used or not, so that levels share them."""
     level, share = strength_of(policy)
     # a recipe that names its own jitter means it, however strong the rest is
-    colour_share = share if policy.color_jitter is None else 1.0
+    colour_share = 1.0
+    if policy.color_jitter is None:
+        colour_share = share
     u_flip = rng.random()
     box = _draw_box(side, level.area, rng)
     gains = 1 + colour_share * level.jitter * rng.uniform(-1, 1, 3)
@@ -193,6 +202,7 @@ def _draw_box(side: int, area: tuple[float, float], rng: Generator) -> Box:
     share = area[0] + (area[1] - area[0]) * rng.random()
     place = rng.random(2)
     ratio = math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
+    # A crop that is wider than the image would not have the area that was drawn.
     ratio = min(max(ratio, share), 1 / share)
     width = min(max(round(side * math.sqrt(share * ratio)), 1), side)
     height = min(max(round(side * math.sqrt(share / ratio)), 1), side)
@@ -205,7 +215,9 @@ def _toward(drawn: Box, middle: Box, share: float) -> Box:
     """The box that is `share` of the way from the middle square to the drawn one."""
     if share == 1.0:
         return drawn
-    between = [round(a + share * (b - a)) for a, b in zip(middle, drawn, strict=True)]
+    between: list[int] = []
+    for start, end in zip(middle, drawn, strict=True):
+        between.append(round(start + share * (end - start)))
     return Box(*between)
 
 
@@ -215,6 +227,7 @@ def _cropped(image: NDArray[np.uint8], box: Box, frame: Frame) -> Tensor:
     columns = slice(box.left, box.left + box.width)
     crop = torch.from_numpy(np.ascontiguousarray(image[rows, columns].transpose(2, 0, 1)))
     size = [frame.image_size, frame.image_size]
+    # Untouched pixels stay bit for bit what the clean image has.
     if [box.height, box.width] == size:
         return crop
     resized: Tensor = F.resize(crop, size, interpolation=frame.interpolation, antialias=True)
@@ -223,7 +236,9 @@ def _cropped(image: NDArray[np.uint8], box: Box, frame: Frame) -> Tensor:
 
 def _mirrored(view: Tensor, policy: Policy, u_flip: float, *, key: int, share: float) -> Tensor:
     """Flips; a strength below 1 flips fewer images, of those that 1 flips."""
-    probability = FLIP * (share if isinstance(policy.augment, float) else 1.0)
+    probability = FLIP
+    if isinstance(policy.augment, float):
+        probability *= share
     if policy.flip in ("horizontal", "both") and u_flip < probability:
         view = F.horizontal_flip(view)
     if policy.flip in ("vertical", "both"):

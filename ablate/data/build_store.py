@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.checksum import sealed_json
+from ablate.checksum import digest_of_file, sealed_json
 from ablate.data.dataset import DataSet, Split
 from ablate.data.each_image import image_threads, refuse
 from ablate.data.filling import ArrayFile, Place, checksum, sound_places
@@ -32,7 +32,6 @@ from ablate.data.store import (
     PARTIAL,
     VERSION,
     ImageStore,
-    digest_of_array,
     locked,
     open_store,
     store_key,
@@ -95,6 +94,7 @@ def build_store(
     final = home / "images" / key
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the folder, not in it: the folder is removed and renamed under the lock.
         with locked(final.with_suffix(".lock")):
             if (final / META).exists():
                 try:
@@ -166,7 +166,9 @@ def _fine_side(train: Split, *, side: int, asked: int) -> int | None:
             shorter_sides.append(min(train.read(i).size))
     allowed = math.isqrt(MAX_FINE_BYTES // (3 * n_images))
     fine = min(asked, max(shorter_sides), allowed)
-    return fine if 0 < fine != side else None
+    if fine in (0, side):
+        return None
+    return fine
 
 
 def _build(order: _Order, final: Path) -> None:
@@ -187,6 +189,7 @@ def _build(order: _Order, final: Path) -> None:
     except DataError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    # Last: a folder with a meta.json counts as whole.
     _write_durably(partial / META, sealed_json(_describe(order, partial)))
     (partial / _DONE).unlink()
     partial.rename(final)
@@ -236,6 +239,7 @@ def _decode(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], done: Path
                 elif error is not None:
                     raise error
                 else:
+                    # Behind the pixels: a line of `done.txt` is trusted after its checksum fits.
                     log.write(future.result())
                     log.flush()
                 order.on_progress(n_done, len(places))
@@ -288,13 +292,14 @@ def _describe(order: _Order, partial: Path) -> dict[str, Any]:
 
 
 def _size_and_digest(path: Path) -> dict[str, Any]:
-    return {"n_bytes": path.stat().st_size, "sha256": digest_of_array(path)}
+    return {"n_bytes": path.stat().st_size, "sha256": digest_of_file(path)}
 
 
 def _check_room(order: _Order, folder: Path) -> None:
     n_images = sum(len(split.labels) for split in order.data_set.splits.values())
     n_train = len(order.data_set.splits["train"].labels)
     needed = 3 * (n_images * order.side**2 + n_train * (order.fine or 0) ** 2)
+    # Before anything is decoded: a disk that fills up after an hour wastes the hour.
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StoreError(

@@ -33,6 +33,7 @@ def check_classes(collection: Collection, source: str) -> None:
             f"every class must have at least one image, source {source} has none for: "
             f"{_listed(empty)}; add images or remove the class."
         )
+    # Splits, predictions and the fingerprint know an image by its id alone.
     if len({item.image_id for item in collection.items}) < len(collection.items):
         raise DataError(f"every image must have an id of its own, source {source} uses one twice.")
 
@@ -41,6 +42,7 @@ def check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> Non
     """Every split has images, train of every class, and val of two at least. Raises DataError."""
     _check_not_empty(parts, source)
     counts = {split: class_counts(parts[split], len(class_names)) for split in SPLITS}
+    # Only images with several labels can be without any.
     unlabelled = [split for split in SPLITS if not any(counts[split])]
     if unlabelled:
         raise DataError(
@@ -48,6 +50,7 @@ def check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> Non
             f"in: {', '.join(unlabelled)}."
         )
     _check_train(counts, class_names, source)
+    # Of test it is only a warning: nothing is chosen by it.
     only = _only_class(parts["val"], class_names)
     if only is not None:
         raise DataError(
@@ -88,9 +91,15 @@ def _consequence(task: TaskSpec) -> str:
 def _only_class(items: Sequence[Item], class_names: Sequence[str]) -> str | None:
     """The class that all items are of; None where there are more, or each class is judged alone."""
     targets = targets_of(items, n_classes=len(class_names))
-    present = [name for name, n in zip(class_names, targets.counts(), strict=True) if n > 0]
-    is_only = targets.is_exclusive and len(present) == 1
-    return present[0] if is_only else None
+    if not targets.is_exclusive:
+        return None
+    present: list[str] = []
+    for name, n in zip(class_names, targets.counts(), strict=True):
+        if n > 0:
+            present.append(name)
+    if len(present) > 1:
+        return None
+    return next(iter(present), None)
 
 
 def _check_not_empty(parts: Parts, source: str) -> None:

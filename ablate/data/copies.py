@@ -26,8 +26,13 @@ Pair = tuple[HashedItem, HashedItem]
 def copies(images: Sequence[HashedItem]) -> list[str]:
     """Return lines on how many images are copies of an earlier one, the worst kind first."""
     pairs = _pairs(images)
-    contrary = [(first, other) for first, other in pairs if first.item.label != other.item.label]
-    leaked = [(first, other) for first, other in pairs if first.split != other.split]
+    contrary: list[Pair] = []
+    leaked: list[Pair] = []
+    for first, other in pairs:
+        if first.item.label != other.item.label:
+            contrary.append((first, other))
+        if first.split != other.split:
+            leaked.append((first, other))
     lines = []
     if contrary:
         lines.append(_line("warning", contrary, "with other labels"))
@@ -45,14 +50,18 @@ def _pairs(images: Sequence[HashedItem]) -> list[Pair]:
         by_digest[image.digest].append(image)
     pairs: list[Pair] = []
     for first, *others in by_digest.values():
-        pairs += [(first, other) for other in others]
+        # Each with the first one, not with one another: three copies are two too many.
+        for other in others:
+            pairs.append((first, other))
     return pairs
 
 
 def _line(word: str, pairs: Sequence[Pair], how: str) -> str:
     first, other = pairs[0]
     example = f"{_name(first)} = {_name(other)}"
-    n_images = "1 image is" if len(pairs) == 1 else f"{len(pairs)} images are"
+    n_images = f"{len(pairs)} images are"
+    if len(pairs) == 1:
+        n_images = "1 image is"
     return f"{word}: {n_images} there again {how}, byte for byte, for example {example}"
 
 

@@ -79,6 +79,12 @@ def load_data(
     check_splits(parts, collection.class_names, resolved.source)
     looks = _look_at_all(parts)
     images = _hashed(parts)
+    n_classes = len(collection.class_names)
+    splits: dict[str, Split] = {}
+    counts: dict[str, tuple[int, ...]] = {}
+    for split in SPLITS:
+        splits[split] = _as_split(parts[split], n_classes)
+        counts[split] = class_counts(parts[split], n_classes)
     facts = DataFacts(
         source=resolved.source,
         title=collection.title,
@@ -88,16 +94,13 @@ def load_data(
         is_synthetic=collection.is_synthetic,
         requested_source=spec.source,
         class_names=collection.class_names,
-        class_counts={
-            split: class_counts(parts[split], len(collection.class_names)) for split in SPLITS
-        },
+        class_counts=counts,
         image_counts=_image_counts(parts),
         fingerprint=_fingerprint(images, collection.class_names),
         split_rule=rule + subset_rule,
         regrouped=dict(resolved.classes or ()),
         n_first_frames=sum(look.has_more_frames for look in looks),
     )
-    splits = {split: _as_split(parts[split], len(collection.class_names)) for split in SPLITS}
     remarks = (
         *collection.remarks,
         *absent_classes(parts, collection.class_names, task=task_of(task)),
@@ -115,11 +118,15 @@ def _image_counts(parts: Parts) -> dict[str, int]:
 
 def _hashed(parts: Parts) -> list[HashedItem]:
     """Hash every image's content, a few at a time."""
-    rows = [(split, item) for split, items in parts.items() for item in items]
+    rows: list[tuple[str, Item]] = []
+    for split, items in parts.items():
+        for item in items:
+            rows.append((split, item))
     digests = for_each([item.digest for _, item in rows])
-    return [
-        HashedItem(split, item, digest) for (split, item), digest in zip(rows, digests, strict=True)
-    ]
+    images: list[HashedItem] = []
+    for (split, item), digest in zip(rows, digests, strict=True):
+        images.append(HashedItem(split, item, digest))
+    return images
 
 
 def _fingerprint(images: Sequence[HashedItem], class_names: tuple[str, ...]) -> str:
@@ -127,10 +134,12 @@ def _fingerprint(images: Sequence[HashedItem], class_names: tuple[str, ...]) -> 
 
     The order of the images does not matter.
     """
-    lines = sorted(
-        json.dumps([image.split, image.item.image_id, image.item.label, image.digest])
-        for image in images
-    )
+    lines: list[str] = []
+    for image in images:
+        described = [image.split, image.item.image_id, image.item.label, image.digest]
+        # JSON, because an id may hold whatever else could separate the four.
+        lines.append(json.dumps(described))
+    lines.sort()
     return hashlib.sha256("\n".join([json.dumps(class_names), *lines]).encode()).hexdigest()
 
 
@@ -139,14 +148,19 @@ def _look_at_all(parts: Parts) -> list[Look]:
 
     Raises DataError.
     """
-    with_file = []
-    for items in parts.values():
-        with_file += [(item, item.look) for item in items if item.look is not None]
-    looks = for_each([look for _, look in with_file])
+    items: list[Item] = []
+    readers: list[Callable[[], Look]] = []
+    for of_split in parts.values():
+        for item in of_split:
+            if item.look is not None:  # images that are drawn have no file
+                items.append(item)
+                readers.append(item.look)
+    looks = for_each(readers)
     deep = []
-    for (item, _), look in zip(with_file, looks, strict=True):
+    for item, look in zip(items, looks, strict=True):
         if look.is_deep:
             deep.append(item.read)
+    # All of them at once: one dark image says nothing of the range, a data set does.
     check_depth(deep)
     return looks
 
@@ -170,7 +184,9 @@ def _collect(
 
 
 def _resolved(spec: DataSpec, source: str) -> DataSpec:
-    path = spec.path if source == "folder" else None
+    path = None
+    if source == "folder":
+        path = spec.path
     return spec.model_copy(update={"source": source, "fallback": None, "path": path})
 
 

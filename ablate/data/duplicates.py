@@ -69,6 +69,7 @@ def _search(store: ImageStore) -> NearDuplicates:
         coarse[name] = signatures(images, size=_COARSE, is_grey=True)
         if name != SPLITS[0]:  # train is only ever the first of two
             mirrored[name] = signatures(images[:, :, ::-1], size=_COARSE, is_grey=True)
+    # Coarse and grey first, all with all as one product of matrices; then the few that are left.
     pairs = []
     for first, second in itertools.combinations(SPLITS, 2):
         for other, is_mirrored in ((coarse[second], False), (mirrored[second], True)):
@@ -96,7 +97,9 @@ def signatures(images: NDArray[np.uint8], *, size: int, is_grey: bool) -> NDArra
     A flat image, which is like any other, becomes 0.
     """
     side = images.shape[1]
-    n_channels = 1 if is_grey else 3
+    n_channels = 3
+    if is_grey:
+        n_channels = 1
     # Images smaller than `size` fill a part, and the rest stays 0.
     out = np.zeros((len(images), size * size * n_channels), dtype=np.float32)
     edges = np.linspace(0, side, min(size, side) + 1).astype(int)[:-1]
@@ -119,8 +122,10 @@ def signatures(images: NDArray[np.uint8], *, size: int, is_grey: bool) -> NDArra
 def _alike(first: NDArray[np.float32], second: NDArray[np.float32]) -> list[tuple[int, int]]:
     found = []
     for start in range(0, len(first), _ROWS):
+        # Signatures have length 1: their product is the correlation of two images.
         rows, columns = np.nonzero(first[start : start + _ROWS] @ second.T >= ALIKE)
-        found += [(start + int(i), int(j)) for i, j in zip(rows, columns, strict=True)]
+        for i, j in zip(rows, columns, strict=True):
+            found.append((start + int(i), int(j)))
     return found
 
 

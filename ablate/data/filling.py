@@ -74,6 +74,7 @@ def sound_places(done: Path, arrays: Mapping[str, Sequence[ArrayFile]]) -> set[P
         with suppress(ValueError, KeyError, IndexError):
             split, position_word, checksum_word = line.split(" ")
             position = int(position_word)
+            # Read again, not only looked up: that a file has its size says nothing of its content.
             pixels = [array.values[position] for array in arrays[split]]
             if checksum(pixels) == int(checksum_word):
                 places.add((split, position))

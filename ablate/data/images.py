@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 import warnings
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from ablate.checksum import digest_of_file
 from ablate.data.first_bytes import FORMAT_NAMES, check_is_image, read_head
 from ablate.data.pixels import forget_other_tags, is_deep, upright_rgb
 from ablate.data.whole import check_rows, check_tiles
@@ -76,15 +76,14 @@ def read_image(path: Path, *, name: str) -> Image.Image:
         return upright_rgb(image, name=escaped(name))
 
 
-def digest_of_file(path: Path, *, name: str) -> str:
+def digest_of_image_file(path: Path, *, name: str) -> str:
     """Return the sha256 of a file's bytes, 64 hex digits.
 
     Raises DataError where it cannot be read or holds no image.
     """
     with _one_files_errors(path, escaped(name)):
         check_is_image(read_head(path, name=escaped(name)), name=escaped(name))
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_of_file(path)
 
 
 @contextmanager

@@ -105,14 +105,18 @@ def magnitude(name: str, share: float, ranges: Ranges, *, side: int) -> float:
     if name.startswith("Shear"):
         return ranges.shear * share
     if name.startswith("Translate"):
-        in_pixels = ranges.translate if ranges.translate > 1 else ranges.translate * side
+        in_pixels = ranges.translate
+        if ranges.translate <= 1:
+            in_pixels *= side
         return in_pixels * share
     if name == "Posterize":
         weakest, strongest = ranges.bits
         return float(round(weakest - (weakest - strongest) * share))
     if name == "Solarize":
-        return 1 - share
-    return (ranges.degrees if name == "Rotate" else ranges.enhance) * share
+        return 1 - share  # a threshold: the lower it is, the more pixels are inverted
+    if name == "Rotate":
+        return ranges.degrees * share
+    return ranges.enhance * share
 
 
 def rand_augment(image: Tensor, rng: Generator) -> Tensor:
@@ -133,6 +137,7 @@ def aug_mix(image: Tensor, rng: Generator) -> Tensor:
 
     (3, S, S) uint8 -> (3, S, S) uint8.
     """
+    # Both distributions have the parameter 1, as in the paper: every share is equally likely.
     clean_share = rng.beta(1.0, 1.0)
     chain_shares = rng.dirichlet([1.0] * MIX_WIDTH)
     mixed = image.float() * clean_share

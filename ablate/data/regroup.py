@@ -53,8 +53,13 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
             if name != THE_REST:
                 new_of[name] = new
     _check_names(new_of, class_names, source)
+    # Spelled out, so that the record says what the rest was; another version may have more classes.
     rest = [name for name in class_names if name not in new_of]
-    takes_rest = next((new for new, names in groups if names == (THE_REST,)), None)
+    takes_rest: str | None = None
+    for new, names in groups:
+        if names == (THE_REST,):
+            takes_rest = new
+            break
     if takes_rest is None and rest:
         raise DataError(
             f"every class of source {source} must be in a list of data.classes, these are in "
@@ -75,7 +80,9 @@ def _check_names(new_of: Mapping[str, str], class_names: Sequence[str], source: 
     for name, new in new_of.items():
         if name not in class_names:
             near = difflib.get_close_matches(name, class_names, n=1, cutoff=0.0)
-            hint = f"; did you mean {near[0]}?" if near else "."
+            hint = "."
+            if near:
+                hint = f"; did you mean {near[0]}?"
             known = some(class_names, most=_N_NAMED)
             raise DataError(
                 f"data.classes.{new} must name classes of source {source} ({known}), "

@@ -27,7 +27,9 @@ def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tupl
     if given == {None}:
         return _all_drawn(items, spec, why="there are no official splits", of="")
     _check_given(given)
-    parts = {split: tuple(item for item in items if item.split == split) for split in SPLITS}
+    parts: dict[str, tuple[Item, ...]] = {}
+    for split in SPLITS:
+        parts[split] = tuple(item for item in items if item.split == split)
     missing = [split for split in SPLITS if not parts[split]]
     if not missing:
         return parts, official
@@ -68,11 +70,14 @@ def _all_drawn(items: Sequence[Item], spec: DataSpec, *, why: str, of: str) -> t
 def _one_drawn(parts: Parts, spec: DataSpec, *, drawn: str, official: str) -> tuple[Parts, str]:
     """Draw val or test from the official train; the other one stays."""
     seed, fractions = _seed_and_fractions(spec, f"there is no official {drawn} split")
+    # The two keep their proportion; the share of the split that is given already plays no part.
     fraction = getattr(fractions, drawn)
     share = fraction / (fractions.train + fraction)
     pool = parts["train"]
     train, rest = _draw(pool, [1 - share, share], seed=seed, purpose=drawn)
-    kept = "test" if drawn == "val" else "val"
+    kept = "val"
+    if drawn == "val":
+        kept = "test"
     rule = (
         f"{official} {kept}; {drawn} {_a_stratified(pool)} {share:.3g} of the official train, "
         f"split_seed {seed}"
@@ -142,7 +147,9 @@ def _seed_and_fractions(spec: DataSpec, why: str) -> tuple[int, Fractions]:
 def _a_stratified(items: Sequence[Item]) -> str:
     """The adjective with its article: "a stratified"."""
     adjective = targets_of(items).stratification
-    article = "an" if adjective[0] in "aeiou" else "a"
+    article = "a"
+    if adjective[0] in "aeiou":
+        article = "an"
     return f"{article} {adjective}"
 
 
@@ -158,6 +165,6 @@ def _draw(
     part_of = targets_of(items).deal(keys, shares, total=total).tolist()
     parts: list[list[Item]] = [[] for _ in shares]
     for item, part in zip(items, part_of, strict=True):
-        if part >= 0:
+        if part >= 0:  # -1: in no part, where fewer are drawn than there are
             parts[part].append(item)
     return [tuple(part) for part in parts]

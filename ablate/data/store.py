@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.checksum import unsealed_json
+from ablate.checksum import digest_of_file, unsealed_json
 from ablate.errors import StoreError
 from ablate.study.trial import SPLITS
 from ablate.targets import Targets, targets_of_array
@@ -85,7 +85,10 @@ def store_key(fingerprint: str, *, side: int, interpolation: str, fine: int | No
     """
     named = json.dumps([VERSION, fingerprint, side, interpolation])
     key = hashlib.sha256(named.encode()).hexdigest()[:24]
-    return key if fine is None else f"{key}-{fine}"
+    if fine is None:
+        return key
+    # Behind it, not in it: `clean_key` is the same with and without the finer images.
+    return f"{key}-{fine}"
 
 
 def open_store(path: Path) -> ImageStore:
@@ -113,7 +116,7 @@ def verify_store(path: Path) -> None:
     if meta.get(FINE):
         described[FINE] = meta[FINE]
     for name, written in described.items():
-        if digest_of_array(path / f"{name}.npy") != written["sha256"]:
+        if digest_of_file(path / f"{name}.npy") != written["sha256"]:
             raise StoreError(
                 f"an image store must hold what was written, {name}.npy of {path} does not; "
                 "remove the folder, and it is built again."
@@ -132,7 +135,9 @@ def files_of(meta: bytes) -> tuple[str, ...]:
             f"an image store must have a sound meta.json, got a damaged one ({error}); "
             "remove the store, and it is built again."
         ) from error
-    names = [*SPLITS, FINE] if written.get(FINE) else SPLITS
+    names = list(SPLITS)
+    if written.get(FINE):
+        names.append(FINE)
     return tuple(f"{name}.npy" for name in names)
 
 
@@ -143,12 +148,6 @@ def locked(path: Path) -> Iterator[None]:
         # the kernel drops it when the file is closed
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def digest_of_array(path: Path) -> str:
-    """Return the sha256 of an array's file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _open_store(path: Path) -> ImageStore:

@@ -50,7 +50,10 @@ def _unknown_field(name: str) -> str:
 
 def _searched_mistakes(axis: str, searched: Mapping[str, Any]) -> Iterator[Problem]:
     """A range or a conditional list of levels: valid itself, and made of values of the field."""
-    model: type[Choice] | type[Range] = Choice if "levels" in searched else Range
+    # As pydantic decides it: a file that has both is told that a choice has no bounds.
+    model: type[Choice] | type[Range] = Range
+    if "levels" in searched:
+        model = Choice
     try:
         model.model_validate(searched)
     except ValidationError as error:
@@ -89,8 +92,9 @@ def _level_mistakes(path: YamlPath, levels: Any) -> Iterator[Problem]:
 
 def _repeated(words: str, earlier: str) -> str:
     """`got 0 again`, or for another spelling of an earlier level `got 0.0, which is 0 again`."""
-    again = " again" if words == earlier else f", which is {earlier} again"
-    return f"must differ from the levels before it, got {words}{again}"
+    if words != earlier:
+        words = f"{words}, which is {earlier}"
+    return f"must differ from the levels before it, got {words} again"
 
 
 def _value_mistakes(path: YamlPath, name: str, value: Any) -> Iterator[Problem]:
@@ -98,5 +102,6 @@ def _value_mistakes(path: YamlPath, name: str, value: Any) -> Iterator[Problem]:
     try:
         Recipe.model_validate({name: value})
     except ValidationError as error:
+        # The path begins with the field's name, which is in `path` already.
         for within, text in problems_of(error, {name: value}, root=Recipe):
             yield (*path, *within[1:]), text

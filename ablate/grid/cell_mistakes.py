@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ablate.grid.search_mistakes import is_search
+from ablate.grid.shapes import mapping_or_empty
 from ablate.grid.wording import nearest, shown, shown_levels
 from ablate.grid.yaml_lines import Problem, YamlPath
-from ablate.recipe.levels import meaning
+from ablate.recipe.levels import asked_levels, meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +29,17 @@ def cell_mistakes(values: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> I
     # Once for all exclusions: a file can have a thousand of them.
     known = known_axes(axes)
     if not is_search(values.get("design")):
-        for axis, level in _mapping(values.get("baseline")).items():
+        for axis, level in mapping_or_empty(values.get("baseline")).items():
             yield from level_mistakes(("baseline",), axis, [level], known)
     exclusions = values.get("exclude")
     if not isinstance(exclusions, list):
         return
     for index, exclusion in enumerate(exclusions):
         path = ("exclude", index, "when")
-        for axis, wanted in _mapping(_mapping(exclusion).get("when")).items():
+        for axis, wanted in mapping_or_empty(mapping_or_empty(exclusion).get("when")).items():
             if wanted == [] and axis in known:
                 yield (*path, axis), "must be a level or a list of at least one, got []"
-            levels = wanted if isinstance(wanted, list) else [wanted]
-            yield from level_mistakes(path, axis, levels, known)
+            yield from level_mistakes(path, axis, asked_levels(wanted), known)
 
 
 def known_axes(axes: Mapping[str, list[Any]]) -> dict[str, KnownAxis]:
@@ -51,7 +51,7 @@ def known_axes(axes: Mapping[str, list[Any]]) -> dict[str, KnownAxis]:
 
 
 def level_mistakes(
-    path: YamlPath, axis: str, levels: list[Any], known: Mapping[str, KnownAxis]
+    path: YamlPath, axis: str, levels: Sequence[Any], known: Mapping[str, KnownAxis]
 ) -> Iterator[Problem]:
     """Yield that an axis is none of the grid's, or which of `levels` are none of its levels."""
     if axis not in known:
@@ -69,7 +69,3 @@ def level_mistakes(
                 f"must be a level of axes.{axis} ({shown_levels(written)}), "
                 f"got {shown(level)}{nearest(level, written)}",
             )
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

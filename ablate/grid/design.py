@@ -44,7 +44,9 @@ def _kind(value: Any) -> str:
         return "searched"
     if isinstance(value, dict) and "search" in value:
         return "searched"
-    return "drawn" if isinstance(value, dict | RandomDesign) else "named"
+    if isinstance(value, dict | RandomDesign):
+        return "drawn"
+    return "named"
 
 
 # The discriminator keeps pydantic's errors to the one branch that was meant: without it a
@@ -73,6 +75,7 @@ def design_cells(
         yield from _neighbours(axes, baseline)
         return
     n_cells = math.prod(map(len, axes.values()))
+    # `random: n` of a grid that is too large to go through cell by cell.
     if isinstance(design, RandomDesign) and n_cells > MAX_CELLS:
         yield from _pool(axes, baseline, seed=seed)
         return
@@ -95,6 +98,7 @@ def _pool(axes: Mapping[str, Sequence[Level]], baseline: Cell, *, seed: int) -> 
     rng = np.random.Generator(np.random.Philox(key=stream(seed, "permute", "cells")))
     n_levels = [len(levels) for levels in axes.values()]
     positions = rng.integers(n_levels, size=(N_POOL, len(axes))).tolist()
+    # Sorted afterwards: a set has another order in every process, and arms keep the file's order.
     pool = {_positions(axes, baseline), *map(tuple, positions)}
     yield from _cells_at(sorted(pool), axes)
 
@@ -124,10 +128,13 @@ def draw_arms(
     if not isinstance(design, RandomDesign):
         return list(arm_ids)
     # Drawn from arms, not from cells: merged and excluded cells would make some arms likelier.
+    # The baseline is not drawn: every difference is against it.
     others = [arm_id for arm_id in arm_ids if arm_id != baseline_arm_id]
     rng = np.random.Generator(np.random.Philox(key=stream(seed, "permute", "design")))
     order = rng.permutation(len(others))
-    chosen = {baseline_arm_id, *(others[index] for index in order[: design.random - 1])}
+    chosen = {baseline_arm_id}
+    for index in order[: design.random - 1]:
+        chosen.add(others[index])
     return [arm_id for arm_id in arm_ids if arm_id in chosen]
 
 

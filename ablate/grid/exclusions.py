@@ -34,10 +34,13 @@ class Rules:
     """
 
     def __init__(self, exclusions: Sequence[Exclusion]) -> None:
-        self._reasons = [exclusion.why for exclusion in exclusions]
-        self._whens = [_typed_when(exclusion.when) for exclusion in exclusions]
+        self._reasons: list[str] = []
+        self._whens: list[When] = []
         self._numbers: dict[tuple[str, Hashable], list[int]] = {}
-        for number, when in enumerate(self._whens):
+        for number, exclusion in enumerate(exclusions):
+            when = _typed_when(exclusion.when)
+            self._reasons.append(exclusion.why)
+            self._whens.append(when)
             # The axis with the fewest levels: fewest cells have to be compared with the rule.
             axis, levels = min(when, key=lambda part: len(part[1]))
             for level in levels:

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ablate.grid.design import design_cells, design_name, draw_arms
@@ -58,11 +59,10 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
     chosen = draw_arms(
         list(merged.recipes), merged.baseline_arm_id, grid.design, seed=grid.seeds[0]
     )
-    varied = tuple(axis for axis, levels in grid.levels.items() if len(levels) > 1)
-    names = _arm_names(varied, {arm_id: merged.recipes[arm_id] for arm_id in chosen})
+    recipes = {arm_id: merged.recipes[arm_id] for arm_id in chosen}
+    names = _arm_names(_varied_axes(grid), recipes)
     arms = []
-    for arm_id in chosen:
-        recipe = merged.recipes[arm_id]
+    for arm_id, recipe in recipes.items():
         cells = tuple(merged.cells[arm_id])
         arms.append(ArmRecord(arm_id=arm_id, name=names[arm_id], recipe=recipe, cells=cells))
     return Expansion(
@@ -73,19 +73,33 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
     )
 
 
+def _varied_axes(grid: Grid) -> tuple[str, ...]:
+    """The axes with more than one level: only they tell arms apart."""
+    varied: list[str] = []
+    for axis, levels in grid.levels.items():
+        if len(levels) > 1:
+            varied.append(axis)
+    return tuple(varied)
+
+
 def _merge_cells(grid: Grid, *, data: DataSpec, fingerprint: str) -> _MergedCells:
     merged = _MergedCells()
     baseline = grid.baseline_cell
     known_levels: dict[tuple[str, str], Any] = {}
     for cell in grid_cells(grid):
-        levels = {axis: _typed(axis, level, known_levels) for axis, level in cell.items()}
+        levels: Cell = {}
+        for axis, level in cell.items():
+            levels[axis] = _typed(axis, level, known_levels)
+        # Not validated again as a whole: `_typed` says why that is enough.
         recipe = grid.base.model_copy(update=levels)
+        # The file's own reason first: whoever wrote it wants to read it in the report.
         why = grid.rules.reason_excluded(levels) or contradiction(recipe)
         if why is not None:
             merged.excluded.append(ExcludedCell(cell=cell, why=why))
             continue
         # Cells whose difference cannot matter have one arm_id: that is what merges them.
         arm_id = arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0).arm_id
+        # The first cell's recipe stands for all: they differ only where it does not matter.
         merged.recipes.setdefault(arm_id, recipe)
         merged.cells.setdefault(arm_id, []).append(cell)
         if cell == baseline:
@@ -107,15 +121,16 @@ def study_trials(
     one. Raises SpecError where there are too many trials.
     """
     check_trials([(len(expansion.arms), "arms"), (len(seeds), "seeds")], n_more=grid.noise_floor)
-    recipes_and_seeds = [(arm.recipe, seed) for seed in seeds for arm in expansion.arms]
+    trial_of = partial(arm_trial, grid, data=data, fingerprint=fingerprint)
+    trials: list[Trial] = []
+    for seed in seeds:
+        for arm in expansion.arms:
+            trials.append(trial_of(recipe=arm.recipe, seed=seed))
     for seed in noise_seeds(grid, seeds):
         for arm in expansion.arms:
             if arm.arm_id == expansion.baseline_arm_id:
-                recipes_and_seeds.append((arm.recipe, seed))
-    return [
-        arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=seed)
-        for recipe, seed in recipes_and_seeds
-    ]
+                trials.append(trial_of(recipe=arm.recipe, seed=seed))
+    return trials
 
 
 def noise_seeds(grid: Grid, seeds: Sequence[int]) -> tuple[int, ...]:
@@ -132,7 +147,11 @@ def study_record(
     The study's id follows the grid's name and the data alone, so that an edited grid continues
     with its finished trials.
     """
+    # A separator that no name holds: "a" + "bc" and "ab" + "c" are two studies.
     identity = "\x1f".join([grid.name, facts.source, facts.fingerprint])
+    axes = grid.levels
+    if grid.search is not None:
+        axes = {}  # what the search explores stands in the record of its pilot
     return StudyRecord(
         study_id=hashlib.sha256(identity.encode()).hexdigest()[:12],
         grid_name=grid.name,
@@ -140,7 +159,7 @@ def study_record(
         task=grid.task,
         data=facts,
         image_size=str(grid.data.image_size),
-        axes={} if grid.search is not None else grid.levels,
+        axes=axes,
         design=design_name(grid.design),
         baseline_arm_id=expansion.baseline_arm_id,
         select_by=grid.select_by,
@@ -183,7 +202,10 @@ def _arm_names(varied: tuple[str, ...], recipes: Mapping[str, Recipe]) -> dict[s
 def _arm_name(varied: tuple[str, ...], recipe: Recipe) -> str:
     """The axes that vary and matter for this recipe, each with its level."""
     matter = relevant(recipe)
-    words = [f"{axis}={_word(getattr(recipe, axis))}" for axis in varied if axis in matter]
+    words: list[str] = []
+    for axis in varied:
+        if axis in matter:
+            words.append(f"{axis}={_word(getattr(recipe, axis))}")
     return " ".join(words) or "base"
 
 

@@ -19,6 +19,7 @@ from ablate.grid.search_mistakes import (
     search_mistakes,
     tune_mistakes,
 )
+from ablate.grid.shapes import mapping_or_empty
 from ablate.grid.task_mistakes import task_mistakes
 from ablate.grid.wording import nearest, shown
 from ablate.grid.yaml_lines import Problem
@@ -40,7 +41,7 @@ def file_mistakes(values: Mapping[str, Any]) -> list[Problem]:
         *_seed_mistakes(values.get("seeds")),
         *design_mistakes(values.get("design", "full"), axes),
         *design_fit_mistakes(values),
-        *range_mistakes(_mapping(values.get("axes")), values.get("design")),
+        *range_mistakes(mapping_or_empty(values.get("axes")), values.get("design")),
         *tune_mistakes(values),
         *_select_by_mistakes(values),
         *task_mistakes(values),
@@ -56,7 +57,7 @@ def file_mistakes(values: Mapping[str, Any]) -> list[Problem]:
 def _levels_by_axis(values: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Axis -> its levels, for the axes that list some."""
     axes = {}
-    for axis, levels in _mapping(values.get("axes")).items():
+    for axis, levels in mapping_or_empty(values.get("axes")).items():
         if isinstance(levels, dict):
             levels = levels.get("levels")
         if isinstance(levels, list):
@@ -70,6 +71,7 @@ def _field_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
         Grid.model_validate(values)
     except ValidationError as error:
         for path, text in problems_of(error, values):
+            # Without a path: nothing is wrong with one field, and the functions below say more.
             if path and not _is_checked_elsewhere(path, values):
                 yield path, text
 
@@ -102,7 +104,7 @@ def _select_by_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _class_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
-    classes = _mapping(values.get("data")).get("classes")
+    classes = mapping_or_empty(values.get("data")).get("classes")
     if classes is None:
         return
     for path, text in group_mistakes(classes):
@@ -114,6 +116,7 @@ def _whole_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
     try:
         grid = Grid.model_validate(values)
         if grid.search is not None:
+            # On val: what chooses must not have seen test.
             selectable = tuple(f"val/{name}" for name in task_of(grid.task).metric_names)
             yield from search_mistakes(values, grid.axes, selectable)
             return
@@ -125,10 +128,6 @@ def _whole_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
         return  # only a file that is right so far can be asked; the others have mistakes already
     if why:
         yield ("baseline",), f"must be a cell that is trained, but it is excluded: {why}"
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _is_int(value: Any) -> bool:

@@ -39,9 +39,14 @@ def _suggested(name: str) -> str:
     """A valid name that reads like this one."""
     composed = unicodedata.normalize("NFC", name)
     words = re.sub(r"[^\w.-]+", "_", composed).strip("_.-")
-    return words if _VALID.fullmatch(words) else "my_grid"
+    if not _VALID.fullmatch(words):
+        return "my_grid"  # nothing was left of it that a name may have
+    return words
 
 
 def _shown(path: Path) -> str:
     """The path in one line of a message."""
-    return str(path) if str(path).isprintable() else repr(str(path))
+    shown = str(path)
+    if not shown.isprintable():
+        shown = repr(shown)
+    return shown

@@ -19,24 +19,31 @@ def with_current_fields(file: YamlFile) -> YamlFile:
     """The same file with each field under its current name. A field under both is a mistake."""
     if not isinstance(file.values, dict):
         return file
-    current = {path: _current(path) for path in file.lines}
-    given = frozenset(path for path in file.lines if current[path] == path)
-    mistakes = [
-        Mistake(file.line(path), path, given_twice(str(path[-1])))
-        for path in file.lines
-        if _is_former(path) and current[path] in given
-    ]
+    mistakes = list(file.mistakes)
+    lines: dict[YamlPath, int] = {}
+    as_written: dict[YamlPath, YamlPath] = {}
+    for path, line in file.lines.items():
+        current = _current(path)
+        lines[current] = line
+        if current != path:
+            as_written[current] = path
+        # Once, at the name itself, and not again at each value below it.
+        if _is_former(path) and current in file.lines:
+            mistakes.append(Mistake(line, path, given_twice(str(path[-1]))))
     return replace(
         file,
         values=_renamed(file.values, ()),
-        lines={current[path]: line for path, line in file.lines.items()},
-        mistakes=(*file.mistakes, *mistakes),
-        as_written={current[path]: path for path in file.lines if current[path] != path},
+        lines=lines,
+        mistakes=tuple(mistakes),
+        as_written=as_written,
     )
 
 
 def _is_former(path: YamlPath) -> bool:
-    """Whether the last part of a path is the former name of a field: a class may be called so too."""
+    """Whether the last part of a path is the former name of a field.
+
+    Only at the place of a field: a class may be called so too.
+    """
     if not path or path[-1] not in FORMER_NAMES:
         return False
     parent = path[:-1]
@@ -47,7 +54,7 @@ def _is_former(path: YamlPath) -> bool:
 
 
 def _current(path: YamlPath) -> YamlPath:
-    """A path with every former name on it refile."""
+    """A path with the current name for every former one on it."""
     parts = list(path)
     for position, part in enumerate(path):
         if _is_former(path[: position + 1]):
@@ -61,7 +68,9 @@ def _renamed(values: Any, path: YamlPath) -> Any:
         renamed = {}
         for key, value in values.items():
             place = (*path, key)
-            name = FORMER_NAMES[key] if _is_former(place) else key
+            name = key
+            if _is_former(place):
+                name = FORMER_NAMES[key]
             renamed[name] = _renamed(value, place)
         return renamed
     if isinstance(values, list):

@@ -119,6 +119,7 @@ class Grid(BaseModel):
         task = TASKS.get(str(values.get("task")))
         if task is None:
             return values
+        # What the file says comes last, so it wins over the task's default.
         return {**values, "base": {**task.base_defaults, **values["base"]}}
 
     @property
@@ -132,7 +133,9 @@ class Grid(BaseModel):
     @property
     def search(self) -> Search | None:
         """What is searched for, in a search design."""
-        return self.design.search if isinstance(self.design, SearchDesign) else None
+        if isinstance(self.design, SearchDesign):
+            return self.design.search
+        return None
 
     @property
     def space(self) -> dict[str, SearchAxis]:
@@ -145,11 +148,13 @@ class Grid(BaseModel):
         rest = {axis: self._usual_level(axis, levels) for axis, levels in self.levels.items()}
         return {**rest, **self.baseline}
 
-    def _usual_level(self, axis: str, levels: tuple[Any, ...]) -> Level:
+    def _usual_level(self, axis: str, levels: tuple[Level, ...]) -> Level:
         usual = getattr(self.base, axis)
         # Returned as the axis spells it (0, not 0.0): cells are compared with it as they stand.
-        same: list[Level] = [level for level in levels if meaning(axis, level) == usual]
-        return same[0] if same else levels[0]
+        for level in levels:
+            if meaning(axis, level) == usual:
+                return level
+        return levels[0]
 
     @cached_property
     def rules(self) -> Rules:

@@ -66,6 +66,7 @@ def parse_grid(text: str, *, name: str, shown_as: str) -> Grid:
             f"baseline and select_by, got {shown(file.values)}"
         )
     values = as_written({**file.values, "name": name, "question": _first_comment(text)})
+    # All at once: whoever mends a file should not meet its second mistake after the first.
     mistakes = [*file.mistakes, *_not_fields(file), *_placed(values, file)]
     if mistakes:
         raise SpecError(_listed(mistakes, shown_as))
@@ -85,7 +86,9 @@ def _placed(values: dict[str, Any], file: YamlFile) -> Iterator[Mistake]:
 
 def _listed(mistakes: list[Mistake], shown_as: str) -> str:
     """All mistakes in the order of their lines; of very many only the first."""
-    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    count = f"{len(mistakes)} mistakes"
+    if len(mistakes) == 1:
+        count = "1 mistake"
     in_order = sorted(mistakes, key=lambda mistake: mistake.line)
     lines = [f"{shown_as}: {count}, nothing was started"]
     lines += [f"  {mistake}" for mistake in in_order[:_MAX_LISTED]]
@@ -100,7 +103,9 @@ def _first_comment(text: str) -> str:
         is_comment = line.startswith("#")
         if line.strip() and not is_comment and not line.startswith(("---", "%")):
             return ""
-        words = line.lstrip("# ").strip() if is_comment else ""
+        if not is_comment:
+            continue
+        words = line.lstrip("# ").strip()
         # The comment that tells editors which schema to use is not prose.
         if words and not words.startswith("yaml-language-server"):
             return words

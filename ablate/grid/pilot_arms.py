@@ -21,7 +21,7 @@ from ablate.grid.size import check_trials
 from ablate.recipe.canonical import contradiction, relevant
 from ablate.recipe.levels import typed_level
 from ablate.recipe.recipe import Recipe
-from ablate.study.pilot import PilotKind, Stage
+from ablate.study.pilot_record import PilotKind, Stage
 from ablate.study.record import ArmRecord, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial
 
@@ -48,6 +48,7 @@ def searched_trial(grid: Grid, cell: Cell, *, data: DataSpec, fingerprint: str) 
 
     None for a cell that the grid excludes or that contradicts itself.
     """
+    # The sampler's levels are typed already: `space_of` made its ranges and choices so.
     recipe = grid.base.model_copy(update=dict(cell))
     if grid.rules.reason_excluded(cell) or contradiction(recipe):
         return None
@@ -72,7 +73,10 @@ def probe_arms(grid: Grid, *, data: DataSpec, fingerprint: str) -> tuple[ArmReco
 def searched_name(recipe: Recipe, axes: Sequence[str]) -> str:
     """The arm as a report names it: the axes that matter for it, numbers to four digits."""
     matter = relevant(recipe)
-    words = [f"{axis}={_short(getattr(recipe, axis))}" for axis in axes if axis in matter]
+    words: list[str] = []
+    for axis in axes:
+        if axis in matter:
+            words.append(f"{axis}={_short(getattr(recipe, axis))}")
     return " ".join(words) or "base"
 
 
@@ -95,8 +99,10 @@ def candidates(
     Combinations that cannot differ for an arm come once. Raises SpecError where a combination
     would merge or split arms, or where an arm has no combination left.
     """
-    factors = [(len(levels), f"levels of {name}") for name, levels in grid.tune.items()]
-    check_trials([(len(expansion.arms), "arms"), *factors], what="a tuning")
+    factors = [(len(expansion.arms), "arms")]
+    for name, levels in grid.tune.items():
+        factors.append((len(levels), f"levels of {name}"))
+    check_trials(factors, what="a tuning")
     for tuned in _combinations(grid.tune):
         _check_arms_stay_apart(grid, expansion, tuned, data=data, fingerprint=fingerprint)
     all_candidates: list[Candidate] = []
@@ -121,13 +127,17 @@ def _candidates_of(
             trial = arm_trial(
                 grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=grid.pilot_seed
             )
+            # Combinations that differ where it does not matter are one trial: the first stays.
             by_trial.setdefault(trial.trial_id, Candidate(arm.arm_id, tuned, trial))
     return list(by_trial.values())
 
 
 def _combinations(tune: Mapping[str, Sequence[Any]]) -> Iterator[Cell]:
     for levels in itertools.product(*tune.values()):
-        yield {name: typed_level(name, level) for name, level in zip(tune, levels, strict=True)}
+        tuned: Cell = {}
+        for name, level in zip(tune, levels, strict=True):
+            tuned[name] = typed_level(name, level)
+        yield tuned
 
 
 def _check_arms_stay_apart(
@@ -141,10 +151,13 @@ def _check_arms_stay_apart(
     arms_by_tuned_id: dict[str, set[str]] = {}
     for arm in expansion.arms:
         for cell in arm.cells:
-            levels = {axis: typed_level(axis, level) for axis, level in cell.items()}
+            levels: Cell = {}
+            for axis, level in cell.items():
+                levels[axis] = typed_level(axis, level)
             recipe = grid.base.model_copy(update={**levels, **tuned})
             trial = arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0)
             arms_by_tuned_id.setdefault(trial.arm_id, set()).add(arm.arm_id)
+    # An id with two arms: they would be one. More ids than arms: the cells of an arm would part.
     some_merge = any(len(arm_ids) > 1 for arm_ids in arms_by_tuned_id.values())
     n_arms = len(set().union(*arms_by_tuned_id.values()))
     some_split = len(arms_by_tuned_id) > n_arms
@@ -169,7 +182,8 @@ def tuned_arms(
         chosen = best[arm.arm_id]
         if chosen is None:
             why = f"none of the {n_tried[arm.arm_id]} trials of its tuning completed"
-            lost += [ExcludedCell(cell=cell, why=why) for cell in arm.cells]
+            for cell in arm.cells:
+                lost.append(ExcludedCell(cell=cell, why=why))
         else:
             arms.append(_tuned_arm(arm, chosen))
     return tuple(arms), tuple(lost)
@@ -178,7 +192,11 @@ def tuned_arms(
 def _tuned_arm(arm: ArmRecord, chosen: Candidate) -> ArmRecord:
     recipe = chosen.trial.recipe
     matter = relevant(recipe)
-    tuned = {name: level for name, level in chosen.tuned.items() if name in matter}
+    # What does not matter for the arm was not tuned in truth: all its levels gave one trial.
+    tuned: Cell = {}
+    for name, level in chosen.tuned.items():
+        if name in matter:
+            tuned[name] = level
     changes = {"arm_id": chosen.trial.arm_id, "recipe": recipe, "tuned": tuned}
     return arm.model_copy(update=changes)
 
@@ -194,7 +212,7 @@ def pilot_record(
     """The record of a study's pilot."""
     axes: Mapping[str, Any] = {**record.axes, **grid.tune}
     if kind == "search":
-        axes = dict.fromkeys(grid.axes, ())
+        axes = dict.fromkeys(grid.axes, ())  # a range has no levels that could be listed
     identity = _pilot_identity(grid, record.study_id, kind)
     return record.model_copy(
         update={
@@ -232,17 +250,24 @@ def tuning_arms(expansion: Expansion, tried: Sequence[Candidate]) -> tuple[ArmRe
     arm_by_id = {arm.arm_id: arm for arm in expansion.arms}
     arms = []
     for candidate in tried:
-        arm = arm_by_id[candidate.of_arm]
-        words = " ".join(f"{name}={_short(level)}" for name, level in candidate.tuned.items())
-        arms.append(
-            ArmRecord(
-                arm_id=candidate.trial.arm_id,
-                name=f"{arm.name} {words}",
-                recipe=candidate.trial.recipe,
-                cells=tuple({**cell, **candidate.tuned} for cell in arm.cells),
-            )
-        )
+        arms.append(_candidate_arm(arm_by_id[candidate.of_arm], candidate))
     return tuple(arms)
+
+
+def _candidate_arm(arm: ArmRecord, candidate: Candidate) -> ArmRecord:
+    """An arm with what is tried in it."""
+    words = [arm.name]
+    for name, level in candidate.tuned.items():
+        words.append(f"{name}={_short(level)}")
+    cells: list[Cell] = []
+    for cell in arm.cells:
+        cells.append({**cell, **candidate.tuned})
+    return ArmRecord(
+        arm_id=candidate.trial.arm_id,
+        name=" ".join(words),
+        recipe=candidate.trial.recipe,
+        cells=tuple(cells),
+    )
 
 
 def space_words(grid: Grid) -> dict[str, str]:

@@ -54,8 +54,10 @@ def _sentence(path: YamlPath, details: list[ErrorDetails], *, root: type[BaseMod
     if first["type"] == "extra_forbidden":
         why = _WHY_NO_FIELD.get(str(path[-1]))
         return f"is not a field here{why or nearest(path[-1], _siblings(path, root=root))}"
-    kinds = list(dict.fromkeys(_wanted(detail) for detail in details))
+    # Each once, in pydantic's order: a union has an error for each of its branches.
+    kinds = dict.fromkeys(map(_wanted, details))
     wanted = " or ".join(kind for kind in kinds if _IMPLIED_BY.get(kind) not in kinds)
+    # The words of a Literal, which pydantic lists in quotes.
     vocabulary = re.findall(r"'([^']*)'", wanted)
     hint = nearest(first["input"], vocabulary) or _spelling_hint(wanted, first["input"])
     return f"must be {wanted}, got {shown(first['input'])}{hint}"
@@ -76,8 +78,10 @@ def _wanted(detail: ErrorDetails) -> str:
     if detail["type"] == "string_too_short":
         return "text that is not empty"
     if detail["type"] == "too_short":
-        is_list = detail["msg"].startswith("Tuple")
-        return "a list of at least one" if is_list else "a mapping of at least one"
+        # Pydantic's detail does not say of what; its sentence begins with it.
+        if detail["msg"].startswith("Tuple"):
+            return "a list of at least one"
+        return "a mapping of at least one"
     if detail["type"] == "too_long":
         return f"a list of at most {context['max_length']:,}"
     text = detail["msg"].partition(" or instance of ")[0]
@@ -99,7 +103,11 @@ def _siblings(path: YamlPath, *, root: type[BaseModel]) -> list[str]:
         inner = _models_in(model.model_fields[part].annotation)
         if not inner:
             return []
-        model = next((branch for branch in inner if following in branch.model_fields), inner[0])
+        model = inner[0]
+        for branch in inner:
+            if following in branch.model_fields:
+                model = branch
+                break
     return [name for name in model.model_fields if name not in ("name", "question")]
 
 

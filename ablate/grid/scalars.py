@@ -62,7 +62,9 @@ def _number_type(word: str) -> type[int] | type[float] | None:
     # `007` fits the pattern of a float but may be an id: it stays text, and gets a hint below.
     if _FLOAT.fullmatch(word) and not _NO_FLOAT.fullmatch(word):
         return float
-    return float if _NOT_FINITE.fullmatch(word) else None
+    if _NOT_FINITE.fullmatch(word):
+        return float
+    return None
 
 
 def number_hint(value: Any) -> str:
@@ -75,4 +77,6 @@ def number_hint(value: Any) -> str:
         return "; write numbers without leading zeros"
     if _OTHER_BASE.fullmatch(value) or _SEXAGESIMAL.fullmatch(value):
         return "; write numbers in decimal digits"
-    return "; the decimal separator is a point" if _COMMA.fullmatch(value) else ""
+    if _COMMA.fullmatch(value):
+        return "; the decimal separator is a point"
+    return ""

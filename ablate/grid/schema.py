@@ -24,6 +24,11 @@ def grid_schema() -> dict[str, Any]:
     schema = Grid.model_json_schema()
     fields = Recipe.model_json_schema()["properties"]
     schema["title"] = "ablate grid file"
+    axes: dict[str, Any] = {}
+    tuned: dict[str, Any] = {}
+    for name, field in fields.items():
+        axes[name] = _axis(field)
+        tuned[name] = _levels(field)
     # Pydantic knows axes and tune as mappings of anything: which names and values they take
     # depends on the recipe's fields.
     schema["properties"]["axes"] = {
@@ -31,12 +36,9 @@ def grid_schema() -> dict[str, Any]:
         "description": "field of base -> its levels",
         "minProperties": 1,
         "additionalProperties": False,
-        "properties": {name: _axis(field) for name, field in fields.items()},
+        "properties": axes,
     }
-    schema["properties"]["tune"] |= {
-        "additionalProperties": False,
-        "properties": {name: _levels(field) for name, field in fields.items()},
-    }
+    schema["properties"]["tune"] |= {"additionalProperties": False, "properties": tuned}
     schema["properties"]["ask"]["additionalProperties"] = _sides(fields)
     return schema
 
@@ -77,6 +79,7 @@ def field_table(model: type[BaseModel]) -> str:
         takes: list[str] = []
         for branch in schema.get("anyOf", [schema]):
             takes += _takes(branch)
+        # A bar would end the cell of a Markdown table.
         meaning = (model.model_fields[name].description or "").replace("|", "\\|")
         rows.append(f"| `{name}` | {', '.join(takes)} | {_default(model, name)} | {meaning} |")
     return "\n".join(rows) + "\n"
@@ -86,7 +89,9 @@ def _default(model: type[BaseModel], name: str) -> str:
     field = model.model_fields[name]
     if field.is_required():
         return "required"
-    return "`null`" if field.default is None else f"`{field.default}`"
+    if field.default is None:
+        return "`null`"  # as YAML writes it
+    return f"`{field.default}`"
 
 
 def _takes(schema: dict[str, Any]) -> list[str]:
@@ -110,4 +115,6 @@ def _takes(schema: dict[str, Any]) -> list[str]:
 def _bound(limit: float) -> str:
     """`1`, `0.5` or `1,000,000`."""
     is_long = limit == int(limit) and abs(limit) >= 10_000
-    return f"{limit:,}" if is_long else f"{limit:g}"
+    if is_long:
+        return f"{limit:,}"
+    return f"{limit:g}"

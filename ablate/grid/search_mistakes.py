@@ -63,7 +63,10 @@ def _pilot_seed_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
     pilot_seed = values.get("pilot_seed", _DEFAULT_PILOT_SEED)
     seeds = values.get("seeds")
     if has_pilot and isinstance(seeds, list) and pilot_seed in seeds:
-        key = "pilot_seed" if is_given else "seeds"
+        # Where the default is what collides, the line to look at is that of the seeds.
+        key = "seeds"
+        if is_given:
+            key = "pilot_seed"
         yield (key,), PILOT_AMONG_SEEDS.format(pilot_seed)
 
 
@@ -174,7 +177,9 @@ def _sampler_mistake(search: Search, space: Mapping[str, SearchAxis]) -> str | N
     needed, why = _FEWEST_RANGES.get(search.sampler, (0, ""))
     ranges = [name for name, axis in space.items() if isinstance(axis, Range) and not axis.when]
     if len(ranges) < needed:
-        noun = "ranges" if needed > 1 else "range"
+        noun = "range"
+        if needed > 1:
+            noun = "ranges"
         return (
             f"must have at least {needed} {noun} without `when` for {search.sampler}, "
             f"got {len(ranges)}: {why}; take tpe"

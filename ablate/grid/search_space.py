@@ -38,7 +38,9 @@ MAX_SEARCH = 10_000
 
 def _as_list(levels: Any) -> Any:
     """A condition may name a single level without brackets."""
-    return levels if isinstance(levels, list | tuple) else (levels,)
+    if isinstance(levels, list | tuple):
+        return levels
+    return (levels,)
 
 
 Condition = Annotated[tuple[Any, ...], BeforeValidator(_as_list), WithJsonSchema({})]
@@ -74,11 +76,12 @@ class Choice(BaseModel):
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, Range):
+    """Which kind of axis a value is: one of the file, or one that was made already."""
+    if isinstance(value, Choice) or (isinstance(value, dict) and "levels" in value):
+        return "choice"
+    if isinstance(value, Range | dict):
         return "range"
-    if isinstance(value, dict):
-        return "choice" if "levels" in value else "range"
-    return "choice" if isinstance(value, Choice) else "list"
+    return "list"
 
 
 Axis = Annotated[
@@ -123,7 +126,10 @@ def is_active(axis: SearchAxis, cell: Cell) -> bool:
 
 def space_of(axes: Mapping[str, Any]) -> dict[str, SearchAxis]:
     """The axes of a grid as a search reads them: values in the type of their field."""
-    return {name: _typed_axis(name, axis) for name, axis in axes.items()}
+    space: dict[str, SearchAxis] = {}
+    for name, axis in axes.items():
+        space[name] = _typed_axis(name, axis)
+    return space
 
 
 def _typed_axis(name: str, axis: Any) -> SearchAxis:
@@ -132,7 +138,9 @@ def _typed_axis(name: str, axis: Any) -> SearchAxis:
         low = typed_level(name, axis.low)
         high = typed_level(name, axis.high)
         return axis.model_copy(update={"low": low, "high": high, "when": when})
-    levels = axis.levels if isinstance(axis, Choice) else axis
+    levels = axis
+    if isinstance(axis, Choice):
+        levels = axis.levels
     return Choice(levels=_typed_levels(name, levels), when=when)
 
 
@@ -140,7 +148,10 @@ def _typed_when(axis: Any) -> dict[str, tuple[Level, ...]]:
     """A condition in the types of the axes that it names."""
     if not isinstance(axis, Range | Choice):
         return {}
-    return {name: _typed_levels(name, levels) for name, levels in axis.when.items()}
+    when: dict[str, tuple[Level, ...]] = {}
+    for name, levels in axis.when.items():
+        when[name] = _typed_levels(name, levels)
+    return when
 
 
 def _typed_levels(name: str, levels: Sequence[Any]) -> tuple[Level, ...]:
@@ -152,6 +163,7 @@ def probe_cells(space: Mapping[str, SearchAxis]) -> list[Cell]:
 
     They are what is checked before a search; axes that are not probed have their first level.
     """
+    # One axis at a time: all combinations would be far too many.
     cells = [_first_cell(space, {})]
     for name, axis in space.items():
         for level in _probed_levels(axis):
@@ -174,13 +186,16 @@ def _conditions(
 
 
 def _probed_levels(axis: SearchAxis) -> Sequence[Level]:
-    return (axis.low, axis.high) if isinstance(axis, Range) else axis.levels
+    if isinstance(axis, Range):
+        return (axis.low, axis.high)
+    return axis.levels
 
 
 def _first_cell(space: Mapping[str, SearchAxis], wanted: Cell) -> Cell:
     """The wanted levels, and of every other active axis the first."""
     cell: Cell = {}
     for name, axis in space.items():
+        # In the order of the file: a condition speaks of axes before it, which are in the cell.
         if is_active(axis, cell):
             cell[name] = wanted.get(name, _probed_levels(axis)[0])
     return cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -22,7 +23,9 @@ def read_seeds(text: str) -> tuple[int, ...]:
     """
     seeds = _whole_numbers(text.replace(",", " ").split())
     if not seeds or len(set(seeds)) < len(seeds):
-        shown = text if len(text) <= 60 else text[:57] + "..."
+        shown = text
+        if len(text) > 60:
+            shown = text[:57] + "..."
         raise SpecError(
             "--seeds must be different whole numbers with commas between them, e.g. 0,1,2, "
             f"got {shown!r}"
@@ -34,6 +37,11 @@ def read_seeds(text: str) -> tuple[int, ...]:
             f"--seeds must be numbers from 0 to 10^18, got {max(seeds)}; take a smaller one"
         )
     return seeds
+
+
+def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Seeds that are asked for in Python. Raises SpecError as `read_seeds` does."""
+    return read_seeds(",".join(map(str, seeds)))
 
 
 def _whole_numbers(words: list[str]) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ def cells_mistake(n_levels: Sequence[int], design: str) -> str | None:
         n_cells = math.prod(n_levels)
         product = f" ({shown_product(n_levels)} levels)"
     else:
+        # The baseline, and for each axis the levels that it does not have.
         n_cells = 1 + sum(n - 1 for n in n_levels)
     if n_cells <= MAX_CELLS:
         return None
@@ -54,11 +55,15 @@ def check_trials(
 
 def shown_count(n: int) -> str:
     """`1,000,000`; a number too long to read is given as a power of ten."""
-    return f"{n:,}" if n < _LARGEST_WRITTEN_OUT else f"about 10^{len(str(n)) - 1}"
+    if n < _LARGEST_WRITTEN_OUT:
+        return f"{n:,}"
+    return f"about 10^{len(str(n)) - 1}"
 
 
 def shown_product(numbers: Iterable[int]) -> str:
     """`10 x 100 x 1000`; of many factors only the first."""
     factors = [str(n) for n in numbers]
     product = " x ".join(factors[:_MOST_FACTORS])
-    return product if len(factors) <= _MOST_FACTORS else f"{product} x ..."
+    if len(factors) > _MOST_FACTORS:
+        product += " x ..."
+    return product

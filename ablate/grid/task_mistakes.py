@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ablate.grid.shapes import list_or_empty, mapping_or_empty
 from ablate.study.tasks import TASKS, TaskSpec
 
 Place = tuple[str | int, ...]
@@ -38,10 +39,10 @@ def _study_mistakes(values: Mapping[str, Any], task: TaskSpec) -> Iterator[tuple
 
 def _recipe_values(values: Mapping[str, Any]) -> Iterator[tuple[Place, str, Any]]:
     """Every place of the file where a field of the recipe has a value: (place, field, value)."""
-    for name, value in _mapping(values.get("base")).items():
+    for name, value in mapping_or_empty(values.get("base")).items():
         yield ("base", name), name, value
     for key in ("axes", "tune"):
-        for name, levels in _mapping(values.get(key)).items():
+        for name, levels in mapping_or_empty(values.get(key)).items():
             for within, value in _levels(levels):
                 yield (key, name, *within), name, value
 
@@ -52,17 +53,9 @@ def _levels(levels: Any) -> Iterator[tuple[Place, Any]]:
         for bound in ("low", "high"):
             if bound in levels:
                 yield (bound,), levels[bound]
-        for index, level in enumerate(_list(levels.get("levels"))):
+        # A choice under a condition; a range has none.
+        for index, level in enumerate(list_or_empty(levels.get("levels"))):
             yield ("levels", index), level
     else:
-        for index, level in enumerate(_list(levels)):
+        for index, level in enumerate(list_or_empty(levels)):
             yield (index,), level
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    """An empty one where the file has something else there, which pydantic tells."""
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

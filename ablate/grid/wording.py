@@ -17,17 +17,23 @@ def nearest(word: object, candidates: Iterable[object]) -> str:
     if len(str(word)) > _MAX_COMPARED:
         return ""
     close = difflib.get_close_matches(str(word), list(map(str, candidates)), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    if not close:
+        return ""
+    return f"; did you mean {close[0]!r}?"
 
 
 def shown(value: Any) -> str:
     """A value of the file in a message, shortened where it is long."""
     text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+    if len(text) > _MAX_SHOWN:
+        text = text[: _MAX_SHOWN - 3] + "..."
+    return text
 
 
 def shown_levels(levels: Sequence[Any]) -> str:
     """The levels of an axis in one line; of many only the first."""
     words = ", ".join(shown(level) for level in levels[:_MAX_LEVELS_SHOWN])
     n_more = len(levels) - _MAX_LEVELS_SHOWN
-    return words if n_more <= 0 else f"{words} and {n_more} more"
+    if n_more > 0:
+        words = f"{words} and {n_more} more"
+    return words

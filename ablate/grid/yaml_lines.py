@@ -39,7 +39,9 @@ class Mistake:
     text: str
 
     def __str__(self) -> str:
-        prefix = f"{dotted(self.path)}: " if self.path else ""
+        prefix = ""
+        if self.path:
+            prefix = f"{dotted(self.path)}: "
         return f"line {self.line}: {prefix}{printable(self.text)}"
 
 
@@ -98,7 +100,9 @@ def _syntax_message(error: yaml.MarkedYAMLError) -> str:
     if r"'\t'" in problem:
         problem += "; put spaces in place of the tab"
     mark = error.problem_mark or error.context_mark
-    position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    position = ""
+    if mark:
+        position = f"line {mark.line + 1}, column {mark.column + 1}: "  # PyYAML counts from 0
     return f"{position}this is not YAML: {problem}"
 
 
@@ -117,13 +121,20 @@ def dotted(path: YamlPath) -> str:
 
 def printable(text: str) -> str:
     """The text in one line that every terminal can show."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    shown = ""
+    for character in text:
+        if not character.isprintable():
+            character = repr(character)[1:-1]  # as Python writes it, without the quotes
+        shown += character
+    return shown
 
 
 def _short(word: str) -> str:
     """A key or a tag as it can stand in a message."""
     shown = printable(word)
-    return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 3] + "..."
+    if len(shown) > _MAX_SHOWN:
+        shown = shown[: _MAX_SHOWN - 3] + "..."
+    return shown
 
 
 def _line_of(event: yaml.Event) -> int:
@@ -194,9 +205,9 @@ class _Reader:
 
     def _take_scalar(self, event: yaml.ScalarEvent, line: int) -> None:
         is_plain = event.style is None and event.tag is None
-        innermost = self._open[-1] if self._open else None
-        if innermost is not None and innermost.awaits_key:
-            innermost.key = self._key(innermost, event.value, is_plain=is_plain, line=line)
+        if self._open and self._open[-1].awaits_key:
+            mapping = self._open[-1]
+            mapping.key = self._key(mapping, event.value, is_plain=is_plain, line=line)
             return
         path = self._next_path(line)
         self._put(self._scalar(event.value, path, is_plain=is_plain, line=line))
@@ -246,8 +257,10 @@ class _Reader:
         path: YamlPath = ()
         if self._open:
             innermost = self._open[-1]
-            key = innermost.key
-            path = (*innermost.path, len(innermost.values) if key is None else key)
+            within: str | int = len(innermost.values)
+            if innermost.key is not None:
+                within = innermost.key
+            path = (*innermost.path, within)
         # A value of a mapping already has the line of its key, and keeps it.
         self.lines.setdefault(path, line)
         return path
@@ -288,7 +301,9 @@ def _text_mistake(text: str, *, may_have_lines: bool) -> str | None:
     """
     if len(text) > MAX_TEXT:
         return f"must be at most {MAX_TEXT} characters, got {len(text)}"
-    allowed = "\n\t" if may_have_lines else ""
+    allowed = ""
+    if may_have_lines:
+        allowed = "\n\t"
     for character in text:
         # control characters, lone surrogates, line and paragraph separators
         is_control = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")

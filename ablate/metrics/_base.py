@@ -42,4 +42,6 @@ def check_finite(predictions: NDArray[np.floating]) -> None:
 def mean_of_defined(values: NDArray[np.float64]) -> float:
     """The mean of what is not NaN; NaN where nothing is."""
     defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")
+    if not len(defined):  # numpy's mean of nothing is NaN too, with a warning
+        return float("nan")
+    return float(defined.mean())

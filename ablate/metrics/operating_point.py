@@ -43,7 +43,10 @@ def threshold_for_precision(
         return None
     precision, _, thresholds = _curve(scores, is_positive)
     (reached,) = np.nonzero(precision >= target)
-    return float(thresholds[reached[-1]]) if len(reached) else None
+    if not len(reached):
+        return None
+    # Precision is not monotone: the last threshold that reaches it, whatever lies between.
+    return float(thresholds[reached[-1]])
 
 
 def at_threshold(
@@ -52,8 +55,12 @@ def at_threshold(
     """Precision and recall of calling everything with a score of at least `threshold` positive."""
     called = scores >= threshold
     hits = int((called & is_positive).sum())
-    precision = hits / int(called.sum()) if called.any() else float("nan")
-    recall = hits / int(is_positive.sum()) if is_positive.any() else float("nan")
+    precision = float("nan")
+    recall = float("nan")
+    if called.any():
+        precision = hits / int(called.sum())
+    if is_positive.any():
+        recall = hits / int(is_positive.sum())
     return OperatingPoint(threshold, precision, recall)
 
 

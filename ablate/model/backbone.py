@@ -18,7 +18,7 @@ from timm.models import (
 from torch import nn
 
 from ablate.errors import SpecError
-from ablate.model.facts import ImageSize, Preprocessing
+from ablate.model.backbone_facts import ImageSize, Preprocessing
 
 Pooling = Literal["auto", "avg", "max", "avgmax", "token"]
 POOLINGS = ("avg", "max", "avgmax", "token")

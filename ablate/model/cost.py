@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.model.backbone import classifier_names, create_backbone
-from ablate.model.facts import PrefixCost
+from ablate.model.backbone_facts import PrefixCost
 from ablate.model.units import find_units
 
 

@@ -23,11 +23,11 @@ from ablate.model.backbone import (
     run_order,
     set_pooling,
 )
+from ablate.model.backbone_facts import ImageSize, Preprocessing, RecipeFacts
 from ablate.model.drop_path import drop_path_of
-from ablate.model.facts import ImageSize, Preprocessing, RecipeFacts
 from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze
 from ablate.model.linear_head import check_rows, linear_head
-from ablate.model.one_image import takes_one_image
+from ablate.model.single_image_norm import takes_one_image
 from ablate.model.units import Unit
 from ablate.model.weights.load import digest_of, load_backbone
 from ablate.recipe.recipe import Recipe

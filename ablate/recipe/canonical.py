@@ -21,49 +21,64 @@ FITTED_FIELDS = frozenset(
 )
 """What matters for a fitted classifier: nothing of an optimizer, a schedule or a view."""
 
+# What a fitted classifier may use too; each of these has a rule of its own below.
+_WITH_A_RULE = frozenset({"classifier_l2", "neighbours", "class_weights", "effective_beta"})
+_OF_A_TRAINED_HEAD = tuple(
+    name for name in Recipe.model_fields if name not in FITTED_FIELDS | _WITH_A_RULE
+)
+
+
+def _has_effective_weights(recipe: Recipe) -> bool:
+    # A vote of neighbours has no loss that weights could enter.
+    return recipe.class_weights == "effective" and recipe.classifier != "knn"
+
+
+def _accumulates(recipe: Recipe) -> bool:
+    # A micro-batch of the whole batch, or a larger one, is the whole batch.
+    return recipe.micro_batch is not None and recipe.micro_batch < recipe.batch_size
+
+
+def _trains_below_the_head(recipe: Recipe) -> bool:
+    # lr_ratio is the rate of the trunk and of adapters in it alike.
+    return frees_trunk(recipe) or recipe.adapter_kind != "none"
+
+
+# Kinds of adapters by what they read: peft's LoRA and DoRA scale by alpha / rank; IA3 (Liu et al.
+# 2022) and SSF (Lian et al. 2022) multiply features and have neither rank nor dropout; bottlenecks
+# (Houlsby et al. 2019), AdaptFormer (Chen et al. 2022) and VPT (Jia et al. 2022) add modules.
+_LOW_RANK = ("lora", "dora")
+_ON_NAMED_LAYERS = (*_LOW_RANK, "ia3", "ssf")
+_WITH_A_BOTTLENECK = ("bottleneck", "adaptformer")
+_WITH_DROPOUT = (*_LOW_RANK, *_WITH_A_BOTTLENECK, "vpt")
+
 RELEVANCE: tuple[Relevance, ...] = (
-    (
-        tuple(
-            name
-            for name in Recipe.model_fields
-            if name
-            not in FITTED_FIELDS
-            | {"classifier_l2", "neighbours", "class_weights", "effective_beta"}
-        ),
-        lambda recipe: recipe.classifier == "linear",
-    ),
+    (_OF_A_TRAINED_HEAD, lambda recipe: recipe.classifier == "linear"),
     (("classifier_l2",), lambda recipe: recipe.classifier in ("logistic", "ridge")),
     (("neighbours",), lambda recipe: recipe.classifier == "knn"),
     (("class_weights",), lambda recipe: recipe.classifier != "knn"),
-    (
-        ("effective_beta",),
-        lambda recipe: recipe.class_weights == "effective" and recipe.classifier != "knn",
-    ),
+    (("effective_beta",), _has_effective_weights),
     (("focal_gamma",), lambda recipe: recipe.loss == "focal"),
-    (("lora_rank",), lambda recipe: recipe.adapter in ("auto", "lora", "dora")),
-    (("lora_alpha",), lambda recipe: recipe.adapter_kind in ("lora", "dora")),
-    (
-        ("adapter_dropout",),
-        lambda recipe: recipe.adapter_kind in ("lora", "dora", "bottleneck", "adaptformer", "vpt"),
-    ),
-    (("adapter_targets",), lambda recipe: recipe.adapter_kind in ("lora", "dora", "ia3", "ssf")),
+    # `adapter`, not `adapter_kind`: with auto, the rank decides whether there is an adapter at all.
+    (("lora_rank",), lambda recipe: recipe.adapter in ("auto", *_LOW_RANK)),
+    (("lora_alpha",), lambda recipe: recipe.adapter_kind in _LOW_RANK),
+    (("adapter_dropout",), lambda recipe: recipe.adapter_kind in _WITH_DROPOUT),
+    (("adapter_targets",), lambda recipe: recipe.adapter_kind in _ON_NAMED_LAYERS),
     (("adapter_units",), lambda recipe: recipe.adapter_kind != "none"),
-    (("bottleneck_width",), lambda recipe: recipe.adapter_kind in ("bottleneck", "adaptformer")),
+    (("bottleneck_width",), lambda recipe: recipe.adapter_kind in _WITH_A_BOTTLENECK),
     (("prompt_tokens",), lambda recipe: recipe.adapter_kind == "vpt"),
-    (("batch_norm", "layer_decay", "l2_sp", "drop_path"), lambda recipe: frees_trunk(recipe)),
-    (("lr_ratio",), lambda recipe: frees_trunk(recipe) or recipe.adapter_kind != "none"),
+    # In a frozen unit BatchNorm never moves and timm's drop_path is off: it stays in eval mode.
+    (("batch_norm", "layer_decay", "l2_sp", "drop_path"), frees_trunk),
+    (("lr_ratio",), _trains_below_the_head),
     (("momentum",), lambda recipe: recipe.optimizer in WITH_MOMENTUM),
     (("step_every", "step_factor"), lambda recipe: recipe.schedule == "step"),
-    (
-        ("micro_batch",),
-        lambda recipe: (recipe.micro_batch or recipe.batch_size) < recipe.batch_size,
-    ),
+    (("micro_batch",), _accumulates),
     (("probe_epochs",), lambda recipe: recipe.strategy == "lp_ft" and not recipe.phases),
     (("n_phases",), lambda recipe: recipe.strategy == "gradual" and not recipe.phases),
     (("epochs",), lambda recipe: not recipe.phases),
-    (("freeze_depth",), lambda recipe: not _all_say(recipe, "freeze_depth")),
-    (("head_lr",), lambda recipe: not _all_say(recipe, "head_lr")),
-    (("lr_ratio",), lambda recipe: not _all_say(recipe, "lr_ratio")),
+    # A phase inherits what it leaves out; where every phase sets a field, nothing inherits it.
+    (("freeze_depth",), lambda recipe: not _is_set_in_all_phases(recipe, "freeze_depth")),
+    (("head_lr",), lambda recipe: not _is_set_in_all_phases(recipe, "head_lr")),
+    (("lr_ratio",), lambda recipe: not _is_set_in_all_phases(recipe, "lr_ratio")),
 )
 """A field that is not listed always matters."""
 
@@ -99,7 +114,6 @@ A field that came later is left out while it has its default, which is what reci
 was such a field: so trials keep their ids, and finished ones are not trained again.
 """
 
-
 DECIDING = (
     "classifier",
     "class_weights",
@@ -124,15 +138,23 @@ def relevant(recipe: Recipe) -> tuple[str, ...]:
 
     A switch that is off matters, what it would switch on does not.
     """
+    # A dictionary by hand: functools.lru_cache would hash the whole recipe, some 50 fields.
     decided = _deciding(recipe)
     if decided not in _relevant:
-        idle = {name for names, matter in RELEVANCE if not matter(recipe) for name in names}
-        _relevant[decided] = tuple(name for name in _FIELDS if name not in idle)
+        _relevant[decided] = _relevant_by_the_rules(recipe)
     return _relevant[decided]
 
 
 _relevant: dict[tuple[Any, ...], tuple[str, ...]] = {}
 """Values of the `DECIDING` fields -> what is relevant."""
+
+
+def _relevant_by_the_rules(recipe: Recipe) -> tuple[str, ...]:
+    idle: set[str] = set()
+    for names, can_matter in RELEVANCE:
+        if not can_matter(recipe):
+            idle.update(names)
+    return tuple(name for name in _FIELDS if name not in idle)
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
@@ -141,17 +163,14 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     Equivalent cells compare equal. Several phases stand in it as they are expanded, in place of the
     strategy and the fields that it took them from; one phase is a recipe without any.
     """
-    phases = () if is_single(recipe) else phases_of(recipe)
+    phases: tuple[Phase, ...] = ()
+    if not is_single(recipe):
+        phases = phases_of(recipe)
     if len(phases) == 1:
         recipe = at_phase(recipe, phases[0])
-    idle: set[str] = set()
-    if recipe.adapter_kind in ("none", "lora"):
-        # lora_rank says it by itself, as it did before there were other adapters.
-        idle.add("adapter")
-    if len(phases) > 1:
-        idle.update(PHASE_FIELDS)
-    kept = {name for name in relevant(recipe) if name not in idle and _stands(recipe, name)}
+    kept = _canonical_names(recipe, has_phases=len(phases) > 1)
     fields: dict[str, Any] = recipe.model_dump(mode="json", include=kept)
+    # null means a scaling of 1, so it equals the rank written out: two spellings, one arm.
     if "lora_alpha" in fields and recipe.lora_alpha is None:
         fields["lora_alpha"] = float(recipe.lora_rank)
     # A copy of a recipe with a level from YAML may hold 1 where validation makes 1.0, and the two
@@ -164,21 +183,33 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     return fields
 
 
-def _stands(recipe: Recipe, name: str) -> bool:
-    """Whether a field that matters stands in the canonical form, see `FIRST_FIELDS`."""
-    return name in FIRST_FIELDS or getattr(recipe, name) != _FIELDS[name]
+def _canonical_names(recipe: Recipe, *, has_phases: bool) -> set[str]:
+    """The fields that stand in the canonical form, see `FIRST_FIELDS`."""
+    names = set()
+    for name in relevant(recipe):
+        if name in FIRST_FIELDS or getattr(recipe, name) != _FIELDS[name]:
+            names.add(name)
+    if recipe.adapter_kind in ("none", "lora"):
+        # lora_rank says it by itself, as it did before there were other adapters.
+        names.discard("adapter")
+    if has_phases:
+        names.difference_update(PHASE_FIELDS)
+    return names
 
 
 def _canonical_phase(recipe: Recipe, phase: Phase) -> dict[str, Any]:
+    # `until` follows from `patience`: a phase has patience exactly when it ends at a plateau.
     idle = {"until"}
     if at_phase(recipe, phase).freeze_depth == "all":
         idle.add("lr_ratio")
     return phase.model_dump(mode="json", exclude=idle)
 
 
-def _all_say(recipe: Recipe, name: str) -> bool:
-    """Whether every phase has a field of its own, so that the recipe's cannot matter."""
-    return bool(recipe.phases) and all(getattr(phase, name) is not None for phase in recipe.phases)
+def _is_set_in_all_phases(recipe: Recipe, name: str) -> bool:
+    """Whether every phase sets a field, so that the recipe's cannot matter."""
+    if not recipe.phases:
+        return False
+    return all(getattr(phase, name) is not None for phase in recipe.phases)
 
 
 def contradiction(recipe: Recipe) -> str | None:
@@ -186,7 +217,19 @@ def contradiction(recipe: Recipe) -> str | None:
 
     Such cells are excluded with this sentence as their reason.
     """
-    return next((why for why, is_broken in CONTRADICTIONS if is_broken(recipe)), None)
+    for why, is_broken in CONTRADICTIONS:
+        if is_broken(recipe):
+            return why
+    return None
+
+
+def _is_fitted_in_phases(recipe: Recipe) -> bool:
+    return recipe.is_fitted and (recipe.strategy != "single" or bool(recipe.phases))
+
+
+def _is_fitted_on_changed_images(recipe: Recipe) -> bool:
+    is_mixed = recipe.mixup > 0 or recipe.cutmix > 0
+    return recipe.is_fitted and (is_mixed or not is_clean(recipe))
 
 
 CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
@@ -194,6 +237,7 @@ CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
         "lora and dora need a lora_rank of at least 1",
         lambda recipe: recipe.adapter in ("lora", "dora") and recipe.lora_rank == 0,
     ),
+    # From before there were other adapters; kept, since reports quote the reason of a cell.
     (
         "LoRA adapts the frozen units, and freeze_depth 0 leaves none",
         lambda recipe: recipe.adapter_kind == "lora" and recipe.freeze_depth == 0,
@@ -205,25 +249,18 @@ CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
     *STRATEGY_CONTRADICTIONS,
     (
         "a fitted classifier needs a trunk that is frozen whole: freeze_depth all",
-        lambda recipe: recipe.classifier != "linear" and recipe.freeze_depth != "all",
+        lambda recipe: recipe.is_fitted and recipe.freeze_depth != "all",
     ),
-    (
-        "a fitted classifier has no phases",
-        lambda recipe: (
-            recipe.classifier != "linear" and (recipe.strategy != "single" or bool(recipe.phases))
-        ),
-    ),
+    ("a fitted classifier has no phases", _is_fitted_in_phases),
     (
         "a fitted classifier trains no adapters",
-        lambda recipe: recipe.classifier != "linear" and recipe.adapter_kind != "none",
+        lambda recipe: recipe.is_fitted and recipe.adapter_kind != "none",
     ),
     (
         "a fitted classifier sees clean images once: no augmentation and no mixing",
-        lambda recipe: (
-            recipe.classifier != "linear"
-            and (not is_clean(recipe) or recipe.mixup > 0 or recipe.cutmix > 0)
-        ),
+        _is_fitted_on_changed_images,
     ),
+    # Menon et al. 2021 derive the shift for the softmax; sigmoids per class have no shared sum.
     (
         "logit adjustment shifts the softmax, and bce has none",
         lambda recipe: recipe.logit_adjustment > 0 and recipe.loss == "bce",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ablate.errors import SpecError
 from ablate.recipe.recipe import Recipe
@@ -16,19 +16,30 @@ def check_class_weights(recipe: Recipe, class_names: Sequence[str]) -> tuple[flo
     given = recipe.class_weights
     if isinstance(given, str):
         return ()
-    by_name = {one[0]: one[1] for one in given if isinstance(one, tuple)}
+    # A mapping in the grid file came as pairs, because a recipe must be hashable.
+    by_name: dict[str, float] = {}
+    in_order: list[float] = []
+    for weight in given:
+        if isinstance(weight, tuple):
+            by_name[weight[0]] = weight[1]
+        else:
+            in_order.append(weight)
     if by_name:
-        strays = sorted(by_name.keys() - set(class_names))
-        if strays:
-            raise SpecError(
-                f"class_weights must name classes of the data ({', '.join(class_names)}), "
-                f"got {', '.join(strays)}"
-            )
-        return tuple(by_name.get(name, 1.0) for name in class_names)
-    numbers = tuple(one for one in given if not isinstance(one, tuple))
-    if len(numbers) != len(class_names):
+        return _in_order_of(class_names, by_name)
+    if len(in_order) != len(class_names):
         raise SpecError(
             f"class_weights must have a weight for each of the {len(class_names)} classes "
-            f"({', '.join(class_names)}), got {len(numbers)}"
+            f"({', '.join(class_names)}), got {len(in_order)}"
         )
-    return numbers
+    return tuple(in_order)
+
+
+def _in_order_of(class_names: Sequence[str], by_name: Mapping[str, float]) -> tuple[float, ...]:
+    """Weights by class in the order of the classes; 1 for a class that has none."""
+    unknown = sorted(by_name.keys() - set(class_names))
+    if unknown:
+        raise SpecError(
+            f"class_weights must name classes of the data ({', '.join(class_names)}), "
+            f"got {', '.join(unknown)}"
+        )
+    return tuple(by_name.get(name, 1.0) for name in class_names)

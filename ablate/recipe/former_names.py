@@ -16,6 +16,7 @@ FORMER_NAMES: Mapping[str, str] = {
     "lora_units": "adapter_units",
 }
 """Former name -> name. They hold for every kind of adapter, not for LoRA alone."""
+# Ids of trials are hashes of JSON with these keys: a renamed key would train every study again.
 _FIRST_NAMES = {name: former for former, name in FORMER_NAMES.items()}
 
 
@@ -27,6 +28,7 @@ def with_current_names(values: Any) -> Any:
     """
     if not isinstance(values, Mapping):
         return values
+    # Renaming first would let the later of the two win in silence.
     for former, name in FORMER_NAMES.items():
         if former in values and name in values:
             raise ValueError(given_twice(former))

@@ -22,6 +22,7 @@ def typed_level(name: str, level: Any) -> Any:
     Lists become tuples, whole numbers of float fields become floats. Raises ValidationError for one
     that the field does not take.
     """
+    # The whole recipe is validated, since pydantic offers no public way to validate one field.
     return getattr(Recipe.model_validate({name: level}), name)
 
 
@@ -33,6 +34,7 @@ def meaning(name: str, level: Any) -> Hashable:
     try:
         typed: Hashable = typed_level(name, level)
     except ValidationError:
+        # With the type, as True == 1 and 1 == 1.0 in Python; repr, as lists cannot be hashed.
         return ("not a level", type(level).__name__, repr(level))
     if name == "weights" and typed not in _WEIGHTS_WITHOUT_FILE:
         return ("file", os.path.normpath(str(typed)))  # w.pth and ./w.pth are one file
@@ -40,13 +42,18 @@ def meaning(name: str, level: Any) -> Hashable:
 
 
 def level_text(level: Any) -> str:
-    """A level as it stands in a grid file: words as they are, numbers in their shortest form."""
+    """A level as it stands in a grid file.
+
+    Words as they are, numbers in their shortest form, lists in brackets.
+    """
     return level if isinstance(level, str) else json.dumps(level)
 
 
 def asked_levels(wanted: Any) -> Sequence[Any]:
     """The levels of a condition: a list of them, or a single one."""
-    return wanted if isinstance(wanted, list | tuple) else (wanted,)
+    if isinstance(wanted, list | tuple):
+        return wanted
+    return (wanted,)
 
 
 def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,5 +98,6 @@ def _as_spelled(axis: str, level: Any, levels: Any) -> Any:
     """The last of `levels` that means the same as `level`; the level itself where none does."""
     if axis not in Recipe.model_fields or not isinstance(levels, list):
         return level
+    # Of two spellings of one level the last stays here; the parser refuses such an axis anyway.
     spelling = {meaning(axis, known): known for known in levels}
     return spelling.get(meaning(axis, level), level)

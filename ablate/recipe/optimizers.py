@@ -9,6 +9,8 @@ import difflib
 
 from pydantic_core import PydanticCustomError
 
+# Of timm.optim.list_optimizers(): what needs no other package and can resume with equal numbers.
+# Many that begin with c are timm's cautious variants (Liang et al. 2024), as cadamw of adamw.
 OPTIMIZERS = frozenset(
     """
     adabelief adadelta adafactor adafactorbv adafactorbvc adagrad adam adamax adamc adamp
@@ -32,7 +34,7 @@ WITH_MOMENTUM = frozenset(
 REFUSED = {
     "adahessian": "it needs the curvature, a second backward pass through every step",
     "kron": "its state is drawn and compiled on the way, "
-    "so a trial that was killed could not go on with the same numbers",
+    "so a trial that was killed could not resume with the same numbers",
     "bnb": "it needs bitsandbytes, and the state that it rounds depends on the device",
     "fused": "it needs NVIDIA's apex",
 }
@@ -47,16 +49,19 @@ def check_optimizer(name: object) -> object:
     """
     if name in OPTIMIZERS:
         return name
-    reason = next((why for first, why in REFUSED.items() if str(name).startswith(first)), None)
-    close = difflib.get_close_matches(str(name), sorted(OPTIMIZERS), n=1, cutoff=0.5)
-    hint = (
-        f" ({name} is not taken: {reason})"
-        if reason
-        else f" (the nearest is {close[0]})"
-        if close
-        else ""
-    )
     raise PydanticCustomError(
         "optimizer",
-        f"must be adamw, sgd or another name of timm's factory, see docs/grid-files.md{hint}",
+        "must be adamw, sgd or another name of timm's factory, "
+        f"see docs/grid-files.md{_hint(str(name))}",
     )
+
+
+def _hint(name: str) -> str:
+    """Why timm's optimizer of that name is not taken, or the nearest name; else nothing."""
+    for first, why in REFUSED.items():
+        if name.startswith(first):
+            return f" ({name} is not taken: {why})"
+    close = difflib.get_close_matches(name, sorted(OPTIMIZERS), n=1, cutoff=0.5)
+    if close:
+        return f" (the nearest is {close[0]})"
+    return ""

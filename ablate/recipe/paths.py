@@ -16,7 +16,10 @@ MAX_PART = 255
 
 def check_lengths(path: str) -> str:
     """Return `path`; raise pydantic's error for one that a file system cannot have."""
-    longest = max((len(part.encode(errors="replace")) for part in PurePath(path).parts), default=0)
+    longest = 0
+    for part in PurePath(path).parts:
+        # In bytes, as file systems count: an umlaut takes two. A lone surrogate cannot be encoded.
+        longest = max(longest, len(part.encode(errors="replace")))
     if len(path) > MAX_PATH or longest > MAX_PART:
         raise PydanticCustomError(
             "path",

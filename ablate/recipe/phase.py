@@ -23,7 +23,9 @@ class Phase(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: Epochs = Field(description="passes over train; with until: plateau at most so many")
+    epochs: Epochs = Field(
+        description="passes over train; with until: plateau the most that it takes"
+    )
     freeze_depth: Literal["all"] | Depth | None = Field(
         None, description="leading frozen units; null = the recipe's"
     )
@@ -50,12 +52,18 @@ class Phase(BaseModel):
 
     def __str__(self) -> str:
         """Short and one to one, for the name of an arm: `4xall(head_lr=0.01)`."""
-        more = [
-            f"{name}={value:g}"
-            for name in ("head_lr", "lr_ratio")
-            if (value := getattr(self, name)) is not None
-        ]
+        # Names of arms are keys of reports and of MLflow runs: this spelling cannot change.
+        text = str(self.epochs)
+        if self.freeze_depth is not None:
+            text += f"x{self.freeze_depth}"
+        settings = []
+        if self.head_lr is not None:
+            settings.append(f"head_lr={self.head_lr:g}")
+        if self.lr_ratio is not None:
+            settings.append(f"lr_ratio={self.lr_ratio:g}")
         if self.until == "plateau":
-            more.append(f"plateau={'' if self.patience is None else self.patience}")
-        where = "" if self.freeze_depth is None else f"x{self.freeze_depth}"
-        return f"{self.epochs}{where}" + (f"({','.join(more)})" if more else "")
+            patience = "" if self.patience is None else self.patience
+            settings.append(f"plateau={patience}")
+        if settings:
+            text += f"({','.join(settings)})"
+        return text

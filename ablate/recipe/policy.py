@@ -13,6 +13,8 @@ DIRECTED_SOURCES = frozenset(
     f"torchvision:{name}" for name in ("MNIST", "KMNIST", "USPS", "SVHN", "GTSRB", "RenderedSST2")
 )
 """Digits, letters, signs and text: mirrored they are other classes, or none."""
+_FIELDS = ("flip", "color_jitter", "erase")
+"""What may stand behind the level in a policy's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +32,66 @@ def policy_word(recipe: Recipe, *, source: str) -> str:
 
     What differs from the level is named too: `light flip=none erase=0.5`.
     """
-    usual = "none" if _is_off(recipe.augment) else "horizontal"
-    flip = recipe.flip if recipe.flip != "auto" else "none" if source in DIRECTED_SOURCES else usual
     augment = "none" if _is_off(recipe.augment) else str(recipe.augment)
-    words = [augment, f"flip={flip}" if flip != usual else ""]
-    words += [
-        f"{name}={value}"
-        for name, value in (("color_jitter", recipe.color_jitter), ("erase", recipe.erase))
-        if value is not None
-    ]
-    return " ".join(word for word in words if word)
+    usual: Flip = "none" if augment == "none" else "horizontal"
+    flip: str = recipe.flip
+    if flip == "auto":
+        flip = "none" if source in DIRECTED_SOURCES else usual
+    # What is as the level has it is left out: one policy has one word, and names one view.
+    words = [augment]
+    if flip != usual:
+        words.append(f"flip={flip}")
+    if recipe.color_jitter is not None:
+        words.append(f"color_jitter={recipe.color_jitter}")
+    if recipe.erase is not None:
+        words.append(f"erase={recipe.erase}")
+    return " ".join(words)
 
 
 @lru_cache(maxsize=64)
 def policy_of(word: str) -> Policy:
     """Inverse of `policy_word`."""
-    augment, *rest = word.split()
-    fields = dict(one.split("=") for one in rest)
-    flip = cast(Flip, fields.get("flip", "none" if augment == "none" else "horizontal"))
-    jitter, erase = (
-        float(fields[name]) if name in fields else None for name in ("color_jitter", "erase")
+    augment, fields = _parts_of(word)
+    usual: Flip = "none" if augment == "none" else "horizontal"
+    return Policy(
+        augment,
+        flip=cast(Flip, fields.get("flip", usual)),
+        color_jitter=cast("float | None", fields.get("color_jitter")),
+        erase=cast("float | None", fields.get("erase")),
     )
-    return Policy(float(augment) if augment[0].isdigit() else augment, flip, jitter, erase)
+
+
+def recipe_of(word: str) -> Recipe:
+    """A recipe with the policy of a word that somebody typed: `strong`, `light flip=none`.
+
+    Raises ValueError for what is no policy.
+    """
+    augment, fields = _parts_of(word)
+    return Recipe.model_validate({"augment": augment, **fields})
+
+
+def level_of(word: str) -> str:
+    """The level that a policy's word begins with, as it stands there; "" where it is empty."""
+    return word.split()[0] if word.split() else ""
+
+
+def _parts_of(word: str) -> tuple[str | float, dict[str, str | float]]:
+    """The level or strength, and the fields that differ from it. Raises ValueError."""
+    level, *rest = word.split()
+    fields: dict[str, str | float] = {}
+    for text in rest:
+        name, value = text.split("=")
+        if name not in _FIELDS:
+            raise ValueError(f"{name} is no field of a policy")
+        fields[name] = value if name == "flip" else float(value)
+    return _number_or_word(level), fields
+
+
+def _number_or_word(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def is_clean(recipe: Recipe) -> bool:

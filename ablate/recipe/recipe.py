@@ -36,6 +36,7 @@ AdapterKind = Literal[
 Level = str | int | float | bool | None | tuple[str, ...] | tuple[Phase, ...]
 """One value of an axis."""
 Weight = Annotated[float, Field(gt=0, strict=True)]
+# Bounds far above any use and below 64 bits: a larger number would fail deep inside torch.
 Images = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
 MAX_PHASES = 200
 """More than any network has units to thaw."""
@@ -44,7 +45,9 @@ Width = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 
 def pairs(value: Any) -> Any:
     """A mapping as pairs, which can be hashed; anything else as it is."""
-    return tuple(value.items()) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return tuple(value.items())
+    return value
 
 
 WeightsInOrder = Annotated[tuple[Weight, ...], Field(min_length=1)]
@@ -52,6 +55,7 @@ WeightsByClass = Annotated[
     tuple[tuple[str, Weight], ...],
     Field(min_length=1),
     BeforeValidator(pairs),
+    # As a grid file holds it: pydantic would describe the pairs, and editors refuse the mapping.
     WithJsonSchema(
         {
             "type": "object",
@@ -67,6 +71,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    # The order of the fields is the order of the table in docs/grid-files.md.
     backbone: str = Field(
         "tf_efficientnet_lite0", description="name of a timm classification model"
     )
@@ -317,6 +322,7 @@ class Recipe(BaseModel):
     @field_validator("weights")
     @classmethod
     def _stays_below_the_working_folder(cls, weights: str) -> str:
+        # A grid file from elsewhere must not make trials read any file of the machine.
         path = PurePath(weights)
         if path.is_absolute() or ".." in path.parts:
             raise PydanticCustomError(
@@ -341,4 +347,6 @@ class Recipe(BaseModel):
     @property
     def scored_as(self) -> Literal["cross_entropy", "focal", "bce"]:
         """The loss that turns logits into probabilities; of a fitted classifier always softmax."""
-        return "cross_entropy" if self.is_fitted else self.loss
+        if self.is_fitted:
+            return "cross_entropy"
+        return self.loss

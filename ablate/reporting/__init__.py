@@ -1,1 +1,1 @@
-"""Reports from published runs: evidence (tables and comparisons), predictions, figures, text, pages. No torch."""
+"""Reports from published runs: evidence, predictions, figures, text, pages. No torch."""

@@ -6,8 +6,8 @@ from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to
 from ablate.reporting.evidence.arm_intervals import with_intervals
 from ablate.reporting.evidence.choices import Choice, choices
 from ablate.reporting.evidence.effects import study_effects
+from ablate.reporting.evidence.frames import arm_frame, champion, trial_frame
 from ablate.reporting.evidence.noise_floor import noise_floor
-from ablate.reporting.evidence.tables import arm_frame, champion, trial_frame
 from ablate.reporting.insights import insight_of
 from ablate.reporting.predictions.read import Predictions, Readings, read_study
 from ablate.reporting.predictions.replicates import replicate_arrays

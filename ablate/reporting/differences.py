@@ -32,7 +32,7 @@ class Finding:
 
 
 def text_differences(name: str, reported: str, computed: str) -> Iterator[Finding]:
-    """Compare word by word; lines that were added or lost are named whole. Pictures are left out."""
+    """Compare word by word, without pictures; lines that were added or lost are named whole."""
     old = _INLINED.sub('src=""', reported).splitlines()
     new = _INLINED.sub('src=""', computed).splitlines()
     if old == new:

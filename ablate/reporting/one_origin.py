@@ -1,11 +1,11 @@
-"""Whether runs that a study compares under one name of pretrained weights started from the same tensors."""
+"""Whether runs of one name of pretrained weights started from the same tensors."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
 from ablate.errors import WeightsError, some
-from ablate.reporting.evidence.tables import noise_runs, run_of_trial
+from ablate.reporting.evidence.frames import noise_runs, run_of_trial
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
@@ -16,7 +16,10 @@ Origin = list[tuple[PublishedRun, WeightsIdentity]]
 
 
 def check_one_origin(study: PublishedStudy) -> None:
-    """Raise WeightsError where complete runs of the same backbone, `weights` and pooling started from different tensors: their means would mix networks."""
+    """Raise WeightsError where complete runs of the same weights started from different tensors.
+
+    The same: of one backbone, `weights` and pooling. Their means would mix networks.
+    """
     for name, runs in _runs_by_weights(study).items():
         origins = origins_of(runs)
         if len(origins) > 1:
@@ -25,40 +28,55 @@ def check_one_origin(study: PublishedStudy) -> None:
 
 
 def origins_of(runs: list[PublishedRun]) -> list[Origin]:
-    """The runs apart by what they started from, in the order of their first runs; runs that do not say it are left out."""
+    """The runs by what they started from, in the order of their first runs.
+
+    Runs that do not say it are left out.
+    """
     origins: list[Origin] = []
     for run in runs:
         identity = run.facts.weights
         if identity is None:
             continue
-        same = [origin for origin in origins if any(identity.is_same(other) for _, other in origin)]
-        origins = [origin for origin in origins if origin not in same]
-        origins.append([*(member for origin in same for member in origin), (run, identity)])
+        # Either of two digests may agree, so a run can show that two origins so far are one.
+        joined: Origin = []
+        others = []
+        for origin in origins:
+            if _is_of(identity, origin):
+                joined += origin
+            else:
+                others.append(origin)
+        origins = [*others, [*joined, (run, identity)]]
     position = {run.run_id: number for number, run in enumerate(runs)}
     return sorted(origins, key=lambda origin: position[origin[0][0].run_id])
 
 
+def _is_of(identity: WeightsIdentity, origin: Origin) -> bool:
+    return any(identity.is_same(other) for _, other in origin)
+
+
 def _runs_by_weights(study: PublishedStudy) -> dict[str, list[PublishedRun]]:
     recipes = {arm.arm_id: arm.recipe for arm in study.record.arms}
-    runs = {
-        run.run_id: run
-        for run in (*run_of_trial(study).values(), *noise_runs(study))
-        if run.status == TrialState.COMPLETE
-    }
-    found: dict[str, list[PublishedRun]] = defaultdict(list)
+    # by id: the baseline's runs are in both, with its seeds of the study and of the noise floor
+    runs = {run.run_id: run for run in (*run_of_trial(study).values(), *noise_runs(study))}
+    by_weights: dict[str, list[PublishedRun]] = defaultdict(list)
     for run in runs.values():
         recipe = recipes.get(run.arm_id)
-        if recipe is not None and are_pretrained(recipe):
-            found[weights_name(recipe)].append(run)
-    return found
+        if run.status != TrialState.COMPLETE or recipe is None:
+            continue
+        if are_pretrained(recipe):
+            by_weights[weights_name(recipe)].append(run)
+    return by_weights
 
 
 def _refusal(origins: list[Origin], *, backbone: str, weights: str) -> str:
-    told = "; ".join(
-        f"{origin[0][1]}: {some([run.run_id for run, _ in origin], most=_SHOWN)}"
-        for origin in origins
-    )
+    kinds = []
+    for origin in origins:
+        _, identity = origin[0]
+        run_ids = some([run.run_id for run, _ in origin], most=_SHOWN)
+        kinds.append(f"{identity}: {run_ids}")
     return (
-        f"runs of {backbone} with weights {weights} must have started from the same tensors, they started from {len(origins)} kinds ({told}); "
-        "a mean over them would mix networks. Way out: give one of the weights a path of its own, and the grid file another name, and run it again"
+        f"runs of {backbone} with weights {weights} must have started from the same tensors, "
+        f"they started from {len(origins)} kinds ({'; '.join(kinds)}); "
+        "a mean over them would mix networks. Way out: give one of the weights a path of its own, "
+        "and the grid file another name, and run it again"
     )

@@ -257,7 +257,8 @@ def read_report_record(folder: Path) -> ReportRecord | None:
             raise
         problem = str(error).partition("\n")[0]
         raise SpecError(
-            f"{path} must be as a report wrote it, it is damaged ({problem}); write the report again"
+            f"{path} must be as a report wrote it, it is damaged ({problem}); "
+            "write the report again"
         ) from error
 
 

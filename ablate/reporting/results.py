@@ -16,8 +16,8 @@ from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.arm_names import difference_names
 from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.evidence.effects import Effects
+from ablate.reporting.evidence.frames import complete_runs
 from ablate.reporting.evidence.noise_floor import NoiseFloor
-from ablate.reporting.evidence.tables import complete_runs
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import ImageKey, TileFigure
 from ablate.study.record import ArmRecord, StudyRecord
@@ -112,9 +112,9 @@ class Results:
 
     study: PublishedStudy
     trials: pd.DataFrame
-    """See `tables.trial_frame`."""
+    """See `frames.trial_frame`."""
     arms: pd.DataFrame
-    """See `tables.arm_frame`: the best arm first."""
+    """See `frames.arm_frame`: the best arm first."""
     effects: Effects
     noise_floor: NoiseFloor
     """Of the task's primary metric on test."""

@@ -11,7 +11,7 @@ from ablate.recipe.canonical import canonical
 from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.evidence.effects import Effect
-from ablate.reporting.evidence.tables import metric_names
+from ablate.reporting.evidence.frames import metric_names
 from ablate.reporting.report_record import (
     ReportArm,
     ReportCheck,

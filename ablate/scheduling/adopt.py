@@ -56,6 +56,7 @@ def adopt(
     Raises StoreError where another process owns the study, or the store does not answer.
     """
     folder = StudyFolder(path)
+    # Owned from here on: a conductor that starts meanwhile would train what is being copied.
     with lease(path):
         published = source.read_attempts(
             record.study_id, states=[state.value for state in _ENDED], but=_ended_trials(folder)
@@ -64,6 +65,7 @@ def adopt(
         for attempt in published:
             trial_id = attempt.trial.trial_id
             is_of_study = trial_ids is None or trial_id in trial_ids
+            # The oldest whose files are whole: a trial has one result, whoever published it again.
             if is_of_study and trial_id not in taken and _copy_files(folder, source, attempt):
                 taken[trial_id] = attempt
         # Files, then the plan, then the journal: whatever cuts this short, a trial that the journal
@@ -88,11 +90,12 @@ def _ended_trials(folder: StudyFolder) -> set[str]:
 def _copy_files(folder: StudyFolder, source: Source, attempt: PublishedAttempt) -> bool:
     """Whether what the attempt left lies in its folder now, whole."""
     target = folder.attempt(attempt.trial.trial_id, attempt.attempt)
+    # Copied beside and renamed: a folder that has its name is whole, whatever cuts this short.
     half = target.with_name(f"{target.name}.part")
     shutil.rmtree(half, ignore_errors=True)
     try:
         source.fetch_files(attempt, half)
-        if _is_complete(attempt):
+        if _is_complete(attempt):  # a pruned one has no predictions
             read_predictions(half / PREDICTIONS)
     except StoreError as error:
         shutil.rmtree(half, ignore_errors=True)

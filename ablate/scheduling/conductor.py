@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 
 from ablate.errors import StoreError, StudyStopped, some
 from ablate.files import write_text
+from ablate.scheduling.catch_up import end_running
 from ablate.scheduling.interrupts import ignoring_signals, interruptible, uninterrupted
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import RETRIED
@@ -25,12 +26,11 @@ from ablate.scheduling.queue import Queue, TrialQueue, distinct
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
-from ablate.scheduling.sync import end_running
 from ablate.scheduling.work_units import UnitOf, alone
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
-from ablate.tracking.projection import failure_text
+from ablate.tracking.mlflow_fields import failure_text
 from ablate.tracking.publisher import PATIENCE_S, Follower, Publisher, Unpublished
 
 _INTERRUPTED_PATIENCE_S = 5.0
@@ -114,7 +114,7 @@ class Conductor:
         self.past = {}  # thousands of epochs, which nobody needs any more
         with uninterrupted():
             publishers = self._start_publishers(optuna)
-        status = "KILLED"
+        status = "KILLED"  # so it is for whatever leaves the block early
         try:
             self._session.executor.run(self.take, self.on_event)
             status = "FAILED" if self._failures else "FINISHED"
@@ -128,10 +128,9 @@ class Conductor:
         finally:
             with ignoring_signals():
                 patience_s = _INTERRUPTED_PATIENCE_S if status == "KILLED" else PATIENCE_S
-                missing = {
-                    name: publisher.close(status, patience_s=patience_s)
-                    for name, publisher in publishers.items()
-                }
+                missing: dict[str, Unpublished] = {}
+                for name, publisher in publishers.items():
+                    missing[name] = publisher.close(status, patience_s=patience_s)
         return self._summary(missing)
 
     def _start_publishers(self, optuna: Follower) -> dict[str, Publisher]:
@@ -141,11 +140,11 @@ class Conductor:
             followers["mlflow"] = MlflowFollower(
                 self._session.store, lambda: self.plan, trials=self.trials, folder=self._folder
             )
-        publishers = {
-            name: Publisher(self._journal, follower, trial_ids=self.trials)
-            for name, follower in followers.items()
-        }
-        self._wake = tuple(follower.wake for follower in publishers.values())
+        # A thread and a place in the journal for each: a dead MLflow server holds up no Optuna.
+        publishers: dict[str, Publisher] = {}
+        for name, follower in followers.items():
+            publishers[name] = Publisher(self._journal, follower, trial_ids=self.trials)
+        self._wake = tuple(publisher.wake for publisher in publishers.values())
         return publishers
 
     def take(self, slot: str) -> TrialRequest | None:  # noqa: ARG002
@@ -158,6 +157,8 @@ class Conductor:
         if taken is None:
             return None
         trial, attempt = taken
+        # A search's proposal. The plan goes first: an event of a trial that no plan names would be
+        # passed over by whoever reads the study later.
         if trial.trial_id not in self.trials:
             self.trials[trial.trial_id] = trial
             self.plan = self.plan.with_trial(trial)
@@ -199,9 +200,11 @@ class Conductor:
         return is_hopeless
 
     def _on_end(self, event: TrialEnded) -> None:
-        self._failures.pop(event.trial_id, None)
+        self._failures.pop(event.trial_id, None)  # of an earlier attempt in this call
         self._n_complete += event.state is TrialState.COMPLETE
         self._n_pruned += event.state is TrialState.PRUNED
+        # A retry goes on from the last whole epoch; a trial's own error comes again from there.
+        # Trials that are interrupted keep theirs, because `end_running` does not come by here.
         if event.failure is None or event.failure.kind not in RETRIED:
             shutil.rmtree(self._folder.checkpoint(event.trial_id), ignore_errors=True)
         is_retried = self._queue.ended(event, self.trials[event.trial_id])

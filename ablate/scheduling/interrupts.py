@@ -104,6 +104,7 @@ def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
     if not _is_main_thread():
         yield
         return
+    # Python lets only the main thread set handlers, and runs them there.
     former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

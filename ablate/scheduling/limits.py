@@ -31,6 +31,7 @@ class Limits:
         max_trials = self.max_trials
         if max_trials is not None:
             max_trials = max(0, max_trials - n_trials)
+        # 0 is a limit, None is none: a budget that is used up must not become boundless.
         budget_s = self.budget_s
         if budget_s is not None:
             budget_s = max(0.0, budget_s - seconds)

@@ -61,6 +61,7 @@ class MlflowFollower:
 
     def finish(self, status: str) -> None:
         """Close the study's run, which says by then what the study is."""
+        # A plan is frozen: another object is a study that has grown since.
         if self._plan() is not self._begun:
             self.begin()
         self._store.finish_study(status)

@@ -73,7 +73,7 @@ class OptunaStudy:
         self._describe = describe or self._levels
         self._space = _space(record)
         self._arms = {arm.arm_id: arm for arm in record.arms}
-        self._study = _open(record, url, self._objectives)
+        self._study, self._storage = _open(record, url, self._objectives)
         self._stored: set[AttemptKey] = set()
 
     def is_up(self) -> bool:
@@ -94,6 +94,7 @@ class OptunaStudy:
 
         What a former version or a dead search left running is ended.
         """
+        # No deep copies: there can be thousands, and nothing here changes one.
         for stored in self._study.get_trials(deepcopy=False):
             if not stored.state.is_finished():
                 self._study.tell(stored.number, state=TrialState.FAIL)
@@ -112,8 +113,12 @@ class OptunaStudy:
     def settle(self) -> None:
         """See `Follower`."""
 
-    def finish(self, status: str) -> None:
-        """See `Follower`."""
+    def finish(self, status: str) -> None:  # noqa: ARG002
+        """See `Follower`: nothing is left to write, so the server gets its connections back.
+
+        Whoever reads `trials` afterwards opens a new one.
+        """
+        self._storage.engine.dispose()
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -131,6 +136,7 @@ class OptunaStudy:
             "arm": trial.arm_id if arm is None else arm.name,
         }
         values = self._values(ended)
+        # Optuna refuses a complete trial without values; here it is FAIL, in the journal COMPLETE.
         state = _STATES[ended.state]
         if state is TrialState.COMPLETE and values is None:
             state = TrialState.FAIL
@@ -229,11 +235,14 @@ def default_url(folder: Path) -> str:
     return sqlite_url(folder / OPTUNA_FILE)
 
 
-def _open(record: StudyRecord, url: str, objectives: Sequence[str]) -> optuna.Study:
+def _open(
+    record: StudyRecord, url: str, objectives: Sequence[str]
+) -> tuple[optuna.Study, optuna.storages.RDBStorage]:
     try:
-        return optuna.create_study(
+        storage = _storage(url)
+        study = optuna.create_study(
             study_name=_study_name(record),
-            storage=_storage(url),
+            storage=storage,
             directions=[direction_of(name) for name in objectives],
             load_if_exists=True,
         )
@@ -242,6 +251,7 @@ def _open(record: StudyRecord, url: str, objectives: Sequence[str]) -> optuna.St
         raise StoreError(
             f"Optuna's storage must be usable, {without_password(url)!r} is not: {reason}"
         ) from error
+    return study, storage
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:
@@ -277,7 +287,10 @@ def _study_name(record: StudyRecord) -> str:
     Optuna's categorical parameters cannot get new choices, so a grid with edited axes is another
     study there.
     """
-    axes = {axis: list(map(_choice, levels)) for axis, levels in record.axes.items()}
+    axes: dict[str, list[CategoricalChoiceType]] = {}
+    for axis, levels in record.axes.items():
+        axes[axis] = [_choice(level) for level in levels]
+    # Not Python's `hash`: every process, and every later call, must find the same study.
     text = f"{record.select_by} {json.dumps(axes, sort_keys=True)}"
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
     return f"{record.grid_name}-{record.study_id}-{digest}"

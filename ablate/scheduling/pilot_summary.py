@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ablate.scheduling.study_folder import StudyFolder
-from ablate.study.pilot import PilotTrial
+from ablate.study.pilot_record import PilotTrial
 from ablate.study.trial import Trial
 from ablate.tracking.events import TrialState
 from ablate.tracking.journal import Attempt, attempts
@@ -26,11 +26,13 @@ def pilot_trials(
     tries: dict[str, list[Attempt]] = {}
     for (trial_id, _), attempt in attempts(folder.journal.read()).items():
         tries.setdefault(trial_id, []).append(attempt)
-    started = [trial for trial in folder.read_plan().trials if trial.trial_id in tries]
-    return tuple(
-        _pilot_trial(trial, tries[trial.trial_id], described=describe(trial), objectives=objectives)
-        for trial in started
-    )
+    pilot: list[PilotTrial] = []
+    for trial in folder.read_plan().trials:
+        of_trial = tries.get(trial.trial_id)
+        if of_trial:
+            described = describe(trial)
+            pilot.append(_pilot_trial(trial, of_trial, described=described, objectives=objectives))
+    return tuple(pilot)
 
 
 def _pilot_trial(
@@ -60,5 +62,9 @@ def _scores(attempt: Attempt, objectives: Sequence[str]) -> dict[str, float]:
     ended = attempt.ended
     if ended is None or ended.outcome is None or ended.state is not TrialState.COMPLETE:
         return {}
-    scores = {name: ended.outcome.metrics.get(name, math.nan) for name in objectives}
-    return {name: score for name, score in scores.items() if math.isfinite(score)}
+    scores: dict[str, float] = {}
+    for name in objectives:
+        score = ended.outcome.metrics.get(name, math.nan)
+        if math.isfinite(score):  # JSON, and whoever draws them, knows no nan
+            scores[name] = score
+    return scores

@@ -69,16 +69,20 @@ class Queue:
         """`past` is what earlier calls did; `unit_of` names what trials share."""
         self._limits = limits
         self._start = time.monotonic()
-        last = _last_attempts(past)
-        self._n_attempts = {trial_id: number for trial_id, (number, _) in last.items()}
-        failed = {trial_id for trial_id, (_, attempt) in last.items() if _has_failed(attempt)}
-        done = {trial_id for (trial_id, _), attempt in past.items() if attempt.is_complete}
+        self._n_attempts: dict[str, int] = {}
+        failed: set[str] = set()
+        for trial_id, (number, attempt) in _last_attempts(past).items():
+            self._n_attempts[trial_id] = number
+            if _has_failed(attempt):
+                failed.add(trial_id)
 
         # A trial is done where any attempt completed, also one before a failed repetition.
+        done = {trial_id for (trial_id, _), attempt in past.items() if attempt.is_complete}
         left = [trial for trial in trials if trial.trial_id not in done]
         self.n_reused = len(trials) - len(left)
         if limits.only_failed:
             left = [trial for trial in left if trial.trial_id in failed]
+        # Cut before they are sorted into units: a limit means the first trials of the grid.
         self._left = WorkUnits(left[: limits.max_trials], unit_of)
         self._n_held_back = len(trials) - self.n_reused - len(self._left)
         self._n_retries: Counter[str] = Counter()
@@ -105,6 +109,7 @@ class Queue:
         """Note a trial's end; return whether it gets another attempt in this call."""
         is_complete = event.state is TrialState.COMPLETE
         self._left.ended(trial, is_complete=is_complete)
+        # By the events' own times: an event can wait in a pipe.
         began = self._started.pop(event.trial_id, None)
         if is_complete and began is not None:
             self._durations.append(event.at - began)

@@ -140,11 +140,15 @@ class StudyClock:
             expected_s = self._expected(self._kind(trial_id), trial_id)
             rests_s.append(max(expected_s - for_s, 0.0))
             is_overdue = is_overdue or for_s > _OVERDUE * expected_s
-        waiting_s = {kind: self._expected(kind) for kind in waiting}
-        work_s = sum(rests_s) + sum(waiting_s[kind] * count for kind, count in waiting.items())
-        longest_s = max([*rests_s, *waiting_s.values()])
+        work_s = sum(rests_s)
+        longest_s = max(rests_s)
+        for kind, count in waiting.items():
+            expected_s = self._expected(kind)
+            work_s += expected_s * count
+            longest_s = max(longest_s, expected_s)
         kinds = {*waiting, *map(self._kind, self._started)}
-        is_unknown = any(kind not in self._seconds for kind in kinds)
+        is_unknown = not kinds <= self._seconds.keys()
+        # Slots share the work, but no trial: the longest one bounds it from below.
         seconds = max(work_s / (n_slots or len(self._started)), longest_s)
         return Left(seconds, is_at_least=is_overdue or is_unknown)
 
@@ -175,6 +179,7 @@ class StudyClock:
         else by trials of other kinds, in proportion to their `prior`.
         """
         if kind in self._seconds:
+            # A median: one trial that met a cold cache says little of the others.
             return statistics.median(self._seconds[kind][-_N_RECENT:])
         if trial_id in self._by_epochs_s:
             return self._by_epochs_s[trial_id]
@@ -191,8 +196,13 @@ class StudyClock:
         measured_s = {kind: statistics.median(seconds) for kind, seconds in self._seconds.items()}
         for trial_id, seconds in self._by_epochs_s.items():
             measured_s.setdefault(self._kind(trial_id), seconds)
-        cheaper = [kind for kind in measured_s if self._priors[kind] <= prior_of_kind]
-        if not cheaper:
+        # Only kinds that should cost no more: from a dearer one, "at least" would not follow.
+        total_s = 0.0
+        total_prior = 0.0
+        for kind, seconds in measured_s.items():
+            if self._priors[kind] <= prior_of_kind:
+                total_s += seconds
+                total_prior += self._priors[kind]
+        if not total_prior:
             return 0.0
-        total_s = sum(measured_s[kind] for kind in cheaper)
-        return total_s / sum(self._priors[kind] for kind in cheaper) * prior_of_kind
+        return total_s / total_prior * prior_of_kind

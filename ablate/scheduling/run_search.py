@@ -63,6 +63,7 @@ def run_search(
         with uninterrupted():
             optuna = _optuna(plan, conductor, queue, search=search, session=session)
         summary = conductor.conduct(queue, optuna)
+        # Only where it came to its end: an interrupted call has raised.
         if queue.is_exhausted:
             folder.note_exhausted(n_asked)
         best = queue.best(search.search.confirm)
@@ -100,7 +101,8 @@ def confirmation(best: Sequence[Trial], *, seeds: Sequence[int]) -> list[Trial]:
     Raises CheckFailed for a seed that the search used: an arm that was chosen because of a score
     may not bring that score along.
     """
-    seen = sorted({trial.seed for trial in best} & set(seeds))
+    searched = {trial.seed for trial in best}
+    seen = sorted(searched & set(seeds))
     if seen:
         raise CheckFailed(
             f"the confirmation stage must have seeds of its own, {seen} chose the arms."

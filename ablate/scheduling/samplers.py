@@ -70,9 +70,12 @@ def sampler_of(plan: SearchPlan, *, n_past: int) -> BaseSampler:
                 seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
             )
         case "qmc":
+            # The same points in every call: where the sequence goes on, `SearchQueue` knows.
             points = stream(plan.seed, "search", "points") % _N_SEEDS
             return QMCSampler(seed=points, scramble=True, warn_independent_sampling=False)
         case "nsga2":
+            # A generation must end before the next one learns from it. Optuna's own 50 trials are
+            # more than most searches have.
             return NSGAIISampler(seed=seed, population_size=max(4, n_trials // 5))
 
 

@@ -146,6 +146,7 @@ class SearchQueue:
             and event.failure is not None
             and event.failure.kind in RETRIED
         )
+        # First of all, not behind the others as in `Queue`: further proposals would lack its score.
         if is_hung and self._n_retries[event.trial_id] < self._limits.retries:
             self._n_retries[event.trial_id] += 1
             self._left.appendleft(trial)
@@ -158,6 +159,7 @@ class SearchQueue:
 
         Never where several objectives are weighed.
         """
+        # Optuna's `should_prune` raises for such a study.
         if len(self._plan.objectives) > 1:
             return False
         asked = self._asked[event.trial_id]
@@ -179,7 +181,7 @@ class SearchQueue:
 
         The best by the first objective first; of one objective, the best trial.
         """
-        # A proposal that was refused has no trial_id.
+        # A proposal that was refused has no trial_id; `best_trials` is Optuna's Pareto front.
         proposed = [trial for trial in self._study.best_trials if "trial_id" in trial.user_attrs]
         return self._trials_of(proposed)
 
@@ -217,7 +219,9 @@ class SearchQueue:
                 asked.set_user_attr("trial_id", trial.trial_id)
                 self._keep(trial, asked)
                 return trial
-            self._study.tell(asked, state=OptunaState.FAIL)  # the same again says nothing new
+            # The same again says nothing new. FAIL, because samplers learn from all other ends, and
+            # a trial that is never told stays RUNNING and is counted by the constant liar.
+            self._study.tell(asked, state=OptunaState.FAIL)
         self.is_exhausted = True
         return None
 
@@ -247,7 +251,7 @@ class SearchQueue:
             if ended is not None and ended.state in (TrialState.COMPLETE, TrialState.PRUNED):
                 # The pruner compares later trials with what this one reported.
                 for event in attempt.epochs:
-                    self.is_hopeless(event)
+                    self.is_hopeless(event)  # for what it reports; its answer is of no use now
                 self.n_reused += 1
                 asked = self._asked.pop(trial.trial_id)
                 _tell(self._study, asked, ended, objectives=self._plan.objectives)
@@ -260,6 +264,8 @@ class SearchQueue:
         for axis, searched in self._plan.space.items():
             if is_active(searched, cell):
                 cell[axis] = getattr(trial.recipe, axis)
+        # What is enqueued is what the next `ask` gives: each `suggest` then answers with its level.
+        # `add_trial` would not do: it gives no trial that can report its epochs and be told again.
         self._study.enqueue_trial({axis: _word(level) for axis, level in cell.items()})
         asked = self._study.ask()
         self._cell(asked)
@@ -278,6 +284,7 @@ def _suggest(asked: optuna.Trial, axis: str, searched: SearchAxis) -> Level:
 
 
 def _word(level: Level) -> bool | int | float | str | None:
+    """A level as Optuna's storage takes it: a tuple becomes JSON."""
     return json.dumps(level) if isinstance(level, tuple) else level
 
 

@@ -46,6 +46,7 @@ class Session:
 
     def request(self, trial: Trial, attempt: int, attempt_folder: Path) -> TrialRequest:
         """A request whose trial keeps its last whole epoch in the study's folder."""
+        # Not in the attempt's folder: the next attempt has another one, and goes on from this.
         checkpoint = CheckpointSpec(
             folder=StudyFolder(self.folder).checkpoint(trial.trial_id),
             every_s=self.checkpoint_every_s,

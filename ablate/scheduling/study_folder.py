@@ -125,13 +125,12 @@ class StudyFolder:
 
     def strays(self, known: Container[AttemptKey]) -> list[str]:
         """Names of attempts that left files here and are not `known` to the journal."""
+        strays: list[str] = []
         with contextlib.suppress(OSError):
-            return [
-                path.name
-                for path in sorted((self.path / "trials").iterdir())
-                if _is_stray(path, known)
-            ]
-        return []
+            for path in sorted((self.path / "trials").iterdir()):
+                if _is_stray(path, known):
+                    strays.append(path.name)
+        return strays
 
     def is_exhausted(self, n_asked: int) -> bool:
         """Whether a search had nothing more to propose when it was asked for so many trials."""
@@ -217,6 +216,7 @@ def _is_stray(path: Path, known: Container[AttemptKey]) -> bool:
     key = _attempt_of(path.name)
     if key is None or key in known:
         return False
+    # An empty one is no stray: a conductor died between making it and the trial's first event.
     return path.is_dir() and any(path.iterdir())
 
 

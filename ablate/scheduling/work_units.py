@@ -12,14 +12,14 @@ One trial of a unit builds the activations, and the others use them while they a
     busy unit   another slot builds it now: last choice, after cold units of the next round
 
 Trials that are left to choose last meet a busy unit only where nothing else remains;
-`training.lanes` then lets them build other views of it meanwhile. Numbers do not depend on any of
-this: activations are computed in the same batches whoever does it.
+`training.feeds.activations` then lets them build other views of it meanwhile. Numbers do not depend
+on any of this: activations are computed in the same batches whoever does it.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from ablate.study.trial import Trial
@@ -45,17 +45,16 @@ class WorkUnits:
     def __init__(self, trials: Sequence[Trial], unit_of: UnitOf) -> None:
         """`trials` in the order of the grid."""
         self._unit_of = unit_of
-        self._rounds = [
-            self._queues(list(placed))
-            for _, placed in groupby(enumerate(trials), key=lambda placed: placed[1].seed)
-        ]
+        self._rounds: list[Round] = []
+        for _, placed in groupby(enumerate(trials), key=lambda placed: placed[1].seed):
+            self._rounds.append(self._queues(placed))
         self._again: deque[Trial] = deque()
         self._warm: set[str] = set()
         # Unit -> its trials that run now.
         self._running: Counter[str] = Counter()
         self._n_waiting = len(trials)
 
-    def _queues(self, placed_trials: Sequence[Placed]) -> Round:
+    def _queues(self, placed_trials: Iterable[Placed]) -> Round:
         queues: Round = {}
         for place, trial in placed_trials:
             queues.setdefault(self._unit_of(trial), deque()).append((place, trial))
@@ -99,6 +98,7 @@ class WorkUnits:
         # that is worth starting.
         for queues in self._rounds:
             waiting = {unit: queue for unit, queue in queues.items() if queue}
+            # By the place of its first trial: so units take turns in the order of the grid.
             by_place = sorted(waiting, key=lambda unit: waiting[unit][0][0])
             for unit in by_place:
                 if unit in self._warm:

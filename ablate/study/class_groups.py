@@ -1,4 +1,7 @@
-"""Regrouped classes: new class -> the classes of the source that it takes. Kept as pairs, which can be hashed and have an order."""
+"""Regrouped classes: new class -> the classes of the source that it takes.
+
+Kept as pairs, which can be hashed and have an order.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,15 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 THE_REST = "*"
 """Alone in a list: every class of the source that no list names."""
-Found = tuple[tuple[str | int, ...], str]
-"""Where below the field, and what is wrong there."""
+GroupMistake = tuple[tuple[str | int, ...], str]
+"""The place below the field, and what is wrong there."""
 
 
-def group_mistakes(groups: Any) -> Iterator[Found]:
+def group_mistakes(groups: Any) -> Iterator[GroupMistake]:
     """What is wrong with a mapping of new classes, without a look at the data."""
     if not isinstance(groups, dict):
-        yield (
-            (),
-            f"must be a mapping of new class to a list of classes of the source, got {_shown(groups)}",
-        )
+        kind = "a mapping of new class to a list of classes of the source"
+        yield (), f"must be {kind}, got {_shown(groups)}"
         return
     if len(groups) < 2:
         yield (), f"must have at least two new classes, got {_shown(groups)}"
@@ -28,41 +29,37 @@ def group_mistakes(groups: Any) -> Iterator[Found]:
         if not isinstance(new, str) or not new:
             yield (str(new),), _no_text(new)
         if not isinstance(names, list | tuple) or not names:
-            yield (
-                (str(new),),
-                f"must be a list of at least one class of the source, got {_shown(names)}",
-            )
+            kind = "a list of at least one class of the source"
+            yield (str(new),), f"must be {kind}, got {_shown(names)}"
             continue
         yield from _name_mistakes(str(new), names, taken_by)
 
 
-def _name_mistakes(new: str, names: Sequence[Any], taken_by: dict[str, str]) -> Iterator[Found]:
+def _name_mistakes(
+    new: str, names: Sequence[Any], taken_by: dict[str, str]
+) -> Iterator[GroupMistake]:
     """The classes of one list, beside those of the lists before it."""
     for index, name in enumerate(names):
+        place = (new, index)
         if not isinstance(name, str) or not name:
-            yield (new, index), _no_text(name)
+            yield place, _no_text(name)
         elif name == THE_REST and len(names) > 1:
-            yield (
-                (new, index),
-                f"must stand alone in its list, got {_shown(names)}; '*' takes every class that no list names",
-            )
+            rule = f"must stand alone in its list, got {_shown(names)}"
+            yield place, f"{rule}; '*' takes every class that no list names"
         elif name in taken_by:
-            what = (
-                "may stand for one new class alone"
-                if name == THE_REST
-                else "must be in one list, once"
-            )
-            yield (new, index), f"{what}, got {name!r}, which {taken_by[name]} has already"
+            rule = "must be in one list, once"
+            if name == THE_REST:
+                rule = "may stand for one new class alone"
+            yield place, f"{rule}, got {name!r}, which {taken_by[name]} has already"
         else:
             taken_by[name] = new
 
 
 def _no_text(value: Any) -> str:
-    return (
-        "must be text that is not empty, got ''"
-        if value == ""
-        else f"must be text, got {_shown(value)}; put it in quotes"
-    )
+    if value == "":
+        return "must be text that is not empty, got ''"
+    # YAML reads `no`, `1` and `1e3` as a boolean and numbers: what was meant as a name
+    return f"must be text, got {_shown(value)}; put it in quotes"
 
 
 def _shown(value: Any) -> str:
@@ -71,16 +68,20 @@ def _shown(value: Any) -> str:
 
 
 def _as_pairs(value: Any) -> Any:
-    """A mapping, or pairs as JSON keeps them, as pairs of tuples. Raises ValueError with the first mistake."""
-    groups = (
-        dict(value)
-        if isinstance(value, list | tuple)
-        and all(isinstance(one, list | tuple) and len(one) == 2 for one in value)
-        else value
-    )
+    """A mapping, or pairs as JSON keeps them, as pairs of tuples.
+
+    Raises ValueError with the first mistake.
+    """
+    groups = dict(value) if _are_pairs(value) else value
     for place, text in group_mistakes(groups):
-        raise ValueError(f"{': '.join([*map(str, place), text])}")
+        raise ValueError(": ".join([*map(str, place), text]))
     return tuple((new, tuple(names)) for new, names in groups.items())
+
+
+def _are_pairs(value: Any) -> bool:
+    if not isinstance(value, list | tuple):
+        return False
+    return all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value)
 
 
 ClassGroups = Annotated[

@@ -1,4 +1,7 @@
-"""What a study is made of, as the report reads it: the grid after expansion, and facts on its data. Stored as JSON with the parent run."""
+"""What a study is made of, as the report reads it: the expanded grid, and facts on its data.
+
+Stored as JSON with the parent run.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from pydantic import (
 
 from ablate.recipe.former_names import Levels, with_current_names
 from ablate.recipe.recipe import Recipe
-from ablate.study.pilot import Pilot, Stage
+from ablate.study.pilot_record import Pilot, Stage
 from ablate.study.question import Question
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -63,31 +66,42 @@ class DataFacts(BaseModel):
     class_counts: dict[str, tuple[int, ...]]
     """split -> images of each class, in the order of `class_names`."""
     image_counts: dict[str, int] = {}
-    """split -> images, where they have several labels, or none, and classes overlap; empty where each image is of one class."""
+    """split -> images, where they have several labels, or none, and classes overlap.
+
+    Empty where each image is of one class: `class_counts` adds up to the same.
+    """
     fingerprint: str
     """64 hex digits over every image's bytes (or parameters), label and split."""
     split_rule: str
     """"official" or how the split was drawn, with the seed."""
     regrouped: dict[str, tuple[str, ...]] = {}
-    """Class -> classes of the source that it took, both in their order; empty where the classes are the source's own."""
+    """Class -> classes of the source that it took, both in their order.
+
+    Empty where the classes are the source's own.
+    """
     near_duplicates: NearDuplicates | None = None
     """Across splits; None where nobody looked."""
     n_first_frames: int = 0
-    """Files of several frames or pages, an animation or a stack, of which only the first is used."""
+    """Files of several frames or pages (animation, stack), of which only the first is used."""
     brightest: int | None = None
-    """Brightest level of all images as they are stored, 0 to 127 of 255; None where there is a brighter one, as nearly always, or nobody looked."""
+    """Brightest level of all images as they are stored, 0 to 127 of 255.
+
+    None where there is a brighter one, as nearly always, or nobody looked.
+    """
 
     @property
     def n_images(self) -> dict[str, int]:
         """split -> images."""
-        return self.image_counts or {
-            split: sum(counts) for split, counts in self.class_counts.items()
-        }
+        if self.image_counts:
+            return self.image_counts
+        return {split: sum(counts) for split, counts in self.class_counts.items()}
 
     @property
     def of_train(self) -> tuple[int, ...]:
-        """Images of train by class; all together where they have several labels, and classes overlap."""
-        return (self.image_counts["train"],) if self.image_counts else self.class_counts["train"]
+        """Images of train by class; all together where classes overlap."""
+        if self.image_counts:
+            return (self.image_counts["train"],)
+        return self.class_counts["train"]
 
     @property
     def is_fallback(self) -> bool:
@@ -101,20 +115,24 @@ class ArmRecord(BaseModel):
     model_config = _FROZEN
     arm_id: str
     name: str
-    """Readable and unique within the study, e.g. "freeze_depth=all augment=none"; only axes that matter for the arm."""
+    """Readable and unique within the study, e.g. "freeze_depth=all augment=none".
+
+    Only axes that matter for the arm are in it.
+    """
     recipe: Recipe
     cells: tuple[Levels, ...]
-    """axis -> level for each grid cell that this arm answers; more than one where equivalent cells were merged."""
+    """axis -> level for each grid cell that this arm answers; several where cells were merged."""
     tuned: Levels = {}
     """Field -> the value that the arm was tuned to; no part of its name."""
 
     @property
     def slug(self) -> str:
         """The name as a file name: letters, digits, `-`, `_` and `.` only."""
-        return "".join(
-            c if c.isalnum() or c in "-_." else "-"
-            for c in self.name.replace(" ", "__").replace("=", "-")
-        )
+        letters = []
+        for letter in self.name.replace(" ", "__").replace("=", "-"):
+            is_kept = letter.isalnum() or letter in "-_."
+            letters.append(letter if is_kept else "-")
+        return "".join(letters)
 
 
 class ExcludedCell(BaseModel):
@@ -138,7 +156,10 @@ class StudyRecord(BaseModel):
     image_size: str
     axes: Annotated[dict[str, tuple[Any, ...]], BeforeValidator(with_current_names)]
     design: str = "full"
-    """Which cells of the grid were trained: `full`, `one_factor`, `leave_one_out`, `random <n>` or `search <sampler> <n>`."""
+    """Which cells of the grid were trained.
+
+    `full`, `one_factor`, `leave_one_out`, `random <n>` or `search <sampler> <n>`.
+    """
     stage: Stage | None = None
     """Set where this study only prepares another one."""
     pilot: Pilot | None = None
@@ -146,10 +167,13 @@ class StudyRecord(BaseModel):
     baseline_arm_id: str
     select_by: str
     target_precision: float | None = None
-    """Of the second of two classes: what thresholds are chosen for on val; None where the grid asks for none."""
+    """Precision of the second of two classes that thresholds are chosen for on val.
+
+    None where the grid asks for none.
+    """
     seeds: tuple[int, ...]
     noise_seeds: tuple[int, ...] = ()
-    """Further seeds of the baseline arm alone: replicates of one and the same arm, for the noise floor."""
+    """Further seeds of the baseline arm alone: its replicates measure the noise floor."""
     arms: tuple[ArmRecord, ...]
     excluded: tuple[ExcludedCell, ...]
     command: str

@@ -101,11 +101,11 @@ def write_thumbnails(path: Path, thumbnails: Mapping[tuple[str, str], np.ndarray
 
 def read_thumbnails(path: Path) -> dict[tuple[str, str], np.ndarray]:
     """Inverse of `write_thumbnails`."""
-    frame = pd.read_parquet(path)
-    return {
-        (split, image_id): np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-        for split, image_id, png in frame.itertuples(index=False)
-    }
+    thumbnails: dict[tuple[str, str], np.ndarray] = {}
+    for split, image_id, png in pd.read_parquet(path).itertuples(index=False):
+        image = Image.open(io.BytesIO(png)).convert("RGB")
+        thumbnails[split, image_id] = np.asarray(image)
+    return thumbnails
 
 
 def confusion_table(predictions: SplitPredictions, *, class_names: Sequence[str]) -> pd.DataFrame:
@@ -114,6 +114,7 @@ def confusion_table(predictions: SplitPredictions, *, class_names: Sequence[str]
     Rows are the true classes, columns the predicted ones. The targets must be exclusive.
     """
     counts = np.zeros((len(class_names), len(class_names)), dtype=np.int64)
+    # `counts[rows, columns] += 1` would count a pair that occurs twice once.
     np.add.at(counts, (predictions.targets.array, predictions.outputs.argmax(axis=1)), 1)
     true = pd.Index(class_names, name="true")
     return pd.DataFrame(counts, index=true, columns=pd.Index(class_names, name="predicted"))
@@ -149,7 +150,9 @@ def curves_of(epochs: Iterable[EpochEnded]) -> Curves:
 def curves_to_json(curves: Curves) -> str:
     """Text of `curves.json`: metric -> [[epoch, value], ...], and a checksum if there are any."""
     text = json.dumps(curves, sort_keys=True)
-    return sealed(text) if curves else text
+    if not curves:
+        return text  # a checksum is put before the closing brace, behind a comma
+    return sealed(text)
 
 
 def curves_from_json(text: str) -> Curves:

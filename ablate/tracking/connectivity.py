@@ -73,7 +73,9 @@ def sqlite_path(tracking_uri: str) -> Path | None:
         )
     # SQLite's own form of a URI, which it decodes itself.
     is_for_sqlite = path.startswith("/file:") and "uri=true" in options.lower()
-    name = path.removeprefix("/file:") if is_for_sqlite else path.removeprefix("/")
+    name = path.removeprefix("/")
+    if is_for_sqlite:
+        name = name.removeprefix("file:")
     if "%" in name and (is_for_sqlite or _sqlalchemy_decodes()):
         name = os.fsdecode(unquote_to_bytes(name))
     return Path(name).absolute()
@@ -103,6 +105,7 @@ def check_uri(tracking_uri: str) -> None:
     if scheme in _PORTS:
         return _check_server(tracking_uri, scheme)
     near = difflib.get_close_matches(scheme, ["sqlite", *_PORTS], n=1)
+    # Only what looks like a slip is refused: plugins bring schemes of their own to MLflow.
     if near:
         raise StoreError(
             f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}; "
@@ -226,6 +229,7 @@ def problem_of(attempt: Callable[[], None]) -> str:
 
     In a thread of its own, because looking up a name has no timeout.
     """
+    # A list, because the thread that fills it may still be looking up the name when this returns.
     problems = [f"no answer within {REACH_S:.0f} s"]
 
     def act() -> None:

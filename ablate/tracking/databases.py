@@ -48,7 +48,9 @@ def with_driver(url: str) -> str:
     if not mark or scheme not in _DRIVERS:
         return url
     driver = _DRIVERS[scheme]
-    return url if find_spec(driver.default) else f"{scheme}+{driver.module}://{rest}"
+    if find_spec(driver.default):
+        return url
+    return f"{scheme}+{driver.module}://{rest}"
 
 
 def check_driver(url: str) -> None:

@@ -153,6 +153,7 @@ class Journal:
         if self._n_lines is not None:
             return self._n_lines
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # First of all: the place of the next line is counted from those that are there.
         reading = self.reading()
         if not reading.is_whole:
             self.mend()
@@ -169,6 +170,7 @@ class Journal:
         """Add the line whole, or not at all. Raises OSError."""
         size = self.path.stat().st_size
         try:
+            # Unbuffered: one write for a whole line, and no reader meets half of Python's buffer.
             with self.path.open("ab", buffering=0) as file:
                 if file.write(line) != len(line):
                     raise OSError("only a part of the line could be written")
@@ -192,8 +194,10 @@ class Journal:
                 key = (event.trial_id, event.attempt)
                 file.write(journal_lines.encode(event, place=n_lines[key]))
                 n_lines[key] += 1
+            # On disk before it is renamed: a power cut must not leave the name without content.
             file.flush()
             os.fsync(file.fileno())
+        # A link, so that at no moment the journal has no file under its name.
         try:
             os.link(self.path, aside)
         except OSError:  # not every file system has links
@@ -275,7 +279,7 @@ def attempts(events: Iterable[Event]) -> dict[tuple[str, int], Attempt]:
         if isinstance(event, TrialStarted):
             by_key[key] = Attempt(started=event, epochs=[])
         elif key not in by_key:
-            continue
+            continue  # its start was lost with a damaged line
         elif isinstance(event, EpochEnded):
             by_key[key].epochs.append(event)
         elif by_key[key].ended is None:

@@ -90,7 +90,9 @@ class Reading:
         ]
         if not parts:
             return ""
-        cost = "" if self.damaged or self.broken else "; no result is lost"
+        cost = "; no result is lost"
+        if self.damaged or self.broken:
+            cost = ""
         return f"the journal {path} is damaged: {'; '.join(parts)}{cost}"
 
 
@@ -169,6 +171,8 @@ class _Reader:
 
     def _take(self, number: int, raw: bytes) -> None:
         line = decode(raw)
+        # A line without a checksum among lines that have one is damage: the program stopped writing
+        # them with version 1.
         if line is not None and (line.place is not None or not self._has_checksums):
             self._keep(number, line)
             if b"\0" in raw:
@@ -193,7 +197,10 @@ class _Reader:
     def _take_tail(self, number: int, tail: bytes) -> None:
         """A damaged newline makes the last line look torn, but nothing stands behind a torn end."""
         match = _SEALED.match(tail)
-        kept = [] if match is None or match[0] == tail else list(_whole_pieces(tail))
+        # A whole line that lacks its newline alone is one that is being written.
+        if match is None or match[0] == tail:
+            return
+        kept = list(_whole_pieces(tail))
         for line in kept:
             self._keep(number, line)
         if kept:
@@ -207,15 +214,23 @@ class _Reader:
         of_attempt: dict[AttemptKey, _Lines] = {}
         for number, line in self._lines:
             of_attempt.setdefault(line.key, _Lines()).add(number, line)
-        attempts = of_attempt.values()
-        broken = [key for key, lines in of_attempt.items() if lines.is_broken(self._damaged)]
+        n_lines: dict[AttemptKey, int] = {}
+        repeated: list[int] = []
+        moved: list[int] = []
+        broken: list[AttemptKey] = []
+        for key, lines in of_attempt.items():
+            n_lines[key] = lines.n_lines
+            repeated += lines.repeated
+            moved += lines.moved
+            if lines.is_broken(self._damaged):
+                broken.append(key)
         return Reading(
             events=self._events(of_attempt, set(broken)),
-            n_lines={key: lines.n_lines for key, lines in of_attempt.items()},
+            n_lines=n_lines,
             damaged=tuple(self._damaged),
             repaired=tuple(self._repaired),
-            repeated=tuple(sorted(number for lines in attempts for number in lines.repeated)),
-            moved=tuple(sorted(number for lines in attempts for number in lines.moved)),
+            repeated=tuple(sorted(repeated)),
+            moved=tuple(sorted(moved)),
             broken=tuple(broken),
         )
 
@@ -227,8 +242,12 @@ class _Reader:
         events = []
         for _, line in self._lines:
             event = next(ordered[line.key], None)  # fewer than its lines, where some are repeated
-            if event is not None and not (_key(event) in broken and _is_end(event)):
-                events.append(event)
+            if event is None:
+                continue
+            # Without its end the attempt counts as one that runs, and its owner ends it as KILLED.
+            if line.key in broken and _is_end(event):
+                continue
+            events.append(event)
         return events
 
 
@@ -250,6 +269,7 @@ class _Lines:
             self.repeated.append(number)
             self._is_contradicted = self._is_contradicted or self._at[place][1] != line.event
             return
+        # It was written before a line that stands above it.
         if place < self.n_lines:
             self.moved.append(number)
         self._at[place] = number, line.event
@@ -257,6 +277,7 @@ class _Lines:
     def _place(self, line: Line) -> int:
         if line.place is not None:
             return line.place
+        # A line of version 1 has no place: it is the next one, or repeats one that is equal.
         self._has_plain = True
         again = (place for place, (_, event) in self._at.items() if event == line.event)
         return next(again, self.n_lines)
@@ -273,33 +294,33 @@ class _Lines:
     def is_broken(self, damaged: Sequence[int]) -> bool:
         """Whether an event of it is lost, or may be."""
         numbers = [number for number, _ in self._at.values()]
+        first = min(numbers)
+        last = max(numbers)
         events = self.in_order()
         is_short = len(self._at) < self.n_lines
         # What is damaged behind its last line may have been its next one.
         has_end = any(map(_is_end, events))
-        is_cut = not has_end and any(number > max(numbers) for number in damaged)
-        may_lack = self._has_plain and (
-            not isinstance(events[0], TrialStarted)
-            or any(min(numbers) < number < max(numbers) for number in damaged)
-        )
-        return self._is_contradicted or is_short or is_cut or (may_lack and bool(damaged))
+        is_cut = not has_end and max(damaged, default=0) > last
+        # Lines of version 1 are not counted, so what is damaged among them may be one of them.
+        is_between = any(first < number < last for number in damaged)
+        has_no_start = bool(damaged) and not isinstance(events[0], TrialStarted)
+        may_lack = self._has_plain and (has_no_start or is_between)
+        return self._is_contradicted or is_short or is_cut or may_lack
 
 
 def _whole_pieces(raw: bytes) -> Iterator[Line]:
     """The events with a right checksum in a damaged line."""
     for piece in _BEGINNING.split(raw):
         match = _SEALED.match(piece)
-        line = None if match is None else decode(match[0])
+        if match is None:
+            continue
+        line = decode(match[0])
         if line is not None:
             yield line
 
 
 def _is_end(event: Event) -> bool:
     return isinstance(event, TrialEnded)
-
-
-def _key(event: Event) -> AttemptKey:
-    return event.trial_id, event.attempt
 
 
 def _of_lines(numbers: Sequence[int], what: str) -> list[str]:

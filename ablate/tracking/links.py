@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from ablate.study.record import StudyRecord
 from ablate.study.tasks import task_of
 from ablate.study.trial import is_better
-from ablate.tracking import projection
+from ablate.tracking import mlflow_fields
 from ablate.tracking.records import PublishedStudy
 
 # Runs that the UI's comparison page takes in one URL; larger studies get the experiment's chart
@@ -62,6 +62,7 @@ def view_state(study: PublishedStudy) -> str:
     writes it.
     """
     record = study.record
+    # Columns that no run has would stand empty in the table.
     logged = {name for run in study.runs for name in run.metrics}
     wanted = dict.fromkeys((record.select_by, *_shown_scores(record), "time/train_s"))
     scores = [name for name in wanted if name in logged]
@@ -79,7 +80,8 @@ def _facets(record: StudyRecord) -> dict[str, str | bool]:
 
 
 def _trials_of(record: StudyRecord) -> str:
-    return f"tags.`{projection.STUDY}` = '{record.study_id}' AND tags.`{projection.KIND}` = 'trial'"
+    is_of_study = f"tags.`{mlflow_fields.STUDY}` = '{record.study_id}'"
+    return f"{is_of_study} AND tags.`{mlflow_fields.KIND}` = 'trial'"
 
 
 def _table_url(base_url: str, study: PublishedStudy, query: Mapping[str, object]) -> str:

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from ablate.errors import StoreError
 from ablate.study.trial import Trial
 from ablate.study.trial_facts import facts_of_tags
-from ablate.tracking import projection
+from ablate.tracking import mlflow_fields
 from ablate.tracking.artifacts import Curves, curves_from_json
 from ablate.tracking.events import (
     EpochEnded,
@@ -45,7 +45,7 @@ def read_attempt(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAt
     except (StoreError, ValueError) as error:  # pydantic's and json's errors are ValueErrors
         _LOG.warning(
             "trial %s has ended in MLflow and is trained again all the same: %s",
-            run.data.tags[projection.TRIAL],
+            run.data.tags[mlflow_fields.TRIAL],
             error,
         )
         return None
@@ -53,14 +53,15 @@ def read_attempt(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAt
 
 def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
     tags = run.data.tags
+    # The id is computed from the trial: another one means that recipes were read otherwise then.
     trial = Trial.model_validate_json(files.text(run, SPEC))
-    if trial.trial_id != tags[projection.TRIAL]:
+    if trial.trial_id != tags[mlflow_fields.TRIAL]:
         raise StoreError(
             f"the run {run.info.run_id} must hold the trial that it is tagged with, "
             f"its {SPEC} is of {trial.trial_id}"
         )
-    number = int(tags[projection.ATTEMPT])
-    state = TrialState(projection.state_of(run.info.status, tags))
+    number = int(tags[mlflow_fields.ATTEMPT])
+    state = TrialState(mlflow_fields.state_of(run.info.status, tags))
     left = files.left_by_trial(run)
     start_s = _seconds(run.info.start_time)
     end_s = _seconds(run.info.end_time)
@@ -72,7 +73,7 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
             facts=facts_of_tags(tags),
             files=left,
         )
-    slot = tags.get(projection.SLOT, "")
+    slot = tags.get(mlflow_fields.SLOT, "")
     curves = curves_from_json(files.text(run, CURVES))
     events: tuple[Event, ...] = (
         TrialStarted(trial.trial_id, number, slot=slot, at=start_s),
@@ -107,14 +108,21 @@ def _epochs(
 
 def _best_epoch(client: MlflowClient, run: Run, trial: Trial) -> int:
     """The step of the score that chose it."""
+    # A final score is logged once, at the epoch that gave it; the curve has a name of its own.
     history = client.get_metric_history(run.info.run_id, trial.select_by)
     return int(history[-1].step) if history else 0
 
 
 def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    shown = (projection.CURVE_PREFIX, projection.PARAM_PREFIX)
-    return {name: _number(value) for name, value in metrics.items() if not name.startswith(shown)}
+    shown = (mlflow_fields.CURVE_PREFIX, mlflow_fields.PARAM_PREFIX)
+    scores: dict[str, float] = {}
+    for name, value in metrics.items():
+        if not name.startswith(shown):
+            scores[name] = _number(value)
+    return scores
 
 
 def _number(value: float) -> float:
-    return math.copysign(math.inf, value) if abs(value) >= _ENDLESS else value
+    if abs(value) >= _ENDLESS:
+        return math.copysign(math.inf, value)
+    return value

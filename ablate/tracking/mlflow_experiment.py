@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from ablate.errors import AblateError, StoreError
-from ablate.tracking import projection
+from ablate.tracking import mlflow_fields
 from ablate.tracking.connectivity import check_uri, without_password
 from ablate.tracking.databases import artifact_location, check_driver
 from ablate.tracking.mlflow_files import RunFiles
@@ -101,11 +101,12 @@ class Experiment:
 
     def search(self, tag: str, value: str, *, kind: str) -> list[Run]:
         """Its runs of a `kind` (study, pilot, trial) whose `tag` has a value, newest first."""
-        condition = f"tags.`{projection.KIND}` = '{kind}' AND tags.`{tag}` = '{value}'"
+        condition = f"tags.`{mlflow_fields.KIND}` = '{kind}' AND tags.`{tag}` = '{value}'"
         return list(self._pages(condition))
 
     def remember(self, runs: Iterable[Run]) -> None:
         """Keep the runs of a study, in the place of any former one, for `run`."""
+        # Runs that have ended do not change, and one search brings five hundred of them.
         self._runs = {run.info.run_id: run for run in runs}
 
     def run(self, run_id: str) -> Run:

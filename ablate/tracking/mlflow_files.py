@@ -43,6 +43,7 @@ class RunFiles:
 
         Raises LackingFile where it cannot be read.
         """
+        # Read where it lies: MLflow would copy a local file too, and a report reads hundreds.
         folder = _local_folder(run)
         if folder is not None:
             if (folder / name).is_file():
@@ -93,4 +94,6 @@ class RunFiles:
 def _local_folder(run: Run) -> Path | None:
     """The folder of a run's files, where it is one of this machine's."""
     uri = run.info.artifact_uri
-    return local_path(uri) if uri.startswith("file:") else None
+    if uri.startswith("file:"):
+        return local_path(uri)
+    return None  # mlflow-artifacts:, s3: and the like

@@ -37,6 +37,7 @@ def log_model(
     client: MlflowClient, run: Run, *, name: str, folder: Path, needs: ModelNeeds, n_classes: int
 ) -> str:
     """Log the files of `folder` as a pyfunc model of a run and return its URI, `models:/<id>`."""
+    # By the client, not by `pyfunc.log_model`: that writes to the run and the store of the process.
     logged = client.create_logged_model(
         run.info.experiment_id,
         name=name,
@@ -85,8 +86,9 @@ def fetch_model(client: MlflowClient, uri: str, *, tracking_uri: str, into: Path
     """The files that were logged as a model: where they lie, or a copy in `into`."""
     # By its location: of a models:/ URI mlflow asks the store of the process, which may be another.
     location = client.get_logged_model(uri.removeprefix("models:/")).artifact_location
-    folder = local_path(location) if location.startswith("file:") else None
-    if folder is None:
+    if location.startswith("file:"):
+        folder = local_path(location)
+    else:
         copied = artifacts.download_artifacts(
             location, dst_path=str(into), tracking_uri=tracking_uri
         )

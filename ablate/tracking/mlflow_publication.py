@@ -17,7 +17,7 @@ from ablate.errors import CheckFailed, StoreError
 from ablate.study.record import StudyRecord
 from ablate.study.trial import Trial
 from ablate.study.trial_facts import facts_to_tags
-from ablate.tracking import projection
+from ablate.tracking import mlflow_fields
 from ablate.tracking.artifacts import PREDICTIONS, add_confusion, curves_of, curves_to_json
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted
 from ablate.tracking.mlflow_experiment import Experiment
@@ -27,8 +27,8 @@ from ablate.tracking.mlflow_runs import dataset_input, milliseconds, run_tags, s
 _PARENT = "mlflow.parentRunId"
 _LONGEST_NAME = 250
 _UNKNOWN_END = {
-    projection.STATE: "KILLED",
-    projection.FAILURE: "ConductorDied: nothing is known of its end",
+    mlflow_fields.STATE: "KILLED",
+    mlflow_fields.FAILURE: "ConductorDied: nothing is known of its end",
 }
 
 
@@ -66,14 +66,15 @@ class Publication:
         `tags` (commit, versions, ...) go on it and on the runs that follow.
         """
         client = self._experiment.client
-        all_tags = {**tags, **projection.study_tags(record)}
+        all_tags = {**tags, **mlflow_fields.study_tags(record)}
         if record.stage is not None:
             all_tags[_PARENT] = self._outer_run(record, tags)
-        kind = projection.study_kind(record)
-        parents = self._experiment.search(projection.STUDY, record.study_id, kind=kind)
+        kind = mlflow_fields.study_kind(record)
+        parents = self._experiment.search(mlflow_fields.STUDY, record.study_id, kind=kind)
         if parents:
             self._parent_run_id = parents[0].info.run_id
             client.update_run(self._parent_run_id, status="RUNNING")
+            # Tags can be written again, params cannot: MLflow refuses a param that changes.
             client.log_batch(self._parent_run_id, tags=run_tags(all_tags))
         else:
             name = record.grid_name
@@ -87,10 +88,10 @@ class Publication:
         return self._parent_run_id
 
     def _find_known(self, record: StudyRecord) -> None:
-        runs = self._experiment.search(projection.STUDY, record.study_id, kind="trial")
-        self._known = {
-            start_key(run): (run.info.run_id, run.info.status == "RUNNING") for run in runs
-        }
+        runs = self._experiment.search(mlflow_fields.STUDY, record.study_id, kind="trial")
+        self._known = {}
+        for run in runs:
+            self._known[start_key(run)] = (run.info.run_id, run.info.status == "RUNNING")
         self._experiment.remember(runs)
 
     def _outer_run(self, record: StudyRecord, tags: Mapping[str, str]) -> str:
@@ -98,11 +99,11 @@ class Publication:
 
         Made where it is not there, as KILLED: the study is taken up once the pilot is over.
         """
-        outer = projection.outer_study(record)
-        runs = self._experiment.search(projection.STUDY, outer.study_id, kind="study")
+        outer = mlflow_fields.outer_study(record)
+        runs = self._experiment.search(mlflow_fields.STUDY, outer.study_id, kind="study")
         if runs:
             return str(runs[0].info.run_id)
-        run_id = self._create_run(outer.grid_name, {**tags, **projection.study_tags(outer)})
+        run_id = self._create_run(outer.grid_name, {**tags, **mlflow_fields.study_tags(outer)})
         self._log_record(run_id, outer)
         self._experiment.client.set_terminated(run_id, status="KILLED")
         return run_id
@@ -141,11 +142,13 @@ class Publication:
             self._publish_end(attempt, event, trial=trial, folder=folder)
         else:
             self._restore_files(attempt, event, trial=trial, folder=folder)
+        # Without its epochs: a study has thousands of attempts.
         self._attempts[key] = _Attempt(attempt.run_id, is_over=True)
 
     def _publish_start(self, event: TrialStarted, trial: Trial) -> None:
         key = (event.trial_id, event.attempt)
         record = self._started_record()
+        # The start belongs to the key: the same attempt of another home is another run.
         run_id, is_running = self._known.get((*key, milliseconds(event.at)), ("", True))
         if not is_running:
             run = self._experiment.run(run_id)
@@ -158,18 +161,18 @@ class Publication:
         if not run_id:
             run_id = self._create_trial_run(event, trial)
         self._touched.add(run_id)
-        params = [Param(name, value) for name, value in projection.trial_params(trial).items()]
+        params = [Param(name, value) for name, value in mlflow_fields.trial_params(trial).items()]
         self._experiment.client.log_batch(run_id, params=params)
         self._experiment.client.log_inputs(run_id, datasets=[dataset_input(record)])
         self._attempts[key] = _Attempt(run_id)
 
     def _create_trial_run(self, event: TrialStarted, trial: Trial) -> str:
         record = self._started_record()
-        of_trial = projection.trial_tags(
+        of_trial = mlflow_fields.trial_tags(
             trial, attempt=event.attempt, slot=event.slot, record=record
         )
         tags = {**self._tags, **of_trial, _PARENT: self._parent_run_id}
-        name = f"{projection.arm_name(trial, record)} seed={trial.seed}"[:_LONGEST_NAME]
+        name = f"{mlflow_fields.arm_name(trial, record)} seed={trial.seed}"[:_LONGEST_NAME]
         start_time = milliseconds(event.at)
         run_id = self._create_run(name, tags, start_time=start_time)
         self._known[(event.trial_id, event.attempt, start_time)] = run_id, True
@@ -178,39 +181,42 @@ class Publication:
     def _find_started(self, event: TrialStarted) -> str:
         """Id of the run that an earlier, broken call made of this start, or an empty text."""
         wanted = (event.trial_id, event.attempt, milliseconds(event.at))
-        for run in self._experiment.search(projection.TRIAL, event.trial_id, kind="trial"):
+        for run in self._experiment.search(mlflow_fields.TRIAL, event.trial_id, kind="trial"):
             if start_key(run) == wanted:
                 return str(run.info.run_id)
         return ""
 
     def _publish_epoch(self, attempt: _Attempt, event: EpochEnded, trial: Trial) -> None:
         attempt.epochs.append(event)
+        # Kept for `curves.json`, also those of a run that has ended: its file may be gone.
         if attempt.ended_before is None:
-            metrics = projection.curve_metrics(event, first=trial.select_by)
+            metrics = mlflow_fields.curve_metrics(event, first=trial.select_by)
             self._log_metrics(attempt.run_id, metrics, at=event.at, step=event.epoch)
 
     def _publish_end(
         self, attempt: _Attempt, event: TrialEnded, *, trial: Trial, folder: Path
     ) -> None:
         run_id = attempt.run_id
-        tags = {projection.STATE: event.state.value, projection.CURVES: CURVES}
+        tags = {mlflow_fields.STATE: event.state.value, mlflow_fields.CURVES: CURVES}
         files: tuple[str, ...] = ()
         if event.failure is not None:
-            tags[projection.FAILURE] = projection.failure_line(event.failure)
+            tags[mlflow_fields.FAILURE] = mlflow_fields.failure_line(event.failure)
         if event.outcome is not None:
             outcome = event.outcome
-            tags |= facts_to_tags(outcome.facts, longest=projection.TAG_LENGTH)
-            tags[projection.NOTE] = projection.trial_note(trial, outcome, self._started_record())
+            tags |= facts_to_tags(outcome.facts, longest=mlflow_fields.TAG_LENGTH)
+            tags[mlflow_fields.NOTE] = mlflow_fields.trial_note(
+                trial, outcome, self._started_record()
+            )
             files = outcome.files
             self._log_metrics(run_id, outcome.metrics, at=event.at, step=outcome.best_epoch)
         self._log_files(attempt, event, trial, folder, names=files)
         # Last: the UI's plots begin with the metric that was logged first.
-        self._log_metrics(run_id, projection.param_metrics(trial), at=event.at, step=0)
+        self._log_metrics(run_id, mlflow_fields.param_metrics(trial), at=event.at, step=0)
         client = self._experiment.client
         client.log_batch(run_id, tags=run_tags(tags))
         # After everything else: a run that has ended is whole, and is not written to again.
         client.set_terminated(
-            run_id, status=projection.STATUS[event.state], end_time=milliseconds(event.at)
+            run_id, status=mlflow_fields.STATUS[event.state], end_time=milliseconds(event.at)
         )
 
     def _restore_files(
@@ -218,7 +224,9 @@ class Publication:
     ) -> None:
         """Write again the files that are gone from the store, of a run that had ended before."""
         assert attempt.ended_before is not None
-        files = () if event.outcome is None else event.outcome.files
+        files: tuple[str, ...] = ()
+        if event.outcome is not None:
+            files = event.outcome.files
         gone = self._experiment.files.lacking(attempt.ended_before, (SPEC, CURVES, *files))
         if PREDICTIONS in gone and not (folder / PREDICTIONS).is_file():
             raise StoreError(
@@ -248,7 +256,7 @@ class Publication:
             (made / CURVES).write_text(curves_to_json(curves_of(attempt.epochs)))
             (made / SPEC).write_text(trial.model_dump_json(indent=2))
             if event.failure is not None:
-                (made / FAILURE).write_text(projection.failure_text(event.failure))
+                (made / FAILURE).write_text(mlflow_fields.failure_text(event.failure))
             add_confusion(made, folder, files=names, class_names=class_names, task=trial.task)
             for name in names:
                 self._experiment.client.log_artifact(attempt.run_id, str(folder / name))

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 
 from ablate.errors import StoreError
 from ablate.study.record import StudyRecord
-from ablate.tracking import projection
+from ablate.tracking import mlflow_fields
 from ablate.tracking.artifacts import PREDICTIONS
 from ablate.tracking.mlflow_attempts import read_attempt
 from ablate.tracking.mlflow_experiment import Experiment
@@ -61,14 +61,17 @@ def read_attempts(
     """See `MlflowStore.read_attempts`."""
     if not experiment.exists:
         return ()
-    runs = experiment.search(projection.STUDY, study_id, kind="trial")
-    attempts = []
+    runs = experiment.search(mlflow_fields.STUDY, study_id, kind="trial")
+    attempts: list[PublishedAttempt] = []
     for run in sorted(runs, key=lambda run: run.info.start_time):
         tags = run.data.tags
-        is_wanted = projection.state_of(run.info.status, tags) in states
-        if is_wanted and tags[projection.TRIAL] not in but:
-            attempts.append(read_attempt(experiment.client, experiment.files, run))
-    return tuple(attempt for attempt in attempts if attempt is not None)
+        is_wanted = mlflow_fields.state_of(run.info.status, tags) in states
+        if not is_wanted or tags[mlflow_fields.TRIAL] in but:
+            continue
+        attempt = read_attempt(experiment.client, experiment.files, run)
+        if attempt is not None:
+            attempts.append(attempt)
+    return tuple(attempts)
 
 
 def _newest_runs(experiment: Experiment, record: StudyRecord) -> list[Run]:
@@ -77,10 +80,11 @@ def _newest_runs(experiment: Experiment, record: StudyRecord) -> list[Run]:
     all_seeds = (*record.seeds, *record.noise_seeds)
     seeds = {str(seed): place for place, seed in enumerate(all_seeds)}
     newest: dict[tuple[int, int], Run] = {}
-    runs = experiment.search(projection.STUDY, record.study_id, kind="trial")
+    runs = experiment.search(mlflow_fields.STUDY, record.study_id, kind="trial")
+    # The run that is preferred comes last, and the last one stays.
     for run in sorted(runs, key=preference):
-        arm = arms.get(run.data.tags[projection.ARM_ID])
-        seed = seeds.get(run.data.tags[projection.SEED])
+        arm = arms.get(run.data.tags[mlflow_fields.ARM_ID])
+        seed = seeds.get(run.data.tags[mlflow_fields.SEED])
         if arm is not None and seed is not None:
             newest[arm, seed] = run
     return [newest[place] for place in sorted(newest)]
@@ -89,14 +93,16 @@ def _newest_runs(experiment: Experiment, record: StudyRecord) -> list[Run]:
 def _find_parent(experiment: Experiment, study_id: str | None) -> Run:
     if not experiment.exists:
         raise _no_experiment(experiment)
-    parents = experiment.search(projection.KIND, "study", kind="study")
+    parents = experiment.search(mlflow_fields.KIND, "study", kind="study")
     if study_id is not None:
-        parents += experiment.search(projection.STUDY, study_id, kind="pilot")
+        parents += experiment.search(mlflow_fields.STUDY, study_id, kind="pilot")
     for run in parents:
-        if study_id is None or run.data.tags[projection.STUDY] == study_id:
+        if study_id is None or run.data.tags[mlflow_fields.STUDY] == study_id:
             return run
-    there = ", ".join(run.data.tags[projection.STUDY] for run in parents) or "none"
-    what = "a study" if study_id is None else f"the study {study_id!r}"
+    there = ", ".join(run.data.tags[mlflow_fields.STUDY] for run in parents) or "none"
+    what = "a study"
+    if study_id is not None:
+        what = f"the study {study_id!r}"
     raise StoreError(
         f"the experiment {experiment.grid_name!r} of "
         f"{without_password(experiment.tracking_uri)!r} must hold {what}; studies there: {there}."
@@ -107,7 +113,9 @@ def _no_experiment(experiment: Experiment) -> StoreError:
     others = experiment.client.search_experiments(max_results=_MOST_EXPERIMENTS)
     names = [other.name for other in others]
     near = difflib.get_close_matches(experiment.grid_name, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else "run the grid first."
+    hint = "run the grid first."
+    if near:
+        hint = f"did you mean {near[0]}?"
     return StoreError(
         f"the tracking store {without_password(experiment.tracking_uri)!r} must hold the "
         f"experiment {experiment.grid_name!r}, it does not; {hint}"

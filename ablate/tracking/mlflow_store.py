@@ -28,7 +28,7 @@ for _name, _value in {
 from ablate.errors import StoreError  # noqa: E402
 from ablate.study.record import StudyRecord  # noqa: E402
 from ablate.study.trial import Trial  # noqa: E402
-from ablate.tracking import projection  # noqa: E402
+from ablate.tracking import mlflow_fields  # noqa: E402
 from ablate.tracking.artifacts import (  # noqa: E402
     PREDICTIONS,
     read_predictions,
@@ -116,7 +116,7 @@ class MlflowStore:
         try:
             client = self._experiment.client
             client.log_artifacts(parent_run_id, str(folder), artifact_path=REPORT)
-            client.set_tag(parent_run_id, projection.NOTE, note[: projection.TAG_LENGTH])
+            client.set_tag(parent_run_id, mlflow_fields.NOTE, note[: mlflow_fields.TAG_LENGTH])
         except Exception as error:
             raise StoreError(
                 f"the study's run {parent_run_id} must take its report, it did not: "
@@ -170,21 +170,21 @@ class MlflowStore:
         with self._experiment.answering():
             client = self._experiment.client
             run = client.get_run(run_id)
-            logged = str(run.data.tags.get(projection.CHAMPION, ""))
+            logged = str(run.data.tags.get(mlflow_fields.CHAMPION, ""))
             if logged and has_model(client, logged):
                 return logged
             needs = ModelNeeds(loader_module, tuple(requirements), tuple(code_paths))
             uri = log_model(
                 client, run, name=MODEL, folder=folder, needs=needs, n_classes=n_classes
             )
-            client.set_tag(run_id, projection.CHAMPION, uri)
+            client.set_tag(run_id, mlflow_fields.CHAMPION, uri)
             return uri
 
     def fetch_champion(self, run_id: str, *, into: Path) -> Path | None:
         """Folder of the model that `log_champion` logged for a run, or a copy; None without one."""
         with self._experiment.answering():
             client = self._experiment.client
-            logged = str(client.get_run(run_id).data.tags.get(projection.CHAMPION, ""))
+            logged = str(client.get_run(run_id).data.tags.get(mlflow_fields.CHAMPION, ""))
             if not logged or not has_model(client, logged):
                 return None
             return fetch_model(client, logged, tracking_uri=self.tracking_uri, into=into)
@@ -220,7 +220,7 @@ class MlflowStore:
     def lacks_files(self, study: PublishedStudy) -> bool:
         """Whether files that a report reads are gone from a study's runs.
 
-        `ablate.scheduling.sync` writes them again where the study's journal is.
+        `ablate.scheduling.catch_up` writes them again where the study's journal is.
         """
         complete = [run.run_id for run in study.runs if run.status == "COMPLETE"]
         with self._experiment.answering():

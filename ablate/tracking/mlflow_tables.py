@@ -93,6 +93,7 @@ def let_go(tracking_uri: str) -> None:
     After the store's file was renamed it would go on writing to the old one.
     """
     for name in _ENGINES:
+        # Absent in other versions: then there is nothing to let go of.
         engine = getattr(SqlAlchemyStore, name, {}).pop(tracking_uri, None)
         if engine is not None:
             engine.dispose()

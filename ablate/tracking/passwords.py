@@ -77,7 +77,9 @@ def _after_scheme(uri: str) -> str:
 def _secrets(rest: str, *, is_http: bool) -> Iterator[tuple[int, int]]:
     """Yield first and last of what must not be shown in what follows `://`."""
     is_host_alone = is_http and _HOST.match(rest) is not None  # then an @ belongs to the path
-    before_host = None if is_host_alone else _WITH_PASSWORD.match(rest)
+    before_host = None
+    if not is_host_alone:
+        before_host = _WITH_PASSWORD.match(rest)
     if before_host is None and is_http:
         before_host = _TOKEN.match(rest)
     if before_host is not None:

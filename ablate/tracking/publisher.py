@@ -156,6 +156,7 @@ class Publisher:
         self._closing = _Closing(status, patience_s)
         self._wake.put(None)
         self._thread.join()
+        # Counted from the journal: what was never tried is missing too.
         if self._is_whole and not self._aside:
             return Unpublished(n_attempts=0, why="")
         missing = set(self._aside) - {_BEGIN, _STUDY}
@@ -168,6 +169,7 @@ class Publisher:
         if not self._do(_BEGIN, self._follower.begin):
             return
         while True:
+            # One reading of the journal answers all calls of `wake` before it.
             while not self._wake.empty():
                 self._wake.get()
             # Read before the journal: what was appended before `close` is told before `finish`.
@@ -211,6 +213,8 @@ class Publisher:
                 first_line = f"{type(error).__name__}: {error}".partition("\n")[0]
                 self._why = hide_passwords(first_line)
             n_tries += 1
+            # The follower is well, so it is this step that fails: more tries would only hold up the
+            # others. A follower that is away is waited for instead.
             if n_tries >= _TRIES and self._answers():
                 self._aside[key] = self._why
             elif self._is_over():

@@ -24,7 +24,7 @@ class PublishedRun:
     metrics: dict[str, float]
     """Final values: `val/<metric>`, `test/...`, `time/train_s`, `cost/...`."""
     curves: dict[str, tuple[tuple[int, float], ...]]
-    """Per epoch: `train/loss`, `val/<metric>`, ... -> ((epoch, value), ...) in order of the epochs."""
+    """Per epoch: `train/loss`, `val/<metric>`, ... -> ((epoch, value), ...), epochs ascending."""
     params: dict[str, str]
     tags: dict[str, str]
     failure: str
@@ -54,7 +54,10 @@ class PublishedStudy:
 
 @dataclass(frozen=True, slots=True)
 class PublishedAttempt:
-    """One attempt that has ended, as it would stand in a journal. Times of epochs are spread evenly: MLflow keeps them with their metrics only."""
+    """One attempt that has ended, as it would stand in a journal.
+
+    Times of epochs are spread evenly: MLflow keeps them with their metrics only.
+    """
 
     run_id: str
     trial: Trial

@@ -168,6 +168,7 @@ def follow_artifacts(path: Path) -> int:
                 moves.append(_Move(experiment_id, recorded, artifact_uri(path, name)))
         if not moves:
             return 0
+        # All or nothing: a store of which some runs were moved would be read from two places.
         connection.execute("BEGIN IMMEDIATE")
         for move in moves:
             connection.execute(

@@ -1,37 +1,36 @@
-"""One trial: a request in, an outcome out, its files in its folder. Knows neither Optuna nor MLflow."""
+"""One trial: a request in, an outcome out, its files in its folder.
+
+Knows neither Optuna nor MLflow.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from safetensors.torch import save_file
+from numpy.typing import NDArray
 
-from ablate.data.store import open_store
+from ablate.data.store import ImageStore, open_store
 from ablate.errors import CheckFailed, TrialError
-from ablate.model.delta import delta
 from ablate.model.network import Network, build_network
-from ablate.model.one_image import is_about_one_image
+from ablate.model.single_image_norm import is_about_one_image
 from ablate.recipe.one_image import one_image_mistake
 from ablate.recipe.policy import policy_word
-from ablate.schema_version import KEY, SCHEMA_VERSION
 from ablate.study.request import Compute, TrialRequest
-from ablate.study.trial import Trial
-from ablate.study.trial_facts import TrialFacts, store_facts
-from ablate.targets.codecs import SplitPredictions
-from ablate.tracking.artifacts import write_predictions
 from ablate.tracking.events import TrialOutcome
-from ablate.training.feeds.activations import CacheUse
+from ablate.training.feeds.rows import CacheUse
 from ablate.training.feeds.trained_part import (
     TrainedPart,
     open_trained_part,
     sharing_of,
     train_sampling,
 )
+from ablate.training.gather_facts import merge_of, trial_facts
 from ablate.training.inference_cost import inference_cost
 from ablate.training.loop.checkpoint import Checkpoint
 from ablate.training.loop.fit import EmitEpoch, Fit, fit, predict
@@ -40,24 +39,59 @@ from ablate.training.loop.folding import fold
 from ablate.training.loop.step import TrainingSetup, autocast
 from ablate.training.machine import memory
 from ablate.training.machine.depthwise import detour_depthwise_backward
-from ablate.training.serving.export import DELTA, SHA256, TRIAL, digest_of_file
 from ablate.training.tasks import TrainTargets, make_task
-from ablate.training.trial_facts import merge_of, trial_facts
+from ablate.training.trial_files import FILES, store_delta, store_description, store_predictions
 
-PREDICTIONS = "predictions.parquet"
 _LOG = logging.getLogger(__name__)
 
 
-def run_trial(request: TrialRequest, emit: EmitEpoch) -> TrialOutcome:
-    """Train, select the best epoch on val, score test once, and leave predictions, delta weights and the trial's own description in `request.folder`.
+@dataclass(frozen=True)
+class _Trained:
+    """A network that has been trained, and what it says of test."""
 
-    Where memory does not hold a batch, the trial starts again with half as many images in the network at a time and the same batch size. Raises TrialError
-    (a loss that is not finite, memory too short for a single image) and whatever torch raises; the executor turns either into a failed trial.
+    fit: Fit
+    test_predictions: NDArray[np.float32]
+    """(N, ...) in the order of the split."""
+
+
+@dataclass(frozen=True)
+class _Phases:
+    """What opens the trained part of each phase: the freeze boundary may move between them."""
+
+    request: TrialRequest
+    store: ImageStore
+    compute: Compute
+    use: CacheUse
+    """One for all phases."""
+
+    def open(self, network: Network, n_epochs: int) -> TrainedPart:
+        """See `loop.fit.OpenTrainedPart`."""
+        cache = self.request.cache
+        trained_part = open_trained_part(
+            network,
+            self.store,
+            recipe=self.request.trial.recipe,
+            compute=self.compute,
+            autocast=lambda: autocast(self.compute),
+            sharing=None if cache is None else sharing_of(cache),
+            seed=self.request.trial.seed,
+            use=self.use,
+            n_epochs=n_epochs,
+        )
+        return fold(network, trained_part)
+
+
+def run_trial(request: TrialRequest, emit: EmitEpoch) -> TrialOutcome:
+    """Train, select the best epoch on val, score test once.
+
+    Leaves predictions, delta weights and the trial's own description in `request.folder`. Where
+    memory does not hold a batch, the trial starts again with half as many images in the network at
+    a time and the same batch size. Raises TrialError (a loss that is not finite, memory too short
+    for a single image) and whatever torch raises; the executor turns either into a failed trial.
     """
     recipe = request.trial.recipe
-    for micro_batch in memory.halvings(
-        min(recipe.batch_size, recipe.micro_batch or recipe.batch_size)
-    ):
+    most = min(recipe.batch_size, recipe.micro_batch or recipe.batch_size)
+    for micro_batch in memory.halvings(most):
         try:
             return _run(request, emit, micro_batch=micro_batch)
         except ValueError as error:
@@ -68,193 +102,178 @@ def run_trial(request: TrialRequest, emit: EmitEpoch) -> TrialOutcome:
             if not memory.is_short(error):
                 raise
             what = str(error).partition("\n")[0]
+        # Outside the `except`: the traceback would hold every tensor of the broken try.
         _LOG.warning(
-            "memory does not hold %d images at a time (%s); the trial starts again with half as many",
+            "memory does not hold %d images at a time (%s); "
+            "the trial starts again with half as many",
             micro_batch,
             what,
         )
         memory.free(request.compute.device)
     raise TrialError(
-        f"memory must hold one image of the trial's network at least, it does not: {what}; take a smaller backbone or image_size"
+        f"memory must hold one image of the trial's network at least, it does not: {what}; "
+        "take a smaller backbone or image_size"
     )
 
 
 def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOutcome:
     started = time.perf_counter()
-    trial, recipe = request.trial, request.trial.recipe
-    compute = request.compute.of(recipe)
+    trial = request.trial
+    compute = request.compute.of(trial.recipe)
     torch.set_num_threads(compute.threads)
     memory.reset_peak(compute.device)
 
     store = open_store(request.store_path)
-    network = build_network(
-        recipe, n_classes=request.n_classes, image_size=trial.data.image_size, seed=trial.seed
-    )
-    _check_weights(network, request)
-    if store.side != network.preprocessing.store_side:
-        raise CheckFailed(
-            f"the image store must have side {network.preprocessing.store_side} for {recipe.backbone}, got {store.side}"
-        )
-    network.module.to(compute.device)
-    if compute.channels_last:
-        network.module.to(memory_format=torch.channels_last)
-    if compute.is_depthwise_fp32 and compute.precision == "bf16":
-        detour_depthwise_backward(network.module)
-    sharing = None if request.cache is None else sharing_of(request.cache)
-    use = CacheUse()
+    network = _network_for(request, store, compute)
+    setup = _setup_for(request, store, compute, micro_batch=micro_batch)
+    phases = _Phases(request, store, compute, CacheUse())
+    with _seeded(trial.seed, compute):
+        trained = _train(network, setup, phases, emit=emit)
+    trained_part = trained.fit.trained_part
 
-    def open_phase(now: Network, n_epochs: int) -> TrainedPart:
-        opened = open_trained_part(
-            now,
-            store,
-            recipe=recipe,
-            compute=compute,
-            autocast=lambda: autocast(compute),
-            sharing=sharing,
-            seed=trial.seed,
-            use=use,
-            n_epochs=n_epochs,
-        )
-        return fold(now, opened)
+    scores = dict(trained.fit.val_scores)
+    of_test = setup.task.evaluate(trained.test_predictions, trained_part.test.labels)
+    scores |= {f"test/{name}": value for name, value in of_test.items()}
 
-    sampling, policy = (
-        train_sampling(recipe, store, seed=trial.seed),
-        policy_word(recipe, source=trial.data.source),
-    )
-    in_use = TrainTargets(store.targets("train").take(sampling.rows), store.class_names)
-    task = make_task(trial.task, recipe, in_use, device=compute.device)
-    setup = TrainingSetup(recipe, task, compute, trial.seed, trial.select_by, micro_batch, policy)
-
-    with torch.random.fork_rng(
-        devices=range(torch.cuda.device_count()) if compute.device == "cuda" else []
-    ):
-        torch.manual_seed(trial.seed)  # dropout and drop-path, where a backbone has them
-        if recipe.classifier == "linear":
-            checkpoint = _checkpoint(request, compute, network, micro_batch=micro_batch)
-            found = fit(
-                network, setup, open_trained_part=open_phase, emit=emit, checkpoint=checkpoint
-            )
-            test_predictions = predict(
-                network,
-                task,
-                found.trained_part.test,
-                forward=found.trained_part.evaluate,
-                compute=compute,
-            )
-        else:
-            found, predicted = fit_classifier(
-                network, setup, open_phase(network, 1), weights=task.class_weights, emit=emit
-            )
-            test_predictions = predicted(found.trained_part.test)
-    trained_part = found.trained_part
-    test_scores = {
-        f"test/{name}": value
-        for name, value in task.evaluate(test_predictions, trained_part.test.labels).items()
-    }
-
-    outputs = {"val": found.val_predictions, "test": test_predictions}
-    predictions = {
-        name: SplitPredictions(store.split(name).image_ids, store.targets(name), array)
-        for name, array in outputs.items()
-    }
-    write_predictions(request.folder / PREDICTIONS, predictions, task=trial.task)
-    _write_delta(network, request.folder / DELTA)
-    costs = _costs(
-        network, found, trained_part.use, folder=request.folder, compute=compute, started=started
-    )
+    folder = request.folder
+    outputs = {"val": trained.fit.val_predictions, "test": trained.test_predictions}
+    store_predictions(folder, outputs, store, task=trial.task)
+    delta_mb = store_delta(folder, network)
+    costs = _costs(network, trained.fit, compute)
+    costs |= {"cost/delta_mb": delta_mb, "time/total_s": time.perf_counter() - started}
     inference = inference_cost(network, compute).metrics
     facts = trial_facts(
         network,
         setup,
         trained_part,
         n_train=len(store.split("train").labels),
-        class_weights=task.class_weights,
+        class_weights=setup.task.class_weights,
     )
     # Last of all: where adapters merge, the network is merged in place, on the CPU.
-    merge = merge_of(network, recipe, store)
+    merge = merge_of(network, trial.recipe, store)
     facts = facts.model_copy(update={"adapter_merge": merge})
-    _write_description(
-        request.folder / TRIAL, trial, network=network, class_names=store.class_names, facts=facts
-    )
+    store_description(folder, trial, network=network, class_names=store.class_names, facts=facts)
     return TrialOutcome(
-        best_epoch=found.best_epoch,
-        metrics={**found.val_scores, **test_scores, **costs, **inference},
+        best_epoch=trained.fit.best_epoch,
+        metrics={**scores, **costs, **inference},
         facts=facts,
-        files=(PREDICTIONS, DELTA, TRIAL),
+        files=FILES,
     )
+
+
+def _network_for(request: TrialRequest, store: ImageStore, compute: Compute) -> Network:
+    """The trial's network on its device. Raises CheckFailed, TrialError."""
+    trial = request.trial
+    network = build_network(
+        trial.recipe,
+        n_classes=request.n_classes,
+        image_size=trial.data.image_size,
+        seed=trial.seed,
+    )
+    _check_weights(network, request)
+    side = network.preprocessing.store_side
+    if store.side != side:
+        raise CheckFailed(
+            f"the image store must have side {side} for {trial.recipe.backbone}, got {store.side}"
+        )
+    network.module.to(compute.device)
+    if compute.channels_last:
+        network.module.to(memory_format=torch.channels_last)
+    # Only where the machine was measured to be slow at it: see `machine.depthwise`.
+    if compute.is_depthwise_fp32 and compute.precision == "bf16":
+        detour_depthwise_backward(network.module)
+    return network
 
 
 def _check_weights(network: Network, request: TrialRequest) -> None:
-    """Whoever replaces weights while a study runs would have it compare two networks. Raises TrialError."""
+    """Weights that are replaced while a study runs would have it compare two networks.
+
+    Raises TrialError.
+    """
     expected = request.weights
     if expected is not None and not network.weights.is_same(expected):
         raise TrialError(
-            f"weights must stay what the study began with ({expected}), now it is {network.weights}; put the former weights back and run the same "
-            "command again, or give the new ones a path of their own"
+            f"weights must stay what the study began with ({expected}), "
+            f"now it is {network.weights}; put the former weights back and run the same command "
+            "again, or give the new ones a path of their own"
         )
 
 
-def _checkpoint(
-    request: TrialRequest, compute: Compute, network: Network, *, micro_batch: int
-) -> Checkpoint:
+def _setup_for(
+    request: TrialRequest, store: ImageStore, compute: Compute, *, micro_batch: int
+) -> TrainingSetup:
+    trial = request.trial
+    # Class weights are counted in the images that this trial sees: with few shots not all of train.
+    sampling = train_sampling(trial.recipe, store, seed=trial.seed)
+    in_use = TrainTargets(store.targets("train").take(sampling.rows), store.class_names)
+    return TrainingSetup(
+        trial.recipe,
+        make_task(trial.task, trial.recipe, in_use, device=compute.device),
+        compute,
+        trial.seed,
+        trial.select_by,
+        micro_batch,
+        policy_word(trial.recipe, source=trial.data.source),
+    )
+
+
+@contextmanager
+def _seeded(seed: int, compute: Compute) -> Iterator[None]:
+    """torch's global generator, seeded while the block runs: dropout and drop-path draw from it."""
+    gpus: list[int] = []
+    if compute.device == "cuda":
+        gpus = list(range(torch.cuda.device_count()))
+    # A worker lives through many trials: none may leave its seed to the next.
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(seed)
+        yield
+
+
+def _train(network: Network, setup: TrainingSetup, phases: _Phases, *, emit: EmitEpoch) -> _Trained:
+    task = setup.task
+    if setup.recipe.classifier != "linear":
+        result, predicted = fit_classifier(
+            network, setup, phases.open(network, 1), weights=task.class_weights, emit=emit
+        )
+        return _Trained(result, predicted(result.trained_part.test))
+    checkpoint = _checkpoint(phases.request, setup, network)
+    result = fit(network, setup, open_trained_part=phases.open, emit=emit, checkpoint=checkpoint)
+    trained_part = result.trained_part
+    test_predictions = predict(
+        network,
+        task,
+        trained_part.test,
+        forward=trained_part.evaluate,
+        compute=setup.compute,
+    )
+    return _Trained(result, test_predictions)
+
+
+def _checkpoint(request: TrialRequest, setup: TrainingSetup, network: Network) -> Checkpoint:
     """The trial's checkpoint, for whoever computes exactly as this attempt does."""
     identity = {
         "trial_id": request.trial.trial_id,
-        "compute": compute.model_dump(mode="json"),
-        "micro_batch": micro_batch,
+        "compute": setup.compute.model_dump(mode="json"),
+        "micro_batch": setup.micro_batch,
         "is_shared": request.cache is not None,
         "weights": network.weights.content or network.weights.digest,
     }
     spec = request.checkpoint
-    return Checkpoint(
-        None if spec is None else spec.folder,
-        identity=identity,
-        every_s=0.0 if spec is None else spec.every_s,
-    )
+    if spec is None:
+        return Checkpoint(None, identity=identity, every_s=0.0)
+    return Checkpoint(spec.folder, identity=identity, every_s=spec.every_s)
 
 
-def _costs(
-    network: Network, found: Fit, use: CacheUse, *, folder: Path, compute: Compute, started: float
-) -> dict[str, float]:
+def _costs(network: Network, trained: Fit, compute: Compute) -> dict[str, float]:
+    use = trained.trained_part.use
     return {
-        "n_epochs": found.n_epochs,
-        "n_steps": found.n_steps,
+        "n_epochs": trained.n_epochs,
+        "n_steps": trained.n_steps,
         "cost/n_parameters": network.n_parameters,
         "cost/n_trainable": network.n_trainable,
         "cost/n_frozen_units": network.boundary.depth,
-        "cost/delta_mb": (folder / DELTA).stat().st_size / 1e6,
         "cost/peak_memory_mb": memory.peak_mb(compute.device),
-        "time/train_s": found.train_s,
+        "time/train_s": trained.train_s,
         "time/prefix_s": use.build_s,
         "time/saved_s": use.saved_s,
-        "time/total_s": time.perf_counter() - started,
     }
-
-
-def _write_delta(network: Network, path: Path) -> None:
-    """Only what was trained, or may have moved: backbone + delta rebuilds the network."""
-    save_file(delta(network), path)
-
-
-def _write_description(
-    path: Path, trial: Trial, *, network: Network, class_names: Sequence[str], facts: TrialFacts
-) -> None:
-    preprocessing = network.preprocessing
-    described = {
-        KEY: SCHEMA_VERSION,
-        "trial_id": trial.trial_id,
-        "arm_id": trial.arm_id,
-        "trial": trial.model_dump(mode="json"),
-        "class_names": list(class_names),
-        "preprocessing": {
-            "mean": list(preprocessing.mean),
-            "std": list(preprocessing.std),
-            "image_size": preprocessing.image_size,
-            "crop_pct": preprocessing.crop_pct,
-            "interpolation": preprocessing.interpolation,
-        },
-        "pooling": network.pooling,
-        "facts": store_facts(facts),
-        SHA256: {DELTA: digest_of_file(path.with_name(DELTA))},
-    }
-    path.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")

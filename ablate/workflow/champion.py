@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,32 +36,35 @@ class Champion:
         self._store = store
         self._folders = folders
 
-    def predict(self, images: Sequence[Any] | Any) -> pd.DataFrame:
-        """Classify images: paths, PIL images or arrays uint8 (H, W, 3) or (H, W).
+    def predict(self, images: Iterable[Any] | Any) -> pd.DataFrame:
+        """Classify one image or several: paths, PIL images, arrays uint8 (H, W, 3) or (H, W).
 
         Returns one row per image; see `columns.CHAMPION`. Images get the preprocessing that
-        validation had. Raises DataError for what is no image, WeightsError, StoreError where the
-        trial's files are damaged or gone.
+        validation had: a picture is turned and flattened as its file would be. Raises DataError for
+        what is no image, WeightsError, StoreError where the trial's files are damaged or gone.
         """
         classifier = self._classifier
-        rows = []
-        for position, image in enumerate(_several(images)):
-            found = classifier.classify(_opened(image))  # the most probable class first
-            top = next(iter(found))
-            is_file = isinstance(image, (str, Path))
-            row: dict[str, object] = {"image": str(image) if is_file else str(position)}
-            row |= {"top_class": top, "top_probability": found[top]}
-            for name in classifier.class_names:
-                row[f"p/{name}"] = found[name]
-            rows.append(row)
-        names = [f"p/{name}" for name in classifier.class_names]
-        return pd.DataFrame(rows, columns=["image", "top_class", "top_probability", *names])
+        sequence = _several(images)
+        # Opened one by one, as batches need them: a folder of photographs would fill the memory.
+        probabilities = classifier.predict_images(map(_opened, sequence)).astype(float)
+        class_names = np.array(classifier.class_names, dtype=object)
+        frame = pd.DataFrame(
+            {
+                "image": [_image_name(image, index) for index, image in enumerate(sequence)],
+                "top_class": class_names[probabilities.argmax(axis=1)],
+                "top_probability": probabilities.max(axis=1),
+            }
+        )
+        columns = [f"p/{name}" for name in classifier.class_names]
+        # One concat, because a thousand classes assigned one by one fragment the frame.
+        return pd.concat([frame, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
     @cached_property
     def _classifier(self) -> Classifier:
         from ablate.training.serving.export import export_complete
         from ablate.training.serving.predict import load_classifier
 
+        # The folder may go once the weights are in the module, which holds copies.
         with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
             # A logged model holds every weight; a trial's folder needs the backbone's file too.
             logged = self._store.fetch_champion(self.run.run_id, into=Path(scratch))
@@ -71,6 +74,7 @@ class Champion:
 
     def _trial_folder(self) -> Path:
         name = f"{self.run.trial_id}-{self.run.attempt}"
+        # A trial is named by its digest, so any study of the home may be searched.
         for journal in (self._folders.home / "studies").glob(f"*/{JOURNAL}"):
             folder = journal.parent / "trials" / name
             if folder.is_dir():
@@ -85,12 +89,23 @@ class Champion:
         return f"Champion {self.arm.name}, seed {self.run.seed}"
 
 
+def _image_name(image: Any, position: int) -> str:
+    return str(image) if isinstance(image, (str, Path)) else str(position)
+
+
 def _several(images: Any) -> Sequence[Any]:
     """One image is as good as a list of one."""
-    if isinstance(images, np.ndarray):
-        return list(images) if images.ndim == 4 else [images]
-    is_list = isinstance(images, Sequence) and not isinstance(images, str)
-    return images if is_list else [images]
+    from PIL import Image
+
+    if isinstance(images, np.ndarray) and images.dtype != object:
+        # (N, H, W, 3) is a batch; anything else is one image, right or wrong.
+        if images.ndim == 4:
+            return list(images)
+        return [images]
+    is_one = isinstance(images, (str, bytes, Path, Image.Image))
+    if is_one or not isinstance(images, Iterable):
+        return [images]
+    return list(images)
 
 
 def _opened(image: Any) -> Image.Image:
@@ -98,11 +113,14 @@ def _opened(image: Any) -> Image.Image:
     from PIL import Image
 
     from ablate.data.images import read_image
+    from ablate.data.pixels import upright_rgb
 
     if isinstance(image, (str, Path)):
         return read_image(Path(image), name=str(image))
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        _check_has_pixels(image.size)
+        # As for a file: turned upright, transparency over white, deep grey levels scaled.
+        return upright_rgb(image, name="a PIL image")
     pixels: NDArray[Any] = np.asarray(image)
     has_channels = pixels.ndim == 3 and pixels.shape[-1] == 3
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or has_channels):
@@ -110,4 +128,10 @@ def _opened(image: Any) -> Image.Image:
             "an image must be a path, a PIL image, or an array of uint8 with shape (H, W, 3) or "
             f"(H, W), got {type(image).__name__} of {pixels.dtype} with shape {pixels.shape}"
         )
+    _check_has_pixels(pixels.shape[:2])
     return Image.fromarray(pixels).convert("RGB")
+
+
+def _check_has_pixels(size: Sequence[int]) -> None:
+    if 0 in size:
+        raise DataError(f"an image must hold pixels, got one of {size[0]} x {size[1]}")

@@ -21,8 +21,10 @@ class Column:
 
     def describes(self, name: str, *, axes: Sequence[str] = ()) -> bool:
         """Whether a frame's column is this one, in a study with these axes."""
+        # An axis may have any name, so a pattern cannot tell.
         if self.name == "<axis>":
             return name in axes
+        # re.escape leaves `<` and `>` as they are, so families are still found.
         pattern = re.sub(r"<\w+>", "(.+)", re.escape(self.name))
         return re.fullmatch(pattern, name) is not None
 
@@ -41,7 +43,6 @@ TRIALS = (
     _AXIS,
     Column("val/<metric>", "number", "score on val at the best epoch; missing unless COMPLETE"),
     Column("test/<metric>", "number", "score on test at the best epoch; missing unless COMPLETE"),
-    Column("best_epoch", "number", "epoch with the best score on val, counted from 0"),
     Column("n_epochs", "number", "epochs that were trained"),
     Column("n_steps", "number", "optimizer steps that were taken"),
     Column("cost/<quantity>", "number", "parameters, multiply-adds, memory and disk of the model"),

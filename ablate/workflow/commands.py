@@ -16,18 +16,30 @@ def run_command(grid: str, *, seeds: str | None = None) -> str:
     """The command that runs a grid, or goes on with it."""
     if _has_target("ablation"):
         command = f"make ablation GRID={shlex.quote(grid)}"
-        return command + (f" SEEDS={shlex.quote(seeds)}" if seeds else "")
+        if seeds:
+            command += f" SEEDS={shlex.quote(seeds)}"
+        return command
     words = ["ablate", "run", grid]
-    return shlex.join([*words, "--seeds", seeds] if seeds else words)
+    if seeds:
+        words += ["--seeds", seeds]
+    return shlex.join(words)
 
 
 def ui_command(grid: str = "", *, port: int | None = None) -> str:
     """The command that opens MLflow's UI, on the trials of a grid where one is named."""
     if _has_target("ui"):
-        variable = f" GRID={shlex.quote(grid)}" if grid else ""
-        return f"make ui{variable}" + (f" ARGS='--port {port}'" if port else "")
-    command = ["ablate", "ui", grid] if grid else ["ablate", "ui"]
-    return shlex.join([*command, "--port", str(port)] if port else command)
+        command = "make ui"
+        if grid:
+            command += f" GRID={shlex.quote(grid)}"
+        if port:
+            command += f" ARGS='--port {port}'"
+        return command
+    words = ["ablate", "ui"]
+    if grid:
+        words.append(grid)
+    if port:
+        words += ["--port", str(port)]
+    return shlex.join(words)
 
 
 def report_command(
@@ -37,8 +49,11 @@ def report_command(
     words = ["ablate", "report", grid, "--report-dir", str(report_dir)]
     if not has_images:
         words.append("--no-images")
-    publish = "" if is_published else f"{shlex.join(['ablate', 'sync', grid])} && "
-    return publish + shlex.join(words)
+    command = shlex.join(words)
+    if not is_published:
+        # A report is read from MLflow: what MLflow lacks would be missing from it.
+        command = f"{shlex.join(['ablate', 'sync', grid])} && {command}"
+    return command
 
 
 def _has_target(name: str) -> bool:

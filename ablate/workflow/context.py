@@ -13,7 +13,8 @@ from ablate.study.trial import Trial
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.workflow.folders import Folders
 from ablate.workflow.prepare.machines import Machines
-from ablate.workflow.prepare.prepared import Prepared, Resolved
+from ablate.workflow.prepare.prepared import Prepared
+from ablate.workflow.prepare.resolved import Resolved
 
 
 @dataclass(frozen=True, slots=True)

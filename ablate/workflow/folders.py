@@ -33,6 +33,7 @@ class Folders:
     @property
     def artifact_root(self) -> Path:
         """Where files of runs go when the tracking store is a database without a server."""
+        # Beside the store, so that a home which is moved takes its files along.
         return self.home / "artifacts"
 
     @property
@@ -51,6 +52,7 @@ def find_folders(
 
     Raises StoreError for a home or a database that cannot be used.
     """
+    # `or`, not a default: a variable that is set to nothing counts as unset.
     home = (home or Path(os.environ.get("ABLATE_HOME") or ".ablate")).absolute()
     check_utf8(home)
     data_dir = data_dir or Path(os.environ.get("ABLATE_DATA") or home / "data")

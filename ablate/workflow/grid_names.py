@@ -45,7 +45,9 @@ def packaged_grids() -> Path:
 
 
 def _grid_file(name_or_path: str) -> Path | None:
+    # A shell that completes a folder of the same name leaves a slash behind.
     typed = name_or_path.rstrip("/")
+    # A path goes before a name, and the user's grids before the examples.
     candidates = [Path(typed)]
     for folder in (GRIDS, packaged_grids()):
         candidates += [folder / f"{typed}{suffix}" for suffix in SUFFIXES]
@@ -76,4 +78,5 @@ def _what_grid_is() -> str:
 
 
 def _shown(word: str) -> str:
+    # A text pasted by mistake is quoted by its beginning.
     return repr(word) if len(word) <= 200 else f"{word[:60]!r}... ({len(word)} characters)"

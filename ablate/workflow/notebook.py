@@ -17,6 +17,7 @@ def page(title: str, question: str, lines: Sequence[str], table: pd.DataFrame) -
         parts.append(f"<p><em>{escape(question)}</em></p>")
     parts += [f"<p>{escape(line)}</p>" for line in lines]
     rows = table.head(_MOST_ROWS)
+    # pandas escapes the cells itself.
     parts.append(rows.to_html(index=False, float_format="{:.3f}".format, border=0))
     if len(table) > _MOST_ROWS:
         parts.append(f"<p>... and {len(table) - _MOST_ROWS} more rows</p>")

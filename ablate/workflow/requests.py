@@ -45,9 +45,10 @@ def request(grid: Grid | Mapping[str, Any] | Path | str, *, name: str = "grid") 
 
 def _from_mapping(values: Mapping[str, Any], *, name: str) -> Grid:
     """Check a mapping as if it stood in a file, so that both have the same rules and messages."""
-    check_name(Path(f"{name}.yaml"))
+    _check_name(name)
+    # A copy: the caller's mapping keeps its question.
     rest = _plain(values)
-    question = rest.pop("question", "")
+    question = _one_line(rest.pop("question", None))
     try:
         text = yaml.safe_dump(rest, sort_keys=False)
     except yaml.YAMLError as error:
@@ -55,14 +56,37 @@ def _from_mapping(values: Mapping[str, Any], *, name: str) -> Grid:
             f"grid {name!r} must hold mappings, lists, words, numbers, true, false and null, "
             f"as a grid file does: {error}"
         ) from None
-    comment = f"# {question}\n" if question else ""
+    comment = ""
+    if question:
+        # The first line of a grid file is what it asks.
+        comment = f"# {question}\n"
     return parse_grid(comment + text, name=name, shown_as=f"grid {name!r}, written as YAML")
 
 
+def _check_name(name: str) -> None:
+    # Of a path only the last part would be checked, and folders are made of all of it.
+    if Path(name).name != name:
+        raise SpecError(f"name must be a word, as the name of a grid file is, got {name!r}")
+    check_name(Path(f"{name}.yaml"))
+
+
+def _one_line(question: object) -> str:
+    """A question as the first line of a file holds it; what follows would be read as the grid."""
+    if question is None:
+        return ""
+    if not isinstance(question, str):
+        raise SpecError(f"question must be text, got {question!r}")
+    return " ".join(question.split())
+
+
 def _plain(value: Any) -> Any:
-    """Tuples as lists: YAML knows no others."""
+    """What Python has more of than YAML: tuples, ranges and arrays as lists, paths as text."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, range)):
         return [_plain(inner) for inner in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # a number or an array of numpy, without importing it
+        return value.tolist()
     return value

@@ -9,8 +9,8 @@ import logging
 from pathlib import Path
 
 from ablate.errors import StoreError
+from ablate.scheduling.catch_up import sync_study
 from ablate.scheduling.study_folder import JOURNAL, StudyFolder
-from ablate.scheduling.sync import sync_study
 from ablate.tracking.connectivity import BrokenStore
 from ablate.tracking.mlflow_files import LackingFile
 from ablate.tracking.mlflow_store import MlflowStore
@@ -36,10 +36,12 @@ def open_store(folders: Folders, grid_name: str) -> MlflowStore:
     except BrokenStore as error:
         if not folders.has_default_store:
             raise
+        # An open connection would go on writing to the file after it was renamed.
         let_go(folders.tracking_uri)
         aside = move_aside(folders.home / MLFLOW, inode=inode)
         store = _store(folders, grid_name)
         store.check_reachable()
+        # None: another process moved it first, and writes the journals again itself.
         if aside is not None:
             written = write_again(folders)
             _LOG.warning("%s", _moved_aside(aside, str(error), written))
@@ -52,6 +54,7 @@ def write_again(folders: Folders) -> list[str]:
     Returns the names of their folders. What another process owns it publishes itself.
     """
     written = []
+    # In the order of their beginning: the newest study is the newest in the new file, too.
     for folder in sorted(_studies(folders), key=_began):
         try:
             grid_name = StudyFolder(folder).read_plan().record.grid_name
@@ -59,7 +62,9 @@ def write_again(folders: Folders) -> list[str]:
         except StoreError as error:
             _LOG.warning("%s was not written again: %s", folder.name, error)
             continue
-        incomplete = f" (incomplete: {missing.why})" if missing.why else ""
+        incomplete = ""
+        if missing.why:
+            incomplete = f" (incomplete: {missing.why})"
         written.append(f"{folder.name}{incomplete}")
     return written
 
@@ -101,7 +106,8 @@ def _moved_aside(aside: Path, why: str, written: list[str]) -> str:
     if written:
         result = (
             f"written again from the journals: {', '.join(written)}; "
-            "reports made before cite the runs of the old file, ablate report GRID writes them anew"
+            "reports made before cite the runs of the old file, "
+            "ablate report GRID writes them again"
         )
     else:
         result = "there was no journal yet"
@@ -117,7 +123,9 @@ def _began(folder: Path) -> float:
         first, _ = next(StudyFolder(folder).journal.follow(0), (None, 0))
     except StoreError:
         return 0.0
-    return 0.0 if first is None else first.at
+    if first is None:
+        return 0.0
+    return first.at
 
 
 def _write_files(folders: Folders, grid_name: str, *, study_id: str | None) -> bool:

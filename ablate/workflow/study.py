@@ -14,7 +14,7 @@ from ablate.errors import SpecError, StoreError
 from ablate.grid.wording import nearest
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.effect_table import effect_frame
-from ablate.reporting.evidence.tables import (
+from ablate.reporting.evidence.frames import (
     arm_frame,
     best_run,
     champion,
@@ -101,7 +101,10 @@ class Study:
         `arm` is a name or an arm_id; see `columns.PREDICTIONS`. Raises SpecError for an arm that
         the study does not have, StoreError where its predictions cannot be read.
         """
-        chosen = self._champion_arm() if arm is None else self._arm(arm)
+        if arm is None:
+            chosen = self._champion_arm()
+        else:
+            chosen = self._arm(arm)
         frames = []
         for run in complete_runs(self.published, chosen.arm_id):
             frame = _named(self._store.read_predictions(run), self.record)
@@ -119,10 +122,13 @@ class Study:
 
         Raises StoreError for a folder with other files, or that cannot be written.
         """
-        out = Path("reports") / self.grid_name if folder is None else Path(folder)
+        out = Path("reports") / self.grid_name
+        if folder is not None:
+            out = Path(folder)
         _, paths = report_study(
             self._folders,
             grid_name=self.grid_name,
+            # By its id, so that a newer study of the grid cannot take its place.
             study_id=self.record.study_id,
             report_dir=out,
             has_images=has_images,
@@ -164,9 +170,14 @@ class Study:
     def _repr_html_(self) -> str:
         # Without the intervals of `arms`: those read every prediction of the study.
         arms = arm_frame(self.published, self.trials)
-        scores = [name for name in map(str, arms) if _SCORE.fullmatch(name)]
+        scores = []
+        for name in map(str, arms):
+            if _SCORE.fullmatch(name):
+                scores.append(name)
         shown = arms[["arm", "is_baseline", "is_champion", "n_seeds", *scores]]
-        states = [f"{n} {state}" for state, n in self.trials["state"].value_counts().items()]
+        states = []
+        for state, count in self.trials["state"].value_counts().items():
+            states.append(f"{count} {state}")
         lines = [f"trials: {', '.join(states)}"]
         return page(f"Study of grid {self.grid_name}", self.record.question, lines, shown)
 
@@ -190,5 +201,8 @@ def _named(stored: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
 
 def _words(membership: Sequence[int], class_names: Sequence[str]) -> str:
     """The classes that an image belongs to, of one number per class."""
-    names = [name for name, is_in in zip(class_names, membership, strict=True) if is_in]
+    names = []
+    for name, is_in in zip(class_names, membership, strict=True):
+        if is_in:
+            names.append(name)
     return ", ".join(names)

@@ -14,7 +14,7 @@ from rich.console import Console
 from ablate.console.before_run import classes_line, show_data
 from ablate.data.dataset import DataSet, load_data
 from ablate.study.trial import DataSpec
-from ablate.workflow.prepare.prepared import Resolved
+from ablate.workflow.prepare.resolved import Resolved
 
 
 @pytest.fixture

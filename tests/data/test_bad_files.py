@@ -17,7 +17,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from ablate.data import images
-from ablate.data.images import MAX_PIXELS, digest_of_file, look_at, read_image
+from ablate.data.images import MAX_PIXELS, digest_of_image_file, look_at, read_image
 from ablate.errors import DataError
 
 FORMATS = "JPEG, PNG, BMP, GIF, TIFF, WebP or PPM"
@@ -30,7 +30,7 @@ RGB = Image.fromarray(
 def refusals(path: Path) -> list[str]:
     """What each reader of files says of a path."""
     messages = []
-    for read in (look_at, read_image, digest_of_file):
+    for read in (look_at, read_image, digest_of_image_file):
         with pytest.raises(DataError) as error:
             read(path, name="a")
         messages.append(str(error.value))

@@ -1,4 +1,7 @@
-"""Copies across splits are found, scaled in brightness or mirrored too; other images, flat ones among them, are not."""
+"""Copies across splits are found, scaled in brightness or mirrored too.
+
+Other images, flat ones among them, are not.
+"""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
             (
                 f"image,labels\n{row}\n",
                 f"every row of labels.csv must have 2 cells (image, labels), row 2 has {n}; a cell "
-                f'with a comma stands in "quotes", '
+                f'with a comma must be in "quotes", '
                 "and labels are separated by ';'.",
             )
             for row, n in (("0.png,tit,wren", 3), ("0.png", 1))

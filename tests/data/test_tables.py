@@ -21,7 +21,7 @@ from ablate.study.trial import DataSpec, Fractions
 Draw = Callable[..., None]
 DRAWN: dict[str, Any] = {"split_seed": 0, "fractions": Fractions(train=0.6, val=0.2, test=0.2)}
 ROWS = [f"{name}/{i}.ppm,{name}" for name in ("cat", "dog") for i in range(6)]
-QUOTES = 'a cell with a comma stands in "quotes"'
+QUOTES = 'a cell with a comma must be in "quotes"'
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_absolute_paths_below_the_index_are_relative_ids(pets: Path) -> None:
             _text('"cat/9.ppm,cat'),
             (
                 "index.csv must be a CSV file, row 14 cannot be read (unexpected end of data); a "
-                'cell with a comma, a quote or a line break stands in "quotes".'
+                'cell with a comma, a quote or a line break must be in "quotes".'
             ),
         ),
         (

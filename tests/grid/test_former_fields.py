@@ -1,4 +1,4 @@
-"""Grid files of before: fields under their former names mean the same, and messages name them as the file does."""
+"""Fields under their former names mean the same, and messages name them as the file does."""
 
 from __future__ import annotations
 

@@ -257,8 +257,8 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
             ],
             [
                 (
-                    "  line 10: axes.adapter_units.when.lora_rank: must be a level of axes.lora_rank "
-                    "(0, 4, 8), got 3"
+                    "  line 10: axes.adapter_units.when.lora_rank: must be a level of "
+                    "axes.lora_rank (0, 4, 8), got 3"
                 ),
                 "  line 10: axes.adapter_units.when.adapter_targets: must be an axis that stands "
                 "before this one (head_lr, freeze_depth, lora_rank), "
@@ -268,8 +268,8 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
                     "levels, got 'head_lr', which is a range"
                 ),
                 (
-                    "  line 11: axes.adapter_targets.levels[0]: must be 'auto' or a list, got 7; did "
-                    "you mean 'auto'?"
+                    "  line 11: axes.adapter_targets.levels[0]: must be 'auto' or a list, got 7; "
+                    "did you mean 'auto'?"
                 ),
             ],
         ),
@@ -282,12 +282,12 @@ SEARCH_LINE = "{sampler: tpe, n_trials: 10, confirm: 2}"
                 "  line 5: pruner: is not a field here: pruners belong to a search; "
                 "without the trials that a pruner ended early, estimated effects would be too good",
                 (
-                    "  line 7: axes.head_lr: must be a list of levels: ranges and conditions "
-                    "belong to a search design, this design estimates effects of levels"
+                    "  line 7: axes.head_lr: must be a list of levels: ranges and "
+                    "conditions belong to a search design, this design estimates effects of levels"
                 ),
                 (
-                    "  line 10: axes.adapter_units: must be a list of levels: ranges and conditions "
-                    "belong to a search design, this design estimates effects of levels"
+                    "  line 10: axes.adapter_units: must be a list of levels: ranges and "
+                    "conditions belong to a search design, this design estimates effects of levels"
                 ),
                 (
                     "  line 11: axes.adapter_targets: must be a list of levels: ranges and "

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ablate.recipe.former_names import FORMER_NAMES, with_current_names, with_first_names
 from ablate.recipe.recipe import Recipe
-from ablate.study.pilot import Pilot
+from ablate.study.pilot_record import Pilot
 from ablate.study.record import ArmRecord, ExcludedCell
 from ablate.study.trial import DataSpec, Trial
 

@@ -103,27 +103,30 @@ def test_trials_from_before_there_were_phases_keep_their_ids() -> None:
     [
         (
             {"strategy": "lp_ft", "freeze_depth": "all"},
-            "LP-FT thaws the trunk after a probe, and freeze_depth all thaws nothing",
+            "LP-FT unfreezes the trunk after a probe, and freeze_depth all unfreezes nothing",
         ),
         (
             {"strategy": "lp_ft", "freeze_depth": 0, "epochs": 1},
-            "LP-FT takes at least one epoch more than its probe_epochs",
+            "LP-FT needs at least one epoch more than its probe_epochs",
         ),
         (
             {"strategy": "lp_ft", "freeze_depth": 0, "probe_epochs": 6},
-            "LP-FT takes at least one epoch more than its probe_epochs",
+            "LP-FT needs at least one epoch more than its probe_epochs",
         ),
         (
             {"strategy": "gradual", "freeze_depth": -1},
-            "gradual unfreezing thaws a unit in each phase after the probe, and freeze_depth leaves fewer than n_phases - 1 to thaw",
+            (
+                "gradual unfreezing frees a unit in each phase after the probe, and freeze_depth "
+                "leaves fewer than n_phases - 1 to free"
+            ),
         ),
         (
             {"strategy": "gradual", "freeze_depth": 0, "epochs": 2},
-            "gradual unfreezing takes an epoch for each of its n_phases at least",
+            "gradual unfreezing needs at least one epoch for each of its n_phases",
         ),
         (
             {"strategy": "lp_ft", "phases": [{"epochs": 1}]},
-            "phases say themselves what a strategy would",
+            "phases replace a strategy: give one of the two",
         ),
         (
             {"phases": [{"epochs": 1, "until": "plateau"}]},
@@ -131,7 +134,7 @@ def test_trials_from_before_there_were_phases_keep_their_ids() -> None:
         ),
         (
             {"strategy": "lp_ft", "freeze_depth": -1, "lora_rank": 2},
-            "adapters stand in frozen units, and phases thaw units",
+            "adapters belong to frozen units, and phases unfreeze units",
         ),
     ],
 )
@@ -165,33 +168,46 @@ def test_phases_are_an_axis() -> None:
         "phases=2xall(head_lr=0.01)+4(plateau=2) strategy=single",
     ]
     assert [cell.why for cell in expansion.excluded] == [
-        "phases say themselves what a strategy would"
+        "phases replace a strategy: give one of the two"
     ]
 
 
 def test_mistakes_in_phases_are_shown_with_their_place() -> None:
     text = GRID.replace(
         "base: {freeze_depth: 0}",
-        "base: {freeze_depth: 0, optimizer: adamwx, phases: [{epoch: 2}, {epochs: 1, patience: 2}]}",
+        (
+            "base: {freeze_depth: 0, optimizer: adamwx, phases: [{epoch: 2}, {epochs: 1, "
+            "patience: 2}]}"
+        ),
     )
     with pytest.raises(SpecError) as caught:
         parse_grid(text.replace("patience: 2}]\n", "patience: 0}]\n"), name="x", shown_as="x.yaml")
     assert str(caught.value).splitlines() == [
         "x.yaml: 5 mistakes, nothing was started",
-        "  line 3: base.optimizer: must be adamw, sgd or another name of timm's factory, see docs/grid-files.md (the nearest is adamw), got 'adamwx'",
+        (
+            "  line 3: base.optimizer: must be adamw, sgd or another name of timm's factory, see "
+            "docs/grid-files.md (the nearest is adamw), got 'adamwx'"
+        ),
         "  line 3: base.phases[0].epochs: must be given",
         "  line 3: base.phases[0].epoch: is not a field here; did you mean 'epochs'?",
-        "  line 3: base.phases[1]: must be a phase with until: plateau where it has patience, got {'epochs': 1, 'patience': 2}",
+        (
+            "  line 3: base.phases[1]: must be a phase with until: plateau where it has patience, "
+            "got {'epochs': 1, 'patience': 2}"
+        ),
         "  line 7: axes.phases[1][1].patience: must be greater than or equal to 1, got 0",
     ]
 
 
-def test_a_refused_optimizer_is_told_why() -> None:
+def test_a_refused_optimizer_has_its_reason() -> None:
     with pytest.raises(SpecError) as caught:
         parse_grid(
             GRID.replace("base: {", "base: {optimizer: adahessian, "), name="x", shown_as="x.yaml"
         )
     assert str(caught.value).splitlines()[1:] == [
-        "  line 3: base.optimizer: must be adamw, sgd or another name of timm's factory, see docs/grid-files.md "
-        "(adahessian is not taken: it needs the curvature, a second backward pass through every step), got 'adahessian'"
+        (
+            "  line 3: base.optimizer: must be adamw, sgd or another name of timm's factory, see "
+            "docs/grid-files.md "
+            "(adahessian is not taken: it needs the curvature, a second backward pass through "
+            "every step), got 'adahessian'"
+        )
     ]

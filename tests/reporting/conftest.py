@@ -1,4 +1,7 @@
-"""Studies as a tracking store would give them back, with metrics computed from the very predictions that they hold."""
+"""Studies as a tracking store would give them back.
+
+Their metrics are computed from the very predictions that they hold.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.provenance import Provenance, provenance_to_tags
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.study.trial_facts import TrialFacts, facts_to_tags
-from ablate.tracking.projection import TAG_LENGTH
+from ablate.tracking.mlflow_fields import TAG_LENGTH
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 
@@ -79,7 +82,10 @@ def make_arms(
 def make_frame(
     seed: int, labels: dict[str, np.ndarray], *, n_classes: int, signal: float
 ) -> pd.DataFrame:
-    """Predictions as an artifact holds them: float32 probabilities that know more of the label the larger `signal` is."""
+    """Predictions as an artifact holds them: float32 probabilities.
+
+    They know more of the label the larger `signal` is.
+    """
     parts = []
     for number, (split, own) in enumerate(labels.items()):
         rng = np.random.default_rng([seed, number])
@@ -126,17 +132,28 @@ def make_run(arm: ArmRecord, seed: int, frame: pd.DataFrame, *, number: int) -> 
         scores = score(own.filter(like="p_").to_numpy(), own["label"].to_numpy())
         metrics |= {f"{split}/{name}": value for name, value in scores.items()}
     best = metrics["val/macro_f1"]
-    curves = {
+    curves: dict[str, tuple[tuple[int, float], ...]] = {
         "train/loss": ((0, 1.5), (1, 0.9), (2, 0.6)),
         "val/macro_f1": ((0, 0.5 * best), (1, 0.9 * best), (2, best)),
     }
     return PublishedRun(
-        run_id=f"run{number:03d}", trial_id=f"{number:016x}", arm_id=arm.arm_id, seed=seed, attempt=1, status="COMPLETE",
-        metrics={**metrics, "time/train_s": 10.0 + number / 7, "time/total_s": 12.0 + number / 7, "param/lr_ratio": 0.1}, curves=curves,
+        run_id=f"run{number:03d}",
+        trial_id=f"{number:016x}",
+        arm_id=arm.arm_id,
+        seed=seed,
+        attempt=1,
+        status="COMPLETE",
+        metrics={
+            **metrics,
+            "time/train_s": 10.0 + number / 7,
+            "time/total_s": 12.0 + number / 7,
+            "param/lr_ratio": 0.1,
+        },
+        curves=curves,
         params={"precision": "auto"},
         tags={**facts_to_tags(FACTS, longest=TAG_LENGTH), **provenance_to_tags(PROVENANCE)},
         failure="",
-    )  # fmt: skip
+    )
 
 
 def make_study(
@@ -155,16 +172,38 @@ def make_study(
     every = np.arange(n_images) % n_classes
     labels = {"val": every, "test": every[~np.isin(every, list(absent))]}
     counts = {"train": every, **labels}
+    class_counts = {}
+    for split, labels_of_split in counts.items():
+        n_images_of = np.bincount(labels_of_split, minlength=n_classes)
+        class_counts[split] = tuple(n_images_of.tolist())
     data = DataFacts(
-        source="rendered_flowers", title="Rendered flowers", version="1", licence="Apache-2.0", origin="drawn by ablate", is_synthetic=True,
-        requested_source="flowers102", class_names=tuple(f"species {c}" for c in range(n_classes)),
-        class_counts={split: tuple(np.bincount(own, minlength=n_classes).tolist()) for split, own in counts.items()},
-        fingerprint="f" * 64, split_rule="official",
-    )  # fmt: skip
+        source="rendered_flowers",
+        title="Rendered flowers",
+        version="1",
+        licence="Apache-2.0",
+        origin="drawn by ablate",
+        is_synthetic=True,
+        requested_source="flowers102",
+        class_names=tuple(f"species {c}" for c in range(n_classes)),
+        class_counts=class_counts,
+        fingerprint="f" * 64,
+        split_rule="official",
+    )
     record = StudyRecord(
-        study_id="s" * 12, grid_name="flowers", question="Which way of transferring works?", task="classification", data=data, image_size="128", axes=axes,
-        baseline_arm_id=arms[0].arm_id, select_by="val/macro_f1", seeds=tuple(seeds), arms=arms, excluded=excluded, command="make ablation GRID=flowers",
-    )  # fmt: skip
+        study_id="s" * 12,
+        grid_name="flowers",
+        question="Which way of transferring works?",
+        task="classification",
+        data=data,
+        image_size="128",
+        axes=axes,
+        baseline_arm_id=arms[0].arm_id,
+        select_by="val/macro_f1",
+        seeds=tuple(seeds),
+        arms=arms,
+        excluded=excluded,
+        command="make ablation GRID=flowers",
+    )
     runs, frames = [], {}
     for number, (arm, seed) in enumerate(itertools.product(arms, seeds)):
         frame = make_frame(

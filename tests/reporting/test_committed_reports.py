@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 
-from ablate.reporting.evidence.tables import csv_text
+from ablate.reporting.evidence.frames import csv_text
 from ablate.reporting.pages.folder import MARK, read_mark
 
 REPORTS = Path(__file__).parents[2] / "reports"

@@ -1,4 +1,7 @@
-"""A whole report in which every word that people choose is hostile: pages, cards, notes and tables have the form of a harmless one."""
+"""A whole report in which every word that people choose is hostile.
+
+Pages, cards, notes and tables have the form of a harmless one.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import csv
 import io
 import re
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from huggingface_hub import ModelCard
@@ -13,13 +17,14 @@ from huggingface_hub import ModelCard
 from ablate.quoting import one_line
 from ablate.reporting.evidence.two_studies import compare_studies
 from ablate.reporting.pages.html import page
-from ablate.reporting.pages.report import FOLDED
+from ablate.reporting.pages.readme import FOLDED
 from ablate.reporting.pages.sections.first_screen import CARDS, COLUMNS
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.text.two_studies_text import comparison_text
-from ablate.reporting.verify import verify_report
+from ablate.reporting.verify_report import verify_report
 from ablate.study.record import NearDuplicate, NearDuplicates
-from ablate.tracking import projection
+from ablate.study.trial import Trial
+from ablate.tracking import mlflow_fields
 from ablate.tracking.events import TrialOutcome
 
 HARMLESS = ["a", "b", "c"]
@@ -54,10 +59,18 @@ def renamed(build, names: list[str]):
     )
     data = record.data.model_copy(
         update={
-            "class_names": tuple(names), "title": first, "version": second, "licence": third, "origin": first, "split_rule": second,
-            "requested_source": third, "source": first, "regrouped": {first: (second, third)}, "near_duplicates": duplicates,
+            "class_names": tuple(names),
+            "title": first,
+            "version": second,
+            "licence": third,
+            "origin": first,
+            "split_rule": second,
+            "requested_source": third,
+            "source": first,
+            "regrouped": {first: (second, third)},
+            "near_duplicates": duplicates,
         }
-    )  # fmt: skip
+    )
     arms = tuple(
         arm.model_copy(update={"name": f"{name} {number}"})
         for number, (arm, name) in enumerate(zip(record.arms, names, strict=False))
@@ -178,8 +191,8 @@ def test_notes_in_mlflow_and_comparisons_keep_their_form(build, kind: str) -> No
             compare_studies(study.study, study.study), first=names[0], second=names[1]
         )
         notes = [
-            projection.study_tags(record)[projection.NOTE],
-            projection.trial_note(trial, outcome, record),
+            mlflow_fields.study_tags(record)[mlflow_fields.NOTE],
+            mlflow_fields.trial_note(cast(Trial, trial), outcome, record),
             compared,
         ]
         forms.append([elements(page(note, {})) for note in notes])

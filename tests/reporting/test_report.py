@@ -8,22 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.reports import section, text_of
 
 from ablate.quoting import code
 from ablate.reporting.compute import compute_results
-from ablate.reporting.figures.choose import draw_gallery
-from ablate.reporting.pages.report import report_text
 from ablate.reporting.text.markdown import escape, mean_sd, points, table
-
-
-def text_of(published) -> str:
-    results = compute_results(published.study, published.predictions)
-    return report_text(results, draw_gallery(results))
-
-
-def section(text: str, title: str) -> str:
-    """Up to the next heading, or to where what is folded ends."""
-    return re.split(r"\n## |\n</details>", text.split(f"\n## {title}\n")[1])[0]
 
 
 def test_first_lines_say_which_data_was_used(published) -> None:
@@ -70,7 +59,7 @@ def test_a_real_fallback_is_a_warning_without_the_word_synthetic(published) -> N
 
 
 def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
-    by_arm = {}
+    by_arm: dict[str, list[dict[str, float]]] = {}
     for run in published.study.runs:
         by_arm.setdefault(run.arm_id, []).append(run.metrics)
     best = max(by_arm.values(), key=lambda runs: statistics.mean(m["val/macro_f1"] for m in runs))

@@ -23,7 +23,7 @@ from ablate.reporting.report_record import (
     report_schema_text,
 )
 from ablate.reporting.text.note import study_note
-from ablate.reporting.verify import report_source, verify_report
+from ablate.reporting.verify_report import report_source, verify_report
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "report.schema.json"
 
@@ -140,7 +140,7 @@ def test_a_newer_and_a_damaged_one_are_refused_in_a_line(
 
 def test_the_note_for_mlflow_is_made_of_it(record: ReportRecord) -> None:
     note = study_note(record)
-    assert note.startswith("# Which way of transferring works?\n\n- **Stand-in data**")
+    assert note.startswith("# Which way of transferring works?\n\n- **Fallback data**")
     assert record.champion is not None
     assert f"Best arm on val: **`{record.champion.name}`**" in note
     assert "report/report.json" in note

@@ -1,4 +1,7 @@
-"""The operating point of a binary study: recomputed by scikit-learn, told in report, cards and table, and checked by verify."""
+"""The operating point of a binary study: recomputed by scikit-learn.
+
+It stands in report, cards and table, and is checked by verify.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from ablate.metrics.classification import score
 from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.predictions.target_precision import VALUES
-from ablate.reporting.verify import verify_report
+from ablate.reporting.verify_report import verify_report
 from ablate.study.record import StudyRecord
 
 TARGET = 0.8
@@ -77,7 +80,10 @@ def report(study, tmp_path_factory):
 
 
 def oracle(frame: pd.DataFrame, target: float) -> tuple[float, float, float] | None:
-    """Threshold, precision and recall by scikit-learn: the highest recall on val among the thresholds that keep the target."""
+    """Threshold, precision and recall by scikit-learn.
+
+    The highest recall on val among the thresholds that keep the target.
+    """
     val, test = (frame[frame["split"] == split] for split in ("val", "test"))
     precision, _, thresholds = sk.precision_recall_curve(val["label"], val["p_1"])
     good = thresholds[precision[:-1] >= target]
@@ -108,20 +114,21 @@ def test_report_and_card_say_it_and_what_is_not_reached(study, report) -> None:
     readme = (report / "README.md").read_text()
     section = readme.partition("## At a precision of 0.8 on val\n")[2].partition("\n## ")[0]
     assert (
-        "the lowest threshold on the probability of `species 1` that reaches a precision of 0.8 on val"
-        in section
+        "the lowest threshold on the probability of `species 1` that reaches a precision of "
+        "0.8 on val" in section
     )
     results = compute_results(study.study, predictions(study))
     first = results.name(study.study.record.arms[0].arm_id)
     assert f"- `{first}`: not reachable on val in 1 of 3 seeds." in section
     assert section.count("not reachable") == 1 and f"| `{first}` | 2 of 3 |" in section
+    assert results.champion is not None
     name = results.name(results.champion.arm_id)
     line = next(line for line in section.splitlines() if line.startswith(f"| `{name}` |"))
     _, precision, recall = [cell.strip() for cell in line.strip("|").split("|")][2:]
     card = (report / "cards" / "champion.md").read_text()
     assert (
-        "At a precision of 0.8 on val, with the lowest threshold on the probability of `species 1` that reaches it there: threshold "
-        in card
+        "At a precision of 0.8 on val, with the lowest threshold on the probability of "
+        "`species 1` that reaches it there: threshold " in card
     )
     assert f"test precision {precision}, test recall {recall} (mean ± SD over 3 seeds)." in card
     assert "threshold chosen on val for a precision of 0.80, by seed" in card
@@ -242,7 +249,8 @@ def test_an_old_record_is_read(study) -> None:
         (
             "task: classification",
             "task: multilabel",
-            "  line 8: target_precision: must be null for task multilabel: it is for two classes that exclude each other, and here each label is a yes or a no",
+            "  line 8: target_precision: must be null for task multilabel: it is for two "
+            "classes that exclude each other, and here each label is a yes or a no",
         ),
     ],
 )

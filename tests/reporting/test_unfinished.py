@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from ablate.errors import StoreError
 from ablate.reporting.compute import compute_results
-from ablate.reporting.evidence.tables import best_run, run_of_trial
+from ablate.reporting.evidence.frames import best_run, run_of_trial
 from ablate.reporting.evidence.two_studies import compare_studies
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.pages.cards.card import card_text
-from ablate.reporting.pages.report import report_text
+from ablate.reporting.pages.readme import report_text
 from ablate.reporting.pages.write import render_texts
 from ablate.reporting.text.two_studies_text import comparison_text
 from ablate.study.trial import best_of, is_score
@@ -154,8 +154,8 @@ def test_a_score_that_is_not_finite_never_chooses(study, value: float) -> None:
     assert results.champion is not None
     assert results.champion.arm_id != worst.arm_id
     assert (
-        f"| {worst.seed} | FAILED | `NoScore: val/macro_f1 must be a finite number, got {value:g}` |"
-        in report_text(results, {})
+        f"| {worst.seed} | FAILED | `NoScore: val/macro_f1 must be a finite number, got "
+        f"{value:g}` |" in report_text(results, {})
     )
 
 

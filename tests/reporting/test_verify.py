@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -14,10 +15,11 @@ import sklearn.metrics as sk
 
 from ablate.errors import SpecError, StoreError
 from ablate.recipe.recipe import Recipe
+from ablate.reporting.pages.folder import MARK
 from ablate.reporting.pages.write import write_report
-from ablate.reporting.verify import _changed_params, report_source, verify_report
+from ablate.reporting.verify_report import _changed_params, report_source, verify_report
 from ablate.study.trial import DataSpec, Trial
-from ablate.tracking import projection
+from ablate.tracking import mlflow_fields
 from ablate.tracking.records import PublishedRun
 
 
@@ -63,7 +65,10 @@ NUMBER = re.compile(r"\d+\.\d+")
 
 
 def number_places(text: str) -> list[tuple[int, int]]:
-    """Spans of printed numbers with a decimal point, outside code spans (names), front matter's versions and inlined pictures."""
+    """Spans of printed numbers with a decimal point.
+
+    Outside code spans (names), front matter's versions and inlined pictures.
+    """
     hidden = [
         match.span()
         for match in re.finditer(
@@ -224,7 +229,7 @@ def test_a_long_parameter_is_no_difference_and_a_changed_one_is(
     record = build(n_images=40).study.record
     recipe = Recipe(**fields)
     name = next(iter(fields))
-    assert len(json.dumps(recipe.model_dump(mode="json")[name])) > projection.PARAM_LENGTH
+    assert len(json.dumps(recipe.model_dump(mode="json")[name])) > mlflow_fields.PARAM_LENGTH
     trial = Trial(
         task="classification",
         data=DataSpec(source="folder"),
@@ -233,7 +238,7 @@ def test_a_long_parameter_is_no_difference_and_a_changed_one_is(
         select_by="val/macro_f1",
         seed=0,
     )
-    params = projection.trial_params(trial)
+    params = mlflow_fields.trial_params(trial)
     if is_changed:
         params[name] = "another"
     arm = record.arms[0].model_copy(update={"recipe": recipe})
@@ -241,7 +246,10 @@ def test_a_long_parameter_is_no_difference_and_a_changed_one_is(
     found = [
         str(finding) for finding in _changed_params(run, record.model_copy(update={"arms": (arm,)}))
     ]
-    said = f"run {'0' * 32} parameter {name}: says another, the store gives {projection.trial_params(trial)[name]} in the study's record"
+    said = (
+        f"run {'0' * 32} parameter {name}: says another, the store gives "
+        f"{mlflow_fields.trial_params(trial)[name]} in the study's record"
+    )
     assert found == ([said] if is_changed else [])
 
 
@@ -257,7 +265,10 @@ def test_a_parameter_under_its_former_name_is_compared(build, units: str) -> Non
 
 
 def test_a_parameter_that_cannot_matter_may_differ(study, report) -> None:
-    """`lora_alpha` without an adapter: a run of an equal recipe, kept from before the grid was edited, logged another."""
+    """`lora_alpha` without an adapter.
+
+    A run of an equal recipe, kept from before the grid was edited, logged another.
+    """
     idle = study.with_runs(lambda run: replace(run, params={**run.params, "lora_alpha": "99.0"}))
     assert places(idle, report) == []
 
@@ -293,6 +304,31 @@ def test_missing_and_foreign_files_are_named(study, report) -> None:
     ]
 
 
+def test_a_record_that_is_gone_or_holds_more_or_less_is_named(study, report, tmp_path) -> None:
+    folder = tmp_path / "report"
+    path = folder / "report.json"
+    shutil.copytree(report, folder)
+    values = json.loads(path.read_bytes())
+
+    path.write_text(json.dumps(values | {"verdict": "all is well"}))
+    assert places(study, folder) == [
+        'report.json verdict: says "all is well", the store gives null'
+    ]
+    figures = [name for name in values["files"] if name.startswith("figures/")]
+    assert len(figures) >= 4
+    path.write_text(json.dumps(values | {"files": {}}))
+    assert places(study, folder) == [
+        f"report.json files: says nothing of {name}, the store gives its digest"
+        for name in sorted(figures)
+    ]
+    path.unlink()
+    assert places(study, folder) == ["report.json: says nothing, the store gives a file"]
+    # A report from before there was such a file says so in its mark.
+    mark = folder / MARK
+    mark.write_text(json.dumps({"grid": values["study"]["grid"], "files": values["files"]}))
+    assert places(study, folder) == []
+
+
 def test_a_folder_without_a_report_is_refused(report, tmp_path) -> None:
     source = report_source(report)
     assert (source.grid_name, source.parent_run_id, source.study_id) == (
@@ -305,7 +341,8 @@ def test_a_folder_without_a_report_is_refused(report, tmp_path) -> None:
             report_source(folder)
         assert (
             str(caught.value)
-            == f"verify takes the folder of a report, e.g. reports/flowers; {folder} holds no README.md"
+            == f"verify takes the folder of a report, e.g. reports/flowers; {folder} holds no "
+            "README.md"
         )
 
 
@@ -315,7 +352,8 @@ def test_a_readme_of_something_else_is_refused(content: bytes, tmp_path) -> None
     with pytest.raises(SpecError) as caught:
         report_source(tmp_path)
     assert str(caught.value) == (
-        f"a report must name its study under `How to reproduce`, {tmp_path / 'README.md'} does not; verify takes the folder of a report, e.g. reports/flowers"
+        f"a report must name its study under `How to reproduce`, {tmp_path / 'README.md'} does "
+        "not; verify takes the folder of a report, e.g. reports/flowers"
     )
 
 

@@ -19,7 +19,7 @@ from support import TESTS
 from support.toy_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, optuna_states
 from support.toy_study import new_store_uri, toy_study
 
-from ablate.reporting.evidence.tables import trial_frame, trials_csv
+from ablate.reporting.evidence.frames import trial_frame, trials_csv
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import cpu_slots
 from ablate.scheduling.limits import Limits

@@ -39,12 +39,12 @@ from support.toy_execution import (
 from support.toy_study import new_store_uri, toy_study
 
 from ablate.errors import CheckFailed, StoreError, StudyStopped
+from ablate.scheduling.catch_up import sync_study
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.lease import lease
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import OptunaStudy
 from ablate.scheduling.study_folder import JOURNAL
-from ablate.scheduling.sync import sync_study
 from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Journal, attempts

@@ -17,8 +17,8 @@ from support.toy_execution import outcome_of
 from support.toy_study import toy_study
 
 from ablate.errors import StoreError
-from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import JOURNAL, STUDY, STUDY_COPY
+from ablate.scheduling.study_status import study_status
 from ablate.tracking.events import TrialEnded
 
 Damage = Callable[[Path], None]

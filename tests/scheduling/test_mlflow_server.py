@@ -19,7 +19,7 @@ from support.toy_conductor import ALL_TOLD, conduct, counts, mlflow_runs
 from support.toy_execution import outcome_of
 from support.toy_study import new_store_uri, toy_study
 
-from ablate.scheduling.sync import sync_study
+from ablate.scheduling.catch_up import sync_study
 from ablate.tracking.events import Event, TrialEnded
 from ablate.tracking.mlflow_store import MlflowStore
 

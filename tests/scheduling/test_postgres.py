@@ -51,11 +51,11 @@ def experiment_id(client: MlflowClient) -> str:
 
 def states(server: tuple[str, str]) -> tuple[Counter[str], Counter[str]]:
     """Trials by state in Optuna, child runs by status in MLflow."""
-    (summary,) = optuna.get_all_study_summaries(server[1])
-    found = Counter(
-        trial.state.name
-        for trial in optuna.load_study(study_name=summary.study_name, storage=server[1]).trials
-    )
+    storage = optuna.storages.RDBStorage(server[1])
+    (study,) = storage.get_all_studies()
+    found = Counter(trial.state.name for trial in storage.get_all_trials(study._study_id))
+    storage.remove_session()
+    storage.engine.dispose()
     client = MlflowClient(server[0])
     runs = client.search_runs([experiment_id(client)], max_results=100)
     return found, Counter(run.info.status for run in runs if "mlflow.parentRunId" in run.data.tags)

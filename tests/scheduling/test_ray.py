@@ -117,7 +117,8 @@ def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
         order(tmp_path, trial, what)
     heard: list = []
     left = [request_of(trial, tmp_path) for trial in trials]
-    on_two_nodes(tmp_path, timeout_s=12.0, silent_s=8.0).run(
+    # Far apart: on a busy machine a worker is seconds on its way before it stops.
+    on_two_nodes(tmp_path, timeout_s=24.0, silent_s=8.0).run(
         lambda slot: left.pop(0) if left else None, heard.append
     )
     kept = attempts(heard)
@@ -131,7 +132,7 @@ def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
     assert [left_early.kind, crashed.kind] == ["WorkerDied", "WorkerDied"]
     assert (hung.kind, hung.message) == (
         "TrialTimeout",
-        "the trial must end within 12 s (--trial-timeout), it did not",
+        "the trial must end within 24 s (--trial-timeout), it did not",
     )
     assert "in _obey" in hung.traceback
     assert [end_of(attempt).state for attempt in tried[4:]] == [TrialState.COMPLETE] * 2
@@ -264,10 +265,10 @@ def test_nothing_else_imports_ray():
 
 
 @pytest.mark.parametrize(
-    ("cpus", "gpus", "fitting"),
+    ("cpus", "gpus", "n_trials"),
     [(1, 0.0, 8), (3, 0.0, 2), (1, 1.0, 2), (1, 0.5, 4), (1, 1 / 3, 6), (4, 0.25, 2), (9, 0.0, 0)],
 )
-def test_trials_that_fit_on_a_node_of_eight_cpus_and_two_gpus(cpus, gpus, fitting):
+def test_trials_that_fit_on_a_node_of_eight_cpus_and_two_gpus(cpus, gpus, n_trials):
     from ablate.scheduling.executors.ray_cluster import Share, fitting
 
-    assert fitting({"CPU": 8.0, "GPU": 2.0}, Share(cpus=cpus, gpus=gpus)) == fitting
+    assert fitting({"CPU": 8.0, "GPU": 2.0}, Share(cpus=cpus, gpus=gpus)) == n_trials

@@ -20,9 +20,9 @@ from ablate.checksum import sealed
 from ablate.errors import StoreError
 from ablate.reporting.pages.write import write_report
 from ablate.scheduling.adopt import adopt
-from ablate.scheduling.status import study_status
+from ablate.scheduling.catch_up import sync_study
 from ablate.scheduling.study_folder import JOURNAL, STUDY, STUDY_COPY, StudyFolder
-from ablate.scheduling.sync import sync_study
+from ablate.scheduling.study_status import study_status
 from ablate.schema_version import SCHEMA_VERSION
 from ablate.tracking.journal import attempts
 from ablate.tracking.mlflow_store import MlflowStore

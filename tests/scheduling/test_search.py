@@ -25,8 +25,8 @@ from ablate.scheduling.limits import Limits
 from ablate.scheduling.optuna_study import default_url
 from ablate.scheduling.pilot_summary import pilot_trials
 from ablate.scheduling.run_search import SearchResult, confirmation
-from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
+from ablate.scheduling.study_status import study_status
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
 from ablate.tracking.mlflow_store import MlflowStore

@@ -7,13 +7,13 @@ import pytest
 from support.toy_conductor import conduct, journal, order_in
 from support.toy_study import toy_study
 
-from ablate.console.status import status_tables
+from ablate.console.status_text import status_tables
 from ablate.errors import StoreError
 from ablate.scheduling.lease import holder, lease
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.remaining import StudyClock
-from ablate.scheduling.status import study_status
 from ablate.scheduling.study_folder import JOURNAL
+from ablate.scheduling.study_status import study_status
 from ablate.tracking.events import EpochEnded, Failure, TrialEnded, TrialStarted, TrialState
 
 

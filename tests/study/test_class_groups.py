@@ -1,4 +1,7 @@
-"""`data.classes`: what a file may say, what is refused where it stands, and what it does to the identity of trials."""
+"""`data.classes`: what a file may say, and what is refused where it stands.
+
+And what it does to the identity of trials.
+"""
 
 from __future__ import annotations
 
@@ -68,14 +71,16 @@ def test_a_mapping_is_kept_in_its_order() -> None:
             "[nominal]",
             "nominal",
             [
-                "  line 5: data.classes.good: must be a list of at least one class of the source, got 'nominal'"
+                "  line 5: data.classes.good: must be a list of at least one class of the "
+                "source, got 'nominal'"
             ],
         ),
         (
             "[nominal]",
             "[]",
             [
-                "  line 5: data.classes.good: must be a list of at least one class of the source, got []"
+                "  line 5: data.classes.good: must be a list of at least one class of the "
+                "source, got []"
             ],
         ),
         (
@@ -94,49 +99,56 @@ def test_a_mapping_is_kept_in_its_order() -> None:
             "[nominal]",
             "[nominal, local]",
             [
-                "  line 6: data.classes.defect[0]: must be in one list, once, got 'local', which good has already"
+                "  line 6: data.classes.defect[0]: must be in one list, once, got 'local', "
+                "which good has already"
             ],
         ),
         (
             "[nominal]",
             "[nominal, nominal]",
             [
-                "  line 5: data.classes.good[1]: must be in one list, once, got 'nominal', which good has already"
+                "  line 5: data.classes.good[1]: must be in one list, once, got 'nominal', "
+                "which good has already"
             ],
         ),
         (
             "[nominal]",
             '["*", nominal]',
             [
-                "  line 5: data.classes.good[0]: must stand alone in its list, got ['*', 'nominal']; '*' takes every class that no list names"
+                "  line 5: data.classes.good[0]: must stand alone in its list, got ['*', "
+                "'nominal']; '*' takes every class that no list names"
             ],
         ),
         (
             "[nominal]",
             '["*"]\n    rest: ["*"]',
             [
-                "  line 6: data.classes.rest[0]: may stand for one new class alone, got '*', which good has already"
+                "  line 6: data.classes.rest[0]: may stand for one new class alone, got '*', "
+                "which good has already"
             ],
         ),
         (
             "    defect: [local, global]\n",
             "",
             [
-                "  line 4: data.classes: must have at least two new classes, got {'good': ['nominal']}"
+                "  line 4: data.classes: must have at least two new classes, got "
+                "{'good': ['nominal']}"
             ],
         ),
         (
             "good:",
             "defect:",
             [
-                "  line 4: data.classes: must have at least two new classes, got {'defect': ['local', 'global']}"
+                "  line 4: data.classes: must have at least two new classes, got "
+                "{'defect': ['local', 'global']}"
             ],
         ),
         (
             "classes:\n    good: [nominal]\n    defect: [local, global]",
             "classes: [good, defect]",
             [
-                "  line 4: data.classes: must be a mapping of new class to a list of classes of the source, got ['good', 'defect']"
+                "  line 4: data.classes: must be a mapping of new class to a list of classes "
+                "of the source, got ['good', 'defect']"
             ],
         ),
     ],
@@ -153,7 +165,8 @@ def test_all_mistakes_of_a_mapping_are_told_at_once() -> None:
         ("[nominal]", "[]"), ("[local, global]", "[local, local]"), ("epochs: 2", "epochs: 0")
     ) == [
         "  line 5: data.classes.good: must be a list of at least one class of the source, got []",
-        "  line 6: data.classes.defect[1]: must be in one list, once, got 'local', which defect has already",
+        "  line 6: data.classes.defect[1]: must be in one list, once, got 'local', which "
+        "defect has already",
         "  line 7: base.epochs: must be greater than or equal to 1, got 0",
     ]
 
@@ -162,7 +175,8 @@ def test_several_labels_an_image_are_not_regrouped() -> None:
     assert _mistakes(
         ("task: classification", "task: multilabel"), ("val/average_precision", "val/macro_f1")
     ) == [
-        "  line 4: data.classes: must be null for task multilabel: a new class takes the images of several classes, each image of one, "
+        "  line 4: data.classes: must be null for task multilabel: a new class takes the "
+        "images of several classes, each image of one, "
         "and here an image has several labels; rename labels in labels.csv instead"
     ]
 

@@ -79,7 +79,8 @@ def _predictions(
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """The table that a trial stores, and its scores."""
     task = serving_task(spec.name, Recipe(**spec.base_defaults))
-    parts, scores = [], {}
+    parts = []
+    scores: dict[str, float] = {}
     for number, (split, own) in enumerate(targets.items()):
         rng = np.random.default_rng([seed, number])
         noise = rng.normal(size=(N_IMAGES, len(CLASSES)))

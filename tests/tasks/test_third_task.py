@@ -21,7 +21,7 @@ from ablate.data.dataset import load_data
 from ablate.data.store import ImageStore
 from ablate.model.backbone import preprocessing_of
 from ablate.recipe.recipe import Recipe
-from ablate.reporting.evidence.tables import champion, trial_frame
+from ablate.reporting.evidence.frames import champion, trial_frame
 from ablate.reporting.predictions.read import read_study, split_scores
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.executors.inline import InlineExecutor

@@ -15,7 +15,7 @@ import sklearn.metrics as sk
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import phases_of
 from ablate.training.loop import fit
-from ablate.training.loop.progress import TrainingProgress
+from ablate.training.loop.training_progress import TrainingProgress
 from ablate.training.tasks.classification import Classification
 
 LABELS = np.array([0] * 7 + [1] * 3)

@@ -133,6 +133,7 @@ def test_cached_equals_direct(
     direct, direct_losses = _run(request_of(family, **fields))
     cached, cached_losses = _run(request_of(family, **fields, cache=cache))
     assert direct.facts.prefix == (PrefixCut(why_uncut="not asked for"),)
+    assert cached.facts.prefix is not None
     assert cached.facts.prefix[0].at is not None
     assert direct.facts.precision == cached.facts.precision == precision
     assert cached.best_epoch == direct.best_epoch
@@ -174,6 +175,7 @@ def test_cold_warm_alone_and_evicted_are_one_trial(
     for _ in range(2):
         evicted_request = request_of(family, **fields, **tight)
         evicted, _ = _run(evicted_request)
+        assert evicted.facts.views_computed is not None
         assert evicted.facts.views_computed >= 3
         assert (
             sum(path.stat().st_size for path in (tmp_path / "tight").glob("*/rows.bin"))

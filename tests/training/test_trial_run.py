@@ -125,6 +125,7 @@ def test_the_shared_prefix_gives_what_the_whole_network_gives(
     direct, direct_epochs = _run(make_request(**recipe))
     cold, cold_epochs = _run(make_request(**recipe, cache=tmp_path / "cache"))
     warm, _ = _run(make_request(**recipe, cache=tmp_path / "cache"))
+    assert cold.facts.prefix is not None
     assert cold.facts.prefix[0].at is not None
     assert direct.facts.prefix == (PrefixCut(why_uncut="not asked for"),)
     assert (warm.facts.views_computed, warm.facts.views_from_cache) == (0, 4)
@@ -191,9 +192,11 @@ def test_an_exported_champion_classifies_as_it_did_in_the_study(
     outcome, _ = _run(request)
     assert outcome.facts.adapter == adapter.get("adapter", "lora")
     merge = outcome.facts.adapter_merge
+    assert merge is not None
     assert merge.why_not == why_not
     if not why_not:
         assert merge.n_images == 8
+        assert merge.difference is not None
         assert merge.difference <= (0.0 if outcome.facts.adapter == "norm_tuning" else 1e-5)
     store = stores(request.trial.recipe.backbone)
     export = export_complete(request.folder, request.folder / "whole")

@@ -47,6 +47,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
     from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()
+    assert CHROMIUM is not None
     options.binary_location = CHROMIUM
     for argument in (
         *ARGUMENTS.split(),
@@ -86,6 +87,7 @@ def links(desk: Path, write_grid: Callable[..., Path]) -> Iterator[list[str]]:
         start_new_session=True,
     )
     found = []
+    assert server.stdout is not None
     for line in server.stdout:
         found += re.findall(r"(http\S+#/\S+)", line)
         if len(found) == 2:

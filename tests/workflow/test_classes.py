@@ -54,7 +54,7 @@ def test_report_cards_and_runs_tell_of_the_new_classes(
     assert {run.params["data.classes"] for run in runs} == {
         '[["warm", ["red", "yellow"]], ["cold", ["blue"]]]'
     }
-    assert sorted(run.facts.class_weights for run in runs) == [(), (0.75, 1.5), (1.0, 3.0)]
+    assert sorted(run.facts.class_weights or () for run in runs) == [(), (0.75, 1.5), (1.0, 3.0)]
     assert "At a precision" not in readme
 
     grid.write_text(grid.read_text() + "target_precision: 0.6\n")

@@ -26,7 +26,8 @@ from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.tracking.journal import Journal, attempts
 from ablate.workflow.folders import find_folders
 from ablate.workflow.prepare.machines import RUN_TRIAL
-from ablate.workflow.prepare.prepared import prepare, resolve
+from ablate.workflow.prepare.prepared import prepare
+from ablate.workflow.prepare.resolved import resolve
 
 pytestmark = [
     pytest.mark.skipif(
@@ -45,14 +46,14 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
         if attempt.is_complete and attempt.ended is not None
     }
     assert len(outcomes) == 4
-    return {
-        trial_id: {
-            name: value
-            for name, value in found.metrics.items()
-            if name.startswith(("val/", "test/"))
-        }
-        for trial_id, found in outcomes.items()
-    }
+    scores: dict[str, dict[str, float]] = {}
+    for trial_id, outcome in outcomes.items():
+        assert outcome is not None
+        scores[trial_id] = {}
+        for name, value in outcome.metrics.items():
+            if name.startswith(("val/", "test/")):
+                scores[trial_id][name] = value
+    return scores
 
 
 def test_a_cluster_gives_the_numbers_of_one_machine(

@@ -24,7 +24,8 @@ from ablate.errors import StoreError
 from ablate.study.trial import DataSpec
 from ablate.tracking import mlflow_store
 from ablate.tracking.mlflow_store import MlflowStore
-from ablate.training.feeds.activations import ActivationCache, CacheUse, View, cache_key
+from ablate.training.feeds.activations import ActivationCache, cache_key
+from ablate.training.feeds.rows import CacheUse, View
 from ablate.workflow.after.pictures import made_or_kept
 
 WriteGrid = Callable[..., Path]
@@ -49,10 +50,10 @@ def _keep_view(folder: Path, number: int) -> Path:
     """An entry of the activation cache, as a trial leaves it."""
     rows = torch.full((4, 3), float(number))
     view = View(
-        {"n": number}, ("door",), lambda: iter([(rows,)]), lambda *_: iter(()), frozenset({0})
+        {"n": number}, ("norm",), lambda: iter([(rows,)]), lambda *_: iter(()), frozenset({0})
     )
     ActivationCache(folder, 1.0).rows(view, CacheUse())
-    return folder / cache_key({"n": number}, door="door")
+    return folder / cache_key({"n": number}, split_point="norm")
 
 
 def test_what_is_kept_is_verified_and_what_is_damaged_is_dropped_on_request(desk: Path) -> None:

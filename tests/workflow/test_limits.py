@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.errors import SpecError
-from ablate.workflow.prepare.options import read_seconds
+from ablate.workflow.prepare.option_checks import read_seconds
 
 
 def test_a_study_in_two_calls_and_its_status_between_them(
@@ -29,8 +29,10 @@ def test_a_study_in_two_calls_and_its_status_between_them(
         4,
         None,
     )
+    assert (status["report"]["is_of_this_study"], status["report"]["n_lacking"]) == (True, 0)
     shown = CliRunner().invoke(app, ["status", "limited", "--watch"]).stdout
-    assert "4 trials, 1 attempts; nobody runs it; the same command goes on" in shown
+    assert "4 trials, 1 attempts; not running; repeat the command to resume" in shown
+    assert "report: reports/limited/README.md has every completed trial; champion: " in shown
     assert (
         CliRunner()
         .invoke(app, ["run", grid, "--only-failed"])

@@ -22,15 +22,17 @@ from typer.testing import CliRunner
 from ablate.cli import app
 from ablate.errors import SpecError, WeightsError
 from ablate.grid.parse import load_grid
-from ablate.model.facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
+from ablate.model.backbone_facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.model.network import check_recipe
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord
 from ablate.study.trial import DataSpec, Trial
 from ablate.study.weights_identity import WeightsIdentity
 from ablate.workflow.folders import find_folders
-from ablate.workflow.prepare import network_facts, prepared
-from ablate.workflow.prepare.network_facts import Direct, Remembered
+from ablate.workflow.prepare import equal_arms, network_facts
+from ablate.workflow.prepare.check_arms import check_arms
+from ablate.workflow.prepare.network_facts import BuiltFacts, CachedFacts
+from ablate.workflow.prepare.resolved import resolve
 
 WriteGrid = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
@@ -49,7 +51,7 @@ main()
 """
 
 
-class Counting(Direct):
+class Counting(BuiltFacts):
     """Says what was asked of it."""
 
     def __init__(self) -> None:
@@ -112,12 +114,14 @@ def test_remembered_facts_are_the_facts(tmp_path: Path, fields: dict[str, Any]) 
     recipe = Recipe(backbone="test_vit", weights="none", **fields)
     counting = Counting()
     for _ in range(2):
-        remembered = Remembered(tmp_path, counting)
+        remembered = CachedFacts(tmp_path, counting)
         assert remembered.recipe_facts(recipe, n_classes=5, image_size=64) == check_recipe(
             recipe, n_classes=5, image_size=64
         )
-        assert remembered.prefix_cost("test_vit", 64, 3) == Direct().prefix_cost("test_vit", 64, 3)
-        assert remembered.device() == Direct().device()
+        assert remembered.prefix_cost("test_vit", 64, 3) == BuiltFacts().prefix_cost(
+            "test_vit", 64, 3
+        )
+        assert remembered.device() == BuiltFacts().device()
         remembered.check_weights(recipe, image_size=64)
     assert counting.asked == ["recipe", "cost", "weights"]
 
@@ -126,7 +130,7 @@ def test_whatever_it_depends_on_is_looked_at_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counting = Counting()
-    remembered = Remembered(tmp_path, counting)
+    remembered = CachedFacts(tmp_path, counting)
 
     def looks_again(**changed: Any) -> bool:
         before = len(counting.asked)
@@ -176,7 +180,7 @@ def test_what_is_refused_is_refused_every_time(tmp_path: Path) -> None:
     messages = []
     for _ in range(2):
         with pytest.raises(SpecError) as caught:
-            Remembered(tmp_path).recipe_facts(
+            CachedFacts(tmp_path).recipe_facts(
                 Recipe(backbone="test_vit", freeze_depth=99), n_classes=5, image_size=64
             )
         messages.append(str(caught.value))
@@ -196,7 +200,7 @@ def test_weights_are_looked_at_again_when_their_file_changes_or_goes(
     state = create_backbone("test_efficientnet", n_classes=2, image_size=64).state_dict()
     recipe = Recipe(backbone="test_efficientnet", weights="mine.safetensors")
     save_file(state, file)
-    remembered = Remembered(tmp_path / "looks", counting)
+    remembered = CachedFacts(tmp_path / "looks", counting)
     for _ in range(2):
         remembered.check_weights(recipe, image_size=64)
     assert counting.asked == ["weights"]
@@ -224,18 +228,18 @@ def test_a_home_that_takes_nothing_costs_time_and_not_the_plan(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     counting = Counting()
     for _ in range(2):
-        Remembered(tmp_path / "file" / "looks", counting).recipe_facts(
+        CachedFacts(tmp_path / "file" / "looks", counting).recipe_facts(
             Recipe(backbone="test_vit"), n_classes=5, image_size=64
         )
     assert counting.asked == ["recipe", "recipe"]
 
 
 def test_arms_of_one_form_are_looked_at_once(write_grid: WriteGrid) -> None:
-    resolved = prepared.resolve(
+    resolved = resolve(
         load_grid(write_grid("forms")), find_folders(), seeds=None, allow_fallback=False, command=""
     )
     counting = Counting()
-    facts = prepared.check_arms(resolved, looks=counting)
+    facts = check_arms(resolved, networks=counting).facts
     assert counting.asked == ["recipe", "recipe", "weights"]  # four arms, two head LRs
     for arm in resolved.expansion.arms:
         assert facts[arm.arm_id] == check_recipe(arm.recipe, n_classes=2, image_size=32)
@@ -310,7 +314,7 @@ def test_the_quick_look_at_depths_lets_nothing_through(recipes: list[Recipe]) ->
     equal = any(
         _same_network(one.recipe, other.recipe) for one, other in itertools.combinations(arms, 2)
     )
-    assert not (prepared._has_a_word_for_each_depth(arms, facts) and equal)
+    assert not (equal_arms._has_a_word_for_each_depth(arms, facts) and equal)
 
 
 def _same_network(one: Recipe, other: Recipe) -> bool:

@@ -24,7 +24,8 @@ from ablate.scheduling.study_folder import StudyPlan
 from ablate.tracking.events import EpochEnded, Event, TrialEnded
 from ablate.workflow.folders import find_folders
 from ablate.workflow.prepare.machines import RUN_TRIAL
-from ablate.workflow.prepare.prepared import prepare, resolve
+from ablate.workflow.prepare.prepared import prepare
+from ablate.workflow.prepare.resolved import resolve
 
 DEEP = (
     ("[all, -1]", "[0]"),

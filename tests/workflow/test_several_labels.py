@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablate.cli import app
-from ablate.reporting.verify import verify_report
+from ablate.reporting.verify_report import verify_report
 from ablate.targets.codecs import CODECS, SplitPredictions
 from ablate.tracking.mlflow_store import MlflowStore
 

@@ -71,7 +71,7 @@ def test_a_broken_store_is_moved_aside_and_written_again_from_every_journal(
         f"'sqlite:///{path}' is not: database disk image is malformed; set MLFLOW_TRACKING_URI "
         "to another place.); a new one is in its place, written again "
         f"from the journals: {studies}; reports made before cite the runs of the old file, "
-        "ablate report GRID writes them anew"
+        "ablate report GRID writes them again"
     )
     assert [record.getMessage() for record in caplog.records] == [said]
     assert "every number is what the store gives" in ablate("verify", "reports/two")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ablate.data.images import digest_of_file, look_at, read_image
+from ablate.data.images import digest_of_image_file, look_at, read_image
 from ablate.data.sources._base import Item
 from ablate.data.sources._kinds import NAMED_IMAGES, UNREADABLE_SUFFIXES
 from ablate.data.sources._places import below, relative_to
@@ -48,7 +48,7 @@ def item_of(file: NamedFile, *, label: Label, split: str | None) -> Item:
         label,
         split,
         read=partial(read_image, file.path, name=name),
-        digest=partial(digest_of_file, file.path, name=name),
+        digest=partial(digest_of_image_file, file.path, name=name),
         look=partial(look_at, file.path, name=name),
     )
 
@@ -61,14 +61,16 @@ def named_files(
     Raises DataError naming all files that do not exist, that are no regular files, or that are
     named more than once, in whatever spelling.
     """
-    paths = [
-        below(root, row.cells[column], what="an image", data_dir=data_dir) for row in table.rows
-    ]
+    paths: list[Path] = []
+    for row in table.rows:
+        paths.append(below(root, row.cells[column], what="an image", data_dir=data_dir))
     _check_once(table, paths, column=column, about=about)
-    statuses = [_status(path) for path in paths]
+    statuses: list[os.stat_result | None] = []
     missing = []
     unreadable = []
-    for row, path, status in zip(table.rows, paths, statuses, strict=True):
+    for row, path in zip(table.rows, paths, strict=True):
+        status = _status(path)
+        statuses.append(status)
         if status is None:
             missing.append((row, path))
         elif not _is_readable(path, status):
@@ -90,10 +92,14 @@ def unlisted_remarks(table: Path, items: Sequence[Item]) -> list[str]:
     listed = {table.parent / item.image_id for item in items}
     left_out = []
     for folder in sorted({path.parent for path in listed}):
+        # scandir, not a walk: only folders that hold listed images, and nothing below them.
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-        paths = [folder / name for name in names]
-        left_out += [path for path in paths if path not in listed and _has_image_suffix(path)]
+            names = sorted(entry.name for entry in entries)
+        for name in names:
+            path = folder / name
+            is_hidden = name.startswith(".")
+            if not is_hidden and path not in listed and _has_image_suffix(path):
+                left_out.append(path)
     if not left_out:
         return []
     example = escaped(left_out[0].relative_to(table.parent).as_posix())
@@ -136,13 +142,15 @@ def _check_once(table: Table, keys: Sequence[object], *, column: str, about: str
         return
     earlier, later = pairs[0]
     names = list(dict.fromkeys([earlier.cells[column], later.cells[column]]))
-    verb = "is named" if len(names) == 1 else "are one file"
+    verb = "are one file"
+    if len(names) == 1:
+        verb = "is named"
     n_more = len(pairs) - 1
     others = ""
-    if n_more:
-        others = (
-            "; 1 more row repeats a file" if n_more == 1 else f"; {n_more} more rows repeat one"
-        )
+    if n_more == 1:
+        others = "; 1 more row repeats a file"
+    elif n_more:
+        others = f"; {n_more} more rows repeat one"
     raise DataError(
         f"a file must be named once in {table.name}, "
         f"{' and '.join(map(repr, names))} {verb} in rows "
@@ -154,6 +162,7 @@ def _check_once(table: Table, keys: Sequence[object], *, column: str, about: str
 def _missing_text(table: Table, missing: Sequence[tuple[Row, Path]], column: str) -> str:
     """The message for missing files, with the usual reasons where one of them shows."""
     rows = [row for row, _ in missing]
+    # Of some only: each costs a listing of its folder, and all are wrong in the same way.
     paths = [path for _, path in missing[:_N_SEARCHED]]
     hints = []
     with_suffix = _first_name(map(_called_with_suffix, paths))
@@ -166,7 +175,9 @@ def _missing_text(table: Table, missing: Sequence[tuple[Row, Path]], column: str
     if n_slashes:
         hints.append(f"{n_slashes} of them have \\ in their names: write / instead of \\")
     hints.append("correct the names or leave out the rows")
-    count = "1 is not there" if len(rows) == 1 else f"{len(rows)} are not there"
+    count = f"{len(rows)} are not there"
+    if len(rows) == 1:
+        count = "1 is not there"
     return (
         f"every file of {table.name} must exist, {count}: {_quoted(rows, column)}; "
         f"{'; '.join(hints)}."
@@ -174,7 +185,7 @@ def _missing_text(table: Table, missing: Sequence[tuple[Row, Path]], column: str
 
 
 def _first_name(names: Iterable[str | None]) -> str | None:
-    return next((name for name in names if name is not None), None)
+    return next(filter(None, names), None)
 
 
 def _called_otherwise(path: Path) -> str | None:
@@ -184,16 +195,23 @@ def _called_otherwise(path: Path) -> str | None:
     except OSError:
         return None
     wanted = _folded(path.name)
-    return next((name for name in beside if _folded(name) == wanted), None)
+    for name in beside:
+        if _folded(name) == wanted:
+            return name
+    return None
 
 
 def _called_with_suffix(path: Path) -> str | None:
     """The name of an image beside the missing file that is called as it, and has a suffix."""
-    names = sorted(path.name + suffix for suffix in NAMED_IMAGES)
-    return next((name for name in names if _status(path.with_name(name)) is not None), None)
+    for suffix in sorted(NAMED_IMAGES):
+        name = path.name + suffix
+        if _status(path.with_name(name)) is not None:
+            return name
+    return None
 
 
 def _folded(name: str) -> str:
+    # macOS writes decomposed letters where a table, made elsewhere, has composed ones.
     return unicodedata.normalize("NFKC", name).casefold()
 
 

@@ -43,16 +43,17 @@ def read_index(
     table = read_table(path, read=COLUMNS)
     _check_columns(table)
     _check_cells(table)
-    splits = [split_of_row(row, path.name) for row in table.rows]
+    splits: list[str | None] = []
+    for row in table.rows:
+        splits.append(split_of_row(row, path.name))
     check_splits_complete(table, splits)
     names = _name_of_label(table)
     labels = sorted(names, key=_sort_key(names))
     position = {label: i for i, label in enumerate(labels)}
     files = named_files(table, "file", root=root, data_dir=data_dir or root, about="label")
-    items = [
-        item_of(file, label=position[row.cells["label"]], split=split)
-        for file, row, split in zip(files, table.rows, splits, strict=True)
-    ]
+    items: list[Item] = []
+    for file, row, split in zip(files, table.rows, splits, strict=True):
+        items.append(item_of(file, label=position[row.cells["label"]], split=split))
     return tuple(names[label] for label in labels), tuple(items)
 
 
@@ -73,7 +74,10 @@ def split_of_row(row: Row, name: str) -> str | None:
 
 def check_splits_complete(table: Table, splits: list[str | None]) -> None:
     """Check that all rows of a table name a split or none does. Raises DataError."""
-    without = [row.line for row, split in zip(table.rows, splits, strict=True) if split is None]
+    without: list[int] = []
+    for row, split in zip(table.rows, splits, strict=True):
+        if split is None:
+            without.append(row.line)
     if without and len(without) < len(table.rows):
         raise DataError(
             f"all rows of {table.name} must name a split or none, {len(without)} of "
@@ -135,6 +139,7 @@ def _name_of_label(table: Table) -> dict[str, str]:
     for row in table.rows:
         label = row.cells["label"]
         name = row.cells.get("class_name") or label
+        # The first row of a label names its class, and the others must agree.
         if names.setdefault(label, name) != name:
             raise DataError(
                 f"each label must have one class_name in {table.name}, label {label!r} has "
@@ -153,5 +158,8 @@ def _name_of_label(table: Table) -> dict[str, str]:
 
 def _sort_key(labels: Iterable[str]) -> type[int] | type[str]:
     """Labels that are all numbers are sorted as numbers: 2 before 10."""
-    are_numbers = all(label.isascii() and label.isdigit() for label in labels)
-    return int if are_numbers else str
+    for label in labels:
+        # isdigit() alone takes superscripts too, which int() refuses.
+        if not (label.isascii() and label.isdigit()):
+            return str
+    return int

@@ -76,7 +76,9 @@ def _check_level(name: str, classes: Sequence[Path], *, folders: Folders, way_ou
     `way_out` is what else can be done about a wrapper, whose innermost folder is `{path}`.
     """
     names = [path.name for path in classes]
-    below = {path: frozenset(child.name for child in folders(path)) for path in classes}
+    below: dict[Path, frozenset[str]] = {}
+    for path in classes:
+        below[path] = frozenset(child.name for child in folders(path))
     # One class alone cannot be trained: a single folder with folders in it is a wrapper.
     if len(classes) == 1 and below[classes[0]]:
         raise DataError(_wrapper_text(classes[0], name, folders, way_out))
@@ -121,12 +123,13 @@ def _repeat_each_other(below: Sequence[frozenset[str]]) -> bool:
     """
     counts: Counter[str] = Counter()
     for names in below:
-        counts.update(name.casefold() for name in names)
+        counts.update(map(str.casefold, names))
     shared = {name for name, n in counts.items() if n > 1}
     if len(below) < 2 or len(shared) < 2:
         return False
     for names in below:
-        n_shared = len({name.casefold() for name in names} & shared)
+        # Half of them: a split may lack rare classes.
+        n_shared = len(set(map(str.casefold, names)) & shared)
         if n_shared < max(1, len(names) / 2):
             return False
     return True
@@ -145,7 +148,9 @@ def _wrapper_text(only: Path, name: str, folders: Folders, way_out: str) -> str:
 
 
 def _splits_text(name: str, names: Sequence[str], first_below: frozenset[str]) -> str:
-    inside = f", with {_listed(sorted(first_below))} in the first" if first_below else ""
+    inside = ""
+    if first_below:
+        inside = f", with {_listed(sorted(first_below))} in the first"
     return (
         f"class folders must be called as their classes, {name} holds {_listed(names)}{inside}: "
         "they look like splits or folds of the same classes. If they are splits, rename them to "

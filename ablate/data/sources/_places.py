@@ -87,7 +87,9 @@ def _spelled_below(path: Path, root: Path, *, is_absolute: bool) -> Path | None:
     if path.is_relative_to(as_given):
         return base / path.relative_to(as_given)
     folder = resolved(path.parent)
-    return folder / path.name if is_absolute and folder.is_relative_to(base) else None
+    if is_absolute and folder.is_relative_to(base):
+        return folder / path.name
+    return None
 
 
 @lru_cache(maxsize=8)

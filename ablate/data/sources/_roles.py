@@ -41,7 +41,9 @@ _SPLIT_STEMS = {
     "test": "test testing tst holdout teste testen prueba pruebas prova тест тестовая 测试 測試 "
     "テスト 테스트",
 }
-_SPLIT_OF_STEM = {stem: split for split, stems in _SPLIT_STEMS.items() for stem in stems.split()}
+_SPLIT_OF_STEM: dict[str, str] = {}
+for _split, _stems in _SPLIT_STEMS.items():
+    _SPLIT_OF_STEM |= dict.fromkeys(_stems.split(), _split)
 _REST = "set|sets|data|daten|images?|imgs?|folder|dir|split|集"
 _GLUED = re.compile(rf"({'|'.join(sorted(_SPLIT_OF_STEM, key=len, reverse=True))})({_REST})?")
 _GENERAL = re.compile(_REST)
@@ -81,6 +83,7 @@ def split_and_rest(name: str) -> tuple[str, str] | None:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # TrainData
     bare = _without_accents(spaced.casefold())
     words = [word for word in re.split(r"[\W\d_]+", bare) if word]
+    # At an end only: in the middle it belongs to another word.
     for word in words[:1] + words[-1:]:
         match = _GLUED.fullmatch(word)
         if match:
@@ -93,8 +96,12 @@ def split_and_rest(name: str) -> tuple[str, str] | None:
 def _without_accents(text: str) -> str:
     """`validação` -> `validacao`, as the tables above have it."""
     decomposed = unicodedata.normalize("NFKD", text)
-    letters = [letter for letter in decomposed if not unicodedata.combining(letter)]
-    return unicodedata.normalize("NFC", "".join(letters))
+    letters = ""
+    for letter in decomposed:
+        if not unicodedata.combining(letter):
+            letters += letter
+    # Composed again: Hangul was taken apart too.
+    return unicodedata.normalize("NFC", letters)
 
 
 def are_split_names(names: Sequence[str]) -> bool:

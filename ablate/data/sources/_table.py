@@ -43,7 +43,9 @@ def read_table(path: Path, *, read: Collection[str], hint: str = "") -> Table:
     a column is given twice, or where a row has more or fewer cells than there are columns.
     """
     records = _records(path)
-    header = records[0][1] if records else []
+    header: list[str] = []
+    if records:
+        header = records[0][1]
     _check_columns(path.name, header)
     rows = []
     for line, record in records[1:]:
@@ -51,7 +53,7 @@ def read_table(path: Path, *, read: Collection[str], hint: str = "") -> Table:
             raise DataError(
                 f"every row of {path.name} must have {len(header)} cells "
                 f"({', '.join(header)}), row {line} has {len(record)}; "
-                f'a cell with a comma stands in "quotes"{hint}.'
+                f'a cell with a comma must be in "quotes"{hint}.'
             )
         for column, cell in zip(header, record, strict=True):
             if _is_broken(cell, is_read=column in read, n_columns=len(header)):
@@ -78,7 +80,7 @@ def _records(path: Path) -> list[tuple[int, list[str]]]:
     except csv.Error as error:
         raise DataError(
             f"{path.name} must be a CSV file, row {line} cannot be read ({error}); "
-            'a cell with a comma, a quote or a line break stands in "quotes".'
+            'a cell with a comma, a quote or a line break must be in "quotes".'
         ) from error
     return records
 
@@ -95,6 +97,7 @@ def _is_broken(cell: str, *, is_read: bool, n_columns: int) -> bool:
 
 
 def _check_columns(name: str, columns: Sequence[str]) -> None:
+    # Columns without a name are no columns that anybody reads: spreadsheets leave them at the end.
     twice = sorted({column for column in columns if column and columns.count(column) > 1})
     if twice:
         raise DataError(

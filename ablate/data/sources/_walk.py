@@ -76,15 +76,20 @@ class ClassFolders:
     def folders(self, folder: Path) -> list[Path]:
         """Return the folders in a folder that may hold images, sorted; others are counted."""
         if folder not in self._folders:
-            entries = [entry for entry in self._entries(folder) if _is_folder(entry)]
-            paths = [Path(entry.path) for entry in entries if self._is_data_folder(entry)]
+            paths: list[Path] = []
+            for entry in self._entries(folder):
+                if _is_folder(entry) and self._is_data_folder(entry):
+                    paths.append(Path(entry.path))
             self._folders[folder] = sorted(paths)
         return self._folders[folder]
 
     def files(self, folder: Path) -> list[str]:
         """Return the names of the visible files that lie directly in a folder, sorted."""
-        entries = [entry for entry in self._entries(folder) if not _is_folder(entry)]
-        return [entry.name for entry in entries if not is_left_behind(entry.name)]
+        names: list[str] = []
+        for entry in self._entries(folder):
+            if not _is_folder(entry) and not is_left_behind(entry.name):
+                names.append(entry.name)
+        return names
 
     def leave_out_files(self, folder: Path) -> None:
         """Count the files that lie directly in a folder of folders; a dead link may be a class."""
@@ -112,9 +117,11 @@ class ClassFolders:
         """Say how many files of which kind were left out; nothing where there are none."""
         if not self.left_out:
             return []
-        kinds = Counter(_kind_word(name) for name in self.left_out)
+        kinds = Counter(map(_kind_word, self.left_out))
         words = [f"{kind} {n}" for kind, n in kinds.most_common()]
-        noun = "entry" if len(self.left_out) == 1 else "entries"
+        noun = "entries"
+        if len(self.left_out) == 1:
+            noun = "entry"
         return [
             f"left out: {len(self.left_out)} {noun} not taken for images "
             f"({some(words, most=_N_KINDS)}), for example {next(iter(self.left_out))}"

@@ -28,6 +28,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     """
     del spec
     index = data_dir / "flowers102" / "index.csv"
+    # The folder of whoever copied the photographs by hand comes before torchvision's.
     if index.exists():
         class_names, items = read_index(index, root=index.parent)
         if any(item.split is None for item in items):
@@ -104,4 +105,6 @@ def _split_rule(items: tuple[Item, ...]) -> str:
     for split, n in OFFICIAL.items():
         if counts[split] != n:
             incomplete.append(f"{counts[split]} of the {n} {split} images")
-    return f"official, with {' and '.join(incomplete)}" if incomplete else "official"
+    if not incomplete:
+        return "official"
+    return f"official, with {' and '.join(incomplete)}"

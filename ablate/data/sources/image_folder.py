@@ -41,12 +41,17 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
         name = relative_to(path, data_dir)
         class_names, items, remarks = _read_folders(path, name, data_dir=data_dir)
     else:
-        kind = "the file" if path.is_file() else "the pipe, socket or device"
+        kind = "the pipe, socket or device"
+        if path.is_file():
+            kind = "the file"
         raise DataError(
             f"data.path must be {what}, got {kind} '{escaped(spec.path or '')}'{_way_out(path)}."
         )
+    title = path.name  # a folder's name may hold a point: flowers.v2
+    if path.is_file():
+        title = path.stem
     return Collection(
-        title=path.stem if path.is_file() else path.name,
+        title=title,
         version=VERSION,
         licence="not stated",
         origin=f"data.path {relative_to(path, data_dir)}",
@@ -62,7 +67,9 @@ def _way_out(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in _ARCHIVES:
         return "; unpack it and give the folder"
-    return "; save it as CSV" if suffix in _TABLES else ""
+    if suffix in _TABLES:
+        return "; save it as CSV"
+    return ""
 
 
 def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
@@ -104,7 +111,10 @@ def _read_folders(
         # A folder that cannot be followed or read may be what is missing: report that first.
         walk.check()
         raise
-    folders = [(top, folder) for top in tops for folder in walk.folders(top)]
+    folders: list[tuple[Path, Path]] = []
+    for top in tops:
+        for folder in walk.folders(top):
+            folders.append((top, folder))
     class_names = tuple(sorted({folder.name for _, folder in folders}))
     if not class_names:
         walk.check()
@@ -146,7 +156,7 @@ def _check_filled(tops: Mapping[Path, str | None], items: Sequence[Item], name: 
 def _nothing_text(root: Path, name: str, walk: ClassFolders) -> str:
     """The message for a folder without folders: files in it have no label."""
     files = walk.files(root)
-    tables = [escaped(file) for file in files if file.lower().endswith(".csv")]
+    tables = _tables_among(files)
     text = f"a folder of images must hold one folder per class, {name} holds none"
     if tables:
         table = tables[0]
@@ -157,6 +167,15 @@ def _nothing_text(root: Path, name: str, walk: ClassFolders) -> str:
             "(columns file, label) and give it as data.path."
         )
     return f"{text}."
+
+
+def _tables_among(files: Sequence[str]) -> list[str]:
+    """The CSV files among some file names, as a message shows them."""
+    tables: list[str] = []
+    for file in files:
+        if file.lower().endswith(".csv"):
+            tables.append(escaped(file))
+    return tables
 
 
 def _remarks(root: Path, name: str, items: Sequence[Item], walk: ClassFolders) -> list[str]:
@@ -174,7 +193,7 @@ def _remarks(root: Path, name: str, items: Sequence[Item], walk: ClassFolders) -
             f"note: {len(alike)} images are called as another one beside them but for the suffix, "
             f"as masks or copies would be; each is taken: {some(alike, most=_N_NAMED)}"
         )
-    tables = [escaped(file) for file in walk.files(root) if file.lower().endswith(".csv")]
+    tables = _tables_among(walk.files(root))
     if tables:
         remarks.append(
             f"note: {some(tables, most=_N_NAMED)} in {name} is not read, the folders are; an "
@@ -186,7 +205,9 @@ def _remarks(root: Path, name: str, items: Sequence[Item], walk: ClassFolders) -
 
 def _sub_folders(items: Sequence[Item]) -> list[str]:
     """The folders inside class folders that hold images, sorted."""
-    depth = 2 if items[0].split is None else 3  # class/folder or split/class/folder
+    depth = 3  # split/class/folder
+    if items[0].split is None:
+        depth = 2  # class/folder
     folders = set()
     for item in items:
         parts = item.image_id.split("/")

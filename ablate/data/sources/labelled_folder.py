@@ -71,8 +71,11 @@ def read_labels(path: Path, *, data_dir: Path) -> tuple[tuple[str, ...], tuple[I
     """
     table = read_table(path, read=COLUMNS, hint=f", and labels are separated by '{SEPARATOR}'")
     _check_cells(table)
-    labels_of_rows = [_labels(row, table.name) for row in table.rows]
-    splits = [split_of_row(row, table.name) for row in table.rows]
+    labels_of_rows: list[list[str]] = []
+    splits: list[str | None] = []
+    for row in table.rows:
+        labels_of_rows.append(_labels(row, table.name))
+        splits.append(split_of_row(row, table.name))
     check_splits_complete(table, splits)
     class_names = tuple(sorted(set().union(*labels_of_rows)))
     check_class_names(class_names, where=table.name)
@@ -80,6 +83,7 @@ def read_labels(path: Path, *, data_dir: Path) -> tuple[tuple[str, ...], tuple[I
     files = named_files(table, "image", root=path.parent, data_dir=data_dir, about="labels")
     items = []
     for file, labels, split in zip(files, labels_of_rows, splits, strict=True):
+        # Sorted: the order of labels in a cell means nothing, and the fingerprint must not see it.
         label = tuple(sorted(position[word] for word in labels))
         items.append(item_of(file, label=label, split=split))
     return class_names, tuple(items)

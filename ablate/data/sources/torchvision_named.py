@@ -88,10 +88,11 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     name = spec.source.removeprefix(PREFIX)
     check_name(name)
     download = DOWNLOADS[name]
-    parts = {split: _open(name, split, data_dir=data_dir) for split in download.splits}
+    parts: dict[str, Any] = {}
     items: list[Item] = []
-    for split, part in parts.items():
-        items += _items(part, split)
+    for split in download.splits:
+        parts[split] = _open(name, split, data_dir=data_dir)
+        items += _items(parts[split], split)
     return Collection(
         title=name,
         version=f"as of torchvision {torchvision.__version__.split('+')[0]}",
@@ -125,6 +126,7 @@ def _open(name: str, split: str, *, data_dir: Path) -> Any:
     except (RuntimeError, OSError):
         pass  # not there, or not whole: torchvision does not tell which
     wanted = f"source {PREFIX}{name} must be below the data folder {data_dir} or be fetched"
+    # Asked first: torchvision tries for minutes where nothing answers.
     if not is_reachable(download.home):
         host = download.home.split("/")[2]
         raise NotAvailable(f"{wanted}, but {host} does not answer; copy it there by hand.")
@@ -152,7 +154,10 @@ def _labels(part: Any) -> Any:
         labels = getattr(part, attribute, None)
         if labels is not None:
             return labels
-    return [part[i][1] for i in range(len(part))]
+    labels = []
+    for i in range(len(part)):
+        labels.append(part[i][1])
+    return labels
 
 
 def _class_names(part: Any) -> tuple[str, ...]:
@@ -174,4 +179,5 @@ def _read(part: Any, i: int) -> Image.Image:
 
 
 def _digest(part: Any, i: int) -> str:
+    # Of the pixels: some of these data sets keep all images in one file.
     return hashlib.sha256(np.ascontiguousarray(_read(part, i)).tobytes()).hexdigest()

@@ -35,6 +35,6 @@ ADAPTERS: dict[AdapterKind, AddAdapters] = {
 
 
 def adapted_units(recipe: Recipe, units: Sequence[Unit], depth: int) -> Sequence[Unit]:
-    """Return the frozen units that carry adapters: the last `adapter_units` of the first `depth`."""
+    """Return the frozen units with adapters: the last `adapter_units` of the first `depth`."""
     first = 0 if recipe.adapter_units == "all" else max(0, depth - recipe.adapter_units)
     return units[first:depth]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from pathlib import Path
 
@@ -60,12 +59,6 @@ def cached_at(hub_id: str | None, url: str | None) -> Path | None:
         if isinstance(cached, str):
             return Path(cached)
     return None
-
-
-def digest_of_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _ask_hub(hub_id: str | None, url: str | None) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from torch import nn
 
+from ablate.checksum import digest_of_file
 from ablate.errors import WeightsError
 from ablate.files import inside
 from ablate.model.backbone import Pooling, create_backbone, pretrained_cfg_of
-from ablate.model.facts import ImageSize
+from ablate.model.backbone_facts import ImageSize
 from ablate.model.weights.bundled import bundle_of, bundled_file, bundled_tensors, place_by_position
-from ablate.model.weights.hub import WAYS_OUT, cached_at, check_hub, digest_of_file
+from ablate.model.weights.hub import WAYS_OUT, cached_at, check_hub
 from ablate.model.weights.place_file import place_file, trunk_tensors
 from ablate.model.weights.read_file import shown
 from ablate.model.weights.tensor_values import digest_of_tensors, odd_values

@@ -1,7 +1,7 @@
-"""Every arm against the baseline, and the arms that may be the best. On test, by the primary metric.
+"""Every arm against the baseline, and the arms that may be the best.
 
-What an arm gains over the baseline is judged for all arms at once, so that the gain of the arm that
-val chose needs no allowance for having been chosen.
+On test, by the primary metric. What an arm gains over the baseline is judged for all arms at once,
+so that the gain of the arm that val chose needs no allowance for having been chosen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""How sure the score of one arm is: seeds and test images. A 95 % interval of each arm by itself."""
+"""How sure the score of one arm is: seeds and test images.
+
+A 95 % interval of each arm by itself.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def with_intervals(
     trials: pd.DataFrame,
     replicates: Mapping[str, NDArray[np.floating]],
 ) -> pd.DataFrame:
-    """The arm frame with `<metric>/low` and `<metric>/high` for both judged metrics.
+    """The arm frame with the 95 % interval of each arm's mean, for both judged metrics.
 
     The 95 % interval of the arm's mean; NaN where one seed leaves it unknown. The arms lend each
     other their variance.

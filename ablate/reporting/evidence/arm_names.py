@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from ablate.reporting.evidence.tables import level_text
+from ablate.recipe.levels import level_text
 from ablate.study.record import ArmRecord, StudyRecord
 
 BASELINE = "baseline"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from ablate.recipe.levels import level_text
 from ablate.reporting.evidence.arm_gaps import ArmGap, Replicates, gaps_to
 from ablate.reporting.evidence.comparisons import arm_of_cell
-from ablate.reporting.evidence.tables import level_text
 from ablate.reporting.statistics.verdict import ALPHA, Judged, Verdict
 from ablate.study.record import ArmRecord, StudyRecord
 

@@ -3,7 +3,7 @@
 All are between cells that agree in every axis but those that are compared.
 
 Merged arms stand in every cell that they answer, excluded cells make no pair, so no level profits
-from the company that it was tried in. Cells answered by the same arm on both sides (the axis cannot
+from the company it was tried in. Cells answered by the same arm on both sides (the axis cannot
 matter there) make no pair either.
 """
 
@@ -30,7 +30,10 @@ _SQUARE = (1, -1, -1, 1)
 
 @dataclass(frozen=True)
 class Comparison:
-    """Levels of one axis, or of two, against other levels: the baseline's where that is possible."""
+    """Levels of one axis, or of two, against other levels.
+
+    The baseline's where they can be compared.
+    """
 
     axes: tuple[str, ...]
     levels: tuple[str, ...]
@@ -39,7 +42,8 @@ class Comparison:
     """Matched cells as places of arms in the record: (level, baseline's level) for a main effect,
     (both, first alone, second alone, neither) for an interaction."""
     n_same_arm: int
-    """Matched cells left out because one arm answers several of them: the axis cannot matter there."""
+    """Matched cells left out because one arm answers several of them: the axis cannot matter
+    there."""
     asked: str = ""
     """The question that it answers, in the user's words; empty where nobody declared one."""
 
@@ -95,9 +99,9 @@ def same_cells(comparison: Comparison, other: Comparison) -> int:
 
 
 def main_comparisons(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
-    """Every level but the baseline's, axis by axis.
+    """Every level but the baseline's, axis by axis, between arms in `scored`.
 
-    Between arms in `scored` (arm_ids with a complete trial).
+    Those are the arm_ids with a complete trial.
     """
     cells = _Cells.of(record, scored)
     comparisons = []
@@ -111,8 +115,8 @@ def main_comparisons(record: StudyRecord, *, scored: Container[str]) -> tuple[Co
 def interactions(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
     """Every two axes and every two of their levels, where there are cells to compare.
 
-    Against the baseline's levels; where an axis cannot matter beside those, against the first levels
-    beside which it can.
+    Against the baseline's levels; where an axis cannot matter beside those, against the first
+    levels beside which it can.
     """
     return tuple(_each_interaction(record, scored))
 
@@ -153,7 +157,10 @@ def other_levels(record: StudyRecord, axis: str) -> list[str]:
 
 
 def arm_of_cell(record: StudyRecord) -> dict[Cell, str]:
-    """Return levels (as text, in the order of the axes) -> arm_id, for every answered cell."""
+    """Return levels -> arm_id, for every cell that an arm answers.
+
+    Levels are text, in the order of the axes.
+    """
     arms: dict[Cell, str] = {}
     for arm in record.arms:
         for cell in arm.cells:
@@ -163,9 +170,9 @@ def arm_of_cell(record: StudyRecord) -> dict[Cell, str]:
 
 
 def baseline_level(record: StudyRecord, axis: str) -> str:
-    """The baseline arm's level of `axis`; the first level where there is no baseline.
+    """The baseline arm's level of `axis`; without a baseline, the first level.
 
-    Where the baseline answers several cells, the first of them speaks.
+    Where the arm answers several cells, the first of them counts.
     """
     level: Any = record.axes[axis][0]
     for arm in record.arms:

@@ -46,8 +46,8 @@ from ablate.study.record import StudyRecord
 from ablate.study.trial import is_better
 
 Replicates = Mapping[str, NDArray[np.floating]]
-"""Metric -> (arms, seeds, draws) scores on resampled test images, arms and seeds in the order of the
-record."""
+"""Metric -> (arms, seeds, draws) scores on resampled test images, arms and seeds in the order of
+the record."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""How far apart two trainings of one and the same arm land: the yardstick that is printed beside every gap."""
+"""How far apart two trainings of one and the same arm land.
+
+The yardstick that is printed beside every gap.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ablate.reporting.evidence.effects import score_array
+from ablate.reporting.evidence.frames import noise_runs
 from ablate.reporting.evidence.judged_metrics import primary_metric
-from ablate.reporting.evidence.tables import noise_runs
 from ablate.reporting.statistics.variance import typical_variance
 from ablate.study.trial import is_score
 from ablate.tracking.records import PublishedStudy
@@ -24,11 +27,15 @@ class NoiseFloor:
     """NaN where it is not measured."""
     n_trials: int
     is_of_the_baseline: bool
-    """Whether the grid asked for it (`noise_floor`): SD of the baseline arm over its own and its further seeds. Else that of the middle arm."""
+    """Whether the grid asked for it (`noise_floor`): SD of the baseline arm over its own and its
+    further seeds. Else that of the middle arm."""
 
 
 def noise_floor(study: PublishedStudy, trials: pd.DataFrame) -> NoiseFloor:
-    """Measure it from the baseline's further seeds where the grid has them, else from the seeds of all arms."""
+    """Measure it from the baseline's further seeds, where the grid has them.
+
+    Else from the seeds of all arms.
+    """
     primary = primary_metric(study.record)
     values = [run.metrics.get(primary, math.nan) for run in noise_runs(study)]
     scores = [value for value in values if is_score(value)]

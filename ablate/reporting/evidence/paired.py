@@ -27,12 +27,18 @@ class Gap:
 
     @property
     def is_told_apart(self) -> bool:
-        """Whether the interval leaves out 0. One pair tells nothing apart, and neither does no pair."""
+        """Whether the interval excludes 0.
+
+        One pair tells nothing apart, and neither does no pair.
+        """
         return self.low > 0 or self.high < 0
 
     @property
     def is_within_noise(self) -> bool:
-        """Whether the gap is no larger than the spread of its own differences, or that spread is not known."""
+        """Whether the gap is no larger than the spread of its own differences.
+
+        Also where that spread is not known.
+        """
         return self.n < 2 or abs(self.mean) <= self.sd
 
 
@@ -50,7 +56,10 @@ def summarise(differences: Sequence[float]) -> Gap:
 
 
 def arm_gap(trials: pd.DataFrame, metric: str, *, arm_id: str, against: str) -> Gap:
-    """The gap of one arm to another in `metric`, paired by seed; seeds that either lacks make no pair."""
+    """The gap of one arm to another in `metric`, paired by seed.
+
+    Seeds that either lacks make no pair.
+    """
     scores = scores_of(trials, metric)
     seeds = sorted({seed for arm, seed in scores if arm == arm_id})
     return summarise(
@@ -63,7 +72,10 @@ def arm_gap(trials: pd.DataFrame, metric: str, *, arm_id: str, against: str) -> 
 
 
 def seed_sd(trials: pd.DataFrame, metric: str) -> float:
-    """SD of a trial around the mean of its arm, pooled over all arms with at least two seeds; NaN where there is none."""
+    """SD of a trial around the mean of its arm, pooled over all arms with at least two seeds.
+
+    NaN where there is none.
+    """
     if metric not in trials:
         return math.nan
     groups = trials.dropna(subset=[metric]).groupby("arm_id")[metric]

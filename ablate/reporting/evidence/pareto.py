@@ -38,30 +38,36 @@ COSTS = (
 
 def measured(arms: pd.DataFrame) -> list[Cost]:
     """The costs that any run logged."""
-    return [
-        cost
-        for cost in COSTS
-        if f"{cost.metric}/mean" in arms and arms[f"{cost.metric}/mean"].notna().any()
-    ]
+    return [cost for cost in COSTS if _is_measured(cost, arms)]
+
+
+def _is_measured(cost: Cost, arms: pd.DataFrame) -> bool:
+    column = f"{cost.metric}/mean"
+    return column in arms and bool(arms[column].notna().any())
 
 
 def pareto_front(arms: pd.DataFrame, cost: Cost, *, metric: str) -> list[str]:
-    """arm_ids that no other arm beats: none is as good and cheaper, nor as cheap and better. By means over the seeds, the cheapest first.
+    """arm_ids that no other arm beats: none is as good and cheaper, nor as cheap and better.
 
-    `arms` as `tables.arm_frame`; `metric` is the score. Arms without both numbers are left out.
+    By means over the seeds, the cheapest first. `arms` as `frames.arm_frame`; `metric` is the
+    score. Arms without both numbers are left out.
     """
-    sign = -1.0 if cost.is_better_when_high else 1.0
     known = arms.dropna(subset=[f"{cost.metric}/mean", f"{metric}/mean"])
-    prices = sign * known[f"{cost.metric}/mean"]
-    losses = known[f"{metric}/mean"] * (1.0 if is_better(metric, 0.0, than=1.0) else -1.0)
-    order = pd.DataFrame({"arm_id": known["arm_id"], "price": prices, "score": losses}).sort_values(
-        ["price", "score"], kind="stable"
-    )
-    front, best = [], math.inf
-    for arm_id, score in zip(order["arm_id"], order["score"], strict=True):
-        if float(score) < best:
+    price = known[f"{cost.metric}/mean"]
+    loss = known[f"{metric}/mean"]
+    # both as numbers that are better when low, so that one sweep from the cheapest arm is enough
+    if cost.is_better_when_high:
+        price = -price
+    if is_better(metric, 1.0, than=0.0):
+        loss = -loss
+    order = pd.DataFrame({"arm_id": known["arm_id"], "price": price, "loss": loss})
+    order = order.sort_values(["price", "loss"], kind="stable")
+    front = []
+    lowest = math.inf
+    for arm_id, arm_loss in zip(order["arm_id"], order["loss"], strict=True):
+        if float(arm_loss) < lowest:
             front.append(str(arm_id))
-            best = float(score)
+            lowest = float(arm_loss)
     return front
 
 
@@ -69,9 +75,8 @@ def fronts(arms: pd.DataFrame, *, metric: str) -> dict[str, list[str]]:
     """Title of each traded cost that differs between arms -> its Pareto front."""
     if f"{metric}/mean" not in arms:
         return {}
-    differing = [
-        cost
-        for cost in measured(arms)
-        if cost.is_traded and arms[f"{cost.metric}/mean"].nunique() > 1
-    ]
-    return {cost.title: pareto_front(arms, cost, metric=metric) for cost in differing}
+    by_title = {}
+    for cost in measured(arms):
+        if cost.is_traded and arms[f"{cost.metric}/mean"].nunique() > 1:
+            by_title[cost.title] = pareto_front(arms, cost, metric=metric)
+    return by_title

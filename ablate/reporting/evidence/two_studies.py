@@ -1,4 +1,7 @@
-"""Two studies beside each other: the arms that both trained, with what changed between them. For a repeated study, another backbone, other data."""
+"""Two studies beside each other: the arms that both trained, with what changed between them.
+
+For a repeated study, another backbone, other data.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablate.recipe.canonical import canonical
+from ablate.reporting.evidence.frames import champion, trial_frame
 from ablate.reporting.evidence.judged_metrics import judged_metrics
 from ablate.reporting.evidence.paired import Gap, summarise
-from ablate.reporting.evidence.tables import champion, trial_frame
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.tracking.records import PublishedStudy
 
 
 @dataclass(frozen=True)
 class SharedArm:
-    """An arm of both studies: their recipes differ at most in what all arms of a study have in common."""
+    """An arm of both studies.
+
+    Its recipes differ at most in what all arms of a study have in common.
+    """
 
     name: str
     first: ArmRecord
@@ -36,69 +42,87 @@ class StudyComparison:
     is_paired: bool
     """Whether seeds of the two stand for the same draws of images: same data."""
     table: pd.DataFrame
-    """One row a shared arm: arm, then `<metric> first`, `<metric> second`, `<metric> difference` (second less first), `... low`, `... high`."""
+    """One row per shared arm: arm, then `<metric> first`, `<metric> second`,
+    `<metric> difference` (second less first), `... low`, `... high`."""
     champions: tuple[str, str]
     rank_agreement: float
-    """Kendall's tau between the two orders of the shared arms by the primary metric; NaN below three arms."""
+    """Kendall's tau between the two orders of the shared arms by the primary metric.
+
+    NaN below three arms.
+    """
 
 
 def compare_studies(first: PublishedStudy, second: PublishedStudy) -> StudyComparison:
-    """Compare two studies on the arms that they share, by the levels of the axes that they have in common."""
-    records = (first.record, second.record)
+    """Compare two studies on the arms that they share."""
     frames = (trial_frame(first), trial_frame(second))
-    shared = shared_arms(*records)
+    shared = shared_arms(first.record, second.record)
     is_paired = first.record.data.fingerprint == second.record.data.fingerprint
     metrics = judged_metrics(first.record)
     rows = [_row(arm, frames, metrics, is_paired=is_paired) for arm in shared]
     table = pd.DataFrame(rows)
-    best = [champion(record, frame) for record, frame in zip(records, frames, strict=True)]
     return StudyComparison(
         shared=shared,
         metrics=metrics,
-        differing=_differing(*records),
+        differing=_differing(first.record, second.record),
         is_paired=is_paired,
         table=table,
-        champions=(best[0].name if best[0] else "none", best[1].name if best[1] else "none"),
+        champions=(
+            _champion_name(first.record, frames[0]),
+            _champion_name(second.record, frames[1]),
+        ),
         rank_agreement=_agreement(table, metrics[0]),
     )
 
 
+def _champion_name(record: StudyRecord, trials: pd.DataFrame) -> str:
+    best = champion(record, trials)
+    return "none" if best is None else best.name
+
+
 def shared_arms(first: StudyRecord, second: StudyRecord) -> tuple[SharedArm, ...]:
-    """Arms with equal levels of the axes of either study, and equal in all other fields but those in which the studies as a whole differ."""
+    """Arms with equal levels of the axes of either study, and equal in all other fields.
+
+    Fields in which the studies as a whole differ are not compared.
+    """
     common = _constant_fields(first).keys() & _constant_fields(second).keys()
 
     def key(arm: ArmRecord) -> str:
-        return repr(
-            sorted(
-                (name, value) for name, value in canonical(arm.recipe).items() if name not in common
-            )
-        )
+        fields = canonical(arm.recipe)
+        compared = sorted(fields.keys() - common)
+        return repr([(name, fields[name]) for name in compared])
 
     others = {key(arm): arm for arm in second.arms}
-    return tuple(
-        SharedArm(arm.name, arm, others[key(arm)]) for arm in first.arms if key(arm) in others
-    )
+    shared = []
+    for arm in first.arms:
+        other = others.get(key(arm))
+        if other is not None:
+            shared.append(SharedArm(arm.name, arm, other))
+    return tuple(shared)
 
 
 def _constant_fields(record: StudyRecord) -> dict[str, str]:
     """Fields of the recipe with one value in all arms."""
     dumps = [arm.recipe.model_dump(mode="json") for arm in record.arms]
-    return (
-        {
-            name: str(dumps[0][name])
-            for name in dumps[0]
-            if len({str(dump[name]) for dump in dumps}) == 1
-        }
-        if dumps
-        else {}
-    )
+    if not dumps:
+        return {}
+    constant = {}
+    for name in dumps[0]:
+        values = {str(dump[name]) for dump in dumps}
+        if len(values) == 1:
+            constant[name] = values.pop()
+    return constant
 
 
 def _differing(first: StudyRecord, second: StudyRecord) -> dict[str, tuple[str, str]]:
-    one, other = ({**_constant_fields(record), **_facts(record)} for record in (first, second))
-    return {
-        name: (one[name], other[name]) for name in one if name in other and one[name] != other[name]
-    }
+    in_first = {**_constant_fields(first), **_facts(first)}
+    in_second = {**_constant_fields(second), **_facts(second)}
+    differing = {}
+    for name, value in in_first.items():
+        # a field that varies within one of the studies is an axis there, no difference as a whole
+        other = in_second.get(name, value)
+        if other != value:
+            differing[name] = (value, other)
+    return differing
 
 
 def _facts(record: StudyRecord) -> dict[str, str]:
@@ -120,38 +144,36 @@ def _row(
 ) -> dict[str, object]:
     row: dict[str, object] = {"arm": arm.name}
     for metric in metrics:
-        scores = [
-            _scores(frame, own.arm_id, metric)
-            for frame, own in zip(frames, (arm.first, arm.second), strict=True)
-        ]
-        means = [float(own.mean()) if len(own) else math.nan for own in scores]
-        gap = (
-            _paired(scores)
-            if is_paired
-            else Gap(means[1] - means[0], math.nan, math.nan, math.nan, 0)
-        )
-        row |= {
-            f"{metric} first": means[0],
-            f"{metric} second": means[1],
-            f"{metric} difference": means[1] - means[0],
-            f"{metric} low": gap.low,
-            f"{metric} high": gap.high,
-        }
+        first = _scores(frames[0], arm.first.arm_id, metric)
+        second = _scores(frames[1], arm.second.arm_id, metric)
+        difference = _mean(second) - _mean(first)
+        # on other data equal seeds draw other images: nothing pairs them, so there is no interval
+        gap = Gap(difference, math.nan, math.nan, math.nan, 0)
+        if is_paired:
+            gap = summarise((second - first).dropna().tolist())
+        row[f"{metric} first"] = _mean(first)
+        row[f"{metric} second"] = _mean(second)
+        row[f"{metric} difference"] = difference
+        row[f"{metric} low"] = gap.low
+        row[f"{metric} high"] = gap.high
     return row
 
 
 def _scores(frame: pd.DataFrame, arm_id: str, metric: str) -> pd.Series[float]:
+    """The arm's scores by seed, none of them NaN."""
     if metric not in frame:
         return pd.Series(dtype=float)
     return frame[frame["arm_id"] == arm_id].set_index("seed")[metric].dropna()
 
 
-def _paired(scores: list[pd.Series[float]]) -> Gap:
-    return summarise((scores[1] - scores[0]).dropna().tolist())
+def _mean(scores: pd.Series[float]) -> float:
+    return float(scores.mean()) if len(scores) else math.nan
 
 
 def _agreement(table: pd.DataFrame, metric: str) -> float:
-    known = table.dropna(subset=[f"{metric} first", f"{metric} second"]) if len(table) else table
+    if table.empty:  # it has no columns either
+        return math.nan
+    known = table.dropna(subset=[f"{metric} first", f"{metric} second"])
     if len(known) < 3:
         return math.nan
     from scipy.stats import kendalltau

@@ -1,6 +1,8 @@
-"""Which folder a report may be written to: an empty one, or one that holds an earlier report of the same grid. What else lies there stays as it is.
+"""Which folder a report may be written to: an empty one, or one that holds an earlier report.
 
-A report leaves a mark: the grid, and a digest of each file that it wrote. Only what a mark lists is ever replaced, removed or uploaded.
+That must be a report of the same grid; what else lies there stays as it is. A report leaves a mark:
+the grid, and a digest of each file that it wrote. Only what a mark lists is ever replaced, removed
+or uploaded.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ _WRITTEN = re.compile(
 """The names that a report gives to its files."""
 _LITTER = frozenset({".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini", MARK})
 """Files that say nothing of what a folder is for."""
+_WAY_OUT = "name another report folder"
 
 
 class Mark(BaseModel):
@@ -37,7 +40,10 @@ class Mark(BaseModel):
 
 
 def read_mark(out: Path) -> Mark | None:
-    """The mark in a folder, or what a report from before there were marks wrote; None where there is neither. Raises OSError."""
+    """The mark in a folder, or one of what a report from before there were marks wrote.
+
+    None where there is neither. Raises OSError.
+    """
     path = out / MARK
     if path.is_symlink() or not path.is_file():
         return _mark_of_the_unmarked(out)
@@ -45,20 +51,16 @@ def read_mark(out: Path) -> Mark | None:
         mark = Mark.model_validate_json(path.read_bytes())
     except ValidationError:
         return _mark_of_the_unmarked(out)
-    return mark.model_copy(
-        update={
-            "files": {
-                name: digest for name, digest in mark.files.items() if _WRITTEN.fullmatch(name)
-            }
-        }
-    )
+    # Files of a mark get removed: a mark that was edited, or forged, must not name another's files.
+    files = {name: digest for name, digest in mark.files.items() if _WRITTEN.fullmatch(name)}
+    return mark.model_copy(update={"files": files})
 
 
 def _mark_of_the_unmarked(out: Path) -> Mark | None:
-    found = unmarked_report(out)
-    return (
-        None if found is None else Mark(grid=found.grid_name, files=dict.fromkeys(found.files, ""))
-    )
+    report = unmarked_report(out)
+    if report is None:
+        return None
+    return Mark(grid=report.grid_name, files=dict.fromkeys(report.files, ""))
 
 
 def write_mark(out: Path, mark: Mark) -> None:
@@ -67,10 +69,11 @@ def write_mark(out: Path, mark: Mark) -> None:
 
 
 def check_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Mark:
-    """Make sure that `out` may hold a report of `grid_name`; return the mark that is there, or a new one. Writes nothing.
+    """Make sure that `out` may hold a report of `grid_name`; return its mark, or a new one.
 
-    `others`: what folders of the machine are for -> the folder; none of them may become a report's. Raises StoreError for a folder that holds files and no
-    report of the grid, or that serves another purpose.
+    Writes nothing. `others`: what folders of the machine are for -> the folder; none of them may
+    become a report's. Raises StoreError for a folder that holds files and no report of the grid,
+    or that serves another purpose.
     """
     check_purpose(out, others)
     try:
@@ -80,11 +83,15 @@ def check_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Ma
 
 
 def claim_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Mark:
-    """The same, and leave the mark there, so that what others put into the folder later does not make it theirs. Raises StoreError for what cannot be
-    written too."""
+    """As `check_folder`, and leave the mark there.
+
+    What others put into the folder later does then not make it theirs. Raises StoreError for what
+    cannot be written, too.
+    """
     mark = check_folder(out, grid_name=grid_name, others=others)
     try:
-        for folder in (out, *(out / name for name in SUBFOLDERS)):
+        subfolders = [out / name for name in SUBFOLDERS]
+        for folder in (out, *subfolders):
             folder.mkdir(parents=True, exist_ok=True)
             _check_writable(folder)
         write_mark(out, mark)
@@ -94,13 +101,7 @@ def claim_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Ma
 
 
 def _mark_for(out: Path, *, grid_name: str) -> Mark:
-    for folder in (out, *out.parents):
-        if folder.exists() or folder.is_symlink():
-            if not folder.is_dir():
-                raise StoreError(
-                    f"the report folder must be a folder, {folder} is a file or leads nowhere; free it, or name another report folder"
-                )
-            break
+    _check_leads_to_a_folder(out)
     for name in SUBFOLDERS:
         _check_subfolder(out / name)
     mark = read_mark(out)
@@ -108,45 +109,62 @@ def _mark_for(out: Path, *, grid_name: str) -> Mark:
         stranger = first_file(out)
         if stranger is not None:
             raise StoreError(
-                f"the report folder must be empty or hold an earlier report of ablate, {out} holds {stranger} and no report; name another report folder"
+                "the report folder must be empty or hold an earlier report of ablate, "
+                f"{out} holds {stranger} and no report; {_WAY_OUT}"
             )
         return Mark(grid=grid_name, files={})
     if mark.grid != grid_name:
         raise StoreError(
-            f"the report folder must hold no report of another grid, {out} holds that of {mark.grid!r}, not of {grid_name!r}; name another report folder"
+            "the report folder must hold no report of another grid, "
+            f"{out} holds that of {mark.grid!r}, not of {grid_name!r}; {_WAY_OUT}"
         )
     return mark
 
 
+def _check_leads_to_a_folder(out: Path) -> None:
+    """The nearest of `out` and its parents that is there must be a folder."""
+    for folder in (out, *out.parents):
+        # `exists` follows links: one that leads nowhere is there all the same
+        is_there = folder.exists() or folder.is_symlink()
+        if is_there and not folder.is_dir():
+            raise StoreError(
+                "the report folder must be a folder, "
+                f"{folder} is a file or leads nowhere; free it, or {_WAY_OUT}"
+            )
+        if is_there:
+            return
+
+
 def _check_subfolder(folder: Path) -> None:
+    rule = f"{folder.name}/ of a report must be a folder of its own"
     if folder.is_symlink():
-        raise StoreError(
-            f"{folder.name}/ of a report must be a folder of its own, {folder} is a link; remove the link, or name another report folder"
-        )
+        raise StoreError(f"{rule}, {folder} is a link; remove the link, or {_WAY_OUT}")
     if folder.exists() and not folder.is_dir():
-        raise StoreError(
-            f"{folder.name}/ of a report must be a folder of its own, {folder} is a file; move the file, or name another report folder"
-        )
+        raise StoreError(f"{rule}, {folder} is a file; move the file, or {_WAY_OUT}")
 
 
 def check_purpose(out: Path, others: Mapping[str, Path]) -> None:
-    """Raise StoreError where `out` is one of the folders that serve another purpose, or lies in one."""
+    """Raise StoreError where `out` is a folder that serves another purpose, or lies in one."""
     place = out.resolve()
     for purpose, folder in others.items():
         if place.is_relative_to(folder.resolve()):
             raise StoreError(
-                f"the report folder must lie outside {purpose}, {out} lies in {folder}; name another report folder"
+                f"the report folder must lie outside {purpose}, {out} lies in {folder}; {_WAY_OUT}"
             )
 
 
 def first_file(out: Path) -> str | None:
-    """Path below `out` of a file that somebody keeps there; None for a folder that is empty, holds nothing but empty folders, or is not there."""
+    """Path below `out` of a file that somebody keeps there.
+
+    None for a folder that is empty, holds nothing but empty folders, or is not there.
+    """
     return next(_files(out), None)
 
 
 def _files(out: Path) -> Iterator[str]:
     for folder, subfolders, names in os.walk(out, onerror=_refuse):
-        subfolders.sort()
+        subfolders.sort()  # in place: `walk` goes on in this order
+        # A link to a folder is something that somebody keeps; `walk` lists it, and does not follow.
         links = [name for name in subfolders if Path(folder, name).is_symlink()]
         for name in sorted([*names, *links]):
             if name not in _LITTER:
@@ -159,21 +177,26 @@ def _refuse(error: OSError) -> None:
 
 
 def check_in_the_way(out: Path, mark: Mark, names: Collection[str]) -> None:
-    """Raise StoreError where one of `names` would replace a file that no report wrote, or a link."""
+    """Raise StoreError where one of `names` would replace a link or a file of no report."""
     for name in names:
         path = out / name
         if path.is_symlink():
             raise StoreError(
-                f"a report must write files of its own, {path} is a link; remove the link, or name another report folder"
+                f"a report must write files of its own, {path} is a link; "
+                f"remove the link, or {_WAY_OUT}"
             )
         if path.exists() and (name not in mark.files or not path.is_file()):
             raise StoreError(
-                f"a report must not replace what it did not write, {path} is such a file; move it, or name another report folder"
+                f"a report must not replace what it did not write, {path} is such a file; "
+                f"move it, or {_WAY_OUT}"
             )
 
 
 def remove_stale(out: Path, mark: Mark, names: Collection[str]) -> None:
-    """Remove what an earlier report wrote, nobody has changed since, and the new one, of files `names`, does not have. Raises OSError."""
+    """Remove what an earlier report wrote and the new one, of files `names`, does not have.
+
+    What somebody has changed since stays. Raises OSError.
+    """
     for name, digest in mark.files.items():
         path = out / name
         if name in names or path.is_symlink() or not path.is_file():
@@ -183,36 +206,43 @@ def remove_stale(out: Path, mark: Mark, names: Collection[str]) -> None:
 
 
 def set_aside_edited(out: Path, mark: Mark, names: Collection[str]) -> dict[str, Path]:
-    """Rename those of `names` that somebody changed after a report had written them; return name -> where it is now. Raises OSError."""
+    """Rename those of `names` that somebody changed after a report had written them.
+
+    Returns name -> where it is now. Raises OSError.
+    """
     moved = {}
     for name in names:
         path = out / name
-        if (
-            mark.files.get(name)
-            and path.is_file()
-            and digest_of(path.read_bytes()) != mark.files[name]
-        ):
+        written = mark.files.get(name)
+        if written and path.is_file() and digest_of(path.read_bytes()) != written:
             moved[name] = path.rename(_free_name(path))
     return moved
 
 
 def _free_name(path: Path) -> Path:
-    candidates = (
-        path.with_name(f"{path.name}.edited{number}")
-        for number in itertools.chain([""], itertools.count(2))
-    )
-    return next(one for one in candidates if not one.exists() and not one.is_symlink())
+    """`<name>.edited`, or the first of `<name>.edited2`, ... that is free."""
+    candidate = path.with_name(f"{path.name}.edited")
+    for number in itertools.count(2):
+        # a link that leads nowhere does not exist, yet its name is taken
+        if not candidate.exists() and not candidate.is_symlink():
+            break
+        candidate = path.with_name(f"{path.name}.edited{number}")
+    return candidate
 
 
 def digest_of(content: bytes) -> str:
-    """SHA-256 in hex; the ends of lines do not count, which a version control may have changed."""
+    """SHA-256 of a text, in hex, whatever the ends of its lines."""
+    # git may have written them as CRLF: such a file was edited by nobody
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all; no other name of the old one is touched. Raises OSError, and leaves nothing half-way."""
+    """The file appears whole or not at all; no other name of the old one is touched.
+
+    Raises OSError, and leaves nothing half-way.
+    """
     half = path.with_name(f".{path.name}.ablate-part")
-    half.unlink(missing_ok=True)
+    half.unlink(missing_ok=True)  # of a process that was killed
     try:
         with half.open("xb") as file:
             file.write(content)
@@ -231,5 +261,6 @@ def _check_writable(folder: Path) -> None:
 def cannot_be_written(error: OSError, path: Path) -> StoreError:
     """What is said of a folder or file that cannot be written."""
     return StoreError(
-        f"the report folder must be writable, {path} is not: {error.strerror or error}; free it, or name another report folder"
+        f"the report folder must be writable, {path} is not: {error.strerror or error}; "
+        f"free it, or {_WAY_OUT}"
     )

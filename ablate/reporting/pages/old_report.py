@@ -69,7 +69,7 @@ class UnmarkedReport:
 
 
 def unmarked_report(out: Path) -> UnmarkedReport | None:
-    """The report in `out`; None where none is surely ours, and as it was written. Raises OSError."""
+    """The report in `out`; None where none is surely ours and unchanged. Raises OSError."""
     readme = _own_text(out / "README.md")
     shown = _own_text(out / "report.html")
     trials = _own_text(out / "trials.csv")

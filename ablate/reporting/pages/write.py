@@ -14,6 +14,7 @@ from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.render import drawing, spare_processes
 from ablate.reporting.one_origin import check_one_origin
 from ablate.reporting.pages.cards.card import card_text
+from ablate.reporting.pages.csv_files import table_texts
 from ablate.reporting.pages.folder import (
     MARK,
     Mark,
@@ -27,8 +28,7 @@ from ablate.reporting.pages.folder import (
     write_mark,
 )
 from ablate.reporting.pages.html import page
-from ablate.reporting.pages.report import report_text
-from ablate.reporting.pages.tables import table_texts
+from ablate.reporting.pages.readme import report_text
 from ablate.reporting.predictions.read import Predictions
 from ablate.reporting.report_record import NAME, report_json
 from ablate.reporting.results import Results

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ablate.errors import CheckFailed, StoreError
 from ablate.metrics import SCORING
 from ablate.metrics.resampling import image_weights
-from ablate.reporting.evidence.tables import run_of_trial
+from ablate.reporting.evidence.frames import run_of_trial
 from ablate.reporting.predictions import READERS
 from ablate.reporting.predictions._base import Draws, HeldOut, Reading
 from ablate.study.record import StudyRecord

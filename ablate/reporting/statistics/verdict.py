@@ -20,8 +20,11 @@ own."""
 INTERACTIONS_ALPHA = 0.005
 """Their part: a design with many interactions must not pay for them with its main effects."""
 ARMS_ALPHA = 0.02
-"""The part for arms against the baseline. The parts add up to more than 5 %, because families err in
-the same studies: docs/statistics.md has the simulated share of studies with any false verdict."""
+"""The part for arms against the baseline.
+
+The parts add up to more than 5 %, because families err in the same studies: docs/statistics.md has
+the simulated share of studies with any false verdict.
+"""
 
 
 class Verdict(StrEnum):

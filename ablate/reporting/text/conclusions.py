@@ -37,27 +37,25 @@ def claims_sentence(results: Results) -> str:
     settled = _settled(results)
     if not settled:
         return f"What matters: nothing is settled ({family}). {_detectable_sizes(results)}"
-    metric = prose(results.effects.primary)
-    effects = []
-    for effect in settled[:_N_CLAIMED]:
-        size = f"{points(effect.estimate)} points of {metric}"
-        effects.append(
-            f"{code(effect.comparison.name)} is {effect.verdict.value}: {size} "
-            f"({interval_text(effect.judged)})"
-        )
-    listed = "; ".join(effects)
+    effects = [_claim_text(effect) for effect in settled[:_N_CLAIMED]]
     if len(settled) > _N_CLAIMED:
-        listed += f"; {len(settled) - _N_CLAIMED} more below"
-    return f"What matters: {listed}. {family[:1].upper()}{family[1:]}; the others are undecided."
+        effects.append(f"{len(settled) - _N_CLAIMED} more below")
+    return (
+        f"What matters: {'; '.join(effects)}. "
+        f"{family[:1].upper()}{family[1:]}; the others are undecided."
+    )
 
 
 def _settled(results: Results) -> list[Effect]:
     """Effects of the primary metric that differ from 0 for sure, the largest first."""
-    settled = []
-    for effect in results.effects.promised:
-        if effect.judged.excludes_zero:
-            settled.append(effect)
+    settled = [effect for effect in results.effects.promised if effect.judged.excludes_zero]
     return sorted(settled, key=lambda effect: -abs(effect.estimate))
+
+
+def _claim_text(effect: Effect) -> str:
+    size = f"{points(effect.estimate)} points of {prose(effect.metric)}"
+    name = code(effect.comparison.name)
+    return f"{name} is {effect.verdict.value}: {size} ({interval_text(effect.judged)})"
 
 
 def _detectable_sizes(results: Results) -> str:
@@ -66,12 +64,12 @@ def _detectable_sizes(results: Results) -> str:
     for effect in results.effects.promised:
         is_interaction = effect.comparison.is_interaction
         if not is_interaction and math.isfinite(effect.smallest_effect):
-            sizes.append(effect.smallest_effect)
+            sizes.append(100 * effect.smallest_effect)
     if not sizes:
         n_seeds = plural(len(results.record.seeds), "seed")
         return f"{n_seeds} cannot settle anything in this design."
     return (
-        f"This design finds effects of {100 * min(sizes):.1f} to {100 * max(sizes):.1f} "
+        f"This design finds effects of {min(sizes):.1f} to {max(sizes):.1f} "
         "points or more (power 80 %) if they are equal at every level of the other axes."
     )
 
@@ -83,6 +81,7 @@ def best_sentence(results: Results) -> str:
         return "No trial completed, so there is no best arm."
     select_by = results.record.select_by
     n_seeds = int(results.number(champion.arm_id, "n_seeds"))
+    selected = _mean_sd_of(results, champion, select_by)
     primary = _mean_sd_of(results, champion, results.effects.primary)
     secondary = _mean_sd_of(results, champion, results.effects.secondary)
     spread = "n = 1 seed, spread unknown"
@@ -90,7 +89,7 @@ def best_sentence(results: Results) -> str:
         spread = f"mean ± SD, n = {n_seeds} seeds"
     return (
         f"Best arm by mean {prose(select_by)} over {plural(n_seeds, 'seed')}: "
-        f"**{code(results.name(champion.arm_id))}**, {_mean_sd_of(results, champion, select_by)} on val; "
+        f"**{code(results.name(champion.arm_id))}**, {selected} on val; "
         f"on {prose(results.effects.primary)} {primary} "
         f"and {results.task.secondary_prose} {secondary} ({spread})."
     )
@@ -120,7 +119,10 @@ def gap_sentence(results: Results) -> str:
 
 def gap_to_baseline(results: Results, arm: ArmRecord) -> ArmGap | None:
     """An arm against the baseline; None where they share no complete seed."""
-    return next((gap for gap in results.to_baseline if gap.arm_id == arm.arm_id), None)
+    for gap in results.to_baseline:
+        if gap.arm_id == arm.arm_id:
+            return gap
+    return None
 
 
 def gap_text(results: Results, gap: ArmGap) -> str:
@@ -135,6 +137,7 @@ def gap_text(results: Results, gap: ArmGap) -> str:
 
 def noise_sentence(results: Results) -> str:
     """The noise floor with where it comes from."""
+    # The baseline's seeds where a grid asks for them (`noise_floor`), else those of another arm.
     floor = results.noise_floor
     if math.isnan(floor.sd):
         return f"Noise floor: {NOT_MEASURED}."
@@ -163,8 +166,10 @@ def _cost(results: Results, champion: ArmRecord, baseline: ArmRecord) -> str:
 
 def _trainable(results: Results, arm: ArmRecord) -> float:
     """Trained parameters; infinite where not measured, so that such an arm is never cheapest."""
-    value = results.number(arm.arm_id, "cost/n_trainable/mean")
-    return math.inf if math.isnan(value) else value
+    n_trainable = results.number(arm.arm_id, "cost/n_trainable/mean")
+    if math.isnan(n_trainable):
+        return math.inf
+    return n_trainable
 
 
 def optimism_sentence(results: Results) -> str:
@@ -174,6 +179,7 @@ def optimism_sentence(results: Results) -> str:
     sd = seed_sd(results.trials, select_by)
     if champion is None or math.isnan(sd):
         return ""
+    # Only arms that completed competed; one that failed could not have been picked by luck.
     n_seeds = int(results.number(champion.arm_id, "n_seeds"))
     n_arms = int((results.arms["n_seeds"] > 0).sum())
     optimism = expected_optimism(sd, n_arms=n_arms, n_seeds=n_seeds)
@@ -204,20 +210,22 @@ def ties_sentence(results: Results) -> str:
     champion = results.champion
     if champion is None or results.effects.n_tests == 0:
         return ""
-    arms = [arm for arm in results.record.arms if arm.arm_id in results.may_be_best]
+    tied = [arm for arm in results.record.arms if arm.arm_id in results.may_be_best]
     n_scored = int((results.arms["n_seeds"] > 0).sum())
     metric = prose(results.effects.primary)
-    among = f"{len(arms)} of {plural(n_scored, 'arm')}, 95 % sure, by {metric}"
-    named = some([code(results.name(arm.arm_id)) for arm in arms], most=_N_TIED)
-    return f"The best arm is among these ({among}): {named}{_cheapest_of(results, champion, arms)}."
+    among = f"{len(tied)} of {plural(n_scored, 'arm')}, 95 % sure, by {metric}"
+    named = some([code(results.name(arm.arm_id)) for arm in tied], most=_N_TIED)
+    return f"The best arm is among these ({among}): {named}{_cheapest_of(results, champion, tied)}."
 
 
 def _cheapest_of(results: Results, champion: ArmRecord, tied: list[ArmRecord]) -> str:
     """Which of the champion and its ties trains the fewest parameters."""
 
+    # Many arms train equally many parameters (a rate or an augmentation costs none), so the score
+    # decides among those.
     def cost_then_score(arm: ArmRecord) -> tuple[float, float]:
-        score = results.number(arm.arm_id, f"{results.effects.primary}/mean")
-        return _trainable(results, arm), -score
+        mean = results.number(arm.arm_id, f"{results.effects.primary}/mean")
+        return _trainable(results, arm), -mean
 
     cheapest = min([champion, *tied], key=cost_then_score)
     n_trained = _trainable(results, cheapest)
@@ -233,4 +241,6 @@ def metric_cell(results: Results, arm_id: str, metric: str) -> str:
     """Mean ± SD of a score of an arm, for a table."""
     mean = results.number(arm_id, f"{metric}/mean")
     sd = results.number(arm_id, f"{metric}/sd")
-    return score(mean) if math.isnan(sd) else mean_sd(mean, sd)
+    if math.isnan(sd):
+        return score(mean)
+    return mean_sd(mean, sd)

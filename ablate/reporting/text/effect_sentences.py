@@ -21,25 +21,32 @@ def axis_sentences(results: Results, axis: str) -> list[str]:
 def _level_sentence(results: Results, effect: Effect) -> str:
     comparison = effect.comparison
     compared = f"{code(comparison.levels[0])} against {code(comparison.against[0])}"
-    same_arm = ""
-    if comparison.n_same_arm:
-        n_cells = plural(comparison.n_same_arm, "cell")
-        same_arm = f" {n_cells} not counted: both levels are the same arm there."
+    same_arm = _same_arm_text(comparison.n_same_arm)
     if effect.n_pairs == 0:
         nothing = "nothing to compare, no pair of complete trials differs in this axis alone"
         return f"{compared}: {nothing}.{same_arm}"
-    spread = ""
-    if not math.isnan(effect.sd_of_pairs):
-        spread = f", SD {100 * effect.sd_of_pairs:.1f}"
-    pairs = f"{plural(effect.n_pairs, 'pair')}{spread} (higher in {effect.n_higher})"
-    metric = prose(effect.metric)
-    difference = f"**{points(effect.estimate)} points** of {metric}{_in_brackets(effect)}"
+    size = f"**{points(effect.estimate)} points** of {prose(effect.metric)}{_in_brackets(effect)}"
     secondary = _secondary_text(results.effects.of(comparison, results.effects.secondary))
     verdict = effect_verdict(effect, margin=results.record.margin)
     return (
-        f"{compared}: {difference} on average over {pairs}; {verdict}. "
+        f"{compared}: {size} on average over {_pairs_text(effect)}; {verdict}. "
         f"{results.task.secondary_prose}: {secondary}.{same_arm}"
     )
+
+
+def _same_arm_text(n_cells: int) -> str:
+    """A sentence on cells in which an axis changes nothing, e.g. alpha where the rank is 0."""
+    if not n_cells:
+        return ""
+    return f" {plural(n_cells, 'cell')} not counted: both levels are the same arm there."
+
+
+def _pairs_text(effect: Effect) -> str:
+    """`12 pairs, SD 1.4 (higher in 9)`: a pair is two trials that differ in this axis alone."""
+    pairs = plural(effect.n_pairs, "pair")
+    if not math.isnan(effect.sd_of_pairs):
+        pairs += f", SD {100 * effect.sd_of_pairs:.1f}"
+    return f"{pairs} (higher in {effect.n_higher})"
 
 
 def _secondary_text(effect: Effect) -> str:
@@ -97,8 +104,9 @@ def _price(effect: Effect) -> str:
 
 def share_sentence(results: Results, axis: str) -> str:
     """How much of the variance of the primary metric the axis explains."""
-    what = f"Share of the variance of {prose(results.effects.primary)} (omega squared)"
-    shares = [effect.share for effect in results.effects.of_axis(axis, results.effects.primary)]
-    if not shares or math.isnan(shares[0]):
-        return f"{what}: {NOT_MEASURED}."
-    return f"{what}: {100 * shares[0]:.0f} %."
+    explained = f"Share of the variance of {prose(results.effects.primary)} (omega squared)"
+    effects = results.effects.of_axis(axis, results.effects.primary)
+    # The share is the axis's: every level of it carries the same number.
+    if not effects or math.isnan(effects[0].share):
+        return f"{explained}: {NOT_MEASURED}."
+    return f"{explained}: {100 * effects[0].share:.0f} %."

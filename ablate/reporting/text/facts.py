@@ -13,7 +13,7 @@ from ablate.tracking.records import PublishedRun
 
 def shared_text(runs: Iterable[PublishedRun], text_of: Callable[[TrialFacts], str | None]) -> str:
     """A fact of several runs: the words, or all of them in order where the runs differ."""
-    return _joined(text_of(run.facts) for run in runs)
+    return _joined([text_of(run.facts) for run in runs])
 
 
 def boundary_text(facts: TrialFacts) -> str | None:
@@ -25,27 +25,38 @@ def boundary_text(facts: TrialFacts) -> str | None:
 
 def commit_text(runs: Sequence[PublishedRun]) -> str:
     """The commit of the code that made the runs."""
-    return _joined(run.provenance.commit for run in runs)
+    # Several where a study was continued after a change of the code.
+    return _joined([run.provenance.commit for run in runs])
 
 
 def versions_text(runs: Sequence[PublishedRun]) -> str:
     """e.g. `ablate 0.1.0, python 3.12.3, torch 2.14.1, timm 1.0.22`: of what made the runs."""
-    known = [run.provenance for run in runs]
-    names = dict.fromkeys(name for provenance in known for name in provenance.libraries)
-    versions = {"ablate": _joined(provenance.version for provenance in known)}
-    for name in names:
-        versions[name] = _joined(provenance.libraries.get(name) for provenance in known)
+    provenances = [run.provenance for run in runs]
+    versions = {"ablate": _joined([provenance.version for provenance in provenances])}
+    for name in _library_names(provenances):
+        versions[name] = _joined([provenance.libraries.get(name) for provenance in provenances])
     # Trials say themselves what torch they ran with: runs of old stores have no other version.
     torch = shared_text(runs, lambda facts: facts.torch)
     if torch != NOT_MEASURED:
         versions["torch"] = torch
-    parts = [f"{name} {text(v)}" for name, v in versions.items() if v != NOT_MEASURED]
+    parts = []
+    for name, version in versions.items():
+        if version != NOT_MEASURED:
+            parts.append(f"{name} {text(version)}")
     return ", ".join(parts) or NOT_MEASURED
+
+
+def _library_names(provenances: Iterable[Provenance]) -> list[str]:
+    """Every library that some run names, in the order in which they first appear."""
+    names: dict[str, None] = {}
+    for provenance in provenances:
+        names |= dict.fromkeys(provenance.libraries)
+    return list(names)
 
 
 def platform_text(provenances: Iterable[Provenance]) -> str:
     """Operating system and processor."""
-    return _joined(provenance.platform for provenance in provenances)
+    return _joined([provenance.platform for provenance in provenances])
 
 
 def merge_text(merges: Sequence[Merge | None]) -> str:
@@ -53,16 +64,27 @@ def merge_text(merges: Sequence[Merge | None]) -> str:
 
     Of runs that all merged on the same number of images, the one with the largest difference.
     """
-    known = [merge for merge in merges if merge is not None]
-    measured = [merge for merge in known if merge.difference is not None]
-    if len(measured) == len(merges) and len({merge.n_images for merge in measured}) == 1:
-        return _merge_text(max(measured, key=lambda merge: merge.difference or 0.0))
-    return _joined(None if merge is None else _merge_text(merge) for merge in merges)
+    measured = []
+    for merge in merges:
+        if merge is not None and merge.difference is not None:
+            measured.append(merge)
+    n_images = {merge.n_images for merge in measured}
+    if len(measured) == len(merges) and len(n_images) == 1:
+        return _merge_text(max(measured, key=_size_of_difference))
+    texts: list[str | None] = []
+    for merge in merges:
+        texts.append(None if merge is None else _merge_text(merge))
+    return _joined(texts)
+
+
+def _size_of_difference(merge: Merge) -> float:
+    return merge.difference or 0.0
 
 
 def _merge_text(merge: Merge) -> str:
     if merge.difference is None:
         return f"not merged: {merge.why_not}"
+    # In fp32 even where training was bf16: rounding the sum would hide a wrong merge.
     return (
         f"merged in fp32, logits of {merge.n_images} val images differ by at most "
         f"{merge.difference:.1e}"
@@ -70,5 +92,8 @@ def _merge_text(merge: Merge) -> str:
 
 
 def _joined(texts: Iterable[str | None]) -> str:
-    words = [NOT_MEASURED if word is None else word for word in texts]
-    return ", ".join(dict.fromkeys(words)) or NOT_MEASURED
+    """The texts, each of them once, in order of appearance; a missing one is `not measured`."""
+    different: dict[str, None] = {}
+    for fact in texts:
+        different[NOT_MEASURED if fact is None else fact] = None
+    return ", ".join(different) or NOT_MEASURED

@@ -13,13 +13,16 @@ from ablate.study.trial import is_score
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_text_columns: int = 1) -> str:
     """A pipe table; columns after the first `n_text_columns` are aligned to the right."""
-    rule = ["---" if column < n_text_columns else "--:" for column in range(len(header))]
-    lines = [
-        [escape(name) for name in header],
-        rule,
-        *[[escape(value) for value in row] for row in rows],
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    n_numbers = len(header) - n_text_columns
+    alignment = ["---"] * min(n_text_columns, len(header)) + ["--:"] * n_numbers
+    lines = [_row(header), f"| {' | '.join(alignment)} |"]
+    for row in rows:
+        lines.append(_row(row))
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(map(escape, cells))} |"
 
 
 def escape(markdown: str) -> str:
@@ -32,6 +35,7 @@ def escape(markdown: str) -> str:
 
 def picture(name: str, alt: str, *, folder: str) -> str:
     """An image of the report, as SVG, with its alt text."""
+    # Brackets end an alt text in some renderers even where they are escaped.
     readable = alt.translate({ord("["): "(", ord("]"): ")"})
     return f"![{text(readable)}]({folder}/{name}.svg)"
 
@@ -50,20 +54,24 @@ def bullets(lines: Iterable[str]) -> str:
 
 def score(value: float) -> str:
     """Three decimals, or `not measured`."""
-    return f"{value:.3f}" if is_score(value) else NOT_MEASURED
+    if not is_score(value):
+        return NOT_MEASURED
+    return f"{value:.3f}"
 
 
 def mean_sd(mean: float, sd: float, *, digits: int = 3) -> str:
     """`0.812 ± 0.010`; the mean alone where one seed leaves no SD."""
     if math.isnan(mean):
         return NOT_MEASURED
-    return f"{mean:,.{digits}f}" if math.isnan(sd) else f"{mean:,.{digits}f} ± {sd:,.{digits}f}"
+    if math.isnan(sd):
+        return f"{mean:,.{digits}f}"
+    return f"{mean:,.{digits}f} ± {sd:,.{digits}f}"
 
 
 def points(difference: float) -> str:
     """A difference of scores in points, with its sign: 0.0123 is `+1.2`; never `-0.0`."""
-    rounded = f"{100 * difference:+.1f}"
-    return "+0.0" if rounded == "-0.0" else rounded
+    # `z` turns what rounds to minus zero into zero: nobody should look for a sign in it.
+    return f"{100 * difference:+z.1f}"
 
 
 def interval_in_points(low: float, high: float) -> str:
@@ -86,7 +94,9 @@ def p_value(p: float) -> str:
     """`p = 0.012`, `p < 0.001`, or `p not measured`."""
     if math.isnan(p):
         return f"p {NOT_MEASURED}"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}"
 
 
 def yes_or_no(is_true: bool) -> str:
@@ -96,29 +106,38 @@ def yes_or_no(is_true: bool) -> str:
 
 def count(value: float) -> str:
     """A whole number with separators, or `not measured`."""
-    return NOT_MEASURED if math.isnan(value) else f"{value:,.0f}"
+    return count_or(value, digits=0)
 
 
 def count_or(value: float, digits: int) -> str:
     """A number with separators, or `not measured`."""
-    return NOT_MEASURED if math.isnan(value) else f"{value:,.{digits}f}"
+    if math.isnan(value):
+        return NOT_MEASURED
+    return f"{value:,.{digits}f}"
 
 
 def shortened(words: str, length: int) -> str:
     """At most `length` characters, with a mark where some were left out."""
-    return words if len(words) <= length else f"{words[: length - 1]}…"
+    if len(words) <= length:
+        return words
+    return f"{words[: length - 1]}…"
 
 
 def plural(n: int, noun: str) -> str:
     """`1 seed`, `2 seeds`, `2 classes`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}{'es' if noun.endswith('s') else 's'}"
+    if n == 1:
+        return f"{n} {noun}"
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{n} {noun}{ending}"
 
 
 def headed(heading: str, body: str) -> str:
     """A line above what it is about; nothing without a body."""
-    return f"{heading}\n\n{body}" if body else ""
+    if not body:
+        return ""
+    return f"{heading}\n\n{body}"
 
 
 def join_sections(sections: Iterable[str]) -> str:
     """Sections with an empty line between them, empty ones dropped, and a newline at the end."""
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"

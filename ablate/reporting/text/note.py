@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from ablate.quoting import code, text
-from ablate.reporting.report_record import ReportArm, ReportContrast, ReportRecord
+from ablate.reporting.report_record import (
+    ReportArm,
+    ReportContrast,
+    ReportEffect,
+    ReportRecord,
+)
 from ablate.reporting.results import prose
 from ablate.reporting.text.markdown import bullets, mean_sd, plural, points
 
@@ -12,6 +19,7 @@ _N_EFFECTS = 3
 
 def study_note(record: ReportRecord) -> str:
     """The question, the data, the best arm, what may be claimed, and where the report is."""
+    # MLflow shows the description above its tables of runs: a few lines, the rest is an artifact.
     lines = [_data_line(record), _trials_line(record), _champion_line(record)]
     champion = record.champion
     if champion is not None and champion.against_baseline is not None:
@@ -31,7 +39,7 @@ def _data_line(record: ReportRecord) -> str:
     line = f"{text(data.title)}: {len(data.class_names)} classes; images: {sizes}."
     if data.source == data.requested_source:
         return line
-    return f"**Stand-in data**, {code(data.requested_source)} is not available. {line}"
+    return f"**Fallback data**: {code(data.requested_source)} is not available. {line}"
 
 
 def _trials_line(record: ReportRecord) -> str:
@@ -46,13 +54,12 @@ def _champion_line(record: ReportRecord) -> str:
     champion = record.champion
     if champion is None:
         return "No trial completed, so there is no best arm."
-    scores = [record.study.select_by, *_test_metrics(record)]
-    told = ", ".join(
-        f"{prose(metric)} {_score(champion, metric)}"
-        for metric in scores
-        if metric in champion.scores
-    )
-    return f"Best arm on val: **{code(champion.short_name or champion.name)}**, {told}."
+    scores = []
+    for metric in (record.study.select_by, *_test_metrics(record)):
+        if metric in champion.scores:
+            scores.append(f"{prose(metric)} {_score(champion, metric)}")
+    name = champion.short_name or champion.name
+    return f"Best arm on val: **{code(name)}**, {', '.join(scores)}."
 
 
 def _test_metrics(record: ReportRecord) -> list[str]:
@@ -62,8 +69,12 @@ def _test_metrics(record: ReportRecord) -> list[str]:
 
 def _score(arm: ReportArm, metric: str) -> str:
     score = arm.scores[metric]
-    sd = float("nan") if score.sd is None else score.sd
-    return mean_sd(score.mean, sd)
+    return mean_sd(score.mean, _number(score.sd))
+
+
+def _number(value: float | None) -> float:
+    # JSON has no NaN: report.json writes null for what was not measured.
+    return math.nan if value is None else value
 
 
 def _gap_line(gap: ReportContrast, baseline: ReportArm) -> str:
@@ -78,11 +89,17 @@ def _effects_line(record: ReportRecord) -> str:
     if not claimed:
         return "No effect is settled."
     claimed.sort(key=lambda effect: -abs(effect.estimate or 0.0))
-    told = []
-    for effect in claimed[:_N_EFFECTS]:
-        pairs = zip(effect.axes, effect.levels, strict=True)
-        name = " x ".join(f"{axis}={level}" for axis, level in pairs)
-        size = points(effect.estimate or 0.0)
-        told.append(f"{code(name)} {size} points of {prose(effect.metric)} ({effect.verdict})")
-    more = f"; {len(claimed) - _N_EFFECTS} more" if len(claimed) > _N_EFFECTS else ""
-    return f"What matters: {'; '.join(told)}{more}."
+    effects = [_effect_text(effect) for effect in claimed[:_N_EFFECTS]]
+    if len(claimed) > _N_EFFECTS:
+        effects.append(f"{len(claimed) - _N_EFFECTS} more")
+    return f"What matters: {'; '.join(effects)}."
+
+
+def _effect_text(effect: ReportEffect) -> str:
+    """`lora_rank=8 +1.2 points of macro F1 (better)`; an interaction names two axes."""
+    levels = []
+    for axis, level in zip(effect.axes, effect.levels, strict=True):
+        levels.append(f"{axis}={level}")
+    name = code(" x ".join(levels))
+    size = f"{points(effect.estimate or 0.0)} points of {prose(effect.metric)}"
+    return f"{name} {size} ({effect.verdict})"

@@ -22,7 +22,7 @@ _CONSEQUENCES = {
 
 
 def data_sentence(results: Results) -> str:
-    """Which data was really used: one line, or a warning where the fallback stood in."""
+    """Which data was really used: one line, or a warning where the fallback was used."""
     data = results.record.data
     if data.is_fallback:
         return _fallback_warning(data)
@@ -66,16 +66,18 @@ def _labels_per_image(results: Results) -> str:
     data = results.record.data
     if not data.image_counts:
         return ""
-    n_labels = sum(sum(counts) for counts in data.class_counts.values())
+    n_labels = 0
+    for counts in data.class_counts.values():
+        n_labels += sum(counts)
     return f"; {n_labels / sum(data.n_images.values()):.2f} labels per image"
 
 
 def regrouped_text(data: DataFacts) -> str:
     """Which classes of the source each class took: `good = nominal; defect = local, global`."""
-    groups = [
-        f"{code(new)} = {some(list(map(code, sources)), most=_N_GROUPED_CLASSES)}"
-        for new, sources in data.regrouped.items()
-    ]
+    groups = []
+    for new, sources in data.regrouped.items():
+        taken = some([code(source) for source in sources], most=_N_GROUPED_CLASSES)
+        groups.append(f"{code(new)} = {taken}")
     return "; ".join(groups)
 
 
@@ -94,7 +96,8 @@ def classes_sentence(results: Results) -> str:
 
 def _class_text(data: DataFacts, position: int, splits: Sequence[str]) -> str:
     counts = [f"{data.class_counts[split][position]:,}" for split in splits]
-    return f"{code(shortened(data.class_names[position], _LONGEST_NAME))} {' / '.join(counts)}"
+    name = shortened(data.class_names[position], _LONGEST_NAME)
+    return f"{code(name)} {' / '.join(counts)}"
 
 
 def absent_sentences(results: Results) -> list[str]:
@@ -103,18 +106,24 @@ def absent_sentences(results: Results) -> list[str]:
     warnings = []
     for split, consequence in _CONSEQUENCES.items():
         counts = data.class_counts.get(split, ())
-        # Not strict: a study whose splits were never counted has no counts.
-        absent = [code(name) for name, n in zip(data.class_names, counts, strict=False) if n == 0]
+        absent = _absent_classes(data.class_names, counts)
         if absent:
             without = f"{plural(len(absent), 'class')} without images in {split}"
             named = some(absent, most=_N_NAMED_CLASSES)
             warnings.append(f"**{without}: {consequence}.** {named}.")
+        # Of one class every model is right, and AUROC has nothing to rank it against.
         if len(counts) - len(absent) == 1:
             warnings.append(
                 f"**{split} holds images of one class only: "
                 "its scores cannot show whether a model separates the classes.**"
             )
     return warnings
+
+
+def _absent_classes(class_names: Sequence[str], counts: Sequence[int]) -> list[str]:
+    # Not strict: a study whose splits were never counted has no counts.
+    pairs = zip(class_names, counts, strict=False)
+    return [code(name) for name, n_images in pairs if n_images == 0]
 
 
 def design_sentence(results: Results) -> str:

@@ -44,14 +44,14 @@ def comparison_text(comparison: StudyComparison, *, first: str, second: str) -> 
 def _differing(comparison: StudyComparison, first: str, second: str) -> str:
     if not comparison.differing:
         return "Nothing but the runs differs between the two."
-    facts = [
-        f"{name}: {code(in_first)} in {first}, {code(in_second)} in {second}"
-        for name, (in_first, in_second) in comparison.differing.items()
-    ]
+    facts = []
+    for name, (in_first, in_second) in comparison.differing.items():
+        facts.append(f"{name}: {code(in_first)} in {first}, {code(in_second)} in {second}")
     return f"## What differs\n\n{bullets(facts)}"
 
 
 def _agreement(comparison: StudyComparison) -> list[str]:
+    # NaN with a single shared arm: one arm has no order.
     if math.isnan(comparison.rank_agreement):
         return []
     metric = prose(comparison.metrics[0])
@@ -80,7 +80,10 @@ def _cells(row: Mapping[Hashable, Any], metric: str) -> list[str]:
     difference = row[f"{metric} difference"]
     low = row[f"{metric} low"]
     high = row[f"{metric} high"]
-    gap = NOT_MEASURED if math.isnan(difference) else points(difference)
+    gap = NOT_MEASURED
+    if not math.isnan(difference):
+        gap = points(difference)
+    # No interval where one pair alone is shared, or where the data differ and nothing is paired.
     if not math.isnan(low):
         gap += f" ({points(low)} to {points(high)})"
     return [score(row[f"{metric} first"]), score(row[f"{metric} second"]), gap]

@@ -120,10 +120,13 @@ def execute(name: str, request: TrialRequest, on_event: OnEvent) -> None:
             is_hopeless = on_event(event)
         except BaseException as error:
             raise _ListenerFailed from error
+        # To end after the last epoch would save no time: the trial completes, and its score counts.
         if is_hopeless and epoch + 1 < n_epochs:
             raise _Pruned
 
     try:
+        # `_end` returns the event instead of sending it: what the listener raises there is no
+        # failure of the trial.
         on_event(_end(name, request, emit))
     except _ListenerFailed as wrapped:
         raise (wrapped.__cause__ or wrapped) from None
@@ -152,6 +155,7 @@ def _end(name: str, request: TrialRequest, emit: Emit) -> TrialEnded:
     attempt = request.attempt
     try:
         outcome = load(name)(request, emit)
+        # Checked here, by every executor: what is missing would be missed by a report weeks later.
         missing = [file for file in outcome.files if not (request.folder / file).is_file()]
         if missing:
             raise CheckFailed(

@@ -9,10 +9,7 @@ class InlineExecutor:
     """One slot, which is the caller. A trial that kills its process kills the caller with it."""
 
     def __init__(self, run_trial: str) -> None:
-        """`run_trial` names the function that runs a trial, e.g.
-
-        "ablate.training.trial_run:run_trial".
-        """
+        """`run_trial` names the function: "ablate.training.trial_run:run_trial", say."""
         self._run_trial = run_trial
 
     @property

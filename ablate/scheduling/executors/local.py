@@ -91,6 +91,7 @@ class LocalExecutor:
                     return
                 ready = wait([worker.pipe for worker in busy], timeout=_POLL_S)
                 for worker in busy:
+                    # The pipe of a dead worker is not ready while a child of it holds it open.
                     if worker.pipe in ready or worker.is_dead:
                         _forward(worker, on_event)
                 for worker in busy:
@@ -112,6 +113,8 @@ def _fill(workers: Sequence[_Worker], take: Take, on_event: OnEvent) -> None:
         request = take(worker.slot.name)
         if request is None:
             return
+        # The journal knows of a trial before its process does: whatever dies in between leaves a
+        # start without an end, which the next conductor ends.
         on_event(started(request, slot=worker.slot.name))
         with uninterrupted():  # a process that nobody knows of would stay
             worker.start(request)
@@ -235,6 +238,7 @@ class _Worker:
             self.reap()
         self._pipe, theirs = Pipe()
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        # Our copy of the worker's end is closed: the pipe breaks only when nobody holds that end.
         with theirs, self._log_path.open("ab") as log:
             self._process = self._popen(theirs.fileno(), log)
 

@@ -83,6 +83,8 @@ class RayExecutor:
         def take_held_first(slot: str) -> TrialRequest | None:
             return held.pop() if held else take(slot)
 
+        # A group of its own for what must be heard: an actor runs one call of a group at a time,
+        # and `run` lasts as long as a trial.
         conductor_node = ray.get_runtime_context().get_node_id()
         depot = _depot_on(conductor_node)
         actor = ray.remote(**self._share.options, concurrency_groups={CONTROL: 1})(TrialWorker)
@@ -149,6 +151,7 @@ def _ready(seats: Sequence[Seat]) -> list[Seat]:
     awaited = [seat.awaited for seat in seats if seat.awaited is not None]
     if not awaited:
         return []
+    # Twice: the first call waits for any of them, the second names every one that is ready.
     ray.wait(awaited, num_returns=1, timeout=_POLL_S)
     ready, _ = ray.wait(awaited, num_returns=len(awaited), timeout=0)
     # By identity: Ray's promises of streams do not compare.

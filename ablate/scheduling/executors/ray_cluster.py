@@ -51,6 +51,8 @@ def connected(address: str | None) -> Iterator[None]:
     Raises StoreError where there is no such cluster.
     """
     address = address or os.environ.get("RAY_ADDRESS")
+    # ray:// is Ray's client: this machine would be no node of the cluster, and `Depot` must run on
+    # it. "local" would start a cluster of this machine alone.
     if not address or address == "local" or address.startswith("ray://"):
         raise StoreError(
             "--executor ray must have a cluster's --address (or RAY_ADDRESS), HOST:PORT or auto "

@@ -116,6 +116,7 @@ class TrialWorker:
             events.put(event)
             return f"{event.trial_id} {event.attempt}" in self._pruned
 
+        # The trial has a thread of its own, so that this one can send signs of life meanwhile.
         threading.Thread(
             target=_serve, args=(self._run_trial, visit, report), name="ablate-trial", daemon=True
         ).start()
@@ -244,7 +245,8 @@ class _Visit:
         return ray.get(self._depot.names.remote(str(folder)))  # type: ignore[no-any-return]
 
     def _read(self, path: Path, offset: int, n_bytes: int) -> bytes:
-        return ray.get(self._depot.read.remote(str(path), offset, n_bytes))  # type: ignore[no-any-return]
+        piece = self._depot.read.remote(str(path), offset, n_bytes)
+        return ray.get(piece)  # type: ignore[no-any-return]
 
 
 def _state(path: Path) -> tuple[int, int]:

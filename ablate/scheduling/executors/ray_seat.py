@@ -91,6 +91,7 @@ class Seat:
             self._arrive()
             return
         try:
+            # A stream of Ray's gives promises, one for each message; what is ready comes at once.
             message: Message = ray.get(next(self.awaited))
         except (RayError, StopIteration) as error:
             yield self._lost(error)
@@ -130,6 +131,7 @@ class Seat:
             node: Node = ray.get(self.awaited)
         except RayError as error:
             self.vacate()
+            # A node that goes away while a worker starts there is no fault of the study's.
             self._n_bad_starts += 1
             if self._n_bad_starts >= _MAX_BAD_STARTS:
                 raise StoreError(
@@ -175,7 +177,7 @@ class Seat:
             return ""
 
     def _end(self, kind: str, why: str, stack: str) -> TrialEnded:
-        self.vacate()
+        self.vacate()  # also a worker that only hangs: its answer would come to another trial
         request = self.request
         self.request = None
         if request is None:

@@ -58,11 +58,13 @@ def slots_that_fit(peak_mb: float, *, total_mb: float, margin: float) -> int:
             f"memory must be above 0 MB and a margin in [0, 1), got a peak of {peak_mb:g}, "
             f"a total of {total_mb:g} and a margin of {margin:g}."
         )
+    # One in any case: a trial that does not fit halves its batches, and none at all is no study.
     return max(1, int(total_mb * (1 - margin) // peak_mb))
 
 
 def cpu_environment(threads: int) -> dict[str, str]:
     """Variables of a slot that sees no GPU."""
+    # Empty, not missing: without the variable CUDA shows a process every GPU.
     return {**thread_environment(threads), "CUDA_VISIBLE_DEVICES": ""}
 
 

@@ -53,6 +53,7 @@ def serve(run_trial: str, descriptor: int) -> None:
             pipe.send_bytes(json.dumps(to_json(event)).encode())
         return f"{event.trial_id} {event.attempt}" in pruned
 
+    # In the main thread: a library that sets a signal handler can do so only there.
     while True:
         execute(run_trial, requests.get(), send)
 
@@ -66,6 +67,7 @@ def _listen(pipe: Connection, requests: queue.SimpleQueue[TrialRequest], pruned:
     while True:
         try:
             message = pipe.recv_bytes()
+            # A request is JSON and begins with a brace.
             if message.startswith(PRUNE):
                 pruned.add(message.removeprefix(PRUNE).decode())
             else:

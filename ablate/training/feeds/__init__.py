@@ -1,1 +1,1 @@
-"""What flows through the trained part of a network: images, mixed images or kept activations, in the order of an epoch."""
+"""What flows through the trained part of a network: images, mixed images, kept activations."""

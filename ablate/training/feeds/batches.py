@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ablate.data.augment import clean, views
 from ablate.data.store import StoredSplit
-from ablate.model.facts import Preprocessing
+from ablate.model.backbone_facts import Preprocessing
 from ablate.study.request import Compute
 from ablate.training.feeds.sampling import Sampling
 

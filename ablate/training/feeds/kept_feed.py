@@ -13,8 +13,9 @@ from torch import Tensor
 from ablate.model.splitting.call_order import Autocast
 from ablate.model.splitting.parts import SplitNetwork
 from ablate.study.view_identity import CLEAN, FrozenTrunk, Showing, view_identity
-from ablate.training.feeds.activations import ActivationCache, CacheUse, Rows, View
+from ablate.training.feeds.activations import ActivationCache
 from ablate.training.feeds.batches import ImageFeed, in_order, split_batches
+from ablate.training.feeds.rows import CacheUse, Rows, View
 
 PREFIX_BATCH = 64
 """Images in the prefix at a time. A fixed number: other sizes of batches round otherwise, and rows
@@ -134,7 +135,7 @@ class KeptFeed:
         is_shared = policy == CLEAN or self.prefix.sharing.n_users > 1
         return View(
             identity=view_identity(self.prefix.trunk, showing),
-            doors=self.prefix.split.split_points,
+            split_points=self.prefix.split.split_points,
             from_images=self._pass_of(policy, seed=seed, epoch=epoch),
             from_rows=self._from_rows,
             kept=self.prefix.kept if is_shared else frozenset(),
@@ -158,10 +159,10 @@ class KeptFeed:
 
         return from_images
 
-    def _from_rows(self, rows: Rows, door: int) -> Iterator[Tensor]:
-        """Rows of an earlier split point, number `door`, -> batches at the last one."""
+    def _from_rows(self, rows: Rows, number: int) -> Iterator[Tensor]:
+        """Rows of an earlier split point, `number` -> batches at the last one."""
         every_image = np.arange(len(self.images))
         for positions in in_order(every_image, batch_size=PREFIX_BATCH):
             batch, _ = self._batch(rows, positions)
             with torch.no_grad(), self.prefix.autocast():
-                yield self.prefix.split.advance(batch, start=door)
+                yield self.prefix.split.advance(batch, start=number)

@@ -27,10 +27,11 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.request import CacheSpec, Compute
 from ablate.study.trial_facts import FoldedNorms, PrefixCut
 from ablate.study.view_identity import CLEAN, FrozenTrunk
-from ablate.training.feeds.activations import ActivationCache, CacheUse
+from ablate.training.feeds.activations import ActivationCache
 from ablate.training.feeds.batches import ImageFeed
 from ablate.training.feeds.kept_feed import Ahead, KeptFeed, Prefix, Sharing
 from ablate.training.feeds.mixing import MixedFeed
+from ablate.training.feeds.rows import CacheUse
 from ablate.training.feeds.sampling import Sampling, every_image, few_shot_rows
 
 MAX_VIEW_BYTES = 4_000_000_000

@@ -27,7 +27,7 @@ from ablate.model.delta import delta, load_delta
 from ablate.model.weights.tensor_values import digest_of_tensors
 from ablate.training.loop.active_phase import ActivePhase
 from ablate.training.loop.optimizer_state import load_optimizer, optimizer_state
-from ablate.training.loop.progress import Best, TrainingProgress
+from ablate.training.loop.training_progress import Best, TrainingProgress
 
 FILE = "checkpoint.safetensors"
 VERSION = 3

@@ -23,8 +23,8 @@ from ablate.training.feeds.trained_part import Feed, TrainedPart
 from ablate.training.loop.active_phase import ActivePhase, OpenTrainedPart, open_phase
 from ablate.training.loop.checkpoint import Checkpoint
 from ablate.training.loop.l2_sp import l2_sp_of
-from ablate.training.loop.progress import Best, TrainingProgress
 from ablate.training.loop.step import TrainingSetup, autocast, train_batch
+from ablate.training.loop.training_progress import Best, TrainingProgress
 from ablate.training.tasks._base import Task
 
 EmitEpoch = Callable[[int, int, dict[str, float]], None]

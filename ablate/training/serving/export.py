@@ -5,7 +5,6 @@ Complete weights, classes and preprocessing; adapters merged into the weights wh
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ablate.checksum import digest_of_file
 from ablate.errors import SpecError, WeightsError
 from ablate.model.delta import load_delta
 from ablate.model.merge import NOT_MERGEABLE, is_same, merge_adapters
@@ -64,12 +64,6 @@ def export_complete(trial_folder: Path, out: Path) -> Path:
     described[SHA256] = {WEIGHTS: digest_of_file(out / WEIGHTS)}
     (out / TRIAL).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
     return out
-
-
-def digest_of_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_description(folder: Path) -> dict[str, Any]:

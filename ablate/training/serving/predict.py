@@ -5,6 +5,7 @@ MLflow's pyfunc flavour loads it through `_load_pyfunc`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ablate.data.augment import clean
 from ablate.data.square import INTERPOLATIONS, square
 from ablate.errors import WeightsError
 from ablate.model.backbone import POOLINGS
-from ablate.model.facts import Preprocessing
+from ablate.model.backbone_facts import Preprocessing
 from ablate.model.merge import admit_biases
 from ablate.model.network import build_network
 from ablate.recipe.recipe import Recipe
@@ -50,12 +51,24 @@ class Classifier:
         `images` are RGB (N, H, W, 3) uint8 of any size; they get the preprocessing that
         validation had. `params` is there for MLflow and takes nothing.
         """
-        squares = [
-            self._prepared(Image.fromarray(image)) for image in np.asarray(images, dtype=np.uint8)
-        ]
-        batches = []
-        for start in range(0, len(squares), MAX_BATCH):
-            batches.append(self._probabilities(squares[start : start + MAX_BATCH]))
+        pixels = np.asarray(images, dtype=np.uint8)
+        return self.predict_images(Image.fromarray(image) for image in pixels)
+
+    def predict_images(self, images: Iterable[Image.Image]) -> NDArray[np.float32]:
+        """Return probabilities (N, C) float32 of RGB images of any size, in their order.
+
+        Images are taken as they are needed: no more than a batch of them is held at a time.
+        """
+        # An empty one first, so that no image at all gives (0, C) instead of an error.
+        batches = [np.empty((0, len(self.class_names)), dtype=np.float32)]
+        squares: list[NDArray[np.uint8]] = []
+        for image in images:
+            squares.append(self._prepared(image))
+            if len(squares) == MAX_BATCH:
+                batches.append(self._probabilities(squares))
+                squares = []
+        if squares:
+            batches.append(self._probabilities(squares))
         return np.concatenate(batches)
 
     def classify(self, image: Image.Image) -> dict[str, float]:

@@ -39,6 +39,7 @@ def cache_table(folders: Folders) -> pd.DataFrame:
     for meta in cache_folder(folders).glob(f"*/{META}"):
         try:
             size = (meta.parent / ROWS).stat().st_size
+            # Whoever reads a view touches its folder.
             used = meta.parent.stat().st_mtime
         except OSError:
             continue  # another process dropped or is writing it
@@ -61,7 +62,7 @@ def _described(entry: Path) -> dict[str, str]:
         view += f", seed {identity['seed']}, epoch {identity.get('epoch', '?')}"
     return {
         "backbone": str(identity.get("backbone", "?")),
-        "cut at": kept.door,
+        "cut at": kept.split_point,
         "split": str(identity.get("split", "?")),
         "view": view,
     }
@@ -87,16 +88,8 @@ def verify_kept(folders: Folders, *, remove: bool) -> CacheCheck:
     With `remove` the damaged ones are removed, and whoever needs them makes them again; without it
     nothing is changed. Raises StoreError where a folder cannot be removed.
     """
-    stores = [
-        meta.parent
-        for meta in sorted(image_folder(folders).glob(f"*/{META}"))
-        if meta.parent.suffix != PARTIAL
-    ]
-    views = [
-        entry
-        for entry in sorted(cache_folder(folders).glob("*"))
-        if entry.is_dir() and entry.suffix != ".part"
-    ]
+    stores = _stores(folders)
+    views = _views(folders)
     damaged = {**_damaged(stores, _verify_store), **_damaged(views, _verify_view)}
     if remove:
         for folder in damaged:
@@ -104,13 +97,31 @@ def verify_kept(folders: Folders, *, remove: bool) -> CacheCheck:
     return CacheCheck(len(stores), len(views), damaged, is_removed=remove)
 
 
+def _stores(folders: Folders) -> list[Path]:
+    """Image stores that are whole; another process may be writing others."""
+    stores = []
+    for meta in sorted(image_folder(folders).glob(f"*/{META}")):
+        if meta.parent.suffix != PARTIAL:
+            stores.append(meta.parent)
+    return stores
+
+
+def _views(folders: Folders) -> list[Path]:
+    """Stored views that are whole, with or without their description."""
+    views = []
+    for entry in sorted(cache_folder(folders).glob("*")):
+        if entry.is_dir() and entry.suffix != ".part":
+            views.append(entry)
+    return views
+
+
 def _damaged(folders: Sequence[Path], verify: Callable[[Path], None]) -> dict[Path, str]:
-    found = {}
+    damaged = {}
     for folder in folders:
         why = _harm(verify, folder)
         if why is not None:
-            found[folder] = why
-    return found
+            damaged[folder] = why
+    return damaged
 
 
 def _remove(folder: Path) -> None:
@@ -135,6 +146,7 @@ def _harm(verify: Callable[[Path], None], folder: Path) -> str | None:
 
 def _verify_store(folder: Path) -> None:
     verify_store(folder)
+    # The near-duplicates that were found in these images lie beside them.
     answer = folder / KEPT
     if answer.exists():
         read_near_duplicates(answer)
@@ -152,5 +164,6 @@ def clear_cache(folders: Folders) -> tuple[int, float]:
     table = cache_table(folders)
     for entry in cache_folder(folders).glob("*"):
         if entry.is_dir():
+            # Another process may drop the same view at this moment.
             shutil.rmtree(entry, ignore_errors=True)
     return len(table), float(table["MB"].sum())

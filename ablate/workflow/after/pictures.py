@@ -25,9 +25,11 @@ def made_or_kept(store: MlflowStore, parent_run_id: str, take: Pictures | None) 
     def pictures(wanted: Sequence[ImageKey]) -> Thumbnails:
         thumbnails: Thumbnails = {}
         try:
-            thumbnails = {} if take is None else take(wanted)
+            if take is not None:
+                thumbnails = take(wanted)
             if not thumbnails:
                 return kept(store, parent_run_id)
+            # Kept with the run, since the image store may be gone when a report is written again.
             _keep(store, parent_run_id, thumbnails)
         except StoreError as error:
             if thumbnails:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ablate.errors import ReportError, StoreError
 from ablate.grid.grid_file import Grid
-from ablate.reporting.evidence.tables import arm_frame, trial_frame
+from ablate.reporting.evidence.frames import arm_frame, trial_frame
 from ablate.reporting.figures.example_images import Pictures
 from ablate.reporting.pages.folder import check_folder, check_purpose
 from ablate.reporting.pages.write import ReportPaths, write_report
@@ -48,11 +48,14 @@ def report_study(
     them. Without `has_images` none are made or shown. Raises SpecError where there is no study.
     """
     _check_not_itself(folders, report_dir)
+    # Before the store is opened, which takes seconds.
     check_purpose(report_dir, _other_purposes(folders))
     try:
         store = open_store(folders, grid_name)
         study = read_whole_study(folders, store, study_id=study_id)
-        pictures = made_or_kept(store, study.parent_run_id, take) if has_images else None
+        pictures = None
+        if has_images:
+            pictures = made_or_kept(store, study.parent_run_id, take)
         paths = write_report(
             study, predictions=store.read_predictions, out=report_dir, pictures=pictures
         )
@@ -78,6 +81,7 @@ def _upload(
     record = read_report_record(report_dir)
     assert record is not None  # it was just written
     with tempfile.TemporaryDirectory(prefix="ablate-") as scratch:
+        # MLflow uploads whole folders: a copy of what was written keeps the user's files out.
         for path in paths.files:
             copy = Path(scratch) / path.relative_to(report_dir)
             copy.parent.mkdir(exist_ok=True)
@@ -112,6 +116,7 @@ def _other_purposes(folders: Folders) -> dict[str, Path]:
 
 
 def _check_not_itself(folders: Folders, report_dir: Path) -> None:
+    # resolve: a link to the home is the home.
     for what, folder in (("ABLATE_HOME", folders.home), ("the data folder", folders.data_dir)):
         if report_dir.resolve() == folder.resolve():
             raise StoreError(
@@ -144,6 +149,7 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
     """One row per arm, as text: mean +- SD over seeds of the main scores, the best by val first."""
     trials = trial_frame(study)
     main = main_scores(study.record)
+    # Where nothing completed yet, two columns stay, and are empty.
     shown = [name for name in main if name in trials] or main[:2]
     rows = []
     for arm in arm_frame(study, trials).to_dict("records"):
@@ -151,7 +157,9 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
         mark = " (baseline)" if arm["is_baseline"] else ""
         row: dict[str, object] = {"arm": f"{arm['arm']}{mark}"}
         for name in shown:
-            row[name] = _mean_sd(of_arm[name]) if name in of_arm else "-"
+            row[name] = "-"
+            if name in of_arm:
+                row[name] = _mean_sd(of_arm[name])
         row["seeds"] = int(arm["n_seeds"])
         rows.append(row)
     return pd.DataFrame(rows)
@@ -161,8 +169,10 @@ def main_scores(record: StudyRecord) -> list[str]:
     """The primary metric on val, then the test scores that the console has room for."""
     task = task_of(record.task)
     of_few_classes = [metric.name for metric in task.metrics if metric.n_classes is not None]
-    on_test = (task.primary, task.secondary, *of_few_classes)
-    return [f"val/{task.primary}", *(f"test/{name}" for name in on_test)]
+    scores = [f"val/{task.primary}"]
+    for name in (task.primary, task.secondary, *of_few_classes):
+        scores.append(f"test/{name}")
+    return scores
 
 
 def _mean_sd(values: pd.Series[float]) -> str:
@@ -170,4 +180,6 @@ def _mean_sd(values: pd.Series[float]) -> str:
     if known.empty:
         return "-"
     mean = f"{known.mean():.3f}"
-    return mean if len(known) == 1 else f"{mean} ± {known.std(ddof=1):.3f}"
+    if len(known) == 1:  # one seed has no spread
+        return mean
+    return f"{mean} ± {known.std(ddof=1):.3f}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from ablate.errors import SpecError
 from ablate.reporting.differences import Finding
 from ablate.reporting.evidence.two_studies import StudyComparison, compare_studies
-from ablate.reporting.verify import report_source, verify_report
+from ablate.reporting.verify_report import report_source, verify_report
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.after.pictures import kept
 from ablate.workflow.folders import Folders
@@ -23,6 +23,7 @@ def verify_folder(folders: Folders, report_dir: Path) -> list[Finding]:
     source = report_source(report_dir)
     store = open_store(folders, source.grid_name)
     study = store.read_study(source.grid_name, source.study_id)
+    # A pilot is a study of its own in the store, with runs of its own.
     pilot = None
     if study.record.pilot is not None:
         pilot = store.read_study(source.grid_name, study.record.pilot.study_id)
@@ -40,7 +41,8 @@ def compare_grids(folders: Folders, first: str, second: str) -> StudyComparison:
 
     Raises SpecError where they are the same.
     """
-    a, b = (_study(folders, name) for name in (first, second))
+    a = _study(folders, first)
+    b = _study(folders, second)
     if a.parent_run_id == b.parent_run_id:
         raise SpecError(
             f"GRID_A and GRID_B must be two studies, got {first!r} and {second!r}; "

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import SpecError
 from ablate.grid.wording import nearest
-from ablate.scheduling.status import StudyStatus, study_status
-from ablate.scheduling.study_folder import JOURNAL, STUDY
-from ablate.scheduling.sync import sync_study
+from ablate.scheduling.catch_up import sync_study
+from ablate.scheduling.study_folder import JOURNAL, STUDY, StudyFolder
+from ablate.scheduling.study_status import StudyStatus, study_status
 from ablate.tracking.publisher import Unpublished
+from ablate.workflow.after.report_status import ReportStatus, report_status
 from ablate.workflow.commands import run_command
 from ablate.workflow.folders import Folders
 
@@ -32,9 +34,13 @@ def find_studies(folders: Folders, *, grid_name: str) -> list[Path]:
     """
     root = folders.home / "studies"
     grid_of = {}
+    # By the journal: a folder without one was prepared, and never run.
     for journal in sorted(root.glob(f"*/{JOURNAL}")):
         grid_of[journal.parent] = _grid_of(journal.parent)
-    studies = [folder for folder, name in grid_of.items() if name == grid_name]
+    studies = []
+    for folder, name in grid_of.items():
+        if name == grid_name:
+            studies.append(folder)
     if studies:
         return studies
     known = sorted({name for name in grid_of.values() if name})
@@ -50,12 +56,31 @@ def _grid_of(folder: Path) -> str:
         return str(json.loads((folder / STUDY).read_text())["record"]["grid_name"])
     except (OSError, ValueError, LookupError, TypeError):
         shape = _FOLDER_NAME.fullmatch(folder.name)
-        return "" if shape is None else shape["grid"]
+        if shape is None:
+            return ""
+        return shape["grid"]
 
 
-def grid_status(folders: Folders, *, grid_name: str) -> list[StudyStatus]:
-    """How each study of a grid stands."""
-    return [study_status(folder) for folder in find_studies(folders, grid_name=grid_name)]
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a study stands: its trials, and what was written of them."""
+
+    trials: StudyStatus
+    report: ReportStatus | None
+    """None where there is no report in the grid's folder, and for a pilot, which has none."""
+
+
+def grid_status(folders: Folders, *, grid_name: str) -> list[Standing]:
+    """How each study of a grid stands. A report is looked for in `reports/<grid>`."""
+    standings = []
+    for folder in find_studies(folders, grid_name=grid_name):
+        trials = study_status(folder)
+        report = None
+        if not trials.stage:
+            study_id = StudyFolder(folder).read_plan().record.study_id
+            report = report_status(Path("reports") / grid_name, study_id, trials)
+        standings.append(Standing(trials, report))
+    return standings
 
 
 def sync_grid(folders: Folders, *, grid_name: str) -> dict[str, Unpublished]:

@@ -1,7 +1,11 @@
-"""A contact sheet: a row an image, groups of columns with a name above, every pixel of a tile as it is."""
+"""A contact sheet: one row per image, groups of columns with a name above.
+
+Every pixel of a tile is as it is: nothing is resized or recompressed on the way.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +18,21 @@ from ablate.errors import StoreError
 
 BACKGROUND = (222, 222, 222)
 """Lighter than the grey of erased patches and of what moved images leave bare."""
-INK, PALE = (24, 24, 24), (96, 96, 96)
-MARGIN, GAP, GROUP_GAP, LABEL_GAP = 18, 4, 18, 12
-NAME_PX, CAPTION_PX = 15, 12
-NAME_LINE, CAPTION_LINE = 19, 16
+INK = (24, 24, 24)
+PALE = (96, 96, 96)
+# All lengths are in pixels.
+MARGIN = 18
+GAP = 4
+GROUP_GAP = 18
+LABEL_GAP = 12
+NAME_PX = 15
+CAPTION_PX = 12
+NAME_LINE = 19
+CAPTION_LINE = 16
 MAX_LABEL = 180
-"""Pixels that the name of a row may take; a longer one is cut."""
+"""What the name of a row may take; a longer one is cut."""
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -27,9 +40,9 @@ class Group:
     """The columns of one policy."""
 
     name: str
-    """Stands above them, a line a word."""
+    """Stands above them, one word per line."""
     captions: tuple[str, ...]
-    """One a column."""
+    """One per column."""
     tiles: NDArray[np.uint8]
     """(rows, columns, side, side, 3)."""
 
@@ -55,62 +68,76 @@ class Layout:
 
 
 def layout(sheet: Sheet) -> Layout:
-    """Return where the tiles of a sheet stand: columns as wide as tiles and captions need, groups as their names need."""
-    name_font, caption_font = _font(NAME_PX), _font(CAPTION_PX)
+    """Return where the tiles of a sheet stand.
+
+    Columns are as wide as tiles and captions need, groups as their names need.
+    """
+    name_font = _font(NAME_PX)
+    caption_font = _font(CAPTION_PX)
     n_rows, _, side, _, _ = sheet.groups[0].tiles.shape
-    left, lefts = (
-        MARGIN + min(MAX_LABEL, max(_width(name, name_font) for name in sheet.rows)) + LABEL_GAP,
-        [],
-    )
+    widest_label = max(_width(name, name_font) for name in sheet.rows)
+    left = MARGIN + min(MAX_LABEL, widest_label) + LABEL_GAP
+    lefts = []
     for group in sheet.groups:
-        pitch = max(side, *(_width(caption, caption_font) for caption in group.captions)) + GAP
-        lefts.append(tuple(left + pitch * column for column in range(len(group.captions))))
-        left += (
-            max(
-                pitch * len(group.captions) - GAP,
-                *(_width(word, name_font) for word in group.name.split()),
-            )
-            + GROUP_GAP
-        )
-    top = MARGIN + NAME_LINE + GROUP_GAP + NAME_LINE * _n_name_lines(sheet) + CAPTION_LINE
+        n_columns = len(group.captions)
+        pitch = GAP + max(side, *(_width(caption, caption_font) for caption in group.captions))
+        lefts.append(tuple(left + pitch * column for column in range(n_columns)))
+        widest_word = max(_width(word, name_font) for word in group.name.split())
+        left += max(pitch * n_columns - GAP, widest_word) + GROUP_GAP
+    # From the top: the title, the names of the groups, the captions, then the tiles.
+    n_name_lines = max(len(group.name.split()) for group in sheet.groups)
+    top = MARGIN + NAME_LINE + GROUP_GAP + NAME_LINE * n_name_lines + CAPTION_LINE
     tops = tuple(top + (side + GAP) * row for row in range(n_rows))
+    # A title may be wider than all tiles together.
     width = max(left - GROUP_GAP, MARGIN + _width(sheet.title, caption_font)) + MARGIN
-    return Layout((width, tops[-1] + side + MARGIN), tuple(lefts), tops)
+    height = tops[-1] + side + MARGIN
+    return Layout((width, height), tuple(lefts), tops)
 
 
 def draw_sheet(sheet: Sheet) -> Image.Image:
     """Draw title, names, captions and tiles on grey."""
-    places, name_font, caption_font = layout(sheet), _font(NAME_PX), _font(CAPTION_PX)
+    places = layout(sheet)
     picture = Image.new("RGB", places.size, BACKGROUND)
     pen = ImageDraw.Draw(picture)
-    pen.text((MARGIN, MARGIN), sheet.title, fill=PALE, font=caption_font)
+    pen.text((MARGIN, MARGIN), sheet.title, fill=PALE, font=_font(CAPTION_PX))
     for group, lefts in zip(sheet.groups, places.lefts, strict=True):
-        words = group.name.split()
-        for line, word in enumerate(words):
-            pen.text(
-                (lefts[0], places.tops[0] - CAPTION_LINE - NAME_LINE * (len(words) - line)),
-                word,
-                fill=INK,
-                font=name_font,
-            )
-        for column, (left, caption) in enumerate(zip(lefts, group.captions, strict=True)):
-            pen.text((left, places.tops[0] - CAPTION_LINE), caption, fill=PALE, font=caption_font)
+        _draw_headings(pen, group, lefts, top=places.tops[0])
+        for column, left in enumerate(lefts):
             for row, top in enumerate(places.tops):
                 picture.paste(Image.fromarray(group.tiles[row, column]), (left, top))
-    side = sheet.groups[0].tiles.shape[2]
-    for name, top in zip(sheet.rows, places.tops, strict=True):
-        pen.text(
-            (places.lefts[0][0] - LABEL_GAP, top + side // 2),
-            _cut(name, name_font),
-            fill=INK,
-            font=name_font,
-            anchor="rm",
-        )
+    _draw_labels(pen, sheet, places)
     return picture
 
 
+def _draw_headings(
+    pen: ImageDraw.ImageDraw, group: Group, lefts: tuple[int, ...], *, top: int
+) -> None:
+    """The name of a group and the captions of its columns, upwards from the first tiles' `top`."""
+    name_font = _font(NAME_PX)
+    caption_font = _font(CAPTION_PX)
+    caption_top = top - CAPTION_LINE
+    # Names of one line stand as close to their captions as the last line of longer ones.
+    for line, word in enumerate(reversed(group.name.split()), start=1):
+        pen.text((lefts[0], caption_top - NAME_LINE * line), word, fill=INK, font=name_font)
+    for left, caption in zip(lefts, group.captions, strict=True):
+        pen.text((left, caption_top), caption, fill=PALE, font=caption_font)
+
+
+def _draw_labels(pen: ImageDraw.ImageDraw, sheet: Sheet, places: Layout) -> None:
+    """The name of each row, left of its first tile and ending there."""
+    font = _font(NAME_PX)
+    side = sheet.groups[0].tiles.shape[2]
+    right = places.lefts[0][0] - LABEL_GAP
+    for name, top in zip(sheet.rows, places.tops, strict=True):
+        # "rm": the right end of the text, and the middle of its line, are at that point
+        pen.text((right, top + side // 2), _cut(name, font), fill=INK, font=font, anchor="rm")
+
+
 def write_sheet(sheet: Sheet, path: Path) -> None:
-    """Draw a sheet into a PNG file, whole or not at all. Raises StoreError where it cannot be written."""
+    """Draw a sheet into a PNG file, whole or not at all.
+
+    Raises StoreError where it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draw_sheet(sheet).save(partial, format="PNG")
@@ -118,27 +145,25 @@ def write_sheet(sheet: Sheet, path: Path) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise StoreError(
-            f"{path}: must be a file that can be written, got {error.strerror or error}; choose another one with --out"
+            f"{path}: must be a file that can be written, got {error.strerror or error}; "
+            "choose another one with --out"
         ) from None
 
 
-def _n_name_lines(sheet: Sheet) -> int:
-    return max(len(group.name.split()) for group in sheet.groups)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int) -> Font:
+    # Pillow's own font: the same pixels on every machine, whatever fonts it has.
     return ImageFont.load_default(size)
 
 
-def _width(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
-    return int(np.ceil(font.getlength(text)))
+def _width(text: str, font: Font) -> int:
+    return math.ceil(font.getlength(text))
 
 
-def _cut(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _cut(name: str, font: Font) -> str:
     """The name, shortened until it fits."""
-    n_kept = len(name)
-    while (
-        n_kept and _width(name[:n_kept] + ("..." if n_kept < len(name) else ""), font) > MAX_LABEL
-    ):
+    if _width(name, font) <= MAX_LABEL:
+        return name
+    n_kept = len(name) - 1
+    while n_kept and _width(f"{name[:n_kept]}...", font) > MAX_LABEL:
         n_kept -= 1
-    return name if n_kept == len(name) else name[:n_kept] + "..."
+    return f"{name[:n_kept]}..."

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ablate.grid.grid_file import Grid
 from ablate.workflow.folders import Folders
+from ablate.workflow.plan.augmented_views import SheetRequest, check_out, describe, take_sheet
 from ablate.workflow.plan.contact_sheet import write_sheet
-from ablate.workflow.plan.views import Wish, check_out, describe, take_sheet
-from ablate.workflow.prepare.prepared import resolve
+from ablate.workflow.prepare.resolved import resolve
 from ablate.workflow.run.watcher import Watcher
 
 
@@ -25,7 +25,7 @@ class DrawnViews:
 def draw_views(
     grid: Grid,
     folders: Folders,
-    wish: Wish,
+    sheet_request: SheetRequest,
     watcher: Watcher,
     *,
     out: Path | None = None,
@@ -39,6 +39,6 @@ def draw_views(
     resolved = resolve(grid, folders, seeds=None, allow_fallback=allow_fallback, command="")
     watcher.data_found(resolved)
     with watcher.preparing() as on_progress:
-        sheet = take_sheet(resolved, wish, home=folders.home, on_progress=on_progress)
+        sheet = take_sheet(resolved, sheet_request, home=folders.home, on_progress=on_progress)
     write_sheet(sheet, path)
-    return DrawnViews(path, describe(resolved, wish, sheet))
+    return DrawnViews(path, describe(resolved, sheet_request, sheet))

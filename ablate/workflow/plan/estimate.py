@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import n_epochs
@@ -18,7 +18,7 @@ from ablate.study.record import ArmRecord
 from ablate.study.view_identity import planned_trunk
 from ablate.workflow.plan.sharing import Part, n_used, views_of
 from ablate.workflow.prepare.cut_depths import cut_depth
-from ablate.workflow.prepare.prepared import Resolved
+from ablate.workflow.prepare.resolved import Resolved
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.errors import SpecError
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
+from ablate.study.record import ArmRecord
 from ablate.workflow.folders import Folders
-from ablate.workflow.plan.estimate import arm_seconds, cost_table, kinds_of
-from ablate.workflow.plan.probe import estimate_lines, probe_kinds
-from ablate.workflow.prepare.options import check_workers
-from ablate.workflow.prepare.prepared import Resolved
+from ablate.workflow.plan.estimate import (
+    Kind,
+    arm_seconds,
+    cost_table,
+    images_by_split,
+    kinds_of,
+    study_cost,
+)
+from ablate.workflow.plan.probe import Probes, probe_kinds
+from ablate.workflow.prepare.option_checks import check_workers
+from ablate.workflow.prepare.resolved import Resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +51,46 @@ def estimate_grid(
     kinds = kinds_of(resolved, dict(facts))
     probes = probe_kinds(resolved, kinds, folders, threads=1, workers=workers)
     rows = cost_table(resolved, kinds, probes.kinds)
-    lines = estimate_lines(resolved, kinds, probes)
+    lines = _lines(resolved, kinds, probes)
     return Estimate(rows, lines, arm_seconds(resolved, kinds, probes.kinds))
+
+
+def _lines(
+    resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], probes: Probes
+) -> list[str]:
+    """The estimate, and what it rests on."""
+    cost = study_cost(resolved, kinds, probes.kinds)
+    n_images = sum(images_by_split(resolved).values())
+    # Every backbone has its own resolution, and so its own decoded images.
+    n_backbones = len({kind.backbone for kind in kinds})
+    before_s = probes.worker_start_s + probes.decode_s * n_images * n_backbones
+    wall_s = cost.wall_s(probes.n_slots, before_s=before_s)
+    slots = f"{probes.n_slots} slot"
+    if probes.n_slots > 1:
+        slots += "s"
+    rests_on = (
+        f"It rests on one measured step and evaluation of {len(probes.kinds)} kinds of arm "
+        f"({_duration(probes.took_s)}, {slots} at work)"
+    )
+    n_untried = len(kinds) - len(probes.kinds)
+    if n_untried:
+        rests_on += f"; {n_untried} rarer kinds are taken as the nearest of them"
+    return [
+        f"estimate: {_duration(wall_s)} on {slots} of this machine "
+        f"for {len(resolved.trials)} trials: {_duration(cost.trials_s)} of trials and "
+        f"{_duration(cost.prefixes_s)} of prefixes computed once, side by side; "
+        f"{_duration(before_s)} before, for workers and for decoding images "
+        "that are not decoded yet.",
+        f"{rests_on}. Patience and trials that are complete already make it shorter; "
+        "the report is not in it.",
+    ]
+
+
+def _duration(seconds: float) -> str:
+    """E.g. "2.4 s", "3 min 10 s" or "4 h 05 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,6 +1,6 @@
 """What a grid would train: the one function behind `ablate plan` and `ablate.plan`.
 
-Trains nothing. A plan of networks that were looked at before needs neither torch nor pandas.
+Trains nothing. A plan of networks that were built before needs neither torch nor pandas.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ablate.grid.grid_file import Grid
-from ablate.model.facts import RecipeFacts
+from ablate.grid.seeds import check_seeds
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.study.record import ArmRecord
 from ablate.workflow.commands import run_command
 from ablate.workflow.folders import Folders
 from ablate.workflow.plan.sharing import SharedPasses, sharing_table
-from ablate.workflow.prepare.network_facts import Looks, Remembered
-from ablate.workflow.prepare.prepared import (
-    Resolved,
-    check_same_weights,
-    look_at_arms,
-    resolve,
-)
+from ablate.workflow.prepare.check_arms import check_arms
+from ablate.workflow.prepare.network_facts import CachedFacts, NetworkFacts
+from ablate.workflow.prepare.resolved import Resolved, resolve
+from ablate.workflow.prepare.same_weights import check_same_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +39,7 @@ class Plan:
     facts: Mapping[str, RecipeFacts]
     """By arm_id."""
     folders: Folders
-    looks: Looks
+    networks: NetworkFacts
 
     @property
     def grid(self) -> Grid:
@@ -109,7 +107,7 @@ class Plan:
     def _sharing(self) -> tuple[Rows, SharedPasses]:
         if not self.resolved.expansion.arms:
             return [], SharedPasses(0, 0)
-        return sharing_table(self.resolved, self.facts, looks=self.looks)
+        return sharing_table(self.resolved, self.facts, networks=self.networks)
 
     @property
     def warnings(self) -> list[str]:
@@ -182,6 +180,8 @@ def plan_grid(
     allow_fallback: bool = True,
 ) -> Plan:
     """Find the data, expand the grid on it, and look at every network. Raises RequestError."""
+    if seeds is not None:
+        check_seeds(seeds)
     seeds_text = None if seeds is None else ",".join(str(seed) for seed in seeds)
     resolved = resolve(
         grid,
@@ -190,7 +190,7 @@ def plan_grid(
         allow_fallback=allow_fallback,
         command=run_command(grid.name, seeds=seeds_text),
     )
-    looks = Remembered(folders.home / "looks")
-    facts, weights = look_at_arms(resolved, looks)
-    check_same_weights(resolved, folders, weights)
-    return Plan(resolved, facts, folders, looks)
+    networks = CachedFacts(folders.home / "looks")
+    arms = check_arms(resolved, networks=networks)
+    check_same_weights(resolved, folders, arms.weights)
+    return Plan(resolved, arms.facts, folders, networks)

@@ -1,25 +1,27 @@
-"""Measure a few steps of each kind of arm on this machine, with a few of the study's own images, through the executor that a study uses."""
+"""Measure a few steps of each kind of arm on this machine.
+
+With a few of the study's own images, and through the executor that a study uses.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, Split
-from ablate.errors import SpecError, StoreError
+from ablate.errors import StoreError
 from ablate.model.backbone import preprocessing_of
 from ablate.recipe.policy import is_cropped
 from ablate.scheduling.executors.local import LocalExecutor
-from ablate.scheduling.executors.slots import slots_that_fit
 from ablate.study.record import ArmRecord
 from ablate.study.request import CacheSpec, Compute, TrialRequest
-from ablate.study.trial import Trial
+from ablate.study.view_identity import CLEAN
 from ablate.targets import targets_of_array
 from ablate.tracking.events import Event, TrialEnded, TrialOutcome, TrialStarted
 from ablate.training.machine.precision import choose_compute
@@ -34,17 +36,14 @@ from ablate.training.timing_probe import (
     VAL_S,
 )
 from ablate.workflow.folders import Folders
-from ablate.workflow.plan.estimate import Kind, Measured, kinds_of, study_cost
+from ablate.workflow.plan.estimate import Kind, Measured
 from ablate.workflow.prepare.machines import Machines, choose_slots
-from ablate.workflow.prepare.options import read_trials_per_gpu
-from ablate.workflow.prepare.prepared import Resolved, check_arms
+from ablate.workflow.prepare.resolved import Resolved
 
 RUN_PROBE = "ablate.training.timing_probe:run_probe"
 MAX_KINDS = 8
 N_HELD_OUT = 64
 """Images of val and of test in a probe: one batch of an evaluation."""
-MARGIN = 0.1
-"""Share of memory that stays free: a probe is short, and allocators fragment."""
 _CACHE_GB = 2.0
 
 
@@ -64,99 +63,114 @@ class Probes:
     took_s: float
 
 
+@dataclass(frozen=True)
+class _Samples:
+    """The few images of each batch size, decoded for each backbone."""
+
+    of_size: Mapping[int, DataSet]
+    stores: Mapping[tuple[str, int], Path]
+    """(backbone, batch size) -> image store."""
+    decode_s: float
+    """Seconds that one image took."""
+
+
+@dataclass(frozen=True)
+class _ProbeRun:
+    """What the executor brought back."""
+
+    outcomes: Mapping[str, TrialOutcome]
+    """By trial_id."""
+    worker_start_s: float
+
+
 def probe_kinds(
     resolved: Resolved,
     kinds: Mapping[Kind, Sequence[ArmRecord]],
-    where: Folders,
+    folders: Folders,
     *,
     threads: int,
     workers: int | None,
 ) -> Probes:
-    """Measure the `MAX_KINDS` most common kinds; the others are taken as the nearest of them. Raises StoreError where a probe fails."""
+    """Measure the `MAX_KINDS` most common kinds; the others are taken as the nearest of them.
+
+    Raises StoreError where a probe fails.
+    """
     began = time.perf_counter()
-    compute = choose_compute(where.home, threads=threads)
+    compute = choose_compute(folders.home, threads=threads)
     arms = {kind: of_kind[0] for kind, of_kind in list(kinds.items())[:MAX_KINDS]}
     slots = choose_slots(compute, Machines(workers=workers), n_trials=len(resolved.trials))
-    few = {
-        size: _few_images(resolved.data_set, n_train=STEPS * size)
-        for size in {kind.batch_size for kind in arms}
-    }
+    # A folder of its own: nothing of a probe may be taken for the study's, whose caches it would
+    # fill with views of the wrong images.
     with tempfile.TemporaryDirectory(prefix="ablate-probe-") as scratch:
         folder = Path(scratch)
-        stores, decode_s = _stores(few, arms, resolved, folder)
-        requests = {
-            kind: _request(
-                resolved,
-                arm,
-                folder / f"probe-{number}",
-                store=stores[kind.backbone, kind.batch_size],
-                compute=compute,
-            )
-            for number, (kind, arm) in enumerate(arms.items())
-        }
-        outcomes, worker_start_s = _run(
-            LocalExecutor(RUN_PROBE, slots=slots, log_folder=folder / "logs"),
-            list(requests.values()),
-        )
-    found = {
-        kind: _measured(kind, outcomes[request.trial.trial_id], few[kind.batch_size])
-        for kind, request in requests.items()
-    }
-    total_mb = min(outcome.metrics[TOTAL_MB] for outcome in outcomes.values())
+        samples = _take_samples(arms, resolved, folder)
+        requests = {}
+        for number, (kind, arm) in enumerate(arms.items()):
+            store = samples.stores[kind.backbone, kind.batch_size]
+            probe_folder = folder / f"probe-{number}"
+            requests[kind] = _request(resolved, arm, probe_folder, store=store, compute=compute)
+        executor = LocalExecutor(RUN_PROBE, slots=slots, log_folder=folder / "logs")
+        run = _run(executor, list(requests.values()))
+    measured = {}
+    for kind, request in requests.items():
+        outcome = run.outcomes[request.trial.trial_id]
+        measured[kind] = _measured(kind, outcome, samples.of_size[kind.batch_size])
     return Probes(
-        found, len(slots), decode_s, worker_start_s, total_mb, time.perf_counter() - began
+        measured,
+        n_slots=len(slots),
+        decode_s=samples.decode_s,
+        worker_start_s=run.worker_start_s,
+        total_mb=min(outcome.metrics[TOTAL_MB] for outcome in run.outcomes.values()),
+        took_s=time.perf_counter() - began,
     )
 
 
-def _few_images(data_set: DataSet, *, n_train: int) -> DataSet:
-    """Just `n_train` images of train, and at most `N_HELD_OUT` of val and test, spread over the classes."""
-    wanted = {
-        name: n_train if name == "train" else min(len(split.labels), N_HELD_OUT)
-        for name, split in data_set.splits.items()
-    }
-    return DataSet(
-        data_set.facts,
-        {
-            name: _part(split, wanted[name], n_classes=len(data_set.facts.class_names))
-            for name, split in data_set.splits.items()
-        },
-    )
-
-
-def _part(split: Split, n_images: int, *, n_classes: int) -> Split:
-    """The first images of each class, then the second ones, ..., and from the beginning where there are too few."""
-    in_turn = targets_of_array(split.labels, n_classes=n_classes).in_turn()
-    chosen = np.resize(in_turn, n_images)
-    ids = tuple(f"{number} {split.image_ids[i]}" for number, i in enumerate(chosen))
-    return Split(ids, split.labels[chosen], lambda i: split.read(int(chosen[i])))
-
-
-def _stores(
-    few: Mapping[int, DataSet], arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Path
-) -> tuple[dict[tuple[str, int], Path], float]:
-    """(backbone, batch size) -> image store of the few, and the seconds that one image took."""
-    stores, n_images, began = {}, 0, time.perf_counter()
+def _take_samples(arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Path) -> _Samples:
+    """Just as many images as a probe shows, in image stores below `folder`."""
+    of_size = {}
+    for kind in arms:
+        n_train = STEPS * kind.batch_size
+        of_size[kind.batch_size] = _few_images(resolved.data_set, n_train=n_train)
+    cropped = {kind.backbone for kind, arm in arms.items() if is_cropped(arm.recipe)}
+    stores = {}
+    n_images = 0
+    began = time.perf_counter()
     for backbone, size in sorted({(kind.backbone, kind.batch_size) for kind in arms}):
         wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
-        home = (
-            folder / f"batch-{size}"
-        )  # a store's key does not say which images of the data it holds
-        fine = (
-            wanted.fine_side
-            if any(
-                is_cropped(arm.recipe) for kind, arm in arms.items() if kind.backbone == backbone
-            )
-            else None
-        )
-        stores[backbone, size] = build_store(
-            few[size],
-            home=home,
+        fine = wanted.fine_side if backbone in cropped else None
+        store = build_store(
+            of_size[size],
+            # A store's key does not say which images of the data it holds.
+            home=folder / f"batch-{size}",
             side=wanted.store_side,
             interpolation=wanted.interpolation,
             fine=fine,
-        ).path
-        n_images += sum(len(split.labels) for split in few[size].splits.values())
-    return stores, (time.perf_counter() - began) / n_images
+        )
+        stores[backbone, size] = store.path
+        n_images += sum(_sizes(of_size[size]).values())
+    return _Samples(of_size, stores, (time.perf_counter() - began) / n_images)
+
+
+def _few_images(data_set: DataSet, *, n_train: int) -> DataSet:
+    """Just `n_train` images of train, at most `N_HELD_OUT` of val and test, of all classes."""
+    n_classes = len(data_set.facts.class_names)
+    splits = {}
+    for name, split in data_set.splits.items():
+        n_images = n_train if name == "train" else min(len(split.labels), N_HELD_OUT)
+        splits[name] = _part(split, n_images, n_classes=n_classes)
+    return DataSet(data_set.facts, splits)
+
+
+def _part(split: Split, n_images: int, *, n_classes: int) -> Split:
+    """The first images of each class, then the second ones, and so on.
+
+    From the beginning again where there are too few.
+    """
+    in_turn = targets_of_array(split.labels, n_classes=n_classes).in_turn()
+    chosen = np.resize(in_turn, n_images)
+    # Numbered, since an image that comes twice must not have the same id twice.
+    ids = tuple(f"{number} {split.image_ids[i]}" for number, i in enumerate(chosen))
+    return Split(ids, split.labels[chosen], lambda i: split.read(int(chosen[i])))
 
 
 def _request(
@@ -164,120 +178,88 @@ def _request(
 ) -> TrialRequest:
     """The arm's first trial, as short as a probe is."""
     folder.mkdir()
-    trial: Trial = next(trial for trial in resolved.trials if trial.arm_id == arm.arm_id)
-    short = trial.model_copy(
-        update={"recipe": trial.recipe.model_copy(update={"epochs": EPOCHS, "patience": None})}
-    )
+    trial = resolved.first_trial(arm)
+    short = trial.recipe.model_copy(update={"epochs": EPOCHS, "patience": None})
     return TrialRequest(
-        trial=short,
+        trial=trial.model_copy(update={"recipe": short}),
         attempt=1,
         n_classes=len(resolved.data_set.facts.class_names),
         store_path=store,
         folder=folder,
         compute=compute,
+        # One cache a probe: a view that another kind left there would cost nothing.
         cache=CacheSpec(folder=folder / "activations", max_gb=_CACHE_GB),
     )
 
 
-def _run(
-    executor: LocalExecutor, requests: list[TrialRequest]
-) -> tuple[dict[str, TrialOutcome], float]:
-    """trial_id -> outcome, and what a worker needs before its first trial begins."""
-    left, outcomes = list(requests), {}
-    started: dict[str, float] = {}
-    waits: list[float] = []
+def _run(executor: LocalExecutor, requests: Sequence[TrialRequest]) -> _ProbeRun:
+    """Run every probe once. Raises StoreError where one fails."""
+    left = list(requests)
+    outcomes: dict[str, TrialOutcome] = {}
+    started_at: dict[str, float] = {}
+    waits_s: list[float] = []
+
+    def next_request(_: object) -> TrialRequest | None:
+        return left.pop(0) if left else None
 
     def on_event(event: Event) -> None:
         if isinstance(event, TrialStarted):
-            started[event.trial_id] = event.at
+            started_at[event.trial_id] = event.at
         if isinstance(event, TrialEnded):
-            if event.outcome is None:
-                why = event.failure.message if event.failure is not None else event.state.value
-                raise StoreError(
-                    f"a probe must run before the cost can be estimated, it did not: {why}; plan without --probe."
-                )
-            outcomes[event.trial_id] = event.outcome
-            waits.append(event.at - started[event.trial_id] - event.outcome.metrics["time/total_s"])
+            outcome = _outcome_of(event)
+            outcomes[event.trial_id] = outcome
+            # What the trial did not spend went into starting its worker, the imports of torch
+            # among it. The longest is a worker's first; later trials find it running.
+            lasted_s = event.at - started_at[event.trial_id]
+            waits_s.append(lasted_s - outcome.metrics["time/total_s"])
 
-    executor.run(lambda _: left.pop(0) if left else None, on_event)
-    return outcomes, max(waits)
+    executor.run(next_request, on_event)
+    return _ProbeRun(outcomes, max(waits_s))
+
+
+def _outcome_of(event: TrialEnded) -> TrialOutcome:
+    if event.outcome is not None:
+        return event.outcome
+    why = event.state.value if event.failure is None else event.failure.message
+    raise StoreError(
+        f"a probe must run before the cost can be estimated, it did not: {why}; "
+        "plan without --probe."
+    )
 
 
 def _measured(kind: Kind, outcome: TrialOutcome, few: DataSet) -> Measured:
-    """Take the passes through the prefix out of what was timed: train's view is computed before an epoch's first step, test's at the end."""
-    sizes = {name: len(split.labels) for name, split in few.splits.items()}
-    metrics, n_views = outcome.metrics, EPOCHS if kind.augment != "none" else 1
-    prefix_s = metrics["time/prefix_s"] / (n_views * sizes["train"] + sizes["val"] + sizes["test"])
-    train_view_s = sizes["train"] * prefix_s
-    if kind.classifier != "linear":  # val's view is in the start, train's in the steps
-        step_s, start_s = (
-            metrics[STEP_S] - train_view_s / STEPS,
-            metrics[START_S] - sizes["val"] * prefix_s,
-        )
-        end_s = (metrics[END_S] - sizes["test"] * prefix_s) / sizes["test"]
+    """Take the passes through the prefix out of what was timed: they are counted apart."""
+    sizes = _sizes(few)
+    metrics = outcome.metrics
+    n_views = 1 if kind.augment == CLEAN else EPOCHS
+    n_passes = n_views * sizes["train"] + sizes["val"] + sizes["test"]
+    prefix_s = metrics["time/prefix_s"] / n_passes
+    train_s = sizes["train"] * prefix_s
+    val_s = sizes["val"] * prefix_s
+    end_s = max(0.0, metrics[END_S] - sizes["test"] * prefix_s) / sizes["test"]
+    if kind.classifier != "linear":
+        # Fitted at once: val's view is computed before the fit, train's is in its "steps".
         return Measured(
-            max(0.0, start_s), max(0.0, step_s), 0.0, max(0.0, end_s), prefix_s, metrics[PEAK_MB]
+            start_s=max(0.0, metrics[START_S] - val_s),
+            step_s=max(0.0, metrics[STEP_S] - train_s / STEPS),
+            val_s=0.0,
+            end_s=end_s,
+            prefix_s=prefix_s,
+            peak_mb=metrics[PEAK_MB],
         )
-    first_val_s = (sizes["val"] + (sizes["train"] if n_views > 1 else 0)) * prefix_s
+    # Train's view is computed before an epoch's first step. Between the two epochs come val's view
+    # and, where images are augmented, train's next one.
+    between_s = val_s if n_views == 1 else val_s + train_s
     return Measured(
-        start_s=max(0.0, metrics[START_S] - train_view_s),
+        start_s=max(0.0, metrics[START_S] - train_s),
         step_s=metrics[STEP_S],
-        val_s=max(0.0, metrics[VAL_S] - first_val_s) / sizes["val"],
-        end_s=max(0.0, metrics[END_S] - sizes["test"] * prefix_s) / sizes["test"],
+        val_s=max(0.0, metrics[VAL_S] - between_s) / sizes["val"],
+        end_s=end_s,
         prefix_s=prefix_s,
         peak_mb=metrics[PEAK_MB],
     )
 
 
-def estimate_lines(
-    resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], probes: Probes
-) -> list[str]:
-    """The estimate, and what it rests on."""
-    cost = study_cost(resolved, kinds, probes.kinds)
-    n_images = sum(resolved.data_set.facts.n_images.values())
-    n_backbones = len({kind.backbone for kind in kinds})
-    before_s = probes.worker_start_s + probes.decode_s * n_images * n_backbones
-    slots = f"{probes.n_slots} slot{'s' if probes.n_slots > 1 else ''}"
-    untried = len(kinds) - len(probes.kinds)
-    return [
-        f"estimate: {_duration(cost.wall_s(probes.n_slots, before_s=before_s))} on {slots} of this machine for {len(resolved.trials)} trials: "
-        f"{_duration(cost.trials_s)} of trials and {_duration(cost.prefixes_s)} of prefixes computed once, side by side; "
-        f"{_duration(before_s)} before, for workers and for decoding images that are not decoded yet.",
-        f"It rests on one measured step and evaluation of {len(probes.kinds)} kinds of arm ({_duration(probes.took_s)}, {slots} at work)"
-        + (f"; {untried} rarer kinds are taken as the nearest of them" if untried else "")
-        + ". Patience and trials that are complete already make it shorter; the report is not in it.",
-    ]
-
-
-def _duration(seconds: float) -> str:
-    """E.g. "2.4 s", "3 min 10 s" or "4 h 05 min"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes} min {rest:02d} s"
-        if minutes < 60
-        else f"{minutes // 60} h {minutes % 60:02d} min"
-    )
-
-
-def packed(
-    machines: Machines, asked: str, resolved: Resolved, where: Folders, *, threads: int
-) -> Machines:
-    """The machines with `--trials-per-gpu` trials on a GPU. "auto" measures: as many as the memory of the largest kind allows, on GPUs or CPU slots.
-
-    Raises SpecError, StoreError.
-    """
-    number = read_trials_per_gpu(asked)
-    if number is not None:
-        return replace(machines, trials_per_gpu=number)
-    if machines.kind == "ray":
-        raise SpecError(
-            "--trials-per-gpu auto must come with --executor local, memory is measured on this machine; name a number for a cluster"
-        )
-    probes = probe_kinds(
-        resolved, kinds_of(resolved, check_arms(resolved)), where, threads=threads, workers=1
-    )
-    largest = max(probes.kinds.values(), key=lambda found: found.peak_mb)
-    per_gpu = slots_that_fit(largest.peak_mb, total_mb=probes.total_mb, margin=MARGIN)
-    return replace(machines, peak_mb=largest.peak_mb, trials_per_gpu=per_gpu)
+def _sizes(data_set: DataSet) -> dict[str, int]:
+    """Images of each split."""
+    return {name: len(split.labels) for name, split in data_set.splits.items()}

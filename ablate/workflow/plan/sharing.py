@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ablate.model.facts import PrefixCost, RecipeFacts
+from ablate.model.backbone_facts import PrefixCost, RecipeFacts
 from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import phases_of
@@ -24,8 +24,8 @@ from ablate.study.view_identity import (
 )
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.workflow.prepare.cut_depths import cut_depths
-from ablate.workflow.prepare.network_facts import Looks
-from ablate.workflow.prepare.prepared import Resolved
+from ablate.workflow.prepare.network_facts import NetworkFacts
+from ablate.workflow.prepare.resolved import Resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +67,31 @@ class Group:
 
 @dataclass
 class _Counted:
-    """Views that a row above has counted."""
+    """What the rows so far have counted."""
 
+    alone: int = 0
+    together: int = 0
     names: set[str] = field(default_factory=set)
+    """Names of views: one that an earlier row has counted is computed there, and only there."""
 
-    def count_new(self, part: Part, n_images: Mapping[str, int]) -> tuple[int, int]:
-        """Return the views of a phase that nobody has counted yet, and their images."""
-        n_views = n_passes = 0
-        for name, count in views_of(part, n_images):
-            if name not in self.names:
-                self.names.add(name)
-                n_views += 1
-                n_passes += count
-        return n_views, n_passes
+    def count(
+        self, parts: Sequence[Part], n_images: Mapping[str, int], *, of_train: Sequence[int]
+    ) -> tuple[int, int]:
+        """Count the phases of a row; return its passes alone and together."""
+        alone = sum(_alone(part, n_images, of_train=of_train) for part in parts)
+        together = 0
+        for part in parts:
+            for name, count in views_of(part, n_images):
+                if name not in self.names:
+                    self.names.add(name)
+                    together += count
+        self.alone += alone
+        self.together += together
+        return alone, together
 
 
 def sharing_table(
-    resolved: Resolved, facts: Mapping[str, RecipeFacts], *, looks: Looks
+    resolved: Resolved, facts: Mapping[str, RecipeFacts], *, networks: NetworkFacts
 ) -> tuple[list[dict[str, object]], SharedPasses]:
     """Return one row for each backbone, cut and augmentation, and the sum over the study.
 
@@ -92,38 +100,31 @@ def sharing_table(
     worth the second on the machine's device. Patience may end trials earlier: the counts are upper
     bounds then.
     """
-    n_images = resolved.data_set.facts.n_images
-    groups = _groups(resolved, facts, looks)
+    data = resolved.data_set.facts
+    groups = _groups(resolved, facts, networks)
     users = _users(groups)
-    device = looks.device()
+    device = networks.device()
     counted = _Counted()
     rows: list[dict[str, object]] = []
-    alone = together = n_views = 0
-    for group, parts in sorted(groups.items(), key=lambda item: _row_order(item[0])):
-        cost = looks.prefix_cost(group.backbone, group.image_size, group.depth)
+    for group in sorted(groups, key=_row_order):
+        parts = groups[group]
+        cost = networks.prefix_cost(group.backbone, group.image_size, group.depth)
         is_cut = group.depth > 0 and cost.is_worth_keeping(device)
-        row_alone = row_together = 0
-        for part in parts if is_cut else ():
-            row_alone += _alone(part, n_images, of_train=resolved.data_set.facts.of_train)
-            new_views, new_passes = counted.count_new(part, n_images)
-            n_views += new_views
-            row_together += new_passes
-        alone += row_alone
-        together += row_together
-        decision = _decision(
-            group.depth,
-            is_cut=is_cut,
-            is_new=row_together > 0,
-            is_shared=group.policy == CLEAN or max(users[name] for name in _names(parts)) > 1,
-        )
+        alone = together = 0
+        if is_cut:
+            alone, together = counted.count(parts, data.n_images, of_train=data.of_train)
+        # Clean views are kept whoever needs them: every epoch of a trial needs them again.
+        is_shared = group.policy == CLEAN or max(users[name] for name in _names(parts)) > 1
         row = _row(group, parts, cost)
         row |= {
-            "passes alone": f"{row_alone:,}",
-            "shared": f"{row_together:,}",
-            "decision": decision,
+            "passes alone": f"{alone:,}",
+            "shared": f"{together:,}",
+            "decision": _decision(
+                group.depth, is_cut=is_cut, is_new=together > 0, is_shared=is_shared
+            ),
         }
         rows.append(row)
-    return rows, SharedPasses(alone, together, n_views)
+    return rows, SharedPasses(counted.alone, counted.together, len(counted.names))
 
 
 def parts_of(
@@ -179,9 +180,9 @@ def views_of(part: Part, n_images: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _groups(
-    resolved: Resolved, facts: Mapping[str, RecipeFacts], looks: Looks
+    resolved: Resolved, facts: Mapping[str, RecipeFacts], networks: NetworkFacts
 ) -> dict[Group, list[Part]]:
-    weights = _weights_of(resolved, looks)
+    weights = _weights_of(resolved, networks)
     groups: dict[Group, list[Part]] = {}
     for arm in resolved.expansion.arms:
         built = facts[arm.arm_id]
@@ -197,12 +198,12 @@ def _groups(
     return groups
 
 
-def _weights_of(resolved: Resolved, looks: Looks) -> dict[str, WeightsIdentity]:
+def _weights_of(resolved: Resolved, networks: NetworkFacts) -> dict[str, WeightsIdentity]:
     """`weights_name` -> what is loaded: two words may stand for the same tensors."""
     weights: dict[str, WeightsIdentity] = {}
     recipes = {weights_name(arm.recipe): arm.recipe for arm in resolved.expansion.arms}
     for name, recipe in recipes.items():
-        identity = looks.check_weights(recipe, image_size=resolved.data.image_size)
+        identity = networks.check_weights(recipe, image_size=resolved.data.image_size)
         if identity is not None:
             weights[name] = identity
     return weights
@@ -224,6 +225,7 @@ def _names(parts: Sequence[Part]) -> Iterator[str]:
 
 
 def _row_order(group: Group) -> tuple[str, int, str]:
+    # Shallow cuts first: what a deeper one shares with them is counted in their row.
     return group.backbone, group.depth, group.policy
 
 

@@ -1,11 +1,11 @@
-"""Where the networks of a study's arms are cut: behind the leading units that nothing changes."""
+"""Where the networks of a study's arms are split: behind the leading units that nothing changes."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord
 from ablate.study.request import Compute
@@ -19,42 +19,52 @@ def waypoints_of(
     weights: Mapping[str, WeightsIdentity],
     compute: Compute,
 ) -> dict[str, tuple[int, ...]]:
-    """arm_id -> smaller depths at which other arms cut the same trunk."""
+    """arm_id -> smaller depths at which other arms split the same trunk.
+
+    A pass that goes on to a deeper split leaves the activations there on its way.
+    """
     depths_of_trunk: dict[str, set[int]] = defaultdict(set)
     trunk_of_arm: dict[str, str] = {}
     deepest: dict[str, int] = {}
     for arm in arms:
-        found = facts[arm.arm_id]
+        of_arm = facts[arm.arm_id]
         # Any seed will do: arms are compared within one.
         trunk = planned_trunk(
-            arm.recipe, pooling=found.pooling, seed=0, weights=weights, compute=compute
+            arm.recipe, pooling=of_arm.pooling, seed=0, weights=weights, compute=compute
         )
         name = train_views_name(trunk, policy=CLEAN, seed=0)
-        depths = cut_depths(arm.recipe, found)
+        depths = cut_depths(arm.recipe, of_arm)
         depths_of_trunk[name].update(depths)
         trunk_of_arm[arm.arm_id] = name
         deepest[arm.arm_id] = max(depths)
-    return {
-        arm_id: _earlier(deepest[arm_id], depths_of_trunk[name])
-        for arm_id, name in trunk_of_arm.items()
-    }
-
-
-def _earlier(depth: int, others: Iterable[int]) -> tuple[int, ...]:
-    return tuple(sorted({other for other in others if 0 < other < depth}))
+    waypoints = {}
+    for arm_id, name in trunk_of_arm.items():
+        earlier = [depth for depth in depths_of_trunk[name] if 0 < depth < deepest[arm_id]]
+        waypoints[arm_id] = tuple(sorted(earlier))
+    return waypoints
 
 
 def cut_depths(recipe: Recipe, facts: RecipeFacts) -> tuple[int, ...]:
     """Leading units that are neither free nor adapted, in each phase of training."""
-    if recipe.mixup or recipe.cutmix:
-        return (0,) * max(1, len(facts.phase_depths))
-    return facts.phase_depths if len(facts.phase_depths) > 1 else (cut_depth(recipe, facts),)
+    if len(facts.phase_depths) <= 1:
+        return (cut_depth(recipe, facts),)
+    if _mixes_images(recipe):
+        return (0,) * len(facts.phase_depths)
+    return facts.phase_depths
 
 
 def cut_depth(recipe: Recipe, facts: RecipeFacts) -> int:
     """Leading units that are neither free nor adapted; none where images are mixed."""
-    if recipe.mixup or recipe.cutmix:
+    if _mixes_images(recipe):
         return 0
     if recipe.adapter_kind == "none":
         return facts.depth
-    return 0 if recipe.adapter_units == "all" else max(0, facts.depth - recipe.adapter_units)
+    if recipe.adapter_units == "all":
+        return 0
+    # Adapters sit in the last frozen units: what is in front of them is shared.
+    return max(0, facts.depth - recipe.adapter_units)
+
+
+def _mixes_images(recipe: Recipe) -> bool:
+    """Kept activations are of single images: a mixture of two has to pass the whole network."""
+    return bool(recipe.mixup or recipe.cutmix)

@@ -5,59 +5,65 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ablate.errors import SpecError
-from ablate.model.facts import RecipeFacts
+from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.canonical import canonical
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import is_single
 from ablate.study.record import ArmRecord
 
+_SETTLED_FIELDS = frozenset({"freeze_depth", "lr_ratio", "batch_norm"})
+"""Fields whose meaning depends on the depth in units: compared by what they mean there."""
+
 
 def check_depths_differ(arms: Sequence[ArmRecord], facts: Mapping[str, RecipeFacts]) -> None:
-    """`all` and the number of units are the same place: training both would count one arm twice."""
+    """Refuse two arms of one depth: `all` and the number of units are the same place.
+
+    `facts` by arm_id. Raises SpecError.
+    """
+    # A grid of thousands of arms passes here, and their canonical forms take a while.
     if _has_a_word_for_each_depth(arms, facts):
         return
     seen: dict[str, str] = {}
     for arm in arms:
-        rest = {
-            name: value
-            for name, value in canonical(arm.recipe).items()
-            if name not in ("freeze_depth", "lr_ratio", "batch_norm")
-        }
-        depth = facts[arm.arm_id].depth
-        key = repr(
-            sorted(
-                {
-                    **rest,
-                    "depth": depth,
-                    **_rates(arm.recipe, depth < facts[arm.arm_id].n_units),
-                }.items(),
-                key=str,
-            )
-        )
+        of_arm = facts[arm.arm_id]
+        key = _trained_as(arm.recipe, of_arm)
         if key in seen:
             raise SpecError(
-                f"arms must differ, but {seen[key]!r} and {arm.name!r} both freeze {depth} of {facts[arm.arm_id].n_units} units of {arm.recipe.backbone}; "
+                f"arms must differ, but {seen[key]!r} and {arm.name!r} both freeze "
+                f"{of_arm.depth} of {of_arm.n_units} units of {arm.recipe.backbone}; "
                 "name each freeze_depth once (all is the same as the number of units)"
             )
         seen[key] = arm.name
 
 
 def _has_a_word_for_each_depth(arms: Iterable[ArmRecord], facts: Mapping[str, RecipeFacts]) -> bool:
-    """Whether no depth is named in two ways: then arms, which differ, differ in more than the name of a depth. Tells it cheaply; False may be either."""
+    """Whether no depth is named in two ways.
+
+    Then arms, which differ, differ in more than the name of a depth. Cheap, and careful: where it
+    returns False, arms may differ all the same.
+    """
     words: dict[tuple[str, int], object] = {}
     for arm in arms:
-        own, word = facts[arm.arm_id], arm.recipe.freeze_depth
-        is_plain = is_single(arm.recipe) and (own.depth < own.n_units or word == "all")
-        if not is_plain or words.setdefault((arm.recipe.backbone, own.depth), word) != word:
+        of_arm = facts[arm.arm_id]
+        word = arm.recipe.freeze_depth
+        # With all units frozen some fields mean nothing, unless the canonical form knows of it.
+        is_plain = is_single(arm.recipe) and (of_arm.depth < of_arm.n_units or word == "all")
+        place = (arm.recipe.backbone, of_arm.depth)
+        if not is_plain or words.setdefault(place, word) != word:
             return False
     return True
 
 
-def _rates(recipe: Recipe, is_trunk_free: bool) -> dict[str, object]:
-    """The fields that matter only where something of the trunk learns."""
-    fields: dict[str, object] = {"batch_norm": recipe.batch_norm} if is_trunk_free else {}
-    return (
-        {**fields, "lr_ratio": recipe.lr_ratio}
-        if is_trunk_free or recipe.adapter_kind != "none"
-        else fields
-    )
+def _trained_as(recipe: Recipe, facts: RecipeFacts) -> str:
+    """The same text for recipes that train the same network in the same way."""
+    fields: dict[str, object] = {"depth": facts.depth}
+    for name, value in canonical(recipe).items():
+        if name not in _SETTLED_FIELDS:
+            fields[name] = value
+    is_trunk_free = facts.depth < facts.n_units
+    if is_trunk_free:
+        fields["batch_norm"] = recipe.batch_norm
+    # lr_ratio is the trunk's learning rate over the head's: adapters sit in the trunk, too.
+    if is_trunk_free or recipe.adapter_kind != "none":
+        fields["lr_ratio"] = recipe.lr_ratio
+    return repr(sorted(fields.items(), key=str))

@@ -1,4 +1,4 @@
-"""Which grid file a study was run from last: names alone do not tell two files in two folders apart."""
+"""Which grid file a study was run from last: names alone do not tell files in two folders apart."""
 
 from __future__ import annotations
 
@@ -11,15 +11,31 @@ SOURCE = "grid_file.txt"
 
 
 def other_source(folder: Path, grid_file: Path) -> Path | None:
-    """Remember `grid_file` for the study in `folder`; return the file that it was run from before, if that is another one.
+    """Remember `grid_file` for the study in `folder`; return the file that it was run from before.
 
-    A file that was moved, or that says the same, is no other one. Raises OSError where the folder cannot be written.
+    None where that is the same file, was moved, or says the same. Raises OSError where the folder
+    cannot be written.
     """
-    note, here = folder / SOURCE, grid_file.absolute()
+    note = folder / SOURCE
+    current = grid_file.absolute()
+    former = _former_source(note)
+    is_other = former is not None and former != current and not _say_the_same(former, current)
+    write_text(note, f"{current}\n")
+    return former if is_other else None
+
+
+def _former_source(note: Path) -> Path | None:
+    """The file that is noted, where it is still there."""
     try:
-        before = Path(note.read_text().strip())
-        is_other = before != here and before.is_file() and before.read_bytes() != here.read_bytes()
+        former = Path(note.read_text().strip())
+        return former if former.is_file() else None
     except (OSError, ValueError):
-        is_other = False
-    write_text(note, f"{here}\n")
-    return before if is_other else None
+        # Notes of a damaged disk are no reason to refuse a run; the next line writes a good one.
+        return None
+
+
+def _say_the_same(first: Path, second: Path) -> bool:
+    try:
+        return first.read_bytes() == second.read_bytes()
+    except OSError:
+        return True

@@ -1,8 +1,9 @@
-"""How a plan learns what a network would be: by building it on torch's meta device, or from what an earlier look left in `$ABLATE_HOME`.
+"""How a plan learns what a network would be: `BuiltFacts` builds it on torch's meta device.
 
-Importing torch and timm takes longer than everything else that a plan does. A look is remembered under all that it depends on: the recipe, the versions of
-the libraries, this package's own code, and for weights which file it is and when it last
-changed. Runs look anew.
+Importing torch and timm takes longer than everything else that a plan does, so `CachedFacts` keeps
+the answers in `$ABLATE_HOME`, under all that they depend on: the recipe, the versions of the
+libraries, this package's code, and for weights which file it is and when it last changed. Runs
+build anew.
 """
 
 from __future__ import annotations
@@ -13,23 +14,22 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from ablate.files import write_text
-from ablate.model.facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
+from ablate.model.backbone_facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.recipe.recipe import Recipe
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
+from ablate.workflow.prepare.answers import read_answer, stamps_of, write_answer
 
 Device = Literal["cpu", "cuda"]
 Value = TypeVar("Value")
 _LIBRARIES = ("torch", "torchvision", "timm", "peft", "safetensors", "huggingface-hub")
 _CODE = ("model", "recipe", "study")
-"""Packages of `ablate` that decide what a look sees."""
+"""Packages of `ablate` that decide what a network is."""
 _SETTINGS = (
     "CUDA_VISIBLE_DEVICES",
     "HIP_VISIBLE_DEVICES",
@@ -38,10 +38,11 @@ _SETTINGS = (
     "TORCH_HOME",
     "XDG_CACHE_HOME",
 )
+"""Variables of the environment that decide which device and which weights there are."""
 
 
-class Looks(Protocol):
-    """What a plan asks."""
+class NetworkFacts(Protocol):
+    """What a plan asks of networks that nobody trains yet."""
 
     def recipe_facts(self, recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
         """See `model.network.check_recipe`."""
@@ -56,159 +57,178 @@ class Looks(Protocol):
         ...
 
     def device(self) -> Device:
-        """See `training.precision.compute_device`."""
+        """See `training.machine.precision.compute_device`."""
         ...
 
 
-class Direct:
-    """Builds and asks, every time."""
+class BuiltFacts:
+    """Builds every network that it is asked about."""
+
+    # torch and timm come in with these imports: they stand in the methods, so that a plan whose
+    # answers are all remembered never pays for them.
 
     def recipe_facts(self, recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
-        """See `Looks`."""
+        """See `NetworkFacts`."""
         from ablate.model.network import check_recipe
 
         return check_recipe(recipe, n_classes=n_classes, image_size=image_size)
 
     def check_weights(self, recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentity | None:
-        """See `Looks`."""
+        """See `NetworkFacts`."""
         from ablate.model.backbone import pretrained_cfg_of
         from ablate.model.network import identify_weights
 
         if not are_pretrained(recipe):
+            # Random weights are of a backbone all the same: raises where timm knows none.
             pretrained_cfg_of(recipe.backbone)
             return None
         return identify_weights(recipe, image_size=image_size)
 
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
-        """See `Looks`."""
+        """See `NetworkFacts`."""
         from ablate.model.cost import cost_of_depth
 
         return cost_of_depth(backbone, image_size, depth)
 
     def device(self) -> Device:
-        """See `Looks`."""
+        """See `NetworkFacts`."""
         from ablate.training.machine.precision import compute_device
 
         return compute_device()
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """Takes an earlier look where nothing that it depends on has changed, else looks and remembers. What cannot be is refused anew every time."""
+class CachedFacts:
+    """Takes an earlier answer where nothing that it depends on has changed, else asks `built`.
+
+    Refusals are not remembered: what cannot be built is tried again every time.
+    """
 
     folder: Path
-    direct: Looks = dataclasses.field(default_factory=Direct)
+    built: NetworkFacts = dataclasses.field(default_factory=BuiltFacts)
 
     def recipe_facts(self, recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
-        """See `Looks`."""
-        asked = ["recipe", recipe.model_dump(mode="json"), n_classes, image_size]
-        return self._recalled(
-            asked,
-            _recipe_facts,
-            lambda: self.direct.recipe_facts(recipe, n_classes=n_classes, image_size=image_size),
-        )
+        """See `NetworkFacts`."""
+
+        def build() -> RecipeFacts:
+            return self.built.recipe_facts(recipe, n_classes=n_classes, image_size=image_size)
+
+        question = ["recipe", recipe.model_dump(mode="json"), n_classes, image_size]
+        return self._remembered(question, _as_recipe_facts, build)
 
     def check_weights(self, recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentity | None:
-        """See `Looks`."""
+        """See `NetworkFacts`."""
+        # A relative path means another file in another working directory.
         path = self._path(["weights", weights_name(recipe), image_size, str(Path.cwd())])
-        seen = _read(path)
-        if seen is not None:
-            try:
-                if all(_stamp(Path(name)) == stamp for name, stamp in seen["files"].items()):
-                    return (
-                        None
-                        if seen["identity"] is None
-                        else WeightsIdentity.model_validate(seen["identity"])
-                    )
-            except (KeyError, AttributeError, ValueError):
-                pass  # damaged: looked at again
+        known = _KnownWeights.read(path)
+        if known is not None and known.is_current():
+            return known.identity
         from ablate.model.weights.load import weight_file
 
-        before = _stamps(weight_file(recipe.backbone, recipe.weights))
-        identity = self.direct.check_weights(recipe, image_size=image_size)
-        after = _stamps(weight_file(recipe.backbone, recipe.weights))
-        is_settled = (
-            bool(after) and before == after
-        )  # not replaced while it was read, nor fetched just now
+        before = stamps_of(weight_file(recipe.backbone, recipe.weights))
+        identity = self.built.check_weights(recipe, image_size=image_size)
+        after = stamps_of(weight_file(recipe.backbone, recipe.weights))
+        # Weights that were fetched just now, or replaced while they were read, are read again: the
+        # answer is of one of two files, and nobody can say of which.
+        is_settled = bool(after) and before == after
         if is_settled or not are_pretrained(recipe):
-            _write(
-                path,
-                {
-                    "files": after,
-                    "identity": None if identity is None else identity.model_dump(mode="json"),
-                },
-            )
+            _KnownWeights(after, identity).write(path)
         return identity
 
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
-        """See `Looks`."""
-        return self._recalled(
-            ["prefix", backbone, image_size, depth],
-            _prefix_cost,
-            lambda: self.direct.prefix_cost(backbone, image_size, depth),
-        )
+        """See `NetworkFacts`."""
+
+        def build() -> PrefixCost:
+            return self.built.prefix_cost(backbone, image_size, depth)
+
+        question = ["prefix", backbone, image_size, depth]
+        return self._remembered(question, lambda known: PrefixCost(**known), build)
 
     def device(self) -> Device:
-        """See `Looks`."""
-        dev, driver = Path("/dev"), Path("/proc/driver/nvidia/version")
-        asked = [
-            "device",
-            sorted(path.name for kind in ("nvidia*", "kfd", "dxg") for path in dev.glob(kind)),
-            driver.read_text() if driver.is_file() else "",
-        ]
-        return self._recalled(asked, _device, lambda: _Answer(self.direct.device())).device
+        """See `NetworkFacts`."""
+        # A card or a driver that comes or goes changes these, and torch need not be imported.
+        nodes: list[str] = []
+        for pattern in ("nvidia*", "kfd", "dxg"):
+            nodes += [path.name for path in Path("/dev").glob(pattern)]
+        driver = Path("/proc/driver/nvidia/version")
+        driver_text = driver.read_text() if driver.is_file() else ""
+        answer = self._remembered(
+            ["device", sorted(nodes), driver_text],
+            lambda known: _KnownDevice(**known),
+            lambda: _KnownDevice(self.built.device()),
+        )
+        return answer.device
 
-    def _recalled(
+    def _remembered(
         self,
-        asked: list[Any],
-        made_of: Callable[[dict[str, Any]], Value],
-        look: Callable[[], Value],
+        question: list[Any],
+        read: Callable[[dict[str, Any]], Value],
+        build: Callable[[], Value],
     ) -> Value:
-        path = self._path(asked)
-        known = _read(path)
+        path = self._path(question)
+        known = read_answer(path)
         if known is not None:
             try:
-                return made_of(known)
+                return read(known)
             except (KeyError, TypeError):
-                pass  # damaged: looked at again
-        found = look()
-        _write(path, dataclasses.asdict(found))  # type: ignore[call-overload]
-        return found
+                pass  # damaged: asked again
+        answer = build()
+        write_answer(path, dataclasses.asdict(answer))  # type: ignore[call-overload]
+        return answer
 
-    def _path(self, asked: list[Any]) -> Path:
-        text = json.dumps([surroundings(), asked], sort_keys=True)
+    def _path(self, question: list[Any]) -> Path:
+        text = json.dumps([surroundings(), question], sort_keys=True)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
 
 
+@dataclass(frozen=True, slots=True)
+class _KnownDevice:
+    device: Device
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownWeights:
+    """An identity, and the state of the files that it was read from."""
+
+    stamps: dict[str, list[int] | None]
+    identity: WeightsIdentity | None
+    """None for random weights."""
+
+    @classmethod
+    def read(cls, path: Path) -> _KnownWeights | None:
+        """What is remembered; None where nothing is, or it is damaged."""
+        known = read_answer(path)
+        try:
+            if known is None:
+                return None
+            stamps = dict(known["files"])
+            if known["identity"] is None:
+                return cls(stamps, None)
+            return cls(stamps, WeightsIdentity.model_validate(known["identity"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def is_current(self) -> bool:
+        """Whether the files are as they were when the identity was read."""
+        return all(stamps_of(Path(name)) == {name: stamp} for name, stamp in self.stamps.items())
+
+    def write(self, path: Path) -> None:
+        """Inverse of `read`."""
+        identity = None
+        if self.identity is not None:
+            identity = self.identity.model_dump(mode="json")
+        write_answer(path, {"files": self.stamps, "identity": identity})
+
+
 def surroundings() -> str:
-    """Everything that any look depends on: versions, the code that looks, and settings of the environment."""
-    return "\x1f".join(
-        [
-            sys.version,
-            *_versions(),
-            _digest_of_code(),
-            *(f"{name}={os.environ.get(name)}" for name in _SETTINGS),
-        ]
-    )
+    """Everything that any answer depends on: versions, this code, and the environment."""
+    settings = [f"{name}={os.environ.get(name)}" for name in _SETTINGS]
+    return "\x1f".join([sys.version, *_versions(), _digest_of_code(), *settings])
 
 
 @lru_cache(maxsize=1)
 def _versions() -> tuple[str, ...]:
     return tuple(f"{name} {_version(name)}" for name in _LIBRARIES)
-
-
-@lru_cache(maxsize=1)
-def _digest_of_code() -> str:
-    sha = hashlib.sha256()
-    for package in _CODE:
-        for path in sorted((Path(__file__).parents[2] / package).rglob("*.py")):
-            sha.update(path.name.encode() + b"\0" + path.read_bytes())
-    return sha.hexdigest()
-
-
-@dataclass(frozen=True)
-class _Answer:
-    device: Device
 
 
 def _version(name: str) -> str:
@@ -218,49 +238,26 @@ def _version(name: str) -> str:
         return "none"
 
 
-def _recipe_facts(known: dict[str, Any]) -> RecipeFacts:
-    return RecipeFacts(
-        **{**_tupled(known), "preprocessing": Preprocessing(**_tupled(known["preprocessing"]))}
-    )
+@lru_cache(maxsize=1)
+def _digest_of_code() -> str:
+    # The code and not the version: in a checkout it changes between two releases.
+    sha = hashlib.sha256()
+    for package in _CODE:
+        for path in sorted((Path(__file__).parents[2] / package).rglob("*.py")):
+            sha.update(path.name.encode() + b"\0" + path.read_bytes())
+    return sha.hexdigest()
 
 
-def _tupled(values: dict[str, Any]) -> dict[str, Any]:
+def _as_recipe_facts(known: dict[str, Any]) -> RecipeFacts:
+    fields = _with_tuples(known)
+    fields["preprocessing"] = Preprocessing(**_with_tuples(known["preprocessing"]))
+    return RecipeFacts(**fields)
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
     """Tuples come back from JSON as lists."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-    }
-
-
-def _prefix_cost(known: dict[str, Any]) -> PrefixCost:
-    return PrefixCost(**known)
-
-
-def _device(known: dict[str, Any]) -> _Answer:
-    return _Answer(known["device"])
-
-
-def _stamps(file: Path | None) -> dict[str, list[int] | None]:
-    return {} if file is None else {str(file.absolute()): _stamp(file)}
-
-
-def _stamp(path: Path) -> list[int] | None:
-    """What changes when a file is written or another takes its name. Size and time of writing can be set to what they were; the time of change cannot."""
-    try:
-        stat = path.stat()
-    except (OSError, ValueError):
-        return None
-    return [stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _write(path: Path, value: dict[str, Any]) -> None:
-    """A home that takes nothing costs time, not the plan."""
-    with suppress(OSError):
-        write_text(path, json.dumps(value))
+    fields = dict(values)
+    for name, value in values.items():
+        if isinstance(value, list):
+            fields[name] = tuple(value)
+    return fields

@@ -1,4 +1,7 @@
-"""Whether pretrained weights are what a study's finished trials started from: a path, a package or a hub's name may mean other tensors by now."""
+"""Whether pretrained weights are what a study's finished trials started from.
+
+A path, a package or a hub's name may stand for other tensors by now.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,35 @@ from contextlib import suppress
 from pathlib import Path
 
 from ablate.errors import StoreError, WeightsError, some
-from ablate.model.facts import ImageSize
+from ablate.model.backbone_facts import ImageSize
 from ablate.scheduling.study_folder import StudyFolder
 from ablate.study.trial import Trial
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.tracking.journal import attempts
+from ablate.workflow.folders import Folders
+from ablate.workflow.prepare.resolved import Resolved
+from ablate.workflow.prepare.study_folders import pilot_folder_of, study_folder
 
 _SHOWN = 4
+"""Trials that an error names."""
 Past = tuple[str, WeightsIdentity]
 """A finished trial's id, and what it started from."""
+
+
+def check_same_weights(
+    resolved: Resolved, folders: Folders, weights: Mapping[str, WeightsIdentity]
+) -> None:
+    """Make sure that a study goes on from the weights that it began with, and its pilot too.
+
+    `weights` are what `check_arms` has just read. Raises WeightsError.
+    """
+    folder = study_folder(resolved.record, folders)
+    study_folders = [folder]
+    trials = [*resolved.trials]
+    if resolved.pilot is not None:
+        study_folders.append(pilot_folder_of(folder, resolved.pilot.record))
+        trials += [candidate.trial for candidate in resolved.pilot.tuning or ()]
+    check_weights_of_past(study_folders, trials, weights, image_size=resolved.data.image_size)
 
 
 def check_weights_of_past(
@@ -26,10 +49,11 @@ def check_weights_of_past(
     *,
     image_size: ImageSize,
 ) -> None:
-    """Compare `weights` (`weights_name` -> what is loaded now) with what the finished trials in the studies' folders say that they started from.
+    """Compare what is loaded now with what finished trials in the studies' folders started from.
 
-    `trials` are those that are asked for now; others are known from the folders. Raises WeightsError naming both digests and the ways out. A journal that
-    cannot be read is left to whoever runs the study.
+    `weights` maps `weights_name` to what is loaded now. `trials` are those that are asked for now;
+    others are known from the folders. A journal that cannot be read is left to whoever runs the
+    study. Raises WeightsError naming both digests and the ways out.
     """
     asked = {trial.trial_id: trial for trial in trials}
     for folder in map(StudyFolder, folders):
@@ -52,26 +76,29 @@ def _past_of(
     past: dict[str, list[Past]] = defaultdict(list)
     with suppress(StoreError):
         for (trial_id, _), attempt in attempts(folder.journal.read()).items():
-            trial, ended = known.get(trial_id), attempt.ended
-            is_other = (
-                trial is None
-                or not are_pretrained(trial.recipe)
-                or trial.data.image_size != image_size
-            )
-            if trial is None or is_other or ended is None or ended.outcome is None:
+            trial = known.get(trial_id)
+            ended = attempt.ended
+            if trial is None or ended is None or ended.outcome is None:
+                continue
+            # Position embeddings are resized with the images: the tensors are other ones then.
+            if trial.data.image_size != image_size or not are_pretrained(trial.recipe):
                 continue
             identity = ended.outcome.facts.weights
+            # Trials of early versions did not note what they started from.
             if identity is not None:
                 past[weights_name(trial.recipe)].append((trial_id, identity))
     return past
 
 
 def _refusal(others: Sequence[Past], now: WeightsIdentity) -> str:
-    then = others[0][1]
-    count = f"{len(others)} finished trial" + ("" if len(others) == 1 else "s")
+    _, then = others[0]
+    count = f"{len(others)} finished trial"
+    if len(others) > 1:
+        count += "s"
+    trial_ids = some([trial_id for trial_id, _ in others], most=_SHOWN)
     return (
-        f"weights must be what the study's finished trials were trained from, they are not: {count} "
-        f"({some([trial_id for trial_id, _ in others], most=_SHOWN)}) started from {then}; now it is {now}. "
-        "Ways out: put the former weights back, and finished trials are used; or give the new ones a path of their own, or the grid file another name, "
-        "and they are trained as other trials"
+        "weights must be what the study's finished trials were trained from, they are not: "
+        f"{count} ({trial_ids}) started from {then}; now it is {now}. "
+        "Ways out: put the former weights back, and finished trials are used; or give the new ones "
+        "a path of their own, or the grid file another name, and they are trained as other trials"
     )

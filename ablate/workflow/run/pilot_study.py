@@ -26,14 +26,16 @@ from ablate.scheduling.samplers import SearchPlan
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
-from ablate.study.pilot import Pilot, PilotTrial
+from ablate.study.pilot_record import Pilot, PilotTrial
 from ablate.study.record import ArmRecord
 from ablate.study.trial import Trial, best_of
 from ablate.workflow.context import StudyContext
+from ablate.workflow.prepare.current_provenance import provenance_tags
 from ablate.workflow.prepare.machines import executor_for
-from ablate.workflow.prepare.prepared import PilotPlan, Prepared, Resolved, pilot_folder_of
-from ablate.workflow.prepare.provenance import provenance_tags
+from ablate.workflow.prepare.prepared import Prepared
+from ablate.workflow.prepare.resolved import PilotPlan, Resolved
 from ablate.workflow.prepare.same_weights import check_weights_of_past
+from ablate.workflow.prepare.study_folders import pilot_folder_of
 from ablate.workflow.run.run_prepared import count_ended
 from ablate.workflow.run.watcher import OnEvent, StageView
 
@@ -65,10 +67,13 @@ def adopt_pilot(context: StudyContext) -> int:
 
     Returns how many there were. Raises WeightsError, StoreError.
     """
-    prepared, plan = context.prepared, _plan(context.prepared)
+    prepared = context.prepared
+    plan = _plan(prepared)
     trials = [candidate.trial for candidate in plan.tuning or ()]
+    trial_ids = None
     # A search's trials are those that were proposed: nobody can name them beforehand.
-    trial_ids = None if plan.tuning is None else [trial.trial_id for trial in trials]
+    if plan.tuning is not None:
+        trial_ids = [trial.trial_id for trial in trials]
     folder = pilot_folder(prepared)
     n_adopted = adopt(
         folder, context.store, plan.record, trial_ids=trial_ids, tags=provenance_tags()
@@ -102,6 +107,7 @@ def run_pilot(context: StudyContext, on_event: OnEvent, *, names: Names) -> Pilo
 
     `names` gets what each trial is called, for whoever listens to `on_event`.
     """
+    # Not time.time: a budget must not change with the clock.
     began = time.monotonic()
     prepared = context.prepared
     folder = pilot_folder(prepared)
@@ -122,6 +128,7 @@ def run_pilot(context: StudyContext, on_event: OnEvent, *, names: Names) -> Pilo
             summary, chosen = _search(prepared, session, names)
         else:
             summary, chosen = _tune(prepared, session, names)
+    # The study that follows has what the pilot left, so a budget holds for the command as a whole.
     left = context.limits.after(n_trials=summary.n_started, seconds=time.monotonic() - began)
     return PilotEnd(summary, chosen, left)
 
@@ -136,8 +143,9 @@ def _search(
         session,
         make_trial=partial(_make_trial, prepared.resolved, names),
     )
-    is_over = not result.summary.n_left
-    return result.summary, _confirmed(prepared, result) if is_over else None
+    if result.summary.n_left:
+        return result.summary, None
+    return result.summary, _confirmed(prepared, result)
 
 
 def _tune(
@@ -150,12 +158,15 @@ def _tune(
         names[candidate.trial.trial_id] = arm.name
     trials = tuple(candidate.trial for candidate in plan.tuning)
     summary = run_study(StudyPlan(plan.record, trials, provenance_tags()), session)
-    return summary, None if summary.n_left else _tuned(prepared, plan.tuning)
+    if summary.n_left:
+        return summary, None
+    return summary, _tuned(prepared, plan.tuning)
 
 
 def _make_trial(resolved: Resolved, names: Names, cell: Cell) -> Trial | None:
     fingerprint = resolved.data_set.facts.fingerprint
     trial = searched_trial(resolved.grid, cell, data=resolved.data, fingerprint=fingerprint)
+    # None: the grid excludes the combination, or it contradicts itself.
     if trial is not None:
         names[trial.trial_id] = searched_name(trial.recipe, tuple(resolved.grid.axes))
     return trial
@@ -188,7 +199,8 @@ def _confirmed(prepared: Prepared, result: SearchResult) -> Prepared | None:
     """The confirmation: the arms that the search chose, with every seed of the grid."""
     if not result.best:
         return None
-    resolved, folder = prepared.resolved, StudyFolder(pilot_folder(prepared))
+    resolved = prepared.resolved
+    folder = StudyFolder(pilot_folder(prepared))
     arms = {arm.arm_id: arm for arm in folder.read_plan().record.arms}
     search = search_plan(resolved)
 
@@ -207,6 +219,7 @@ def _confirmed(prepared: Prepared, result: SearchResult) -> Prepared | None:
         }
     )
     chosen = tuple(arms[trial.arm_id] for trial in result.best)
+    # Seeds that the search has not seen: its own scores are chosen ones, and too good.
     confirming = confirmation(result.best, seeds=resolved.record.seeds)
     return _followed_by(prepared, chosen, pilot=pilot, trials=confirming)
 
@@ -216,6 +229,7 @@ def _tuned(prepared: Prepared, tuning: tuple[Candidate, ...]) -> Prepared | None
     resolved = prepared.resolved
     select_by = resolved.grid.select_by
     trials = _tuning_trials(prepared, tuning)
+    # A trial that failed has no score; best_of passes over NaN.
     scores = {}
     for trial in trials:
         if select_by in trial.scores:
@@ -231,21 +245,28 @@ def _tuned(prepared: Prepared, tuning: tuple[Candidate, ...]) -> Prepared | None
     arms, lost = tuned_arms(resolved.expansion, best, n_tried)
     if not arms:
         return None
+    # A tuned arm is another arm than the one it came from, so the baseline's id changes with it.
     baseline = best.get(resolved.expansion.baseline_arm_id)
+    baseline_arm_id = ""
+    if baseline is not None:
+        baseline_arm_id = baseline.trial.arm_id
     expansion = replace(
         resolved.expansion,
         arms=arms,
         excluded=(*resolved.expansion.excluded, *lost),
-        baseline_arm_id="" if baseline is None else baseline.trial.arm_id,
+        baseline_arm_id=baseline_arm_id,
     )
     update = {"excluded": expansion.excluded, "baseline_arm_id": expansion.baseline_arm_id}
     tuned = replace(resolved, expansion=expansion, record=resolved.record.model_copy(update=update))
-    chosen = tuple(winner.trial.trial_id for winner in best.values() if winner is not None)
+    chosen = []
+    for winner in best.values():
+        if winner is not None:
+            chosen.append(winner.trial.trial_id)
     pilot = _pilot(resolved, trials, objectives=(select_by,))
     return _followed_by(
         replace(prepared, resolved=tuned),
         arms,
-        pilot=pilot.model_copy(update={"chosen": chosen}),
+        pilot=pilot.model_copy(update={"chosen": tuple(chosen)}),
         trials=_trials_of(tuned),
     )
 

@@ -15,9 +15,10 @@ from ablate.workflow.after.reports import check_report_folder, report_study, res
 from ablate.workflow.commands import report_command, run_command
 from ablate.workflow.context import StudyContext
 from ablate.workflow.folders import Folders, check_optuna
-from ablate.workflow.plan.probe import packed
+from ablate.workflow.plan.trials_per_gpu import with_trials_per_gpu
 from ablate.workflow.prepare.grid_source import other_source
-from ablate.workflow.prepare.prepared import prepare, resolve
+from ablate.workflow.prepare.prepared import prepare
+from ablate.workflow.prepare.resolved import resolve
 from ablate.workflow.requests import Request
 from ablate.workflow.run.pilot_study import PilotEnd, adopt_pilot, pilot_view, run_pilot
 from ablate.workflow.run.run_options import RunOptions
@@ -41,10 +42,24 @@ class RunOutcome:
     report: ReportPaths | None
     """What was written of it."""
 
+    def __repr__(self) -> str:
+        # Of values that hold whole data sets and studies, somebody who looks wants the counts.
+        counts = []
+        for summary in self.summaries:
+            counts.append(
+                f"{summary.n_complete} completed, {summary.n_reused} before, "
+                f"{summary.n_failed} failed, {summary.n_left} left"
+            )
+        return f"RunOutcome of {self.context.record.grid_name}: {'; '.join(counts)}"
+
     @property
     def summaries(self) -> tuple[StudySummary, ...]:
         """Of the stages that this call ran."""
-        return tuple(found for found in (self.pilot, self.summary) if found is not None)
+        stages = []
+        for stage in (self.pilot, self.summary):
+            if stage is not None:
+                stages.append(stage)
+        return tuple(stages)
 
     @property
     def is_complete(self) -> bool:
@@ -80,6 +95,7 @@ def run_grid(
         if end.prepared is None:
             return RunOutcome(context, None, pilot, None, None)
         context = context.followed_by(end.prepared, limits=end.limits)
+    # Before the view, which counts what is complete already.
     watcher.adopted(adopt_published(context))
     with watcher.training(study_view(context)) as on_event:
         summary = run_prepared(context, on_event)
@@ -92,8 +108,9 @@ def prepare_context(
 ) -> StudyContext:
     """Everything up to the first trial. Raises RequestError for whatever would stop it later."""
     grid = request.grid
+    # What costs nothing to check comes before data are read and images are decoded.
     options.check()
-    report_dir = options.report_dir or Path("reports") / grid.name
+    report_dir = Path(options.report_dir or Path("reports") / grid.name)
     check_report_folder(folders, report_dir, grid)
     store = open_store(folders, grid.name)
     check_optuna(folders)
@@ -117,7 +134,8 @@ def prepare_context(
     watcher.images_checked(prepared.resolved)
     claim_folder(report_dir, grid_name=grid.name, others={})
     _note_source(request, prepared.folder, watcher)
-    machines = packed(
+    # `auto` trains a few steps to measure their memory, so the networks were checked before.
+    machines = with_trials_per_gpu(
         options.machines,
         str(options.trials_per_gpu),
         resolved,
@@ -180,6 +198,7 @@ def _report(
                 has_images=context.has_images,
                 take=partial(take_thumbnails, context.prepared),
             )
+        # After the report: what goes wrong with a model costs no table.
         with results_kept(again="the same command logs the best model"):
             log_champion(study, context.store, folder=context.prepared.folder)
     except ReportError:

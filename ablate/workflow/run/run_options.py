@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.grid.seeds import check_seeds
 from ablate.scheduling.limits import Limits
 from ablate.workflow.prepare.machines import Kind, Machines, parse_kind
-from ablate.workflow.prepare.options import (
+from ablate.workflow.prepare.option_checks import (
     check_cache_gb,
     check_retries,
     check_threads,
@@ -22,7 +23,7 @@ class RunOptions:
 
     seeds: tuple[int, ...] | None = None
     """Seeds instead of the grid's."""
-    report_dir: Path | None = None
+    report_dir: Path | str | None = None
     """Where the report goes; None: `reports/<grid>`."""
     has_images: bool = True
     """Whether the report and MLflow show example images."""
@@ -58,6 +59,8 @@ class RunOptions:
         check_workers(self.workers, is_local=kind != "ray")
         check_cache_gb(self.cache_gb)
         check_retries(self.retries)
+        if self.seeds is not None:
+            check_seeds(self.seeds)
         read_trials_per_gpu(str(self.trials_per_gpu))
 
     @property

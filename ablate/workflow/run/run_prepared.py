@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ablate.errors import WeightsError
-from ablate.reporting.evidence.tables import best_run, champion, trial_frame
+from ablate.reporting.evidence.frames import best_run, champion, trial_frame
 from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.remaining import StudyClock
@@ -20,9 +20,9 @@ from ablate.tracking.journal import Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.context import StudyContext
+from ablate.workflow.prepare.current_provenance import provenance_tags
 from ablate.workflow.prepare.machines import executor_for
 from ablate.workflow.prepare.prepared import Prepared
-from ablate.workflow.prepare.provenance import provenance_tags
 from ablate.workflow.prepare.same_weights import check_weights_of_past
 from ablate.workflow.run.watcher import OnEvent, StageView
 
@@ -41,6 +41,7 @@ def run_prepared(context: StudyContext, on_event: OnEvent) -> StudySummary:
         prepared, context.machines, folder=prepared.folder, n_trials=len(context.trials)
     ) as (there, executor):
         plan = StudyPlan(there.resolved.record, there.resolved.trials, provenance_tags())
+        # The folder is that of `there`: on a cluster, the same study as its nodes compute it.
         session = Session(
             there.folder,
             executor,
@@ -59,7 +60,8 @@ def adopt_published(context: StudyContext) -> int:
     They are not trained again. Returns how many there were. Raises WeightsError where they started
     from other weights than those that are here, StoreError.
     """
-    prepared, resolved = context.prepared, context.resolved
+    prepared = context.prepared
+    resolved = context.resolved
     trial_ids = [trial.trial_id for trial in resolved.trials]
     n_adopted = adopt(prepared.folder, context.store, resolved.record, trial_ids=trial_ids)
     check_weights_of_past(
@@ -75,9 +77,9 @@ def study_view(context: StudyContext) -> StageView:
     """What a display must know of the study's trials."""
     resolved = context.resolved
     arm_names = {arm.arm_id: arm.name for arm in resolved.record.arms}
-    names = {
-        trial.trial_id: f"{arm_names[trial.arm_id]}, seed {trial.seed}" for trial in resolved.trials
-    }
+    names = {}
+    for trial in resolved.trials:
+        names[trial.trial_id] = f"{arm_names[trial.arm_id]}, seed {trial.seed}"
     return StageView(
         names,
         n_trials=len(resolved.trials),
@@ -92,6 +94,7 @@ def count_complete(prepared: Prepared) -> int:
     """Return how many of the study's trials an earlier call completed; they are not run again."""
     asked = {trial.trial_id for trial in prepared.resolved.trials}
     complete = set()
+    # A seed that the grid no longer asks for stays in the journal and does not count.
     for (trial_id, _), attempt in attempts(Journal(prepared.folder / JOURNAL).read()).items():
         if attempt.is_complete and trial_id in asked:
             complete.add(trial_id)
@@ -101,6 +104,7 @@ def count_complete(prepared: Prepared) -> int:
 def study_clock(prepared: Prepared) -> StudyClock:
     """Return a clock that knows what earlier calls took."""
     recipes = {trial.trial_id: trial.recipe for trial in prepared.resolved.trials}
+    # By recipe, since trials of one kind take about the same time.
     clock = StudyClock(recipes, len(recipes))
     past = attempts(Journal(prepared.folder / JOURNAL).read())
     for (trial_id, _), attempt in past.items():
@@ -125,11 +129,14 @@ def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> 
     Returns its run, or None where nothing completed.
     """
     arm = champion(study.record, trial_frame(study))
-    best = None if arm is None else best_run(study, arm.arm_id)
-    if arm is None or best is None:
+    if arm is None:
+        return None
+    best = best_run(study, arm.arm_id)
+    if best is None:
         return None
     trial_folder = folder / "trials" / f"{best.trial_id}-{best.attempt}"
     has_weights = arm.recipe.classifier != "knn"  # neighbours are the train images themselves
+    # No folder: the trial was taken over from MLflow, trained in another home.
     if trial_folder.is_dir() and has_weights:
         _log_model(study, store, best, trial_folder)
     return best
@@ -152,6 +159,7 @@ def _log_model(
             folder=complete,
             loader_module=LOADER,
             n_classes=len(study.record.data.class_names),
+            # Exact versions: other ones may compute other scores.
             requirements=[f"{name}=={version(name)}" for name in MODEL_NEEDS],
             code_paths=[Path(__file__).parents[2]],  # the package travels with its model
         )

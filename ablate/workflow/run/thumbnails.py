@@ -21,6 +21,7 @@ def take_thumbnails(
     # Stores of several backbones show the same images at different resolutions: any will do.
     store = open_store(prepared.stores[min(prepared.stores)])
     rows = {}
+    # The keys of the pairs: every split that is wanted, once.
     for split in dict(wanted):
         ids = store.split(split).image_ids
         rows[split] = {image_id: row for row, image_id in enumerate(ids)}

@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # a watcher is also wanted where neither MLflow nor Optuna is
     from ablate.scheduling.remaining import StudyClock
     from ablate.scheduling.summary import StudySummary
     from ablate.workflow.context import StudyContext
-    from ablate.workflow.prepare.prepared import Progress, Resolved
+    from ablate.workflow.prepare.image_stores import Progress
+    from ablate.workflow.prepare.resolved import Resolved
 
 OnEvent = Callable[[Event], object]
 

@@ -6,8 +6,8 @@ import pytest
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.choices import neighbours, reversed_answer
+from ablate.reporting.evidence.frames import level_text
 from ablate.reporting.evidence.paired import arm_gap
-from ablate.reporting.evidence.tables import level_text
 
 
 def test_neighbours_differ_in_one_axis_and_none_is_left_out(published) -> None:

@@ -1,4 +1,7 @@
-"""Effects against loops over runs, against scipy and statsmodels, and where effects are planted."""
+"""Effects against loops over runs, against scipy and statsmodels.
+
+And on studies whose effects are planted.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from ablate.reporting.evidence.comparisons import (
     main_comparisons,
 )
 from ablate.reporting.evidence.effects import pair_values, score_array, study_effects
+from ablate.reporting.evidence.frames import trial_frame
 from ablate.reporting.evidence.paired import arm_gap, seed_sd, summarise
-from ablate.reporting.evidence.tables import trial_frame
 from ablate.reporting.statistics.contrast import complete_part
 from ablate.reporting.statistics.power import (
     Design,
@@ -126,9 +129,9 @@ def test_weights_sum_to_zero_and_merged_arms_stand_in_each_of_their_cells(publis
 
 
 def test_a_mean_over_arms_would_be_unbalanced_here(published) -> None:
-    """Why pairs: freezing all stands beside adapters in half of its arms.
+    """Why pairs: the plain means of levels differ although the level changes nothing.
 
-    So the plain means of levels differ although the level changes nothing.
+    Freezing all stands beside adapters in half of its arms.
     """
     study = planted(published, lambda recipe, seed: 0.5 + 0.3 * (recipe.lora_rank == 8))
     trials = trial_frame(study.study)
@@ -249,7 +252,10 @@ def test_corrected_p_is_that_of_statsmodels_by_the_share_of_its_family(
 
 
 def balanced(rng, shape=(3, 2, 4)):
-    """Scores (arms, seeds) of a full 3 x 2 grid with effects, its columns, and all as a table."""
+    """Scores (arms, seeds) of a full 3 x 2 grid with effects.
+
+    Its columns, and the same as a table.
+    """
     n_a, n_b, n_seeds = shape
     scores = (
         rng.normal(size=shape)

@@ -15,7 +15,7 @@ from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.arm_gaps import gaps_to
 from ablate.reporting.evidence.effect_table import effect_frame
 from ablate.reporting.evidence.effects import Effects, study_effects
-from ablate.reporting.pages.report import report_text
+from ablate.reporting.pages.readme import report_text
 from ablate.reporting.report_record import report_json
 from ablate.reporting.statistics.verdict import QUESTIONS_ALPHA, Verdict
 from ablate.reporting.summarise import report_record

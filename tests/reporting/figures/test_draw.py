@@ -13,7 +13,7 @@ from matplotlib.collections import PathCollection
 
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.compute import compute_results
-from ablate.reporting.evidence.tables import trial_frame
+from ablate.reporting.evidence.frames import trial_frame
 from ablate.reporting.figures.choose import (
     compared_values,
     curve_frame,
@@ -49,8 +49,16 @@ def bar(axes) -> list[tuple[float, float]]:
 
 def test_there_is_a_figure_for_each_axis(published) -> None:
     assert list(gallery(published)) == [
-        "arms", "axis_freeze_depth", "axis_lr_ratio", "axis_augment", "axis_lora_rank", "cost", "learning_curves", "confusion_champion", "reliability_champion",
-    ]  # fmt: skip
+        "arms",
+        "axis_freeze_depth",
+        "axis_lr_ratio",
+        "axis_augment",
+        "axis_lora_rank",
+        "cost",
+        "learning_curves",
+        "confusion_champion",
+        "reliability_champion",
+    ]
 
 
 def test_arms_show_every_trial_and_the_mean_of_each_arm(published) -> None:
@@ -99,6 +107,7 @@ def test_curves_are_means_over_seeds(published) -> None:
     results = compute_results(published.study, published.predictions)
     axes = gallery(published)["learning_curves"].figure.axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
+    assert results.champion is not None
     runs = results.complete_runs(results.champion.arm_id)
     expected = [
         np.mean([run.curves["val/macro_f1"][epoch][1] for run in runs]) for epoch in range(3)
@@ -119,9 +128,8 @@ def test_confusion_shows_shares_of_rows_and_an_absent_row_of_zeros() -> None:
     counts = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
     figure = draw_confusion(counts, ["a", "b", "cost in $ and $"], counts.sum(axis=1))
     mesh = figure.axes[0].collections[0]
-    np.testing.assert_allclose(
-        np.asarray(mesh.get_array()).reshape(3, 3), [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
-    )
+    shares = np.array([[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]])
+    np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(3, 3), shares)
     assert [text.get_text() for text in figure.axes[0].texts] == [
         "75",
         "25",

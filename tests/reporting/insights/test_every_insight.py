@@ -20,12 +20,12 @@ from ablate.reporting.compute import compute_results
 from ablate.reporting.figures.example_images import wanted_images, with_pictures
 from ablate.reporting.insights import INSIGHTS, insight_of
 from ablate.reporting.pages.cards.card import card_text
-from ablate.reporting.pages.report import report_text
-from ablate.reporting.pages.tables import table_names, table_texts
+from ablate.reporting.pages.csv_files import table_names, table_texts
+from ablate.reporting.pages.readme import report_text
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.predictions.read import read_study
 from ablate.reporting.results import Results
-from ablate.reporting.verify import verify_report
+from ablate.reporting.verify_report import verify_report
 from ablate.study.tasks import TASKS
 
 BLANK = re.compile(r"\bnan\b|\bNone\b(?!:)|\{\w+\}")

@@ -14,7 +14,7 @@ from support.published import AnyStudy, study_of
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.write import write_report
-from ablate.reporting.verify import verify_report
+from ablate.reporting.verify_report import verify_report
 
 
 @pytest.fixture

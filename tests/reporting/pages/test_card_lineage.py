@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.evidence.tables import best_run
+from ablate.reporting.evidence.frames import best_run
 from ablate.reporting.pages.cards.card import card_text
 from ablate.reporting.pages.sections.backbone_families import best_of_family
 from ablate.tracking.mlflow_store import MlflowStore

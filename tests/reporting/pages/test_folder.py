@@ -1,4 +1,7 @@
-"""The report's folder: whose it is, and that nothing of anybody else's is ever replaced, removed or taken along."""
+"""The report's folder: whose it is.
+
+Nothing of anybody else's is ever replaced, removed or taken along.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,10 @@ def test_a_folder_that_holds_a_file_of_somebodys_is_refused_and_stays(
 ) -> None:
     out = tmp_path / "docs"
     before = fill(out, {name: OWN.get(name, "mine")})
-    expected = f"the report folder must be empty or hold an earlier report of ablate, {out} holds {name} and no report; name another report folder"
+    expected = (
+        f"the report folder must be empty or hold an earlier report of ablate, {out} holds {name} "
+        "and no report; name another report folder"
+    )
     assert refusal(out) == expected
     with pytest.raises(StoreError) as caught:
         write_report(small.study, predictions=small.predictions, out=out)
@@ -97,7 +103,10 @@ def test_a_folder_that_holds_nothing_is_taken(tmp_path, make: str) -> None:
 
 
 def test_a_readme_that_quotes_a_report_is_nobodys_report(tmp_path) -> None:
-    """The text of a report in one's own README, even beside its tables: its page does not hold the same words."""
+    """The text of a report in one's own README, even beside its tables, is no report.
+
+    Its page does not hold the same words.
+    """
     quoted = (REPORTS / "flowers" / "README.md").read_text()
     for number, files in enumerate(
         [{}, {"trials.csv": "arm,arm_id,trial_id,seed,state\n"}, {"report.html": "<!doctype html>"}]
@@ -123,7 +132,10 @@ def test_a_report_from_before_there_were_marks_is_known_as_ours(tmp_path, name: 
 
 
 def test_a_report_of_another_grid_is_refused(report) -> None:
-    expected = f"the report folder must hold no report of another grid, {report} holds that of 'flowers', not of 'tulips'; name another report folder"
+    expected = (
+        f"the report folder must hold no report of another grid, {report} holds that of 'flowers', "
+        "not of 'tulips'; name another report folder"
+    )
     assert refusal(report, grid_name="tulips") == expected
     (report / MARK).unlink()
     shutil.rmtree(report)
@@ -163,8 +175,8 @@ def test_a_page_that_was_changed_by_hand_is_kept_beside_the_new_one(report, smal
         write_report(small.study, predictions=small.predictions, out=report)
         assert (report / name).read_text() == f"My conclusion {number}."
         assert (
-            f"{report / 'README.md'} was changed by hand since a report wrote it; it is kept as {name}"
-            in caplog.messages
+            f"{report / 'README.md'} was changed by hand since a report wrote it; it is kept as "
+            f"{name}" in caplog.messages
         )
     assert (report / "README.md").read_bytes() == whole
     (report / "trials.csv").write_bytes(
@@ -184,7 +196,8 @@ def test_a_file_of_ones_own_in_the_way_is_refused(report, small) -> None:
     card = report / "cards" / "champion.md"
     assert (
         str(caught.value)
-        == f"a report must not replace what it did not write, {card} is such a file; move it, or name another report folder"
+        == f"a report must not replace what it did not write, {card} is such a file; move it, or "
+        "name another report folder"
     )
     assert {**contents(report), Path(MARK): b""} == {**before, Path(MARK): b""}
 
@@ -199,7 +212,8 @@ def test_links_are_never_followed_nor_replaced(report, small, tmp_path) -> None:
         write_report(small.study, predictions=small.predictions, out=report)
     assert (
         str(caught.value)
-        == f"a report must write files of its own, {readme} is a link; remove the link, or name another report folder"
+        == f"a report must write files of its own, {readme} is a link; remove the link, or name "
+        "another report folder"
     )
     assert readme.is_symlink() and mine.read_text() == "mine"
     readme.unlink()
@@ -228,7 +242,8 @@ def test_a_folder_that_cannot_be_one_is_refused(tmp_path, make: str) -> None:
     out = blocked / "report" if make == "below a file" else blocked
     assert (
         refusal(out)
-        == f"the report folder must be a folder, {blocked} is a file or leads nowhere; free it, or name another report folder"
+        == f"the report folder must be a folder, {blocked} is a file or leads nowhere; free it, or "
+        "name another report folder"
     )
 
 
@@ -238,7 +253,10 @@ def test_a_subfolder_that_is_a_link_or_a_file_is_refused(small, tmp_path, name: 
     (tmp_path / "report").mkdir()
     folder = tmp_path / "report" / name
     folder.symlink_to(tmp_path / "elsewhere")
-    linked = f"{name}/ of a report must be a folder of its own, {folder} is a link; remove the link, or name another report folder"
+    linked = (
+        f"{name}/ of a report must be a folder of its own, {folder} is a link; remove the link, or "
+        "name another report folder"
+    )
     with pytest.raises(StoreError) as caught:
         write_report(small.study, predictions=small.predictions, out=tmp_path / "report")
     assert str(caught.value) == linked
@@ -246,7 +264,8 @@ def test_a_subfolder_that_is_a_link_or_a_file_is_refused(small, tmp_path, name: 
     folder.write_text("mine")
     assert (
         refusal(tmp_path / "report")
-        == f"{name}/ of a report must be a folder of its own, {folder} is a file; move the file, or name another report folder"
+        == f"{name}/ of a report must be a folder of its own, {folder} is a file; move the file, "
+        "or name another report folder"
     )
 
 
@@ -255,7 +274,8 @@ def test_a_folder_with_another_purpose_is_refused(tmp_path, name: str) -> None:
     home, out = tmp_path / "home", tmp_path / "home" / name
     assert (
         refusal(out, home=home)
-        == f"the report folder must lie outside ABLATE_HOME, {out} lies in {home}; name another report folder"
+        == f"the report folder must lie outside ABLATE_HOME, {out} lies in {home}; name another "
+        "report folder"
     )
     assert not home.exists()
     assert claim(tmp_path / "homely", home=home).grid == "flowers"
@@ -330,7 +350,8 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch) -> No
     out = tmp_path / "report"
     assert (
         refusal(out)
-        == f"the report folder must be writable, {out} is not: Read-only file system; free it, or name another report folder"
+        == f"the report folder must be writable, {out} is not: Read-only file system; free it, or "
+        "name another report folder"
     )
 
 

@@ -6,15 +6,18 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from ablate.training.feeds import activations
-from ablate.training.feeds.activations import ActivationCache, CacheUse, Rows, View, cache_key
+from ablate.training.feeds import cache_entries
+from ablate.training.feeds.activations import ActivationCache, cache_key
+from ablate.training.feeds.rows import CacheUse, Rows, View
 
 
 def _batches(value: float, *, dtype: torch.dtype = torch.float32, n: int = 3) -> Iterator[Tensor]:
@@ -23,14 +26,14 @@ def _batches(value: float, *, dtype: torch.dtype = torch.float32, n: int = 3) ->
 
 
 def _view(identity: dict[str, object], batches: Iterator[Tensor]) -> View:
-    def never(_rows: object, _door: int) -> Iterator[Tensor]:
-        raise AssertionError("there is no earlier door")
+    def never(_rows: object, _number: int) -> Iterator[Tensor]:
+        raise AssertionError("there is no earlier split point")
 
-    return View(identity, ("door",), lambda: ((batch,) for batch in batches), never, frozenset({0}))
+    return View(identity, ("norm",), lambda: ((batch,) for batch in batches), never, frozenset({0}))
 
 
 def _entry(cache: ActivationCache, identity: dict[str, object]) -> Path:
-    return cache.folder / cache_key(identity, door="door")
+    return cache.folder / cache_key(identity, split_point="norm")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -71,22 +74,25 @@ def test_a_damaged_entry_is_built_again_and_reported(tmp_path: Path, damage: str
     assert use.n_reused == 1
 
 
-WRONG_METAS = [
-    b"",
-    b"[]",
-    b"null",
-    b'"text"',
-    b"{}",
-    b"\xff\xfe",
-    b"[" * 100_000,
-    b'{"shape": 3, "dtype": "float32", "sha256": "", "build_s": 0, "door": "", "identity": {}}',
-    b'{"shape": [6, 5], "dtype": ["float32"], "sha256": "", "build_s": 0, "door": "", "identity": {}}',
-    b'{"shape": [-6, -5], "dtype": "float32", "sha256": "", "build_s": 0, "door": "", "identity": {}}',
-    b'{"shape": [6, 5], "dtype": "float32", "sha256": "", "build_s": "x", "door": "", "identity": {}}',
-    b'{"shape": [6, 5], "dtype": "float32", "sha256": "", "build_s": 0, "door": "", "identity": []}',
-    b'{"shape": [6.0, 5], "dtype": "float32", "sha256": "", "build_s": 0, "door": "", "identity": {}}',
-    b'{"shape": [6, 5], "dtype": "float32", "sha256": null, "build_s": 1e999, "door": "", "identity": {}}',
+SOUND_META: dict[str, Any] = {
+    "shape": [6, 5],
+    "dtype": "float32",
+    "sha256": "",
+    "build_s": 0,
+    "door": "",
+    "identity": {},
+}
+WRONG_FIELDS: list[dict[str, Any]] = [
+    {"shape": 3},
+    {"dtype": ["float32"]},
+    {"shape": [-6, -5]},
+    {"build_s": "x"},
+    {"identity": []},
+    {"shape": [6.0, 5]},
+    {"sha256": None, "build_s": float("inf")},
 ]
+WRONG_METAS = [b"", b"[]", b"null", b'"text"', b"{}", b"\xff\xfe", b"[" * 100_000]
+WRONG_METAS += [json.dumps({**SOUND_META, **fields}).encode() for fields in WRONG_FIELDS]
 
 
 @pytest.mark.parametrize("wrong", WRONG_METAS)
@@ -149,7 +155,7 @@ def test_a_full_disk_stops_caching_and_nothing_else(
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(activations, "_digest", full)
+    monkeypatch.setattr(cache_entries, "digest_of", full)
     cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
     rows = cache.rows(_view({"a": 1}, _batches(2.0)), use)
     assert torch.equal(rows.batch(np.array([0, 5])), torch.full((2, 5), 2.0))
@@ -170,15 +176,17 @@ def test_a_folder_that_cannot_be_made_stops_caching_and_nothing_else(tmp_path: P
 def test_everything_in_the_identity_counts() -> None:
     base = {"weights": "w", "split": "train", "policy": "light", "seed": 0, "epoch": 1}
     keys = {
-        cache_key(base, door="a"),
-        cache_key(base, door="b"),
-        *(cache_key({**base, name: "other"}, door="a") for name in base),
+        cache_key(base, split_point="a"),
+        cache_key(base, split_point="b"),
+        *(cache_key({**base, name: "other"}, split_point="a") for name in base),
     }
     assert len(keys) == len(base) + 2
-    assert cache_key(dict(reversed(base.items())), door="a") == cache_key(base, door="a")
+    assert cache_key(dict(reversed(base.items())), split_point="a") == cache_key(
+        base, split_point="a"
+    )
 
 
-def _race(folder: str, log: str, barrier) -> None:  # type: ignore[no-untyped-def]
+def _race(folder: str, log: str, barrier: Barrier) -> None:
     def computed() -> Iterator[Tensor]:
         with Path(log).open("a") as file:
             file.write("built\n")
@@ -207,12 +215,12 @@ def test_processes_that_race_for_an_entry_build_it_once(tmp_path: Path) -> None:
     assert json.loads(meta.read_text())["shape"] == [200, 1000]
 
 
-def test_an_earlier_door_saves_the_way_to_it(tmp_path: Path) -> None:
+def test_an_earlier_split_point_saves_the_way_to_it(tmp_path: Path) -> None:
     cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
     early = torch.arange(12.0).reshape(6, 2)
 
-    def from_rows(rows: Rows, door: int) -> Iterator[Tensor]:
-        assert door == 0
+    def from_rows(rows: Rows, number: int) -> Iterator[Tensor]:
+        assert number == 0
         yield rows.batch(np.arange(6)) * 10
 
     def never() -> Iterator[tuple[Tensor, ...]]:
@@ -234,7 +242,7 @@ def test_an_earlier_door_saves_the_way_to_it(tmp_path: Path) -> None:
     assert (use.n_built, use.n_reused) == (1, 2)
 
 
-def test_one_pass_keeps_every_door_that_is_worth_it(tmp_path: Path) -> None:
+def test_one_pass_keeps_every_split_point_that_is_worth_it(tmp_path: Path) -> None:
     cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
     batches = [tuple(torch.full((2, size), float(size)) for size in (9, 5, 3)) for _ in range(3)]
     cache.rows(
@@ -243,11 +251,12 @@ def test_one_pass_keeps_every_door_that_is_worth_it(tmp_path: Path) -> None:
         ),
         use,
     )
-    kept = {door for door in "xyz" if (tmp_path / cache_key({"a": 1}, door=door)).is_dir()}
+    keys = {name: cache_key({"a": 1}, split_point=name) for name in "xyz"}
+    kept = {name for name, key in keys.items() if (tmp_path / key).is_dir()}
     assert kept == {"y", "z"}
 
 
-def _build_slowly(folder: str, has_begun, may_end) -> None:  # type: ignore[no-untyped-def]
+def _build_slowly(folder: str, has_begun: Event, may_end: Event) -> None:
     def slowly() -> Iterator[Tensor]:
         has_begun.set()
         may_end.wait()

@@ -101,6 +101,7 @@ def test_a_trial_that_mixes_runs_uncut_says_so_and_learns_otherwise(
             make_request(**fields, head_lr=1e-2, cache=tmp_path / "cache"),
             lambda _e, _n, metrics: losses.append(metrics["train/loss"]),
         )
+    assert outcome.facts.prefix is not None
     (cut,) = outcome.facts.prefix
     assert cut.at is None
     assert cut.why_uncut == "train images are mixed, kept activations are of single images"

@@ -62,7 +62,10 @@ def test_a_shuffle_shows_each_image_once() -> None:
 def test_a_few_shot_trial_is_the_same_with_the_whole_splits_cache(
     make_request, tmp_path: Path, freeze_depth: object
 ) -> None:
-    """Rows of the cache that an arm without shots made are selected, not computed again; weights and steps follow the subset."""
+    """Rows of the cache that an arm without shots made are selected, not computed again.
+
+    Weights and steps follow the subset.
+    """
     recipe = {
         "freeze_depth": freeze_depth,
         "augment": "light",

@@ -21,7 +21,7 @@ from ablate.tracking.events import TrialOutcome
 from ablate.training.loop import fit
 from ablate.training.loop.active_phase import ActivePhase
 from ablate.training.loop.checkpoint import FILE, Checkpoint
-from ablate.training.loop.progress import TrainingProgress
+from ablate.training.loop.training_progress import TrainingProgress
 from ablate.training.trial_run import run_trial
 
 RECIPES = {

@@ -81,6 +81,7 @@ def test_predictions_are_scikit_learns(
         expected = torch.softmax(logits, 1).numpy()
     np.testing.assert_allclose(_stored(request), expected, atol=5e-3)
     assert outcome.metrics["n_steps"] == 0
+    assert outcome.facts.prefix is not None
     assert outcome.facts.prefix[0].at is not None
 
 

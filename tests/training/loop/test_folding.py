@@ -128,6 +128,7 @@ def test_folded_logits_are_the_logits(
     )
     assert norms[1] == left if left is not None else 0 < norms[1] < norms[0]
     assert faster.folded_norms.n == norms[0] - norms[1]
+    assert faster.folded_norms.moved is not None
     assert 0 <= faster.folded_norms.moved <= 1e-4
     assert (
         _n_norm_calls(network, trained_part.forward, inputs, monkeypatch) == norms[0]
@@ -212,6 +213,7 @@ def test_a_trial_is_the_same_with_folded_evaluation(
     request = make_request(**fields)
     epochs: dict[str, list[dict[str, float]]] = {"folded": [], "plain": []}
     folded = run_trial(request, lambda *epoch: epochs["folded"].append(epoch[2]))
+    assert folded.facts.folded_norms is not None
     assert folded.facts.folded_norms.n > 0
     other = make_request(**fields)
     monkeypatch.setattr(trial_module, "fold", lambda _, trained_part: trained_part)

@@ -52,6 +52,7 @@ def uploaded(grid: str) -> set[str]:
     """Paths of the files that the study's run holds below report/."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(grid)
+    assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id], "tags.`ablate.kind` = 'study'")
     below = [
         client.list_artifacts(run.info.run_id, path)
@@ -160,7 +161,9 @@ def _no_folder_of_the_machine_is_told(desk: Path) -> None:
         if folder.encode() in path.read_bytes()
     ]
     client = mlflow.MlflowClient()
-    runs = client.search_runs([client.get_experiment_by_name("reported").experiment_id])
+    experiment = client.get_experiment_by_name("reported")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
     assert len(runs) == 3
     told = [
         (name, value)

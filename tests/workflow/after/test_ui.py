@@ -22,7 +22,7 @@ from support.toy_study import new_store_uri, toy_study
 from ablate.errors import StoreError
 from ablate.tracking.links import runs_url, shared_view_url, view_state
 from ablate.tracking.records import PublishedRun, PublishedStudy
-from ablate.workflow.after.ui import serve_ui
+from ablate.workflow.after.mlflow_ui import serve_ui
 from ablate.workflow.folders import find_folders
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +55,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
             text=True,
         )
         begun.append(server)
+        assert server.stdout is not None
+        assert server.stderr is not None
         for line in server.stdout:
             if line.startswith("MLflow UI"):
                 break
@@ -89,6 +91,7 @@ def test_nothing_is_left_of_it(start: Start, number: signal.Signals) -> None:
     server.wait(30)
     time.sleep(0.1)
     assert is_free(port)
+    assert server.stderr is not None
     expected = (-9, "") if number == signal.SIGKILL else (130, "MLflow UI stopped\n")
     assert (server.returncode, server.stderr.read()) == expected
 

@@ -20,9 +20,11 @@ from ablate.study.request import Compute
 from ablate.targets import OneLabel
 from ablate.workflow.folders import find_folders
 from ablate.workflow.plan.estimate import Cost, Kind, Measured, kinds_of, nearest, study_cost
-from ablate.workflow.plan.probe import Probes, _part, packed, probe_kinds
+from ablate.workflow.plan.probe import Probes, _part, probe_kinds
+from ablate.workflow.plan.trials_per_gpu import with_trials_per_gpu
+from ablate.workflow.prepare.check_arms import check_arms
 from ablate.workflow.prepare.machines import Machines, choose_slots, parse_kind
-from ablate.workflow.prepare.prepared import Resolved, check_arms, resolve
+from ablate.workflow.prepare.resolved import Resolved, resolve
 
 LIGHT = ("freeze_depth: [all, -1]", "freeze_depth: [all, 0]\n  augment: [none, light]")
 
@@ -31,11 +33,14 @@ def resolved_grid(path: Path):
     resolved = resolve(
         load_grid(path), find_folders(), seeds=None, allow_fallback=False, command=""
     )
-    return resolved, check_arms(resolved)
+    return resolved, check_arms(resolved).facts
 
 
 def test_the_sum_by_hand(write_grid: Callable[..., Path]) -> None:
-    """16 train, 8 val and 9 test images, batch 8, one epoch, two head LRs: 2 arms a kind; the clean view is shared by the kinds that freeze."""
+    """16 train, 8 val and 9 test images, batch 8, one epoch, two head LRs: 2 arms per kind.
+
+    The clean view is shared by the kinds that freeze.
+    """
     resolved, facts = resolved_grid(write_grid("reckoned", LIGHT))
     kinds = kinds_of(resolved, facts)
     assert {
@@ -62,7 +67,10 @@ FITTED = (
 
 
 def test_few_shots_and_fitted_classifiers_by_hand(write_grid: Callable[..., Path]) -> None:
-    """Two classes of 8 train images: 3 shots are 6 images, one batch of 8; a fitted arm sees everything once, a trained one in each of 4 epochs."""
+    """Two classes of 8 train images: 3 shots are 6 images, one batch of 8.
+
+    A fitted arm sees everything once, a trained one in each of 4 epochs.
+    """
     path = write_grid("few_and_fitted", *FITTED)
     resolved, facts = resolved_grid(path)
     kinds = kinds_of(resolved, facts)
@@ -131,14 +139,17 @@ def test_a_few_images_are_spread_over_the_classes() -> None:
 def test_plan_measures_real_steps_and_says_what_the_estimate_rests_on(
     write_grid: Callable[..., Path], desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Frozen kinds have a prefix and steps without it, whole ones have none; nothing of the probe stays behind."""
+    """Frozen kinds have a prefix and steps without it, whole ones have none.
+
+    Nothing of the probe stays behind.
+    """
     seen: list[Probes] = []
 
     def watched(*given: Any, **named: Any) -> Probes:
         seen.append(probe_kinds(*given, **named))
         return seen[-1]
 
-    monkeypatch.setattr("ablate.workflow.plan.probe.probe_kinds", watched)
+    monkeypatch.setattr("ablate.workflow.plan.estimate_grid.probe_kinds", watched)
     path = write_grid("foretold", LIGHT)
     assert "estimate" not in CliRunner().invoke(app, ["plan", str(path)]).output
     before = {path for path in (desk / "home").rglob("*") if path.is_file()}
@@ -205,7 +216,10 @@ print(while_held - before, peak_mb("cpu") - before)
 
 
 def test_the_peak_of_a_process_is_what_it_held() -> None:
-    """In a process of its own: what others left in this one's heap could be taken for the array, and nothing would grow."""
+    """In a process of its own.
+
+    What others left in this one's heap could be taken for the array, and nothing would grow.
+    """
     done = subprocess.run([sys.executable, "-c", _PEAK], check=True, capture_output=True, text=True)
     while_held, afterwards = map(float, done.stdout.split())
     assert 80 < while_held < 200
@@ -228,31 +242,32 @@ def test_trials_per_gpu_auto_goes_by_the_largest_kind_and_a_number_measures_noth
             found, n_slots=1, decode_s=0.0, worker_start_s=0.0, total_mb=16_000.0, took_s=0.0
         )
 
-    monkeypatch.setattr("ablate.workflow.plan.probe.probe_kinds", measured)
-    assert packed(Machines(), "auto", resolved, find_folders(), threads=1) == Machines(
+    monkeypatch.setattr("ablate.workflow.plan.trials_per_gpu.probe_kinds", measured)
+    assert with_trials_per_gpu(Machines(), "auto", resolved, find_folders(), threads=1) == Machines(
         peak_mb=2000.0, trials_per_gpu=7
     )
-    monkeypatch.setattr("ablate.workflow.plan.probe.probe_kinds", None)
-    assert packed(Machines(), "3", resolved, find_folders(), threads=1) == Machines(
+    monkeypatch.setattr("ablate.workflow.plan.trials_per_gpu.probe_kinds", None)
+    assert with_trials_per_gpu(Machines(), "3", resolved, find_folders(), threads=1) == Machines(
         trials_per_gpu=3
     )
     for wrong in ("0", "many", "-1"):
         with pytest.raises(SpecError) as caught:
-            packed(Machines(), wrong, resolved, find_folders(), threads=1)
+            with_trials_per_gpu(Machines(), wrong, resolved, find_folders(), threads=1)
         assert (
             str(caught.value)
             == f"--trials-per-gpu must be auto or a whole number from 1 to 64, got {wrong!r}"
         )
     with pytest.raises(SpecError) as caught:
-        packed(Machines(kind="ray"), "auto", resolved, find_folders(), threads=1)
+        with_trials_per_gpu(Machines(kind="ray"), "auto", resolved, find_folders(), threads=1)
     assert str(caught.value) == (
-        "--trials-per-gpu auto must come with --executor local, memory is measured on this machine; name a number for a cluster"
+        "--trials-per-gpu auto must come with --executor local, "
+        "memory is measured on this machine; name a number for a cluster"
     )
 
 
 def test_executor_and_address_are_checked() -> None:
     for text, address, message in (
-        ("slurm", None, "--executor must be local or ray, got 'slurm'"),
+        ("slurm", None, "--executor must be local, inline or ray, got 'slurm'"),
         ("local", "auto", "--address must come with --executor ray, got --executor local"),
     ):
         with pytest.raises(SpecError) as caught:

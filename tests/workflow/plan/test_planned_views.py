@@ -23,8 +23,10 @@ from ablate.training.machine import precision
 from ablate.training.trial_run import run_trial
 from ablate.workflow.folders import find_folders
 from ablate.workflow.plan.sharing import sharing_table
-from ablate.workflow.prepare.network_facts import Direct
-from ablate.workflow.prepare.prepared import look_at_arms, prepare, resolve
+from ablate.workflow.prepare.check_arms import check_arms
+from ablate.workflow.prepare.network_facts import BuiltFacts
+from ablate.workflow.prepare.prepared import prepare
+from ablate.workflow.prepare.resolved import resolve
 
 Fields = dict[str, Any]
 BASE: Fields = {
@@ -148,9 +150,9 @@ def test_the_views_that_are_planned_are_those_that_are_computed(
     grid = load_grid(write_axis(axis))
     resolved = resolve(grid, where, seeds=None, allow_fallback=False, command="")
     assert len(resolved.expansion.arms) == 2
-    looks = Direct()
-    facts, _ = look_at_arms(resolved, looks)
-    _, planned = sharing_table(resolved, facts, looks=looks)
+    networks = BuiltFacts()
+    facts = check_arms(resolved, networks=networks).facts
+    _, planned = sharing_table(resolved, facts, networks=networks)
 
     prepared = prepare(
         resolved,

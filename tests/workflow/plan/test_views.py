@@ -1,4 +1,7 @@
-"""A contact sheet shows what a trial's network would be shown, pixel by pixel, and nothing that no arm asks for."""
+"""A contact sheet shows what a trial's network would be shown, pixel by pixel.
+
+And nothing that no arm asks for.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,14 @@ from ablate.targets import OneLabel, SeveralLabels
 from ablate.training.feeds.batches import ImageFeed
 from ablate.training.feeds.sampling import every_image
 from ablate.workflow.folders import find_folders
+from ablate.workflow.plan.augmented_views import (
+    SheetRequest,
+    describe,
+    read_policy,
+    shown_policies,
+    spread,
+    take_sheet,
+)
 from ablate.workflow.plan.contact_sheet import (
     BACKGROUND,
     MAX_LABEL,
@@ -36,15 +47,7 @@ from ablate.workflow.plan.contact_sheet import (
     layout,
     write_sheet,
 )
-from ablate.workflow.plan.views import (
-    Wish,
-    describe,
-    read_policy,
-    shown_policies,
-    spread,
-    take_sheet,
-)
-from ablate.workflow.prepare.prepared import Resolved, resolve
+from ablate.workflow.prepare.resolved import Resolved, resolve
 
 WriteGrid = Callable[..., Path]
 AXIS = "  head_lr: [1.0e-3, 1.0e-2]"
@@ -61,8 +64,10 @@ def _resolved(grid: Path) -> Resolved:
     return resolve(load_grid(grid), find_folders(), seeds=None, allow_fallback=True, command="")
 
 
-def _sheet(grid: Path, wish: Wish) -> Sheet:
-    return take_sheet(_resolved(grid), wish, home=find_folders().home, on_progress=lambda *_: None)
+def _sheet(grid: Path, sheet_request: SheetRequest) -> Sheet:
+    return take_sheet(
+        _resolved(grid), sheet_request, home=find_folders().home, on_progress=lambda *_: None
+    )
 
 
 def _store(home: Path) -> ImageStore:
@@ -71,7 +76,7 @@ def _store(home: Path) -> ImageStore:
 
 
 def _tiles(png: Path, sheet: Sheet) -> list[NDArray[np.uint8]]:
-    """The tiles of each group of a sheet as they are in its file: (rows, columns, side, side, 3)."""
+    """The tiles of each group as they are in a sheet's file: (rows, columns, side, side, 3)."""
     with Image.open(png) as picture:
         pixels, places, side = np.asarray(picture), layout(sheet), sheet.groups[0].tiles.shape[2]
     assert pixels.shape == (*places.size[::-1], 3)
@@ -103,10 +108,12 @@ def test_every_tile_is_the_view_that_a_trial_trains_on(desk: Path, write_grid: W
     )
     assert said.exit_code == 0, said.output + str(said.exception)
     assert (
-        f"views: {out} (4 train images, clean and under light, strong, none flip=vertical in 3 epochs)"
-        in said.stdout
+        f"views: {out} (4 train images, clean and under light, strong, none flip=vertical in 3 "
+        "epochs)" in said.stdout
     )
-    sheet = _sheet(grid, Wish((read_policy("strong"), read_policy("none flip=vertical")), 4, 3))
+    sheet = _sheet(
+        grid, SheetRequest((read_policy("strong"), read_policy("none flip=vertical")), 4, 3)
+    )
     assert sheet.rows == ("green", "green", "red", "red")
     store, wanted = _store(desk / "home"), preprocessing_of("test_efficientnet", image_size=32)
     train, rows = store.split("train"), [0, 1, 8, 9]
@@ -183,7 +190,7 @@ def test_a_policy_stands_there_once_and_clean_images_are_no_policy(
         )
     )
     grid = write_grid("distinct", *AUGMENTED)
-    assert [group.name for group in _sheet(grid, Wish(asked)).groups] == [
+    assert [group.name for group in _sheet(grid, SheetRequest(asked)).groups] == [
         "clean",
         "light",
         "1.0",
@@ -195,7 +202,8 @@ def test_a_policy_stands_there_once_and_clean_images_are_no_policy(
         "searched",
         (
             AXIS,
-            "  augment: {low: 0.1, high: 0.9}\ndesign: {search: {sampler: random, n_trials: 2, confirm: 1}}",
+            "  augment: {low: 0.1, high: 0.9}\n"
+            "design: {search: {sampler: random, n_trials: 2, confirm: 1}}",
         ),
         ("baseline: {freeze_depth: all}\n", ""),
     )
@@ -221,13 +229,14 @@ def test_what_is_not_on_the_sheet_is_said(desk: Path, write_grid: WriteGrid) -> 
     said = _invoke(grid, "--images", "3")
     assert said.exit_code == 0, said.output
     assert said.stdout.splitlines()[-1].endswith(
-        "(3 train images, clean; no arm varies them; --policy light would show what that does; for test_efficientnet, one of 2 backbones; "
+        "(3 train images, clean; no arm varies them; --policy light would show what that does; "
+        "for test_efficientnet, one of 2 backbones; "
         "--backbone chooses (test_efficientnet, test_vit); mixing (mixup) is not shown)"
     )
-    resolved, wish = _resolved(grid), Wish(backbone="test_vit")
-    sheet = take_sheet(resolved, wish, home=desk / "home", on_progress=lambda *_: None)
+    resolved, sheet_request = _resolved(grid), SheetRequest(backbone="test_vit")
+    sheet = take_sheet(resolved, sheet_request, home=desk / "home", on_progress=lambda *_: None)
     assert sheet.title == "mixed: train images of folder, seed 0, 32 px for test_vit"
-    assert "for test_vit, one of 2 backbones" in describe(resolved, wish, sheet)
+    assert "for test_vit, one of 2 backbones" in describe(resolved, sheet_request, sheet)
 
 
 def test_rows_of_several_labels_name_all_of_them(desk: Path, write_grid: WriteGrid) -> None:
@@ -240,13 +249,14 @@ def test_rows_of_several_labels_name_all_of_them(desk: Path, write_grid: WriteGr
     splits = "path: several, split_seed: 0, fractions: {train: 0.5, val: 0.25, test: 0.25}"
     sheet = _sheet(
         write_grid("several", ("classification", "multilabel"), ("path: pictures", splits)),
-        Wish(n_images=3),
+        SheetRequest(n_images=3),
     )
     assert sheet.rows == ("green, red", "red", "no label")
 
 
 POLICY = (
-    "error: --policy must be one of none, light, medium, strong, randaugment, trivialaugment, augmix, or a strength from 0 to 1, "
+    "error: --policy must be one of none, light, medium, strong, randaugment, trivialaugment, "
+    "augmix, or a strength from 0 to 1, "
     "with flip=, color_jitter= or erase= behind it where they are wanted, got "
 )
 
@@ -263,7 +273,8 @@ POLICY = (
         (("--policy", "light flip"), POLICY + "'light flip'"),
         (
             ("--backbone", "test_efficient"),
-            "error: --backbone must be a backbone of the grid (test_efficientnet), got 'test_efficient'; did you mean 'test_efficientnet'?",
+            "error: --backbone must be a backbone of the grid (test_efficientnet), got "
+            "'test_efficient'; did you mean 'test_efficientnet'?",
         ),
         (("--out", "sheet.jpg"), "error: --out must be the path of a .png file, got sheet.jpg"),
         (
@@ -272,7 +283,8 @@ POLICY = (
         ),
         (
             ("--out", "file/sheet.png"),
-            "error: file: must be a folder that can be written, got File exists; choose another one or free it",
+            "error: file: must be a folder that can be written, got File exists; choose "
+            "another one or free it",
         ),
     ],
 )
@@ -340,5 +352,6 @@ def test_a_disk_that_takes_no_file_is_named(tmp_path: Path) -> None:
         write_sheet(sheet, path)
     assert (
         str(refused.value)
-        == f"{path}: must be a file that can be written, got No such file or directory; choose another one with --out"
+        == f"{path}: must be a file that can be written, got No such file or directory; choose "
+        "another one with --out"
     )

@@ -1,9 +1,13 @@
-"""Weights that are replaced under the same name: a study goes on with its own, or says what changed; it never mixes two."""
+"""Weights that are replaced under the same name.
+
+A study goes on with its own, or says what changed; it never mixes two.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -22,14 +26,17 @@ from ablate.study.trial_facts import TrialFacts
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.tracking.events import Failure, TrialEnded, TrialOutcome, TrialStarted, TrialState
 from ablate.workflow.folders import find_folders
-from ablate.workflow.prepare.prepared import Resolved, prepare, resolve, study_folder
+from ablate.workflow.prepare.prepared import prepare
+from ablate.workflow.prepare.resolved import Resolved, resolve
 from ablate.workflow.prepare.same_weights import check_weights_of_past
+from ablate.workflow.prepare.study_folders import study_folder
 
 WriteGrid = Callable[..., Path]
 RECIPE = Recipe(backbone="test_resnet", weights="w.pth")
 NOW = WeightsIdentity(source="file w.pth", digest="b" * 64, content="2" * 64)
 WAYS_OUT = (
-    "Ways out: put the former weights back, and finished trials are used; or give the new ones a path of their own, or the grid file another name, "
+    "Ways out: put the former weights back, and finished trials are used; or give the new ones "
+    "a path of their own, or the grid file another name, "
     "and they are trained as other trials"
 )
 
@@ -48,9 +55,10 @@ def _trial(seed: int, *, image_size: int = 32, **recipe: object) -> Trial:
 
 
 def _finished(
-    folder: Path, trial: Trial, *, state: TrialState = TrialState.COMPLETE, **facts: str
+    folder: Path, trial: Trial, *, state: TrialState = TrialState.COMPLETE, **facts: Any
 ) -> None:
-    journal, is_complete = StudyFolder(folder).journal, state is TrialState.COMPLETE
+    journal = StudyFolder(folder).journal
+    is_complete = state is TrialState.COMPLETE
     journal.append(TrialStarted(trial.trial_id, 1, slot="cpu:0", at=1.0))
     outcome = None
     if is_complete:
@@ -72,8 +80,10 @@ def test_trials_of_other_weights_are_named_with_both_digests(tmp_path: Path) -> 
     with pytest.raises(WeightsError) as caught:
         _check(tmp_path, *trials)
     assert str(caught.value) == (
-        "weights must be what the study's finished trials were trained from, they are not: 6 finished trials "
-        f"({', '.join(trial.trial_id for trial in trials[:4])} and 2 more) started from file w.pth, digest aaaaaaaaaaaa; "
+        "weights must be what the study's finished trials were trained from, they are not: 6 "
+        "finished trials "
+        f"({', '.join(trial.trial_id for trial in trials[:4])} and 2 more) started from file "
+        "w.pth, digest aaaaaaaaaaaa; "
         f"now it is file w.pth, digest bbbbbbbbbbbb. {WAYS_OUT}"
     )
 
@@ -87,8 +97,10 @@ def test_a_package_that_was_upgraded_is_named_with_both_versions(tmp_path: Path)
             tmp_path, _trial(0), now=NOW.model_copy(update={"source": "package some-model 0.2.0"})
         )
     assert str(caught.value) == (
-        f"weights must be what the study's finished trials were trained from, they are not: 1 finished trial ({_trial(0).trial_id}) started from "
-        f"package some-model 0.1.0, digest aaaaaaaaaaaa; now it is package some-model 0.2.0, digest bbbbbbbbbbbb. {WAYS_OUT}"
+        "weights must be what the study's finished trials were trained from, they are not: 1 "
+        f"finished trial ({_trial(0).trial_id}) started from "
+        "package some-model 0.1.0, digest aaaaaaaaaaaa; now it is package some-model 0.2.0, "
+        f"digest bbbbbbbbbbbb. {WAYS_OUT}"
     )
 
 
@@ -102,7 +114,7 @@ def test_a_package_that_was_upgraded_is_named_with_both_versions(tmp_path: Path)
     ],
     ids=str,
 )
-def test_the_same_weights_are_taken(tmp_path: Path, facts: dict[str, str]) -> None:
+def test_the_same_weights_are_taken(tmp_path: Path, facts: dict[str, Any]) -> None:
     _finished(tmp_path, _trial(0), **facts)
     _check(tmp_path, _trial(0))
 
@@ -117,7 +129,8 @@ def test_the_same_weights_are_taken(tmp_path: Path, facts: dict[str, str]) -> No
         _trial(0, pooling="max"),
     ],
     ids=lambda trial: (
-        f"{trial.recipe.backbone} {trial.recipe.weights} {trial.recipe.pooling} {trial.data.image_size}"
+        f"{trial.recipe.backbone} {trial.recipe.weights} {trial.recipe.pooling} "
+        f"{trial.data.image_size}"
     ),
 )
 def test_what_trials_of_another_kind_started_from_is_their_own(
@@ -163,7 +176,10 @@ def _said(*words: str) -> tuple[int, str]:
 def test_a_study_goes_on_with_its_own_weights_only(
     desk: Path, write_grid: WriteGrid, noted: tuple[str, ...]
 ) -> None:
-    """Finished trials are written as a run leaves them; `training` tests that a trial says what it started from."""
+    """Finished trials are written as a run leaves them.
+
+    `training` tests that a trial says what it started from.
+    """
     grid = write_grid("replaced", ("weights: none", "weights: w.pth"))
     torch.save(_weights(1), "w.pth")
     resolved = _resolved(grid)
@@ -181,8 +197,8 @@ def test_a_study_goes_on_with_its_own_weights_only(
         code, said = _said(*command, str(grid))
         assert code == 2
         assert (
-            "error: weights must be what the study's finished trials were trained from, they are not: 1 finished trial ("
-            in said
+            "error: weights must be what the study's finished trials were trained from, they "
+            "are not: 1 finished trial (" in said
         )
     assert (folder / "journal.jsonl").read_bytes() == before
     save_file(
@@ -198,7 +214,10 @@ def test_a_study_goes_on_with_its_own_weights_only(
 
 
 def test_every_request_says_what_its_trial_starts_from(desk: Path, write_grid: WriteGrid) -> None:
-    """So that a worker meets weights that were replaced while the study runs; `training` tests what it says then."""
+    """So that a worker meets weights that were replaced while the study runs.
+
+    `training` tests what it says then.
+    """
     resolved = _resolved(write_grid("asked", ("weights: none", "weights: w.pth")))
     torch.save(_weights(1), "w.pth")
     prepared = prepare(
@@ -224,6 +243,7 @@ def test_a_link_leads_no_grid_file_out_of_the_working_folder(
     )
     assert code == 2
     assert said.splitlines()[-1] == (
-        "error: weights must stay below the working folder, 'models/w.pth' leads out of it through a link or '..'; "
+        "error: weights must stay below the working folder, 'models/w.pth' leads out of it "
+        "through a link or '..'; "
         "copy the file there, or run from a folder that holds both"
     )

@@ -116,7 +116,9 @@ def _ends(desk: Path, pattern: str) -> Counter[str]:
 
 def _runs(uri: str, name: str) -> list[mlflow.entities.Run]:
     client = mlflow.MlflowClient(uri)
-    return client.search_runs([client.get_experiment_by_name(name).experiment_id], max_results=1000)
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    return client.search_runs([experiment.experiment_id], max_results=1000)
 
 
 def test_a_search_that_is_killed_twice_ends_complete_and_only_its_confirmation_counts(

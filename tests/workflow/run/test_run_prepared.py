@@ -248,6 +248,7 @@ def test_what_mlflow_knows_of_a_trial(desk: Path, write_grid: WriteGrid, trackin
             "cost/n_trainable",
         } <= run.data.metrics.keys()
         assert len(client.get_metric_history(run.info.run_id, "epoch/val/macro_f1")) == 1
+        assert run.inputs is not None
         assert run.inputs.dataset_inputs
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {"predictions.parquet", "delta.safetensors", "trial.json"} <= files

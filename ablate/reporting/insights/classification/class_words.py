@@ -26,9 +26,7 @@ classifier = load_classifier(export_complete(Path(files), Path("classifier")))
 print(classifier.classify(Image.open("image.jpg")))  # class -> probability, the most probable first
 """
 WORDS = CardWords(
-    purpose=(
-        "To tell apart these {n_classes} classes, in images like those of the data: {classes}."
-    ),
+    purpose=("To classify images like those of the data into {n_classes} classes: {classes}."),
     limit=(
         "Trained on {n_images} images of {n_classes} classes; it gives one of these classes to "
         "any image, also to one that shows none of them."

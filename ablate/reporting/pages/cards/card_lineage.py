@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ablate.quoting import code, text
+from ablate.reporting.evidence.frames import best_run
 from ablate.reporting.evidence.pareto import COSTS
-from ablate.reporting.evidence.tables import best_run
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.text.facts import boundary_text, commit_text, shared_text
 from ablate.reporting.text.markdown import code_block, count, join_sections, mean_sd, table

@@ -52,7 +52,7 @@ def _limits(results: Results, arm: ArmRecord) -> list[str]:
         limits.append("The images are synthetic: scores say nothing about photographs.")
     if data.is_fallback:
         requested = code(data.requested_source)
-        limits.append(f"The data stand in for {requested}, on which nothing was measured.")
+        limits.append(f"Fallback data were used: nothing was measured on {requested}.")
     licence = text(data.licence)
     return [
         *limits,

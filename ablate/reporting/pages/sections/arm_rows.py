@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ablate.quoting import text
 from ablate.reporting.evidence.arm_names import level_differences
-from ablate.reporting.evidence.tables import arm_levels
+from ablate.reporting.evidence.frames import arm_levels
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.text import conclusions
 from ablate.reporting.text.markdown import (

@@ -12,9 +12,9 @@ from ablate.reporting.text.question_sentences import EXPLORATORY
 _HOW = (
     "Each comparison is against the baseline's level, between trials that differ in this axis "
     "alone: same seed, same levels of all other axes. Merged arms count under each of their names; "
-    "excluded cells form no pair. The seed is the unit: what other seeds and other test images would "
-    "change is in the interval. All intervals of this report hold together in 95 % of such studies, "
-    "and each verdict follows from its interval. All numbers are in `effects.csv`."
+    "excluded cells form no pair. The seed is the unit: what other seeds and other test images "
+    "would change is in the interval. All intervals of this report hold together in 95 % of such "
+    "studies, and each verdict follows from its interval. All numbers are in `effects.csv`."
 )
 
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ablate.quoting import code, text
+from ablate.reporting.evidence.frames import champion
 from ablate.reporting.evidence.pareto import COSTS, Cost, measured
-from ablate.reporting.evidence.tables import champion
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.text import conclusions
 from ablate.reporting.text.facts import shared_text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.quoting import code, without_folders
-from ablate.reporting.evidence.tables import NOT_RUN, run_of_trial
+from ablate.reporting.evidence.frames import NOT_RUN, run_of_trial
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.markdown import join_sections, table
 from ablate.tracking.events import TrialState

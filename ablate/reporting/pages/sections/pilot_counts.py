@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ablate.reporting.text.markdown import plural
-from ablate.study.pilot import Pilot
+from ablate.study.pilot_record import Pilot
 
 
 def counts_text(pilot: Pilot) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ablate.quoting import code, one_line, text
-from ablate.reporting.evidence.tables import run_of_trial, stray_runs
-from ablate.reporting.pages.tables import table_names
+from ablate.reporting.evidence.frames import run_of_trial, stray_runs
+from ablate.reporting.pages.csv_files import table_names
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.facts import commit_text, versions_text
 from ablate.reporting.text.markdown import bullets, code_block, join_sections, plural, table

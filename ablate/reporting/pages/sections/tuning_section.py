@@ -10,7 +10,7 @@ from ablate.recipe.levels import level_text
 from ablate.reporting.pages.sections.pilot_counts import counts_text
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.text.markdown import join_sections, table
-from ablate.study.pilot import Pilot, PilotTrial
+from ablate.study.pilot_record import Pilot, PilotTrial
 from ablate.study.record import ArmRecord
 from ablate.study.trial import is_better, is_score
 

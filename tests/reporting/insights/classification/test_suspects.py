@@ -14,10 +14,10 @@ from ablate.reporting.compute import compute_results
 from ablate.reporting.figures.example_images import with_pictures
 from ablate.reporting.insights.classification.confusion import similarity_order
 from ablate.reporting.insights.classification.suspects import class_thresholds, suspect_labels
-from ablate.reporting.pages.report import report_text
+from ablate.reporting.pages.readme import report_text
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.predictions.read import read_study
-from ablate.reporting.verify import recomputed_scores, verify_report
+from ablate.reporting.verify_report import recomputed_scores, verify_report
 from ablate.study.record import NearDuplicate, NearDuplicates
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reporting.test_report import section, text_of
-from support.reports import no_figures
+from support.reports import no_figures, section, text_of
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.pages.sections.pilot_section import pilot_section
 from ablate.reporting.pages.write import write_report
-from ablate.reporting.verify import verify_report
-from ablate.study.pilot import Pilot, PilotTrial
+from ablate.reporting.verify_report import verify_report
+from ablate.study.pilot_record import Pilot, PilotTrial
 
 SCORES = [0.5, None, 0.4, 0.625, 0.6, 0.75]
 """Of six trials of a search, one of which was pruned."""

@@ -14,15 +14,15 @@ from ablate.errors import SpecError
 from ablate.grid.grid_file import Grid
 from ablate.grid.wording import nearest
 from ablate.study.record import ArmRecord
-from ablate.study.request import TrialRequest
-from ablate.study.trial import Trial
 from ablate.training.lr_range import LrRange, lr_range
 from ablate.workflow.folders import Folders
-from ablate.workflow.prepare.options import check_rates, check_threads
-from ablate.workflow.prepare.prepared import Prepared, prepare, resolve
+from ablate.workflow.prepare.option_checks import check_rates, check_threads
+from ablate.workflow.prepare.prepared import Prepared, prepare
+from ablate.workflow.prepare.resolved import resolve
 from ablate.workflow.run.watcher import Watcher
 
 N_ROWS = 12
+"""Steps that a table shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +49,12 @@ def find_lr(
     prepared: Prepared, arm: ArmRecord, *, lowest: float, highest: float, n_steps: int
 ) -> LrRange:
     """Test the arm with the study's first seed. The rates are what `check_rates` admits."""
-    trial = next(trial for trial in prepared.resolved.trials if trial.arm_id == arm.arm_id)
+    trial = prepared.resolved.first_trial(arm)
     with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
-        return lr_range(
-            _request(prepared, trial, Path(folder)), lowest=lowest, highest=highest, n_steps=n_steps
-        )
+        request = prepared.request(trial, 1, Path(folder))
+        # Without them it leaves nothing behind that a study would go on from.
+        request = request.model_copy(update={"cache": None, "checkpoint": None})
+        return lr_range(request, lowest=lowest, highest=highest, n_steps=n_steps)
 
 
 def find_lr_of_grid(
@@ -74,10 +75,10 @@ def find_lr_of_grid(
             cache_gb=0,
             on_progress=on_progress,
         )
-    found = find_lr(
+    measured = find_lr(
         prepared, arm, lowest=asked.lowest, highest=asked.highest, n_steps=asked.n_steps
     )
-    return arm, found
+    return arm, measured
 
 
 def find_arm(arms: Sequence[ArmRecord], name: str | None, *, baseline_arm_id: str) -> ArmRecord:
@@ -96,18 +97,15 @@ def find_arm(arms: Sequence[ArmRecord], name: str | None, *, baseline_arm_id: st
     return arms[names.index(name)]
 
 
-def range_rows(found: LrRange) -> list[dict[str, object]]:
+def range_rows(measured: LrRange) -> list[dict[str, object]]:
     """LR, smoothed loss and a bar of it, for some steps evenly chosen."""
-    n_steps = len(found.losses)
-    chosen = sorted({round(i * (n_steps - 1) / (N_ROWS - 1)) for i in range(N_ROWS)})
-    top = max(found.losses[step] for step in chosen)
+    losses = measured.losses
+    # A set: tests of fewer steps than rows would show some of them twice.
+    chosen = sorted({round(i * (len(losses) - 1) / (N_ROWS - 1)) for i in range(N_ROWS)})
+    top = max(losses[step] for step in chosen)
     rows: list[dict[str, object]] = []
     for step in chosen:
-        bar = "█" * max(1, round(24 * found.losses[step] / top))
-        row = {"head_lr": f"{found.rates[step]:.2e}", "loss": f"{found.losses[step]:.3f}"}
+        bar = "█" * max(1, round(24 * losses[step] / top))
+        row = {"head_lr": f"{measured.rates[step]:.2e}", "loss": f"{losses[step]:.3f}"}
         rows.append({**row, "": bar})
     return rows
-
-
-def _request(prepared: Prepared, trial: Trial, folder: Path) -> TrialRequest:
-    return prepared.request(trial, 1, folder).model_copy(update={"cache": None, "checkpoint": None})

@@ -3,12 +3,13 @@
 What runs say of themselves is checked first: logged scores against stored predictions, logged
 parameters against the study's recipes. Then the whole report is rendered anew in memory with the
 recomputed scores and compared word by word, `report.json` value by value. Numbers are rounded the
-same way on both sides, so a printed number may differ by nothing. Figures are not drawn again: their
-alt texts are compared, and their bytes with the digests in `report.json`.
+same way on both sides, so a printed number may differ by nothing. Figures are not drawn again:
+their alt texts are compared, and their bytes with the digests in `report.json`.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,11 +20,11 @@ from ablate.recipe.canonical import relevant
 from ablate.recipe.former_names import first_name
 from ablate.reporting.compute import compute_results
 from ablate.reporting.differences import Finding, text_differences, value_differences
-from ablate.reporting.evidence.tables import noise_runs, run_of_trial
+from ablate.reporting.evidence.frames import noise_runs, run_of_trial
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.one_origin import check_one_origin
-from ablate.reporting.pages.folder import digest_of
+from ablate.reporting.pages.folder import digest_of, read_mark
 from ablate.reporting.pages.html import page
 from ablate.reporting.pages.old_report import cited_run_ids, cited_study, leaves_images_out
 from ablate.reporting.pages.write import render_texts
@@ -33,7 +34,7 @@ from ablate.reporting.results import Results
 from ablate.reporting.summarise import report_record
 from ablate.study.record import StudyRecord
 from ablate.tracking.events import TrialState
-from ablate.tracking.projection import param_text
+from ablate.tracking.mlflow_fields import param_text
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 SPLITS = ("val", "test")
@@ -101,7 +102,15 @@ def verify_report(
     findings += _check_files(folder, written, results)
     if record is not None:
         findings += _check_record(folder, record, results)
+    elif _had_record(folder):
+        findings.append(Finding(NAME, "nothing", "a file"))
     return findings
+
+
+def _had_record(folder: Path) -> bool:
+    """Whether the report was written with a `report.json`: those of older versions were not."""
+    mark = read_mark(folder)
+    return mark is not None and NAME in mark.files
 
 
 def _written_texts(folder: Path) -> dict[str, str]:
@@ -142,16 +151,20 @@ def _check_files(folder: Path, written: Mapping[str, str], results: Results) -> 
 
 def _check_record(folder: Path, record: ReportRecord, results: Results) -> Iterator[Finding]:
     """`report.json` against what is computed now, and figures against their digests in it."""
-    computed = report_record(results, files={})
-    stored = record.model_copy(update={"files": {}})
-    yield from value_differences(
-        NAME, stored.model_dump(mode="json"), computed.model_dump(mode="json")
-    )
+    computed = report_record(results, files={}).model_dump(mode="json")
+    # The file itself, not what was read of it: reading passes over keys that it does not know.
+    stored = json.loads((folder / NAME).read_bytes()) | {"files": {}}
+    yield from value_differences(NAME, stored, computed)
+    for path in sorted((folder / "figures").glob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix in {".svg", ".png"} and name not in record.files:
+            yield Finding(f"{NAME} files", f"nothing of {name}", "its digest")
     for name, digest in record.files.items():
         path = folder / name
-        if name.startswith("figures/") and path.is_file():
-            if digest_of(path.read_bytes()) != digest:
-                yield Finding(name, "another picture", f"the one of digest {digest[:12]}")
+        if not (name.startswith("figures/") and path.is_file()):
+            continue
+        if digest_of(path.read_bytes()) != digest:
+            yield Finding(name, "another picture", f"the one of digest {digest[:12]}")
 
 
 def _check_runs(

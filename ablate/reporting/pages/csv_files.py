@@ -8,7 +8,7 @@ import pandas as pd
 
 from ablate.reporting.evidence.choices import choice_frame
 from ablate.reporting.evidence.effect_table import effect_frame
-from ablate.reporting.evidence.tables import csv_text, trials_csv
+from ablate.reporting.evidence.frames import csv_text, trials_csv
 from ablate.reporting.pages.sections.review import duplicate_frame
 from ablate.reporting.results import Results
 

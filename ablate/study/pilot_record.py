@@ -1,4 +1,7 @@
-"""Pilot studies: trials that choose what another study trains, a search or a tuning. Their scores choose; they enter no conclusion."""
+"""Pilot studies: a search or a tuning, whose trials choose what another study trains.
+
+Their scores choose; they enter no conclusion.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +61,9 @@ class Pilot(BaseModel):
     """Axis -> what was searched, in words; for a tuning, field -> its levels."""
     trials: tuple[PilotTrial, ...] = ()
     front: tuple[str, ...] = ()
-    """trial_ids that no other trial beats in every objective, the best by the first one first; for one objective, the best trial."""
+    """trial_ids that no other trial beats in every objective, the best by the first one first.
+
+    For one objective, the best trial.
+    """
     chosen: tuple[str, ...] = ()
     """trial_ids whose arms the study trains."""

@@ -18,7 +18,7 @@ from ablate.scheduling.remaining import Left, StudyClock
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import Attempt, attempts
-from ablate.tracking.projection import failure_line
+from ablate.tracking.mlflow_fields import failure_line
 
 RUNNING = "RUNNING"
 WAITING = "WAITING"
@@ -168,6 +168,7 @@ def _state(attempt: Attempt | None, *, is_conducted: bool) -> str:
     if attempt is None:
         return WAITING
     if attempt.ended is None:
+        # Without a conductor nobody runs it; the next call ends it as KILLED and runs it again.
         return RUNNING if is_conducted else TrialState.KILLED.value
     return attempt.ended.state.value
 
@@ -179,10 +180,12 @@ def _trials_per_hour(known: Attempts, *, n_running: int) -> float | None:
             durations_s.append(attempt.ended.at - attempt.started.at)
     if not n_running or not durations_s:
         return None
+    # Per busy slot: when the last trials run, the others stand idle.
     return n_running / max(statistics.median(durations_s), _SHORTEST_S) * 3600
 
 
 def _left(plan: StudyPlan, known: Attempts, *, n_trials: int) -> Left | None:
+    # Of all attempts, also of earlier calls: how long each kind of trial takes is known from them.
     clock = StudyClock({trial.trial_id: trial.recipe for trial in plan.trials}, n_trials)
     for attempt in known.values():
         clock.hear_all(attempt.events)
@@ -196,13 +199,18 @@ def _slots(running: Iterable[Attempt], names: Mapping[str, str]) -> tuple[SlotSt
 
 def _slot(attempt: Attempt, names: Mapping[str, str]) -> SlotStatus:
     started = attempt.started
-    epoch = attempt.epochs[-1] if attempt.epochs else None
+    n_epochs_done = 0
+    n_epochs: int | None = None
+    if attempt.epochs:
+        # By the epoch's own number: a line of the journal may be lost.
+        n_epochs_done = attempt.epochs[-1].epoch + 1
+        n_epochs = attempt.epochs[-1].n_epochs
     return SlotStatus(
         slot=started.slot,
         trial=names[started.trial_id],
         attempt=started.attempt,
-        n_epochs_done=0 if epoch is None else epoch.epoch + 1,
-        n_epochs=None if epoch is None else epoch.n_epochs,
+        n_epochs_done=n_epochs_done,
+        n_epochs=n_epochs,
         for_s=time.time() - started.at,
     )
 
@@ -214,7 +222,9 @@ def _failures(
     for trial_id, attempt in last.items():
         ended = attempt.ended
         if ended is not None and ended.state is TrialState.FAILED:
-            line = "" if ended.failure is None else failure_line(ended.failure)
+            line = ""
+            if ended.failure is not None:
+                line = failure_line(ended.failure)
             path = str(folder.failure(trial_id, ended.attempt))
             failures.append(FailureStatus(names[trial_id], ended.attempt, line, path))
     return tuple(failures)

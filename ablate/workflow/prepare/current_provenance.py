@@ -36,10 +36,17 @@ def provenance_here() -> Provenance:
 def commit() -> str:
     """Return the commit of the code that runs, with `-dirty` where files differ from it.
 
-    `unknown` outside a git checkout.
+    `unknown` outside a git checkout of this code.
     """
-    root = Path(__file__).parents[3]
+    return _commit_of(Path(__file__))
+
+
+def _commit_of(file: Path) -> str:
+    """The commit that `file` of this package belongs to."""
+    root = file.parents[3]
     try:
+        # An installed package often lies inside somebody's own checkout, which does not track it.
+        _git(root, "ls-files", "--error-unmatch", str(file))
         head = _git(root, "rev-parse", "HEAD")
         # Only this package counts: reports and notes beside it do not change what it computes.
         changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "ablate")

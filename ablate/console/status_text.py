@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from ablate.scheduling.status import StudyStatus
+from ablate.scheduling.study_status import FailureStatus, StudyStatus
+from ablate.workflow.after.report_status import ReportStatus
+from ablate.workflow.after.studies import Standing
 
 Rows = Sequence[Mapping[str, object]]
 _KINDS = {"search": " (search)", "tune": " (tuning)"}
@@ -13,28 +15,22 @@ _KINDS = {"search": " (search)", "tune": " (tuning)"}
 
 def status_tables(status: StudyStatus) -> list[tuple[Rows, str]]:
     """A study's status as tables with titles: states, slots, failures, damage."""
-    states = [{"state": state, "trials": count} for state, count in status.states.items()]
+    states = []
+    for state, count in status.states.items():
+        states.append({"state": state, "trials": count})
     tables: list[tuple[Rows, str]] = [(states, _title(status))]
     if status.slots:
         tables.append((_slot_rows(status), "Slots"))
     if status.failures:
-        failed = [
-            {
-                "trial": failure.trial,
-                "attempt": failure.attempt,
-                "why": failure.line,
-                "traceback": failure.path,
-            }
-            for failure in status.failures
-        ]
-        tables.append((failed, "Failed"))
+        tables.append((_failure_rows(status.failures), "Failed"))
     if status.damage:
         tables.append(([{"what": status.damage, "then": "the next call mends it"}], "Damage"))
     return tables
 
 
-def status_notes(status: StudyStatus) -> list[str]:
-    """What else there is to say of a study: repeated attempts and why, how far Optuna lags."""
+def status_notes(standing: Standing) -> list[str]:
+    """What else there is to say: repeated attempts and why, how far Optuna lags, the report."""
+    status = standing.trials
     notes = []
     if status.repeats:
         reasons = [f"{reason} ({count})" for reason, count in status.repeats.items()]
@@ -49,7 +45,37 @@ def status_notes(status: StudyStatus) -> list[str]:
             f"Optuna: {status.n_not_in_optuna} attempts that have ended are not in its storage "
             f"yet; they come {when}"
         )
+    if standing.report is not None:
+        notes.append(_report_note(status.study, standing.report))
     return notes
+
+
+def _report_note(study: str, report: ReportStatus) -> str:
+    if report.problem:
+        return f"report: {report.problem}"
+    if not report.is_of_this_study:
+        return f"report: {report.readme} is not of {study}, but of another study of the grid"
+    if report.n_lacking:
+        return (
+            f"report: {report.readme} lacks {report.n_lacking} completed trials; "
+            "ablate report writes it again"
+        )
+    champion = report.champion or "none yet"
+    return f"report: {report.readme} has every completed trial; champion: {champion}"
+
+
+def _failure_rows(failures: Sequence[FailureStatus]) -> Rows:
+    rows = []
+    for failure in failures:
+        rows.append(
+            {
+                "trial": failure.trial,
+                "attempt": failure.attempt,
+                "why": failure.line,
+                "traceback": failure.path,
+            }
+        )
+    return rows
 
 
 def _title(status: StudyStatus) -> str:
@@ -75,16 +101,20 @@ def _who(status: StudyStatus) -> str:
 
 
 def _slot_rows(status: StudyStatus) -> Rows:
-    return [
-        {
-            "slot": slot.slot,
-            "trial": slot.trial,
-            "attempt": slot.attempt,
-            "epochs": f"{slot.n_epochs_done}/{slot.n_epochs or '?'}",
-            "for": _span(slot.for_s),
-        }
-        for slot in status.slots
-    ]
+    rows = []
+    for slot in status.slots:
+        # How many epochs there are is known once the first has ended.
+        n_epochs = slot.n_epochs or "?"
+        rows.append(
+            {
+                "slot": slot.slot,
+                "trial": slot.trial,
+                "attempt": slot.attempt,
+                "epochs": f"{slot.n_epochs_done}/{n_epochs}",
+                "for": _span(slot.for_s),
+            }
+        )
+    return rows
 
 
 def _span(seconds: float) -> str:

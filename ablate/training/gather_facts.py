@@ -1,6 +1,8 @@
-"""The facts of a finished trial, gathered from the network, the feeds and the recipe that made it."""
+"""The facts of a finished trial, gathered from what made it: network, feeds and recipe."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,13 +38,20 @@ def trial_facts(
     """
     recipe = setup.recipe
     phases = phase_facts(network, recipe)
-    weights = () if class_weights is None else tuple(class_weights.tolist())
+    # A single phase is the training itself, and says nothing that the other facts do not.
+    if len(phases) == 1:
+        phases = ()
+    compute = setup.compute
+    use = trained_part.use
+    weights: tuple[float, ...] = ()
+    if class_weights is not None:
+        weights = tuple(class_weights.tolist())
     return TrialFacts(
-        device=_device_name(setup.compute),
-        precision=setup.compute.precision,
-        is_depthwise_fp32=setup.compute.is_depthwise_fp32,
-        memory_layout="channels_last" if setup.compute.channels_last else "contiguous",
-        threads=setup.compute.threads,
+        device=_device_name(compute),
+        precision=compute.precision,
+        is_depthwise_fp32=compute.is_depthwise_fp32,
+        memory_layout=_memory_layout(compute),
+        threads=compute.threads,
         torch=torch.__version__,
         weights_source=network.weights.source,
         weights_digest=network.weights.digest,
@@ -55,12 +64,12 @@ def trial_facts(
         adapter=recipe.adapter_kind,
         layers_without_adapter=tuple(network.skipped_targets),
         adapters_larger_than_their_layer=dict(network.oversized),
-        prefix=tuple(trained_part.use.cuts),
-        views_computed=trained_part.use.n_built,
-        views_from_cache=trained_part.use.n_reused,
+        prefix=tuple(use.cuts),
+        views_computed=use.n_built,
+        views_from_cache=use.n_reused,
         folded_norms=trained_part.folded_norms,
-        cache_problems=tuple(trained_part.use.problems),
-        phases=phases if len(phases) > 1 else (),
+        cache_problems=tuple(use.problems),
+        phases=phases,
         micro_batch=_micro_batch(recipe, setup.micro_batch),
         train_images=_train_images(recipe, trained_part, n_train=n_train),
         views=setup.policy,
@@ -92,18 +101,22 @@ def _device_name(compute: Compute) -> str:
     return torch.cuda.get_device_name() if compute.device == "cuda" else "cpu"
 
 
+def _memory_layout(compute: Compute) -> str:
+    return "channels_last" if compute.channels_last else "contiguous"
+
+
 def _micro_batch(recipe: Recipe, size: int) -> MicroBatch:
     if size >= recipe.batch_size:
         return MicroBatch(
             size=recipe.batch_size, batch_size=recipe.batch_size, reason="whole batches"
         )
     # Summed gradients equal those of the whole batch; batch statistics do not.
-    norms_train = recipe.batch_norm not in ("frozen", "affine")
+    has_batch_statistics = recipe.batch_norm not in ("frozen", "affine")
+    n_seen_by_norms = size if has_batch_statistics else None
+    reason: Literal["as asked", "memory"]
+    reason = "as asked" if size == recipe.micro_batch else "memory"
     return MicroBatch(
-        size=size,
-        batch_size=recipe.batch_size,
-        reason="as asked" if size == recipe.micro_batch else "memory",
-        n_seen_by_norms=size if norms_train else None,
+        size=size, batch_size=recipe.batch_size, reason=reason, n_seen_by_norms=n_seen_by_norms
     )
 
 

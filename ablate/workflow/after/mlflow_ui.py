@@ -15,6 +15,7 @@ from ablate.workflow.commands import ui_command
 from ablate.workflow.folders import Folders
 from ablate.workflow.stores import open_store
 
+# Never 0.0.0.0: MLflow's UI asks nobody for a password.
 HOST = "127.0.0.1"
 
 
@@ -44,9 +45,13 @@ def serve_ui(
         raise StoreError(
             f"the tracking store is a server already: open {without_password(folders.tracking_uri)}"
         )
+    # The port first: it is the likeliest to fail, and reading a store takes seconds.
     with _listener(port) as listener:
         store = open_store(folders, grid_name or "-")
-        study = store.read_study(grid_name) if grid_name else None
+        study = None
+        if grid_name:
+            study = store.read_study(grid_name)
+        # A web server, after all that could have been refused without one.
         from ablate.tracking.ui_server import application, serve
 
         app = application(folders.tracking_uri, artifact_folder=folders.artifact_root.as_uri())
@@ -62,7 +67,10 @@ def _listener(port: int) -> socket.socket:
             reason = "something listens there"
         else:
             reason = f"it does not open ({error.strerror})"
-        other = port + 1 if 1024 <= port < 65535 else 5000
+        other = 5000
+        # Below 1024 the next port needs the same rights, above 65535 there is none.
+        if 1024 <= port < 65535:
+            other = port + 1
         raise StoreError(
             f"port {port} must be free on {HOST}, but {reason}; "
             f"choose another: {ui_command(port=other)}"
@@ -75,5 +83,7 @@ def _links(folders: Folders, study: PublishedStudy | None, *, base: str) -> Link
     from ablate.tracking.ui_server import share_view
 
     has_columns = share_view(folders.tracking_uri, study)
-    trials = shared_view_url(base, study) if has_columns else runs_url(base, study)
+    trials = runs_url(base, study)
+    if has_columns:
+        trials = shared_view_url(base, study)
     return Links(base, study.record.grid_name, trials, compare_url(base, study))

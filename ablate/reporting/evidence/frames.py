@@ -1,0 +1,316 @@
+"""From a published study to data frames: one row per trial, one row per arm.
+
+Pure functions; figures and text read nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from ablate.errors import CheckFailed
+from ablate.quoting import cell
+from ablate.recipe.levels import level_text
+from ablate.study.record import ArmRecord, StudyRecord
+from ablate.study.tasks import all_metric_names
+from ablate.study.trial import best_of, is_better, is_score
+from ablate.tracking.events import TrialState
+from ablate.tracking.records import PublishedRun, PublishedStudy
+
+NOT_RUN = "NOT RUN"
+"""State of a trial that the grid asks for and no run answers."""
+_DESCRIPTION = ["arm", "arm_id", "trial_id", "seed", "state"]
+_MEASURED_ON_THE_MACHINE = {"cost/peak_memory_mb"}
+"""Not times, yet different in each run of the same trial: kept out of trials.csv, which equal
+studies share."""
+
+_COUNTS = frozenset({"best_epoch", "n_epochs", "n_steps"})
+_GROUPS: Mapping[str, int] = {"val": 0, "test": 1, "cost": 3, "time": 4}
+"""Groups of final metrics -> their place in tables; counts stand at 2."""
+
+
+def number_text(value: float) -> str:
+    """Six significant digits, whole numbers in full, nothing for NaN.
+
+    Equal numbers give equal text.
+    """
+    if math.isnan(value):
+        return ""
+    # a float holds whole numbers up to 9e15: beyond, the last digits would be invented
+    if float(value).is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.6g}"
+
+
+def judged_runs(study: PublishedStudy) -> list[PublishedRun]:
+    """The study's runs, without values that are not finite.
+
+    A run that ended without a finite score to be chosen by is a failed one.
+    """
+    return [_judged(run, study.record.select_by) for run in study.runs]
+
+
+def _judged(run: PublishedRun, select_by: str) -> PublishedRun:
+    metrics = {name: value for name, value in run.metrics.items() if is_score(value)}
+    if run.status == TrialState.COMPLETE and select_by not in metrics:
+        got = "its run has none"
+        if select_by in run.metrics:
+            got = f"got {run.metrics[select_by]:g}"
+        return replace(
+            run,
+            metrics=metrics,
+            status=TrialState.FAILED.value,
+            failure=f"NoScore: {select_by} must be a finite number, {got}",
+        )
+    if len(metrics) == len(run.metrics):
+        return run
+    return replace(run, metrics=metrics)
+
+
+def complete_runs(study: PublishedStudy, arm_id: str) -> list[PublishedRun]:
+    """The arm's completed runs, in the order of the seeds."""
+    runs = run_of_trial(study)
+    complete = []
+    for seed in study.record.seeds:
+        run = runs.get((arm_id, seed))
+        if run is not None and run.status == TrialState.COMPLETE:
+            complete.append(run)
+    return complete
+
+
+def best_run(study: PublishedStudy, arm_id: str) -> PublishedRun | None:
+    """The arm's best run by `select_by`, the first of the seeds where they tie.
+
+    It is the one that is logged as a model if the arm is the champion.
+    """
+    select_by = study.record.select_by
+    return best_of(select_by, complete_runs(study, arm_id), lambda run: run.metrics[select_by])
+
+
+def run_of_trial(study: PublishedStudy) -> dict[tuple[str, int], PublishedRun]:
+    """Return (arm_id, seed) -> run for the arms and seeds of the record.
+
+    Raises CheckFailed where two runs claim one trial.
+    """
+    arm_ids = {arm.arm_id for arm in study.record.arms}
+    runs: dict[tuple[str, int], PublishedRun] = {}
+    for run in judged_runs(study):
+        if run.arm_id not in arm_ids or run.seed not in study.record.seeds:
+            continue
+        other = runs.setdefault((run.arm_id, run.seed), run)
+        if other is not run:
+            raise CheckFailed(
+                "a study must hold one run for each trial, "
+                f"runs {other.run_id} and {run.run_id} both are arm {run.arm_id} "
+                f"with seed {run.seed}"
+            )
+    return runs
+
+
+def noise_runs(study: PublishedStudy) -> list[PublishedRun]:
+    """Complete runs of the baseline arm in order of their seeds, the noise floor's included."""
+    record = study.record
+    seeds = {*record.seeds, *record.noise_seeds}
+    replicates = []
+    for run in judged_runs(study):
+        is_replicate = run.arm_id == record.baseline_arm_id and run.seed in seeds
+        if is_replicate and run.status == TrialState.COMPLETE:
+            replicates.append(run)
+    return sorted(replicates, key=lambda run: run.seed)
+
+
+def stray_runs(study: PublishedStudy) -> list[PublishedRun]:
+    """Runs whose arm or seed the grid file no longer names, in order of their ids."""
+    named = {run.run_id for run in (*run_of_trial(study).values(), *noise_runs(study))}
+    strays = [run for run in study.runs if run.run_id not in named]
+    return sorted(strays, key=lambda run: run.run_id)
+
+
+def trial_frame(study: PublishedStudy) -> pd.DataFrame:
+    """One row for each arm and seed of the record, in that order, whether it was run or not.
+
+    Columns: arm, arm_id, trial_id, seed, state, the axes (as text), then the final metrics,
+    `time/*` last. Metrics of trials that are not COMPLETE are NaN: failure is a state, never a
+    score; so is a value that is not finite.
+    """
+    runs = run_of_trial(study)
+    complete = {trial: run for trial, run in runs.items() if run.status == TrialState.COMPLETE}
+    columns = _metric_columns(complete.values())
+    rows = []
+    for arm in study.record.arms:
+        for seed in study.record.seeds:
+            run = runs.get((arm.arm_id, seed))
+            row = {
+                "arm": arm.name,
+                "arm_id": arm.arm_id,
+                "trial_id": "" if run is None else run.trial_id,
+                "seed": seed,
+                "state": NOT_RUN if run is None else run.status,
+                **arm_levels(study.record, arm),
+            }
+            scored = complete.get((arm.arm_id, seed))
+            for name in columns:
+                row[name] = (
+                    math.nan if scored is None else _number(scored.metrics.get(name, math.nan))
+                )
+            rows.append(row)
+    return pd.DataFrame(rows, columns=[*_DESCRIPTION, *study.record.axes, *columns])
+
+
+def _number(value: float) -> float:
+    return float(value) if is_score(value) else math.nan
+
+
+def arm_levels(record: StudyRecord, arm: ArmRecord) -> dict[str, str]:
+    """Return axis -> the arm's level as text.
+
+    `a|b` where the arm answers several cells that differ only in what cannot matter.
+    """
+    levels = {}
+    for axis, order in record.axes.items():
+        named = {level_text(cell[axis]) for cell in arm.cells if axis in cell}
+        levels[axis] = "|".join(text for text in map(level_text, order) if text in named)
+    return levels
+
+
+def arm_frame(study: PublishedStudy, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row for each arm, the best mean of `select_by` first, arms without a score last.
+
+    Ties keep the order of the grid. Columns: arm, arm_id, the axes, is_baseline, is_champion,
+    n_seeds (complete trials), n_trials, then `<metric>/mean` and `<metric>/sd` over the seeds (SD
+    with n - 1; NaN for one seed).
+    """
+    metrics = metric_names(trials)
+    rows = []
+    for arm in study.record.arms:
+        of_arm = trials[trials["arm_id"] == arm.arm_id]
+        row: dict[str, Any] = {
+            "arm": arm.name,
+            "arm_id": arm.arm_id,
+            **arm_levels(study.record, arm),
+            "is_baseline": arm.arm_id == study.record.baseline_arm_id,
+            "is_champion": False,
+            "n_seeds": int((of_arm["state"] == TrialState.COMPLETE).sum()),
+            "n_trials": len(of_arm),
+        }
+        for name in metrics:
+            row[f"{name}/mean"] = of_arm[name].mean()
+            row[f"{name}/sd"] = of_arm[name].std(ddof=1)
+        rows.append(row)
+    arms = pd.DataFrame(rows)
+    chosen = champion(study.record, trials)
+    arms["is_champion"] = arms["arm_id"] == (chosen.arm_id if chosen is not None else "")
+    key = f"{study.record.select_by}/mean"
+    if key not in arms:
+        return arms
+    ascending = is_better(study.record.select_by, 0.0, 1.0)
+    return arms.sort_values(
+        key, ascending=ascending, kind="stable", na_position="last", ignore_index=True
+    )
+
+
+def champion(record: StudyRecord, trials: pd.DataFrame) -> ArmRecord | None:
+    """Return the arm with the best mean of `select_by`, the first of the grid where arms tie.
+
+    None where no trial completed. Only arms with the most complete seeds compete, so that an arm
+    whose other seeds failed does not win by the luck of one.
+    """
+    if record.select_by not in trials:
+        return None
+    scores = (
+        trials.dropna(subset=[record.select_by])
+        .groupby("arm_id")[record.select_by]
+        .agg(["mean", "size"])
+    )
+    means = scores["mean"][scores["size"] == scores["size"].max()].to_dict()
+    return best_of(
+        record.select_by, record.arms, lambda arm: float(means.get(arm.arm_id, math.nan))
+    )
+
+
+def metric_names(trials: pd.DataFrame) -> list[str]:
+    """The metric columns of a trial frame, in their order."""
+    names = []
+    for name in trials.columns:
+        group = name.split("/")[0]
+        if name in _COUNTS or group in _GROUPS:
+            names.append(name)
+    return names
+
+
+def trials_csv(trials: pd.DataFrame) -> str:
+    """The trial frame as CSV, rows sorted by arm and seed.
+
+    Equal studies differ only in the columns `time/*`.
+    """
+    columns = [name for name in trials.columns if name not in _MEASURED_ON_THE_MACHINE]
+    return csv_text(trials[columns].sort_values(["arm", "arm_id", "seed"], kind="stable"))
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """CSV with `number_text` for floats, `true`/`false`, and `quoting.cell` for words and headers.
+
+    Each line ends with `\\n`.
+    """
+    # by place, because two classes may bear one name
+    columns = [_printed_column(frame.iloc[:, place]) for place in range(frame.shape[1])]
+    header = [cell(str(name)) for name in frame.columns]
+    lines = [_csv_line(cells) for cells in (header, *zip(*columns, strict=True))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    """One line with every cell quoted that needs it, without the end of the line."""
+    # With this terminator the writer quotes a lone \r too, which readers take for a line's end.
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n")
+
+
+def _printed_column(column: pd.Series[Any]) -> list[str]:
+    if pd.api.types.is_bool_dtype(column):
+        return ["true" if value else "false" for value in column]
+    if pd.api.types.is_float_dtype(column):
+        return [number_text(value) for value in column]
+    return [_printed(value) for value in column.tolist()]
+
+
+def _printed(value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return cell(value) if isinstance(value, str) else str(value)
+
+
+def _metric_columns(runs: Iterable[PublishedRun]) -> list[str]:
+    """Every final metric that any of `runs` has, in the order of `metric_rank`.
+
+    `param/*` mirrors and names of epochs are left out.
+    """
+    ranks = {}
+    for run in runs:
+        for name in run.metrics:
+            rank = metric_rank(name)
+            if rank is not None:
+                ranks[name] = rank
+    return sorted(ranks, key=lambda name: (ranks[name], name))
+
+
+def metric_rank(name: str) -> tuple[int, int] | None:
+    """Place of a final metric in tables: val, test, best epoch, cost, time.
+
+    None for what is no final metric.
+    """
+    if name in _COUNTS:
+        return 2, 0
+    group, _, metric = name.partition("/")
+    if group not in _GROUPS or not metric:
+        return None
+    order = all_metric_names()
+    place = order.index(metric) if metric in order else len(order)
+    return _GROUPS[group], place

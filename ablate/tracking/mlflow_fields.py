@@ -1,0 +1,280 @@
+"""A trial as MLflow's fields: plain dictionaries of parameters, metrics and tags, and back.
+
+Knows the names, not the library.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from ablate.quoting import code, text, without_folders
+from ablate.recipe.recipe import Recipe
+from ablate.study.record import DataFacts, StudyRecord
+from ablate.study.tasks import task_of
+from ablate.study.trial import Trial
+from ablate.tracking.events import EpochEnded, Failure, TrialOutcome, TrialState
+
+# Tags of runs. Stores of every earlier version hold them: none may change.
+KIND = "ablate.kind"
+STUDY = "ablate.study_id"
+STATE = "ablate.state"
+FAILURE = "ablate.failure"
+CURVES = "ablate.curves"
+CHAMPION = "ablate.champion"
+TRIAL = "ablate.trial_id"
+ARM_ID = "ablate.arm_id"
+ARM = "ablate.arm"
+SEED = "ablate.seed"
+ATTEMPT = "ablate.attempt"
+SLOT = "ablate.slot"
+STAGE = "ablate.stage"
+"""On the runs of studies in two stages: `search` or `tune` for a pilot, `study` for the one whose
+trials conclusions are made of."""
+DATA = "ablate.data"
+DATA_IS_FALLBACK = "ablate.data_is_fallback"
+
+CURVE_PREFIX = "epoch/"
+PARAM_PREFIX = "param/"
+NOTE = "mlflow.note.content"
+"""What the UI shows as a run's description, as Markdown."""
+
+TAG_LENGTH = 4000
+"""Longest tag value kept, in characters: below what every backend of MLflow takes."""
+PARAM_LENGTH = 500
+"""Longest parameter value kept, in characters."""
+
+STATUS = {
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "FINISHED",
+    TrialState.FAILED: "FAILED",
+    TrialState.KILLED: "KILLED",
+}
+"""TrialState -> MLflow's status of a run."""
+_STATE = {"FINISHED": "COMPLETE", "FAILED": "FAILED", "KILLED": "KILLED"}
+
+
+def state_of(status: str, tags: Mapping[str, str]) -> str:
+    """Return the TrialState value of a run that has ended, else RUNNING."""
+    if status not in _STATE:
+        return "RUNNING"
+    # MLflow has no status for a pruned run: ours is in a tag. Without it, MLflow ended the run.
+    return tags.get(STATE, _STATE[status])
+
+
+def trial_params(trial: Trial) -> dict[str, str]:
+    """The recipe's fields by name, `seed`, and the data's fields as `data.<name>`.
+
+    Values are as `param_text` has them.
+    """
+    return {name: param_text(value) for name, value in _flat(trial).items()}
+
+
+def param_text(value: Any) -> str:
+    """What a store keeps of a parameter: the value as in YAML, cut where the store would refuse it.
+
+    Whoever compares parameters compares these texts.
+    """
+    written = value if isinstance(value, str) else json.dumps(value)
+    return written[:PARAM_LENGTH]
+
+
+def param_metrics(trial: Trial) -> dict[str, float]:
+    """The numeric parameters again as `param/<name>`, so that MLflow's table sorts by them.
+
+    MLflow keeps parameters as text and sorts 10 before 9. Fields that may also be a word
+    (`freeze_depth: all`) or null are left out, so that all runs have the same metrics;
+    `cost/n_frozen_units` sorts instead.
+    """
+    metrics = {}
+    for name, value in _flat(trial).items():
+        # a bool is an int to Python, and no number to a reader
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and name not in _MIXED:
+            metrics[PARAM_PREFIX + name] = float(value)
+    return metrics
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that a field admits; that of a literal is the type of its words."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return set(map(type, parts))
+    if not parts or get_origin(annotation) is tuple:
+        return {annotation}
+    return set().union(*map(_kinds, parts))
+
+
+def _is_mixed(annotation: Any) -> bool:
+    return not _kinds(annotation).isdisjoint({str, type(None)})
+
+
+_MIXED = frozenset(
+    name for name, field in Recipe.model_fields.items() if _is_mixed(field.annotation)
+)
+"""Fields of a recipe that are a number in one arm and a word or nothing in another."""
+
+
+def _flat(trial: Trial) -> dict[str, Any]:
+    data = trial.data.model_dump(mode="json", exclude={"fallback"})
+    by_split = {}
+    for name in ("fractions", "sizes"):
+        for split, value in (data.pop(name) or {}).items():
+            by_split[f"data.{name}.{split}"] = value
+    if not data["classes"]:
+        del data["classes"]
+    return {
+        **trial.recipe.model_dump(mode="json"),
+        "seed": trial.seed,
+        "select_by": trial.select_by,
+        **{f"data.{name}": value for name, value in data.items()},
+        **by_split,
+    }
+
+
+def trial_tags(trial: Trial, *, attempt: int, slot: str, record: StudyRecord) -> dict[str, str]:
+    """Tags of a child run at its start."""
+    return {
+        KIND: "trial",
+        STUDY: record.study_id,
+        TRIAL: trial.trial_id,
+        ARM_ID: trial.arm_id,
+        ARM: arm_name(trial, record),
+        SEED: str(trial.seed),
+        ATTEMPT: str(attempt),
+        SLOT: slot,
+        DATA: record.data.title,
+        DATA_IS_FALLBACK: str(record.data.is_fallback).lower(),
+        **stage_tags(record),
+    }
+
+
+def stage_tags(record: StudyRecord) -> dict[str, str]:
+    """Which stage of a study in two stages a run belongs to; nothing for other studies."""
+    if record.stage is not None:
+        return {STAGE: record.stage.kind}
+    return {} if record.pilot is None else {STAGE: "study"}
+
+
+def study_kind(record: StudyRecord) -> str:
+    """`study`, or `pilot` for one that only prepares another.
+
+    Whoever asks for a grid's newest study gets no pilot.
+    """
+    return "study" if record.stage is None else "pilot"
+
+
+def outer_study(record: StudyRecord) -> StudyRecord:
+    """The study that a pilot prepares, as far as the pilot knows it: it has no arms yet."""
+    assert record.stage is not None
+    return record.model_copy(
+        update={"study_id": record.stage.of_study, "stage": None, "arms": (), "axes": {}}
+    )
+
+
+def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
+    """A short card of a trial: what it is, how it did, what it cost, from what."""
+    data = record.data
+    warning = ""
+    if data.is_fallback:
+        warning = f"**Stand-in data**, asked for {code(data.requested_source)}. "
+    head = (
+        f"{code(arm_name(trial, record))}, seed {trial.seed}: "
+        f"{code(trial.recipe.backbone)} on {text(data.title)}. {warning}"
+        f"Epoch {outcome.best_epoch + 1} was chosen on val."
+    )
+    table = "\n".join(["| metric | val | test |", "|---|--:|--:|", *_score_rows(trial, outcome)])
+    foot = (
+        f"{_costs(outcome.metrics)}. {_circumstances(outcome)}. "
+        "One seed is no result: see the study's report in the parent run."
+    )
+    return f"{head}\n\n{table}\n\n{foot}"[:TAG_LENGTH]
+
+
+def _score_rows(trial: Trial, outcome: TrialOutcome) -> list[str]:
+    metrics = outcome.metrics
+    rows = []
+    for name in task_of(trial.task).metric_names:
+        val = metrics.get(f"val/{name}")
+        test = metrics.get(f"test/{name}")
+        if val is not None and test is not None:
+            rows.append(f"| {name} | {val:.3f} | {test:.3f} |")
+    return rows
+
+
+def _costs(metrics: Mapping[str, float]) -> str:
+    costs = {
+        "trained parameters": ("cost/n_trainable", ",.0f"),
+        "training s": ("time/train_s", ",.1f"),
+        "latency ms": ("time/latency_ms", ",.1f"),
+    }
+    measured = []
+    for title, (name, form) in costs.items():
+        if name in metrics:
+            measured.append(f"{title} {metrics[name]:{form}}")
+    return ", ".join(measured)
+
+
+def _circumstances(outcome: TrialOutcome) -> str:
+    facts = {
+        "device": outcome.facts.device,
+        "precision": outcome.facts.precision,
+        "weights": outcome.facts.weights_source,
+    }
+    known = {name: value for name, value in facts.items() if value is not None}
+    return ", ".join(f"{name} {text(value)}" for name, value in known.items())
+
+
+def arm_name(trial: Trial, record: StudyRecord) -> str:
+    """The arm's readable name in the study, or its id where the study does not know it."""
+    for arm in record.arms:
+        if arm.arm_id == trial.arm_id:
+            return arm.name
+    return trial.arm_id
+
+
+def study_tags(record: StudyRecord) -> dict[str, str]:
+    """Tags of a parent run."""
+    note = (
+        f"{text(record.question)}\n\nData: {text(record.data.title)}. Again: {code(record.command)}"
+    )
+    return {
+        KIND: study_kind(record),
+        STUDY: record.study_id,
+        **stage_tags(record),
+        NOTE: note[:TAG_LENGTH],
+        DATA: record.data.title,
+        DATA_IS_FALLBACK: str(record.data.is_fallback).lower(),
+    }
+
+
+def failure_line(failure: Failure) -> str:
+    """One line: kind and message, without folders of this machine."""
+    first_line = f"{failure.kind}: {failure.message}".partition("\n")[0]
+    return without_folders(first_line)[:TAG_LENGTH]
+
+
+def failure_text(failure: Failure) -> str:
+    """The full traceback, or the one line where there is none."""
+    return (failure.traceback or failure_line(failure)).rstrip() + "\n"
+
+
+def curve_metrics(event: EpochEnded, *, first: str) -> dict[str, float]:
+    """An epoch's metrics under the names that MLflow shows as curves, `first` before the others.
+
+    MLflow colours its parallel coordinates by the metric that was logged first.
+    """
+    in_order = sorted(event.metrics, key=lambda name: name != first)  # stable: the rest as it was
+    return {CURVE_PREFIX + name: event.metrics[name] for name in in_order}
+
+
+def data_profile(facts: DataFacts) -> dict[str, Any]:
+    """Sizes of a data set, for MLflow's table of inputs."""
+    return {
+        "n_classes": len(facts.class_names),
+        "n_images": facts.n_images,
+        "licence": facts.licence,
+        "is_synthetic": facts.is_synthetic,
+        "split_rule": facts.split_rule,
+    }

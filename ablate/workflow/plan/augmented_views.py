@@ -1,0 +1,236 @@
+"""`ablate views`: train images as each augmentation policy of a grid would show them.
+
+They are taken from the image store and by the functions that trials use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ablate.data.augment import clean, views
+from ablate.data.augment_levels import POLICIES
+from ablate.data.build_store import build_store
+from ablate.data.store import ImageStore
+from ablate.errors import SpecError, StoreError
+from ablate.grid.wording import nearest
+from ablate.model.backbone import preprocessing_of
+from ablate.model.backbone_facts import Preprocessing
+from ablate.recipe.policy import is_cropped, level_of, policy_word, recipe_of
+from ablate.recipe.recipe import Recipe
+from ablate.study.view_identity import CLEAN
+from ablate.targets import Targets
+from ablate.workflow.plan.contact_sheet import Group, Sheet
+from ablate.workflow.prepare.image_stores import Progress
+from ablate.workflow.prepare.resolved import Resolved
+from ablate.workflow.prepare.writable import check_writable
+
+
+@dataclass(frozen=True)
+class SheetRequest:
+    """What a sheet is to show."""
+
+    policies: tuple[Recipe, ...] = ()
+    """Recipes whose views are shown beside those of the grid's arms."""
+    n_images: int = 6
+    n_epochs: int = 2
+    backbone: str | None = None
+    """Whose image size and interpolation; None: the first by name."""
+
+
+def read_policy(words: str) -> Recipe:
+    """`strong`, `0.4`, `light flip=none` -> a recipe with that policy. Raises SpecError."""
+    try:
+        return recipe_of(words)
+    except ValueError:  # pydantic's ValidationError is one, too
+        level = level_of(words)
+        guess = "" if level in POLICIES else nearest(level, POLICIES)
+        raise SpecError(
+            f"--policy must be one of {', '.join(POLICIES)}, or a strength from 0 to 1, "
+            "with flip=, color_jitter= or erase= behind it where they are wanted, "
+            f"got {words!r}{guess}"
+        ) from None
+
+
+def check_out(path: Path) -> Path:
+    """Return the path when a PNG can be written there; its folder is made. Raises StoreError."""
+    what = ", which is a folder" if path.is_dir() else ""
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise StoreError(f"--out must be the path of a .png file, got {path}{what}")
+    check_writable(path.parent)
+    return path
+
+
+def shown_policies(resolved: Resolved, more: Sequence[Recipe]) -> dict[str, Recipe]:
+    """Policy word -> a recipe that has it: of the arms, of the pilot's, and of `more`.
+
+    In their order, each once; without `none`, which is clean.
+    """
+    shown: dict[str, Recipe] = {}
+    for recipe in (*(arm.recipe for arm in resolved.arms_to_check), *more):
+        # The source settles `flip: auto`: digits are not mirrored, whoever asks.
+        shown[policy_word(recipe, source=resolved.data.source)] = recipe
+    shown.pop(CLEAN, None)
+    return shown
+
+
+def choose_backbone(resolved: Resolved, wanted: str | None) -> str:
+    """Return the backbone that is wanted, else the first by name.
+
+    Raises SpecError for one that the grid does not have.
+    """
+    names = backbones_of(resolved)
+    if wanted is None:
+        return names[0]
+    if wanted not in names:
+        raise SpecError(
+            f"--backbone must be a backbone of the grid ({', '.join(names)}), "
+            f"got {wanted!r}{nearest(wanted, names)}"
+        )
+    return wanted
+
+
+def backbones_of(resolved: Resolved) -> list[str]:
+    """The backbones of all arms, by name."""
+    return sorted({arm.recipe.backbone for arm in resolved.arms_to_check})
+
+
+def take_sheet(
+    resolved: Resolved, request: SheetRequest, *, home: Path, on_progress: Progress
+) -> Sheet:
+    """Decode what is not in the image store yet, and draw the views of the grid's first seed.
+
+    The store is the one that a run of the grid makes and reads, unless a policy that is asked for
+    beside has crops and no arm has any. Raises SpecError, DataError, StoreError.
+    """
+    backbone = choose_backbone(resolved, request.backbone)
+    policies = shown_policies(resolved, request.policies)
+    wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
+    has_crops = any(is_cropped(recipe) for recipe in policies.values())
+    fine = wanted.fine_side if has_crops else None
+    store = build_store(
+        resolved.data_set,
+        home=home,
+        side=wanted.store_side,
+        interpolation=wanted.interpolation,
+        fine=fine,
+        on_progress=lambda done, total: on_progress("decoding images", done, total),
+    )
+    seed = resolved.record.seeds[0]
+    drawing = _Drawing(store, wanted, spread(store.targets("train"), request.n_images), seed)
+    groups = [drawing.clean_group()]
+    groups += [drawing.group(word, n_epochs=request.n_epochs) for word in policies]
+    title = (
+        f"{resolved.grid.name}: train images of {resolved.data.source}, seed {seed}, "
+        f"{wanted.image_size} px for {backbone}"
+    )
+    return Sheet(title, drawing.row_names(), tuple(groups))
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The chosen train images, as different policies show them."""
+
+    store: ImageStore
+    wanted: Preprocessing
+    rows: Sequence[int]
+    """Positions in train."""
+    seed: int
+
+    def clean_group(self) -> Group:
+        """The images as val is seen: what every view starts from."""
+        train = self.store.split("train")
+        drawn = clean(train.images, self.rows, image_size=self.wanted.image_size)
+        return Group("clean", ("as in val",), _tiles([drawn]))
+
+    def group(self, word: str, *, n_epochs: int) -> Group:
+        """One column per epoch: views differ between epochs, and not between runs."""
+        train = self.store.split("train")
+        captions = []
+        drawn = []
+        for epoch in range(n_epochs):
+            captions.append(f"epoch {epoch + 1}")
+            of_epoch = views(
+                train.images,
+                self.rows,
+                policy=word,
+                image_size=self.wanted.image_size,
+                interpolation=self.wanted.interpolation,
+                seed=self.seed,
+                epoch=epoch,
+                fine=train.fine,
+            )
+            drawn.append(of_epoch)
+        return Group(word, tuple(captions), _tiles(drawn))
+
+    def row_names(self) -> tuple[str, ...]:
+        """The classes that each image has."""
+        membership = self.store.targets("train").membership()
+        names = []
+        for row in self.rows:
+            classes = [self.store.class_names[i] for i in np.flatnonzero(membership[row])]
+            names.append(", ".join(classes) or "no label")
+        return tuple(names)
+
+
+def describe(resolved: Resolved, request: SheetRequest, sheet: Sheet) -> str:
+    """What is on a sheet and what is not, in one line."""
+    words = [group.name for group in sheet.groups[1:]]
+    shown = f"{len(sheet.rows)} train images, clean"
+    if words:
+        parts = [f"{shown} and under {', '.join(words)} in {request.n_epochs} epochs"]
+    else:
+        parts = [shown, "no arm varies them; --policy light would show what that does"]
+    names = backbones_of(resolved)
+    if len(names) > 1:
+        parts.append(
+            f"for {choose_backbone(resolved, request.backbone)}, one of {len(names)} backbones; "
+            f"--backbone chooses ({', '.join(names)})"
+        )
+    # Mixed images are made of a batch, after the views of its images: no sheet can show them.
+    mixing = []
+    for name in ("mixup", "cutmix"):
+        if any(getattr(arm.recipe, name) for arm in resolved.arms_to_check):
+            mixing.append(name)
+    if mixing:
+        parts.append(f"mixing ({', '.join(mixing)}) is not shown")
+    return "; ".join(parts)
+
+
+def spread(targets: Targets, n_images: int) -> list[int]:
+    """Choose rows of train spread over the classes, in turn one of each and ordered by class.
+
+    All rows where there are no more; images without a label are a class of their own. Of more
+    classes than images, some evenly apart.
+    """
+    membership = targets.membership()
+    has_no_label = membership.sum(axis=1) == 0
+    columns = np.column_stack([membership, has_no_label])
+    classes = [rows.tolist() for rows in map(np.flatnonzero, columns.T) if len(rows)]
+    turns = _turns(len(classes), n_images)
+    # row -> its class; an image of several labels stands for the class whose turn it was
+    chosen: dict[int, int] = {}
+    while len(chosen) < min(n_images, len(targets)):
+        for turn in turns:
+            row = next((row for row in classes[turn] if row not in chosen), None)
+            if row is not None and len(chosen) < n_images:
+                chosen[row] = turn
+    return sorted(chosen, key=lambda row: (chosen[row], row))
+
+
+def _turns(n_classes: int, n_images: int) -> list[int]:
+    """The order in which classes give an image: first some evenly apart, then the others."""
+    n_first = min(n_images, n_classes)
+    first = [i * n_classes // n_first for i in range(n_first)]
+    return list(dict.fromkeys([*first, *range(n_classes)]))
+
+
+def _tiles(drawn: Sequence[Tensor]) -> NDArray[np.uint8]:
+    """Views of (rows, 3, side, side) each -> (rows, views, side, side, 3)."""
+    # Pillow has the colours last, torch has them first.
+    return np.stack([images.permute(0, 2, 3, 1).numpy() for images in drawn], axis=1)

@@ -1,0 +1,108 @@
+"""Every arm is built once before anything trains, without memory for its weights.
+
+A backbone that does not exist, a freeze depth that its network does not have, or weights that
+cannot be read stop a study here, and not after hours of its other arms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+
+from ablate.errors import SpecError
+from ablate.model.backbone_facts import RecipeFacts
+from ablate.recipe.class_weight_rules import check_class_weights
+from ablate.recipe.one_image import asks_for_one_image, one_image_mistake
+from ablate.recipe.recipe import Recipe
+from ablate.study.record import ArmRecord
+from ablate.study.weights_identity import WeightsIdentity, weights_name
+from ablate.workflow.prepare.equal_arms import check_depths_differ
+from ablate.workflow.prepare.network_facts import BuiltFacts, NetworkFacts
+from ablate.workflow.prepare.resolved import Resolved
+
+_SHAPELESS_FIELDS = (
+    "head_lr",
+    "lr_ratio",
+    "optimizer",
+    "momentum",
+    "weight_decay",
+    "schedule",
+    "warmup",
+    "batch_size",
+    "augment",
+    "label_smoothing",
+    "class_weights",
+)
+_SHAPELESS = {name: Recipe.model_fields[name].default for name in _SHAPELESS_FIELDS}
+"""Fields that do not change the network: arms that differ in nothing else are built once."""
+_shape_of = attrgetter(*(name for name in Recipe.model_fields if name not in _SHAPELESS))
+
+Weights = dict[str, WeightsIdentity]
+"""`weights_name` of a recipe -> the pretrained weights that its trials start from."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedArms:
+    """What building every arm showed."""
+
+    facts: Mapping[str, RecipeFacts]
+    """By arm_id."""
+    weights: Mapping[str, WeightsIdentity]
+    """By `weights_name`; recipes with random weights are not in it."""
+
+
+def check_arms(resolved: Resolved, *, networks: NetworkFacts | None = None) -> CheckedArms:
+    """Build every arm, and make sure of its weights. Raises SpecError, WeightsError.
+
+    `networks` is who knows of networks; `BuiltFacts` where None.
+    """
+    if networks is None:
+        networks = BuiltFacts()
+    facts = _facts_of_arms(resolved, networks)
+    # Weights come after the facts: a hub is not asked for hundreds of MB on behalf of a grid that
+    # could not be trained anyway.
+    weights = _weights_of_arms(resolved, networks)
+    check_depths_differ(resolved.arms_to_check, facts)
+    return CheckedArms(facts, weights)
+
+
+def _facts_of_arms(resolved: Resolved, networks: NetworkFacts) -> dict[str, RecipeFacts]:
+    facts: dict[str, RecipeFacts] = {}
+    built: dict[tuple[object, ...], RecipeFacts] = {}
+    for arm in resolved.arms_to_check:
+        try:
+            check_class_weights(arm.recipe, resolved.data_set.facts.class_names)
+            shape = _shape_of(arm.recipe)
+            if shape not in built:
+                built[shape] = _build(arm, resolved, networks)
+            _check_one_image(arm.recipe, built[shape])
+        except SpecError as error:
+            raise SpecError(f"arm {arm.name}: {error}") from None
+        facts[arm.arm_id] = built[shape]
+    return facts
+
+
+def _build(arm: ArmRecord, resolved: Resolved, networks: NetworkFacts) -> RecipeFacts:
+    # With the shapeless fields at their defaults, arms also share what is remembered on disk.
+    return networks.recipe_facts(
+        arm.recipe.model_copy(update=_SHAPELESS),
+        n_classes=len(resolved.data_set.facts.class_names),
+        image_size=resolved.data.image_size,
+    )
+
+
+def _check_one_image(recipe: Recipe, facts: RecipeFacts) -> None:
+    """A batch norm that trains has no variance over one value. Raises SpecError."""
+    if asks_for_one_image(recipe) and not facts.takes_one_image:
+        raise SpecError(one_image_mistake(recipe))
+
+
+def _weights_of_arms(resolved: Resolved, networks: NetworkFacts) -> Weights:
+    recipes = {weights_name(arm.recipe): arm.recipe for arm in resolved.arms_to_check}
+    weights: Weights = {}
+    for name, recipe in sorted(recipes.items()):
+        identity = networks.check_weights(recipe, image_size=resolved.data.image_size)
+        if identity is not None:
+            weights[name] = identity
+    return weights

@@ -1,0 +1,128 @@
+"""A grid on the data that is really there: its arms, its trials, and the pilot that comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablate.data.dataset import DataSet, load_data
+from ablate.errors import SpecError
+from ablate.grid.expand import Expansion, expand, noise_seeds, study_record, study_trials
+from ablate.grid.grid_file import Grid
+from ablate.grid.pilot_arms import (
+    Candidate,
+    candidates,
+    check_pilot_seed,
+    pilot_record,
+    probe_arms,
+    tuning_arms,
+)
+from ablate.study.record import ArmRecord, StudyRecord
+from ablate.study.tasks import task_of
+from ablate.study.trial import DataSpec, Trial
+from ablate.workflow.folders import Folders
+
+_N_SHOWN = 5
+"""Class names that an error shows."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A grid on the data that is really there."""
+
+    grid: Grid
+    data: DataSpec
+    data_set: DataSet
+    expansion: Expansion
+    record: StudyRecord
+    trials: tuple[Trial, ...]
+    """Empty for a search: what is trained with all seeds is known after it."""
+    pilot: PilotPlan | None = None
+
+    @property
+    def arms_to_check(self) -> tuple[ArmRecord, ...]:
+        """Arms that must be right before anything starts: the grid's, and those of its pilot."""
+        arms = self.expansion.arms
+        if self.pilot is not None:
+            arms += self.pilot.arms_to_check
+        # A tuning starts from the grid's arms: each is checked once.
+        return tuple({arm.arm_id: arm for arm in arms}.values())
+
+    def first_trial(self, arm: ArmRecord) -> Trial:
+        """The trial of an arm of the study with its first seed."""
+        return next(trial for trial in self.trials if trial.arm_id == arm.arm_id)
+
+
+@dataclass(frozen=True)
+class PilotPlan:
+    """A search or a tuning that comes before the study."""
+
+    record: StudyRecord
+    """What the pilot is, as a study."""
+    arms_to_check: tuple[ArmRecord, ...]
+    """The arms of a tuning; for a search, some that together take every level of its axes."""
+    tuning: tuple[Candidate, ...] | None
+    """The trials of a tuning; None for a search, which proposes its trials as it runs."""
+
+
+def resolve(
+    grid: Grid, folders: Folders, *, seeds: Sequence[int] | None, allow_fallback: bool, command: str
+) -> Resolved:
+    """Find the data and expand the grid on it. Raises DataError, SpecError."""
+    data, data_set = load_data(
+        grid.data, data_dir=folders.data_dir, allow_fallback=allow_fallback, task=grid.task
+    )
+    fingerprint = data_set.facts.fingerprint
+    _check_metrics(grid, source=data.source, class_names=data_set.facts.class_names)
+    expansion = expand(grid, data=data, fingerprint=fingerprint)
+    chosen = tuple(seeds) if seeds else grid.seeds
+    # A pilot that trained with one of the study's seeds would choose on what is reported.
+    check_pilot_seed(grid, (*chosen, *noise_seeds(grid, chosen)))
+    record = study_record(grid, expansion, facts=data_set.facts, seeds=chosen, command=command)
+    trials = study_trials(grid, expansion, data=data, fingerprint=fingerprint, seeds=chosen)
+    pilot = _pilot_plan(grid, expansion, record, data=data)
+    return Resolved(grid, data, data_set, expansion, record, tuple(trials), pilot)
+
+
+def _pilot_plan(
+    grid: Grid, expansion: Expansion, record: StudyRecord, *, data: DataSpec
+) -> PilotPlan | None:
+    fingerprint = record.data.fingerprint
+    if grid.search is not None:
+        of_search = pilot_record(grid, record, kind="search", n_trials=grid.search.n_trials)
+        arms = probe_arms(grid, data=data, fingerprint=fingerprint)
+        return PilotPlan(of_search, arms, tuning=None)
+    if grid.tune:
+        tuning = tuple(candidates(grid, expansion, data=data, fingerprint=fingerprint))
+        arms = tuning_arms(expansion, tuning)
+        of_tuning = pilot_record(grid, record, kind="tune", n_trials=len(tuning), arms=arms)
+        return PilotPlan(of_tuning, arms, tuning)
+    return None
+
+
+def _check_metrics(grid: Grid, *, source: str, class_names: Sequence[str]) -> None:
+    """The scores that choose, and a target precision, exist for so many classes.
+
+    Raises SpecError.
+    """
+    n_classes = len(class_names)
+    shown = [*class_names[:_N_SHOWN]]
+    if n_classes > _N_SHOWN:
+        shown.append("...")
+    has = f"source {source} has {', '.join(shown)}"
+    if grid.target_precision is not None and n_classes != 2:
+        raise SpecError(
+            f"target_precision must be left out where there are not two classes: {has}; "
+            'data.classes can regroup them, e.g. {good: [...], defect: ["*"]}'
+        )
+    known = [f"val/{metric}" for metric in task_of(grid.task).metrics_of(n_classes)]
+    asked = [("select_by", grid.select_by)]
+    if grid.search is not None:
+        asked += [("design.search.objectives", metric) for metric in grid.search.objectives]
+    for field, metric in asked:
+        # Objectives may also be costs, which every task has: those do not begin with val/.
+        if metric.startswith("val/") and metric not in known:
+            raise SpecError(
+                f"{field} must be a score of {n_classes} classes ({', '.join(known)}), "
+                f"got {metric!r}, which needs exactly 2: {has}"
+            )
