@@ -21,7 +21,7 @@ def test_three_seed_sds_are_found_in_36_cells_with_3_seeds() -> None:
 
 
 def test_seeds_that_disagree_about_levels_make_no_claims() -> None:
-    """The permutation unit is the seed where the study shows that pairs of a seed move together."""
+    """The seed is the unit: pairs of a seed that move together are one piece of evidence."""
     found = simulate(Scenario(POWER_AXES, n_seeds=3, level_by_seed=2.0), n_studies=30, seed=0)
     assert found["any claimed"] <= 0.05
 

@@ -20,6 +20,8 @@ def decision_of(published):
 def test_the_best_on_val_is_used_and_the_cheapest_is_one_that_may_be_the_best(published) -> None:
     results = compute_results(published.study, published.predictions)
     decision = decide(results)
+    assert decision is not None and decision.cheapest is not None
+    assert results.champion is not None
     assert decision.use.arm is results.champion
     assert decision.use.gap is next(
         gap for gap in results.to_baseline if gap.arm_id == results.champion.arm_id
@@ -68,6 +70,7 @@ def test_after_so_many_seeds_the_interval_excludes_zero() -> None:
     (judged,) = judge([found])
     assert judged.low < 0
     n_seeds = seeds_to_exclude_zero(judged)
+    assert n_seeds is not None
     quantile = (judged.high - found.value) / found.se
     for n, is_enough in ((n_seeds, True), (n_seeds - 1, False)):
         se = math.hypot(0.012 * math.sqrt(3 / n), 0.002)

@@ -200,6 +200,7 @@ def test_arms_are_a_table_with_links_to_cards_and_marks(published) -> None:
     ]
     assert len(rows) == 10
     first = compute_results(published.study, published.predictions).champion
+    assert first is not None
     assert rows[0].startswith(f"| [1](cards/{first.slug}.md) ★ | **-1** | ")
     assert sum("◆" in row for row in rows) == 1
     of_baseline = "(cards/freeze_depth-all__augment-none.md) ◆ | all | – | none | 0 | 2 of 2 |"

@@ -213,10 +213,10 @@ def _choices(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, An
         if not choice["is_of_baseline_family"]:
             continue
         said = known.of_choice[_choice_key(choice)]
-        wanted = known.of_arm.get(cards[champion])
+        of_best = known.of_arm.get(cards[champion])
         if champion == known.record["baseline_arm_id"]:
-            wanted = _reversed(known.of_arm[cards[choice["arm_id"]]])
-        yield f"choice {choice['axis']}", said, wanted
+            of_best = _reversed(known.of_arm[cards[choice["arm_id"]]])
+        yield f"choice {choice['axis']}", said, of_best
 
 
 def _choice_key(choice: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -244,13 +244,18 @@ def _first_screen(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]
 
 
 def _answer(values: Mapping[str, Any], difference: str) -> Answer:
-    numbers = [values[difference], values["low"], values["high"]]
-    return Answer(*map(_points, numbers), verdict=values["verdict"])
+    return Answer(
+        _points(values[difference]),
+        _points(values["low"]),
+        _points(values["high"]),
+        values["verdict"],
+    )
 
 
 def _of_csv(row: Mapping[str, str]) -> Answer:
     numbers = [float(row[name]) if row[name] else None for name in ("difference", "low", "high")]
-    return Answer(*map(_points, numbers), verdict=row["verdict"])
+    value, low, high = map(_points, numbers)
+    return Answer(value, low, high, row["verdict"])
 
 
 def _points(value: float | None) -> str:
@@ -263,8 +268,8 @@ def _points(value: float | None) -> str:
 def _reversed(answer: Answer) -> Answer:
     opposite = {"better": "worse", "worse": "better"}
     numbers = [-_number(number) for number in (answer.value, answer.high, answer.low)]
-    printed = [_points(number / 100) for number in numbers]
-    return Answer(*printed, verdict=opposite.get(answer.verdict, answer.verdict))
+    value, low, high = (_points(number / 100) for number in numbers)
+    return Answer(value, low, high, opposite.get(answer.verdict, answer.verdict))
 
 
 def _number(printed: str) -> float:

@@ -15,6 +15,7 @@ from ablate.metrics.classification import rank, resampled_macro_f1, score
 from ablate.metrics.resampling import image_weights, resampled_area
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.evidence.effects import Effects, study_effects
+from ablate.reporting.statistics.verdict import ALPHA
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 from ablate.targets import OneLabel
 
@@ -49,8 +50,10 @@ class Scenario:
 
 
 def simulate(scenario: Scenario, *, n_studies: int, seed: int) -> dict[str, float]:
-    """Shares over the studies: any claimed; found (the planted level); false beside it; covered
-    (main effects whose 95 % interval holds the truth).
+    """Shares over the studies: any claimed; found (the planted level); false beside it; covered.
+
+    An effect is claimed where its verdict is better or worse. Covered: main effects whose own 95 %
+    interval, not widened for all others, holds the truth.
     """
     record = make_record(scenario)
     truth = (
@@ -66,15 +69,16 @@ def simulate(scenario: Scenario, *, n_studies: int, seed: int) -> dict[str, floa
         effects = study_effects(
             record, *draw_study(record, scenario, np.random.default_rng([seed, study]))
         )
-        claimed = [effect for effect in effects.all if effect.is_claimed]
+        claimed = [effect for effect in effects.all if effect.judged.excludes_zero]
         planted = [effect for effect in claimed if is_planted(effect, scenario)]
         claims.append(bool(claimed))
         found.append(any(effect.metric == PRIMARY for effect in planted))
         false.append(len(planted) < len(claimed))
         for effect in effects.mains:
             true = truth[effect.metric] if is_planted(effect, scenario) else 0.0
-            if not math.isnan(effect.interval.low):
-                covered[effect.metric].append(effect.interval.low <= true <= effect.interval.high)
+            half_width = effect.judged.estimate.half_width(ALPHA)
+            if not math.isnan(half_width):
+                covered[effect.metric].append(abs(effect.estimate - true) <= half_width)
     shares = {
         "any claimed": claims,
         "found": found,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ablate.recipe.levels import level_text
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.choices import neighbours, reversed_answer
-from ablate.reporting.evidence.frames import level_text
 from ablate.reporting.evidence.paired import arm_gap
 
 
@@ -27,7 +27,7 @@ def test_neighbours_differ_in_one_axis_and_none_is_left_out(published) -> None:
 
 def test_a_choice_is_worth_the_paired_difference(published) -> None:
     results = compute_results(published.study, published.predictions)
-    assert results.choices
+    assert results.choices and results.champion is not None
     for choice in results.choices:
         gap = arm_gap(
             results.trials,

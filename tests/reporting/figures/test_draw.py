@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -22,8 +21,10 @@ from ablate.reporting.figures.choose import (
 )
 from ablate.reporting.figures.draw import draw_confusion, draw_curves
 from ablate.reporting.figures.picture import to_png, to_svg
+from ablate.reporting.insights.classification.class_insight import ClassInsight
 from ablate.reporting.insights.classification.confusion import confused_pairs, worst_part
 from ablate.study.record import ArmRecord
+from ablate.tracking.records import PublishedRun
 
 
 def gallery(published):
@@ -147,7 +148,9 @@ def test_confusion_shows_shares_of_rows_and_an_absent_row_of_zeros() -> None:
 def test_of_many_classes_the_worst_part_is_drawn_with_names_and_shares_of_all(build) -> None:
     study = build(axes={"augment": ("none", "light")}, n_classes=40, n_images=400)
     results = compute_results(study.study, study.predictions)
+    assert isinstance(results.insight, ClassInsight)
     digest = results.of_champion(results.insight.arms)
+    assert digest is not None
     shown = worst_part(digest.confusion, most=20)
     pairs = confused_pairs(digest.confusion, n_pairs=5)
     assert {label for label, _, _ in pairs} <= set(shown.tolist())
@@ -178,8 +181,8 @@ def test_a_phase_begins_where_the_recipe_says() -> None:
     recipe = Recipe(strategy="lp_ft", freeze_depth=0, epochs=6, probe_epochs=2)
     arm = ArmRecord(arm_id="a", name="a", recipe=recipe, cells=())
     curve = tuple((epoch, 1.0) for epoch in range(6))
-    run = SimpleNamespace(curves={"train/loss": curve})
-    stopped = SimpleNamespace(curves={"train/loss": curve[:4]})
+    run = PublishedRun("r", "t", "a", 0, 1, "COMPLETE", {}, {"train/loss": curve}, {}, {}, "")
+    stopped = replace(run, curves={"train/loss": curve[:4]})
     assert phase_starts(arm, [run]) == [2]
     assert phase_starts(arm, [run, stopped]) == []
     curves = pd.DataFrame([("a", 0, epoch, "train/loss", 1.0) for epoch in range(6)])
@@ -189,7 +192,7 @@ def test_a_phase_begins_where_the_recipe_says() -> None:
     )
     dotted = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == ":"]
     # epoch 2 of the record is the third, and is drawn at 3
-    assert [list(line.get_xdata()) for line in dotted] == [[2.5, 2.5]]
+    assert [np.asarray(line.get_xdata()).tolist() for line in dotted] == [[2.5, 2.5]]
 
 
 def test_the_same_data_gives_the_same_bytes_and_leaves_no_settings_behind(published) -> None:

@@ -37,8 +37,9 @@ def test_verdicts_are_those_of_the_report(results) -> None:
         row = rows[results.name(gap.arm_id)]
         judged = gap.judged
         assert (row.difference, row.low, row.high) == (gap.difference, judged.low, judged.high)
+        marks = {"better": "↑", "worse": "↓", "no larger": "≈"}
+        assert row.mark == marks.get(judged.verdict.value, "")
         assert row.verdict is judged.verdict
-        assert row.mark == {"better": "↑", "worse": "↓", "no larger": "≈"}.get(judged.verdict, "")
 
 
 def test_latex_has_equal_columns_and_nothing_that_it_would_read(results) -> None:
