@@ -20,7 +20,7 @@ _N_TIED = 4
 
 
 def claims_sentence(results: Results) -> str:
-    """Which levels matter, by how much and how surely; or that nothing is significant."""
+    """Which levels matter, by how much and how surely; or that nothing is settled."""
     pilot = results.record.pilot
     if pilot is not None and pilot.kind == "search":
         return (

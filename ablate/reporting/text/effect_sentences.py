@@ -1,4 +1,4 @@
-"""One sentence per level of an axis: what it changes, with its interval, p and verdict."""
+"""One sentence per level of an axis: what it changes, with its interval and verdict."""
 
 from __future__ import annotations
 
