@@ -119,17 +119,17 @@ class _Words(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.parts: list[str] = []
-        self._in_style = False
+        self._is_unseen = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._in_style = tag == "style"
+        self._is_unseen = tag in ("style", "script")
         self.parts += [value or "" for name, value in attrs if name == "alt"]
 
     def handle_endtag(self, _tag: str) -> None:
-        self._in_style = False
+        self._is_unseen = False
 
     def handle_data(self, data: str) -> None:
-        if not self._in_style:
+        if not self._is_unseen:
             self.parts.append(data)
 
 
