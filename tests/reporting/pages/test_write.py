@@ -59,10 +59,10 @@ def test_paths_name_what_was_written(written) -> None:
     }
     assert named == set(written.files) == {path for path in out.rglob("*") if path.is_file()}
     assert written.champion_card == out / "cards" / "champion.md"
-    assert len(list(csv.DictReader((written.readme.parent / "effects.csv").open()))) == 8
-    assert {
-        row["kind"] for row in csv.DictReader((written.readme.parent / "interactions.csv").open())
-    } == {"interaction"}
+    folder = written.readme.parent
+    assert len(list(csv.DictReader((folder / "effects.csv").read_text().splitlines()))) == 8
+    rows = csv.DictReader((folder / "interactions.csv").read_text().splitlines())
+    assert {row["kind"] for row in rows} == {"interaction"}
 
 
 def test_links_and_images_resolve(written) -> None:
