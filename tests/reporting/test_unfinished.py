@@ -180,15 +180,29 @@ def counted(study, **counts: tuple[int, ...]):
     )
 
 
-def first_lines(study) -> list[str]:
+def report_of(study) -> str:
     results = replace(compute_results(study.study, study.predictions), champion=None)
-    text = report_text(results, {})
-    return text.partition("\n\n")[2].partition("\n\n## ")[0].splitlines()
+    return report_text(results, {})
 
 
-def test_the_first_lines_name_the_first_ten_classes_and_count_the_rest(build) -> None:
+def data_lines(study) -> list[str]:
+    """What stands under the question which data were used."""
+    text = report_of(study).partition("<details><summary>Which data were used?</summary>")[2]
+    return text.partition("\n## ")[0].splitlines()
+
+
+def absent_lines(lines: list[str]) -> list[str]:
+    """Those of classes that a split lacks, without their bullets."""
+    absent = []
+    for line in lines:
+        if "without images in" in line or "images of one class only" in line:
+            absent.append(line.lstrip("->* "))
+    return absent
+
+
+def test_the_lines_on_data_name_the_first_ten_classes_and_count_the_rest(build) -> None:
     study = build(axes={"augment": ("none", "light")}, n_classes=14, n_images=28)
-    lines = first_lines(
+    lines = data_lines(
         study.with_record(
             data=study.study.record.data.model_copy(
                 update={"class_names": ("x" * 60, *"abcdefghijklm")}
@@ -228,13 +242,17 @@ def test_the_first_lines_name_the_first_ten_classes_and_count_the_rest(build) ->
         ),
     ],
 )
-def test_classes_that_a_split_lacks_stand_in_the_first_lines_of_report_and_cards(
+def test_classes_that_a_split_lacks_stand_in_the_bar_of_the_report_and_atop_cards(
     build, absent, warnings
 ) -> None:
     study = counted(
         build(axes={"augment": ("none", "light")}, n_classes=3), train=(4, 4, 4), **absent
     )
-    assert [line for line in first_lines(study) if line.startswith("- **")] == warnings
+    wanted = absent_lines(warnings)
+    assert len(wanted) == len(warnings)
+    bar = [line for line in report_of(study).splitlines() if line.startswith("> ")]
+    assert absent_lines(bar) == wanted
+    assert absent_lines(data_lines(study)) == wanted
     results = compute_results(study.study, study.predictions)
     opening = card_text(results, results.record.arms[0]).partition("\n## ")[0]
     assert [line for line in opening.splitlines() if line.startswith("- **")] == warnings
