@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from ablate.errors import SpecError
 from ablate.reporting.compute import compute_results
-from ablate.reporting.pages.folder import MARK, digest_of
+from ablate.reporting.pages.folder import MARK, digest_of, read_mark, write_mark
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.report_record import (
     NAME,
@@ -112,14 +113,20 @@ def test_a_changed_value_and_a_changed_figure_are_named(
     ]
 
 
-def test_a_folder_of_before_there_was_one_is_read_from_its_readme(made: Any, folder: Path) -> None:
+def test_a_folder_of_before_there_was_one_is_read_from_its_readme(
+    made: Any, folder: Path, tmp_path: Path
+) -> None:
     source = report_source(folder)
-    kept = (folder / NAME).read_bytes()
-    (folder / NAME).unlink()
-    assert read_report_record(folder) is None
-    assert report_source(folder) == source
-    assert verify_report(made.study, predictions=made.predictions, folder=folder) == []
-    (folder / NAME).write_bytes(kept)
+    old = tmp_path / "report"
+    shutil.copytree(folder, old)
+    (old / NAME).unlink()
+    mark = read_mark(old)
+    assert mark is not None
+    files = {name: digest for name, digest in mark.files.items() if name != NAME}
+    write_mark(old, mark.model_copy(update={"files": files}))
+    assert read_report_record(old) is None
+    assert report_source(old) == source
+    assert verify_report(made.study, predictions=made.predictions, folder=old) == []
 
 
 def test_a_newer_and_a_damaged_one_are_refused_in_a_line(

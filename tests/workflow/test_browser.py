@@ -78,7 +78,7 @@ def links(desk: Path, write_grid: Callable[..., Path]) -> Iterator[list[str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "ablate.cli", "ui", "seen", "--port", str(port)]
+    command = [sys.executable, "-m", "ablate", "ui", "seen", "--port", str(port)]
     server = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -155,7 +155,7 @@ def test_a_full_disk_stops_caching_and_nothing_else(
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache_entries, "digest_of", full)
+    monkeypatch.setattr(cache_entries, "digest_of_file", full)
     cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
     rows = cache.rows(_view({"a": 1}, _batches(2.0)), use)
     assert torch.equal(rows.batch(np.array([0, 5])), torch.full((2, 5), 2.0))
