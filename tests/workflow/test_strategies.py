@@ -9,6 +9,7 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from ablate.cli import app
@@ -32,6 +33,7 @@ def _out(*words: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_phases_are_trained_counted_and_reported(
     desk: Path, write_grid: WriteGrid, tracking_uri: str
 ) -> None:
@@ -67,6 +69,7 @@ def test_phases_are_trained_counted_and_reported(
     assert second.count(thawed) == 1
 
 
+@pytest.mark.slow
 def test_lr_find_suggests_and_touches_nothing(desk: Path, write_grid: WriteGrid) -> None:
     grid = write_grid("found")
     out = _out("lr-find", str(grid), "--steps", "20", "--arm", "freeze_depth=-1 head_lr=0.01")

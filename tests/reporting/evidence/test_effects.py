@@ -224,6 +224,7 @@ def test_one_context_is_a_paired_t_interval_and_a_sign_flip(build) -> None:
     assert effect.test.smallest_p == 2 / 2**7
 
 
+@pytest.mark.slow
 def test_holm_equals_statsmodels(published) -> None:
     multiple = pytest.importorskip("statsmodels.stats.multitest")
     found = [
@@ -253,6 +254,7 @@ def balanced(rng, shape=(3, 2, 4)):
     return scores.reshape(n_a * n_b, n_seeds), columns, pd.DataFrame(rows)
 
 
+@pytest.mark.slow
 def test_omega_squared_and_noise_equal_statsmodels() -> None:
     api, formula = (
         pytest.importorskip("statsmodels.api"),

@@ -37,6 +37,7 @@ def bar(axes) -> list[tuple[float, float]]:
     ]
 
 
+@pytest.mark.slow
 def test_there_is_a_figure_for_each_axis(published) -> None:
     assert list(gallery(published)) == [
         "arms",
@@ -51,6 +52,7 @@ def test_there_is_a_figure_for_each_axis(published) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_arms_show_every_trial_and_the_mean_of_each_arm(published) -> None:
     (axes,) = gallery(published)["arms"].figure.axes
     points = scattered(axes)
@@ -64,6 +66,7 @@ def test_arms_show_every_trial_and_the_mean_of_each_arm(published) -> None:
     assert bold == ["freeze_depth=all augment=none (baseline)"]
 
 
+@pytest.mark.slow
 def test_an_axis_shows_paired_differences_in_points(published) -> None:
     results = compute_results(published.study, published.predictions)
     left, right = gallery(published)["axis_augment"].figure.axes
@@ -83,6 +86,7 @@ def test_compared_values_are_balanced(published) -> None:
     )  # with adapters nothing can be compared along this axis
 
 
+@pytest.mark.slow
 def test_one_seed_draws_no_bar(build) -> None:
     left, right = gallery(build(seeds=(0,)))["axis_augment"].figure.axes
     assert (bar(left), bar(right)) == ([], [])
@@ -93,6 +97,7 @@ def test_one_seed_draws_no_bar(build) -> None:
     )
 
 
+@pytest.mark.slow
 def test_curves_are_means_over_seeds(published) -> None:
     results = compute_results(published.study, published.predictions)
     axes = gallery(published)["learning_curves"].figure.axes[0]
@@ -108,6 +113,7 @@ def test_curves_are_means_over_seeds(published) -> None:
     assert len(axes.get_lines()) == 10
 
 
+@pytest.mark.slow
 def test_runs_without_curves_make_no_figure(published) -> None:
     silent = published.with_runs(lambda run: replace(run, curves={}))
     assert "learning_curves" not in gallery(silent)
@@ -146,6 +152,7 @@ def test_many_classes_are_drawn_without_names() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_same_data_gives_the_same_bytes_and_leaves_no_settings_behind(published) -> None:
     before = dict(mpl.rcParams)
     one, two = gallery(published)["axis_augment"], gallery(published)["axis_augment"]

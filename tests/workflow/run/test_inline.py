@@ -26,6 +26,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_breakpoint_in_a_trial_stops_in_the_terminal(
     desk: Path, write_grid: Callable[..., Path]
 ) -> None:
