@@ -83,8 +83,9 @@ check: $(VENV)/.installed-test  ## what CI runs: lint, types, every test
 bench: $(VENV)/.installed-test  ## the same trials through a plain loop and through ablate: seconds, ratios, scores (tens of minutes)
 	@$(BIN)/python scripts/bench.py $(ARGS)
 
-schema: install  ## write experiments/grid.schema.json again after a field was added
+schema: install  ## write experiments/grid.schema.json and docs/report.schema.json again after a field was added
 	@$(BIN)/python -c "from pathlib import Path; from ablate.grid.schema import grid_schema_text; Path('experiments/grid.schema.json').write_text(grid_schema_text())"
+	@$(BIN)/python -c "from pathlib import Path; from ablate.reporting.report_record import report_schema_text; Path('docs/report.schema.json').write_text(report_schema_text())"
 
 clean:  ## remove .venv and caches; keeps .ablate (studies, data, MLflow)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

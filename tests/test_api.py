@@ -80,6 +80,7 @@ def test_importing_it_imports_nothing_of_it() -> None:
     assert done.stdout == "['ablate', 'ablate._version']\n"
 
 
+@pytest.mark.slow
 def test_reading_a_grid_or_opening_a_study_needs_no_torch() -> None:
     code = (
         "import sys, ablate; ablate.load_grid('smoke'); ablate.Study; "
@@ -153,6 +154,7 @@ def _undeclared(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
     return wrong
 
 
+@pytest.mark.slow
 def test_every_column_is_declared_with_its_type(study_and_events: Any) -> None:
     study, _, folders, desk = study_and_events
     image = desk / "data/pictures/test/red/0.png"
@@ -188,6 +190,7 @@ def test_a_study_says_what_its_report_says(study_and_events: Any) -> None:
     assert study.outcome.summary.n_complete == 8
 
 
+@pytest.mark.slow
 def test_nothing_is_trained_again_and_nothing_is_printed(
     study_and_events: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,6 +215,7 @@ def test_nothing_is_trained_again_and_nothing_is_printed(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_study_is_opened_by_the_name_of_its_grid(study_and_events: Any) -> None:
     study, _, folders, desk = study_and_events
     for opened in (

@@ -27,6 +27,7 @@ objects = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(values=objects)
 def test_a_sealed_object_is_an_object_with_one_more_key_and_gives_back_the_text(values):

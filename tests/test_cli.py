@@ -101,6 +101,7 @@ def test_a_users_mistake_is_one_message_and_2(
     assert (tmp_path / "occupied").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.2, 0.6])
 def test_an_interrupt_in_the_first_moments_is_a_sentence(
@@ -130,6 +131,7 @@ def test_an_interrupt_in_the_first_moments_is_a_sentence(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [
@@ -158,6 +160,7 @@ def test_a_terminal_that_can_do_little(tmp_path: Path, environment: dict[str, st
     )
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_and_a_full_disk(tmp_path: Path) -> None:
     for target in ("/dev/full", None):
         with Path(target or os.devnull).open("w") as out:

@@ -124,6 +124,7 @@ def test_a_module_is_not_longer_than_about_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 420
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "packages"),
     [
@@ -174,6 +175,7 @@ def test_there_is_no_circle() -> None:
         visit(module, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [

@@ -65,6 +65,7 @@ def ran(desk: Path) -> Any:
     return ablate("run", "tiny.yaml", "--executor", "inline", "--threads", "1")
 
 
+@pytest.mark.slow
 def test_a_run(ran: Any) -> None:
     assert (ran["grid"], ran["is_complete"], ran["pilot"]) == ("tiny", True, None)
     assert (ran["trials"]["n_complete"], ran["trials"]["n_failed"]) == (2, 0)
@@ -74,6 +75,7 @@ def test_a_run(ran: Any) -> None:
     assert Path(ran["report"]["readme"]).is_file()
 
 
+@pytest.mark.slow
 def test_what_is_read_of_a_study(ran: Any) -> None:
     (status,) = ablate("status", "tiny")
     assert status["states"] == {"COMPLETE": 2}
@@ -88,6 +90,7 @@ def test_what_is_read_of_a_study(ran: Any) -> None:
     assert findings[0].keys() >= {"place"}
 
 
+@pytest.mark.slow
 def test_what_is_planned(desk: Path) -> None:
     plan = ablate("plan", "tiny.yaml")
     assert (plan["grid"], plan["n_trials"], plan["estimate"]) == ("tiny", 2, None)
@@ -103,12 +106,14 @@ def test_what_is_planned(desk: Path) -> None:
     assert len(found["range"]["rates"]) == len(found["range"]["losses"])
 
 
+@pytest.mark.slow
 def test_the_table(ran: Any) -> None:
     found = ablate("table", "tiny")
     assert found["grid"] == "tiny"
     assert [row["name"] for row in found["table"]["rows"]].count("baseline") == 1
 
 
+@pytest.mark.slow
 def test_the_cache(ran: Any) -> None:
     assert ablate("cache", "verify")["damaged"] == {}
     n_views = len(ablate("cache", "list"))

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "docs" / "python.ipynb"
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_in_a_fresh_process(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for name in ("ABLATE_HOME", "ABLATE_DATA", "MLFLOW_TRACKING_URI"):

@@ -34,6 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@pytest.mark.slow
 def test_the_distribution_has_a_name_of_its_own(wheel: Path) -> None:
     """`ablate` is a stranger's program on the package index."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -53,6 +54,7 @@ def test_a_wheel_carries_every_grid_and_the_schema(wheel: Path) -> None:
     assert modules == {name for name in names if name.endswith(".py")}
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_plans_an_example_in_an_empty_folder(
     wheel: Path, tmp_path: Path
 ) -> None:

@@ -131,6 +131,7 @@ def test_an_f_string_is_read_as_one_text(tmp_path: Path) -> None:
     assert not any(text.startswith("Not to be had") for text in _user_texts(module))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", PRIVATE_PHRASES)
 def test_texts_use_words_that_everybody_knows(plain: str) -> None:
     phrase = re.compile(PRIVATE_PHRASES[plain], re.IGNORECASE)

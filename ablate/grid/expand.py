@@ -7,19 +7,18 @@ that a study that is cut short stays balanced.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from ablate.grid.arm_names import unique_arm_names
 from ablate.grid.design import design_cells, design_name, draw_arms
 from ablate.grid.grid_file import Grid
 from ablate.grid.questions import grid_questions
 from ablate.grid.search_space import Cell
 from ablate.grid.size import check_trials
-from ablate.recipe.canonical import contradiction, relevant
+from ablate.recipe.canonical import contradiction
 from ablate.recipe.recipe import Level, Recipe
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial
@@ -60,7 +59,7 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
         list(merged.recipes), merged.baseline_arm_id, grid.design, seed=grid.seeds[0]
     )
     recipes = {arm_id: merged.recipes[arm_id] for arm_id in chosen}
-    names = _arm_names(_varied_axes(grid), recipes)
+    names = unique_arm_names(_varied_axes(grid), recipes)
     arms = []
     for arm_id, recipe in recipes.items():
         cells = tuple(merged.cells[arm_id])
@@ -184,39 +183,6 @@ def arm_trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, s
         select_by=grid.select_by,
         seed=seed,
     )
-
-
-def _arm_names(varied: tuple[str, ...], recipes: Mapping[str, Recipe]) -> dict[str, str]:
-    """arm_id -> name; names are unique.
-
-    Levels that are lists of text can read alike, `[a, b]` and `[a+b]`: such arms carry their ids.
-    """
-    names = {arm_id: _arm_name(varied, recipe) for arm_id, recipe in recipes.items()}
-    counts = Counter(names.values())
-    for arm_id, name in names.items():
-        if counts[name] > 1:
-            names[arm_id] = f"{name} ({arm_id})"
-    return names
-
-
-def _arm_name(varied: tuple[str, ...], recipe: Recipe) -> str:
-    """The axes that vary and matter for this recipe, each with its level."""
-    matter = relevant(recipe)
-    words: list[str] = []
-    for axis in varied:
-        if axis in matter:
-            words.append(f"{axis}={_word(getattr(recipe, axis))}")
-    return " ".join(words) or "base"
-
-
-def _word(level: Any) -> str:
-    """A level in a name, spelled as YAML spells it."""
-    # YAML's null, not "none": that word is a level of some fields.
-    if level is None or isinstance(level, bool):
-        return json.dumps(level)
-    if isinstance(level, tuple):
-        return "+".join(map(str, level)) or "none"
-    return str(level)
 
 
 def _typed(axis: str, level: Level, known_levels: dict[tuple[str, str], Any]) -> Any:

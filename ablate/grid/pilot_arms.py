@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ablate.errors import SpecError
+from ablate.grid.arm_names import arm_name, level_word
 from ablate.grid.expand import Expansion, arm_trial
 from ablate.grid.grid_file import Grid
 from ablate.grid.search_mistakes import PILOT_AMONG_SEEDS
@@ -24,6 +24,9 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.pilot_record import PilotKind, Stage
 from ablate.study.record import ArmRecord, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial
+
+_N_DIGITS = 4
+"""Of numbers in names: enough to tell apart what samplers and people propose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +74,8 @@ def probe_arms(grid: Grid, *, data: DataSpec, fingerprint: str) -> tuple[ArmReco
 
 
 def searched_name(recipe: Recipe, axes: Sequence[str]) -> str:
-    """The arm as a report names it: the axes that matter for it, numbers to four digits."""
-    matter = relevant(recipe)
-    words: list[str] = []
-    for axis in axes:
-        if axis in matter:
-            words.append(f"{axis}={_short(getattr(recipe, axis))}")
-    return " ".join(words) or "base"
-
-
-def _short(level: Any) -> str:
-    if level is None or isinstance(level, bool):
-        return json.dumps(level)
-    # Unlike levels that a grid lists, a sampler's are long fractions.
-    if isinstance(level, float):
-        return f"{level:.4g}"
-    if isinstance(level, tuple):
-        return "+".join(map(str, level))
-    return str(level)
+    """The arm of a search as a report names it: numbers to four digits."""
+    return arm_name(axes, recipe, n_digits=_N_DIGITS)
 
 
 def candidates(
@@ -258,7 +245,7 @@ def _candidate_arm(arm: ArmRecord, candidate: Candidate) -> ArmRecord:
     """An arm with what is tried in it."""
     words = [arm.name]
     for name, level in candidate.tuned.items():
-        words.append(f"{name}={_short(level)}")
+        words.append(f"{name}={level_word(level, _N_DIGITS)}")
     cells: list[Cell] = []
     for cell in arm.cells:
         cells.append({**cell, **candidate.tuned})
@@ -274,4 +261,7 @@ def space_words(grid: Grid) -> dict[str, str]:
     """Axis -> what is searched; for a tuning, field -> its levels."""
     if grid.search is not None:
         return {name: describe_axis(axis) for name, axis in grid.space.items()}
-    return {name: ", ".join(map(_short, levels)) for name, levels in grid.tune.items()}
+    words = {}
+    for name, levels in grid.tune.items():
+        words[name] = ", ".join(level_word(level, _N_DIGITS) for level in levels)
+    return words

@@ -198,6 +198,9 @@ def address_of(uri: str) -> Address:
     # An @ or ? that stands in one part may belong to another; which, only its writer knows.
     if "@" in f"{url.host}{url.database}" or "?" in uri.rpartition("@")[0]:
         return Address(problem=_UNREADABLE)
+    # SQLAlchemy takes the first brackets for the host's, also those in a password with an @.
+    if url.host and url.host not in uri.rpartition("@")[2]:
+        return Address(problem=_UNREADABLE)
     return Address(url.host, url.port, url.database or "")
 
 

@@ -178,7 +178,7 @@ def trial_note(trial: Trial, outcome: TrialOutcome, record: StudyRecord) -> str:
     data = record.data
     warning = ""
     if data.is_fallback:
-        warning = f"**Stand-in data**, asked for {code(data.requested_source)}. "
+        warning = f"**Fallback data**: {code(data.requested_source)} is not available. "
     head = (
         f"{code(arm_name(trial, record))}, seed {trial.seed}: "
         f"{code(trial.recipe.backbone)} on {text(data.title)}. {warning}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate.grid.grid_file import Grid
+from ablate.scheduling.executors._base import Executor
 from ablate.scheduling.limits import Limits
+from ablate.scheduling.session import MakeRequest, Session
 from ablate.study.record import StudyRecord
 from ablate.study.trial import Trial
+from ablate.tracking.events import Event
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.workflow.folders import Folders
 from ablate.workflow.prepare.machines import Machines
@@ -53,6 +56,24 @@ class StudyContext:
     def trials(self) -> Sequence[Trial]:
         """Every trial of the study, whether it has run or not."""
         return self.resolved.trials
+
+    def session(
+        self,
+        folder: Path,
+        executor: Executor,
+        make_request: MakeRequest,
+        on_event: Callable[[Event], object],
+    ) -> Session:
+        """One call of the conductor in a study's `folder`, with all that this context knows."""
+        return Session(
+            folder,
+            executor,
+            make_request,
+            store=self.store,
+            on_event=on_event,
+            limits=self.limits,
+            optuna_url=self.folders.optuna_url,
+        )
 
     def followed_by(self, prepared: Prepared, *, limits: Limits) -> StudyContext:
         """The context of the study that a pilot has prepared, with what it left of the limits."""

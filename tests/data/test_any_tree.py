@@ -85,6 +85,7 @@ def _write_index(rng: random.Random, path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("oddity", [0.0, 0.1, 0.8])
 def test_any_tree_is_a_data_set_or_a_sentence(tmp_path: Path, oddity: float) -> None:
     outcomes = set()

@@ -35,6 +35,7 @@ def draw(
     )
 
 
+@pytest.mark.slow
 @POLICY
 def test_shape_and_type(policy: str) -> None:
     batch = draw([4, 0, 4], policy)
@@ -42,6 +43,7 @@ def test_shape_and_type(policy: str) -> None:
     assert batch.is_contiguous()
 
 
+@pytest.mark.slow
 @POLICY
 @settings(max_examples=20, deadline=None)
 @given(
@@ -59,6 +61,7 @@ def test_a_view_does_not_depend_on_its_batch(
         )
 
 
+@pytest.mark.slow
 @POLICY
 def test_threads_draw_the_same_views(policy: str) -> None:
     alone = [draw([i], policy) for i in range(12)]
@@ -67,6 +70,7 @@ def test_threads_draw_the_same_views(policy: str) -> None:
             assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 @POLICY
 def test_the_global_generators_are_neither_read_nor_moved(policy: str) -> None:
     torch.manual_seed(0)
@@ -79,6 +83,7 @@ def test_the_global_generators_are_neither_read_nor_moved(policy: str) -> None:
     assert torch.equal(draw(list(range(12)), policy), first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", list(LEVELS))
 def test_seed_epoch_and_image_each_change_the_view(policy: str) -> None:
     same = np.repeat(IMAGES[:1], 3, axis=0)
@@ -146,6 +151,7 @@ def test_crops_cover_the_range_that_the_level_states(policy: str) -> None:
     assert abs(np.log(ratio).mean()) < 0.02
 
 
+@pytest.mark.slow
 def test_levels_share_their_flips_and_their_order() -> None:
     """A picture that is dark on the left stays so or is mirrored, in all levels alike."""
     ramp = np.broadcast_to(
@@ -163,6 +169,7 @@ def test_levels_share_their_flips_and_their_order() -> None:
     assert 8 <= int((slopes["light"] < 0).sum()) <= 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", range(len(CHANGES)))
 @pytest.mark.parametrize("strength", [-1.0, -0.3, 0.0, 0.7, 1.0])
 def test_every_change_keeps_shape_and_type(change: int, strength: float) -> None:
@@ -208,6 +215,7 @@ def test_crops_come_from_the_finer_images_in_one_resize(policy: str) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["none", "0.0", "none erase=0.5", "none flip=horizontal"])
 def test_views_without_a_crop_do_not_read_the_finer_images(policy: str) -> None:
     with_fine = views(
@@ -264,6 +272,7 @@ def _thumbnails() -> np.ndarray:
     return np.stack(drawn)
 
 
+@pytest.mark.slow
 def test_views_are_those_of_every_study_so_far() -> None:
     """Committed reports depend on them: other draws, in another order, would disown them."""
     golden = np.load(GOLDEN, allow_pickle=False)

@@ -232,6 +232,7 @@ def _with_metadata(kind: str, n_bytes: int) -> bytes:
     return encoded(RGB, "PNG", pnginfo=info, **profile)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["iCCP", "zTXt", "iTXt"])
 def test_metadata_are_read_up_to_a_bound_and_then_said_to_be_too_large(
     tmp_path: Path, kind: str
@@ -435,6 +436,7 @@ def _random_tag(rng: np.random.Generator) -> tuple[int, int, bytes]:
     return tag, int(rng.integers(0, 14)), rng.bytes(int(rng.integers(1, 30)))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow on damaged tags
 @pytest.mark.parametrize(
     ("kind", "options"), [("JPEG", {}), ("PNG", {}), ("WEBP", {"lossless": True})]

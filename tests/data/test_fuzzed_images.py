@@ -51,6 +51,7 @@ def test_every_sample_is_sound(tmp_path: Path) -> None:
         assert fuzz.outcome(tmp_path / name) == "read", name
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow on damaged metadata
 def test_a_mutated_file_is_read_or_refused(tmp_path: Path) -> None:
     ends = Counter[str]()
@@ -63,6 +64,7 @@ def test_a_mutated_file_is_read_or_refused(tmp_path: Path) -> None:
     )  # the mutations are neither harmless nor hopeless
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     "name", [name for name in SAMPLES if name != "plain.ppm"]

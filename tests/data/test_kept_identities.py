@@ -59,6 +59,7 @@ def colours(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "task", "fingerprint", "ids"),
     [

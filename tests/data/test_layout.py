@@ -45,6 +45,7 @@ def _splits_text(names: str, below: str | None) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [

@@ -209,6 +209,7 @@ def test_an_absolute_path_below_the_data_folder_is_kept_relative(
     assert (resolved.path, data_set.facts.origin) == ("pets", "data.path pets")
 
 
+@pytest.mark.slow
 @given(
     relative=st.text(max_size=30)
     | st.lists(st.sampled_from(["..", ".", "a", "/", "//", "\udc80"]), max_size=8).map("/".join)

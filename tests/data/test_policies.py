@@ -65,6 +65,7 @@ def _distance(word: str) -> float:
     )
 
 
+@pytest.mark.slow
 def test_a_larger_strength_is_further_from_the_clean_image() -> None:
     distances = [_distance(word) for word in ("none", "0.1", "0.25", "0.5", "0.75", "1.0")]
     assert distances[0] == 0
@@ -75,6 +76,7 @@ def test_the_whole_strength_is_the_strong_level() -> None:
     assert torch.equal(_draw("1.0"), _draw("strong"))
 
 
+@pytest.mark.slow
 def test_every_policy_changes_images_and_differs_from_the_others() -> None:
     drawn = {
         word: _draw(word)
@@ -154,6 +156,7 @@ def test_colour_jitter_alone_keeps_the_place_and_moves_the_colours() -> None:
     assert not torch.equal(_draw("medium color_jitter=0.0"), _draw("medium"))
 
 
+@pytest.mark.slow
 def test_erase_greys_one_patch_of_every_image_and_nothing_else() -> None:
     images = _draw("none erase=1")
     for one, other in zip(images, CLEAN, strict=True):

@@ -88,6 +88,7 @@ def test_the_fingerprint_follows_the_groups_and_not_how_they_are_written(plants:
     assert len(set(prints)) == 5
 
 
+@pytest.mark.slow
 def test_splits_and_subsets_are_stratified_by_the_new_classes(tmp_path: Path) -> None:
     own, binary = (_loaded(spec, tmp_path)[1] for spec in (TEXTILE, BINARY))
     totals = Counter(_named(own).values())

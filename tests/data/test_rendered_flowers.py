@@ -46,6 +46,7 @@ def test_facts() -> None:
     assert facts.split_rule == "official"
 
 
+@pytest.mark.slow
 def test_pixels_change_only_with_the_version() -> None:
     assert rendered_flowers.VERSION == "1", (
         "give the golden file of the new version a name of its own"
@@ -68,6 +69,7 @@ def test_an_image_does_not_depend_on_what_was_drawn_before() -> None:
     assert first.shape == (160, 160, 3)
 
 
+@pytest.mark.slow
 def test_no_image_stands_twice_and_none_is_blank() -> None:
     small = thumbnails().reshape(56, -1).astype(float)
     distance = np.abs(small[:, None] - small[None]).mean(-1) + 1e3 * np.eye(56)
@@ -75,6 +77,7 @@ def test_no_image_stands_twice_and_none_is_blank() -> None:
     assert small.std(axis=1).min() > 3
 
 
+@pytest.mark.slow
 def test_a_linear_probe_lands_where_arms_can_differ(tmp_path: Path) -> None:
     """An independent reading of the difficulty.
 

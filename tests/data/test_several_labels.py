@@ -137,6 +137,7 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

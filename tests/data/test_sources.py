@@ -235,6 +235,7 @@ def test_flowers_from_the_official_files(tmp_path: Path, make_image: Callable[..
     ]
 
 
+@pytest.mark.slow
 def test_flowers_that_are_not_to_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.datasets import Flowers102
 
@@ -255,6 +256,7 @@ def test_flowers_that_are_not_to_be_had(tmp_path: Path, monkeypatch: pytest.Monk
 # textile
 
 
+@pytest.mark.slow
 def test_textile() -> None:
     _, data_set = load_data(
         DataSpec(source="textile", **DRAWN), data_dir=Path("unused"), allow_fallback=False

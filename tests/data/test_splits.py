@@ -31,6 +31,7 @@ class_counts = st.lists(st.integers(3, 40), min_size=2, max_size=8)
 shares = st.sampled_from([(0.6, 0.2, 0.2), (0.8, 0.1, 0.1), (0.34, 0.33, 0.33)])
 
 
+@pytest.mark.slow
 @given(counts=class_counts, share=shares, seed=st.integers(0, 2**40))
 def test_a_drawn_split_is_a_stratified_partition(
     counts: list[int], share: tuple[float, float, float], seed: int

@@ -54,6 +54,7 @@ def _ids(data_set: DataSet) -> set[str]:
     return {image_id for split in data_set.splits.values() for image_id in split.image_ids}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

@@ -10,6 +10,7 @@ import itertools
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -156,6 +157,7 @@ def _id(recipe: Recipe, digits: int, **more: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
+@pytest.mark.slow
 @given(CELLS)
 @settings(max_examples=400)
 def test_what_matters_is_what_the_rules_say(cell: dict[str, Any]) -> None:
@@ -171,6 +173,7 @@ def test_what_matters_is_what_the_rules_say(cell: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.slow
 @given(GRIDS)
 @settings(max_examples=150, deadline=None)
 def test_expanding_at_once_is_expanding_cell_by_cell(

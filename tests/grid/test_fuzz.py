@@ -10,6 +10,7 @@ from support.grid_fuzz import GRIDS, TEXTS, mutant, outcome
 N_MUTANTS = 2_000
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_mutated_grid_files_are_refused_or_planned() -> None:
     outcomes = [outcome(mutant(random.Random(f"ci {number}"))) for number in range(N_MUTANTS)]

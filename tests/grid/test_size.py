@@ -101,6 +101,7 @@ def test_the_direct_way_is_the_slow_one(axes: dict[str, list[int]], data: st.Dat
     assert list(design_cells(axes, baseline, "one_factor")) == _walked(axes, baseline)
 
 
+@pytest.mark.slow
 def test_a_random_design_draws_from_a_huge_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ablate.grid.design.N_POOL", 300)
     few, many = (grid_of(10, 900, design=f"{{random: {n}}}") for n in (5, 30))

@@ -86,6 +86,7 @@ _WRITTEN = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(_WRITTEN)
 def test_it_reads_what_a_library_has_written(values: object) -> None:
     placed = read_yaml(yaml.safe_dump(values))

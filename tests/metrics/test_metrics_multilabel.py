@@ -98,6 +98,7 @@ def test_draws_are_of_whole_images_and_their_scores_those_of_the_images_drawn() 
     )
 
 
+@pytest.mark.slow
 def test_the_spread_of_draws_is_that_of_fresh_images() -> None:
     fresh = [score(*_draw(1000 + seed, n=300)) for seed in range(200)]
     probabilities, labels = _draw(5, n=300)

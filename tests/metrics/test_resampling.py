@@ -49,6 +49,7 @@ def test_spread_of_a_mean_is_unbiased() -> None:
     assert (weights @ values / 6).var() == pytest.approx(values.var(ddof=1) / 6, rel=0.03)
 
 
+@pytest.mark.slow
 def test_auroc_is_that_of_scikit_learn_and_first_order_right() -> None:
     probabilities, labels = predictions(n=400)
     weights = image_weights(OneLabel(labels, 4), n_draws=200, seed=0)

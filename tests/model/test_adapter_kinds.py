@@ -46,6 +46,7 @@ def _network(backbone: str, side: int, kind: str, **fields: Any) -> Network:
     return build(backbone, image_size=side, adapter=kind, **{**_FIELDS, **fields})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "side", "kind"), _BUILT)
 def test_an_adapter_starts_as_nothing_learns_alone_and_comes_back(
     backbone: str, side: int, kind: str, tmp_path: Path
@@ -68,6 +69,7 @@ def test_an_adapter_starts_as_nothing_learns_alone_and_comes_back(
     assert torch.equal(predict(fresh, images), predict(adapted, images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "side", "kind"),
     [
@@ -172,6 +174,7 @@ def test_dora_refuses_a_filter_of_length_zero(monkeypatch: pytest.MonkeyPatch) -
     )
 
 
+@pytest.mark.slow
 def test_dora_with_dropout_leaves_out_what_peft_would_pad_wrongly() -> None:
     skipped = check_recipe(
         Recipe(backbone="tf_efficientnet_lite0", adapter="dora", lora_rank=2, adapter_dropout=0.1),

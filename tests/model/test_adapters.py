@@ -26,6 +26,7 @@ _SIDES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", _SIDES)
 def test_output_is_unchanged_at_init_and_every_adapter_learns(backbone: str) -> None:
     plain = build(backbone, image_size=_SIDES[backbone])

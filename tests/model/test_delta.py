@@ -22,6 +22,7 @@ _CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", _CASES)
 @pytest.mark.parametrize(
     "backbone", ["test_efficientnet", "test_vit", "swin_tiny_patch4_window7_224"]

@@ -34,6 +34,7 @@ def seen_by_head(network: Network, images: Tensor) -> Tensor:
     return torch.cat(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone", [name for name in TRAINED if name not in (*REFUSED, NO_SHORTCUT, FLAT)]
 )
@@ -45,6 +46,7 @@ def test_rates_rise_with_depth_to_the_one_asked_for(backbone: str) -> None:
     assert rates[-1] > 0.4 * (1 - 1 / len(rates)) - 1e-6  # EfficientNets count a last block more
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
     [
@@ -100,6 +102,7 @@ def test_frozen_units_keep_all_their_branches() -> None:
     }  # layer1 has the rate 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", TRAINED)
 @pytest.mark.parametrize("freeze_depth", ["all", 0])
 def test_the_head_sees_a_share_of_its_features_only_in_training(
@@ -148,6 +151,7 @@ def test_a_recipe_without_them_builds_what_it_did() -> None:
     assert [name for name in modules if "drop_path" in name] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["test_resnet", *REFUSED])
 def test_a_probe_is_the_same_with_and_without(backbone: str) -> None:
     recipe = Recipe(backbone=backbone, freeze_depth="all", drop_path=0.2)

@@ -27,6 +27,7 @@ def _buffers_of(network: Network, modules: set[int]) -> set[str]:
     return {name for name, _ in network.module.named_buffers() if name.rpartition(".")[0] in owners}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", TRAINED)
 def test_what_is_frozen_is_bit_equal_after_training_and_the_rest_has_moved(backbone: str) -> None:
     network = _middle(backbone, TRAINED[backbone])
@@ -55,6 +56,7 @@ def test_what_is_frozen_is_bit_equal_after_training_and_the_rest_has_moved(backb
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone", ["tf_efficientnet_lite0", "swin_tiny_patch4_window7_224", "test_resnet"]
 )
@@ -95,6 +97,7 @@ def test_dropout_between_the_stem_and_the_blocks_goes_with_the_stem() -> None:
     assert untyped(network.module).head_drop.training
 
 
+@pytest.mark.slow
 def test_a_frozen_trunk_in_training_mode_is_a_function() -> None:
     network = build("swin_tiny_patch4_window7_224", image_size=64, freeze_depth="all")
     network.train()
@@ -115,6 +118,7 @@ def test_train_wakes_the_frozen_modules_and_hold_puts_them_back() -> None:
     assert not untyped(network.module).bn1.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "affine_moves", "statistics_move"),
     [

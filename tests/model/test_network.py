@@ -19,6 +19,7 @@ _RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", _RECIPES)
 @pytest.mark.parametrize(
     "backbone",
@@ -91,6 +92,7 @@ def test_a_distilled_transformer_averages_its_two_heads(mode: str) -> None:
     torch.testing.assert_close(network.module(images), expected)
 
 
+@pytest.mark.slow
 def test_units_that_interleave_cannot_be_cut() -> None:
     assert (
         check_recipe(
@@ -109,6 +111,7 @@ def test_units_that_interleave_cannot_be_cut() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_check_of_a_large_backbone_takes_no_memory_for_it() -> None:
     facts = check_recipe(
         Recipe(backbone="vit_large_patch16_224", freeze_depth=0), n_classes=5, image_size="auto"

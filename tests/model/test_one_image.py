@@ -28,6 +28,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "image_size", "fields", "takes"), CASES)
 def test_it_is_known_beforehand_and_a_step_agrees(
     backbone: str, image_size: int, fields: dict[str, Any], takes: bool

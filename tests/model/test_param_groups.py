@@ -21,6 +21,7 @@ _CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", _CASES)
 @pytest.mark.parametrize(
     "backbone", ["test_efficientnet", "test_vit", "deit_tiny_distilled_patch16_224"]

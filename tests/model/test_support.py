@@ -29,6 +29,7 @@ def matrix() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", SMALL)
 def test_the_documents_row_is_what_happens(matrix: ModuleType, backbone: str) -> None:
     cells = [

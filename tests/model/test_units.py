@@ -28,6 +28,7 @@ def test_the_zoo_is_large_enough() -> None:
     assert len(IN_ORDER) >= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", IN_ORDER)
 def test_units_cover_every_trunk_parameter_once_and_in_forward_order(backbone: str) -> None:
     module, heads, units = _taken_apart(backbone, IN_ORDER[backbone])
@@ -68,6 +69,7 @@ def test_a_real_forward_pass_reaches_the_units_one_after_the_other(backbone: str
     assert set(reached) == set(range(len(units)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", IN_ORDER)
 def test_units_refine_the_groups_that_timm_makes(backbone: str) -> None:
     module, heads, units = _taken_apart(backbone, IN_ORDER[backbone])
@@ -82,6 +84,7 @@ def test_units_refine_the_groups_that_timm_makes(backbone: str) -> None:
     assert not set(heads) & unit_of.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "last_unit", "is_own"),
     [

@@ -429,6 +429,7 @@ _NUMBERS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(_NUMBERS, min_size=1, max_size=5))
 def test_levels_are_refused_exactly_when_two_are_one_arm(words: list[str]) -> None:
     """The law: as many arms as levels, or a mistake for each level that is one before it."""

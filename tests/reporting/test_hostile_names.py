@@ -148,6 +148,7 @@ def harmless(build, tmp_path_factory) -> list[list[str]]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_report_keeps_its_form_whatever_things_are_called(
     build, harmless, tmp_path, kind: str

@@ -15,6 +15,7 @@ from ablate.reporting.compute import compute_results
 from ablate.reporting.text.markdown import escape, mean_sd, points, table
 
 
+@pytest.mark.slow
 def test_first_lines_say_which_data_was_used(published) -> None:
     text = text_of(published)
     warning = (
@@ -58,6 +59,7 @@ def test_a_real_fallback_is_a_warning_without_the_word_synthetic(published) -> N
     )
 
 
+@pytest.mark.slow
 def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
     by_arm: dict[str, list[dict[str, float]]] = {}
     for run in published.study.runs:
@@ -83,6 +85,7 @@ def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
     assert "- The best arm is among these (" in summary and "Noise floor: SD " in summary
 
 
+@pytest.mark.slow
 def test_a_gap_within_seed_noise_is_called_so(published) -> None:
     record = published.study.record
     last = record.arms[-1].arm_id
@@ -102,6 +105,7 @@ def test_a_gap_within_seed_noise_is_called_so(published) -> None:
     assert "paired over 2 seeds; undecided." in summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_trainable", "sentence"),
     [
@@ -177,6 +181,7 @@ def test_interactions_and_what_the_design_can_show_are_tables(published) -> None
     assert len(rows) == 4
 
 
+@pytest.mark.slow
 def test_costs_that_nobody_measured_are_named(published) -> None:
     part = section(text_of(published), "Cost")
     assert (
@@ -186,6 +191,7 @@ def test_costs_that_nobody_measured_are_named(published) -> None:
     assert "- test macro F1 against trained parameters: `" in part
 
 
+@pytest.mark.slow
 def test_the_baseline_can_win(published) -> None:
     best = compute_results(published.study, published.predictions).champion
     assert best is not None

@@ -51,6 +51,7 @@ def record(folder: Path) -> ReportRecord:
     return read
 
 
+@pytest.mark.slow
 def test_it_says_what_the_tables_say(made: Any, record: ReportRecord) -> None:
     results = compute_results(made.study, made.predictions)
     assert [arm.arm_id for arm in record.arms] == results.arms["arm_id"].tolist()
@@ -84,6 +85,7 @@ def test_it_lists_every_other_file_with_its_digest(folder: Path, record: ReportR
     assert record.files == written
 
 
+@pytest.mark.slow
 def test_it_satisfies_the_schema_that_is_kept_in_the_documents(folder: Path) -> None:
     assert SCHEMA.read_text() == report_schema_text()
     schema = json.loads(SCHEMA.read_text())
@@ -113,6 +115,7 @@ def test_a_changed_value_and_a_changed_figure_are_named(
     ]
 
 
+@pytest.mark.slow
 def test_a_folder_of_before_there_was_one_is_read_from_its_readme(
     made: Any, folder: Path, tmp_path: Path
 ) -> None:

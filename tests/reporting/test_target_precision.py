@@ -97,6 +97,7 @@ def oracle(frame: pd.DataFrame, target: float) -> tuple[float, float, float] | N
     )
 
 
+@pytest.mark.slow
 def test_the_table_of_arms_holds_what_scikit_learn_gives(study, report) -> None:
     arms = pd.read_csv(report / "arms.csv").set_index("arm_id")
     for number, arm in enumerate(study.study.record.arms):
@@ -143,6 +144,7 @@ def test_report_and_card_say_it_and_what_is_not_reached(study, report) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_target_that_nobody_reaches_is_said_plainly(study, tmp_path) -> None:
     flat = predictions(
         study, lambda run, frame: frame.assign(p_0=np.float32(0.5), p_1=np.float32(0.5))
@@ -163,6 +165,7 @@ def test_a_target_that_nobody_reaches_is_said_plainly(study, tmp_path) -> None:
     assert "nan" not in section
 
 
+@pytest.mark.slow
 def test_a_study_without_a_target_says_nothing_of_it(study, tmp_path) -> None:
     plain = study.with_record(target_precision=None)
     write_report(plain.study, predictions=predictions(plain), out=tmp_path)
@@ -174,6 +177,7 @@ def test_a_study_without_a_target_says_nothing_of_it(study, tmp_path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_verify_recomputes_it(study, report) -> None:
     assert verify_report(study.study, predictions=predictions(study), folder=report) == []
     for name, before in (
@@ -212,6 +216,7 @@ def test_verify_recomputes_it(study, report) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_prediction_that_moves_the_recall_is_found_in_the_section(study, report) -> None:
 
     def moved(run, frame):

@@ -97,6 +97,7 @@ def ended(study, ends, changes):
     return study.with_runs(told), predictions
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, phases=[Phase.generate])
 @given(data=st.data())
 def test_whatever_is_missing_there_is_a_report_without_blanks(study, data) -> None:

@@ -57,6 +57,7 @@ def places(study, report, *, read=None) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_fresh_report_passes(study, report) -> None:
     assert places(study, report) == []
 
@@ -80,6 +81,7 @@ def number_places(text: str) -> list[tuple[int, int]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -133,6 +135,7 @@ def test_a_changed_prediction_is_named_with_its_run(study, report) -> None:
     ), found[:5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["test/macro_f1", "val/macro_f1", "test/auroc_ovr_macro", "test/ece", "val/nll"]
 )
@@ -148,6 +151,7 @@ def test_a_changed_score_of_a_run_is_named(study, report, name: str) -> None:
     assert any(place.startswith(f"run {run_id} {name}: says ") for place in places(changed, report))
 
 
+@pytest.mark.slow
 def test_average_precision_of_two_classes_is_printed_and_recomputed_and_of_more_there_is_none(
     build, report, tmp_path
 ) -> None:
@@ -182,6 +186,7 @@ def test_average_precision_of_two_classes_is_printed_and_recomputed_and_of_more_
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cost/n_trainable", "time/train_s", "best_epoch"])
 def test_a_changed_cost_of_a_run_is_found_in_the_report(study, report, name: str) -> None:
     run_id = study.study.runs[1].run_id
@@ -198,6 +203,7 @@ def test_a_changed_cost_of_a_run_is_found_in_the_report(study, report, name: str
     )
 
 
+@pytest.mark.slow
 def test_a_changed_parameter_or_fact_of_a_run_is_found(study, report) -> None:
     run_id = study.study.runs[0].run_id
     lied = study.with_runs(
@@ -304,6 +310,7 @@ def test_missing_and_foreign_files_are_named(study, report) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_record_that_is_gone_or_holds_more_or_less_is_named(study, report, tmp_path) -> None:
     folder = tmp_path / "report"
     path = folder / "report.json"
@@ -357,6 +364,7 @@ def test_a_readme_of_something_else_is_refused(content: bytes, tmp_path) -> None
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "trials.csv", "cards/champion.md", "report.html"])
 def test_bytes_that_are_no_text_are_differences(report, study, name: str) -> None:
     path = report / name

@@ -46,6 +46,7 @@ def outcomes(folder: Path) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_another_home_trains_nothing_that_is_complete(tmp_path, uri):
     study = toy_study()
     order_in(tmp_path / "first", study[1][0], "raise until 2")
@@ -64,6 +65,7 @@ def test_another_home_trains_nothing_that_is_complete(tmp_path, uri):
         ).read_bytes() == kept.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [0, 3, 6])
 def test_a_journal_that_lost_its_last_lines_gets_them_back(kept, tmp_path, uri):
     """Also one that ends in the middle of an attempt: the same attempt is taken over, whole."""
@@ -82,6 +84,7 @@ def test_a_journal_that_lost_its_last_lines_gets_them_back(kept, tmp_path, uri):
     assert outcomes(tmp_path / "study") == told
 
 
+@pytest.mark.slow
 def test_an_adoption_that_was_killed_is_made_again(tmp_path, uri):
     study = toy_study()
     conduct(tmp_path / "first", store=MlflowStore(uri, "toy"), study=study)
@@ -104,6 +107,7 @@ def test_an_adoption_that_was_killed_is_made_again(tmp_path, uri):
     assert outcomes(tmp_path / "second") == outcomes(tmp_path / "first")
 
 
+@pytest.mark.slow
 def test_what_failed_here_is_taken_from_where_it_is_complete(tmp_path, uri):
     study = toy_study()
     order_in(tmp_path / "second", study[1][0], "raise")
@@ -118,6 +122,7 @@ def test_what_failed_here_is_taken_from_where_it_is_complete(tmp_path, uri):
     )
 
 
+@pytest.mark.slow
 def test_trials_whose_files_are_gone_are_trained_again_and_said_so(tmp_path, uri, caplog):
     study = toy_study()
     conduct(tmp_path / "first", store=MlflowStore(uri, "toy"), study=study)
@@ -141,6 +146,7 @@ def test_trials_whose_files_are_gone_are_trained_again_and_said_so(tmp_path, uri
     )
 
 
+@pytest.mark.slow
 def test_only_trials_of_the_study_are_taken(tmp_path, uri):
     """The grid was edited, or another study has the same trials."""
     record, trials = toy_study()
@@ -154,6 +160,7 @@ def test_only_trials_of_the_study_are_taken(tmp_path, uri):
     )
 
 
+@pytest.mark.slow
 def test_a_search_is_taken_over_with_what_it_proposed(tmp_path, uri):
     searched = partial(
         search, store=MlflowStore(uri, "toy"), n_trials=5, executor=InlineExecutor(RUN)

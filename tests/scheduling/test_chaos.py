@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 from support import TESTS
 from support.toy_conductor import ALL_TOLD, conduct, counts, journal, mlflow_runs, optuna_states
@@ -104,6 +105,7 @@ def kill_here_and_there(folder: Path, uri: str, moments: random.Random) -> None:
             victims.pop()
 
 
+@pytest.mark.slow
 def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path):
     record, trials = study()
     assert len(trials) == 24

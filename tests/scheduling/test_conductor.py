@@ -57,6 +57,7 @@ def uri(tmp_path: Path) -> str:
     return new_store_uri(tmp_path / "store")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda folder: InlineExecutor(RUN), two_workers])
 def test_a_study_ends_complete_in_the_journal_in_optuna_and_in_mlflow(make, tmp_path, uri):
     record, trials = study = toy_study()
@@ -90,6 +91,7 @@ def test_a_study_ends_complete_in_the_journal_in_optuna_and_in_mlflow(make, tmp_
     assert (parent.info.status, parent.data.tags["commit"]) == ("FINISHED", "c0ffee")
 
 
+@pytest.mark.slow
 def test_a_finished_study_run_again_starts_nothing(tmp_path, uri):
     study = toy_study()
     conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=study)
@@ -101,6 +103,7 @@ def test_a_finished_study_run_again_starts_nothing(tmp_path, uri):
     assert len(optuna_states(tmp_path / "study", study[0])) == 6
 
 
+@pytest.mark.slow
 def test_a_study_without_mlflow_is_published_by_a_later_call(tmp_path, uri):
     study = toy_study()
     conduct(tmp_path / "study", study=study)
@@ -109,6 +112,7 @@ def test_a_study_without_mlflow_is_published_by_a_later_call(tmp_path, uri):
     assert set(mlflow_runs(uri).values()) == {"FINISHED"}
 
 
+@pytest.mark.slow
 def test_more_seeds_run_only_what_is_new(tmp_path, uri):
     conduct(tmp_path / "study", store=MlflowStore(uri, "toy"), study=toy_study(seeds=(0,)))
     summary, _ = conduct(
@@ -118,6 +122,7 @@ def test_more_seeds_run_only_what_is_new(tmp_path, uri):
     assert len(mlflow_runs(uri)) == 6
 
 
+@pytest.mark.slow
 def test_an_edited_grid_goes_on_with_its_finished_trials(tmp_path, uri):
     conduct(tmp_path / "study", store=MlflowStore(uri, "toy"))
     wider = toy_study(axes={"freeze_depth": ("all", -1, 0), "lr_ratio": (0.1, 1.0)})
@@ -131,6 +136,7 @@ def test_an_edited_grid_goes_on_with_its_finished_trials(tmp_path, uri):
     assert (counts(narrower), narrower.unpublished) == ((0, 6, 0), ALL_TOLD)
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_told_in_full_and_tried_again_by_the_next_call(tmp_path, uri):
     record, trials = study = toy_study()
     folder = tmp_path / "study"
@@ -176,6 +182,7 @@ def test_a_failed_trial_is_told_in_full_and_tried_again_by_the_next_call(tmp_pat
     }
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_one_trial_only(tmp_path, uri):
     _, trials = study = toy_study()
     folder = tmp_path / "study"
@@ -206,6 +213,7 @@ def test_a_killed_worker_costs_one_trial_only(tmp_path, uri):
     assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 6, "FAILED": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [TrialStarted, EpochEnded, TrialEnded])
 def test_an_interrupted_study_says_killed_and_goes_on(kind, tmp_path, uri):
     record, trials = study = toy_study()
@@ -245,6 +253,7 @@ def test_an_interrupted_study_says_killed_and_goes_on(kind, tmp_path, uri):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
     """Control-C in a terminal goes to the whole foreground group.
@@ -276,6 +285,7 @@ def test_a_real_signal_ends_the_study_in_order(number, tmp_path, uri):
     assert sum(counts(conduct(folder, store=MlflowStore(uri, "toy"), study=study)[0])) == 6
 
 
+@pytest.mark.slow
 def test_a_conductor_killed_in_the_middle_is_taken_over(tmp_path, uri):
     """kill -9 of the conductor, twice; the third call finishes, and everybody says the same."""
     record, trials = study = toy_study()
@@ -383,6 +393,7 @@ class FlakyStore(MlflowStore):
         super().check_reachable()
 
 
+@pytest.mark.slow
 def test_mlflow_failing_in_the_middle_costs_nothing(tmp_path, uri):
     summary, _ = conduct(tmp_path / "study", store=FlakyStore(uri, "toy", away=range(8, 12)))
     assert (counts(summary), summary.unpublished) == ((6, 0, 0), ALL_TOLD)
@@ -391,6 +402,7 @@ def test_mlflow_failing_in_the_middle_costs_nothing(tmp_path, uri):
     assert [len(run.curves["train/loss"]) for run in published.runs] == [2] * 6
 
 
+@pytest.mark.slow
 def test_mlflow_away_for_good_is_reported_and_caught_up_by_the_next_call(
     tmp_path, uri, monkeypatch
 ):
@@ -408,6 +420,7 @@ def test_mlflow_away_for_good_is_reported_and_caught_up_by_the_next_call(
     assert Counter(mlflow_runs(uri).values()) == {"FINISHED": 6}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", [range(3, 5), range(3, 1_000_000)], ids=["a while", "for good"])
 def test_optuna_failing_in_the_middle_costs_nothing(away, tmp_path, monkeypatch):
     record, trials = study = toy_study()
@@ -472,6 +485,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         conduct(tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_tried_again_in_the_same_call(tmp_path, uri):
     _, trials = study = toy_study()
     folder = tmp_path / "study"
@@ -522,6 +536,7 @@ def test_only_failed_runs_only_what_failed(tmp_path):
     assert {event.trial_id for event in heard} == {trials[1].trial_id}
 
 
+@pytest.mark.slow
 def test_a_journal_that_cannot_be_written_ends_the_call_and_the_next_goes_on(tmp_path, monkeypatch):
     """A disk that fills up: the error says so, no worker stays, only what ran is lost."""
     study = toy_study()
@@ -543,6 +558,7 @@ def test_a_journal_that_cannot_be_written_ends_the_call_and_the_next_goes_on(tmp
     assert sum(counts(conduct(tmp_path / "study", study=study)[0])) == 6
 
 
+@pytest.mark.slow
 def test_a_checkpoint_lives_as_long_as_its_trial_may_go_on(tmp_path):
     """Kept for a trial that was killed or whose worker died; gone once it is complete, or failed by
     itself.
@@ -567,6 +583,7 @@ def test_a_checkpoint_lives_as_long_as_its_trial_may_go_on(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_sync_publishes_what_mlflow_was_not_told_and_again_changes_nothing(tmp_path, uri):
     study = toy_study()
     folder = tmp_path / "study"
@@ -603,6 +620,7 @@ def test_sync_needs_a_study_that_nobody_runs(tmp_path, uri):
         sync_study(tmp_path, MlflowStore(uri, "toy"))
 
 
+@pytest.mark.slow
 def test_stores_locked_for_seconds_cost_nothing(tmp_path, uri):
     """A transaction holds MLflow's and Optuna's files for longer than SQLite itself waits."""
     record, trials = study = toy_study()
@@ -711,6 +729,7 @@ def test_a_study_of_the_former_version_that_was_cut_short_goes_on(tmp_path):
     assert counts(conduct(folder, study=study)[0]) == (0, 3, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_line", range(12))
 def test_a_trial_whose_line_is_damaged_is_run_again_with_the_same_score(tmp_path, n_line):
     study = toy_study(seeds=(0,))

@@ -162,6 +162,7 @@ def answer(act: Callable[[], object]) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "what"), [drill[:2] for drill in DRILLS])
 def test_no_damage_changes_a_score_or_ends_without_a_sentence(
     finished, tmp_path, caplog, name, what

@@ -43,6 +43,7 @@ on_ray = pytest.param(on_two_nodes, marks=pytest.mark.xdist_group("ray"))
 every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers, on_ray])
 
 
+@pytest.mark.slow
 @every_executor
 def test_every_request_starts_runs_its_epochs_and_ends_once(make, tmp_path):
     _, trials = toy_study()
@@ -68,6 +69,7 @@ def test_nothing_to_do_is_done_at_once(make, tmp_path):
     assert run_all(make(tmp_path), [], tmp_path) == []
 
 
+@pytest.mark.slow
 @every_executor
 def test_a_trial_that_raises_fails_with_its_traceback_and_the_others_go_on(make, tmp_path):
     _, trials = toy_study()
@@ -87,6 +89,7 @@ def test_a_trial_that_raises_fails_with_its_traceback_and_the_others_go_on(make,
     ]
 
 
+@pytest.mark.slow
 @every_executor
 def test_a_trial_that_calls_exit_fails(make, tmp_path):
     _, trials = toy_study()
@@ -97,6 +100,7 @@ def test_a_trial_that_calls_exit_fails(make, tmp_path):
     )
 
 
+@pytest.mark.slow
 @every_executor
 def test_a_complete_trial_must_leave_its_files(make, tmp_path):
     _, trials = toy_study()
@@ -125,6 +129,7 @@ def test_a_run_function_that_does_not_exist_fails_each_trial(make, tmp_path):
     )
 
 
+@pytest.mark.slow
 @every_executor
 def test_take_is_asked_again_after_an_end(make, tmp_path):
     """A trial that is tried again: there is nothing to take while it runs, and something once it
@@ -160,6 +165,7 @@ RAY_BREAKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "error", "kind"), [*BREAKS, *RAY_BREAKS])
 def test_what_the_listener_raises_is_raised_and_no_worker_stays(make, error, kind, tmp_path):
     _, trials = toy_study()
@@ -178,6 +184,7 @@ def pid_of(folder: Path, trial: Trial) -> int:
     return int((folder / f"{trial.trial_id}-1" / "where.txt").read_text().split()[0])
 
 
+@pytest.mark.slow
 def test_a_worker_lives_through_its_trials_and_has_its_slots_environment(tmp_path):
     _, trials = toy_study()
     run_all(
@@ -191,6 +198,7 @@ def test_a_worker_lives_through_its_trials_and_has_its_slots_environment(tmp_pat
     assert os.environ.get("OMP_NUM_THREADS") != "3"
 
 
+@pytest.mark.slow
 def test_a_gpu_slot_sees_its_own_device(tmp_path):
     _, trials = toy_study()
     run_all(
@@ -216,6 +224,7 @@ def test_what_workers_print_goes_to_their_logs(tmp_path, capfd):
     assert log.splitlines() == [f"runs {trial.trial_id} attempt 1" for trial in trials]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "how"),
     [
@@ -246,6 +255,7 @@ def test_a_worker_that_dies_fails_its_trial_and_is_replaced(what, how, tmp_path)
     assert pid_of(tmp_path, trials[0]) != pid_of(tmp_path, trials[2]) == pid_of(tmp_path, trials[3])
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_names_the_signal(tmp_path):
     _, trials = toy_study()
     order(tmp_path, trials[0], "wait")
@@ -264,6 +274,7 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
     assert only(events, trials[1]).is_complete
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "limits", "kind", "why"),
     [
@@ -299,6 +310,7 @@ def test_a_trial_that_hangs_is_given_up_and_its_stack_is_kept(what, limits, kind
     assert children() == set()
 
 
+@pytest.mark.slow
 def test_a_slow_trial_whose_worker_is_heard_of_is_left_alone(tmp_path):
     """Longer than the silence that is borne, and than a heart beat."""
     _, trials = toy_study()
@@ -309,6 +321,7 @@ def test_a_slow_trial_whose_worker_is_heard_of_is_left_alone(tmp_path):
     assert only(run_all(executor, trials[:1], tmp_path), trials[0]).is_complete
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_between_trials_costs_nothing(tmp_path):
     _, trials = toy_study()
     killed: set[int] = set()
@@ -325,6 +338,7 @@ def test_a_worker_that_dies_between_trials_costs_nothing(tmp_path):
     assert len(killed) == 3
 
 
+@pytest.mark.slow
 def test_workers_die_with_their_conductor(tmp_path):
     """The conductor is killed while its worker sleeps in a trial: nobody may go on training."""
     _, (trial, *_) = toy_study()

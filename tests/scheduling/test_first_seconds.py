@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support import ON_PATH, TESTS
 from support.toy_dying import MILLISECONDS, N_PAIRS, OPERATIONS
 
@@ -18,6 +19,7 @@ HERE = Path(__file__).parent
 N_TRIALS = 3
 
 
+@pytest.mark.slow
 def test_a_study_that_dies_or_is_begun_twice_in_its_first_moments_is_usable(tmp_path):
     environment = {**os.environ, "PYTHONPATH": ON_PATH}
     done = subprocess.run(

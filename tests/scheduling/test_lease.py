@@ -15,6 +15,7 @@ LOCK = "conductor.lock"
 NAMELESS = "a process that has not said its name"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [b"", b"\xff\xfe\0", b"\0" * 5000, b"process 1\x1b[31m on a host", b"{}", b"x" * 100_000],

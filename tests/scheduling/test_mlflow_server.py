@@ -78,6 +78,7 @@ def server(tmp_path_factory: pytest.TempPathFactory):
     made.stop()
 
 
+@pytest.mark.slow
 def test_a_server_away_for_the_middle_third_misses_nothing(server, tmp_path, monkeypatch):
     monkeypatch.setattr("ablate.tracking.publisher._LONGEST_PAUSE_S", 0.5)
     _, trials = study = toy_study(seeds=range(N_SEEDS))
@@ -112,6 +113,7 @@ def test_a_server_away_for_the_middle_third_misses_nothing(server, tmp_path, mon
     assert len(store.read_predictions(published.runs[-1])) == 12
 
 
+@pytest.mark.slow
 def test_a_server_away_for_good_is_caught_up_by_sync(server, tmp_path, monkeypatch):
     monkeypatch.setattr("ablate.scheduling.conductor.PATIENCE_S", 1.0)
     study = toy_study(grid_name="later", study_id="later")

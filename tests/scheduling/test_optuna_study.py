@@ -18,6 +18,7 @@ def by_id(trials):
     return {trial.trial_id: trial for trial in trials}
 
 
+@pytest.mark.slow
 def test_an_attempt_is_one_optuna_trial_with_the_levels_of_its_arm(tmp_path):
     record, trials = toy_study()
     study = OptunaStudy(record, by_id(trials), url=default_url(tmp_path))
@@ -134,6 +135,7 @@ def damages():
     yield "text", lambda content: b"no database"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "damage"), list(damages()))
 def test_a_damaged_file_is_made_again_from_the_journal(tmp_path, name, damage):
     record, trials = toy_study()

@@ -72,6 +72,7 @@ def artifact_uri(server: tuple[str, str]) -> str:
     return run.info.artifact_uri
 
 
+@pytest.mark.slow
 def test_a_study_that_is_killed_ends_complete_once_in_journal_optuna_and_mlflow(server, tmp_path):
     _, trials = toy_study()
     order(tmp_path / "trials", trials[3], "wait until 2")

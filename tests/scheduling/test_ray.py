@@ -47,6 +47,7 @@ def toy_request(trial, attempt: int, folder: Path) -> TrialRequest:
     )
 
 
+@pytest.mark.slow
 def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends_complete(tmp_path):
     """First attempts take four seconds, and the second node is killed when both nodes are in the
     middle of one.
@@ -111,6 +112,7 @@ def test_a_node_that_is_killed_in_the_middle_costs_an_attempt_and_the_study_ends
         )
 
 
+@pytest.mark.slow
 def test_workers_that_die_or_hang_fail_their_trials_and_are_replaced(tmp_path):
     _, trials = toy_study()
     for trial, what in zip(trials, ("stop", "exit", "segfault", "wait"), strict=False):
@@ -142,6 +144,7 @@ def _next_of(left: list[TrialRequest], slot: str) -> TrialRequest | None:
     return left.pop(0) if left else None
 
 
+@pytest.mark.slow
 def test_a_checkpoint_travels_with_its_trial(tmp_path):
     """`lengthy` goes on from what is kept and keeps each epoch: an attempt on either node reads the
     one before it, whatever node that was on.
@@ -183,6 +186,7 @@ def test_a_checkpoint_travels_with_its_trial(tmp_path):
     assert not list((two_nodes().folder / "node2" / "visits").glob("*"))
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_ends_there_or_an_epoch_later(tmp_path):
     _, trials = toy_study()
     joined()

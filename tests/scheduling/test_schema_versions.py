@@ -51,6 +51,7 @@ def test_there_is_a_study_of_every_version():
         assert {json.loads(line).get("v", 1) for line in lines} == {version}
 
 
+@pytest.mark.slow
 @EARLIER
 def test_an_earlier_study_is_opened_resumed_and_reported_and_no_trial_is_trained(
     version: int, tmp_path: Path, uri: str

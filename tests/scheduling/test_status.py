@@ -138,6 +138,7 @@ def test_attempts_that_repeat_a_trial_are_told_with_their_reasons(tmp_path):
     assert status.n_not_in_optuna == 3  # those that Optuna was not told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [None, b"", b"no database", b"SQLite format 3\0" + b"x" * 500])
 def test_an_optuna_file_that_cannot_be_read_is_no_lag(tmp_path, damage):
     folder = tmp_path / "study"

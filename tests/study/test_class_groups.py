@@ -189,6 +189,7 @@ def test_a_spec_that_no_file_gave_is_checked_too() -> None:
         DataSpec.model_validate({"source": "textile", "classes": {"good": ["a"], "defect": ["a"]}})
 
 
+@pytest.mark.slow
 def test_the_schema_takes_what_the_parser_takes() -> None:
     jsonschema = pytest.importorskip("jsonschema")
     jsonschema.validate(yaml.safe_load(GRID), grid_schema())

@@ -141,6 +141,7 @@ def published(
     yield store.read_study("levels"), store, tmp_path / "study"
 
 
+@pytest.mark.slow
 def test_it_trains_is_published_and_read_back(
     published: tuple[PublishedStudy, MlflowStore, Path],
 ) -> None:
@@ -159,6 +160,7 @@ def test_it_trains_is_published_and_read_back(
     assert not list(folder.glob("**/confusion_*"))
 
 
+@pytest.mark.slow
 def test_the_best_is_the_arm_with_the_smallest_error(
     published: tuple[PublishedStudy, MlflowStore, Path],
 ) -> None:
@@ -173,6 +175,7 @@ def test_the_best_is_the_arm_with_the_smallest_error(
         assert run.metrics[study.record.select_by] == pytest.approx(min(curve))
 
 
+@pytest.mark.slow
 def test_its_readings_have_the_draws_of_its_own_metrics(
     published: tuple[PublishedStudy, MlflowStore, Path],
 ) -> None:
@@ -187,6 +190,7 @@ def test_its_readings_have_the_draws_of_its_own_metrics(
             assert values.mean() == pytest.approx(run.metrics[f"test/{name}"], abs=0.05)
 
 
+@pytest.mark.slow
 def test_its_champion_serves_the_predictions_that_were_stored(
     published: tuple[PublishedStudy, MlflowStore, Path],
     prepared: tuple[DataFacts, ImageStore],

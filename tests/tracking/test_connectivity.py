@@ -126,6 +126,7 @@ def test_a_port_where_nobody_listens_is_refused(scheme):
         check_uri(f"{scheme}://user:secret@127.0.0.1:{port}/name")
 
 
+@pytest.mark.slow
 def test_a_server_that_listens_and_says_nothing_is_refused(monkeypatch):
     monkeypatch.setattr(connectivity, "REACH_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:

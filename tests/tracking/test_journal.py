@@ -75,6 +75,7 @@ def test_what_was_appended_is_read_by_anybody(written, tmp_path_factory):
     assert journal.read() == Journal(path).read() == written
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(written=st.lists(events, min_size=1, max_size=3), later=events, data=st.data())
 def test_a_journal_cut_anywhere_keeps_every_whole_line_and_goes_on(

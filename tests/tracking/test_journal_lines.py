@@ -66,6 +66,7 @@ def test_what_was_written_is_read_and_nothing_is_said(events):
     assert reading.sentence(PATH) == ""
 
 
+@pytest.mark.slow
 def test_every_change_of_one_byte_is_read_as_before_or_said(events):
     content, n_lost = b"".join(lines_of(events)), 0
     n_read = 0
@@ -81,6 +82,7 @@ def test_every_change_of_one_byte_is_read_as_before_or_said(events):
     assert n_lost > 0.9 * n_read
 
 
+@pytest.mark.slow
 def test_every_byte_that_is_lost_or_added_is_read_as_before_or_said(events):
     content = b"".join(lines_of(events))
     # without its last newline a line is one that was never acknowledged
@@ -90,6 +92,7 @@ def test_every_byte_that_is_lost_or_added_is_read_as_before_or_said(events):
             check_law(read_lines(content[:place] + bytes([added]) + content[place:]), events)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [b"\0", b"\xff", b"\n", b"}"])
 @pytest.mark.parametrize("seed", range(4))
 def test_blocks_that_a_power_cut_leaves_are_read_as_before_or_said(events, block, seed):

@@ -42,6 +42,7 @@ def with_sorted_files(event: Event) -> Event:
     return replace(event, outcome=replace(outcome, files=tuple(sorted(outcome.files))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "at", [1_700_000_000.0, 1_700_000_000.0009, 1_700_000_000.999, 1_712_345_678.901]
 )

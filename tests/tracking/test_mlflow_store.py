@@ -229,6 +229,7 @@ def test_predictions_are_read_back(uri, tmp_path):
         store.read_predictions(study.runs[2])
 
 
+@pytest.mark.slow
 def test_publishing_twice_changes_nothing(uri, client, tmp_path):
     publish_all(uri, tmp_path)
     before = everything(client)
@@ -370,6 +371,7 @@ class _NotMlflow(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_server_that_is_no_mlflow_is_refused():
     server = ThreadingHTTPServer(("127.0.0.1", 0), _NotMlflow)
     thread = threading.Thread(target=server.serve_forever)
@@ -429,6 +431,7 @@ def test_the_champion_is_a_complete_model(uri, client, tmp_path, monkeypatch):
     assert client.get_run(run.run_id).info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_report_goes_under_its_study(uri, client, tmp_path):
     store, *_ = publish_all(uri, tmp_path)
     (tmp_path / "report").mkdir()
@@ -457,6 +460,7 @@ def test_the_link_names_every_run(uri, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_and_nothing_global_changes(tmp_path):
     """In a process of its own: a new store from nothing, a study, a champion; no word on stdout or
     stderr, no mlflow.db in the working folder.

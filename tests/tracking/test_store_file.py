@@ -47,6 +47,7 @@ def publish(uri: str, folder: Path, *, n_trials: int = 1, grid_name: str = "toy"
 # made whole or not at all
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name
 )
@@ -60,6 +61,7 @@ def test_a_store_whose_maker_was_struck_down_is_usable(number, tmp_path):
     assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["mlflow.db"]
 
 
+@pytest.mark.slow
 def test_two_first_commands_at_once_make_one_store(tmp_path):
     uri = uri_in(tmp_path / "home")
     both = [opener(uri), opener(uri)]
@@ -271,6 +273,7 @@ def as_another_process(monkeypatch):
     return utils._artifact_repos_cache.clear
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_moved_store_finds_and_writes_what_lies_beside_it_whatever_its_folder_is_called(
     name, tmp_path, as_another_process
@@ -297,6 +300,7 @@ def everything_in(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_artifacts", [True, False])
 def test_a_copy_neither_reads_nor_writes_its_original(with_artifacts, tmp_path, as_another_process):
     publish(new_store_uri(tmp_path / "original"), tmp_path / "trials")

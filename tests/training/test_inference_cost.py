@@ -34,6 +34,7 @@ def test_multiply_adds_are_those_of_the_textbook() -> None:
     assert count_macs(module, image_size=32) == 16 * 16 * 8 * 27 + 16 * 16 * 8 * 9 + 8 * 16 * 16 * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "giga"),
     [("resnet18", 1.82), ("vit_tiny_patch16_224", 1.26), ("tf_efficientnet_lite0", 0.39)],
@@ -83,6 +84,7 @@ def test_a_measurement_leaves_weights_modes_and_generators_alone() -> None:
         assert torch.equal(tensor, before[name]), name
 
 
+@pytest.mark.slow
 def test_it_is_measured_once_for_each_structure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured, "_KNOWN", {})
     calls = []
@@ -115,6 +117,7 @@ def test_a_trial_logs_what_its_network_costs(make_request, tmp_path) -> None:
     assert outcome.facts.family == "CNN"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "family"),
     [

@@ -38,6 +38,7 @@ def test_losses_that_only_rise_suggest_the_lowest_rate() -> None:
     assert (found.suggestion, found.largest) == (1e-3, 1e-3)
 
 
+@pytest.mark.slow
 def test_an_arm_is_tried_with_its_ratios_and_nothing_is_kept(make_request, monkeypatch) -> None:
     seen = []
     train_batch = module.train_batch

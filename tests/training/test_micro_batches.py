@@ -66,6 +66,7 @@ ERRORS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ERRORS, ids=["cuda", "host", "torch on a cpu"])
 def test_parts_are_halved_until_memory_holds_them(make_request, short_of, caplog, error):
     whole = run_trial(make_request(freeze_depth=-1, batch_norm="frozen"), lambda *epoch: None)
@@ -81,6 +82,7 @@ def test_parts_are_halved_until_memory_holds_them(make_request, short_of, caplog
     ]
 
 
+@pytest.mark.slow
 def test_batch_norm_that_trains_is_named(make_request, short_of):
     short_of(4, MemoryError())
     outcome = run_trial(make_request(freeze_depth=0), lambda *epoch: None)
@@ -89,6 +91,7 @@ def test_batch_norm_that_trains_is_named(make_request, short_of):
     )
 
 
+@pytest.mark.slow
 def test_memory_that_holds_not_even_one_image_fails_the_trial(make_request, short_of):
     short_of(0, MemoryError("no"))
     message = (

@@ -36,6 +36,7 @@ def _run(request):
     return run_trial(request, lambda *epoch: epochs.append(epoch)), epochs
 
 
+@pytest.mark.slow
 def test_what_is_frozen_in_a_phase_is_bit_equal_and_what_is_thawed_moves(
     make_request, monkeypatch
 ) -> None:
@@ -53,6 +54,7 @@ def test_what_is_frozen_in_a_phase_is_bit_equal_and_what_is_thawed_moves(
         assert moved(own[0].before, own[-1].after) == free - norms, phase
 
 
+@pytest.mark.slow
 def test_no_momentum_survives_and_the_schedule_begins_anew(make_request, monkeypatch) -> None:
     steps = spy(monkeypatch)
     _run(make_request(**GRADUAL, warmup=0.5))
@@ -63,6 +65,7 @@ def test_no_momentum_survives_and_the_schedule_begins_anew(make_request, monkeyp
     assert rates[:4] == sorted(rates[:4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lion"])
 @pytest.mark.parametrize("schedule", ["cosine", "constant", "step", "one_cycle"])
 def test_every_parameter_learns_at_its_own_rate_at_every_step(
@@ -132,6 +135,7 @@ def test_the_best_weights_so_far_are_put_back_at_a_change(make_request, monkeypa
     assert all(torch.equal(tensor, best[name]) for name, tensor in kept.items())
 
 
+@pytest.mark.slow
 def test_a_plateau_ends_a_phase_and_the_epochs_count_on(make_request, monkeypatch) -> None:
     scores = iter([0.5, 0.4, 0.3, 0.2, 0.6, 0.1, 0.1, 0.9, 0.9])
     monkeypatch.setattr(
@@ -168,6 +172,7 @@ def test_the_log_and_the_record_say_what_thaws(make_request, caplog) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["test_efficientnet", "test_vit"])
 def test_cut_anew_at_each_boundary_a_trial_is_that_of_the_whole_network(
     make_request, tmp_path: Path, backbone: str
@@ -207,6 +212,7 @@ def test_the_probe_of_lp_ft_reads_what_a_probe_has_left_in_the_cache(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "affine", "statistics"),
     [("frozen", 0, 0), ("affine", 1, 0), ("adapt", 0, 1), ("train", 1, 1)],

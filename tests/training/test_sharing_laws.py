@@ -109,6 +109,7 @@ def _assert_same(
     assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", LOSS)
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("family", FAMILIES)
@@ -144,6 +145,7 @@ def test_cached_equals_direct(
     assert cached_losses == pytest.approx(direct_losses, abs=LOSS[precision])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", LOSS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_cold_warm_alone_and_evicted_are_one_trial(
@@ -211,6 +213,7 @@ def _run_on(
     return outcomes, slots
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", LOSS)
 def test_one_worker_equals_two(request_of: MakeRequest, tmp_path: Path, precision: str) -> None:
     """All families in one study, two arms of each on the same views, so that two workers meet at

@@ -87,6 +87,7 @@ def test_the_mean_is_scored_and_the_weights_train_on_bit_for_bit(make_request, m
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip_norm", [0.05, 1e6])
 def test_clipping_bounds_the_norm_of_all_gradients(
     make_request, monkeypatch, clip_norm: float

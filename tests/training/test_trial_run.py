@@ -76,6 +76,7 @@ def test_torchs_global_generator_is_left_alone(make_request) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -105,6 +106,7 @@ def test_what_is_frozen_is_bit_equal_after_training(
     assert any(not torch.equal(saved[name], fresh.module.state_dict()[name]) for name in trainable)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
     [
@@ -172,6 +174,7 @@ def test_patience_ends_training(make_request) -> None:
     assert outcome.metrics["n_epochs"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adapter", "why_not"),
     [
@@ -254,6 +257,7 @@ def _scored(monkeypatch: pytest.MonkeyPatch, values: Sequence[float]) -> None:
     monkeypatch.setattr(Classification, "evaluate", told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "best"),
     [([0.2, value, 0.1], 0) for value in NOT_SCORES]
@@ -267,6 +271,7 @@ def test_an_epoch_without_a_finite_score_is_never_the_best(
     assert (outcome.best_epoch, outcome.metrics["val/macro_f1"]) == (best, values[best])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", NOT_SCORES)
 @pytest.mark.parametrize(
     "recipe",

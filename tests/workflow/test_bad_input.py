@@ -107,6 +107,7 @@ def test_a_class_of_val_that_train_does_not_have(desk: Path, write_grid: WriteGr
     assert "train" in message
 
 
+@pytest.mark.slow
 def test_a_truncated_image(desk: Path, write_grid: WriteGrid) -> None:
     image = desk / "data/pictures/train/red/3.png"
     image.write_bytes(image.read_bytes()[:200])
@@ -187,6 +188,7 @@ def test_seeds_that_are_none(desk: Path, write_grid: WriteGrid) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "arm", "field"),
     [

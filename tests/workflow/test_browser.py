@@ -78,7 +78,7 @@ def links(desk: Path, write_grid: Callable[..., Path]) -> Iterator[list[str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "ablate.cli", "ui", "seen", "--port", str(port)]
+    command = [sys.executable, "-m", "ablate", "ui", "seen", "--port", str(port)]
     server = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -123,6 +123,7 @@ def names_in_order(browser: Any) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_ui_lists_sorts_and_compares_the_trials_of_a_study(
     browser: Any, links: list[str]
 ) -> None:
@@ -160,6 +161,7 @@ def test_the_ui_lists_sorts_and_compares_the_trials_of_a_study(
     assert all(f"head_lr={rate} seed=0" in said.replace("\n", " ") for rate in ("9.0", "10.0"))
 
 
+@pytest.mark.slow
 def test_the_report_is_one_page_that_needs_no_network(
     browser: Any, desk: Path, write_grid: Callable[..., Path]
 ) -> None:

@@ -26,6 +26,7 @@ def colours(desk: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_report_cards_and_runs_tell_of_the_new_classes(
     desk: Path, write_grid: WriteGrid, tracking_uri: str
 ) -> None:

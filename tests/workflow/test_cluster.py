@@ -68,7 +68,7 @@ def test_a_cluster_gives_the_numbers_of_one_machine(
     command = [
         sys.executable,
         "-m",
-        "ablate.cli",
+        "ablate",
         "run",
         str(path),
         "--executor",

@@ -120,6 +120,7 @@ def test_ordinary_pictures_are_not_warned_of(desk: Path, write_grid: WriteGrid) 
     assert (code, "warning: the brightest" in out, "several frames" in out) == (0, False, False)
 
 
+@pytest.mark.slow
 def test_dark_pictures_and_stacks_are_said_and_small_images_that_cannot_be_kept_cost_no_report(
     desk: Path,
     write_grid: WriteGrid,

@@ -14,6 +14,7 @@ from ablate.errors import SpecError
 from ablate.workflow.prepare.option_checks import read_seconds
 
 
+@pytest.mark.slow
 def test_a_study_in_two_calls_and_its_status_between_them(
     desk: Path, write_grid: Callable[..., Path]
 ) -> None:

@@ -50,6 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_grid_has_its_own_studies_and_no_others(
     home: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -96,6 +97,7 @@ def test_the_nearest_name_is_offered(home: Path, monkeypatch: pytest.MonkeyPatch
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder_name", "grid"),
     [
@@ -172,6 +174,7 @@ def test_two_files_of_one_name_are_told_apart_and_a_moved_one_is_the_same(tmp_pa
     assert other_source(study, tmp_path / "f.yaml") is None
 
 
+@pytest.mark.slow
 def test_reports_and_comparisons_are_of_the_grid_that_was_named(
     desk: Path, write_grid: Callable[..., Path], tracking_uri: str
 ) -> None:

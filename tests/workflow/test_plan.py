@@ -76,6 +76,7 @@ def _plan(*words: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_a_warm_plan_says_what_a_cold_one_says_and_imports_nothing_heavy(
     desk: Path, write_grid: WriteGrid
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_warm_plan_says_what_a_cold_one_says_and_imports_nothing_heavy(
     assert warm.stdout == cold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
@@ -126,6 +128,7 @@ def test_remembered_facts_are_the_facts(tmp_path: Path, fields: dict[str, Any]) 
     assert counting.asked == ["recipe", "cost", "weights"]
 
 
+@pytest.mark.slow
 def test_whatever_it_depends_on_is_looked_at_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +248,7 @@ def test_arms_of_one_form_are_looked_at_once(write_grid: WriteGrid) -> None:
         assert facts[arm.arm_id] == check_recipe(arm.recipe, n_classes=2, image_size=32)
 
 
+@pytest.mark.slow
 def test_long_tables_are_cut_and_all_prints_them(desk: Path, write_grid: WriteGrid) -> None:
     many = ", ".join(f"{number}.0e-4" for number in range(1, 26))
     exclude = (
@@ -290,6 +294,7 @@ ARMS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(ARMS)
 @settings(max_examples=300)
 def test_the_quick_look_at_depths_lets_nothing_through(recipes: list[Recipe]) -> None:

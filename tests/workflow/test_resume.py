@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 from support.toy_execution import children
 
@@ -35,6 +36,7 @@ DEEP = (
 LONG = ("epochs: 1, batch_size: 8", "epochs: 5, batch_size: 4, precision: fp32, augment: light")
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_of_a_trial_loses_one_epoch(
     desk: Path, write_grid: Callable[..., Path]
 ) -> None:

@@ -72,6 +72,7 @@ def _run(
     return result.stdout
 
 
+@pytest.mark.slow
 def test_a_list_of_labels_becomes_a_report_that_verifies(
     switches: Path, tracking_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,6 +150,7 @@ def _check_the_cards_code(
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "axes", "more"),
     [
@@ -175,6 +177,7 @@ def test_what_a_single_label_can_do_several_can_too(
     assert len(set(arms)) == len(arms) > 1, "an axis did nothing"
 
 
+@pytest.mark.slow
 def test_kept_activations_give_the_same_trials(switches: Path) -> None:
     tables = []
     for name, options in (("several_shared", ()), ("several_alone", ("--cache-gb", "0"))):
@@ -186,6 +189,7 @@ def test_kept_activations_give_the_same_trials(switches: Path) -> None:
     np.testing.assert_allclose(tables[0], tables[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_looks_ahead_sees_several_labels_too(switches: Path) -> None:
     """A probe of the plan takes steps, and the LR search too, with the loss of several labels.
 
@@ -202,6 +206,7 @@ def test_what_looks_ahead_sees_several_labels_too(switches: Path) -> None:
     assert not list(switches.glob("home/studies/*"))
 
 
+@pytest.mark.slow
 def test_predictions_hold_the_labels_as_they_were_given(switches: Path, tracking_uri: str) -> None:
     _run(switches, "several_kept", axes="freeze_depth: [all, -1]")
     store = MlflowStore(tracking_uri, "several_kept")

@@ -54,6 +54,7 @@ def at_home(desk: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> P
     return home
 
 
+@pytest.mark.slow
 def test_a_broken_store_is_moved_aside_and_written_again_from_every_journal(
     at_home: Path, write_grid: WriteGrid, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_broken_store_that_somebody_named_stays_where_it_is(
     assert path.read_bytes() == b"no database" * 1000
 
 
+@pytest.mark.slow
 def test_mlflow_refusing_to_write_keeps_what_was_trained(
     at_home: Path, write_grid: WriteGrid
 ) -> None:
@@ -117,6 +119,7 @@ def test_mlflow_refusing_to_write_keeps_what_was_trained(
     assert "report: reports/refused/README.md" in ablate("report", str(grid))
 
 
+@pytest.mark.slow
 def test_mlflow_away_in_the_middle_keeps_what_was_trained(
     desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +178,7 @@ def test_a_report_that_may_lack_trials_says_so() -> None:
     )
 
 
+@pytest.mark.slow
 def test_deleted_files_and_lost_journals_are_made_good_by_the_command_that_needs_them(
     at_home: Path, write_grid: WriteGrid
 ) -> None:
@@ -201,6 +205,7 @@ def test_deleted_files_and_lost_journals_are_made_good_by_the_command_that_needs
     assert (Path("reports/lost") / "README.md").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a #1 b", "what?", "100%41", "wörk@home;x=1"])
 def test_a_home_may_have_any_name(
     name: str, desk: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch

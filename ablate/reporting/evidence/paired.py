@@ -33,14 +33,6 @@ class Gap:
         """
         return self.low > 0 or self.high < 0
 
-    @property
-    def is_within_noise(self) -> bool:
-        """Whether the gap is no larger than the spread of its own differences.
-
-        Also where that spread is not known.
-        """
-        return self.n < 2 or abs(self.mean) <= self.sd
-
 
 def summarise(differences: Sequence[float]) -> Gap:
     """Return mean, SD and the 95 % t interval of paired differences; NaNs are dropped."""

@@ -54,11 +54,6 @@ def _library_names(provenances: Iterable[Provenance]) -> list[str]:
     return list(names)
 
 
-def platform_text(provenances: Iterable[Provenance]) -> str:
-    """Operating system and processor."""
-    return _joined([provenance.platform for provenance in provenances])
-
-
 def merge_text(merges: Sequence[Merge | None]) -> str:
     """What the runs of an arm say of merging their adapters.
 

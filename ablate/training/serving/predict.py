@@ -59,8 +59,7 @@ class Classifier:
 
         Images are taken as they are needed: no more than a batch of them is held at a time.
         """
-        # An empty one first, so that no image at all gives (0, C) instead of an error.
-        batches = [np.empty((0, len(self.class_names)), dtype=np.float32)]
+        batches: list[NDArray[np.float32]] = []
         squares: list[NDArray[np.uint8]] = []
         for image in images:
             squares.append(self._prepared(image))
@@ -69,6 +68,8 @@ class Classifier:
                 squares = []
         if squares:
             batches.append(self._probabilities(squares))
+        if not batches:
+            return np.empty((0, len(self.class_names)), dtype=np.float32)
         return np.concatenate(batches)
 
     def classify(self, image: Image.Image) -> dict[str, float]:

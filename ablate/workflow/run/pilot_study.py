@@ -115,15 +115,7 @@ def run_pilot(context: StudyContext, on_event: OnEvent, *, names: Names) -> Pilo
         there,
         executor,
     ):
-        session = Session(
-            folder,
-            executor,
-            there.request,
-            store=context.store,
-            on_event=on_event,
-            limits=context.limits,
-            optuna_url=context.folders.optuna_url,
-        )
+        session = context.session(folder, executor, there.request, on_event)
         if _plan(prepared).tuning is None:
             summary, chosen = _search(prepared, session, names)
         else:

@@ -12,7 +12,6 @@ from ablate.reporting.evidence.frames import best_run, champion, trial_frame
 from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
 from ablate.scheduling.remaining import StudyClock
-from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.events import TrialState
@@ -42,15 +41,7 @@ def run_prepared(context: StudyContext, on_event: OnEvent) -> StudySummary:
     ) as (there, executor):
         plan = StudyPlan(there.resolved.record, there.resolved.trials, provenance_tags())
         # The folder is that of `there`: on a cluster, the same study as its nodes compute it.
-        session = Session(
-            there.folder,
-            executor,
-            there.request,
-            store=context.store,
-            on_event=on_event,
-            limits=context.limits,
-            optuna_url=context.folders.optuna_url,
-        )
+        session = context.session(there.folder, executor, there.request, on_event)
         return run_study(plan, session, unit_of=prepared.unit_of)
 
 

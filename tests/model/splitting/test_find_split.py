@@ -46,6 +46,7 @@ def _network(backbone: str, **recipe: Any) -> tuple[Network, torch.Tensor]:
     return network, torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -94,6 +95,7 @@ def test_nothing_frozen_means_nothing_to_share() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_network_that_fails_the_check_stays_whole() -> None:
     network, images = _network("levit_128s", freeze_depth="all")
     before = network.module.eval()(images)
@@ -104,6 +106,7 @@ def test_a_network_that_fails_the_check_stays_whole() -> None:
     assert not any("forward" in vars(child) for child in network.module.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "point"),
     [("deit_tiny_distilled_patch16_224", "norm"), ("efficientformer_l1", "head_drop")],
@@ -149,6 +152,7 @@ def test_the_whole_network_still_runs_as_one() -> None:
     assert torch.equal(network.module(images), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
     [

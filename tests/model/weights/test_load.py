@@ -63,6 +63,7 @@ def test_a_hub_that_refuses(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_hub_that_keeps_silent_is_given_up_on(
     silent_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -95,6 +96,7 @@ def test_the_trial_meets_the_same_error_as_the_check(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("i", [0, 1, 2])
 @pytest.mark.parametrize("tag", ["", ".in1k"])
 def test_bundled_weights_need_no_network(

@@ -135,6 +135,7 @@ _LAYOUTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", _LAYOUTS)
 def test_a_self_supervised_checkpoint_places_every_trunk_tensor(
     layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -164,6 +165,7 @@ def test_position_embeddings_are_resized_to_the_image(tmp_path: Path) -> None:
     assert "pos_embed resized from [1, 197, 192]" in loaded.source
 
 
+@pytest.mark.slow
 def test_dinov2_with_its_own_names(tmp_path: Path) -> None:
     trunk = _trunk("vit_small_patch14_dinov2", seed=5, img_size=56)
     torch.save({**trunk, "mask_token": torch.rand(1, 384)}, tmp_path / "dinov2.pth")
@@ -209,6 +211,7 @@ def test_a_trunk_tensor_that_is_missing_is_named(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_moco_v3_small_has_other_heads_than_timms(tmp_path: Path) -> None:
     torch.save(
         {"state_dict": _under("module.base_encoder.", _trunk("vit_small_patch16_224", seed=5))},
@@ -225,6 +228,7 @@ def test_moco_v3_small_has_other_heads_than_timms(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_pooling_is_what_the_recipe_says() -> None:
     pooled = {}
     for pooling in ("auto", "token", "avg", "max", "avgmax"):

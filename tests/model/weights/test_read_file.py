@@ -331,6 +331,7 @@ def test_equal_tensors_have_equal_digests_however_they_are_packed(tmp_path: Path
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("file", FORMATS)
 def test_damaged_files_are_refused_in_one_sentence_or_are_finite_weights(

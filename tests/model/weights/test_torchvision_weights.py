@@ -24,6 +24,7 @@ def _random_torchvision(name: str) -> torch.nn.Module:
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone", ["resnet18", "densenet121", "mobilenetv2_100", "mnasnet_100", "efficientnet_b0"]
 )
@@ -39,6 +40,7 @@ def test_both_libraries_compute_the_same(backbone: str) -> None:
         torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", [*BY_NAME, *BY_ORDER])
 def test_every_listed_architecture_has_the_same_tensors(backbone: str) -> None:
     with torch.device("meta"):
@@ -52,6 +54,7 @@ def test_every_listed_architecture_has_the_same_tensors(backbone: str) -> None:
     assert backbone in BY_ORDER or list(theirs) == list(ours)
 
 
+@pytest.mark.slow
 def test_cached_weights_are_taken_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
@@ -82,6 +85,7 @@ def test_an_architecture_that_the_libraries_build_differently_is_refused() -> No
     )
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_change_nothing() -> None:
     ours = timm.create_model("resnet18")
     before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}

@@ -229,6 +229,7 @@ def test_one_pair_of_arms_is_a_paired_t_test(build) -> None:
     assert judged.p == pytest.approx(expected.pvalue)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "alpha"), [("mains", MAINS_ALPHA), ("interactions", INTERACTIONS_ALPHA)]
 )
@@ -268,6 +269,7 @@ def balanced(rng, shape=(3, 2, 4)):
     return scores.reshape(n_a * n_b, n_seeds), columns, pd.DataFrame(rows)
 
 
+@pytest.mark.slow
 def test_omega_squared_and_noise_equal_statsmodels() -> None:
     api, formula = (
         pytest.importorskip("statsmodels.api"),

@@ -48,6 +48,7 @@ def bar(axes) -> list[tuple[float, float]]:
     ]
 
 
+@pytest.mark.slow
 def test_there_is_a_figure_for_each_axis(published) -> None:
     assert list(gallery(published)) == [
         "arms",
@@ -62,6 +63,7 @@ def test_there_is_a_figure_for_each_axis(published) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_arms_show_every_trial_and_the_mean_of_each_arm(published) -> None:
     (axes,) = gallery(published)["arms"].figure.axes
     points = scattered(axes)
@@ -75,6 +77,7 @@ def test_arms_show_every_trial_and_the_mean_of_each_arm(published) -> None:
     assert bold == ["baseline"]
 
 
+@pytest.mark.slow
 def test_an_axis_shows_paired_differences_in_points(published) -> None:
     results = compute_results(published.study, published.predictions)
     left, right = gallery(published)["axis_augment"].figure.axes
@@ -94,6 +97,7 @@ def test_compared_values_are_balanced(published) -> None:
     )  # with adapters nothing can be compared along this axis
 
 
+@pytest.mark.slow
 def test_one_seed_draws_no_bar(build) -> None:
     left, right = gallery(build(seeds=(0,)))["axis_augment"].figure.axes
     assert (bar(left), bar(right)) == ([], [])
@@ -104,6 +108,7 @@ def test_one_seed_draws_no_bar(build) -> None:
     )
 
 
+@pytest.mark.slow
 def test_curves_are_means_over_seeds(published) -> None:
     results = compute_results(published.study, published.predictions)
     axes = gallery(published)["learning_curves"].figure.axes[0]
@@ -119,6 +124,7 @@ def test_curves_are_means_over_seeds(published) -> None:
     assert len(axes.get_lines()) == 10
 
 
+@pytest.mark.slow
 def test_runs_without_curves_make_no_figure(published) -> None:
     silent = published.with_runs(lambda run: replace(run, curves={}))
     assert "learning_curves" not in gallery(silent)
@@ -195,6 +201,7 @@ def test_a_phase_begins_where_the_recipe_says() -> None:
     assert [np.asarray(line.get_xdata()).tolist() for line in dotted] == [[2.5, 2.5]]
 
 
+@pytest.mark.slow
 def test_the_same_data_gives_the_same_bytes_and_leaves_no_settings_behind(published) -> None:
     before = dict(mpl.rcParams)
     one, two = gallery(published)["axis_augment"], gallery(published)["axis_augment"]

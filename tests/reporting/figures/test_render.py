@@ -10,6 +10,7 @@ from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.render import MANY_RUNS, drawing, spare_processes
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_the_bytes_do_not_depend_on_the_number_of_processes(published) -> None:
     results = compute_results(published.study, published.predictions)
@@ -23,6 +24,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(published) -> None:
     assert module._inherited == ()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_what_goes_wrong_in_another_process_is_raised_here(
     published, monkeypatch: pytest.MonkeyPatch

@@ -70,6 +70,7 @@ def test_a_task_without_one_is_refused(any_study: AnyStudy) -> None:
     )
 
 
+@pytest.mark.slow
 def test_its_report_is_written_and_verified(any_study: AnyStudy, tmp_path: Path) -> None:
     paths = write_report(any_study.study, predictions=any_study.predictions, out=tmp_path)
     assert verify_report(any_study.study, predictions=any_study.predictions, folder=tmp_path) == []

@@ -23,6 +23,7 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> AnyStudy:
     return study_of(ORDINAL.name)
 
 
+@pytest.mark.slow
 def test_its_report_says_what_its_insight_says(levels: AnyStudy, tmp_path: Path) -> None:
     paths = write_report(levels.study, predictions=levels.predictions, out=tmp_path)
     readme = paths.readme.read_text()
@@ -41,6 +42,7 @@ def test_its_report_says_what_its_insight_says(levels: AnyStudy, tmp_path: Path)
     np.testing.assert_allclose(sorted(arms["levels_off"]), sorted(errors), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_its_checks_stand_in_the_report_for_programs(levels: AnyStudy, tmp_path: Path) -> None:
     write_report(levels.study, predictions=levels.predictions, out=tmp_path)
     record = json.loads((tmp_path / "report.json").read_text())
@@ -59,6 +61,7 @@ def test_it_has_no_file_and_no_word_of_another_task(levels: AnyStudy, tmp_path: 
             assert word not in text, (path.name, word)
 
 
+@pytest.mark.slow
 def test_the_pareto_front_is_of_small_errors(levels: AnyStudy, tmp_path: Path) -> None:
     """The score of this task is better when low: the best arm is on every front."""
     runs = []

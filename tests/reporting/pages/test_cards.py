@@ -72,6 +72,7 @@ def test_class_table_equals_scikit_learn(published) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["complete", "single_seed", "binary", "absent", "failed", "bare"])
 def test_no_card_holds_placeholder_text(published, build, case: str) -> None:
     study = {
@@ -110,6 +111,7 @@ def test_an_arm_without_a_complete_trial_says_not_measured(published) -> None:
     assert ModelCard(text).data.to_dict().get("model-index") is None
 
 
+@pytest.mark.slow
 def test_absent_classes_are_named(build) -> None:
     text = next(iter(cards_of(build(absent=(2,))).values()))
     assert "1 class is absent from test and left out of macro means: `species 2`." in text

@@ -131,6 +131,7 @@ def test_a_report_from_before_there_were_marks_is_known_as_ours(tmp_path, name: 
     assert set(claim(out, grid_name=name).files) == set(mark.files)
 
 
+@pytest.mark.slow
 def test_a_report_of_another_grid_is_refused(report) -> None:
     expected = (
         f"the report folder must hold no report of another grid, {report} holds that of 'flowers', "
@@ -143,6 +144,7 @@ def test_a_report_of_another_grid_is_refused(report) -> None:
     assert "holds that of 'textile', not of 'flowers'" in refusal(report)
 
 
+@pytest.mark.slow
 def test_a_report_again_removes_what_it_wrote_and_nothing_else(report, small, build) -> None:
     fill(
         report,
@@ -168,6 +170,7 @@ def test_a_report_again_removes_what_it_wrote_and_nothing_else(report, small, bu
     assert set(contents(report)) == {path.relative_to(report) for path in paths.files} | mine
 
 
+@pytest.mark.slow
 def test_a_page_that_was_changed_by_hand_is_kept_beside_the_new_one(report, small, caplog) -> None:
     whole = (report / "README.md").read_bytes()
     for number, name in enumerate(["README.md.edited", "README.md.edited2"]):
@@ -186,6 +189,7 @@ def test_a_page_that_was_changed_by_hand_is_kept_beside_the_new_one(report, smal
     assert not (report / "trials.csv.edited").exists()
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own_in_the_way_is_refused(report, small) -> None:
     mark = json.loads((report / MARK).read_text())
     del mark["files"]["cards/champion.md"]
@@ -202,6 +206,7 @@ def test_a_file_of_ones_own_in_the_way_is_refused(report, small) -> None:
     assert {**contents(report), Path(MARK): b""} == {**before, Path(MARK): b""}
 
 
+@pytest.mark.slow
 def test_links_are_never_followed_nor_replaced(report, small, tmp_path) -> None:
     mine = tmp_path / "mine.md"
     mine.write_text("mine")
@@ -222,6 +227,7 @@ def test_links_are_never_followed_nor_replaced(report, small, tmp_path) -> None:
     assert mine.read_text() == "mine" and readme.read_text() != "mine"
 
 
+@pytest.mark.slow
 def test_a_folder_in_the_form_of_a_link_is_taken_for_what_it_leads_to(small, tmp_path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk")
@@ -299,6 +305,7 @@ def test_a_damaged_mark_marks_nothing(tmp_path, text: str) -> None:
     assert "holds README.md and no report" in refusal(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_mark_that_names_other_files_gives_no_right_to_them(report, small, tmp_path) -> None:
     victims = {name: tmp_path / name for name in ("outside.md", "secret.txt")}
     for path in victims.values():
@@ -319,6 +326,7 @@ def test_a_mark_that_names_other_files_gives_no_right_to_them(report, small, tmp
     assert all(path.read_text() == "mine" for path in [*victims.values(), report / "main.py"])
 
 
+@pytest.mark.slow
 def test_a_report_that_was_cut_short_is_written_again(report, small, monkeypatch) -> None:
     whole = contents(report)
     calls, move = iter(range(100)), Path.replace

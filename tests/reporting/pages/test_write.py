@@ -34,6 +34,7 @@ def written(published, tmp_path_factory) -> ReportPaths:
     )
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes_whatever_their_order(
     published, written, tmp_path
 ) -> None:
@@ -76,6 +77,7 @@ def test_links_and_images_resolve(written) -> None:
     assert all((written.readme.parent / target).is_file() for target in targets)
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone(written) -> None:
     """No address, no file beside it: what a browser would fetch is inside, with one script."""
     text = written.page.read_text()
@@ -92,6 +94,7 @@ def test_no_champion_card_without_a_champion(published, tmp_path) -> None:
     assert paths.champion_card is None and len(paths.cards) == 10 and paths.figures == ()
 
 
+@pytest.mark.slow
 def test_binary_absent_and_single_seed_studies_have_reports(build, tmp_path) -> None:
     studies = [
         build(axes=SMALL, n_classes=2),
@@ -124,6 +127,7 @@ print(write_report(study.study, predictions=study.predictions, out=Path(sys.argv
 """
 
 
+@pytest.mark.slow
 def test_reporting_needs_neither_torch_nor_mlflow(tmp_path) -> None:
     command = [sys.executable, "-c", _WITHOUT_TORCH, str(Path(__file__).parents[1]), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

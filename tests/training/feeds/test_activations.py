@@ -155,7 +155,7 @@ def test_a_full_disk_stops_caching_and_nothing_else(
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache_entries, "digest_of", full)
+    monkeypatch.setattr(cache_entries, "digest_of_file", full)
     cache, use = ActivationCache(tmp_path, 1.0), CacheUse()
     rows = cache.rows(_view({"a": 1}, _batches(2.0)), use)
     assert torch.equal(rows.batch(np.array([0, 5])), torch.full((2, 5), 2.0))
@@ -197,6 +197,7 @@ def _race(folder: str, log: str, barrier: Barrier) -> None:
     assert rows.batch(np.array([199])).sum() == 1000
 
 
+@pytest.mark.slow
 def test_processes_that_race_for_an_entry_build_it_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(3)
@@ -265,6 +266,7 @@ def _build_slowly(folder: str, has_begun: Event, may_end: Event) -> None:
     ActivationCache(Path(folder), 1.0).rows(_view({"a": 1}, slowly()), CacheUse())
 
 
+@pytest.mark.slow
 def test_a_process_that_would_wait_builds_another_view_meanwhile(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     has_begun, may_end = context.Event(), context.Event()

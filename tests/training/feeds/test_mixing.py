@@ -91,6 +91,7 @@ def test_batches_follow_from_seed_epoch_and_step(store: ImageStore) -> None:
     assert all(labels.ndim == 1 for _, labels in feed.evaluate(batch_size=8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixing", [{"mixup": 0.4}, {"cutmix": 1.0}])
 def test_a_trial_that_mixes_runs_uncut_says_so_and_learns_otherwise(
     make_request, tmp_path: Path, mixing: dict[str, float]

@@ -58,6 +58,7 @@ def test_a_shuffle_shows_each_image_once() -> None:
     assert sorted(every_image(LABELS).epoch(seed=1, epoch=2)) == list(range(len(LABELS)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze_depth", ["all", -1])
 def test_a_few_shot_trial_is_the_same_with_the_whole_splits_cache(
     make_request, tmp_path: Path, freeze_depth: object

@@ -39,6 +39,7 @@ def _step(network, optimizer, rows: torch.Tensor) -> None:
     optimizer.step()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_it_learns_and_a_checkpoint_of_it_is_exact(name: str) -> None:

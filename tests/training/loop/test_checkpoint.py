@@ -150,6 +150,7 @@ def run_killed_at(step: int, request: TrialRequest, monkeypatch: pytest.MonkeyPa
         run(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_killed_before_any_step_a_trial_ends_with_the_same_numbers(
     make_request, tmp_path, monkeypatch, recipe
@@ -169,6 +170,7 @@ def test_killed_before_any_step_a_trial_ends_with_the_same_numbers(
         assert_equal_files(alone, again)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(make_request, tmp_path, monkeypatch):
     """Early stopping counts on through the kills, and nothing is trained twice but the epoch
     that was broken off."""
@@ -197,6 +199,7 @@ def test_short_epochs_are_not_kept(make_request, tmp_path):
     assert not (tmp_path / "checkpoint").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["torn", "empty", "another trial's", "another torch's"])
 def test_a_checkpoint_that_is_not_the_trials_is_left_aside(
     make_request, tmp_path, monkeypatch, damage
@@ -218,6 +221,7 @@ def test_a_checkpoint_that_is_not_the_trials_is_left_aside(
     assert len(epochs) == N_EPOCHS
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_as_none(make_request, tmp_path, monkeypatch):
     """Whichever byte is other than it was written: a tensor's value, the header, a length.
 
@@ -248,6 +252,7 @@ def test_a_damaged_checkpoint_is_as_none(make_request, tmp_path, monkeypatch):
     assert len(epochs) == N_EPOCHS
 
 
+@pytest.mark.slow
 def test_a_checkpoint_on_other_weights_is_left_aside(make_request, tmp_path, monkeypatch):
     """The trunk's frozen part is not in it.
 

@@ -43,6 +43,7 @@ def _stored(request) -> np.ndarray:
     return np.asarray(frame[frame["split"] == "test"][["p_0", "p_1", "p_2"]].to_numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighed", [False, True])
 @pytest.mark.parametrize("classifier", ["logistic", "ridge", "knn"])
 def test_predictions_are_scikit_learns(
@@ -85,6 +86,7 @@ def test_predictions_are_scikit_learns(
     assert outcome.facts.prefix[0].at is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", ["logistic", "ridge"])
 def test_a_fitted_head_is_served_as_any_other(
     make_request, store: ImageStore, classifier: str
@@ -164,6 +166,7 @@ def test_what_cannot_be_fitted_is_left_out_with_the_reason(
     assert contradiction(Recipe(classifier="logistic", **fields)) == why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", ["logistic", "ridge", "knn"])
 @pytest.mark.parametrize(
     "backbone", ["deit_tiny_distilled_patch16_224", "resnetv2_50x1_bit.goog_in21k"]

@@ -95,6 +95,7 @@ def _n_norm_calls(
     return len(calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "fields", "left"),
     [
@@ -197,6 +198,7 @@ def test_a_network_whose_logits_would_move_is_not_folded(
     assert fold(network, trained_part) is trained_part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [

@@ -79,6 +79,7 @@ def test_damaged_compute_is_measured_again_and_said(
     assert path.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_every_byte_of_remembered_compute_may_change(tmp_path: Path, measured, caplog) -> None:
     choose_compute(tmp_path, threads=1)
     (path,) = tmp_path.glob("compute-*.json")

@@ -171,6 +171,7 @@ def test_weights_that_do_not_fit_the_classes_are_refused() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [

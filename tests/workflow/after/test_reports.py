@@ -114,6 +114,7 @@ def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device", "/disk/x")
 
 
+@pytest.mark.slow
 def test_a_study_that_was_run(
     ran: Path, desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +204,7 @@ def _a_full_disk_after_the_trials(grid: Path, monkeypatch: pytest.MonkeyPatch) -
     assert ask("report", str(grid), "--no-images") == "report: reports/reported/README.md\n"
 
 
+@pytest.mark.slow
 def test_nothing_completed(desk: Path, write_grid: WriteGrid) -> None:
     grid = write_grid(
         "diverging", ("batch_size: 8", "batch_size: 8, optimizer: sgd, head_lr: 1.0e+30"), ONE_ARM

@@ -79,6 +79,7 @@ def is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_of_it(start: Start, number: signal.Signals) -> None:
     server, port = start()
@@ -96,6 +97,7 @@ def test_nothing_is_left_of_it(start: Start, number: signal.Signals) -> None:
     assert (server.returncode, server.stderr.read()) == expected
 
 
+@pytest.mark.slow
 def test_the_environment_opens_no_other_address_and_the_command_line_shows_no_password(
     start: Start,
 ) -> None:

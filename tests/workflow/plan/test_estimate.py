@@ -88,6 +88,7 @@ def test_few_shots_and_fitted_classifiers_by_hand(write_grid: Callable[..., Path
     )
 
 
+@pytest.mark.slow
 def test_a_fitted_kind_is_measured_too(write_grid: Callable[..., Path]) -> None:
     said = (
         CliRunner()
@@ -136,6 +137,7 @@ def test_a_few_images_are_spread_over_the_classes() -> None:
     assert len(set(part.image_ids)) == 9
 
 
+@pytest.mark.slow
 def test_plan_measures_real_steps_and_says_what_the_estimate_rests_on(
     write_grid: Callable[..., Path], desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +217,7 @@ print(while_held - before, peak_mb("cpu") - before)
 """
 
 
+@pytest.mark.slow
 def test_the_peak_of_a_process_is_what_it_held() -> None:
     """In a process of its own.
 

@@ -142,6 +142,7 @@ def write_axis(desk: Path) -> Callable[[str], Path]:
     return write
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", AXES)
 def test_the_views_that_are_planned_are_those_that_are_computed(
     axis: str, write_axis: Callable[[str], Path], desk: Path

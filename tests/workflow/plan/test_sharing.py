@@ -40,6 +40,7 @@ def test_plan_counts_the_passes_that_sharing_saves(desk: Path, write_grid: Write
     assert "nothing to keep: whole network" in out
 
 
+@pytest.mark.slow
 def test_what_plan_says_is_what_happens(
     desk: Path, write_grid: WriteGrid, tracking_uri: str
 ) -> None:
@@ -54,6 +55,7 @@ def test_what_plan_says_is_what_happens(
     assert sum(computed) == 4
 
 
+@pytest.mark.slow
 def test_kept_activations_are_listed_and_cleared(desk: Path, write_grid: WriteGrid) -> None:
     assert _out("cache", "list") == "0 views, 0.0 MB\n"
     grid = write_grid("listed")
@@ -70,6 +72,7 @@ def test_kept_activations_are_listed_and_cleared(desk: Path, write_grid: WriteGr
         assert [row["val/macro_f1"] for row in csv.DictReader(file)] == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"\0" * 64], ids=["empty", "zeros"])
 def test_a_damaged_cache_is_told_of_and_changes_nothing(
     desk: Path, write_grid: WriteGrid, damage: bytes, tracking_uri: str

@@ -151,6 +151,7 @@ def test_every_tile_is_the_view_that_a_trial_trains_on(desk: Path, write_grid: W
             assert torch.equal(wanted.normalised(drawn), fed[rows])
 
 
+@pytest.mark.slow
 def test_a_run_finds_the_store_of_the_sheet_and_nothing_else_is_left(
     desk: Path, write_grid: WriteGrid, tmp_path: Path
 ) -> None:

@@ -168,6 +168,7 @@ def _said(*words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "noted",
     [("source", "digest", "content"), ("source", "digest")],
@@ -213,6 +214,7 @@ def test_a_study_goes_on_with_its_own_weights_only(
     assert code == 0, said
 
 
+@pytest.mark.slow
 def test_every_request_says_what_its_trial_starts_from(desk: Path, write_grid: WriteGrid) -> None:
     """So that a worker meets weights that were replaced while the study runs.
 

@@ -26,6 +26,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_breakpoint_in_a_trial_stops_in_the_terminal(
     desk: Path, write_grid: Callable[..., Path]
 ) -> None:
@@ -34,7 +35,8 @@ def test_a_breakpoint_in_a_trial_stops_in_the_terminal(
     done = subprocess.run(
         [sys.executable, "-c", STOPS, *words],
         input="p 'in trial', request.trial.seed\nc\n",
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # Ray points breakpoint() at a debugger of its own, for this process and its children.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONBREAKPOINT": ""},
         capture_output=True,
         text=True,
         check=False,

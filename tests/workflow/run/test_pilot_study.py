@@ -121,6 +121,7 @@ def _runs(uri: str, name: str) -> list[mlflow.entities.Run]:
     return client.search_runs([experiment.experiment_id], max_results=1000)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_twice_ends_complete_and_only_its_confirmation_counts(
     here: Path, tracking_uri: str
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_search_that_is_killed_twice_ends_complete_and_only_its_confirmation_c
     assert len(_runs(tracking_uri, "searched")) == len(runs)
 
 
+@pytest.mark.slow
 def test_a_tuning_gives_every_arm_its_own_best_and_diverging_values_never_win(
     here: Path, tracking_uri: str
 ) -> None:
@@ -236,6 +238,7 @@ def test_a_tuning_gives_every_arm_its_own_best_and_diverging_values_never_win(
     assert "tuned: every number is what the store gives" in _ablate("verify", "reports/tuned")
 
 
+@pytest.mark.slow
 def test_several_objectives_confirm_the_front(here: Path, tracking_uri: str) -> None:
     _ablate("run", _write(here, "front", FRONT))
     study = MlflowStore(tracking_uri, "front").read_study("front")
@@ -283,6 +286,7 @@ def test_seeds_on_the_command_line_may_not_be_the_pilots(here: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "text"), [("search", FRONT), ("tuning", TUNE)])
 def test_a_pilot_without_a_finite_score_ends_in_a_sentence(desk, monkeypatch, kind, text):
     """Every trial completes, and no score is a number.

@@ -48,6 +48,7 @@ def test_scores_of_classes_are_means_over_seeds(published) -> None:
     )
 
 
+@pytest.mark.slow
 def test_macro_f1_of_the_runs_is_the_mean_over_classes(published) -> None:
     for arm in published.study.record.arms:
         insight = read_insight(published.study, arm, published.predictions)

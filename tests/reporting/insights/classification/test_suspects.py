@@ -85,6 +85,7 @@ PAIR = NearDuplicate(
 )
 
 
+@pytest.mark.slow
 def test_report_shows_images_that_are_at_hand_and_leaves_them_out_when_told(sure, tmp_path) -> None:
     record = sure.study.record
     facts = record.data.model_copy(
@@ -120,6 +121,7 @@ def test_report_shows_images_that_are_at_hand_and_leaves_them_out_when_told(sure
     assert not any("examples" in path.name for path in bare.figures)
 
 
+@pytest.mark.slow
 def test_a_report_with_or_without_images_verifies_and_a_changed_table_is_named(
     sure, tmp_path
 ) -> None:
@@ -171,6 +173,7 @@ def test_kinds_of_backbones_stand_beside_each_other_where_there_are_two(sure) ->
     assert len(re.findall(r"The best (?:CNN|ViT) against the baseline: ", text)) == 1
 
 
+@pytest.mark.slow
 def test_a_changed_cell_of_every_table_is_named_by_verify(sure, tmp_path) -> None:
     """The last digit of each CSV file, the lists of images in doubt among them."""
     record = sure.study.record

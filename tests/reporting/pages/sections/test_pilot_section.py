@@ -91,6 +91,7 @@ def test_a_front_is_shown_in_all_its_objectives(published) -> None:
     assert f"| `{names[5]}` ✓ | 0.750 | 500 |" in told
 
 
+@pytest.mark.slow
 def test_fewer_complete_trials_than_arms_asked_for_are_said(published) -> None:
     told = section(text_of(searched(published, n_confirm=11)), "Search")
     assert (
@@ -142,6 +143,7 @@ def test_a_study_without_a_pilot_says_nothing_of_one(published) -> None:
     assert pilot_section(compute_results(published.study, published.predictions), no_figures) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forged", [False, True])
 def test_a_pilots_scores_are_checked_against_its_own_runs(
     published, tmp_path, forged: bool

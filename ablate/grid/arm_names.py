@@ -1,0 +1,49 @@
+"""What arms are called: the axes that matter for them, each with its level."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ablate.recipe.canonical import relevant
+from ablate.recipe.recipe import Recipe
+
+
+def arm_name(axes: Sequence[str], recipe: Recipe, *, n_digits: int | None = None) -> str:
+    """Name an arm by its levels of `axes`, those left out that cannot matter for it.
+
+    `n_digits` shortens numbers: a sampler's are long fractions, unlike levels that a grid lists.
+    """
+    matter = relevant(recipe)
+    words: list[str] = []
+    for axis in axes:
+        if axis in matter:
+            words.append(f"{axis}={level_word(getattr(recipe, axis), n_digits)}")
+    return " ".join(words) or "base"
+
+
+def unique_arm_names(axes: Sequence[str], recipes: Mapping[str, Recipe]) -> dict[str, str]:
+    """arm_id -> name; names are unique.
+
+    Levels that are lists of text can read alike, `[a, b]` and `[a+b]`: such arms carry their ids.
+    """
+    names = {arm_id: arm_name(axes, recipe) for arm_id, recipe in recipes.items()}
+    counts = Counter(names.values())
+    for arm_id, name in names.items():
+        if counts[name] > 1:
+            names[arm_id] = f"{name} ({arm_id})"
+    return names
+
+
+def level_word(level: Any, n_digits: int | None = None) -> str:
+    """A level in a name, spelled as YAML spells it; numbers to `n_digits` where given."""
+    # YAML's null, not "none": that word is a level of some fields.
+    if level is None or isinstance(level, bool):
+        return json.dumps(level)
+    if isinstance(level, tuple):
+        return "+".join(map(str, level)) or "none"
+    if isinstance(level, float) and n_digits is not None:
+        return f"{level:.{n_digits}g}"
+    return str(level)
