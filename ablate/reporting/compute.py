@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to
+from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to, with_gaps
 from ablate.reporting.evidence.arm_intervals import with_intervals
 from ablate.reporting.evidence.choices import Choice, choices
 from ablate.reporting.evidence.effects import study_effects
@@ -39,14 +39,17 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
             replicates,
             reference=baseline,
             order=order,
-            declared=effects.questions,
+            answered=effects.questions or effects.mains,
         )
+        effects = with_gaps(effects, to_baseline, record)
 
     # By val alone; everything that is said of it below is of test.
     best = champion(record, trials)
     around: tuple[Choice, ...] = ()
     if best is not None:
-        around = choices(record, trials, replicates, best=best, to_baseline=to_baseline)
+        around = choices(
+            record, trials, replicates, best=best, effects=effects, to_baseline=to_baseline
+        )
     return Results(
         study=study,
         trials=trials,
