@@ -381,14 +381,14 @@ def test_smallest_effect_has_the_power_that_it_promises() -> None:
         (
             Verdict.UNDECIDED,
             12,
-            "undecided: no difference larger than 3.0 points; about 12 seeds would settle it",
+            "undecided, no difference larger than 3.0 points; about 12 seeds would settle it",
         ),
         (
             Verdict.UNDECIDED,
             None,
-            "undecided: no difference larger than 3.0 points; more than 100 seeds would settle it",
+            "undecided, no difference larger than 3.0 points; more than 100 seeds would settle it",
         ),
-        (Verdict.UNKNOWN, None, "one seed cannot separate it from seed noise"),
+        (Verdict.UNKNOWN, None, "unknown: one seed cannot separate it from seed noise"),
     ],
 )
 def test_what_is_said_of_an_effect(published, verdict, seeds, sentence) -> None:

@@ -186,6 +186,6 @@ def test_tables_and_record_name_the_questions(published) -> None:
     assert "1 question declared before training" in asked
     assert "`augment=light` against `augment=none`" in asked
     assert "*none*" not in asked  # a name is words, never markup
-    assert "Exploratory: the grid declares its questions" in text
+    assert "Verdicts marked exploratory answer no declared question" in text
     plain = compute_results(published.study, published.predictions)
     assert "xploratory" not in report_text(plain, {})
