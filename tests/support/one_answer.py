@@ -191,10 +191,21 @@ def _alt_texts(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
         alt = re.search(rf"!\[([^\]]*)\]\(figures/axis_{re.escape(axis)}\.svg\)", readme)
         if alt is None:
             continue
-        shape = rf"([^;(:]+): ({NUMBER}) points, interval ({NUMBER}) to ({NUMBER})"
-        for level, *numbers in re.findall(shape, alt[1]):
-            answer = known.of_effect[axis, level.strip(), _primary(known)]
-            yield f"alt text of {axis}={level}", tuple(numbers), answer.numbers
+        n_answers = 0
+        for (of_axis, level, metric), answer in known.of_effect.items():
+            if (of_axis, metric) != (axis, _primary(known)) or answer.low == "nan":
+                continue
+            shape = (
+                rf"[(;] ?{re.escape(level)}: ({NUMBER}) points, interval ({NUMBER}) to ({NUMBER})"
+            )
+            found = re.search(shape, _unescaped(alt[1]))
+            yield f"alt text of {axis}={level}", found and found.groups(), answer.numbers
+            n_answers += 1
+        assert n_answers == alt[1].count(" points, interval "), alt[1]
+
+
+def _unescaped(markdown: str) -> str:
+    return re.sub(r"\\([^\w\s])", r"\1", html.unescape(markdown))
 
 
 def _interaction_table(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
