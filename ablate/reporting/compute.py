@@ -8,6 +8,7 @@ from ablate.reporting.evidence.choices import Choice, choices
 from ablate.reporting.evidence.effects import study_effects
 from ablate.reporting.evidence.frames import arm_frame, champion, trial_frame
 from ablate.reporting.evidence.noise_floor import noise_floor
+from ablate.reporting.evidence.scores import StudyScores
 from ablate.reporting.insights import insight_of
 from ablate.reporting.predictions.read import Predictions, Readings, read_study
 from ablate.reporting.predictions.replicates import replicate_arrays
@@ -32,24 +33,21 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
     baseline = baseline_of(record)
     effects = study_effects(record, trials, replicates)
     to_baseline: tuple[ArmGap, ...] = ()
+    scores = StudyScores(record, trials, replicates)
     if baseline is not None:
         to_baseline = gaps_to(
-            record,
-            trials,
-            replicates,
+            scores,
             reference=baseline,
             order=order,
             answered=effects.questions or effects.mains,
         )
-        effects = with_gaps(effects, to_baseline, record)
+        effects = with_gaps(effects, to_baseline, scores)
 
     # By val alone; everything that is said of it below is of test.
     best = champion(record, trials)
     around: tuple[Choice, ...] = ()
     if best is not None:
-        around = choices(
-            record, trials, replicates, best=best, effects=effects, to_baseline=to_baseline
-        )
+        around = choices(scores, best=best, effects=effects, to_baseline=to_baseline)
     return Results(
         study=study,
         trials=trials,
@@ -59,7 +57,7 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
         champion=best,
         to_baseline=to_baseline,
         choices=around,
-        may_be_best=best_candidates(record, trials, replicates),
+        may_be_best=best_candidates(scores),
         insight=insight,
         slugs=card_slugs(record),
     )

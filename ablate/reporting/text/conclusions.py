@@ -10,8 +10,9 @@ from ablate.errors import some
 from ablate.quoting import code
 from ablate.reporting.decision import Decision, decide
 from ablate.reporting.evidence.arm_gaps import ArmGap
-from ablate.reporting.evidence.effects import Effect, score_array
+from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.paired import seed_sd
+from ablate.reporting.evidence.scores import score_array
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import expected_optimism, luck_on_test
 from ablate.reporting.statistics.verdict import Verdict
