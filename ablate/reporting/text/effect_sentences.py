@@ -16,8 +16,10 @@ from ablate.reporting.text.markdown import plural, points
 
 def axis_sentences(results: Results, axis: str) -> list[str]:
     """One sentence for each level of an axis but the baseline's."""
-    effects = results.effects.of_axis(axis, results.effects.primary)
-    return [_level_sentence(results, effect) for effect in effects]
+    sentences = []
+    for effect in results.effects.of_axis(axis, results.effects.primary):
+        sentences.append(_level_sentence(results, effect))
+    return sentences
 
 
 def _level_sentence(results: Results, effect: Effect) -> str:
@@ -59,7 +61,9 @@ def _secondary_text(effect: Effect) -> str:
 
 def _in_brackets(effect: Effect) -> str:
     """` (interval -1.4 to +7.4)`, or nothing."""
-    return "" if math.isnan(effect.judged.low) else f" ({interval_text(effect.judged)})"
+    if math.isnan(effect.judged.low):
+        return ""
+    return f" ({interval_text(effect.judged)})"
 
 
 def interval_text(judged: Judged) -> str:
@@ -104,7 +108,9 @@ def verdict_cell(judged: Judged) -> str:
 
 
 def _margin_words(margin: float) -> str:
-    return "1 point" if margin == 1 else f"{margin:g} points"
+    if margin == 1:
+        return "1 point"
+    return f"{margin:g} points"
 
 
 def _price(seeds_to_settle: int | None) -> str:

@@ -35,8 +35,10 @@ def study_note(record: ReportRecord) -> str:
 
 def _data_line(record: ReportRecord) -> str:
     data = record.data
-    sizes = ", ".join(f"{split} {count:,}" for split, count in data.n_images.items())
-    line = f"{text(data.title)}: {len(data.class_names)} classes; images: {sizes}."
+    sizes = []
+    for split, count in data.n_images.items():
+        sizes.append(f"{split} {count:,}")
+    line = f"{text(data.title)}: {len(data.class_names)} classes; images: {', '.join(sizes)}."
     if data.source == data.requested_source:
         return line
     return f"**Fallback data**: {code(data.requested_source)} is not available. {line}"
@@ -74,14 +76,18 @@ def _score(arm: ReportArm, metric: str) -> str:
 
 def _number(value: float | None) -> float:
     # JSON has no NaN: report.json writes null for what was not measured.
-    return math.nan if value is None else value
+    if value is None:
+        return math.nan
+    return value
 
 
 def _gap_line(gap: ReportContrast, baseline: ReportArm) -> str:
     line = f"Against the baseline ({code(baseline.name)}): {points(gap.difference)} points"
     if gap.low is not None and gap.high is not None:
         line += f" (interval {points(gap.low)} to {points(gap.high)})"
-    verdict = "within the margin" if gap.verdict == "no larger" else gap.verdict
+    verdict: str = gap.verdict
+    if gap.verdict == "no larger":
+        verdict = "within the margin"
     return f"{line}, {verdict}."
 
 
