@@ -85,5 +85,5 @@ def test_the_summary_names_the_cheapest_of_the_first_screen(published) -> None:
         cheapest = decide(changed).cheapest
         named = f"`{cheapest.name}`: it trains"
         if cheapest.arm == results.champion:
-            named = "None of them trains fewer"
+            named = "No other trains fewer"
         assert named in ties_sentence(changed)

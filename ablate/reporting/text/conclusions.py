@@ -253,7 +253,7 @@ def _cheapest_of(decision: Decision) -> str:
     if cheapest is None:
         return ""
     if cheapest.arm == decision.use.arm:
-        return " None trains fewer parameters than the best arm on val."
+        return " No other trains fewer parameters than the best arm on val."
     n_trained = count(cheapest.n_trained)
     return f" The cheapest of them is {code(cheapest.name)}: it trains {n_trained} parameters."
 
