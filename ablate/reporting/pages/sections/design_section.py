@@ -46,7 +46,9 @@ def _row(effect: Effect) -> list[str]:
     seeds = "settled"
     if effect.seeds_to_settle is not None:
         seeds = str(effect.seeds_to_settle)
-    elif effect.verdict in (Verdict.UNDECIDED, Verdict.UNKNOWN):
+    elif effect.verdict is Verdict.UNKNOWN:
+        seeds = NOT_MEASURED
+    elif effect.verdict is Verdict.UNDECIDED:
         seeds = f"more than {MOST_SEEDS}"
     return [
         code(effect.comparison.name),

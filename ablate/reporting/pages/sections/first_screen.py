@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from ablate.quoting import code, one_line
-from ablate.reporting.decision import Decision, Option, decide
+from ablate.reporting.decision import FEWEST_SEEDS, Decision, OpenQuestion, Option, decide
 from ablate.reporting.pages.sections.arm_rows import arm_rows, legend, varied_axes
 from ablate.reporting.results import Results, ShowFigure, prose
 from ablate.reporting.statistics.power import MOST_SEEDS
@@ -134,17 +134,26 @@ def _sure_card(results: Results, decision: Decision) -> list[str]:
     questions = decision.open_questions
     if not questions:
         return [*lines, "no question is open"]
-    first = questions[0]
-    if first is not decision.settled_next:
-        lines.append(f"open: {code(first.name)}; more than {MOST_SEEDS} seeds would settle it")
-    if decision.settled_next is not None and decision.settling_command is not None:
-        following = decision.settled_next
-        lines.append(f"{code(following.name)}: about {following.n_seeds} seeds would settle it")
+    named = list(dict.fromkeys([questions[0], decision.settled_next or questions[0]]))
+    for question in named:
+        lines.append(_open_line(results, question))
+    if decision.settling_command is not None:
         lines.append(code(one_line(decision.settling_command)))
-    n_more = len(questions) - len({first, decision.settled_next or first})
+    n_more = len(questions) - len(named)
     if n_more:
         lines.append(f"{plural(n_more, 'more question')} open")
     return lines
+
+
+def _open_line(results: Results, question: OpenQuestion) -> str:
+    name = code(question.name)
+    if question.is_of_best_arm:
+        name = f"{name} against the baseline"
+    if len(results.record.seeds) < 2:
+        return f"{name}: open; begin with {FEWEST_SEEDS} seeds"
+    if question.n_seeds is None:
+        return f"{name}: open; more than {MOST_SEEDS} seeds would settle it"
+    return f"{name}: about {question.n_seeds} seeds would settle it"
 
 
 def _headline(decision: Decision) -> str:
@@ -157,8 +166,8 @@ def _headline(decision: Decision) -> str:
 
 
 def _family(results: Results, decision: Decision) -> str:
-    if results.effects.n_tests == 0 and not results.to_baseline:
-        return "nothing can be compared"
+    if results.effects.n_tests == 0:
+        return "nothing can be tested with fewer than 2 seeds of comparable arms"
     settled = f"{decision.n_settled} of {plural(decision.n_compared, decision.kind)} settled"
     return f"{settled}; all verdicts hold together in 95 % of such studies"
 
@@ -169,6 +178,8 @@ def _cheapest_card(results: Results, decision: Decision) -> list[str]:
     among = f"truly best, 95 % sure: one of {decision.n_candidates} (of {n_arms})"
     if decision.n_candidates == 1:
         among = f"truly best, 95 % sure: 1 of {n_arms}"
+    elif decision.n_candidates == decision.n_scored:
+        among = f"any of {n_arms} may be the truly best"
     if cheapest is None:
         return ["not measured", among]
     metric = prose(results.effects.primary)
