@@ -82,7 +82,9 @@ def test_the_summary_names_the_cheapest_of_the_first_screen(published) -> None:
     results = compute_results(published.study, published.predictions)
     for candidates in (results.may_be_best, frozenset({results.record.arms[1].arm_id})):
         changed = replace(results, may_be_best=candidates)
-        cheapest = decide(changed).cheapest
+        decision = decide(changed)
+        assert decision is not None and decision.cheapest is not None
+        cheapest = decision.cheapest
         named = f"`{cheapest.name}`: it trains"
         if cheapest.arm == results.champion:
             named = "No other trains fewer"

@@ -333,8 +333,8 @@ def _choices(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, An
     arm_ids = {arm["short_name"]: arm["arm_id"] for arm in known.record["arms"]}
     for axis, level, name, *printed in re.findall(shape, section.partition("</details>")[0]):
         wanted = known.of_choice[axis, level, arm_ids[name]]
-        *numbers, words = printed
-        yield f"README.md {axis}: {name}", Answer(*numbers, _verdict_of_cell(words)), wanted
+        value, low, high, words = printed
+        yield f"README.md {axis}: {name}", Answer(value, low, high, _verdict_of_cell(words)), wanted
 
 
 def _choice_key(choice: Mapping[str, Any]) -> tuple[str, str, str]:
