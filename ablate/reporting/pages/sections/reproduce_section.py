@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.quoting import code, one_line, text
-from ablate.reporting.evidence.frames import run_of_trial, stray_runs
+from ablate.reporting.evidence.frames import stray_runs
 from ablate.reporting.pages.csv_files import table_names
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.facts import commit_text, versions_text
@@ -43,11 +43,10 @@ def _files(results: Results) -> str:
 
 
 def _runs(results: Results) -> str:
-    by_trial = run_of_trial(results.study)
     rows = []
     for arm in results.record.arms:
         for seed in results.record.seeds:
-            run = by_trial.get((arm.arm_id, seed))
+            run = results.run_of_trial.get((arm.arm_id, seed))
             if run is not None:
                 rows.append(
                     [
