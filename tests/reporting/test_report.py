@@ -19,7 +19,7 @@ from ablate.reporting.text.markdown import escape, mean_sd, points, table
 def test_first_lines_say_which_data_was_used(published) -> None:
     text = text_of(published)
     warning = (
-        "**Warning: the images are synthetic stand-ins.** `flowers102` is not available here; "
+        "**The images are synthetic stand-ins:** `flowers102` is not available here; "
         "the declared fallback `rendered_flowers` (Rendered flowers) was used instead. "
         "No result below says anything about `flowers102`."
     )
@@ -54,7 +54,7 @@ def test_a_real_fallback_is_a_warning_without_the_word_synthetic(published) -> N
     data = published.study.record.data.model_copy(update={"is_synthetic": False})
     line = text_of(published.with_record(data=data)).splitlines()[3]
     assert line == (
-        "> **Warning: not the data set that the grid asks for.** `flowers102` is not available "
+        "> **Not the data set that the grid asks for:** `flowers102` is not available "
         "here; the declared fallback `rendered_flowers` (Rendered flowers) was used instead."
     )
 

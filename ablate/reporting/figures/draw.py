@@ -228,11 +228,13 @@ def draw_curves(
     names: Mapping[str, str],
     labels: Mapping[str, str],
     phase_starts: Sequence[int] = (),
+    losses: Sequence[str] = (),
 ) -> Figure:
     """Learning curves: `curves` (arm_id, seed, epoch, metric, value), one panel per metric.
 
     The first two arms in `names` (arm_id -> legend) stand out, all others are grey. `labels`:
-    metric -> its words. A dotted line marks where a phase of the first arm begins.
+    metric -> its words. A dotted line marks where a phase of the first arm begins. The panels of
+    `losses` have one scale, so that train and val can be compared.
     """
     metrics = list(dict.fromkeys(curves["metric"]))
     figure = canvas(width=8.0, height=3.2)
@@ -244,6 +246,9 @@ def draw_curves(
             axes.axvline(start + 0.5, color=DARK, linewidth=0.9, linestyle=":")
         axes.set(xlabel="epoch", title=plain(labels[metric]))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    compared = [panels[place] for place, metric in enumerate(metrics) if metric in losses]
+    for axes in compared[1:]:
+        axes.sharey(compared[0])
     legend(figure, [panels[0]], place="lower", n_columns=1)
     return figure
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from ablate.metrics.calibration import N_BINS, Reliability
 from ablate.reporting.evidence.pareto import Cost
-from ablate.reporting.figures.picture import DARK, canvas, plain, short, styled
+from ablate.reporting.figures.labels import name_points
+from ablate.reporting.figures.picture import DARK, canvas, legend, plain, short, styled
 
+_N_TICKS = 4
+_LONGEST_NAME = 62
+"""Letters of an arm's name, of which two stand side by side below the panels."""
 _MARKS = {"other": ("o", 30), "baseline": ("s", 30), "best on val": ("*", 90)}
 """Kind of arm -> its marker and its size in square points."""
 Tiles = Sequence[tuple[NDArray[np.uint8], str]]
@@ -47,7 +53,8 @@ def draw_reliability(bins: Reliability) -> Figure:
     )
     title = f"calibration error {bins.ece:.3f}"
     upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1), title=title)
-    upper.legend(loc="upper left", frameon=False, fontsize=8)
+    # outside: bins of few predictions have intervals that fill the whole height
+    legend(figure, [upper], place="upper", n_columns=2)
     centres = (np.arange(N_BINS) + 0.5) / N_BINS
     lower.bar(centres, bins.count, width=0.9 / N_BINS, color=blue)
     lower.set(xlabel="confidence (probability of the predicted class)", ylabel="predictions")
@@ -73,7 +80,7 @@ def draw_cost(
 ) -> Figure:
     """One panel per cost, on a logarithmic axis: every arm by its means; the baseline is a square.
 
-    The front, the best arm and the baseline are named by their rank in `arms`.
+    The front, the best arm and the baseline are named by their rank in `arms`, with a key below.
 
     `panels`: cost -> arm_ids of its Pareto front, the cheapest first: filled, and joined by steps.
     """
@@ -91,13 +98,9 @@ def draw_cost(
     for axes in grid[:, 0]:
         axes.set_ylabel(label)
     _explain_marks(drawn[0])
-    figure.legend(
-        *drawn[0].get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=4,
-        frameon=False,
-        fontsize=8,
-    )
+    legend(figure, [drawn[0]], place="upper", n_columns=4)
+    _explain_names(figure, arms, panels)
+    name_points(figure, drawn[: len(panels)], _named_points(arms, panels, metric))
     return figure
 
 
@@ -123,16 +126,73 @@ def _draw_cost_panel(
         axes.scatter(beaten[x], beaten[y], facecolor="white", zorder=3, **outline)
         unbeaten = known[(kinds == kind) & is_on_front]
         axes.scatter(unbeaten[x], unbeaten[y], facecolor=blue, zorder=4, **outline)
-    _name_points(axes, known[is_on_front | (kinds != "other")], x=x, y=y)
     axes.set_xscale("log")
+    _few_ticks(axes)
     axes.set_xlabel(cost.title)
 
 
-def _name_points(axes: Axes, named: pd.DataFrame, *, x: str, y: str) -> None:
-    """Each point's rank in the table of arms, which is the order of its frame."""
-    for place, cost, score in zip(named.index, named[x], named[y], strict=True):
-        where: dict[str, Any] = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7.5}
-        axes.annotate(str(place + 1), (cost, score), zorder=5, **where)
+def _few_ticks(axes: Axes) -> None:
+    """Ticks of a logarithmic axis that fit below a narrow panel, also within one decade.
+
+    Matplotlib would label 520, 540, 560, ... there, one over the other.
+    """
+    low, high = axes.get_xlim()
+    locator: Locator = LogLocator()
+    if high < 10 * low:
+        locator = MaxNLocator(_N_TICKS, steps=[1, 2, 5, 10])
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(FuncFormatter(_tick_text))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _tick_text(value: float, _position: int | None) -> str:
+    """`0.1`, `20`, `1,500`, `100 k`, `3 M`."""
+    for least, size, unit in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if value >= least:
+            return f"{value / size:g} {unit}"
+    return f"{value:,g}"
+
+
+def _named_arms(arms: pd.DataFrame, front: Sequence[str]) -> pd.DataFrame:
+    """The arms of a panel that have a name in it: of the front, the best arm, the baseline."""
+    return arms[arms["arm_id"].isin(front) | arms["is_champion"] | arms["is_baseline"]]
+
+
+def _named_points(
+    arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], metric: str
+) -> list[list[tuple[str, float, float]]]:
+    """For each panel (name, cost, score): the rank in the table of arms, its frame's order."""
+    named = []
+    for cost, front in panels.items():
+        points = []
+        for place, arm in _named_arms(arms, front).iterrows():
+            price = float(arm[f"{cost.metric}/mean"])
+            score = float(arm[f"{metric}/mean"])
+            if price > 0 and not math.isnan(score):
+                points.append((str(int(place) + 1), price, score))
+        named.append(points)
+    return named
+
+
+def _explain_names(
+    figure: Figure, arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]]
+) -> None:
+    """Which arm each number in the panels is, below them."""
+    every = {arm_id for front in panels.values() for arm_id in front}
+    lines = []
+    for place, name in _named_arms(arms, sorted(every))["arm"].items():
+        lines.append(plain(short(f"{int(place) + 1}  {name}", _LONGEST_NAME)))
+    handles = [Line2D([], [], linestyle="") for _ in lines]
+    figure.legend(
+        handles,
+        lines,
+        loc="outside lower left",
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+        handlelength=0,
+        handletextpad=0,
+    )
 
 
 def _explain_marks(axes: Axes) -> None:

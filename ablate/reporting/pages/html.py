@@ -21,7 +21,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from ablate.reporting.pages.page_style import SCRIPT, STYLE
-from ablate.reporting.pages.sections.first_screen import CARDS, COLUMNS
+from ablate.reporting.text.layout import CARDS, COLUMNS, PAIRS
 
 _SUMMARY = re.compile(r"<details><summary>([\w ?,]+)</summary>")
 _DETAILS_END = "</details>"
@@ -31,6 +31,9 @@ _LAYOUT = {
     COLUMNS[0]: '<div class="columns"><div>',
     COLUMNS[1]: "</div><div>",
     COLUMNS[2]: "</div></div>",
+    PAIRS[0]: '<div class="pairs"><div>',
+    PAIRS[1]: "</div><div>",
+    PAIRS[2]: "</div></div>",
 }
 """Comments of the Markdown, which GitHub hides -> elements of the page."""
 _BAR = "> [!WARNING]\n"

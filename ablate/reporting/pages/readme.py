@@ -25,6 +25,7 @@ from ablate.reporting.pages.sections.reproduce_section import reproduce_section
 from ablate.reporting.pages.sections.review import review_section
 from ablate.reporting.pages.sections.summary_section import summary_section
 from ablate.reporting.results import Results, ShowFigure
+from ablate.reporting.text.layout import folded
 from ablate.reporting.text.markdown import join_sections, picture
 
 Section = Callable[[Results, ShowFigure], str]
@@ -72,6 +73,5 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
 
 
 def _folded(question: str, sections: Sequence[str]) -> str:
-    """Sections to unfold; GitHub and the page both do."""
-    body = join_sections(sections).strip()
-    return f"<details><summary>{question}</summary>\n\n{body}\n\n</details>" if body else ""
+    """Sections that answer a question, below it."""
+    return folded(question, join_sections(sections).strip())

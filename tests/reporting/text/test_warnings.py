@@ -31,7 +31,7 @@ def test_each_thing_that_is_wrong_has_a_line(published) -> None:
         lambda run: replace(run, status="FAILED") if run.run_id == "run000" else run
     )
     stand_in, absent, duplicates, small, failed = warnings_of(wrong)
-    assert stand_in.startswith("**Warning: the images are synthetic stand-ins.**")
+    assert stand_in.startswith("**The images are synthetic stand-ins:**")
     assert absent.startswith("**1 class without images in test: ")
     assert duplicates == (
         "**3 near-duplicates between splits:** images of val or test that are also in train "

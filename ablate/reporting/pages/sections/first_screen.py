@@ -7,6 +7,7 @@ below the other.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ablate.quoting import code, one_line
 from ablate.reporting.decision import Decision, Option, decide
@@ -15,6 +16,7 @@ from ablate.reporting.results import Results, ShowFigure, prose
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.conclusions import metric_cell
 from ablate.reporting.text.effect_sentences import interval_text
+from ablate.reporting.text.layout import CARDS, COLUMNS
 from ablate.reporting.text.markdown import (
     bullets,
     compact,
@@ -28,8 +30,6 @@ from ablate.reporting.text.markdown import (
 from ablate.reporting.text.warnings import warnings
 from ablate.tracking.events import TrialState
 
-CARDS = "<!-- cards -->", "<!-- /cards -->"
-COLUMNS = "<!-- columns -->", "<!-- next column -->", "<!-- /columns -->"
 _N_TOP = 8
 _MOST_AXES_BESIDE = 5
 """A table with more columns has no room beside the checks."""
@@ -49,7 +49,8 @@ def first_screen(results: Results, _show: ShowFigure) -> str:
         nothing = "No trial completed, so there is no best arm."
         return join_sections([_bar(results), nothing]).rstrip()
     opening, following, closing = COLUMNS
-    if len(varied_axes(results)) > _MOST_AXES_BESIDE:
+    top_arms = _top_arms(results, decision)
+    if len(varied_axes(results, top_arms)) > _MOST_AXES_BESIDE:
         opening = following = closing = ""
     parts = [
         _bar(results),
@@ -57,7 +58,7 @@ def first_screen(results: Results, _show: ShowFigure) -> str:
         _cards(results, decision),
         CARDS[1],
         opening,
-        _top_arms(results, decision),
+        _top_table(results, top_arms),
         following,
         _side(results),
         closing,
@@ -179,18 +180,21 @@ def _cheapest_card(results: Results, decision: Decision) -> list[str]:
     return [*lines, f"{_cost_line(cheapest, None)}; {among}"]
 
 
-def _top_arms(results: Results, decision: Decision) -> str:
-    """The best on val, the baseline, and the cheapest that may be the best."""
+def _top_arms(results: Results, decision: Decision) -> list[str]:
+    """The arm_ids of the best on val, the baseline, and the cheapest that may be the best."""
     order = list(results.arms["arm_id"])
     wanted = set(order[:_N_TOP])
     for option in (decision.use, decision.baseline, decision.cheapest):
         if option is not None:
             wanted.add(option.arm.arm_id)
-    shown = [arm_id for arm_id in order if arm_id in wanted]
+    return [arm_id for arm_id in order if arm_id in wanted]
+
+
+def _top_table(results: Results, shown: Sequence[str]) -> str:
     metric = results.effects.primary
     select_by = results.record.select_by
-    note = legend(results)
-    n_more = len(order) - len(shown)
+    note = legend(results, shown)
+    n_more = len(results.arms) - len(shown)
     if n_more:
         note = f"{plural(n_more, 'more arm')} below. {note}"
 
@@ -246,6 +250,7 @@ def _take_away(results: Results) -> list[str]:
     assert results.champion is not None
     study = f'ablate.open_study("{results.record.grid_name}")'
     return [
-        f"in Python: {code(f'{study}.champion.predict([photo])')}",
-        "[its card](cards/champion.md) with the code that loads it from MLflow",
+        # two lines of code, since a narrow column would break one long one within a word
+        f"in Python: {code(f'study = {study}')}, then {code('study.champion.predict([photo])')}",
+        f"from MLflow: the code is in its card, [{code('cards/champion.md')}](cards/champion.md)",
     ]

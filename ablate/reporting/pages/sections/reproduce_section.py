@@ -7,7 +7,8 @@ from ablate.reporting.evidence.frames import stray_runs
 from ablate.reporting.pages.csv_files import table_names
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.facts import commit_text, versions_text
-from ablate.reporting.text.markdown import bullets, code_block, join_sections, plural, table
+from ablate.reporting.text.layout import folded_list
+from ablate.reporting.text.markdown import bullets, code_block, join_sections, table
 
 
 def reproduce_section(results: Results, _show: ShowFigure) -> str:
@@ -57,6 +58,5 @@ def _runs(results: Results) -> str:
                     ]
                 )
     listed = table(["arm", "seed", "MLflow run", "trial"], rows, n_text_columns=4)
-    # Hundreds of runs are folded away; GitHub and the page both open them.
-    summary = f"<details><summary>{plural(len(rows), 'run')}</summary>"
-    return f"{summary}\n\n{listed}\n\n</details>"
+    # hundreds of runs, of which a reader wants one
+    return folded_list(len(rows), "run", listed)
