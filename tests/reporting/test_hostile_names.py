@@ -18,8 +18,8 @@ from ablate.quoting import one_line
 from ablate.reporting.evidence.two_studies import compare_studies
 from ablate.reporting.pages.html import page
 from ablate.reporting.pages.readme import FOLDED
-from ablate.reporting.text.layout import CARDS, COLUMNS, PAIRS
 from ablate.reporting.pages.write import write_report
+from ablate.reporting.text.layout import CARDS, COLUMNS, PAIRS
 from ablate.reporting.text.two_studies_text import comparison_text
 from ablate.reporting.verify_report import verify_report
 from ablate.study.record import NearDuplicate, NearDuplicates

@@ -38,6 +38,8 @@ _MEAN_SHIFT = 0.08
 """To the right of a level's tick; the points of its seeds stand to the left."""
 _MOST_ARMS = 40
 _MOST_ANNOTATED_CLASSES = 20
+_MOST_SLANTED = 14
+"""Of more levels, slanted names would touch: those stand upright."""
 _CROWDED_LETTERS = 48
 """Letters of all levels' names that fit side by side below one panel."""
 
@@ -209,7 +211,9 @@ def _side_step(seeds: pd.Series) -> pd.Series:
 def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
     names = [plain(short(level)) for level in levels]
     slant: dict[str, Any] = {"rotation": 0, "ha": "center"}
-    if _is_crowded(levels):
+    if len(levels) > _MOST_SLANTED:
+        slant = {"rotation": 90, "ha": "center"}
+    elif _is_crowded(levels):
         slant = {"rotation": 30, "ha": "right"}
     axes.set_xticks(range(len(names)), names, **slant)
     axes.set_xlim(-0.5, len(levels) - 0.5)

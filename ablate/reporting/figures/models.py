@@ -22,7 +22,7 @@ from ablate.reporting.figures.picture import DARK, canvas, legend, plain, short,
 
 _N_TICKS = 4
 _LONGEST_NAME = 62
-"""Letters of an arm's name, of which two stand side by side below the panels."""
+"""Letters of an arm's name below the panels: as wide as one panel."""
 _MARKS = {"other": ("o", 30), "baseline": ("s", 30), "best on val": ("*", 90)}
 """Kind of arm -> its marker and its size in square points."""
 Tiles = Sequence[tuple[NDArray[np.uint8], str]]
@@ -98,8 +98,9 @@ def draw_cost(
     for axes in grid[:, 0]:
         axes.set_ylabel(label)
     _explain_marks(drawn[0])
-    legend(figure, [drawn[0]], place="upper", n_columns=4)
-    _explain_names(figure, arms, panels)
+    # a single panel is half as wide
+    legend(figure, [drawn[0]], place="upper", n_columns=2 * n_columns)
+    _explain_names(figure, arms, panels, n_columns=n_columns)
     name_points(figure, drawn[: len(panels)], _named_points(arms, panels, metric))
     return figure
 
@@ -175,7 +176,7 @@ def _named_points(
 
 
 def _explain_names(
-    figure: Figure, arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]]
+    figure: Figure, arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], *, n_columns: int
 ) -> None:
     """Which arm each number in the panels is, below them."""
     every = {arm_id for front in panels.values() for arm_id in front}
@@ -187,7 +188,7 @@ def _explain_names(
         handles,
         lines,
         loc="outside lower left",
-        ncols=2,
+        ncols=n_columns,
         frameon=False,
         fontsize=8,
         handlelength=0,
