@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablate.quoting import cell, code, text
+from ablate.quoting import cell, code, one_line, text
 from ablate.reporting.results import Results, prose
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.markdown import join_sections, plural, points, table
@@ -21,8 +22,13 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "−": "-",
+    # in LaTeX's oldest encoding of fonts, still its default, these three are other letters
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
 }
+_SIGNED = re.compile(r"[+-]\d+\.\d")
 
 
 @dataclass(frozen=True)
@@ -131,9 +137,8 @@ def as_latex(paper: PaperTable) -> str:
         for score in row.scores:
             printed = _score_text(score).replace("±", r"$\pm$")
             scores.append(rf"\textbf{{{printed}}}" if score.is_best else printed)
-        mark = _LATEX_MARKS[row.mark]
-        difference = _difference(row).replace(row.mark, mark) if row.mark else _difference(row)
-        lines.append(" & ".join([rf"\texttt{{{_escaped(row.name)}}}", *scores, difference]))
+        name = rf"\texttt{{{_escaped(row.name)}}}"
+        lines.append(" & ".join([name, *scores, _latex_difference(row)]))
     caption = _escaped(paper.caption).replace("±", r"$\pm$")
     for sign, mark in _LATEX_MARKS.items():
         caption = caption.replace(sign, mark) if sign else caption
@@ -145,6 +150,14 @@ def as_latex(paper: PaperTable) -> str:
         f"\\caption{{{caption}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
         f"{header} \\\\\n\\midrule\n{body} \\\\\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
     )
+
+
+def _latex_difference(row: PaperRow) -> str:
+    # a minus sign, where plain text would print a hyphen
+    difference = _SIGNED.sub(r"$\g<0>$", _difference(row))
+    if not row.mark:
+        return difference
+    return difference.replace(row.mark, _LATEX_MARKS[row.mark])
 
 
 def as_csv(paper: PaperTable) -> str:
@@ -186,4 +199,5 @@ def _difference(row: PaperRow) -> str:
 
 
 def _escaped(words: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in words)
+    """Words as LaTeX prints them. An empty line among them would end the argument that they are."""
+    return "".join(_LATEX.get(letter, letter) for letter in one_line(words))
