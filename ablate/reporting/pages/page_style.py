@@ -78,13 +78,27 @@ th[aria-sort="descending"]::after { content: " ▼"; }
 @media (max-width: 1000px) {
   .columns, .pairs { grid-template-columns: minmax(0, 1fr); }
 }
+@media (max-width: 760px) {
+  .cards table { display: grid; grid-template-columns: minmax(0, 1fr); }
+  .cards thead, .cards tbody, .cards tr { display: contents; }
+  .cards { margin: 0; }
+  .cards th { margin-top: 10px; }
+  .cards th:first-child { width: auto; }
+  .cards td:empty { display: none; }
+  .cards :is(th, td):nth-child(2) { order: 2; }
+  .cards :is(th, td):nth-child(3) { order: 3; }
+}
 img { max-width: min(100%, 760px); max-height: 620px; background: #fff; }
 details { border-top: 1px solid var(--line); padding: 6px 0; }
 summary { cursor: pointer; font-weight: 600; }
 details details { border: 0; padding: 2px 0; }
 details details > summary { font-weight: 400; color: var(--quiet); }
 """
-"""Every colour is a variable, so that the dark page has none of the light one's."""
+"""Every colour is a variable, so that the dark page has none of the light one's.
+
+On a phone the cells of the cards become items of a grid with one column, ordered by the column that
+they had: the cards stand one below the other.
+"""
 
 SCRIPT = """
 for (const table of document.querySelectorAll(".wide table")) {
