@@ -154,6 +154,11 @@ class Results:
         return by_arm.get(self.champion.arm_id)
 
     @cached_property
+    def arm_of_id(self) -> dict[str, ArmRecord]:
+        """arm_id -> the arm, in the order of the grid."""
+        return {arm.arm_id: arm for arm in self.record.arms}
+
+    @cached_property
     def _names(self) -> dict[str, str]:
         return difference_names(self.record)
 

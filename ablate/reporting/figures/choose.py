@@ -106,7 +106,10 @@ def _effect_text(effect: Effect) -> str:
     """The one answer, as every page has it."""
     size = f"{effect.comparison.levels[0]}: {points(effect.estimate)} points"
     interval = interval_in_points(effect.judged.low, effect.judged.high)
-    return f"{size}, interval {interval}" if interval else size
+    if not interval:
+        # one seed: a difference without an error
+        return size
+    return f"{size}, interval {interval}"
 
 
 def pair_frame(results: Results, effect: Effect) -> pd.DataFrame:
@@ -172,6 +175,7 @@ def _curves(results: Results) -> Picture | None:
     curves = curve_frame(runs, metrics=metrics)
     if curves.empty:
         return None
+    # the order is that of the legend: the arm to use first
     names = {champion.arm_id: f"best on val: {results.name(champion.arm_id)}"}
     if baseline is not None and baseline.arm_id != champion.arm_id:
         names[baseline.arm_id] = results.name(baseline.arm_id)

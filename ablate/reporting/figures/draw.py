@@ -77,7 +77,8 @@ def draw_arms(
     axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
     axes.set_yticks(range(len(shown)), list(map(plain, names)))
     for text, is_baseline in zip(axes.get_yticklabels(), shown["is_baseline"], strict=True):
-        text.set_fontweight("bold" if is_baseline else "normal")
+        if is_baseline:
+            text.set_fontweight("bold")
     axes.grid(axis="y", visible=False)
     legend(figure, [axes], place="upper", n_columns=6)
     return figure
@@ -116,7 +117,10 @@ def draw_axis(
     Right: `differences` (level, seed, difference) in points, one dot per pair; mean and
     interval from `effects` (as `choose.axis_frame`), the noise floor 0 ± `noise_sd` as a band.
     """
-    figure = canvas(width=8.0, height=4.1 if _is_crowded(levels) else 3.3)
+    height = 3.3
+    if _is_crowded(levels):
+        height = 4.1  # slanted names hang below the panels
+    figure = canvas(width=8.0, height=height)
     left, right = figure.subplots(1, 2)
     _draw_values(left, values, levels=levels)
     left.set(ylabel=label, title="every trial, and mean ± SD over seeds")
@@ -335,7 +339,9 @@ def draw_confusion(
         **options,
     )
     axes.set(xlabel="predicted class", ylabel="label")
-    axes.tick_params(axis="x", rotation=90 if n_classes > 4 else 0)
+    # said for few classes too: seaborn turns names by a guess of its own
+    rotation = 90 if n_classes > 4 else 0
+    axes.tick_params(axis="x", rotation=rotation)
     axes.tick_params(axis="y", rotation=0)
     return figure
 

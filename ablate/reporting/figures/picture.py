@@ -101,7 +101,11 @@ def seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) -> 
     are_told_apart = len(order) <= len(_MARKERS)
     for position, seed in enumerate(order):
         is_seed = seeds == seed
-        look = position if are_told_apart else 0
+        look = 0
+        name = "one seed"
+        if are_told_apart:
+            look = position
+            name = f"seed {seed}"
         axes.scatter(
             x[is_seed],
             y[is_seed],
@@ -112,7 +116,7 @@ def seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) -> 
             linewidth=0.5,
             alpha=0.9,
             zorder=4,
-            label=f"seed {seed}" if are_told_apart else "one seed",
+            label=name,
         )
 
 

@@ -46,6 +46,7 @@ def page(markdown: str, images: Mapping[str, bytes]) -> str:
     Links become plain text: the page stands alone, and the cards are not beside it.
     """
     reader = _reader()
+    # the same text as README.md: what the two say cannot differ
     tokens = reader.parse(markdown.replace(_BAR, ""))
     body = reader.renderer.render(tokens, reader.options, {"images": images})
     title = f"<title>{html.escape(_title(tokens))}</title>"
@@ -122,7 +123,9 @@ def _table_open(
 ) -> str:
     # table_open, thead_open, tr_open, th_open, inline: arms are numbered, no other table is
     is_of_arms = tokens[place + 4].content == "#"
-    kind = ' class="arms"' if is_of_arms else ""
+    kind = ""
+    if is_of_arms:
+        kind = ' class="arms"'
     return f'<div class="wide"><table{kind}>\n'
 
 

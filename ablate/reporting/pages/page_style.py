@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# In the page itself, not beside it: a report is sent as one file, and opened without a network.
 STYLE = """
 :root {
   color-scheme: light dark;

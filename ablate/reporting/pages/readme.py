@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.pages.sections.adapters import adapters_section
@@ -68,10 +68,7 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
 
     parts = [section(results, show) for section in FIRST]
     for question, sections in FOLDED:
-        parts.append(_folded(question, [section(results, show) for section in sections]))
+        answers = [section(results, show) for section in sections]
+        # a question that nothing answers is not asked
+        parts.append(folded(question, join_sections(answers).strip()))
     return join_sections(parts)
-
-
-def _folded(question: str, sections: Sequence[str]) -> str:
-    """Sections that answer a question, below it."""
-    return folded(question, join_sections(sections).strip())

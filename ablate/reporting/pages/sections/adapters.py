@@ -43,12 +43,12 @@ def adapters_section(results: Results, _show: ShowFigure) -> str:
     if not any(len(axes[field]) > 1 for field in ADAPTER_FIELDS if field in axes):
         return ""
     header = [*_HEADER, prose(results.effects.primary)]
-    arms = {arm.arm_id: arm for arm in results.record.arms}
     rows = []
     for arm_id in results.arms["arm_id"]:
+        arm = results.arm_of_id[arm_id]
         # what the others train is in the table of costs
-        if arms[arm_id].recipe.adapter_kind != "none" or arms[arm_id] == results.baseline:
-            rows.append(_row(results, arms[arm_id]))
+        if arm.recipe.adapter_kind != "none" or arm == results.baseline:
+            rows.append(_row(results, arm))
     return join_sections(["## Adapters", _NOTE, table(header, rows, n_text_columns=4)]).rstrip()
 
 

@@ -32,11 +32,10 @@ def arm_rows(results: Results, arm_ids: Sequence[str], columns: Columns) -> str:
     axes = varied_axes(results, arm_ids)
     header = ["#", *map(_heading, axes), *columns, "to baseline (interval)", "trained", "train s"]
     ranks = {arm_id: rank for rank, arm_id in enumerate(results.arms["arm_id"], start=1)}
-    arms = {arm.arm_id: arm for arm in results.record.arms}
     changes = level_differences(results.record)
     rows = []
     for arm_id in arm_ids:
-        arm = arms[arm_id]
+        arm = results.arm_of_id[arm_id]
         rows.append(
             [
                 _place(results, arm, ranks[arm_id]),
@@ -106,6 +105,7 @@ def _levels(results: Results, arm: ArmRecord, axes: Sequence[str], changed: set[
     for axis in axes:
         level = levels[axis]
         if axis in changed:
+            # the only emphasis that GitHub has; the page makes the other levels grey
             cells.append(f"**{text(level)}**")
         elif len({str(cell.get(axis)) for cell in arm.cells}) > 1:
             # a merged arm: the axis cannot matter for it

@@ -27,7 +27,9 @@ def axes_section(results: Results, show: ShowFigure) -> str:
             parts.append(_axis(results, axis, show))
     if not parts:
         return ""
-    how = f"{_HOW} {EXPLORATORY}" if results.effects.questions else _HOW
+    how = _HOW
+    if results.effects.questions:
+        how += f" {EXPLORATORY}"
     return join_sections(["## What each axis changes", how, in_pairs(parts)]).rstrip()
 
 

@@ -26,14 +26,18 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
         "not together with the other verdicts of this report. A comparison with the baseline, "
         "marked ◆, has the one answer that it has everywhere."
     )
-    rows = [_row(results, choice) for choice in results.choices]
+    rows = []
+    for choice in results.choices:
+        rows.append(_row(results, choice))
     return join_sections([heading, note, table(_HEADER, rows, n_text_columns=4)]).rstrip()
 
 
 def _row(results: Results, choice: Choice) -> list[str]:
     neighbour = choice.neighbour
     judged = choice.judged
-    mark = " ◆" if choice.is_of_baseline_family else ""
+    mark = ""
+    if choice.is_of_baseline_family:
+        mark = " ◆"
     return [
         code(neighbour.axis),
         code(neighbour.chosen),

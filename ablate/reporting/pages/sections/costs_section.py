@@ -18,6 +18,7 @@ def costs_section(results: Results, show: ShowFigure) -> str:
     note = "Means over seeds."
     if missing:
         note += f" Not measured: {', '.join(missing)}."
+    # what a reader decides by first, the reference for all arms folded below it
     pictured = in_pairs([show("cost"), _fronts(results)])
     listed = folded("Costs of every arm", _costs_table(results))
     return join_sections(["## Cost", note, pictured, listed]).rstrip()
@@ -33,7 +34,10 @@ def _costs_table(results: Results) -> str:
         for cost in costs:
             row.append(count_or(results.number(arm_id, f"{cost.metric}/mean"), cost.digits))
         rows.append(row)
-    return table(["arm", *(cost.title for cost in costs)], rows)
+    header = ["arm"]
+    for cost in costs:
+        header.append(cost.title)
+    return table(header, rows)
 
 
 def _fronts(results: Results) -> str:

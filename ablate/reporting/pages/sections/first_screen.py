@@ -6,6 +6,7 @@ below the other.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -71,7 +72,11 @@ def _bar(results: Results) -> str:
     lines = warnings(results)
     if not lines:
         return ""
-    return "\n>\n".join(["> [!WARNING]\n> " + lines[0], *[f"> {line}" for line in lines[1:]]])
+    bar = f"> [!WARNING]\n> {lines[0]}"
+    for line in lines[1:]:
+        # an empty line of the quotation, or GitHub would join the two to one paragraph
+        bar += f"\n>\n> {line}"
+    return bar
 
 
 def _cards(results: Results, decision: Decision) -> str:
@@ -80,10 +85,8 @@ def _cards(results: Results, decision: Decision) -> str:
         _sure_card(results, decision),
         _cheapest_card(results, decision),
     ]
-    n_rows = max(map(len, columns))
-    rows = []
-    for row in range(n_rows):
-        rows.append([column[row] if row < len(column) else "" for column in columns])
+    # the cards are columns of a table, the one layout that GitHub has; short ones end early
+    rows = list(itertools.zip_longest(*columns, fillvalue=""))
     header = ["Use this", "How sure", "Cheapest that may do"]
     return table(header, rows, n_text_columns=3)
 
@@ -136,7 +139,9 @@ def _sure_card(results: Results, decision: Decision) -> list[str]:
     price = "more than 100 seeds would be needed"
     if first.n_seeds is not None:
         price = f"about {first.n_seeds} seeds would settle it"
-    n_more = f"; {len(questions) - 1} more open" if len(questions) > 1 else ""
+    n_more = ""
+    if len(questions) > 1:
+        n_more = f"; {len(questions) - 1} more open"
     lines.append(f"open: {code(first.name)}, {price}{n_more}")
     if decision.settling_command is not None:
         lines.append(code(one_line(decision.settling_command)))
@@ -149,7 +154,9 @@ def _headline(decision: Decision) -> str:
         return "no baseline to compare with"
     if use.arm == decision.baseline.arm:
         return "the baseline is the best on val"
-    return _HEADLINES[use.gap.judged.verdict if use.gap is not None else Verdict.UNKNOWN]
+    if use.gap is None:
+        return _HEADLINES[Verdict.UNKNOWN]
+    return _HEADLINES[use.gap.judged.verdict]
 
 
 def _family(results: Results, decision: Decision) -> str:

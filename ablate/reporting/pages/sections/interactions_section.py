@@ -56,8 +56,10 @@ def _settled_text(effects: Sequence[Effect]) -> str:
 
 def _rank(effect: Effect) -> tuple[float, float]:
     """The smallest p first, then the largest; what was not tested last."""
-    # NaN compares with nothing, so a sort would leave it anywhere.
-    p = math.inf if math.isnan(effect.judged.p) else effect.judged.p
+    p = effect.judged.p
+    if math.isnan(p):
+        # NaN compares with nothing, so a sort would leave it anywhere
+        p = math.inf
     return p, -abs(effect.estimate)
 
 
@@ -65,7 +67,13 @@ def _row(effect: Effect) -> list[str]:
     span = NOT_MEASURED
     if not math.isnan(effect.judged.low):
         span = f"{points(effect.judged.low)} to {points(effect.judged.high)}"
-    share = NOT_MEASURED if math.isnan(effect.share) else f"{100 * effect.share:.0f} %"
+    share = NOT_MEASURED
+    if not math.isnan(effect.share):
+        share = f"{100 * effect.share:.0f} %"
+    verdict = effect.verdict.value
+    if effect.is_exploratory:
+        # the promise of 95 % is for the questions that the grid declares
+        verdict += " (exploratory)"
     return [
         code(effect.comparison.name),
         code(" x ".join(effect.comparison.against)),
@@ -73,7 +81,7 @@ def _row(effect: Effect) -> list[str]:
         span,
         _bare_p(effect.judged.p),
         share,
-        f"{effect.verdict.value} (exploratory)" if effect.is_exploratory else effect.verdict.value,
+        verdict,
     ]
 
 
