@@ -34,24 +34,24 @@ def name_points(
     """
     figure.draw_without_rendering()  # the layout decides where points come to lie
     for axes, named in zip(panels, points, strict=True):
-        taken = _boxes_of_points(axes)
+        taken = _boxes_of_points(axes, figure.dpi)
         for name, x, y in named:
-            taken.append(_place(axes, name, (x, y), taken))
+            label = _written(axes, name, (x, y))
+            taken.append(_placed(axes, label, taken))
 
 
-def _boxes_of_points(axes: Axes) -> list[Bbox]:
+def _boxes_of_points(axes: Axes, dpi: float) -> list[Bbox]:
     """What no name may cover, in pixels."""
     boxes = []
     for collection in axes.collections:
         sizes = collection.get_sizes()  # type: ignore[attr-defined]
-        side = float(max(sizes, default=0.0)) ** 0.5 * axes.get_figure(root=True).dpi / 72
+        side = float(max(sizes, default=0.0)) ** 0.5 * dpi / 72
         for x, y in axes.transData.transform(collection.get_offsets()):
             boxes.append(Bbox.from_bounds(x - side / 2, y - side / 2, side, side))
     return boxes
 
 
-def _place(axes: Axes, name: str, point: tuple[float, float], taken: Sequence[Bbox]) -> Bbox:
-    """Write one name at the first free place, or at the nearest where none is; return its box."""
+def _written(axes: Axes, name: str, point: tuple[float, float]) -> Annotation:
     label = axes.annotate(
         name,
         point,
@@ -64,13 +64,18 @@ def _place(axes: Axes, name: str, point: tuple[float, float], taken: Sequence[Bb
         arrowprops=_LEADER,
     )
     label.set_in_layout(False)  # it stands inside, and must not move what it was placed by
+    return label
+
+
+def _placed(axes: Axes, label: Annotation, taken: Sequence[Bbox]) -> Bbox:
+    """Move a name to the first free place, or to the nearest where none is; return its box."""
     offsets = list(_offsets())
     for offset in offsets:
-        box = _box_at(axes, label, offset)
+        box = _box_at(label, offset)
         is_inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
         if is_inside and not any(box.overlaps(other) for other in taken):
             return box
-    return _box_at(axes, label, offsets[0])
+    return _box_at(label, offsets[0])
 
 
 def _offsets() -> Iterator[tuple[float, float]]:
@@ -78,10 +83,8 @@ def _offsets() -> Iterator[tuple[float, float]]:
         yield radius * right, radius * up
 
 
-def _box_at(axes: Axes, label: Annotation, offset: tuple[float, float]) -> Bbox:
+def _box_at(label: Annotation, offset: tuple[float, float]) -> Bbox:
     """Move a name; return the pixels that it then takes up."""
     label.set_position(offset)
-    renderer = axes.get_figure(root=True).canvas.get_renderer()  # type: ignore[attr-defined]
-    label.update_positions(renderer)
     # of the words alone: with its line an annotation reaches back to its point
-    return Text.get_window_extent(label, renderer).padded(_ROOM)
+    return Text.get_window_extent(label).padded(_ROOM)

@@ -101,7 +101,7 @@ def draw_cost(
     # a single panel is half as wide
     legend(figure, [drawn[0]], place="upper", n_columns=2 * n_columns)
     _explain_names(figure, arms, panels, n_columns=n_columns)
-    name_points(figure, drawn[: len(panels)], _named_points(arms, panels, metric))
+    name_points(figure, drawn[: len(panels)].tolist(), _named_points(arms, panels, metric))
     return figure
 
 
@@ -155,22 +155,28 @@ def _tick_text(value: float, _position: int | None) -> str:
 
 
 def _named_arms(arms: pd.DataFrame, front: Sequence[str]) -> pd.DataFrame:
-    """The arms of a panel that have a name in it: of the front, the best arm, the baseline."""
-    return arms[arms["arm_id"].isin(front) | arms["is_champion"] | arms["is_baseline"]]
+    """The arms of a panel that have a name in it: of the front, the best arm, the baseline.
+
+    With their `rank` in the table of arms, which is the order of the frame.
+    """
+    ranked = arms.assign(rank=range(1, len(arms) + 1))
+    return ranked[arms["arm_id"].isin(front) | arms["is_champion"] | arms["is_baseline"]]
 
 
 def _named_points(
     arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], metric: str
 ) -> list[list[tuple[str, float, float]]]:
-    """For each panel (name, cost, score): the rank in the table of arms, its frame's order."""
+    """For each panel the points that have a name, which is their rank."""
     named = []
     for cost, front in panels.items():
         points = []
-        for place, arm in _named_arms(arms, front).iterrows():
-            price = float(arm[f"{cost.metric}/mean"])
-            score = float(arm[f"{metric}/mean"])
+        shown = _named_arms(arms, front)
+        prices = shown[f"{cost.metric}/mean"].tolist()
+        scores = shown[f"{metric}/mean"].tolist()
+        for rank, price, score in zip(shown["rank"].tolist(), prices, scores, strict=True):
+            # a logarithmic axis has no place for a cost of 0
             if price > 0 and not math.isnan(score):
-                points.append((str(int(place) + 1), price, score))
+                points.append((str(rank), price, score))
         named.append(points)
     return named
 
@@ -181,8 +187,9 @@ def _explain_names(
     """Which arm each number in the panels is, below them."""
     every = {arm_id for front in panels.values() for arm_id in front}
     lines = []
-    for place, name in _named_arms(arms, sorted(every))["arm"].items():
-        lines.append(plain(short(f"{int(place) + 1}  {name}", _LONGEST_NAME)))
+    named = _named_arms(arms, sorted(every))
+    for rank, name in zip(named["rank"], named["arm"], strict=True):
+        lines.append(plain(short(f"{rank}  {name}", _LONGEST_NAME)))
     handles = [Line2D([], [], linestyle="") for _ in lines]
     figure.legend(
         handles,

@@ -145,7 +145,8 @@ def _squares_over_draws(of_arms: Matrix, of_others: Matrix) -> Matrix:
     squares_of_first = (first**2).sum(axis=1)[:, None]
     squares_of_second = (second**2).sum(axis=1)[None, :]
     # rounding may leave a difference of equal rows below 0
-    return np.maximum(squares_of_first + squares_of_second - 2 * first @ second.T, 0.0)
+    squares = squares_of_first + squares_of_second - 2 * first @ second.T
+    return np.asarray(np.maximum(squares, 0.0))
 
 
 def _image_variances(of_arms: Matrix, of_others: Matrix) -> tuple[Matrix, Matrix]:
