@@ -86,5 +86,6 @@ def _offsets() -> Iterator[tuple[float, float]]:
 def _box_at(label: Annotation, offset: tuple[float, float]) -> Bbox:
     """Move a name; return the pixels that it then takes up."""
     label.set_position(offset)
+    label.get_window_extent()  # a moved annotation finds its place only when it is asked
     # of the words alone: with its line an annotation reaches back to its point
     return Text.get_window_extent(label).padded(_ROOM)
