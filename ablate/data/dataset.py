@@ -100,6 +100,7 @@ def load_data(
         split_rule=rule + subset_rule,
         regrouped=dict(resolved.classes or ()),
         n_first_frames=sum(look.has_more_frames for look in looks),
+        cut_share=_mean_cut_share(looks),
     )
     remarks = (
         *collection.remarks,
@@ -107,6 +108,13 @@ def load_data(
         *copies(images),
     )
     return resolved, DataSet(facts, splits, remarks)
+
+
+def _mean_cut_share(looks: Sequence[Look]) -> float:
+    """Of all files; 0 where images are drawn, since those are square."""
+    if not looks:
+        return 0.0
+    return sum(look.cut_share for look in looks) / len(looks)
 
 
 def _image_counts(parts: Parts) -> dict[str, int]:

@@ -47,6 +47,8 @@ class Look:
     """16 or 32 bits per channel, whose range no file states."""
     has_more_frames: bool
     """An animation, or a file of several pages; the first is taken."""
+    cut_share: float = 0.0
+    """Share of the pixels, in [0, 1), that its middle square leaves out."""
 
 
 def look_at(path: Path, *, name: str) -> Look:
@@ -58,7 +60,8 @@ def look_at(path: Path, *, name: str) -> Look:
         # Pillow calls a JPEG with a second picture (MPO) animated, too
         can_have_frames = image.format in ("GIF", "WEBP", "TIFF", "PNG")
         has_more_frames = can_have_frames and bool(getattr(image, "is_animated", False))
-        return Look(is_deep=is_deep(image), has_more_frames=has_more_frames)
+        cut_share = 1 - min(image.size) / max(image.size)
+        return Look(is_deep(image), has_more_frames, cut_share)
 
 
 def read_image(path: Path, *, name: str) -> Image.Image:

@@ -16,7 +16,7 @@ from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.arm_names import difference_names
 from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.evidence.effects import Effects
-from ablate.reporting.evidence.frames import complete_runs
+from ablate.reporting.evidence.frames import best_among, complete_among, run_of_trial
 from ablate.reporting.evidence.noise_floor import NoiseFloor
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import ImageKey, TileFigure
@@ -154,6 +154,11 @@ class Results:
         return by_arm.get(self.champion.arm_id)
 
     @cached_property
+    def arm_of_id(self) -> dict[str, ArmRecord]:
+        """arm_id -> the arm, in the order of the grid."""
+        return {arm.arm_id: arm for arm in self.record.arms}
+
+    @cached_property
     def _names(self) -> dict[str, str]:
         return difference_names(self.record)
 
@@ -169,9 +174,18 @@ class Results:
         """An arm against the baseline; None for the baseline, and where they share no seed."""
         return self._gaps.get(arm_id)
 
+    @cached_property
+    def run_of_trial(self) -> dict[tuple[str, int], PublishedRun]:
+        """(arm_id, seed) -> run; kept, as every card asks for it."""
+        return run_of_trial(self.study)
+
     def complete_runs(self, arm_id: str) -> list[PublishedRun]:
         """The arm's completed runs, in the order of the seeds."""
-        return complete_runs(self.study, arm_id)
+        return complete_among(self.run_of_trial, arm_id, seeds=self.record.seeds)
+
+    def best_run(self, arm_id: str) -> PublishedRun | None:
+        """The arm's best run on val, see `frames.best_run`."""
+        return best_among(self.complete_runs(arm_id), select_by=self.record.select_by)
 
     @cached_property
     def _rows(self) -> dict[str, dict[Hashable, Any]]:

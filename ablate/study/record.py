@@ -89,6 +89,12 @@ class DataFacts(BaseModel):
     None where there is a brighter one, as nearly always, or nobody looked.
     """
 
+    cut_share: float = 0.0
+    """Share of the pixels that networks never see, as they get each image's middle square.
+
+    A mean over the images, in [0, 1); 0 also where nobody looked.
+    """
+
     @property
     def n_images(self) -> dict[str, int]:
         """split -> images."""

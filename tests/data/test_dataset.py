@@ -326,3 +326,15 @@ def test_files_of_several_frames_are_counted(plants: Path) -> None:
         )
     facts = load_data(PLANTS, data_dir=plants, allow_fallback=True)[1].facts
     assert facts.n_first_frames == 2
+
+
+def test_the_share_of_pixels_outside_the_middle_squares_is_counted(plants: Path) -> None:
+    files = sorted((plants / "plants").rglob("*.png"))
+    assert len(files) > 3
+    for path in files:
+        Image.new("RGB", (8, 8), 9).save(path)
+    Image.new("RGB", (8, 32), 9).save(files[0])
+    Image.new("RGB", (16, 8), 9).save(files[1])
+    facts = load_data(PLANTS, data_dir=plants, allow_fallback=True)[1].facts
+    n_images = sum(facts.n_images.values())
+    assert facts.cut_share == pytest.approx((0.75 + 0.5) / n_images)

@@ -19,7 +19,7 @@ from ablate.reporting.text.markdown import escape, mean_sd, points, table
 def test_first_lines_say_which_data_was_used(published) -> None:
     text = text_of(published)
     warning = (
-        "**Warning: the images are synthetic stand-ins.** `flowers102` is not available here; "
+        "**The images are synthetic stand-ins:** `flowers102` is not available here; "
         "the declared fallback `rendered_flowers` (Rendered flowers) was used instead. "
         "No result below says anything about `flowers102`."
     )
@@ -54,7 +54,7 @@ def test_a_real_fallback_is_a_warning_without_the_word_synthetic(published) -> N
     data = published.study.record.data.model_copy(update={"is_synthetic": False})
     line = text_of(published.with_record(data=data)).splitlines()[3]
     assert line == (
-        "> **Warning: not the data set that the grid asks for.** `flowers102` is not available "
+        "> **Not the data set that the grid asks for:** `flowers102` is not available "
         "here; the declared fallback `rendered_flowers` (Rendered flowers) was used instead."
     )
 
@@ -226,10 +226,10 @@ def test_each_axis_has_one_sentence_a_level_and_a_figure(published) -> None:
 def test_merged_and_excluded_cells_are_listed_with_reasons(published) -> None:
     text = text_of(published)
     assert "| `baseline` | 2 | `lr_ratio=0.1`; `lr_ratio=1.0` |" in text
-    assert (
-        "- adapters are compared on a frozen trunk (4 cells): "
-        "`freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`" in text
-    )
+    excluded = section(text, "Excluded cells")
+    assert "- adapters are compared on a frozen trunk (4 cells)\n" in excluded
+    assert "<summary>4 excluded cells</summary>" in excluded
+    assert "`freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`" in excluded
 
 
 def test_failures_are_listed_with_their_reason(published) -> None:

@@ -10,8 +10,10 @@ matter there) make no pair either.
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -140,22 +142,25 @@ def _each_interaction(record: StudyRecord, scored: Container[str]) -> Iterator[C
         yield from _interactions_of(record, pair, cells)
 
 
-def _interactions_of(record: StudyRecord, axes: tuple[str, str], cells: _Cells) -> list[Comparison]:
+def _interactions_of(
+    record: StudyRecord, axes: tuple[str, str], cells: _Cells
+) -> Iterator[Comparison]:
+    """One by one: who asks whether there is any stops at the first of thousands."""
     orders = [_baseline_first(record, axis) for axis in axes]
     for against in itertools.product(*orders):
         references = dict(zip(axes, against, strict=True))
-        comparisons = []
+        is_found = False
         for levels in itertools.product(*orders):
             changes = dict(zip(axes, levels, strict=True))
             if any(references[axis] == level for axis, level in changes.items()):
                 continue
             comparison = cells.compare(changes, against=references)
             if comparison.contrast.cells:
-                comparisons.append(comparison)
+                is_found = True
+                yield comparison
         # references other than the baseline's only where an axis cannot matter beside those
-        if comparisons:
-            return comparisons
-    return []
+        if is_found:
+            return
 
 
 def _baseline_first(record: StudyRecord, axis: str) -> list[str]:
@@ -231,6 +236,15 @@ class _Cells:
         places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
         return cls(tuple(record.axes), arm_of_cell(record), places, scored)
 
+    @cached_property
+    def _cells_at(self) -> dict[tuple[int, str], list[Cell]]:
+        """(place of an axis, level) -> the cells at that level, in the order of `arms`."""
+        cells: dict[tuple[int, str], list[Cell]] = defaultdict(list)
+        for cell in self.arms:
+            for at_level in enumerate(cell):
+                cells[at_level].append(cell)
+        return dict(cells)
+
     def compare(self, changes: Mapping[str, str], *, against: Mapping[str, str]) -> Comparison:
         """Return the levels of one axis, or of two, against other levels."""
         sides = [(level, against[axis]) for axis, level in changes.items()]
@@ -266,8 +280,9 @@ class _Cells:
     def _matched(self, corners: Sequence[dict[str, str]]) -> Iterator[tuple[str, ...]]:
         """The arms of matched cells, in the order of `corners`."""
         first = [(self.axes.index(axis), level) for axis, level in corners[0].items()]
-        for cell in self.arms:
-            # before anything is built: a large grid has thousands of cells and of comparisons
+        # the cells at the rarest of the levels, of which there may be few among thousands
+        candidates = min((self._cells_at.get(level, []) for level in first), key=len)
+        for cell in candidates:
             if any(cell[place] != level for place, level in first):
                 continue
             levels = dict(zip(self.axes, cell, strict=True))

@@ -281,11 +281,15 @@ class _OneMetric:
 
     def _smallest(self, estimate: Estimate, design: Design) -> float:
         """By the noise of the whole study, which is steadier than that of one comparison."""
-        sd = noise(self.scores).sd
-        if estimate.n_seeds < 2 or math.isnan(sd):
+        if estimate.n_seeds < 2 or math.isnan(self._noise_sd):
             return math.inf
         images = 0.0 if math.isnan(estimate.se_images) else estimate.se_images
-        return smallest_effect(design, estimate.n_seeds, sd=sd, se_images=images)
+        return smallest_effect(design, estimate.n_seeds, sd=self._noise_sd, se_images=images)
+
+    @cached_property
+    def _noise_sd(self) -> float:
+        """A least-squares fit on all arms and seeds, which all effects of the metric share."""
+        return noise(self.scores).sd
 
 
 def _answer_of(

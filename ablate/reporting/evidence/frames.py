@@ -75,9 +75,15 @@ def _judged(run: PublishedRun, select_by: str) -> PublishedRun:
 
 def complete_runs(study: PublishedStudy, arm_id: str) -> list[PublishedRun]:
     """The arm's completed runs, in the order of the seeds."""
-    runs = run_of_trial(study)
+    return complete_among(run_of_trial(study), arm_id, seeds=study.record.seeds)
+
+
+def complete_among(
+    runs: Mapping[tuple[str, int], PublishedRun], arm_id: str, *, seeds: Sequence[int]
+) -> list[PublishedRun]:
+    """The same from what `run_of_trial` returned: whoever asks for many arms calls that once."""
     complete = []
-    for seed in study.record.seeds:
+    for seed in seeds:
         run = runs.get((arm_id, seed))
         if run is not None and run.status == TrialState.COMPLETE:
             complete.append(run)
@@ -89,8 +95,12 @@ def best_run(study: PublishedStudy, arm_id: str) -> PublishedRun | None:
 
     It is the one that is logged as a model if the arm is the champion.
     """
-    select_by = study.record.select_by
-    return best_of(select_by, complete_runs(study, arm_id), lambda run: run.metrics[select_by])
+    return best_among(complete_runs(study, arm_id), select_by=study.record.select_by)
+
+
+def best_among(runs: Sequence[PublishedRun], *, select_by: str) -> PublishedRun | None:
+    """The same of an arm's complete runs, in the order of the seeds."""
+    return best_of(select_by, runs, lambda run: run.metrics[select_by])
 
 
 def run_of_trial(study: PublishedStudy) -> dict[tuple[str, int], PublishedRun]:

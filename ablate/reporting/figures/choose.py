@@ -107,7 +107,10 @@ def _effect_text(effect: Effect) -> str:
     """The one answer, as every page has it."""
     size = f"{effect.comparison.levels[0]}: {points(effect.estimate)} points"
     interval = interval_in_points(effect.judged.low, effect.judged.high)
-    return f"{size}, interval {interval}" if interval else size
+    if not interval:
+        # one seed: a difference without an error
+        return size
+    return f"{size}, interval {interval}"
 
 
 def pair_frame(results: Results, effect: Effect) -> pd.DataFrame:
@@ -169,16 +172,20 @@ def _curves(results: Results) -> Picture | None:
     if champion is None:
         return None
     runs = {arm.arm_id: results.complete_runs(arm.arm_id) for arm in results.record.arms}
-    curves = curve_frame(runs, metrics=_curve_metrics(results))
+    metrics = _curve_metrics(results)
+    curves = curve_frame(runs, metrics=metrics)
     if curves.empty:
         return None
+    # the order is that of the legend: the arm to use first
     names = {champion.arm_id: f"best on val: {results.name(champion.arm_id)}"}
     if baseline is not None and baseline.arm_id != champion.arm_id:
         names[baseline.arm_id] = results.name(baseline.arm_id)
     n_others = len(set(curves["arm_id"]) - set(names))
     starts = phase_starts(champion, results.complete_runs(champion.arm_id))
     labels = {metric: prose(metric) for metric in curves["metric"].unique()}
-    figure = draw_curves(curves, names=names, labels=labels, phase_starts=starts)
+    figure = draw_curves(
+        curves, names=names, labels=labels, phase_starts=starts, losses=metrics[1:]
+    )
     alt = (
         "Learning curves, mean over seeds with their range, or a line per seed where seeds trained "
         f"for different numbers of epochs: {'; '.join(names.values())}; "
@@ -242,9 +249,11 @@ def _costs(results: Results) -> Picture | None:
     titles = ", ".join(cost.title for cost in panels)
     alt = (
         f"{prose(metric)} of each arm against {titles}, with the Pareto front as a line. "
-        "Numbers are ranks in the table of arms."
+        "Numbers are ranks in the table of arms; the names are below."
     )
-    return Picture("cost", draw_cost(arms, panels, metric=metric, label=prose(metric)), alt)
+    return Picture(
+        "cost", draw_cost(_renamed(results), panels, metric=metric, label=prose(metric)), alt
+    )
 
 
 def _differs(arms: pd.DataFrame, cost: Cost) -> bool:

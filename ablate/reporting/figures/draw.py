@@ -38,6 +38,8 @@ _MEAN_SHIFT = 0.08
 """To the right of a level's tick; the points of its seeds stand to the left."""
 _MOST_ARMS = 40
 _MOST_ANNOTATED_CLASSES = 20
+_MOST_SLANTED = 14
+"""Of more levels, slanted names would touch: those stand upright."""
 _CROWDED_LETTERS = 48
 """Letters of all levels' names that fit side by side below one panel."""
 
@@ -75,7 +77,8 @@ def draw_arms(
     axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
     axes.set_yticks(range(len(shown)), list(map(plain, names)))
     for text, is_baseline in zip(axes.get_yticklabels(), shown["is_baseline"], strict=True):
-        text.set_fontweight("bold" if is_baseline else "normal")
+        if is_baseline:
+            text.set_fontweight("bold")
     axes.grid(axis="y", visible=False)
     legend(figure, [axes], place="upper", n_columns=6)
     return figure
@@ -114,7 +117,10 @@ def draw_axis(
     Right: `differences` (level, seed, difference) in points, one dot per pair; mean and
     interval from `effects` (as `choose.axis_frame`), the noise floor 0 ± `noise_sd` as a band.
     """
-    figure = canvas(width=8.0, height=4.1 if _is_crowded(levels) else 3.3)
+    height = 3.3
+    if _is_crowded(levels):
+        height = 4.1  # slanted names hang below the panels
+    figure = canvas(width=8.0, height=height)
     left, right = figure.subplots(1, 2)
     _draw_values(left, values, levels=levels)
     left.set(ylabel=label, title="every trial, and mean ± SD over seeds")
@@ -209,7 +215,9 @@ def _side_step(seeds: pd.Series) -> pd.Series:
 def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
     names = [plain(short(level)) for level in levels]
     slant: dict[str, Any] = {"rotation": 0, "ha": "center"}
-    if _is_crowded(levels):
+    if len(levels) > _MOST_SLANTED:
+        slant = {"rotation": 90, "ha": "center"}
+    elif _is_crowded(levels):
         slant = {"rotation": 30, "ha": "right"}
     axes.set_xticks(range(len(names)), names, **slant)
     axes.set_xlim(-0.5, len(levels) - 0.5)
@@ -228,11 +236,13 @@ def draw_curves(
     names: Mapping[str, str],
     labels: Mapping[str, str],
     phase_starts: Sequence[int] = (),
+    losses: Sequence[str] = (),
 ) -> Figure:
     """Learning curves: `curves` (arm_id, seed, epoch, metric, value), one panel per metric.
 
     The first two arms in `names` (arm_id -> legend) stand out, all others are grey. `labels`:
-    metric -> its words. A dotted line marks where a phase of the first arm begins.
+    metric -> its words. A dotted line marks where a phase of the first arm begins. The panels of
+    `losses` have one scale, so that train and val can be compared.
     """
     metrics = list(dict.fromkeys(curves["metric"]))
     figure = canvas(width=8.0, height=3.2)
@@ -244,6 +254,9 @@ def draw_curves(
             axes.axvline(start + 0.5, color=DARK, linewidth=0.9, linestyle=":")
         axes.set(xlabel="epoch", title=plain(labels[metric]))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    compared = [panels[place] for place, metric in enumerate(metrics) if metric in losses]
+    for axes in compared[1:]:
+        axes.sharey(compared[0])
     legend(figure, [panels[0]], place="lower", n_columns=1)
     return figure
 
@@ -326,7 +339,9 @@ def draw_confusion(
         **options,
     )
     axes.set(xlabel="predicted class", ylabel="label")
-    axes.tick_params(axis="x", rotation=90 if n_classes > 4 else 0)
+    # said for few classes too: seaborn turns names by a guess of its own
+    rotation = 90 if n_classes > 4 else 0
+    axes.tick_params(axis="x", rotation=rotation)
     axes.tick_params(axis="y", rotation=0)
     return figure
 

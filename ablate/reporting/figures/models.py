@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from ablate.metrics.calibration import N_BINS, Reliability
 from ablate.reporting.evidence.pareto import Cost
-from ablate.reporting.figures.picture import DARK, canvas, plain, short, styled
+from ablate.reporting.figures.labels import name_points
+from ablate.reporting.figures.picture import DARK, canvas, legend, plain, short, styled
 
+_N_TICKS = 4
+_LONGEST_NAME = 62
+"""Letters of an arm's name below the panels: as wide as one panel."""
 _MARKS = {"other": ("o", 30), "baseline": ("s", 30), "best on val": ("*", 90)}
 """Kind of arm -> its marker and its size in square points."""
 Tiles = Sequence[tuple[NDArray[np.uint8], str]]
@@ -47,7 +53,8 @@ def draw_reliability(bins: Reliability) -> Figure:
     )
     title = f"calibration error {bins.ece:.3f}"
     upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1), title=title)
-    upper.legend(loc="upper left", frameon=False, fontsize=8)
+    # outside: bins of few predictions have intervals that fill the whole height
+    legend(figure, [upper], place="upper", n_columns=2)
     centres = (np.arange(N_BINS) + 0.5) / N_BINS
     lower.bar(centres, bins.count, width=0.9 / N_BINS, color=blue)
     lower.set(xlabel="confidence (probability of the predicted class)", ylabel="predictions")
@@ -73,7 +80,7 @@ def draw_cost(
 ) -> Figure:
     """One panel per cost, on a logarithmic axis: every arm by its means; the baseline is a square.
 
-    The front, the best arm and the baseline are named by their rank in `arms`.
+    The front, the best arm and the baseline are named by their rank in `arms`, with a key below.
 
     `panels`: cost -> arm_ids of its Pareto front, the cheapest first: filled, and joined by steps.
     """
@@ -91,13 +98,10 @@ def draw_cost(
     for axes in grid[:, 0]:
         axes.set_ylabel(label)
     _explain_marks(drawn[0])
-    figure.legend(
-        *drawn[0].get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=4,
-        frameon=False,
-        fontsize=8,
-    )
+    # a single panel is half as wide
+    legend(figure, [drawn[0]], place="upper", n_columns=2 * n_columns)
+    _explain_names(figure, arms, panels, n_columns=n_columns)
+    name_points(figure, drawn[: len(panels)].tolist(), _named_points(arms, panels, metric))
     return figure
 
 
@@ -123,16 +127,80 @@ def _draw_cost_panel(
         axes.scatter(beaten[x], beaten[y], facecolor="white", zorder=3, **outline)
         unbeaten = known[(kinds == kind) & is_on_front]
         axes.scatter(unbeaten[x], unbeaten[y], facecolor=blue, zorder=4, **outline)
-    _name_points(axes, known[is_on_front | (kinds != "other")], x=x, y=y)
     axes.set_xscale("log")
+    _few_ticks(axes)
     axes.set_xlabel(cost.title)
 
 
-def _name_points(axes: Axes, named: pd.DataFrame, *, x: str, y: str) -> None:
-    """Each point's rank in the table of arms, which is the order of its frame."""
-    for place, cost, score in zip(named.index, named[x], named[y], strict=True):
-        where: dict[str, Any] = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7.5}
-        axes.annotate(str(place + 1), (cost, score), zorder=5, **where)
+def _few_ticks(axes: Axes) -> None:
+    """Ticks of a logarithmic axis that fit below a narrow panel, also within one decade.
+
+    Matplotlib would label 520, 540, 560, ... there, one over the other.
+    """
+    low, high = axes.get_xlim()
+    locator: Locator = LogLocator()
+    if high < 10 * low:
+        locator = MaxNLocator(_N_TICKS, steps=[1, 2, 5, 10])
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(FuncFormatter(_tick_text))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _tick_text(value: float, _position: int | None) -> str:
+    """`0.1`, `20`, `1,500`, `100 k`, `3 M`."""
+    for least, size, unit in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if value >= least:
+            return f"{value / size:g} {unit}"
+    return f"{value:,g}"
+
+
+def _named_arms(arms: pd.DataFrame, front: Sequence[str]) -> pd.DataFrame:
+    """The arms of a panel that have a name in it: of the front, the best arm, the baseline.
+
+    With their `rank` in the table of arms, which is the order of the frame.
+    """
+    ranked = arms.assign(rank=range(1, len(arms) + 1))
+    return ranked[arms["arm_id"].isin(front) | arms["is_champion"] | arms["is_baseline"]]
+
+
+def _named_points(
+    arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], metric: str
+) -> list[list[tuple[str, float, float]]]:
+    """For each panel the points that have a name, which is their rank."""
+    named = []
+    for cost, front in panels.items():
+        points = []
+        shown = _named_arms(arms, front)
+        prices = shown[f"{cost.metric}/mean"].tolist()
+        scores = shown[f"{metric}/mean"].tolist()
+        for rank, price, score in zip(shown["rank"].tolist(), prices, scores, strict=True):
+            # a logarithmic axis has no place for a cost of 0
+            if price > 0 and not math.isnan(score):
+                points.append((str(rank), price, score))
+        named.append(points)
+    return named
+
+
+def _explain_names(
+    figure: Figure, arms: pd.DataFrame, panels: Mapping[Cost, Sequence[str]], *, n_columns: int
+) -> None:
+    """Which arm each number in the panels is, below them."""
+    every = {arm_id for front in panels.values() for arm_id in front}
+    lines = []
+    named = _named_arms(arms, sorted(every))
+    for rank, name in zip(named["rank"], named["arm"], strict=True):
+        lines.append(plain(short(f"{rank}  {name}", _LONGEST_NAME)))
+    handles = [Line2D([], [], linestyle="") for _ in lines]
+    figure.legend(
+        handles,
+        lines,
+        loc="outside lower left",
+        ncols=n_columns,
+        frameon=False,
+        fontsize=8,
+        handlelength=0,
+        handletextpad=0,
+    )
 
 
 def _explain_marks(axes: Axes) -> None:

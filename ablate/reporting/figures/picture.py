@@ -92,21 +92,31 @@ def _saved(figure: Figure, **options: Any) -> bytes:
 
 
 def seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) -> None:
-    """One scatter per seed, each with its own marker and colour: readable without colour too."""
+    """One scatter per seed, each with its own marker and colour: readable without colour too.
+
+    More seeds than there are markers look alike, and are explained once.
+    """
     palette = sns.color_palette("colorblind")
-    for position, seed in enumerate(sorted(seeds.unique())):
+    order = sorted(seeds.unique())
+    are_told_apart = len(order) <= len(_MARKERS)
+    for position, seed in enumerate(order):
         is_seed = seeds == seed
+        look = 0
+        name = "one seed"
+        if are_told_apart:
+            look = position
+            name = f"seed {seed}"
         axes.scatter(
             x[is_seed],
             y[is_seed],
-            marker=_MARKERS[position % len(_MARKERS)],
+            marker=_MARKERS[look],
             s=24,
-            facecolor=palette[position % len(palette)],
+            facecolor=palette[look],
             edgecolor="white",
             linewidth=0.5,
             alpha=0.9,
             zorder=4,
-            label=f"seed {seed}",
+            label=name,
         )
 
 

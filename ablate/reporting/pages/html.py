@@ -21,7 +21,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from ablate.reporting.pages.page_style import SCRIPT, STYLE
-from ablate.reporting.pages.sections.first_screen import CARDS, COLUMNS
+from ablate.reporting.text.layout import CARDS, COLUMNS, PAIRS
 
 _SUMMARY = re.compile(r"<details><summary>([\w ?,]+)</summary>")
 _DETAILS_END = "</details>"
@@ -31,6 +31,9 @@ _LAYOUT = {
     COLUMNS[0]: '<div class="columns"><div>',
     COLUMNS[1]: "</div><div>",
     COLUMNS[2]: "</div></div>",
+    PAIRS[0]: '<div class="pairs"><div>',
+    PAIRS[1]: "</div><div>",
+    PAIRS[2]: "</div></div>",
 }
 """Comments of the Markdown, which GitHub hides -> elements of the page."""
 _BAR = "> [!WARNING]\n"
@@ -43,6 +46,7 @@ def page(markdown: str, images: Mapping[str, bytes]) -> str:
     Links become plain text: the page stands alone, and the cards are not beside it.
     """
     reader = _reader()
+    # the same text as README.md: what the two say cannot differ
     tokens = reader.parse(markdown.replace(_BAR, ""))
     body = reader.renderer.render(tokens, reader.options, {"images": images})
     title = f"<title>{html.escape(_title(tokens))}</title>"
@@ -119,7 +123,9 @@ def _table_open(
 ) -> str:
     # table_open, thead_open, tr_open, th_open, inline: arms are numbered, no other table is
     is_of_arms = tokens[place + 4].content == "#"
-    kind = ' class="arms"' if is_of_arms else ""
+    kind = ""
+    if is_of_arms:
+        kind = ' class="arms"'
     return f'<div class="wide"><table{kind}>\n'
 
 

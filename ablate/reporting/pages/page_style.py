@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# In the page itself, not beside it: a report is sent as one file, and opened without a network.
 STYLE = """
 :root {
   color-scheme: light dark;
@@ -19,8 +20,8 @@ body {
   color: var(--text); background: var(--page); overflow-wrap: break-word;
 }
 h1 { font-size: 22px; line-height: 1.25; margin: 0 0 8px; }
-h2 { font-size: 18px; margin: 22px 0 8px; }
-h3 { font-size: 15px; margin: 18px 0 6px; }
+h2 { font-size: 17px; margin: 16px 0 6px; }
+h3 { font-size: 15px; margin: 12px 0 4px; }
 p, ul { margin: 6px 0; }
 ul { padding-left: 20px; }
 code {
@@ -36,11 +37,13 @@ blockquote p { margin: 3px 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
 th, td {
-  border-bottom: 1px solid var(--line); padding: 3px 6px; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); padding: 2px 6px; text-align: left; vertical-align: top;
 }
 th { vertical-align: bottom; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 td { overflow-wrap: anywhere; }
+td:first-child:not(.n) { min-width: min(23em, 40vw); }
+.cards td:first-child, .arms td:first-child, .pairs td:first-child { min-width: 0; }
 td.n { white-space: nowrap; }
 table.arms td { color: var(--pale); }
 table.arms td.n, table.arms td:first-child, table.arms strong { color: var(--text); }
@@ -70,13 +73,33 @@ th[aria-sort="descending"]::after { content: " ▼"; }
 .columns p { font-size: 13px; color: var(--quiet); }
 .columns p strong { color: var(--text); }
 .columns ul { font-size: 13.5px; }
-@media (max-width: 1000px) { .columns { grid-template-columns: minmax(0, 1fr); } }
+.pairs {
+  display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 28px; align-items: start;
+}
+@media (max-width: 1000px) {
+  .columns, .pairs { grid-template-columns: minmax(0, 1fr); }
+}
+@media (max-width: 760px) {
+  .cards table { display: grid; grid-template-columns: minmax(0, 1fr); }
+  .cards thead, .cards tbody, .cards tr { display: contents; }
+  .cards { margin: 0; }
+  .cards th { margin-top: 10px; }
+  .cards th:first-child { width: auto; }
+  .cards td:empty { display: none; }
+  .cards :is(th, td):nth-child(2) { order: 2; }
+  .cards :is(th, td):nth-child(3) { order: 3; }
+}
 img { max-width: min(100%, 760px); max-height: 620px; background: #fff; }
 details { border-top: 1px solid var(--line); padding: 6px 0; }
 summary { cursor: pointer; font-weight: 600; }
-details details { border: 0; }
+details details { border: 0; padding: 2px 0; }
+details details > summary { font-weight: 400; color: var(--quiet); }
 """
-"""Every colour is a variable, so that the dark page has none of the light one's."""
+"""Every colour is a variable, so that the dark page has none of the light one's.
+
+On a phone the cells of the cards become items of a grid with one column, ordered by the column that
+they had: the cards stand one below the other.
+"""
 
 SCRIPT = """
 for (const table of document.querySelectorAll(".wide table")) {
@@ -101,7 +124,7 @@ for (const table of document.querySelectorAll(".wide table")) {
       body.append(...rows);
     });
   });
-  if (!table.classList.contains("arms") || body.rows.length < 8) continue;
+  if (!table.classList.contains("arms") || body.rows.length < 12) continue;
   const filter = document.createElement("input");
   filter.className = "filter";
   filter.placeholder = "filter arms, e.g. strong";
@@ -116,4 +139,4 @@ for (const table of document.querySelectorAll(".wide table")) {
   table.parentElement.before(filter);
 }
 """
-"""Click a heading to sort by it, type to filter the arms."""
+"""Click a heading to sort by it, type to filter the arms; a dozen rows are seen at once."""

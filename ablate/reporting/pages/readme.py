@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.pages.sections.adapters import adapters_section
@@ -25,6 +25,7 @@ from ablate.reporting.pages.sections.reproduce_section import reproduce_section
 from ablate.reporting.pages.sections.review import review_section
 from ablate.reporting.pages.sections.summary_section import summary_section
 from ablate.reporting.results import Results, ShowFigure
+from ablate.reporting.text.layout import folded
 from ablate.reporting.text.markdown import join_sections, picture
 
 Section = Callable[[Results, ShowFigure], str]
@@ -67,11 +68,7 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
 
     parts = [section(results, show) for section in FIRST]
     for question, sections in FOLDED:
-        parts.append(_folded(question, [section(results, show) for section in sections]))
+        answers = [section(results, show) for section in sections]
+        # a question that nothing answers is not asked
+        parts.append(folded(question, join_sections(answers).strip()))
     return join_sections(parts)
-
-
-def _folded(question: str, sections: Sequence[str]) -> str:
-    """Sections to unfold; GitHub and the page both do."""
-    body = join_sections(sections).strip()
-    return f"<details><summary>{question}</summary>\n\n{body}\n\n</details>" if body else ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablate.quoting import cell, code, text
+from ablate.quoting import cell, code, one_line, text
 from ablate.reporting.results import Results, prose
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.markdown import join_sections, plural, points, table
@@ -36,9 +37,14 @@ _LATEX = str.maketrans(
         "_": r"\_",
         "{": r"\{",
         "}": r"\}",
+        # in LaTeX's oldest encoding of fonts, still its default, these three are other letters
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
     }
 )
 """What LaTeX would read as markup -> how it prints it."""
+_SIGNED = re.compile(r"[+-]\d+\.\d")
 
 
 @dataclass(frozen=True)
@@ -162,8 +168,8 @@ def as_latex(paper: PaperTable) -> str:
             if score.is_best:
                 printed = rf"\textbf{{{printed}}}"
             scores.append(printed)
-        difference = _with_latex_signs(_difference(row))
-        lines.append(" & ".join([rf"\texttt{{{_escaped(row.name)}}}", *scores, difference]))
+        name = rf"\texttt{{{_escaped(row.name)}}}"
+        lines.append(" & ".join([name, *scores, _latex_difference(row)]))
     caption = _with_latex_signs(_escaped(paper.caption))
     header = " & ".join(["arm", *map(_escaped, paper.metrics), "to baseline"])
     columns = "l" + "r" * (len(paper.metrics) + 1)
@@ -173,6 +179,11 @@ def as_latex(paper: PaperTable) -> str:
         f"\\caption{{{caption}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
         f"{header} \\\\\n\\midrule\n{body} \\\\\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
     )
+
+
+def _latex_difference(row: PaperRow) -> str:
+    # a minus sign, where plain text would print a hyphen
+    return _with_latex_signs(_SIGNED.sub(r"$\g<0>$", _difference(row)))
 
 
 def as_csv(paper: PaperTable) -> str:
@@ -220,7 +231,8 @@ def _difference(row: PaperRow) -> str:
 
 
 def _escaped(words: str) -> str:
-    return words.translate(_LATEX)
+    """Words as LaTeX prints them. An empty line among them would end the argument that they are."""
+    return one_line(words).translate(_LATEX)
 
 
 def _with_latex_signs(words: str) -> str:

@@ -38,9 +38,9 @@ def _fallback_warning(data: DataFacts) -> str:
         f"({text(data.title)}) was used instead."
     )
     if not data.is_synthetic:
-        return f"**Warning: not the data set that the grid asks for.** {replaced}"
+        return f"**Not the data set that the grid asks for:** {replaced}"
     return (
-        f"**Warning: the images are synthetic stand-ins.** {replaced} "
+        f"**The images are synthetic stand-ins:** {replaced} "
         f"No result below says anything about {requested}."
     )
 

@@ -11,6 +11,9 @@ from ablate.tracking.events import TrialState
 
 FEWEST_TEST_IMAGES = 10
 """A class with fewer test images is scored in steps of more than ten points."""
+MOST_CUT_AWAY = 0.35
+"""As mean share of an image. Photographs of 3:2 lose a third, which is how networks are usually
+trained and tested; more is worth a line."""
 _N_NAMED = 3
 
 
@@ -20,7 +23,8 @@ def warnings(results: Results) -> list[str]:
     if results.record.data.is_fallback:
         lines.append(study_sentences.data_sentence(results))
     lines += study_sentences.absent_sentences(results)
-    lines += [_duplicates(results), _small_classes(results), _failures(results)]
+    lines += [_duplicates(results), _small_classes(results), _cut_away(results)]
+    lines.append(_failures(results))
     return list(filter(None, lines))
 
 
@@ -45,6 +49,16 @@ def _small_classes(results: Results) -> str:
         return ""
     subject = f"{plural(len(small), 'class')} with fewer than {FEWEST_TEST_IMAGES} test images"
     return f"**{subject}:** {some(small, most=_N_NAMED)}. Their scores are coarse."
+
+
+def _cut_away(results: Results) -> str:
+    share = results.record.data.cut_share
+    if share <= MOST_CUT_AWAY:
+        return ""
+    return (
+        f"**{100 * share:.0f} % of the pixels are cut away:** networks see the middle square of "
+        "each image, and what lies outside it counts for nothing."
+    )
 
 
 def _failures(results: Results) -> str:

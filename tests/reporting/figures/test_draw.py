@@ -20,7 +20,7 @@ from ablate.reporting.figures.choose import (
     phase_starts,
 )
 from ablate.reporting.figures.draw import draw_confusion, draw_curves
-from ablate.reporting.figures.picture import to_png, to_svg
+from ablate.reporting.figures.picture import canvas, seed_points, to_png, to_svg
 from ablate.reporting.insights.classification.class_insight import ClassInsight
 from ablate.reporting.insights.classification.confusion import confused_pairs, worst_part
 from ablate.study.record import ArmRecord
@@ -208,3 +208,24 @@ def test_the_same_data_gives_the_same_bytes_and_leaves_no_settings_behind(publis
     assert to_svg(one) == to_svg(two) and to_png(one) == to_png(two)
     assert one.alt.split(" (")[0] in to_svg(one).decode()
     assert dict(mpl.rcParams) == before
+
+
+def test_losses_have_one_scale_and_scores_their_own() -> None:
+    rows = []
+    for metric, first in (("val/macro_f1", 0.5), ("train/loss", 2.0), ("val/nll", 0.9)):
+        rows += [("a", 0, epoch, metric, first - 0.1 * epoch) for epoch in range(3)]
+    curves = pd.DataFrame(rows, columns=["arm_id", "seed", "epoch", "metric", "value"])
+    labels = {metric: metric for metric in curves["metric"]}
+    losses = ["train/loss", "val/nll"]
+    score, train, val = draw_curves(curves, names={"a": "a"}, labels=labels, losses=losses).axes
+    assert train.get_ylim() == val.get_ylim() != score.get_ylim()
+    assert train.get_ylim()[0] < 0.7 and train.get_ylim()[1] > 2.0
+
+
+@pytest.mark.parametrize(("n_seeds", "n_names"), [(8, 8), (9, 1)])
+def test_more_seeds_than_markers_are_explained_once(n_seeds: int, n_names: int) -> None:
+    axes = canvas(width=4, height=3).subplots()
+    values = pd.Series(np.arange(n_seeds, dtype=float))
+    seed_points(axes, x=values, y=values, seeds=values.astype(int))
+    assert len(set(axes.get_legend_handles_labels()[1])) == n_names
+    assert len(scattered(axes)) == n_seeds

@@ -38,5 +38,7 @@ def test_each_bin_has_its_wilson_interval_and_an_empty_bin_has_none() -> None:
         # scipy knows the normal quantile to more digits than the formula above
         assert segment[0][1] == pytest.approx(min(low, accuracy[place]), abs=1e-7)
         assert segment[1][1] == pytest.approx(max(high, accuracy[place]), abs=1e-7)
+    # outside the panel: an interval may fill its whole height
+    assert upper.get_legend() is None
     heights = [bar.get_height() for bar in lower.patches if isinstance(bar, Rectangle)]
     assert heights == count.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ ARGUMENTS = (
     "--disable-background-networking --disable-component-update --disable-sync --hide-scrollbars"
 )
 WIDTH, HEIGHT = 1366, 768
-MOST_SCREENS_UNFOLDED = 15
+MOST_SCREENS_UNFOLDED = 12
 AXES = {
     "freeze_depth": ("all", -1, 0),
     "augment": ("none", "light", "strong"),
@@ -48,7 +49,17 @@ return [...document.querySelectorAll("body *")].filter(element =>
 ).map(element => element.outerHTML.slice(0, 120));
 """
 UNFOLD = "for (const block of document.querySelectorAll('body > details')) block.open = true;"
-"""Every question; not the list of runs, which is folded once more."""
+"""Every question; not the long lists, which are folded once more."""
+UNFOLD_ALL = "for (const block of document.querySelectorAll('details')) block.open = true;"
+BLIND_PICTURES = """
+return [...document.images].filter(image => image.alt.length < 20 || !image.naturalWidth).length;
+"""
+"""Without an alt text, or without a picture."""
+LEFTS_OF_CARDS = """
+return [...document.querySelectorAll(".cards th, .cards td")].filter(cell => cell.offsetWidth)
+  .map(cell => Math.round(cell.getBoundingClientRect().left));
+"""
+PHONE = 390
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +75,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    resize(driver, WIDTH)
     yield driver
     driver.quit()
+
+
+def resize(browser: Any, width: int) -> None:
+    size = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +98,34 @@ def page(browser: Any, report: Path) -> Any:
     return browser
 
 
-def test_nothing_overflows_and_nothing_is_clipped(page: Any) -> None:
+@pytest.mark.parametrize("unfold", ["", UNFOLD, UNFOLD_ALL], ids=["folded", "questions", "all"])
+def test_nothing_overflows_and_nothing_is_clipped(page: Any, unfold: str) -> None:
+    page.execute_script(unfold)
     assert page.execute_script(OVERFLOWING) == []
     assert page.execute_script(CLIPPED) == []
-    page.execute_script(UNFOLD)
-    assert page.execute_script(OVERFLOWING) == []
-    assert page.execute_script(CLIPPED) == []
+    assert page.execute_script(BLIND_PICTURES) == 0
     assert page.get_log("browser") == []
+
+
+def test_on_a_phone_cards_stand_one_below_the_other_and_only_tables_scroll(
+    browser: Any, report: Path
+) -> None:
+    resize(browser, PHONE)
+    try:
+        browser.get(report.as_uri())
+        browser.execute_script(UNFOLD_ALL)
+        assert browser.execute_script("return document.documentElement.scrollWidth") == PHONE
+        lefts = browser.execute_script(LEFTS_OF_CARDS)
+        assert len(lefts) > 10 and len(set(lefts)) == 1
+    finally:
+        resize(browser, WIDTH)
+
+
+def test_a_page_needs_nothing_from_elsewhere(report: Path) -> None:
+    text = report.read_text()
+    sources = re.findall(r"""(?:src|href)=["']?(.{0,5})""", text)
+    assert len(sources) > 5 and set(sources) == {"data:"}
+    assert re.findall(r"url\(|@import|<link", text) == []
 
 
 def test_the_first_screen_answers_and_the_rest_is_folded(page: Any) -> None:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import subprocess
+from dataclasses import replace
 
 import pytest
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.text.paper_table import as_csv, as_latex, as_markdown, paper_table
+from ablate.reporting.statistics.verdict import Verdict
+from ablate.reporting.text.paper_table import (
+    PaperTable,
+    as_csv,
+    as_latex,
+    as_markdown,
+    paper_table,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +60,42 @@ def test_latex_has_equal_columns_and_nothing_that_it_would_read(results) -> None
         assert line.endswith(" \\\\") and line.count(" & ") == 3
     assert re.search(r"(?<!\\)[_%#]", text) is None
     assert text.count("{") - text.count("\\{") == text.count("}") - text.count("\\}")
+
+
+SPECIAL = "a_b 50% & #1 $x$ {y} ~z ^w \\v <u> |t|\n\nnext"
+"""Everything that LaTeX would read, and the end of a paragraph."""
+IN_LATEX = (
+    r"a\_b 50\% \& \#1 \$x\$ \{y\} \textasciitilde{}z \textasciicircum{}w "
+    r"\textbackslash{}v \textless{}u\textgreater{} \textbar{}t\textbar{}"
+)
+
+
+def hostile_table(results) -> PaperTable:
+    paper = paper_table(results)
+    rows = [replace(row, name=SPECIAL) for row in paper.rows]
+    rows[0] = replace(rows[0], difference=-0.021, low=-0.03, high=0.01, verdict=Verdict.NO_LARGER)
+    return replace(paper, caption=f"{SPECIAL} ± ↑", rows=tuple(rows))
+
+
+def test_latex_prints_names_as_they_are(results) -> None:
+    text = as_latex(hostile_table(results))
+    assert text.count(IN_LATEX) == 1 + len(results.arms)
+    assert "\n\n" not in text
+    assert r"$-2.1$ ($-3.0$ to $+1.0$) $\approx$ \\" in text
+    assert text.isascii()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+def test_latex_compiles(results, tmp_path) -> None:
+    body = as_latex(paper_table(results)) + as_latex(hostile_table(results))
+    document = (
+        "\\documentclass{article}\\usepackage{booktabs}\n"
+        f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
+    )
+    (tmp_path / "paper.tex").write_text(document)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    assert (tmp_path / "paper.pdf").stat().st_size > 1000
 
 
 def test_csv_has_the_numbers(results) -> None:

@@ -25,13 +25,15 @@ def test_each_thing_that_is_wrong_has_a_line(published) -> None:
     wrong = with_data(
         published,
         near_duplicates=NearDuplicates(n_pairs=3, pairs=()),
+        cut_share=0.4,
         class_counts={**published.study.record.data.class_counts, "test": (12, 9, 12, 4, 0)},
     )
     wrong = wrong.with_runs(
         lambda run: replace(run, status="FAILED") if run.run_id == "run000" else run
     )
-    stand_in, absent, duplicates, small, failed = warnings_of(wrong)
-    assert stand_in.startswith("**Warning: the images are synthetic stand-ins.**")
+    stand_in, absent, duplicates, small, cut_away, failed = warnings_of(wrong)
+    assert cut_away.startswith("**40 % of the pixels are cut away:**")
+    assert stand_in.startswith("**The images are synthetic stand-ins:**")
     assert absent.startswith("**1 class without images in test: ")
     assert duplicates == (
         "**3 near-duplicates between splits:** images of val or test that are also in train "

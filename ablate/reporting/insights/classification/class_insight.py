@@ -29,6 +29,7 @@ from ablate.reporting.insights.classification.suspects import (
 from ablate.reporting.predictions.read import Pooled, Readings
 from ablate.reporting.predictions.target_precision import with_target
 from ablate.reporting.results import CardWords, Results, ShowFigure
+from ablate.reporting.text.layout import in_pairs
 from ablate.study.record import ArmRecord, StudyRecord
 
 
@@ -94,10 +95,8 @@ class ClassInsight:
     def review_parts(self, results: Results, show: ShowFigure) -> list[str]:
         """Labels in doubt."""
         names = results.record.data.class_names
-        return [
-            suspect_text.suspects_paragraph(self.suspects, self.pooled, names),
-            show(suspect_text.SUSPECTS),
-        ]
+        listed = suspect_text.suspects_paragraph(self.suspects, self.pooled, names)
+        return [in_pairs([listed, show(suspect_text.SUSPECTS)])]
 
     def checks(self) -> dict[str, int | None]:
         """Labels in doubt."""

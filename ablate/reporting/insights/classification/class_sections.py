@@ -21,6 +21,7 @@ from ablate.reporting.insights.classification.mistake_text import (
 )
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure
 from ablate.reporting.text.conclusions import metric_cell
+from ablate.reporting.text.layout import in_pairs
 from ablate.reporting.text.markdown import bullets, headed, join_sections, plural, table
 from ablate.study.record import ArmRecord
 
@@ -40,16 +41,13 @@ def error_parts(digest: ClassDigest, results: Results, show: ShowFigure) -> list
     pairs = confused_table(digest, names, unit="images")
     verdict = "Most confused:" if pairs else "No image was taken for another class."
     heading = "The most confident mistakes, those that most seeds made first: look at their labels."
+    mistakes = [headed(heading, mistakes_table(digest, names)), show(MISTAKES)]
     return [
         bullets(sentences),
         f"Test predictions of {plural(digest.n_seeds, 'seed')} together. {verdict}",
-        pairs,
-        show(CONFUSED),
+        in_pairs([join_sections([pairs, show(CONFUSED)]).rstrip(), show(CONFUSION)]),
         left_out_note(results),
-        show(CONFUSION),
-        headed(heading, mistakes_table(digest, names)),
-        show(MISTAKES),
-        show(RELIABILITY),
+        in_pairs([join_sections(mistakes).rstrip(), show(RELIABILITY)]),
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ablate.quoting import code, text
-from ablate.reporting.evidence.frames import best_run
 from ablate.reporting.evidence.pareto import COSTS
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.text.facts import boundary_text, commit_text, shared_text
@@ -42,7 +41,7 @@ def loading_section(results: Results, arm: ArmRecord) -> str:
     """Code that loads the arm's best run by val and tries it on an image."""
     # The run that `log_champion` logs as a model: both take it from best_run, or the first
     # block would name a run without one.
-    run = best_run(results.study, arm.arm_id)
+    run = results.best_run(arm.arm_id)
     if run is None:
         return f"## How to load it\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
     words = results.insight.words

@@ -45,7 +45,9 @@ def by_seed_section(results: Results, arm: ArmRecord) -> str:
         # Not every version logged every metric.
         scores = [score(run.metrics.get(name, math.nan)) for name in metrics]
         epoch = best_epoch(run, results.record.select_by)
-        epoch_text = NOT_MEASURED if epoch is None else str(epoch)
+        epoch_text = NOT_MEASURED
+        if epoch is not None:
+            epoch_text = str(epoch)
         rows.append([str(run.seed), *scores, epoch_text, code(run.run_id)])
     header = ["seed", *map(prose, metrics), "best epoch", "MLflow run"]
     return join_sections(["### By seed", table(header, rows)]).rstrip()

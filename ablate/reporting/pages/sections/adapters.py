@@ -9,6 +9,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.text.facts import merge_text
 from ablate.reporting.text.markdown import count, join_sections, mean_sd, table
+from ablate.study.record import ArmRecord
 
 ADAPTER_FIELDS = (
     "adapter",
@@ -24,6 +25,7 @@ _HEADER = (
     "arm",
     "adapter",
     "size",
+    "merged into the backbone",
     "trained parameters",
     "share of all",
     "peak memory, MB",
@@ -36,13 +38,18 @@ _NOTE = (
 
 
 def adapters_section(results: Results, _show: ShowFigure) -> str:
-    """The table of adapters; empty where the grid varies none of `ADAPTER_FIELDS`."""
+    """Arms with an adapter, and the baseline; empty where the grid varies no adapter's field."""
     axes = results.record.axes
     if not any(len(axes[field]) > 1 for field in ADAPTER_FIELDS if field in axes):
         return ""
-    header = [*_HEADER, prose(results.effects.primary), "merged into the backbone"]
-    rows = [_row(results, arm_id) for arm_id in results.arms["arm_id"]]
-    return join_sections(["## Adapters", _NOTE, table(header, rows, n_text_columns=3)]).rstrip()
+    header = [*_HEADER, prose(results.effects.primary)]
+    rows = []
+    for arm_id in results.arms["arm_id"]:
+        arm = results.arm_of_id[arm_id]
+        # what the others train is in the table of costs
+        if arm.recipe.adapter_kind != "none" or arm == results.baseline:
+            rows.append(_row(results, arm))
+    return join_sections(["## Adapters", _NOTE, table(header, rows, n_text_columns=4)]).rstrip()
 
 
 def size_of(recipe: Recipe) -> str:
@@ -55,8 +62,8 @@ def size_of(recipe: Recipe) -> str:
     return f"{recipe.prompt_tokens} tokens" if kind == "vpt" else "-"
 
 
-def _row(results: Results, arm_id: str) -> list[str]:
-    arm = next(arm for arm in results.record.arms if arm.arm_id == arm_id)
+def _row(results: Results, arm: ArmRecord) -> list[str]:
+    arm_id = arm.arm_id
     n_trained = results.number(arm_id, "cost/n_trainable/mean")
     n_all = results.number(arm_id, "cost/n_parameters/mean")
     share = NOT_MEASURED
@@ -70,12 +77,12 @@ def _row(results: Results, arm_id: str) -> list[str]:
         code(results.name(arm.arm_id)),
         arm.recipe.adapter_kind,
         size_of(arm.recipe),
+        merged,
         count(n_trained),
         share,
         _mean_sd(results, arm_id, "cost/peak_memory_mb", digits=0),
         _mean_sd(results, arm_id, "time/train_s", digits=1),
         _mean_sd(results, arm_id, results.effects.primary, digits=3),
-        merged,
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ablate.quoting import text
+from ablate.quoting import code, text
 from ablate.reporting.evidence.arm_names import level_differences
 from ablate.reporting.evidence.frames import arm_levels
 from ablate.reporting.results import NOT_MEASURED, Results, prose
@@ -28,14 +28,13 @@ Columns = Mapping[str, Callable[[str], str]]
 
 def arm_rows(results: Results, arm_ids: Sequence[str], columns: Columns) -> str:
     """The table of `arm_ids` in their order, with `columns` after the axes; see `legend`."""
-    axes = varied_axes(results)
-    header = ["#", *map(text, axes), *columns, "to baseline (interval)", "trained", "train s"]
+    axes = varied_axes(results, arm_ids)
+    header = ["#", *map(_heading, axes), *columns, "to baseline (interval)", "trained", "train s"]
     ranks = {arm_id: rank for rank, arm_id in enumerate(results.arms["arm_id"], start=1)}
-    arms = {arm.arm_id: arm for arm in results.record.arms}
     changes = level_differences(results.record)
     rows = []
     for arm_id in arm_ids:
-        arm = arms[arm_id]
+        arm = results.arm_of_id[arm_id]
         rows.append(
             [
                 _place(results, arm, ranks[arm_id]),
@@ -49,24 +48,40 @@ def arm_rows(results: Results, arm_ids: Sequence[str], columns: Columns) -> str:
     return table(header, rows, n_text_columns=1 + len(axes))
 
 
-def legend(results: Results) -> str:
-    """How the table is to be read."""
+def _heading(axis: str) -> str:
+    """The axis as words: a narrow column can break them, and no table of a README is cut off."""
+    return text(axis.replace("_", " "))
+
+
+def legend(results: Results, arm_ids: Sequence[str]) -> str:
+    """How the table of `arm_ids` is to be read."""
     how = (
         f"{BEST} best on val, {BASELINE} baseline; **bold** levels differ from the baseline's. "
         f"Mean ± SD over seeds; differences in points of {prose(results.effects.primary)}, "
         "bold where the interval excludes 0."
     )
-    varied = varied_axes(results)
-    levels = arm_levels(results.record, results.record.arms[0])
-    constant = [f"{axis}={level}" for axis, level in levels.items() if axis not in varied]
+    varied = varied_axes(results, arm_ids)
+    constant = []
+    for axis, level in _levels_of(results, arm_ids)[0].items():
+        if axis not in varied:
+            constant.append(f"{axis}={level}")
     if constant:
-        how += f" In all arms: {text(' '.join(constant))}."
+        how += f" In all of these: {code(' '.join(constant))}."
     return how
 
 
-def varied_axes(results: Results) -> list[str]:
-    """The axes in which any two arms differ."""
-    by_arm = [arm_levels(results.record, arm) for arm in results.record.arms]
+def _levels_of(results: Results, arm_ids: Sequence[str]) -> list[dict[str, str]]:
+    wanted = set(arm_ids)
+    levels = []
+    for arm in results.record.arms:
+        if arm.arm_id in wanted:
+            levels.append(arm_levels(results.record, arm))
+    return levels
+
+
+def varied_axes(results: Results, arm_ids: Sequence[str]) -> list[str]:
+    """The axes in which any two of `arm_ids` differ."""
+    by_arm = _levels_of(results, arm_ids)
     axes = []
     for axis in results.record.axes:
         if len({levels[axis] for levels in by_arm}) > 1:
@@ -89,6 +104,7 @@ def _levels(results: Results, arm: ArmRecord, axes: Sequence[str], changed: set[
     for axis in axes:
         level = levels[axis]
         if axis in changed:
+            # the only emphasis that GitHub has; the page makes the other levels grey
             cells.append(f"**{text(level)}**")
         elif len({str(cell.get(axis)) for cell in arm.cells}) > 1:
             # a merged arm: the axis cannot matter for it

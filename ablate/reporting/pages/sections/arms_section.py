@@ -13,14 +13,15 @@ from ablate.reporting.text.markdown import join_sections
 
 def arms_section(results: Results, show: ShowFigure) -> str:
     """Every arm with its scores and what it trains, the best first."""
+    arm_ids = list(results.arms["arm_id"])
     note = (
         f"Sorted by {prose(results.record.select_by)}, the only score used to choose. "
-        f"{legend(results)} Times depend on the machine."
+        f"{legend(results, arm_ids)} Times depend on the machine."
     )
     columns: dict[str, Callable[[str], str]] = {"seeds": partial(_seeds, results)}
     for metric in shown_scores(results.record):
         columns[prose(metric)] = partial(_score, results, metric)
-    listed = arm_rows(results, list(results.arms["arm_id"]), columns)
+    listed = arm_rows(results, arm_ids, columns)
     return join_sections(["## Arms", note, listed, show("arms")]).rstrip()
 
 

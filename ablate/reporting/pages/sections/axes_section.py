@@ -6,6 +6,7 @@ from ablate.quoting import code
 from ablate.reporting.figures.choose import axis_figure_name
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text import effect_sentences
+from ablate.reporting.text.layout import in_pairs
 from ablate.reporting.text.markdown import bullets, join_sections
 from ablate.reporting.text.question_sentences import EXPLORATORY
 
@@ -26,8 +27,10 @@ def axes_section(results: Results, show: ShowFigure) -> str:
             parts.append(_axis(results, axis, show))
     if not parts:
         return ""
-    how = f"{_HOW} {EXPLORATORY}" if results.effects.questions else _HOW
-    return join_sections(["## What each axis changes", how, *parts]).rstrip()
+    how = _HOW
+    if results.effects.questions:
+        how += f" {EXPLORATORY}"
+    return join_sections(["## What each axis changes", how, in_pairs(parts)]).rstrip()
 
 
 def _axis(results: Results, axis: str, show: ShowFigure) -> str:

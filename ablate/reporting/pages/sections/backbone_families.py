@@ -23,13 +23,12 @@ _NOTE = (
 
 def families(results: Results) -> dict[str, list[ArmRecord]]:
     """Kind of backbone -> its arms with a complete trial."""
-    arms = {arm.arm_id: arm for arm in results.record.arms}
     by_family: dict[str, list[ArmRecord]] = defaultdict(list)
     for arm_id in results.arms["arm_id"]:
         runs = results.complete_runs(arm_id)
         family = shared_text(runs, lambda facts: facts.family)
         if family != NOT_MEASURED:
-            by_family[family].append(arms[arm_id])
+            by_family[family].append(results.arm_of_id[arm_id])
     return dict(by_family)
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from ablate.quoting import code, text
 from ablate.recipe.levels import level_text
 from ablate.reporting.results import Results, ShowFigure
+from ablate.reporting.text.layout import folded_list
 from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 from ablate.study.record import ArmRecord, ExcludedCell
 
@@ -51,11 +52,14 @@ def excluded_section(results: Results, _show: ShowFigure) -> str:
         by_reason[excluded.why].append(excluded)
     if not by_reason:
         return ""
-    lines = []
+    reasons = []
+    lists = []
     for why, cells in by_reason.items():
+        reasons.append(f"{text(why)} ({plural(len(cells), 'cell')})")
         names = ", ".join(code(_cell_text(cell)) for cell in cells)
-        lines.append(f"{text(why)} ({plural(len(cells), 'cell')}): {names}")
-    return f"## Excluded cells\n\n{bullets(lines)}"
+        lists.append(f"{text(why)}: {names}")
+    listed = folded_list(len(results.record.excluded), "excluded cell", bullets(lists))
+    return join_sections(["## Excluded cells", bullets(reasons), listed]).rstrip()
 
 
 def _cell_text(excluded: ExcludedCell) -> str:

@@ -27,14 +27,18 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
         "verdicts of this report. Rows with ◆ are compared elsewhere in the report too, and have "
         "the same answer there."
     )
-    rows = [_row(results, choice) for choice in results.choices]
+    rows = []
+    for choice in results.choices:
+        rows.append(_row(results, choice))
     return join_sections([heading, note, table(_HEADER, rows, n_text_columns=4)]).rstrip()
 
 
 def _row(results: Results, choice: Choice) -> list[str]:
     neighbour = choice.neighbour
     judged = choice.judged
-    mark = " ◆" if choice.is_shared else ""
+    mark = ""
+    if choice.is_shared:
+        mark = " ◆"
     return [
         code(neighbour.axis),
         code(neighbour.chosen),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from ablate.quoting import code
 from ablate.reporting.evidence.pareto import COSTS, fronts, measured
 from ablate.reporting.results import Results, ShowFigure, prose
+from ablate.reporting.text.layout import folded, in_pairs
 from ablate.reporting.text.markdown import bullets, count_or, join_sections, table
 
 
@@ -15,8 +18,10 @@ def costs_section(results: Results, show: ShowFigure) -> str:
     note = "Means over seeds."
     if missing:
         note += f" Not measured: {', '.join(missing)}."
-    parts = ["## Cost", note, _costs_table(results), _fronts(results), show("cost")]
-    return join_sections(parts).rstrip()
+    # what a reader decides by first, the reference for all arms folded below it
+    pictured = in_pairs([show("cost"), _fronts(results)])
+    listed = folded("Costs of every arm", _costs_table(results))
+    return join_sections(["## Cost", note, pictured, listed]).rstrip()
 
 
 def _costs_table(results: Results) -> str:
@@ -29,15 +34,22 @@ def _costs_table(results: Results) -> str:
         for cost in costs:
             row.append(count_or(results.number(arm_id, f"{cost.metric}/mean"), cost.digits))
         rows.append(row)
-    return table(["arm", *(cost.title for cost in costs)], rows)
+    header = ["arm"]
+    for cost in costs:
+        header.append(cost.title)
+    return table(header, rows)
 
 
 def _fronts(results: Results) -> str:
     score = results.effects.primary
-    lines = []
+    # several costs of a network rise together, and then have one front
+    costs_of_front: dict[str, list[str]] = defaultdict(list)
     for title, front in fronts(results.arms, metric=score).items():
         arms = ", ".join(code(results.name(arm_id)) for arm_id in front)
-        lines.append(f"{prose(score)} against {title}: {arms}")
+        costs_of_front[arms].append(title)
+    lines = []
+    for arms, titles in costs_of_front.items():
+        lines.append(f"{prose(score)} against {'; '.join(titles)}: {arms}")
     if not lines:
         return ""
     heading = "Pareto front: arms that no other arm beats in both (by means; the cheapest first):"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.quoting import code, without_folders
-from ablate.reporting.evidence.frames import NOT_RUN, run_of_trial
+from ablate.reporting.evidence.frames import NOT_RUN
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.markdown import join_sections, table
 from ablate.tracking.events import TrialState
@@ -18,11 +18,10 @@ _NOTE = "Trials that did not complete have no score and are in no result above."
 
 def failures_section(results: Results, _show: ShowFigure) -> str:
     """One row per trial, with the reason; says so where every trial completed."""
-    runs = run_of_trial(results.study)
     incomplete = results.trials[results.trials["state"] != TrialState.COMPLETE]
     rows = []
     for trial in incomplete.to_dict("records"):
-        run = runs.get((trial["arm_id"], trial["seed"]))
+        run = results.run_of_trial.get((trial["arm_id"], trial["seed"]))
         reason = _reason(trial["state"], run)
         rows.append(
             [code(results.name(trial["arm_id"])), str(trial["seed"]), trial["state"], reason]

@@ -6,7 +6,9 @@ below the other.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 
 from ablate.quoting import code, one_line
 from ablate.reporting.decision import FEWEST_SEEDS, Decision, OpenQuestion, Option, decide
@@ -16,6 +18,7 @@ from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.conclusions import metric_cell
 from ablate.reporting.text.effect_sentences import interval_text
+from ablate.reporting.text.layout import CARDS, COLUMNS
 from ablate.reporting.text.markdown import (
     bullets,
     compact,
@@ -30,8 +33,6 @@ from ablate.reporting.text.question_sentences import question_lines
 from ablate.reporting.text.warnings import warnings
 from ablate.tracking.events import TrialState
 
-CARDS = "<!-- cards -->", "<!-- /cards -->"
-COLUMNS = "<!-- columns -->", "<!-- next column -->", "<!-- /columns -->"
 _N_TOP = 8
 _MOST_AXES_BESIDE = 5
 """A table with more columns has no room beside the checks."""
@@ -51,7 +52,8 @@ def first_screen(results: Results, _show: ShowFigure) -> str:
         nothing = "No trial completed, so there is no best arm."
         return join_sections([_bar(results), nothing]).rstrip()
     opening, following, closing = COLUMNS
-    if len(varied_axes(results)) > _MOST_AXES_BESIDE:
+    top_arms = _top_arms(results, decision)
+    if len(varied_axes(results, top_arms)) > _MOST_AXES_BESIDE:
         opening = following = closing = ""
     parts = [
         _bar(results),
@@ -60,7 +62,7 @@ def first_screen(results: Results, _show: ShowFigure) -> str:
         CARDS[1],
         bullets(question_lines(results)),
         opening,
-        _top_arms(results, decision),
+        _top_table(results, top_arms),
         following,
         _side(results),
         closing,
@@ -73,7 +75,11 @@ def _bar(results: Results) -> str:
     lines = warnings(results)
     if not lines:
         return ""
-    return "\n>\n".join(["> [!WARNING]\n> " + lines[0], *[f"> {line}" for line in lines[1:]]])
+    bar = f"> [!WARNING]\n> {lines[0]}"
+    for line in lines[1:]:
+        # an empty line of the quotation, or GitHub would join the two to one paragraph
+        bar += f"\n>\n> {line}"
+    return bar
 
 
 def _cards(results: Results, decision: Decision) -> str:
@@ -82,10 +88,8 @@ def _cards(results: Results, decision: Decision) -> str:
         _sure_card(results, decision),
         _cheapest_card(results, decision),
     ]
-    n_rows = max(map(len, columns))
-    rows = []
-    for row in range(n_rows):
-        rows.append([column[row] if row < len(column) else "" for column in columns])
+    # the cards are columns of a table, the one layout that GitHub has; short ones end early
+    rows = list(itertools.zip_longest(*columns, fillvalue=""))
     header = ["Use this", "How sure", "Cheapest that may be as good"]
     return table(header, rows, n_text_columns=3)
 
@@ -162,7 +166,9 @@ def _headline(decision: Decision) -> str:
         return "no baseline to compare with"
     if use.arm == decision.baseline.arm:
         return "the baseline is the best on val"
-    return _HEADLINES[use.gap.judged.verdict if use.gap is not None else Verdict.UNKNOWN]
+    if use.gap is None:
+        return _HEADLINES[Verdict.UNKNOWN]
+    return _HEADLINES[use.gap.judged.verdict]
 
 
 def _family(results: Results, decision: Decision) -> str:
@@ -195,18 +201,21 @@ def _cheapest_card(results: Results, decision: Decision) -> list[str]:
     return [*lines, _cost_line(cheapest, None), among]
 
 
-def _top_arms(results: Results, decision: Decision) -> str:
-    """The best on val, the baseline, and the cheapest that may be the best."""
+def _top_arms(results: Results, decision: Decision) -> list[str]:
+    """The arm_ids of the best on val, the baseline, and the cheapest that may be the best."""
     order = list(results.arms["arm_id"])
     wanted = set(order[:_N_TOP])
     for option in (decision.use, decision.baseline, decision.cheapest):
         if option is not None:
             wanted.add(option.arm.arm_id)
-    shown = [arm_id for arm_id in order if arm_id in wanted]
+    return [arm_id for arm_id in order if arm_id in wanted]
+
+
+def _top_table(results: Results, shown: Sequence[str]) -> str:
     metric = results.effects.primary
     select_by = results.record.select_by
-    note = legend(results)
-    n_more = len(order) - len(shown)
+    note = legend(results, shown)
+    n_more = len(results.arms) - len(shown)
     if n_more:
         note = f"{plural(n_more, 'more arm')} below. {note}"
 
@@ -262,6 +271,7 @@ def _take_away(results: Results) -> list[str]:
     assert results.champion is not None
     study = f'ablate.open_study("{results.record.grid_name}")'
     return [
-        f"in Python: {code(f'{study}.champion.predict([photo])')}",
-        "[its card](cards/champion.md) with the code that loads it from MLflow",
+        # two lines of code, since a narrow column would break one long one within a word
+        f"in Python: {code(f'study = {study}')}, then {code('study.champion.predict([photo])')}",
+        f"from MLflow: the code is in its card, [{code('cards/champion.md')}](cards/champion.md)",
     ]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from ablate.errors import some
 from ablate.quoting import code
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.text.effect_sentences import verdict_cell
+from ablate.reporting.text.layout import folded_list
 from ablate.reporting.text.markdown import join_sections, p_value, points, table
 
 _N_SHOWN = 12
+_N_NAMED = 3
 _HEADER = (
     "levels",
     "against",
@@ -32,17 +36,31 @@ def interactions_section(results: Results, _show: ShowFigure) -> str:
         return ""
     note = (
         "Does the effect of one level depend on the level of another axis? The difference of two "
-        f"differences, in points of {prose(results.effects.primary)}. "
-        f"The {_N_SHOWN} with the smallest p; all are in `interactions.csv`."
+        f"differences, in points of {prose(results.effects.primary)}. {_settled_text(effects)} "
+        f"The {_N_SHOWN} with the smallest p are in the table, all in `interactions.csv`."
     )
     rows = [_row(effect) for effect in sorted(effects, key=_rank)[:_N_SHOWN]]
-    return join_sections(["## Interactions", note, table(_HEADER, rows, n_text_columns=2)]).rstrip()
+    listed = folded_list(len(rows), "interaction", table(_HEADER, rows, n_text_columns=2))
+    return join_sections(["## Interactions", note, listed]).rstrip()
+
+
+def _settled_text(effects: Sequence[Effect]) -> str:
+    """What a reader of a folded table must not miss."""
+    settled = []
+    for effect in sorted(effects, key=_rank):
+        if effect.judged.excludes_zero:
+            settled.append(f"{code(effect.comparison.name)} ({points(effect.estimate)})")
+    if not settled:
+        return f"None of {len(effects)} is settled."
+    return f"{len(settled)} of {len(effects)} settled: {some(settled, most=_N_NAMED)}."
 
 
 def _rank(effect: Effect) -> tuple[float, float]:
     """The smallest p first, then the largest; what was not tested last."""
-    # NaN compares with nothing, so a sort would leave it anywhere.
-    p = math.inf if math.isnan(effect.judged.p) else effect.judged.p
+    p = effect.judged.p
+    if math.isnan(p):
+        # NaN compares with nothing, so a sort would leave it anywhere
+        p = math.inf
     return p, -abs(effect.estimate)
 
 
@@ -50,7 +68,9 @@ def _row(effect: Effect) -> list[str]:
     span = NOT_MEASURED
     if not math.isnan(effect.judged.low):
         span = f"{points(effect.judged.low)} to {points(effect.judged.high)}"
-    share = NOT_MEASURED if math.isnan(effect.share) else f"{100 * effect.share:.0f} %"
+    share = NOT_MEASURED
+    if not math.isnan(effect.share):
+        share = f"{100 * effect.share:.0f} %"
     return [
         code(effect.comparison.name),
         code(" x ".join(effect.comparison.against)),
@@ -63,8 +83,11 @@ def _row(effect: Effect) -> list[str]:
 
 
 def _verdict(effect: Effect) -> str:
-    exploratory = " (exploratory)" if effect.is_exploratory else ""
-    return f"{verdict_cell(effect.judged)}{exploratory}"
+    verdict = verdict_cell(effect.judged)
+    if effect.is_exploratory:
+        # the promise of 95 % is for the questions that the grid declares
+        verdict += " (exploratory)"
+    return verdict
 
 
 def _bare_p(p: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.reporting.results import Results, ShowFigure
-from ablate.reporting.text.markdown import join_sections
+from ablate.reporting.text.markdown import bullets, join_sections
 from ablate.reporting.text.question_sentences import question_sentences, questions_note
 
 
@@ -12,5 +12,5 @@ def questions_section(results: Results, _show: ShowFigure) -> str:
     sentences = question_sentences(results)
     if not sentences:
         return ""
-    answers = "\n".join(f"- {sentence}" for sentence in sentences)
-    return join_sections(["## What was asked", questions_note(results), answers]).rstrip()
+    heading = "## What was asked"
+    return join_sections([heading, questions_note(results), bullets(sentences)]).rstrip()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ablate.quoting import code, one_line, text
-from ablate.reporting.evidence.frames import run_of_trial, stray_runs
+from ablate.reporting.evidence.frames import stray_runs
 from ablate.reporting.pages.csv_files import table_names
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.facts import commit_text, versions_text
-from ablate.reporting.text.markdown import bullets, code_block, join_sections, plural, table
+from ablate.reporting.text.layout import folded_list
+from ablate.reporting.text.markdown import bullets, code_block, join_sections, table
 
 
 def reproduce_section(results: Results, _show: ShowFigure) -> str:
@@ -43,11 +44,10 @@ def _files(results: Results) -> str:
 
 
 def _runs(results: Results) -> str:
-    by_trial = run_of_trial(results.study)
     rows = []
     for arm in results.record.arms:
         for seed in results.record.seeds:
-            run = by_trial.get((arm.arm_id, seed))
+            run = results.run_of_trial.get((arm.arm_id, seed))
             if run is not None:
                 rows.append(
                     [
@@ -58,6 +58,5 @@ def _runs(results: Results) -> str:
                     ]
                 )
     listed = table(["arm", "seed", "MLflow run", "trial"], rows, n_text_columns=4)
-    # Hundreds of runs are folded away; GitHub and the page both open them.
-    summary = f"<details><summary>{plural(len(rows), 'run')}</summary>"
-    return f"{summary}\n\n{listed}\n\n</details>"
+    # hundreds of runs, of which a reader wants one
+    return folded_list(len(rows), "run", listed)

@@ -38,9 +38,13 @@ def _duplicates(results: Results) -> str:
     if not duplicates.n_pairs:
         return f"Near-duplicates across splits: none found ({_HOW})."
     names = results.record.data.class_names
-    rows = [_row(pair, names) for pair in duplicates.pairs[:N_DUPLICATES]]
+    rows = []
+    for pair in duplicates.pairs[:N_DUPLICATES]:
+        rows.append(_row(pair, names))
     n_pairs = plural(duplicates.n_pairs, "pair")
-    more = f"; the first {len(rows)} of them" if duplicates.n_pairs > len(rows) else ""
+    more = ""
+    if duplicates.n_pairs > len(rows):
+        more = f"; the first {len(rows)} of them"
     note = (
         f"Near-duplicates across splits: {n_pairs} ({_HOW}){more}. "
         "Images of val or test that are also in train make every score too high."

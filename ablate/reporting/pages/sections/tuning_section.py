@@ -29,7 +29,9 @@ def tuning_section(results: Results, pilot: Pilot) -> str:
         f"at their best, not at a setting that favours one of them. {counts_text(pilot)}. "
         "**No score of the tuning enters a conclusion**; its seed is not among those below."
     )
-    rows = [_row(pilot, arm, results.name(arm.arm_id)) for arm in results.record.arms]
+    rows = []
+    for arm in results.record.arms:
+        rows.append(_row(pilot, arm, results.name(arm.arm_id)))
     header = ["arm", *map(code, pilot.space), "pilot trials complete"]
     header += [f"best {prose(name)}", "worst", "at the edge"]
     return join_sections(["## Tuning", how, table(header, rows), _EDGE]).rstrip()

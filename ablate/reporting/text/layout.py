@@ -1,0 +1,37 @@
+"""Marks by which `report.html` lays parts of the Markdown out side by side.
+
+They are HTML comments: GitHub hides them, and shows the parts one below the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ablate.reporting.text.markdown import join_sections, plural
+
+CARDS = "<!-- cards -->", "<!-- /cards -->"
+COLUMNS = "<!-- columns -->", "<!-- next column -->", "<!-- /columns -->"
+"""A wide column, and a narrow one beside it."""
+PAIRS = "<!-- pairs -->", "<!-- next of pairs -->", "<!-- /pairs -->"
+"""Two columns of equal width, filled row by row."""
+
+
+def in_pairs(parts: Iterable[str]) -> str:
+    """Parts two by two; empty ones are left out, and one alone keeps the whole width."""
+    shown = [part for part in parts if part]
+    if len(shown) < 2:
+        return "".join(shown)
+    opening, following, closing = PAIRS
+    return join_sections([opening, f"\n\n{following}\n\n".join(shown), closing]).rstrip()
+
+
+def folded(summary: str, body: str) -> str:
+    """What a reader may unfold, on GitHub and in the page; nothing without a body."""
+    if not body:
+        return ""
+    return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
+
+
+def folded_list(n: int, noun: str, body: str) -> str:
+    """A long list, unfolded by how long it is."""
+    return folded(plural(n, noun), body)
