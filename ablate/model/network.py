@@ -14,10 +14,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ablate.model.assemble import assemble, head_names_of, phase_depths
+from ablate.model.assemble import assemble, phase_depths
 from ablate.model.backbone import (
     classifier_names,
     create_backbone,
+    head_names_of,
     pooling_of,
     preprocessing_of,
     run_order,
