@@ -46,7 +46,9 @@ def level_text(level: Any) -> str:
 
     Words as they are, numbers in their shortest form, lists in brackets.
     """
-    return level if isinstance(level, str) else json.dumps(level)
+    if isinstance(level, str):
+        return level
+    return json.dumps(level)
 
 
 def asked_levels(wanted: Any) -> Sequence[Any]:
