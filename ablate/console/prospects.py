@@ -99,7 +99,7 @@ def _arms(prospects: Prospects) -> Rows:
         rows.append(
             {
                 "arm": arm.arm,
-                "s a trial": seconds,
+                "s per trial": seconds,
                 f"s with {prospects.n_seeds} seeds": of_grid,
             }
         )

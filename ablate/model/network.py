@@ -18,7 +18,6 @@ from ablate.model.assemble import assemble, phase_depths
 from ablate.model.backbone import (
     classifier_names,
     create_backbone,
-    head_names_of,
     pooling_of,
     preprocessing_of,
     run_order,

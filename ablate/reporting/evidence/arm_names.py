@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from ablate.grid.arm_names import level_word
+from ablate.recipe.canonical import relevant
 from ablate.recipe.levels import level_text
 from ablate.study.record import ArmRecord, StudyRecord
 
@@ -24,7 +26,7 @@ def difference_names(record: StudyRecord) -> dict[str, str]:
         if arm.arm_id == record.baseline_arm_id:
             names[arm.arm_id] = BASELINE
         elif changes:
-            names[arm.arm_id] = " ".join(f"{axis}={level}" for axis, level in changes.items())
+            names[arm.arm_id] = _name(arm, changes)
         else:
             names[arm.arm_id] = arm.name
     counts = Counter(names.values())
@@ -32,6 +34,24 @@ def difference_names(record: StudyRecord) -> dict[str, str]:
         if counts[names[arm.arm_id]] > 1 and arm.arm_id != record.baseline_arm_id:
             names[arm.arm_id] = arm.name
     return names
+
+
+def _name(arm: ArmRecord, changes: Mapping[str, str]) -> str:
+    words = []
+    for axis, level in changes.items():
+        words.append(f"{axis}={short_level(arm, axis, level)}")
+    return " ".join(words)
+
+
+def short_level(arm: ArmRecord, axis: str, level: str) -> str:
+    """A level's text as names have it: phases as `8xall+12x-3`, not as a page of JSON."""
+    if not level.startswith("["):
+        return level
+    spellings = {level_text(cell.get(axis)) for cell in arm.cells}
+    # Where cells of several levels were merged the axis cannot matter, and the recipe has none.
+    if spellings == {level} and axis in relevant(arm.recipe):
+        return level_word(getattr(arm.recipe, axis))
+    return level
 
 
 def level_differences(record: StudyRecord) -> dict[str, dict[str, str]]:

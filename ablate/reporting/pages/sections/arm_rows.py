@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ablate.quoting import text
-from ablate.reporting.evidence.arm_names import level_differences
+from ablate.reporting.evidence.arm_names import level_differences, short_level
 from ablate.reporting.evidence.frames import arm_levels
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.text import conclusions
@@ -88,7 +88,7 @@ def _levels(results: Results, arm: ArmRecord, axes: Sequence[str], changed: set[
     levels = arm_levels(results.record, arm)
     cells = []
     for axis in axes:
-        level = levels[axis]
+        level = short_level(arm, axis, levels[axis])
         if axis in changed:
             cells.append(f"**{text(level)}**")
         elif len({str(cell.get(axis)) for cell in arm.cells}) > 1:
