@@ -159,6 +159,29 @@ def test_a_mistake_is_a_document_too(
     assert document["exit_code"] == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("run", "tiny.yaml", "--frobnicate"), "--frobnicate"),
+        (("plan",), "GRID"),
+        (("views", "tiny.yaml", "--images", "0"), "--images"),
+        (("cache", "list", "--workers"), "--workers"),
+        (("tran", "tiny.yaml"), "'tran'"),
+        (("--frobnicate",), "--frobnicate"),
+    ],
+    ids=str,
+)
+def test_a_command_line_that_cannot_be_read_is_a_document_too(
+    words: tuple[str, ...], part: str
+) -> None:
+    document = ablate(*words, code=2)
+    assert (document["error"], document["exit_code"]) == ("UsageError", 2)
+    assert part in document["message"]
+    without = CliRunner().invoke(app, list(words))
+    assert (without.exit_code, without.stdout) == (2, "")
+    assert part in without.stderr
+
+
 def test_no_command_lacks_it() -> None:
     group = typer.main.get_command(app)
     commands = dict(group.commands)  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ import typer
 
 from ablate.cli.cache import cache_app
 from ablate.cli.compare import compare
+from ablate.cli.group import CommandGroup
 from ablate.cli.lr_find import lr_find
 from ablate.cli.plan import plan
 from ablate.cli.report import report
@@ -25,6 +26,7 @@ from ablate.leaving import finish_undisturbed, leave_at_once
 from ablate.terminal import be_patient
 
 app = typer.Typer(
+    cls=CommandGroup,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

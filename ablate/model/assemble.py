@@ -10,7 +10,7 @@ from torch import nn
 
 from ablate.errors import SpecError
 from ablate.model.adapters import ADAPTERS, NO_ADAPTERS, Adapters, AdapterSite, adapted_units
-from ablate.model.backbone import classifier_names
+from ablate.model.backbone import head_names_of
 from ablate.model.drop_path import check_drop_path, drop_features, drop_path_of
 from ablate.model.freeze import FreezeBoundary, freeze, resolve_depth
 from ablate.model.units import Unit, find_units, first_disorder
@@ -94,12 +94,6 @@ def phase_depths(recipe: Recipe, *, n_units: int) -> tuple[int, ...]:
             f"{asked_depths} for the {n_units} units of {recipe.backbone}"
         )
     return tuple(depths)
-
-
-def head_names_of(module: nn.Module) -> tuple[str, ...]:
-    """Return the names of the classifier's parameters."""
-    prefixes = tuple(f"{name}." for name in classifier_names(module))
-    return tuple(name for name, _ in module.named_parameters() if name.startswith(prefixes))
 
 
 def _adapt(module: nn.Module, site: AdapterSite, *, n_units: int, depth: int) -> Adapters:

@@ -141,6 +141,17 @@ def classifier_names(module: nn.Module) -> tuple[str, ...]:
     return tuple(names)
 
 
+def head_names_of(module: nn.Module) -> tuple[str, ...]:
+    """Return the names of the classifier's parameters."""
+    prefixes = head_prefixes(module)
+    return tuple(name for name, _ in module.named_parameters() if name.startswith(prefixes))
+
+
+def head_prefixes(module: nn.Module) -> tuple[str, ...]:
+    """Return what the names of the classifier's parameters and buffers begin with."""
+    return tuple(f"{name}." for name in classifier_names(module))
+
+
 def set_pooling(module: nn.Module, pooling: Pooling, *, n_classes: int) -> None:
     """Let a timm model pool its last map or tokens another way, in place; "auto" changes nothing.
 
@@ -172,7 +183,8 @@ def pooling_of(module: nn.Module) -> str:
     # older families keep the pooling in their head
     for owner in (module, getattr(module, "head", None)):
         pool = getattr(owner, "global_pool", None)
-        word = pool if isinstance(pool, str) else getattr(pool, "pool_type", None)
+        # a word, or a module that knows its word
+        word = getattr(pool, "pool_type", pool)
         if isinstance(word, str) and word:
             return word
     return "its own"
@@ -238,7 +250,9 @@ def _rgb(values: tuple[float, ...]) -> tuple[float, float, float]:
 
 
 def _nearest(names: list[str]) -> str:
-    return f"; nearest: {', '.join(names)}" if names else ""
+    if not names:
+        return ""
+    return f"; nearest: {', '.join(names)}"
 
 
 def _first_line(error: BaseException) -> str:

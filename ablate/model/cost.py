@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ablate.model.backbone import classifier_names, create_backbone
+from ablate.model.backbone import create_backbone, head_names_of
 from ablate.model.backbone_facts import PrefixCost
 from ablate.model.units import find_units
 
@@ -77,10 +77,9 @@ def _trace(backbone: str, image_size: int) -> tuple[tuple[_Event, ...], tuple[fr
                 child.register_forward_hook(partial(_record_end, events, name))
         module(torch.empty(1, 3, image_size, image_size))
     # the head is the last group: what a linear probe begins with
-    prefixes = tuple(f"{name}." for name in classifier_names(module))
-    head_names = [name for name, _ in module.named_parameters() if name.startswith(prefixes)]
+    head_names = head_names_of(module)
     groups = [unit.parameter_names for unit in find_units(module, head_names)]
-    groups.append(tuple(head_names))
+    groups.append(head_names)
     owners = []
     for names in groups:
         owners.append(frozenset(name.rpartition(".")[0] for name in names))

@@ -13,8 +13,7 @@ from threading import Lock
 
 from torch import nn
 
-from ablate.model.assemble import head_names_of
-from ablate.model.backbone import classifier_names, set_pooling
+from ablate.model.backbone import classifier_names, head_names_of, set_pooling
 from ablate.model.backbone_facts import ImageSize
 from ablate.model.drop_path import drop_path_of
 from ablate.model.weights.load import Loaded, digest_of, load_backbone, weight_file

@@ -126,14 +126,19 @@ def _settings(network: Network, recipe: Recipe, key: _GroupKey) -> dict[str, Any
     is_pulled = part == "trunk" and recipe.l2_sp > 0
     # L2-SP pulls to the start instead of to zero
     is_decayed = not key.is_flat and not is_pulled
-    return {
-        "lr": lr,
-        "weight_decay": recipe.weight_decay if is_decayed else 0.0,
-        "name": f"{place}/no_decay" if key.is_flat else f"{place}/decay",
-    }
+    weight_decay = 0.0
+    if is_decayed:
+        weight_decay = recipe.weight_decay
+    # by the kind of parameter alone: a group keeps its name when L2-SP takes its decay away
+    suffix = "decay"
+    if key.is_flat:
+        suffix = "no_decay"
+    return {"lr": lr, "weight_decay": weight_decay, "name": f"{place}/{suffix}"}
 
 
 def _part_of(name: str, network: Network) -> str:
     if name in network.head_names:
         return "head"
-    return "adapters" if name in network.adapter_names else "trunk"
+    if name in network.adapter_names:
+        return "adapters"
+    return "trunk"

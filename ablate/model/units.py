@@ -164,7 +164,9 @@ def _rules(matcher: Mapping[str, Any]) -> Iterator[tuple[re.Pattern[str], int, O
     """Pattern, place of its entry, and what timm appends to the counters that it matches."""
     for place, patterns in enumerate(matcher.values()):
         # an entry is one pattern, or pairs of a pattern and a suffix
-        pairs = [(patterns, None)] if isinstance(patterns, str) else patterns or ()
+        pairs = patterns or ()
+        if isinstance(patterns, str):
+            pairs = [(patterns, None)]
         for pattern, suffix in pairs:
             yield re.compile(pattern), place, tuple(map(float, suffix or ()))
 

@@ -62,7 +62,10 @@ class Phase(BaseModel):
         if self.lr_ratio is not None:
             settings.append(f"lr_ratio={self.lr_ratio:g}")
         if self.until == "plateau":
-            patience = "" if self.patience is None else self.patience
+            # nothing behind the sign means the recipe's own patience
+            patience = ""
+            if self.patience is not None:
+                patience = str(self.patience)
             settings.append(f"plateau={patience}")
         if settings:
             text += f"({','.join(settings)})"

@@ -32,10 +32,13 @@ def policy_word(recipe: Recipe, *, source: str) -> str:
 
     What differs from the level is named too: `light flip=none erase=0.5`.
     """
-    augment = "none" if _is_off(recipe.augment) else str(recipe.augment)
-    usual: Flip = "none" if augment == "none" else "horizontal"
+    augment = str(recipe.augment)
+    if _is_off(recipe.augment):
+        augment = "none"
+    usual = _usual_flip(augment)
     flip: str = recipe.flip
     if flip == "auto":
+        # digits, letters and signs mean something else in a mirror
         flip = "none" if source in DIRECTED_SOURCES else usual
     # What is as the level has it is left out: one policy has one word, and names one view.
     words = [augment]
@@ -52,13 +55,19 @@ def policy_word(recipe: Recipe, *, source: str) -> str:
 def policy_of(word: str) -> Policy:
     """Inverse of `policy_word`."""
     augment, fields = _parts_of(word)
-    usual: Flip = "none" if augment == "none" else "horizontal"
     return Policy(
         augment,
-        flip=cast(Flip, fields.get("flip", usual)),
+        flip=cast(Flip, fields.get("flip", _usual_flip(augment))),
         color_jitter=cast("float | None", fields.get("color_jitter")),
         erase=cast("float | None", fields.get("erase")),
     )
+
+
+def _usual_flip(augment: str | float) -> Flip:
+    """What a level brings along, so that no word has to name it."""
+    if augment == "none":
+        return "none"
+    return "horizontal"
 
 
 def recipe_of(word: str) -> Recipe:
@@ -72,7 +81,10 @@ def recipe_of(word: str) -> Recipe:
 
 def level_of(word: str) -> str:
     """The level that a policy's word begins with, as it stands there; "" where it is empty."""
-    return word.split()[0] if word.split() else ""
+    words = word.split()
+    if not words:
+        return ""
+    return words[0]
 
 
 def _parts_of(word: str) -> tuple[str | float, dict[str, str | float]]:

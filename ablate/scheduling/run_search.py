@@ -5,7 +5,7 @@ Its trials are proposed on the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablate.errors import CheckFailed, StoreError
@@ -13,15 +13,13 @@ from ablate.scheduling.conductor import Conductor
 from ablate.scheduling.interrupts import interruptible, uninterrupted
 from ablate.scheduling.lease import lease
 from ablate.scheduling.optuna_study import OptunaStudy, study_in_folder
+from ablate.scheduling.proposals import MakeTrial, Proposals
 from ablate.scheduling.samplers import SearchPlan
-from ablate.scheduling.search import Cell, SearchQueue
+from ablate.scheduling.search import SearchQueue
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
 from ablate.study.trial import Trial
-
-MakeTrial = Callable[[Cell], Trial | None]
-"""A cell of the space -> its trial with the pilot seed, or None for a cell that makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,47 +49,38 @@ def run_search(
     n_asked = search.search.n_trials
     with interruptible(), lease(session.folder):
         conductor = Conductor(_grown(folder, plan), session)
-        queue = SearchQueue(
-            search,
-            conductor.past,
-            known=conductor.trials,
-            make_trial=make_trial,
-            limits=session.limits,
-        )
+        known = conductor.trials
+        proposals = Proposals(search, make_trial, n_past=len(known))
+        queue = SearchQueue(proposals, conductor.past, known=known, limits=session.limits)
         # As an earlier call found it: to find it again costs dozens of proposals.
-        queue.is_exhausted = folder.is_exhausted(n_asked)
+        proposals.is_exhausted = folder.is_exhausted(n_asked)
         with uninterrupted():
-            optuna = _optuna(plan, conductor, queue, search=search, session=session)
+            optuna = _optuna(plan, conductor, proposals, session=session)
         summary = conductor.conduct(queue, optuna)
         # Only where it came to its end: an interrupted call has raised.
-        if queue.is_exhausted:
+        if proposals.is_exhausted:
             folder.note_exhausted(n_asked)
-        best = queue.best(search.search.confirm)
-        return SearchResult(tuple(best), tuple(queue.front()), summary)
+        best = proposals.best(search.search.confirm)
+        return SearchResult(tuple(best), tuple(proposals.front()), summary)
 
 
 def _optuna(
-    plan: StudyPlan,
-    conductor: Conductor,
-    queue: SearchQueue,
-    *,
-    search: SearchPlan,
-    session: Session,
+    plan: StudyPlan, conductor: Conductor, proposals: Proposals, *, session: Session
 ) -> OptunaStudy:
     if session.optuna_url is None:
         return study_in_folder(
             session.folder,
             plan.record,
             conductor.trials,
-            describe=queue.described,
-            objectives=search.objectives,
+            describe=proposals.described,
+            objectives=proposals.plan.objectives,
         )
     return OptunaStudy(
         plan.record,
         conductor.trials,
         url=session.optuna_url,
-        describe=queue.described,
-        objectives=search.objectives,
+        describe=proposals.described,
+        objectives=proposals.plan.objectives,
     )
 
 

@@ -70,7 +70,7 @@ def sampler_of(plan: SearchPlan, *, n_past: int) -> BaseSampler:
                 seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
             )
         case "qmc":
-            # The same points in every call: where the sequence goes on, `SearchQueue` knows.
+            # The same points in every call: where the sequence goes on, `Proposals` knows.
             points = stream(plan.seed, "search", "points") % _N_SEEDS
             return QMCSampler(seed=points, scramble=True, warn_independent_sampling=False)
         case "nsga2":

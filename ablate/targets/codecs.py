@@ -56,11 +56,11 @@ class ScorePerClass:
         """See `PredictionCodec`."""
         # float32 is what the network computed in; more digits would only pretend
         scores = np.asarray(predictions.outputs, dtype=np.float32).T
-        return {
-            "image_id": list(predictions.image_ids),
-            **predictions.targets.columns(),
-            **{f"p_{index}": column for index, column in enumerate(scores)},
-        }
+        columns: dict[str, Any] = {"image_id": list(predictions.image_ids)}
+        columns.update(predictions.targets.columns())
+        for index, column in enumerate(scores):
+            columns[f"p_{index}"] = column
+        return columns
 
     def decode(self, columns: Mapping[Any, Any], *, n_classes: int) -> SplitPredictions:
         """See `PredictionCodec`; outputs are float32."""
@@ -89,4 +89,5 @@ CODECS: dict[str, PredictionCodec] = {
 
 def is_table_of_predictions(columns: Collection[Any]) -> bool:
     """Whether some task could have written a table with such columns."""
-    return any(set(codec.needed_columns()) <= set(columns) for codec in CODECS.values())
+    known = set(columns)
+    return any(known.issuperset(codec.needed_columns()) for codec in CODECS.values())

@@ -8,6 +8,7 @@ nothing more, so parts have exactly the sizes asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,13 @@ def stratify(labels: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.
 def _neediest(wanted: NDArray[np.float64], room: NDArray[np.int64]) -> int:
     """The part with room that wants most of a label; `wanted` and `room` (P,)."""
     # Shares are products of floats: without rounding, equal wants would differ in the last digit.
-    need = [(room[k] > 0, round(wanted[k], 9), room[k], -k) for k in range(len(room))]
-    return max(range(len(room)), key=need.__getitem__)
+    rounded = np.round(wanted, 9)
+
+    def need(part: int) -> tuple[Any, ...]:
+        # -part: the first of equals wins
+        return (room[part] > 0, rounded[part], room[part], -part)
+
+    return max(range(len(room)), key=need)
 
 
 def whole_sizes(shares: Sequence[float], n: int) -> NDArray[np.int64]:

@@ -100,13 +100,14 @@ class OneLabel:
         part_of = np.full(len(self), -1, dtype=np.int64)
         for part, share in enumerate(shares):
             room = counts - n_dealt
-            is_rest = part == len(shares) - 1 and total is None
-            # The last part takes what is left: rounding of its own would lose images.
-            if is_rest:
+            is_last = part == len(shares) - 1
+            if total is not None:
+                n_of_class = allocate(counts, total, room=room)
+            elif is_last:
+                # What is left: rounding of its own would lose images.
                 n_of_class = room
             else:
-                n_images = round(share * len(self)) if total is None else total
-                n_of_class = allocate(counts, n_images, room=room)
+                n_of_class = allocate(counts, round(share * len(self)), room=room)
             for rows, start, n in zip(members, n_dealt, n_of_class, strict=True):
                 part_of[rows[start : start + n]] = part
             n_dealt = n_dealt + n_of_class

@@ -13,13 +13,18 @@ def allocate(counts: NDArray[np.int64], n: int, *, room: NDArray[np.int64]) -> N
     unless there is too little room.
     """
     exact = counts * (n / counts.sum())
-    least = np.ones_like(counts) if n >= len(counts) else np.zeros_like(counts)
+    least = np.zeros_like(counts)
+    # with fewer images than classes some class goes without, whatever is promised
+    if n >= len(counts):
+        least += 1
     deal: NDArray[np.int64] = np.minimum(np.maximum(np.floor(exact).astype(np.int64), least), room)
     # Rounding down leaves some over, the least of one may take some too many: one at a time is
     # given to, or taken from, the class that is furthest from its exact share.
     while deal.sum() != n:
         step = 1 if deal.sum() < n else -1
-        is_free = (deal < room) if step == 1 else (deal > np.minimum(least, room))
+        is_free = deal < room
+        if step == -1:
+            is_free = deal > np.minimum(least, room)
         if not is_free.any():
             break
         # -inf: a class that is full, or at its least, is never chosen

@@ -30,7 +30,11 @@ class SeveralLabels:
         # an image without any label is an empty row, and stays one of 0 alone
         positions = [np.atleast_1d(np.array(label, dtype=np.int64)) for label in labels]
         if n_classes is None:
-            n_classes = 1 + max((int(row.max(initial=-1)) for row in positions), default=-1)
+            # -1: without any label at all there is no class
+            largest = -1
+            for row in positions:
+                largest = int(row.max(initial=largest))
+            n_classes = 1 + largest
         matrix = np.zeros((len(labels), n_classes), dtype=np.int64)
         for row, classes in zip(matrix, positions, strict=True):
             row[classes] = 1

@@ -98,7 +98,9 @@ def merge_of(network: Network, recipe: Recipe, store: ImageStore) -> Merge | Non
 
 def _device_name(compute: Compute) -> str:
     # The card's name and not "cuda": scores of two cards may differ in their last digits.
-    return torch.cuda.get_device_name() if compute.device == "cuda" else "cpu"
+    if compute.device == "cuda":
+        return torch.cuda.get_device_name()
+    return "cpu"
 
 
 def _memory_layout(compute: Compute) -> str:
@@ -111,10 +113,12 @@ def _micro_batch(recipe: Recipe, size: int) -> MicroBatch:
             size=recipe.batch_size, batch_size=recipe.batch_size, reason="whole batches"
         )
     # Summed gradients equal those of the whole batch; batch statistics do not.
-    has_batch_statistics = recipe.batch_norm not in ("frozen", "affine")
-    n_seen_by_norms = size if has_batch_statistics else None
-    reason: Literal["as asked", "memory"]
-    reason = "as asked" if size == recipe.micro_batch else "memory"
+    n_seen_by_norms = None
+    if recipe.batch_norm not in ("frozen", "affine"):
+        n_seen_by_norms = size
+    reason: Literal["as asked", "memory"] = "memory"
+    if size == recipe.micro_batch:
+        reason = "as asked"
     return MicroBatch(
         size=size, batch_size=recipe.batch_size, reason=reason, n_seen_by_norms=n_seen_by_norms
     )

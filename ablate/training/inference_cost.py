@@ -137,7 +137,9 @@ def _latency_s(module: nn.Module, side: int, compute: Compute) -> float:
 def _images(n: int, side: int, compute: Compute) -> Tensor:
     """(n, 3, side, side) of zeros: what is in an image does not change what it costs."""
     images = torch.zeros(n, 3, side, side, device=compute.device)
-    return images.to(memory_format=torch.channels_last) if compute.channels_last else images
+    if compute.channels_last:
+        return images.to(memory_format=torch.channels_last)
+    return images
 
 
 def _seconds(module: Callable[[Tensor], Tensor], images: Tensor, compute: Compute) -> float:

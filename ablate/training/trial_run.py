@@ -66,14 +66,16 @@ class _Phases:
 
     def open(self, network: Network, n_epochs: int) -> TrainedPart:
         """See `loop.fit.OpenTrainedPart`."""
-        cache = self.request.cache
+        sharing = None
+        if self.request.cache is not None:
+            sharing = sharing_of(self.request.cache)
         trained_part = open_trained_part(
             network,
             self.store,
             recipe=self.request.trial.recipe,
             compute=self.compute,
             autocast=lambda: autocast(self.compute),
-            sharing=None if cache is None else sharing_of(cache),
+            sharing=sharing,
             seed=self.request.trial.seed,
             use=self.use,
             n_epochs=n_epochs,

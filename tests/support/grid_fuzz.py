@@ -30,7 +30,8 @@ from ablate.study.trial import Trial
 
 ROOT = Path(__file__).parents[2]
 GRIDS = sorted((ROOT / "experiments").glob("*.yaml"))
-TEXTS = [path.read_text() for path in [*GRIDS, Path(__file__).parent / "odd_but_valid.yaml"]]
+ODD = ROOT / "tests" / "grid" / "golden_grids" / "odd_but_valid.yaml"
+TEXTS = [path.read_text() for path in [*GRIDS, ODD]]
 CHARACTERS = [
     *"[]{}:,-#&*!|>'\"%@`?~ \t\n0123456789.eE_+axyn<=",
     "\x00",

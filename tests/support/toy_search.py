@@ -8,9 +8,9 @@ from pathlib import Path
 from ablate.grid.search_space import Choice, Range, Search
 from ablate.recipe.recipe import Recipe
 from ablate.scheduling.executors.inline import InlineExecutor
+from ablate.scheduling.proposals import Cell
 from ablate.scheduling.run_search import run_search
 from ablate.scheduling.samplers import SearchPlan
-from ablate.scheduling.search import Cell
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyPlan
 from ablate.study.trial import Trial

@@ -108,13 +108,20 @@ def choose_targets(
         child = module.get_submodule(name)
         if isinstance(child, types):
             verdicts[name] = why_not(name, child)
-    wanted = [name for name in verdicts if _is_asked_for(site.recipe, name)]
-    # what is asked for and cannot be adapted is recorded, not refused
-    targets = tuple(name for name in wanted if not verdicts[name])
+    targets = []
+    skipped = {}
+    for name, reason in verdicts.items():
+        if not _is_asked_for(site.recipe, name):
+            continue
+        if reason:
+            # what is asked for and cannot be adapted is recorded, not refused
+            skipped[name] = reason
+        else:
+            targets.append(name)
     if not targets:
         eligible = [name for name, reason in verdicts.items() if not reason]
         raise SpecError(_nothing_matches(site, eligible))
-    return targets, {name: verdicts[name] for name in wanted if verdicts[name]}
+    return tuple(targets), skipped
 
 
 def wrap(module: nn.Module, name: str, wrapper: Callable[[nn.Module], Wrapped]) -> Wrapped:
@@ -162,7 +169,9 @@ def oversized(
 
 def read_only(name: str, called: frozenset[str]) -> str:
     """Why a module that is never called cannot be adapted, or an empty string."""
-    return "" if name in called else "its parent reads the weight without calling it"
+    if name in called:
+        return ""
+    return "its parent reads the weight without calling it"
 
 
 def first_output(output: Any) -> Tensor:
@@ -180,11 +189,14 @@ def _is_asked_for(recipe: Recipe, name: str) -> bool:
 
 def _nothing_matches(site: AdapterSite, eligible: Sequence[str]) -> str:
     recipe = site.recipe
-    asked = "auto" if recipe.adapter_targets == "auto" else list(recipe.adapter_targets)
+    asked: str | list[str] = "auto"
+    if recipe.adapter_targets != "auto":
+        asked = list(recipe.adapter_targets)
     hint = "nothing there is eligible; adapt more units"
     if eligible:
-        ellipsis = " ..." if len(eligible) > _N_LISTED else ""
-        hint = f"eligible there: {', '.join(eligible[:_N_LISTED])}{ellipsis}"
+        hint = f"eligible there: {', '.join(eligible[:_N_LISTED])}"
+    if len(eligible) > _N_LISTED:
+        hint += " ..."
     layers = {"ia3": "a Linear or a convolution", "ssf": "a Linear, a convolution or a LayerNorm"}
     layer = layers.get(recipe.adapter_kind, "a Linear or an ungrouped convolution")
     return f"adapter_targets must match {layer} in {site}, got {asked}; {hint}"

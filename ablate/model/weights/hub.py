@@ -69,7 +69,9 @@ def _ask_hub(hub_id: str | None, url: str | None) -> str:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
-    address = hf_hub_url(_repository_of(hub_id), "config.json") if hub_id else str(url)
+    address = str(url)
+    if hub_id:
+        address = hf_hub_url(_repository_of(hub_id), "config.json")
     try:
         get_hf_file_metadata(address, timeout=_HUB_SECONDS)
     except HfHubHTTPError:
@@ -77,7 +79,8 @@ def _ask_hub(hub_id: str | None, url: str | None) -> str:
     # whatever the network stack raises: this runs in a thread, where an error would be lost
     except Exception as error:
         # a server that is no hub answers without an etag, and it did answer
-        return type(error).__name__ if "etag" not in str(error) else ""
+        if "etag" not in str(error):
+            return type(error).__name__
     return ""
 
 

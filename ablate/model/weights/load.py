@@ -134,7 +134,9 @@ def _from_hub(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
         )
     # timm has just fetched it
     path = cached_at(cfg.hf_hub_id, cfg.url)
-    content = "" if path is None else digest_of_file(path)
+    content = ""
+    if path is not None:
+        content = digest_of_file(path)
     return Loaded(module, f"hub {cfg.hf_hub_id or cfg.url}", content)
 
 
@@ -168,7 +170,9 @@ def _existing_file(weights: str) -> Path:
         is_there = False
     if not is_there:
         near = difflib.get_close_matches(weights, _WORDS, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = ""
+        if near:
+            hint = f"; did you mean {near[0]}?"
         raise WeightsError(
             "weights must be auto, hub, torchvision, none or the path of a file, and there is no "
             f"file {shown(weights)!r}{hint}"

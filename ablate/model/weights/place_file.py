@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.errors import WeightsError, some
-from ablate.model.backbone import Pooling, classifier_names
+from ablate.model.backbone import Pooling, classifier_names, head_prefixes
 from ablate.model.weights.read_file import read_tensors, shown
 from ablate.model.weights.tensor_values import digest_of_tensors, odd_forms, odd_values
 
@@ -115,7 +115,7 @@ def trunk_tensors(module: nn.Module) -> dict[str, Tensor]:
 
     By name; writing to one writes to the model.
     """
-    heads = tuple(f"{head}." for head in classifier_names(module))
+    heads = head_prefixes(module)
     tensors = {}
     for name, tensor in module.state_dict().items():
         if not name.startswith(heads):
@@ -144,10 +144,11 @@ def _refuse_any(path: Path, faults: Sequence[str]) -> None:
     if not faults:
         return
     listed = "; ".join(faults[:_N_LISTED])
-    more = f" and {len(faults) - _N_LISTED} more" if len(faults) > _N_LISTED else ""
+    if len(faults) > _N_LISTED:
+        listed += f" and {len(faults) - _N_LISTED} more"
     raise WeightsError(
         f"weights {shown(path.name)} must hold the trunk's tensors as finite numbers in floating "
-        f"point, dense and in memory; {listed}{more}. "
+        f"point, dense and in memory; {listed}. "
         "Save the trained network's state dict again, in float32"
     )
 
@@ -161,9 +162,13 @@ def _notes(module: nn.Module, file: _Unpacked, match: _Match) -> str:
         before = file.encoder.get(name)
         if before is not None and before.shape != tensor.shape:
             notes.append(f"{name} resized from {list(before.shape)}")
-    outside = [_part_of(name) for name in file.state if not name.startswith(file.prefix)]
-    inside = [f"{file.prefix}{_part_of(name)}" for name in match.left_out]
-    counts = Counter([*outside, *inside])
+    # parts of the network -> how many of their tensors were left out
+    counts: Counter[str] = Counter()
+    for name in file.state:
+        if not name.startswith(file.prefix):
+            counts[_part_of(name)] += 1
+    for name in match.left_out:
+        counts[f"{file.prefix}{_part_of(name)}"] += 1
     if file.prefix or not set(counts) <= set(classifier_names(module)):
         parts = [f"{shown(name)} ({count})" for name, count in counts.items()]
         notes.append(f"left out: {some(parts, most=_N_PARTS_LISTED)}")
@@ -190,10 +195,13 @@ def _match(module: nn.Module, encoder: Mapping[str, Tensor]) -> _Match:
     tensors = dict(encoder)
     for name in left_out:
         del tensors[name]
-    # old files lack them: a BatchNorm computes the same without its count of batches
-    counted = [name for name in wanted if not name.endswith("num_batches_tracked")]
+    missing = []
+    for name in wanted:
+        # old files lack a BatchNorm's count of batches; it computes the same without
+        if name not in tensors and not name.endswith("num_batches_tracked"):
+            missing.append(name)
     faults = {
-        "missing": [name for name in counted if name not in tensors],
+        "missing": missing,
         "unexpected": [shown(name) for name in tensors if name not in wanted],
         "misshapen": _misshapen(tensors, wanted),
     }
@@ -216,7 +224,7 @@ def _misshapen(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> l
 def _left_out(module: nn.Module, encoder: Mapping[str, Tensor]) -> list[str]:
     """Names that are the pretraining task's own, and none of the trunk's, in the file's order."""
     wanted = trunk_tensors(module)
-    heads = (*(f"{name}." for name in classifier_names(module)), *_NOT_TRUNK)
+    heads = (*head_prefixes(module), *_NOT_TRUNK)
     return [name for name in encoder if name.startswith(heads) and name not in wanted]
 
 
@@ -235,7 +243,8 @@ def _prefix_of(module: nn.Module, state: Mapping[str, Tensor]) -> str:
                 counts["".join(f"{part}." for part in parts[:i])] += 1
     if not counts:
         # a wrapper for several GPUs around names that timm's filter may know
-        return "module." if all(name.startswith("module.") for name in state) else ""
+        is_wrapped = all(name.startswith("module.") for name in state)
+        return "module." if is_wrapped else ""
     most = max(counts.values())
     # an encoder that lacks a tensor is still the one that is meant
     encoders = [prefix for prefix in counts if 2 * counts[prefix] > most]

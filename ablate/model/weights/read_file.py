@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,8 +68,13 @@ def read_tensors(path: Path) -> tuple[list[str], dict[str, Tensor]]:
 
 def shown(name: object) -> str:
     """Return a tensor's name for a message: on one line, escaped, and cut where it is long."""
-    text = str(name) if isinstance(name, str) and name.isprintable() else ascii(name)
-    return text if len(text) <= _NAME_LENGTH else f"{text[:_NAME_LENGTH]}..."
+    text = ascii(name)
+    # escapes are for what a terminal would obey or hide; letters of any language are none of it
+    if isinstance(name, str) and name.isprintable():
+        text = str(name)
+    if len(text) > _NAME_LENGTH:
+        return f"{text[:_NAME_LENGTH]}..."
+    return text
 
 
 def _plain(state: Mapping[str, Tensor]) -> list[Tensor]:
@@ -198,13 +203,11 @@ def _open_containers(content: object, path: Path) -> tuple[list[str], dict[str, 
     opened: list[str] = []
     while isinstance(content, Mapping):
         mapping: Mapping[Any, Any] = content
-        # each key is opened once: a container that holds itself ends there
-        inner = [key for key in CONTAINERS if isinstance(mapping.get(key), Mapping)]
-        unopened = [key for key in inner if key not in opened]
-        if not unopened:
+        key = _first_container(mapping, opened)
+        if key is None:
             break
-        opened.append(unopened[0])
-        content = mapping[unopened[0]]
+        opened.append(key)
+        content = mapping[key]
     if not isinstance(content, Mapping):
         raise _refusal(path, f"it holds {_kind_of(content)}")
     if not content:
@@ -216,6 +219,15 @@ def _open_containers(content: object, path: Path) -> tuple[list[str], dict[str, 
         if not isinstance(value, Tensor):
             raise _refusal(path, f"{shown(name)} is {_kind_of(value)}")
     return opened, dict(cast(Mapping[str, Tensor], content))
+
+
+def _first_container(mapping: Mapping[Any, Any], opened: Sequence[str]) -> str | None:
+    """The best key below which more stands; None where the tensors are reached."""
+    for key in CONTAINERS:
+        # each key is opened once: a container that holds itself ends there
+        if key not in opened and isinstance(mapping.get(key), Mapping):
+            return key
+    return None
 
 
 def _kind_of(value: object) -> str:

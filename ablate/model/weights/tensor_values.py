@@ -35,7 +35,9 @@ def odd_values(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> I
     may hold what float32 cannot.
     """
     for name, tensor in tensors.items():
-        due_dtype = tensor.dtype if name.endswith(_COUNTER) else wanted[name].dtype
+        due_dtype = tensor.dtype
+        if not name.endswith(_COUNTER):
+            due_dtype = wanted[name].dtype
         if due_dtype.is_floating_point and tensor.dtype in _FLOATS:
             yield from _not_finite(name, tensor.to(due_dtype))
         elif due_dtype.is_floating_point or tensor.dtype != due_dtype:

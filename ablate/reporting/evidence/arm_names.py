@@ -24,7 +24,8 @@ def difference_names(record: StudyRecord) -> dict[str, str]:
         if arm.arm_id == record.baseline_arm_id:
             names[arm.arm_id] = BASELINE
         elif changes:
-            names[arm.arm_id] = " ".join(f"{axis}={level}" for axis, level in changes.items())
+            words = [f"{axis}={level}" for axis, level in changes.items()]
+            names[arm.arm_id] = " ".join(words)
         else:
             names[arm.arm_id] = arm.name
     counts = Counter(names.values())

@@ -79,7 +79,10 @@ class ActivationCache:
                 rows = self._from_deepest(view, use)
         except OSError as error:
             use.problems.append(_not_kept(error))
-        return _from_images(view, use) if rows is None else rows
+        # Without the disk the rows are computed on every pass: slower, and the same numbers.
+        if rows is None:
+            return _from_images(view, use)
+        return rows
 
     def _from_deepest(self, view: View, use: CacheUse) -> Rows:
         """Start from the deepest split point whose rows are there, else from the images."""

@@ -123,22 +123,20 @@ class KeptFeed:
 
     def view(self, policy: str, *, seed: int, epoch: int) -> View:
         """What the cache is asked for: the split as an epoch shows it, at the split points."""
-        fine = self.images.split.fine
-        showing = Showing(
-            self.split_name,
-            policy=policy,
-            seed=seed,
-            epoch=epoch,
-            fine=None if fine is None else int(fine.shape[1]),
-        )
+        fine_size = None
+        if self.images.split.fine is not None:
+            fine_size = int(self.images.split.fine.shape[1])
+        showing = Showing(self.split_name, policy=policy, seed=seed, epoch=epoch, fine=fine_size)
+        kept: frozenset[int] = frozenset()
         # An augmented view that nobody else needs is read once: writing it would cost more.
-        is_shared = policy == CLEAN or self.prefix.sharing.n_users > 1
+        if policy == CLEAN or self.prefix.sharing.n_users > 1:
+            kept = self.prefix.kept
         return View(
             identity=view_identity(self.prefix.trunk, showing),
             split_points=self.prefix.split.split_points,
             from_images=self._pass_of(policy, seed=seed, epoch=epoch),
             from_rows=self._from_rows,
-            kept=self.prefix.kept if is_shared else frozenset(),
+            kept=kept,
         )
 
     def _pass_of(

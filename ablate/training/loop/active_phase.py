@@ -109,9 +109,13 @@ def phase_facts(network: Network, recipe: Recipe) -> tuple[PhaseFact, ...]:
     earlier_depth = n_units
     facts = []
     for phase, depth in zip(phases_of(recipe), depths, strict=True):
+        patience = None
+        # a phase that ends by its epochs may carry the recipe's patience, and never asks it
+        if phase.until != "epochs":
+            patience = phase.patience
         fact = PhaseFact(
             epochs=phase.epochs,
-            patience=None if phase.until == "epochs" else phase.patience,
+            patience=patience,
             freeze_depth=depth,
             n_units=n_units,
             thawed=tuple(unit.name for unit in network.units[depth:earlier_depth]),

@@ -224,7 +224,9 @@ def predict(
 
 def _scored_weights(active: ActivePhase) -> AbstractContextManager[None]:
     """The averaged weights in place of the others, where the recipe asks for them."""
-    return nullcontext() if active.ema is None else active.ema.in_place()
+    if active.ema is None:
+        return nullcontext()
+    return active.ema.in_place()
 
 
 def _is_best(best: Best | None, score: float, select_by: str) -> bool:

@@ -68,7 +68,9 @@ def fit_classifier(
     head = linear_head(network.module, network.head_names, recipe)
     features_of = partial(features, network, head, trained_part, compute=compute)
     known = known_features(features_of(trained_part.train), trained_part.train.labels)
-    by_class = None if weights is None else dict(enumerate(weights.double().tolist()))
+    by_class = None
+    if weights is not None:
+        by_class = dict(enumerate(weights.double().tolist()))
     predict_feed: Predict
     if recipe.classifier == "knn":
         votes_of = _fit_neighbours(known, recipe, n_classes=head.out_features)

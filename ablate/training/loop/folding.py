@@ -99,7 +99,9 @@ def _substitutes(
     pairs: Sequence[tuple[nn.Conv2d, nn.BatchNorm2d]], trained_part: TrainedPart
 ) -> tuple[tuple[nn.Module, Callable[..., Any]], ...]:
     """What is called in place of each convolution and each BatchNorm."""
-    layout = torch.channels_last if trained_part.compute.channels_last else torch.preserve_format
+    layout = torch.preserve_format
+    if trained_part.compute.channels_last:
+        layout = torch.channels_last
     substitutes: list[tuple[nn.Module, Callable[..., Any]]] = []
     for conv, norm in pairs:
         # a copy: the network's own layers stay as they are

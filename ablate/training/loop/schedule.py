@@ -22,7 +22,9 @@ def recipe_factor(step: int, recipe: Recipe, *, n_steps: int) -> float:
         steps_per_drop = max(1, round(recipe.step_every * n_steps))
         return recipe.step_factor ** (step // steps_per_drop)
     # "step" comes here during its warm-up alone, where the shape does not matter
-    shape: Literal["cosine", "constant"] = "cosine" if recipe.schedule == "cosine" else "constant"
+    shape: Literal["cosine", "constant"] = "constant"
+    if recipe.schedule == "cosine":
+        shape = "cosine"
     return lr_factor(step, n_steps=n_steps, warmup_steps=warmup_steps, schedule=shape)
 
 

@@ -81,7 +81,9 @@ def _input_gradient(
     gradient: Tensor, images: Tensor, weight: Tensor, geometry: _Geometry
 ) -> Tensor:
     """The gradient of images (B, C, H, W), in their type."""
-    dtype = torch.float32 if max(geometry.stride) > 1 else images.dtype
+    dtype = images.dtype
+    if max(geometry.stride) > 1:
+        dtype = torch.float32
     grad_images, _ = _convolution_backward(
         gradient.to(dtype), images.to(dtype), weight.to(dtype), geometry, wants=0
     )

@@ -85,5 +85,7 @@ def scored(
 
 def on_device(weights: NDArray[np.floating] | None, device: str) -> Tensor | None:
     """Weights of the classes (C,) as float32 on a device; None stays None."""
+    if weights is None:
+        return None
     # via float32 in numpy: every device gets the same rounding
-    return None if weights is None else torch.from_numpy(weights.astype(np.float32)).to(device)
+    return torch.from_numpy(weights.astype(np.float32)).to(device)

@@ -116,7 +116,9 @@ class Classification:
 
     def _one_against_rest(self, logits: Tensor, shares: Tensor) -> Tensor:
         """(B, C): an image weighs as its label does in every term, also of the other classes."""
-        weighed = shares if self.class_weights is None else shares * self.class_weights
+        weighed = shares
+        if self.class_weights is not None:
+            weighed = shares * self.class_weights
         whole = weighed.sum(dim=1, keepdim=True)
         smoothing = whole * self.label_smoothing / logits.shape[1]
         positive = weighed * (1 - self.label_smoothing) + smoothing

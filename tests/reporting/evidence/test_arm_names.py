@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablate.recipe.recipe import Recipe
 from ablate.reporting.evidence.arm_names import difference_names, level_differences
 
 
@@ -30,3 +31,20 @@ def test_every_difference_is_one_of_each_cell_that_is_nearest(published) -> None
 def test_without_a_baseline_arms_keep_their_names(published) -> None:
     record = published.study.record.model_copy(update={"baseline_arm_id": "none"})
     assert difference_names(record) == {arm.arm_id: arm.name for arm in record.arms}
+
+
+def test_phases_are_named_as_in_the_names_of_arms(published) -> None:
+    record = published.study.record
+    phases = [{"epochs": 2, "freeze_depth": "all"}, {"epochs": 3, "freeze_depth": -1}]
+    first, second = record.arms[:2]
+    plain = first.model_copy(update={"cells": ({"phases": []},)})
+    recipe = Recipe.model_validate({**second.recipe.model_dump(), "epochs": 5, "phases": phases})
+    phased = second.model_copy(update={"recipe": recipe, "cells": ({"phases": phases},)})
+    changed = record.model_copy(
+        update={
+            "axes": {"phases": ([], phases)},
+            "arms": (plain, phased),
+            "baseline_arm_id": plain.arm_id,
+        }
+    )
+    assert difference_names(changed)[phased.arm_id] == "phases=2xall+3x-1"

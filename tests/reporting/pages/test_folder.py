@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,39 @@ import pytest
 
 from ablate.errors import StoreError
 from ablate.reporting.pages.folder import MARK, claim_folder, digest_of, first_file, read_mark
+from ablate.reporting.pages.html import page
 from ablate.reporting.pages.write import write_report
 
-REPORTS = Path(__file__).parents[3] / "reports"
+RUN_ID = "0123456789abcdef0123456789abcdef"
+UNMARKED = f"""# Which way of transferring works?
+
+- 2 arms x 1 seed = 2 trials: 2 complete.
+
+## Arms
+
+| arm | seeds | val macro F1 |
+| --- | --: | --: |
+| [`freeze_depth=-1`](cards/freeze_depth--1.md) ★ | 1 of 1 | 0.839 |
+| [`freeze_depth=all`](cards/freeze_depth-all.md) ◆ | 1 of 1 | 0.779 |
+
+![Val macro F1 by freeze_depth](figures/axis_freeze_depth.svg)
+
+As tables: `trials.csv`, `arms.csv`.
+
+## How to reproduce
+
+- MLflow: experiment `GRID`, parent run `{RUN_ID}`, study `0123456789ab`
+
+| arm | seed | MLflow run | trial |
+| --- | --: | --- | --- |
+| freeze_depth=-1 | 0 | `{RUN_ID}` | `aaaaaaaaaaaaaaaa` |
+| freeze_depth=all | 0 | `{RUN_ID}` | `bbbbbbbbbbbbbbbb` |
+"""
+"""The README of a report from before there were marks, cut to what such a report is known by."""
+TRIALS = """arm,arm_id,trial_id,seed,state
+freeze_depth=-1,c,aaaaaaaaaaaaaaaa,0,complete
+freeze_depth=all,d,bbbbbbbbbbbbbbbb,0,complete
+"""
 SMALL = {"augment": ("none", "light")}
 OWN = {
     "README.md": "my own words",
@@ -33,6 +64,26 @@ def fill(folder: Path, files: dict[str, str]) -> dict[Path, bytes]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
     return contents(folder)
+
+
+def fill_unmarked(folder: Path, *, grid_name: str = "flowers") -> str:
+    """Put a report from before there were marks into a folder; return its README."""
+    readme = UNMARKED.replace("GRID", grid_name)
+    fill(
+        folder,
+        {
+            "README.md": readme,
+            "report.html": page(readme, defaultdict(bytes)),
+            "trials.csv": TRIALS,
+            "arms.csv": "arm\n",
+            "cards/freeze_depth--1.md": "card",
+            "cards/freeze_depth-all.md": "card",
+            "cards/champion.md": "card",
+            "figures/axis_freeze_depth.svg": "<svg/>",
+            "figures/axis_freeze_depth.png": "drawn",
+        },
+    )
+    return readme
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -107,7 +158,7 @@ def test_a_readme_that_quotes_a_report_is_nobodys_report(tmp_path) -> None:
 
     Its page does not hold the same words.
     """
-    quoted = (REPORTS / "flowers" / "README.md").read_text()
+    quoted = fill_unmarked(tmp_path / "edited")
     for number, files in enumerate(
         [{}, {"trials.csv": "arm,arm_id,trial_id,seed,state\n"}, {"report.html": "<!doctype html>"}]
     ):
@@ -115,20 +166,18 @@ def test_a_readme_that_quotes_a_report_is_nobodys_report(tmp_path) -> None:
         fill(out, {"README.md": f"# My project\n\n{quoted}", **files})
         assert read_mark(out) is None
     out = tmp_path / "edited"
-    shutil.copytree(REPORTS / "flowers", out)
     (out / "README.md").write_text(f"{quoted}\nMy own remark.\n")
     assert refusal(out).endswith("holds README.md and no report; name another report folder")
 
 
-@pytest.mark.parametrize("name", ["flowers", "defects", "bouquets", "search", "flowers102"])
-def test_a_report_from_before_there_were_marks_is_known_as_ours(tmp_path, name: str) -> None:
+def test_a_report_from_before_there_were_marks_is_known_as_ours(tmp_path) -> None:
     out = tmp_path / "report"
-    shutil.copytree(REPORTS / name, out, ignore=shutil.ignore_patterns(MARK))
-    mark = claim(out, grid_name=name)
-    assert set(mark.files) == {path.as_posix() for path in contents(REPORTS / name)} - {MARK}
+    fill_unmarked(out)
+    written = {path.as_posix() for path in contents(out)}
+    assert set(claim(out).files) == written
     (out / MARK).unlink()
     fill(out, {"notes.md": "mine", "cards/mine.md": "mine", "figures/logo.png": "mine"})
-    assert set(claim(out, grid_name=name).files) == set(mark.files)
+    assert set(claim(out).files) == written
 
 
 @pytest.mark.slow
@@ -140,7 +189,7 @@ def test_a_report_of_another_grid_is_refused(report) -> None:
     assert refusal(report, grid_name="tulips") == expected
     (report / MARK).unlink()
     shutil.rmtree(report)
-    shutil.copytree(REPORTS / "textile", report, ignore=shutil.ignore_patterns(MARK))
+    fill_unmarked(report, grid_name="textile")
     assert "holds that of 'textile', not of 'flowers'" in refusal(report)
 
 

@@ -25,7 +25,7 @@ from ablate.workflow.plan.past_studies import PastStudies, PastStudy
 from ablate.workflow.plan.prospects import prospects_of
 
 WriteGrid = Callable[..., Path]
-GRID = Path(__file__).parents[3] / "experiments" / "flowers.yaml"
+GRID = Path(__file__).parents[2] / "grid" / "golden_grids" / "flowers.yaml"
 SCENARIO = Scenario({"a": ("0", "1", "2"), "b": ("x", "y"), "c": ("p", "q")}, n_seeds=4)
 ASKED = (
     Question(name="two over one", levels={"a": "2"}, against={"a": "1"}),
