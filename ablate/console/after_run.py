@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from ablate.console.confirmation import confirmation_ending
 from ablate.console.pilot import nothing_chosen, pilot_ending
 from ablate.console.tables import frame_table
 from ablate.scheduling.summary import StudySummary
@@ -30,6 +31,8 @@ def show_outcome(console: Console, outcome: RunOutcome) -> None:
         overview = arms_overview(outcome.study)
         console.print(frame_table(overview, title="Arms, mean ± SD over seeds"))
     show_trials(console, outcome.context, outcome.summary)
+    if outcome.confirmation is not None:
+        show_confirmation(console, outcome.context, outcome.confirmation)
     if outcome.report is not None:
         console.print(f"report: {outcome.report.readme}")
         console.print(f"compare the runs: {ui_command(outcome.context.grid_words)}")
@@ -50,13 +53,27 @@ def show_trials(console: Console, context: StudyContext, summary: StudySummary) 
         f"trials: {summary.n_complete} completed now, {summary.n_reused} before, "
         f"{summary.n_failed} failed{left}"
     )
+    _show_failures(console, summary)
+    show_repeats(console, summary)
+    show_unpublished(console, summary, grid=context.grid_words)
+
+
+def show_confirmation(console: Console, context: StudyContext, summary: StudySummary) -> None:
+    """Print how the fresh trials ended that follow a study."""
+    if not context.record.fresh_seeds:
+        return
+    console.print(confirmation_ending(summary))
+    _show_failures(console, summary)
+    show_repeats(console, summary)
+    show_unpublished(console, summary, grid=context.grid_words)
+
+
+def _show_failures(console: Console, summary: StudySummary) -> None:
     for failed in summary.failures:
         console.print(
             f"failed: {failed.arm}, seed {failed.seed}: {failed.failure.message} "
             f"(traceback: {failed.path})"
         )
-    show_repeats(console, summary)
-    show_unpublished(console, summary, grid=context.grid_words)
 
 
 def show_pilot(console: Console, context: StudyContext, summary: StudySummary) -> None:

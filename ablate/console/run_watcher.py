@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ablate.console.after_run import show_pilot, show_trials
 from ablate.console.before_run import show_brightness, show_data
+from ablate.console.confirmation import chosen_line
 from ablate.console.progress import StudyDisplay
 from ablate.console.steps import step_progress
 from ablate.workflow.run.watcher import OnEvent, StageView
@@ -71,6 +72,10 @@ class RunWatcher:
     def pilot_ended(self, context: StudyContext, summary: StudySummary) -> None:
         """See `Watcher`."""
         show_pilot(self.console, context, summary)
+
+    def confirmation_chosen(self, context: StudyContext) -> None:
+        """See `Watcher`."""
+        self.console.print(chosen_line(context.record))
 
     def report_failed(self, context: StudyContext, summary: StudySummary) -> None:
         """See `Watcher`."""

@@ -23,6 +23,9 @@ from ablate.recipe.recipe import Level, Recipe
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial
 
+MOST_CONFIRMED = 3
+"""Arms of a confirmation: the best, the baseline, and the cheapest that may be the best."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
@@ -119,7 +122,8 @@ def study_trials(
     Seed by seed, because a study that is cut short then has each arm equally often, give or take
     one. Raises SpecError where there are too many trials.
     """
-    check_trials([(len(expansion.arms), "arms"), (len(seeds), "seeds")], n_more=grid.noise_floor)
+    n_more = grid.noise_floor + MOST_CONFIRMED * (grid.confirm or 0)
+    check_trials([(len(expansion.arms), "arms"), (len(seeds), "seeds")], n_more=n_more)
     trial_of = partial(arm_trial, grid, data=data, fingerprint=fingerprint)
     trials: list[Trial] = []
     for seed in seeds:
@@ -170,6 +174,7 @@ def study_record(
         command=command,
         margin=grid.margin,
         questions=grid_questions(grid),
+        n_confirm=grid.confirm or 0,
     )
 
 

@@ -24,6 +24,8 @@ _NOT_WITH_SEARCH: Mapping[str, str] = {
     "noise_floor": "it is the spread of the baseline, and a search has none; seeds give the "
     "spread of the arms that it confirms",
     "tune": "the search tunes every field that is an axis",
+    "confirm": "its arms are confirmed as `confirm` of design.search says, with seeds that the "
+    "search did not use",
 }
 """Key -> why a search design does without it."""
 _FEWEST_RANGES: Mapping[str, tuple[int, str]] = {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to
 from ablate.reporting.evidence.arm_intervals import with_intervals
 from ablate.reporting.evidence.choices import Choice, choices
+from ablate.reporting.evidence.confirmed import confirmed
 from ablate.reporting.evidence.effects import study_effects
 from ablate.reporting.evidence.frames import arm_frame, champion, trial_frame
 from ablate.reporting.evidence.noise_floor import noise_floor
@@ -17,11 +20,13 @@ from ablate.tracking.records import PublishedStudy
 
 def compute_results(study: PublishedStudy, predictions: Predictions) -> Results:
     """Compute every table of the report. Reads the predictions of each complete run once."""
-    return results_of(study, read_study(study, predictions))
+    results = results_of(study, read_study(study, predictions))
+    # Apart: nothing above may see a fresh seed, and nothing of it sees the others.
+    return replace(results, confirmed=confirmed(study, predictions))
 
 
 def results_of(study: PublishedStudy, readings: Readings) -> Results:
-    """The same from predictions that were read before."""
+    """All but the confirmation, from predictions that were read before."""
     record = study.record
     trials = trial_frame(study)
     replicates = replicate_arrays(readings, record)

@@ -140,6 +140,36 @@ class ReportChoice(BaseModel):
     others are a family of their own."""
 
 
+class ReportFreshGap(BaseModel):
+    """One chosen arm less another, in the primary metric on test, paired over fresh seeds alone."""
+
+    model_config = _FROZEN
+    what: str
+    """`best arm` (less the baseline) or `cheapest arm` (less the best arm)."""
+    arm_id: str
+    against_arm_id: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    """95 % interval of this comparison by itself: one paired t."""
+    p: float | None
+    n_seeds: int
+    verdict: Word
+
+
+class ReportConfirmation(BaseModel):
+    """What fresh seeds, which had no part in the choice, say of it."""
+
+    model_config = _FROZEN
+    chosen_with: tuple[int, ...]
+    """Seeds that the choice was made by."""
+    champion_arm_id: str
+    """The best arm on val when the choice was made; the study may have another one by now."""
+    seeds: tuple[int, ...]
+    """The fresh seeds."""
+    gaps: tuple[ReportFreshGap, ...]
+
+
 class ReportEffect(BaseModel):
     """What a declared question compares, a level changes, or two levels together."""
 
@@ -207,7 +237,12 @@ class ReportRecord(BaseModel):
     effects: tuple[ReportEffect, ...]
     choices: tuple[ReportChoice, ...] = ()
     """What each choice of the best arm is worth."""
+    confirmation: ReportConfirmation | None = None
+    """Null where the grid asks for no fresh seeds, or they have not come yet."""
     trials: tuple[ReportTrial, ...]
+    more_trials: tuple[ReportTrial, ...] = ()
+    """Complete ones with further seeds of the noise floor, and all with fresh seeds: they are in no
+    table of arms."""
     provenance: tuple[Provenance, ...]
     """Of the runs, each that differs once."""
     checks: tuple[ReportCheck, ...]

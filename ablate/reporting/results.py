@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.arm_names import difference_names
 from ablate.reporting.evidence.choices import Choice
+from ablate.reporting.evidence.confirmed import Confirmed
 from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.frames import complete_runs
 from ablate.reporting.evidence.noise_floor import NoiseFloor
@@ -129,6 +130,8 @@ class Results:
     """What the predictions say."""
     slugs: Mapping[str, str]
     """arm_id -> file name of its card, without `.md`."""
+    confirmed: Confirmed | None = None
+    """What fresh seeds say of the choice; None where the grid asks for none, or none is made."""
     thumbnails: Mapping[ImageKey, NDArray[np.uint8]] | None = None
     """(H, W, 3) of the images that the report shows; None where images are left out."""
 

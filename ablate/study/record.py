@@ -17,6 +17,7 @@ from pydantic import (
 
 from ablate.recipe.former_names import Levels, with_current_names
 from ablate.recipe.recipe import Recipe
+from ablate.study.confirmation import Confirmation
 from ablate.study.pilot_record import Pilot, Stage
 from ablate.study.question import Question
 
@@ -183,17 +184,40 @@ class StudyRecord(BaseModel):
     the grid names none."""
     questions: tuple[Question, ...] = ()
     """Comparisons that the grid declares; the others are exploratory where there are some."""
+    n_confirm: int = 0
+    """Fresh seeds that the grid asks for, to confirm what the study chooses."""
+    confirmation: Confirmation | None = None
+    """What was chosen to be confirmed; None until every planned trial has ended. Kept as it was
+    chosen, also where an edited grid no longer has its arms."""
 
     @property
     def margin_of_score(self) -> float | None:
         """`margin` in units of the metric."""
         return None if self.margin is None else self.margin / 100
 
+    @property
+    def is_confirmation_chosen(self) -> bool:
+        """Whether a choice was made that the arms of this study can confirm."""
+        if self.confirmation is None:
+            return False
+        arm_ids = {arm.arm_id for arm in self.arms}
+        return self.confirmation.stands(arm_ids, baseline_arm_id=self.baseline_arm_id)
+
+    @property
+    def fresh_seeds(self) -> tuple[int, ...]:
+        """Seeds that confirm the choice; empty where there is none, or nothing to compare."""
+        if self.confirmation is None or not self.is_confirmation_chosen:
+            return ()
+        if not self.confirmation.has_pairs:
+            return ()
+        first = self.confirmation.first_seed
+        return tuple(range(first, first + self.n_confirm))
+
     @model_serializer(mode="wrap")
     def _without_what_is_not_asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Studies that ask for nothing of this keep the text that former versions wrote."""
         values: dict[str, Any] = handler(self)
-        for name in ("margin", "questions"):
+        for name in ("margin", "questions", "n_confirm", "confirmation"):
             if not values.get(name):
                 values.pop(name, None)
         return values

@@ -31,7 +31,7 @@ ATTEMPT = "ablate.attempt"
 SLOT = "ablate.slot"
 STAGE = "ablate.stage"
 """On the runs of studies in two stages: `search` or `tune` for a pilot, `study` for the one whose
-trials conclusions are made of."""
+trials conclusions are made of; `confirm` for trials with fresh seeds, which confirm those."""
 DATA = "ablate.data"
 DATA_IS_FALLBACK = "ablate.data_is_fallback"
 
@@ -146,8 +146,14 @@ def trial_tags(trial: Trial, *, attempt: int, slot: str, record: StudyRecord) ->
         SLOT: slot,
         DATA: record.data.title,
         DATA_IS_FALLBACK: str(record.data.is_fallback).lower(),
-        **stage_tags(record),
+        **_trial_stage(trial, record),
     }
+
+
+def _trial_stage(trial: Trial, record: StudyRecord) -> dict[str, str]:
+    if trial.seed in record.fresh_seeds:
+        return {STAGE: "confirm"}
+    return stage_tags(record)
 
 
 def stage_tags(record: StudyRecord) -> dict[str, str]:

@@ -125,9 +125,46 @@ def noise_runs(study: PublishedStudy) -> list[PublishedRun]:
     return sorted(replicates, key=lambda run: run.seed)
 
 
+def fresh_study(study: PublishedStudy) -> PublishedStudy | None:
+    """The arms of a study's confirmation with the fresh seeds, as a study of its own.
+
+    It has the runs of the whole, of which only those with fresh seeds are of its trials. None where
+    nothing is confirmed.
+    """
+    record = study.record
+    if record.confirmation is None or not record.fresh_seeds:
+        return None
+    chosen = record.confirmation.arm_ids
+    update = {
+        "arms": tuple(arm for arm in record.arms if arm.arm_id in chosen),
+        "seeds": record.fresh_seeds,
+        "noise_seeds": (),
+        "questions": (),
+        "n_confirm": 0,
+        "confirmation": None,
+    }
+    return replace(study, record=record.model_copy(update=update))
+
+
+def fresh_runs(study: PublishedStudy) -> list[PublishedRun]:
+    """The runs that confirm the study's choice, whatever became of them."""
+    fresh = fresh_study(study)
+    return [] if fresh is None else list(run_of_trial(fresh).values())
+
+
+def named_runs(study: PublishedStudy) -> dict[str, PublishedRun]:
+    """run_id -> run, of every run that the study asks for: its own, the noise floor's, fresh ones.
+
+    Those of the noise floor only where they completed.
+    """
+    # By id: the baseline's runs are in both, with its seeds of the study and of the noise floor.
+    runs = (*run_of_trial(study).values(), *noise_runs(study), *fresh_runs(study))
+    return {run.run_id: run for run in runs}
+
+
 def stray_runs(study: PublishedStudy) -> list[PublishedRun]:
     """Runs whose arm or seed the grid file no longer names, in order of their ids."""
-    named = {run.run_id for run in (*run_of_trial(study).values(), *noise_runs(study))}
+    named = named_runs(study)
     strays = [run for run in study.runs if run.run_id not in named]
     return sorted(strays, key=lambda run: run.run_id)
 

@@ -11,6 +11,7 @@ from ablate.reporting.pages.sections.axes_section import axes_section
 from ablate.reporting.pages.sections.backbone_families import families_text
 from ablate.reporting.pages.sections.cells_section import excluded_section, merged_section
 from ablate.reporting.pages.sections.choices_section import choices_section
+from ablate.reporting.pages.sections.confirmation_section import confirmation_section
 from ablate.reporting.pages.sections.costs_section import costs_section
 from ablate.reporting.pages.sections.data_section import data_section
 from ablate.reporting.pages.sections.design_section import design_section
@@ -38,6 +39,7 @@ FIRST: tuple[Section, ...] = (title, first_screen)
 """What is not folded."""
 FOLDED: tuple[tuple[str, tuple[Section, ...]], ...] = (
     ("What does the study conclude?", (summary_section, questions_section, pilot_section)),
+    ("Does the choice hold with fresh seeds?", (confirmation_section,)),
     ("How did all arms do?", (arms_section,)),
     ("What is each choice of the best arm worth?", (choices_section,)),
     ("What does each axis change?", (axes_section, interactions_section, design_section)),

@@ -14,6 +14,7 @@ from ablate.reporting.pages.sections.arm_rows import arm_rows, legend, varied_ax
 from ablate.reporting.results import Results, ShowFigure, prose
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.conclusions import metric_cell
+from ablate.reporting.text.confirmation_sentences import confirmation_line
 from ablate.reporting.text.effect_sentences import interval_text
 from ablate.reporting.text.markdown import (
     bullets,
@@ -128,6 +129,9 @@ def _cost_line(use: Option, baseline: Option | None) -> str:
 
 def _sure_card(results: Results, decision: Decision) -> list[str]:
     lines = [f"**{_headline(decision)}**", _family(results, decision)]
+    fresh = confirmation_line(results)
+    if fresh:
+        lines.append(fresh)
     questions = decision.open_questions
     if not questions:
         return [*lines, "no question is open"]
