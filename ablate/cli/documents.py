@@ -25,7 +25,7 @@ def run_document(outcome: RunOutcome) -> Document:
         "is_complete": outcome.is_complete,
         "trials": outcome.summary,
         "pilot": outcome.pilot,
-        "confirmation": outcome.confirmation,
+        "second_stage": outcome.second_stage,
         "arms": [],
         "report": None,
     }

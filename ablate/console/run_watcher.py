@@ -12,8 +12,8 @@ from rich.console import Console
 
 from ablate.console.after_run import show_pilot, show_trials
 from ablate.console.before_run import show_brightness, show_data
-from ablate.console.confirmation import chosen_line
 from ablate.console.progress import StudyDisplay
+from ablate.console.second_stage import chosen_lines
 from ablate.console.steps import step_progress
 from ablate.workflow.run.watcher import OnEvent, StageView
 
@@ -73,9 +73,10 @@ class RunWatcher:
         """See `Watcher`."""
         show_pilot(self.console, context, summary)
 
-    def confirmation_chosen(self, context: StudyContext) -> None:
+    def second_stage_chosen(self, context: StudyContext) -> None:
         """See `Watcher`."""
-        self.console.print(chosen_line(context.record))
+        for line in chosen_lines(context.record):
+            self.console.print(line)
 
     def report_failed(self, context: StudyContext, summary: StudySummary) -> None:
         """See `Watcher`."""

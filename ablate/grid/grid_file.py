@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -89,6 +89,11 @@ class Grid(BaseModel):
         description="number of fresh seeds, with which the best arm, the baseline and the cheapest "
         "arm that may be the best are trained once more after the study: their differences are "
         "reported apart, and owe nothing to the choice",
+    )
+    around: Literal["champion"] | None = Field(
+        None,
+        description="`champion`: after the study, the best arm with each other level of each axis "
+        "is trained too, where the design left it out: what each of its choices is worth",
     )
     margin: float | None = Field(
         None,

@@ -55,7 +55,7 @@ def _is_of(identity: WeightsIdentity, origin: Origin) -> bool:
 
 
 def _runs_by_weights(study: PublishedStudy) -> dict[str, list[PublishedRun]]:
-    recipes = {arm.arm_id: arm.recipe for arm in study.record.arms}
+    recipes = {arm.arm_id: arm.recipe for arm in study.record.all_arms}
     by_weights: dict[str, list[PublishedRun]] = defaultdict(list)
     for run in named_runs(study).values():
         recipe = recipes.get(run.arm_id)

@@ -119,6 +119,19 @@ class ReportArm(BaseModel):
     """Its card, below the report's folder."""
 
 
+class ReportAddedArm(BaseModel):
+    """An arm that results added around the best one: in no effect, and never the best."""
+
+    model_config = _FROZEN
+    arm_id: str
+    name: str
+    short_name: str
+    recipe: dict[str, Any]
+    """The fields in which it differs from the baseline."""
+    n_seeds: int
+    scores: dict[str, ReportScore]
+
+
 class ReportChoice(BaseModel):
     """The best arm less an arm that differs from it in one axis, on test, paired by seed."""
 
@@ -240,9 +253,11 @@ class ReportRecord(BaseModel):
     confirmation: ReportConfirmation | None = None
     """Null where the grid asks for no fresh seeds, or they have not come yet."""
     trials: tuple[ReportTrial, ...]
+    added_arms: tuple[ReportAddedArm, ...] = ()
+    """Arms that results added around the best one, to complete `choices`."""
     more_trials: tuple[ReportTrial, ...] = ()
-    """Complete ones with further seeds of the noise floor, and all with fresh seeds: they are in no
-    table of arms."""
+    """Complete ones with further seeds of the noise floor, all with fresh seeds, and all of added
+    arms: they are in no table of arms."""
     provenance: tuple[Provenance, ...]
     """Of the runs, each that differs once."""
     checks: tuple[ReportCheck, ...]

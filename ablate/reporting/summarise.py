@@ -14,6 +14,7 @@ from ablate.reporting.evidence.confirmed import FreshGap
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.frames import metric_names, named_runs
 from ablate.reporting.report_record import (
+    ReportAddedArm,
     ReportArm,
     ReportCheck,
     ReportChoice,
@@ -50,6 +51,7 @@ def report_record(results: Results, *, files: Mapping[str, str]) -> ReportRecord
         choices=tuple(_choice(choice) for choice in results.choices),
         confirmation=_confirmation(results),
         trials=tuple(_trials(results)),
+        added_arms=tuple(_added_arms(results)),
         more_trials=tuple(_more_trials(results)),
         provenance=_provenance(results),
         checks=tuple(_checks(results)),
@@ -216,12 +218,36 @@ def _trials(results: Results) -> list[ReportTrial]:
     return trials
 
 
+def _added_arms(results: Results) -> list[ReportAddedArm]:
+    added = results.added
+    if added is None:
+        return []
+    arms = []
+    for arm in added.arms:
+        scores = {}
+        for metric in metric_names(added.trials):
+            mean = added.mean(arm.arm_id, metric)
+            if math.isfinite(mean):
+                scores[metric] = ReportScore(mean=mean, sd=_known(added.sd(arm.arm_id, metric)))
+        summary = ReportAddedArm(
+            arm_id=arm.arm_id,
+            name=arm.name,
+            short_name=results.name(arm.arm_id),
+            recipe=_differences(arm, results.baseline),
+            n_seeds=added.n_seeds(arm.arm_id, results.record.select_by),
+            scores=scores,
+        )
+        arms.append(summary)
+    return arms
+
+
 def _more_trials(results: Results) -> list[ReportTrial]:
     """Trials outside the tables of arms, each with its run."""
     own_seeds = results.record.seeds
+    own_arms = {arm.arm_id for arm in results.record.arms}
     trials = []
     for run in named_runs(results.study).values():
-        if run.seed in own_seeds:
+        if run.seed in own_seeds and run.arm_id in own_arms:
             continue
         trial = ReportTrial(
             arm_id=run.arm_id,

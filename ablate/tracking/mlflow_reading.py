@@ -90,7 +90,7 @@ def read_attempts(
 
 def _newest_runs(experiment: Experiment, record: StudyRecord) -> list[Run]:
     """The run that speaks for each trial, in the order of the record's arms and seeds."""
-    arms = {arm.arm_id: place for place, arm in enumerate(record.arms)}
+    arms = {arm.arm_id: place for place, arm in enumerate(record.all_arms)}
     all_seeds = (*record.seeds, *record.noise_seeds, *record.fresh_seeds)
     seeds = {str(seed): place for place, seed in enumerate(all_seeds)}
     newest: dict[tuple[int, int], Run] = {}

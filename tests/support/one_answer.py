@@ -72,7 +72,7 @@ def answers(report_json: str) -> Answers:
     for choice in record["choices"]:
         of_choice[_choice_key(choice)] = _answer(choice, "difference")
     of_fresh = {}
-    for gap in (record["confirmation"] or {"gaps": ()})["gaps"]:
+    for gap in (record.get("confirmation") or {"gaps": ()})["gaps"]:
         of_fresh[gap["arm_id"], gap["against_arm_id"]] = _answer(gap, "difference")
     return Answers(record, of_arm, of_effect, of_choice, of_fresh)
 
@@ -208,10 +208,11 @@ def _choices(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, An
         yield f"choices.csv {key}", _of_csv(row), known.of_choice[key]
     section = files["README.md"].partition("## What each choice of the best arm is worth\n")[2]
     shape = (
-        rf"\| `([^`]+)` \| `[^`]+` \| `([^`]+)` \| `([^`]+)`(?: ◆)? \| ({NUMBER}) \| "
+        rf"\| `([^`]+)` \| `[^`]+` \| `([^`]+)` \| `([^`]+)`(?: [◆＋])? \| ({NUMBER}) \| "
         rf"({NUMBER}) to ({NUMBER}) \| ([\w ]+) \|"
     )
-    arm_ids = {arm["short_name"]: arm["arm_id"] for arm in known.record["arms"]}
+    every_arm = (*known.record["arms"], *known.record.get("added_arms", ()))
+    arm_ids = {arm["short_name"]: arm["arm_id"] for arm in every_arm}
     for axis, level, name, *printed in re.findall(shape, section.partition("</details>")[0]):
         wanted = known.of_choice[axis, level, arm_ids[name]]
         yield f"README.md {axis}: {name}", Answer(*printed), wanted

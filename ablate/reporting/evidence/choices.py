@@ -69,9 +69,9 @@ def choices(
     The comparisons are a family of their own with 5 % of error, but for those with the baseline,
     which `to_baseline` has answered already.
     """
-    answered = {gap.arm_id: gap.judged for gap in to_baseline}
+    answered = _answered(record, best, to_baseline)
     around = list(neighbours(record, best))
-    own_family = [one.arm_id for one in around if not _has_baseline(record, best, one)]
+    own_family = [one.arm_id for one in around if one.arm_id not in answered]
     gaps = gaps_to(
         record,
         trials,
@@ -80,20 +80,31 @@ def choices(
         order=list(dict.fromkeys(own_family)),
         alpha=ALPHA,
     )
-    # `gaps` are neighbour less best, and so is a neighbour's gap where the best is the baseline
+    # `gaps` are neighbour less best
     against_best = {gap.arm_id: reversed_answer(gap.judged) for gap in gaps}
     found = []
     for neighbour in around:
-        is_of_baseline = _has_baseline(record, best, neighbour)
-        judged = against_best.get(neighbour.arm_id)
-        if is_of_baseline and best.arm_id == record.baseline_arm_id:
-            gap = answered.get(neighbour.arm_id)
-            judged = None if gap is None else reversed_answer(gap)
-        elif is_of_baseline:
-            judged = answered.get(best.arm_id)
+        is_of_baseline = neighbour.arm_id in answered
+        judged = answered.get(neighbour.arm_id) or against_best.get(neighbour.arm_id)
         if judged is not None:
             found.append(Choice(neighbour, judged, is_of_baseline))
     return tuple(found)
+
+
+def _answered(
+    record: StudyRecord, best: ArmRecord, to_baseline: Sequence[ArmGap]
+) -> dict[str, Judged]:
+    """Neighbour -> best less neighbour, where the arms against the baseline have answered it.
+
+    An arm that results added is not among those, even beside a best arm that is the baseline.
+    """
+    if best.arm_id == record.baseline_arm_id:
+        return {gap.arm_id: reversed_answer(gap.judged) for gap in to_baseline}
+    answers = {}
+    for gap in to_baseline:
+        if gap.arm_id == best.arm_id:
+            answers[record.baseline_arm_id] = gap.judged
+    return answers
 
 
 def neighbours(record: StudyRecord, arm: ArmRecord) -> Iterator[Neighbour]:
@@ -122,10 +133,6 @@ def reversed_answer(judged: Judged) -> Judged:
         high=-judged.low,
         verdict=_OPPOSITE.get(judged.verdict, judged.verdict),
     )
-
-
-def _has_baseline(record: StudyRecord, best: ArmRecord, neighbour: Neighbour) -> bool:
-    return record.baseline_arm_id in (best.arm_id, neighbour.arm_id)
 
 
 def choice_frame(choices: Sequence[Choice]) -> pd.DataFrame:

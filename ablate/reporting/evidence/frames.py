@@ -152,13 +152,50 @@ def fresh_runs(study: PublishedStudy) -> list[PublishedRun]:
     return [] if fresh is None else list(run_of_trial(fresh).values())
 
 
-def named_runs(study: PublishedStudy) -> dict[str, PublishedRun]:
-    """run_id -> run, of every run that the study asks for: its own, the noise floor's, fresh ones.
+def around_study(study: PublishedStudy, best: ArmRecord) -> PublishedStudy:
+    """The best arm and those that results added, as a study of its own, all of them by seed.
 
-    Those of the noise floor only where they completed.
+    An arm of the design is in it where the design did not ask for one of its cells that is beside
+    the best arm, and the baseline always.
+    """
+    record = study.record
+    cells = {best.arm_id: best.cells}
+    cells[record.baseline_arm_id] = ()
+    if record.around is not None:
+        for arm in record.around.arms:
+            cells[arm.arm_id] = (*cells.get(arm.arm_id, ()), *arm.cells)
+    arms = []
+    for arm in record.all_arms:
+        if arm.arm_id in cells:
+            own = arm.cells if arm in record.arms else ()
+            extra = [cell for cell in cells[arm.arm_id] if cell not in own]
+            arms.append(arm.model_copy(update={"cells": (*own, *extra)}))
+    return replace(study, record=record.model_copy(update={"arms": tuple(arms), "around": None}))
+
+
+def added_runs(study: PublishedStudy) -> list[PublishedRun]:
+    """The runs of arms that results added, by arm and seed, whatever became of them."""
+    added = study.record.added_arms
+    if not added:
+        return []
+    record = study.record.model_copy(update={"arms": added, "around": None})
+    runs = run_of_trial(replace(study, record=record))
+    ordered = []
+    for arm in added:
+        for seed in study.record.seeds:
+            if (arm.arm_id, seed) in runs:
+                ordered.append(runs[arm.arm_id, seed])
+    return ordered
+
+
+def named_runs(study: PublishedStudy) -> dict[str, PublishedRun]:
+    """run_id -> run, of every run that the study asks for.
+
+    Its own, the noise floor's where they completed, fresh ones, and those of added arms.
     """
     # By id: the baseline's runs are in both, with its seeds of the study and of the noise floor.
-    runs = (*run_of_trial(study).values(), *noise_runs(study), *fresh_runs(study))
+    own = (*run_of_trial(study).values(), *noise_runs(study))
+    runs = (*own, *fresh_runs(study), *added_runs(study))
     return {run.run_id: run for run in runs}
 
 

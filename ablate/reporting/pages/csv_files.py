@@ -16,6 +16,9 @@ from ablate.reporting.results import Results
 FRESH = "fresh_trials"
 """The trials that confirm the choice: not in `trials`, so that no mean takes them in."""
 
+ADDED = "added_trials"
+"""Those of arms that results added, for the same reason."""
+
 
 def table_texts(results: Results) -> dict[str, str]:
     """File name without ending -> CSV."""
@@ -24,6 +27,8 @@ def table_texts(results: Results) -> dict[str, str]:
         texts[name] = csv_text(frame)
     if results.confirmed is not None:
         texts[FRESH] = trials_csv(results.confirmed.trials)
+    if results.added is not None:
+        texts[ADDED] = trials_csv(results.added.trials)
     return texts
 
 
@@ -32,6 +37,8 @@ def table_names(results: Results) -> list[str]:
     names = ["trials", *_frames(results)]
     if results.confirmed is not None:
         names.append(FRESH)
+    if results.added is not None:
+        names.append(ADDED)
     return names
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.pages.sections.adapters import adapters_section
+from ablate.reporting.pages.sections.added_arms_section import added_arms_section
 from ablate.reporting.pages.sections.arms_section import arms_section
 from ablate.reporting.pages.sections.axes_section import axes_section
 from ablate.reporting.pages.sections.backbone_families import families_text
@@ -40,7 +41,7 @@ FIRST: tuple[Section, ...] = (title, first_screen)
 FOLDED: tuple[tuple[str, tuple[Section, ...]], ...] = (
     ("What does the study conclude?", (summary_section, questions_section, pilot_section)),
     ("Does the choice hold with fresh seeds?", (confirmation_section,)),
-    ("How did all arms do?", (arms_section,)),
+    ("How did all arms do?", (arms_section, added_arms_section)),
     ("What is each choice of the best arm worth?", (choices_section,)),
     ("What does each axis change?", (axes_section, interactions_section, design_section)),
     ("What does it cost?", (costs_section, adapters_section, families_text)),

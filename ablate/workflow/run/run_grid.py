@@ -44,8 +44,9 @@ class RunOutcome:
     """The study as the tracking store has it; None where no trial has ever ended."""
     report: ReportPaths | None
     """What was written of it."""
-    confirmation: StudySummary | None = None
-    """Of the fresh trials, in the call that chose them; a later call counts them in `summary`."""
+    second_stage: StudySummary | None = None
+    """Of fresh seeds and arms around the best one, in the call that chose them; a later call counts
+    them in `summary`."""
 
     def __repr__(self) -> str:
         # Of values that hold whole data sets and studies, somebody who looks wants the counts.
@@ -61,7 +62,7 @@ class RunOutcome:
     def summaries(self) -> tuple[StudySummary, ...]:
         """Of the stages that this call ran."""
         stages = []
-        for stage in (self.pilot, self.summary, self.confirmation):
+        for stage in (self.pilot, self.summary, self.second_stage):
             if stage is not None:
                 stages.append(stage)
         return tuple(stages)
@@ -107,15 +108,15 @@ def run_grid(
     summary = _train(context, watcher)
     # What the study left of the call's limits: a budget holds for the command as a whole.
     left = context.limits.after(n_trials=summary.n_started, seconds=time.monotonic() - began)
-    confirming = _second_stage(context, summary, watcher, limits=left)
+    following = _second_stage(context, summary, watcher, limits=left)
     last = summary
-    confirmed = None
-    if confirming is not None:
-        context = confirming
-        watcher.confirmation_chosen(context)
-        last = confirmed = _train(context, watcher)
+    followed = None
+    if following is not None:
+        context = following
+        watcher.second_stage_chosen(context)
+        last = followed = _train(context, watcher)
     study, report = _report(context, last, watcher)
-    return RunOutcome(context, summary, pilot, study, report, confirmed)
+    return RunOutcome(context, summary, pilot, study, report, followed)
 
 
 def _train(context: StudyContext, watcher: Watcher) -> StudySummary:

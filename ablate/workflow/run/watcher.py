@@ -75,8 +75,8 @@ class Watcher(Protocol):
         """A pilot stopped, with trials left or without."""
         ...
 
-    def confirmation_chosen(self, context: StudyContext) -> None:
-        """The study's own trials have ended, and fresh ones follow that confirm what it chose."""
+    def second_stage_chosen(self, context: StudyContext) -> None:
+        """The study's own trials have ended, and others follow that it chose."""
         ...
 
     def report_failed(self, context: StudyContext, summary: StudySummary) -> None:
@@ -116,7 +116,7 @@ class Quiet:
     def pilot_ended(self, context: StudyContext, summary: StudySummary) -> None:
         """See `Watcher`."""
 
-    def confirmation_chosen(self, context: StudyContext) -> None:
+    def second_stage_chosen(self, context: StudyContext) -> None:
         """See `Watcher`."""
 
     def report_failed(self, context: StudyContext, summary: StudySummary) -> None:

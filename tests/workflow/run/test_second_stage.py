@@ -129,12 +129,12 @@ def test_a_choice_survives_kills_and_later_seeds_and_is_confirmed_once(
     assert "confirmation: 2 fresh seeds find a difference of" in planned
 
     # Between the stages: the choice is made and was written nowhere yet.
-    _dies("ablate.console.run_watcher", "chosen_line", *RUN, grid)
+    _dies("ablate.console.run_watcher", "chosen_lines", *RUN, grid)
     assert len(_complete(here, "fresh")) == 5
     assert _record(here, "fresh").confirmation is None
     assert "its arms are chosen once every trial has ended" in _ablate("status", "fresh")
     (status,) = json.loads(_ablate("status", "fresh", "--json"))
-    assert (status["awaits_confirmation"], status["states"]) == (True, {"COMPLETE": 5})
+    assert (status["awaits_second_stage"], status["states"]) == (True, {"COMPLETE": 5})
 
     # In the first fresh trial: the choice stands.
     _dies("ablate.console.progress", "StudyDisplay.on_event", *RUN, grid)
@@ -200,7 +200,7 @@ def test_another_home_goes_on_with_the_choice_that_the_store_holds(
 ) -> None:
     grid = _write(here, "shared")
     first = _ablate(*RUN, grid, "--max-trials", "6")  # five, and one that confirms
-    assert "confirmation: 1 completed now, 0 failed" in first
+    assert "second stage: 1 completed now, 0 failed" in first
     chosen = _record(here, "shared").confirmation
     assert chosen is not None
     monkeypatch.setenv("ABLATE_HOME", str(here / "other"))
@@ -219,3 +219,45 @@ def test_no_choice_is_made_before_every_planned_trial_has_ended(here: Path) -> N
     assert "confirmation: seeds" not in cut
     assert _record(here, "half").confirmation is None
     assert not (here / "reports/half/confirmation.csv").exists()
+
+
+AROUND = GRID.replace(
+    "axes: {head_lr: [1.0e-6, 1.0e-2]}\n",
+    "design: one_factor\naxes: {head_lr: [1.0e-6, 1.0e-2], label_smoothing: [0.0, 0.2]}\n"
+    "around: champion\n",
+).replace("noise_floor: 1\nconfirm: 2\n", "confirm: 2\n")
+
+
+@pytest.mark.slow
+def test_the_missing_arm_around_the_best_one_is_added_once_and_competes_for_nothing(
+    here: Path, tracking_uri: str
+) -> None:
+    grid = _write(here, "around", AROUND)
+    assert (
+        "around: then the best arm with each other level of each axis, where the design left it "
+        "out: at most 2 more arms, 4 trials" in _ablate("plan", grid)
+    )
+    # Three arms with two seeds, then a budget that ends in the middle of what was added.
+    _ablate(*RUN, grid, "--max-trials", "7")
+    around = _record(here, "around").around
+    assert around is not None
+    (added,) = around.arms
+    assert dict(added.cells[0]) == {"head_lr": 1e-2, "label_smoothing": 0.2}
+    _dies("ablate.console.progress", "StudyDisplay.on_event", *RUN, grid)
+    ended = _ablate(*RUN, grid)
+    assert "trials: 5 completed now, 7 before, 0 failed" in ended
+    assert set(_complete(here, "around").values()) == {1}
+    assert _record(here, "around").around == around
+
+    report = json.loads((here / "reports/around/report.json").read_text())
+    assert [arm["arm_id"] for arm in report["added_arms"]] == [added.arm_id]
+    assert added.arm_id not in [arm["arm_id"] for arm in report["arms"]]
+    assert {choice["axis"] for choice in report["choices"]} == {"head_lr", "label_smoothing"}
+    stages = Counter(
+        run.data.tags.get("ablate.stage")
+        for run in _runs(tracking_uri, "around")
+        if run.info.status == "FINISHED" and run.data.tags["ablate.kind"] == "trial"
+    )
+    assert stages == {None: 6, "around": 2, "confirm": 4}
+    assert "every number is what the store gives" in _ablate("verify", "reports/around")
+    assert "trials: 0 completed now, 12 before" in _ablate(*RUN, grid)

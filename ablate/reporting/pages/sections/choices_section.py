@@ -26,6 +26,10 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
         "not together with the other verdicts of this report. A comparison with the baseline, "
         "marked ◆, has the one answer that it has everywhere."
     )
+    if results.added is not None:
+        note += (
+            " Arms marked ＋ were added after the results of the others, to complete this table."
+        )
     rows = [_row(results, choice) for choice in results.choices]
     return join_sections([heading, note, table(_HEADER, rows, n_text_columns=4)]).rstrip()
 
@@ -34,6 +38,8 @@ def _row(results: Results, choice: Choice) -> list[str]:
     neighbour = choice.neighbour
     judged = choice.judged
     mark = " ◆" if choice.is_of_baseline_family else ""
+    if neighbour.arm_id in {arm.arm_id for arm in results.record.added_arms}:
+        mark = " ＋"
     return [
         code(neighbour.axis),
         code(neighbour.chosen),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.quoting import code, one_line, text
-from ablate.reporting.evidence.frames import fresh_runs, run_of_trial, stray_runs
+from ablate.reporting.evidence.frames import added_runs, fresh_runs, run_of_trial, stray_runs
 from ablate.reporting.pages.csv_files import table_names
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.facts import commit_text, versions_text
@@ -51,7 +51,7 @@ def _runs(results: Results) -> str:
             run = by_trial.get((arm.arm_id, seed))
             if run is not None:
                 rows.append(_run_row(results, run))
-    for run in fresh_runs(results.study):
+    for run in (*added_runs(results.study), *fresh_runs(results.study)):
         rows.append(_run_row(results, run))
     listed = table(["arm", "seed", "MLflow run", "trial"], rows, n_text_columns=4)
     # Hundreds of runs are folded away; GitHub and the page both open them.
