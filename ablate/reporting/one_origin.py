@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ablate.errors import WeightsError, some
-from ablate.reporting.evidence.frames import named_runs
+from ablate.reporting.evidence.second_stage_runs import named_runs
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy

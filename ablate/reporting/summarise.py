@@ -12,7 +12,8 @@ from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.evidence.confirmed import FreshGap
 from ablate.reporting.evidence.effects import Effect
-from ablate.reporting.evidence.frames import metric_names, named_runs
+from ablate.reporting.evidence.frames import metric_names
+from ablate.reporting.evidence.second_stage_runs import named_runs
 from ablate.reporting.report_record import (
     ReportAddedArm,
     ReportArm,

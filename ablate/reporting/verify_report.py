@@ -20,7 +20,7 @@ from ablate.recipe.canonical import relevant
 from ablate.recipe.former_names import first_name
 from ablate.reporting.compute import compute_results
 from ablate.reporting.differences import Finding, text_differences, value_differences
-from ablate.reporting.evidence.frames import named_runs
+from ablate.reporting.evidence.second_stage_runs import named_runs
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.one_origin import check_one_origin

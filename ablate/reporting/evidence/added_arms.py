@@ -8,16 +8,17 @@ each choice of the best arm is worth.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
 from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.choices import Choice, choices
-from ablate.reporting.evidence.frames import around_study, trial_frame
+from ablate.reporting.evidence.frames import trial_frame
+from ablate.reporting.evidence.second_stage_runs import widened_study
 from ablate.reporting.predictions.read import Predictions, read_study
 from ablate.reporting.predictions.replicates import replicate_arrays
-from ablate.study.record import ArmRecord, StudyRecord
+from ablate.study.record import ArmRecord
 from ablate.study.trial import is_better
 from ablate.tracking.records import PublishedStudy
 
@@ -72,28 +73,25 @@ def whole_choices(
     record = study.record
     if record.around is None or not record.around.arms:
         return tuple(found)
-    around = around_study(study, best)
+    wanted = {best.arm_id, record.baseline_arm_id}
+    wanted |= {arm.arm_id for arm in record.around.arms}
     # The neighbours that the design had belong to the same family.
-    wanted = {arm.arm_id for arm in around.record.arms}
     wanted |= {choice.neighbour.arm_id for choice in found}
-    cells = {arm.arm_id: arm for arm in around.record.arms}
-    arms = [cells.get(arm.arm_id, arm) for arm in record.all_arms if arm.arm_id in wanted]
-    whole = replace(around, record=around.record.model_copy(update={"arms": tuple(arms)}))
+    whole = widened_study(study, wanted)
     replicates = replicate_arrays(read_study(whole, predictions), whole.record)
     return choices(
         whole.record,
         trial_frame(whole),
         replicates,
-        best=cells[best.arm_id],
+        best=best,
         to_baseline=to_baseline,
     )
 
 
 def added_arms(study: PublishedStudy) -> AddedArms | None:
     """The arms that results added; None where there is none."""
-    record: StudyRecord = study.record
-    added = record.added_arms
+    added = study.record.added_arms
     if not added:
         return None
-    alone = record.model_copy(update={"arms": added, "around": None})
-    return AddedArms(added, trial_frame(replace(study, record=alone)))
+    alone = widened_study(study, {arm.arm_id for arm in added})
+    return AddedArms(added, trial_frame(alone))

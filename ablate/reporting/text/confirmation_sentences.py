@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ablate.grid.seeds import seeds_text
 from ablate.quoting import code
 from ablate.reporting.evidence.confirmed import Confirmed
 from ablate.reporting.results import Results
@@ -14,7 +15,7 @@ from ablate.reporting.text.markdown import plural, points
 def chosen_sentence(results: Results, confirmed: Confirmed) -> str:
     """Who was chosen, and by which seeds; says so where the study has another best arm by now."""
     choice = confirmed.choice
-    seeds = ", ".join(map(str, choice.chosen_with))
+    seeds = seeds_text(choice.chosen_with)
     by = f"by the trials with {_noun(len(choice.chosen_with))} {seeds}"
     best = code(results.name(choice.champion_arm_id))
     chosen = f"The best arm on val, {best}, was chosen {by}"

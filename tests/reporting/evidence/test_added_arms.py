@@ -11,7 +11,7 @@ from support.one_answer import contradictions
 from support.reports import section, text_of
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.evidence.frames import added_runs, named_runs, stray_runs
+from ablate.reporting.evidence.second_stage_runs import added_runs, named_runs, stray_runs
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.pages.html import page
 from ablate.reporting.pages.write import render_texts

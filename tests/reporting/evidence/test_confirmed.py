@@ -15,7 +15,12 @@ from support.reports import section, text_of
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.confirmed import confirmed
-from ablate.reporting.evidence.frames import fresh_runs, fresh_study, named_runs, stray_runs
+from ablate.reporting.evidence.second_stage_runs import (
+    fresh_runs,
+    fresh_study,
+    named_runs,
+    stray_runs,
+)
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.pages.html import page
 from ablate.reporting.pages.write import render_texts
@@ -147,7 +152,7 @@ def test_a_failed_fresh_trial_takes_its_pair_away(confirming) -> None:
 def test_the_report_says_who_was_chosen_and_what_fresh_seeds_show(confirming) -> None:
     text = text_of(confirming)
     told = section(text, "Confirmed with fresh seeds")
-    assert "was chosen by the trials with seeds 0, 1" in told
+    assert "was chosen by the trials with seeds 0,1" in told
     assert "fresh seeds (10000 to 10003); 12 of 12 trials complete" in told
     assert told.count("\n| ") == 4  # heading, rule, two comparisons
     assert "4 fresh seeds: **" in text

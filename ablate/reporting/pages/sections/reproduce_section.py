@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ablate.quoting import code, one_line, text
-from ablate.reporting.evidence.frames import added_runs, fresh_runs, run_of_trial, stray_runs
+from ablate.reporting.evidence.frames import run_of_trial
+from ablate.reporting.evidence.second_stage_runs import added_runs, fresh_runs, stray_runs
 from ablate.reporting.pages.csv_files import table_names
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.facts import commit_text, versions_text
