@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ablate.reporting.evidence.added_arms import added_arms, whole_choices
-from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to
+from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to, with_gaps
 from ablate.reporting.evidence.arm_intervals import with_intervals
 from ablate.reporting.evidence.choices import Choice, choices
 from ablate.reporting.evidence.confirmed import confirmed
 from ablate.reporting.evidence.effects import study_effects
 from ablate.reporting.evidence.frames import arm_frame, champion, trial_frame
 from ablate.reporting.evidence.noise_floor import noise_floor
+from ablate.reporting.evidence.scores import StudyScores
 from ablate.reporting.insights import insight_of
 from ablate.reporting.predictions.read import Predictions, Readings, read_study
 from ablate.reporting.predictions.replicates import replicate_arrays
@@ -29,6 +30,7 @@ def compute_results(study: PublishedStudy, predictions: Predictions) -> Results:
             predictions,
             best=results.champion,
             found=results.choices,
+            effects=results.effects,
             to_baseline=results.to_baseline,
         )
     # Apart: nothing above may see a fresh seed or an arm that results added.
@@ -52,21 +54,21 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
     baseline = baseline_of(record)
     effects = study_effects(record, trials, replicates)
     to_baseline: tuple[ArmGap, ...] = ()
+    scores = StudyScores(record, trials, replicates)
     if baseline is not None:
         to_baseline = gaps_to(
-            record,
-            trials,
-            replicates,
+            scores,
             reference=baseline,
             order=order,
-            declared=effects.questions,
+            answered=effects.questions or effects.mains,
         )
+        effects = with_gaps(effects, to_baseline, scores)
 
     # By val alone; everything that is said of it below is of test.
     best = champion(record, trials)
     around: tuple[Choice, ...] = ()
     if best is not None:
-        around = choices(record, trials, replicates, best=best, to_baseline=to_baseline)
+        around = choices(scores, best=best, effects=effects, to_baseline=to_baseline)
     return Results(
         study=study,
         trials=trials,
@@ -76,7 +78,7 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
         champion=best,
         to_baseline=to_baseline,
         choices=around,
-        may_be_best=best_candidates(record, trials, replicates),
+        may_be_best=best_candidates(scores),
         insight=insight,
         slugs=card_slugs(record),
     )

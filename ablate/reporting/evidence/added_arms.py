@@ -14,7 +14,9 @@ import pandas as pd
 
 from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.choices import Choice, choices
+from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.frames import trial_frame
+from ablate.reporting.evidence.scores import StudyScores
 from ablate.reporting.evidence.second_stage_runs import widened_study
 from ablate.reporting.predictions.read import Predictions, read_study
 from ablate.reporting.predictions.replicates import replicate_arrays
@@ -63,29 +65,22 @@ def whole_choices(
     *,
     best: ArmRecord,
     found: Sequence[Choice],
+    effects: Effects,
     to_baseline: Sequence[ArmGap],
 ) -> tuple[Choice, ...]:
     """The choices of the design's arms and of the added ones, as one family.
 
-    `found` are those of the design's arms alone. Reads the predictions of the best arm and of all
-    that is around it once more.
+    `found` are those of the design's arms alone. Reads the predictions of the whole study once
+    more where arms were added.
     """
     record = study.record
     if record.around is None or not record.around.arms:
         return tuple(found)
-    wanted = {best.arm_id, record.baseline_arm_id}
-    wanted |= {arm.arm_id for arm in record.around.arms}
-    # The neighbours that the design had belong to the same family.
-    wanted |= {choice.neighbour.arm_id for choice in found}
-    whole = widened_study(study, wanted)
+    # The design's arms come first, as in the study: effects name arms by their places.
+    whole = widened_study(study, {arm.arm_id for arm in record.all_arms})
     replicates = replicate_arrays(read_study(whole, predictions), whole.record)
-    return choices(
-        whole.record,
-        trial_frame(whole),
-        replicates,
-        best=best,
-        to_baseline=to_baseline,
-    )
+    scores = StudyScores(whole.record, trial_frame(whole), replicates)
+    return choices(scores, best=best, effects=effects, to_baseline=to_baseline)
 
 
 def added_arms(study: PublishedStudy) -> AddedArms | None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.reporting.evidence.effects import score_array
 from ablate.reporting.evidence.frames import trial_frame
 from ablate.reporting.evidence.judged_metrics import primary_metric
+from ablate.reporting.evidence.scores import score_array
 from ablate.reporting.evidence.second_stage_runs import fresh_study
 from ablate.reporting.predictions.read import Predictions, read_study
 from ablate.reporting.predictions.replicates import replicate_arrays

@@ -67,7 +67,7 @@ def test_the_choices_are_those_of_a_design_that_had_all_arms(whole, n_designed: 
     assert [choice.neighbour for choice in found] == [choice.neighbour for choice in expected]
     for choice, wanted in zip(found, expected, strict=True):
         assert choice.judged.estimate.value == pytest.approx(wanted.judged.estimate.value)
-        if not choice.is_of_baseline_family:
+        if not choice.is_shared:
             # The same family with the same scores: the same interval.
             assert choice.judged.low == pytest.approx(wanted.judged.low)
             assert choice.judged.verdict is wanted.judged.verdict
@@ -96,7 +96,7 @@ def test_a_best_arm_that_is_the_baseline_is_compared_with_added_arms_too(whole) 
     added = {arm.arm_id for arm in study.study.record.added_arms}
     assert added <= {choice.neighbour.arm_id for choice in results.choices}
     for choice in results.choices:
-        assert choice.is_of_baseline_family == (choice.neighbour.arm_id not in added)
+        assert choice.is_shared == (choice.neighbour.arm_id not in added)
 
 
 def test_an_added_arm_that_is_ahead_on_val_is_said_and_not_chosen(whole) -> None:
