@@ -25,6 +25,7 @@ def run_document(outcome: RunOutcome) -> Document:
         "is_complete": outcome.is_complete,
         "trials": outcome.summary,
         "pilot": outcome.pilot,
+        "second_stage": outcome.second_stage,
         "arms": [],
         "report": None,
     }

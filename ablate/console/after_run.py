@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ablate.console.pilot import nothing_chosen, pilot_ending
+from ablate.console.second_stage import second_stage_ending
 from ablate.console.tables import frame_table
 from ablate.scheduling.summary import StudySummary
 from ablate.workflow.commands import ui_command
@@ -30,6 +31,8 @@ def show_outcome(console: Console, outcome: RunOutcome) -> None:
         overview = arms_overview(outcome.study)
         console.print(frame_table(overview, title="Arms, mean ± SD over seeds"))
     show_trials(console, outcome.context, outcome.summary)
+    if outcome.second_stage is not None:
+        show_second_stage(console, outcome.context, outcome.second_stage)
     if outcome.report is not None:
         console.print(f"report: {outcome.report.readme}")
         console.print(f"compare the runs: {ui_command(outcome.context.grid_words)}")
@@ -50,13 +53,27 @@ def show_trials(console: Console, context: StudyContext, summary: StudySummary) 
         f"trials: {summary.n_complete} completed now, {summary.n_reused} before, "
         f"{summary.n_failed} failed{left}"
     )
+    _show_failures(console, summary)
+    show_repeats(console, summary)
+    show_unpublished(console, summary, grid=context.grid_words)
+
+
+def show_second_stage(console: Console, context: StudyContext, summary: StudySummary) -> None:
+    """Print how the trials ended that follow a study."""
+    if not (context.record.fresh_seeds or context.record.added_arms):
+        return
+    console.print(second_stage_ending(summary))
+    _show_failures(console, summary)
+    show_repeats(console, summary)
+    show_unpublished(console, summary, grid=context.grid_words)
+
+
+def _show_failures(console: Console, summary: StudySummary) -> None:
     for failed in summary.failures:
         console.print(
             f"failed: {failed.arm}, seed {failed.seed}: {failed.failure.message} "
             f"(traceback: {failed.path})"
         )
-    show_repeats(console, summary)
-    show_unpublished(console, summary, grid=context.grid_words)
 
 
 def show_pilot(console: Console, context: StudyContext, summary: StudySummary) -> None:

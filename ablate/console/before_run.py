@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ablate.console.pilot import pilot_line, pilot_table
+from ablate.console.second_stage import planned_lines
 from ablate.console.tables import Rows, rows_table, show_lines, show_more, show_rows
 from ablate.data.darkness import N_PEEKED, peek_brightest
 from ablate.errors import escaped
@@ -48,6 +49,8 @@ def show_data(console: Console, resolved: Resolved) -> None:
         console.print(pilot_line(resolved))
     if resolved.expansion.arms:
         console.print(_size_line(resolved))
+        for line in planned_lines(resolved):
+            console.print(line)
 
 
 def data_line(facts: DataFacts) -> str:

@@ -10,7 +10,7 @@ from ablate.console.tables import Rows, rows_table, show_rows
 from ablate.errors import escaped
 
 if TYPE_CHECKING:
-    from ablate.workflow.plan.prospects import Prospects, WithSeeds
+    from ablate.workflow.plan.prospects import Confirming, Prospects, WithSeeds
 
 _WARNING = "bold yellow"
 
@@ -35,10 +35,23 @@ def show_prospects(console: Console, prospects: Prospects | None, *, n_shown: in
             style=_WARNING,
         )
     console.print(rows_table(_by_seeds(prospects), title="With other numbers of seeds"))
+    if prospects.confirming is not None:
+        console.print(_confirming_line(prospects.confirming))
     if prospects.time_from:
         console.print(_time_line(prospects))
     if n_shown is None and prospects.time_from:
         console.print(rows_table(_arms(prospects), title="Cost of the arms"))
+
+
+def _confirming_line(confirming: Confirming) -> str:
+    price = ""
+    if confirming.most_seconds is not None:
+        price = f", at most {confirming.most_seconds:,.0f} s"
+    return (
+        f"confirmation: {confirming.n_seeds} fresh seeds find a difference of "
+        f"{_points(confirming.smallest)} points of the best arm to the baseline with a power of "
+        f"80 %; at most {confirming.most_trials} trials{price}"
+    )
 
 
 def _findings(prospects: Prospects) -> Rows:

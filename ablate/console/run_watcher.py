@@ -13,6 +13,7 @@ from rich.console import Console
 from ablate.console.after_run import show_pilot, show_trials
 from ablate.console.before_run import show_brightness, show_data
 from ablate.console.progress import StudyDisplay
+from ablate.console.second_stage import chosen_lines
 from ablate.console.steps import step_progress
 from ablate.workflow.run.watcher import OnEvent, StageView
 
@@ -71,6 +72,11 @@ class RunWatcher:
     def pilot_ended(self, context: StudyContext, summary: StudySummary) -> None:
         """See `Watcher`."""
         show_pilot(self.console, context, summary)
+
+    def second_stage_chosen(self, context: StudyContext) -> None:
+        """See `Watcher`."""
+        for line in chosen_lines(context.record):
+            self.console.print(line)
 
     def report_failed(self, context: StudyContext, summary: StudySummary) -> None:
         """See `Watcher`."""

@@ -45,6 +45,10 @@ def status_notes(standing: Standing) -> list[str]:
             f"Optuna: {status.n_not_in_optuna} attempts that have ended are not in its storage "
             f"yet; they come {when}"
         )
+    if status.awaits_second_stage:
+        notes.append(
+            "second stage: its arms are chosen once every trial has ended; the same command goes on"
+        )
     if standing.report is not None:
         notes.append(_report_note(status.study, standing.report))
     return notes

@@ -20,8 +20,12 @@ from ablate.grid.search_space import Cell
 from ablate.grid.size import check_trials
 from ablate.recipe.canonical import contradiction
 from ablate.recipe.recipe import Level, Recipe
+from ablate.study.around import Around
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial
+
+MOST_CONFIRMED = 3
+"""Arms of a confirmation: the best, the baseline, and the cheapest that may be the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
         list(merged.recipes), merged.baseline_arm_id, grid.design, seed=grid.seeds[0]
     )
     recipes = {arm_id: merged.recipes[arm_id] for arm_id in chosen}
-    names = unique_arm_names(_varied_axes(grid), recipes)
+    names = unique_arm_names(varied_axes(grid), recipes)
     arms = []
     for arm_id, recipe in recipes.items():
         cells = tuple(merged.cells[arm_id])
@@ -72,7 +76,7 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
     )
 
 
-def _varied_axes(grid: Grid) -> tuple[str, ...]:
+def varied_axes(grid: Grid) -> tuple[str, ...]:
     """The axes with more than one level: only they tell arms apart."""
     varied: list[str] = []
     for axis, levels in grid.levels.items():
@@ -119,7 +123,9 @@ def study_trials(
     Seed by seed, because a study that is cut short then has each arm equally often, give or take
     one. Raises SpecError where there are too many trials.
     """
-    check_trials([(len(expansion.arms), "arms"), (len(seeds), "seeds")], n_more=grid.noise_floor)
+    n_more = grid.noise_floor + MOST_CONFIRMED * (grid.confirm or 0)
+    n_more += most_neighbours(grid) * len(seeds)
+    check_trials([(len(expansion.arms), "arms"), (len(seeds), "seeds")], n_more=n_more)
     trial_of = partial(arm_trial, grid, data=data, fingerprint=fingerprint)
     trials: list[Trial] = []
     for seed in seeds:
@@ -130,6 +136,14 @@ def study_trials(
             if arm.arm_id == expansion.baseline_arm_id:
                 trials.append(trial_of(recipe=arm.recipe, seed=seed))
     return trials
+
+
+def most_neighbours(grid: Grid) -> int:
+    """The most arms that can be missing around the best one; 0 where the grid adds none."""
+    # A full design leaves out only what makes no sense.
+    if grid.around is None or grid.design == "full":
+        return 0
+    return sum(len(levels) - 1 for levels in grid.levels.values())
 
 
 def noise_seeds(grid: Grid, seeds: Sequence[int]) -> tuple[int, ...]:
@@ -170,6 +184,8 @@ def study_record(
         command=command,
         margin=grid.margin,
         questions=grid_questions(grid),
+        n_confirm=grid.confirm or 0,
+        around=None if grid.around is None else Around(),
     )
 
 

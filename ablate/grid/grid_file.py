@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,6 +19,8 @@ from ablate.study.words import OneOf
 
 MAX_QUESTIONS = 20
 """Each further one widens the intervals of all: more are exploration."""
+FEWEST_TO_CONFIRM = 2
+"""One seed has no spread, so it can confirm nothing."""
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -78,6 +80,20 @@ class Grid(BaseModel):
         max_length=MAX_QUESTIONS,
         description="question in your words -> {axis: [level, reference level]}, or two arms as "
         "[{axis: level}, {axis: level}]: what the report answers first, all else is exploratory",
+    )
+    confirm: int | None = Field(
+        None,
+        ge=FEWEST_TO_CONFIRM,
+        le=100,
+        strict=True,
+        description="number of fresh seeds, with which the best arm, the baseline and the cheapest "
+        "arm that may be the best are trained once more after the study: their differences are "
+        "reported apart, and owe nothing to the choice",
+    )
+    around: Literal["champion"] | None = Field(
+        None,
+        description="`champion`: after the study, the best arm with each other level of each axis "
+        "is trained too, where the design left it out: what each of its choices is worth",
     )
     margin: float | None = Field(
         None,

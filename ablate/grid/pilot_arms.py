@@ -208,6 +208,7 @@ def pilot_record(
             "baseline_arm_id": "",
             "seeds": (grid.pilot_seed,),
             "noise_seeds": (),
+            "n_confirm": 0,
             "arms": tuple(arms),
             "stage": Stage(kind=kind, of_study=record.study_id, n_trials=n_trials),
         }

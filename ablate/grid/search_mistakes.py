@@ -24,6 +24,10 @@ _NOT_WITH_SEARCH: Mapping[str, str] = {
     "noise_floor": "it is the spread of the baseline, and a search has none; seeds give the "
     "spread of the arms that it confirms",
     "tune": "the search tunes every field that is an axis",
+    "confirm": "its arms are confirmed as `confirm` of design.search says, with seeds that the "
+    "search did not use",
+    "around": "a search chooses its arms by results as it is; name the best one in a grid of its "
+    "own as the baseline of a one_factor design",
 }
 """Key -> why a search design does without it."""
 _FEWEST_RANGES: Mapping[str, tuple[int, str]] = {
@@ -140,6 +144,12 @@ def tune_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
     axes = values.get("axes")
     if not isinstance(tune, dict) or not isinstance(axes, dict):
         return
+    if tune and values.get("around"):
+        yield (
+            ("around",),
+            "must be left out where arms are tuned: an arm that results add would not have been "
+            "tuned as the others were; take design full",
+        )
     for name in tune:
         if name in axes:
             yield (

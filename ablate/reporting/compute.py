@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ablate.reporting.evidence.added_arms import added_arms, whole_choices
 from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to, with_gaps
 from ablate.reporting.evidence.arm_intervals import with_intervals
 from ablate.reporting.evidence.choices import Choice, choices
+from ablate.reporting.evidence.confirmed import confirmed
 from ablate.reporting.evidence.effects import study_effects
 from ablate.reporting.evidence.frames import arm_frame, champion, trial_frame
 from ablate.reporting.evidence.noise_floor import noise_floor
@@ -18,11 +22,28 @@ from ablate.tracking.records import PublishedStudy
 
 def compute_results(study: PublishedStudy, predictions: Predictions) -> Results:
     """Compute every table of the report. Reads the predictions of each complete run once."""
-    return results_of(study, read_study(study, predictions))
+    results = results_of(study, read_study(study, predictions))
+    around = results.choices
+    if results.champion is not None:
+        around = whole_choices(
+            study,
+            predictions,
+            best=results.champion,
+            found=results.choices,
+            effects=results.effects,
+            to_baseline=results.to_baseline,
+        )
+    # Apart: nothing above may see a fresh seed or an arm that results added.
+    return replace(
+        results,
+        choices=around,
+        added=added_arms(study),
+        confirmed=confirmed(study, predictions),
+    )
 
 
 def results_of(study: PublishedStudy, readings: Readings) -> Results:
-    """The same from predictions that were read before."""
+    """All but fresh seeds and added arms, from predictions that were read before."""
     record = study.record
     trials = trial_frame(study)
     replicates = replicate_arrays(readings, record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ablate.errors import WeightsError, some
-from ablate.reporting.evidence.frames import noise_runs, run_of_trial
+from ablate.reporting.evidence.second_stage_runs import named_runs
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
@@ -55,11 +55,9 @@ def _is_of(identity: WeightsIdentity, origin: Origin) -> bool:
 
 
 def _runs_by_weights(study: PublishedStudy) -> dict[str, list[PublishedRun]]:
-    recipes = {arm.arm_id: arm.recipe for arm in study.record.arms}
-    # by id: the baseline's runs are in both, with its seeds of the study and of the noise floor
-    runs = {run.run_id: run for run in (*run_of_trial(study).values(), *noise_runs(study))}
+    recipes = {arm.arm_id: arm.recipe for arm in study.record.all_arms}
     by_weights: dict[str, list[PublishedRun]] = defaultdict(list)
-    for run in runs.values():
+    for run in named_runs(study).values():
         recipe = recipes.get(run.arm_id)
         if run.status != TrialState.COMPLETE or recipe is None:
             continue

@@ -121,6 +121,19 @@ class ReportArm(BaseModel):
     """Its card, below the report's folder."""
 
 
+class ReportAddedArm(BaseModel):
+    """An arm that results added around the best one: in no effect, and never the best."""
+
+    model_config = _FROZEN
+    arm_id: str
+    name: str
+    short_name: str
+    recipe: dict[str, Any]
+    """The fields in which it differs from the baseline."""
+    n_seeds: int
+    scores: dict[str, ReportScore]
+
+
 class ReportChoice(BaseModel):
     """The best arm less an arm that differs from it in one axis, on test, paired by seed."""
 
@@ -140,6 +153,36 @@ class ReportChoice(BaseModel):
     is_shared: bool
     """Whether the two arms are compared elsewhere too, by a question, by a main effect, or because
     one is the baseline: then this is that answer. The others are a family of their own."""
+
+
+class ReportFreshGap(BaseModel):
+    """One chosen arm less another, in the primary metric on test, paired over fresh seeds alone."""
+
+    model_config = _FROZEN
+    what: str
+    """`best arm` (less the baseline) or `cheapest arm` (less the best arm)."""
+    arm_id: str
+    against_arm_id: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    """95 % interval of this comparison by itself: one paired t."""
+    p: float | None
+    n_seeds: int
+    verdict: Word
+
+
+class ReportConfirmation(BaseModel):
+    """What fresh seeds, which had no part in the choice, say of it."""
+
+    model_config = _FROZEN
+    chosen_with: tuple[int, ...]
+    """Seeds that the choice was made by."""
+    champion_arm_id: str
+    """The best arm on val when the choice was made; the study may have another one by now."""
+    seeds: tuple[int, ...]
+    """The fresh seeds."""
+    gaps: tuple[ReportFreshGap, ...]
 
 
 class ReportEffect(BaseModel):
@@ -209,7 +252,14 @@ class ReportRecord(BaseModel):
     effects: tuple[ReportEffect, ...]
     choices: tuple[ReportChoice, ...] = ()
     """What each choice of the best arm is worth."""
+    confirmation: ReportConfirmation | None = None
+    """Null where the grid asks for no fresh seeds, or they have not come yet."""
     trials: tuple[ReportTrial, ...]
+    added_arms: tuple[ReportAddedArm, ...] = ()
+    """Arms that results added around the best one, to complete `choices`."""
+    more_trials: tuple[ReportTrial, ...] = ()
+    """Complete ones with further seeds of the noise floor, all with fresh seeds, and all of added
+    arms: they are in no table of arms."""
     provenance: tuple[Provenance, ...]
     """Of the runs, each that differs once."""
     checks: tuple[ReportCheck, ...]

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ablate.reporting.evidence.added_arms import AddedArms
 from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.arm_names import difference_names
 from ablate.reporting.evidence.choices import Choice
+from ablate.reporting.evidence.confirmed import Confirmed
 from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.frames import best_among, complete_among, run_of_trial
 from ablate.reporting.evidence.noise_floor import NoiseFloor
@@ -129,6 +131,10 @@ class Results:
     """What the predictions say."""
     slugs: Mapping[str, str]
     """arm_id -> file name of its card, without `.md`."""
+    confirmed: Confirmed | None = None
+    """What fresh seeds say of the choice; None where the grid asks for none, or none is made."""
+    added: AddedArms | None = None
+    """Arms that results added around the best one; `arms` and `trials` do not hold them."""
     thumbnails: Mapping[ImageKey, NDArray[np.uint8]] | None = None
     """(H, W, 3) of the images that the report shows; None where images are left out."""
 
@@ -160,7 +166,13 @@ class Results:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        return difference_names(self.record)
+        names = difference_names(self.record)
+        if self.record.added_arms:
+            update = {"arms": self.record.all_arms, "around": None}
+            every = difference_names(self.record.model_copy(update=update))
+            # Arms of the design keep their names, whatever results have added.
+            names = {**every, **names}
+        return names
 
     def name(self, arm_id: str) -> str:
         """What the report calls an arm: by what differs from the baseline."""

@@ -10,15 +10,20 @@ from ablate.quoting import without_folders
 from ablate.recipe.canonical import canonical
 from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.choices import Choice
+from ablate.reporting.evidence.confirmed import FreshGap
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.frames import metric_names
+from ablate.reporting.evidence.second_stage_runs import named_runs
 from ablate.reporting.report_record import (
+    ReportAddedArm,
     ReportArm,
     ReportCheck,
     ReportChoice,
+    ReportConfirmation,
     ReportContrast,
     ReportData,
     ReportEffect,
+    ReportFreshGap,
     ReportRecord,
     ReportScore,
     ReportStudy,
@@ -45,7 +50,10 @@ def report_record(results: Results, *, files: Mapping[str, str]) -> ReportRecord
         arms=tuple(_arms(results)),
         effects=tuple(_effect(effect) for effect in results.effects.all),
         choices=tuple(_choice(choice) for choice in results.choices),
+        confirmation=_confirmation(results),
         trials=tuple(_trials(results)),
+        added_arms=tuple(_added_arms(results)),
+        more_trials=tuple(_more_trials(results)),
         provenance=_provenance(results),
         checks=tuple(_checks(results)),
         has_images=results.thumbnails is not None,
@@ -209,6 +217,75 @@ def _trials(results: Results) -> list[ReportTrial]:
         )
         trials.append(trial)
     return trials
+
+
+def _added_arms(results: Results) -> list[ReportAddedArm]:
+    added = results.added
+    if added is None:
+        return []
+    arms = []
+    for arm in added.arms:
+        scores = {}
+        for metric in metric_names(added.trials):
+            mean = added.mean(arm.arm_id, metric)
+            if math.isfinite(mean):
+                scores[metric] = ReportScore(mean=mean, sd=_known(added.sd(arm.arm_id, metric)))
+        summary = ReportAddedArm(
+            arm_id=arm.arm_id,
+            name=arm.name,
+            short_name=results.name(arm.arm_id),
+            recipe=_differences(arm, results.baseline),
+            n_seeds=added.n_seeds(arm.arm_id, results.record.select_by),
+            scores=scores,
+        )
+        arms.append(summary)
+    return arms
+
+
+def _more_trials(results: Results) -> list[ReportTrial]:
+    """Trials outside the tables of arms, each with its run."""
+    own_seeds = results.record.seeds
+    own_arms = {arm.arm_id for arm in results.record.arms}
+    trials = []
+    for run in named_runs(results.study).values():
+        if run.seed in own_seeds and run.arm_id in own_arms:
+            continue
+        trial = ReportTrial(
+            arm_id=run.arm_id,
+            seed=run.seed,
+            state=run.status,
+            trial_id=run.trial_id,
+            run_id=run.run_id,
+        )
+        trials.append(trial)
+    return trials
+
+
+def _confirmation(results: Results) -> ReportConfirmation | None:
+    confirmed = results.confirmed
+    if confirmed is None:
+        return None
+    return ReportConfirmation(
+        chosen_with=confirmed.choice.chosen_with,
+        champion_arm_id=confirmed.choice.champion_arm_id,
+        seeds=results.record.fresh_seeds,
+        gaps=tuple(_fresh_gap(fresh) for fresh in confirmed.gaps),
+    )
+
+
+def _fresh_gap(fresh: FreshGap) -> ReportFreshGap:
+    judged = fresh.judged
+    return ReportFreshGap(
+        what=fresh.what,
+        arm_id=fresh.arm_id,
+        against_arm_id=fresh.against,
+        difference=_known(judged.estimate.value),
+        low=_known(judged.low),
+        high=_known(judged.high),
+        p=_known(judged.p),
+        n_seeds=judged.estimate.n_seeds,
+        verdict=judged.verdict.value,
+    )
 
 
 def _provenance(results: Results) -> tuple[Provenance, ...]:

@@ -20,7 +20,7 @@ from ablate.recipe.canonical import relevant
 from ablate.recipe.former_names import first_name
 from ablate.reporting.compute import compute_results
 from ablate.reporting.differences import Finding, text_differences, value_differences
-from ablate.reporting.evidence.frames import noise_runs, run_of_trial
+from ablate.reporting.evidence.second_stage_runs import named_runs
 from ablate.reporting.figures.choose import draw_gallery
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.one_origin import check_one_origin
@@ -173,9 +173,7 @@ def _check_runs(
     """Disagreements inside runs, and the study with scores from predictions for the logged ones."""
     findings: list[Finding] = []
     reported = {
-        run.run_id
-        for run in (*run_of_trial(study).values(), *noise_runs(study))
-        if run.status == TrialState.COMPLETE
+        run_id for run_id, run in named_runs(study).items() if run.status == TrialState.COMPLETE
     }
     runs = []
     for run in study.runs:
@@ -240,7 +238,7 @@ def _is_same(score: float, other: float) -> bool:
 
 
 def _changed_params(run: PublishedRun, record: StudyRecord) -> Iterator[Finding]:
-    recipe = next(arm.recipe for arm in record.arms if arm.arm_id == run.arm_id)
+    recipe = next(arm.recipe for arm in record.all_arms if arm.arm_id == run.arm_id)
     # Only fields that matter: a run of an equal recipe, from before the grid was edited, may
     # differ in the others.
     matter = relevant(recipe)

@@ -220,7 +220,7 @@ class Conductor:
         path = self._folder.failure(event.trial_id, event.attempt)
         with contextlib.suppress(OSError):  # a full disk: the journal has it
             write_text(path, failure_text(failure))
-        arm = next(arm.name for arm in self.plan.record.arms if arm.arm_id == trial.arm_id)
+        arm = next(arm.name for arm in self.plan.record.all_arms if arm.arm_id == trial.arm_id)
         return FailedTrial(
             event.trial_id,
             arm=arm,

@@ -204,7 +204,7 @@ class StudyPlan:
             )
         except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
-        arms = {arm.arm_id for arm in plan.record.arms}
+        arms = {arm.arm_id for arm in plan.record.all_arms}
         unknown = {trial.arm_id for trial in plan.trials} - arms | values.keys()
         if unknown:
             raise ValueError(f"it has unknown keys or arms: {some(sorted(unknown), most=3)}")

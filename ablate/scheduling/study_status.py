@@ -89,10 +89,15 @@ class StudyStatus:
     damage: str = ""
     """What is damaged in the journal, in a sentence; empty where nothing is. The next call mends
     it."""
+    awaits_second_stage: bool = False
+    """Whether trials follow that are in no count yet, fresh seeds or arms around the best one: they
+    are chosen once all these have ended."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to run: every trial has ended for good."""
+        if self.awaits_second_stage:
+            return False
         return not any(self.states.get(state, 0) for state in _UNFINISHED)
 
 
@@ -127,13 +132,20 @@ def study_status(path: Path) -> StudyStatus:
         damage=reading.sentence(folder.journal.path),
         repeats=_repeats(known),
         n_not_in_optuna=_n_not_in_optuna(path, known),
+        awaits_second_stage=_awaits_second_stage(plan),
     )
 
 
 def _names(plan: StudyPlan) -> dict[str, str]:
     """trial_id -> what a reader calls the trial."""
-    arms = {arm.arm_id: arm.name for arm in plan.record.arms}
+    arms = {arm.arm_id: arm.name for arm in plan.record.all_arms}
     return {trial.trial_id: f"{arms[trial.arm_id]}, seed {trial.seed}" for trial in plan.trials}
+
+
+def _awaits_second_stage(plan: StudyPlan) -> bool:
+    record = plan.record
+    is_around_open = record.around is not None and not record.around.champion_arm_id
+    return is_around_open or (bool(record.n_confirm) and not record.is_confirmation_chosen)
 
 
 def _n_trials(folder: StudyFolder, plan: StudyPlan) -> int:

@@ -16,10 +16,20 @@ from pydantic import (
 )
 
 from ablate.recipe.former_names import Levels, with_current_names
-from ablate.recipe.recipe import Recipe
+from ablate.study.arm_record import ArmRecord
+from ablate.study.around import Around
+from ablate.study.confirmation import Confirmation
 from ablate.study.pilot_record import Pilot, Stage
 from ablate.study.question import Question
 
+__all__ = [
+    "ArmRecord",
+    "DataFacts",
+    "ExcludedCell",
+    "NearDuplicate",
+    "NearDuplicates",
+    "StudyRecord",
+]
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -115,32 +125,6 @@ class DataFacts(BaseModel):
         return self.source != self.requested_source
 
 
-class ArmRecord(BaseModel):
-    """One arm: its recipe and every cell of the grid that it stands for."""
-
-    model_config = _FROZEN
-    arm_id: str
-    name: str
-    """Readable and unique within the study, e.g. "freeze_depth=all augment=none".
-
-    Only axes that matter for the arm are in it.
-    """
-    recipe: Recipe
-    cells: tuple[Levels, ...]
-    """axis -> level for each grid cell that this arm answers; several where cells were merged."""
-    tuned: Levels = {}
-    """Field -> the value that the arm was tuned to; no part of its name."""
-
-    @property
-    def slug(self) -> str:
-        """The name as a file name: letters, digits, `-`, `_` and `.` only."""
-        letters = []
-        for letter in self.name.replace(" ", "__").replace("=", "-"):
-            is_kept = letter.isalnum() or letter in "-_."
-            letters.append(letter if is_kept else "-")
-        return "".join(letters)
-
-
 class ExcludedCell(BaseModel):
     """A cell of the grid that is not trained, and why."""
 
@@ -189,17 +173,55 @@ class StudyRecord(BaseModel):
     the grid names none."""
     questions: tuple[Question, ...] = ()
     """Comparisons that the grid declares; the others are exploratory where there are some."""
+    n_confirm: int = 0
+    """Fresh seeds that the grid asks for, to confirm what the study chooses."""
+    confirmation: Confirmation | None = None
+    """What was chosen to be confirmed; None until every planned trial has ended. Kept as it was
+    chosen, also where an edited grid no longer has its arms."""
+    around: Around | None = None
+    """Arms beside the best one that its design left out; None where the grid asks for none."""
 
     @property
     def margin_of_score(self) -> float | None:
         """`margin` in units of the metric."""
         return None if self.margin is None else self.margin / 100
 
+    @property
+    def added_arms(self) -> tuple[ArmRecord, ...]:
+        """The arms that results added: of the design's none."""
+        if self.around is None:
+            return ()
+        designed = {arm.arm_id for arm in self.arms}
+        return tuple(arm for arm in self.around.arms if arm.arm_id not in designed)
+
+    @property
+    def all_arms(self) -> tuple[ArmRecord, ...]:
+        """Every arm that is trained: the design's, then those that results added."""
+        return (*self.arms, *self.added_arms)
+
+    @property
+    def is_confirmation_chosen(self) -> bool:
+        """Whether a choice was made that the arms of this study can confirm."""
+        if self.confirmation is None:
+            return False
+        arm_ids = {arm.arm_id for arm in self.arms}
+        return self.confirmation.stands(arm_ids, baseline_arm_id=self.baseline_arm_id)
+
+    @property
+    def fresh_seeds(self) -> tuple[int, ...]:
+        """Seeds that confirm the choice; empty where there is none, or nothing to compare."""
+        if self.confirmation is None or not self.is_confirmation_chosen:
+            return ()
+        if not self.confirmation.has_pairs:
+            return ()
+        first = self.confirmation.first_seed
+        return tuple(range(first, first + self.n_confirm))
+
     @model_serializer(mode="wrap")
     def _without_what_is_not_asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Studies that ask for nothing of this keep the text that former versions wrote."""
         values: dict[str, Any] = handler(self)
-        for name in ("margin", "questions"):
+        for name in ("margin", "questions", "n_confirm", "confirmation", "around"):
             if not values.get(name):
                 values.pop(name, None)
         return values

@@ -31,7 +31,8 @@ ATTEMPT = "ablate.attempt"
 SLOT = "ablate.slot"
 STAGE = "ablate.stage"
 """On the runs of studies in two stages: `search` or `tune` for a pilot, `study` for the one whose
-trials conclusions are made of."""
+trials conclusions are made of; `confirm` for trials with fresh seeds, which confirm those, `around`
+for those of arms that results added."""
 DATA = "ablate.data"
 DATA_IS_FALLBACK = "ablate.data_is_fallback"
 
@@ -146,8 +147,16 @@ def trial_tags(trial: Trial, *, attempt: int, slot: str, record: StudyRecord) ->
         SLOT: slot,
         DATA: record.data.title,
         DATA_IS_FALLBACK: str(record.data.is_fallback).lower(),
-        **stage_tags(record),
+        **_trial_stage(trial, record),
     }
+
+
+def _trial_stage(trial: Trial, record: StudyRecord) -> dict[str, str]:
+    if trial.seed in record.fresh_seeds:
+        return {STAGE: "confirm"}
+    if trial.arm_id in {arm.arm_id for arm in record.added_arms}:
+        return {STAGE: "around"}
+    return stage_tags(record)
 
 
 def stage_tags(record: StudyRecord) -> dict[str, str]:
@@ -228,7 +237,7 @@ def _circumstances(outcome: TrialOutcome) -> str:
 
 def arm_name(trial: Trial, record: StudyRecord) -> str:
     """The arm's readable name in the study, or its id where the study does not know it."""
-    for arm in record.arms:
+    for arm in record.all_arms:
         if arm.arm_id == trial.arm_id:
             return arm.name
     return trial.arm_id

@@ -15,7 +15,7 @@ from ablate.tracking import mlflow_fields
 from ablate.tracking.artifacts import PREDICTIONS
 from ablate.tracking.mlflow_attempts import read_attempt
 from ablate.tracking.mlflow_experiment import Experiment
-from ablate.tracking.mlflow_files import STUDY
+from ablate.tracking.mlflow_files import STUDY, LackingFile
 from ablate.tracking.mlflow_runs import preference, published, read_curves
 from ablate.tracking.passwords import without_password
 from ablate.tracking.records import PublishedAttempt, PublishedStudy
@@ -47,6 +47,20 @@ def read_study(experiment: Experiment, study_id: str | None) -> PublishedStudy:
     )
 
 
+def read_record(experiment: Experiment, study_id: str) -> StudyRecord | None:
+    """See `MlflowStore.read_record`."""
+    if not experiment.exists:
+        return None
+    parents = experiment.search(mlflow_fields.STUDY, study_id, kind="study")
+    if not parents:
+        return None
+    try:
+        text = experiment.files.text(parents[0], STUDY)
+    except LackingFile:  # the next conductor of the study writes it again
+        return None
+    return StudyRecord.model_validate_json(text)
+
+
 def lacks_predictions(experiment: Experiment, run_ids: Sequence[str]) -> bool:
     """Whether predictions are gone from any of some runs."""
     runs = [experiment.run(run_id) for run_id in run_ids]
@@ -76,8 +90,8 @@ def read_attempts(
 
 def _newest_runs(experiment: Experiment, record: StudyRecord) -> list[Run]:
     """The run that speaks for each trial, in the order of the record's arms and seeds."""
-    arms = {arm.arm_id: place for place, arm in enumerate(record.arms)}
-    all_seeds = (*record.seeds, *record.noise_seeds)
+    arms = {arm.arm_id: place for place, arm in enumerate(record.all_arms)}
+    all_seeds = (*record.seeds, *record.noise_seeds, *record.fresh_seeds)
     seeds = {str(seed): place for place, seed in enumerate(all_seeds)}
     newest: dict[tuple[int, int], Run] = {}
     runs = experiment.search(mlflow_fields.STUDY, record.study_id, kind="trial")

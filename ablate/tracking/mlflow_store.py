@@ -47,6 +47,7 @@ from ablate.tracking.mlflow_publication import Publication  # noqa: E402
 from ablate.tracking.mlflow_reading import (  # noqa: E402
     lacks_predictions,
     read_attempts,
+    read_record,
     read_study,
 )
 from ablate.tracking.mlflow_runs import first_line  # noqa: E402
@@ -203,6 +204,14 @@ class MlflowStore:
         self.check_reachable()
         with self._experiment.answering():
             return read_study(self._experiment, study_id)
+
+    def read_record(self, study_id: str) -> StudyRecord | None:
+        """What a study of the grid is, without its runs; None where the store holds no such study.
+
+        None also where its file is gone. Raises StoreError where the store does not answer.
+        """
+        with self._experiment.answering():
+            return read_record(self._experiment, study_id)
 
     def read_predictions(self, run: PublishedRun) -> pd.DataFrame:
         """Return a run's predictions: columns split, image_id, label, p_0 ...

@@ -19,10 +19,10 @@ from ablate.reporting.evidence.frames import (
     csv_text,
     level_text,
     number_text,
-    stray_runs,
     trial_frame,
     trials_csv,
 )
+from ablate.reporting.evidence.second_stage_runs import stray_runs
 
 
 def test_one_row_for_each_arm_and_seed_with_times_last(published) -> None:

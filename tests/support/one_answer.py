@@ -51,11 +51,15 @@ class Answers:
     """(question, metric) -> its answer."""
     of_choice: dict[tuple[str, str, str], Answer]
     """(axis, the other level, the other arm's arm_id) -> the best arm less its neighbour."""
+    of_fresh: dict[tuple[str, str], Answer]
+    """(arm_id, arm_id of the reference) -> the difference on fresh seeds alone: another question
+    than the same two arms on the study's own seeds."""
 
     @property
     def all_numbers(self) -> set[tuple[str, str, str]]:
         effects = (*self.of_effect.values(), *self.of_question.values())
-        every = (*self.of_arm.values(), *effects, *self.of_choice.values())
+        others = (*self.of_choice.values(), *self.of_fresh.values())
+        every = (*self.of_arm.values(), *effects, *others)
         return {answer.numbers for answer in every}
 
 
@@ -78,7 +82,10 @@ def answers(report_json: str) -> Answers:
     of_choice = {}
     for choice in record["choices"]:
         of_choice[_choice_key(choice)] = _answer(choice, "difference")
-    return Answers(record, of_arm, of_effect, of_question, of_choice)
+    of_fresh = {}
+    for gap in (record.get("confirmation") or {"gaps": ()})["gaps"]:
+        of_fresh[gap["arm_id"], gap["against_arm_id"]] = _answer(gap, "difference")
+    return Answers(record, of_arm, of_effect, of_question, of_choice, of_fresh)
 
 
 def _effect_key(effect: Mapping[str, Any]) -> Key:
@@ -112,6 +119,7 @@ def _places(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any
     yield from _effect_csvs(files, known)
     yield from _choices(files, known)
     yield from _first_screen(readme, known)
+    yield from _fresh(files, known)
     yield from _question_sentences(readme, known)
     yield from _pairs(files, known)
 
@@ -327,10 +335,11 @@ def _choices(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, An
         yield f"choices.csv {key}", _of_csv(row), known.of_choice[key]
     section = files["README.md"].partition("## What each choice of the best arm is worth\n")[2]
     shape = (
-        rf"\| `([^`]+)` \| `[^`]+` \| `([^`]+)` \| `([^`]+)`(?: ◆)? \| ({NUMBER}) \| "
+        rf"\| `([^`]+)` \| `[^`]+` \| `([^`]+)` \| `([^`]+)`(?: [◆＋])? \| ({NUMBER}) \| "
         rf"({NUMBER}) to ({NUMBER}) \| ([\w ]+) \|"
     )
-    arm_ids = {arm["short_name"]: arm["arm_id"] for arm in known.record["arms"]}
+    every_arm = (*known.record["arms"], *known.record.get("added_arms", ()))
+    arm_ids = {arm["short_name"]: arm["arm_id"] for arm in every_arm}
     for axis, level, name, *printed in re.findall(shape, section.partition("</details>")[0]):
         wanted = known.of_choice[axis, level, arm_ids[name]]
         value, low, high, words = printed
@@ -361,6 +370,31 @@ def _first_screen(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]
     }
     headline = words[answer.verdict]
     yield "README.md, how sure", f"**{headline}**" in cards, True
+
+
+def _fresh(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    """Fresh seeds: the CSV, the section's table, and the line of the first screen."""
+    if not known.of_fresh:
+        return
+    for row in csv.DictReader(io.StringIO(files["confirmation.csv"])):
+        key = (row["arm_id"], row["against_arm_id"])
+        yield f"confirmation.csv {key}", _of_csv(row), known.of_fresh[key]
+    readme = files["README.md"]
+    section = readme.partition("## Confirmed with fresh seeds\n")[2].partition("</details>")[0]
+    shape = (
+        rf"\| [\w ]+ `([^`]+)` \| `([^`]+)` \| ({NUMBER}) \| ({NUMBER}) to ({NUMBER}) \| "
+        r"([\w ]+) \|"
+    )
+    arm_ids = {arm["short_name"]: arm["arm_id"] for arm in known.record["arms"]}
+    for name, against, *printed in re.findall(shape, section):
+        wanted = known.of_fresh[arm_ids[name], arm_ids[against]]
+        yield f"README.md fresh {name}", Answer(*printed), wanted
+    line = re.search(rf"fresh seeds[^|]*?: \*\*([\w ]+)\*\*, {IN_POINTS.pattern}", readme)
+    baseline = known.record["baseline_arm_id"]
+    best = known.record["confirmation"]["champion_arm_id"]
+    if line is not None:
+        said = Answer(line["value"], line["low"], line["high"], line[1])
+        yield "README.md, how sure, fresh seeds", said, known.of_fresh[best, baseline]
 
 
 def _answer(values: Mapping[str, Any], difference: str) -> Answer:

@@ -73,10 +73,8 @@ def choices(
     record = study.record
     around = list(neighbours(record, best))
     answers = _against_baseline(record, best, to_baseline)
-    others = []
-    for neighbour in around:
-        if record.baseline_arm_id not in (best.arm_id, neighbour.arm_id):
-            others.append(neighbour.arm_id)
+    # Arms that results added are not among those against the baseline, even where it is the best.
+    others = [one.arm_id for one in around if one.arm_id not in answers]
     gaps = gaps_to(
         study,
         reference=best,

@@ -135,13 +135,6 @@ def noise_runs(study: PublishedStudy) -> list[PublishedRun]:
     return sorted(replicates, key=lambda run: run.seed)
 
 
-def stray_runs(study: PublishedStudy) -> list[PublishedRun]:
-    """Runs whose arm or seed the grid file no longer names, in order of their ids."""
-    named = {run.run_id for run in (*run_of_trial(study).values(), *noise_runs(study))}
-    strays = [run for run in study.runs if run.run_id not in named]
-    return sorted(strays, key=lambda run: run.run_id)
-
-
 def trial_frame(study: PublishedStudy) -> pd.DataFrame:
     """One row for each arm and seed of the record, in that order, whether it was run or not.
 

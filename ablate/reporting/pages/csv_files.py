@@ -7,10 +7,17 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ablate.reporting.evidence.choices import choice_frame
+from ablate.reporting.evidence.confirmed import fresh_gap_frame
 from ablate.reporting.evidence.effect_table import effect_frame
 from ablate.reporting.evidence.frames import csv_text, trials_csv
 from ablate.reporting.pages.sections.review import duplicate_frame
 from ablate.reporting.results import Results
+
+FRESH = "fresh_trials"
+"""The trials that confirm the choice: not in `trials`, so that no mean takes them in."""
+
+ADDED = "added_trials"
+"""Those of arms that results added, for the same reason."""
 
 
 def table_texts(results: Results) -> dict[str, str]:
@@ -18,16 +25,25 @@ def table_texts(results: Results) -> dict[str, str]:
     texts = {"trials": trials_csv(results.trials)}
     for name, frame in _frames(results).items():
         texts[name] = csv_text(frame)
+    if results.confirmed is not None:
+        texts[FRESH] = trials_csv(results.confirmed.trials)
+    if results.added is not None:
+        texts[ADDED] = trials_csv(results.added.trials)
     return texts
 
 
 def table_names(results: Results) -> list[str]:
     """The names alone."""
-    return ["trials", *_frames(results)]
+    names = ["trials", *_frames(results)]
+    if results.confirmed is not None:
+        names.append(FRESH)
+    if results.added is not None:
+        names.append(ADDED)
+    return names
 
 
 def _frames(results: Results) -> Mapping[str, pd.DataFrame]:
-    return {
+    frames = {
         "arms": results.arms,
         "effects": effect_frame([*results.effects.questions, *results.effects.mains]),
         "interactions": effect_frame(results.effects.interactions),
@@ -36,3 +52,7 @@ def _frames(results: Results) -> Mapping[str, pd.DataFrame]:
         **results.insight.tables(results),
         "near_duplicates": duplicate_frame(results),
     }
+    # Only where the grid asks for it: most studies have no fresh seeds.
+    if results.confirmed is not None:
+        frames["confirmation"] = fresh_gap_frame(results.confirmed.gaps)
+    return frames

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.pages.sections.adapters import adapters_section
+from ablate.reporting.pages.sections.added_arms_section import added_arms_section
 from ablate.reporting.pages.sections.arms_section import arms_section
 from ablate.reporting.pages.sections.axes_section import axes_section
 from ablate.reporting.pages.sections.backbone_families import families_text
 from ablate.reporting.pages.sections.cells_section import excluded_section, merged_section
 from ablate.reporting.pages.sections.choices_section import choices_section
+from ablate.reporting.pages.sections.confirmation_section import confirmation_section
 from ablate.reporting.pages.sections.costs_section import costs_section
 from ablate.reporting.pages.sections.data_section import data_section
 from ablate.reporting.pages.sections.design_section import design_section
@@ -39,7 +41,8 @@ FIRST: tuple[Section, ...] = (title, first_screen)
 """What is not folded."""
 FOLDED: tuple[tuple[str, tuple[Section, ...]], ...] = (
     ("What does the study conclude?", (summary_section, questions_section, pilot_section)),
-    ("How did all arms do?", (arms_section,)),
+    ("Does the choice hold with fresh seeds?", (confirmation_section,)),
+    ("How did all arms do?", (arms_section, added_arms_section)),
     ("What is each choice of the best arm worth?", (choices_section,)),
     ("What does each axis change?", (axes_section, interactions_section, design_section)),
     ("What does it cost?", (costs_section, adapters_section, families_text)),

@@ -51,5 +51,6 @@ def report_status(folder: Path, study_id: str, status: StudyStatus) -> ReportSta
 
 
 def _n_reported(record: ReportRecord) -> int:
-    states = [trial.state for trial in record.trials]
+    # The study's folder counts all of them alike.
+    states = [trial.state for trial in (*record.trials, *record.more_trials)]
     return states.count(_COMPLETE)

@@ -12,15 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from ablate.grid.expand import MOST_CONFIRMED
 from ablate.grid.grid_file import Grid
 from ablate.reporting.evidence.planned import Planned, planned_comparisons
 from ablate.reporting.statistics.power import Design, smallest_effect
+from ablate.reporting.statistics.verdict import ALPHA
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import metric_prose, task_of
 from ablate.workflow.plan.past_studies import MeasuredNoise, PastStudies
 
 USUAL_NOISE = 2.0
 """Points: a guess where nobody measured or stated anything."""
+_PAIR_ALONE = Design(square=2.0, rank=1, alpha=ALPHA)
+"""Two arms on fresh seeds: no other comparison lends them its variance or takes of their error."""
 SEEDS = (2, 3, 5, 8, 12, 20)
 """Numbers of seeds that a plan puts beside one another."""
 
@@ -70,6 +74,18 @@ class ArmCost:
 
 
 @dataclass(frozen=True)
+class Confirming:
+    """What fresh seeds will show of the arm that the study chooses, and at what price."""
+
+    n_seeds: int
+    smallest: float | None
+    """Points: of the best arm less the baseline, by a t test paired over the fresh seeds alone."""
+    most_trials: int
+    most_seconds: float | None
+    """Of them, one after the other, were the dearest arms chosen; None where none was timed."""
+
+
+@dataclass(frozen=True)
 class Prospects:
     """What the design can show."""
 
@@ -82,6 +98,8 @@ class Prospects:
     arms: tuple[ArmCost, ...]
     time_from: str
     """Where the seconds come from; empty where no arm was timed."""
+    confirming: Confirming | None = None
+    """None where the grid asks for no fresh seeds."""
 
     @property
     def can_show_nothing(self) -> bool:
@@ -120,6 +138,7 @@ def prospects_of(
         by_seeds=tuple(_by_seeds(planned, arms, n_seeds, noise)),
         arms=arms,
         time_from=time_from,
+        confirming=_confirming(record, arms, noise),
     )
 
 
@@ -133,6 +152,29 @@ def _noise(grid: Grid, measured: MeasuredNoise | None) -> Noise:
         USUAL_NOISE,
         "a guess: no study on this data and backbone was run here; `noise:` states another",
         is_guess=True,
+    )
+
+
+def _confirming(record: StudyRecord, arms: Sequence[ArmCost], noise: Noise) -> Confirming | None:
+    n_seeds = record.n_confirm
+    if not n_seeds:
+        return None
+    timed = {arm.arm_id: arm.trial_s for arm in arms if arm.trial_s is not None}
+    n_arms = min(MOST_CONFIRMED, len(arms))
+    seconds = None
+    if timed:
+        # Which arms come is known after the study: the baseline, and two at the price of the
+        # dearest that were timed. An arm that nobody timed counts as the dearest.
+        dearest = max(timed.values())
+        baseline = timed.pop(record.baseline_arm_id, dearest)
+        others = sorted(timed.values(), reverse=True)[: n_arms - 1]
+        others += [dearest] * (n_arms - 1 - len(others))
+        seconds = n_seeds * (baseline + sum(others))
+    return Confirming(
+        n_seeds=n_seeds,
+        smallest=_smallest(_PAIR_ALONE, n_seeds, noise.sd),
+        most_trials=n_arms * n_seeds,
+        most_seconds=seconds,
     )
 
 

@@ -134,6 +134,24 @@ def prepare(
     )
 
 
+def prepared_again(
+    prepared: Prepared, resolved: Resolved, folders: Folders, *, on_progress: Progress
+) -> Prepared:
+    """The study after results have added arms to it: those are checked as the others were.
+
+    It computes as before. Raises RequestError.
+    """
+    arms = _check(resolved, folders, on_progress=on_progress)
+    return replace(
+        prepared,
+        resolved=resolved,
+        stores=build_stores(resolved, arms.facts, folders, on_progress=on_progress),
+        waypoints=waypoints_of(resolved.arms_to_check, arms.facts, arms.weights, prepared.compute),
+        cut_arms=_cut_arms(resolved, arms),
+        weights=arms.weights,
+    )
+
+
 def _check(resolved: Resolved, folders: Folders, *, on_progress: Progress) -> CheckedArms:
     n_arms = len(resolved.arms_to_check)
     on_progress("checking arms", 0, n_arms)

@@ -41,10 +41,11 @@ class Resolved:
 
     @property
     def arms_to_check(self) -> tuple[ArmRecord, ...]:
-        """Arms that must be right before anything starts: the grid's, and those of its pilot."""
+        """Arms that must be right before they start: the grid's, its pilot's, and added ones."""
         arms = self.expansion.arms
         if self.pilot is not None:
             arms += self.pilot.arms_to_check
+        arms += self.record.added_arms
         # A tuning starts from the grid's arms: each is checked once.
         return tuple({arm.arm_id: arm for arm in arms}.values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from ablate.errors import ReportError
 from ablate.reporting.pages.folder import claim_folder
 from ablate.reporting.pages.write import ReportPaths
+from ablate.scheduling.limits import Limits
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.after.reports import check_report_folder, report_study, results_kept
@@ -23,6 +25,7 @@ from ablate.workflow.requests import Request
 from ablate.workflow.run.pilot_study import PilotEnd, adopt_pilot, pilot_view, run_pilot
 from ablate.workflow.run.run_options import RunOptions
 from ablate.workflow.run.run_prepared import adopt_published, log_champion, run_prepared, study_view
+from ablate.workflow.run.second_stage import resumed, second_stage
 from ablate.workflow.run.thumbnails import take_thumbnails
 from ablate.workflow.run.watcher import Watcher
 from ablate.workflow.stores import open_store
@@ -41,6 +44,9 @@ class RunOutcome:
     """The study as the tracking store has it; None where no trial has ever ended."""
     report: ReportPaths | None
     """What was written of it."""
+    second_stage: StudySummary | None = None
+    """Of fresh seeds and arms around the best one, in the call that chose them; a later call counts
+    them in `summary`."""
 
     def __repr__(self) -> str:
         # Of values that hold whole data sets and studies, somebody who looks wants the counts.
@@ -56,7 +62,7 @@ class RunOutcome:
     def summaries(self) -> tuple[StudySummary, ...]:
         """Of the stages that this call ran."""
         stages = []
-        for stage in (self.pilot, self.summary):
+        for stage in (self.pilot, self.summary, self.second_stage):
             if stage is not None:
                 stages.append(stage)
         return tuple(stages)
@@ -95,12 +101,39 @@ def run_grid(
         if end.prepared is None:
             return RunOutcome(context, None, pilot, None, None)
         context = context.followed_by(end.prepared, limits=end.limits)
+    context = resumed(context)
+    began = time.monotonic()
     # Before the view, which counts what is complete already.
     watcher.adopted(adopt_published(context))
+    summary = _train(context, watcher)
+    # What the study left of the call's limits: a budget holds for the command as a whole.
+    left = context.limits.after(n_trials=summary.n_started, seconds=time.monotonic() - began)
+    following = _second_stage(context, summary, watcher, limits=left)
+    last = summary
+    followed = None
+    if following is not None:
+        context = following
+        watcher.second_stage_chosen(context)
+        last = followed = _train(context, watcher)
+    study, report = _report(context, last, watcher)
+    return RunOutcome(context, summary, pilot, study, report, followed)
+
+
+def _train(context: StudyContext, watcher: Watcher) -> StudySummary:
     with watcher.training(study_view(context)) as on_event:
-        summary = run_prepared(context, on_event)
-    study, report = _report(context, summary, watcher)
-    return RunOutcome(context, summary, pilot, study, report)
+        return run_prepared(context, on_event)
+
+
+def _second_stage(
+    context: StudyContext, summary: StudySummary, watcher: Watcher, *, limits: Limits
+) -> StudyContext | None:
+    """What follows the study's own trials; raises ReportError, after the watcher was told."""
+    try:
+        with results_kept(again="the same command goes on"):
+            return second_stage(context, summary, limits=limits)
+    except ReportError:
+        watcher.report_failed(context, summary)
+        raise
 
 
 def prepare_context(

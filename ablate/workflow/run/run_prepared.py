@@ -67,7 +67,7 @@ def adopt_published(context: StudyContext) -> int:
 def study_view(context: StudyContext) -> StageView:
     """What a display must know of the study's trials."""
     resolved = context.resolved
-    arm_names = {arm.arm_id: arm.name for arm in resolved.record.arms}
+    arm_names = {arm.arm_id: arm.name for arm in resolved.record.all_arms}
     names = {}
     for trial in resolved.trials:
         names[trial.trial_id] = f"{arm_names[trial.arm_id]}, seed {trial.seed}"

@@ -75,6 +75,10 @@ class Watcher(Protocol):
         """A pilot stopped, with trials left or without."""
         ...
 
+    def second_stage_chosen(self, context: StudyContext) -> None:
+        """The study's own trials have ended, and others follow that it chose."""
+        ...
+
     def report_failed(self, context: StudyContext, summary: StudySummary) -> None:
         """The trials are kept, but the report or the model could not be made."""
         ...
@@ -110,6 +114,9 @@ class Quiet:
         yield self.on_event
 
     def pilot_ended(self, context: StudyContext, summary: StudySummary) -> None:
+        """See `Watcher`."""
+
+    def second_stage_chosen(self, context: StudyContext) -> None:
         """See `Watcher`."""
 
     def report_failed(self, context: StudyContext, summary: StudySummary) -> None:

@@ -18,7 +18,7 @@ from ablate.cli import app
 from ablate.grid.parse import load_grid
 from ablate.reporting.evidence.effects import study_effects
 from ablate.reporting.evidence.planned import planned_comparisons
-from ablate.reporting.statistics.power import smallest_effect
+from ablate.reporting.statistics.power import Design, smallest_effect
 from ablate.reporting.statistics.variance import noise
 from ablate.study.question import Question
 from ablate.workflow.plan.past_studies import PastStudies, PastStudy
@@ -176,3 +176,21 @@ def test_a_study_is_asked_run_and_planned_again(desk: Path, write_grid: WriteGri
     assert "Cost of the arms" in _run("plan", grid, "--all")
     plan: Any = ablate.plan(grid)
     assert plan.prospects().n_seeds == 2
+
+
+def test_fresh_seeds_are_promised_and_priced_by_the_dearest_arms() -> None:
+    record = make_record(SCENARIO).model_copy(update={"n_confirm": 5})
+    arm_ids = [arm.arm_id for arm in record.arms]
+    seconds = {arm_id: 1.0 + place for place, arm_id in enumerate(arm_ids)}
+    grid = load_grid(GRID)
+    made = prospects_of(grid, record, PastStudies([]), probed_s=seconds)
+    assert made.confirming is not None
+    # A paired t test with 4 degrees of freedom, of its own 5 %.
+    alone = Design(square=2.0, rank=1, alpha=0.05)
+    assert made.confirming.smallest == pytest.approx(smallest_effect(alone, 5, sd=made.noise.sd))
+    assert made.confirming.most_trials == 15
+    others = sorted(seconds[arm_id] for arm_id in arm_ids if arm_id != record.baseline_arm_id)
+    expected = 5 * (seconds[record.baseline_arm_id] + others[-1] + others[-2])
+    assert made.confirming.most_seconds == pytest.approx(expected)
+    plain = prospects_of(grid, make_record(SCENARIO), PastStudies([]), probed_s=seconds)
+    assert plain.confirming is None

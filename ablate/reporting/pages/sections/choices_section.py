@@ -27,6 +27,10 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
         "verdicts of this report. Rows with ◆ are compared elsewhere in the report too, and have "
         "the same answer there."
     )
+    if results.added is not None:
+        note += (
+            " Arms marked ＋ were added after the results of the others, to complete this table."
+        )
     rows = []
     for choice in results.choices:
         rows.append(_row(results, choice))
@@ -39,6 +43,8 @@ def _row(results: Results, choice: Choice) -> list[str]:
     mark = ""
     if choice.is_shared:
         mark = " ◆"
+    if neighbour.arm_id in {arm.arm_id for arm in results.record.added_arms}:
+        mark = " ＋"
     return [
         code(neighbour.axis),
         code(neighbour.chosen),

@@ -17,6 +17,7 @@ from ablate.reporting.results import Results, ShowFigure, prose
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.conclusions import metric_cell
+from ablate.reporting.text.confirmation_sentences import confirmation_line
 from ablate.reporting.text.effect_sentences import interval_text
 from ablate.reporting.text.layout import CARDS, COLUMNS
 from ablate.reporting.text.markdown import (
@@ -135,6 +136,9 @@ def _cost_line(use: Option, baseline: Option | None) -> str:
 
 def _sure_card(results: Results, decision: Decision) -> list[str]:
     lines = [f"**{_headline(decision)}**", _family(results, decision)]
+    fresh = confirmation_line(results)
+    if fresh:
+        lines.append(fresh)
     questions = decision.open_questions
     if not questions:
         return [*lines, "no question is open"]

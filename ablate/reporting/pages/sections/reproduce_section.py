@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ablate.quoting import code, one_line, text
-from ablate.reporting.evidence.frames import stray_runs
+from ablate.reporting.evidence.second_stage_runs import added_runs, fresh_runs, stray_runs
 from ablate.reporting.pages.csv_files import table_names
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.facts import commit_text, versions_text
 from ablate.reporting.text.layout import folded_list
 from ablate.reporting.text.markdown import bullets, code_block, join_sections, table
+from ablate.tracking.records import PublishedRun
 
 
 def reproduce_section(results: Results, _show: ShowFigure) -> str:
@@ -49,14 +50,13 @@ def _runs(results: Results) -> str:
         for seed in results.record.seeds:
             run = results.run_of_trial.get((arm.arm_id, seed))
             if run is not None:
-                rows.append(
-                    [
-                        code(results.name(arm.arm_id)),
-                        str(seed),
-                        code(run.run_id),
-                        code(run.trial_id),
-                    ]
-                )
+                rows.append(_run_row(results, run))
+    for run in (*added_runs(results.study), *fresh_runs(results.study)):
+        rows.append(_run_row(results, run))
     listed = table(["arm", "seed", "MLflow run", "trial"], rows, n_text_columns=4)
     # hundreds of runs, of which a reader wants one
     return folded_list(len(rows), "run", listed)
+
+
+def _run_row(results: Results, run: PublishedRun) -> list[str]:
+    return [code(results.name(run.arm_id)), str(run.seed), code(run.run_id), code(run.trial_id)]

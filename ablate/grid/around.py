@@ -1,0 +1,126 @@
+"""The cells beside the best arm: its recipe with another level of one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ablate.grid.arm_names import arm_name
+from ablate.grid.expand import arm_trial, varied_axes
+from ablate.grid.grid_file import Grid
+from ablate.grid.search_space import Cell
+from ablate.recipe.canonical import contradiction
+from ablate.recipe.levels import level_text, typed_level
+from ablate.recipe.recipe import Recipe
+from ablate.study.record import ArmRecord, StudyRecord
+from ablate.study.trial import DataSpec, Trial
+
+
+def with_neighbours(
+    grid: Grid, record: StudyRecord, champion: ArmRecord, *, data: DataSpec
+) -> StudyRecord:
+    """The study with the arms beside `champion` that it lacks, after those added before.
+
+    Cells that the grid excludes, or that contradict themselves, are passed over. A cell that an arm
+    of the study answers, though its design did not ask for it, is added to that arm's.
+    """
+    assert record.around is not None
+    added = {arm.arm_id: arm for arm in record.around.arms}
+    answered = _answered(record)
+    for cell in _beside(grid, champion):
+        recipe = _recipe(grid, cell)
+        if _key(cell) in answered or recipe is None:
+            continue
+        trial = arm_trial(
+            grid, data=data, fingerprint=record.data.fingerprint, recipe=recipe, seed=0
+        )
+        # An axis that cannot matter for the best arm leads back to it.
+        if trial.arm_id != champion.arm_id:
+            former = added.get(trial.arm_id)
+            added[trial.arm_id] = _with_cell(grid, record, former, trial, cell)
+    around = record.around.model_copy(
+        update={"champion_arm_id": champion.arm_id, "arms": tuple(added.values())}
+    )
+    return record.model_copy(update={"around": around})
+
+
+def still_asked(grid: Grid, arms: Sequence[ArmRecord]) -> tuple[ArmRecord, ...]:
+    """Those of the added arms that an edited grid could still add: all their cells are its own."""
+    kept = []
+    for arm in arms:
+        if all(_is_of_grid(grid, cell) for cell in arm.cells):
+            kept.append(arm)
+    return tuple(kept)
+
+
+def around_trials(
+    grid: Grid, record: StudyRecord, *, data: DataSpec, fingerprint: str
+) -> list[Trial]:
+    """Every added arm with every seed of the study, seed by seed."""
+    trials = []
+    for seed in record.seeds:
+        for arm in record.added_arms:
+            trials.append(
+                arm_trial(grid, data=data, fingerprint=fingerprint, recipe=arm.recipe, seed=seed)
+            )
+    return trials
+
+
+def _beside(grid: Grid, champion: ArmRecord) -> Iterator[Cell]:
+    """Cells that differ from one of the arm's in a single axis, in the order of axes and levels."""
+    for cell in champion.cells:
+        for axis, levels in grid.levels.items():
+            for level in levels:
+                if level_text(level) != level_text(cell[axis]):
+                    yield {**cell, axis: level}
+
+
+def _recipe(grid: Grid, cell: Cell) -> Recipe | None:
+    """What a cell trains; None where the grid excludes it, or it contradicts itself."""
+    levels: Cell = {}
+    for axis, level in cell.items():
+        levels[axis] = typed_level(axis, level)
+    recipe = grid.base.model_copy(update=levels)
+    if grid.rules.reason_excluded(levels) or contradiction(recipe):
+        return None
+    return recipe
+
+
+def _with_cell(
+    grid: Grid, record: StudyRecord, former: ArmRecord | None, trial: Trial, cell: Cell
+) -> ArmRecord:
+    """The arm that answers a cell: as it was added before, or new under a name of its own."""
+    if former is not None:
+        return former.model_copy(update={"cells": (*former.cells, cell)})
+    for arm in record.arms:
+        if arm.arm_id == trial.arm_id:
+            return arm.model_copy(update={"cells": (cell,)})
+    name = arm_name(varied_axes(grid), trial.recipe)
+    if name in {arm.name for arm in record.all_arms}:
+        name = f"{name} {trial.arm_id}"
+    return ArmRecord(arm_id=trial.arm_id, name=name, recipe=trial.recipe, cells=(cell,))
+
+
+def _answered(record: StudyRecord) -> set[tuple[tuple[str, str], ...]]:
+    """The cells that an arm of the study answers, those added before included."""
+    arms = list(record.arms)
+    if record.around is not None:
+        arms += record.around.arms
+    answered = set()
+    for arm in arms:
+        for cell in arm.cells:
+            answered.add(_key(cell))
+    return answered
+
+
+def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
+    """Levels as text: a cell that was stored has lists where a grid has tuples."""
+    return tuple(sorted((axis, level_text(level)) for axis, level in cell.items()))
+
+
+def _is_of_grid(grid: Grid, cell: Cell) -> bool:
+    if cell.keys() != grid.levels.keys():
+        return False
+    for axis, levels in grid.levels.items():
+        if level_text(cell[axis]) not in {level_text(level) for level in levels}:
+            return False
+    return _recipe(grid, cell) is not None

@@ -1,0 +1,75 @@
+"""Fresh seeds in words, for the section on them, the first screen and the summary."""
+
+from __future__ import annotations
+
+import math
+
+from ablate.grid.seeds import seeds_text
+from ablate.quoting import code
+from ablate.reporting.evidence.confirmed import Confirmed
+from ablate.reporting.results import Results
+from ablate.reporting.text.effect_sentences import interval_text
+from ablate.reporting.text.markdown import plural, points
+
+
+def chosen_sentence(results: Results, confirmed: Confirmed) -> str:
+    """Who was chosen, and by which seeds; says so where the study has another best arm by now."""
+    choice = confirmed.choice
+    seeds = seeds_text(choice.chosen_with)
+    by = f"by the trials with {_noun(len(choice.chosen_with))} {seeds}"
+    best = code(results.name(choice.champion_arm_id))
+    chosen = f"The best arm on val, {best}, was chosen {by}"
+    if choice.cheapest_arm_id is not None:
+        cheapest = code(results.name(choice.cheapest_arm_id))
+        chosen += f", and so was {cheapest}, the cheapest of the arms that may be the best"
+    if is_of_champion(results, confirmed):
+        return f"{chosen}."
+    assert results.champion is not None
+    now = code(results.name(results.champion.arm_id))
+    return (
+        f"{chosen}. **Trials that were added since make another arm the best, {now}: "
+        "it is not the one that is confirmed here.**"
+    )
+
+
+def _noun(n_seeds: int) -> str:
+    return "seed" if n_seeds == 1 else "seeds"
+
+
+def is_of_champion(results: Results, confirmed: Confirmed) -> bool:
+    """Whether the arm that was confirmed is still the best on val."""
+    champion = results.champion
+    return champion is None or champion.arm_id == confirmed.choice.champion_arm_id
+
+
+def fresh_seeds_text(confirmed: Confirmed) -> str:
+    """`10000 to 10004`."""
+    seeds = sorted(set(confirmed.trials["seed"]))
+    return f"{seeds[0]} to {seeds[-1]}"
+
+
+def confirmation_line(results: Results) -> str:
+    """The confirmation in one line for the first screen; empty where nothing is confirmed."""
+    confirmed = results.confirmed
+    if confirmed is None:
+        return ""
+    whose = ""
+    if not is_of_champion(results, confirmed):
+        whose = f" of {code(results.name(confirmed.choice.champion_arm_id))}, then the best arm"
+    fresh = confirmed.of_champion
+    if fresh is None:
+        return f"{plural(_n_asked(confirmed), 'fresh seed')}{whose}: for the cheapest arm, below"
+    n_seeds = fresh.judged.estimate.n_seeds
+    if n_seeds < _n_asked(confirmed):
+        whose += f" ({n_seeds} of {_n_asked(confirmed)} complete)"
+    if math.isnan(fresh.judged.low):
+        return f"fresh seeds{whose}: nothing can be said yet"
+    return (
+        f"{plural(n_seeds, 'fresh seed')}{whose}: **{fresh.judged.verdict.value}**, "
+        f"{points(fresh.judged.estimate.value)} points to the baseline "
+        f"({interval_text(fresh.judged)})"
+    )
+
+
+def _n_asked(confirmed: Confirmed) -> int:
+    return confirmed.trials["seed"].nunique()
