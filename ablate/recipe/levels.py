@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 
 MAX_LEVELS = 1_000
@@ -42,11 +43,41 @@ def meaning(name: str, level: Any) -> Hashable:
 
 
 def level_text(level: Any) -> str:
-    """A level as it stands in a grid file.
+    """A level in tables and sentences, spelled as the names of arms spell it.
 
-    Words as they are, numbers in their shortest form, lists in brackets.
+    Words as they are, numbers in their shortest form, lists joined: `8xall(head_lr=0.01)+4`. Equal
+    only for equal levels of an axis: a list that could be taken for another one stays in brackets.
     """
-    return level if isinstance(level, str) else json.dumps(level)
+    if isinstance(level, str):
+        return level
+    if not isinstance(level, list | tuple):
+        return json.dumps(level)
+    words: list[str] = []
+    for element in level:
+        word = _element_text(element)
+        if word is None:
+            return json.dumps(level, default=_as_json)
+        words.append(word)
+    return "+".join(words) or "none"
+
+
+def _element_text(element: Any) -> str | None:
+    """An element of a list; None where its short form could be that of another one."""
+    if isinstance(element, str):
+        return None if "+" in element else element
+    try:
+        phase = Phase.model_validate(element)
+    except ValidationError:
+        return None
+    for rate in (phase.head_lr, phase.lr_ratio):
+        # the short form of a phase has six digits of its rates
+        if rate is not None and float(f"{rate:g}") != rate:
+            return None
+    return str(phase)
+
+
+def _as_json(element: Any) -> Any:
+    return element.model_dump(mode="json")
 
 
 def asked_levels(wanted: Any) -> Sequence[Any]:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablate.reporting.evidence.arm_gaps import ArmGap
+from ablate.reporting.evidence.comparisons import Kind
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import Results
-from ablate.reporting.statistics.power import MOST_SEEDS
-from ablate.reporting.statistics.verdict import Judged, Verdict
+from ablate.reporting.statistics.verdict import Verdict
 from ablate.study.record import ArmRecord
 from ablate.study.trial import is_better
 
@@ -48,7 +48,7 @@ class OpenQuestion:
 
     name: str
     n_seeds: int | None
-    """In all; None where more than `MOST_SEEDS` would be needed, or nobody can tell."""
+    """In all; None where more than `power.MOST_SEEDS` would be needed, or nobody can tell."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,18 @@ class Decision:
     """Arms among which the best one is, in 95 % of studies."""
     n_scored: int
     open_questions: tuple[OpenQuestion, ...]
-    """The best arm against the baseline first, then main effects, the cheapest to settle first."""
+    """The best arm against the baseline first, then declared questions or main effects, the
+    cheapest to settle first."""
+    kind: Kind
+    """What `n_settled` and `n_compared` count: questions where the grid declares some."""
     n_settled: int
-    """Main effects that have a verdict."""
-    n_mains: int
-    """Main effects that could be compared."""
+    """Those that have a verdict."""
+    n_compared: int
+    """Those that could be compared."""
+    settled_next: OpenQuestion | None
+    """The first open question that some number of seeds would settle."""
     settling_command: str | None
-    """What to type to settle the first open question; None where no number of seeds would."""
+    """What to type to settle it."""
 
 
 def decide(results: Results) -> Decision | None:
@@ -82,8 +87,9 @@ def decide(results: Results) -> Decision | None:
     use = _option(results, champion)
     baseline = results.baseline
     candidates = [arm for arm in results.record.arms if arm.arm_id in results.may_be_best]
-    mains = _primary_mains(results)
-    questions = _open_questions(results, use, mains)
+    compared = _compared(results)
+    questions = _open_questions(use, compared)
+    settled_next = _first_with_a_price(questions)
     return Decision(
         use=use,
         baseline=None if baseline is None else _option(results, baseline),
@@ -91,9 +97,11 @@ def decide(results: Results) -> Decision | None:
         n_candidates=len(candidates),
         n_scored=int((results.arms["n_seeds"] > 0).sum()),
         open_questions=questions,
-        n_settled=sum(effect.verdict not in _UNSETTLED for effect in mains),
-        n_mains=len(mains),
-        settling_command=_settling_command(results, questions),
+        kind="question" if results.effects.questions else "main effect",
+        n_settled=sum(effect.verdict not in _UNSETTLED for effect in compared),
+        n_compared=len(compared),
+        settled_next=settled_next,
+        settling_command=_settling_command(results, settled_next),
     )
 
 
@@ -102,7 +110,6 @@ _UNSETTLED = (Verdict.UNDECIDED, Verdict.UNKNOWN)
 
 def _option(results: Results, arm: ArmRecord) -> Option:
     metric = results.effects.primary
-    gaps = [gap for gap in results.to_baseline if gap.arm_id == arm.arm_id]
     return Option(
         arm=arm,
         name=results.name(arm.arm_id),
@@ -111,18 +118,19 @@ def _option(results: Results, arm: ArmRecord) -> Option:
         high=results.number(arm.arm_id, f"{metric}/high"),
         secondary=results.number(arm.arm_id, f"{results.effects.secondary}/mean"),
         n_seeds=int(results.number(arm.arm_id, "n_seeds")),
-        gap=gaps[0] if gaps else None,
+        gap=results.gap_to_baseline(arm.arm_id),
         n_trained=results.number(arm.arm_id, "cost/n_trainable/mean"),
         train_s=results.number(arm.arm_id, "time/train_s/mean"),
     )
 
 
-def _primary_mains(results: Results) -> list[Effect]:
-    mains = []
-    for effect in results.effects.mains:
-        if effect.metric == results.effects.primary and effect.n_pairs:
-            mains.append(effect)
-    return mains
+def _compared(results: Results) -> list[Effect]:
+    """The questions, or the main effects where none is declared, that have pairs to compare."""
+    compared = []
+    for effect in results.effects.promised:
+        if effect.n_pairs and not effect.comparison.is_interaction:
+            compared.append(effect)
+    return compared
 
 
 def _cheapest(results: Results, arms: Sequence[ArmRecord]) -> Option | None:
@@ -138,54 +146,33 @@ def _cheapest(results: Results, arms: Sequence[ArmRecord]) -> Option | None:
     return None if math.isnan(cheapest.n_trained) else cheapest
 
 
-def _open_questions(
-    results: Results, use: Option, mains: Sequence[Effect]
-) -> tuple[OpenQuestion, ...]:
-    questions = []
-    n_planned = len(results.record.seeds)
+def _open_questions(use: Option, compared: Sequence[Effect]) -> tuple[OpenQuestion, ...]:
+    first = []
+    same = None
     if use.gap is not None and use.gap.judged.verdict in _UNSETTLED:
-        n_seeds = seeds_to_exclude_zero(use.gap.judged)
-        questions.append(OpenQuestion(f"{use.name} against the baseline", n_seeds))
-    effects = []
-    for effect in mains:
-        if effect.verdict in _UNSETTLED:
-            effects.append(OpenQuestion(effect.comparison.name, effect.seeds_to_settle))
-    effects.sort(key=lambda question: question.n_seeds or math.inf)
-    # with as many seeds as there are nothing new is learned, whatever an estimate says
-    return tuple(
-        OpenQuestion(question.name, _more_than(n_planned, question.n_seeds))
-        for question in (*questions, *effects)
-    )
+        first.append(OpenQuestion(f"{use.name} against the baseline", use.gap.seeds_to_settle))
+        # a main effect may be this very comparison, and is not open twice
+        same = use.gap.effect
+    others = []
+    for effect in compared:
+        if effect.verdict in _UNSETTLED and effect is not same:
+            others.append(OpenQuestion(effect.comparison.name, effect.seeds_to_settle))
+    others.sort(key=lambda question: question.n_seeds or math.inf)
+    return (*first, *others)
 
 
-def _more_than(n_planned: int, n_seeds: int | None) -> int | None:
-    return None if n_seeds is None else max(n_seeds, n_planned + 1)
-
-
-def seeds_to_exclude_zero(judged: Judged) -> int | None:
-    """Return the seeds after which an interval would exclude 0, were the difference what it is.
-
-    The images' part of the error stays. None beyond `MOST_SEEDS`, and with one seed.
-    """
-    estimate = judged.estimate
-    if math.isnan(judged.low) or estimate.value == 0:
-        return None
-    quantile = (judged.high - estimate.value) / estimate.se
-    images = 0.0 if math.isnan(estimate.se_images) else estimate.se_images
-    room = (estimate.value / quantile) ** 2 - images**2
-    if room <= 0:
-        return None
-    n_seeds = math.ceil(estimate.n_seeds * estimate.se_seeds**2 / room)
-    return n_seeds if n_seeds <= MOST_SEEDS else None
-
-
-def _settling_command(results: Results, questions: Sequence[OpenQuestion]) -> str | None:
+def _first_with_a_price(questions: Sequence[OpenQuestion]) -> OpenQuestion | None:
     for question in questions:
         if question.n_seeds is not None:
-            return command_with_seeds(
-                results.record.command, results.record.seeds, question.n_seeds
-            )
+            return question
     return None
+
+
+def _settling_command(results: Results, question: OpenQuestion | None) -> str | None:
+    if question is None or question.n_seeds is None:
+        return None
+    record = results.record
+    return command_with_seeds(record.command, record.seeds, question.n_seeds)
 
 
 _SEEDS_OPTION = re.compile(r" (?:SEEDS=\S+|--seeds[ =]\S+)")

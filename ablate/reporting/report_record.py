@@ -94,6 +94,8 @@ class ReportContrast(BaseModel):
     """Below 0.05 exactly where the interval excludes 0."""
     n_seeds: int
     verdict: Word
+    seeds_to_settle: int | None = None
+    """As of an effect."""
 
 
 class ReportArm(BaseModel):
@@ -135,9 +137,9 @@ class ReportChoice(BaseModel):
     high: float | None
     p_corrected: float | None
     verdict: Word
-    is_of_baseline_family: bool
-    """Whether one of the two arms is the baseline: then it is the answer that the arms have. The
-    others are a family of their own."""
+    is_shared: bool
+    """Whether the two arms are compared elsewhere too, by a question, by a main effect, or because
+    one is the baseline: then this is that answer. The others are a family of their own."""
 
 
 class ReportEffect(BaseModel):
@@ -163,8 +165,8 @@ class ReportEffect(BaseModel):
     smallest_detectable: float | None
     """Null where this design cannot find an effect of any size."""
     seeds_to_settle: int | None
-    """Seeds after which the interval would exclude 0, were the difference what it is; null where it
-    does, and beyond 100."""
+    """Seeds after which the interval would settle it, were the difference what it is; null where it
+    is settled, and beyond 100."""
     n_seeds: int
     n_pairs: int
 

@@ -162,6 +162,14 @@ class Results:
         """What the report calls an arm: by what differs from the baseline."""
         return self._names[arm_id]
 
+    @cached_property
+    def _gaps(self) -> dict[str, ArmGap]:
+        return {gap.arm_id: gap for gap in self.to_baseline}
+
+    def gap_to_baseline(self, arm_id: str) -> ArmGap | None:
+        """An arm against the baseline; None for the baseline, and where they share no seed."""
+        return self._gaps.get(arm_id)
+
     def complete_runs(self, arm_id: str) -> list[PublishedRun]:
         """The arm's completed runs, in the order of the seeds."""
         return complete_runs(self.study, arm_id)

@@ -97,7 +97,6 @@ def _data(record: StudyRecord) -> ReportData:
 
 def _arms(results: Results) -> list[ReportArm]:
     by_id = {arm.arm_id: arm for arm in results.record.arms}
-    to_baseline = {gap.arm_id: gap for gap in results.to_baseline}
     champion = results.champion
     arms = []
     for arm_id in results.arms["arm_id"]:
@@ -112,7 +111,7 @@ def _arms(results: Results) -> list[ReportArm]:
             tuned=arm.tuned,
             n_seeds=int(results.number(arm_id, "n_seeds")),
             scores=_scores(results, arm_id),
-            against_baseline=_contrast(to_baseline.get(arm_id)),
+            against_baseline=_contrast(results.gap_to_baseline(arm_id)),
             may_be_best=arm_id in results.may_be_best,
             card=f"cards/{results.slugs[arm_id]}.md",
         )
@@ -153,6 +152,7 @@ def _contrast(gap: ArmGap | None) -> ReportContrast | None:
         p_corrected=_known(gap.judged.p),
         n_seeds=gap.n_seeds,
         verdict=gap.judged.verdict.value,
+        seeds_to_settle=gap.seeds_to_settle,
     )
 
 
@@ -168,7 +168,7 @@ def _choice(choice: Choice) -> ReportChoice:
         high=_known(choice.judged.high),
         p_corrected=_known(choice.judged.p),
         verdict=choice.judged.verdict.value,
-        is_of_baseline_family=choice.is_of_baseline_family,
+        is_shared=choice.is_shared,
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pytest
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.decision import command_with_seeds, decide, seeds_to_exclude_zero
-from ablate.reporting.statistics.estimate import Estimate
-from ablate.reporting.statistics.verdict import judge
+from ablate.reporting.decision import command_with_seeds, decide
+from ablate.reporting.text.conclusions import ties_sentence
+from ablate.study.question import Question
 
 
 def decision_of(published):
@@ -64,20 +63,27 @@ def test_the_command_keeps_the_seeds_and_adds_the_next_free_ones(command, expect
     assert command_with_seeds(command, (0, 3), 4) == expected
 
 
-def test_after_so_many_seeds_the_interval_excludes_zero() -> None:
-    """Were the difference and its noise what they are: against the interval's own formula."""
-    found = Estimate(0.02, 0.012, 0.002, df=8.0, df_seeds=6.0, n_seeds=3, n_cells_left_out=0)
-    (judged,) = judge([found])
-    assert judged.low < 0
-    n_seeds = seeds_to_exclude_zero(judged)
-    assert n_seeds is not None
-    quantile = (judged.high - found.value) / found.se
-    for n, is_enough in ((n_seeds, True), (n_seeds - 1, False)):
-        se = math.hypot(0.012 * math.sqrt(3 / n), 0.002)
-        assert (quantile * se <= 0.02) == is_enough
+def test_the_command_settles_the_question_that_is_named_beside_it(published) -> None:
+    decision = decision_of(published)
+    priced = [one for one in decision.open_questions if one.n_seeds is not None]
+    assert decision.settled_next == (priced[0] if priced else None)
+    assert (decision.settling_command is None) == (not priced)
 
 
-def test_too_few_test_images_are_no_matter_of_seeds() -> None:
-    found = Estimate(0.02, 0.012, 0.03, df=8.0, df_seeds=6.0, n_seeds=3, n_cells_left_out=0)
-    (judged,) = judge([found])
-    assert seeds_to_exclude_zero(judged) is None
+def test_questions_are_counted_where_the_grid_declares_some(published) -> None:
+    question = Question(name="light?", levels={"augment": "light"}, against={"augment": "none"})
+    decision = decision_of(published.with_record(questions=(question,)))
+    assert (decision.kind, decision.n_compared) == ("question", 1)
+    assert decision_of(published).kind == "main effect"
+
+
+def test_the_summary_names_the_cheapest_of_the_first_screen(published) -> None:
+    """Also where the score is better when low, and where the champion is not among the best."""
+    results = compute_results(published.study, published.predictions)
+    for candidates in (results.may_be_best, frozenset({results.record.arms[1].arm_id})):
+        changed = replace(results, may_be_best=candidates)
+        cheapest = decide(changed).cheapest
+        named = f"`{cheapest.name}`: it trains"
+        if cheapest.arm == results.champion:
+            named = "None of them trains fewer"
+        assert named in ties_sentence(changed)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ablate.errors import CheckFailed
+from ablate.recipe.phase import Phase
 from ablate.reporting.evidence.frames import (
     NOT_RUN,
     arm_frame,
@@ -192,10 +193,18 @@ def test_numbers_are_printed_one_way(value: float, text: str) -> None:
         (0.1, "0.1"),
         (None, "null"),
         (True, "true"),
-        (("a", "b"), '["a", "b"]'),
+        (("a", "b"), "a+b"),
+        (("a+b",), '["a+b"]'),
+        ([], "none"),
+        (
+            [{"epochs": 8, "freeze_depth": "all", "head_lr": 0.01}, {"epochs": 4}],
+            "8xall(head_lr=0.01)+4",
+        ),
+        ([{"epochs": 8, "head_lr": 0.010000001}], '[{"epochs": 8, "head_lr": 0.010000001}]'),
+        ((Phase(epochs=8, head_lr=0.01),), "8(head_lr=0.01)"),
     ],
 )
-def test_levels_are_printed_as_in_a_grid_file(level: object, text: str) -> None:
+def test_levels_are_printed_as_in_the_names_of_arms(level: object, text: str) -> None:
     assert level_text(level) == text
 
 

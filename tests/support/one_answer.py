@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import html
 import io
+import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,9 @@ class Answer:
         return self.value, self.low, self.high
 
 
+Key = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Answers:
     """What `report.json` says."""
@@ -41,14 +45,17 @@ class Answers:
     record: dict[str, Any]
     of_arm: dict[str, Answer]
     """Card of an arm -> it less the baseline."""
-    of_effect: dict[tuple[str, str, str], Answer]
-    """(axes, levels, metric) -> the effect."""
+    of_effect: dict[Key, Answer]
+    """(axes, levels, metric) -> the main effect or interaction."""
+    of_question: dict[tuple[str, str], Answer]
+    """(question, metric) -> its answer."""
     of_choice: dict[tuple[str, str, str], Answer]
     """(axis, the other level, the other arm's arm_id) -> the best arm less its neighbour."""
 
     @property
     def all_numbers(self) -> set[tuple[str, str, str]]:
-        every = (*self.of_arm.values(), *self.of_effect.values(), *self.of_choice.values())
+        effects = (*self.of_effect.values(), *self.of_question.values())
+        every = (*self.of_arm.values(), *effects, *self.of_choice.values())
         return {answer.numbers for answer in every}
 
 
@@ -60,14 +67,22 @@ def answers(report_json: str) -> Answers:
         if arm["against_baseline"] is not None:
             of_arm[arm["card"]] = _answer(arm["against_baseline"], "difference")
     of_effect = {}
+    of_question = {}
     for effect in record["effects"]:
-        if effect["estimate"] is not None:
-            key = (" x ".join(effect["axes"]), " x ".join(effect["levels"]), effect["metric"])
-            of_effect[key] = _answer(effect, "estimate")
+        if effect["estimate"] is None:
+            continue
+        if effect["kind"] == "question":
+            of_question[effect["name"], effect["metric"]] = _answer(effect, "estimate")
+        else:
+            of_effect[_effect_key(effect)] = _answer(effect, "estimate")
     of_choice = {}
     for choice in record["choices"]:
         of_choice[_choice_key(choice)] = _answer(choice, "difference")
-    return Answers(record, of_arm, of_effect, of_choice)
+    return Answers(record, of_arm, of_effect, of_question, of_choice)
+
+
+def _effect_key(effect: Mapping[str, Any]) -> Key:
+    return " x ".join(effect["axes"]), " x ".join(effect["levels"]), effect["metric"]
 
 
 def contradictions(files: Mapping[str, str]) -> tuple[list[str], int]:
@@ -97,6 +112,8 @@ def _places(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any
     yield from _effect_csvs(files, known)
     yield from _choices(files, known)
     yield from _first_screen(readme, known)
+    yield from _question_sentences(readme, known)
+    yield from _pairs(files, known)
 
 
 def _intervals(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
@@ -134,12 +151,12 @@ def _row_of_arm(place: str, row: str, answer: Answer | None) -> Iterator[tuple[s
 
 def _cards(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
     for card, answer in known.of_arm.items():
-        shape = rf"Against the baseline [^\n]*?: {IN_POINTS.pattern}[^\n]*?; ([\w ]+)\."
+        shape = rf"Against the baseline[^\n]*?: {IN_POINTS.pattern}[^\n]*?;[^\n]*"
         said = re.search(shape, files[card])
         if not math.isnan(_number(answer.low)):
             assert said is not None, card
             yield card, (said["value"], said["low"], said["high"]), answer.numbers
-            yield f"{card} verdict", said[4], answer.verdict
+            yield f"{card} verdict", _verdict_in(said[0]), answer.verdict
 
 
 def _axis_sentences(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
@@ -162,7 +179,11 @@ def _verdict_in(line: str) -> str:
         return "better"
     if "**worse**" in line:
         return "worse"
-    return "undecided" if "; undecided" in line else "no larger"
+    if "**better by more than" in line:
+        return "better"
+    if "**worse by more than" in line:
+        return "worse"
+    return "undecided" if "undecided" in line else "no larger"
 
 
 def _alt_texts(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
@@ -182,19 +203,114 @@ def _interaction_table(readme: str, known: Answers) -> Iterator[tuple[str, Any, 
     for name, value, low, high, verdict in re.findall(shape, section):
         pairs = [part.split("=", 1) for part in name.split(" x ")]
         key = (" x ".join(p[0] for p in pairs), " x ".join(p[1] for p in pairs), _primary(known))
-        yield f"README.md {name}", Answer(value, low, high, verdict), known.of_effect[key]
+        said = Answer(value, low, high, _verdict_of_cell(verdict))
+        yield f"README.md {name}", said, known.of_effect[key]
+
+
+def _verdict_of_cell(words: str) -> str:
+    """A table has `no larger` in words."""
+    return "no larger" if words == "within the margin" else words
+
+
+def _question_sentences(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    section = readme.partition("## What was asked\n")[2].partition("</details>")[0]
+    for (name, metric), answer in known.of_question.items():
+        if metric != _primary(known) or math.isnan(_number(answer.low)):
+            continue
+        lines = [line for line in section.splitlines() if line.startswith(f"- **{name}**")]
+        assert len(lines) == 1, name
+        found = IN_POINTS.search(lines[0])
+        assert found is not None, lines[0]
+        yield f"README.md {name}", (found["value"], found["low"], found["high"]), answer.numbers
+        yield f"README.md {name} verdict", _verdict_in(lines[0]), answer.verdict
+
+
+def _pairs(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
+    """All that `report.json` says of one arm against another one is one answer.
+
+    A question, a main effect, an arm against the baseline and a choice may be the same comparison.
+    """
+    first: dict[tuple[str, str], tuple[str, tuple[Answer, Any]]] = {}
+    for place, pair, answer in _of_pairs(files, known):
+        exchanged = (_reversed(answer[0]), answer[1])
+        first.setdefault(pair, (place, answer))
+        first.setdefault(pair[::-1], (place, exchanged))
+        other, wanted = first[pair]
+        # a choice has no price of its own
+        if answer[1] == "unpriced":
+            yield f"{place} as {other}", answer[0], wanted[0]
+        else:
+            yield f"{place} as {other}", answer, wanted
+
+
+def _of_pairs(
+    files: Mapping[str, str], known: Answers
+) -> Iterator[tuple[str, tuple[str, str], tuple[Answer, Any]]]:
+    """Place, (arm, other arm), (answer, seeds that would settle it) of comparisons of two arms."""
+    axes = list(known.record["study"]["axes"])
+    cells = _cells(files["arms.csv"], axes)
+    for arm in known.record["arms"]:
+        gap = arm["against_baseline"]
+        if gap is not None and gap["low"] is not None:
+            pair = (arm["arm_id"], known.record["baseline_arm_id"])
+            yield arm["name"], pair, (known.of_arm[arm["card"]], gap["seeds_to_settle"])
+    for effect in known.record["effects"]:
+        if effect["metric"] != _primary(known) or effect["low"] is None:
+            continue
+        pairs = _matched(cells, axes, effect) if effect["kind"] != "interaction" else set()
+        if len(pairs) == 1:
+            answer = _answer(effect, "estimate")
+            yield effect["name"], pairs.pop(), (answer, effect["seeds_to_settle"])
+    for choice in known.record["choices"]:
+        if choice["low"] is not None:
+            pair = (known.record["champion_arm_id"], choice["arm_id"])
+            place = f"choice {choice['axis']}={choice['level']}"
+            yield place, pair, (_answer(choice, "difference"), "unpriced")
+
+
+def _cells(arms_csv: str, axes: Sequence[str]) -> dict[tuple[str, ...], str]:
+    """Levels -> arm_id, of the arms with a score; an arm of merged cells has `a|b`."""
+    cells = {}
+    for row in csv.DictReader(io.StringIO(arms_csv)):
+        if int(row["n_seeds"]) > 0:
+            levels = [_from_cell(row[axis]).split("|") for axis in axes]
+            for cell in itertools.product(*levels):
+                cells[cell] = row["arm_id"]
+    return cells
+
+
+def _matched(
+    cells: Mapping[tuple[str, ...], str], axes: Sequence[str], effect: Mapping[str, Any]
+) -> set[tuple[str, str]]:
+    """The pairs of arms that an effect compares: cells that agree in all other axes."""
+    changed = [axes.index(axis) for axis in effect["axes"]]
+    pairs = set()
+    for cell, arm_id in cells.items():
+        if [cell[place] for place in changed] != list(effect["levels"]):
+            continue
+        other = list(cell)
+        for place, level in zip(changed, effect["against"], strict=True):
+            other[place] = level
+        other_id = cells.get(tuple(other))
+        if other_id is not None and other_id != arm_id:
+            pairs.add((arm_id, other_id))
+    return pairs
 
 
 def _effect_csvs(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
     for name in ("effects.csv", "interactions.csv"):
         for row in csv.DictReader(io.StringIO(files[name])):
+            if not row["difference"]:
+                continue
             key = (row["axes"], _from_cell(row["levels"]), row["metric"])
-            if row["difference"]:
-                yield f"{name} {key}", _of_csv(row), known.of_effect[key]
+            answer = known.of_effect.get(key)
+            if row["kind"] == "question":
+                answer = known.of_question[_from_cell(row["name"]), row["metric"]]
+            yield f"{name} {key}", _of_csv(row), answer
 
 
 def _choices(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:
-    """Those with the baseline are the answers of the arms, the same way round or reversed."""
+    """As a table and as CSV."""
     for row in csv.DictReader(io.StringIO(files["choices.csv"])):
         key = (row["axis"], _from_cell(row["instead_of"]), row["arm_id"])
         yield f"choices.csv {key}", _of_csv(row), known.of_choice[key]
@@ -206,17 +322,8 @@ def _choices(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, An
     arm_ids = {arm["short_name"]: arm["arm_id"] for arm in known.record["arms"]}
     for axis, level, name, *printed in re.findall(shape, section.partition("</details>")[0]):
         wanted = known.of_choice[axis, level, arm_ids[name]]
-        yield f"README.md {axis}: {name}", Answer(*printed), wanted
-    cards = {arm["arm_id"]: arm["card"] for arm in known.record["arms"]}
-    champion = known.record["champion_arm_id"]
-    for choice in known.record["choices"]:
-        if not choice["is_of_baseline_family"]:
-            continue
-        said = known.of_choice[_choice_key(choice)]
-        of_best = known.of_arm.get(cards[champion])
-        if champion == known.record["baseline_arm_id"]:
-            of_best = _reversed(known.of_arm[cards[choice["arm_id"]]])
-        yield f"choice {choice['axis']}", said, of_best
+        *numbers, words = printed
+        yield f"README.md {axis}: {name}", Answer(*numbers, _verdict_of_cell(words)), wanted
 
 
 def _choice_key(choice: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -237,9 +344,11 @@ def _first_screen(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]
     words = {
         "better": "better than the baseline",
         "worse": "worse than the baseline on test",
-        "no larger": "as good as the baseline",
+        "no larger": "as good as the baseline, within the margin",
+        "undecided": "not yet known to be better than the baseline",
+        "unknown": "unknown: one seed cannot tell",
     }
-    headline = words.get(answer.verdict, answer.verdict)
+    headline = words[answer.verdict]
     yield "README.md, how sure", f"**{headline}**" in cards, True
 
 

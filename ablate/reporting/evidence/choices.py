@@ -7,14 +7,15 @@ ablation, and what main effects, which are means over the other axes, do not say
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
 from ablate.recipe.levels import level_text
 from ablate.reporting.evidence.arm_gaps import ArmGap, Replicates, gaps_to
 from ablate.reporting.evidence.comparisons import arm_of_cell
-from ablate.reporting.statistics.verdict import ALPHA, Judged, Verdict
+from ablate.reporting.evidence.effects import Effects
+from ablate.reporting.statistics.verdict import ALPHA, Judged
 from ablate.study.record import ArmRecord, StudyRecord
 
 COLUMNS = (
@@ -28,9 +29,8 @@ COLUMNS = (
     "p_corrected",
     "verdict",
     "n_seeds",
-    "is_of_baseline_family",
+    "is_shared",
 )
-_OPPOSITE = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ class Choice:
     neighbour: Neighbour
     judged: Judged
     """The best arm less its neighbour, in units of the metric."""
-    is_of_baseline_family: bool
-    """Whether one of the two is the baseline: then it is the one answer that all pages have."""
+    is_shared: bool
+    """Whether the report compares these two arms elsewhere too: as a question, as a main effect, or
+    because one of them is the baseline. Then this is the one answer that all pages have."""
 
 
 def choices(
@@ -62,38 +63,59 @@ def choices(
     replicates: Replicates,
     *,
     best: ArmRecord,
+    effects: Effects,
     to_baseline: Sequence[ArmGap],
 ) -> tuple[Choice, ...]:
     """Compare `best` with each neighbour that was trained, axis by axis.
 
-    The comparisons are a family of their own with 5 % of error, but for those with the baseline,
-    which `to_baseline` has answered already.
+    Comparisons that `to_baseline` or an effect has answered keep that answer; the others are a
+    family of their own with 5 % of error.
     """
-    answered = {gap.arm_id: gap.judged for gap in to_baseline}
     around = list(neighbours(record, best))
-    own_family = [one.arm_id for one in around if not _has_baseline(record, best, one)]
+    answers = _against_baseline(record, best, to_baseline)
+    others = []
+    for neighbour in around:
+        if record.baseline_arm_id not in (best.arm_id, neighbour.arm_id):
+            others.append(neighbour.arm_id)
     gaps = gaps_to(
         record,
         trials,
         replicates,
         reference=best,
-        order=list(dict.fromkeys(own_family)),
+        order=list(dict.fromkeys(others)),
         alpha=ALPHA,
+        answered=[*effects.questions, *effects.mains],
     )
-    # `gaps` are neighbour less best, and so is a neighbour's gap where the best is the baseline
-    against_best = {gap.arm_id: reversed_answer(gap.judged) for gap in gaps}
+    for gap in gaps:
+        # a gap is the neighbour less the best arm
+        answers[gap.arm_id] = _Worth(gap.judged.reversed(), gap.answer.effect is not None)
     found = []
     for neighbour in around:
-        is_of_baseline = _has_baseline(record, best, neighbour)
-        judged = against_best.get(neighbour.arm_id)
-        if is_of_baseline and best.arm_id == record.baseline_arm_id:
-            gap = answered.get(neighbour.arm_id)
-            judged = None if gap is None else reversed_answer(gap)
-        elif is_of_baseline:
-            judged = answered.get(best.arm_id)
-        if judged is not None:
-            found.append(Choice(neighbour, judged, is_of_baseline))
+        worth = answers.get(neighbour.arm_id)
+        if worth is not None:
+            found.append(Choice(neighbour, worth.judged, worth.is_shared))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Worth:
+    """The best arm less another one, see `Choice`."""
+
+    judged: Judged
+    is_shared: bool
+
+
+def _against_baseline(
+    record: StudyRecord, best: ArmRecord, to_baseline: Sequence[ArmGap]
+) -> dict[str, _Worth]:
+    """arm_id -> the answer, where the best arm or that other one is the baseline."""
+    answers = {}
+    for gap in to_baseline:
+        if best.arm_id == record.baseline_arm_id:
+            answers[gap.arm_id] = _Worth(gap.judged.reversed(), is_shared=True)
+        elif gap.arm_id == best.arm_id:
+            answers[record.baseline_arm_id] = _Worth(gap.judged, is_shared=True)
+    return answers
 
 
 def neighbours(record: StudyRecord, arm: ArmRecord) -> Iterator[Neighbour]:
@@ -113,21 +135,6 @@ def neighbours(record: StudyRecord, arm: ArmRecord) -> Iterator[Neighbour]:
                     yield Neighbour(axis, chosen=cell[place], level=level, arm_id=arm_id)
 
 
-def reversed_answer(judged: Judged) -> Judged:
-    """The same answer for the difference the other way round."""
-    return replace(
-        judged,
-        estimate=replace(judged.estimate, value=-judged.estimate.value),
-        low=-judged.high,
-        high=-judged.low,
-        verdict=_OPPOSITE.get(judged.verdict, judged.verdict),
-    )
-
-
-def _has_baseline(record: StudyRecord, best: ArmRecord, neighbour: Neighbour) -> bool:
-    return record.baseline_arm_id in (best.arm_id, neighbour.arm_id)
-
-
 def choice_frame(choices: Sequence[Choice]) -> pd.DataFrame:
     """One row per neighbour, in units of the metric, for choices.csv."""
     rows = []
@@ -136,5 +143,5 @@ def choice_frame(choices: Sequence[Choice]) -> pd.DataFrame:
         judged = choice.judged
         answer = (judged.estimate.value, judged.low, judged.high, judged.p, judged.verdict.value)
         levels = (neighbour.axis, neighbour.chosen, neighbour.level, neighbour.arm_id)
-        rows.append((*levels, *answer, judged.estimate.n_seeds, choice.is_of_baseline_family))
+        rows.append((*levels, *answer, judged.estimate.n_seeds, choice.is_shared))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -30,8 +30,9 @@ from ablate.reporting.evidence.comparisons import (
 from ablate.reporting.evidence.judged_metrics import judged_metrics
 from ablate.reporting.evidence.paired import scores_of, seed_sd
 from ablate.reporting.statistics.estimate import Estimate, estimates
-from ablate.reporting.statistics.power import Design, seeds_to_settle, smallest_effect
+from ablate.reporting.statistics.power import Design, smallest_effect
 from ablate.reporting.statistics.seed_variance import Span
+from ablate.reporting.statistics.settling import seeds_until_settled
 from ablate.reporting.statistics.variance import Noise, noise, omega_squared
 from ablate.reporting.statistics.verdict import (
     ALPHA,
@@ -282,7 +283,9 @@ class _OneMetric:
             judged=judged,
             share=share,
             smallest_effect=self._smallest(judged.estimate, answer.design),
-            seeds_to_settle=_seeds_to_settle(judged, answer.design, self.margin),
+            seeds_to_settle=seeds_until_settled(
+                judged, answer.design, margin=self.margin, n_planned=len(self.record.seeds)
+            ),
             n_pairs=len(differences),
             n_higher=int((differences > 0).sum()),
             sd_of_pairs=spread,
@@ -320,23 +323,6 @@ def _only_where(effect: Effect, decided: set[tuple[str, str]]) -> Effect:
     if _key(effect) in decided or not effect.judged.excludes_zero:
         return effect
     return replace(effect, judged=replace(effect.judged, verdict=Verdict.UNDECIDED))
-
-
-def _seeds_to_settle(judged: Judged, design: Design, margin: float | None) -> int | None:
-    """Seeds after which the interval would settle it, were the difference what it is now.
-
-    It then excludes 0, or lies within the margin, whichever comes first.
-    """
-    estimate = judged.estimate
-    if judged.verdict is not Verdict.UNDECIDED or estimate.n_seeds < 2:
-        return None
-    distance = abs(estimate.value)
-    half_width = max(distance, (margin or 0.0) - distance)
-    if half_width == 0:
-        return None
-    sd = estimate.se_seeds * math.sqrt(estimate.n_seeds / design.square)
-    images = 0.0 if math.isnan(estimate.se_images) else estimate.se_images
-    return seeds_to_settle(design, half_width, sd=sd, se_images=images)
 
 
 def pair_values(comparison: Comparison, scores: NDArray[np.float64]) -> NDArray[np.float64]:

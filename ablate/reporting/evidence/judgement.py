@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to
+from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to, with_gaps
 from ablate.reporting.evidence.choices import Choice, choices
 from ablate.reporting.evidence.effects import Effects, study_effects
 from ablate.reporting.evidence.frames import champion
@@ -54,13 +54,16 @@ def judge_study(
             replicates,
             reference=baseline,
             order=order,
-            declared=effects.questions,
+            answered=effects.questions or effects.mains,
         )
+        effects = with_gaps(effects, to_baseline, record)
     # by val alone; everything that is said of it is of test
     best = champion(record, trials)
     around: tuple[Choice, ...] = ()
     if best is not None:
-        around = choices(record, trials, replicates, best=best, to_baseline=to_baseline)
+        around = choices(
+            record, trials, replicates, best=best, effects=effects, to_baseline=to_baseline
+        )
     return Judgement(
         effects=effects,
         champion=best,

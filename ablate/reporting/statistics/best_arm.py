@@ -15,7 +15,7 @@ from scipy.stats import chi, norm, t
 from ablate.reporting.statistics.contrast import gap
 from ablate.reporting.statistics.estimate import Estimate, estimates
 from ablate.reporting.statistics.seed_variance import Span
-from ablate.reporting.statistics.verdict import Judged, judge
+from ablate.reporting.statistics.verdict import ALPHA, Judged, judge
 
 
 def judge_gaps(
@@ -28,17 +28,28 @@ def judge_gaps(
     """Judge all arms against one reference together: by Dunnett's quantile.
 
     `margin` as in `judge`.
-
-    It assumes that all gaps are equally well known. Where trials failed they are not, and
-    Bonferroni's quantile, which assumes nothing, takes its place.
     """
-    known = [gap for gap in gaps if not math.isnan(gap.half_width(alpha))]
+    n_known = len(_known(gaps))
+    each = error_of_each(gaps, alpha=alpha)
+    return judge(gaps, alpha=each * n_known, margin=margin, is_lower_better=is_lower_better)
+
+
+def error_of_each(gaps: Sequence[Estimate], *, alpha: float) -> float:
+    """Return the error that a single gap may have, for all of them to have `alpha` together.
+
+    By Dunnett's quantile, which assumes that all gaps are equally well known. Where trials failed
+    they are not, and Bonferroni's, which assumes nothing, takes its place.
+    """
+    known = _known(gaps)
     if len({coarse_df(gap.df) for gap in known}) != 1:
-        return judge(gaps, alpha=alpha, margin=margin, is_lower_better=is_lower_better)
-    quantile = dunnett_quantile(len(known), coarse_df(known[0].df), alpha=alpha, is_two_sided=True)
-    # the error that a single comparison may have, for the quantile to be Dunnett's
-    each = 2 * float(t.sf(quantile, coarse_df(known[0].df)))
-    return judge(gaps, alpha=each * len(known), margin=margin, is_lower_better=is_lower_better)
+        return alpha / max(len(known), 1)
+    df = coarse_df(known[0].df)
+    quantile = dunnett_quantile(len(known), df, alpha=alpha, is_two_sided=True)
+    return 2 * float(t.sf(quantile, df))
+
+
+def _known(gaps: Sequence[Estimate]) -> list[Estimate]:
+    return [gap for gap in gaps if not math.isnan(gap.half_width(ALPHA))]
 
 
 @lru_cache(maxsize=4096)

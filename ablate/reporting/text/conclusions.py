@@ -6,12 +6,13 @@ import math
 
 from ablate.errors import some
 from ablate.quoting import code
+from ablate.reporting.decision import Decision, decide
 from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.effects import Effect, score_array
 from ablate.reporting.evidence.paired import seed_sd
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import expected_optimism, luck_on_test
-from ablate.reporting.text.effect_sentences import interval_text
+from ablate.reporting.text.effect_sentences import interval_text, verdict_words
 from ablate.reporting.text.markdown import count, mean_sd, plural, points, score
 from ablate.study.record import ArmRecord
 
@@ -110,19 +111,11 @@ def gap_sentence(results: Results) -> str:
     noise = noise_sentence(results)
     if champion.arm_id == baseline.arm_id:
         return f"The baseline itself is the best arm: no other arm scores higher on val. {noise}"
-    gap = gap_to_baseline(results, champion)
+    gap = results.gap_to_baseline(champion.arm_id)
     if gap is None:
         return "Its gap to the baseline is not measured: no seed completed in both."
     against = f"Against the baseline ({code(baseline.name)}): {gap_text(results, gap)}."
     return f"{against} {noise}{_cost(results, champion, baseline)}"
-
-
-def gap_to_baseline(results: Results, arm: ArmRecord) -> ArmGap | None:
-    """An arm against the baseline; None where they share no complete seed."""
-    for gap in results.to_baseline:
-        if gap.arm_id == arm.arm_id:
-            return gap
-    return None
 
 
 def gap_text(results: Results, gap: ArmGap) -> str:
@@ -131,7 +124,7 @@ def gap_text(results: Results, gap: ArmGap) -> str:
     paired = f"paired over {plural(gap.n_seeds, 'seed')}"
     if math.isnan(gap.judged.low):
         return f"{size}, {paired}; the spread is unknown, so this may be seed noise alone"
-    verdict = gap.judged.verdict.value
+    verdict = verdict_words(gap.judged, gap.seeds_to_settle, margin=results.record.margin)
     return f"{size} ({interval_text(gap.judged)}), {paired}; {verdict}"
 
 
@@ -207,34 +200,28 @@ def _luck(results: Results) -> str:
 
 def ties_sentence(results: Results) -> str:
     """Which arms may be the best, and the cheapest of them."""
-    champion = results.champion
-    if champion is None or results.effects.n_tests == 0:
+    decision = decide(results)
+    if decision is None or results.effects.n_tests == 0:
         return ""
     tied = [arm for arm in results.record.arms if arm.arm_id in results.may_be_best]
-    n_scored = int((results.arms["n_seeds"] > 0).sum())
     metric = prose(results.effects.primary)
-    among = f"{len(tied)} of {plural(n_scored, 'arm')}, 95 % sure, by {metric}"
+    among = f"{decision.n_candidates} of {plural(decision.n_scored, 'arm')}"
     named = some([code(results.name(arm.arm_id)) for arm in tied], most=_N_TIED)
-    return f"The best arm is among these ({among}): {named}{_cheapest_of(results, champion, tied)}."
+    return (
+        f"By {metric} the truly best arm is one of {among}, 95 % sure: "
+        f"{named}.{_cheapest_of(decision)}"
+    )
 
 
-def _cheapest_of(results: Results, champion: ArmRecord, tied: list[ArmRecord]) -> str:
-    """Which of the champion and its ties trains the fewest parameters."""
-
-    # Many arms train equally many parameters (a rate or an augmentation costs none), so the score
-    # decides among those.
-    def cost_then_score(arm: ArmRecord) -> tuple[float, float]:
-        mean = results.number(arm.arm_id, f"{results.effects.primary}/mean")
-        return _trainable(results, arm), -mean
-
-    cheapest = min([champion, *tied], key=cost_then_score)
-    n_trained = _trainable(results, cheapest)
-    if math.isinf(n_trained):
+def _cheapest_of(decision: Decision) -> str:
+    """A sentence on which of the best arm and its ties trains the fewest parameters."""
+    cheapest = decision.cheapest
+    if cheapest is None:
         return ""
-    if cheapest is champion:
-        return "; the best arm itself trains the fewest parameters of them"
-    name = code(results.name(cheapest.arm_id))
-    return f", of which {name} trains the fewest parameters ({count(n_trained)})"
+    if cheapest.arm == decision.use.arm:
+        return " None of them trains fewer parameters than the best arm on val."
+    n_trained = count(cheapest.n_trained)
+    return f" The cheapest of them is {code(cheapest.name)}: it trains {n_trained} parameters."
 
 
 def metric_cell(results: Results, arm_id: str, metric: str) -> str:

@@ -73,33 +73,43 @@ def effect_verdict(effect: Effect, *, margin: float | None = None) -> str:
     `margin` is that of the grid, in points.
     """
     exploratory = " (exploratory)" if effect.is_exploratory else ""
-    return f"{_verdict_words(effect, margin)}{exploratory}"
+    return f"{verdict_words(effect.judged, effect.seeds_to_settle, margin=margin)}{exploratory}"
 
 
-def _verdict_words(effect: Effect, margin: float | None) -> str:
-    judged = effect.judged
-    if effect.verdict is Verdict.UNKNOWN:
+def verdict_words(judged: Judged, seeds_to_settle: int | None, *, margin: float | None) -> str:
+    """The verdict of a comparison as a sentence has it, with the price of a settled one.
+
+    `margin` is that of the grid, in points.
+    """
+    if judged.verdict is Verdict.UNKNOWN:
         return "one seed cannot separate it from seed noise"
     if judged.excludes_zero:
         if judged.beyond_margin and margin is not None:
-            return f"**{effect.verdict.value} by more than {_margin_words(margin)}**"
-        return f"**{effect.verdict.value}**"
+            return f"**{judged.verdict.value} by more than {_margin_words(margin)}**"
+        return f"**{judged.verdict.value}**"
     largest = f"{100 * judged.largest:.1f} points"
-    if effect.verdict is Verdict.NO_LARGER:
+    if judged.verdict is Verdict.NO_LARGER:
         within = "" if margin is None else f", within the margin of {_margin_words(margin)}"
         return f"no difference larger than {largest}{within}"
-    return f"undecided: no difference larger than {largest}{_price(effect)}"
+    return f"undecided: no difference larger than {largest}; {_price(seeds_to_settle)}"
+
+
+def verdict_cell(judged: Judged) -> str:
+    """The verdict in a table that has the interval beside it."""
+    if judged.verdict is Verdict.NO_LARGER:
+        return "within the margin"
+    return judged.verdict.value
 
 
 def _margin_words(margin: float) -> str:
     return "1 point" if margin == 1 else f"{margin:g} points"
 
 
-def _price(effect: Effect) -> str:
-    """What would settle an undecided effect, were it as large as it looks."""
-    if effect.seeds_to_settle is None:
-        return f"; more than {MOST_SEEDS} seeds would settle it"
-    return f"; about {effect.seeds_to_settle} seeds would settle it"
+def _price(seeds_to_settle: int | None) -> str:
+    """What would settle an undecided comparison, were it as large as it looks."""
+    if seeds_to_settle is None:
+        return f"more than {MOST_SEEDS} seeds would settle it"
+    return f"about {seeds_to_settle} seeds would settle it"
 
 
 def share_sentence(results: Results, axis: str) -> str:

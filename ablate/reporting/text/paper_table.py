@@ -69,7 +69,6 @@ def paper_table(results: Results) -> PaperTable:
     """The arms, the best on val first, in both judged metrics on test."""
     metrics = (results.effects.primary, results.effects.secondary)
     best = {metric: _best_mean(results, metric) for metric in metrics}
-    gaps = {gap.arm_id: gap for gap in results.to_baseline}
     rows = []
     for arm_id in results.arms["arm_id"]:
         scores = []
@@ -77,7 +76,7 @@ def paper_table(results: Results) -> PaperTable:
             mean = results.number(arm_id, f"{metric}/mean")
             sd = results.number(arm_id, f"{metric}/sd")
             scores.append(PaperScore(mean, sd, is_best=mean == best[metric]))
-        gap = gaps.get(arm_id)
+        gap = results.gap_to_baseline(arm_id)
         answer: tuple[float, float, float, Verdict | None] = (math.nan, math.nan, math.nan, None)
         if gap is not None:
             answer = (gap.difference, gap.judged.low, gap.judged.high, gap.judged.verdict)

@@ -6,7 +6,7 @@ import pytest
 
 from ablate.recipe.levels import level_text
 from ablate.reporting.compute import compute_results
-from ablate.reporting.evidence.choices import neighbours, reversed_answer
+from ablate.reporting.evidence.choices import neighbours
 from ablate.reporting.evidence.paired import arm_gap
 
 
@@ -41,7 +41,7 @@ def test_a_choice_is_worth_the_paired_difference(published) -> None:
 def test_the_answer_the_other_way_round(published) -> None:
     results = compute_results(published.study, published.predictions)
     judged = results.to_baseline[0].judged
-    reverse = reversed_answer(judged)
+    reverse = judged.reversed()
     assert (reverse.low, reverse.high) == (-judged.high, -judged.low)
     assert {judged.verdict, reverse.verdict} == {"better", "worse"}
-    assert reversed_answer(reverse) == judged
+    assert reverse.reversed() == judged

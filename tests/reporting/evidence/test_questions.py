@@ -117,7 +117,7 @@ def test_an_arm_that_is_asked_for_has_the_questions_answer() -> None:
         {},
         reference=record.arms[0],
         order=[arm.arm_id for arm in record.arms],
-        declared=effects.questions,
+        answered=effects.questions,
     )
     (question,) = (effect for effect in effects.questions if effect.metric == PRIMARY)
     by_arm = {gap.arm_id: gap.judged for gap in gaps}

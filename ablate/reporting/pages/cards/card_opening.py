@@ -47,7 +47,7 @@ def _gap(results: Results, arm: ArmRecord) -> str:
     baseline = results.baseline
     if baseline is None or baseline.arm_id == arm.arm_id:
         return ""
-    gap = conclusions.gap_to_baseline(results, arm)
+    gap = results.gap_to_baseline(arm.arm_id)
     if gap is None:
         score = prose(results.effects.primary)
         score = score[:1].upper() + score[1:]

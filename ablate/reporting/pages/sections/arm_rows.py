@@ -8,7 +8,6 @@ from ablate.quoting import text
 from ablate.reporting.evidence.arm_names import level_differences
 from ablate.reporting.evidence.frames import arm_levels
 from ablate.reporting.results import NOT_MEASURED, Results, prose
-from ablate.reporting.text import conclusions
 from ablate.reporting.text.markdown import (
     compact,
     count_or,
@@ -102,7 +101,7 @@ def _levels(results: Results, arm: ArmRecord, axes: Sequence[str], changed: set[
 def _to_baseline(results: Results, arm: ArmRecord) -> str:
     if arm.arm_id == results.record.baseline_arm_id:
         return "0"
-    gap = conclusions.gap_to_baseline(results, arm)
+    gap = results.gap_to_baseline(arm.arm_id)
     if gap is None:
         return NOT_MEASURED
     difference = points(gap.difference)

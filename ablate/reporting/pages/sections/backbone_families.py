@@ -77,7 +77,7 @@ def _cells(results: Results, arm: ArmRecord, costs: Sequence[Cost]) -> list[str]
 
 def _gap(results: Results, family: str, arm: ArmRecord) -> str:
     """The best of a kind against the baseline; empty for the baseline itself."""
-    gap = conclusions.gap_to_baseline(results, arm)
+    gap = results.gap_to_baseline(arm.arm_id)
     if gap is None:
         return ""
     return f"The best {text(family)} against the baseline: {conclusions.gap_text(results, gap)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ablate.quoting import code
 from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
+from ablate.reporting.text.effect_sentences import verdict_cell
 from ablate.reporting.text.markdown import interval_in_points, join_sections, points, table
 
 _HEADER = ("axis", "best arm", "instead of", "other arm", "worth, points", "interval", "verdict")
@@ -22,9 +23,9 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
     note = (
         f"The best arm, {code(results.name(results.champion.arm_id))}, less the arm that differs "
         f"from it in one axis, in points of {prose(results.effects.primary)}, paired by seed. "
-        "The intervals are a family of their own: they hold together in 95 % of such studies, but "
-        "not together with the other verdicts of this report. A comparison with the baseline, "
-        "marked ◆, has the one answer that it has everywhere."
+        "These intervals hold together in 95 % of such studies, but not together with the other "
+        "verdicts of this report. Rows with ◆ are compared elsewhere in the report too, and have "
+        "the same answer there."
     )
     rows = [_row(results, choice) for choice in results.choices]
     return join_sections([heading, note, table(_HEADER, rows, n_text_columns=4)]).rstrip()
@@ -33,7 +34,7 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
 def _row(results: Results, choice: Choice) -> list[str]:
     neighbour = choice.neighbour
     judged = choice.judged
-    mark = " ◆" if choice.is_of_baseline_family else ""
+    mark = " ◆" if choice.is_shared else ""
     return [
         code(neighbour.axis),
         code(neighbour.chosen),
@@ -41,5 +42,5 @@ def _row(results: Results, choice: Choice) -> list[str]:
         f"{code(results.name(neighbour.arm_id))}{mark}",
         points(judged.estimate.value),
         interval_in_points(judged.low, judged.high) or NOT_MEASURED,
-        judged.verdict.value,
+        verdict_cell(judged),
     ]

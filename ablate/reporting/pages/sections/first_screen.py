@@ -12,6 +12,7 @@ from ablate.quoting import code, one_line
 from ablate.reporting.decision import Decision, Option, decide
 from ablate.reporting.pages.sections.arm_rows import arm_rows, legend, varied_axes
 from ablate.reporting.results import Results, ShowFigure, prose
+from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.conclusions import metric_cell
 from ablate.reporting.text.effect_sentences import interval_text
@@ -36,9 +37,9 @@ _MOST_AXES_BESIDE = 5
 _HEADLINES = {
     Verdict.BETTER: "better than the baseline",
     Verdict.WORSE: "worse than the baseline on test",
-    Verdict.NO_LARGER: "as good as the baseline",
-    Verdict.UNDECIDED: "undecided",
-    Verdict.UNKNOWN: "unknown",
+    Verdict.NO_LARGER: "as good as the baseline, within the margin",
+    Verdict.UNDECIDED: "not yet known to be better than the baseline",
+    Verdict.UNKNOWN: "unknown: one seed cannot tell",
 }
 
 
@@ -132,13 +133,15 @@ def _sure_card(results: Results, decision: Decision) -> list[str]:
     if not questions:
         return [*lines, "no question is open"]
     first = questions[0]
-    price = "more than 100 seeds would be needed"
-    if first.n_seeds is not None:
-        price = f"about {first.n_seeds} seeds would settle it"
-    n_more = f"; {len(questions) - 1} more open" if len(questions) > 1 else ""
-    lines.append(f"open: {code(first.name)}, {price}{n_more}")
-    if decision.settling_command is not None:
+    if first is not decision.settled_next:
+        lines.append(f"open: {code(first.name)}; more than {MOST_SEEDS} seeds would settle it")
+    if decision.settled_next is not None and decision.settling_command is not None:
+        following = decision.settled_next
+        lines.append(f"{code(following.name)}: about {following.n_seeds} seeds would settle it")
         lines.append(code(one_line(decision.settling_command)))
+    n_more = len(questions) - len({first, decision.settled_next or first})
+    if n_more:
+        lines.append(f"{plural(n_more, 'more question')} open")
     return lines
 
 
@@ -154,7 +157,7 @@ def _headline(decision: Decision) -> str:
 def _family(results: Results, decision: Decision) -> str:
     if results.effects.n_tests == 0 and not results.to_baseline:
         return "nothing can be compared"
-    settled = f"{decision.n_settled} of {plural(decision.n_mains, 'main effect')} settled"
+    settled = f"{decision.n_settled} of {plural(decision.n_compared, decision.kind)} settled"
     return f"{settled}; all verdicts hold together in 95 % of such studies"
 
 

@@ -7,6 +7,7 @@ import math
 from ablate.quoting import code
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
+from ablate.reporting.text.effect_sentences import verdict_cell
 from ablate.reporting.text.markdown import join_sections, p_value, points, table
 
 _N_SHOWN = 12
@@ -57,8 +58,13 @@ def _row(effect: Effect) -> list[str]:
         span,
         _bare_p(effect.judged.p),
         share,
-        f"{effect.verdict.value} (exploratory)" if effect.is_exploratory else effect.verdict.value,
+        _verdict(effect),
     ]
+
+
+def _verdict(effect: Effect) -> str:
+    exploratory = " (exploratory)" if effect.is_exploratory else ""
+    return f"{verdict_cell(effect.judged)}{exploratory}"
 
 
 def _bare_p(p: float) -> str:
