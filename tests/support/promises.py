@@ -21,7 +21,6 @@ from ablate.grid.expand import expand, study_record
 from ablate.grid.parse import load_grid
 from ablate.recipe.levels import level_text
 from ablate.reporting.evidence.comparisons import main_comparisons
-from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.evidence.judgement import Judgement, judge_study
 from ablate.reporting.statistics.verdict import Judged, Verdict
@@ -34,7 +33,8 @@ SHARED_LUCK = 0.6
 """Correlation of a trial's luck on val and on test. 0.2 to 0.9 in the committed reports."""
 OWN_IMAGES = 0.5
 """SD of what one trial does to single test images, where images are simulated."""
-N_DRAWS = 100
+N_DRAWS = 200
+"""Resamples of the test images; reports have 400."""
 FEW_SEEDS = 3
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FACTS = DataFacts(
@@ -215,9 +215,7 @@ def _mixed(draws: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(SHARED_LUCK * draws[0] + math.sqrt(1 - SHARED_LUCK**2) * draws[1])
 
 
-def _on_images(
-    shape: tuple[int, int], sd: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _on_images(shape: tuple[int, int], sd: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """(arms, seeds, 1 + draws): the test images that were drawn, then resampled ones."""
     of_arms = sd * rng.normal(size=(shape[0], 1, 1 + N_DRAWS))
     own = OWN_IMAGES * rng.normal(size=(*shape, 1 + N_DRAWS))
@@ -293,9 +291,7 @@ def count(design: Design, scenario: Scenario, *, n_studies: int, seed: int) -> C
     return counts
 
 
-def _events(
-    design: Design, judgement: Judgement, truth: NDArray[np.float64]
-) -> Counter[str]:
+def _events(design: Design, judgement: Judgement, truth: NDArray[np.float64]) -> Counter[str]:
     said = said_of(design, judgement, truth)
     promised = [one for one in said if one.is_promised]
     explored = [one for one in said if not one.is_promised]

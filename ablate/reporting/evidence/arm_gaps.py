@@ -25,7 +25,7 @@ from ablate.reporting.statistics.estimate import Estimate, estimates
 from ablate.reporting.statistics.power import Design
 from ablate.reporting.statistics.seed_variance import Span
 from ablate.reporting.statistics.settling import seeds_until_settled
-from ablate.reporting.statistics.verdict import ALPHA, ARMS_ALPHA, Judged
+from ablate.reporting.statistics.verdict import ARMS_ALPHA, BEST_ALPHA, Judged
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.trial import is_better
 
@@ -194,7 +194,7 @@ def best_candidates(
     is_in = may_be_best(
         scores,
         replicates.get(metric),
-        alpha=ALPHA,
+        alpha=BEST_ALPHA,
         is_lower_better=is_better(metric, 0.0, than=1.0),
     )
     is_in &= ~np.isnan(scores).all(axis=1)

@@ -15,7 +15,7 @@ from ablate.recipe.levels import level_text
 from ablate.reporting.evidence.arm_gaps import ArmGap, Replicates, gaps_to
 from ablate.reporting.evidence.comparisons import arm_of_cell
 from ablate.reporting.evidence.effects import Effects
-from ablate.reporting.statistics.verdict import ALPHA, Judged
+from ablate.reporting.statistics.verdict import CHOICES_ALPHA, Judged
 from ablate.study.record import ArmRecord, StudyRecord
 
 COLUMNS = (
@@ -69,7 +69,7 @@ def choices(
     """Compare `best` with each neighbour that was trained, axis by axis.
 
     Comparisons that `to_baseline` or an effect has answered keep that answer; the others are a
-    family of their own with 5 % of error.
+    family of their own.
     """
     around = list(neighbours(record, best))
     answers = _against_baseline(record, best, to_baseline)
@@ -83,7 +83,7 @@ def choices(
         replicates,
         reference=best,
         order=list(dict.fromkeys(others)),
-        alpha=ALPHA,
+        alpha=CHOICES_ALPHA,
         answered=[*effects.questions, *effects.mains],
     )
     for gap in gaps:

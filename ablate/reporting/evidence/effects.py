@@ -35,8 +35,8 @@ from ablate.reporting.statistics.seed_variance import Span
 from ablate.reporting.statistics.settling import seeds_until_settled
 from ablate.reporting.statistics.variance import Noise, noise, omega_squared
 from ablate.reporting.statistics.verdict import (
-    ALPHA,
     INTERACTIONS_ALPHA,
+    MAINS_ALONE_ALPHA,
     MAINS_ALPHA,
     QUESTIONS_ALPHA,
     Judged,
@@ -224,7 +224,7 @@ class _OneMetric:
         asked = []
         for answer in self._family(compared.questions, QUESTIONS_ALPHA):
             asked.append(replace(answer, is_declared=True))
-        mains_alpha = MAINS_ALPHA if compared.interactions else ALPHA
+        mains_alpha = MAINS_ALPHA if compared.interactions else MAINS_ALONE_ALPHA
         mains = self._mains(compared, asked, mains_alpha)
         pairs = self._family(compared.interactions, INTERACTIONS_ALPHA)
         comparisons = [*compared.questions, *compared.mains, *compared.interactions]

@@ -110,8 +110,10 @@ def may_be_best(
 
 
 def coarse_df(df: float) -> float:
-    """Return the degrees of freedom rounded down, so that few quantiles are computed; on the safe
-    side by less than a percent of the quantile."""
+    """Return the degrees of freedom rounded down, so that few quantiles are computed.
+
+    On the safe side: by a tenth of the quantile at 3, by a percent from 12 on.
+    """
     if math.isinf(df) or df > 400:
         return 400.0
     if df > 20:

@@ -57,7 +57,7 @@ def smallest_effect(design: Design, n_seeds: int, *, sd: float, se_images: float
     se = design.se(n_seeds, sd=sd, se_images=se_images)
     seeds_only = design.se(n_seeds, sd=sd)
     if seeds_only > 0:
-        df = df * (se / seeds_only) ** 4  # as in `estimate`: the images' part is known
+        df = df * (se / seeds_only) ** 2  # as in `estimate`: the images' part is known
     df = min(df, _NORMAL_DF)
     # scipy.special, not scipy.stats: a plan asks too, and may not take seconds to begin
     critical = -float(stdtrit(df, design.alpha / 2))
