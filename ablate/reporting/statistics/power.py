@@ -36,7 +36,8 @@ class Design:
     def df(self, n_seeds: int) -> float:
         """Degrees of freedom of the moderated variance with `n_seeds`; 0 with one."""
         own = n_seeds - 1
-        others = (self.rank - 1) * own
+        # a family without two seeds that share a complete arm has no span, and nothing to lend
+        others = max(self.rank - 1, 0) * own
         if others == 0:
             return float(own)
         return own + others * PRIOR_DF / (others + PRIOR_DF)
