@@ -9,12 +9,16 @@ run: python scripts/simulate_statistics.py RESULTS.jsonl [studies]   3 minutes o
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+from scipy.special import stdtrit
 from scipy.stats import beta
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -53,6 +57,7 @@ def main() -> None:
             file.write(line + "\n")
         sys.stderr.write(line + "\n")
     print_tables(list(read(results)))
+    print_misses_beside_images()
 
 
 def settings(n_studies: int) -> Iterator[tuple[Design, str, Scenario, int]]:
@@ -97,6 +102,23 @@ def print_tables(rows: list[Row]) -> None:
 def write(line: str) -> None:
     """Write a line of a table."""
     sys.stdout.write(line + "\n")
+
+
+def print_misses_beside_images(n_draws: int = 1_000_000) -> None:
+    """Print how often intervals miss whose error is a known part (images) and an estimated one."""
+    rng = np.random.default_rng(0)
+    write("\n| df by seeds | images' variance / seeds' | promised misses | square | ratio |")
+    write("| --: | --: | --: | --: | --: |")
+    for df, images, promised in itertools.product((4, 6), (0.25, 1.0), (0.05, 0.0025, 0.0005)):
+        seeds = rng.chisquare(df, n_draws) / df
+        variance = seeds + images
+        misses = np.abs(rng.normal(size=n_draws)) * math.sqrt(1 + images)
+        cells = [str(df), str(images), f"{100 * promised:g} %"]
+        for power in (2, 1):
+            quantile = -stdtrit(df * (variance / seeds) ** power, promised / 2)
+            is_missed = misses > quantile * np.sqrt(variance)
+            cells.append(f"{is_missed.mean() / promised:.1f}")
+        write(f"| {' | '.join(cells)} |")
 
 
 def rate(counts: Counter[str]) -> float:

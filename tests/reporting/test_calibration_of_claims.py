@@ -57,10 +57,26 @@ def test_every_example_grid_is_simulated() -> None:
     assert sum(name.endswith("as it asks") for name in names) >= 8
 
 
+@cache
+def counted_flowers(effect: float) -> Counter[str]:
+    """What happened in the design with the most comparisons, where an effect is planted."""
+    (flowers,) = (design for design in designs() if design.name == "flowers, main effects")
+    return count(flowers, Scenario(effect=effect), n_studies=N_OF_POWER, seed=1)
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_few_studies_have_any_wrong_verdict(scenario: str) -> None:
     counts = counted(scenario)
     assert counts["wrong"] <= most_by_chance(WRONG_AT_MOST, counts["studies"])
+
+
+def test_few_studies_of_all_scenarios_have_any_wrong_verdict() -> None:
+    """All together, where chance is smaller and so is the bound."""
+    total: Counter[str] = Counter()
+    for scenario in SCENARIOS:
+        total += counted(scenario)
+    assert total["wrong"] <= most_by_chance(WRONG_AT_MOST, total["studies"])
+    assert total["missed"] <= most_by_chance(1 - TRUE_AT_LEAST, total["studies"])
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -71,10 +87,17 @@ def test_all_intervals_of_a_study_hold_together(scenario: str) -> None:
 
 @pytest.mark.parametrize(("effect", "promised"), POWER)
 def test_large_effects_are_found_with_three_seeds(effect: float, promised: float) -> None:
-    (flowers,) = (design for design in designs() if design.name == "flowers, main effects")
-    counts = count(flowers, Scenario(effect=effect), n_studies=N_OF_POWER, seed=1)
+    counts = counted_flowers(effect)
     assert N_OF_POWER - counts["found"] <= most_by_chance(1 - promised, N_OF_POWER)
-    assert counts["wrong"] <= most_by_chance(WRONG_AT_MOST, N_OF_POWER)
+
+
+def test_many_comparisons_pay_for_each_other() -> None:
+    """Seven main effects, ten interactions and twenty arms, beside one true effect."""
+    total: Counter[str] = Counter()
+    for effect, _ in POWER:
+        total += counted_flowers(effect)
+    assert total["wrong"] <= most_by_chance(WRONG_AT_MOST, total["studies"])
+    assert total["missed"] <= most_by_chance(1 - TRUE_AT_LEAST, total["studies"])
 
 
 def test_images_are_part_of_the_error() -> None:
