@@ -35,7 +35,6 @@ from ablate.reporting.statistics.variance import noise, omega_squared
 from ablate.reporting.statistics.verdict import (
     ALPHA,
     INTERACTIONS_ALPHA,
-    MAINS_ALONE_ALPHA,
     MAINS_ALPHA,
     Verdict,
 )
@@ -228,11 +227,11 @@ def test_one_pair_of_arms_is_a_paired_t_test(build) -> None:
         for arm in study.study.record.arms
     )
     expected = stats.ttest_rel(b, a)
-    interval = expected.confidence_interval(1 - MAINS_ALONE_ALPHA)
+    interval = expected.confidence_interval(1 - MAINS_ALPHA)
     assert (judged.estimate.value, judged.low, judged.high) == pytest.approx(
         ((b - a).mean(), interval.low, interval.high)
     )
-    assert judged.p == pytest.approx(expected.pvalue * ALPHA / MAINS_ALONE_ALPHA)
+    assert judged.p == pytest.approx(expected.pvalue * ALPHA / MAINS_ALPHA)
 
 
 @pytest.mark.slow
