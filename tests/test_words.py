@@ -61,6 +61,8 @@ PRIVATE_PHRASES = {
         r"which is even\b|too sure of itself|less sure than it could be|% sure on average"
     ),
     "not significant": r"told from no effect|told apart from (no|seed noise)",
+    "undecided": r"cannot be told (apart|from)|\buncorrected\b",
+    "median over the arms": r"arm of median spread",
     "detects ... points or more": r"could have (been )?shown|not even .{1,30}would show",
     "effects differ between seeds": r"fare alike",
     "the interval excludes 0": r"leaves out 0",

@@ -48,7 +48,7 @@ def _findings(prospects: Prospects) -> Rows:
             {
                 finding.kind: escaped(finding.name),
                 "against": escaped(finding.against),
-                "pairs a seed": finding.n_cells,
+                "pairs per seed": finding.n_cells,
                 "smallest": _points(finding.smallest),
             }
         )
@@ -99,7 +99,7 @@ def _arms(prospects: Prospects) -> Rows:
         rows.append(
             {
                 "arm": arm.arm,
-                "s a trial": seconds,
+                "s per trial": seconds,
                 f"s with {prospects.n_seeds} seeds": of_grid,
             }
         )

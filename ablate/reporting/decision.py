@@ -20,6 +20,9 @@ from ablate.reporting.statistics.verdict import Verdict
 from ablate.study.record import ArmRecord
 from ablate.study.trial import is_better
 
+FEWEST_SEEDS = 3
+"""With two, an interval is so wide that little can be learned from it."""
+
 
 @dataclass(frozen=True)
 class Option:
@@ -48,8 +51,11 @@ class OpenQuestion:
     """A comparison that is not settled, and how many seeds would do."""
 
     name: str
+    """Of the arm, the question or the level."""
     n_seeds: int | None
     """In all; None where more than `power.MOST_SEEDS` would be needed, or nobody can tell."""
+    is_of_best_arm: bool = False
+    """Whether it is the best arm against the baseline."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Decision:
     settled_next: OpenQuestion | None
     """The first open question that some number of seeds would settle."""
     settling_command: str | None
-    """What to type to settle it."""
+    """What to type to settle it; with one seed, to learn anything at all."""
 
 
 def decide(results: Results) -> Decision | None:
@@ -151,7 +157,7 @@ def _open_questions(use: Option, compared: Sequence[Effect]) -> tuple[OpenQuesti
     first = []
     same = None
     if use.gap is not None and use.gap.judged.verdict in _UNSETTLED:
-        first.append(OpenQuestion(f"{use.name} against the baseline", use.gap.seeds_to_settle))
+        first.append(OpenQuestion(use.name, use.gap.seeds_to_settle, is_of_best_arm=True))
         # a main effect may be this very comparison, and is not open twice
         same = use.gap.effect
     others = []
@@ -170,9 +176,11 @@ def _first_with_a_price(questions: Sequence[OpenQuestion]) -> OpenQuestion | Non
 
 
 def _settling_command(results: Results, question: OpenQuestion | None) -> str | None:
+    record = results.record
+    if len(record.seeds) < 2:
+        return command_with_seeds(record.command, record.seeds, FEWEST_SEEDS)
     if question is None or question.n_seeds is None:
         return None
-    record = results.record
     return command_with_seeds(record.command, record.seeds, question.n_seeds)
 
 

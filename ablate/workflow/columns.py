@@ -85,7 +85,9 @@ EFFECTS = (
     Column("se_images", "number", "standard error from the choice of test images"),
     Column("df", "number", "degrees of freedom of both; missing where only images vary"),
     Column("smallest_detectable", "number", "effect that this design finds with 80 % power"),
-    Column("seeds_to_settle", "number", "seeds after which the interval would exclude 0"),
+    Column(
+        "seeds_to_settle", "number", "seeds that would settle it, were the difference what it is"
+    ),
     Column("n_seeds", "whole number", "seeds that enter"),
     Column("n_pairs", "whole number", "matched pairs of trials; squares for an interaction"),
     Column("n_higher", "whole number", "pairs in which the level scored higher"),

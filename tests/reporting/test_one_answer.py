@@ -130,6 +130,25 @@ def test_all_files_of_a_report_say_the_same(build, case: str) -> None:
     assert n_read > 40
 
 
+PHASES = (
+    [{"epochs": 4, "freeze_depth": "all", "head_lr": 0.01}, {"epochs": 4}],
+    [{"epochs": 2, "freeze_depth": "all"}, {"epochs": 6, "freeze_depth": 0}],
+)
+
+
+def test_a_level_of_phases_has_one_name_in_all_files(build) -> None:
+    study = build(seeds=(0, 1, 2), axes={"phases": PHASES, "augment": ("none", "light")})
+    texts = texts_of(study)
+    found, n_read = contradictions(texts)
+    assert found == []
+    assert n_read > 40
+    for name, text in texts.items():
+        if name != "report.json":
+            assert "epochs&quot;" not in text and '"epochs"' not in text, name
+    assert "### `phases`" in texts["README.md"]
+    assert "- `2xall+6x0` against `4xall(head_lr=0.01)+4`: " in texts["README.md"]
+
+
 def test_in_a_design_of_one_factor_arms_effects_and_choices_are_compared(build) -> None:
     """Else the walk of this file would find nothing where there is nothing to find."""
     study = one_factor(build(seeds=(0, 1, 2)))

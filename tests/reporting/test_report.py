@@ -69,9 +69,9 @@ def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
     auroc = [metrics["test/auroc_ovr_macro"] for metrics in best]
     summary = section(text_of(published), "Summary")
     assert (
-        f"on test macro F1 {np.mean(f1):.3f} ± {np.std(f1, ddof=1):.3f} "
+        f"It reaches test macro F1 {np.mean(f1):.3f} ± {np.std(f1, ddof=1):.3f} "
         f"and AUROC {np.mean(auroc):.3f} ± {np.std(auroc, ddof=1):.3f} "
-        "(mean ± SD, n = 2 seeds)"
+        "(mean ± SD over 2 seeds)."
     ) in summary
     differences = [
         m["test/macro_f1"] - b["test/macro_f1"]
@@ -82,7 +82,8 @@ def test_summary_cites_the_champion_with_recomputed_numbers(published) -> None:
         line.startswith("- ") for line in summary.strip().splitlines()
     )
     assert "- What matters: " in summary
-    assert "- The best arm is among these (" in summary and "Noise floor: SD " in summary
+    assert "- Truly best by test macro F1 " in summary
+    assert "Noise floor: a trial varies from seed to seed by SD " in summary
 
 
 @pytest.mark.slow
@@ -102,7 +103,7 @@ def test_a_gap_within_seed_noise_is_called_so(published) -> None:
         )
 
     summary = section(text_of(published.with_runs(level_off)), "Summary")
-    assert "paired over 2 seeds; undecided." in summary
+    assert "paired over 2 seeds; undecided, no difference larger than " in summary
 
 
 @pytest.mark.slow
@@ -134,8 +135,8 @@ def test_what_the_champion_trains_is_compared_with_the_baseline(
 
 def test_one_seed_is_said_to_know_no_spread(build) -> None:
     summary = section(text_of(build(seeds=(0,))), "Summary")
-    assert "The best arm is among these" not in summary
-    assert "(n = 1 seed, spread unknown)" in summary
+    assert "Truly best" not in summary
+    assert "(one seed, so the spread is unknown)" in summary
     assert (
         "points of test macro F1, paired over 1 seed; "
         "the spread is unknown, so this may be seed noise alone."
@@ -164,7 +165,8 @@ def test_the_noise_floor_is_that_of_the_baselines_further_seeds(published) -> No
     sd = np.std([*(run.metrics["test/macro_f1"] for run in runs), 0.52, 0.53, 0.54], ddof=1)
     text = text_of(study)
     assert (
-        f"Noise floor: SD {100 * sd:.1f} points over the baseline's seeds (n = 5 trials)." in text
+        f"Noise floor: a trial varies from seed to seed by SD {100 * sd:.1f} points "
+        "(of the baseline, 5 trials)." in text
     )
     assert "= 20 trials: 20 complete. Noise floor: 3 additional seeds of the baseline." in text
     assert "left out, because" not in text
@@ -218,12 +220,12 @@ def test_each_axis_has_one_sentence_a_level_and_a_figure(published) -> None:
     for axis in published.study.record.axes:
         assert f"### `{axis}`" in axes and f"](figures/axis_{axis}.svg)" in axes
     assert len(re.findall(r"^- `", axes, flags=re.MULTILINE)) == 4
-    assert "2 cells not counted: both levels are the same arm there." in axes
+    assert "Not counted: 2 cells in which both levels are the same arm." in axes
 
 
 def test_merged_and_excluded_cells_are_listed_with_reasons(published) -> None:
     text = text_of(published)
-    assert "| `freeze_depth=all augment=none` | 2 | `lr_ratio=0.1`; `lr_ratio=1.0` |" in text
+    assert "| `baseline` | 2 | `lr_ratio=0.1`; `lr_ratio=1.0` |" in text
     assert (
         "- adapters are compared on a frozen trunk (4 cells): "
         "`freeze_depth=-1 lr_ratio=0.1 augment=none lora_rank=8`" in text

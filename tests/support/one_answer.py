@@ -191,10 +191,21 @@ def _alt_texts(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
         alt = re.search(rf"!\[([^\]]*)\]\(figures/axis_{re.escape(axis)}\.svg\)", readme)
         if alt is None:
             continue
-        shape = rf"([^;(:]+): ({NUMBER}) points, interval ({NUMBER}) to ({NUMBER})"
-        for level, *numbers in re.findall(shape, alt[1]):
-            answer = known.of_effect[axis, level.strip(), _primary(known)]
-            yield f"alt text of {axis}={level}", tuple(numbers), answer.numbers
+        n_answers = 0
+        for (of_axis, level, metric), answer in known.of_effect.items():
+            if (of_axis, metric) != (axis, _primary(known)) or answer.low == "nan":
+                continue
+            shape = (
+                rf"[(;] ?{re.escape(level)}: ({NUMBER}) points, interval ({NUMBER}) to ({NUMBER})"
+            )
+            found = re.search(shape, _unescaped(alt[1]))
+            yield f"alt text of {axis}={level}", found and found.groups(), answer.numbers
+            n_answers += 1
+        assert n_answers == alt[1].count(" points, interval "), alt[1]
+
+
+def _unescaped(markdown: str) -> str:
+    return re.sub(r"\\([^\w\s])", r"\1", html.unescape(markdown))
 
 
 def _interaction_table(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]:
@@ -322,8 +333,8 @@ def _choices(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, An
     arm_ids = {arm["short_name"]: arm["arm_id"] for arm in known.record["arms"]}
     for axis, level, name, *printed in re.findall(shape, section.partition("</details>")[0]):
         wanted = known.of_choice[axis, level, arm_ids[name]]
-        *numbers, words = printed
-        yield f"README.md {axis}: {name}", Answer(*numbers, _verdict_of_cell(words)), wanted
+        value, low, high, words = printed
+        yield f"README.md {axis}: {name}", Answer(value, low, high, _verdict_of_cell(words)), wanted
 
 
 def _choice_key(choice: Mapping[str, Any]) -> tuple[str, str, str]:

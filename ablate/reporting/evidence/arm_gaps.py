@@ -10,26 +10,24 @@ effect's, else the gap's. Only an explored main effect, beside declared question
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from ablate.reporting.evidence.effects import Effect, Effects, score_array
+from ablate.reporting.evidence.effects import Effect, Effects
 from ablate.reporting.evidence.judged_metrics import primary_metric
+from ablate.reporting.evidence.scores import StudyScores
 from ablate.reporting.statistics.best_arm import error_of_each, judge_gaps, may_be_best
 from ablate.reporting.statistics.contrast import gap
-from ablate.reporting.statistics.estimate import Estimate, estimates
+from ablate.reporting.statistics.estimate import estimates
 from ablate.reporting.statistics.power import Design
 from ablate.reporting.statistics.seed_variance import Span
 from ablate.reporting.statistics.settling import seeds_until_settled
 from ablate.reporting.statistics.verdict import ARMS_ALPHA, BEST_ALPHA, Judged
-from ablate.study.record import ArmRecord, StudyRecord
+from ablate.study.record import ArmRecord
 from ablate.study.trial import is_better
 
-Replicates = Mapping[str, NDArray[np.floating]]
 Pair = tuple[int, ...]
 """(arm, reference), as places in the record."""
 
@@ -79,9 +77,7 @@ class ArmGap:
 
 
 def gaps_to(
-    record: StudyRecord,
-    trials: pd.DataFrame,
-    replicates: Replicates,
+    study: StudyScores,
     *,
     reference: ArmRecord,
     order: Sequence[str],
@@ -93,39 +89,48 @@ def gaps_to(
     An arm that one of the effects `answered` compares with it has that effect's answer: one
     comparison has one. The others err together in a share `alpha` of studies.
     """
-    metric = primary_metric(record)
-    scores = score_array(record, trials, metric)
-    places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
-    base = places[reference.arm_id]
-    compared: dict[str, Pair] = {}
-    for arm_id in order:
-        pair = (places[arm_id], base)
-        shares_a_seed = ~np.isnan(scores[list(pair)]).any(axis=0)
-        if arm_id != reference.arm_id and shares_a_seed.any():
-            compared[arm_id] = pair
-    answers = pair_answers(answered, metric)
+    compared = _pairs_with(study, reference, order)
+    answers = pair_answers(answered, primary_metric(study.record))
     rest = [pair for pair in compared.values() if pair not in answers]
-    # Gaps lend each other their variance, those too that an effect has answered.
-    span = Span.of([gap(*pair) for pair in compared.values()], scores)
-    contrasts = [gap(*pair) for pair in rest]
-    values = estimates(contrasts, scores, replicates.get(metric), span=span)
-    judged = _judged_together(record, values, rank=span.rank, alpha=alpha)
-    answers |= dict(zip(rest, judged, strict=True))
+    answers |= _judged_together(study, rest, beside=list(compared.values()), alpha=alpha)
     return tuple(ArmGap(arm_id, answers[pair]) for arm_id, pair in compared.items())
 
 
+def _pairs_with(study: StudyScores, reference: ArmRecord, order: Sequence[str]) -> dict[str, Pair]:
+    """arm_id -> (arm, reference), of the arms that share a complete seed with it."""
+    scores = study.array(primary_metric(study.record))
+    places = study.places
+    base = places[reference.arm_id]
+    pairs: dict[str, Pair] = {}
+    for arm_id in order:
+        place = places[arm_id]
+        is_in_both = ~np.isnan(scores[[place, base]]).any(axis=0)  # (seeds,)
+        if place != base and is_in_both.any():
+            pairs[arm_id] = (place, base)
+    return pairs
+
+
 def _judged_together(
-    record: StudyRecord, gaps: Sequence[Estimate], *, rank: int, alpha: float
-) -> list[PairAnswer]:
-    """The answers of a family of gaps, whose span has `rank`."""
+    study: StudyScores, pairs: Sequence[Pair], *, beside: Sequence[Pair], alpha: float
+) -> dict[Pair, PairAnswer]:
+    """The answers of a family of gaps.
+
+    Those in `beside` lend it their variance: an effect that answers a gap does not make it noisier.
+    """
+    record = study.record
+    metric = primary_metric(record)
+    scores = study.array(metric)
+    span = Span.of([gap(*pair) for pair in beside], scores)
+    contrasts = [gap(*pair) for pair in pairs]
+    values = estimates(contrasts, scores, study.replicates.get(metric), span=span)
     margin = record.margin_of_score
-    is_lower_better = is_better(primary_metric(record), 0.0, than=1.0)
-    judged = judge_gaps(gaps, alpha=alpha, margin=margin, is_lower_better=is_lower_better)
-    design = Design(square=2.0, rank=rank, alpha=error_of_each(gaps, alpha=alpha))
-    answers = []
-    for answer in judged:
+    is_lower_better = is_better(metric, 0.0, than=1.0)
+    judged = judge_gaps(values, alpha=alpha, margin=margin, is_lower_better=is_lower_better)
+    design = Design(square=2.0, rank=span.rank, alpha=error_of_each(values, alpha=alpha))
+    answers = {}
+    for pair, answer in zip(pairs, judged, strict=True):
         n_seeds = seeds_until_settled(answer, design, margin=margin, n_planned=len(record.seeds))
-        answers.append(PairAnswer(answer, n_seeds))
+        answers[pair] = PairAnswer(answer, n_seeds)
     return answers
 
 
@@ -136,41 +141,45 @@ def pair_answers(effects: Sequence[Effect], metric: str) -> dict[Pair, PairAnswe
     """
     answers: dict[Pair, PairAnswer] = {}
     for effect in effects:
-        cells = effect.comparison.contrast.cells
-        if effect.metric != metric or len(cells) != 1 or len(cells[0]) != 2:
-            continue
-        seeds = effect.seeds_to_settle
-        answers.setdefault(cells[0], PairAnswer(effect.judged, seeds, effect))
-        exchanged = PairAnswer(effect.judged.reversed(), seeds, effect)
-        answers.setdefault(cells[0][::-1], exchanged)
+        pair = _only_pair(effect)
+        if pair and effect.metric == metric:
+            answer = PairAnswer(effect.judged, effect.seeds_to_settle, effect)
+            answers.setdefault(pair, answer)
+            answers.setdefault(pair[::-1], _exchanged(answer))
     return answers
 
 
-def with_gaps(effects: Effects, gaps: Sequence[ArmGap], record: StudyRecord) -> Effects:
+def with_gaps(effects: Effects, gaps: Sequence[ArmGap], study: StudyScores) -> Effects:
     """The effects, of which the explored ones that compare an arm with the baseline have its gap.
 
     That is part of what the report promises where a grid declares questions, and they are not.
     """
-    places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
-    base = places[record.baseline_arm_id]
-    by_pair: dict[Pair, PairAnswer] = {}
+    base = study.places[study.record.baseline_arm_id]
+    answers: dict[Pair, PairAnswer] = {}
     for arm_gap in gaps:
-        by_pair[places[arm_gap.arm_id], base] = arm_gap.answer
+        pair = (study.places[arm_gap.arm_id], base)
+        answers[pair] = arm_gap.answer
+        answers[pair[::-1]] = _exchanged(arm_gap.answer)
     changed = []
     for effect in effects.all:
-        cells = effect.comparison.contrast.cells
-        answer = None
-        if effect.is_exploratory and effect.metric == effects.primary and len(cells) == 1:
-            answer = _either_way(by_pair, cells[0])
-        changed.append(effect if answer is None else _answered(effect, answer))
+        is_explored = effect.is_exploratory and effect.metric == effects.primary
+        answer = answers.get(_only_pair(effect))
+        if is_explored and answer is not None:
+            effect = _answered(effect, answer)
+        changed.append(effect)
     return replace(effects, all=tuple(changed))
 
 
-def _either_way(by_pair: Mapping[Pair, PairAnswer], pair: Pair) -> PairAnswer | None:
-    if pair in by_pair:
-        return by_pair[pair]
-    exchanged = by_pair.get(pair[::-1])
-    return None if exchanged is None else replace(exchanged, judged=exchanged.judged.reversed())
+def _only_pair(effect: Effect) -> Pair:
+    """The two arms that an effect compares; empty where it compares more."""
+    cells = effect.comparison.contrast.cells
+    if len(cells) == 1 and len(cells[0]) == 2:
+        return cells[0]
+    return ()
+
+
+def _exchanged(answer: PairAnswer) -> PairAnswer:
+    return replace(answer, judged=answer.judged.reversed())
 
 
 def _answered(effect: Effect, answer: PairAnswer) -> Effect:
@@ -182,20 +191,22 @@ def _answered(effect: Effect, answer: PairAnswer) -> Effect:
     )
 
 
-def best_candidates(
-    record: StudyRecord, trials: pd.DataFrame, replicates: Replicates
-) -> frozenset[str]:
+def best_candidates(study: StudyScores) -> frozenset[str]:
     """Return the arm_ids of the arms that may be the best: it is among them in 95 % of studies.
 
     Arms without a score are left out.
     """
-    metric = primary_metric(record)
-    scores = score_array(record, trials, metric)
-    is_in = may_be_best(
+    metric = primary_metric(study.record)
+    scores = study.array(metric)
+    is_candidate = may_be_best(
         scores,
-        replicates.get(metric),
+        study.replicates.get(metric),
         alpha=BEST_ALPHA,
         is_lower_better=is_better(metric, 0.0, than=1.0),
     )
-    is_in &= ~np.isnan(scores).all(axis=1)
-    return frozenset(arm.arm_id for arm, kept in zip(record.arms, is_in, strict=True) if kept)
+    has_score = np.asarray(~np.isnan(scores).all(axis=1))
+    candidates = set()
+    for arm_id, place in study.places.items():
+        if is_candidate[place] and has_score[place]:
+            candidates.add(arm_id)
+    return frozenset(candidates)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablate.reporting.evidence.effects import score_array
 from ablate.reporting.evidence.judged_metrics import judged_metrics
+from ablate.reporting.evidence.scores import score_array
 from ablate.reporting.statistics.contrast import alone
 from ablate.reporting.statistics.estimate import estimates
 from ablate.reporting.statistics.verdict import ALPHA

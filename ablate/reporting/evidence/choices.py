@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablate.recipe.levels import level_text
-from ablate.reporting.evidence.arm_gaps import ArmGap, Replicates, gaps_to
+from ablate.reporting.evidence.arm_gaps import ArmGap, gaps_to
 from ablate.reporting.evidence.comparisons import arm_of_cell
 from ablate.reporting.evidence.effects import Effects
+from ablate.reporting.evidence.scores import StudyScores
 from ablate.reporting.statistics.verdict import CHOICES_ALPHA, Judged
 from ablate.study.record import ArmRecord, StudyRecord
 
@@ -58,9 +59,7 @@ class Choice:
 
 
 def choices(
-    record: StudyRecord,
-    trials: pd.DataFrame,
-    replicates: Replicates,
+    study: StudyScores,
     *,
     best: ArmRecord,
     effects: Effects,
@@ -71,6 +70,7 @@ def choices(
     Comparisons that `to_baseline` or an effect has answered keep that answer; the others are a
     family of their own.
     """
+    record = study.record
     around = list(neighbours(record, best))
     answers = _against_baseline(record, best, to_baseline)
     others = []
@@ -78,9 +78,7 @@ def choices(
         if record.baseline_arm_id not in (best.arm_id, neighbour.arm_id):
             others.append(neighbour.arm_id)
     gaps = gaps_to(
-        record,
-        trials,
-        replicates,
+        study,
         reference=best,
         order=list(dict.fromkeys(others)),
         alpha=CHOICES_ALPHA,

@@ -10,7 +10,6 @@ matter there) make no pair either.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -51,7 +50,9 @@ class Comparison:
     def kind(self) -> Kind:
         if self.asked:
             return "question"
-        return "interaction" if len(self.axes) == 2 else "main effect"
+        if len(self.axes) == 2:
+            return "interaction"
+        return "main effect"
 
     @property
     def is_interaction(self) -> bool:
@@ -71,8 +72,8 @@ def questions(record: StudyRecord, *, scored: Container[str]) -> tuple[Compariso
     cells = _Cells.of(record, scored)
     comparisons = []
     for question in record.questions:
-        levels = {axis: level_text(level) for axis, level in question.levels.items()}
-        against = {axis: level_text(level) for axis, level in question.against.items()}
+        levels = _as_text(question.levels)
+        against = _as_text(question.against)
         contrast, n_same_arm = cells.contrast([levels, against], _PAIR)
         axes = question.changed
         comparison = Comparison(
@@ -87,6 +88,10 @@ def questions(record: StudyRecord, *, scored: Container[str]) -> tuple[Compariso
     return tuple(comparisons)
 
 
+def _as_text(levels: Mapping[str, Any]) -> dict[str, str]:
+    return {axis: level_text(level) for axis, level in levels.items()}
+
+
 def same_cells(comparison: Comparison, other: Comparison) -> int:
     """Return 1 where two comparisons of pairs are one, -1 where the sides are exchanged, else 0."""
     cells = sorted(comparison.contrast.cells)
@@ -94,8 +99,11 @@ def same_cells(comparison: Comparison, other: Comparison) -> int:
         return 0
     if cells == sorted(other.contrast.cells):
         return 1
+    # the sides of a square cannot be exchanged: only a pair has two of them
     exchanged = sorted(pair[::-1] for pair in other.contrast.cells)
-    return -1 if cells == exchanged and comparison.contrast.signs == _PAIR else 0
+    if cells == exchanged and comparison.contrast.signs == _PAIR:
+        return -1
+    return 0
 
 
 def main_comparisons(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
@@ -128,27 +136,31 @@ def _each_interaction(record: StudyRecord, scored: Container[str]) -> Iterator[C
 
 
 def _interactions_of(record: StudyRecord, axes: tuple[str, str], cells: _Cells) -> list[Comparison]:
-    orders = [[baseline_level(record, axis), *other_levels(record, axis)] for axis in axes]
+    orders = [_baseline_first(record, axis) for axis in axes]
     for against in itertools.product(*orders):
         references = dict(zip(axes, against, strict=True))
-        others = []
-        for order, reference in zip(orders, against, strict=True):
-            others.append([level for level in order if level != reference])
         comparisons = []
-        for levels in itertools.product(*others):
+        for levels in itertools.product(*orders):
             changes = dict(zip(axes, levels, strict=True))
+            if any(references[axis] == level for axis, level in changes.items()):
+                continue
             comparison = cells.compare(changes, against=references)
             if comparison.contrast.cells:
                 comparisons.append(comparison)
+        # references other than the baseline's only where an axis cannot matter beside those
         if comparisons:
             return comparisons
     return []
 
 
+def _baseline_first(record: StudyRecord, axis: str) -> list[str]:
+    return [baseline_level(record, axis), *other_levels(record, axis)]
+
+
 def other_levels(record: StudyRecord, axis: str) -> list[str]:
     """The axis's levels but the baseline's, in the order of the grid."""
     against = baseline_level(record, axis)
-    return [text for text in map(level_text, record.axes[axis]) if text != against]
+    return [level for level in map(level_text, record.axes[axis]) if level != against]
 
 
 def arm_of_cell(record: StudyRecord) -> dict[Cell, str]:
@@ -158,9 +170,11 @@ def arm_of_cell(record: StudyRecord) -> dict[Cell, str]:
     """
     arms: dict[Cell, str] = {}
     for arm in record.arms:
-        for cell in arm.cells:
-            if set(record.axes) <= set(cell):
-                arms[tuple(level_text(cell[axis]) for axis in record.axes)] = arm.arm_id
+        for levels in arm.cells:
+            # a search leaves out the axes that its conditions switch off
+            if set(record.axes) <= set(levels):
+                cell = tuple(level_text(levels[axis]) for axis in record.axes)
+                arms[cell] = arm.arm_id
     return arms
 
 
@@ -169,12 +183,12 @@ def baseline_level(record: StudyRecord, axis: str) -> str:
 
     Where the arm answers several cells, the first of them counts.
     """
-    level: Any = record.axes[axis][0]
     for arm in record.arms:
         if arm.arm_id == record.baseline_arm_id:
-            levels = [cell[axis] for cell in arm.cells if axis in cell]
-            level = levels[0] if levels else level
-    return level_text(level)
+            for cell in arm.cells:
+                if axis in cell:
+                    return level_text(cell[axis])
+    return level_text(record.axes[axis][0])
 
 
 def axis_columns(record: StudyRecord) -> dict[str, NDArray[np.float64]]:
@@ -184,15 +198,16 @@ def axis_columns(record: StudyRecord) -> dict[str, NDArray[np.float64]]:
     """
     columns = {}
     for axis, levels in record.axes.items():
-        order = list(map(level_text, levels))
-        if len(order) < 2:
+        if len(levels) < 2:
             continue
-        shares = np.zeros((len(record.arms), len(order)))
+        order = {level_text(level): column for column, level in enumerate(levels)}
+        counts = np.zeros((len(record.arms), len(order)))
         for place, arm in enumerate(record.arms):
-            counts = Counter(level_text(cell[axis]) for cell in arm.cells if axis in cell)
-            for column, level in enumerate(order):
-                shares[place, column] = counts[level] / max(counts.total(), 1)
-        columns[axis] = shares
+            for cell in arm.cells:
+                if axis in cell:
+                    counts[place, order[level_text(cell[axis])]] += 1
+        n_cells = counts.sum(axis=1, keepdims=True)
+        columns[axis] = counts / np.maximum(n_cells, 1)
     return columns
 
 
@@ -213,11 +228,12 @@ class _Cells:
 
     def compare(self, changes: Mapping[str, str], *, against: Mapping[str, str]) -> Comparison:
         """Return the levels of one axis, or of two, against other levels."""
-        choices = [(level, against[axis]) for axis, level in changes.items()]
-        corners = [
-            dict(zip(changes, levels, strict=True)) for levels in itertools.product(*choices)
-        ]
-        contrast, n_same_arm = self.contrast(corners, _SQUARE if len(changes) == 2 else _PAIR)
+        sides = [(level, against[axis]) for axis, level in changes.items()]
+        corners = []
+        for levels in itertools.product(*sides):
+            corners.append(dict(zip(changes, levels, strict=True)))
+        signs = _SQUARE if len(changes) == 2 else _PAIR
+        contrast, n_same_arm = self.contrast(corners, signs)
         return Comparison(
             axes=tuple(changes),
             levels=tuple(changes.values()),
@@ -227,7 +243,7 @@ class _Cells:
         )
 
     def contrast(
-        self, corners: Sequence[Mapping[str, str]], signs: tuple[int, ...]
+        self, corners: Sequence[dict[str, str]], signs: tuple[int, ...]
     ) -> tuple[Contrast, int]:
         """Return the contrast over all matched cells, and how many are one arm on both sides.
 
@@ -242,13 +258,18 @@ class _Cells:
                 matched.append(tuple(self.places[arm] for arm in arms))
         return Contrast(tuple(matched), signs), n_same_arm
 
-    def _matched(self, corners: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, ...]]:
+    def _matched(self, corners: Sequence[dict[str, str]]) -> Iterator[tuple[str, ...]]:
         """The arms of matched cells, in the order of `corners`."""
         first = [(self.axes.index(axis), level) for axis, level in corners[0].items()]
         for cell in self.arms:
+            # before anything is built: a large grid has thousands of cells and of comparisons
             if any(cell[place] != level for place, level in first):
                 continue
-            named = dict(zip(self.axes, cell, strict=True))
-            cells = [tuple({**named, **corner}.values()) for corner in corners]
-            if all(matched in self.arms for matched in cells):
-                yield tuple(self.arms[matched] for matched in cells)
+            levels = dict(zip(self.axes, cell, strict=True))
+            arms = []
+            for corner in corners:
+                arm_id = self.arms.get(tuple((levels | corner).values()))
+                if arm_id is not None:
+                    arms.append(arm_id)
+            if len(arms) == len(corners):
+                yield tuple(arms)

@@ -28,7 +28,8 @@ from ablate.reporting.evidence.comparisons import (
     same_cells,
 )
 from ablate.reporting.evidence.judged_metrics import judged_metrics
-from ablate.reporting.evidence.paired import scores_of, seed_sd
+from ablate.reporting.evidence.paired import seed_sd
+from ablate.reporting.evidence.scores import Replicates, score_array
 from ablate.reporting.statistics.estimate import Estimate, estimates
 from ablate.reporting.statistics.power import Design, smallest_effect
 from ablate.reporting.statistics.seed_variance import Span
@@ -44,10 +45,6 @@ from ablate.reporting.statistics.verdict import (
 )
 from ablate.study.record import StudyRecord
 from ablate.study.trial import is_better
-
-Replicates = Mapping[str, NDArray[np.floating]]
-"""Metric -> (arms, seeds, draws) scores on resampled test images, arms and seeds in the order of
-the record."""
 
 
 @dataclass(frozen=True)
@@ -145,16 +142,6 @@ class Effects:
         return tuple(effect for effect in tested if effect.metric == self.primary)
 
 
-def score_array(record: StudyRecord, trials: pd.DataFrame, metric: str) -> NDArray[np.float64]:
-    """(arms, seeds) in the order of the record, NaN where a trial has no score."""
-    scores = scores_of(trials, metric)
-    array = np.full((len(record.arms), len(record.seeds)), np.nan)
-    for row, arm in enumerate(record.arms):
-        for column, seed in enumerate(record.seeds):
-            array[row, column] = scores.get((arm.arm_id, seed), math.nan)
-    return array
-
-
 def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replicates) -> Effects:
     """Compute every question, main effect and two-way interaction in both judged metrics."""
     primary, secondary = judged_metrics(record)
@@ -167,6 +154,8 @@ def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replica
         interactions(record, scored=scored),
     )
     effects: list[Effect] = []
+    noises = {}
+    seed_sds = {}
     decided: set[tuple[str, str]] | None = None
     for metric in (primary, secondary):
         scores = score_array(record, trials, metric)
@@ -178,14 +167,9 @@ def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replica
             found = [_only_where(effect, decided) for effect in found]
         decided = {_key(effect) for effect in found if effect.judged.excludes_zero}
         effects += found
-    arrays = {metric: score_array(record, trials, metric) for metric in (primary, secondary)}
-    return Effects(
-        tuple(effects),
-        primary,
-        secondary,
-        {metric: noise(array) for metric, array in arrays.items()},
-        {metric: seed_sd(trials, metric) for metric in arrays},
-    )
+        noises[metric] = noise(scores)
+        seed_sds[metric] = seed_sd(trials, metric)
+    return Effects(tuple(effects), primary, secondary, noises, seed_sds)
 
 
 @dataclass(frozen=True)
@@ -238,15 +222,19 @@ class _OneMetric:
     def _mains(self, compared: _Compared, asked: Sequence[_Answer], alpha: float) -> list[_Answer]:
         """Main effects. One that a question asks for has the question's answer: one comparison has
         one interval and one verdict."""
-        answers: dict[int, _Answer] = {}
-        for place, comparison in enumerate(compared.mains):
-            declared = _answer_of(comparison, compared.questions, asked)
-            if declared is not None:
-                answers[place] = declared
-        rest = [place for place in range(len(compared.mains)) if place not in answers]
-        explored = self._family([compared.mains[place] for place in rest], alpha)
-        answers |= dict(zip(rest, explored, strict=True))
-        return [answers[place] for place in range(len(compared.mains))]
+        declared = []
+        explored = []
+        for comparison in compared.mains:
+            answer = _answer_of(comparison, compared.questions, asked)
+            declared.append(answer)
+            if answer is None:
+                explored.append(comparison)
+        # in the order of the main effects, each that no question answers takes the next
+        family = iter(self._family(explored, alpha))
+        answers = []
+        for answer in declared:
+            answers.append(next(family) if answer is None else answer)
+        return answers
 
     def _family(self, comparisons: Sequence[Comparison], alpha: float) -> list[_Answer]:
         contrasts = [comparison.contrast for comparison in comparisons]

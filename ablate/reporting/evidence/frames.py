@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -144,27 +144,22 @@ def trial_frame(study: PublishedStudy) -> pd.DataFrame:
     columns = _metric_columns(complete.values())
     rows = []
     for arm in study.record.arms:
+        levels = arm_levels(study.record, arm)
         for seed in study.record.seeds:
             run = runs.get((arm.arm_id, seed))
-            row = {
-                "arm": arm.name,
-                "arm_id": arm.arm_id,
-                "trial_id": "" if run is None else run.trial_id,
-                "seed": seed,
-                "state": NOT_RUN if run is None else run.status,
-                **arm_levels(study.record, arm),
-            }
+            row = {"arm": arm.name, "arm_id": arm.arm_id, "seed": seed, **_state(run), **levels}
             scored = complete.get((arm.arm_id, seed))
-            for name in columns:
-                row[name] = (
-                    math.nan if scored is None else _number(scored.metrics.get(name, math.nan))
-                )
+            if scored is not None:
+                # values that are not finite are gone, see `judged_runs`; a missing one is NaN
+                row |= {name: float(value) for name, value in scored.metrics.items()}
             rows.append(row)
     return pd.DataFrame(rows, columns=[*_DESCRIPTION, *study.record.axes, *columns])
 
 
-def _number(value: float) -> float:
-    return float(value) if is_score(value) else math.nan
+def _state(run: PublishedRun | None) -> dict[str, str]:
+    if run is None:
+        return {"trial_id": "", "state": NOT_RUN}
+    return {"trial_id": run.trial_id, "state": run.status}
 
 
 def arm_levels(record: StudyRecord, arm: ArmRecord) -> dict[str, str]:
@@ -174,8 +169,8 @@ def arm_levels(record: StudyRecord, arm: ArmRecord) -> dict[str, str]:
     """
     levels = {}
     for axis, order in record.axes.items():
-        named = {level_text(cell[axis]) for cell in arm.cells if axis in cell}
-        levels[axis] = "|".join(text for text in map(level_text, order) if text in named)
+        answered = {level_text(cell[axis]) for cell in arm.cells if axis in cell}
+        levels[axis] = "|".join(filter(answered.__contains__, map(level_text, order)))
     return levels
 
 
@@ -205,7 +200,8 @@ def arm_frame(study: PublishedStudy, trials: pd.DataFrame) -> pd.DataFrame:
         rows.append(row)
     arms = pd.DataFrame(rows)
     chosen = champion(study.record, trials)
-    arms["is_champion"] = arms["arm_id"] == (chosen.arm_id if chosen is not None else "")
+    if chosen is not None:
+        arms["is_champion"] = arms["arm_id"] == chosen.arm_id
     key = f"{study.record.select_by}/mean"
     if key not in arms:
         return arms
@@ -258,11 +254,13 @@ def csv_text(frame: pd.DataFrame) -> str:
 
     Each line ends with `\\n`.
     """
+    columns = []
     # by place, because two classes may bear one name
-    columns = [_printed_column(frame.iloc[:, place]) for place in range(frame.shape[1])]
-    header = [cell(str(name)) for name in frame.columns]
-    lines = [_csv_line(cells) for cells in (header, *zip(*columns, strict=True))]
-    return "".join(f"{line}\n" for line in lines)
+    for place in range(frame.shape[1]):
+        columns.append(_printed_column(frame.iloc[:, place]))
+    lines = [_csv_line([cell(str(name)) for name in frame.columns])]
+    lines += map(_csv_line, zip(*columns, strict=True))
+    return "\n".join([*lines, ""])
 
 
 def _csv_line(cells: Sequence[str]) -> str:
@@ -274,17 +272,24 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 
 def _printed_column(column: pd.Series[Any]) -> list[str]:
+    printed: Callable[[Any], str] = _printed
     if pd.api.types.is_bool_dtype(column):
-        return ["true" if value else "false" for value in column]
-    if pd.api.types.is_float_dtype(column):
-        return [number_text(value) for value in column]
-    return [_printed(value) for value in column.tolist()]
+        printed = _true_or_false
+    elif pd.api.types.is_float_dtype(column):
+        printed = number_text
+    return list(map(printed, column.tolist()))
+
+
+def _true_or_false(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def _printed(value: Any) -> str:
     if pd.isna(value):
         return ""
-    return cell(value) if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return cell(value)
+    return str(value)
 
 
 def _metric_columns(runs: Iterable[PublishedRun]) -> list[str]:
@@ -312,5 +317,6 @@ def metric_rank(name: str) -> tuple[int, int] | None:
     if group not in _GROUPS or not metric:
         return None
     order = all_metric_names()
-    place = order.index(metric) if metric in order else len(order)
-    return _GROUPS[group], place
+    if metric in order:
+        return _GROUPS[group], order.index(metric)
+    return _GROUPS[group], len(order)

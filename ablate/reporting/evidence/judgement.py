@@ -16,6 +16,7 @@ from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to,
 from ablate.reporting.evidence.choices import Choice, choices
 from ablate.reporting.evidence.effects import Effects, study_effects
 from ablate.reporting.evidence.frames import champion
+from ablate.reporting.evidence.scores import StudyScores
 from ablate.study.record import ArmRecord, StudyRecord
 
 
@@ -44,32 +45,29 @@ def judge_study(
 
     `order`: arm_ids in the order of the gaps.
     """
+    scores = StudyScores(record, trials, replicates)
     effects = study_effects(record, trials, replicates)
     baseline = baseline_of(record)
     to_baseline: tuple[ArmGap, ...] = ()
     if baseline is not None:
         to_baseline = gaps_to(
-            record,
-            trials,
-            replicates,
+            scores,
             reference=baseline,
             order=order,
             answered=effects.questions or effects.mains,
         )
-        effects = with_gaps(effects, to_baseline, record)
+        effects = with_gaps(effects, to_baseline, scores)
     # by val alone; everything that is said of it is of test
     best = champion(record, trials)
     around: tuple[Choice, ...] = ()
     if best is not None:
-        around = choices(
-            record, trials, replicates, best=best, effects=effects, to_baseline=to_baseline
-        )
+        around = choices(scores, best=best, effects=effects, to_baseline=to_baseline)
     return Judgement(
         effects=effects,
         champion=best,
         to_baseline=to_baseline,
         choices=around,
-        may_be_best=best_candidates(record, trials, replicates),
+        may_be_best=best_candidates(scores),
     )
 
 

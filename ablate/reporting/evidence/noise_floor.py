@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ablate.reporting.evidence.effects import score_array
 from ablate.reporting.evidence.frames import noise_runs
 from ablate.reporting.evidence.judged_metrics import primary_metric
+from ablate.reporting.evidence.scores import score_array
 from ablate.reporting.statistics.variance import typical_variance
 from ablate.study.trial import is_score
 from ablate.tracking.records import PublishedStudy

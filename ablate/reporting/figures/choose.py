@@ -11,9 +11,10 @@ import pandas as pd
 from ablate.recipe.levels import level_text
 from ablate.recipe.strategy import phases_of
 from ablate.reporting.evidence.comparisons import arm_of_cell, baseline_level
-from ablate.reporting.evidence.effects import Effect, pair_values, score_array
+from ablate.reporting.evidence.effects import Effect, pair_values
 from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.evidence.pareto import Cost, measured, pareto_front
+from ablate.reporting.evidence.scores import score_array
 from ablate.reporting.figures.draw import draw_arms, draw_axis, draw_curves, shown_arms
 from ablate.reporting.figures.image_tiles import image_pictures
 from ablate.reporting.figures.models import draw_cost

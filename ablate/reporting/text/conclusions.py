@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from ablate import quoting
 from ablate.errors import some
 from ablate.quoting import code
 from ablate.reporting.decision import Decision, decide
 from ablate.reporting.evidence.arm_gaps import ArmGap
-from ablate.reporting.evidence.effects import Effect, score_array
+from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.evidence.paired import seed_sd
+from ablate.reporting.evidence.scores import score_array
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import expected_optimism, luck_on_test
-from ablate.reporting.text.effect_sentences import interval_text, verdict_words
+from ablate.reporting.statistics.verdict import Verdict
+from ablate.reporting.text.effect_sentences import interval_text, sides, verdict_words
 from ablate.reporting.text.markdown import count, mean_sd, plural, points, score
 from ablate.study.record import ArmRecord
 
+_ALL_TRUE = "All these verdicts are true together in 95 % of such studies"
 _N_CLAIMED = 3
 _N_TIED = 4
 
@@ -28,35 +33,57 @@ def claims_sentence(results: Results) -> str:
             "What matters: not tested. A search looks for good arms; "
             "what each axis changes takes a design that chooses its cells before training."
         )
-    n_tested = results.effects.n_tests
-    if not n_tested:
+    tested = [
+        effect for effect in results.effects.promised if effect.verdict is not Verdict.UNKNOWN
+    ]
+    if not tested:
         return (
             "What matters: nothing can be tested, "
             "because fewer than 2 seeds of comparable arms completed."
         )
-    family = f"{plural(n_tested, 'comparison')}, all true together in 95 % of such studies"
-    settled = _settled(results)
+    together = f"{_ALL_TRUE} ({plural(len(tested), 'comparison')})."
+    settled = [effect for effect in tested if effect.judged.excludes_zero]
     if not settled:
-        return f"What matters: nothing is settled ({family}). {_detectable_sizes(results)}"
-    effects = [_claim_text(effect) for effect in settled[:_N_CLAIMED]]
+        rest = _rest_text(tested)
+        return f"What matters: no difference is certain ({rest}). {_detectable_sizes(results)}"
+    settled.sort(key=lambda effect: -abs(effect.estimate))
+    claims = [_claim_text(effect) for effect in settled[:_N_CLAIMED]]
     if len(settled) > _N_CLAIMED:
-        effects.append(f"{len(settled) - _N_CLAIMED} more below")
-    return (
-        f"What matters: {'; '.join(effects)}. "
-        f"{family[:1].upper()}{family[1:]}; the others are undecided."
-    )
+        claims.append(f"{len(settled) - _N_CLAIMED} more below")
+    others = [effect for effect in tested if not effect.judged.excludes_zero]
+    if others:
+        together = f"The other comparisons: {_rest_text(others)}. {together}"
+    return f"What matters: {'; '.join(claims)}. {together}"
 
 
-def _settled(results: Results) -> list[Effect]:
-    """Effects of the primary metric that differ from 0 for sure, the largest first."""
-    settled = [effect for effect in results.effects.promised if effect.judged.excludes_zero]
-    return sorted(settled, key=lambda effect: -abs(effect.estimate))
+def _rest_text(effects: Sequence[Effect]) -> str:
+    """How many of the comparisons that differ from 0 in no way that is sure are how far settled."""
+    n_within = sum(effect.verdict is Verdict.NO_LARGER for effect in effects)
+    n_open = len(effects) - n_within
+    words = []
+    if n_within:
+        words.append(f"{n_within} within the margin")
+    if n_open:
+        words.append(f"{n_open} undecided")
+    return ", ".join(words)
 
 
 def _claim_text(effect: Effect) -> str:
     size = f"{points(effect.estimate)} points of {prose(effect.metric)}"
-    name = code(effect.comparison.name)
-    return f"{name} is {effect.verdict.value}: {size} ({interval_text(effect.judged)})"
+    return f"{_claim_words(effect)}, {size} ({interval_text(effect.judged)})"
+
+
+def _claim_words(effect: Effect) -> str:
+    """`freeze_depth=-1` is better than `all`; a question is named, an interaction is told apart."""
+    comparison = effect.comparison
+    verdict = effect.verdict.value
+    if comparison.asked:
+        first, second = sides(comparison)
+        return f"{quoting.text(comparison.asked)}: {first} is {verdict} than {second}"
+    name = code(comparison.name)
+    if comparison.is_interaction:
+        return f"{name} together are {verdict} than the sum of both"
+    return f"{name} is {verdict} than {code(comparison.against[0])}"
 
 
 def _detectable_sizes(results: Results) -> str:
@@ -69,9 +96,12 @@ def _detectable_sizes(results: Results) -> str:
     if not sizes:
         n_seeds = plural(len(results.record.seeds), "seed")
         return f"{n_seeds} cannot settle anything in this design."
+    smallest = f"{min(sizes):.1f} to {max(sizes):.1f}"
+    if len({f"{size:.1f}" for size in sizes}) == 1:
+        smallest = f"{sizes[0]:.1f}"
     return (
-        f"This design finds effects of {min(sizes):.1f} to {max(sizes):.1f} "
-        "points or more (power 80 %) if they are equal at every level of the other axes."
+        f"With a power of 80 % this design finds effects from {smallest} points upwards, "
+        "if they are equal beside every level of the other axes."
     )
 
 
@@ -85,13 +115,12 @@ def best_sentence(results: Results) -> str:
     selected = _mean_sd_of(results, champion, select_by)
     primary = _mean_sd_of(results, champion, results.effects.primary)
     secondary = _mean_sd_of(results, champion, results.effects.secondary)
-    spread = "n = 1 seed, spread unknown"
+    spread = "one seed, so the spread is unknown"
     if n_seeds > 1:
-        spread = f"mean ± SD, n = {n_seeds} seeds"
+        spread = f"mean ± SD over {n_seeds} seeds"
     return (
-        f"Best arm by mean {prose(select_by)} over {plural(n_seeds, 'seed')}: "
-        f"**{code(results.name(champion.arm_id))}**, {selected} on val; "
-        f"on {prose(results.effects.primary)} {primary} "
+        f"Best arm by mean {prose(select_by)}: **{code(results.name(champion.arm_id))}**, "
+        f"{selected} on val. It reaches {prose(results.effects.primary)} {primary} "
         f"and {results.task.secondary_prose} {secondary} ({spread})."
     )
 
@@ -134,11 +163,14 @@ def noise_sentence(results: Results) -> str:
     floor = results.noise_floor
     if math.isnan(floor.sd):
         return f"Noise floor: {NOT_MEASURED}."
-    source = "seeds, in the arm of median spread"
+    source = "median over the arms"
     if floor.is_of_the_baseline:
-        source = "the baseline's seeds"
+        source = "of the baseline"
     n_trials = plural(floor.n_trials, "trial")
-    return f"Noise floor: SD {100 * floor.sd:.1f} points over {source} (n = {n_trials})."
+    return (
+        f"Noise floor: a trial varies from seed to seed by SD {100 * floor.sd:.1f} points "
+        f"({source}, {n_trials})."
+    )
 
 
 def _cost(results: Results, champion: ArmRecord, baseline: ArmRecord) -> str:
@@ -177,24 +209,24 @@ def optimism_sentence(results: Results) -> str:
     n_arms = int((results.arms["n_seeds"] > 0).sum())
     optimism = expected_optimism(sd, n_arms=n_arms, n_seeds=n_seeds)
     return (
-        f"Selection bias: the best of {plural(n_arms, 'equal arm')} with "
-        f"{plural(n_seeds, 'seed')} looks {optimism:.3f} better on val than it is, on average "
-        f"(SD of a trial's {prose(select_by)} around the mean of its arm: {sd:.3f}). "
-        f"Test was not used to choose{_luck(results)}."
+        f"Selection bias: of {plural(n_arms, 'equal arm')} with {plural(n_seeds, 'seed')} the best "
+        f"on val scores {optimism:.3f} too high there, on average "
+        f"(a trial's {prose(select_by)} has SD {sd:.3f} around its arm). {_luck(results)}"
     )
 
 
 def _luck(results: Results) -> str:
     """What the chosen arm's test score owes to luck that val and test share."""
     record = results.record
+    unused = "Test was not used to choose"
     val = score_array(record, results.trials, record.select_by)
     test = score_array(record, results.trials, results.effects.primary)
     correlation, gain = luck_on_test(val, test)
     if math.isnan(correlation):
-        return ""
+        return f"{unused}."
     return (
-        f", but trials share luck between val and test (correlation {correlation:.2f}), "
-        f"worth {100 * gain:.1f} points of the best arm's score on test"
+        f"{unused}, but a trial that is lucky on val tends to be lucky on test "
+        f"(correlation {correlation:.2f}): about {100 * gain:.1f} points of the best arm's score."
     )
 
 
@@ -205,10 +237,12 @@ def ties_sentence(results: Results) -> str:
         return ""
     tied = [arm for arm in results.record.arms if arm.arm_id in results.may_be_best]
     metric = prose(results.effects.primary)
-    among = f"{decision.n_candidates} of {plural(decision.n_scored, 'arm')}"
     named = some([code(results.name(arm.arm_id)) for arm in tied], most=_N_TIED)
+    if len(tied) == 1:
+        return f"Truly best by {metric} (95 % sure): {named}.{_cheapest_of(decision)}"
+    among = f"{len(tied)} of {plural(decision.n_scored, 'arm')}"
     return (
-        f"By {metric} the truly best arm is one of {among}, 95 % sure: "
+        f"Truly best by {metric} is one of these {among} (95 % sure): "
         f"{named}.{_cheapest_of(decision)}"
     )
 
@@ -219,7 +253,7 @@ def _cheapest_of(decision: Decision) -> str:
     if cheapest is None:
         return ""
     if cheapest.arm == decision.use.arm:
-        return " None of them trains fewer parameters than the best arm on val."
+        return " No other trains fewer parameters than the best arm on val."
     n_trained = count(cheapest.n_trained)
     return f" The cheapest of them is {code(cheapest.name)}: it trains {n_trained} parameters."
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from ablate.quoting import code
+from ablate.reporting.evidence.comparisons import Comparison
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import MOST_SEEDS
@@ -14,8 +16,10 @@ from ablate.reporting.text.markdown import plural, points
 
 def axis_sentences(results: Results, axis: str) -> list[str]:
     """One sentence for each level of an axis but the baseline's."""
-    effects = results.effects.of_axis(axis, results.effects.primary)
-    return [_level_sentence(results, effect) for effect in effects]
+    sentences = []
+    for effect in results.effects.of_axis(axis, results.effects.primary):
+        sentences.append(_level_sentence(results, effect))
+    return sentences
 
 
 def _level_sentence(results: Results, effect: Effect) -> str:
@@ -23,13 +27,13 @@ def _level_sentence(results: Results, effect: Effect) -> str:
     compared = f"{code(comparison.levels[0])} against {code(comparison.against[0])}"
     same_arm = _same_arm_text(comparison.n_same_arm)
     if effect.n_pairs == 0:
-        nothing = "nothing to compare, no pair of complete trials differs in this axis alone"
+        nothing = "nothing to compare, because no two complete trials differ in this axis alone"
         return f"{compared}: {nothing}.{same_arm}"
-    size = f"**{points(effect.estimate)} points** of {prose(effect.metric)}{_in_brackets(effect)}"
+    size = f"{points(effect.estimate)} points of {prose(effect.metric)}{_in_brackets(effect)}"
     secondary = _secondary_text(results.effects.of(comparison, results.effects.secondary))
     verdict = effect_verdict(effect, margin=results.record.margin)
     return (
-        f"{compared}: {size} on average over {_pairs_text(effect)}; {verdict}. "
+        f"{compared}: {verdict}. {size}, mean of {_pairs_text(effect)}. "
         f"{results.task.secondary_prose}: {secondary}.{same_arm}"
     )
 
@@ -38,15 +42,15 @@ def _same_arm_text(n_cells: int) -> str:
     """A sentence on cells in which an axis changes nothing, e.g. alpha where the rank is 0."""
     if not n_cells:
         return ""
-    return f" {plural(n_cells, 'cell')} not counted: both levels are the same arm there."
+    return f" Not counted: {plural(n_cells, 'cell')} in which both levels are the same arm."
 
 
 def _pairs_text(effect: Effect) -> str:
-    """`12 pairs, SD 1.4 (higher in 9)`: a pair is two trials that differ in this axis alone."""
-    pairs = plural(effect.n_pairs, "pair")
+    """`12 pairs (SD 1.4, positive in 9)`: a pair is two trials that differ in this axis alone."""
+    spread = ""
     if not math.isnan(effect.sd_of_pairs):
-        pairs += f", SD {100 * effect.sd_of_pairs:.1f}"
-    return f"{pairs} (higher in {effect.n_higher})"
+        spread = f"SD {100 * effect.sd_of_pairs:.1f}, "
+    return f"{plural(effect.n_pairs, 'pair')} ({spread}positive in {effect.n_higher})"
 
 
 def _secondary_text(effect: Effect) -> str:
@@ -57,7 +61,9 @@ def _secondary_text(effect: Effect) -> str:
 
 def _in_brackets(effect: Effect) -> str:
     """` (interval -1.4 to +7.4)`, or nothing."""
-    return "" if math.isnan(effect.judged.low) else f" ({interval_text(effect.judged)})"
+    if math.isnan(effect.judged.low):
+        return ""
+    return f" ({interval_text(effect.judged)})"
 
 
 def interval_text(judged: Judged) -> str:
@@ -82,7 +88,7 @@ def verdict_words(judged: Judged, seeds_to_settle: int | None, *, margin: float 
     `margin` is that of the grid, in points.
     """
     if judged.verdict is Verdict.UNKNOWN:
-        return "one seed cannot separate it from seed noise"
+        return "unknown: one seed cannot separate it from seed noise"
     if judged.excludes_zero:
         if judged.beyond_margin and margin is not None:
             return f"**{judged.verdict.value} by more than {_margin_words(margin)}**"
@@ -91,7 +97,7 @@ def verdict_words(judged: Judged, seeds_to_settle: int | None, *, margin: float 
     if judged.verdict is Verdict.NO_LARGER:
         within = "" if margin is None else f", within the margin of {_margin_words(margin)}"
         return f"no difference larger than {largest}{within}"
-    return f"undecided: no difference larger than {largest}; {_price(seeds_to_settle)}"
+    return f"undecided, no difference larger than {largest}; {_price(seeds_to_settle)}"
 
 
 def verdict_cell(judged: Judged) -> str:
@@ -102,7 +108,9 @@ def verdict_cell(judged: Judged) -> str:
 
 
 def _margin_words(margin: float) -> str:
-    return "1 point" if margin == 1 else f"{margin:g} points"
+    if margin == 1:
+        return "1 point"
+    return f"{margin:g} points"
 
 
 def _price(seeds_to_settle: int | None) -> str:
@@ -112,11 +120,23 @@ def _price(seeds_to_settle: int | None) -> str:
     return f"about {seeds_to_settle} seeds would settle it"
 
 
+def sides(comparison: Comparison) -> tuple[str, str]:
+    """`freeze_depth=0 augment=strong` and `freeze_depth=all augment=none`, as code."""
+    first = dict(zip(comparison.axes, comparison.levels, strict=True))
+    second = dict(zip(comparison.axes, comparison.against, strict=True))
+    return code(_levels_text(first)), code(_levels_text(second))
+
+
+def _levels_text(levels: Mapping[str, str]) -> str:
+    return " ".join(f"{axis}={level}" for axis, level in levels.items())
+
+
 def share_sentence(results: Results, axis: str) -> str:
-    """How much of the variance of the primary metric the axis explains."""
+    """How much of the variance of the primary metric the axis explains; empty if not known."""
     explained = f"Share of the variance of {prose(results.effects.primary)} (omega squared)"
     effects = results.effects.of_axis(axis, results.effects.primary)
     # The share is the axis's: every level of it carries the same number.
     if not effects or math.isnan(effects[0].share):
-        return f"{explained}: {NOT_MEASURED}."
+        # a design of one factor cannot tell an axis from what is left
+        return ""
     return f"{explained}: {100 * effects[0].share:.0f} %."

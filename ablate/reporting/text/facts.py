@@ -65,18 +65,17 @@ def merge_text(merges: Sequence[Merge | None]) -> str:
             measured.append(merge)
     n_images = {merge.n_images for merge in measured}
     if len(measured) == len(merges) and len(n_images) == 1:
-        return _merge_text(max(measured, key=_size_of_difference))
-    texts: list[str | None] = []
-    for merge in merges:
-        texts.append(None if merge is None else _merge_text(merge))
-    return _joined(texts)
+        return _joined([_merge_text(max(measured, key=_size_of_difference))])
+    return _joined(map(_merge_text, merges))
 
 
 def _size_of_difference(merge: Merge) -> float:
     return merge.difference or 0.0
 
 
-def _merge_text(merge: Merge) -> str:
+def _merge_text(merge: Merge | None) -> str | None:
+    if merge is None:
+        return None
     if merge.difference is None:
         return f"not merged: {merge.why_not}"
     # In fp32 even where training was bf16: rounding the sum would hide a wrong merge.
@@ -90,5 +89,5 @@ def _joined(texts: Iterable[str | None]) -> str:
     """The texts, each of them once, in order of appearance; a missing one is `not measured`."""
     different: dict[str, None] = {}
     for fact in texts:
-        different[NOT_MEASURED if fact is None else fact] = None
+        different[fact or NOT_MEASURED] = None
     return ", ".join(different) or NOT_MEASURED

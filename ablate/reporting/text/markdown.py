@@ -76,7 +76,9 @@ def points(difference: float) -> str:
 
 def interval_in_points(low: float, high: float) -> str:
     """`-1.4 to +7.4`; nothing where it is not known."""
-    return "" if math.isnan(low) else f"{points(low)} to {points(high)}"
+    if math.isnan(low):
+        return ""
+    return f"{points(low)} to {points(high)}"
 
 
 def compact(value: float) -> str:
@@ -85,8 +87,11 @@ def compact(value: float) -> str:
         return NOT_MEASURED
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
-            digits = 1 if value < 9.95 * size else 0
-            return f"{value / size:.{digits}f} {unit}"
+            in_units = value / size
+            # from 9.95 on one decimal would round to a third digit
+            if in_units < 9.95:
+                return f"{in_units:.1f} {unit}"
+            return f"{in_units:.0f} {unit}"
     return f"{value:.0f}"
 
 
@@ -127,8 +132,9 @@ def plural(n: int, noun: str) -> str:
     """`1 seed`, `2 seeds`, `2 classes`."""
     if n == 1:
         return f"{n} {noun}"
-    ending = "es" if noun.endswith("s") else "s"
-    return f"{n} {noun}{ending}"
+    if noun.endswith("s"):
+        return f"{n} {noun}es"
+    return f"{n} {noun}s"
 
 
 def headed(heading: str, body: str) -> str:

@@ -35,8 +35,10 @@ def study_note(record: ReportRecord) -> str:
 
 def _data_line(record: ReportRecord) -> str:
     data = record.data
-    sizes = ", ".join(f"{split} {count:,}" for split, count in data.n_images.items())
-    line = f"{text(data.title)}: {len(data.class_names)} classes; images: {sizes}."
+    sizes = []
+    for split, count in data.n_images.items():
+        sizes.append(f"{split} {count:,}")
+    line = f"{text(data.title)}: {len(data.class_names)} classes; images: {', '.join(sizes)}."
     if data.source == data.requested_source:
         return line
     return f"**Fallback data**: {code(data.requested_source)} is not available. {line}"
@@ -74,32 +76,47 @@ def _score(arm: ReportArm, metric: str) -> str:
 
 def _number(value: float | None) -> float:
     # JSON has no NaN: report.json writes null for what was not measured.
-    return math.nan if value is None else value
+    if value is None:
+        return math.nan
+    return value
 
 
 def _gap_line(gap: ReportContrast, baseline: ReportArm) -> str:
     line = f"Against the baseline ({code(baseline.name)}): {points(gap.difference)} points"
     if gap.low is not None and gap.high is not None:
         line += f" (interval {points(gap.low)} to {points(gap.high)})"
-    return f"{line}, {gap.verdict}."
+    verdict: str = gap.verdict
+    if gap.verdict == "no larger":
+        verdict = "within the margin"
+    return f"{line}, {verdict}."
 
 
 def _effects_line(record: ReportRecord) -> str:
-    claimed = [effect for effect in record.effects if effect.verdict in ("better", "worse")]
-    if not claimed:
-        return "No effect is settled."
-    claimed.sort(key=lambda effect: -abs(effect.estimate or 0.0))
-    effects = [_effect_text(effect) for effect in claimed[:_N_EFFECTS]]
-    if len(claimed) > _N_EFFECTS:
-        effects.append(f"{len(claimed) - _N_EFFECTS} more")
+    settled = [effect for effect in _promised(record) if effect.verdict in ("better", "worse")]
+    if not settled:
+        return "What matters: no difference is certain."
+    settled.sort(key=lambda effect: -abs(effect.estimate or 0.0))
+    effects = [_effect_text(effect) for effect in settled[:_N_EFFECTS]]
+    if len(settled) > _N_EFFECTS:
+        effects.append(f"{len(settled) - _N_EFFECTS} more")
     return f"What matters: {'; '.join(effects)}."
 
 
+def _promised(record: ReportRecord) -> list[ReportEffect]:
+    """As `Effects.promised`: the questions, or all where none is declared, in the first metric."""
+    kinds = {effect.kind for effect in record.effects}
+    promised = []
+    for effect in record.effects:
+        is_first = effect.metric == record.effects[0].metric
+        if is_first and (effect.kind == "question" or "question" not in kinds):
+            promised.append(effect)
+    return promised
+
+
 def _effect_text(effect: ReportEffect) -> str:
-    """`lora_rank=8 +1.2 points of macro F1 (better)`; an interaction names two axes."""
-    levels = []
-    for axis, level in zip(effect.axes, effect.levels, strict=True):
-        levels.append(f"{axis}={level}")
-    name = code(" x ".join(levels))
+    """`lora_rank=8` or a question, with its size and verdict."""
+    name = code(effect.name)
+    if effect.kind == "question":
+        name = text(effect.name)
     size = f"{points(effect.estimate or 0.0)} points of {prose(effect.metric)}"
     return f"{name} {size} ({effect.verdict})"

@@ -15,14 +15,30 @@ from ablate.reporting.text.markdown import join_sections, plural, points, table
 from ablate.study.trial import is_better
 
 _MARKS = {Verdict.BETTER: "↑", Verdict.WORSE: "↓", Verdict.NO_LARGER: "≈"}
-_LATEX_MARKS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "≈": r"$\approx$", "": ""}
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "−": "-",
-    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
-}
+_LATEX_SIGNS = str.maketrans(
+    {
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "≈": r"$\approx$",
+        "±": r"$\pm$",
+    }
+)
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "−": "-",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+    }
+)
+"""What LaTeX would read as markup -> how it prints it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,9 @@ class PaperRow:
     @property
     def mark(self) -> str:
         """The verdict as a sign; empty where it is undecided."""
-        return "" if self.verdict is None else _MARKS.get(self.verdict, "")
+        if self.verdict is None:
+            return ""
+        return _MARKS.get(self.verdict, "")
 
 
 @dataclass(frozen=True)
@@ -68,33 +86,43 @@ class PaperTable:
 def paper_table(results: Results) -> PaperTable:
     """The arms, the best on val first, in both judged metrics on test."""
     metrics = (results.effects.primary, results.effects.secondary)
-    best = {metric: _best_mean(results, metric) for metric in metrics}
     rows = []
     for arm_id in results.arms["arm_id"]:
-        scores = []
-        for metric in metrics:
-            mean = results.number(arm_id, f"{metric}/mean")
-            sd = results.number(arm_id, f"{metric}/sd")
-            scores.append(PaperScore(mean, sd, is_best=mean == best[metric]))
-        gap = results.gap_to_baseline(arm_id)
-        answer: tuple[float, float, float, Verdict | None] = (math.nan, math.nan, math.nan, None)
-        if gap is not None:
-            answer = (gap.difference, gap.judged.low, gap.judged.high, gap.judged.verdict)
-        rows.append(PaperRow(results.name(arm_id), tuple(scores), *answer))
+        scores = tuple(_score(results, arm_id, metric) for metric in metrics)
+        rows.append(_row(results, arm_id, scores))
     return PaperTable(_caption(results), tuple(map(prose, metrics)), tuple(rows))
 
 
+def _score(results: Results, arm_id: str, metric: str) -> PaperScore:
+    mean = results.number(arm_id, f"{metric}/mean")
+    sd = results.number(arm_id, f"{metric}/sd")
+    return PaperScore(mean, sd, is_best=mean == _best_mean(results, metric))
+
+
+def _row(results: Results, arm_id: str, scores: tuple[PaperScore, ...]) -> PaperRow:
+    name = results.name(arm_id)
+    gap = results.gap_to_baseline(arm_id)
+    if gap is None:
+        return PaperRow(name, scores, math.nan, math.nan, math.nan, None)
+    judged = gap.judged
+    return PaperRow(name, scores, gap.difference, judged.low, judged.high, judged.verdict)
+
+
 def _best_mean(results: Results, metric: str) -> float:
-    means = [results.number(arm_id, f"{metric}/mean") for arm_id in results.arms["arm_id"]]
-    known = [mean for mean in means if not math.isnan(mean)]
-    if not known:
+    """The best mean of an arm; NaN where there is none."""
+    column = f"{metric}/mean"
+    if column not in results.arms:
         return math.nan
-    return max(known) if is_better(metric, 1.0, than=0.0) else min(known)
+    # pandas skips arms without a score
+    if is_better(metric, 1.0, than=0.0):
+        return float(results.arms[column].max())
+    return float(results.arms[column].min())
 
 
 def _caption(results: Results) -> str:
     """What the table shows and how; with the number of seeds."""
-    numbers = sorted({int(n) for n in results.arms["n_seeds"] if n > 0})
+    complete = results.arms["n_seeds"][results.arms["n_seeds"] > 0]
+    numbers = sorted(set(complete.tolist()))
     seeds = "no complete seed"
     if len(numbers) == 1:
         seeds = plural(numbers[0], "seed")
@@ -116,7 +144,9 @@ def as_markdown(paper: PaperTable) -> str:
         scores = []
         for score in row.scores:
             printed = _score_text(score)
-            scores.append(f"**{printed}**" if score.is_best else printed)
+            if score.is_best:
+                printed = f"**{printed}**"
+            scores.append(printed)
         rows.append([code(row.name), *scores, _difference(row)])
     header = ["arm", *paper.metrics, "to baseline"]
     return join_sections([text(paper.caption), table(header, rows)])
@@ -128,14 +158,13 @@ def as_latex(paper: PaperTable) -> str:
     for row in paper.rows:
         scores = []
         for score in row.scores:
-            printed = _score_text(score).replace("±", r"$\pm$")
-            scores.append(rf"\textbf{{{printed}}}" if score.is_best else printed)
-        mark = _LATEX_MARKS[row.mark]
-        difference = _difference(row).replace(row.mark, mark) if row.mark else _difference(row)
+            printed = _with_latex_signs(_score_text(score))
+            if score.is_best:
+                printed = rf"\textbf{{{printed}}}"
+            scores.append(printed)
+        difference = _with_latex_signs(_difference(row))
         lines.append(" & ".join([rf"\texttt{{{_escaped(row.name)}}}", *scores, difference]))
-    caption = _escaped(paper.caption).replace("±", r"$\pm$")
-    for sign, mark in _LATEX_MARKS.items():
-        caption = caption.replace(sign, mark) if sign else caption
+    caption = _with_latex_signs(_escaped(paper.caption))
     header = " & ".join(["arm", *map(_escaped, paper.metrics), "to baseline"])
     columns = "l" + "r" * (len(paper.metrics) + 1)
     body = " \\\\\n".join(lines)
@@ -159,20 +188,26 @@ def as_csv(paper: PaperTable) -> str:
         for score in row.scores:
             numbers += [score.mean, score.sd]
         differences = _numbers([row.difference, row.low, row.high])
-        verdict = "" if row.verdict is None else row.verdict.value
+        verdict = ""
+        if row.verdict is not None:
+            verdict = row.verdict.value
         writer.writerow([cell(row.name), *_numbers(numbers), *differences, verdict])
     return buffer.getvalue()
 
 
 def _numbers(values: Sequence[float]) -> list[str]:
-    return ["" if math.isnan(value) else f"{value:.6g}" for value in values]
+    printed = []
+    for value in values:
+        printed.append("" if math.isnan(value) else f"{value:.6g}")
+    return printed
 
 
 def _score_text(score: PaperScore) -> str:
     if math.isnan(score.mean):
         return "-"
-    spread = "" if math.isnan(score.sd) else f" ± {score.sd:.3f}"
-    return f"{score.mean:.3f}{spread}"
+    if math.isnan(score.sd):
+        return f"{score.mean:.3f}"
+    return f"{score.mean:.3f} ± {score.sd:.3f}"
 
 
 def _difference(row: PaperRow) -> str:
@@ -185,4 +220,9 @@ def _difference(row: PaperRow) -> str:
 
 
 def _escaped(words: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in words)
+    return words.translate(_LATEX)
+
+
+def _with_latex_signs(words: str) -> str:
+    """After `_escaped`: the signs bring the markup of formulas."""
+    return words.translate(_LATEX_SIGNS)

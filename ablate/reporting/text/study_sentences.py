@@ -48,7 +48,9 @@ def _fallback_warning(data: DataFacts) -> str:
 def split_sentence(results: Results) -> str:
     """Sizes of the splits, the number of classes, and how the splits were made."""
     data = results.record.data
-    sizes = [f"{split} {data.n_images[split]:,}" for split in _known_splits(data)]
+    sizes = []
+    for split in _known_splits(data):
+        sizes.append(f"{split} {data.n_images[split]:,}")
     images = f"images: {', '.join(sizes)}{_labels_per_image(results)}"
     classes = f"{len(data.class_names)} classes"
     if data.regrouped:
@@ -90,7 +92,9 @@ def classes_sentence(results: Results) -> str:
     splits = _known_splits(data)
     if not splits:
         return ""
-    classes = [_class_text(data, position, splits) for position in range(len(data.class_names))]
+    classes = []
+    for position in range(len(data.class_names)):
+        classes.append(_class_text(data, position, splits))
     return f"Classes, images in {' / '.join(splits)}: {some(classes, most=_N_NAMED_CLASSES)}."
 
 
@@ -121,16 +125,22 @@ def absent_sentences(results: Results) -> list[str]:
 
 
 def _absent_classes(class_names: Sequence[str], counts: Sequence[int]) -> list[str]:
+    absent = []
     # Not strict: a study whose splits were never counted has no counts.
-    pairs = zip(class_names, counts, strict=False)
-    return [code(name) for name, n_images in pairs if n_images == 0]
+    for name, n_images in zip(class_names, counts, strict=False):
+        if n_images == 0:
+            absent.append(code(name))
+    return absent
 
 
 def design_sentence(results: Results) -> str:
     """Arms, seeds, and how many trials ended in which state."""
     record = results.record
-    states = results.trials["state"].value_counts()
-    ended = ", ".join(f"{states[state]} {state.lower()}" for state in sorted(states.index))
+    states = results.trials["state"].value_counts().sort_index()
+    counted = []
+    for state, n_trials in states.items():
+        counted.append(f"{n_trials} {str(state).lower()}")
+    ended = ", ".join(counted)
     size = f"{plural(len(record.arms), 'arm')} x {plural(len(record.seeds), 'seed')}"
     sentence = f"{size} = {plural(len(results.trials), 'trial')}: {ended}."
     if record.noise_seeds:

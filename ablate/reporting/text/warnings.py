@@ -21,7 +21,7 @@ def warnings(results: Results) -> list[str]:
         lines.append(study_sentences.data_sentence(results))
     lines += study_sentences.absent_sentences(results)
     lines += [_duplicates(results), _small_classes(results), _failures(results)]
-    return [line for line in lines if line]
+    return list(filter(None, lines))
 
 
 def _duplicates(results: Results) -> str:

@@ -9,7 +9,6 @@ import pytest
 from ablate.recipe.levels import level_text
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.choices import neighbours
-from ablate.reporting.evidence.paired import arm_gap
 from ablate.reporting.statistics.verdict import Verdict
 
 
@@ -32,13 +31,11 @@ def test_a_choice_is_worth_the_paired_difference(published) -> None:
     results = compute_results(published.study, published.predictions)
     assert results.choices and results.champion is not None
     for choice in results.choices:
-        gap = arm_gap(
-            results.trials,
-            results.effects.primary,
-            arm_id=results.champion.arm_id,
-            against=choice.neighbour.arm_id,
+        scores = results.trials.pivot(
+            index="seed", columns="arm_id", values=results.effects.primary
         )
-        assert choice.judged.estimate.value == pytest.approx(gap.mean)
+        differences = scores[results.champion.arm_id] - scores[choice.neighbour.arm_id]
+        assert choice.judged.estimate.value == pytest.approx(differences.mean())
 
 
 def test_the_answer_the_other_way_round(published) -> None:

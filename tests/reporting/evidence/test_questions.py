@@ -15,6 +15,7 @@ from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.arm_gaps import gaps_to
 from ablate.reporting.evidence.effect_table import effect_frame
 from ablate.reporting.evidence.effects import Effects, study_effects
+from ablate.reporting.evidence.scores import StudyScores
 from ablate.reporting.pages.readme import report_text
 from ablate.reporting.report_record import report_json
 from ablate.reporting.statistics.verdict import QUESTIONS_ALPHA, Verdict
@@ -112,9 +113,7 @@ def test_an_arm_that_is_asked_for_has_the_questions_answer() -> None:
     trials = _trials(record)
     effects = study_effects(record, trials, {})
     gaps = gaps_to(
-        record,
-        trials,
-        {},
+        StudyScores(record, trials, {}),
         reference=record.arms[0],
         order=[arm.arm_id for arm in record.arms],
         answered=effects.questions,
@@ -140,9 +139,7 @@ def test_a_margin_settles_what_is_small_and_names_what_is_large() -> None:
 def test_arms_are_judged_by_the_margin_too() -> None:
     record = _record(margin=5.0)
     gaps = gaps_to(
-        record,
-        _trials(record),
-        {},
+        StudyScores(record, _trials(record), {}),
         reference=record.arms[0],
         order=[arm.arm_id for arm in record.arms],
     )
@@ -186,6 +183,6 @@ def test_tables_and_record_name_the_questions(published) -> None:
     assert "1 question declared before training" in asked
     assert "`augment=light` against `augment=none`" in asked
     assert "*none*" not in asked  # a name is words, never markup
-    assert "Exploratory: the grid declares its questions" in text
+    assert "Verdicts marked exploratory answer no declared question" in text
     plain = compute_results(published.study, published.predictions)
     assert "xploratory" not in report_text(plain, {})

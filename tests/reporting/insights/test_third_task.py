@@ -35,7 +35,7 @@ def test_its_report_says_what_its_insight_says(levels: AnyStudy, tmp_path: Path)
     errors = (tests["expected"] - tests["level"]).abs().groupby(tests["arm_id"]).mean()
     assert f"The best arm is {errors.min():.2f} levels off." in readme
     assert "## Levels\n\n2 arms could be read." in readme
-    assert "Best arm by mean val mean absolute error over 2 seeds: **`head_lr=0.001`**" in readme
+    assert "Best arm by mean val mean absolute error: **`head_lr=0.001`**" in readme
     table = pd.read_csv(tmp_path / "levels.csv")
     np.testing.assert_allclose(table["levels_off"], errors, rtol=1e-5)
     arms = pd.read_csv(tmp_path / "arms.csv")

@@ -105,7 +105,7 @@ def test_an_arm_without_a_complete_trial_says_not_measured(published) -> None:
             lambda run: replace(run, status="FAILED") if run.arm_id == arm_id else run
         )
     )[arm_id]
-    assert "0 seeds of 2 completed." in text
+    assert "0 of 2 seeds completed." in text
     assert "Not measured: no trial of this arm completed." in text
     assert "| macro F1 | not measured | not measured |" in text
     assert ModelCard(text).data.to_dict().get("model-index") is None

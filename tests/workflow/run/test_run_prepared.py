@@ -225,7 +225,7 @@ def test_what_mlflow_knows_of_a_trial(desk: Path, write_grid: WriteGrid, trackin
     parent = client.get_run(study.parent_run_id)
     assert parent.data.tags["ablate.kind"] == "study"
     note = parent.data.tags["mlflow.note.content"]
-    assert "No effect can be claimed." in note  # one seed
+    assert "What matters: no difference is certain." in note  # one seed
     assert "The whole report: artifact `report/report.html`" in note
     assert {"report/README.md", "report/effects.csv", "report/report.html"} <= {
         file.path for file in client.list_artifacts(study.parent_run_id, "report")

@@ -13,8 +13,8 @@ from ablate.reporting.text.markdown import table
 SUSPECTS = "examples_suspects"
 _N_SHOWN = 10
 _HOW = (
-    "most trials predict another class, as confidently as they do on images that carry its label "
-    "(confident learning; no trial trained on them)"
+    "A label is suspect when most trials predict another class, as confidently as on images that "
+    "carry its label (confident learning). No trial trained on these images."
 )
 
 
@@ -28,14 +28,12 @@ def suspects_paragraph(
     splits = " and ".join(split.split for split in pooled)
     count = f"Suspect labels: {len(suspects):,} of {n_images:,} images of {splits}"
     if not suspects:
-        return f"{count}: on none do {_HOW}."
+        return f"{count}. {_HOW}"
     shown = suspects[:_N_SHOWN]
     more = ""
     if len(suspects) > len(shown):
         more = f" The {len(shown)} most certain; all are in `suspect_labels.csv`."
-    note = (
-        f"{count}: on these {_HOW}. Hard images appear in this list as well as wrong labels.{more}"
-    )
+    note = f"{count}. {_HOW} Hard images appear in this list as well as wrong labels.{more}"
     return f"{note}\n\n{_suspects_table(shown, class_names)}"
 
 

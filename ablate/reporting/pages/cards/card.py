@@ -24,7 +24,7 @@ from ablate.study.record import ArmRecord
 def card_text(results: Results, arm: ArmRecord) -> str:
     """The card of one arm: front matter and all sections."""
     sections = [
-        f"# {text(arm.name)}",
+        f"# {text(results.record.grid_name)}: {text(results.name(arm.arm_id))}",
         opening_text(results, arm),
         scores_section(results, arm),
         by_seed_section(results, arm),

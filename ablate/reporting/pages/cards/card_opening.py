@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.quoting import code, text
-from ablate.reporting.results import NOT_MEASURED, Results, prose
+from ablate.reporting.results import NOT_MEASURED, Results
 from ablate.reporting.text import conclusions, study_sentences
 from ablate.reporting.text.markdown import bullets, join_sections, plural
 from ablate.study.record import ArmRecord
@@ -28,8 +28,8 @@ def _what_it_is(results: Results, arm: ArmRecord) -> str:
     n_seeds = int(results.number(arm.arm_id, "n_seeds"))
     return (
         f"{code(arm.recipe.backbone)}, fine-tuned for {purpose}: {_role(results, arm)} of the "
-        f"study {code(record.grid_name)} ({question}). "
-        f"{plural(n_seeds, 'seed')} of {len(record.seeds)} completed."
+        f"study {code(record.grid_name)} ({question}). Its levels: {code(arm.name)}. "
+        f"{n_seeds} of {plural(len(record.seeds), 'seed')} completed."
     )
 
 
@@ -49,9 +49,11 @@ def _gap(results: Results, arm: ArmRecord) -> str:
         return ""
     gap = results.gap_to_baseline(arm.arm_id)
     if gap is None:
-        score = prose(results.effects.primary)
-        score = score[:1].upper() + score[1:]
-        return f"{score} against the baseline {code(baseline.name)}: {NOT_MEASURED}."
+        return f"{_against(baseline)} {NOT_MEASURED}: no seed completed in both arms."
     difference = conclusions.gap_text(results, gap)
     noise = conclusions.noise_sentence(results)
-    return f"Against the baseline {code(baseline.name)}: {difference}. {noise}"
+    return f"{_against(baseline)} {difference}. {noise}"
+
+
+def _against(baseline: ArmRecord) -> str:
+    return f"Against the baseline ({code(baseline.name)}):"

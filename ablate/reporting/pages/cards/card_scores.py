@@ -20,8 +20,8 @@ def scores_section(results: Results, arm: ArmRecord) -> str:
         rows.append([prose(metric), val, test, _interval(results, arm, metric)])
     note = (
         f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; "
-        "test was scored once per trial. The interval is of the mean on test, over test images and "
-        "seeds (whose spread is that of the arm of median spread, or its own where larger)."
+        "test was scored once per trial. The interval of the mean on test allows for other test "
+        "images and other seeds; the arms lend each other their spread over seeds."
     )
     header = ["metric", "val", "test", "95 % interval, test"]
     parts = ["## Results", note, table(header, rows), results.insight.score_note(results, arm)]

@@ -53,8 +53,8 @@ def legend(results: Results) -> str:
     """How the table is to be read."""
     how = (
         f"{BEST} best on val, {BASELINE} baseline; **bold** levels differ from the baseline's. "
-        f"Mean ± SD over seeds; differences in points of {prose(results.effects.primary)} on "
-        "test, bold where the interval excludes 0."
+        f"Mean ± SD over seeds; differences in points of {prose(results.effects.primary)}, "
+        "bold where the interval excludes 0."
     )
     varied = varied_axes(results)
     levels = arm_levels(results.record, results.record.arms[0])

@@ -10,11 +10,11 @@ from ablate.reporting.text.markdown import bullets, join_sections
 from ablate.reporting.text.question_sentences import EXPLORATORY
 
 _HOW = (
-    "Each comparison is against the baseline's level, between trials that differ in this axis "
+    "Each level is compared with the baseline's, in pairs of trials that differ in this axis "
     "alone: same seed, same levels of all other axes. Merged arms count under each of their names; "
-    "excluded cells form no pair. The seed is the unit: what other seeds and other test images "
-    "would change is in the interval. All intervals of this report hold together in 95 % of such "
-    "studies, and each verdict follows from its interval. All numbers are in `effects.csv`."
+    "excluded cells form no pair. The intervals allow for other seeds and other test images, and "
+    "for the number of comparisons: all of them hold together in 95 % of such studies. Each "
+    "verdict follows from its interval. All numbers are in `effects.csv`."
 )
 
 
@@ -35,5 +35,5 @@ def _axis(results: Results, axis: str, show: ShowFigure) -> str:
         *effect_sentences.axis_sentences(results, axis),
         effect_sentences.share_sentence(results, axis),
     ]
-    parts = [f"### {code(axis)}", bullets(lines), show(axis_figure_name(axis))]
+    parts = [f"### {code(axis)}", bullets(filter(None, lines)), show(axis_figure_name(axis))]
     return join_sections(parts).rstrip()

@@ -21,7 +21,9 @@ def merged_section(results: Results, _show: ShowFigure) -> str:
     rows = []
     for arm in results.record.arms:
         if len(arm.cells) > 1:
-            rows.append([code(arm.name), str(len(arm.cells)), _differing_levels(arm)])
+            rows.append(
+                [code(results.name(arm.arm_id)), str(len(arm.cells)), _differing_levels(arm)]
+            )
     if not rows:
         return ""
     listed = table(["arm", "cells", "which"], rows, n_text_columns=3)

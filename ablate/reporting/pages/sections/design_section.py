@@ -8,6 +8,7 @@ from ablate.quoting import code
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.statistics.power import MOST_SEEDS
+from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text import conclusions
 from ablate.reporting.text.markdown import join_sections, points, table
 
@@ -30,10 +31,10 @@ def design_section(results: Results, _show: ShowFigure) -> str:
     if not rows:
         return ""
     note = (
-        "The smallest true effect that this design detects with a power of 80 %, and the seeds "
-        "after which the interval would exclude 0, were the difference what it is. "
-        f"{conclusions.noise_sentence(results)} The standard errors show what more seeds, or more "
-        f"test images, would gain. All in points of {prose(results.effects.primary)}."
+        f"In points of {prose(results.effects.primary)}. Smallest detectable: the true effect that "
+        "this design finds with a power of 80 %. Seeds to settle it: as many would do if the "
+        "difference is what was observed. The standard errors (SE) tell whether more seeds or more "
+        f"test images would help. {conclusions.noise_sentence(results)}"
     )
     return join_sections(["## What this design can show", note, table(_HEADER, rows)]).rstrip()
 
@@ -42,11 +43,13 @@ def _row(effect: Effect) -> list[str]:
     smallest = "none"
     if math.isfinite(effect.smallest_effect):
         smallest = f"{100 * effect.smallest_effect:.1f}"
-    seeds = f"more than {MOST_SEEDS}"
+    seeds = "settled"
     if effect.seeds_to_settle is not None:
         seeds = str(effect.seeds_to_settle)
-    if effect.judged.excludes_zero:
-        seeds = "settled"
+    elif effect.verdict is Verdict.UNKNOWN:
+        seeds = NOT_MEASURED
+    elif effect.verdict is Verdict.UNDECIDED:
+        seeds = f"more than {MOST_SEEDS}"
     return [
         code(effect.comparison.name),
         points(effect.estimate),

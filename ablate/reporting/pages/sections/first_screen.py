@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from ablate.quoting import code, one_line
-from ablate.reporting.decision import Decision, Option, decide
+from ablate.reporting.decision import FEWEST_SEEDS, Decision, OpenQuestion, Option, decide
 from ablate.reporting.pages.sections.arm_rows import arm_rows, legend, varied_axes
 from ablate.reporting.results import Results, ShowFigure, prose
 from ablate.reporting.statistics.power import MOST_SEEDS
@@ -26,6 +26,7 @@ from ablate.reporting.text.markdown import (
     score,
     table,
 )
+from ablate.reporting.text.question_sentences import question_lines
 from ablate.reporting.text.warnings import warnings
 from ablate.tracking.events import TrialState
 
@@ -57,6 +58,7 @@ def first_screen(results: Results, _show: ShowFigure) -> str:
         CARDS[0],
         _cards(results, decision),
         CARDS[1],
+        bullets(question_lines(results)),
         opening,
         _top_arms(results, decision),
         following,
@@ -84,7 +86,7 @@ def _cards(results: Results, decision: Decision) -> str:
     rows = []
     for row in range(n_rows):
         rows.append([column[row] if row < len(column) else "" for column in columns])
-    header = ["Use this", "How sure", "Cheapest that may do"]
+    header = ["Use this", "How sure", "Cheapest that may be as good"]
     return table(header, rows, n_text_columns=3)
 
 
@@ -93,7 +95,7 @@ def _use_card(results: Results, decision: Decision) -> list[str]:
     metric = prose(results.effects.primary)
     interval = ""
     if not math.isnan(use.low):
-        interval = f" (95 % {use.low:.3f} to {use.high:.3f})"
+        interval = f" (95 % interval {use.low:.3f} to {use.high:.3f})"
     scores = (
         f"{metric} **{score(use.score)}**{interval}, "
         f"{results.task.secondary_prose} {score(use.secondary)}; {plural(use.n_seeds, 'seed')}"
@@ -117,13 +119,13 @@ def _cost_line(use: Option, baseline: Option | None) -> str:
         return ""
     seconds = ""
     if not math.isnan(use.train_s):
-        seconds = f", {use.train_s:,.1f} s of training"
-    line = f"{compact(use.n_trained)} weights trained{seconds}"
+        seconds = f" in {use.train_s:,.1f} s"
+    line = f"trains {compact(use.n_trained)} parameters{seconds}"
     if baseline is None or baseline.arm == use.arm or math.isnan(baseline.n_trained):
         return line
     usual = compact(baseline.n_trained)
     if seconds and not math.isnan(baseline.train_s):
-        usual += f", {baseline.train_s:,.1f} s"
+        usual += f" in {baseline.train_s:,.1f} s"
     return f"{line} (baseline: {usual})"
 
 
@@ -132,17 +134,26 @@ def _sure_card(results: Results, decision: Decision) -> list[str]:
     questions = decision.open_questions
     if not questions:
         return [*lines, "no question is open"]
-    first = questions[0]
-    if first is not decision.settled_next:
-        lines.append(f"open: {code(first.name)}; more than {MOST_SEEDS} seeds would settle it")
-    if decision.settled_next is not None and decision.settling_command is not None:
-        following = decision.settled_next
-        lines.append(f"{code(following.name)}: about {following.n_seeds} seeds would settle it")
+    named = list(dict.fromkeys([questions[0], decision.settled_next or questions[0]]))
+    for question in named:
+        lines.append(_open_line(results, question))
+    if decision.settling_command is not None:
         lines.append(code(one_line(decision.settling_command)))
-    n_more = len(questions) - len({first, decision.settled_next or first})
+    n_more = len(questions) - len(named)
     if n_more:
         lines.append(f"{plural(n_more, 'more question')} open")
     return lines
+
+
+def _open_line(results: Results, question: OpenQuestion) -> str:
+    name = code(question.name)
+    if question.is_of_best_arm:
+        name = f"{name} against the baseline"
+    if len(results.record.seeds) < 2:
+        return f"{name}: open; begin with {FEWEST_SEEDS} seeds"
+    if question.n_seeds is None:
+        return f"{name}: open; more than {MOST_SEEDS} seeds would settle it"
+    return f"{name}: about {question.n_seeds} seeds would settle it"
 
 
 def _headline(decision: Decision) -> str:
@@ -155,31 +166,33 @@ def _headline(decision: Decision) -> str:
 
 
 def _family(results: Results, decision: Decision) -> str:
-    if results.effects.n_tests == 0 and not results.to_baseline:
-        return "nothing can be compared"
+    if results.effects.n_tests == 0:
+        return "nothing can be tested with fewer than 2 seeds of comparable arms"
     settled = f"{decision.n_settled} of {plural(decision.n_compared, decision.kind)} settled"
     return f"{settled}; all verdicts hold together in 95 % of such studies"
 
 
 def _cheapest_card(results: Results, decision: Decision) -> list[str]:
     cheapest = decision.cheapest
-    among = (
-        f"the best arm is among {decision.n_candidates} of {plural(decision.n_scored, 'arm')}, "
-        "95 % sure"
-    )
+    n_arms = plural(decision.n_scored, "arm")
+    among = f"truly best, 95 % sure: one of {decision.n_candidates} (of {n_arms})"
+    if decision.n_candidates == 1:
+        among = f"truly best, 95 % sure: 1 of {n_arms}"
+    elif decision.n_candidates == decision.n_scored:
+        among = f"any of {n_arms} may be the truly best"
     if cheapest is None:
         return ["not measured", among]
     metric = prose(results.effects.primary)
     if cheapest.arm == decision.use.arm:
         return [
             "**the best arm itself**",
-            "no arm that may be the best trains fewer weights",
+            "no arm that may be the best trains fewer parameters",
             among,
         ]
     lines = [f"**{code(cheapest.name)}**", f"{metric} {score(cheapest.score)}"]
     if cheapest.gap is not None:
         lines.append(_gap_line(cheapest))
-    return [*lines, f"{_cost_line(cheapest, None)}; {among}"]
+    return [*lines, _cost_line(cheapest, None), among]
 
 
 def _top_arms(results: Results, decision: Decision) -> str:

@@ -29,13 +29,13 @@ def tuning_section(results: Results, pilot: Pilot) -> str:
         f"at their best, not at a setting that favours one of them. {counts_text(pilot)}. "
         "**No score of the tuning enters a conclusion**; its seed is not among those below."
     )
-    rows = [_row(pilot, arm) for arm in results.record.arms]
+    rows = [_row(pilot, arm, results.name(arm.arm_id)) for arm in results.record.arms]
     header = ["arm", *map(code, pilot.space), "pilot trials complete"]
     header += [f"best {prose(name)}", "worst", "at the edge"]
     return join_sections(["## Tuning", how, table(header, rows), _EDGE]).rstrip()
 
 
-def _row(pilot: Pilot, arm: ArmRecord) -> list[str]:
+def _row(pilot: Pilot, arm: ArmRecord, name_of_arm: str) -> list[str]:
     name = pilot.objectives[0]
     trials = [trial for trial in pilot.trials if trial.arm == arm.name]
     known = [trial.scores.get(name, math.nan) for trial in trials]
@@ -45,7 +45,7 @@ def _row(pilot: Pilot, arm: ArmRecord) -> list[str]:
         tuned[field] = level_text(arm.tuned[field])
     n_complete = f"{len(scores)} of {len(trials)}"
     edges = _at_the_edge(trials, arm.tuned, tuple(pilot.space))
-    return [code(arm.name), *tuned.values(), n_complete, *_best_and_worst(scores, name), edges]
+    return [code(name_of_arm), *tuned.values(), n_complete, *_best_and_worst(scores, name), edges]
 
 
 def _best_and_worst(scores: Sequence[float], name: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import pytest
 from support.reports import no_figures, section, text_of
 
 from ablate.reporting.compute import compute_results
+from ablate.reporting.evidence.arm_names import difference_names
 from ablate.reporting.pages.sections.pilot_section import pilot_section
 from ablate.reporting.pages.write import write_report
 from ablate.reporting.verify_report import verify_report
@@ -132,7 +133,7 @@ def tuned(published):
 
 def test_a_tuning_lists_what_each_arm_got_and_what_lies_at_the_edge(published) -> None:
     told = section(text_of(tuned(published)), "Tuning")
-    names = [arm.name for arm in published.study.record.arms]
+    names = list(difference_names(published.study.record).values())
     assert "all combinations of `head_lr` in 0.001, 0.01, 0.1 with pilot seed 1000" in told
     assert f"| `{names[0]}` | 0.1 | 3 of 3 | 0.625 | 0.250 | `head_lr` |" in told
     assert f"| `{names[1]}` | 0.01 | 3 of 3 | 0.500 | 0.250 | - |" in told
