@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ablate.reporting.evidence.added_arms import added_arms, whole_choices
-from ablate.reporting.evidence.arm_gaps import ArmGap, best_candidates, gaps_to, with_gaps
 from ablate.reporting.evidence.arm_intervals import with_intervals
-from ablate.reporting.evidence.choices import Choice, choices
 from ablate.reporting.evidence.confirmed import confirmed
-from ablate.reporting.evidence.effects import study_effects
-from ablate.reporting.evidence.frames import arm_frame, champion, trial_frame
+from ablate.reporting.evidence.frames import arm_frame, trial_frame
+from ablate.reporting.evidence.judgement import judge_study
 from ablate.reporting.evidence.noise_floor import noise_floor
-from ablate.reporting.evidence.scores import StudyScores
 from ablate.reporting.insights import insight_of
 from ablate.reporting.predictions.read import Predictions, Readings, read_study
 from ablate.reporting.predictions.replicates import replicate_arrays
-from ablate.reporting.results import Results, baseline_of, card_slugs
+from ablate.reporting.results import Results, card_slugs
 from ablate.tracking.records import PublishedStudy
 
 
@@ -50,35 +47,17 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
     insight = insight_of(readings, record)
     # Intervals before the task's columns: these may be about scores, never the other way round.
     arms = with_intervals(arm_frame(study, trials), record, trials, replicates)
-    order = arms["arm_id"].tolist()
-    baseline = baseline_of(record)
-    effects = study_effects(record, trials, replicates)
-    to_baseline: tuple[ArmGap, ...] = ()
-    scores = StudyScores(record, trials, replicates)
-    if baseline is not None:
-        to_baseline = gaps_to(
-            scores,
-            reference=baseline,
-            order=order,
-            answered=effects.questions or effects.mains,
-        )
-        effects = with_gaps(effects, to_baseline, scores)
-
-    # By val alone; everything that is said of it below is of test.
-    best = champion(record, trials)
-    around: tuple[Choice, ...] = ()
-    if best is not None:
-        around = choices(scores, best=best, effects=effects, to_baseline=to_baseline)
+    judged = judge_study(record, trials, replicates, order=arms["arm_id"].tolist())
     return Results(
         study=study,
         trials=trials,
         arms=insight.with_columns(arms, record),
-        effects=effects,
+        effects=judged.effects,
         noise_floor=noise_floor(study, trials),
-        champion=best,
-        to_baseline=to_baseline,
-        choices=around,
-        may_be_best=best_candidates(scores),
+        champion=judged.champion,
+        to_baseline=judged.to_baseline,
+        choices=judged.choices,
+        may_be_best=judged.may_be_best,
         insight=insight,
         slugs=card_slugs(record),
     )

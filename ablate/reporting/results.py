@@ -19,6 +19,7 @@ from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.evidence.confirmed import Confirmed
 from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.frames import best_among, complete_among, run_of_trial
+from ablate.reporting.evidence.judgement import baseline_of
 from ablate.reporting.evidence.noise_floor import NoiseFloor
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import ImageKey, TileFigure
@@ -207,14 +208,6 @@ class Results:
     def number(self, arm_id: str, column: str) -> float:
         """A number of an arm's row of `arms`, e.g. `cost/macs/mean`; NaN where not measured."""
         return float(self._rows[arm_id].get(column, math.nan))
-
-
-def baseline_of(record: StudyRecord) -> ArmRecord | None:
-    """The arm that every difference is measured against; a search may have none."""
-    for arm in record.arms:
-        if arm.arm_id == record.baseline_arm_id:
-            return arm
-    return None
 
 
 def shown_scores(record: StudyRecord) -> list[str]:

@@ -24,7 +24,7 @@ from ablate.reporting.statistics.estimate import estimates
 from ablate.reporting.statistics.power import Design
 from ablate.reporting.statistics.seed_variance import Span
 from ablate.reporting.statistics.settling import seeds_until_settled
-from ablate.reporting.statistics.verdict import ALPHA, ARMS_ALPHA, Judged
+from ablate.reporting.statistics.verdict import ARMS_ALPHA, BEST_ALPHA, Judged
 from ablate.study.record import ArmRecord
 from ablate.study.trial import is_better
 
@@ -201,7 +201,7 @@ def best_candidates(study: StudyScores) -> frozenset[str]:
     is_candidate = may_be_best(
         scores,
         study.replicates.get(metric),
-        alpha=ALPHA,
+        alpha=BEST_ALPHA,
         is_lower_better=is_better(metric, 0.0, than=1.0),
     )
     has_score = np.asarray(~np.isnan(scores).all(axis=1))

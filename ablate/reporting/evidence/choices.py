@@ -16,7 +16,7 @@ from ablate.reporting.evidence.arm_gaps import ArmGap, gaps_to
 from ablate.reporting.evidence.comparisons import arm_of_cell
 from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.scores import StudyScores
-from ablate.reporting.statistics.verdict import ALPHA, Judged
+from ablate.reporting.statistics.verdict import CHOICES_ALPHA, Judged
 from ablate.study.record import ArmRecord, StudyRecord
 
 COLUMNS = (
@@ -68,7 +68,7 @@ def choices(
     """Compare `best` with each neighbour that was trained, axis by axis.
 
     Comparisons that `to_baseline` or an effect has answered keep that answer; the others are a
-    family of their own with 5 % of error.
+    family of their own.
     """
     record = study.record
     around = list(neighbours(record, best))
@@ -79,7 +79,7 @@ def choices(
         study,
         reference=best,
         order=list(dict.fromkeys(others)),
-        alpha=ALPHA,
+        alpha=CHOICES_ALPHA,
         answered=[*effects.questions, *effects.mains],
     )
     for gap in gaps:

@@ -131,11 +131,6 @@ def interactions(record: StudyRecord, *, scored: Container[str]) -> tuple[Compar
     return tuple(_each_interaction(record, scored))
 
 
-def has_interactions(record: StudyRecord, *, scored: Container[str]) -> bool:
-    """Whether there is an interaction to judge: far faster than to list them."""
-    return next(_each_interaction(record, scored), None) is not None
-
-
 def _each_interaction(record: StudyRecord, scored: Container[str]) -> Iterator[Comparison]:
     cells = _Cells.of(record, scored)
     for pair in itertools.combinations(record.axes, 2):

@@ -36,7 +36,6 @@ from ablate.reporting.statistics.seed_variance import Span
 from ablate.reporting.statistics.settling import seeds_until_settled
 from ablate.reporting.statistics.variance import Noise, noise, omega_squared
 from ablate.reporting.statistics.verdict import (
-    ALPHA,
     INTERACTIONS_ALPHA,
     MAINS_ALPHA,
     QUESTIONS_ALPHA,
@@ -208,8 +207,7 @@ class _OneMetric:
         asked = []
         for answer in self._family(compared.questions, QUESTIONS_ALPHA):
             asked.append(replace(answer, is_declared=True))
-        mains_alpha = MAINS_ALPHA if compared.interactions else ALPHA
-        mains = self._mains(compared, asked, mains_alpha)
+        mains = self._mains(compared, asked, MAINS_ALPHA)
         pairs = self._family(compared.interactions, INTERACTIONS_ALPHA)
         comparisons = [*compared.questions, *compared.mains, *compared.interactions]
         answers = [*asked, *mains, *pairs]

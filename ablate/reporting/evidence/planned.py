@@ -12,13 +12,12 @@ import numpy as np
 
 from ablate.reporting.evidence.comparisons import (
     Comparison,
-    has_interactions,
     main_comparisons,
     questions,
 )
 from ablate.reporting.statistics.power import Design
 from ablate.reporting.statistics.seed_variance import Span
-from ablate.reporting.statistics.verdict import ALPHA, MAINS_ALPHA, QUESTIONS_ALPHA
+from ablate.reporting.statistics.verdict import MAINS_ALPHA, QUESTIONS_ALPHA
 from ablate.study.record import StudyRecord
 
 
@@ -40,8 +39,7 @@ def planned_comparisons(record: StudyRecord) -> tuple[Planned, ...]:
     if asked:
         return _family(asked, len(record.arms), alpha=QUESTIONS_ALPHA)
     mains = _with_cells(main_comparisons(record, scored=every_arm))
-    alpha = MAINS_ALPHA if has_interactions(record, scored=every_arm) else ALPHA
-    return _family(mains, len(record.arms), alpha=alpha)
+    return _family(mains, len(record.arms), alpha=MAINS_ALPHA)
 
 
 def _with_cells(comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -107,6 +107,9 @@ def _largest_full_block(
 
     Columns come in by how complete they are. Among equal blocks the one with more seeds is taken.
     """
+    if is_complete.size and is_complete.all():
+        # nothing failed, as nearly always: the search below would find the same
+        return np.ones(len(is_complete), np.bool_), np.arange(is_complete.shape[1])
     by_completeness = np.argsort(-is_complete.sum(axis=0), kind="stable")
     best: tuple[NDArray[np.bool_], NDArray[np.int64]] | None = None
     most = 0

@@ -95,7 +95,7 @@ def _block(
         others=pairs.others,
         value=value,
         se=np.sqrt(variance + shared),
-        df=_satterthwaite(variance, df, shared),
+        df=_df_of_both(variance, df, shared),
     )
 
 
@@ -169,8 +169,8 @@ def _image_variances(of_arms: Matrix, of_others: Matrix) -> tuple[Matrix, Matrix
     return shared, np.where(is_unknown, 0.0, own)
 
 
-def _satterthwaite(seeds: Matrix, df_seeds: Matrix, images: Matrix) -> Matrix:
-    """As in `estimate`: degrees of freedom of a sum of which the images' part is known."""
+def _df_of_both(seeds: Matrix, df_seeds: Matrix, images: Matrix) -> Matrix:
+    """As `estimate` has it; infinite where seeds do not vary."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        df = (seeds + images) ** 2 * df_seeds / seeds**2
+        df = (seeds + images) / seeds * df_seeds
     return np.where(seeds == 0, np.inf, df)

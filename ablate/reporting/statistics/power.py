@@ -36,7 +36,8 @@ class Design:
     def df(self, n_seeds: int) -> float:
         """Degrees of freedom of the moderated variance with `n_seeds`; 0 with one."""
         own = n_seeds - 1
-        others = (self.rank - 1) * own
+        # a family without two seeds that share a complete arm has no span, and nothing to lend
+        others = max(self.rank - 1, 0) * own
         if others == 0:
             return float(own)
         return own + others * PRIOR_DF / (others + PRIOR_DF)
@@ -57,7 +58,7 @@ def smallest_effect(design: Design, n_seeds: int, *, sd: float, se_images: float
     se = design.se(n_seeds, sd=sd, se_images=se_images)
     seeds_only = design.se(n_seeds, sd=sd)
     if seeds_only > 0:
-        df = df * (se / seeds_only) ** 4  # as in `estimate`: the images' part is known
+        df = df * (se / seeds_only) ** 2  # as in `estimate`: the images' part is known
     df = min(df, _NORMAL_DF)
     # scipy.special, not scipy.stats: a plan asks too, and may not take seconds to begin
     critical = -float(stdtrit(df, design.alpha / 2))

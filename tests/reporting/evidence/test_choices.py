@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ablate.recipe.levels import level_text
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.choices import neighbours
+from ablate.reporting.statistics.verdict import Verdict
 
 
 def test_neighbours_differ_in_one_axis_and_none_is_left_out(published) -> None:
@@ -37,7 +40,7 @@ def test_a_choice_is_worth_the_paired_difference(published) -> None:
 
 def test_the_answer_the_other_way_round(published) -> None:
     results = compute_results(published.study, published.predictions)
-    judged = results.to_baseline[0].judged
+    judged = replace(results.to_baseline[0].judged, verdict=Verdict.BETTER)
     reverse = judged.reversed()
     assert (reverse.low, reverse.high) == (-judged.high, -judged.low)
     assert {judged.verdict, reverse.verdict} == {"better", "worse"}

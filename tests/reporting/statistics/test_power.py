@@ -95,3 +95,8 @@ def test_luck_is_unknown_with_one_seed_or_without_spread() -> None:
     assert all(map(math.isnan, luck_on_test(one, one)))
     same = np.zeros((4, 3))
     assert all(map(math.isnan, luck_on_test(same, same)))
+
+
+def test_a_family_without_a_span_has_the_degrees_of_freedom_of_its_seeds() -> None:
+    """Rank 0: no two seeds share a complete arm, though the design has five."""
+    assert Design(square=2.0, rank=0, alpha=0.01).df(5) == 4

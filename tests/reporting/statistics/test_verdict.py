@@ -83,6 +83,14 @@ def test_images_are_split_into_what_runs_share_and_their_own() -> None:
     assert np.mean(own) == pytest.approx(2 * 4 / 200 / 3, rel=0.1)
 
 
+def test_images_lend_degrees_of_freedom_by_their_share_of_the_variance() -> None:
+    """By the ratio, not its square: far out in the tails that would be too many."""
+    y, replicates = crossed(np.random.default_rng(0), own=2.0)
+    (found,) = estimates([gap(1, 0)], y, replicates)
+    assert found.se_images > 0
+    assert found.df == pytest.approx(found.df_seeds * found.se**2 / found.se_seeds**2)
+
+
 def test_equal_seeds_by_luck_do_not_hide_the_images_of_single_runs() -> None:
     """Two seeds that agree exactly: what one run does to one image is the floor."""
     y, replicates = crossed(np.random.default_rng(0), own=2.0)

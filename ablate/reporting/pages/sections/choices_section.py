@@ -23,9 +23,9 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
     note = (
         f"The best arm, {code(results.name(results.champion.arm_id))}, less the arm that differs "
         f"from it in one axis, in points of {prose(results.effects.primary)}, paired by seed. "
-        "These intervals hold together in 95 % of such studies, but not together with the other "
-        "verdicts of this report. Rows with ◆ are compared elsewhere in the report too, and have "
-        "the same answer there."
+        "These intervals hold together with the other verdicts of this report, in 95 % of such "
+        "studies. Rows with ◆ are compared elsewhere in the report too, and have the same answer "
+        "there."
     )
     if results.added is not None:
         note += (
