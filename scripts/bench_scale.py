@@ -27,6 +27,9 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "reporting"), str(ROOT
 
 from synthetic_study import one_factor_grid, running_study  # noqa: E402
 
+from ablate.study.request import Compute, TrialRequest  # noqa: E402
+from ablate.study.trial import Trial  # noqa: E402
+
 
 @dataclass(frozen=True)
 class Row:
@@ -94,9 +97,7 @@ def conductor() -> list[Row]:
     return [row]
 
 
-def _request(trial, attempt, folder):  # type: ignore[no-untyped-def]
-    from ablate.study.request import Compute, TrialRequest
-
+def _request(trial: Trial, attempt: int, folder: Path) -> TrialRequest:
     compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
     return TrialRequest(
         trial=trial, attempt=attempt, n_classes=3, store_path=folder, folder=folder, compute=compute

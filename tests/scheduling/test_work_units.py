@@ -191,8 +191,9 @@ class _SlowUnits:
 @given(st.data())
 def test_the_order_is_that_of_looking_at_every_trial(data: st.DataObject) -> None:
     """Units that live in one round or in all of them, trials of none, failures and retries."""
-    levels = st.tuples(st.sampled_from(["none", "light", "strong"]), st.sampled_from(["all", 0]))
-    arms = data.draw(st.lists(levels, min_size=1, max_size=5))
+    augments = st.sampled_from(["none", "light", "strong"])
+    depths: st.SearchStrategy[str | int] = st.sampled_from(["all", 0])
+    arms = data.draw(st.lists(st.tuples(augments, depths), min_size=1, max_size=5))
     trials = [
         _trial(seed, augment, (number + 1) * 1e-3, depth)
         for seed in range(data.draw(st.integers(1, 4)))
