@@ -50,7 +50,7 @@ def run_search(
     folder = StudyFolder(session.folder)
     n_asked = search.search.n_trials
     with interruptible(), lease(session.folder):
-        conductor = Conductor(_grown(folder, plan), session)
+        conductor = Conductor(_grown(folder, plan), session, needs_scores=True)
         queue = SearchQueue(
             search,
             conductor.past,

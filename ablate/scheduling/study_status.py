@@ -98,11 +98,15 @@ class StudyStatus:
 
 def study_status(path: Path) -> StudyStatus:
     """Read the study in the folder `path`. Raises StoreError where the folder holds none."""
+    return planned_status(path, StudyFolder(path).read_plan())
+
+
+def planned_status(path: Path, plan: StudyPlan) -> StudyStatus:
+    """How the study in the folder `path` stands, which is what `plan` says. Raises StoreError."""
     folder = StudyFolder(path)
-    plan = folder.read_plan()
     # Before the journal: trials that a conductor ends in between would seem killed otherwise.
     conductor = holder(path)
-    reading = folder.journal.reading()
+    reading = folder.journal.skim()
     names = _names(plan)
     # Trials that left the grid since are in the journal still.
     known = {key: attempt for key, attempt in attempts(reading.events).items() if key[0] in names}
