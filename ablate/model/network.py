@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ablate.model.assemble import assemble, head_names_of, phase_depths
+from ablate.model.assemble import assemble, phase_depths
 from ablate.model.backbone import (
     classifier_names,
     create_backbone,
@@ -26,10 +26,10 @@ from ablate.model.backbone import (
 from ablate.model.backbone_facts import ImageSize, Preprocessing, RecipeFacts
 from ablate.model.drop_path import drop_path_of
 from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze
+from ablate.model.kept_backbone import load_trunk
 from ablate.model.linear_head import check_rows, linear_head
 from ablate.model.single_image_norm import takes_one_image
 from ablate.model.units import Unit
-from ablate.model.weights.load import digest_of, load_backbone
 from ablate.recipe.recipe import Recipe
 from ablate.streams import stream
 from ablate.study.weights_identity import WeightsIdentity
@@ -184,19 +184,9 @@ def _load(
 
     Draws from torch's global generator.
     """
-    loaded = load_backbone(
-        recipe.backbone,
-        recipe.weights,
-        n_classes=n_classes,
-        image_size=image_size,
-        drop_path=drop_path_of(recipe),
-    )
-    module = loaded.module
-    # files of weights can say how they want to be pooled; a recipe that says more is followed
-    pooling = loaded.pooling if recipe.pooling == "auto" else recipe.pooling
-    set_pooling(module, pooling, n_classes=n_classes)
-    digest = digest_of(module, head_names_of(module))
-    return module, WeightsIdentity(source=loaded.source, digest=digest, content=loaded.content)
+    trunk = load_trunk(recipe, n_classes=n_classes, image_size=image_size)
+    identity = WeightsIdentity(source=trunk.source, digest=trunk.digest, content=trunk.content)
+    return trunk.module, identity
 
 
 def _draw_head(module: nn.Module, seed: int) -> None:

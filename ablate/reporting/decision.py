@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablate.grid.seeds import seeds_text
 from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import Results
@@ -199,7 +200,7 @@ def command_with_seeds(command: str, seeds: Sequence[int], n_seeds: int) -> str:
         if candidate not in wanted:
             wanted.append(candidate)
         candidate += 1
-    listed = shlex.quote(",".join(map(str, wanted)))
+    listed = shlex.quote(seeds_text(wanted))
     bare = _SEEDS_OPTION.sub("", command)
     if bare.startswith("make "):
         return f"{bare} SEEDS={listed}"

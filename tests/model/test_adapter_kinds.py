@@ -155,16 +155,17 @@ def test_dora_gives_each_filter_the_learned_length() -> None:
 
 
 def test_dora_refuses_a_filter_of_length_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ablate.model import network as network_module
+    from ablate.model import kept_backbone
 
-    honest = network_module.load_backbone
+    honest = kept_backbone.load_backbone
 
     def with_a_dead_filter(*args: Any, **kwargs: Any) -> object:
         loaded = honest(*args, **kwargs)
         torch.nn.init.zeros_(untyped(loaded.module, "conv_stem").weight[3])
         return loaded
 
-    monkeypatch.setattr(network_module, "load_backbone", with_a_dead_filter)
+    kept_backbone._kept.clear()
+    monkeypatch.setattr(kept_backbone, "load_backbone", with_a_dead_filter)
     with pytest.raises(SpecError) as caught, torch.no_grad():
         _network(*_CNN, "dora")
     assert (
@@ -172,6 +173,7 @@ def test_dora_refuses_a_filter_of_length_zero(monkeypatch: pytest.MonkeyPatch) -
         == "dora divides by the length of each filter, and some are zero in conv_stem of "
         "tf_efficientnet_lite0; name others in adapter_targets"
     )
+    kept_backbone._kept.clear()
 
 
 @pytest.mark.slow

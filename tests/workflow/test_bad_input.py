@@ -183,8 +183,8 @@ def test_a_binary_score_that_chooses_among_three_classes(desk: Path, write_grid:
 
 def test_seeds_that_are_none(desk: Path, write_grid: WriteGrid) -> None:
     assert _refused(desk, write_grid("bad_seeds"), "--seeds", "0,0") == (
-        "error: --seeds must be different whole numbers with commas between them, e.g. 0,1,2, "
-        "got '0,0'"
+        "error: --seeds must be different whole numbers with commas between them, e.g. 0,1,2 or "
+        "0-7, got '0,0'"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.grid.seeds import check_seeds
+from ablate.grid.seeds import check_seeds, seeds_text
 from ablate.scheduling.limits import Limits
 from ablate.workflow.prepare.machines import Kind, Machines, parse_kind
 from ablate.workflow.prepare.option_checks import (
@@ -83,4 +83,4 @@ class RunOptions:
         """As `--seeds` takes them; None for the grid's own."""
         if self.seeds is None:
             return None
-        return ",".join(str(seed) for seed in self.seeds)
+        return seeds_text(self.seeds)

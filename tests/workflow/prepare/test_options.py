@@ -86,8 +86,8 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["--seeds", "-1"],
-            "--seeds must be different whole numbers with commas between them, e.g. 0,1,2, got "
-            "'-1'",
+            "--seeds must be different whole numbers with commas between them, e.g. 0,1,2 or "
+            "0-7, got '-1'",
         ),
         (
             ["--seeds", f"0,{2**63}"],
