@@ -76,8 +76,8 @@ class StudyStatus:
     left_s: float | None
     """Until all trials have ended, by what trials of each kind took; None where nothing runs or
     nothing is known."""
-    is_left_at_least: bool
-    """Whether it may well be more: see `Left`."""
+    is_left_rough: bool
+    """Whether it may well be another: see `Left`."""
     slots: tuple[SlotStatus, ...]
     failures: tuple[FailureStatus, ...]
     repeats: dict[str, int]
@@ -125,7 +125,7 @@ def planned_status(path: Path, plan: StudyPlan) -> StudyStatus:
         n_attempts=len(known),
         trials_per_hour=_trials_per_hour(known, n_running=len(running)),
         left_s=None if left is None else left.seconds,
-        is_left_at_least=left is not None and left.is_at_least,
+        is_left_rough=left is not None and left.is_rough,
         slots=_slots(running, names),
         failures=_failures(last, names, folder),
         damage=reading.sentence(folder.journal.path),

@@ -5,10 +5,12 @@ One trial of a unit builds the activations, and the others use them while they a
     round       consecutive trials of one seed; a round begins when the one before has nothing left
                 that is worth starting, so a study that is cut short has every arm equally often,
                 give or take one per slot
-    warm unit   a trial of it has completed: first choice, because its views are there and nothing
+    no unit     trials that share nothing, such as full fine-tuning, are the longest: first choice,
+                so that none of them is left for the end, where the other slots would wait for it,
+                and what it takes is known early
+    warm unit   a trial of it has completed: second choice, because its views are there and nothing
                 has pushed them out yet
-    cold unit   nobody has built it, and nobody does: second choice, together with trials that share
-                nothing
+    cold unit   nobody has built it, and nobody does: third choice
     busy unit   another slot builds it now: last choice, after cold units of the next round
 
 Trials that are left to choose last meet a busy unit only where nothing else remains;
@@ -45,6 +47,7 @@ class _Choice(NamedTuple):
     is_busy: bool
     round: int
     """Of a busy unit 0: what it builds is waited for in whatever round."""
+    is_shared: bool
     is_cold: bool
     place: int
     unit: str | None
@@ -77,6 +80,8 @@ class WorkUnits:
         # Unit -> its trials that run now.
         self._running: Counter[str] = Counter()
         self._n_waiting = len(trials)
+        self._shared = {unit for unit, queue in self._waiting.items() if len(queue) > 1}
+        self._shared.discard(None)
         # A heap. A unit whose standing changed is pushed once more; what it was pushed as before is
         # passed over when it comes up.
         self._choices: list[_Choice] = []
@@ -139,4 +144,5 @@ class WorkUnits:
         # Rounds in their order, so that a later seed starts only where an earlier one has nothing
         # that is worth starting; then by place: so units take turns in the order of the grid.
         number = 0 if is_busy else first.round
-        return _Choice(is_busy, number, not is_warm, first.place, unit)
+        is_shared = unit in self._shared
+        return _Choice(is_busy, number, is_shared, not is_warm, first.place, unit)

@@ -61,7 +61,7 @@ def test_a_study_that_rests_and_one_that_runs(tmp_path):
     left = clock.left(time.time())
     assert left is not None
     # it runs longer than any of its kind did
-    assert (runs.left_s, runs.is_left_at_least) == (
+    assert (runs.left_s, runs.is_left_rough) == (
         pytest.approx(left.seconds),
         True,
     )

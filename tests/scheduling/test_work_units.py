@@ -148,6 +148,8 @@ class _SlowUnits:
     def __init__(self, trials: list[Trial], unit_of: UnitOf) -> None:
         self._rounds = [list(group) for _, group in groupby(trials, key=lambda trial: trial.seed)]
         self._unit_of = unit_of
+        units = [unit_of(trial) for trial in trials]
+        self._shared = {unit for unit in units if unit is not None and units.count(unit) > 1}
         self._warm: set[str | None] = set()
         self._running: list[str] = []
         self._again: list[Trial] = []
@@ -178,8 +180,11 @@ class _SlowUnits:
     def _in_order(self) -> Iterator[Trial]:
         busy = []
         for waiting in self._rounds:
-            yield from (trial for trial in waiting if self._unit_of(trial) in self._warm)
-            for trial in waiting:
+            alone = [trial for trial in waiting if self._unit_of(trial) not in self._shared]
+            yield from alone
+            shared = [trial for trial in waiting if trial not in alone]
+            yield from (trial for trial in shared if self._unit_of(trial) in self._warm)
+            for trial in shared:
                 if self._unit_of(trial) in self._running:
                     busy.append(trial)
                 else:

@@ -42,7 +42,7 @@ def content(tmp_path_factory) -> bytes:
     _, (one, two, three, *_) = toy_study()
     complete = toy_events(one, folder=tmp_path_factory.mktemp("files"), n_epochs=2)
     odd = EpochEnded(three.trial_id, 1, 0, 3, {"train/loss": float("nan"), "lr": -1e-7}, at=1e9)
-    running = [TrialStarted(three.trial_id, 1, slot="cpu:1", at=1_700_000_009.0), odd]
+    running: list[Event] = [TrialStarted(three.trial_id, 1, slot="cpu:1", at=1_700_000_009.0), odd]
     lines = []
     for events in (complete, failed_events(two), running):
         lines += [encode(event, place=place) for place, event in enumerate(events)]
