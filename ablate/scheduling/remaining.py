@@ -131,9 +131,10 @@ class StudyClock:
         is_rough = False
         for trial_id, running in self._running.items():
             for_s = now - running.began
-            expected_s = running.whole_s or self._expected_s(self._recipe(trial_id), running_s)
+            of_kind_s = self._expected_s(self._recipe(trial_id), running_s)
+            expected_s = running.whole_s or of_kind_s
             rests_s.append(max(expected_s - for_s, 0.0))
-            is_rough = is_rough or for_s > _OVERDUE * expected_s
+            is_rough = is_rough or for_s > _OVERDUE * of_kind_s
         work_s = sum(rests_s)
         longest_s = max(rests_s)
         for recipe, count in waiting.values():

@@ -62,7 +62,7 @@ def test_a_study_that_rests_and_one_that_runs(tmp_path):
     assert left is not None
     # it runs longer than any of its kind did
     assert (runs.left_s, runs.is_left_rough) == (
-        pytest.approx(left.seconds),
+        pytest.approx(left.seconds, abs=10.0),  # it counts down between the two looks
         True,
     )
     assert runs.trials_per_hour is not None
