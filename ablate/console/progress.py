@@ -42,10 +42,10 @@ class _LeftColumn(ProgressColumn):
 
 
 def left_text(left: Left | None) -> str:
-    """`about 0:07:10 left`, `at least 0:07:10 left`, or that nothing is known yet."""
+    """`about 0:07:10 left`, `roughly 0:07:10 left`, or that nothing is known yet."""
     if left is None:
         return "time left not known yet"
-    word = "at least" if left.is_at_least else "about"
+    word = "roughly" if left.is_rough else "about"
     return f"{word} {timedelta(seconds=round(left.seconds))} left"
 
 

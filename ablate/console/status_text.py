@@ -88,7 +88,7 @@ def _title(status: StudyStatus) -> str:
         parts.append(f"{status.trials_per_hour:.0f} trials per hour")
     pace = "; ".join(parts)
     if status.left_s is not None:
-        word = "at least" if status.is_left_at_least else "about"
+        word = "roughly" if status.is_left_rough else "about"
         pace += f", {word} {_span(status.left_s)} left"
     return (
         f"{status.study}{_KINDS.get(status.stage, '')}: {status.n_trials} trials, "

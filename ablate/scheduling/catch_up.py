@@ -44,7 +44,7 @@ def end_running(folder: StudyFolder, *, why: str) -> None:
     """
     journal = folder.journal
     failure = Failure("Killed", why, traceback="")
-    for (trial_id, number), attempt in attempts(journal.read()).items():
+    for (trial_id, number), attempt in attempts(journal.skim().events).items():
         if attempt.is_running:
             at = time.time()
             journal.append(TrialEnded(trial_id, number, TrialState.KILLED, at=at, failure=failure))
@@ -53,7 +53,7 @@ def end_running(folder: StudyFolder, *, why: str) -> None:
 def _status(folder: StudyFolder, trial_ids: Iterable[str]) -> str:
     """MLflow's status of the study's run: KILLED where some trials were not run to an end."""
     last: dict[str, TrialState] = {}
-    for (trial_id, _), attempt in attempts(folder.journal.read()).items():
+    for (trial_id, _), attempt in attempts(folder.journal.skim().events).items():
         if attempt.ended is not None and last.get(trial_id) is not TrialState.COMPLETE:
             last[trial_id] = attempt.ended.state
     states = {last.get(trial_id, TrialState.KILLED) for trial_id in trial_ids}

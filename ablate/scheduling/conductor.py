@@ -72,7 +72,8 @@ class Conductor:
     conductor left running are ended.
     """
 
-    def __init__(self, plan: StudyPlan, session: Session) -> None:
+    def __init__(self, plan: StudyPlan, session: Session, *, needs_scores: bool = False) -> None:
+        """`needs_scores`: whether whoever reads `past` wants to know what trials reached."""
         self.plan = plan
         """What the study is; a search adds to it."""
         self.trials = distinct(plan.trials)
@@ -84,7 +85,8 @@ class Conductor:
         # by the journal has nobody left who could end it.
         self._damage = self._journal.mend()
         end_running(self._folder, why="its conductor died")
-        self.past = attempts(self._journal.read())
+        reading = self._journal.reading() if needs_scores else self._journal.skim()
+        self.past = attempts(reading.events)
         """What earlier calls did."""
         self._damage = self._damage or self._lost()
         self._has_begun = False

@@ -1,6 +1,6 @@
 """How long a study still takes, by what trials of each kind took.
 
-Cheap trials say little of expensive ones, so each kind is counted by itself.
+Cheap trials say little of expensive ones, so each kind is counted by itself: see `trial_costs`.
 """
 
 from __future__ import annotations
@@ -9,39 +9,17 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
-from ablate.recipe.policy import is_clean
 from ablate.recipe.recipe import Recipe
-from ablate.recipe.strategy import frees_trunk, n_epochs
+from ablate.scheduling.trial_costs import Kind, Spent, TrialCosts
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 
-COSTLESS = frozenset(
-    {
-        "head_lr",
-        "lr_ratio",
-        "layer_decay",
-        "momentum",
-        "weight_decay",
-        "schedule",
-        "warmup",
-        "step_every",
-        "step_factor",
-        "label_smoothing",
-        "class_weights",
-        "effective_beta",
-        "focal_gamma",
-        "logit_adjustment",
-        "classifier_l2",
-    }
-)
-"""Fields of a recipe that change what is learned and not how long that takes."""
 # A trial that has run so many times as long as its kind did is of a kind of its own.
 _OVERDUE = 1.2
-# Trials of a kind that say what the next one takes: machines get slower and faster.
-_N_RECENT = 5
-
-Kind = tuple[object, ...]
+# What the imports of a worker take, about.
+_IMPORTS_S = 5.0
+PREFIX_S = "time/prefix_s"
+"""Metric of an outcome: seconds that the trial computed activations of its frozen prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +27,43 @@ class Left:
     """An estimate."""
 
     seconds: float
-    is_at_least: bool
-    """Whether it may well be more: some trials are of a kind of which none has ended yet, or one
-    runs longer than its kind did."""
+    is_rough: bool
+    """Whether it may well be another: trials are of a kind of which none has ended yet and are
+    taken as the nearest that is known, or one runs longer than its kind did."""
 
 
-@lru_cache(maxsize=4096)
-def kind_of(recipe: Recipe) -> Kind:
-    """What trials have in common that take about as long as each other."""
-    return tuple(value for name, value in recipe if name not in COSTLESS)
+@dataclass
+class _Running:
+    """A trial that runs."""
 
+    began: float
+    is_first: bool
+    """Of its slot."""
+    whole_s: float | None = None
+    """What it takes by its epochs so far; None before they tell."""
+    each_s: float | None = None
+    """What another one of its kind takes, whose start and prefix cost nothing."""
+    _first: EpochEnded | None = None
+    """The epoch that ended first in this attempt."""
 
-@lru_cache(maxsize=4096)
-def prior(recipe: Recipe) -> float:
-    """What a trial costs beside others, before one of its kind was seen.
-
-    1 is an epoch of a head on kept features. Low on purpose: measured ratios are larger, and
-    "at least" must hold.
-    """
-    per_epoch = 1.0
-    if not is_clean(recipe):
-        per_epoch += 1.0
-    if recipe.adapter_kind != "none":
-        per_epoch += 3.0
-    elif frees_trunk(recipe):
-        is_partly_frozen = isinstance(recipe.freeze_depth, int) and recipe.freeze_depth < 0
-        per_epoch += 2.0 if is_partly_frozen else 4.0
-    return per_epoch * n_epochs(recipe)
+    def hear(self, event: EpochEnded) -> None:
+        """Note the end of an epoch."""
+        if self._first is None:
+            self._first = event
+            since_s = event.at - self.began
+            # Of a slot's first trial, its worker's imports are in it: of a short epoch times six,
+            # that is nonsense.
+            if self.is_first:
+                since_s -= _IMPORTS_S
+            if not self.is_first or since_s > 2 * _IMPORTS_S:
+                self.whole_s = since_s / (event.epoch + 1) * event.n_epochs
+                self.each_s = self.whole_s
+        elif event.epoch > self._first.epoch:
+            # By the epochs since: the first one had the trial's start and its prefix in it.
+            epoch_s = (event.at - self._first.at) / (event.epoch - self._first.epoch)
+            n_left = event.n_epochs - event.epoch - 1
+            self.whole_s = event.at - self.began + n_left * epoch_s
+            self.each_s = event.n_epochs * epoch_s
 
 
 @dataclass
@@ -88,24 +76,23 @@ class StudyClock:
     recipes: Mapping[str, Recipe]
     """trial_id -> recipe; may grow."""
     n_trials: int
-    _started: dict[str, float] = field(default_factory=dict)
-    """Of trials that run, seconds since 1970."""
-    _by_epochs_s: dict[str, float] = field(default_factory=dict)
-    """Of trials that run: what the whole trial takes by its epochs so far, in seconds."""
+    _running: dict[str, _Running] = field(default_factory=dict)
+    """trial_id -> what is known of it."""
     _ended: set[str] = field(default_factory=set)
-    _seconds: dict[Kind, list[float]] = field(default_factory=dict)
-    """What trials of a kind took that have ended."""
-    _priors: dict[Kind, float] = field(default_factory=dict)
+    _slots: set[str] = field(default_factory=set)
+    """Those that have begun a trial: the first one brings the imports of its worker along."""
+    _costs: TrialCosts = field(default_factory=TrialCosts)
 
     def hear(self, event: Event) -> None:
         """Note one event; the events of an attempt come in their order."""
         if isinstance(event, TrialStarted):
             self._ended.discard(event.trial_id)
-            self._started[event.trial_id] = event.at
-            self._by_epochs_s.pop(event.trial_id, None)
+            is_first = event.slot not in self._slots
+            self._slots.add(event.slot)
+            self._running[event.trial_id] = _Running(event.at, is_first=is_first)
         elif isinstance(event, EpochEnded):
-            since_s = event.at - self._started.get(event.trial_id, event.at)
-            self._by_epochs_s[event.trial_id] = since_s / (event.epoch + 1) * event.n_epochs
+            if event.trial_id in self._running:
+                self._running[event.trial_id].hear(event)
         else:
             self._hear_end(event)
 
@@ -115,13 +102,19 @@ class StudyClock:
             self.hear(event)
 
     def _hear_end(self, event: TrialEnded) -> None:
-        began = self._started.pop(event.trial_id, None)
-        self._by_epochs_s.pop(event.trial_id, None)
+        running = self._running.pop(event.trial_id, None)
         if event.state is not TrialState.KILLED:  # the next call runs those again
             self._ended.add(event.trial_id)
-        if event.state in (TrialState.COMPLETE, TrialState.PRUNED) and began is not None:
-            of_kind = self._seconds.setdefault(self._kind(event.trial_id), [])
-            of_kind.append(max(event.at - began, 0.0))
+        if event.state in (TrialState.COMPLETE, TrialState.PRUNED) and running is not None:
+            seconds = max(event.at - running.began, 0.0)
+            if running.is_first and running.each_s is not None:
+                seconds = min(seconds, running.each_s)
+            # What a trial says of itself; a trial that computed nothing waited for nobody.
+            prefix_s = 0.0
+            if event.outcome is not None:
+                prefix_s = min(event.outcome.metrics.get(PREFIX_S, 0.0), seconds)
+            spent = Spent(seconds, prefix_s, is_first=running.is_first)
+            self._costs.note(self.recipes.get(event.trial_id), spent)
 
     def left(self, now: float, *, n_slots: int | None = None) -> Left | None:
         """Return what is left at `now`, seconds since 1970.
@@ -131,78 +124,68 @@ class StudyClock:
         trial beyond it.
         """
         waiting = self._waiting()
-        if not self._started or not (self._seconds or self._by_epochs_s):
+        running_s = self._by_epochs_s()
+        if not self._running or not (self._costs.has_any or running_s):
             return None
         rests_s = []
-        is_overdue = False
-        for trial_id, began in self._started.items():
-            for_s = now - began
-            expected_s = self._expected(self._kind(trial_id), trial_id)
+        is_rough = False
+        for trial_id, running in self._running.items():
+            for_s = now - running.began
+            of_kind_s = self._expected_s(self._recipe(trial_id), running_s)
+            expected_s = running.whole_s or of_kind_s
             rests_s.append(max(expected_s - for_s, 0.0))
-            is_overdue = is_overdue or for_s > _OVERDUE * expected_s
+            is_rough = is_rough or for_s > _OVERDUE * of_kind_s
         work_s = sum(rests_s)
         longest_s = max(rests_s)
-        for kind, count in waiting.items():
-            expected_s = self._expected(kind)
+        for recipe, count in waiting.values():
+            expected_s = self._expected_s(recipe, running_s)
             work_s += expected_s * count
             longest_s = max(longest_s, expected_s)
-        kinds = {*waiting, *map(self._kind, self._started)}
-        is_unknown = not kinds <= self._seconds.keys()
+            is_rough = is_rough or not self._costs.knows(self._costs.kind(recipe))
+        for trial_id in self._running:
+            is_rough = is_rough or not self._costs.knows(self._kind(trial_id))
         # Slots share the work, but no trial: the longest one bounds it from below.
-        seconds = max(work_s / (n_slots or len(self._started)), longest_s)
-        return Left(seconds, is_at_least=is_overdue or is_unknown)
+        seconds = max(work_s / (n_slots or len(self._running)), longest_s)
+        return Left(seconds, is_rough=is_rough)
 
-    def _waiting(self) -> Counter[Kind]:
-        """Trials that have neither begun nor ended, by kind."""
+    def _by_epochs_s(self) -> dict[Kind, float]:
+        """Kinds of which a trial runs -> what another one is going to take by its epochs."""
+        of_kind: dict[Kind, list[float]] = {}
+        for trial_id, running in self._running.items():
+            if running.each_s is not None:
+                of_kind.setdefault(self._kind(trial_id), []).append(running.each_s)
+        return {kind: statistics.median_low(seconds) for kind, seconds in of_kind.items()}
+
+    def _expected_s(self, recipe: Recipe | None, running_s: dict[Kind, float]) -> float:
+        """Seconds of a trial."""
+        kind = self._costs.kind(recipe)
+        own_s = self._costs.own_s(kind)
+        if own_s is None:
+            own_s = running_s.get(kind)
+        if own_s is None:
+            own_s = self._costs.guessed_s(kind, running_s)
+        return own_s + self._costs.prefix_s(recipe)
+
+    def _waiting(self) -> dict[Kind, tuple[Recipe | None, int]]:
+        """Trials that have neither begun nor ended, by kind: a recipe of it and how many."""
         # A dict, not a set: its order, and with it the sum, is the same in every process.
-        known = dict.fromkeys([*self.recipes, *self._ended, *self._started])
-        waiting: Counter[Kind] = Counter()
+        known = dict.fromkeys([*self.recipes, *self._ended, *self._running])
+        counts: Counter[Kind] = Counter()
+        recipe_of: dict[Kind, Recipe | None] = {}
         for trial_id in known:
-            if trial_id not in self._ended and trial_id not in self._started:
-                waiting[self._kind(trial_id)] += 1
+            if trial_id not in self._ended and trial_id not in self._running:
+                kind = self._kind(trial_id)
+                counts[kind] += 1
+                recipe_of.setdefault(kind, self._recipe(trial_id))
         n_unnamed = self.n_trials - len(known)
         if n_unnamed > 0:
-            waiting[self._kind("")] += n_unnamed
-        return waiting
+            kind = self._costs.kind(None)
+            counts[kind] += n_unnamed
+            recipe_of[kind] = None
+        return {kind: (recipe_of[kind], count) for kind, count in counts.items()}
+
+    def _recipe(self, trial_id: str) -> Recipe | None:
+        return self.recipes.get(trial_id)
 
     def _kind(self, trial_id: str) -> Kind:
-        recipe = self.recipes.get(trial_id)
-        kind = () if recipe is None else kind_of(recipe)
-        if kind not in self._priors:
-            self._priors[kind] = 1.0 if recipe is None else prior(recipe)
-        return kind
-
-    def _expected(self, kind: Kind, trial_id: str = "") -> float:
-        """Seconds of a trial.
-
-        By trials of its kind that have ended, by its own epochs, by those of its kind that run, or
-        else by trials of other kinds, in proportion to their `prior`.
-        """
-        if kind in self._seconds:
-            # A median: one trial that met a cold cache says little of the others.
-            return statistics.median(self._seconds[kind][-_N_RECENT:])
-        if trial_id in self._by_epochs_s:
-            return self._by_epochs_s[trial_id]
-        alike = [s for other, s in self._by_epochs_s.items() if self._kind(other) == kind]
-        if alike:
-            return statistics.median(alike)
-        return self._at_least(self._priors[kind])
-
-    def _at_least(self, prior_of_kind: float) -> float:
-        """Seconds of a trial of a kind that nobody saw, from kinds that should not cost more.
-
-        0 where there are none.
-        """
-        measured_s = {kind: statistics.median(seconds) for kind, seconds in self._seconds.items()}
-        for trial_id, seconds in self._by_epochs_s.items():
-            measured_s.setdefault(self._kind(trial_id), seconds)
-        # Only kinds that should cost no more: from a dearer one, "at least" would not follow.
-        total_s = 0.0
-        total_prior = 0.0
-        for kind, seconds in measured_s.items():
-            if self._priors[kind] <= prior_of_kind:
-                total_s += seconds
-                total_prior += self._priors[kind]
-        if not total_prior:
-            return 0.0
-        return total_s / total_prior * prior_of_kind
+        return self._costs.kind(self._recipe(trial_id))

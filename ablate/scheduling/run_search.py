@@ -48,7 +48,7 @@ def run_search(
     folder = StudyFolder(session.folder)
     n_asked = search.search.n_trials
     with interruptible(), lease(session.folder):
-        conductor = Conductor(_grown(folder, plan), session)
+        conductor = Conductor(_grown(folder, plan), session, needs_scores=True)
         known = conductor.trials
         proposals = Proposals(search, make_trial, n_past=len(known))
         queue = SearchQueue(proposals, conductor.past, known=known, limits=session.limits)

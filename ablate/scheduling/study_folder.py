@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,9 +19,10 @@ from ablate.checksum import is_sealed, sealed, unsealed
 from ablate.errors import StoreError, some
 from ablate.files import write_text
 from ablate.grid.pilot_arms import searched_name
+from ablate.recipe.recipe import Recipe
 from ablate.schema_version import KEY, SCHEMA_VERSION, NewerSchema, check_schema
 from ablate.study.record import ArmRecord, StudyRecord
-from ablate.study.trial import Trial
+from ablate.study.trial import DataSpec, Trial
 from ablate.tracking.journal import Journal
 from ablate.tracking.journal_lines import AttemptKey
 from ablate.tracking.publisher import attempt_key
@@ -37,6 +38,7 @@ more to propose."""
 # Of an attempt's number in the name of a folder that ablate made.
 _MOST_DIGITS = 9
 _LOG = logging.getLogger(__name__)
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class StudyFolder:
             with contextlib.suppress(OSError, ValueError):
                 self._plan_in(name)
         try:
-            self.journal.reading()
+            self.journal.skim()
         except NewerSchema:
             raise
         except StoreError:
@@ -228,7 +230,25 @@ def _attempt_of(name: str) -> AttemptKey | None:
 
 
 def _trials(values: Any) -> tuple[Trial, ...]:
-    return tuple(Trial.model_validate(trial) for trial in values)
+    """The trials of a plan. Those that are written with one recipe share it in memory."""
+    # By its text, and the same for the data: each is validated once, not once for each seed.
+    recipes: dict[str, Recipe] = {}
+    data: dict[str, DataSpec] = {}
+    trials = []
+    for trial in values:
+        shared = {
+            "recipe": _shared(recipes, trial["recipe"], Recipe.model_validate),
+            "data": _shared(data, trial["data"], DataSpec.model_validate),
+        }
+        trials.append(Trial.model_validate({**trial, **shared}))
+    return tuple(trials)
+
+
+def _shared(known: dict[str, Part], value: object, validate: Callable[[object], Part]) -> Part:
+    text = repr(value)
+    if text not in known:
+        known[text] = validate(value)
+    return known[text]
 
 
 def _tags(values: Any) -> dict[str, str]:

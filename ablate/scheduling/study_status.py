@@ -76,8 +76,8 @@ class StudyStatus:
     left_s: float | None
     """Until all trials have ended, by what trials of each kind took; None where nothing runs or
     nothing is known."""
-    is_left_at_least: bool
-    """Whether it may well be more: see `Left`."""
+    is_left_rough: bool
+    """Whether it may well be another: see `Left`."""
     slots: tuple[SlotStatus, ...]
     failures: tuple[FailureStatus, ...]
     repeats: dict[str, int]
@@ -103,11 +103,15 @@ class StudyStatus:
 
 def study_status(path: Path) -> StudyStatus:
     """Read the study in the folder `path`. Raises StoreError where the folder holds none."""
+    return planned_status(path, StudyFolder(path).read_plan())
+
+
+def planned_status(path: Path, plan: StudyPlan) -> StudyStatus:
+    """How the study in the folder `path` stands, which is what `plan` says. Raises StoreError."""
     folder = StudyFolder(path)
-    plan = folder.read_plan()
     # Before the journal: trials that a conductor ends in between would seem killed otherwise.
     conductor = holder(path)
-    reading = folder.journal.reading()
+    reading = folder.journal.skim()
     names = _names(plan)
     # Trials that left the grid since are in the journal still.
     known = {key: attempt for key, attempt in attempts(reading.events).items() if key[0] in names}
@@ -126,7 +130,7 @@ def study_status(path: Path) -> StudyStatus:
         n_attempts=len(known),
         trials_per_hour=_trials_per_hour(known, n_running=len(running)),
         left_s=None if left is None else left.seconds,
-        is_left_at_least=left is not None and left.is_at_least,
+        is_left_rough=left is not None and left.is_rough,
         slots=_slots(running, names),
         failures=_failures(last, names, folder),
         damage=reading.sentence(folder.journal.path),

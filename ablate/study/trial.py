@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, lru_cache
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -139,34 +139,67 @@ class Trial(BaseModel):
     """Metric key on val that picks the best epoch, e.g. `val/accuracy`."""
     seed: int
 
-    @property
+    # Kept: a study of 20,000 trials asks for the ids of each of them many times.
+    @cached_property
     def arm_id(self) -> str:
         """12 hex digits: everything but the seed."""
-        return _digest(self._identity(), 12)
+        return _digest(self._identity(seed=None), 12)
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
         """16 hex digits: the arm and the seed."""
-        return _digest({**self._identity(), "seed": self.seed}, 16)
+        return _digest(self._identity(seed=self.seed), 16)
 
-    def _identity(self) -> dict[str, Any]:
-        return {
-            "task": self.task,
-            "data": _data_identity(self.data),
-            "data_fingerprint": self.data_fingerprint,
-            "recipe": with_first_names(canonical(self.recipe)),
-            "select_by": self.select_by,
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """See `pydantic.BaseModel.model_copy`; a copy has its own ids."""
+        copied = super().model_copy(update=update, deep=deep)
+        # pydantic copies what was kept along with the fields, also where these change.
+        for name in ("arm_id", "trial_id"):
+            copied.__dict__.pop(name, None)
+        return copied
+
+    def _identity(self, *, seed: int | None) -> str:
+        """The canonical form as JSON with its keys in order; without a seed it is the arm's."""
+        parts = {
+            "data": _data_text(self.data),
+            "data_fingerprint": _json(self.data_fingerprint),
+            "recipe": _recipe_text(self.recipe),
+            "select_by": _json(self.select_by),
+            "task": _json(self.task),
         }
+        if seed is not None:
+            parts["seed"] = _json(seed)
+        return "{" + ",".join(f'"{key}":{parts[key]}' for key in sorted(parts)) + "}"
 
 
 @lru_cache(maxsize=8)
-def _data_identity(data: DataSpec) -> dict[str, Any]:
+def _data_text(data: DataSpec) -> str:
     """The same for all trials of a study."""
     # `classes` came later: without it where it says nothing, trials of before keep their ids.
     silent = {"fallback"} if data.classes is not None else {"fallback", "classes"}
-    return data.model_dump(mode="json", exclude=silent)
+    return _json(data.model_dump(mode="json", exclude=silent))
 
 
-def _digest(value: Any, n_digits: int) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+_MOST_TEXTS = 1 << 16
+_recipe_texts: dict[int, tuple[Recipe, str]] = {}
+"""`id` of a recipe -> the recipe, which keeps that id taken, and its identity as JSON."""
+
+
+def _recipe_text(recipe: Recipe) -> str:
+    """The same for all seeds of an arm, which share the recipe."""
+    # By `id` and not by `lru_cache`, which would hash and compare some 50 fields.
+    kept = _recipe_texts.get(id(recipe))
+    if kept is None:
+        if len(_recipe_texts) >= _MOST_TEXTS:
+            _recipe_texts.clear()
+        kept = (recipe, _json(with_first_names(canonical(recipe))))
+        _recipe_texts[id(recipe)] = kept
+    return kept[1]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _digest(text: str, n_digits: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:n_digits]

@@ -27,6 +27,7 @@ from ablate.tracking.events import (
     TrialState,
 )
 from ablate.tracking.journal_lines import AttemptKey, NewerLine, Reading
+from ablate.tracking.journal_skim import skim_lines
 
 # Bytes of the journal in memory at a time while it is followed.
 _CHUNK = 1 << 18
@@ -83,6 +84,23 @@ class Journal:
         except NewerLine as newer:
             raise journal_lines.refuse(self.path, newer) from newer
 
+    def skim(self) -> Reading:
+        """As `reading`, where nothing is damaged without metrics and outcomes.
+
+        In a tenth of the time and of the memory, a line at a time. Raises StoreError as `reading`.
+        """
+        try:
+            with self.path.open("rb") as file:
+                skimmed = skim_lines(file)
+        except FileNotFoundError:
+            return Reading([])
+        except OSError as error:
+            raise self._unreadable(error) from error
+        except NewerLine:
+            skimmed = None
+        # Also for the number of the line that a newer version wrote.
+        return skimmed or self.reading()
+
     def mend(self) -> str:
         """Write the journal again without what is damaged in it.
 
@@ -90,6 +108,8 @@ class Journal:
         file is kept beside it. Attempts that lack an event are ended as KILLED. Only
         the study's owner may. Raises StoreError.
         """
+        if self.skim().is_whole:
+            return ""
         reading = self.reading()
         if reading.is_whole:
             return ""
@@ -140,10 +160,13 @@ class Journal:
         except FileNotFoundError:
             return b""
         except OSError as error:
-            raise StoreError(
-                f"the study's journal must be a file that can be read, {self.path} is not: "
-                f"{error}; move it away, or give it back."
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"the study's journal must be a file that can be read, {self.path} is not: "
+            f"{error}; move it away, or give it back."
+        )
 
     def _made_ready(self) -> dict[AttemptKey, int]:
         """Let the next line start at its own beginning; return the lines of each attempt.
@@ -154,10 +177,10 @@ class Journal:
             return self._n_lines
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # First of all: the place of the next line is counted from those that are there.
-        reading = self.reading()
+        reading = self.skim()
         if not reading.is_whole:
             self.mend()
-            reading = self.reading()
+            reading = self.skim()
         with self.path.open("ab+") as file:
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)

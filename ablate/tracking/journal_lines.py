@@ -122,6 +122,16 @@ def read_lines(content: bytes) -> Reading:
     return _Reader().read(content)
 
 
+def is_torn(tail: bytes) -> bool:
+    """Whether what stands behind the last newline was never written to its end.
+
+    A damaged newline makes the last line look torn, but nothing stands behind a torn end.
+    """
+    match = _SEALED.match(tail)
+    # A whole line that lacks its newline alone is one that is being written.
+    return match is None or match[0] == tail
+
+
 def refuse(path: Path, newer: NewerLine) -> NewerSchema:
     """The error for a journal of a later version."""
     return newer_schema(newer.version, place=f"line {newer.number} of the journal {path}")
@@ -195,10 +205,7 @@ class _Reader:
             self._damaged.append(number)
 
     def _take_tail(self, number: int, tail: bytes) -> None:
-        """A damaged newline makes the last line look torn, but nothing stands behind a torn end."""
-        match = _SEALED.match(tail)
-        # A whole line that lacks its newline alone is one that is being written.
-        if match is None or match[0] == tail:
+        if is_torn(tail):
             return
         kept = list(_whole_pieces(tail))
         for line in kept:

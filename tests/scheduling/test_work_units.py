@@ -4,6 +4,8 @@ the way.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.recipe.recipe import Recipe
-from ablate.scheduling.work_units import WorkUnits
+from ablate.scheduling.work_units import UnitOf, WorkUnits
 from ablate.study.trial import DataSpec, Trial
 
 
@@ -138,3 +140,88 @@ def test_taking_does_not_look_at_every_trial(n_trials: int) -> None:
     while (trial := units.take()) is not None:
         units.ended(trial, is_complete=True)
     assert looked == 3 * n_trials
+
+
+class _SlowUnits:
+    """The order by its definition: at every turn it looks at every trial that waits."""
+
+    def __init__(self, trials: list[Trial], unit_of: UnitOf) -> None:
+        self._rounds = [list(group) for _, group in groupby(trials, key=lambda trial: trial.seed)]
+        self._unit_of = unit_of
+        units = [unit_of(trial) for trial in trials]
+        self._shared = {unit for unit in units if unit is not None and units.count(unit) > 1}
+        self._warm: set[str | None] = set()
+        self._running: list[str] = []
+        self._again: list[Trial] = []
+
+    def take(self) -> Trial | None:
+        trial = next(self._in_order(), None)
+        if trial is not None:
+            next(waiting for waiting in self._rounds if trial in waiting).remove(trial)
+        elif self._again:
+            trial = self._again.pop(0)
+        else:
+            return None
+        unit = self._unit_of(trial)
+        if unit is not None:
+            self._running.append(unit)
+        return trial
+
+    def ended(self, trial: Trial, *, is_complete: bool) -> None:
+        unit = self._unit_of(trial)
+        if unit is not None:
+            self._running.remove(unit)
+            if is_complete:
+                self._warm.add(unit)
+
+    def again(self, trial: Trial) -> None:
+        self._again.append(trial)
+
+    def _in_order(self) -> Iterator[Trial]:
+        busy = []
+        for waiting in self._rounds:
+            alone = [trial for trial in waiting if self._unit_of(trial) not in self._shared]
+            yield from alone
+            shared = [trial for trial in waiting if trial not in alone]
+            yield from (trial for trial in shared if self._unit_of(trial) in self._warm)
+            for trial in shared:
+                if self._unit_of(trial) in self._running:
+                    busy.append(trial)
+                else:
+                    yield trial
+        yield from busy
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_the_order_is_that_of_looking_at_every_trial(data: st.DataObject) -> None:
+    """Units that live in one round or in all of them, trials of none, failures and retries."""
+    augments = st.sampled_from(["none", "light", "strong"])
+    depths: st.SearchStrategy[str | int] = st.sampled_from(["all", 0])
+    arms = data.draw(st.lists(st.tuples(augments, depths), min_size=1, max_size=5))
+    trials = [
+        _trial(seed, augment, (number + 1) * 1e-3, depth)
+        for seed in range(data.draw(st.integers(1, 4)))
+        for number, (augment, depth) in enumerate(arms)
+    ]
+    fast = WorkUnits(trials, _unit)
+    slow = _SlowUnits(trials, _unit)
+    running: list[Trial] = []
+    retried: set[str] = set()
+    while len(fast) or running:
+        if len(fast) and (not running or data.draw(st.booleans())):
+            taken = fast.take()
+            assert taken is slow.take()
+            assert taken is not None
+            running.append(taken)
+        else:
+            ended = running.pop(data.draw(st.integers(0, len(running) - 1)))
+            is_complete = data.draw(st.booleans())
+            is_again = not is_complete and ended.trial_id not in retried
+            retried.add(ended.trial_id)
+            for units in (fast, slow):
+                units.ended(ended, is_complete=is_complete)
+                if is_again:
+                    units.again(ended)
+    assert fast.take() is None
+    assert slow.take() is None

@@ -14,7 +14,7 @@ from ablate.errors import SpecError
 from ablate.grid.wording import nearest
 from ablate.scheduling.catch_up import sync_study
 from ablate.scheduling.study_folder import JOURNAL, STUDY, StudyFolder
-from ablate.scheduling.study_status import StudyStatus, study_status
+from ablate.scheduling.study_status import StudyStatus, planned_status
 from ablate.tracking.publisher import Unpublished
 from ablate.workflow.after.report_status import ReportStatus, report_status
 from ablate.workflow.commands import run_command
@@ -50,9 +50,19 @@ def find_studies(folders: Folders, *, grid_name: str) -> list[Path]:
     )
 
 
+# What `StudyPlan.to_json` begins with. The whole file has megabytes, and may be one of hundreds.
+_BEGINNING = re.compile(
+    rb'\{"schema_version":\d+,"record":\{"study_id":"[^"\\]*","grid_name":"(?P<grid>[\w.-]+)",'
+)
+
+
 def _grid_of(folder: Path) -> str:
     """Name of the grid whose study is in a folder; empty where nothing there says one."""
     try:
+        with (folder / STUDY).open("rb") as file:
+            beginning = _BEGINNING.match(file.read(1 << 10))
+        if beginning is not None:
+            return beginning["grid"].decode()
         return str(json.loads((folder / STUDY).read_text())["record"]["grid_name"])
     except (OSError, ValueError, LookupError, TypeError):
         shape = _FOLDER_NAME.fullmatch(folder.name)
@@ -74,10 +84,11 @@ def grid_status(folders: Folders, *, grid_name: str) -> list[Standing]:
     """How each study of a grid stands. A report is looked for in `reports/<grid>`."""
     standings = []
     for folder in find_studies(folders, grid_name=grid_name):
-        trials = study_status(folder)
+        plan = StudyFolder(folder).read_plan()
+        trials = planned_status(folder, plan)
         report = None
         if not trials.stage:
-            study_id = StudyFolder(folder).read_plan().record.study_id
+            study_id = plan.record.study_id
             report = report_status(Path("reports") / grid_name, study_id, trials)
         standings.append(Standing(trials, report))
     return standings

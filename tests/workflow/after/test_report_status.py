@@ -30,7 +30,7 @@ def standing(*, n_complete: int) -> StudyStatus:
         n_attempts=n_complete,
         trials_per_hour=None,
         left_s=None,
-        is_left_at_least=False,
+        is_left_rough=False,
         slots=(),
         failures=(),
         repeats={},
