@@ -23,8 +23,7 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="CPU threads per trial; the last digits of scores depend on it  "
-            "[default: measured once]",
+            help="CPU threads per trial; the last digits of scores depend on it  [default: 1]",
         ),
     ] = None,
     cache_gb: Annotated[

@@ -30,7 +30,7 @@ def check_threads(threads: int | None) -> None:
     if threads is not None and threads > most:
         raise SpecError(
             f"--threads must be at most {most} on this machine of {n_cores()} cores, "
-            f"got {threads}; leave it out to have it measured"
+            f"got {threads}; leave it out for one"
         )
 
 

@@ -23,7 +23,8 @@ from ablate.workflow.prepare.cut_depths import cut_depths, waypoints_of
 from ablate.workflow.prepare.image_stores import Progress, build_stores, with_pixel_facts
 from ablate.workflow.prepare.resolved import Resolved
 from ablate.workflow.prepare.same_weights import check_same_weights
-from ablate.workflow.prepare.study_folders import study_folder
+from ablate.workflow.prepare.slot_threads import slot_threads
+from ablate.workflow.prepare.study_folders import pilot_folder_of, study_folder
 from ablate.workflow.prepare.writable import check_writable
 
 _MANY_USERS = 2
@@ -110,15 +111,16 @@ def prepare(
 ) -> Prepared:
     """Check every arm, make the image stores, choose how to compute.
 
-    `threads` of each trial; None measures how many are fastest. Raises RequestError for whatever
-    would stop the study later.
+    `threads` of each trial; None leaves them to the rule of `slot_threads`. Raises RequestError
+    for whatever would stop the study later.
     """
     # Folders first: it costs nothing, and a report that cannot be written is found out before
     # images are decoded for minutes.
     check_writable(report_dir)
     check_writable(folders.home)
     arms = _check(resolved, folders, on_progress=on_progress)
-    compute = _choose_compute(folders, threads=threads, on_progress=on_progress)
+    n_threads = slot_threads(threads, _study_folders(resolved, folders))
+    compute = _choose_compute(folders, threads=n_threads, on_progress=on_progress)
     stores = build_stores(resolved, arms.facts, folders, on_progress=on_progress)
     data = with_pixel_facts(resolved.record.data, stores)
     record = resolved.record.model_copy(update={"data": data})
@@ -162,13 +164,20 @@ def _check(resolved: Resolved, folders: Folders, *, on_progress: Progress) -> Ch
     return arms
 
 
-def _choose_compute(folders: Folders, *, threads: int | None, on_progress: Progress) -> Compute:
-    # Imported late: they bring torch, which the commands that only read a study do without.
+def _study_folders(resolved: Resolved, folders: Folders) -> list[Path]:
+    """The folders of the pilot, where there is one, and of the study, in the order they run in."""
+    folder = study_folder(resolved.record, folders)
+    if resolved.pilot is None:
+        return [folder]
+    return [pilot_folder_of(folder, resolved.pilot.record), folder]
+
+
+def _choose_compute(folders: Folders, *, threads: int, on_progress: Progress) -> Compute:
+    # Imported late: it brings torch, which the commands that only read a study do without.
     from ablate.training.machine.precision import choose_compute
-    from ablate.training.machine.threads import choose_threads
 
     on_progress("measuring this machine", 0, 1)
-    compute = choose_compute(folders.home, threads=threads or choose_threads(folders.home))
+    compute = choose_compute(folders.home, threads=threads)
     on_progress("measuring this machine", 1, 1)
     return compute
 

@@ -36,7 +36,7 @@ class RunOptions:
     workers: int | None = None
     """Slots at most; None: one per GPU, else as many as fit cores and memory."""
     threads: int | None = None
-    """CPU threads of a slot; None: measured once per machine."""
+    """CPU threads of a slot; None: as the study began, else 1."""
     trials_per_gpu: int | str = 1
     """Trials that share a GPU, or "auto"."""
     cache_gb: float = 20.0

@@ -13,9 +13,8 @@ import pytest
 
 from ablate.errors import StoreError
 from ablate.study.request import Compute
-from ablate.training.machine import precision, threads
+from ablate.training.machine import precision
 from ablate.training.machine.precision import choose_compute
-from ablate.training.machine.threads import choose_threads
 
 MEASURED = Compute(
     device="cpu", precision="bf16", channels_last=True, is_depthwise_fp32=True, threads=1
@@ -88,36 +87,6 @@ def test_every_byte_of_remembered_compute_may_change(tmp_path: Path, measured, c
         for bit in range(8):
             path.write_bytes(whole[:place] + bytes([byte ^ 1 << bit]) + whole[place + 1 :])
             assert choose_compute(tmp_path, threads=1) == MEASURED
-
-
-WRONG_THREADS = [
-    b"",
-    b"{}",
-    b'{"threads": "4"}',
-    b'{"threads": 3}',
-    b'{"threads": true}',
-    b'{"threads": 1e9}',
-    b"[4]",
-    b"\xff",
-    b"[" * 100_000,
-]
-
-
-@pytest.mark.parametrize("kept", WRONG_THREADS, ids=map(str, range(len(WRONG_THREADS))))
-def test_damaged_threads_are_measured_again_and_said(
-    tmp_path: Path, monkeypatch, caplog, kept: bytes
-) -> None:
-    monkeypatch.setattr(threads, "compute_device", lambda: "cpu")
-    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
-    monkeypatch.setattr(threads, "speedup", lambda n_threads: 4.0)
-    assert choose_threads(tmp_path) == 4
-    (path,) = tmp_path.glob("threads-*.json")
-    path.write_bytes(kept)
-    assert choose_threads(tmp_path) == 4
-    assert caplog.messages == [
-        f"{path} is damaged, so this machine is measured again; trials of a study that goes on may "
-        "differ in their last digits"
-    ]
 
 
 def test_a_measurement_that_cannot_be_kept_is_said(tmp_path: Path, measured) -> None:

@@ -37,8 +37,8 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             ["--threads", "999"],
-            "--threads must be at most 64 on this machine of 2 cores, got 999; leave it out to "
-            "have it measured",
+            "--threads must be at most 64 on this machine of 2 cores, got 999; leave it out "
+            "for one",
         ),
         (
             ["--workers", "5000"],
