@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -51,7 +51,7 @@ def texts_of(figure: Figure) -> Iterator[tuple[Text, Bbox]]:
     ticks_not_drawn = set()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            drawn = axis._update_ticks()  # type: ignore[attr-defined]
+            drawn = cast(Any, axis)._update_ticks()
             for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
                 if tick not in drawn or not axes.axison:
                     ticks_not_drawn |= {tick.label1, tick.label2}
@@ -71,7 +71,7 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
         is_over = box.padded(-1).overlaps(other_box.padded(-1))
         # boxes of slanted names overlap, the names are as far apart as their lower right corners
         if is_slanted:
-            height = text.get_fontsize() * figure.dpi / 72
+            height = float(text.get_fontsize()) * figure.dpi / 72
             is_over = 0 < (other_box.x1 - box.x1) * np.sin(np.pi / 6) < 0.9 * height
         if is_over:
             pairs.append((text.get_text(), other.get_text()))
@@ -122,4 +122,4 @@ def test_a_name_far_from_its_point_has_a_line_that_can_be_seen() -> None:
         name_points(figure, [axes], [[("1", 1.0, 1.0)]])
     (label,) = figure.findobj(Annotation)
     assert isinstance(label, Annotation) and label.arrow_patch is not None
-    assert max(label.arrow_patch.get_edgecolor()[:3]) < 0.2
+    assert max(mpl.colors.to_rgb(label.arrow_patch.get_edgecolor())) < 0.2

@@ -41,7 +41,11 @@ def one_by_one(
     pairs = [(arm, other) for arm in range(len(scores)) for other in range(len(scores))]
     contrasts = [gap(arm, other) for arm, other in pairs if arm != other]
     found = estimates(contrasts, scores, replicates, span=span_of(scores))
-    return {contrast.cells[0]: answer for contrast, answer in zip(contrasts, found, strict=True)}
+    by_pair = {}
+    for contrast, answer in zip(contrasts, found, strict=True):
+        arm, other = contrast.cells[0]
+        by_pair[arm, other] = answer
+    return by_pair
 
 
 def may_be_best_one_by_one(scores: np.ndarray, replicates: np.ndarray | None) -> list[bool]:
