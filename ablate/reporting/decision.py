@@ -18,7 +18,6 @@ from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import Results
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.study.record import ArmRecord
-from ablate.study.trial import is_better
 
 FEWEST_SEEDS = 3
 """With two, an interval is so wide that little can be learned from it."""
@@ -93,7 +92,11 @@ def decide(results: Results) -> Decision | None:
         return None
     use = _option(results, champion)
     baseline = results.baseline
-    candidates = [arm for arm in results.record.arms if arm.arm_id in results.may_be_best]
+    candidates = []
+    for arm_id in results.arms["arm_id"]:
+        # in the order of val
+        if arm_id in results.may_be_best:
+            candidates.append(results.arm_of_id[arm_id])
     compared = _compared(results)
     questions = _open_questions(use, compared)
     settled_next = _first_with_a_price(questions)
@@ -141,15 +144,16 @@ def _compared(results: Results) -> list[Effect]:
 
 
 def _cheapest(results: Results, arms: Sequence[ArmRecord]) -> Option | None:
-    """The first of `arms` that trains the fewest parameters; of equal ones, the better on test."""
-    sign = 1 if is_better(results.effects.primary, 0.0, than=1.0) else -1
+    """The one of `arms` that trains the fewest parameters; of equal ones, the first.
 
-    def cost(arm: ArmRecord) -> tuple[float, float]:
-        option = _option(results, arm)
-        n_trained = math.inf if math.isnan(option.n_trained) else option.n_trained
-        return n_trained, sign * option.score
+    The best on val comes first: a test score may not choose between arms that cost the same.
+    """
 
-    cheapest = _option(results, min(arms, key=cost))
+    def n_trained(arm: ArmRecord) -> float:
+        n = results.number(arm.arm_id, "cost/n_trainable/mean")
+        return math.inf if math.isnan(n) else n
+
+    cheapest = _option(results, min(arms, key=n_trained))
     return None if math.isnan(cheapest.n_trained) else cheapest
 
 

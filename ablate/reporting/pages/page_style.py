@@ -54,7 +54,7 @@ th[aria-sort="descending"]::after { content: " ▼"; }
 .filter { margin: 6px 0; font: inherit; font-size: 13px; padding: 2px 6px; width: 18em; }
 .cards table {
   border-collapse: separate; border-spacing: 12px 0; table-layout: fixed; font-size: 14px;
-  width: 100%; margin: 10px 0;
+  width: 100%; margin: 4px 0;
 }
 .cards { margin: 0 -12px; }
 .cards th, .cards td { border: 0 solid var(--line); border-width: 0 1px; padding: 2px 12px; }
@@ -72,7 +72,7 @@ th[aria-sort="descending"]::after { content: " ▼"; }
 .columns table { width: 100%; }
 .columns p { font-size: 13px; color: var(--quiet); }
 .columns p strong { color: var(--text); }
-.columns ul { font-size: 13.5px; }
+.columns ul { font-size: 13px; line-height: 1.4; margin: 4px 0; padding-left: 18px; }
 .pairs {
   display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 28px; align-items: start;
 }

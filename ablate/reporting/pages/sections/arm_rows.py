@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ablate.grid.arm_names import level_word
 from ablate.quoting import code, text
 from ablate.reporting.evidence.arm_names import level_differences
 from ablate.reporting.evidence.frames import arm_levels
@@ -18,6 +19,8 @@ from ablate.reporting.text.markdown import (
 from ablate.study.record import ArmRecord
 
 _DOES_NOT_MATTER = "–"
+_N_DIGITS = 4
+"""Of what a search proposed, as in the names of its arms."""
 BEST = "★"
 BASELINE = "◆"
 
@@ -29,22 +32,24 @@ Columns = Mapping[str, Callable[[str], str]]
 def arm_rows(results: Results, arm_ids: Sequence[str], columns: Columns) -> str:
     """The table of `arm_ids` in their order, with `columns` after the axes; see `legend`."""
     axes = varied_axes(results, arm_ids)
-    header = ["#", *map(_heading, axes), *columns, "to baseline (interval)", "trained", "train s"]
+    header = ["#", *map(_heading, axes), *columns, "trained", "train s"]
+    if results.baseline is not None:
+        header.insert(-2, "to baseline (interval)")
     ranks = {arm_id: rank for rank, arm_id in enumerate(results.arms["arm_id"], start=1)}
     changes = level_differences(results.record)
     rows = []
     for arm_id in arm_ids:
         arm = results.arm_of_id[arm_id]
-        rows.append(
-            [
-                _place(results, arm, ranks[arm_id]),
-                *_levels(results, arm, axes, set(changes.get(arm_id, ()))),
-                *[cell(arm_id) for cell in columns.values()],
-                _to_baseline(results, arm),
-                compact(results.number(arm_id, "cost/n_trainable/mean")),
-                count_or(results.number(arm_id, "time/train_s/mean"), 1),
-            ]
-        )
+        row = [
+            _place(results, arm, ranks[arm_id]),
+            *_levels(results, arm, axes, set(changes.get(arm_id, ()))),
+            *[cell(arm_id) for cell in columns.values()],
+            compact(results.number(arm_id, "cost/n_trainable/mean")),
+            count_or(results.number(arm_id, "time/train_s/mean"), 1),
+        ]
+        if results.baseline is not None:
+            row.insert(-2, _to_baseline(results, arm))
+        rows.append(row)
     return table(header, rows, n_text_columns=1 + len(axes))
 
 
@@ -55,11 +60,13 @@ def _heading(axis: str) -> str:
 
 def legend(results: Results, arm_ids: Sequence[str]) -> str:
     """How the table of `arm_ids` is to be read."""
-    how = (
-        f"{BEST} best on val, {BASELINE} baseline; **bold** levels differ from the baseline's. "
-        f"Mean ± SD over seeds; differences in points of {prose(results.effects.primary)}, "
-        "bold where the interval excludes 0."
-    )
+    how = f"{BEST} best on val. Mean ± SD over seeds."
+    if results.baseline is not None:
+        how = (
+            f"{BEST} best on val, {BASELINE} baseline; **bold** levels differ from the baseline's. "
+            f"Mean ± SD over seeds; differences in points of {prose(results.effects.primary)}, "
+            "bold where the interval excludes 0."
+        )
     varied = varied_axes(results, arm_ids)
     constant = []
     for axis, level in _levels_of(results, arm_ids)[0].items():
@@ -75,18 +82,27 @@ def _levels_of(results: Results, arm_ids: Sequence[str]) -> list[dict[str, str]]
     levels = []
     for arm in results.record.arms:
         if arm.arm_id in wanted:
-            levels.append(arm_levels(results.record, arm))
+            levels.append(_own_levels(results, arm))
+    return levels
+
+
+def _own_levels(results: Results, arm: ArmRecord) -> dict[str, str]:
+    """Axis -> the arm's level as text."""
+    if results.record.axes:
+        return arm_levels(results.record, arm)
+    # a search has ranges and no axes; what it proposed is the arm's first cell
+    levels = {}
+    for axis, level in arm.cells[0].items():
+        levels[axis] = level_word(level, _N_DIGITS)
     return levels
 
 
 def varied_axes(results: Results, arm_ids: Sequence[str]) -> list[str]:
     """The axes in which any two of `arm_ids` differ."""
     by_arm = _levels_of(results, arm_ids)
-    axes = []
-    for axis in results.record.axes:
-        if len({levels[axis] for levels in by_arm}) > 1:
-            axes.append(axis)
-    return axes
+    # some levels of a search ask for fields that others have not
+    axes = dict.fromkeys(axis for levels in by_arm for axis in levels)
+    return [axis for axis in axes if len({levels.get(axis) for levels in by_arm}) > 1]
 
 
 def _place(results: Results, arm: ArmRecord, rank: int) -> str:
@@ -99,10 +115,10 @@ def _place(results: Results, arm: ArmRecord, rank: int) -> str:
 
 
 def _levels(results: Results, arm: ArmRecord, axes: Sequence[str], changed: set[str]) -> list[str]:
-    levels = arm_levels(results.record, arm)
+    levels = _own_levels(results, arm)
     cells = []
     for axis in axes:
-        level = levels[axis]
+        level = levels.get(axis, _DOES_NOT_MATTER)
         if axis in changed:
             # the only emphasis that GitHub has; the page makes the other levels grey
             cells.append(f"**{text(level)}**")

@@ -61,8 +61,8 @@ def first_screen(results: Results, _show: ShowFigure) -> str:
         CARDS[0],
         _cards(results, decision),
         CARDS[1],
-        bullets(question_lines(results)),
         opening,
+        bullets(question_lines(results)),
         _top_table(results, top_arms),
         following,
         _side(results),
@@ -140,6 +140,9 @@ def _sure_card(results: Results, decision: Decision) -> list[str]:
     if fresh:
         lines.append(fresh)
     questions = decision.open_questions
+    if not questions and decision.baseline is None:
+        # the headline has said among how many arms the best one is
+        return lines
     if not questions:
         return [*lines, "no question is open"]
     named = list(dict.fromkeys([questions[0], decision.settled_next or questions[0]]))
@@ -167,7 +170,9 @@ def _open_line(results: Results, question: OpenQuestion) -> str:
 def _headline(decision: Decision) -> str:
     use = decision.use
     if decision.baseline is None:
-        return "no baseline to compare with"
+        if decision.n_candidates == 1:
+            return f"the best of {plural(decision.n_scored, 'arm')}"
+        return f"one of {decision.n_candidates} arms that may be the best"
     if use.arm == decision.baseline.arm:
         return "the baseline is the best on val"
     if use.gap is None:
@@ -176,6 +181,8 @@ def _headline(decision: Decision) -> str:
 
 
 def _family(results: Results, decision: Decision) -> str:
+    if decision.baseline is None and len(results.record.seeds) > 1:
+        return f"by {prose(results.effects.primary)}; true in 95 % of such studies"
     if results.effects.n_tests == 0:
         return "nothing can be tested with fewer than 2 seeds of comparable arms"
     settled = f"{decision.n_settled} of {plural(decision.n_compared, decision.kind)} settled"
