@@ -37,11 +37,17 @@ def interactions_section(results: Results, _show: ShowFigure) -> str:
     note = (
         "Does the effect of one level depend on the level of another axis? The difference of two "
         f"differences, in points of {prose(results.effects.primary)}. {_settled_text(effects)} "
-        f"The {_N_SHOWN} with the smallest p are in the table, all in `interactions.csv`."
+        f"{_shown_text(len(effects))} in `interactions.csv`."
     )
     rows = [_row(effect) for effect in sorted(effects, key=_rank)[:_N_SHOWN]]
     listed = folded_list(len(rows), "interaction", table(_HEADER, rows, n_text_columns=2))
     return join_sections(["## Interactions", note, listed]).rstrip()
+
+
+def _shown_text(n_effects: int) -> str:
+    if n_effects <= _N_SHOWN:
+        return "They are in the table, and"
+    return f"The {_N_SHOWN} with the smallest p are in the table, all"
 
 
 def _settled_text(effects: Sequence[Effect]) -> str:
@@ -51,7 +57,7 @@ def _settled_text(effects: Sequence[Effect]) -> str:
         if effect.judged.excludes_zero:
             settled.append(f"{code(effect.comparison.name)} ({points(effect.estimate)})")
     if not settled:
-        return f"None of {len(effects)} is settled."
+        return f"0 of {len(effects)} settled."
     return f"{len(settled)} of {len(effects)} settled: {some(settled, most=_N_NAMED)}."
 
 
