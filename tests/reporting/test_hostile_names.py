@@ -172,7 +172,11 @@ def test_a_report_keeps_its_form_whatever_things_are_called(
         for line in path.read_text().splitlines()
         if line.startswith("<")
     ]
-    questions = [f"<details><summary>{question}</summary>" for question, _ in FOLDED]
+    questions = []
+    for question, _ in FOLDED:
+        # the study has no fresh seeds, and a question that nothing answers is not asked
+        if "fresh seeds" not in question:
+            questions.append(f"<details><summary>{question}</summary>")
     marks = [line for line in raw if line.startswith("<!--")]
     assert marks[:5] == [*CARDS, *COLUMNS] and set(marks[5:]) <= set(PAIRS)
     opened = [line for line in raw if line.startswith("<details>")]

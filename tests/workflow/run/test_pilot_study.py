@@ -233,7 +233,7 @@ def test_a_tuning_gives_every_arm_its_own_best_and_diverging_values_never_win(
     assert not [run for run in _runs(tracking_uri, "tuned") if run.info.status == "RUNNING"]
     readme = (here / "reports/tuned/README.md").read_text()
     assert "**No score of the tuning enters a conclusion**" in readme
-    assert f"| `freeze_depth=all` | {study.record.arms[0].tuned['head_lr']} | 2 of 3 |" in readme
+    assert f"| `baseline` | {study.record.arms[0].tuned['head_lr']} | 2 of 3 |" in readme
     assert "### `freeze_depth`" in readme
     assert "tuned: every number is what the store gives" in _ablate("verify", "reports/tuned")
 
