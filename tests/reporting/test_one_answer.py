@@ -217,4 +217,5 @@ def test_a_committed_report_says_the_same_everywhere(folder: Path) -> None:
             files[path.relative_to(folder).as_posix()] = path.read_text()
     found, n_read = contradictions(files)
     assert found == []
-    assert n_read > 20
+    # a search has no baseline, and so fewer comparisons than other studies
+    assert n_read > 10
