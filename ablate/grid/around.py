@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ablate.grid.arm_names import arm_name
-from ablate.grid.expand import arm_trial, varied_axes
+from ablate.grid.expand import arm_trial, recipe_at, varied_axes
 from ablate.grid.grid_file import Grid
 from ablate.grid.search_space import Cell
-from ablate.recipe.canonical import contradiction
 from ablate.recipe.levels import level_text, typed_level
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord, StudyRecord
@@ -79,10 +78,8 @@ def _recipe(grid: Grid, cell: Cell) -> Recipe | None:
     levels: Cell = {}
     for axis, level in cell.items():
         levels[axis] = typed_level(axis, level)
-    recipe = grid.base.model_copy(update=levels)
-    if grid.rules.reason_excluded(levels) or contradiction(recipe):
-        return None
-    return recipe
+    recipe, why_left_out = recipe_at(grid, levels)
+    return recipe if why_left_out is None else None
 
 
 def _with_cell(

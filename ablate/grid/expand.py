@@ -19,6 +19,7 @@ from ablate.grid.questions import grid_questions
 from ablate.grid.search_space import Cell
 from ablate.grid.size import check_trials
 from ablate.recipe.canonical import contradiction
+from ablate.recipe.levels import typed_level
 from ablate.recipe.recipe import Level, Recipe
 from ablate.study.around import Around
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
@@ -93,10 +94,7 @@ def _merge_cells(grid: Grid, *, data: DataSpec, fingerprint: str) -> _MergedCell
         levels: Cell = {}
         for axis, level in cell.items():
             levels[axis] = _typed(axis, level, known_levels)
-        # Not validated again as a whole: `_typed` says why that is enough.
-        recipe = grid.base.model_copy(update=levels)
-        # The file's own reason first: whoever wrote it wants to read it in the report.
-        why = grid.rules.reason_excluded(levels) or contradiction(recipe)
+        recipe, why = recipe_at(grid, levels)
         if why is not None:
             merged.excluded.append(ExcludedCell(cell=cell, why=why))
             continue
@@ -108,6 +106,14 @@ def _merge_cells(grid: Grid, *, data: DataSpec, fingerprint: str) -> _MergedCell
         if cell == baseline:
             merged.baseline_arm_id = arm_id
     return merged
+
+
+def recipe_at(grid: Grid, levels: Cell) -> tuple[Recipe, str | None]:
+    """What a cell trains, its levels as the fields keep them, and why it is left out, if it is."""
+    # Not validated again as a whole: `_typed` says why that is enough.
+    recipe = grid.base.model_copy(update=levels)
+    # The file's own reason first: whoever wrote it wants to read it in the report.
+    return recipe, grid.rules.reason_excluded(levels) or contradiction(recipe)
 
 
 def grid_cells(grid: Grid) -> Iterator[Cell]:
@@ -209,5 +215,5 @@ def _typed(axis: str, level: Level, known_levels: dict[tuple[str, str], Any]) ->
     """
     key = (axis, repr(level))
     if key not in known_levels:
-        known_levels[key] = getattr(Recipe.model_validate({axis: level}), axis)
+        known_levels[key] = typed_level(axis, level)
     return known_levels[key]

@@ -16,8 +16,9 @@ from torch import nn
 from ablate.model.backbone import classifier_names, head_names_of, set_pooling
 from ablate.model.backbone_facts import ImageSize
 from ablate.model.drop_path import drop_path_of
-from ablate.model.weights.load import Loaded, digest_of, load_backbone, weight_file
+from ablate.model.weights.load import digest_of, load_backbone, weight_file
 from ablate.recipe.recipe import Recipe
+from ablate.study.weights_identity import WeightsIdentity
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,7 @@ class LoadedTrunk:
 
     module: nn.Module
     """The caller's own: nobody else holds it."""
-    source: str
-    content: str
-    """Both as of `Loaded`."""
-    digest: str
-    """Of the trunk: see `digest_of`."""
+    weights: WeightsIdentity
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def load_trunk(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Load
             _kept[key] = loaded
         kept = _kept[key]
     module = copy.deepcopy(kept.module)
-    return LoadedTrunk(module, kept.source, kept.content, kept.digest)
+    return LoadedTrunk(module, kept.weights)
 
 
 def _key_of(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> _Key | None:
@@ -126,7 +123,7 @@ def _n_bytes(module: nn.Module) -> int:
 
 
 def _load(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> LoadedTrunk:
-    loaded: Loaded = load_backbone(
+    loaded = load_backbone(
         recipe.backbone,
         recipe.weights,
         n_classes=n_classes,
@@ -138,4 +135,5 @@ def _load(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> LoadedTru
     pooling = loaded.pooling if recipe.pooling == "auto" else recipe.pooling
     set_pooling(module, pooling, n_classes=n_classes)
     digest = digest_of(module, head_names_of(module))
-    return LoadedTrunk(module, loaded.source, loaded.content, digest)
+    weights = WeightsIdentity(source=loaded.source, digest=digest, content=loaded.content)
+    return LoadedTrunk(module, weights)

@@ -85,7 +85,8 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
     # before weights are read: an image size that does not fit is refused at once
     order = _run_order(recipe, preprocessing)
     with _seeded(stream(seed, "init")):
-        module, weights = _load(recipe, n_classes=n_classes, image_size=image_size)
+        trunk = load_trunk(recipe, n_classes=n_classes, image_size=image_size)
+    module = trunk.module
     # pretrained or not, the head is drawn: its classes are the data set's
     _draw_head(module, seed)
     # peft and torch initialise what is drawn anew by name afterwards: the seed makes it repeatable
@@ -98,7 +99,7 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
         head_names=parts.head_names,
         adapter_names=parts.adapters.parameter_names,
         preprocessing=preprocessing,
-        weights=weights,
+        weights=trunk.weights,
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
         oversized=parts.adapters.oversized,
@@ -112,8 +113,7 @@ def identify_weights(recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentit
     They are what `build_network` would start from. Raises SpecError and WeightsError.
     """
     with _seeded(0):
-        _, weights = _load(recipe, n_classes=_ANY_CLASSES, image_size=image_size)
-    return weights
+        return load_trunk(recipe, n_classes=_ANY_CLASSES, image_size=image_size).weights
 
 
 def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
@@ -175,18 +175,6 @@ def _run_order(recipe: Recipe, preprocessing: Preprocessing) -> tuple[str, ...]:
     return run_order(
         recipe.backbone, preprocessing.image_size, recipe.pooling, drop_path_of(recipe)
     )
-
-
-def _load(
-    recipe: Recipe, *, n_classes: int, image_size: ImageSize
-) -> tuple[nn.Module, WeightsIdentity]:
-    """The backbone with its weights and the recipe's pooling, and what the weights are.
-
-    Draws from torch's global generator.
-    """
-    trunk = load_trunk(recipe, n_classes=n_classes, image_size=image_size)
-    identity = WeightsIdentity(source=trunk.source, digest=trunk.digest, content=trunk.content)
-    return trunk.module, identity
 
 
 def _draw_head(module: nn.Module, seed: int) -> None:

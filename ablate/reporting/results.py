@@ -19,7 +19,6 @@ from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.evidence.confirmed import Confirmed
 from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.frames import best_among, complete_among, run_of_trial
-from ablate.reporting.evidence.judgement import baseline_of
 from ablate.reporting.evidence.noise_floor import NoiseFloor
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import ImageKey, TileFigure
@@ -152,7 +151,7 @@ class Results:
     @property
     def baseline(self) -> ArmRecord | None:
         """The reference arm."""
-        return baseline_of(self.record)
+        return self.record.baseline
 
     def of_champion(self, by_arm: Mapping[str, OfArm]) -> OfArm | None:
         """The champion's entry of a table by arm_id; None without a champion, or without one."""

@@ -187,6 +187,14 @@ class StudyRecord(BaseModel):
         return None if self.margin is None else self.margin / 100
 
     @property
+    def baseline(self) -> ArmRecord | None:
+        """The arm that every difference is measured against; a search may have none."""
+        for arm in self.arms:
+            if arm.arm_id == self.baseline_arm_id:
+                return arm
+        return None
+
+    @property
     def added_arms(self) -> tuple[ArmRecord, ...]:
         """The arms that results added: of the design's none."""
         if self.around is None:

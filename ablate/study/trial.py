@@ -28,14 +28,14 @@ Candidate = TypeVar("Candidate")
 
 
 def is_better(metric: str, value: float, than: float) -> bool:
-    """Whether `value` beats `than` for a metric key such as `val/accuracy`. Equal is not better.
+    """Whether `value` beats `than` for a metric key such as `val/accuracy`. Equal is not better."""
+    return value < than if is_better_when_low(metric) else value > than
 
-    What costs or takes time is better when low.
-    """
+
+def is_better_when_low(metric: str) -> bool:
+    """Whether a low value of a metric key is good: that of a loss, a cost or a time."""
     group, _, name = metric.rpartition("/")
-    if group in ("cost", "time") or is_lower_better(name):
-        return value < than
-    return value > than
+    return group in ("cost", "time") or is_lower_better(name)
 
 
 ImageSide = Annotated[int, Field(ge=1, le=100_000, strict=True)]

@@ -111,8 +111,6 @@ class Journal:
         if self.skim().is_whole:
             return ""
         reading = self.reading()
-        if reading.is_whole:
-            return ""
         aside = self._aside()
         problem = f"{reading.sentence(self.path)}; the damaged file is kept as {aside.name}"
         try:

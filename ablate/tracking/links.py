@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from ablate.study.record import StudyRecord
 from ablate.study.tasks import task_of
-from ablate.study.trial import is_better
+from ablate.study.trial import is_better_when_low
 from ablate.tracking import mlflow_fields
 from ablate.tracking.records import PublishedStudy
 
@@ -75,7 +75,7 @@ def _facets(record: StudyRecord) -> dict[str, str | bool]:
     return {
         "searchFilter": _trials_of(record),
         "orderByKey": f"metrics.`{record.select_by}`",
-        "orderByAsc": is_better(record.select_by, 0.0, than=1.0),
+        "orderByAsc": is_better_when_low(record.select_by),
     }
 
 

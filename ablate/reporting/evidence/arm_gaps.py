@@ -26,7 +26,7 @@ from ablate.reporting.statistics.seed_variance import Span
 from ablate.reporting.statistics.settling import seeds_until_settled
 from ablate.reporting.statistics.verdict import ARMS_ALPHA, BEST_ALPHA, Judged
 from ablate.study.record import ArmRecord
-from ablate.study.trial import is_better
+from ablate.study.trial import is_better_when_low
 
 Pair = tuple[int, ...]
 """(arm, reference), as places in the record."""
@@ -124,7 +124,7 @@ def _judged_together(
     contrasts = [gap(*pair) for pair in pairs]
     values = estimates(contrasts, scores, study.replicates.get(metric), span=span)
     margin = record.margin_of_score
-    is_lower_better = is_better(metric, 0.0, than=1.0)
+    is_lower_better = is_better_when_low(metric)
     judged = judge_gaps(values, alpha=alpha, margin=margin, is_lower_better=is_lower_better)
     design = Design(square=2.0, rank=span.rank, alpha=error_of_each(values, alpha=alpha))
     answers = {}
@@ -202,7 +202,7 @@ def best_candidates(study: StudyScores) -> frozenset[str]:
         scores,
         study.replicates.get(metric),
         alpha=BEST_ALPHA,
-        is_lower_better=is_better(metric, 0.0, than=1.0),
+        is_lower_better=is_better_when_low(metric),
     )
     has_score = np.asarray(~np.isnan(scores).all(axis=1))
     candidates = set()

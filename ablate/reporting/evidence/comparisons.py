@@ -188,11 +188,10 @@ def baseline_level(record: StudyRecord, axis: str) -> str:
 
     Where the arm answers several cells, the first of them counts.
     """
-    for arm in record.arms:
-        if arm.arm_id == record.baseline_arm_id:
-            for cell in arm.cells:
-                if axis in cell:
-                    return level_text(cell[axis])
+    if record.baseline is not None:
+        for cell in record.baseline.cells:
+            if axis in cell:
+                return level_text(cell[axis])
     return level_text(record.axes[axis][0])
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ablate.reporting.evidence.frames import trial_frame
 from ablate.reporting.evidence.judged_metrics import primary_metric
-from ablate.reporting.evidence.scores import score_array
+from ablate.reporting.evidence.scores import StudyScores
 from ablate.reporting.evidence.second_stage_runs import fresh_study
 from ablate.reporting.predictions.read import Predictions, read_study
 from ablate.reporting.predictions.replicates import replicate_arrays
@@ -21,7 +21,7 @@ from ablate.reporting.statistics.contrast import gap
 from ablate.reporting.statistics.estimate import estimates
 from ablate.reporting.statistics.verdict import ALPHA, Judged, judge
 from ablate.study.confirmation import Confirmation
-from ablate.study.trial import is_better
+from ablate.study.trial import is_better_when_low
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedStudy
 
@@ -87,19 +87,19 @@ def confirmed(study: PublishedStudy, predictions: Predictions) -> Confirmed | No
     record = fresh.record
     metric = primary_metric(record)
     trials = trial_frame(fresh)
-    scores = score_array(record, trials, metric)
     replicates = replicate_arrays(read_study(fresh, predictions), record)
-    places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
+    scores = StudyScores(record, trials, replicates)
+    values_of_metric = scores.array(metric)
     gaps = []
     for what, arm_id, against in _pairs(choice):
-        contrast = gap(places[arm_id], places[against])
+        contrast = gap(scores.places[arm_id], scores.places[against])
         # One at a time: a family would lend its variance, and these seeds stand for themselves.
-        values = estimates([contrast], scores, replicates.get(metric))
+        values = estimates([contrast], values_of_metric, replicates.get(metric))
         (judged,) = judge(
             values,
             alpha=ALPHA,
             margin=record.margin_of_score,
-            is_lower_better=is_better(metric, 0.0, than=1.0),
+            is_lower_better=is_better_when_low(metric),
         )
         gaps.append(FreshGap(what, arm_id, against, judged))
     return Confirmed(choice, tuple(gaps), trials)

@@ -44,7 +44,7 @@ from ablate.reporting.statistics.verdict import (
     judge,
 )
 from ablate.study.record import StudyRecord
-from ablate.study.trial import is_better
+from ablate.study.trial import is_better_when_low
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class _OneMetric:
         contrasts = [comparison.contrast for comparison in comparisons]
         span = Span.of(contrasts, self.scores)
         values = estimates(contrasts, self.scores, self.replicates, span=span)
-        is_lower_better = is_better(self.metric, 0.0, than=1.0)
+        is_lower_better = is_better_when_low(self.metric)
         judged = judge(values, alpha=alpha, margin=self.margin, is_lower_better=is_lower_better)
         n_known = sum(answer.verdict is not Verdict.UNKNOWN for answer in judged)
         answers = []

@@ -47,7 +47,7 @@ def judge_study(
     """
     scores = StudyScores(record, trials, replicates)
     effects = study_effects(record, trials, replicates)
-    baseline = baseline_of(record)
+    baseline = record.baseline
     to_baseline: tuple[ArmGap, ...] = ()
     if baseline is not None:
         to_baseline = gaps_to(
@@ -69,11 +69,3 @@ def judge_study(
         choices=around,
         may_be_best=best_candidates(scores),
     )
-
-
-def baseline_of(record: StudyRecord) -> ArmRecord | None:
-    """The arm that every difference is measured against; a search may have none."""
-    for arm in record.arms:
-        if arm.arm_id == record.baseline_arm_id:
-            return arm
-    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ class StudyScores:
         """See `score_array`."""
         return score_array(self.record, self.trials, metric)
 
-    @property
+    @cached_property
     def places(self) -> dict[str, int]:
         """arm_id -> its place in the record, and so its row of the arrays."""
         return {arm.arm_id: place for place, arm in enumerate(self.record.arms)}

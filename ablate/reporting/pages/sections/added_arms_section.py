@@ -5,8 +5,8 @@ from __future__ import annotations
 from ablate.errors import some
 from ablate.quoting import code
 from ablate.reporting.evidence.added_arms import AddedArms
-from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
-from ablate.reporting.text.markdown import join_sections, mean_sd, score, table
+from ablate.reporting.results import Results, ShowFigure, prose
+from ablate.reporting.text.markdown import join_sections, mean_sd, table
 from ablate.study.record import ArmRecord
 
 _N_NAMED = 3
@@ -35,11 +35,7 @@ def added_arms_section(results: Results, _show: ShowFigure) -> str:
 
 
 def _score(added: AddedArms, arm: ArmRecord, metric: str) -> str:
-    n_seeds = added.n_seeds(arm.arm_id, metric)
-    if not n_seeds:
-        return NOT_MEASURED
-    mean = added.mean(arm.arm_id, metric)
-    return score(mean) if n_seeds == 1 else mean_sd(mean, added.sd(arm.arm_id, metric))
+    return mean_sd(added.mean(arm.arm_id, metric), added.sd(arm.arm_id, metric))
 
 
 def _ahead(results: Results, added: AddedArms) -> str:

@@ -32,9 +32,11 @@ Columns = Mapping[str, Callable[[str], str]]
 def arm_rows(results: Results, arm_ids: Sequence[str], columns: Columns) -> str:
     """The table of `arm_ids` in their order, with `columns` after the axes; see `legend`."""
     axes = varied_axes(results, arm_ids)
-    header = ["#", *map(_heading, axes), *columns, "trained", "train s"]
-    if results.baseline is not None:
-        header.insert(-2, "to baseline (interval)")
+    has_baseline = results.baseline is not None
+    header = ["#", *map(_heading, axes), *columns]
+    if has_baseline:
+        header.append("to baseline (interval)")
+    header += ["trained", "train s"]
     ranks = {arm_id: rank for rank, arm_id in enumerate(results.arms["arm_id"], start=1)}
     changes = level_differences(results.record)
     rows = []
@@ -44,11 +46,11 @@ def arm_rows(results: Results, arm_ids: Sequence[str], columns: Columns) -> str:
             _place(results, arm, ranks[arm_id]),
             *_levels(results, arm, axes, set(changes.get(arm_id, ()))),
             *[cell(arm_id) for cell in columns.values()],
-            compact(results.number(arm_id, "cost/n_trainable/mean")),
-            count_or(results.number(arm_id, "time/train_s/mean"), 1),
         ]
-        if results.baseline is not None:
-            row.insert(-2, _to_baseline(results, arm))
+        if has_baseline:
+            row.append(_to_baseline(results, arm))
+        row.append(compact(results.number(arm_id, "cost/n_trainable/mean")))
+        row.append(count_or(results.number(arm_id, "time/train_s/mean"), 1))
         rows.append(row)
     return table(header, rows, n_text_columns=1 + len(axes))
 

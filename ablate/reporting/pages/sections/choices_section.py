@@ -31,20 +31,21 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
         note += (
             " Arms marked ＋ were added after the results of the others, to complete this table."
         )
+    added = {arm.arm_id for arm in results.record.added_arms}
     rows = []
     for choice in results.choices:
-        rows.append(_row(results, choice))
+        mark = ""
+        if choice.is_shared:
+            mark = " ◆"
+        if choice.neighbour.arm_id in added:
+            mark = " ＋"
+        rows.append(_row(results, choice, mark))
     return join_sections([heading, note, table(_HEADER, rows, n_text_columns=4)]).rstrip()
 
 
-def _row(results: Results, choice: Choice) -> list[str]:
+def _row(results: Results, choice: Choice, mark: str) -> list[str]:
     neighbour = choice.neighbour
     judged = choice.judged
-    mark = ""
-    if choice.is_shared:
-        mark = " ◆"
-    if neighbour.arm_id in {arm.arm_id for arm in results.record.added_arms}:
-        mark = " ＋"
     return [
         code(neighbour.axis),
         code(neighbour.chosen),
