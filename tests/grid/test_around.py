@@ -5,28 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.grids import FACTS, grid_of, record_of, trials_of
 
 from ablate.errors import SpecError
 from ablate.grid.around import around_trials, still_asked, with_neighbours
-from ablate.grid.expand import expand, most_neighbours, study_record, study_trials
-from ablate.grid.grid_file import Grid
-from ablate.grid.parse import parse_grid
+from ablate.grid.expand import most_neighbours
 from ablate.recipe.levels import level_text
-from ablate.study.record import ArmRecord, DataFacts, StudyRecord
+from ablate.study.record import ArmRecord, StudyRecord
 
-FACTS = DataFacts(
-    source="rendered_flowers",
-    title="flowers",
-    version="1",
-    licence="none",
-    origin="drawn",
-    is_synthetic=True,
-    requested_source="rendered_flowers",
-    class_names=("a", "b"),
-    class_counts={"train": (2, 2), "val": (1, 1), "test": (1, 1)},
-    fingerprint="f" * 64,
-    split_rule="official",
-)
 GOOD = """\
 task: classification
 data: {source: rendered_flowers}
@@ -55,15 +41,6 @@ around: champion
 """
 
 
-def _parse(text: str) -> Grid:
-    return parse_grid(text, name="x", shown_as="x.yaml")
-
-
-def _record(grid: Grid) -> StudyRecord:
-    expansion = expand(grid, data=grid.data, fingerprint=FACTS.fingerprint)
-    return study_record(grid, expansion, facts=FACTS, seeds=grid.seeds, command="")
-
-
 def _arm(record: StudyRecord, **levels: object) -> ArmRecord:
     for arm in record.arms:
         for cell in arm.cells:
@@ -74,13 +51,13 @@ def _arm(record: StudyRecord, **levels: object) -> ArmRecord:
 
 def _message(text: str) -> str:
     with pytest.raises(SpecError) as caught:
-        _parse(text)
+        grid_of(text)
     return str(caught.value)
 
 
 def test_one_factor_lacks_what_is_beside_an_arm_that_is_not_the_baseline() -> None:
-    grid = _parse(GOOD)
-    record = _record(grid)
+    grid = grid_of(GOOD)
+    record = record_of(grid)
     best = _arm(record, augment="light")
     grown = with_neighbours(grid, record, best, data=grid.data)
     assert grown.around is not None
@@ -96,16 +73,16 @@ def test_one_factor_lacks_what_is_beside_an_arm_that_is_not_the_baseline() -> No
 
 
 def test_around_the_baseline_of_one_factor_nothing_is_missing() -> None:
-    grid = _parse(GOOD)
-    record = _record(grid)
+    grid = grid_of(GOOD)
+    record = record_of(grid)
     best = _arm(record, freeze_depth="all", augment="none", lora_rank=0)
     grown = with_neighbours(grid, record, best, data=grid.data)
     assert grown.added_arms == ()
 
 
 def test_a_full_design_lacks_nothing_but_what_makes_no_sense() -> None:
-    grid = _parse(GOOD.replace("one_factor", "full"))
-    record = _record(grid)
+    grid = grid_of(GOOD.replace("one_factor", "full"))
+    record = record_of(grid)
     assert most_neighbours(grid) == 0
     for arm in record.arms:
         assert with_neighbours(grid, record, arm, data=grid.data).added_arms == ()
@@ -113,9 +90,9 @@ def test_a_full_design_lacks_nothing_but_what_makes_no_sense() -> None:
 
 def test_every_cell_beside_the_best_arm_of_a_random_design_is_answered_or_makes_no_sense() -> None:
     """Against a full expansion of the same grid."""
-    drawn = _parse(GOOD.replace("design: one_factor", "design: {random: 3}"))
-    whole = _record(_parse(GOOD.replace("one_factor", "full")))
-    record = _record(drawn)
+    drawn = grid_of(GOOD.replace("design: one_factor", "design: {random: 3}"))
+    whole = record_of(grid_of(GOOD.replace("one_factor", "full")))
+    record = record_of(drawn)
     for best in record.arms:
         grown = with_neighbours(drawn, record, best, data=drawn.data)
         assert grown.around is not None
@@ -131,8 +108,8 @@ def test_every_cell_beside_the_best_arm_of_a_random_design_is_answered_or_makes_
 
 
 def test_added_trials_are_every_added_arm_with_every_seed() -> None:
-    grid = _parse(GOOD)
-    record = _record(grid)
+    grid = grid_of(GOOD)
+    record = record_of(grid)
     grown = with_neighbours(grid, record, _arm(record, augment="light"), data=grid.data)
     trials = around_trials(grid, grown, data=grid.data, fingerprint=FACTS.fingerprint)
     expected = [(seed, arm.arm_id) for seed in (0, 1) for arm in grown.added_arms]
@@ -140,28 +117,27 @@ def test_added_trials_are_every_added_arm_with_every_seed() -> None:
 
 
 def test_an_edited_grid_keeps_the_added_arms_that_it_could_still_add() -> None:
-    grid = _parse(GOOD)
-    record = _record(grid)
+    grid = grid_of(GOOD)
+    record = record_of(grid)
     grown = with_neighbours(grid, record, _arm(record, augment="light"), data=grid.data)
     stored = StudyRecord.model_validate_json(grown.model_dump_json())
     assert stored.around is not None
     assert still_asked(grid, stored.around.arms) == stored.around.arms
-    smaller = _parse(GOOD.replace("[all, -1, 0]", "[all, -1]"))
+    smaller = grid_of(GOOD.replace("[all, -1, 0]", "[all, -1]"))
     assert [arm.name for arm in still_asked(smaller, stored.around.arms)] == [
         "freeze_depth=all augment=light lora_rank=8"
     ]
 
 
 def test_planned_trials_and_records_of_other_grids_are_as_before() -> None:
-    asking = _parse(GOOD)
-    plain = _parse(GOOD.replace("around: champion\n", ""))
+    asking = grid_of(GOOD)
+    plain = grid_of(GOOD.replace("around: champion\n", ""))
     ids = []
     for grid in (asking, plain):
-        expansion = expand(grid, data=grid.data, fingerprint="f")
-        trials = study_trials(grid, expansion, data=grid.data, fingerprint="f", seeds=grid.seeds)
+        trials = trials_of(grid)
         ids.append([trial.trial_id for trial in trials])
     assert ids[0] == ids[1]
-    assert "around" not in json.loads(_record(plain).model_dump_json())
+    assert "around" not in json.loads(record_of(plain).model_dump_json())
 
 
 def test_another_word_is_refused() -> None:

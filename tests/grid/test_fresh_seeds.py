@@ -5,28 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.grids import FACTS, grid_of, record_of, trials_of
 
 from ablate.errors import SpecError
-from ablate.grid.expand import expand, noise_seeds, study_record, study_trials
+from ablate.grid.expand import noise_seeds
 from ablate.grid.fresh_seeds import check_fresh, first_fresh_seed, fresh_trials
 from ablate.grid.grid_file import Grid
-from ablate.grid.parse import parse_grid
 from ablate.study.confirmation import Confirmation
-from ablate.study.record import DataFacts, StudyRecord
+from ablate.study.record import StudyRecord
 
-FACTS = DataFacts(
-    source="rendered_flowers",
-    title="flowers",
-    version="1",
-    licence="none",
-    origin="drawn",
-    is_synthetic=True,
-    requested_source="rendered_flowers",
-    class_names=("a", "b"),
-    class_counts={"train": (2, 2), "val": (1, 1), "test": (1, 1)},
-    fingerprint="f" * 64,
-    split_rule="official",
-)
 GOOD = """\
 task: classification
 data: {source: rendered_flowers}
@@ -48,17 +35,8 @@ confirm: 3
 """
 
 
-def _parse(text: str) -> Grid:
-    return parse_grid(text, name="x", shown_as="x.yaml")
-
-
-def _record(grid: Grid) -> StudyRecord:
-    expansion = expand(grid, data=grid.data, fingerprint="f")
-    return study_record(grid, expansion, facts=FACTS, seeds=grid.seeds, command="")
-
-
 def _chosen(grid: Grid, *, first_seed: int) -> StudyRecord:
-    record = _record(grid)
+    record = record_of(grid)
     choice = Confirmation(
         champion_arm_id=record.arms[2].arm_id,
         baseline_arm_id=record.baseline_arm_id,
@@ -80,13 +58,13 @@ def _chosen(grid: Grid, *, first_seed: int) -> StudyRecord:
 )
 def test_a_wrong_number_is_refused_where_it_stands(value: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
-        _parse(f"{GOOD}confirm: {value}\n")
+        grid_of(f"{GOOD}confirm: {value}\n")
     assert str(caught.value) == (f"x.yaml: 1 mistake, nothing was started\n  line 8: {message}")
 
 
 def test_a_search_has_a_confirm_of_its_own() -> None:
     with pytest.raises(SpecError) as caught:
-        _parse(SEARCH)
+        grid_of(SEARCH)
     assert str(caught.value) == (
         "x.yaml: 1 mistake, nothing was started\n"
         "  line 8: confirm: must be left out in a search design: its arms are confirmed as "
@@ -95,21 +73,20 @@ def test_a_search_has_a_confirm_of_its_own() -> None:
 
 
 def test_asking_for_fresh_seeds_changes_no_planned_trial() -> None:
-    plain = _parse(GOOD)
-    asking = _parse(f"{GOOD}confirm: 5\n")
+    plain = grid_of(GOOD)
+    asking = grid_of(f"{GOOD}confirm: 5\n")
     ids = []
     for grid in (plain, asking):
-        expansion = expand(grid, data=grid.data, fingerprint="f")
-        trials = study_trials(grid, expansion, data=grid.data, fingerprint="f", seeds=grid.seeds)
+        trials = trials_of(grid)
         ids.append([trial.trial_id for trial in trials])
     assert ids[0] == ids[1]
-    assert _record(plain).study_id == _record(asking).study_id
+    assert record_of(plain).study_id == record_of(asking).study_id
 
 
 def test_a_record_that_confirms_nothing_reads_as_before() -> None:
-    written = json.loads(_record(_parse(GOOD)).model_dump_json())
+    written = json.loads(record_of(grid_of(GOOD)).model_dump_json())
     assert not {"n_confirm", "confirmation"} & written.keys()
-    asking = _chosen(_parse(f"{GOOD}confirm: 5\n"), first_seed=10_000)
+    asking = _chosen(grid_of(f"{GOOD}confirm: 5\n"), first_seed=10_000)
     assert StudyRecord.model_validate_json(asking.model_dump_json()) == asking
 
 
@@ -128,27 +105,27 @@ def test_fresh_seeds_lie_beyond_all_others(changes: str, used: tuple[int, ...], 
     text = GOOD
     if "seeds: [" in changes:
         text = text.replace("seeds: [0, 1]\n", "")
-    grid = _parse(text + changes + "confirm: 4\n")
+    grid = grid_of(text + changes + "confirm: 4\n")
     first = first_fresh_seed(grid, grid.seeds, used=used)
     assert first == expected
     assert first > max(*grid.seeds, *noise_seeds(grid, grid.seeds), grid.pilot_seed)
 
 
 def test_fresh_trials_are_each_chosen_arm_with_each_fresh_seed() -> None:
-    grid = _parse(f"{GOOD}confirm: 2\n")
+    grid = grid_of(f"{GOOD}confirm: 2\n")
     record = _chosen(grid, first_seed=10_000)
-    trials = fresh_trials(grid, record, data=grid.data, fingerprint="f")
+    trials = fresh_trials(grid, record, data=grid.data, fingerprint=FACTS.fingerprint)
     assert record.confirmation is not None
     expected = []
     for seed in (10_000, 10_001):
         for arm_id in record.confirmation.arm_ids:
             expected.append((seed, arm_id))
     assert [(trial.seed, trial.arm_id) for trial in trials] == expected
-    assert fresh_trials(grid, _record(grid), data=grid.data, fingerprint="f") == []
+    assert fresh_trials(grid, record_of(grid), data=grid.data, fingerprint=FACTS.fingerprint) == []
 
 
 def test_a_seed_that_chooses_cannot_confirm() -> None:
-    grid = _parse(f"{GOOD}confirm: 3\n")
+    grid = grid_of(f"{GOOD}confirm: 3\n")
     with pytest.raises(SpecError) as caught:
         check_fresh(_chosen(grid, first_seed=1))
     assert str(caught.value) == (
@@ -164,7 +141,6 @@ def test_too_many_fresh_trials_are_too_many_trials() -> None:
         "axes: {freeze_depth: [all, -1, 0]}",
         "axes: {freeze_depth: [all, -1], head_lr: [0.1, 0.2, 0.3, 0.4, 0.5]}",
     )
-    grid = _parse(f"{text}confirm: 2\n")
-    expansion = expand(grid, data=grid.data, fingerprint="f")
+    grid = grid_of(f"{text}confirm: 2\n")
     with pytest.raises(SpecError, match="a study must have at most 100,000 trials, got 100,006"):
-        study_trials(grid, expansion, data=grid.data, fingerprint="f", seeds=grid.seeds)
+        trials_of(grid)

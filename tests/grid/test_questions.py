@@ -6,28 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from support.grids import grid_of, record_of, trials_of
 
 from ablate.errors import SpecError
-from ablate.grid.expand import expand, study_record, study_trials
 from ablate.grid.grid_file import Grid
 from ablate.grid.parse import parse_grid
 from ablate.grid.questions import grid_questions
 from ablate.grid.schema import grid_schema
-from ablate.study.record import DataFacts, StudyRecord
+from ablate.study.record import StudyRecord
 
-FACTS = DataFacts(
-    source="rendered_flowers",
-    title="flowers",
-    version="1",
-    licence="none",
-    origin="drawn",
-    is_synthetic=True,
-    requested_source="rendered_flowers",
-    class_names=("a", "b"),
-    class_counts={"train": (2, 2), "val": (1, 1), "test": (1, 1)},
-    fingerprint="f" * 64,
-    split_rule="official",
-)
 GOOD = """\
 task: classification
 data: {source: rendered_flowers}
@@ -45,18 +32,13 @@ select_by: val/macro_f1
 
 
 def _parse(extra: str = "") -> Grid:
-    return parse_grid(GOOD + extra, name="x", shown_as="x.yaml")
+    return grid_of(GOOD + extra)
 
 
 def _message(extra: str) -> str:
     with pytest.raises(SpecError) as caught:
         _parse(extra)
     return str(caught.value)
-
-
-def _record(grid: Grid) -> StudyRecord:
-    expansion = expand(grid, data=grid.data, fingerprint="f")
-    return study_record(grid, expansion, facts=FACTS, seeds=grid.seeds, command="")
 
 
 def test_a_question_names_two_levels_or_two_arms() -> None:
@@ -148,26 +130,25 @@ def test_a_margin_is_a_number_of_points(margin: str) -> None:
 def test_a_margin_is_in_points_and_null_by_default() -> None:
     assert _parse("margin: 1\n").margin == 1.0
     assert _parse("margin: null\n").margin is None
-    assert _record(_parse("margin: 1\n")).margin_of_score == pytest.approx(0.01)
-    assert _record(_parse()).margin_of_score is None
+    assert record_of(_parse("margin: 1\n")).margin_of_score == pytest.approx(0.01)
+    assert record_of(_parse()).margin_of_score is None
 
 
 def test_questions_and_margin_enter_no_id() -> None:
     plain = _parse()
     asking = _parse("margin: 1\nask: {q: {freeze_depth: [0, all]}}\n")
-    assert _record(plain).study_id == _record(asking).study_id
+    assert record_of(plain).study_id == record_of(asking).study_id
     ids = []
     for grid in (plain, asking):
-        expansion = expand(grid, data=grid.data, fingerprint="f")
-        trials = study_trials(grid, expansion, data=grid.data, fingerprint="f", seeds=grid.seeds)
+        trials = trials_of(grid)
         ids.append([trial.trial_id for trial in trials])
     assert ids[0] == ids[1]
 
 
 def test_a_record_that_asks_nothing_is_written_as_before() -> None:
-    plain = json.loads(_record(_parse()).model_dump_json())
+    plain = json.loads(record_of(_parse()).model_dump_json())
     assert not {"margin", "questions"} & set(plain)
-    asking = _record(_parse("margin: 1\nask: {q: {freeze_depth: [0, all]}}\n"))
+    asking = record_of(_parse("margin: 1\nask: {q: {freeze_depth: [0, all]}}\n"))
     assert StudyRecord.model_validate_json(asking.model_dump_json()) == asking
 
 

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablate.grid.expand import expand, study_record
 from ablate.grid.parse import load_grid
 from ablate.recipe.levels import level_text
 from ablate.reporting.evidence.comparisons import main_comparisons
 from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.evidence.judgement import Judgement, judge_study
 from ablate.reporting.statistics.verdict import Judged, Verdict
-from ablate.study.record import DataFacts, StudyRecord
+from ablate.study.record import StudyRecord
+from support.grids import record_of
 
 SD = 0.01
 SEED_SD = 2.0
@@ -37,19 +37,6 @@ N_DRAWS = 200
 """Resamples of the test images; reports have 400."""
 FEW_SEEDS = 3
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-FACTS = DataFacts(
-    source="simulated",
-    title="simulated",
-    version="1",
-    licence="none",
-    origin="drawn",
-    is_synthetic=True,
-    requested_source="simulated",
-    class_names=("0", "1"),
-    class_counts={},
-    fingerprint="0" * 64,
-    split_rule="official",
-)
 
 
 @dataclass(frozen=True)
@@ -119,8 +106,7 @@ def example_designs(folder: Path = EXPERIMENTS) -> Iterator[Design]:
         grid = load_grid(path)
         if grid.search is not None:
             continue
-        expansion = expand(grid, data=grid.data, fingerprint=FACTS.fingerprint)
-        record = study_record(grid, expansion, facts=FACTS, seeds=grid.seeds, command="")
+        record = record_of(grid)
         planted = _first_compared(record)
         if record.questions:
             yield Design(f"{path.stem}, as it asks", record, planted)

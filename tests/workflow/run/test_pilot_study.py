@@ -72,15 +72,6 @@ main()
 """
 
 
-@pytest.fixture
-def here(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A desk whose trials run in this process."""
-    monkeypatch.setattr(
-        "ablate.workflow.prepare.machines.LocalExecutor", lambda run, **_: InlineExecutor(run)
-    )
-    return desk
-
-
 def _write(desk: Path, name: str, text: str) -> str:
     (desk / f"{name}.yaml").write_text(HEAD + text)
     return str(desk / f"{name}.yaml")

@@ -16,7 +16,6 @@ import pytest
 from typer.testing import CliRunner
 
 from ablate.cli import app
-from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.study.record import StudyRecord
 from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import Journal
@@ -47,15 +46,6 @@ ablate.workflow.prepare.machines.LocalExecutor = lambda run, **options: InlineEx
 {module}.{name} = lambda *values: os.kill(os.getpid(), signal.SIGKILL)
 main()
 """
-
-
-@pytest.fixture
-def here(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A desk whose trials run in this process."""
-    monkeypatch.setattr(
-        "ablate.workflow.prepare.machines.LocalExecutor", lambda run, **_: InlineExecutor(run)
-    )
-    return desk
 
 
 def _write(desk: Path, name: str, text: str = GRID) -> str:
