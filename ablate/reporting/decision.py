@@ -97,13 +97,17 @@ def decide(results: Results) -> Decision | None:
         # in the order of val
         if arm_id in results.may_be_best:
             candidates.append(results.arm_of_id[arm_id])
+    # of arms that cost the same: the best on val, else what one would have used anyway
+    preferred = [champion]
+    if baseline in candidates:
+        preferred.append(baseline)
     compared = _compared(results)
     questions = _open_questions(use, compared)
     settled_next = _first_with_a_price(questions)
     return Decision(
         use=use,
         baseline=None if baseline is None else _option(results, baseline),
-        cheapest=_cheapest(results, [champion, *candidates]),
+        cheapest=_cheapest(results, [*preferred, *candidates]),
         n_candidates=len(candidates),
         n_scored=int((results.arms["n_seeds"] > 0).sum()),
         open_questions=questions,
@@ -146,7 +150,7 @@ def _compared(results: Results) -> list[Effect]:
 def _cheapest(results: Results, arms: Sequence[ArmRecord]) -> Option | None:
     """The one of `arms` that trains the fewest parameters; of equal ones, the first.
 
-    The best on val comes first: a test score may not choose between arms that cost the same.
+    So their order decides, and no test score chooses between arms that cost the same.
     """
 
     def n_trained(arm: ArmRecord) -> float:

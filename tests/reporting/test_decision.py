@@ -30,6 +30,22 @@ def test_the_best_on_val_is_used_and_the_cheapest_is_one_that_may_be_the_best(pu
     assert costs[decision.cheapest.arm.arm_id] == min(costs.values())
 
 
+def test_of_arms_that_cost_the_same_the_baseline_is_the_cheapest(published) -> None:
+    results = compute_results(published.study, published.predictions)
+    costs = {}
+    for arm_id in results.arms["arm_id"]:
+        costs[arm_id] = results.number(arm_id, "cost/n_trainable/mean")
+    cheapest = [arm_id for arm_id in costs if costs[arm_id] == min(costs.values())]
+    assert len(cheapest) > 1 and results.champion is not None
+    assert results.champion.arm_id not in cheapest
+    # the last of them on val
+    study = published.with_record(baseline_arm_id=cheapest[-1])
+    again = compute_results(study.study, study.predictions)
+    decision = decide(replace(again, may_be_best=frozenset(costs)))
+    assert decision is not None and decision.cheapest is not None
+    assert decision.cheapest.arm.arm_id == cheapest[-1]
+
+
 def test_nothing_completed_decides_nothing(published) -> None:
     assert decision_of(published.with_runs(lambda run: replace(run, status="FAILED"))) is None
 
