@@ -20,6 +20,7 @@ from ablate.metrics.ranking import Ranking, rank_classes
 from ablate.metrics.resampling import resampled_area
 
 THRESHOLD = 0.5
+"""Of all classes and all arms alike: none is tuned on val."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> d
     is_positive = labels == 1
     n_hits = int((is_called & is_positive).sum())
     n_called_or_positive = int(is_called.sum()) + int(is_positive.sum())
+    # undefined where no image has a label and none is called
     micro_f1 = float("nan")
     if n_called_or_positive:
         micro_f1 = 2 * n_hits / n_called_or_positive
@@ -99,15 +101,18 @@ def per_label(
         precision = hits / n_called
         recall = hits / support
         f1 = np.where(support > 0, 2 * hits / (support + n_called), np.nan)
+    # who has sorted already passes it on: the ranking costs more than all else here
     if ranking is None:
         ranking = rank_classes(probabilities, labels)
-    columns = zip(probabilities.T, is_positive.T, strict=True)
+    precisions = []
+    for of_class, has_class in zip(probabilities.T, is_positive.T, strict=True):
+        precisions.append(average_precision(of_class, has_class))
     return PerLabel(
         precision=precision,
         recall=recall,
         f1=f1,
         auroc=ranking.area,
-        average_precision=np.array([average_precision(*column) for column in columns]),
+        average_precision=np.array(precisions),
         support=support,
     )
 
@@ -142,6 +147,7 @@ def resampled_label_f1(
     called = (probabilities >= THRESHOLD).astype(np.float32)
     positive = (labels == 1).astype(np.float32)
     hits = _drawn(weights, called * positive)
+    # unlike one label per image, a draw does not keep the size of each class: images are no strata
     support = _drawn(weights, positive)
     n_called = _drawn(weights, called)
     is_present = support > 0
