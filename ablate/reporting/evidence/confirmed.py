@@ -25,6 +25,7 @@ from ablate.study.trial import is_better_when_low
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedStudy
 
+# of confirmation.csv: p is not called corrected, because nothing is corrected here
 COLUMNS = (
     "what",
     "arm_id",
@@ -80,6 +81,7 @@ def confirmed(study: PublishedStudy, predictions: Predictions) -> Confirmed | No
 
     Reads the predictions of each complete fresh run once.
     """
+    # as a study of its own, so that the frames and arrays are made by the same functions
     fresh = fresh_study(study)
     choice = study.record.confirmation
     if fresh is None or choice is None:
@@ -110,6 +112,7 @@ def _pairs(choice: Confirmation) -> list[tuple[str, str, str]]:
     pairs = []
     if choice.champion_arm_id != choice.baseline_arm_id:
         pairs.append(("best arm", choice.champion_arm_id, choice.baseline_arm_id))
+    # against the best arm, not the baseline: the question is what its cheapness costs
     if choice.cheapest_arm_id is not None:
         pairs.append(("cheapest arm", choice.cheapest_arm_id, choice.champion_arm_id))
     return pairs

@@ -47,4 +47,5 @@ class Reader:
 
 def of_test(scores: Mapping[str, NDArray[np.float64]]) -> Draws:
     """Scores by their keys in the report: `<name>` -> `test/<name>`."""
+    # intervals look replicates up by the keys of the trial frame
     return {f"test/{name}": draws for name, draws in scores.items()}
