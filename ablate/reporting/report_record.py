@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ablate.errors import SpecError
 from ablate.study.provenance import Provenance
@@ -19,6 +19,7 @@ SCHEMA_VERSION = 1
 """Grows when a reader of the former version would misunderstand; new optional fields do not."""
 Word = Literal["better", "worse", "no larger", "undecided", "unknown"]
 """What may be said of a difference: all verdicts of a report hold together with 95 %."""
+# ignore: a reader must pass over optional fields that a later version adds
 _FROZEN = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -278,11 +279,14 @@ class ReportRecord(BaseModel):
     @property
     def champion(self) -> ReportArm | None:
         """The best arm on val; None where no trial completed."""
-        return None if self.champion_arm_id is None else self.arm(self.champion_arm_id)
+        if self.champion_arm_id is None:
+            return None
+        return self.arm(self.champion_arm_id)
 
 
 def report_json(record: ReportRecord) -> str:
     """The text of `report.json`: equal records give equal text."""
+    # allow_nan=False: "NaN" is no JSON, and most readers refuse a whole file for it
     values = record.model_dump(mode="json")
     return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -297,6 +301,7 @@ def read_report_record(folder: Path) -> ReportRecord | None:
         return None
     try:
         values = json.loads(path.read_bytes())
+        # before validation, whose errors would hide the true reason
         version = values["schema_version"]
         if version > SCHEMA_VERSION:
             raise SpecError(
@@ -304,9 +309,8 @@ def read_report_record(folder: Path) -> ReportRecord | None:
                 "a newer ablate wrote it: update ablate"
             )
         return ReportRecord.model_validate(values)
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        if isinstance(error, SpecError):
-            raise
+    # broken JSON and pydantic's complaints are ValueErrors; SpecError above is none, and passes
+    except (ValueError, KeyError, TypeError) as error:
         problem = str(error).partition("\n")[0]
         raise SpecError(
             f"{path} must be as a report wrote it, it is damaged ({problem}); "

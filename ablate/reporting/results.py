@@ -166,6 +166,7 @@ class Results:
 
     @cached_property
     def _names(self) -> dict[str, str]:
+        # with the arms of the design alone, so that a name does not change when results add an arm
         names = difference_names(self.record)
         if self.record.added_arms:
             update = {"arms": self.record.all_arms, "around": None}
@@ -217,6 +218,7 @@ def shown_scores(record: StudyRecord) -> list[str]:
     for metric in task.metrics:
         if metric.is_shown and metric.name in existing:
             shown.append(f"test/{metric.name}")
+    # `select_by` may be the primary metric on val: once is enough
     return list(dict.fromkeys(shown))
 
 
@@ -242,6 +244,7 @@ def card_slugs(record: StudyRecord) -> dict[str, str]:
 def best_epoch(run: PublishedRun, select_by: str) -> int | None:
     """The epoch, counted from 1, whose weights were scored; None where the run does not say."""
     if "best_epoch" in run.metrics:
+        # logged from 0
         return int(run.metrics["best_epoch"]) + 1
     # Runs of older versions did not log their best epoch: it is where the curve has the score.
     score = run.metrics.get(select_by, math.nan)

@@ -260,7 +260,7 @@ class _Cells:
         corners = []
         for levels in itertools.product(*sides):
             corners.append(dict(zip(changes, levels, strict=True)))
-        signs = _PAIR
+        signs: tuple[int, ...] = _PAIR
         if len(changes) == 2:
             signs = _SQUARE
         contrast, n_same_arm = self.contrast(corners, signs)

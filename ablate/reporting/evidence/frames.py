@@ -154,9 +154,9 @@ def trial_frame(study: PublishedStudy) -> pd.DataFrame:
     """
     runs = run_of_trial(study)
     complete = {}
-    for trial, run in runs.items():
-        if run.status == TrialState.COMPLETE:
-            complete[trial] = run
+    for trial, run_of_it in runs.items():
+        if run_of_it.status == TrialState.COMPLETE:
+            complete[trial] = run_of_it
     columns = _metric_columns(complete.values())
     rows = []
     for arm in study.record.arms:

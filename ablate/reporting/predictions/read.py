@@ -58,13 +58,14 @@ class Readings:
     pooled: tuple[Pooled, ...]
     """Splits that were stored, val first; none where runs do not vote for one class per image."""
 
-    def of_kind(self, kind: type[Kind]) -> dict[tuple[str, int], Kind]:
-        """The runs whose task reads them as `kind`."""
-        of_kind = {}
-        for key, reading in self.runs.items():
+    def of_arm(self, arm_id: str, seeds: Sequence[int], kind: type[Kind]) -> list[Kind]:
+        """What was read of an arm's runs, in the order of `seeds`; all are of the task's `kind`."""
+        of_arm: list[Kind] = []
+        for seed in seeds:
+            reading = self.runs.get((arm_id, seed))
             if isinstance(reading, kind):
-                of_kind[key] = reading
-        return of_kind
+                of_arm.append(reading)
+        return of_arm
 
     @property
     def resampled(self) -> Mapping[tuple[str, int], Draws]:

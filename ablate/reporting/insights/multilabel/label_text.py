@@ -12,6 +12,7 @@ from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 
 def label_error_sentences(digest: LabelDigest) -> list[str]:
     """Two sentences: how often all is right with how many classes are called, the weakest class."""
+    # beside what is predicted: a network that calls too much or too little shows here first
     n_labelled = int(digest.classes["support"].sum()) / digest.n_images
     seeds = plural(digest.n_seeds, "seed")
     exact = (
@@ -51,7 +52,7 @@ def label_errors(digest: LabelDigest, class_names: Sequence[str]) -> str:
 def _pairs(digest: LabelDigest, class_names: Sequence[str]) -> str:
     rows = []
     for pair in digest.pairs:
-        names = code(class_names[pair.first]), code(class_names[pair.second])
+        names = (code(class_names[pair.first]), code(class_names[pair.second]))
         rows.append([*names, str(pair.n_wrong), str(pair.n_together)])
     if not rows:
         return ""
@@ -66,7 +67,7 @@ def _pairs(digest: LabelDigest, class_names: Sequence[str]) -> str:
 def _errors(heading: str, errors: Sequence[LabelError], class_names: Sequence[str]) -> str:
     rows = []
     for error in errors:
-        names = code(error.image_id), code(class_names[error.position])
+        names = (code(error.image_id), code(class_names[error.position]))
         rows.append([*names, f"{error.p:.3f}", str(error.n_seeds)])
     if not rows:
         return ""
