@@ -17,7 +17,7 @@ from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import expected_optimism, luck_on_test
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.effect_sentences import interval_text, sides, verdict_words
-from ablate.reporting.text.markdown import count, mean_sd, plural, points, score
+from ablate.reporting.text.markdown import count, mean_sd, plural, points
 from ablate.study.record import ArmRecord
 
 _ALL_TRUE = "All these verdicts are true together in 95 % of such studies"
@@ -126,9 +126,9 @@ def best_sentence(results: Results) -> str:
         return "No trial completed, so there is no best arm."
     select_by = results.record.select_by
     n_seeds = int(results.number(champion.arm_id, "n_seeds"))
-    selected = _mean_sd_of(results, champion, select_by)
-    primary = _mean_sd_of(results, champion, results.effects.primary)
-    secondary = _mean_sd_of(results, champion, results.effects.secondary)
+    selected = metric_cell(results, champion.arm_id, select_by)
+    primary = metric_cell(results, champion.arm_id, results.effects.primary)
+    secondary = metric_cell(results, champion.arm_id, results.effects.secondary)
     spread = "one seed, so the spread is unknown"
     if n_seeds > 1:
         spread = f"mean ± SD over {n_seeds} seeds"
@@ -137,12 +137,6 @@ def best_sentence(results: Results) -> str:
         f"{selected} on val. It reaches {prose(results.effects.primary)} {primary} "
         f"and {results.task.secondary_prose} {secondary} ({spread})."
     )
-
-
-def _mean_sd_of(results: Results, arm: ArmRecord, metric: str) -> str:
-    mean = results.number(arm.arm_id, f"{metric}/mean")
-    sd = results.number(arm.arm_id, f"{metric}/sd")
-    return mean_sd(mean, sd)
 
 
 def gap_sentence(results: Results) -> str:
@@ -279,10 +273,8 @@ def _cheapest_of(decision: Decision) -> str:
     return f" The cheapest of them is {code(cheapest.name)}: it trains {n_trained} parameters."
 
 
-def metric_cell(results: Results, arm_id: str, metric: str) -> str:
-    """Mean ± SD of a score of an arm, for a table."""
+def metric_cell(results: Results, arm_id: str, metric: str, *, digits: int = 3) -> str:
+    """Mean ± SD over the seeds of a score or a cost of an arm, for a table."""
     mean = results.number(arm_id, f"{metric}/mean")
     sd = results.number(arm_id, f"{metric}/sd")
-    if math.isnan(sd):
-        return score(mean)
-    return mean_sd(mean, sd)
+    return mean_sd(mean, sd, digits=digits)

@@ -7,7 +7,8 @@ import math
 from ablate.quoting import code
 from ablate.reporting.predictions.target_precision import REACHED, SEEDS, VALUES
 from ablate.reporting.results import Results
-from ablate.reporting.text.markdown import bullets, join_sections, mean_sd, plural, table
+from ablate.reporting.text.conclusions import metric_cell
+from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 
 
 def target_section(results: Results) -> str:
@@ -71,12 +72,7 @@ def _missed(results: Results, arm_id: str) -> str:
 
 
 def _values(results: Results, arm_id: str) -> list[str]:
-    cells = []
-    for name in VALUES:
-        mean = results.number(arm_id, f"at_target/{name}/mean")
-        sd = results.number(arm_id, f"at_target/{name}/sd")
-        cells.append(mean_sd(mean, sd))
-    return cells
+    return [metric_cell(results, arm_id, f"at_target/{name}") for name in VALUES]
 
 
 def _count(results: Results, arm_id: str, column: str) -> int:

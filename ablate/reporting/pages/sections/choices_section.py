@@ -35,6 +35,7 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
     rows = []
     for choice in results.choices:
         mark = ""
+        # an added arm is compared nowhere else, so one place for a mark is enough
         if choice.is_shared:
             mark = " ◆"
         if choice.neighbour.arm_id in added:

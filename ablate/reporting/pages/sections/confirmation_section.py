@@ -44,6 +44,7 @@ def _note(results: Results, confirmed: Confirmed) -> str:
 
 def _row(results: Results, fresh: FreshGap) -> list[str]:
     judged = fresh.judged
+    # no fresh seed has completed in both arms yet
     difference = NOT_MEASURED
     if judged.estimate.n_seeds:
         difference = points(judged.estimate.value)

@@ -27,9 +27,14 @@ def search_section(results: Results, pilot: Pilot) -> str:
         "scores, so these scores are optimistic; all other sections are about the "
         f"{n_trials} of the confirmation, with seeds that the search did not use.",
     ]
-    axes = [[code(axis), text(words)] for axis, words in pilot.space.items()]
+    axes = []
+    for axis, words in pilot.space.items():
+        axes.append([code(axis), text(words)])
     space = table(["axis", "searched"], axes, n_text_columns=2)
-    outcome = _best_so_far(pilot) if len(pilot.objectives) == 1 else _front(pilot)
+    outcome = _front(pilot)
+    # with one objective a front would be a single trial
+    if len(pilot.objectives) == 1:
+        outcome = _best_so_far(pilot)
     return join_sections(["## Search", bullets(lines), space, *outcome]).rstrip()
 
 
@@ -39,6 +44,7 @@ def _epochs(pilot: Pilot) -> str:
     if not pruned:
         return f"{n_epochs} in the search"
     n_pruned = plural(len(pruned), "trial")
+    # what the pruner saved is not known: only what it let be trained
     n_epochs_pruned = sum(trial.n_epochs for trial in pruned)
     return f"{n_epochs} in the search; {n_pruned} ended early after {n_epochs_pruned} of them"
 
@@ -80,6 +86,7 @@ def _best_so_far(pilot: Pilot) -> list[str]:
     """One objective: how the best score grew, and the trials that were confirmed."""
     name = pilot.objectives[0]
     score = f"{prose(name)}, pilot seed"
+    # records alone: the many trials between them are in MLflow
     records = []
     for number, trial in _records(pilot.trials, name):
         records.append([_marked(pilot, trial), str(number), _score(name, trial)])
@@ -100,7 +107,9 @@ def _score(name: str, trial: PilotTrial) -> str:
     if not is_score(value):
         return NOT_MEASURED
     # Costs and times span orders of magnitude; scores do not.
-    return f"{value:.3f}" if name.startswith("val/") else number_text(value)
+    if name.startswith("val/"):
+        return f"{value:.3f}"
+    return number_text(value)
 
 
 def _by_id(pilot: Pilot, trial_id: str) -> PilotTrial:
@@ -108,8 +117,10 @@ def _by_id(pilot: Pilot, trial_id: str) -> PilotTrial:
 
 
 def _marked(pilot: Pilot, trial: PilotTrial) -> str:
-    mark = " ✓" if trial.trial_id in pilot.chosen else ""
-    return f"{code(trial.arm)}{mark}"
+    """The trial's name, with a mark where it was confirmed."""
+    if trial.trial_id in pilot.chosen:
+        return f"{code(trial.arm)} ✓"
+    return code(trial.arm)
 
 
 def _records(trials: Sequence[PilotTrial], name: str) -> list[tuple[int, PilotTrial]]:

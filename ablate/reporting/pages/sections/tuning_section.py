@@ -22,7 +22,8 @@ _EDGE = (
 def tuning_section(results: Results, pilot: Pilot) -> str:
     """What every arm was tuned to, and how far its scores spread."""
     name = pilot.objectives[0]
-    space = "; ".join(f"{code(field)} in {text(words)}" for field, words in pilot.space.items())
+    tried = [f"{code(field)} in {text(words)}" for field, words in pilot.space.items()]
+    space = "; ".join(tried)
     how = (
         f"Every arm had the same small search: all combinations of {space} with pilot seed "
         f"{pilot.seed}, and was then trained with its own best by {prose(name)}: arms are compared "
@@ -40,8 +41,13 @@ def tuning_section(results: Results, pilot: Pilot) -> str:
 def _row(pilot: Pilot, arm: ArmRecord, name_of_arm: str) -> list[str]:
     name = pilot.objectives[0]
     trials = [trial for trial in pilot.trials if trial.arm == arm.name]
-    known = [trial.scores.get(name, math.nan) for trial in trials]
-    scores = [score for score in known if is_score(score)]
+    scores = []
+    for trial in trials:
+        score = trial.scores.get(name, math.nan)
+        # a trial that failed, or was pruned, has none
+        if is_score(score):
+            scores.append(score)
+    # "-" for a field that cannot matter for this arm: it was not tuned
     tuned = dict.fromkeys(pilot.space, "-")
     for field in arm.tuned.keys() & tuned.keys():
         tuned[field] = level_text(arm.tuned[field])
@@ -53,6 +59,7 @@ def _row(pilot: Pilot, arm: ArmRecord, name_of_arm: str) -> list[str]:
 def _best_and_worst(scores: Sequence[float], name: str) -> tuple[str, str]:
     if not scores:
         return NOT_MEASURED, NOT_MEASURED
+    # the best first, whichever way the metric goes
     ordered = sorted(scores, reverse=is_better(name, 1.0, than=0.0))
     return f"{ordered[0]:.3f}", f"{ordered[-1]:.3f}"
 
@@ -73,4 +80,6 @@ def _at_the_edge(
 
 def _number(level: object) -> float | None:
     """The level as a number; None for a word."""
-    return float(level) if isinstance(level, int | float) else None
+    if isinstance(level, int | float):
+        return float(level)
+    return None
