@@ -94,6 +94,7 @@ def per_label(
     probabilities = checked(probabilities, labels)
     is_called = probabilities >= THRESHOLD
     is_positive = labels == 1
+    # per class; without a loop, since a data set may have hundreds
     hits = (is_called & is_positive).sum(axis=0)
     support = is_positive.sum(axis=0)
     n_called = is_called.sum(axis=0)
@@ -122,6 +123,7 @@ def checked(
 ) -> NDArray[np.float64]:
     """Return `probabilities` as float64 after checking what every score takes for granted."""
     is_table = probabilities.ndim == 2 and probabilities.size > 0
+    # (N,) labels would be spread over all classes by numpy, without an error
     if not is_table or labels.shape != probabilities.shape:
         raise CheckFailed(
             "probabilities and labels must both be (N, C) with N >= 1, "

@@ -59,6 +59,7 @@ def _is_of(identity: WeightsIdentity, origin: Origin) -> bool:
 
 def _runs_by_weights(study: PublishedStudy) -> dict[str, list[PublishedRun]]:
     recipes = {arm.arm_id: arm.recipe for arm in study.record.all_arms}
+    # every run of the study, also fresh and added ones: all of them are compared in one report
     by_weights: dict[str, list[PublishedRun]] = defaultdict(list)
     for run in named_runs(study).values():
         recipe = recipes.get(run.arm_id)

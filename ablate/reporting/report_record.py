@@ -17,6 +17,7 @@ from ablate.study.provenance import Provenance
 NAME = "report.json"
 SCHEMA_VERSION = 1
 """Grows when a reader of the former version would misunderstand; new optional fields do not."""
+# spelled out, not from the enum of verdicts: the schema must not change when the enum does
 Word = Literal["better", "worse", "no larger", "undecided", "unknown"]
 """What may be said of a difference: all verdicts of a report hold together with 95 %."""
 # ignore: a reader must pass over optional fields that a later version adds
@@ -48,6 +49,7 @@ class ReportTracking(BaseModel):
     """Where the runs are, without passwords and without folders of the machine."""
 
     model_config = _FROZEN
+    # of a file the name alone, of a server the address without its password
     uri: str
     experiment: str
     parent_run_id: str
@@ -261,6 +263,7 @@ class ReportRecord(BaseModel):
     more_trials: tuple[ReportTrial, ...] = ()
     """Complete ones with further seeds of the noise floor, all with fresh seeds, and all of added
     arms: they are in no table of arms."""
+    # several where a study was continued with another version
     provenance: tuple[Provenance, ...]
     """Of the runs, each that differs once."""
     checks: tuple[ReportCheck, ...]
@@ -271,6 +274,7 @@ class ReportRecord(BaseModel):
 
     def arm(self, arm_id: str) -> ReportArm:
         """The arm of that id. Raises KeyError."""
+        # a scan, not a dict: a frozen model keeps no cache, and arms are few
         for arm in self.arms:
             if arm.arm_id == arm_id:
                 return arm
@@ -296,6 +300,7 @@ def read_report_record(folder: Path) -> ReportRecord | None:
 
     Raises SpecError for one that a newer version wrote, or that is damaged.
     """
+    # a folder of before this file existed is no error: `old_report` reads its prose
     path = folder / NAME
     if not path.is_file():
         return None

@@ -26,6 +26,7 @@ from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import TaskSpec, metric_prose, task_of
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
+# one word everywhere, and never an empty cell: a reader must know that nothing is hidden
 NOT_MEASURED = "not measured"
 OfArm = TypeVar("OfArm")
 ShowFigure = Callable[[str], str]
@@ -59,6 +60,7 @@ class Insight(Protocol):
         """What cards say in any case."""
         ...
 
+    # the slash: implementations may name an argument that they do not use with an underscore
     def with_columns(self, arms: pd.DataFrame, record: StudyRecord, /) -> pd.DataFrame:
         """The frame of arms with what the task adds to it, or as it was."""
         ...
@@ -135,6 +137,7 @@ class Results:
     """What fresh seeds say of the choice; None where the grid asks for none, or none is made."""
     added: AddedArms | None = None
     """Arms that results added around the best one; `arms` and `trials` do not hold them."""
+    # last, because results are made without images, and pictures are added for the page
     thumbnails: Mapping[ImageKey, NDArray[np.uint8]] | None = None
     """(H, W, 3) of the images that the report shows; None where images are left out."""
 
@@ -213,6 +216,7 @@ class Results:
 def shown_scores(record: StudyRecord) -> list[str]:
     """The scores that tables of arms and of seeds show: what chooses first."""
     task = task_of(record.task)
+    # average precision exists for two classes alone
     existing = task.metrics_of(len(record.data.class_names))
     shown = [record.select_by, f"val/{task.primary}"]
     for metric in task.metrics:

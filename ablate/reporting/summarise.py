@@ -119,8 +119,10 @@ def _arms(results: Results) -> list[ReportArm]:
             short_name=results.name(arm_id),
             is_baseline=arm_id == results.record.baseline_arm_id,
             is_champion=champion is not None and arm_id == champion.arm_id,
+            # in differences, as people read it: a whole recipe has dozens of fields
             recipe=_differences(arm, results.baseline),
             tuned=arm.tuned,
+            # of `select_by`: a trial counts as complete by its score on val
             n_seeds=int(results.number(arm_id, "n_seeds")),
             scores=_scores(results, arm_id),
             against_baseline=_contrast(results.gap_to_baseline(arm_id)),
@@ -212,6 +214,7 @@ def _effect(effect: Effect) -> ReportEffect:
 
 
 def _trials(results: Results) -> list[ReportTrial]:
+    # by trial: the frame has no run ids, as equal studies must have equal tables
     run_ids = {run.trial_id: run.run_id for run in results.study.runs}
     trials = []
     for row in results.trials.to_dict("records"):
@@ -297,6 +300,7 @@ def _fresh_gap(fresh: FreshGap) -> ReportFreshGap:
 
 
 def _provenance(results: Results) -> tuple[Provenance, ...]:
+    # a list, not a set: provenance holds a dict, which has no hash
     found: list[Provenance] = []
     # by arm and seed, not by time: equal studies list their versions in one order
     for arm in results.record.arms:

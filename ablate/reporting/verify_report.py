@@ -249,7 +249,8 @@ def _is_same(score: float, other: float) -> bool:
 
 
 def _changed_params(run: PublishedRun, record: StudyRecord) -> Iterator[Finding]:
-    recipe = next(arm.recipe for arm in record.all_arms if arm.arm_id == run.arm_id)
+    recipes = {arm.arm_id: arm.recipe for arm in record.all_arms}
+    recipe = recipes[run.arm_id]
     # Only fields that matter: a run of an equal recipe, from before the grid was edited, may
     # differ in the others.
     matter = relevant(recipe)

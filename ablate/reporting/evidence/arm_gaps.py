@@ -94,7 +94,10 @@ def gaps_to(
     # 2. what a question or main effect has answered: those gaps cost nothing of `alpha`
     answers = pair_answers(answered, primary_metric(study.record))
     # 3. the rest is a family of its own
-    rest = [pair for pair in compared.values() if pair not in answers]
+    rest = []
+    for pair in compared.values():
+        if pair not in answers:
+            rest.append(pair)
     answers |= _judged_together(study, rest, beside=list(compared.values()), alpha=alpha)
     return tuple(ArmGap(arm_id, answers[pair]) for arm_id, pair in compared.items())
 

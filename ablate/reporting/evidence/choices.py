@@ -124,18 +124,21 @@ def _against_baseline(
 def neighbours(record: StudyRecord, arm: ArmRecord) -> Iterator[Neighbour]:
     """The trained arms that differ from `arm` in one axis, in the order of axes and levels."""
     arms = arm_of_cell(record)
-    cells_of_arm = [cell for cell, arm_id in arms.items() if arm_id == arm.arm_id]
+    cells_of_arm = []
+    for cell, arm_id in arms.items():
+        if arm_id == arm.arm_id:
+            cells_of_arm.append(cell)
     axes = list(record.axes)
     for place, axis in enumerate(axes):
         seen = {arm.arm_id}
         for level in map(level_text, record.axes[axis]):
             for cell in cells_of_arm:
                 other = (*cell[:place], level, *cell[place + 1 :])
-                arm_id = arms.get(other)
+                neighbour = arms.get(other)
                 # a merged arm answers several cells, and may be met from each of them
-                if arm_id is not None and arm_id not in seen:
-                    seen.add(arm_id)
-                    yield Neighbour(axis, chosen=cell[place], level=level, arm_id=arm_id)
+                if neighbour is not None and neighbour not in seen:
+                    seen.add(neighbour)
+                    yield Neighbour(axis, chosen=cell[place], level=level, arm_id=neighbour)
 
 
 def choice_frame(choices: Sequence[Choice]) -> pd.DataFrame:

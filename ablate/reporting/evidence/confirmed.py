@@ -86,6 +86,7 @@ def confirmed(study: PublishedStudy, predictions: Predictions) -> Confirmed | No
     choice = study.record.confirmation
     if fresh is None or choice is None:
         return None
+    # its seeds are the fresh ones alone, so everything below is over these
     record = fresh.record
     metric = primary_metric(record)
     trials = trial_frame(fresh)

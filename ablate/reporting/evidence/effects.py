@@ -111,7 +111,11 @@ class Effects:
         return self._of_kind("question")
 
     def _of_kind(self, kind: Kind) -> tuple[Effect, ...]:
-        return tuple(effect for effect in self.all if effect.comparison.kind == kind)
+        of_kind = []
+        for effect in self.all:
+            if effect.comparison.kind == kind:
+                of_kind.append(effect)
+        return tuple(of_kind)
 
     def of(self, comparison: Comparison, metric: str) -> Effect:
         """The effect of a comparison in a metric."""
@@ -141,7 +145,11 @@ class Effects:
         declared. Their verdicts hold together."""
         # `all` has no question where none is declared
         tested = self.questions or self.all
-        return tuple(effect for effect in tested if effect.metric == self.primary)
+        promised = []
+        for effect in tested:
+            if effect.metric == self.primary:
+                promised.append(effect)
+        return tuple(promised)
 
 
 def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replicates) -> Effects:

@@ -39,12 +39,12 @@ COSTS = (
 
 def measured(arms: pd.DataFrame) -> list[Cost]:
     """The costs that any run logged."""
-    return [cost for cost in COSTS if _is_measured(cost, arms)]
-
-
-def _is_measured(cost: Cost, arms: pd.DataFrame) -> bool:
-    column = f"{cost.metric}/mean"
-    return column in arms and bool(arms[column].notna().any())
+    logged = []
+    for cost in COSTS:
+        column = f"{cost.metric}/mean"
+        if column in arms and arms[column].notna().any():
+            logged.append(cost)
+    return logged
 
 
 def pareto_front(arms: pd.DataFrame, cost: Cost, *, metric: str) -> list[str]:

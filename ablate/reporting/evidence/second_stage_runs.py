@@ -24,9 +24,12 @@ def fresh_study(study: PublishedStudy) -> PublishedStudy | None:
     if record.confirmation is None or not record.fresh_seeds:
         return None
     # nothing that follows from the grid follows a second time: no questions, no noise floor
-    chosen = record.confirmation.arm_ids
+    chosen = []
+    for arm in record.arms:
+        if arm.arm_id in record.confirmation.arm_ids:
+            chosen.append(arm)
     update = {
-        "arms": tuple(arm for arm in record.arms if arm.arm_id in chosen),
+        "arms": tuple(chosen),
         "seeds": record.fresh_seeds,
         "noise_seeds": (),
         "questions": (),
@@ -98,5 +101,8 @@ def named_runs(study: PublishedStudy) -> dict[str, PublishedRun]:
 def stray_runs(study: PublishedStudy) -> list[PublishedRun]:
     """Runs whose arm or seed the grid file no longer names, in order of their ids."""
     named = named_runs(study)
-    strays = [run for run in study.runs if run.run_id not in named]
+    strays = []
+    for run in study.runs:
+        if run.run_id not in named:
+            strays.append(run)
     return sorted(strays, key=lambda run: run.run_id)

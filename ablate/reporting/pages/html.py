@@ -80,7 +80,8 @@ def _title(tokens: Sequence[Token]) -> str:
     """The words of the first heading."""
     for opening, content in itertools.pairwise(tokens):
         if opening.type == "heading_open":
-            return "".join(child.content for child in content.children or ())
+            words = [child.content for child in content.children or ()]
+            return "".join(words)
     return "Ablation report"
 
 

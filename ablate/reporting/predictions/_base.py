@@ -16,6 +16,7 @@ Draws = Mapping[str, NDArray[np.float64]]
 """Key of a metric on test -> (draws,) scores on resampled test images."""
 
 
+# a protocol, so that a task adds what it likes without a parent to please
 class Reading(Protocol):
     """One run's predictions, digested; a task adds what its tables and figures need."""
 
@@ -32,6 +33,7 @@ class HeldOut:
     test: SplitPredictions
     val: SplitPredictions | None
     """None where they were not stored."""
+    # float32: the largest array of a report, and a weight is a small multiple of n / (n - 1)
     weights: NDArray[np.float32]
     """(draws, N) that resample the test images, the same for every run of the study."""
 

@@ -54,7 +54,12 @@ def error_of_each(gaps: Sequence[Estimate], *, alpha: float) -> float:
 
 
 def _known(gaps: Sequence[Estimate]) -> list[Estimate]:
-    return [gap for gap in gaps if not math.isnan(gap.half_width(ALPHA))]
+    """Those that can err: a gap without an interval claims nothing."""
+    known = []
+    for gap_to_judge in gaps:
+        if not math.isnan(gap_to_judge.half_width(ALPHA)):
+            known.append(gap_to_judge)
+    return known
 
 
 # a solved double integral takes milliseconds, and a study asks for the same few again and again

@@ -80,9 +80,11 @@ def estimates(
     same scores on resampled test images. The contrasts lend each other their variance
     (`seed_variance`), so which of them stand together matters.
     """
+    whole = []
     # seeds first: the images' part is computed on the cells and seeds that were chosen there
-    by_seeds = seed_estimates(contrasts, scores, span)
-    return tuple(_with_images(estimate, replicates) for estimate in by_seeds)
+    for by_seeds in seed_estimates(contrasts, scores, span):
+        whole.append(_with_images(by_seeds, replicates))
+    return tuple(whole)
 
 
 def _with_images(by_seeds: SeedEstimate, replicates: NDArray[np.floating] | None) -> Estimate:

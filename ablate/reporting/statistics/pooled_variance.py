@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+# constrained, not bound: what comes in as a float goes out as a float
 Number = TypeVar("Number", float, NDArray[np.float64])
 
 PRIOR_DF = 4

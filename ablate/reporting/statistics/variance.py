@@ -78,8 +78,9 @@ def omega_squared(scores: NDArray[np.float64], columns: Columns) -> dict[tuple[s
     full = _fit(y, *base)
     shares: dict[tuple[str, ...], float] = {}
     for axis in columns:
-        others = [of_trials for name, of_trials in mains.items() if name != axis]
-        without_axis = _fit(y, _dummies(seeds), *others)
+        others = dict(mains)
+        del others[axis]
+        without_axis = _fit(y, _dummies(seeds), *others.values())
         shares[axis,] = _share(without_axis, full, error=error, total=total)
     for first, second in itertools.combinations(columns, 2):
         with_pair = _fit(y, *base, _products(mains[first], mains[second]))

@@ -69,7 +69,10 @@ def _champion_line(record: ReportRecord) -> str:
 def _test_metrics(record: ReportRecord) -> list[str]:
     """The metrics that effects are computed in."""
     # each once, the primary one first, as effects are listed
-    return list(dict.fromkeys(effect.metric for effect in record.effects))
+    metrics: dict[str, None] = {}
+    for effect in record.effects:
+        metrics[effect.metric] = None
+    return list(metrics)
 
 
 def _score(arm: ReportArm, metric: str) -> str:

@@ -11,6 +11,7 @@ from ablate.reporting.text.markdown import plural, shortened
 from ablate.study.record import DataFacts
 from ablate.study.trial import SPLITS
 
+# as many as fit two lines of a README
 _N_NAMED_CLASSES = 10
 _N_GROUPED_CLASSES = 20
 _LONGEST_NAME = 40
@@ -104,6 +105,7 @@ def classes_sentence(results: Results) -> str:
 
 def _class_text(data: DataFacts, position: int, splits: Sequence[str]) -> str:
     counts = [f"{data.class_counts[split][position]:,}" for split in splits]
+    # a long name from a CSV must not push the numbers out of sight
     name = shortened(data.class_names[position], _LONGEST_NAME)
     return f"{code(name)} {' / '.join(counts)}"
 

@@ -42,6 +42,7 @@ def target_sentence(results: Results, arm_id: str) -> str:
     target = results.record.target_precision
     if target is None:
         return ""
+    # both may hold: some seeds reach the target, others do not
     outcomes = []
     if n_reached := _count(results, arm_id, REACHED):
         threshold, precision, recall = _values(results, arm_id)

@@ -77,6 +77,7 @@ class ClassInsight:
     def tiles(self, results: Results) -> list[TileFigure]:
         """Confused pairs and mistakes of the best arm, labels in doubt."""
         names = results.record.data.class_names
+        # without a best arm too: all trials together doubt a label
         figures = [suspect_text.suspect_tiles(self.suspects, names)]
         digest = results.of_champion(self.arms)
         if digest is not None:
@@ -125,6 +126,7 @@ class ClassInsight:
 
     def limits(self, results: Results, arm: ArmRecord) -> list[str]:
         """Its weakest classes and its calibration."""
+        # said even where no predictions could be read: the score itself was logged
         calibration = class_sections.calibration_limit(results, arm)
         digest = self.arms.get(arm.arm_id)
         if digest is None:

@@ -34,6 +34,7 @@ UNREAD_SECTIONS = [
 def error_parts(digest: ClassDigest, results: Results, show: ShowFigure) -> list[str]:
     """Paragraphs of the report on the best arm's errors."""
     names = results.record.data.class_names
+    # sentences first, then what they are taken from
     sentences = error_sentences(digest, names)
     threshold = threshold_sentence(digest, names)
     if threshold:
@@ -57,6 +58,7 @@ def error_parts(digest: ClassDigest, results: Results, show: ShowFigure) -> list
 def card_sections(digest: ClassDigest, results: Results, arm: ArmRecord) -> list[str]:
     """Scores by class, errors and calibration of an arm."""
     seeds = plural(digest.n_seeds, "seed")
+    # each class's scores are those of a binary task: this class, or any other
     note = f"On test, one class against the rest, mean over {seeds}, from the stored predictions."
     return [
         by_class_section(digest.classes, headings=CLASS_SCORES, note=note),

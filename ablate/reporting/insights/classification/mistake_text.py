@@ -16,6 +16,7 @@ from ablate.reporting.predictions.classification import Threshold
 from ablate.reporting.results import NOT_MEASURED
 from ablate.reporting.text.markdown import plural, table
 
+# percent are printed without a decimal: closer ones often look the same
 _EVEN = 0.01
 """Confidence and accuracy that are closer than this are called equal."""
 
@@ -95,6 +96,7 @@ def _weighted_mean(values: np.ndarray, bins: Reliability) -> float:
 
 def temperature_text(digest: ClassDigest) -> str:
     """What a temperature fitted on val does to the calibration error on test."""
+    # NaN in one seed is enough, see `class_digest`
     if math.isnan(digest.temperature):
         return f"temperature {NOT_MEASURED}, because no val predictions were stored"
     return (
@@ -135,6 +137,7 @@ def threshold_sentence(digest: ClassDigest, class_names: Sequence[str]) -> str:
         return ""
     of_seeds = []
     for threshold in digest.thresholds:
+        # of the ranking: it also stands where no threshold reaches the target
         average = f"average precision {threshold.average_precision:.3f}"
         of_seeds.append(f"{average}, {_operating_point(threshold)}")
     classes = f"{code(class_names[1])} against {code(class_names[0])}"

@@ -30,6 +30,7 @@ def suspects_paragraph(
     count = f"Suspect labels: {len(suspects):,} of {n_images:,} images of {splits}"
     if not suspects:
         return f"{count}. {_HOW}"
+    # as many as somebody looks at: the CSV has all
     shown = suspects[:_N_SHOWN]
     more = ""
     if len(suspects) > len(shown):

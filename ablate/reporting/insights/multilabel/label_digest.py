@@ -77,6 +77,7 @@ def label_digest(readings: Readings, record: StudyRecord, arm_id: str) -> LabelD
     errors = pd.concat([run.errors for run in runs])
     wrong_together = np.sum([run.wrong_together for run in runs], axis=0)
     together = np.sum([run.together for run in runs], axis=0)
+    # of the record: errors have no rows for images without one
     n_images = record.data.n_images["test"]
     return LabelDigest(
         classes=class_table([run.classes for run in runs], record, scores=tuple(LABEL_SCORES)),

@@ -59,6 +59,7 @@ class LabelInsight:
         digest = results.of_champion(self.arms)
         if digest is None:
             return []
+        # several tiles may show one image, once for each class that is wrong on it
         names = results.record.data.class_names
         # missed labels after wrong ones, as in the tables
         captioned = [("predicted", error) for error in digest.false_positives]
@@ -96,6 +97,7 @@ class LabelInsight:
 
     def checks(self) -> dict[str, int | None]:
         """None."""
+        # nothing was looked for, so there is nothing to say how often it was found
         return {}
 
     def card_sections(self, results: Results, arm: ArmRecord) -> list[str]:
@@ -104,6 +106,7 @@ class LabelInsight:
         if digest is None:
             # why there is no calibration holds for all arms, whether read or not
             return [UNREAD, CALIBRATION_SECTION]
+        # by itself: with several labels no class is "against the rest"
         note = (
             f"On test, each class by itself, mean over {plural(digest.n_seeds, 'seed')}, "
             "from the stored predictions."

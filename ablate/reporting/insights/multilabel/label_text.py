@@ -25,6 +25,7 @@ def label_error_sentences(digest: LabelDigest) -> list[str]:
 
 def label_error_lines(digest: LabelDigest, class_names: Sequence[str]) -> list[str]:
     """What it gets wrong in short, for the first screen."""
+    # the sternest measure first: one wrong class of twenty makes an image wrong
     lines = [f"every class right on {100 * digest.exact:.1f} % of the test images"]
     if digest.pairs:
         pair = digest.pairs[0]
@@ -35,6 +36,7 @@ def label_error_lines(digest: LabelDigest, class_names: Sequence[str]) -> list[s
 
 def label_errors(digest: LabelDigest, class_names: Sequence[str]) -> str:
     """The sentences, and tables of wrong pairs and of the most confident errors."""
+    # both kinds apart: what is called in spite of the label, and what the label says in vain
     called = (
         "The most confident predictions of a class without the label, "
         "those that most seeds made first: look at their labels."

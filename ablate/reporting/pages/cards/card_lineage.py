@@ -63,11 +63,11 @@ def _code_block(template: str, run: PublishedRun, results: Results) -> str:
 def lineage_section(results: Results, arm: ArmRecord) -> str:
     """Arm, runs, fingerprints, versions: by what everything above can be found again."""
     runs = results.complete_runs(arm.arm_id)
-    run_ids = ", ".join(f"seed {run.seed} {code(run.run_id)}" for run in runs)
+    run_ids = [f"seed {run.seed} {code(run.run_id)}" for run in runs]
     rows = {
         "arm": code(arm.arm_id),
         "MLflow parent run": code(results.study.parent_run_id),
-        "MLflow runs": run_ids or NOT_MEASURED,
+        "MLflow runs": ", ".join(run_ids) or NOT_MEASURED,
         "data fingerprint": code(results.record.data.fingerprint),
         "pretrained weights": text(shared_text(runs, lambda facts: facts.weights_source)),
         "weights digest": text(shared_text(runs, lambda facts: facts.weights_digest)),

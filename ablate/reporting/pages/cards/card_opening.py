@@ -49,6 +49,7 @@ def _gap(results: Results, arm: ArmRecord) -> str:
     baseline = results.baseline
     if baseline is None or baseline.arm_id == arm.arm_id:
         return ""
+    # every card has its gap, not the best arm's alone: the intervals hold for all arms at once
     gap = results.gap_to_baseline(arm.arm_id)
     if gap is None:
         return f"{_against(baseline)} {NOT_MEASURED}: no seed completed in both arms."

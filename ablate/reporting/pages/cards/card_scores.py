@@ -42,6 +42,7 @@ def by_seed_section(results: Results, arm: ArmRecord) -> str:
     runs = results.complete_runs(arm.arm_id)
     if not runs:
         return f"### By seed\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
+    # what chooses first, as in the table of arms
     metrics = [*shown_scores(results.record), *results.insight.words.scores_by_seed]
     rows = []
     for run in runs:

@@ -40,6 +40,7 @@ def _listed(names: Sequence[str]) -> str:
     n_more = len(names) - _N_CLASSES_NAMED
     if n_more <= 0:
         return shown
+    # the table by class of the same card has all of them
     return f"{shown} and {n_more} more (see the table by class)"
 
 
@@ -56,6 +57,7 @@ def _limits(results: Results, arm: ArmRecord) -> list[str]:
     if data.is_fallback:
         requested = code(data.requested_source)
         limits.append(f"Fallback data were used: nothing was measured on {requested}.")
+    # unknown as well as known: silence would look like permission
     licence = text(data.licence)
     return [
         *limits,

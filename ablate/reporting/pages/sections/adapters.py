@@ -41,8 +41,7 @@ _NOTE = (
 
 def adapters_section(results: Results, _show: ShowFigure) -> str:
     """Arms with an adapter, and the baseline; empty where the grid varies no adapter's field."""
-    n_varied = sum(len(results.record.axes.get(field, ())) > 1 for field in ADAPTER_FIELDS)
-    if not n_varied:
+    if not _varies_adapters(results):
         return ""
     header = [*_HEADER, prose(results.effects.primary)]
     rows = []
@@ -52,6 +51,13 @@ def adapters_section(results: Results, _show: ShowFigure) -> str:
         if arm.recipe.adapter_kind != "none" or arm == results.baseline:
             rows.append(_row(results, arm))
     return join_sections(["## Adapters", _NOTE, table(header, rows, n_text_columns=4)]).rstrip()
+
+
+def _varies_adapters(results: Results) -> bool:
+    for axis, levels in results.record.axes.items():
+        if axis in ADAPTER_FIELDS and len(levels) > 1:
+            return True
+    return False
 
 
 def size_of(recipe: Recipe) -> str:

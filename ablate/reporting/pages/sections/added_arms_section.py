@@ -48,7 +48,9 @@ def _ahead(results: Results, added: AddedArms) -> str:
     select_by = results.record.select_by
     # on val, by which the best arm was chosen: by test, nothing is chosen
     best = results.number(results.champion.arm_id, f"{select_by}/mean")
-    ahead = [code(results.name(arm.arm_id)) for arm in added.ahead(select_by, best)]
+    ahead = []
+    for arm in added.ahead(select_by, best):
+        ahead.append(code(results.name(arm.arm_id)))
     if not ahead:
         return ""
     return (

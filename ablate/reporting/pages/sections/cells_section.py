@@ -34,6 +34,7 @@ def _differing_levels(arm: ArmRecord) -> str:
     """The levels in which the arm's cells differ."""
     differing = []
     # as text, as everywhere where levels are compared: a list cannot be in a set
+    # all cells of an arm have the same axes
     for axis in arm.cells[0]:
         levels = {level_text(cell[axis]) for cell in arm.cells}
         if len(levels) > 1:

@@ -30,6 +30,7 @@ def design_section(results: Results, _show: ShowFigure) -> str:
             rows.append(_row(effect))
     if not rows:
         return ""
+    # noise last: it is what all these numbers come from
     note = (
         f"In points of {prose(results.effects.primary)}. Smallest detectable: the true effect that "
         "this design finds with a power of 80 %. Seeds to settle it: as many would do if the "

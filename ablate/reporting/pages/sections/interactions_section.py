@@ -76,6 +76,7 @@ def _row(effect: Effect) -> list[str]:
     span = NOT_MEASURED
     if not math.isnan(effect.judged.low):
         span = f"{points(effect.judged.low)} to {points(effect.judged.high)}"
+    # merged or excluded cells may leave a design that cannot tell the two axes apart
     share = NOT_MEASURED
     if not math.isnan(effect.share):
         share = f"{100 * effect.share:.0f} %"

@@ -41,7 +41,8 @@ def _facts(results: Results) -> list[str]:
 
 def _files(results: Results) -> str:
     record = results.record
-    names = ", ".join(code(f"{name}.csv") for name in table_names(results))
+    tables = [code(f"{name}.csv") for name in table_names(results)]
+    names = ", ".join(tables)
     metrics = ", ".join(results.task.metrics_of(len(record.data.class_names)))
     return f"As tables: {names} (metrics {metrics}). Cards: `cards/`. In one file: `report.html`."
 

@@ -40,6 +40,7 @@ def _duplicates(results: Results) -> str:
         return f"Near-duplicates across splits: none found ({_HOW})."
     names = results.record.data.class_names
     rows = []
+    # the likest first, as many as there are pictures of
     for pair in duplicates.pairs[:N_DUPLICATES]:
         rows.append(_row(pair, names))
     n_pairs = plural(duplicates.n_pairs, "pair")

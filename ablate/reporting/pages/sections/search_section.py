@@ -39,14 +39,19 @@ def search_section(results: Results, pilot: Pilot) -> str:
 
 
 def _epochs(pilot: Pilot) -> str:
-    n_epochs = sum(trial.n_epochs for trial in pilot.trials)
-    pruned = [trial for trial in pilot.trials if trial.state == TrialState.PRUNED]
-    if not pruned:
+    n_epochs = 0
+    n_pruned = 0
+    n_epochs_pruned = 0
+    for trial in pilot.trials:
+        n_epochs += trial.n_epochs
+        # what the pruner saved is not known: only what it let be trained
+        if trial.state == TrialState.PRUNED:
+            n_pruned += 1
+            n_epochs_pruned += trial.n_epochs
+    if not n_pruned:
         return f"{n_epochs} in the search"
-    n_pruned = plural(len(pruned), "trial")
-    # what the pruner saved is not known: only what it let be trained
-    n_epochs_pruned = sum(trial.n_epochs for trial in pruned)
-    return f"{n_epochs} in the search; {n_pruned} ended early after {n_epochs_pruned} of them"
+    early = f"{plural(n_pruned, 'trial')} ended early after {n_epochs_pruned} of them"
+    return f"{n_epochs} in the search; {early}"
 
 
 def _confirmed(results: Results, pilot: Pilot) -> str:
@@ -76,6 +81,7 @@ def _front(pilot: Pilot) -> list[str]:
         trial = _by_id(pilot, trial_id)
         scores = [_score(name, trial) for name in pilot.objectives]
         rows.append([_marked(pilot, trial), *scores])
+    # no best-so-far: with several objectives there is no single best
     heading = (
         "Pareto front of the search: no other trial is better in every one of these. ✓ confirmed."
     )
@@ -103,6 +109,7 @@ def _best_so_far(pilot: Pilot) -> list[str]:
 
 
 def _score(name: str, trial: PilotTrial) -> str:
+    # NaN for a trial that was pruned or failed
     value = trial.scores.get(name, math.nan)
     if not is_score(value):
         return NOT_MEASURED

@@ -40,9 +40,12 @@ def tuning_section(results: Results, pilot: Pilot) -> str:
 
 def _row(pilot: Pilot, arm: ArmRecord, name_of_arm: str) -> list[str]:
     name = pilot.objectives[0]
-    trials = [trial for trial in pilot.trials if trial.arm == arm.name]
+    trials = []
     scores = []
-    for trial in trials:
+    for trial in pilot.trials:
+        if trial.arm != arm.name:
+            continue
+        trials.append(trial)
         score = trial.scores.get(name, math.nan)
         # a trial that failed, or was pruned, has none
         if is_score(score):
@@ -70,8 +73,13 @@ def _at_the_edge(
     """Numeric fields, of more than two values, whose choice is the first or last that was tried."""
     edges = []
     for field in fields:
-        tried = {_number(trial.levels.get(field)) for trial in trials}
-        numbers = sorted(number for number in tried if number is not None)
+        tried = set()
+        for trial in trials:
+            number = _number(trial.levels.get(field))
+            # a word has no edge
+            if number is not None:
+                tried.add(number)
+        numbers = sorted(tried)
         # Of two values, one or the other is always at the edge.
         if len(numbers) > 2 and _number(tuned.get(field)) in (numbers[0], numbers[-1]):
             edges.append(code(field))
