@@ -102,7 +102,7 @@ def per_label(
         precision = hits / n_called
         recall = hits / support
         f1 = np.where(support > 0, 2 * hits / (support + n_called), np.nan)
-    # who has sorted already passes it on: the ranking costs more than all else here
+    # a caller that has sorted already passes it on: this costs more than all else here
     if ranking is None:
         ranking = rank_classes(probabilities, labels)
     precisions = []

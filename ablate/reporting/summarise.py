@@ -82,7 +82,7 @@ def _study(record: StudyRecord) -> ReportStudy:
 
 
 def _tracking(results: Results) -> ReportTracking:
-    # reports are published: neither passwords nor the names of home folders belong into them
+    # reports are published: neither passwords nor names of home folders belong in them
     uri = hide_passwords(results.study.tracking_uri)
     return ReportTracking(
         uri=without_folders(uri),

@@ -98,7 +98,7 @@ def verify_report(
         if not _shows_images(folder, record):
             pictures = None
         results = with_pictures(results, pictures)
-    # nothing to compare with: what was found so far is still told
+    # nothing to compare with: what was found so far is still reported
     except AblateError as error:
         return [*findings, Finding("the study", "a report", f"none: {error}")]
     findings += _check_files(folder, written, results)

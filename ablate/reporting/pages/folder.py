@@ -32,7 +32,7 @@ _WAY_OUT = "name another report folder"
 
 
 class Mark(BaseModel):
-    """What an earlier report of ours says of the folder that it is in."""
+    """What a report leaves in its folder: whose it is, and which files are its own."""
 
     # strict: this file decides what is removed, so what looks odd is no mark
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -42,9 +42,9 @@ class Mark(BaseModel):
 
 
 def read_mark(out: Path) -> Mark | None:
-    """The mark in a folder, or one of what a report from before there were marks wrote.
+    """The mark in a folder; for a report of a version without marks, one made from its README.
 
-    None where there is neither. Raises OSError.
+    None where there is no report. Raises OSError.
     """
     path = out / MARK
     # a link would let another folder's mark speak for this one
@@ -93,8 +93,8 @@ def check_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Ma
 def claim_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Mark:
     """As `check_folder`, and leave the mark there.
 
-    What others put into the folder later does then not make it theirs. Raises StoreError for what
-    cannot be written, too.
+    From then on the folder is this report's, whatever else is put into it. Also raises StoreError
+    for a folder that cannot be written.
     """
     mark = check_folder(out, grid_name=grid_name, others=others)
     try:
@@ -207,9 +207,9 @@ def check_in_the_way(out: Path, mark: Mark, names: Collection[str]) -> None:
 
 
 def remove_stale(out: Path, mark: Mark, names: Collection[str]) -> None:
-    """Remove what an earlier report wrote and the new one, of files `names`, does not have.
+    """Remove files of an earlier report that the new one, of files `names`, no longer has.
 
-    What somebody has changed since stays. Raises OSError.
+    Files that somebody has edited since stay. Raises OSError.
     """
     for name, digest in mark.files.items():
         path = out / name

@@ -145,7 +145,7 @@ class _Words(HTMLParser):
         # style and script hold text that nobody sees
         self._is_unseen = tag in ("style", "script")
         for name, value in attrs:
-            # of a picture a reader of today and one of then see the same words
+            # alt texts count as words; the pictures themselves may be drawn otherwise by now
             if name == "alt":
                 self.parts.append(value or "")
 

@@ -16,7 +16,7 @@ Draws = Mapping[str, NDArray[np.float64]]
 """Key of a metric on test -> (draws,) scores on resampled test images."""
 
 
-# a protocol, so that a task adds what it likes without a parent to please
+# a protocol: a task adds what its tables need, and inherits nothing
 class Reading(Protocol):
     """One run's predictions, digested; a task adds what its tables and figures need."""
 

@@ -1,7 +1,7 @@
 """The formulas of a moderated variance, for one comparison (floats) and for matrices of them alike.
 
 `seed_variance` and `every_gap` judge the same gaps, one by one and all pairs at once, and `power`
-foretells their precision: each formula stands here once, so that the three cannot drift apart.
+computes how precise they will be: each formula stands here once, so that the three stay equal.
 """
 
 from __future__ import annotations

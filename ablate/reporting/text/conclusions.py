@@ -243,7 +243,7 @@ def _luck(results: Results) -> str:
 def ties_sentence(results: Results) -> str:
     """Which arms may be the best, and the cheapest of them."""
     decision = decide(results)
-    # with one seed every arm may be the best, which is nothing to be told
+    # with one seed every arm may be the best: a sentence that says nothing
     if decision is None or results.effects.n_tests == 0:
         return ""
     # in the order of the grid: an order by score would look like a ranking that is not shown

@@ -41,7 +41,7 @@ def is_of_champion(results: Results, confirmed: Confirmed) -> bool:
 
 def fresh_seeds_text(confirmed: Confirmed) -> str:
     """`10000 to 10004`."""
-    # fresh seeds are consecutive, see `ablate.study.confirmation`
+    # fresh seeds are consecutive, see `StudyRecord.fresh_seeds`
     seeds = sorted(set(confirmed.trials["seed"]))
     return f"{seeds[0]} to {seeds[-1]}"
 

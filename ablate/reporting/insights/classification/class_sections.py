@@ -97,7 +97,7 @@ def _calibration_section(digest: ClassDigest, results: Results, arm: ArmRecord) 
 def _bins_table(bins: Reliability) -> str:
     rows = []
     for place in range(N_BINS):
-        # most networks are sure of most images: two thirds of the bins are often empty
+        # most networks are sure of most images: the lower bins are often empty
         if not bins.count[place]:
             continue
         edges = f"{place / N_BINS:.2f} to {(place + 1) / N_BINS:.2f}"

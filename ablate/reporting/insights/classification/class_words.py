@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.reporting.results import CardWords
 
-# users paste this into a session of their own: it needs nothing but MLflow
+# pasted by users into a session of their own, so it imports all that it uses
 _LOAD_CHAMPION = """import mlflow
 import numpy as np
 from PIL import Image

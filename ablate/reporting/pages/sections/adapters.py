@@ -69,7 +69,7 @@ def size_of(recipe: Recipe) -> str:
         return f"width {recipe.bottleneck_width}"
     if kind == "vpt":
         return f"{recipe.prompt_tokens} tokens"
-    # bias and norm tuning train what is there: they have no size to choose
+    # the others scale or train what is there: they have no size to choose
     return "-"
 
 

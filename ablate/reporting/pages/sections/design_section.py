@@ -46,7 +46,7 @@ def _row(effect: Effect) -> list[str]:
     if math.isfinite(effect.smallest_effect):
         smallest = f"{100 * effect.smallest_effect:.1f}"
     seeds = "settled"
-    # None has three meanings: settled, not to be told, and more than anybody would train
+    # None has three meanings: settled, unknown, and more seeds than anybody would train
     if effect.seeds_to_settle is not None:
         seeds = str(effect.seeds_to_settle)
     elif effect.verdict is Verdict.UNKNOWN:

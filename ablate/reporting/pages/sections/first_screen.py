@@ -171,7 +171,7 @@ def _open_line(results: Results, question: OpenQuestion) -> str:
     name = code(question.name)
     if question.is_of_best_arm:
         name = f"{name} against the baseline"
-    # no noise is known, so no number of seeds can be told
+    # the noise is unknown, so no number of seeds can be named
     if len(results.record.seeds) < 2:
         return f"{name}: open; begin with {FEWEST_SEEDS} seeds"
     if question.n_seeds is None:

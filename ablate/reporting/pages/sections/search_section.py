@@ -44,7 +44,7 @@ def _epochs(pilot: Pilot) -> str:
     n_epochs_pruned = 0
     for trial in pilot.trials:
         n_epochs += trial.n_epochs
-        # what the pruner saved is not known: only what it let be trained
+        # what pruning saved is unknown: only epochs that were trained are counted
         if trial.state == TrialState.PRUNED:
             n_pruned += 1
             n_epochs_pruned += trial.n_epochs
