@@ -49,10 +49,6 @@ def _row(effect: Effect) -> dict[str, Any]:
     comparison = effect.comparison
     judged = effect.judged
     estimate = judged.estimate
-    # a column with holes is float in pandas, and NaN is written as an empty cell
-    seeds_to_settle = math.nan
-    if effect.seeds_to_settle is not None:
-        seeds_to_settle = float(effect.seeds_to_settle)
     return {
         "kind": comparison.kind,
         "name": comparison.name,
@@ -72,7 +68,7 @@ def _row(effect: Effect) -> dict[str, Any]:
         "se_images": estimate.se_images,
         "df": _finite(estimate.df),
         "smallest_detectable": _finite(effect.smallest_effect),
-        "seeds_to_settle": seeds_to_settle,
+        "seeds_to_settle": _number(effect.seeds_to_settle),
         "n_seeds": estimate.n_seeds,
         "n_pairs": effect.n_pairs,
         "n_higher": effect.n_higher,
@@ -80,6 +76,13 @@ def _row(effect: Effect) -> dict[str, Any]:
         "n_same_arm": comparison.n_same_arm,
         "n_cells_left_out": estimate.n_cells_left_out,
     }
+
+
+def _number(count: int | None) -> float:
+    # a column with holes is float in pandas, and NaN is written as an empty cell
+    if count is None:
+        return math.nan
+    return float(count)
 
 
 def _finite(value: float) -> float:

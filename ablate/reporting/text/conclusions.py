@@ -55,12 +55,18 @@ def claims_sentence(results: Results) -> str:
         # a reader of "nothing is certain" must learn what would have been found
         rest = _rest_text(others)
         return f"What matters: no difference is certain ({rest}). {_detectable_sizes(results)}"
+    return _settled_claims(settled, others)
+
+
+def _settled_claims(settled: Sequence[Effect], others: Sequence[Effect]) -> str:
+    """The largest of the settled effects, and how far the `others` are settled."""
     # by size, not by p: p also rewards a comparison for having many pairs
-    settled.sort(key=lambda effect: -abs(effect.estimate))
-    claims = [_claim_text(effect) for effect in settled[:_N_CLAIMED]]
+    largest = sorted(settled, key=lambda effect: -abs(effect.estimate))
+    claims = [_claim_text(effect) for effect in largest[:_N_CLAIMED]]
     if len(settled) > _N_CLAIMED:
         claims.append(f"{len(settled) - _N_CLAIMED} more below")
-    together = f"{_ALL_TRUE} ({plural(len(tested), 'comparison')})."
+    n_tested = len(settled) + len(others)
+    together = f"{_ALL_TRUE} ({plural(n_tested, 'comparison')})."
     if others:
         together = f"The other comparisons: {_rest_text(others)}. {together}"
     return f"What matters: {'; '.join(claims)}. {together}"
