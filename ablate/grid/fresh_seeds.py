@@ -28,6 +28,7 @@ def fresh_trials(
     grid: Grid, record: StudyRecord, *, data: DataSpec, fingerprint: str
 ) -> list[Trial]:
     """The arms of the study's confirmation with every fresh seed, seed by seed."""
+    # Nothing has been chosen yet, so there is nothing to confirm.
     if record.confirmation is None:
         return []
     recipes = {arm.arm_id: arm.recipe for arm in record.arms}
