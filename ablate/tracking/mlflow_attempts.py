@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from ablate.errors import StoreError
+from ablate.study.provenance import provenance_of_tags
 from ablate.study.trial import Trial
 from ablate.study.trial_facts import facts_of_tags
 from ablate.tracking import mlflow_fields
@@ -80,7 +81,14 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
         *_epochs(trial.trial_id, number, curves, start_s=start_s, end_s=end_s),
         TrialEnded(trial.trial_id, number, state, at=end_s, outcome=outcome),
     )
-    return PublishedAttempt(run.info.run_id, trial, number, events, left)
+    return PublishedAttempt(
+        run_id=run.info.run_id,
+        trial=trial,
+        attempt=number,
+        events=events,
+        files=left,
+        provenance=provenance_of_tags(tags),
+    )
 
 
 def _seconds(time_ms: int) -> float:

@@ -121,10 +121,15 @@ class Publication:
         client.log_text(run_id, record.model_dump_json(indent=2), STUDY)
         client.log_inputs(run_id, datasets=[dataset_input(record)])
 
-    def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
-        """Publish one event of `trial`, whose attempt left its files in `folder`."""
+    def publish(
+        self, event: Event, *, trial: Trial, folder: Path, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Publish one event of `trial`, whose attempt left its files in `folder`.
+
+        `tags` go on a run that is made now; None: those of `start`.
+        """
         if isinstance(event, TrialStarted):
-            self._publish_start(event, trial)
+            self._publish_start(event, trial, self._tags if tags is None else tags)
             return
         key = (event.trial_id, event.attempt)
         if key not in self._attempts:
@@ -145,7 +150,7 @@ class Publication:
         # Without its epochs: a study has thousands of attempts.
         self._attempts[key] = _Attempt(attempt.run_id, is_over=True)
 
-    def _publish_start(self, event: TrialStarted, trial: Trial) -> None:
+    def _publish_start(self, event: TrialStarted, trial: Trial, tags: Mapping[str, str]) -> None:
         key = (event.trial_id, event.attempt)
         record = self._started_record()
         # The start belongs to the key: the same attempt of another home is another run.
@@ -159,19 +164,21 @@ class Publication:
             run_id = self._find_started(event)
         self._tried.add(key)
         if not run_id:
-            run_id = self._create_trial_run(event, trial)
+            run_id = self._create_trial_run(event, trial, tags)
         self._touched.add(run_id)
         params = [Param(name, value) for name, value in mlflow_fields.trial_params(trial).items()]
         self._experiment.client.log_batch(run_id, params=params)
         self._experiment.client.log_inputs(run_id, datasets=[dataset_input(record)])
         self._attempts[key] = _Attempt(run_id)
 
-    def _create_trial_run(self, event: TrialStarted, trial: Trial) -> str:
+    def _create_trial_run(
+        self, event: TrialStarted, trial: Trial, made_by: Mapping[str, str]
+    ) -> str:
         record = self._started_record()
         of_trial = mlflow_fields.trial_tags(
             trial, attempt=event.attempt, slot=event.slot, record=record
         )
-        tags = {**self._tags, **of_trial, _PARENT: self._parent_run_id}
+        tags = {**made_by, **of_trial, _PARENT: self._parent_run_id}
         name = f"{mlflow_fields.arm_name(trial, record)} seed={trial.seed}"[:_LONGEST_NAME]
         start_time = milliseconds(event.at)
         run_id = self._create_run(name, tags, start_time=start_time)

@@ -92,12 +92,15 @@ class MlflowStore:
         """
         return self._publication.start(record, tags)
 
-    def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
+    def publish(
+        self, event: Event, *, trial: Trial, folder: Path, tags: Mapping[str, str] | None = None
+    ) -> None:
         """Publish one event of `trial`, whose attempt left its files in `folder`.
 
-        Publishing the same events again, in their order, changes nothing.
+        `tags` go on a run that is made now, in the place of those of `start_study`. Publishing the
+        same events again, in their order, changes nothing.
         """
-        self._publication.publish(event, trial=trial, folder=folder)
+        self._publication.publish(event, trial=trial, folder=folder, tags=tags)
 
     def close_stale(self) -> int:
         """Close as KILLED every run of the study of which nobody knows the end; return how many."""

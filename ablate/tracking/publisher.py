@@ -48,8 +48,13 @@ class Store(Protocol):
         """Make or find the study's run; return its id."""
         ...
 
-    def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
-        """Keep one event of `trial`, whose attempt left its files in `folder`."""
+    def publish(
+        self, event: Event, *, trial: Trial, folder: Path, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep one event of `trial`, whose attempt left its files in `folder`.
+
+        `tags` go on the attempt's run in the place of the study's: an earlier call made it.
+        """
         ...
 
     def close_stale(self) -> int:

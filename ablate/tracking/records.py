@@ -66,3 +66,5 @@ class PublishedAttempt:
     """Its start, its epochs, its end."""
     files: tuple[str, ...]
     """What it left in its folder, and the store holds now."""
+    provenance: Provenance
+    """What made it, as its run's tags say."""
