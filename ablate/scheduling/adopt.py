@@ -61,9 +61,8 @@ def adopt(
     folder = StudyFolder(path)
     # Owned from here on: a conductor that starts meanwhile would train what is being copied.
     with lease(path):
-        published = source.read_attempts(
-            record.study_id, states=[state.value for state in _ENDED], but=_ended_trials(folder)
-        )
+        # What the journal has ended itself is not even asked for: it has the truth already.
+        published = source.read_attempts(record.study_id, states=_ENDED, but=_ended_trials(folder))
         taken: dict[str, PublishedAttempt] = {}
         for attempt in published:
             trial_id = attempt.trial.trial_id
@@ -110,6 +109,7 @@ def _copy_files(folder: StudyFolder, source: Source, attempt: PublishedAttempt) 
             error,
         )
         return False
+    # What an attempt that was killed here has left under that number.
     shutil.rmtree(target, ignore_errors=True)
     half.replace(target)
     return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -202,6 +202,7 @@ class StudyPlan:
 
     def _arm(self, trial: Trial) -> ArmRecord:
         cell = {axis: getattr(trial.recipe, axis) for axis in self.record.axes}
+        # A search draws numbers with many digits: names round them, and two can then read alike.
         name = searched_name(trial.recipe, tuple(cell))
         if name in {arm.name for arm in self.record.arms}:
             name = f"{name} {trial.arm_id}"  # numbers that differ beyond four digits
@@ -209,7 +210,9 @@ class StudyPlan:
 
     def to_json(self) -> str:
         """Inverse of `from_json`, with a checksum."""
-        trials: Sequence[object] = [trial.model_dump(mode="json") for trial in self.trials]
+        trials: list[object] = []
+        for trial in self.trials:
+            trials.append(trial.model_dump(mode="json"))
         # The version first: a later form may have nothing else in common with this one.
         values = {
             KEY: SCHEMA_VERSION,
@@ -227,7 +230,9 @@ class StudyPlan:
         else.
         """
         whole = text.strip()
-        content = unsealed(whole) if is_sealed(whole) else whole
+        content: bytes | None = whole
+        if is_sealed(whole):
+            content = unsealed(whole)
         if content is None:
             raise ValueError("its checksum is not that of its text")
         try:
@@ -241,6 +246,7 @@ class StudyPlan:
         except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
         arms = {arm.arm_id for arm in plan.record.all_arms}
+        # What is left in `values` was popped by nobody: this version does not know it.
         unknown = {trial.arm_id for trial in plan.trials} - arms | values.keys()
         if unknown:
             raise ValueError(f"it has unknown keys or arms: {some(sorted(unknown), most=3)}")
@@ -260,7 +266,9 @@ def _attempt_of(name: str) -> AttemptKey | None:
     """Inverse of `attempt_key`; None for another name."""
     trial_id, _, number = name.rpartition("-")
     is_number = number.isdecimal() and number.isascii() and len(number) <= _MOST_DIGITS
-    return (trial_id, int(number)) if is_number else None
+    if not is_number:
+        return None
+    return trial_id, int(number)
 
 
 def _trials(values: Any) -> tuple[Trial, ...]:
@@ -274,6 +282,7 @@ def _trials(values: Any) -> tuple[Trial, ...]:
             "recipe": _shared(recipes, trial["recipe"], Recipe.model_validate),
             "data": _shared(data, trial["data"], DataSpec.model_validate),
         }
+        # pydantic keeps an instance as it is, which is what makes the sharing work.
         trials.append(Trial.model_validate({**trial, **shared}))
     return tuple(trials)
 
@@ -286,6 +295,7 @@ def _shared(known: dict[str, Part], value: object, validate: Callable[[object], 
 
 
 def _tags(values: Any) -> dict[str, str]:
-    if not all(isinstance(value, str) for value in values.values()):
-        raise TypeError("tags must be texts")
+    for value in values.values():
+        if not isinstance(value, str):
+            raise TypeError("tags must be texts")
     return dict(values)

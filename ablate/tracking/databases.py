@@ -31,6 +31,8 @@ class _Driver:
     """Where servers listen by default."""
 
 
+# Dialect of a URL -> its driver. Both install as wheels: SQLAlchemy's own defaults are compiled
+# against the server's headers.
 _DRIVERS = {
     "postgresql": _Driver("psycopg", "psycopg2", "psycopg[binary]", 5432),
     "mysql": _Driver("pymysql", "MySQLdb", "pymysql", 3306),
@@ -59,6 +61,7 @@ def check_driver(url: str) -> None:
     if dialect not in _DRIVERS or not module or find_spec(module) is not None:
         return
     driver = _DRIVERS[dialect]
+    # A driver that the user chose is named as its module is; ours has another name to install.
     package = driver.package if module == driver.module else module
     raise StoreError(
         f"{without_password(url)} must have its driver {module}, it is not installed; "
@@ -104,6 +107,7 @@ def check_apart(optuna_url: str, tracking_uri: str) -> None:
 
     Each keeps the version of its tables in `alembic_version` (seen with PostgreSQL).
     """
+    # By what they mean: the same database can be written with another driver or without its port.
     if _identity(optuna_url) == _identity(tracking_uri):
         raise StoreError(
             "Optuna and MLflow must have a database each, both got "

@@ -61,6 +61,7 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
             f"the run {run.info.run_id} must hold the trial that it is tagged with, "
             f"its {SPEC} is of {trial.trial_id}"
         )
+    # The run is the trial's, so its tags can be trusted: what is missing here is an error.
     number = int(tags[mlflow_fields.ATTEMPT])
     state = TrialState(mlflow_fields.state_of(run.info.status, tags))
     left = files.left_by_trial(run)
@@ -100,6 +101,7 @@ def _seconds(time_ms: int) -> float:
 def _epochs(
     trial_id: str, attempt: int, curves: Curves, *, start_s: float, end_s: float
 ) -> list[EpochEnded]:
+    # From metric -> curve to epoch -> metrics, as events have them.
     by_epoch: dict[int, dict[str, float]] = {}
     for name, curve in curves.items():
         for epoch, value in curve:

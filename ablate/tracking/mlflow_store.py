@@ -53,6 +53,7 @@ from ablate.tracking.mlflow_reading import (  # noqa: E402
 from ablate.tracking.mlflow_runs import first_line  # noqa: E402
 from ablate.tracking.records import PublishedAttempt, PublishedRun, PublishedStudy  # noqa: E402
 
+# What they warn of, and the migrations of tables that they report, is nobody's who trains models.
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
@@ -175,12 +176,15 @@ class MlflowStore:
             client = self._experiment.client
             run = client.get_run(run_id)
             logged = str(run.data.tags.get(mlflow_fields.CHAMPION, ""))
+            # The tag alone would do, but for models that somebody deleted.
             if logged and has_model(client, logged):
                 return logged
             needs = ModelNeeds(loader_module, tuple(requirements), tuple(code_paths))
             uri = log_model(
                 client, run, name=MODEL, folder=folder, needs=needs, n_classes=n_classes
             )
+            # Last: a call that is cut short leaves a model that no run names, and the next makes
+            # another.
             client.set_tag(run_id, mlflow_fields.CHAMPION, uri)
             return uri
 
