@@ -35,6 +35,7 @@ def commits(store: MlflowStore) -> Counter[str]:
     """Commit -> number of child runs that say it."""
     client = MlflowClient(tracking_uri=store.tracking_uri)
     experiment = client.get_experiment_by_name("toy")
+    assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     trials = [run for run in runs if run.data.tags["ablate.kind"] == "trial"]
     return Counter(run.data.tags.get("commit", "none") for run in trials)
