@@ -9,6 +9,7 @@ import re
 import shlex
 from pathlib import Path
 
+# In the working folder: whoever is elsewhere has no make target to type.
 MAKEFILE = Path("Makefile")
 
 

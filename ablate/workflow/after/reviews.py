@@ -43,6 +43,7 @@ def compare_grids(folders: Folders, first: str, second: str) -> StudyComparison:
     """
     a = _study(folders, first)
     b = _study(folders, second)
+    # By the run: two names can lead to one study, as `flowers` and `experiments/flowers.yaml` do.
     if a.parent_run_id == b.parent_run_id:
         raise SpecError(
             f"GRID_A and GRID_B must be two studies, got {first!r} and {second!r}; "
