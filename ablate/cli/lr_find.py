@@ -36,6 +36,7 @@ def lr_find(
         from ablate.workflow.requests import request
 
         console = console_for(is_json=as_json)
+        # What is cheap comes first: a mistake in the grid file is reported at once.
         asked = request(grid)
         folders = find_folders(data_dir=data_dir)
         # PyTorch and timm alone: nothing is published or proposed.

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+# typer would show a default of None as nothing: `[default: ...]` in the help says what it means.
 GridName = Annotated[
     str, typer.Argument(metavar="GRID", help="a name in experiments/, or the path of a grid file")
 ]

@@ -55,7 +55,7 @@ def views(
         from ablate.workflow.plan.draw_views import draw_views
 
         begin()
-        policies = tuple(read_policy(words) for words in policy or ())
+        policies = tuple(map(read_policy, policy or ()))
         drawn = draw_views(
             asked.grid,
             folders,
