@@ -51,6 +51,7 @@ def report_document(study: PublishedStudy, report: ReportPaths) -> Document:
 
 def status_document(standing: Standing) -> Document:
     """How a study stands: the fields of its trials' status, and `report` beside them."""
+    # Flat, as it was before there was a report in it.
     return {**asdict(standing.trials), "report": standing.report}
 
 

@@ -39,6 +39,7 @@ def status(
         from ablate.workflow.folders import find_folders
         from ablate.workflow.grid_names import grid_name
 
+        # Before anything is read: the two cannot go together whatever the grid.
         if watch and as_json:
             raise SpecError("--watch must not come with --json, which is one document")
         name = grid_name(grid)

@@ -45,6 +45,7 @@ def views(
         from ablate.workflow.folders import find_folders
         from ablate.workflow.requests import request
 
+        # What is cheap comes first: a mistake in the grid file is reported at once.
         console = console_for(is_json=as_json)
         asked = request(grid)
         folders = find_folders(data_dir=data_dir)

@@ -147,7 +147,7 @@ class StudyDisplay:
         return left_text(self.clock.left(time.time()))
 
     def _print_left(self, at: float) -> None:
-        """Where no bar shows the time left: a line a minute."""
+        """Where no bar shows the time left: a line every minute."""
         # The first end starts the minute: with one trial over, an estimate is worth little.
         self._said_left_at = self._said_left_at or at
         if at - self._said_left_at >= SAY_LEFT_EVERY_S:

@@ -24,6 +24,7 @@ def status_tables(status: StudyStatus) -> list[tuple[Rows, str]]:
         tables.append((_slot_rows(status), "Slots"))
     if status.failures:
         tables.append((_failure_rows(status.failures), "Failed"))
+    # Last, and a table all the same: `ablate status` only looks, and mends nothing.
     if status.damage:
         tables.append(([{"what": status.damage, "then": "the next call mends it"}], "Damage"))
     return tables

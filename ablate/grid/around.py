@@ -92,6 +92,7 @@ def _with_cell(
         return former.model_copy(update={"cells": (*former.cells, cell)})
     for arm in record.arms:
         if arm.arm_id == trial.arm_id:
+            # It is trained already: only the cell is new, and the arm keeps its name.
             return arm.model_copy(update={"cells": (cell,)})
     # Nobody knew this arm when the others were named, so its name may be taken.
     name = arm_name(varied_axes(grid), trial.recipe)
@@ -118,6 +119,7 @@ def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
 
 
 def _is_of_grid(grid: Grid, cell: Cell) -> bool:
+    # The grid has other axes by now.
     if cell.keys() != grid.levels.keys():
         return False
     for axis, levels in grid.levels.items():

@@ -100,7 +100,7 @@ def _pool(axes: Mapping[str, Sequence[Level]], baseline: Cell, *, seed: int) -> 
     """The baseline and `N_POOL` cells, drawn evenly; fewer where one was drawn twice."""
     rng = np.random.Generator(np.random.Philox(key=stream(seed, "permute", "cells")))
     n_levels = list(map(len, axes.values()))
-    # One row a cell, one column an axis; each column below its own number of levels.
+    # One row per cell, one column per axis; each column below its own number of levels.
     positions = rng.integers(n_levels, size=(N_POOL, len(axes))).tolist()
     # Sorted afterwards: a set has another order in every process, and arms keep the file's order.
     pool = {_positions(axes, baseline), *map(tuple, positions)}

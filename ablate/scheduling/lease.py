@@ -1,4 +1,4 @@
-"""One conductor a study: whoever holds the lock of the study's folder owns it.
+"""One conductor per study: whoever holds the lock of the study's folder owns it.
 
 The kernel lets go of the lock when its holder dies, however it dies.
 """

@@ -57,6 +57,7 @@ def with_driver(url: str) -> str:
 
 def check_driver(url: str) -> None:
     """Raises StoreError where the driver that a URL names is not installed."""
+    # "postgresql+psycopg": SQLAlchemy's form, the driver behind a plus.
     dialect, _, module = url.partition("://")[0].partition("+")
     if dialect not in _DRIVERS or not module or find_spec(module) is not None:
         return

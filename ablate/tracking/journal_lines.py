@@ -253,7 +253,7 @@ class _Reader:
         self, of_attempt: Mapping[AttemptKey, _Lines], broken: Set[AttemptKey]
     ) -> list[Event]:
         """Each attempt's events in their order, at the places in the file that its lines have."""
-        # One iterator an attempt: each of its lines in the file takes the next event in order,
+        # One iterator per attempt: each of its lines in the file takes the next event in order,
         # which puts moved lines right without disturbing those of other attempts.
         ordered: dict[AttemptKey, Iterator[Event]] = {}
         for key, lines in of_attempt.items():

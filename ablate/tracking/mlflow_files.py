@@ -50,6 +50,7 @@ class RunFiles:
             if (folder / name).is_file():
                 return folder / name
             raise self._lacking(run, name, "there is no such file")
+        # From a server or a bucket: whatever MLflow can reach.
         uri = f"{run.info.artifact_uri}/{name}"
         try:
             copied = artifacts.download_artifacts(

@@ -75,6 +75,7 @@ class MlflowStore:
         self.tracking_uri = tracking_uri
         self.grid_name = grid_name
         self._experiment = Experiment(tracking_uri, grid_name, artifact_root=artifact_root)
+        # Writing is a conversation with memory (what was begun, what is known), reading is not.
         self._publication = Publication(self._experiment)
 
     def check_reachable(self) -> None:
@@ -179,6 +180,8 @@ class MlflowStore:
             # The tag alone would do, but for models that somebody deleted.
             if logged and has_model(client, logged):
                 return logged
+            # By the client of this store, for this run: MLflow's own `log_model` writes to an
+            # active run.
             needs = ModelNeeds(loader_module, tuple(requirements), tuple(code_paths))
             uri = log_model(
                 client, run, name=MODEL, folder=folder, needs=needs, n_classes=n_classes

@@ -63,4 +63,5 @@ def _has_target(name: str) -> bool:
         text = MAKEFILE.read_text(errors="replace")
     except OSError:
         return False
+    # A target begins its line; the same word in a recipe is indented.
     return re.search(rf"^{name}:", text, re.MULTILINE) is not None

@@ -83,5 +83,6 @@ def check_optuna(folders: Folders) -> None:
     """Make sure that Optuna's storage can be reached and is not MLflow's. Raises StoreError."""
     if folders.optuna_url is None:
         return  # a file in the study's folder
+    # Without a connection: whether the two are one shows in their URLs.
     check_apart(folders.optuna_url, folders.tracking_uri)
     check_database(folders.optuna_url, what="Optuna's storage", setting="ABLATE_OPTUNA")

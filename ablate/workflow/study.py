@@ -114,6 +114,7 @@ class Study:
             frame.insert(0, "seed", run.seed)
             frame.insert(0, "arm", chosen.name)
             frames.append(frame)
+        # Also where it has trials: they failed, or have not ended yet.
         if not frames:
             raise StoreError(
                 f"an arm must have a completed trial before it predicts, {chosen.name!r} has none"

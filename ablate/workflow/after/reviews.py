@@ -62,5 +62,6 @@ def _study(folders: Folders, name: str) -> PublishedStudy:
             f"GRID@STUDY must name a study after the @, got {name!r}; "
             "leave the @ out for the newest"
         )
+    # Without its suffix or folder, as MLflow's experiment is called.
     grid_of_study = grid_name(grid)
     return open_store(folders, grid_of_study).read_study(grid_of_study, study_id)

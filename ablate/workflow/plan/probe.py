@@ -202,7 +202,7 @@ def _request(
         store_path=store,
         folder=folder,
         compute=compute,
-        # One cache a probe: a view that another kind left there would cost nothing.
+        # A cache of its own: a view that another kind had left there would cost nothing.
         cache=CacheSpec(folder=folder / "activations", max_gb=_CACHE_GB),
     )
 

@@ -105,6 +105,7 @@ def _on_cluster(
             )
         else:
             share = Share(cpus=threads, environment=cpu_environment(threads))
+        # Asked of a node, which may have another processor or GPU than the machine of the command.
         compute: Compute = call_on_node(CHOOSE_COMPUTE, share, threads=threads)
         executor = RayExecutor(
             RUN_TRIAL,

@@ -55,6 +55,7 @@ def check_weights_of_past(
     others are known from the folders. A journal that cannot be read is left to whoever runs the
     study. Raises WeightsError naming both digests and the ways out.
     """
+    # What is asked for now, also where an earlier plan did not have it.
     asked = {trial.trial_id: trial for trial in trials}
     for folder in map(StudyFolder, folders):
         known = dict(asked)
