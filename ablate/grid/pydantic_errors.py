@@ -118,8 +118,8 @@ def _siblings(path: YamlPath, *, root: type[BaseModel]) -> list[str]:
             if following in branch.model_fields:
                 model = branch
                 break
-    # Fields of `Grid` that no file has.
-    return [name for name in model.model_fields if name not in ("name", "question")]
+    # Without those that `Grid` has and no file: its name, its question, `--set`.
+    return [name for name, field in model.model_fields.items() if not field.exclude]
 
 
 def _models_in(annotation: Any) -> list[Any]:

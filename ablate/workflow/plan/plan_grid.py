@@ -195,7 +195,7 @@ def plan_grid(
         folders,
         seeds=seeds,
         allow_fallback=allow_fallback,
-        command=run_command(grid.name, seeds=seeds_text),
+        command=run_command(grid.name, seeds=seeds_text, settings=grid.settings),
     )
     # A plan may take remembered answers; a run builds every network anew.
     networks = CachedFacts(folders.home / "looks")
