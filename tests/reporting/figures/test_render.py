@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+
+import matplotlib as mpl
 import pytest
 
 from ablate.reporting.compute import compute_results
+from ablate.reporting.figures import picture as picture_module
 from ablate.reporting.figures import render as module
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
+from ablate.reporting.figures.picture import to_svg
 from ablate.reporting.figures.render import MANY_RUNS, drawing, spare_processes
+from ablate.reporting.pages.write import render_texts
 
 
 @pytest.mark.slow
@@ -16,7 +22,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(published) -> None:
     results = compute_results(published.study, published.predictions)
     files = []
     for n_processes in (0, 1, 2):
-        with drawing(draw_gallery(results), n_processes=n_processes) as drawn:
+        with drawing(choose_pictures(results), n_processes=n_processes) as drawn:
             files.append(drawn())
     assert len(files[0]) > 8
     assert list(files[0]) == list(files[1]) == list(files[2])
@@ -29,7 +35,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(published) -> None:
 def test_what_goes_wrong_in_another_process_is_raised_here(
     published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = draw_gallery(compute_results(published.study, published.predictions))
+    pictures = choose_pictures(compute_results(published.study, published.predictions))
 
     def broken(_picture: object) -> bytes:
         raise RuntimeError("no ink")
@@ -51,3 +57,25 @@ def test_processes_are_for_large_reports_of_a_process_without_other_threads(
     monkeypatch.setattr(module.threading, "active_count", lambda: 1)
     monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: {0})
     assert spare_processes(MANY_RUNS) == 0
+
+
+def test_texts_are_rendered_without_drawing_anything(published) -> None:
+    results = compute_results(published.study, published.predictions)
+    pictures = choose_pictures(results)
+    assert "figures/arms.svg" in render_texts(results, pictures)["README.md"]
+    drawn = [picture.name for picture in pictures.values() if "figure" in vars(picture)]
+    assert len(pictures) > 4 and drawn == []
+
+
+@pytest.mark.slow
+def test_a_figure_is_laid_out_as_matplotlib_does_when_it_saves(published) -> None:
+    name = "axis_augment"
+    results = compute_results(published.study, published.predictions)
+    one, two = choose_pictures(results)[name], choose_pictures(results)[name]
+    to_svg(one)
+    with mpl.rc_context(picture_module._STYLE):
+        two.figure.savefig(io.BytesIO(), format="svg")
+    places = [axes.get_position().bounds for axes in one.figure.axes]
+    assert places == [axes.get_position().bounds for axes in two.figure.axes]
+    assert one.figure.dpi == two.figure.dpi
+    assert one.figure.get_layout_engine() is None
