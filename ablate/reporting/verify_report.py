@@ -21,7 +21,7 @@ from ablate.recipe.former_names import first_name
 from ablate.reporting.compute import compute_results
 from ablate.reporting.differences import Finding, text_differences, value_differences
 from ablate.reporting.evidence.second_stage_runs import named_runs
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.one_origin import check_one_origin
 from ablate.reporting.pages.folder import digest_of, read_mark
@@ -135,7 +135,7 @@ def _shows_images(folder: Path, record: ReportRecord | None) -> bool:
 def _check_files(folder: Path, written: Mapping[str, str], results: Results) -> Iterator[Finding]:
     """Every text of the report against the one that is rendered now, and whether figures exist."""
     # of each picture the name and the alt text are compared, not how it is drawn
-    drawn = draw_gallery(results)
+    drawn = choose_pictures(results)
     texts = render_texts(results, drawn)
     # pictures in the page are compared by their alt texts alone
     no_pictures = {f"figures/{name}.svg": b"" for name in drawn}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.render import drawing, spare_processes
@@ -126,7 +126,7 @@ def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> None:
 def render_report(results: Results) -> dict[str, bytes]:
     """Return path below the report folder -> content, for every file of the report."""
     # figures are rendered by other processes, while texts are made here
-    pictures = draw_gallery(results)
+    pictures = choose_pictures(results)
     with drawing(pictures, n_processes=spare_processes(len(results.trials))) as drawn_figures:
         texts = render_texts(results, pictures)
         drawn = drawn_figures()

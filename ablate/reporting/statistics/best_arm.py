@@ -166,7 +166,7 @@ def _t_quantile(share: float, df: float) -> float:
 def _exceedance(c: float, n_arms: int, df: float, *, is_two_sided: bool) -> float:
     """P(max > c), integrated over the reference's error z and, where df is finite, the scale."""
     # the reference's error z in units of a mean's SD: beyond 7 of them lies a share of 3e-12
-    nodes, weights = np.polynomial.legendre.leggauss(64)
+    nodes, weights = _gauss_legendre(64)
     z = 7 * nodes
     density_of_z = norm.pdf(z) * 7 * weights
     scales, density_of_scale = _scales(df)
@@ -181,6 +181,13 @@ def _exceedance(c: float, n_arms: int, df: float, *, is_two_sided: bool) -> floa
     return 1 - float(within @ density_of_scale)
 
 
+@lru_cache(maxsize=8)
+def _gauss_legendre(n_nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes in [-1, 1] and their weights: an eigenvalue problem, which took most of a quantile."""
+    nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
+    return nodes, weights
+
+
 @lru_cache(maxsize=512)
 def _scales(df: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Nodes and weights over the estimated SD in units of the true one: chi / sqrt(df)."""
@@ -189,7 +196,7 @@ def _scales(df: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     root = math.sqrt(df)
     # all but 1e-9 of the distribution, by Gauss and Legendre
     low, high = chi.ppf([1e-9, 1 - 1e-9], df) / root
-    nodes, weights = np.polynomial.legendre.leggauss(80)
+    nodes, weights = _gauss_legendre(80)
     scales = (high - low) / 2 * nodes + (high + low) / 2
     density = chi.pdf(scales * root, df) * root * weights * (high - low) / 2
     # to a sum of 1: what is cut off, and the quadrature's own error, would bias every quantile

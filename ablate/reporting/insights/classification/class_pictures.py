@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -50,8 +51,9 @@ def _confusion(digest: ClassDigest, class_names: Sequence[str]) -> Picture:
         f"{of_which}, classes that are taken for each other side by side: "
         f"{100 * accuracy:.1f} % of all predictions lie on the diagonal."
     )
-    figure = draw_confusion(part[np.ix_(order, order)], names, n_of_label[shown[order]])
-    return Picture(CONFUSION, figure, alt)
+    sorted_part = part[np.ix_(order, order)]
+    draw = partial(draw_confusion, sorted_part, names, n_of_label[shown[order]])
+    return Picture(CONFUSION, draw, alt)
 
 
 def _reliability(digest: ClassDigest) -> Picture:
@@ -60,7 +62,7 @@ def _reliability(digest: ClassDigest) -> Picture:
         f"Reliability diagram of the best arm on test, {digest.n_seeds} seeds together: "
         f"accuracy against confidence in {len(bins.count)} bins, calibration error {bins.ece:.3f}."
     )
-    return Picture(RELIABILITY, draw_reliability(bins), alt)
+    return Picture(RELIABILITY, partial(draw_reliability, bins), alt)
 
 
 def class_tiles(
