@@ -1,0 +1,202 @@
+"""The conductor's end of the process that workers are forked from; see `forking`.
+
+Imports nothing heavy, so that a command can start the process before its own imports: the two go
+side by side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ablate.scheduling.executors.forking import LARGEST_MESSAGE, START
+
+UNKNOWN_CODE = 255
+"""Exit code of a worker whose server died before it could say what the worker ended with."""
+LONGEST_START_S = 300.0
+"""A server that has not forked a worker after so long is given up."""
+_POLL_S = 0.05
+
+
+class ForkServer:
+    """A process that has imported some modules, and forks workers. A context manager."""
+
+    def __init__(self, modules: Sequence[str], *, environment: Mapping[str, str]) -> None:
+        """Start it; returns at once. `environment` must stand before anything is imported."""
+        self.environment = dict(environment)
+        """What its workers have, whether their slots name it or not."""
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        path = [str(Path(entry).absolute()) for entry in sys.path]
+        arguments = [json.dumps(path), str(theirs.fileno()), *modules]
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-c", START, *arguments],
+                # Asking whether there is a GPU must not begin to use it: see `forking`.
+                env={
+                    **os.environ,
+                    "PYTHONUNBUFFERED": "1",
+                    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+                    **self.environment,
+                },
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # SIGINT of the terminal goes to the conductor only
+            )
+        self._workers: dict[int, ForkedProcess] = {}
+        self._n_asked = 0
+        self._is_gone = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def process_id(self) -> int:
+        """Of the process that imports and forks."""
+        return self._process.pid
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it forks no more."""
+        return self._is_gone
+
+    def fits(self, environment: Mapping[str, str]) -> bool:
+        """Whether a worker with these variables can be forked.
+
+        Libraries read the number of their threads when they are loaded, which is over.
+        """
+        if self._is_gone:
+            return False
+        return all(environment.get(name) == value for name, value in self.environment.items())
+
+    def fork(
+        self, run_trial: str, *, pipe: int, log: int, environment: Mapping[str, str]
+    ) -> ForkedProcess:
+        """Ask for a worker, which appears once the modules are imported.
+
+        It gets copies of the descriptors `pipe` and `log`.
+        """
+        self._n_asked += 1
+        worker = ForkedProcess(self, self._n_asked)
+        self._workers[worker.key] = worker
+        message = {
+            "key": worker.key,
+            "run_trial": run_trial,
+            "environment": dict(environment),
+        }
+        try:
+            socket.send_fds(self._socket, [json.dumps(message).encode()], [pipe, log])
+        except OSError:
+            self._lost()
+        return worker
+
+    def hear(self) -> None:
+        """Take in what the process says of its workers; returns at once."""
+        while not self._is_gone and select.select([self._socket], [], [], 0)[0]:
+            message = b""
+            with contextlib.suppress(OSError):
+                message = self._socket.recv(LARGEST_MESSAGE)
+            if not message:
+                self._lost()
+                return
+            said = json.loads(message)
+            worker = self._workers[said["key"]]
+            worker.pid = said.get("pid", worker.pid)
+            if "code" in said:
+                worker.returncode = said["code"]
+                del self._workers[worker.key]
+
+    def close(self) -> None:
+        """End the process. Workers that still run are whoever's who asked for them."""
+        self._lost()
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
+
+    def _lost(self) -> None:
+        """Nothing is heard any more: workers that it forked run on, others never come."""
+        self._is_gone = True
+
+
+class ForkedProcess:
+    """One worker, with as much of `subprocess.Popen` as `local` uses."""
+
+    def __init__(self, server: ForkServer, key: int) -> None:
+        self.key = key
+        self.pid: int | None = None
+        """None until it is forked."""
+        self.returncode: int | None = None
+        """None while it runs; negative for the signal that ended it."""
+        self._server = server
+        self._asked = time.monotonic()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the server still imports, and that does not take for ever."""
+        self.poll()
+        is_coming = self.pid is None and self.returncode is None
+        return is_coming and time.monotonic() - self._asked < LONGEST_START_S
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs or is awaited."""
+        if self.returncode is None:
+            self._server.hear()
+        # Without its server nobody waits for it, so the system takes it away when it has ended.
+        if self.returncode is None and self._server.is_gone and not self._exists():
+            self.returncode = UNKNOWN_CODE
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once there is one. Raises subprocess.TimeoutExpired.
+
+        Without `timeout` a worker that is not forked yet is not waited for: its server is ended.
+        """
+        until = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while (code := self.poll()) is None:
+            if timeout is None and self.pid is None:
+                self._server.close()
+            elif time.monotonic() > until:
+                raise subprocess.TimeoutExpired("a forked worker", timeout or 0.0)
+            else:
+                time.sleep(_POLL_S)
+        return code
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Signal the worker alone, where there is one."""
+        if self.pid is not None and self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def _exists(self) -> bool:
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False
+        # "7 (python) S 1 ...": a zombie has ended, whether or not anybody takes it away.
+        return not stat.rpartition(")")[2].lstrip().startswith("Z")
+
+
+def can_fork() -> bool:
+    """Whether workers can be forked here.
+
+    Elsewhere than on Linux, systems' own libraries break in forked processes.
+    """
+    return sys.platform == "linux"

@@ -1,0 +1,119 @@
+"""The process that workers are forked from: it has imported all that a trial needs.
+
+A worker that is forked begins at once, where one that is spawned imports torch for seconds, and
+shares the memory of what was imported. The process computes nothing and touches no GPU, whose
+drivers do not survive a fork; it has no threads, whose locks would stay held in its children.
+
+Messages are JSON, one a packet. In: {"key", "run_trial", "environment"} with two descriptors, the
+worker's pipe and its log. Out: {"key", "pid"} once it is forked, {"key", "code"} once it has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ablate.scheduling.executors.worker import serve
+
+LARGEST_MESSAGE = 1 << 16
+START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from ablate.scheduling.executors.forking import fork_for; "
+    "fork_for(int(sys.argv[2]), sys.argv[3:])"
+)
+"""What the interpreter runs: arguments are the parent's sys.path as JSON, the socket's descriptor,
+and the modules to import."""
+
+
+def fork_for(descriptor: int, modules: Sequence[str]) -> None:
+    """Import `modules`, then fork a worker for each request until the other end hangs up."""
+    client = socket.socket(fileno=descriptor)
+    os.set_inheritable(descriptor, False)
+    # Python writes a byte for each signal: so one `select` waits for requests and for dead workers.
+    woken, wake = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, _noted)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    for module in modules:
+        # A worker meets the same error, and fails its trial with a traceback.
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+    gc.collect()
+    # The collector writes into what it looks at: pages that workers share would be copied.
+    gc.freeze()
+    keys: dict[int, int] = {}
+    while True:
+        ready, _, _ = select.select([client, woken], [], [])
+        if woken in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(woken, LARGEST_MESSAGE)
+            _report_dead(client, keys)
+        if client in ready:
+            message, descriptors, _, _ = socket.recv_fds(client, LARGEST_MESSAGE, 2)
+            if not message:
+                os._exit(0)  # nobody is left to ask; workers notice at their own pipes
+            request = json.loads(message)
+            pid = _forked(client, request, descriptors)
+            keys[pid] = request["key"]
+            _send(client, {"key": request["key"], "pid": pid})
+
+
+def _noted(number: int, frame: object) -> None:
+    """A handler must be there, else no byte is written."""
+
+
+def _forked(client: socket.socket, request: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+    """Fork one worker; return its process id."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            client.close()
+            _become_worker(request, *descriptors)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)  # whatever happens, a worker must never go on as the process it was
+    for descriptor in descriptors:
+        os.close(descriptor)  # the pipe breaks only when nobody holds the worker's end
+    return pid
+
+
+def _become_worker(request: Mapping[str, Any], pipe: int, log: int) -> None:
+    """What `local` does to a process that it spawns, done to this one."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, place in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(descriptor, place)
+    os.close(nothing)
+    os.close(log)
+    # A GPU is chosen here: CUDA reads its variable when it is first used, which it was not yet.
+    os.environ.update(request["environment"])
+    serve(request["run_trial"], pipe)
+
+
+def _report_dead(client: socket.socket, keys: dict[int, int]) -> None:
+    for pid in list(keys):
+        dead, status = os.waitpid(pid, os.WNOHANG)
+        if dead:
+            code = os.waitstatus_to_exitcode(status)
+            _send(client, {"key": keys.pop(pid), "code": code})
+
+
+def _send(client: socket.socket, message: Mapping[str, int]) -> None:
+    try:
+        client.send(json.dumps(message).encode())
+    except OSError:
+        sys.exit(0)  # nobody is left to hear of it
