@@ -15,8 +15,8 @@ from support import TESTS
 from support.toy_cluster import no_worker_stays, on_two_nodes
 from support.toy_execution import (
     BYSTANDERS,
-    SERVERS,
     RUN,
+    SERVERS,
     alive,
     children,
     children_of,
@@ -478,6 +478,25 @@ def test_an_interrupt_before_the_server_is_ready_ends_it(tmp_path):
             run_all(executor, trials[:1], tmp_path, on_event=interrupt)
         assert server.is_gone
         assert not alive(server.process_id)
+
+
+@pytest.mark.slow
+def test_a_helper_calls_functions_elsewhere_and_raises_what_they_raise():
+    helper = toy_server().helper()
+    assert helper.call("os:getpid") in children_of(toy_server().process_id)
+    assert helper.call("json:dumps", [1], indent=1) == "[\n 1\n]"
+    with pytest.raises(ZeroDivisionError):
+        helper.call("operator:truediv", 1, 0)
+    assert helper.call("operator:truediv", 1, 2) == 0.5
+
+
+@pytest.mark.slow
+def test_without_its_server_a_helper_calls_functions_here():
+    with ForkServer([], environment=thread_environment(1)) as server:
+        helper = server.helper()
+        os.kill(helper.call("os:getpid"), signal.SIGKILL)
+        assert helper.call("os:getpid") == os.getpid()
+    assert server.helper().call("os:getpid") == os.getpid()
 
 
 def test_slots_need_different_names(tmp_path):

@@ -16,11 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from ablate.scheduling.executors.forking import LARGEST_MESSAGE, START
+from ablate.scheduling.executors.forking import LARGEST_MESSAGE, START, named_function
 
 UNKNOWN_CODE = 255
 """Exit code of a worker whose server died before it could say what the worker ended with."""
@@ -94,19 +96,25 @@ class ForkServer:
 
         It gets copies of the descriptors `pipe` and `log`.
         """
+        return self._ask({"run_trial": run_trial, "environment": dict(environment)}, [pipe, log])
+
+    def helper(self) -> Helper:
+        """Ask for a process that answers calls of functions."""
+        ours, theirs = Pipe()
+        with theirs:
+            self._ask({}, [theirs.fileno()])
+        return Helper(ours)
+
+    def _ask(self, wanted: Mapping[str, Any], descriptors: Sequence[int]) -> ForkedProcess:
         self._n_asked += 1
-        worker = ForkedProcess(self, self._n_asked)
-        self._workers[worker.key] = worker
-        message = {
-            "key": worker.key,
-            "run_trial": run_trial,
-            "environment": dict(environment),
-        }
+        process = ForkedProcess(self, self._n_asked)
+        self._workers[process.key] = process
+        message = json.dumps({"key": process.key, **wanted}).encode()
         try:
-            socket.send_fds(self._socket, [json.dumps(message).encode()], [pipe, log])
+            socket.send_fds(self._socket, [message], descriptors)
         except OSError:
             self._lost()
-        return worker
+        return process
 
     def hear(self) -> None:
         """Take in what the process says of its workers; returns at once."""
@@ -134,6 +142,40 @@ class ForkServer:
     def _lost(self) -> None:
         """Nothing is heard any more: workers that it forked run on, others never come."""
         self._is_gone = True
+
+
+class Helper:
+    """Calls functions in a process that has imported what they need.
+
+    Where that process is gone they are called in this one: the answers are the same.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._begun: tuple[str, tuple[Any, ...], dict[str, Any]] | None = None
+
+    def begin(self, name: str, *positional: Any, **named: Any) -> None:
+        """Begin to call "module:function"; `end` gives what it returns."""
+        self._begun = (name, positional, named)
+        with contextlib.suppress(OSError):  # it is gone: `end` says so
+            self._pipe.send(self._begun)
+
+    def end(self) -> Any:
+        """Wait for the call that was begun; raise what it raised."""
+        assert self._begun is not None
+        name, positional, named = self._begun
+        try:
+            value, error = self._pipe.recv()
+        except (EOFError, OSError):
+            return named_function(name)(*positional, **named)
+        if error is not None:
+            raise error
+        return value
+
+    def call(self, name: str, *positional: Any, **named: Any) -> Any:
+        """`begin` and `end`."""
+        self.begin(name, *positional, **named)
+        return self.end()
 
 
 class ForkedProcess:

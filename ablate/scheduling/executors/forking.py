@@ -4,8 +4,9 @@ A worker that is forked begins at once, where one that is spawned imports torch 
 shares the memory of what was imported. The process computes nothing and touches no GPU, whose
 drivers do not survive a fork; it has no threads, whose locks would stay held in its children.
 
-Messages are JSON, one a packet. In: {"key", "run_trial", "environment"} with two descriptors, the
-worker's pipe and its log. Out: {"key", "pid"} once it is forked, {"key", "code"} once it has ended.
+Messages are JSON, one a packet. In: {"key", "run_trial", "environment"} with two descriptors, a
+worker's pipe and its log; without them {"key"} and the pipe of a helper, which answers calls of
+functions. Out: {"key", "pid"} once it is forked, {"key", "code"} once it has ended.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 from typing import Any
 
 from ablate.scheduling.executors.worker import serve
@@ -53,8 +55,9 @@ def fork_for(descriptor: int, modules: Sequence[str]) -> None:
     # The collector writes into what it looks at: pages that workers share would be copied.
     gc.freeze()
     keys: dict[int, int] = {}
+    watched: list[socket.socket | int] = [client, woken]
     while True:
-        ready, _, _ = select.select([client, woken], [], [])
+        ready, _, _ = select.select(watched, [], [])
         if woken in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(woken, LARGEST_MESSAGE)
@@ -74,12 +77,18 @@ def _noted(number: int, frame: object) -> None:
 
 
 def _forked(client: socket.socket, request: Mapping[str, Any], descriptors: Sequence[int]) -> int:
-    """Fork one worker; return its process id."""
+    """Fork one worker or helper; return its process id."""
     pid = os.fork()
     if pid == 0:
         try:
             client.close()
-            _become_worker(request, *descriptors)
+            _begin_anew()
+            if "run_trial" in request:
+                pipe, log = descriptors
+                _become_worker(request, pipe, log)
+            else:
+                (pipe,) = descriptors
+                answer_calls(Connection(pipe))
         except BaseException:
             traceback.print_exc()
         finally:
@@ -89,19 +98,47 @@ def _forked(client: socket.socket, request: Mapping[str, Any], descriptors: Sequ
     return pid
 
 
-def _become_worker(request: Mapping[str, Any], pipe: int, log: int) -> None:
-    """What `local` does to a process that it spawns, done to this one."""
+def _begin_anew() -> None:
+    """Leave behind what was the server's: its session and its signals."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for descriptor, place in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(descriptor, place)
-    os.close(nothing)
+
+
+def _become_worker(request: Mapping[str, Any], pipe: int, log: int) -> None:
+    """What `local` does to a process that it spawns, done to this one."""
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     os.close(log)
     # A GPU is chosen here: CUDA reads its variable when it is first used, which it was not yet.
     os.environ.update(request["environment"])
     serve(request["run_trial"], pipe)
+
+
+def answer_calls(pipe: Connection) -> None:
+    """Call what comes over the pipe until the other end hangs up.
+
+    In: (module:function, positional, named). Out: (value, None) or (None, what it raised).
+    """
+    while True:
+        try:
+            name, positional, named = pipe.recv()
+        except EOFError:
+            return
+        value = None
+        raised = None
+        try:
+            value = named_function(name)(*positional, **named)
+        except Exception as error:
+            raised = error
+        pipe.send((value, raised))
+
+
+def named_function(name: str) -> Callable[..., Any]:
+    """The function that "module:function" means."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def _report_dead(client: socket.socket, keys: dict[int, int]) -> None:
