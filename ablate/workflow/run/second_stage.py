@@ -142,5 +142,11 @@ def _with_record(context: StudyContext, record: StudyRecord) -> StudyContext:
     grown = replace(resolved, record=record, trials=(*resolved.trials, *added))
     if record.added_arms == resolved.record.added_arms:
         return replace(context, prepared=replace(prepared, resolved=grown))
-    checked = prepared_again(prepared, grown, context.folders, on_progress=ignore_progress)
+    checked = prepared_again(
+        prepared,
+        grown,
+        context.folders,
+        on_progress=ignore_progress,
+        fork_server=context.fork_server,
+    )
     return replace(context, prepared=checked)
