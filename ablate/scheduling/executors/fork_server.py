@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -22,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ablate.scheduling.executors.fork_safety import SETTINGS
 from ablate.scheduling.executors.forking import LARGEST_MESSAGE, START, named_function
 
 UNKNOWN_CODE = 255
@@ -29,6 +31,8 @@ UNKNOWN_CODE = 255
 LONGEST_START_S = 300.0
 """A server that has not forked a worker after so long is given up."""
 _POLL_S = 0.05
+_HELPER_POLL_S = 1.0
+_LOG = logging.getLogger(__name__)
 
 
 class ForkServer:
@@ -44,19 +48,15 @@ class ForkServer:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-c", START, *arguments],
-                # Asking whether there is a GPU must not begin to use it: see `forking`.
-                env={
-                    **os.environ,
-                    "PYTHONUNBUFFERED": "1",
-                    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-                    **self.environment,
-                },
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **SETTINGS, **self.environment},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # SIGINT of the terminal goes to the conductor only
             )
         self._workers: dict[int, ForkedProcess] = {}
+        self._helpers: list[ForkedProcess] = []
         self._n_asked = 0
+        self._is_ready = False
         self._is_gone = False
 
     def __enter__(self) -> Self:
@@ -102,8 +102,9 @@ class ForkServer:
         """Ask for a process that answers calls of functions."""
         ours, theirs = Pipe()
         with theirs:
-            self._ask({}, [theirs.fileno()])
-        return Helper(ours)
+            process = self._ask({}, [theirs.fileno()])
+        self._helpers.append(process)
+        return Helper(ours, process)
 
     def _ask(self, wanted: Mapping[str, Any], descriptors: Sequence[int]) -> ForkedProcess:
         self._n_asked += 1
@@ -113,27 +114,47 @@ class ForkServer:
         try:
             socket.send_fds(self._socket, [message], descriptors)
         except OSError:
+            process.refuse()
+            self.hear()  # whether it ever was ready
             self._lost()
         return process
 
     def hear(self) -> None:
         """Take in what the process says of its workers; returns at once."""
         while not self._is_gone and select.select([self._socket], [], [], 0)[0]:
-            message = b""
-            with contextlib.suppress(OSError):
+            try:
                 message = self._socket.recv(LARGEST_MESSAGE)
+            except ConnectionResetError:
+                # It ended with requests unread, which is said once and before its last words.
+                continue
             if not message:
                 self._lost()
                 return
-            said = json.loads(message)
-            worker = self._workers[said["key"]]
-            worker.pid = said.get("pid", worker.pid)
-            if "code" in said:
-                worker.returncode = said["code"]
-                del self._workers[worker.key]
+            self._take_in(json.loads(message))
+
+    def _take_in(self, said: Mapping[str, Any]) -> None:
+        if "unfit" in said:
+            self._is_ready = not said["unfit"]
+            if said["unfit"]:
+                _LOG.info("workers are not forked but spawned, since %s", said["unfit"])
+                self._lost()
+            return
+        worker = self._workers[said["key"]]
+        if "pid" in said:
+            worker.forked_as(said["pid"])
+        else:
+            worker.returncode = said["code"]
+            del self._workers[worker.key]
 
     def close(self) -> None:
-        """End the process. Workers that still run are whoever's who asked for them."""
+        """End the process and its helpers.
+
+        Workers that still run are whoever's who asked for them.
+        """
+        self.hear()
+        for helper in self._helpers:
+            # What it computes nobody waits for any more.
+            helper.send_signal(signal.SIGKILL)
         self._lost()
         self._process.kill()
         self._process.wait()
@@ -142,6 +163,10 @@ class ForkServer:
     def _lost(self) -> None:
         """Nothing is heard any more: workers that it forked run on, others never come."""
         self._is_gone = True
+        if self._is_ready:
+            return
+        for process in self._workers.values():
+            process.refuse()
 
 
 class Helper:
@@ -150,8 +175,9 @@ class Helper:
     Where that process is gone they are called in this one: the answers are the same.
     """
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipe: Connection, process: ForkedProcess) -> None:
         self._pipe = pipe
+        self._process = process
         self._begun: tuple[str, tuple[Any, ...], dict[str, Any]] | None = None
 
     def begin(self, name: str, *positional: Any, **named: Any) -> None:
@@ -165,6 +191,10 @@ class Helper:
         assert self._begun is not None
         name, positional, named = self._begun
         try:
+            # A server that hangs in an import answers nobody, and does not end either.
+            while not self._pipe.poll(_HELPER_POLL_S):
+                if self._process.pid is None and not self._process.is_awaited:
+                    raise EOFError
             value, error = self._pipe.recv()
         except (EOFError, OSError):
             return named_function(name)(*positional, **named)
@@ -177,6 +207,10 @@ class Helper:
         self.begin(name, *positional, **named)
         return self.end()
 
+    def close(self) -> None:
+        """Let the process go, and what it holds of memory and of a GPU."""
+        self._pipe.close()
+
 
 class ForkedProcess:
     """One worker, with as much of `subprocess.Popen` as `local` uses."""
@@ -187,8 +221,10 @@ class ForkedProcess:
         """None until it is forked."""
         self.returncode: int | None = None
         """None while it runs; negative for the signal that ended it."""
+        self._is_refused = False
         self._server = server
         self._asked = time.monotonic()
+        self._born = ""
 
     @property
     def is_awaited(self) -> bool:
@@ -196,6 +232,21 @@ class ForkedProcess:
         self.poll()
         is_coming = self.pid is None and self.returncode is None
         return is_coming and time.monotonic() - self._asked < LONGEST_START_S
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether there never was such a process, nor will be: who asked for it asks elsewhere."""
+        self.poll()
+        return self._is_refused
+
+    def forked_as(self, pid: int) -> None:
+        """It is there."""
+        self.pid = pid
+        self._born = _born(pid)
+
+    def refuse(self) -> None:
+        """It will never be there."""
+        self._is_refused = True
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs or is awaited."""
@@ -228,12 +279,20 @@ class ForkedProcess:
                 os.kill(self.pid, number)
 
     def _exists(self) -> bool:
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text()
-        except OSError:
-            return False
-        # "7 (python) S 1 ...": a zombie has ended, whether or not anybody takes it away.
-        return not stat.rpartition(")")[2].lstrip().startswith("Z")
+        # By its birth, too: the number of a process that ended is given to another one.
+        return self.pid is not None and _born(self.pid) == self._born != ""
+
+
+def _born(pid: int) -> str:
+    """When a process began, in ticks of the system; empty where it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # "7 (python) S 1 ...": the third field is its state, the 22nd its birth.
+    fields = stat.rpartition(")")[2].split()
+    # A zombie has ended, whether or not anybody takes it away.
+    return "" if fields[0] == "Z" else fields[19]
 
 
 def can_fork() -> bool:

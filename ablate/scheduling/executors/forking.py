@@ -1,12 +1,14 @@
 """The process that workers are forked from: it has imported all that a trial needs.
 
 A worker that is forked begins at once, where one that is spawned imports torch for seconds, and
-shares the memory of what was imported. The process computes nothing and touches no GPU, whose
-drivers do not survive a fork; it has no threads, whose locks would stay held in its children.
+shares the memory of what was imported. The process computes nothing and touches no GPU; where it
+finds that it cannot be forked all the same (`fork_safety`) it says so and ends, and workers are
+spawned.
 
 Messages are JSON, one a packet. In: {"key", "run_trial", "environment"} with two descriptors, a
 worker's pipe and its log; without them {"key"} and the pipe of a helper, which answers calls of
-functions. Out: {"key", "pid"} once it is forked, {"key", "code"} once it has ended.
+functions. Out: {"unfit"} with the reason, or an empty one, once all is imported; {"key", "pid"}
+once one is forked, {"key", "code"} once it has ended.
 """
 
 from __future__ import annotations
@@ -16,15 +18,17 @@ import gc
 import importlib
 import json
 import os
+import pickle
 import select
 import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
+from ablate.scheduling.executors.fork_safety import why_not_fork
 from ablate.scheduling.executors.worker import serve
 
 LARGEST_MESSAGE = 1 << 16
@@ -51,10 +55,26 @@ def fork_for(descriptor: int, modules: Sequence[str]) -> None:
         # A worker meets the same error, and fails its trial with a traceback.
         with contextlib.suppress(Exception):
             importlib.import_module(module)
+    unfit = why_not_fork()
+    with contextlib.suppress(OSError):  # nobody is left to hear of it: `_serve` ends at once
+        _send(client, {"unfit": unfit})
+    if unfit:
+        os._exit(0)  # at once, whatever its threads do
     gc.collect()
     # The collector writes into what it looks at: pages that workers share would be copied.
     gc.freeze()
     keys: dict[int, int] = {}
+    # Where nobody is left to hear of it, as where the other end hung up.
+    with contextlib.suppress(OSError):
+        _serve(client, woken, keys)
+    _end_all(keys)
+
+
+def _serve(client: socket.socket, woken: int, keys: dict[int, int]) -> None:
+    """Fork until the other end hangs up; `keys` are those of the processes that run, by their ids.
+
+    Raises OSError where it hung up with something unread.
+    """
     watched: list[socket.socket | int] = [client, woken]
     while True:
         ready, _, _ = select.select(watched, [], [])
@@ -65,11 +85,19 @@ def fork_for(descriptor: int, modules: Sequence[str]) -> None:
         if client in ready:
             message, descriptors, _, _ = socket.recv_fds(client, LARGEST_MESSAGE, 2)
             if not message:
-                os._exit(0)  # nobody is left to ask; workers notice at their own pipes
+                return
             request = json.loads(message)
             pid = _forked(client, request, descriptors)
             keys[pid] = request["key"]
             _send(client, {"key": request["key"], "pid": pid})
+
+
+def _end_all(pids: Iterable[int]) -> NoReturn:
+    """Nobody is left to ask: workers notice at their own pipes, unless they are stopped or busy."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+    os._exit(0)
 
 
 def _noted(number: int, frame: object) -> None:
@@ -88,7 +116,7 @@ def _forked(client: socket.socket, request: Mapping[str, Any], descriptors: Sequ
                 _become_worker(request, pipe, log)
             else:
                 (pipe,) = descriptors
-                answer_calls(Connection(pipe))
+                answer_calls(pipe)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -99,10 +127,15 @@ def _forked(client: socket.socket, request: Mapping[str, Any], descriptors: Sequ
 
 
 def _begin_anew() -> None:
-    """Leave behind what was the server's: its session and its signals."""
+    """Leave behind what was the server's: its session, its signals, its random numbers."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Python draws a new seed after a fork, numpy does not: two workers would draw the same numbers.
+    # torch begins with the same seed in every process.
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
 
 
 def _become_worker(request: Mapping[str, Any], pipe: int, log: int) -> None:
@@ -115,23 +148,35 @@ def _become_worker(request: Mapping[str, Any], pipe: int, log: int) -> None:
     serve(request["run_trial"], pipe)
 
 
-def answer_calls(pipe: Connection) -> None:
+def answer_calls(descriptor: int) -> None:
     """Call what comes over the pipe until the other end hangs up.
 
     In: (module:function, positional, named). Out: (value, None) or (None, what it raised).
     """
+    os.set_inheritable(descriptor, False)
+    pipe = Connection(descriptor)
     while True:
         try:
             name, positional, named = pipe.recv()
         except EOFError:
             return
-        value = None
-        raised = None
-        try:
-            value = named_function(name)(*positional, **named)
-        except Exception as error:
-            raised = error
-        pipe.send((value, raised))
+        pipe.send_bytes(_answer(name, positional, named))
+
+
+def _answer(name: str, positional: tuple[Any, ...], named: Mapping[str, Any]) -> bytes:
+    """What a call gives, as the bytes that `Connection.recv` reads.
+
+    Raises whatever keeps it from being read there: the helper ends, and the call is made again by
+    whoever asked.
+    """
+    try:
+        answer = pickle.dumps((named_function(name)(*positional, **named), None))
+    except Exception as error:
+        # Its traceback does not travel.
+        error.add_note(traceback.format_exc())
+        answer = pickle.dumps((None, error))
+    pickle.loads(answer)  # noqa: S301  # an exception may be written that cannot be read
+    return answer
 
 
 def named_function(name: str) -> Callable[..., Any]:
@@ -149,8 +194,5 @@ def _report_dead(client: socket.socket, keys: dict[int, int]) -> None:
             _send(client, {"key": keys.pop(pid), "code": code})
 
 
-def _send(client: socket.socket, message: Mapping[str, int]) -> None:
-    try:
-        client.send(json.dumps(message).encode())
-    except OSError:
-        sys.exit(0)  # nobody is left to hear of it
+def _send(client: socket.socket, message: Mapping[str, int | str]) -> None:
+    client.send(json.dumps(message).encode())

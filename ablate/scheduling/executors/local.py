@@ -205,7 +205,13 @@ class _Worker:
             is_gone = self.is_dead
         except (EOFError, OSError):
             is_gone = True
-        if is_gone and self.request is not None:
+        if not is_gone or self.request is None:
+            return
+        if isinstance(self._process, ForkedProcess) and self._process.is_refused:
+            # It never was, so the same attempt begins for the first time.
+            with uninterrupted():
+                self.start(self.request)
+        else:
             yield self._death(self.request)
 
     def give_up(self, patience: Patience) -> TrialEnded | None:

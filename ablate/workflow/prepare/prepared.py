@@ -209,6 +209,7 @@ def _choose_compute(
         compute = named_function(CHOOSE_COMPUTE)(folders.home, threads=threads)
     else:
         compute = measuring.end()
+        measuring.close()
     on_progress("measuring this machine", 1, 1)
     return compute
 
