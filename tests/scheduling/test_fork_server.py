@@ -169,3 +169,25 @@ def test_a_helper_at_work_ends_with_its_server() -> None:
         helper.begin("time:sleep", 600)
         assert children_of(server.process_id) == {pid}
     assert ends(lambda: not alive(pid))
+
+
+@pytest.mark.slow
+def test_a_helper_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ablate.scheduling.executors.fork_server._HELPER_POLL_S", 0.01)
+    with server_of("numpy") as server:
+        helper = server.helper()
+        assert helper.call("os:getppid") == server.process_id
+        helper.begin("time:sleep", 0.2)
+        assert helper.end() is None
+        assert helper.call("os:getppid") == server.process_id
+
+
+def test_a_helper_that_was_given_up_is_never_heard_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its late answer would be taken for that of the next call."""
+    monkeypatch.setattr("ablate.scheduling.executors.fork_server.LONGEST_START_S", 0.0)
+    monkeypatch.setattr("ablate.scheduling.executors.fork_server._HELPER_POLL_S", 0.0)
+    with server_of() as server:
+        helper = server.helper()
+        assert helper.call("operator:add", 1, 2) == 3
+        assert ends(lambda: children_of(server.process_id) == set())
+        assert helper.call("operator:add", 3, 4) == 7

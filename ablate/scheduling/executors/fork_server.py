@@ -193,10 +193,12 @@ class Helper:
         try:
             # A server that hangs in an import answers nobody, and does not end either.
             while not self._pipe.poll(_HELPER_POLL_S):
-                if self._process.pid is None and not self._process.is_awaited:
+                if self._process.is_overdue:
                     raise EOFError
             value, error = self._pipe.recv()
         except (EOFError, OSError):
+            # For good: a late answer would be taken for that of the next call.
+            self.close()
             return named_function(name)(*positional, **named)
         if error is not None:
             raise error
@@ -229,9 +231,17 @@ class ForkedProcess:
     @property
     def is_awaited(self) -> bool:
         """Whether the server still imports, and that does not take for ever."""
+        return self._is_coming and not self.is_overdue
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the server imports for longer than anybody waits."""
+        return self._is_coming and time.monotonic() - self._asked >= LONGEST_START_S
+
+    @property
+    def _is_coming(self) -> bool:
         self.poll()
-        is_coming = self.pid is None and self.returncode is None
-        return is_coming and time.monotonic() - self._asked < LONGEST_START_S
+        return self.pid is None and self.returncode is None
 
     @property
     def is_refused(self) -> bool:

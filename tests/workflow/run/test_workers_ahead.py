@@ -32,12 +32,11 @@ def seen(self, *arguments):
     return process
 local._Worker._new_process = seen
 from ablate.__main__ import main
-import atexit
-def tell():
-    Path("seen.json").write_text(json.dumps([sorted(kinds), "torch" in sys.modules]))
-atexit.register(tell)
 sys.argv[1:] = ["run", grid, "--workers", "2", "--threads", "1"]
-main()
+try:
+    main()
+finally:
+    Path("seen.json").write_text(json.dumps([sorted(kinds), "torch" in sys.modules]))
 """
 
 
