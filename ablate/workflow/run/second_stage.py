@@ -13,7 +13,6 @@ from dataclasses import replace
 from ablate.errors import StoreError
 from ablate.grid.around import around_trials, still_asked, with_neighbours
 from ablate.grid.fresh_seeds import check_fresh, first_fresh_seed, fresh_trials
-from ablate.reporting.compute import compute_results
 from ablate.reporting.decision import Decision, decide
 from ablate.reporting.evidence.frames import champion, trial_frame
 from ablate.scheduling.limits import Limits
@@ -63,6 +62,9 @@ def second_stage(
     study = read_whole_study(context.folders, context.store, study_id=record.study_id)
     chosen = _with_neighbours(context, study)
     if is_to_confirm:
+        # matplotlib comes with it, which nothing before the first trial needs.
+        from ablate.reporting.compute import compute_results
+
         decision = decide(compute_results(study, context.store.read_predictions))
         if decision is not None and decision.baseline is not None:
             choice = _choice(context, decision)
