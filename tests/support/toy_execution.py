@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 from ablate.scheduling.executors.fork_server import ForkServer
 from ablate.scheduling.executors.inline import InlineExecutor
@@ -27,7 +28,7 @@ def inline(folder: Path) -> InlineExecutor:
     return InlineExecutor(RUN)
 
 
-def one_worker(folder: Path, **limits: float) -> LocalExecutor:
+def one_worker(folder: Path, **limits: Any) -> LocalExecutor:
     slots = cpu_slots(1, threads=1)
     return LocalExecutor(RUN, slots=slots, log_folder=folder / "workers", **limits)
 
@@ -36,7 +37,7 @@ def two_workers(folder: Path) -> LocalExecutor:
     return LocalExecutor(RUN, slots=cpu_slots(2, threads=1), log_folder=folder / "workers")
 
 
-def one_forked(folder: Path, **limits: float) -> LocalExecutor:
+def one_forked(folder: Path, **limits: Any) -> LocalExecutor:
     return _forked(folder, 1, **limits)
 
 
@@ -44,7 +45,7 @@ def two_forked(folder: Path) -> LocalExecutor:
     return _forked(folder, 2)
 
 
-def _forked(folder: Path, n_slots: int, **limits: float) -> LocalExecutor:
+def _forked(folder: Path, n_slots: int, **limits: Any) -> LocalExecutor:
     slots = cpu_slots(n_slots, threads=1)
     return LocalExecutor(
         RUN, slots=slots, log_folder=folder / "workers", fork_server=toy_server(), **limits
