@@ -20,7 +20,6 @@ from ablate.cli import app
 from ablate.errors import ReportError, StoreError
 from ablate.reporting.pages.folder import MARK
 from ablate.tracking.mlflow_store import MlflowStore
-from ablate.workflow.after import reports
 from ablate.workflow.after.pictures import made_or_kept
 from ablate.workflow.after.report_folder import results_kept
 from ablate.workflow.after.reports import arms_overview
