@@ -6,18 +6,29 @@ to import.
 
 from __future__ import annotations
 
-from ablate.leaving import leave_at_once
+import atexit
+
+from ablate.leaving import leave_at_once, leave_with
 
 
 def main() -> None:
     """Entry point of the `ablate` command."""
     leave_at_once()
+    # Of a bug: whatever is not said otherwise.
+    code = [1]
+    # Handlers run in reverse order: all that libraries put away at their end is put away by then.
+    atexit.register(leave_with, code)
     from ablate.terminal import ensure_utf8
 
     ensure_utf8()
     from ablate.cli.main import main as run_command
 
-    run_command()
+    try:
+        run_command()
+    except SystemExit as end:
+        code[:] = [end.code if isinstance(end.code, int) else int(end.code is not None)]
+        raise
+    code[:] = [0]
 
 
 if __name__ == "__main__":

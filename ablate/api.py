@@ -102,6 +102,7 @@ def run(
     from ablate.workflow.run.run_grid import run_grid
     from ablate.workflow.run.run_options import RunOptions
     from ablate.workflow.run.watcher import Quiet
+    from ablate.workflow.run.workers_ahead import workers_ahead
     from ablate.workflow.study import Study
 
     # Nobody is told anything unless a function was given.
@@ -111,7 +112,9 @@ def run(
     if on_progress is not None:
         watcher = replace(watcher, on_progress=on_progress)
     used = folders or _folders()
-    outcome = run_grid(_request(grid), options or RunOptions(), used, watcher)
+    asked = options or RunOptions()
+    with workers_ahead(asked.executor, asked.threads) as fork_server:
+        outcome = run_grid(_request(grid), asked, used, watcher, fork_server=fork_server)
     # By its id: the newest study of the name may be one that another process began meanwhile.
     record = outcome.context.record
     return Study(used, record.grid_name, record.study_id, outcome=outcome)

@@ -20,12 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from bench_tables import Runs, report
+from timeline import timed, timeline_of
 
 from ablate.grid.expand import expand, study_trials
 from ablate.grid.parse import load_grid
@@ -146,18 +148,10 @@ def _one_of_each_kind(trials: list[Trial]) -> list[Trial]:
 def run_ablate(path: Path, home: Path) -> dict[str, Any]:
     """Run a grid through ablate with a fresh home; trials in the order of their ends."""
     environment = {**os.environ, "ABLATE_HOME": str(home), "MLFLOW_TRACKING_URI": ""}
-    started = time.perf_counter()
-    command = [
-        sys.executable,
-        "-m",
-        "ablate",
-        "run",
-        str(path),
-        "--report-dir",
-        str(home / "report"),
-    ]
-    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=ROOT)  # noqa: S603
-    wall = time.perf_counter() - started
+    report_dir = home / "report"
+    command = [sys.executable, "-m", "ablate", "run", str(path), "--report-dir", str(report_dir)]
+    screen = timed(command, environment=environment, cwd=ROOT)
+    timeline = timeline_of(screen, home=home, report=report_dir)
     (journal,) = home.glob("studies/*/journal.jsonl")
     starts: dict[str, float] = {}
     slots: set[str] = set()
@@ -182,7 +176,12 @@ def run_ablate(path: Path, home: Path) -> dict[str, Any]:
                     "macro_f1": metrics["test/macro_f1"],
                 }
             )
-    return {"wall": wall, "trials": trials, "slots": len(slots)}
+    return {
+        "wall": screen.ended_s,
+        "trials": trials,
+        "slots": len(slots),
+        "timeline": asdict(timeline),
+    }
 
 
 def framework() -> dict[str, float]:

@@ -6,6 +6,8 @@ import statistics
 from collections import defaultdict
 from typing import Any
 
+from timeline import Timeline, table
+
 Runs = dict[str, Any]
 """Name of a grid -> what `run_plain` or `run_ablate` returned for it."""
 TITLES = {
@@ -24,6 +26,7 @@ def report(plain: Runs, measured: Runs) -> str:
         *_more_probes(measured),
         *_where_time_goes(measured),
         *_warm_head_only(measured),
+        *_from_the_command(measured),
     ]
     return "\n".join(lines) + "\n"
 
@@ -153,3 +156,14 @@ def _warm_head_only(measured: Runs) -> list[str]:
         f"A warm head-only trial takes {whole:.2f} s in its slot (median), "
         f"of which {beyond:.2f} s are not training steps.",
     ]
+
+
+def _from_the_command(measured: Runs) -> list[str]:
+    timelines = {}
+    for name, run in measured.items():
+        # Parts that an earlier version measured have none.
+        if "timeline" in run:
+            timelines[name] = Timeline(**run["timeline"])
+    if not timelines:
+        return []
+    return ["", "### From the command to its end", "", *table(timelines)]

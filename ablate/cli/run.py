@@ -95,10 +95,11 @@ def run(
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
     with user_errors(is_json=as_json) as begin:
         # Imported inside, here and in every command: `ablate --help` must answer in half a second.
-        from ablate.console.screen import TRAINING, importing
+        from ablate.console.screen import CONDUCTING, importing
         from ablate.grid.seeds import read_seeds
         from ablate.workflow.folders import find_folders
         from ablate.workflow.requests import request
+        from ablate.workflow.run.workers_ahead import workers_ahead
 
         # What is cheap comes first: a mistake in the grid file is reported at once.
         console = console_for(is_json=as_json)
@@ -109,37 +110,38 @@ def run(
             chosen_seeds = read_seeds(seeds)
         # The question first, so that a log says what it is about.
         console.print(asked.title)
-        # torch, timm, MLflow and Optuna: seconds, in which a line says what is waited for.
-        importing(console, TRAINING)
-        from ablate.console.after_run import show_outcome
-        from ablate.console.run_watcher import RunWatcher
-        from ablate.workflow.prepare.machines import parse_kind
-        from ablate.workflow.run.run_grid import run_grid
-        from ablate.workflow.run.run_options import RunOptions
+        with workers_ahead(executor, threads) as fork_server:
+            # MLflow and Optuna: seconds, in which a line says what is waited for.
+            importing(console, CONDUCTING)
+            from ablate.console.after_run import show_outcome
+            from ablate.console.run_watcher import RunWatcher
+            from ablate.workflow.prepare.machines import parse_kind
+            from ablate.workflow.run.run_grid import run_grid
+            from ablate.workflow.run.run_options import RunOptions
 
-        kind = parse_kind(executor, address=address, workers=workers)
-        options = RunOptions(
-            seeds=chosen_seeds,
-            report_dir=report_dir,
-            has_images=not no_images,
-            allow_fallback=not no_fallback,
-            executor=kind,
-            address=address,
-            workers=workers,
-            threads=threads,
-            trials_per_gpu=trials_per_gpu,
-            cache_gb=cache_gb,
-            max_trials=max_trials,
-            budget_s=_seconds(budget, option="--budget"),
-            trial_timeout_s=_seconds(trial_timeout, option="--trial-timeout"),
-            retries=retry,
-            only_failed=only_failed,
-        )
-        # Numbers that no machine can keep, before the data are touched.
-        options.check()
-        # From here on there is something to put away when the user interrupts.
-        begin()
-        outcome = run_grid(asked, options, folders, RunWatcher(console))
+            kind = parse_kind(executor, address=address, workers=workers)
+            options = RunOptions(
+                seeds=chosen_seeds,
+                report_dir=report_dir,
+                has_images=not no_images,
+                allow_fallback=not no_fallback,
+                executor=kind,
+                address=address,
+                workers=workers,
+                threads=threads,
+                trials_per_gpu=trials_per_gpu,
+                cache_gb=cache_gb,
+                max_trials=max_trials,
+                budget_s=_seconds(budget, option="--budget"),
+                trial_timeout_s=_seconds(trial_timeout, option="--trial-timeout"),
+                retries=retry,
+                only_failed=only_failed,
+            )
+            options.check()
+            # From here on there is something to put away when the user interrupts.
+            begin()
+            watcher = RunWatcher(console)
+            outcome = run_grid(asked, options, folders, watcher, fork_server=fork_server)
         show_outcome(console, outcome)
         if as_json:
             from ablate.cli.documents import run_document

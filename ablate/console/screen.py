@@ -17,6 +17,7 @@ TRAINING = (
     ("MLflow", "ablate.tracking.mlflow_store"),
     ("Optuna", "optuna"),
 )
+CONDUCTING = (("MLflow", "ablate.tracking.mlflow_store"), ("Optuna", "optuna"))
 REPORTING = (("MLflow", "ablate.tracking.mlflow_store"), ("seaborn", "seaborn"))
 """What takes seconds to import: name, module."""
 

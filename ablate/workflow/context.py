@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ablate.grid.grid_file import Grid
 from ablate.scheduling.executors._base import Executor
+from ablate.scheduling.executors.fork_server import ForkServer
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.session import MakeRequest, Session
 from ablate.study.record import StudyRecord
@@ -36,6 +37,8 @@ class StudyContext:
     """Whether the report shows example images."""
     grid_words: str = ""
     """The grid as a user would type it again."""
+    fork_server: ForkServer | None = None
+    """Where local workers come from; None: each is a new interpreter."""
 
     @property
     def resolved(self) -> Resolved:

@@ -7,40 +7,58 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import TESTS
 from support.toy_cluster import no_worker_stays, on_two_nodes
 from support.toy_execution import (
+    BYSTANDERS,
     RUN,
+    SERVERS,
     alive,
     children,
+    children_of,
+    close_servers,
     failure_of,
     inline,
     line_of,
+    one_forked,
     one_worker,
     only,
     order,
     outcome_of,
     request_of,
     run_all,
+    toy_server,
+    two_forked,
     two_workers,
 )
 from support.toy_study import end_in, toy_study
 
 from ablate.errors import CheckFailed
 from ablate.scheduling.executors._base import Slot, load
+from ablate.scheduling.executors.fork_server import ForkServer
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
-from ablate.scheduling.executors.slots import cpu_slots, gpu_slots
+from ablate.scheduling.executors.slots import cpu_slots, gpu_slots, thread_environment
 from ablate.study.request import TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 
 # one cluster, whatever the number of processes
 on_ray = pytest.param(on_two_nodes, marks=pytest.mark.xdist_group("ray"))
-every_executor = pytest.mark.parametrize("make", [inline, one_worker, two_workers, on_ray])
+a_worker = pytest.mark.parametrize("one", [one_worker, one_forked])
+every_executor = pytest.mark.parametrize(
+    "make", [inline, one_worker, two_workers, two_forked, on_ray]
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_server_stays() -> Iterator[None]:
+    yield
+    close_servers()
 
 
 @pytest.mark.slow
@@ -153,7 +171,7 @@ def test_take_is_asked_again_after_an_end(make, tmp_path):
 
 BREAKS = [
     (make, error, kind)
-    for make in (inline, one_worker, two_workers)
+    for make in (inline, one_worker, two_workers, two_forked)
     for error in (RuntimeError, KeyboardInterrupt)
     for kind in (TrialStarted, EpochEnded, TrialEnded)
 ]
@@ -216,9 +234,10 @@ def test_a_gpu_slot_sees_its_own_device(tmp_path):
     assert "1" in seen
 
 
-def test_what_workers_print_goes_to_their_logs(tmp_path, capfd):
+@a_worker
+def test_what_workers_print_goes_to_their_logs(one, tmp_path, capfd):
     _, trials = toy_study()
-    run_all(one_worker(tmp_path), trials, tmp_path)
+    run_all(one(tmp_path), trials, tmp_path)
     assert capfd.readouterr() == ("", "")
     log = (tmp_path / "workers" / "cpu-0.log").read_text()
     assert log.splitlines() == [f"runs {trial.trial_id} attempt 1" for trial in trials]
@@ -233,10 +252,11 @@ def test_what_workers_print_goes_to_their_logs(tmp_path, capfd):
         ("segfault", "was ended by SIGSEGV"),
     ],
 )
-def test_a_worker_that_dies_fails_its_trial_and_is_replaced(what, how, tmp_path):
+@a_worker
+def test_a_worker_that_dies_fails_its_trial_and_is_replaced(one, what, how, tmp_path):
     _, trials = toy_study()
     order(tmp_path, trials[1], what)
-    events = run_all(one_worker(tmp_path), trials, tmp_path)
+    events = run_all(one(tmp_path), trials, tmp_path)
     failure = failure_of(only(events, trials[1]))
     assert (failure.kind, failure.message) == (
         "WorkerDied",
@@ -256,7 +276,8 @@ def test_a_worker_that_dies_fails_its_trial_and_is_replaced(what, how, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_names_the_signal(tmp_path):
+@a_worker
+def test_a_worker_that_is_killed_names_the_signal(one, tmp_path):
     _, trials = toy_study()
     order(tmp_path, trials[0], "wait")
 
@@ -265,7 +286,7 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
             (worker,) = children()
             os.kill(worker, signal.SIGKILL)
 
-    events = run_all(one_worker(tmp_path), trials[:2], tmp_path, on_event=kill)
+    events = run_all(one(tmp_path), trials[:2], tmp_path, on_event=kill)
     assert failure_of(only(events, trials[0])).message == (
         "the worker of slot cpu:0 was ended by SIGKILL (the kernel does that when memory is "
         "short); what it printed is in workers/cpu-0.log"
@@ -292,13 +313,13 @@ def test_a_worker_that_is_killed_names_the_signal(tmp_path):
         ),
     ],
 )
-def test_a_trial_that_hangs_is_given_up_and_its_stack_is_kept(what, limits, kind, why, tmp_path):
+@a_worker
+def test_a_trial_that_hangs_is_given_up_and_its_stack_is_kept(
+    one, what, limits, kind, why, tmp_path
+):
     _, trials = toy_study()
     order(tmp_path, trials[1], what)
-    executor = LocalExecutor(
-        RUN, slots=cpu_slots(1, threads=1), log_folder=tmp_path / "workers", **limits
-    )
-    events = run_all(executor, trials[:3], tmp_path)
+    events = run_all(one(tmp_path, **limits), trials[:3], tmp_path)
     failure = failure_of(only(events, trials[1]))
     assert (failure.kind, failure.message) == (
         kind,
@@ -339,7 +360,8 @@ def test_a_worker_that_dies_between_trials_costs_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_die_with_their_conductor(tmp_path):
+@a_worker
+def test_workers_die_with_their_conductor(one, tmp_path):
     """The conductor is killed while its worker sleeps in a trial: nobody may go on training."""
     _, (trial, *_) = toy_study()
     order(tmp_path, trial, "wait")
@@ -347,14 +369,14 @@ def test_workers_die_with_their_conductor(tmp_path):
 import sys
 sys.path[:0] = {[str(TESTS)]!r}
 from pathlib import Path
-from support.toy_execution import children, one_worker, run_all
+from support.toy_execution import children, {one.__name__}, run_all
 from support.toy_study import toy_study
 from ablate.tracking.events import EpochEnded
 folder = Path({str(tmp_path)!r})
 def tell(event):
     if isinstance(event, EpochEnded):
         print(*children(), flush=True)
-run_all(one_worker(folder), toy_study()[1][:1], folder, on_event=tell)
+run_all({one.__name__}(folder), toy_study()[1][:1], folder, on_event=tell)
 """
     conductor = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     worker = int(line_of(conductor))
@@ -365,6 +387,116 @@ run_all(one_worker(folder), toy_study()[1][:1], folder, on_event=tell)
             return
         time.sleep(0.05)
     pytest.fail("the worker outlived its conductor")
+
+
+@pytest.mark.slow
+def test_forked_workers_have_their_slots_environment_and_are_not_spawned(tmp_path):
+    _, trials = toy_study()
+    environment = {**thread_environment(1), "CUDA_VISIBLE_DEVICES": "7"}
+    executor = LocalExecutor(
+        RUN,
+        slots=[Slot("gpu:7", environment)],
+        log_folder=tmp_path / "workers",
+        fork_server=toy_server(),
+    )
+
+    def is_forked(event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            assert children_of(os.getpid()) - BYSTANDERS == {toy_server().process_id}
+
+    run_all(executor, trials[:2], tmp_path, on_event=is_forked)
+    where = {(tmp_path / f"{trial.trial_id}-1" / "where.txt").read_text() for trial in trials[:2]}
+    assert len(where) == 1
+    assert where.pop().split(" ")[1:] == ["1", "7"]
+
+
+@pytest.mark.slow
+def test_a_slot_of_other_threads_gets_an_interpreter_of_its_own(tmp_path):
+    """Libraries read the number of their threads when they are loaded."""
+    _, trials = toy_study()
+    executor = LocalExecutor(
+        RUN,
+        slots=cpu_slots(1, threads=3),
+        log_folder=tmp_path / "workers",
+        fork_server=toy_server(),
+    )
+    run_all(executor, trials[:1], tmp_path)
+    where = (tmp_path / f"{trials[0].trial_id}-1" / "where.txt").read_text()
+    assert where.split(" ")[1:] == ["3", ""]
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_costs_no_trial(tmp_path):
+    """Its workers run on, and whoever is needed after that is spawned."""
+    _, trials = toy_study()
+    order(tmp_path, trials[1], "exit")
+    heard: list[str] = []
+
+    def kill(event: Event) -> None:
+        heard.append(type(event).__name__)
+        if heard == ["TrialStarted", "EpochEnded"]:
+            os.kill(toy_server().process_id, signal.SIGKILL)
+
+    events = run_all(one_forked(tmp_path), trials[:3], tmp_path, on_event=kill)
+    assert [only(events, trial).is_complete for trial in trials[:3]] == [True, False, True]
+    failure = failure_of(only(events, trials[1]))
+    assert failure.kind == "WorkerDied"
+    assert pid_of(tmp_path, trials[0]) != pid_of(tmp_path, trials[2])
+    assert children() == set()
+    close_servers()
+
+
+@pytest.mark.slow
+def test_a_module_that_cannot_be_imported_fails_the_trial_and_not_the_server(tmp_path):
+    _, trials = toy_study()
+    with ForkServer(["support.no_such_module"], environment=thread_environment(1)) as server:
+        SERVERS.append(server)
+        executor = LocalExecutor(
+            "support.no_such_module:run",
+            slots=cpu_slots(1, threads=1),
+            log_folder=tmp_path / "workers",
+            fork_server=server,
+        )
+        events = run_all(executor, trials[:1], tmp_path)
+        SERVERS.remove(server)
+    assert failure_of(only(events, trials[0])).kind == "ModuleNotFoundError"
+
+
+@pytest.mark.slow
+def test_an_interrupt_before_the_server_is_ready_ends_it(tmp_path):
+    _, trials = toy_study()
+    with ForkServer(["support.toy_slow_import"], environment=thread_environment(1)) as server:
+        executor = LocalExecutor(
+            RUN, slots=cpu_slots(1, threads=1), log_folder=tmp_path / "workers", fork_server=server
+        )
+
+        def interrupt(event: Event) -> None:
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(executor, trials[:1], tmp_path, on_event=interrupt)
+        assert server.is_gone
+        assert not alive(server.process_id)
+
+
+@pytest.mark.slow
+def test_a_helper_calls_functions_elsewhere_and_raises_what_they_raise():
+    helper = toy_server().helper()
+    assert helper.call("os:getpid") in children_of(toy_server().process_id)
+    assert helper.call("json:dumps", [1], indent=1) == "[\n 1\n]"
+    with pytest.raises(ZeroDivisionError):
+        helper.call("operator:truediv", 1, 0)
+    assert helper.call("operator:truediv", 1, 2) == 0.5
+
+
+@pytest.mark.slow
+def test_without_its_server_a_helper_calls_functions_here():
+    with ForkServer([], environment=thread_environment(1)) as server:
+        helper = server.helper()
+        os.kill(helper.call("os:getpid"), signal.SIGKILL)
+        assert helper.call("os:getpid") == os.getpid()
+    assert server.helper().call("os:getpid") == os.getpid()
 
 
 def test_slots_need_different_names(tmp_path):

@@ -6,10 +6,12 @@ import os
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
+from ablate.scheduling.executors.fork_server import ForkServer
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
-from ablate.scheduling.executors.slots import cpu_slots
+from ablate.scheduling.executors.slots import cpu_slots, thread_environment
 from ablate.study.request import Compute, TrialRequest
 from ablate.study.trial import Trial
 from ablate.tracking.events import Event, Failure, TrialEnded, TrialOutcome
@@ -18,18 +20,48 @@ from ablate.tracking.journal import Attempt, attempts
 RUN = "support.toy_trials:run"
 BYSTANDERS: set[int] = set()
 """Children of this process that are no workers: a cluster that lives through many tests."""
+SERVERS: list[ForkServer] = []
+"""The one that forks the workers of many tests, once a test has asked for it."""
 
 
 def inline(folder: Path) -> InlineExecutor:
     return InlineExecutor(RUN)
 
 
-def one_worker(folder: Path) -> LocalExecutor:
-    return LocalExecutor(RUN, slots=cpu_slots(1, threads=1), log_folder=folder / "workers")
+def one_worker(folder: Path, **limits: Any) -> LocalExecutor:
+    slots = cpu_slots(1, threads=1)
+    return LocalExecutor(RUN, slots=slots, log_folder=folder / "workers", **limits)
 
 
 def two_workers(folder: Path) -> LocalExecutor:
     return LocalExecutor(RUN, slots=cpu_slots(2, threads=1), log_folder=folder / "workers")
+
+
+def one_forked(folder: Path, **limits: Any) -> LocalExecutor:
+    return _forked(folder, 1, **limits)
+
+
+def two_forked(folder: Path) -> LocalExecutor:
+    return _forked(folder, 2)
+
+
+def _forked(folder: Path, n_slots: int, **limits: Any) -> LocalExecutor:
+    slots = cpu_slots(n_slots, threads=1)
+    return LocalExecutor(
+        RUN, slots=slots, log_folder=folder / "workers", fork_server=toy_server(), **limits
+    )
+
+
+def toy_server() -> ForkServer:
+    """A server that has imported toy trials; `close_servers` ends it."""
+    if not SERVERS:
+        SERVERS.append(ForkServer(["support.toy_trials"], environment=thread_environment(1)))
+    return SERVERS[0]
+
+
+def close_servers() -> None:
+    while SERVERS:
+        SERVERS.pop().close()
 
 
 def request_of(trial: Trial, folder: Path, *, attempt: int = 1) -> TrialRequest:
@@ -52,10 +84,21 @@ def order(folder: Path, trial: Trial, what: str) -> None:
 
 
 def children() -> set[int]:
-    return {
-        int(pid)
-        for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    } - BYSTANDERS
+    """Workers of this process, spawned or forked."""
+    servers = {server.process_id for server in SERVERS}
+    workers = children_of(os.getpid()) - BYSTANDERS - servers
+    for server in servers:
+        workers |= children_of(server)
+    return workers
+
+
+def children_of(pid: int) -> set[int]:
+    try:
+        return {
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        }
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
 
 
 def alive(pid: int) -> bool:

@@ -17,7 +17,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ablate.errors import StoreError
-from ablate.reporting.pages.old_report import unmarked_report
 
 MARK = ".ablate-report.json"
 SUBFOLDERS = ("figures", "cards")
@@ -63,6 +62,9 @@ def read_mark(out: Path) -> Mark | None:
 
 
 def _mark_of_the_unmarked(out: Path) -> Mark | None:
+    # pandas and SciPy come with it, which a run does without until its report.
+    from ablate.reporting.pages.old_report import unmarked_report
+
     report = unmarked_report(out)
     if report is None:
         return None

@@ -30,6 +30,7 @@ from ablate.scheduling.executors._base import (
     failed,
     started,
 )
+from ablate.scheduling.executors.fork_server import ForkedProcess, ForkServer
 from ablate.scheduling.executors.worker import ALIVE, PRUNE, START
 from ablate.scheduling.interrupts import uninterrupted
 from ablate.study.request import TrialRequest
@@ -46,6 +47,10 @@ _GRACE_S = 3.0
 _LARGEST_STACK = 1 << 20
 
 
+Process = subprocess.Popen[bytes] | ForkedProcess
+"""Of a worker: an interpreter of its own, or forked from one that has imported all."""
+
+
 class LocalExecutor:
     """One worker process per slot, started when the slot's first trial comes.
 
@@ -60,11 +65,14 @@ class LocalExecutor:
         log_folder: Path,
         timeout_s: float | None = None,
         silent_s: float = SILENT_S,
+        fork_server: ForkServer | None = None,
     ) -> None:
         """`run_trial` names the function that runs a trial.
 
         What workers print goes to `<log_folder>/<slot>.log`. A trial that takes longer than
         `timeout_s`, or whose worker sends nothing for `silent_s`, fails and its worker is replaced.
+        Workers come from `fork_server` where that has the slot's environment, else each is a new
+        interpreter.
         Raises CheckFailed without slots.
         """
         names = [slot.name for slot in slots]
@@ -74,6 +82,7 @@ class LocalExecutor:
         self._slots = tuple(slots)
         self._log_folder = log_folder
         self._patience = Patience(timeout_s, silent_s)
+        self._fork_server = fork_server
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -103,7 +112,9 @@ class LocalExecutor:
 
     def _worker(self, slot: Slot) -> _Worker:
         log_path = self._log_folder / f"{slot.name.replace(':', '-')}.log"
-        return _Worker(slot, run_trial=self._run_trial, log_path=log_path)
+        return _Worker(
+            slot, run_trial=self._run_trial, log_path=log_path, fork_server=self._fork_server
+        )
 
 
 def _fill(workers: Sequence[_Worker], take: Take, on_event: OnEvent) -> None:
@@ -129,13 +140,16 @@ def _forward(worker: _Worker, on_event: OnEvent) -> None:
 class _Worker:
     """The conductor's end of one slot."""
 
-    def __init__(self, slot: Slot, *, run_trial: str, log_path: Path) -> None:
+    def __init__(
+        self, slot: Slot, *, run_trial: str, log_path: Path, fork_server: ForkServer | None
+    ) -> None:
         self.slot = slot
         self.request: TrialRequest | None = None
         """What it is running."""
         self._run_trial = run_trial
         self._log_path = log_path
-        self._process: subprocess.Popen[bytes] | None = None
+        self._fork_server = fork_server
+        self._process: Process | None = None
         self._pipe: Connection | None = None
         # Byte of the log where the present trial begins.
         self._log_start = 0
@@ -191,7 +205,13 @@ class _Worker:
             is_gone = self.is_dead
         except (EOFError, OSError):
             is_gone = True
-        if is_gone and self.request is not None:
+        if not is_gone or self.request is None:
+            return
+        if isinstance(self._process, ForkedProcess) and self._process.is_refused:
+            # It never was, so the same attempt begins for the first time.
+            with uninterrupted():
+                self.start(self.request)
+        else:
             yield self._death(self.request)
 
     def give_up(self, patience: Patience) -> TrialEnded | None:
@@ -202,6 +222,9 @@ class _Worker:
         if self.request is None:
             return None
         now = time.monotonic()
+        if isinstance(self._process, ForkedProcess) and self._process.is_awaited:
+            # Its heart begins to beat when it is forked.
+            self._last_message = now
         why = patience.overrun(ran_s=now - self._began)
         if why:
             return self._killed(self.request, TRIAL_TIMEOUT, why)
@@ -240,7 +263,16 @@ class _Worker:
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         # Our copy of the worker's end is closed: the pipe breaks only when nobody holds that end.
         with theirs, self._log_path.open("ab") as log:
-            self._process = self._popen(theirs.fileno(), log)
+            self._process = self._new_process(theirs.fileno(), log)
+
+    def _new_process(self, descriptor: int, log: IO[bytes]) -> Process:
+        server = self._fork_server
+        environment = self.slot.environment
+        if server is None or not server.fits(environment):
+            return self._popen(descriptor, log)
+        return server.fork(
+            self._run_trial, pipe=descriptor, log=log.fileno(), environment=environment
+        )
 
     def _popen(self, descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
         # Absolute, because the entry "" means the folder that a process is in.
@@ -266,7 +298,10 @@ class _Worker:
                 process.wait(_GRACE_S)
         self.end()
         self.reap()
-        end = _how_it_ended(0 if process is None else process.returncode)
+        code = 0
+        if process is not None and process.returncode is not None:
+            code = process.returncode
+        end = _how_it_ended(code)
         return self._failed(request, WORKER_DIED, f"the worker of slot {self.slot.name} {end}")
 
     def _killed(self, request: TrialRequest, kind: str, why: str) -> TrialEnded:
@@ -307,11 +342,13 @@ def _how_it_ended(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}{hint}"
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal_group(process: Process, number: signal.Signals) -> None:
     """Signal the worker and its children; they are a session of their own.
 
-    A group that is gone is fine.
+    A group that is gone, or not there yet, is fine.
     """
+    if process.pid is None:
+        return
     try:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):

@@ -6,17 +6,14 @@ import gc
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from ablate.errors import ReportError, StoreError
-from ablate.grid.grid_file import Grid
+from ablate.errors import StoreError
 from ablate.reporting.evidence.frames import arm_frame, trial_frame
 from ablate.reporting.figures.example_images import Pictures
-from ablate.reporting.pages.folder import check_folder, check_purpose
+from ablate.reporting.pages.folder import check_purpose
 from ablate.reporting.pages.write import ReportPaths, write_report
 from ablate.reporting.report_record import read_report_record
 from ablate.reporting.text.note import study_note
@@ -25,12 +22,11 @@ from ablate.study.tasks import task_of
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.after.pictures import made_or_kept
+from ablate.workflow.after.report_folder import check_not_itself, other_purposes
 from ablate.workflow.folders import Folders
 from ablate.workflow.stores import open_store, read_whole_study
 
 _LOG = logging.getLogger(__name__)
-HOME_FOLDERS = ("activations", "artifacts", "data", "images", "looks", "studies", "views")
-"""Folders that ABLATE_HOME may hold."""
 
 
 def report_study(
@@ -48,9 +44,9 @@ def report_study(
     shows, for a study that was just run; they are kept with the study, where a later report finds
     them. Without `has_images` none are made or shown. Raises SpecError where there is no study.
     """
-    _check_not_itself(folders, report_dir)
+    check_not_itself(folders, report_dir)
     # Before the store is opened, which takes seconds.
-    check_purpose(report_dir, _other_purposes(folders))
+    check_purpose(report_dir, other_purposes(folders))
     try:
         store = open_store(folders, grid_name)
         with _without_collections():
@@ -110,60 +106,6 @@ def _upload(
             Path(scratch),
             note=study_note(record),
         )
-
-
-def check_report_folder(folders: Folders, report_dir: Path, grid: Grid) -> None:
-    """Make sure, before anything is started, that the grid's report may be written there.
-
-    Writes nothing. Raises StoreError for a folder with files of the user, of another grid's report,
-    or with another purpose.
-    """
-    others = _other_purposes(folders)
-    if grid.data.path is not None:
-        others["the folder of the images"] = folders.data_dir / grid.data.path
-    _check_not_itself(folders, report_dir)
-    check_folder(report_dir, grid_name=grid.name, others=others)
-
-
-def _other_purposes(folders: Folders) -> dict[str, Path]:
-    """Folders that must not become a report's, nor hold it."""
-    others = {}  # what the folder is -> its path
-    for name in HOME_FOLDERS:
-        others[f"{name}/ of ABLATE_HOME"] = folders.home / name
-    # A data folder that holds the whole working folder would forbid every report.
-    if Path.cwd().is_relative_to(folders.data_dir.resolve()):
-        return others
-    return {"the data folder": folders.data_dir, **others}
-
-
-def _check_not_itself(folders: Folders, report_dir: Path) -> None:
-    # resolve: a link to the home is the home.
-    for what, folder in (("ABLATE_HOME", folders.home), ("the data folder", folders.data_dir)):
-        if report_dir.resolve() == folder.resolve():
-            raise StoreError(
-                f"the report folder must not be {what} itself, {report_dir} is; "
-                "name another report folder"
-            )
-
-
-@contextmanager
-def results_kept(*, again: str) -> Iterator[None]:
-    """Turn what goes wrong after the trials into an error that names the way on.
-
-    `again` is the command that repeats the block. Raises ReportError for a folder, a disk or a
-    store that fails.
-    """
-    try:
-        yield
-    except OSError as error:
-        what = f"{error.filename or 'the disk'}: {error.strerror or error}"
-        raise ReportError(
-            f"all trials that completed are kept, but {what}; once that is mended: {again}"
-        ) from error
-    except StoreError as error:
-        raise ReportError(
-            f"all trials that completed are kept, but {error}; once that is mended: {again}"
-        ) from error
 
 
 def arms_overview(study: PublishedStudy) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from ablate.errors import SpecError
 from ablate.scheduling.executors.slots import slots_that_fit
 from ablate.workflow.folders import Folders
 from ablate.workflow.plan.estimate import kinds_of
-from ablate.workflow.plan.probe import probe_kinds
 from ablate.workflow.prepare.check_arms import check_arms
 from ablate.workflow.prepare.machines import Machines
 from ablate.workflow.prepare.option_checks import read_trials_per_gpu
@@ -34,6 +33,9 @@ def with_trials_per_gpu(
             "--trials-per-gpu auto must come with --executor local, "
             "memory is measured on this machine; name a number for a cluster"
         )
+    # torch, which a run that names a number does without.
+    from ablate.workflow.plan.probe import probe_kinds
+
     # Built anew: remembered facts are a plan's, and this is a run.
     kinds = kinds_of(resolved, check_arms(resolved).facts)
     # One worker: what two take side by side is what is to be found out.

@@ -11,6 +11,7 @@ from typing import Literal
 
 from ablate.errors import SpecError
 from ablate.scheduling.executors._base import Executor, Slot
+from ablate.scheduling.executors.fork_server import ForkServer
 from ablate.scheduling.executors.inline import InlineExecutor
 from ablate.scheduling.executors.local import LocalExecutor
 from ablate.scheduling.executors.slots import (
@@ -21,12 +22,11 @@ from ablate.scheduling.executors.slots import (
     thread_environment,
 )
 from ablate.study.request import Compute
-from ablate.workflow.prepare.prepared import Prepared
+from ablate.workflow.prepare.prepared import CHOOSE_COMPUTE, Prepared
 
 Kind = Literal["local", "inline", "ray"]
 # `module:function`, as text: workers import it by name, so that this process never imports torch.
 RUN_TRIAL = "ablate.training.trial_run:run_trial"
-CHOOSE_COMPUTE = "ablate.training.machine.precision:choose_compute"
 MEMORY_PER_WORKER_MB = 2000.0
 """What a CPU worker may need where nobody measured.
 
@@ -67,7 +67,12 @@ def parse_kind(text: str, *, address: str | None = None, workers: int | None = N
 
 @contextmanager
 def executor_for(
-    prepared: Prepared, machines: Machines, *, folder: Path, n_trials: int
+    prepared: Prepared,
+    machines: Machines,
+    *,
+    folder: Path,
+    n_trials: int,
+    fork_server: ForkServer | None = None,
 ) -> Iterator[tuple[Prepared, Executor]]:
     """The executor, while the block runs, and the study as it runs there.
 
@@ -83,7 +88,11 @@ def executor_for(
     else:
         slots = choose_slots(prepared.compute, machines, n_trials=n_trials)
         executor = LocalExecutor(
-            RUN_TRIAL, slots=slots, log_folder=folder / "logs", timeout_s=machines.timeout_s
+            RUN_TRIAL,
+            slots=slots,
+            log_folder=folder / "logs",
+            timeout_s=machines.timeout_s,
+            fork_server=fork_server,
         )
         yield prepared, executor
 

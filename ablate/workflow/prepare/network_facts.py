@@ -22,6 +22,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from ablate.model.backbone_facts import ImageSize, PrefixCost, Preprocessing, RecipeFacts
 from ablate.recipe.recipe import Recipe
+from ablate.scheduling.executors.fork_server import Helper
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.workflow.prepare.answers import read_answer, stamps_of, write_answer
 
@@ -96,6 +97,45 @@ class BuiltFacts:
         from ablate.training.machine.precision import compute_device
 
         return compute_device()
+
+
+def ask_built(method: str, *positional: Any, **named: Any) -> Any:
+    """Call a method of `BuiltFacts`: what a helper is asked for."""
+    return getattr(BuiltFacts(), method)(*positional, **named)
+
+
+ASK_BUILT = f"{ask_built.__module__}:{ask_built.__name__}"
+
+
+@dataclass(frozen=True)
+class HelpedFacts:
+    """`BuiltFacts` in a process that has imported torch and timm already."""
+
+    helper: Helper
+
+    def recipe_facts(self, recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
+        """See `NetworkFacts`."""
+        facts: RecipeFacts = self.helper.call(
+            ASK_BUILT, "recipe_facts", recipe, n_classes=n_classes, image_size=image_size
+        )
+        return facts
+
+    def check_weights(self, recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentity | None:
+        """See `NetworkFacts`."""
+        identity: WeightsIdentity | None = self.helper.call(
+            ASK_BUILT, "check_weights", recipe, image_size=image_size
+        )
+        return identity
+
+    def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
+        """See `NetworkFacts`."""
+        cost: PrefixCost = self.helper.call(ASK_BUILT, "prefix_cost", backbone, image_size, depth)
+        return cost
+
+    def device(self) -> Device:
+        """See `NetworkFacts`."""
+        device: Device = self.helper.call(ASK_BUILT, "device")
+        return device
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 
 from ablate.recipe.policy import policy_word
+from ablate.scheduling.executors.fork_server import ForkServer, Helper
+from ablate.scheduling.executors.forking import named_function
 from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.trial import Trial
 from ablate.study.view_identity import planned_trunk, train_views_name
@@ -21,12 +23,15 @@ from ablate.workflow.folders import Folders
 from ablate.workflow.prepare.check_arms import CheckedArms, check_arms
 from ablate.workflow.prepare.cut_depths import cut_depths, waypoints_of
 from ablate.workflow.prepare.image_stores import Progress, build_stores, with_pixel_facts
+from ablate.workflow.prepare.network_facts import HelpedFacts, NetworkFacts
 from ablate.workflow.prepare.resolved import Resolved
 from ablate.workflow.prepare.same_weights import check_same_weights
 from ablate.workflow.prepare.slot_threads import slot_threads
 from ablate.workflow.prepare.study_folders import pilot_folder_of, study_folder
 from ablate.workflow.prepare.writable import check_writable
 
+CHOOSE_COMPUTE = "ablate.training.machine.precision:choose_compute"
+"""By name: it brings torch, which this process may do without."""
 _MANY_USERS = 2
 """Users of a view that the plan does not count, as those of a pilot: more than one."""
 
@@ -110,21 +115,28 @@ def prepare(
     threads: int | None,
     cache_gb: float,
     on_progress: Progress,
+    fork_server: ForkServer | None = None,
 ) -> Prepared:
     """Check every arm, make the image stores, choose how to compute.
 
     `threads` of each trial; None leaves them to the rule of `slot_threads`. Raises RequestError
     for whatever would stop the study later.
+
+    With `fork_server` networks are built and the machine is measured in processes of its own, the
+    one beside the other and beside the decoding of images; this process then needs no torch.
     """
     # Folders first: it costs nothing, and a report that cannot be written is found out before
     # images are decoded for minutes.
     check_writable(report_dir)
     check_writable(folders.home)
-    arms = _check(resolved, folders, on_progress=on_progress)
     n_threads = slot_threads(threads, _study_folders(resolved, folders))
-    # Before the stores: a machine whose GPU does not work is known before images are decoded.
-    compute = _choose_compute(folders, threads=n_threads, on_progress=on_progress)
+    measuring = None
+    if fork_server is not None:
+        measuring = fork_server.helper()
+        measuring.begin(CHOOSE_COMPUTE, folders.home, threads=n_threads)
+    arms = _check(resolved, folders, _networks(fork_server), on_progress=on_progress)
     stores = build_stores(resolved, arms.facts, folders, on_progress=on_progress)
+    compute = _choose_compute(folders, measuring, threads=n_threads, on_progress=on_progress)
     data = with_pixel_facts(resolved.record.data, stores)
     record = resolved.record.model_copy(update={"data": data})
     return Prepared(
@@ -140,13 +152,18 @@ def prepare(
 
 
 def prepared_again(
-    prepared: Prepared, resolved: Resolved, folders: Folders, *, on_progress: Progress
+    prepared: Prepared,
+    resolved: Resolved,
+    folders: Folders,
+    *,
+    on_progress: Progress,
+    fork_server: ForkServer | None = None,
 ) -> Prepared:
     """The study after results have added arms to it: those are checked as the others were.
 
     It computes as before. Raises RequestError.
     """
-    arms = _check(resolved, folders, on_progress=on_progress)
+    arms = _check(resolved, folders, _networks(fork_server), on_progress=on_progress)
     return replace(
         prepared,
         resolved=resolved,
@@ -157,11 +174,20 @@ def prepared_again(
     )
 
 
-def _check(resolved: Resolved, folders: Folders, *, on_progress: Progress) -> CheckedArms:
+def _networks(fork_server: ForkServer | None) -> NetworkFacts | None:
+    """Where facts of networks come from; None: they are built in this process."""
+    if fork_server is None:
+        return None
+    return HelpedFacts(fork_server.helper())
+
+
+def _check(
+    resolved: Resolved, folders: Folders, networks: NetworkFacts | None, *, on_progress: Progress
+) -> CheckedArms:
     n_arms = len(resolved.arms_to_check)
     on_progress("checking arms", 0, n_arms)
     # Built anew, never from what a plan has remembered: a run must be sure.
-    arms = check_arms(resolved)
+    arms = check_arms(resolved, networks=networks)
     check_same_weights(resolved, folders, arms.weights)
     on_progress("checking arms", n_arms, n_arms)
     return arms
@@ -175,12 +201,17 @@ def _study_folders(resolved: Resolved, folders: Folders) -> list[Path]:
     return [pilot_folder_of(folder, resolved.pilot.record), folder]
 
 
-def _choose_compute(folders: Folders, *, threads: int, on_progress: Progress) -> Compute:
-    # Imported late: it brings torch, which the commands that only read a study do without.
-    from ablate.training.machine.precision import choose_compute
-
+def _choose_compute(
+    folders: Folders, measuring: Helper | None, *, threads: int, on_progress: Progress
+) -> Compute:
+    """What `measuring` was asked to find out, or measured now where that is None."""
     on_progress("measuring this machine", 0, 1)
-    compute = choose_compute(folders.home, threads=threads)
+    compute: Compute
+    if measuring is None:
+        compute = named_function(CHOOSE_COMPUTE)(folders.home, threads=threads)
+    else:
+        compute = measuring.end()
+        measuring.close()
     on_progress("measuring this machine", 1, 1)
     return compute
 

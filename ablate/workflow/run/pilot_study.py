@@ -111,10 +111,13 @@ def run_pilot(context: StudyContext, on_event: OnEvent, *, names: Names) -> Pilo
     began = time.monotonic()
     prepared = context.prepared
     folder = pilot_folder(prepared)
-    with executor_for(prepared, context.machines, folder=folder, n_trials=n_asked(prepared)) as (
-        there,
-        executor,
-    ):
+    with executor_for(
+        prepared,
+        context.machines,
+        folder=folder,
+        n_trials=n_asked(prepared),
+        fork_server=context.fork_server,
+    ) as (there, executor):
         session = context.session(folder, executor, there.request, on_event)
         if _plan(prepared).tuning is None:
             summary, chosen = _search(prepared, session, names)

@@ -6,14 +6,15 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablate.errors import ReportError
 from ablate.reporting.pages.folder import claim_folder
-from ablate.reporting.pages.write import ReportPaths
+from ablate.scheduling.executors.fork_server import ForkServer
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.summary import StudySummary
 from ablate.tracking.records import PublishedStudy
-from ablate.workflow.after.reports import check_report_folder, report_study, results_kept
+from ablate.workflow.after.report_folder import check_report_folder, results_kept
 from ablate.workflow.commands import report_command, run_command
 from ablate.workflow.context import StudyContext
 from ablate.workflow.folders import Folders, check_optuna
@@ -23,12 +24,16 @@ from ablate.workflow.prepare.prepared import prepare
 from ablate.workflow.prepare.resolved import resolve
 from ablate.workflow.requests import Request
 from ablate.workflow.run.pilot_study import PilotEnd, adopt_pilot, pilot_view, run_pilot
+from ablate.workflow.run.report_ahead import reporting_imported
 from ablate.workflow.run.run_options import RunOptions
 from ablate.workflow.run.run_prepared import adopt_published, log_champion, run_prepared, study_view
 from ablate.workflow.run.second_stage import resumed, second_stage
 from ablate.workflow.run.thumbnails import take_thumbnails
 from ablate.workflow.run.watcher import Watcher
 from ablate.workflow.stores import open_store
+
+if TYPE_CHECKING:  # pandas and figures, which nothing before the report needs
+    from ablate.reporting.pages.write import ReportPaths
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +91,21 @@ class RunOutcome:
 
 
 def run_grid(
-    request: Request, options: RunOptions, folders: Folders, watcher: Watcher
+    request: Request,
+    options: RunOptions,
+    folders: Folders,
+    watcher: Watcher,
+    *,
+    fork_server: ForkServer | None = None,
 ) -> RunOutcome:
     """Train what is missing of a grid's trials, publish each in MLflow, and write the report.
 
     A trial that fails is counted, not raised. Raises RequestError before anything is started;
     StudyStopped, ReportError after; KeyboardInterrupt, after which the same call goes on.
+
+    `fork_server` is one that `workers_ahead` began.
     """
-    context = prepare_context(request, options, folders, watcher)
+    context = prepare_context(request, options, folders, watcher, fork_server=fork_server)
     pilot = None
     if context.resolved.pilot is not None:
         end = _run_pilot(context, watcher)
@@ -120,7 +132,7 @@ def run_grid(
 
 
 def _train(context: StudyContext, watcher: Watcher) -> StudySummary:
-    with watcher.training(study_view(context)) as on_event:
+    with watcher.training(study_view(context)) as on_event, reporting_imported():
         return run_prepared(context, on_event)
 
 
@@ -137,7 +149,12 @@ def _second_stage(
 
 
 def prepare_context(
-    request: Request, options: RunOptions, folders: Folders, watcher: Watcher
+    request: Request,
+    options: RunOptions,
+    folders: Folders,
+    watcher: Watcher,
+    *,
+    fork_server: ForkServer | None = None,
 ) -> StudyContext:
     """Everything up to the first trial. Raises RequestError for whatever would stop it later."""
     grid = request.grid
@@ -163,6 +180,7 @@ def prepare_context(
             threads=options.threads,
             cache_gb=options.cache_gb,
             on_progress=on_progress,
+            fork_server=fork_server,
         )
     watcher.images_checked(prepared.resolved)
     claim_folder(report_dir, grid_name=grid.name, others={})
@@ -184,6 +202,7 @@ def prepare_context(
         report_dir=report_dir,
         has_images=options.has_images,
         grid_words=request.words or grid.name,
+        fork_server=fork_server,
     )
 
 
@@ -214,6 +233,9 @@ def _report(
     """
     if not (summary.n_started or summary.n_reused):
         return None, None
+    # Imported by now: see `reporting_imported`.
+    from ablate.workflow.after.reports import report_study
+
     record = context.record
     again = report_command(
         context.grid_words,
@@ -233,7 +255,10 @@ def _report(
             )
         # After the report: what goes wrong with a model costs no table.
         with results_kept(again="the same command logs the best model"):
-            log_champion(study, context.store, folder=context.prepared.folder)
+            helper = None
+            if context.fork_server is not None:
+                helper = context.fork_server.helper()
+            log_champion(study, context.store, folder=context.prepared.folder, helper=helper)
     except ReportError:
         watcher.report_failed(context, summary)
         raise

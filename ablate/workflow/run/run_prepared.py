@@ -11,6 +11,8 @@ from ablate.errors import WeightsError
 from ablate.reporting.evidence.frames import best_run, champion, trial_frame
 from ablate.scheduling.adopt import adopt
 from ablate.scheduling.conductor import run_study
+from ablate.scheduling.executors.fork_server import Helper
+from ablate.scheduling.executors.forking import named_function
 from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.scheduling.summary import StudySummary
@@ -27,6 +29,7 @@ from ablate.workflow.run.watcher import OnEvent, StageView
 
 _LOG = logging.getLogger(__name__)
 LOADER = "ablate.training.serving"
+EXPORT = "ablate.training.serving.export:export_complete"
 MODEL_NEEDS = ("torch", "torchvision", "timm", "peft", "safetensors", "pydantic", "numpy", "pillow")
 
 
@@ -37,7 +40,11 @@ def run_prepared(context: StudyContext, on_event: OnEvent) -> StudySummary:
     """
     prepared = context.prepared
     with executor_for(
-        prepared, context.machines, folder=prepared.folder, n_trials=len(context.trials)
+        prepared,
+        context.machines,
+        folder=prepared.folder,
+        n_trials=len(context.trials),
+        fork_server=context.fork_server,
     ) as (there, executor):
         plan = StudyPlan(there.resolved.record, there.resolved.trials, provenance_tags())
         # The folder is that of `there`: on a cluster, the same study as its nodes compute it.
@@ -114,10 +121,13 @@ def count_ended(folder: Path) -> int:
     return len(ended)
 
 
-def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> PublishedRun | None:
+def log_champion(
+    study: PublishedStudy, store: MlflowStore, *, folder: Path, helper: Helper | None = None
+) -> PublishedRun | None:
     """Log the champion arm's best trial by val as a complete MLflow model, once.
 
-    Returns its run, or None where nothing completed.
+    Returns its run, or None where nothing completed. `helper` puts the model together, where this
+    process does without torch.
     """
     arm = champion(study.record, trial_frame(study))
     if arm is None:
@@ -129,19 +139,20 @@ def log_champion(study: PublishedStudy, store: MlflowStore, *, folder: Path) -> 
     has_weights = arm.recipe.classifier != "knn"  # neighbours are the train images themselves
     # No folder: the trial was taken over from MLflow, trained in another home.
     if trial_folder.is_dir() and has_weights:
-        _log_model(study, store, best, trial_folder)
+        _log_model(study, store, best, trial_folder, helper)
     return best
 
 
 def _log_model(
-    study: PublishedStudy, store: MlflowStore, run: PublishedRun, trial_folder: Path
+    study: PublishedStudy,
+    store: MlflowStore,
+    run: PublishedRun,
+    trial_folder: Path,
+    helper: Helper | None,
 ) -> None:
-    # torch is only needed here: everything else about a study works without it.
-    from ablate.training.serving.export import export_complete
-
     with tempfile.TemporaryDirectory(prefix="ablate-") as temporary:
         try:
-            complete = export_complete(trial_folder, Path(temporary) / "model")
+            complete = _exported(trial_folder, Path(temporary) / "model", helper)
         except WeightsError as error:  # the study stands all the same
             _LOG.warning("the champion is not logged as a model: %s", error)
             return
@@ -154,3 +165,14 @@ def _log_model(
             requirements=[f"{name}=={version(name)}" for name in MODEL_NEEDS],
             code_paths=[Path(__file__).parents[2]],  # the package travels with its model
         )
+
+
+def _exported(trial_folder: Path, out: Path, helper: Helper | None) -> Path:
+    """The complete model of a trial, in the folder that is returned. Raises WeightsError."""
+    complete: Path
+    # torch is only needed here: everything else about a study works without it.
+    if helper is None:
+        complete = named_function(EXPORT)(trial_folder, out)
+    else:
+        complete = helper.call(EXPORT, trial_folder, out)
+    return complete

@@ -9,12 +9,11 @@ looked for in every call, since the report speaks of the best arm that it has.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ablate.errors import StoreError
 from ablate.grid.around import around_trials, still_asked, with_neighbours
 from ablate.grid.fresh_seeds import check_fresh, first_fresh_seed, fresh_trials
-from ablate.reporting.compute import compute_results
-from ablate.reporting.decision import Decision, decide
 from ablate.reporting.evidence.frames import champion, trial_frame
 from ablate.scheduling.limits import Limits
 from ablate.scheduling.study_folder import StudyFolder
@@ -26,6 +25,9 @@ from ablate.workflow.context import StudyContext
 from ablate.workflow.prepare.prepared import prepared_again
 from ablate.workflow.run.watcher import ignore_progress
 from ablate.workflow.stores import read_whole_study
+
+if TYPE_CHECKING:
+    from ablate.reporting.decision import Decision
 
 
 def resumed(context: StudyContext) -> StudyContext:
@@ -63,6 +65,10 @@ def second_stage(
     study = read_whole_study(context.folders, context.store, study_id=record.study_id)
     chosen = _with_neighbours(context, study)
     if is_to_confirm:
+        # matplotlib comes with them, which nothing before the first trial needs.
+        from ablate.reporting.compute import compute_results
+        from ablate.reporting.decision import decide
+
         decision = decide(compute_results(study, context.store.read_predictions))
         if decision is not None and decision.baseline is not None:
             choice = _choice(context, decision)
@@ -142,5 +148,11 @@ def _with_record(context: StudyContext, record: StudyRecord) -> StudyContext:
     grown = replace(resolved, record=record, trials=(*resolved.trials, *added))
     if record.added_arms == resolved.record.added_arms:
         return replace(context, prepared=replace(prepared, resolved=grown))
-    checked = prepared_again(prepared, grown, context.folders, on_progress=ignore_progress)
+    checked = prepared_again(
+        prepared,
+        grown,
+        context.folders,
+        on_progress=ignore_progress,
+        fork_server=context.fork_server,
+    )
     return replace(context, prepared=checked)

@@ -20,8 +20,8 @@ from ablate.cli import app
 from ablate.errors import ReportError, StoreError
 from ablate.reporting.pages.folder import MARK
 from ablate.tracking.mlflow_store import MlflowStore
-from ablate.workflow.after import reports
 from ablate.workflow.after.pictures import made_or_kept
+from ablate.workflow.after.report_folder import results_kept
 from ablate.workflow.after.reports import arms_overview
 from ablate.workflow.folders import find_folders
 
@@ -267,7 +267,7 @@ def test_thumbnails_that_cannot_be_kept_are_shown_all_the_same(
 def test_what_fails_after_the_trials_names_the_command_that_does_it_again(
     error: Exception, told: str
 ) -> None:
-    with pytest.raises(ReportError) as caught, reports.results_kept(again="ablate report x"):
+    with pytest.raises(ReportError) as caught, results_kept(again="ablate report x"):
         raise error
     assert (
         str(caught.value)
