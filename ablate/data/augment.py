@@ -221,8 +221,8 @@ def _cropped(image: NDArray[np.uint8], box: Box, frame: Frame) -> Tensor:
     """(side, side, 3) uint8 -> (3, image_size, image_size) uint8."""
     rows = slice(box.top, box.top + box.height)
     columns = slice(box.left, box.left + box.width)
-    # Channels side by side are what torch resizes in half the time.
-    crop = torch.from_numpy(np.ascontiguousarray(image[rows, columns])).permute(2, 0, 1)
+    # A copy, as images are mapped read-only; channels side by side are resized in half the time.
+    crop = torch.from_numpy(np.array(image[rows, columns])).permute(2, 0, 1)
     size = [frame.image_size, frame.image_size]
     # Untouched pixels stay bit for bit what the clean image has.
     if [box.height, box.width] != size:
