@@ -113,8 +113,8 @@ def test_the_longest_of_those_that_share_nothing_start_first_round_by_round() ->
             trials.append(trial.model_copy(update={"recipe": recipe}))
     units = WorkUnits(trials, _unit)
     taken = []
-    while (trial := units.take()) is not None:
-        taken.append(trials.index(trial))
+    while (next_one := units.take()) is not None:
+        taken.append(trials.index(next_one))
     assert taken == [1, 3, 2, 0, 5, 7, 6, 4]
 
 
