@@ -23,8 +23,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from ablate.data.operations import GREY
+from ablate.data.colours import solarize
 from ablate.data.operations import POLICIES as OPERATION_POLICIES
+from ablate.data.warps import Warp, affine, rotate
 from ablate.recipe.policy import Policy
 
 
@@ -55,24 +56,17 @@ LEVELS: dict[str, Strength] = {
 POLICIES = ("none", *LEVELS, *OPERATION_POLICIES)
 
 
-def _shear(image: Tensor, x: float, y: float) -> Tensor:
-    sheared: Tensor = F.affine(
-        image, angle=0.0, translate=[0, 0], scale=1.0, shear=[20 * x, 20 * y], fill=GREY
-    )
-    return sheared
-
-
 CHANGES: tuple[Callable[[Tensor, float], Tensor], ...] = (
     lambda image, _: image,
     lambda image, _: F.autocontrast(image),
     lambda image, _: F.equalize(image),
     lambda image, x: F.posterize(image, bits=8 - round(4 * abs(x))),
-    lambda image, x: F.solarize(image, threshold=255 - 127 * abs(x)),
+    lambda image, x: solarize(image, 255 - 127 * abs(x)),
     lambda image, x: F.adjust_sharpness(image, 1 + 0.9 * x),
     lambda image, x: F.gaussian_blur(image, kernel_size=[5, 5], sigma=[0.1 + 1.4 * abs(x)]),
-    lambda image, x: _shear(image, x, 0.0),
-    lambda image, x: _shear(image, 0.0, x),
-    lambda image, x: F.rotate(image, 30 * x, fill=GREY),
+    lambda image, x: affine(image, Warp(shear=(20 * x, 0.0))),
+    lambda image, x: affine(image, Warp(shear=(0.0, 20 * x))),
+    lambda image, x: rotate(image, 30 * x),
 )
 """The ten changes of `strong`; each takes a (3, H, W) uint8 image and a strength in [-1, 1]."""
 

@@ -1,7 +1,8 @@
 """RandAugment, TrivialAugment and AugMix: torchvision's operations, drawn from a given generator.
 
-Why not the classes of torchvision.transforms.v2: each operation is torchvision's function, to the
-last bit (a test compares every one with the class's), but the classes differ in what they draw.
+Why not the classes of torchvision.transforms.v2: each operation has the pixels of torchvision's
+function, to the last bit (a test compares every one with the class's; `data.colours` and
+`data.warps` are only faster), but the classes differ in what they draw.
 
 - They draw from torch's global generator. A view here follows from (seed, epoch, image) alone,
   whatever is drawn before it, so its parameters come from the image's own stream; a class that was
@@ -24,8 +25,9 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-GREY = [127.0, 127.0, 127.0]
-"""What moved images show where they have nothing."""
+from ablate.data.colours import brightness, contrast, saturation, solarize
+from ablate.data.warps import Warp, affine, rotate
+
 N_BINS = 31
 """Magnitudes of RandAugment and TrivialAugment, the weakest of which is 0."""
 RAND_BIN = 9
@@ -41,20 +43,14 @@ Apply = Callable[[Tensor, float], Tensor]
 
 
 def _shear(image: Tensor, x: float, y: float) -> Tensor:
-    angles = [math.degrees(math.atan(x)), math.degrees(math.atan(y))]
+    angles = (math.degrees(math.atan(x)), math.degrees(math.atan(y)))
     # around the corner, as PIL does it and the papers have it
-    sheared: Tensor = F.affine(
-        image, 0.0, [0, 0], 1.0, angles, interpolation=_BILINEAR, fill=GREY, center=[0, 0]
-    )
-    return sheared
+    around_corner = Warp(shear=angles, is_around_corner=True)
+    return affine(image, around_corner, interpolation=_BILINEAR)
 
 
 def _translate(image: Tensor, x: float, y: float) -> Tensor:
-    offsets = [int(x), int(y)]
-    moved: Tensor = F.affine(
-        image, 0.0, offsets, 1.0, [0.0, 0.0], interpolation=_BILINEAR, fill=GREY
-    )
-    return moved
+    return affine(image, Warp(offsets=(int(x), int(y))), interpolation=_BILINEAR)
 
 
 OPERATIONS: dict[str, Apply] = {
@@ -63,13 +59,13 @@ OPERATIONS: dict[str, Apply] = {
     "ShearY": lambda image, x: _shear(image, 0.0, x),
     "TranslateX": lambda image, x: _translate(image, x, 0.0),
     "TranslateY": lambda image, x: _translate(image, 0.0, x),
-    "Rotate": lambda image, x: F.rotate(image, x, interpolation=_BILINEAR, fill=GREY),
-    "Brightness": lambda image, x: F.adjust_brightness(image, 1 + x),
-    "Color": lambda image, x: F.adjust_saturation(image, 1 + x),
-    "Contrast": lambda image, x: F.adjust_contrast(image, 1 + x),
+    "Rotate": lambda image, x: rotate(image, x, interpolation=_BILINEAR),
+    "Brightness": lambda image, x: brightness(image, 1 + x),
+    "Color": lambda image, x: saturation(image, 1 + x),
+    "Contrast": lambda image, x: contrast(image, 1 + x),
     "Sharpness": lambda image, x: F.adjust_sharpness(image, 1 + x),
     "Posterize": lambda image, x: F.posterize(image, bits=round(x)),
-    "Solarize": lambda image, x: F.solarize(image, threshold=255 * x),
+    "Solarize": lambda image, x: solarize(image, 255 * x),
     "AutoContrast": lambda image, _: F.autocontrast(image),
     "Equalize": lambda image, _: F.equalize(image),
 }

@@ -7,7 +7,8 @@ One trial of a unit builds the activations, and the others use them while they a
                 give or take one per slot
     no unit     trials that share nothing, such as full fine-tuning, are the longest: first choice,
                 so that none of them is left for the end, where the other slots would wait for it,
-                and what it takes is known early
+                and what it takes is known early; of these the longest first, by their recipes
+                (`trial_costs.prior`: no clock, so the order is the same on every machine)
     warm unit   a trial of it has completed: second choice, because its views are there and nothing
                 has pushed them out yet
     cold unit   nobody has built it, and nobody does: third choice
@@ -26,6 +27,7 @@ from heapq import heappop, heappush
 from itertools import groupby
 from typing import NamedTuple
 
+from ablate.scheduling.trial_costs import prior
 from ablate.study.trial import Trial
 
 UnitOf = Callable[[Trial], str | None]
@@ -36,6 +38,8 @@ class _Placed(NamedTuple):
     """A trial that waits."""
 
     round: int
+    urgency: float
+    """Minus what it costs: the longest comes first."""
     place: int
     """In the grid."""
     trial: Trial
@@ -49,12 +53,14 @@ class _Choice(NamedTuple):
     """Of a busy unit 0: what it builds is waited for in whatever round."""
     is_shared: bool
     is_cold: bool
+    urgency: float
+    """0 where it is shared: those take turns in the order of the grid."""
     place: int
     unit: str | None
 
 
 def alone(trial: Trial) -> str | None:  # noqa: ARG001
-    """Every trial by itself: they run in the order of the grid."""
+    """Every trial by itself: those that take as long run in the order of the grid."""
     return None
 
 
@@ -67,14 +73,18 @@ class WorkUnits:
     def __init__(self, trials: Sequence[Trial], unit_of: UnitOf) -> None:
         """`trials` in the order of the grid."""
         self._unit_of = unit_of
-        # Unit -> its trials that wait, in the order of the grid. One queue for all rounds is
-        # enough: what is known of a unit holds in each of them, so its first trial is its best.
+        # Unit -> its trials that wait, in the order of the grid, but those of no unit the longest
+        # first. One queue for all rounds is enough: what is known of a unit holds in each of them,
+        # so its first trial is its best.
         self._waiting: dict[str | None, deque[_Placed]] = {}
         rounds = groupby(enumerate(trials), key=lambda placed: placed[1].seed)
         for number, (_, placed_trials) in enumerate(rounds):
             for place, trial in placed_trials:
                 queue = self._waiting.setdefault(unit_of(trial), deque())
-                queue.append(_Placed(number, place, trial))
+                urgency = -prior(trial.recipe)
+                queue.append(_Placed(number, urgency, place, trial))
+        if None in self._waiting:
+            self._waiting[None] = deque(sorted(self._waiting[None], key=_longest_first))
         self._again: deque[Trial] = deque()
         self._warm: set[str] = set()
         # Unit -> its trials that run now.
@@ -145,4 +155,10 @@ class WorkUnits:
         # that is worth starting; then by place: so units take turns in the order of the grid.
         number = 0 if is_busy else first.round
         is_shared = unit in self._shared
-        return _Choice(is_busy, number, is_shared, not is_warm, first.place, unit)
+        urgency = 0.0 if is_shared else first.urgency
+        return _Choice(is_busy, number, is_shared, not is_warm, urgency, first.place, unit)
+
+
+def _longest_first(placed: _Placed) -> tuple[int, float, int]:
+    """Round by round."""
+    return placed.round, placed.urgency, placed.place

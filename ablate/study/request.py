@@ -45,6 +45,9 @@ class CacheSpec(BaseModel):
     n_users: int = Field(default=2, ge=1)
     """Trials of the study that need this trial's views of train; augmented views that only one
     trial needs are not kept."""
+    n_drawers: int = Field(default=1, ge=1)
+    """Who of the study draws the same views of train as images: trials that train their whole
+    network, and one pass of each frozen prefix. Views that are drawn once are not kept."""
 
 
 class CheckpointSpec(BaseModel):

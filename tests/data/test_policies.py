@@ -15,7 +15,6 @@ from torchvision.transforms import InterpolationMode, v2
 
 from ablate.data.augment import clean, views
 from ablate.data.operations import (
-    GREY,
     MIX,
     MIX_BINS,
     N_BINS,
@@ -26,6 +25,7 @@ from ablate.data.operations import (
     magnitude,
 )
 from ablate.data.square import square
+from ablate.data.warps import GREY
 from ablate.recipe.policy import policy_of, policy_word
 from ablate.recipe.recipe import Recipe
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.recipe.recipe import Recipe
+from ablate.scheduling.trial_costs import prior
 from ablate.scheduling.work_units import UnitOf, WorkUnits
 from ablate.study.trial import DataSpec, Trial
 
@@ -101,6 +102,22 @@ def test_trials_that_share_nothing_keep_the_order_of_the_grid_and_retries_come_l
     assert [units.take() for _ in range(3)] == [trials[1], trials[2], trials[0]]
 
 
+def test_the_longest_of_those_that_share_nothing_start_first_round_by_round() -> None:
+    """A long one that started last would run alone, beside idle slots."""
+    lengths = (2, 20, 5, 20)
+    trials = []
+    for seed in (0, 1):
+        for number, epochs in enumerate(lengths):
+            trial = _trial(seed, "none", (number + 1) * 1e-3, depth=0)
+            recipe = trial.recipe.model_copy(update={"epochs": epochs})
+            trials.append(trial.model_copy(update={"recipe": recipe}))
+    units = WorkUnits(trials, _unit)
+    taken = []
+    while (next_one := units.take()) is not None:
+        taken.append(trials.index(next_one))
+    assert taken == [1, 3, 2, 0, 5, 7, 6, 4]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_every_trial_is_taken_once_and_no_seed_runs_far_ahead(data: st.DataObject) -> None:
@@ -181,7 +198,8 @@ class _SlowUnits:
         busy = []
         for waiting in self._rounds:
             alone = [trial for trial in waiting if self._unit_of(trial) not in self._shared]
-            yield from alone
+            # stable: those that cost the same stay in the order of the grid
+            yield from sorted(alone, key=lambda trial: -prior(trial.recipe))
             shared = [trial for trial in waiting if trial not in alone]
             yield from (trial for trial in shared if self._unit_of(trial) in self._warm)
             for trial in shared:

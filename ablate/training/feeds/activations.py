@@ -58,6 +58,15 @@ class ActivationCache:
         self._build_ahead(view, meanwhile, use)
         return self._open_or_build(view, use)
 
+    def rows_at_once(self, view: View, use: CacheUse, *, meanwhile: Iterable[View]) -> Rows | None:
+        """As `rows`, but None instead of waiting for another process, or keeping nothing."""
+        if self.max_gb == 0:
+            return None
+        self._build_ahead(view, meanwhile, use)
+        if self._is_busy(view):
+            return None
+        return self._open_or_build(view, use)
+
     def _build_ahead(self, view: View, others: Iterable[View], use: CacheUse) -> None:
         """Build other views for as long as another process builds this one."""
         for other in others:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ablate.data.augment import clean, views
+from ablate.data.augment import clean
 from ablate.data.store import StoredSplit
 from ablate.model.backbone_facts import Preprocessing
 from ablate.study.request import Compute
+from ablate.training.feeds.drawn_views import DrawnViews, drawer
 from ablate.training.feeds.sampling import Sampling
 
 
@@ -42,6 +43,8 @@ class ImageFeed:
     preprocessing: Preprocessing
     compute: Compute
     sampling: Sampling
+    drawn: DrawnViews | None = None
+    """Where views are kept that other trials draw too."""
 
     def __len__(self) -> int:
         """Images of the whole split, of which `sampling` may use a part."""
@@ -57,9 +60,9 @@ class ImageFeed:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the epoch's batches in the epoch's order, each image in its view of that epoch."""
         order = self.sampling.epoch(seed=seed, epoch=epoch)
+        draw = self._drawer(policy=policy, seed=seed, epoch=epoch)
         for batch in split_batches(order, batch_size=batch_size):
-            images = self._views(batch.tolist(), policy=policy, seed=seed, epoch=epoch)
-            yield self._normalised(images), self._labels(batch)
+            yield self._normalised(draw(batch.tolist())), self._labels(batch)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the images in use in their stored order, as clean centre crops."""
@@ -73,21 +76,19 @@ class ImageFeed:
 
         Those are the images of `train` without their order and labels, (B, 3, H, W).
         """
+        draw = self._drawer(policy=policy, seed=seed, epoch=epoch)
         for start in range(0, len(self), batch_size):
-            batch = range(start, min(start + batch_size, len(self)))
-            yield self._normalised(self._views(batch, policy=policy, seed=seed, epoch=epoch))
+            yield self._normalised(draw(range(start, min(start + batch_size, len(self)))))
 
-    def _views(self, batch: Sequence[int], *, policy: str, seed: int, epoch: int) -> Tensor:
-        return views(
-            self.split.images,
-            batch,
-            policy=policy,
-            image_size=self.preprocessing.image_size,
-            interpolation=self.preprocessing.interpolation,
-            seed=seed,
-            epoch=epoch,
-            fine=self.split.fine,
-        )
+    def _drawer(self, *, policy: str, seed: int, epoch: int) -> Callable[[Sequence[int]], Tensor]:
+        """What gives the views of some images, from those that are kept or drawn now."""
+        rows = None
+        if self.drawn is not None:
+            rows = self.drawn.rows(policy=policy, seed=seed, epoch=epoch)
+        if rows is None:
+            return drawer(self.split, self.preprocessing, policy=policy, seed=seed, epoch=epoch)
+        kept = rows
+        return lambda positions: kept.batch(np.asarray(positions, dtype=np.int64))
 
     def _normalised(self, images: Tensor) -> Tensor:
         # as bytes to the device: a quarter of what floats would take

@@ -27,6 +27,7 @@ _NUMPY_DTYPES: Mapping[str, type[np.generic]] = {
     "float32": np.float32,
     "bfloat16": np.uint16,
     "float16": np.float16,
+    "uint8": np.uint8,
 }
 _verified: set[tuple[str, int, int]] = set()
 """(entry, size, mtime in ns) of the row files that this process has checked."""

@@ -31,6 +31,8 @@ class Sharing:
     """Freeze depths at which other trials split their networks."""
     n_users: int
     """Trials that need the same views of train."""
+    n_drawers: int = 1
+    """Trials and passes of a prefix that draw the same images of train."""
 
 
 @dataclass

@@ -15,7 +15,7 @@ from ablate.checksum import digest_of_file, sealed_json, unsealed_json
 
 META = "meta.json"
 ROWS = "rows.bin"
-ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "uint8": 1}
 """Types of rows, by torch's name."""
 _FIELDS = ("shape", "dtype", "sha256", "build_s", "door", "identity")
 """Keys of meta.json; `door` is the split point, under the word of former versions."""

@@ -29,6 +29,7 @@ from ablate.study.trial_facts import FoldedNorms, PrefixCut
 from ablate.study.view_identity import CLEAN, FrozenTrunk
 from ablate.training.feeds.activations import ActivationCache
 from ablate.training.feeds.batches import ImageFeed
+from ablate.training.feeds.drawn_views import DrawnViews
 from ablate.training.feeds.kept_feed import Ahead, KeptFeed, Prefix, Sharing
 from ablate.training.feeds.mixing import MixedFeed
 from ablate.training.feeds.rows import CacheUse
@@ -104,7 +105,10 @@ def open_trained_part(
     None).
     """
     use = use or CacheUse()
+    n_epochs = n_epochs or recipe.epochs
     feeds = _image_feeds(network, store, recipe=recipe, compute=compute, seed=seed)
+    if sharing is not None and recipe.shots is None:
+        feeds["train"] = _drawn_once(feeds["train"], store, sharing, use, n_epochs=n_epochs)
     if recipe.mixup or recipe.cutmix:
         trained_part = _whole(
             network, feeds, use, "train images are mixed, kept activations are of single images"
@@ -119,7 +123,7 @@ def open_trained_part(
         if isinstance(prefix, str):
             trained_part = _whole(network, feeds, use, prefix)
         else:
-            trained_part = _on_kept_rows(prefix, feeds, n_epochs=n_epochs or recipe.epochs)
+            trained_part = _on_kept_rows(prefix, feeds, n_epochs=n_epochs)
     use.cuts.append(trained_part.cut)
     return trained_part
 
@@ -133,7 +137,8 @@ def train_sampling(recipe: Recipe, store: ImageStore, *, seed: int) -> Sampling:
 
 def sharing_of(spec: CacheSpec) -> Sharing:
     """What a request says of sharing."""
-    return Sharing(ActivationCache(spec.folder, spec.max_gb), spec.waypoints, spec.n_users)
+    cache = ActivationCache(spec.folder, spec.max_gb)
+    return Sharing(cache, spec.waypoints, spec.n_users, spec.n_drawers)
 
 
 def trunk_of(
@@ -162,6 +167,24 @@ def _image_feeds(
         name: ImageFeed(store.split(name), network.preprocessing, compute, sampling)
         for name, sampling in samplings.items()
     }
+
+
+def _drawn_once(
+    feed: ImageFeed, store: ImageStore, sharing: Sharing, use: CacheUse, *, n_epochs: int
+) -> ImageFeed:
+    """The train feed with views that others draw too kept for them; few-shot trials draw few."""
+    if sharing.n_drawers < 2:
+        return feed
+    drawn = DrawnViews(
+        sharing.cache,
+        feed.split,
+        store.clean_key,
+        feed.preprocessing,
+        n_epochs,
+        feed.compute.threads,
+        CacheUse(problems=use.problems),
+    )
+    return dataclasses.replace(feed, drawn=drawn)
 
 
 def _whole(

@@ -6,18 +6,19 @@ backbones, stores and folders are right.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from ablate.recipe.policy import policy_word
+from ablate.recipe.strategy import phases_of
 from ablate.scheduling.executors.fork_server import ForkServer, Helper
 from ablate.scheduling.executors.forking import named_function
 from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.trial import Trial
-from ablate.study.view_identity import planned_trunk, train_views_name
+from ablate.study.view_identity import CLEAN, planned_trunk, train_views_name
 from ablate.study.weights_identity import WeightsIdentity, weights_name
 from ablate.workflow.folders import Folders
 from ablate.workflow.prepare.check_arms import CheckedArms, check_arms
@@ -32,6 +33,8 @@ from ablate.workflow.prepare.writable import check_writable
 
 CHOOSE_COMPUTE = "ablate.training.machine.precision:choose_compute"
 """By name: it brings torch, which this process may do without."""
+DrawnViewsName = tuple[str, str, str, int]
+"""Image store, side, policy and seed."""
 _MANY_USERS = 2
 """Users of a view that the plan does not count, as those of a pilot: more than one."""
 
@@ -99,8 +102,38 @@ class Prepared:
         n_users = 1
         if unit is not None:
             n_users = self._unit_sizes.get(unit, _MANY_USERS)
-        waypoints = self.waypoints.get(trial.arm_id, ())
-        return self.cache.model_copy(update={"waypoints": waypoints, "n_users": n_users})
+        # Of a trial that a search proposes nobody knows who else draws its views.
+        n_drawers = len(self._drawers.get(self._drawn_views(trial), ())) or 1
+        sharing = {
+            "waypoints": self.waypoints.get(trial.arm_id, ()),
+            "n_users": n_users,
+            "n_drawers": n_drawers,
+        }
+        return self.cache.model_copy(update=sharing)
+
+    def _drawn_views(self, trial: Trial) -> DrawnViewsName | None:
+        """Names a trial's views of train as images; None where it draws too few to keep them."""
+        policy = policy_word(trial.recipe, source=trial.data.source)
+        if policy == CLEAN or trial.recipe.shots is not None:
+            return None
+        store = self.stores[trial.recipe.backbone]
+        return (str(store), str(trial.data.image_size), policy, trial.seed)
+
+    @cached_property
+    def _drawers(self) -> Mapping[DrawnViewsName | None, set[str]]:
+        """Who draws which views: trials that train all of their network, and units of others."""
+        drawers: defaultdict[DrawnViewsName | None, set[str]] = defaultdict(set)
+        for trial in self.resolved.trials:
+            name = self._drawn_views(trial)
+            if name is None:
+                continue
+            unit = self.unit_of(trial)
+            if unit is not None:
+                drawers[name].add(unit)
+            # In a later phase, all of it may be free.
+            if unit is None or len(phases_of(trial.recipe)) > 1:
+                drawers[name].add(trial.trial_id)
+        return drawers
 
     @cached_property
     def _unit_sizes(self) -> Counter[str | None]:

@@ -56,13 +56,21 @@ def test_a_grid_becomes_a_report_and_is_not_run_again(desk: Path, write_grid: Wr
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("augment", ["light", "strong"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_one_worker_or_two_or_none_shared_give_equal_trials(
-    desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch, precision: str
+    desk: Path,
+    write_grid: WriteGrid,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    augment: str,
 ) -> None:
-    """To the last digit, whichever precision this machine would choose by itself."""
+    """To the last digit, whichever precision this machine would choose by itself.
+
+    Full fine-tuning and the frozen prefix draw the same views: those of `strong` are kept.
+    """
     axes = ("[all, -1]", "[all, -1, 0]")
-    base = ("batch_size: 8", f"batch_size: 8, augment: light, precision: {precision}")
+    base = ("batch_size: 8", f"batch_size: 8, augment: {augment}, precision: {precision}")
     tables = []
     options_of_runs = (
         ["--workers", "1"],
@@ -76,13 +84,17 @@ def test_one_worker_or_two_or_none_shared_give_equal_trials(
             home.mkdir()
             for remembered in (desk / "home0").glob("*.json"):
                 shutil.copy(remembered, home)
-        grid = write_grid(f"workers{number}_{precision}", axes, base)
+        grid = write_grid(f"workers{number}_{precision}_{augment}", axes, base)
         _run(grid, *options)
         tables.append(_rows(desk / "reports" / grid.stem / "trials.csv"))
     assert len(tables[0]) == 6
     assert tables[1] == tables[0]
     assert tables[2] == tables[0]
     assert not list((desk / "home2" / "activations").glob("*/rows.bin"))
+    for home in ("home0", "home1"):
+        kept = (desk / home / "activations").glob("*/meta.json")
+        n_drawn = sum('"uint8"' in meta.read_text() for meta in kept)
+        assert (n_drawn > 0) == (augment == "strong")
 
 
 @pytest.mark.slow
