@@ -121,7 +121,7 @@ def _draw_head(network: Network, seed: int) -> None:
     """Draw the head as `build_network` does: on the CPU, in torch's own order of elements."""
     for name in classifier_names(network.module):
         classifier = network.module.get_submodule(name)
-        twin = copy.deepcopy(classifier).to("cpu", memory_format=torch.contiguous_format)
+        twin = copy.deepcopy(classifier).to("cpu").to(memory_format=torch.contiguous_format)
         with seeded_head(seed, name):
             cast(Any, twin).reset_parameters()
         drawn = dict(twin.named_parameters(recurse=False))
