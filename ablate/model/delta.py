@@ -47,18 +47,29 @@ def load_delta(network: Network, state: Mapping[str, Tensor]) -> None:
 
 def movable(network: Network) -> dict[str, Tensor]:
     """Return the tensors themselves that training may move, by name."""
-    module = network.module
     # not requires_grad: an earlier phase of training may still hold what a later one thaws
     frozen = frozenset(network.boundary.frozen_names)
-    tensors: dict[str, Tensor] = {}
-    for name, parameter in module.named_parameters():
-        if name not in frozen:
-            tensors[name] = parameter
     resting = {id(child) for child in network.boundary.resting}
-    moving = {name for name, child in module.named_modules() if id(child) not in resting}
-    # buffers that are computed at construction (relative positions) are in no state dict
-    persistent = module.state_dict(keep_vars=True)
-    for name, buffer in module.named_buffers():
-        if name in persistent and name.rpartition(".")[0] in moving:
-            tensors[name] = buffer
-    return tensors
+    parameters: dict[str, Tensor] = {}
+    buffers: dict[str, Tensor] = {}
+    # one walk through the modules: a trial asks at every epoch that is its best so far
+    for prefix, child in network.module.named_modules():
+        start = f"{prefix}." if prefix else ""
+        for leaf, parameter in child._parameters.items():
+            if parameter is not None and start + leaf not in frozen:
+                parameters[start + leaf] = parameter
+        if id(child) in resting:
+            continue
+        for leaf, buffer in child._buffers.items():
+            # buffers that are computed at construction (relative positions) are in no state dict
+            if buffer is not None and leaf not in child._non_persistent_buffers_set:
+                buffers[start + leaf] = buffer
+    return _distinct(parameters) | _distinct(buffers)
+
+
+def _distinct(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors without those that come again under another name, as torch counts them."""
+    names: dict[int, str] = {}
+    for name, tensor in tensors.items():
+        names.setdefault(id(tensor), name)
+    return {name: tensors[name] for name in names.values()}

@@ -42,8 +42,10 @@ class FreezeBoundary:
     def hold(self) -> None:
         """Put everything that rests into eval mode. Must be called after every `module.train()`."""
         for module in self.resting:
-            # not eval(), which reaches children: an adapter in a frozen module keeps its own mode
-            module.training = False
+            # not eval(), which reaches children: an adapter in a frozen module keeps its own mode;
+            # asked first, because to set an attribute of a module takes ten times as long
+            if module.training:
+                module.training = False
 
 
 def resolve_depth(freeze_depth: int | Literal["all"], *, n_units: int, backbone: str) -> int:

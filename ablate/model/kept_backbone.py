@@ -7,7 +7,7 @@ head on activations that are there already. A copy of the module as it was loade
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -45,11 +45,11 @@ class _Key:
     runs must be read again, since the trial has to notice it."""
 
 
-_MOST_BYTES = 512 * 2**20
+MOST_BYTES = 512 * 2**20
 """Of the weights that are kept: every worker has a copy of its own, and beside what training a
 larger backbone takes, loading it is nothing."""
 _lock = Lock()
-_kept: dict[_Key, LoadedTrunk] = {}
+_kept: dict[Hashable, LoadedTrunk] = {}
 """At most one."""
 
 
@@ -60,7 +60,7 @@ def load_trunk(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Load
     nobody can say which file they came from, it is loaded anew, from torch's global generator.
     Raises SpecError and WeightsError.
     """
-    key = _key_of(recipe, n_classes=n_classes, image_size=image_size)
+    key = key_of(recipe, n_classes=n_classes, image_size=image_size)
     if key is None:
         return _load(recipe, n_classes=n_classes, image_size=image_size)
     with _lock:
@@ -68,7 +68,7 @@ def load_trunk(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Load
             # first of all, so that two of them are never in memory together
             _kept.clear()
             loaded = _load(recipe, n_classes=n_classes, image_size=image_size)
-            if not _is_redrawn(loaded.module) or _n_bytes(loaded.module) > _MOST_BYTES:
+            if not _is_redrawn(loaded.module) or n_bytes(loaded.module) > MOST_BYTES:
                 return loaded
             _kept[key] = loaded
         kept = _kept[key]
@@ -76,8 +76,8 @@ def load_trunk(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Load
     return LoadedTrunk(module, kept.weights)
 
 
-def _key_of(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> _Key | None:
-    """None where what is loaded depends on more than a file."""
+def key_of(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Hashable | None:
+    """All that decides what `load_trunk` returns; None where it depends on more than a file."""
     if recipe.weights == "none":
         return None
     path = weight_file(recipe.backbone, recipe.weights)
@@ -118,7 +118,8 @@ def _own_names(module: nn.Module) -> Sequence[str]:
     return [name for name, _ in module.named_parameters(recurse=False)]
 
 
-def _n_bytes(module: nn.Module) -> int:
+def n_bytes(module: nn.Module) -> int:
+    """Bytes of all that a module's state dict holds."""
     return sum(tensor.nbytes for tensor in module.state_dict().values())
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -38,7 +39,7 @@ _ANY_CLASSES = 2
 """Classes of a network that is built for its trunk's sake."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Network:
     """A network ready to train. Parameter names are those of `module`."""
 
@@ -71,8 +72,31 @@ class Network:
 
     def train(self) -> None:
         """Switch to training mode with everything held that the recipe holds fixed."""
-        self.module.train()
+        self._set_mode(is_training=True)
+
+    def eval(self) -> None:
+        """Switch to evaluation mode."""
+        self._set_mode(is_training=False)
+
+    def _set_mode(self, *, is_training: bool) -> None:
+        if self._awake is None:
+            self.module.train(is_training)
+            self.boundary.hold()
+            return
+        # What rests stays in eval mode. Of a probe that is nearly everything, and torch's own way
+        # through all of it takes longer than a step of training.
         self.boundary.hold()
+        for module in self._awake:
+            module.training = is_training
+
+    @cached_property
+    def _awake(self) -> tuple[nn.Module, ...] | None:
+        """The modules that do not rest; None where one of them has a mode of its own."""
+        resting = {id(module) for module in self.boundary.resting}
+        modules = tuple(self.module.modules())
+        if any(type(module).train is not nn.Module.train for module in modules):
+            return None
+        return tuple(module for module in modules if id(module) not in resting)
 
 
 def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed: int) -> Network:
@@ -185,8 +209,13 @@ def _draw_head(module: nn.Module, seed: int) -> None:
     for name in classifier_names(module):
         classifier = cast(Any, module.get_submodule(name))
         if hasattr(classifier, "reset_parameters"):
-            with _seeded(stream(seed, "init", "head", name)):
+            with seeded_head(seed, name):
                 classifier.reset_parameters()
+
+
+def seeded_head(seed: int, name: str) -> AbstractContextManager[None]:
+    """torch's global generator as it draws the classifier `name` of a trial's head."""
+    return _seeded(stream(seed, "init", "head", name))
 
 
 @contextmanager

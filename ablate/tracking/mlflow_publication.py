@@ -216,6 +216,7 @@ class Publication:
         run_id = attempt.run_id
         tags = {mlflow_fields.STATE: event.state.value, mlflow_fields.CURVES: CURVES}
         files: tuple[str, ...] = ()
+        metrics: list[Metric] = []
         if event.failure is not None:
             tags[mlflow_fields.FAILURE] = mlflow_fields.failure_line(event.failure)
         if event.outcome is not None:
@@ -225,12 +226,13 @@ class Publication:
                 trial, outcome, self._started_record()
             )
             files = outcome.files
-            self._log_metrics(run_id, outcome.metrics, at=event.at, step=outcome.best_epoch)
+            metrics += _logged(outcome.metrics, at=event.at, step=outcome.best_epoch)
         self._log_files(attempt, event, trial, folder, names=files)
         # Last: the UI's plots begin with the metric that was logged first.
-        self._log_metrics(run_id, mlflow_fields.param_metrics(trial), at=event.at, step=0)
+        metrics += _logged(mlflow_fields.param_metrics(trial), at=event.at, step=0)
         client = self._experiment.client
-        client.log_batch(run_id, tags=run_tags(tags))
+        # In one call: what a call costs hardly depends on how much is in it.
+        client.log_batch(run_id, metrics=metrics, tags=run_tags(tags))
         # After everything else: a run that has ended is whole, and is not written to again.
         client.set_terminated(
             run_id, status=mlflow_fields.STATUS[event.state], end_time=milliseconds(event.at)
@@ -284,12 +286,7 @@ class Publication:
     def _log_metrics(
         self, run_id: str, metrics: Mapping[str, float], *, at: float, step: int
     ) -> None:
-        timestamp = milliseconds(at)
-        logged = []
-        for name, value in metrics.items():
-            logged.append(Metric(name, float(value), timestamp, step))
-        # In one request: on a server each would be another round trip.
-        self._experiment.client.log_batch(run_id, metrics=logged)
+        self._experiment.client.log_batch(run_id, metrics=_logged(metrics, at=at, step=step))
 
     def close_stale(self) -> int:
         """Close as KILLED every run of the study of which nobody knows the end; return how many.
@@ -313,3 +310,9 @@ class Publication:
         if self._record is None:
             raise CheckFailed("start_study must come before publish.")
         return self._record
+
+
+def _logged(metrics: Mapping[str, float], *, at: float, step: int) -> list[Metric]:
+    """Metrics as MLflow takes them, in their order."""
+    timestamp = milliseconds(at)
+    return [Metric(name, float(value), timestamp, step) for name, value in metrics.items()]

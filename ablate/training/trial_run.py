@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ablate.data.store import ImageStore, open_store
 from ablate.errors import CheckFailed, TrialError
+from ablate.model.kept_probe import keep_probe, probe_key, take_probe
 from ablate.model.network import Network, build_network
 from ablate.model.single_image_norm import is_about_one_image
 from ablate.recipe.one_image import one_image_mistake
@@ -126,7 +127,8 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
     memory.reset_peak(compute.device)
 
     store = open_store(request.store_path)
-    network = _network_for(request, store, compute)
+    key = _probe_key(request, compute)
+    network = _network_for(request, store, compute, key=key)
     setup = _setup_for(request, store, compute, micro_batch=micro_batch)
     phases = _Phases(request, store, compute, CacheUse())
     with _seeded(trial.seed, compute):
@@ -155,6 +157,8 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
     merge = merge_of(network, trial.recipe, store)
     facts = facts.model_copy(update={"adapter_merge": merge})
     store_description(folder, trial, network=network, class_names=store.class_names, facts=facts)
+    trained_part.close()
+    keep_probe(key, network)
     return TrialOutcome(
         best_epoch=trained.fit.best_epoch,
         metrics={**scores, **costs, **inference},
@@ -163,8 +167,35 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
     )
 
 
-def _network_for(request: TrialRequest, store: ImageStore, compute: Compute) -> Network:
+def _probe_key(request: TrialRequest, compute: Compute) -> Hashable | None:
+    """What the network has to be for another probe to take it over; None where none may."""
+    trial = request.trial
+    return probe_key(
+        trial.recipe,
+        n_classes=request.n_classes,
+        image_size=trial.data.image_size,
+        compute=compute,
+    )
+
+
+def _network_for(
+    request: TrialRequest, store: ImageStore, compute: Compute, *, key: Hashable | None
+) -> Network:
     """The trial's network on its device. Raises CheckFailed, TrialError."""
+    trial = request.trial
+    network = take_probe(key, seed=trial.seed)
+    if network is None:
+        network = _build(request, compute)
+    _check_weights(network, request)
+    side = network.preprocessing.store_side
+    if store.side != side:
+        raise CheckFailed(
+            f"the image store must have side {side} for {trial.recipe.backbone}, got {store.side}"
+        )
+    return network
+
+
+def _build(request: TrialRequest, compute: Compute) -> Network:
     trial = request.trial
     network = build_network(
         trial.recipe,
@@ -172,12 +203,6 @@ def _network_for(request: TrialRequest, store: ImageStore, compute: Compute) -> 
         image_size=trial.data.image_size,
         seed=trial.seed,
     )
-    _check_weights(network, request)
-    side = network.preprocessing.store_side
-    if store.side != side:
-        raise CheckFailed(
-            f"the image store must have side {side} for {trial.recipe.backbone}, got {store.side}"
-        )
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from support.model_zoo import build, images_of, predict, snapshot, train
 
 from ablate.errors import WeightsError
-from ablate.model.delta import delta, load_delta
+from ablate.model.delta import delta, load_delta, movable
 from ablate.recipe.recipe import Recipe
 
 _CASES: dict[str, dict[str, Any]] = {
@@ -73,3 +73,17 @@ def test_a_delta_of_another_recipe_changes_nothing() -> None:
         "'norm.bias', 'head.weight']; was it saved by another recipe?"
     )
     assert all(torch.equal(tensor, before[name]) for name, tensor in snapshot(network).items())
+
+
+@pytest.mark.parametrize("case", _CASES)
+def test_what_may_move_is_what_torch_names(case: str) -> None:
+    network = build("test_efficientnet", image_size=64, **_CASES[case])
+    module = network.module
+    named = dict(module.named_parameters())
+    wanted = [name for name in named if name not in network.boundary.frozen_names]
+    resting = {id(child) for child in network.boundary.resting}
+    moving = {name for name, child in module.named_modules() if id(child) not in resting}
+    for name, _ in module.named_buffers():
+        if name in module.state_dict() and name.rpartition(".")[0] in moving:
+            wanted.append(name)
+    assert list(movable(network)) == wanted

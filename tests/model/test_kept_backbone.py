@@ -104,7 +104,7 @@ def test_random_weights_are_drawn_for_every_trial() -> None:
 
 
 def test_large_backbones_are_not_kept(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_backbone, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(kept_backbone, "MOST_BYTES", 1000)
     network(str(weights))
     assert not kept_backbone._kept
 

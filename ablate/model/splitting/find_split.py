@@ -75,6 +75,8 @@ def split_network(
     if plan is None:
         check = SplitCheck(module, images, autocast)
         plan = _find_plan(network, learning, check, earlier_depths=earlier_depths)
+        if isinstance(plan, SplitPlan):
+            plan = check.shortened(plan)
         if structure is not None:
             _plans[key] = plan
     if isinstance(plan, NotSplit):

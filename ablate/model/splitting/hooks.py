@@ -63,6 +63,8 @@ class SplitPlan:
     """What each skipped module returns; filled by the first prefix that runs."""
     inputs: dict[int, TensorKind] = field(default_factory=dict)
     """Position in `points` -> what goes in there; filled likewise."""
+    ends_at_last: bool = False
+    """Whether the module at the last split point is all that the suffix has to run."""
 
 
 @dataclass(slots=True)
@@ -95,7 +97,9 @@ def install_hooks(module: nn.Module, plan: SplitPlan, state: PassState) -> Calla
         child.forward = _placeholder(child.forward, name, points, plan, state)
     for point, name in enumerate(plan.points):
         guard = _guard(point, plan, state)
-        steps.append(module.get_submodule(name).register_forward_pre_hook(guard).remove)
+        # before other hooks: dropout of the features must see the kept activation, not zeros
+        child = module.get_submodule(name)
+        steps.append(child.register_forward_pre_hook(guard, prepend=True).remove)
 
     def undo() -> None:
         for step in reversed(steps):

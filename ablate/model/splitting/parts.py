@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +62,9 @@ class SplitNetwork:
 
         Gradients flow to everything that trains.
         """
+        if self._plan.ends_at_last:
+            last = self.module.get_submodule(self.split_points[-1])
+            return cast(Tensor, last(activations))
         self._state.start = len(self.split_points) - 1
         self._state.kept = activations
         try:
@@ -120,6 +125,29 @@ class SplitCheck:
             return f"its forward pass cannot be cut: {type(error).__name__}: {first_line}"
         finally:
             split.undo()
+
+    def shortened(self, plan: SplitPlan) -> SplitPlan:
+        """Return a sound plan that says whether its suffix is the module at the last split point.
+
+        So it is for a linear probe. Then the suffix need not go through all of the network's glue.
+        """
+        split = install_plan(self.module, self.images.shape[1:], plan)
+        seen: list[tuple[int, object]] = []
+        last = self.module.get_submodule(plan.points[-1])
+
+        def note(_module: nn.Module, inputs: Any, named: Any, output: object) -> None:
+            seen.append((len(inputs) + len(named), output))
+
+        handle = last.register_forward_hook(note, with_kwargs=True)
+        try:
+            with torch.no_grad(), self.autocast():
+                logits = split.suffix(split.prefix(self.images)[-1])
+        finally:
+            handle.remove()
+            split.undo()
+        # called once, with the activations alone, and what it returns is what the network returns
+        is_alone = len(seen) == 1 and seen[0][0] == 1 and seen[0][1] is logits
+        return dataclasses.replace(plan, ends_at_last=is_alone)
 
     def _difference(self, split: SplitNetwork) -> str | None:
         half = max(1, len(self.images) // 2)

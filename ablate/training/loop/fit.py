@@ -213,7 +213,7 @@ def predict(
 
     The network is left in eval mode.
     """
-    network.module.eval()
+    network.eval()
     batches = []
     with torch.inference_mode(), autocast(compute):
         for inputs, _ in feed.evaluate(batch_size=batch_size):

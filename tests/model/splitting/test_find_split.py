@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from support.untyped import untyped
 
 from ablate.model.network import Network, build_network
 from ablate.model.splitting.find_split import NotSplit, split_network
-from ablate.model.splitting.parts import SplitNetwork
+from ablate.model.splitting.parts import SplitNetwork, install_plan
 from ablate.recipe.recipe import Recipe
 
 FAMILIES = [
@@ -194,3 +195,29 @@ def test_a_known_structure_is_not_searched_again() -> None:
     assert isinstance(again, SplitNetwork)
     assert calls == []
     assert torch.equal(again.suffix(again.prefix(images)[-1]), split.module(images))
+
+
+def test_dropout_of_the_features_falls_on_the_kept_activation() -> None:
+    network, images = _network("test_efficientnet", freeze_depth="all", dropout=0.5)
+    split = split_network(network, images, autocast=nullcontext)
+    assert isinstance(split, SplitNetwork)
+    (rows,) = split.prefix(images)
+    network.train()
+    torch.manual_seed(0)
+    first = split.suffix(rows)
+    assert not torch.equal(first, split.suffix(rows))
+    torch.manual_seed(0)
+    assert torch.equal(first, network.module(images))
+
+
+@pytest.mark.parametrize("depth", ["all", -1])
+def test_the_suffix_of_a_probe_is_its_head_and_no_other_is(depth: int | Literal["all"]) -> None:
+    network, images = _network("test_efficientnet", freeze_depth=depth)
+    split = split_network(network, images, autocast=nullcontext)
+    assert isinstance(split, SplitNetwork)
+    assert split._plan.ends_at_last == (depth == "all")
+    whole = install_plan(
+        network.module, images.shape[1:], dataclasses.replace(split._plan, ends_at_last=False)
+    )
+    (rows,) = split.prefix(images)
+    assert torch.equal(split.suffix(rows), whole.suffix(rows))
