@@ -75,6 +75,14 @@ def some(names: Sequence[str], *, most: int) -> str:
     return f"{shown} and {n_more} more"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; empty where it has no message."""
+    lines = str(error).splitlines()
+    if not lines:
+        return ""
+    return lines[0]
+
+
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories: control characters, bytes that are not UTF-8, and breaks."""
 

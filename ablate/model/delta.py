@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ablate.errors import WeightsError
 from ablate.model.network import Network
+from ablate.model.units import owner_of
 
 
 def delta(network: Network) -> dict[str, Tensor]:
@@ -18,7 +19,10 @@ def delta(network: Network) -> dict[str, Tensor]:
     """
     copies = {}
     for name, tensor in movable(network).items():
-        copies[name] = tensor.detach().cpu().clone().contiguous()
+        # a clone: on the CPU `cpu()` is the tensor itself, which goes on being trained
+        copy = tensor.detach().cpu().clone()
+        # safetensors writes contiguous tensors alone
+        copies[name] = copy.contiguous()
     return copies
 
 
@@ -28,6 +32,7 @@ def load_delta(network: Network, state: Mapping[str, Tensor]) -> None:
     Raises WeightsError, changing nothing, unless names and shapes are exactly those that it has.
     """
     tensors = movable(network)
+    # names on one side only: of another recipe, or of another version of the code
     strays = sorted(tensors.keys() ^ state.keys())
     misshapen = []
     # all is checked before anything is copied
@@ -55,10 +60,13 @@ def movable(network: Network) -> dict[str, Tensor]:
         if name not in frozen:
             tensors[name] = parameter
     resting = {id(child) for child in network.boundary.resting}
-    moving = {name for name, child in module.named_modules() if id(child) not in resting}
+    moving = set()
+    for name, child in module.named_modules():
+        if id(child) not in resting:
+            moving.add(name)
     # buffers that are computed at construction (relative positions) are in no state dict
     persistent = module.state_dict(keep_vars=True)
     for name, buffer in module.named_buffers():
-        if name in persistent and name.rpartition(".")[0] in moving:
+        if name in persistent and owner_of(name) in moving:
             tensors[name] = buffer
     return tensors
