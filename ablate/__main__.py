@@ -11,7 +11,9 @@ from ablate.leaving import leave_at_once
 
 def main() -> None:
     """Entry point of the `ablate` command."""
+    # Before any further import: from here on Control-C is one sentence.
     leave_at_once()
+    # May start the program again, so nothing else is imported before it.
     from ablate.terminal import ensure_utf8
 
     ensure_utf8()

@@ -97,9 +97,10 @@ def escaped(name: str, *, most: int = 200) -> str:
 
     A long one is cut in the middle.
     """
-    text = "".join(_escaped_letter(letter) for letter in name)
+    text = "".join(map(_escaped_letter, name))
     if len(text) <= most:
         return text
+    # In the middle: the beginning says where, and the end of a file's name which.
     return f"{text[: most // 2]}...{text[-most // 2 :]} ({len(name)} characters)"
 
 
