@@ -41,6 +41,7 @@ def read(held_out: HeldOut, record: StudyRecord) -> LabelReading:  # noqa: ARG00
     ranking = rank_classes(probabilities, labels)
     is_called = probabilities >= THRESHOLD
     is_positive = labels == 1
+    # missed and wrongly called alike: an image has a row for each class that is wrong on it
     images, classes = np.nonzero(is_called != is_positive)
     together = _pairs(is_called)
     errors = pd.DataFrame(
@@ -51,24 +52,25 @@ def read(held_out: HeldOut, record: StudyRecord) -> LabelReading:  # noqa: ARG00
             "p": probabilities[images, classes],
         }
     )
+    # as `metrics.multilabel.resampled`, without sorting the images a second time
+    resampled = {
+        "macro_f1": resampled_label_f1(probabilities, labels, held_out.weights),
+        "auroc_ovr_macro": resampled_area(ranking, held_out.weights),
+    }
     return LabelReading(
         classes=per_label(probabilities, labels, ranking=ranking),
         errors=errors,
         together=together,
+        # rightly together where both calls are labels; the rest has at least one wrong call
         wrong_together=together - _pairs(is_called & is_positive),
         n_exact=int((is_called == is_positive).all(axis=1).sum()),
         n_called=int(is_called.sum()),
-        # As `metrics.multilabel.resampled`, without sorting the images a second time.
-        resampled=of_test(
-            {
-                "macro_f1": resampled_label_f1(probabilities, labels, held_out.weights),
-                "auroc_ovr_macro": resampled_area(ranking, held_out.weights),
-            }
-        ),
+        resampled=of_test(resampled),
     )
 
 
 def _pairs(has_class: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(N, C) -> (C, C) images that have both classes."""
+    # int64: a product of booleans is a boolean, not a count
     counts = has_class.astype(np.int64)
     return counts.T @ counts

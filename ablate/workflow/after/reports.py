@@ -56,6 +56,7 @@ def report_study(
         pictures = None
         if has_images:
             pictures = made_or_kept(store, study.parent_run_id, take)
+        # Whoever reads the folder meanwhile sees whole files: see `write_report`.
         paths = write_report(
             study, predictions=store.read_predictions, out=report_dir, pictures=pictures
         )
@@ -108,7 +109,9 @@ def check_report_folder(folders: Folders, report_dir: Path, grid: Grid) -> None:
 
 def _other_purposes(folders: Folders) -> dict[str, Path]:
     """Folders that must not become a report's, nor hold it."""
-    others = {f"{name}/ of ABLATE_HOME": folders.home / name for name in HOME_FOLDERS}
+    others = {}  # what the folder is -> its path
+    for name in HOME_FOLDERS:
+        others[f"{name}/ of ABLATE_HOME"] = folders.home / name
     # A data folder that holds the whole working folder would forbid every report.
     if Path.cwd().is_relative_to(folders.data_dir.resolve()):
         return others
@@ -154,7 +157,9 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
     rows = []
     for arm in arm_frame(study, trials).to_dict("records"):
         of_arm = trials[trials["arm_id"] == arm["arm_id"]]
-        mark = " (baseline)" if arm["is_baseline"] else ""
+        mark = ""
+        if arm["is_baseline"]:
+            mark = " (baseline)"
         row: dict[str, object] = {"arm": f"{arm['arm']}{mark}"}
         for name in shown:
             row[name] = "-"
@@ -168,10 +173,11 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
 def main_scores(record: StudyRecord) -> list[str]:
     """The primary metric on val, then the test scores that the console has room for."""
     task = task_of(record.task)
-    of_few_classes = [metric.name for metric in task.metrics if metric.n_classes is not None]
-    scores = [f"val/{task.primary}"]
-    for name in (task.primary, task.secondary, *of_few_classes):
-        scores.append(f"test/{name}")
+    scores = [f"val/{task.primary}", f"test/{task.primary}", f"test/{task.secondary}"]
+    # Average precision of two classes and the like: where they exist, they are what is looked for.
+    for metric in task.metrics:
+        if metric.n_classes is not None:
+            scores.append(f"test/{metric.name}")
     return scores
 
 
