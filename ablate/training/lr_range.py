@@ -61,8 +61,7 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
     compute = request.compute.of(recipe)
     torch.set_num_threads(compute.threads)
     store = open_store(request.store_path)
-    # The phases before are not trained: the test begins where the last one is opened, from the
-    # start.
+    # The phases before it are not trained: the last one starts from the pretrained weights.
     active = _open_last_phase(request, store, compute)
     setup = _setup(request, store, compute)
     rates: list[float] = []
